@@ -1,0 +1,95 @@
+// What a device engine runs: a flat list of steps over buffers, as plain structs.
+//
+// Python lowers a network to this form (python/facegen/nn/program.py mirrors it field by field and
+// explains each); both engines read it and nothing else. Every tensor is float32, NHWC.
+// All sizes and offsets count floats of ONE image; a buffer of a batch is its images one after
+// another, so image n of a view starts at  buffer + n * buffer_floats[view.buffer] + view.offset.
+#pragma once
+
+#include <cstdint>
+
+namespace facegen {
+
+// A (h, w, c) window of a buffer: pixel (y, x) starts at offset + (y * w + x) * pixel_stride.
+struct View {
+  int32_t buffer = -1;  // -1: no such operand
+  int32_t h = 0, w = 0, c = 0;
+  int64_t pixel_stride = 0;  // floats from a pixel to the next; > c inside a concatenation
+  int64_t offset = 0;
+};
+
+// One axis of an indirect GEMM. Output o (0 <= o < out) reads, for each tap t (0 <= t < taps),
+// input position  o * step + t * dir + base  (a position outside the input reads zeros) with
+// weight tap  first_tap + t * tap_step,  and lands at output position  out_origin + o * out_step.
+struct Axis {
+  int32_t out, step, dir, base, taps;
+  int32_t first_tap, tap_step;
+  int32_t out_origin, out_step;
+};
+
+// A convolution has one phase; a transposed convolution of stride s has up to s * s, each an
+// ordinary convolution that writes every s-th output pixel.
+struct Phase {
+  Axis y, x;
+};
+
+enum class Activation : int32_t { kNone, kRelu, kLeakyRelu, kTanh };
+
+// y = scale[c] * activation(sum + bias[c] + add) + shift[c]; null pointers and absent views skip
+// their term.
+struct Epilogue {
+  Activation activation = Activation::kNone;
+  float slope = 0.0f;            // of leaky ReLU
+  const float* scale = nullptr;  // (c)
+  const float* shift = nullptr;  // (c)
+  View add;                      // same h, w, c as the output
+};
+
+enum class Op : int32_t {
+  kGemm,         // conv2d, conv_transpose2d, linear
+  kMaxPool,      // window and stride from pool
+  kInstanceNorm, // weight = gamma (c), bias = beta (c), statistics over h, w of each image
+  kSoftmax,      // over c
+  kUpsample,     // bilinear to the output's size, half-pixel centres, edge clamp
+  kPointwise,    // epilogue applied to the input: affine, activation, add, copy into a concat
+};
+
+struct Pool {
+  int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+};
+
+struct Step {
+  Op op;
+  View in, out;
+  Epilogue epilogue;
+  // kGemm
+  const Phase* phases = nullptr;
+  int32_t phase_count = 0;
+  int32_t kernel_h = 0, kernel_w = 0;
+  const float* weight = nullptr;  // kGemm: (out.c, kernel_h, kernel_w, in.c)
+  const float* bias = nullptr;    // (out.c) or null
+  bool direct_only = false;       // kGemm: no algorithm of lower complexity
+  // kMaxPool
+  Pool pool = {};
+  // kInstanceNorm
+  float eps = 0.0f;
+};
+
+enum class BufferKind : int32_t { kInput, kOutput, kArena };
+
+struct Buffer {
+  BufferKind kind;
+  int32_t index;         // which input or output
+  int64_t floats;        // of one image
+  int64_t arena_offset;  // kArena: floats from the arena's start, of one image
+};
+
+struct Program {
+  const Step* steps;
+  int32_t step_count;
+  const Buffer* buffers;
+  int32_t buffer_count;
+  int64_t arena_floats;  // of one image
+};
+
+}  // namespace facegen
