@@ -1,0 +1,11 @@
+// One bind_* a subject: each converts, checks and calls, nothing else.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace facegen {
+
+void bind_text(pybind11::module_& m);
+void bind_cpu(pybind11::module_& m);
+
+}  // namespace facegen

@@ -1,0 +1,166 @@
+#include "threads.h"
+
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace facegen {
+namespace {
+
+// Long enough to bridge the serial code between two steps of a network, short enough that an idle
+// process costs nothing that anyone would notice.
+constexpr auto kSpin = std::chrono::microseconds(50);
+
+inline void pause_cpu() {
+#if defined(__x86_64__) || defined(__i386__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// Waits for ready() without a lock for kSpin; says whether it came.
+template <typename Ready>
+bool spin_until(Ready ready) {
+  const auto end = std::chrono::steady_clock::now() + kSpin;
+  do {
+    for (int i = 0; i < 64; ++i) {
+      if (ready()) return true;
+      pause_cpu();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+struct Loop {
+  TaskFunction function;
+  void* context;
+  int64_t tasks;
+  int helpers;  // workers that may still join
+  std::atomic<int64_t> next{0};
+  std::exception_ptr error;  // guarded by Pool::mutex_
+};
+
+class Pool {
+ public:
+  // False when another thread's loop has the pool.
+  bool try_run(int64_t tasks, int threads, TaskFunction function, void* context) {
+    std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
+    if (!owner.owns_lock()) return false;
+    Loop loop{function, context, tasks, threads - 1, {0}, nullptr};
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      while (static_cast<int>(workers_.size()) < threads - 1) start_worker();
+      loop_ = &loop;
+      epoch_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    work(loop, 0);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      loop_ = nullptr;  // nobody joins any more
+    }
+    const auto all_left = [this] { return running_.load(std::memory_order_acquire) == 0; };
+    if (!spin_until(all_left)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      left_.wait(lock, all_left);
+    }
+    if (loop.error) std::rethrow_exception(loop.error);
+    return true;
+  }
+
+ private:
+  void start_worker() {
+    const int id = static_cast<int>(workers_.size()) + 1;
+    workers_.emplace_back([this, id] { serve(id); });
+    workers_.back().detach();  // lives as long as the process; the pool is never destroyed
+  }
+
+  void serve(int id) {
+    uint64_t seen = 0;
+    for (;;) {
+      const auto called = [&] { return epoch_.load(std::memory_order_acquire) != seen; };
+      Loop* loop = nullptr;
+      if (!spin_until(called)) {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, called);
+      }
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        seen = epoch_.load(std::memory_order_relaxed);
+        if (loop_ != nullptr && id <= loop_->helpers) {
+          loop = loop_;
+          running_.fetch_add(1, std::memory_order_relaxed);
+        }
+      }
+      if (loop == nullptr) continue;
+      work(*loop, id);
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        running_.fetch_sub(1, std::memory_order_release);
+      }
+      left_.notify_all();
+    }
+  }
+
+  void work(Loop& loop, int worker) {
+    for (;;) {
+      const int64_t task = loop.next.fetch_add(1, std::memory_order_relaxed);
+      if (task >= loop.tasks) return;
+      try {
+        loop.function(loop.context, task, worker);
+      } catch (...) {
+        loop.next.store(loop.tasks, std::memory_order_relaxed);
+        std::lock_guard<std::mutex> lock(mutex_);
+        if (!loop.error) loop.error = std::current_exception();
+      }
+    }
+  }
+
+  std::mutex owner_;  // held by the thread whose loop runs
+  std::mutex mutex_;  // guards loop_, workers_, joins and leaves
+  std::condition_variable wake_, left_;
+  std::vector<std::thread> workers_;
+  Loop* loop_ = nullptr;
+  std::atomic<uint64_t> epoch_{0};
+  std::atomic<int> running_{0};
+};
+
+// Never destroyed: its threads may outlive static destructors. After fork() the child has no
+// workers and perhaps a locked mutex, so it starts over with a new pool.
+std::atomic<Pool*> pool{nullptr};
+
+Pool& the_pool() {
+  static const bool registered = [] {
+    pool.store(new Pool);
+    pthread_atfork(nullptr, nullptr, [] { pool.store(new Pool); });
+    return true;
+  }();
+  (void)registered;
+  return *pool.load();
+}
+
+}  // namespace
+
+int hardware_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+void run_tasks(int64_t tasks, int threads, TaskFunction function, void* context) {
+  threads = static_cast<int>(std::min<int64_t>(threads, tasks));
+  if (threads > 1 && the_pool().try_run(tasks, threads, function, context)) return;
+  for (int64_t task = 0; task < tasks; ++task) function(context, task, 0);
+}
+
+}  // namespace facegen
