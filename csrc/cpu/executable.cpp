@@ -1,0 +1,68 @@
+#include "cpu/executable.h"
+
+#include <utility>
+
+#include "cpu/small_ops.h"
+
+namespace facegen::cpu {
+
+Executable::Executable(const Program& program, const Kernels& kernels)
+    : kernels_(kernels),
+      steps_(program.steps, program.steps + program.step_count),
+      buffers_(program.buffers, program.buffers + program.buffer_count),
+      arena_floats_(program.arena_floats) {
+  for (Step& step : steps_) {
+    gemms_.push_back(step.op == Op::kGemm ? std::make_unique<Gemm>(step, kernels) : nullptr);
+  }
+}
+
+Executable::Arena Executable::take_arena(int64_t floats) const {
+  {
+    std::lock_guard<std::mutex> lock(mutex_);
+    if (!free_arenas_.empty()) {
+      Arena arena = std::move(free_arenas_.back());
+      free_arenas_.pop_back();
+      if (arena.floats >= floats) return arena;
+    }
+  }
+  return {allocate_aligned<float>(floats), floats};
+}
+
+void Executable::return_arena(Arena arena) const {
+  std::lock_guard<std::mutex> lock(mutex_);
+  free_arenas_.push_back(std::move(arena));
+}
+
+void Executable::run(int64_t images, const float* const* inputs, float* const* outputs,
+                     int threads) const {
+  if (images == 0) return;
+  Arena arena = take_arena(arena_floats_ * images);
+  const auto locate = [&](const View& view) -> Images {
+    if (view.buffer < 0) return {};
+    const Buffer& buffer = buffers_[static_cast<std::size_t>(view.buffer)];
+    float* base = nullptr;
+    switch (buffer.kind) {
+      // Inputs are only ever read: no step's output view lies in one.
+      case BufferKind::kInput: base = const_cast<float*>(inputs[buffer.index]); break;
+      case BufferKind::kOutput: base = outputs[buffer.index]; break;
+      case BufferKind::kArena: base = arena.memory.get() + buffer.arena_offset * images; break;
+    }
+    return {base + view.offset, buffer.floats};
+  };
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
+    const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
+                           locate(step.epilogue.add), threads};
+    switch (step.op) {
+      case Op::kGemm: gemms_[i]->run(images, call.in, call.out, call.add, threads); break;
+      case Op::kMaxPool: max_pool(call); break;
+      case Op::kInstanceNorm: instance_norm(call); break;
+      case Op::kSoftmax: softmax(call); break;
+      case Op::kUpsample: upsample_bilinear(call); break;
+      case Op::kPointwise: pointwise(call); break;
+    }
+  }
+  return_arena(std::move(arena));
+}
+
+}  // namespace facegen::cpu

@@ -1,0 +1,44 @@
+// A Program made ready for the CPU: weights packed once, memory planned once, run() per batch.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cpu/gemm.h"
+#include "cpu/kernels.h"
+#include "cpu/memory.h"
+#include "program.h"
+
+namespace facegen::cpu {
+
+class Executable {
+ public:
+  // Copies what it needs of `program` except the small constants (bias, scale, shift, gamma,
+  // beta), which must outlive it.
+  Executable(const Program& program, const Kernels& kernels);
+
+  // inputs[i] and outputs[i] hold `images` images of the program's i-th input and output buffer.
+  // Safe to call from several threads at once.
+  void run(int64_t images, const float* const* inputs, float* const* outputs, int threads) const;
+
+  const Kernels& kernels() const { return kernels_; }
+
+ private:
+  struct Arena {
+    AlignedArray<float> memory;
+    int64_t floats = 0;
+  };
+  Arena take_arena(int64_t floats) const;
+  void return_arena(Arena arena) const;
+
+  const Kernels& kernels_;
+  std::vector<Step> steps_;
+  std::vector<Buffer> buffers_;
+  int64_t arena_floats_;
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
+  mutable std::mutex mutex_;
+  mutable std::vector<Arena> free_arenas_;  // one a thread that runs at once
+};
+
+}  // namespace facegen::cpu

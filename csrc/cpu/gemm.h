@@ -1,0 +1,88 @@
+// The indirect GEMM: conv2d, conv_transpose2d and linear as one blocked matrix product whose rows
+// of A are found by arithmetic on coordinates. docs/kernels.md draws it.
+//
+//   C (rows: image, oy, ox; columns: phase, output channel)
+//     += A (row, tap, input channel)  *  B (tap, input channel; phase, output channel)
+//
+// The reduction is cut into stretches: one tap (or a few, where there are few channels) with up to
+// kMaxDepth channels. A stretch multiplies only those rows whose taps read inside the input, so
+// padding costs nothing at any map size; and it multiplies a gathered panel of A with the weights
+// of every phase that reads the same input pixels, so a transposed convolution gathers each input
+// pixel once for all its phases.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "cpu/kernels.h"
+#include "cpu/memory.h"
+#include "program.h"
+
+namespace facegen::cpu {
+
+// Where a view's images lie in memory.
+struct Images {
+  float* data = nullptr;     // first pixel of the first image
+  int64_t image_stride = 0;  // floats
+};
+
+class Gemm {
+ public:
+  // Packs the weights; `step` need not outlive the constructor except its epilogue's constants
+  // and bias.
+  Gemm(const Step& step, const Kernels& kernels);
+
+  void run(int64_t images, Images in, Images out, Images add, int threads) const;
+
+ private:
+  // Input position of a tap relative to output * step.
+  struct Tap {
+    int dy, dx;
+  };
+  // A phase's weights for one stretch.
+  struct Use {
+    int phase;        // index in Group::phases
+    int64_t weights;  // byte offset in packed_
+    bool overwrite;   // first to write this phase's columns, and on every row
+  };
+  struct Block {
+    Stretch stretch;
+    int first_channel;
+    std::vector<Tap> taps;
+    std::vector<Use> uses;
+  };
+  // Phases with equal output sizes share rows and gathered panels.
+  struct Group {
+    int out_h, out_w, step_y, step_x;
+    std::vector<Phase> phases;
+    std::vector<bool> zeroed;  // phases whose columns must start from zero
+    std::vector<Block> blocks;
+  };
+  // A rectangle of C: rows of all images in a batch, weight panels of all phases of a group.
+  struct Task {
+    const Group* group;
+    int64_t row_begin, row_end;
+    int panel_begin, panel_end;
+  };
+  struct Rows;
+
+  void add_blocks(Group& group, const float* weight);
+  void run_task(const Task& task, Images in, Images out, Images add) const;
+  int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;
+  void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,
+                      float* c) const;
+  void finish(const Task& task, const float* c, Images out, Images add) const;
+  int64_t c_stride(const Task& task) const;
+
+  const Kernels& kernels_;
+  View in_, out_;
+  Epilogue epilogue_;
+  const float* bias_;
+  int kernel_h_, kernel_w_;
+  int phase_panels_;  // weight panels of one phase
+  std::vector<Group> groups_;
+  AlignedArray<char> packed_;
+  int64_t packed_bytes_ = 0;
+};
+
+}  // namespace facegen::cpu

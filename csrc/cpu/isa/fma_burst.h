@@ -1,0 +1,32 @@
+// Independent fused multiply-adds on as many registers as there are: the FMA ceiling.
+#pragma once
+
+#include "isa/vec.h"
+
+namespace {
+
+// Returns the floating-point operations done (a multiply-add is 2).
+double fma_burst() {
+#if defined(__aarch64__)
+#define FACEGEN_VECTOR "w"
+#else
+#define FACEGEN_VECTOR "x"
+#endif
+  constexpr int kChains = 12;  // latency 4 x 2 units needs 8; 12 fits 16 registers
+  constexpr int kRounds = 100000;
+  Vec chain[kChains];
+  for (int i = 0; i < kChains; ++i) chain[i] = broadcast(static_cast<float>(i));
+  Vec a = broadcast(0.999f), b = broadcast(1e-3f);
+  for (int round = 0; round < kRounds; ++round) {
+    asm volatile("" : "+" FACEGEN_VECTOR(a), "+" FACEGEN_VECTOR(b));  // keeps the compiler from solving the recurrence
+#pragma GCC unroll 12
+    for (int i = 0; i < kChains; ++i) chain[i] = chain[i] * a + b;
+  }
+  Vec sum = {};
+  for (int i = 0; i < kChains; ++i) sum += chain[i];
+  asm volatile("" : : FACEGEN_VECTOR(sum));
+#undef FACEGEN_VECTOR
+  return 2.0 * kLanes * kChains * kRounds;
+}
+
+}  // namespace

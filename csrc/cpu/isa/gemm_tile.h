@@ -1,0 +1,135 @@
+// The micro-kernel: C[r][n] += sum_k A[r][k] * B[k][n] for one tile that stays in registers.
+//
+//   A panel (tile rows x depth)            weight panel (depth x lanes), one vector wide
+//   row 0  | a00 a01 a02 ... |             k = 0 | b00 b01 ... b0,lanes-1 |
+//   row 1  | a10 a11 a12 ... |             k = 1 | b10 b11 ...            |
+//          kMaxDepth floats apart          ...     contiguous: one stream a panel
+//
+// For each k: V vectors of B are loaded, each A element is broadcast into a register once and
+// used V times. Register budget with R rows and V vectors: R*V accumulators + V (B) + 1 (A).
+//   AVX-512 (32 registers): 14 x 2 = 28 + 2 + 1 = 31;  6 x 4 = 24 + 4 + 1 = 29
+//   AVX2, SSE2 (16):         6 x 2 = 12 + 2 + 1 = 15
+// Loads a k: R + V, FMAs: R*V, both two a cycle, so 14 x 2 is bound by its FMAs (14 cycles against
+// 8 for the loads), and so is every tile of at least 3 rows by 2 vectors.
+//
+// The sum of one row depends on that row alone: neither the tile's height nor its width changes
+// the order of additions, so an image's bits do not depend on the batch it is in.
+#pragma once
+
+#include "cpu/kernels.h"
+#include "isa/vec.h"
+
+namespace {
+
+using facegen::cpu::kMaxDepth;
+
+#if defined(__AVX512F__)
+constexpr int kTileRows = 14;
+constexpr int kRegisters = 32;
+#elif defined(__aarch64__)
+constexpr int kTileRows = 12;
+constexpr int kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int kTileRows = 6;
+constexpr int kRegisters = 16;
+#else
+constexpr int kTileRows = 5;  // without FMA, a product needs a register of its own
+constexpr int kRegisters = 16;
+#endif
+static_assert(kTileRows * 2 + 2 + 1 <= kRegisters);
+
+constexpr int kTallest(int vectors) {
+  return vectors <= 2 ? kTileRows : (kRegisters - vectors - 1) / vectors;
+}
+
+template <int R, int V>
+void tile(int depth, const float* __restrict a, const float* __restrict b, float* const* c,
+          bool accumulate) {
+  Vec sum[R][V] = {};  // (R, V * kLanes)
+  const int64_t panel = static_cast<int64_t>(depth) * kLanes;
+  for (int k = 0; k < depth; ++k) {
+    Vec column[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) column[v] = load(b + v * panel + k * kLanes);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const Vec element = broadcast(a[r * kMaxDepth + k]);
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) sum[r][v] += element * column[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+    for (int v = 0; v < V; ++v) {
+      float* out = c[r] + v * kLanes;
+      store(out, accumulate ? load(out) + sum[r][v] : sum[r][v]);
+    }
+  }
+}
+
+using TileFunction = void (*)(int, const float*, const float*, float* const*, bool);
+
+// tile<1, V>, tile<2, V>, ... as a table indexed by rows - 1.
+template <int V, int... Index>
+struct Tiles {
+  static constexpr TileFunction table[] = {tile<Index + 1, V>...};
+};
+template <int V, int Count, int... Index>
+struct MakeTiles : MakeTiles<V, Count - 1, Count - 1, Index...> {};
+template <int V, int... Index>
+struct MakeTiles<V, 0, Index...> : Tiles<V, Index...> {};
+
+void multiply(int rows, int depth, const void* panel, const void* weights, int panels,
+              float* const* c, bool accumulate) {
+  const float* a = static_cast<const float*>(panel);
+  const float* b = static_cast<const float*>(weights);
+  const int64_t panel_floats = static_cast<int64_t>(depth) * kLanes;
+  float* moved[kTileRows];
+  for (int r = 0; r < rows; ++r) moved[r] = c[r];
+  const auto run = [&](TileFunction function, int vectors) {
+    function(depth, a, b, moved, accumulate);
+    b += vectors * panel_floats;
+    panels -= vectors;
+    for (int r = 0; r < rows; ++r) moved[r] += vectors * kLanes;
+  };
+  if (rows <= kTallest(4)) {
+    while (panels >= 4) run(MakeTiles<4, kTallest(4)>::table[rows - 1], 4);
+  }
+  while (panels >= 2) run(MakeTiles<2, kTileRows>::table[rows - 1], 2);
+  if (panels == 1) run(MakeTiles<1, kTileRows>::table[rows - 1], 1);
+}
+
+int64_t row_panel_bytes(int) { return int64_t{4} * kTileRows * kMaxDepth; }
+int64_t weight_panel_bytes(int depth) { return int64_t{4} * depth * kLanes; }
+
+void gather(const float* const* sources, int64_t source_stride, int rows,
+            facegen::cpu::Stretch stretch, void* panel) {
+  float* out = static_cast<float*>(panel);
+  for (int t = 0; t < stretch.taps; ++t) {
+    for (int r = 0; r < rows; ++r) {
+      const float* in = sources[t * source_stride + r];
+      float* row = out + r * kMaxDepth + t * stretch.channels;
+      for_each_vector(stretch.channels, [&](int i, auto get, auto put) {
+        put(row + i, get(in + i));
+      });
+    }
+  }
+}
+
+void pack(const facegen::cpu::WeightSource& source, facegen::cpu::Stretch stretch, void* panels) {
+  float* out = static_cast<float*>(panels);
+  for (int first = 0; first < source.columns; first += kLanes) {
+    for (int t = 0; t < stretch.taps; ++t) {
+      const float* tap = source.weight + source.tap_offset[t];
+      for (int i = 0; i < stretch.channels; ++i) {
+        for (int lane = 0; lane < kLanes; ++lane) {
+          const int column = first + lane;
+          *out++ = column < source.columns ? tap[column * source.column_stride + i] : 0.0f;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace

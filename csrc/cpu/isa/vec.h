@@ -1,0 +1,60 @@
+// One vector type for whatever this translation unit is compiled for.
+//
+// GCC's and Clang's vector extensions give operators on a native register, so one source serves
+// AVX-512, AVX2, SSE2 and NEON. Everything here has internal linkage and no STL is included: an
+// inline function compiled for AVX-512 must never be the copy that baseline code links to.
+#pragma once
+
+#include <cstdint>
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kLanes = 16;
+#elif defined(__AVX2__)
+constexpr int kLanes = 8;
+#else
+constexpr int kLanes = 4;
+#endif
+
+typedef float Vec __attribute__((vector_size(kLanes * 4)));
+typedef int32_t VecI __attribute__((vector_size(kLanes * 4)));
+typedef float VecMemory __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
+
+inline Vec load(const float* p) { return *reinterpret_cast<const VecMemory*>(p); }
+inline void store(float* p, Vec v) { *reinterpret_cast<VecMemory*>(p) = v; }
+inline Vec broadcast(float x) { return x - Vec{}; }
+
+// The first `count` lanes; the others are zero / left alone.
+inline Vec load_part(const float* p, int count) {
+  Vec v = {};
+  __builtin_memcpy(&v, p, static_cast<unsigned long>(count) * 4);
+  return v;
+}
+inline void store_part(float* p, Vec v, int count) {
+  __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * 4);
+}
+
+// Calls body(offset, load, store) for each vector of a row, the last one partial. Tails go through
+// the same arithmetic as full vectors, so a value does not depend on where in a row it stands.
+template <typename Body>
+inline void for_each_vector(int count, Body body) {
+  int i = 0;
+  for (; i + kLanes <= count; i += kLanes) {
+    body(i, [](const float* p) { return load(p); }, [](float* p, Vec v) { store(p, v); });
+  }
+  if (i < count) {
+    const int rest = count - i;
+    body(
+        i, [rest](const float* p) { return load_part(p, rest); },
+        [rest](float* p, Vec v) { store_part(p, v, rest); });
+  }
+}
+
+inline Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
+inline VecI to_int(Vec v) { return __builtin_convertvector(v, VecI); }  // truncates
+inline Vec select(VecI mask, Vec a, Vec b) { return mask ? a : b; }
+inline Vec maximum(Vec a, Vec b) { return select(a > b, a, b); }
+inline Vec minimum(Vec a, Vec b) { return select(a < b, a, b); }
+
+}  // namespace

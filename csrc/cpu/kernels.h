@@ -1,0 +1,81 @@
+// What one instruction set offers: the hot loops, behind plain function pointers.
+//
+// Everything under csrc/cpu/isa/ is compiled once per instruction set and reached only through
+// these tables; the rest of the engine is compiled for the baseline and never needs to know.
+#pragma once
+
+#include <cstdint>
+
+#include "program.h"
+
+namespace facegen::cpu {
+
+// Deepest stretch of the reduction that one panel of A covers. A tile's partial sums stay in
+// registers for that long; then they are added to the C block in memory. 256 keeps a 14-row panel
+// (14 KiB) and the weight panels it meets (2 x 16 KiB) inside a 48 KiB L1 cache, and makes the
+// addition to C cost under 2% of the multiplications.
+constexpr int kMaxDepth = 256;
+
+// One stretch of the reduction: some taps, each with the same run of channels.
+struct Stretch {
+  int taps;
+  int channels;
+  int depth() const { return taps * channels; }
+};
+
+// Where the weights of a stretch come from: element (column, tap, channel) is
+// weight[column * column_stride + tap_offset[tap] + channel].
+struct WeightSource {
+  const float* weight;
+  int64_t column_stride;
+  const int64_t* tap_offset;
+  int columns;
+};
+
+// The epilogue of one row of outputs; see Epilogue for the formula. Null pointers are skipped.
+struct EpilogueRow {
+  const float* sum;
+  const float* bias;
+  const float* add;
+  const float* scale;
+  const float* shift;
+  Activation activation;
+  float slope;
+  float* out;
+  int columns;
+};
+
+struct Kernels {
+  const char* isa;
+
+  // ---- the indirect GEMM: C += A * B over one stretch
+  int tile_rows;      // most rows of A that one panel holds
+  int panel_columns;  // columns of B that one weight panel holds
+  int64_t (*row_panel_bytes)(int depth);
+  int64_t (*weight_panel_bytes)(int depth);
+  // Copies tile rows into a panel of A: row r, tap t comes from sources[t * source_stride + r].
+  void (*gather)(const float* const* sources, int64_t source_stride, int rows, Stretch stretch,
+                 void* panel);
+  // Lays out ceil(columns / panel_columns) weight panels, missing columns as zeros.
+  void (*pack)(const WeightSource& source, Stretch stretch, void* panels);
+  // c[r][0 .. panels * panel_columns) += or = (accumulate or not) panel row r times the weights.
+  void (*multiply)(int rows, int depth, const void* panel, const void* weights, int panels,
+                   float* const* c, bool accumulate);
+
+  // ---- everything else, row by row
+  void (*epilogue)(const EpilogueRow& row);
+  void (*maximum)(const float* a, float* inout, int count);
+  // out = a * wa + b * wb
+  void (*blend)(const float* a, float wa, const float* b, float wb, float* out, int count);
+  void (*softmax)(const float* in, float* out, int count);
+
+  // Some multiply-adds in registers, for the benchmark's ceiling; returns how many operations.
+  double (*fma_burst)();
+};
+
+// Null where the instruction set was not compiled in.
+const Kernels* portable_kernels();
+const Kernels* avx2_kernels();
+const Kernels* avx512_kernels();
+
+}  // namespace facegen::cpu
