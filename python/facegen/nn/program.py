@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from facegen.nn.table import quantity, text_table
+
 
 @dataclass(frozen=True)
 class View:
@@ -27,6 +29,14 @@ class View:
     channels: int
     pixel_stride: int
     offset: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+    @property
+    def floats(self) -> int:
+        """That it holds, without the gaps between its pixels."""
+        return self.height * self.width * self.channels
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ class Axis:
     out_step: int
 
     def valid_taps(self, size: int) -> int:
-        """Pairs (output, tap) that read inside an input of `size`: the others need no arithmetic."""
+        """Pairs (output, tap) that read inside `size` inputs; the others need no arithmetic."""
         outputs = np.arange(self.out)[:, None] * self.step
         positions = outputs + np.arange(self.taps) * self.dir + self.base
         return int(np.count_nonzero((positions >= 0) & (positions < size)))
@@ -87,6 +97,13 @@ class Gemm:
     bias: str | None  # constant (output.channels,)
     epilogue: Epilogue = Epilogue()
     direct_only: bool = False
+
+    @property
+    def flops(self) -> int:
+        """Of one image: 2 a multiply-add that reads inside the input."""
+        height, width, channels = self.input.height, self.input.width, self.input.channels
+        pairs = sum(p.y.valid_taps(height) * p.x.valid_taps(width) for p in self.phases)
+        return 2 * pairs * channels * self.output.channels
 
 
 @dataclass(frozen=True)
@@ -169,3 +186,74 @@ class Program:
     outputs: tuple[View, ...]
     arena_floats: int
     constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def flops(self) -> int:
+        """Of one image; see :attr:`Gemm.flops`."""
+        return sum(step.flops for step in self.steps if isinstance(step, Gemm))
+
+    def __str__(self) -> str:
+        rows = [
+            [
+                str(number),
+                step.name,
+                _operation(step),
+                str(step.input),
+                str(step.output),
+                quantity(step.flops) if isinstance(step, Gemm) else "-",
+                quantity(FLOAT_BYTES * _weight_floats(step)) if _weight_floats(step) else "-",
+                quantity(FLOAT_BYTES * _activation_floats(step)),
+            ]
+            for number, step in enumerate(self.steps)
+        ]
+        headers = ["#", "step", "operation", "in", "out", "FLOPs", "weight bytes", "moved bytes"]
+        weight_floats = sum(_weight_floats(step) for step in self.steps)
+        totals = [
+            f"{len(self.steps)} steps",
+            f"{quantity(self.flops)}FLOP an image",
+            f"weights {quantity(FLOAT_BYTES * weight_floats)}B",
+            f"arena {quantity(FLOAT_BYTES * self.arena_floats)}B an image",
+        ]
+        return "\n".join([self.name, text_table(headers, rows, left=5), ", ".join(totals)])
+
+
+FLOAT_BYTES = 4
+
+
+def _operation(step: Step) -> str:
+    """What the step does, its epilogue included, in a few characters."""
+    if isinstance(step, Gemm):
+        phases = f" {len(step.phases)} phases" if len(step.phases) > 1 else ""
+        parts = [f"gemm {step.kernel[0]}x{step.kernel[1]}{phases}"]
+    elif isinstance(step, MaxPool):
+        parts = [f"max pool {step.kernel[0]}x{step.kernel[1]}"]
+    else:
+        names = {InstanceNorm: "instance norm", Upsample: "upsample", Softmax: "softmax"}
+        parts = [names.get(type(step), "pointwise")]
+    if not isinstance(step, Softmax):
+        epilogue = step.epilogue
+        parts += ["add"] if epilogue.add else []
+        parts += [epilogue.activation] if epilogue.activation != "none" else []
+        parts += ["scale"] if epilogue.scale else []
+        parts += ["shift"] if epilogue.shift else []
+    return ", ".join(parts)
+
+
+def _weight_floats(step: Step) -> int:
+    """Constants that the step reads."""
+    channels = step.output.channels
+    floats = 0
+    if isinstance(step, Gemm):
+        floats += channels * step.kernel[0] * step.kernel[1] * step.input.channels
+        floats += channels if step.bias else 0
+    elif isinstance(step, InstanceNorm):
+        floats += 2 * channels
+    if not isinstance(step, Softmax):
+        floats += sum(channels for name in (step.epilogue.scale, step.epilogue.shift) if name)
+    return floats
+
+
+def _activation_floats(step: Step) -> int:
+    """What one image's step reads and writes, each float counted once."""
+    add = None if isinstance(step, Softmax) else step.epilogue.add
+    return step.input.floats + step.output.floats + (add.floats if add else 0)

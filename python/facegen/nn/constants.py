@@ -1,0 +1,71 @@
+"""The numbers of a program: weights with what was folded into them, computed in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from facegen.nn.fuse import Draft, GemmLayer
+from facegen.nn.graph import Node
+from facegen.nn.layers import Affine, BatchNorm, InstanceNorm
+
+Weights = Mapping[str, np.ndarray]
+
+
+def draft_constants(draft: Draft, weights: Weights, dtype: np.dtype) -> dict[str, np.ndarray]:
+    """Every constant of one step, by name, rounded once to `dtype`."""
+    constants: dict[str, np.ndarray] = {}
+    name, channels = draft.lead.name, draft.lead.shape.channels
+    scale, shift = channel_affine(draft.folded, weights, channels)
+
+    if isinstance(draft.lead.layer, GemmLayer):
+        weight = weights[f"{name}.weight"]
+        if weight.ndim == 2:  # linear: a 1x1 window
+            weight = weight[:, None, None, :]
+        bias = weights[f"{name}.bias"] if draft.lead.layer.bias else np.zeros(channels)
+        if draft.folded:
+            weight = weight * scale[:, None, None, None]
+            bias = bias * scale + shift
+        constants[f"{name}.weight"] = weight  # (out, kh, kw, in)
+        if draft.has_bias:
+            constants[f"{name}.bias"] = bias
+    elif isinstance(draft.lead.layer, InstanceNorm):
+        gamma, beta = weights[f"{name}.gamma"], weights[f"{name}.beta"]
+        if draft.folded:
+            gamma, beta = gamma * scale, beta * scale + shift
+        constants[f"{name}.gamma"] = gamma
+        constants[f"{name}.beta"] = beta
+
+    scale, shift = channel_affine(draft.scaled, weights, channels)
+    if draft.has_scale:
+        constants[f"{name}.scale"] = scale
+    if draft.has_shift:
+        constants[f"{name}.shift"] = shift
+    return {key: np.ascontiguousarray(value, dtype) for key, value in constants.items()}
+
+
+def channel_affine(
+    nodes: Sequence[Node], weights: Weights, channels: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Batch norms and Affines, one after another, as ``scale * x + shift``: float64 (channels,).
+
+    A norm over fewer channels (it sees the value through a Reshape) repeats along them.
+    """
+    scale, shift = np.ones(channels), np.zeros(channels)
+    for node in nodes:
+        if isinstance(node.layer, BatchNorm):
+            gamma, beta, mean, var = (
+                np.asarray(weights[f"{node.name}.{parameter}"], np.float64)
+                for parameter in ("gamma", "beta", "mean", "var")
+            )
+            node_scale = gamma / np.sqrt(var + node.layer.eps)
+            node_shift = beta - mean * node_scale
+            repeats = channels // node_scale.size
+            node_scale, node_shift = np.tile(node_scale, repeats), np.tile(node_shift, repeats)
+        else:
+            assert isinstance(node.layer, Affine)
+            node_scale = np.full(channels, node.layer.scale)
+            node_shift = np.full(channels, node.layer.shift)
+        scale, shift = node_scale * scale, node_scale * shift + node_shift
+    return scale, shift

@@ -1,0 +1,193 @@
+"""Layers to drafts: each draft is one step to be, led by one layer, with others fused into it.
+
+Per-channel affine layers (batch norm, Affine) that directly follow a convolution, linear layer or
+instance norm are folded into its weights. After an activation they become the scale and shift of
+the epilogue: exact at the borders, at one fused multiply-add an output. (Folding them into the
+next convolution would need other constants wherever its window reaches over the border.)
+Activations and additions become parts of the epilogue. Nothing is fused into a value that
+somebody else reads as well.
+
+Operands are still named values here; ``place.py`` gives them places.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from facegen.nn.graph import Node
+from facegen.nn.layers import (
+    Add,
+    Affine,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    InstanceNorm,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Reshape,
+    Shape,
+    Softmax,
+    Tanh,
+)
+from facegen.nn.rewrite import count_readers
+
+GemmLayer = Conv2d | ConvTranspose2d | Linear
+POINTWISE = (ReLU, LeakyReLU, Tanh, BatchNorm, Affine, Add)
+
+
+@dataclass
+class Draft:
+    """A step whose operands have no places yet.
+
+    It computes ``scale * activation(lead + add) + shift`` where lead has `folded` in its weights
+    and scale and shift stand for `scaled`, applied one after another.
+    """
+
+    lead: Node  # its name also names the output value; a layer of None copies
+    inputs: tuple[str, ...]
+    fused: list[str]  # names of all layers in it
+    folded: list[Node] = field(default_factory=list)
+    add: str | None = None
+    activation: str = "none"
+    slope: float = 0.0
+    scaled: list[Node] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return "+".join(self.fused)
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        return self.inputs if self.add is None else (*self.inputs, self.add)
+
+    @property
+    def has_scale(self) -> bool:
+        return any(not isinstance(n.layer, Affine) or n.layer.scale != 1 for n in self.scaled)
+
+    @property
+    def has_shift(self) -> bool:
+        return any(not isinstance(n.layer, Affine) or n.layer.shift != 0 for n in self.scaled)
+
+    @property
+    def has_bias(self) -> bool:
+        """Of a GEMM."""
+        assert isinstance(self.lead.layer, GemmLayer)
+        return self.lead.layer.bias or bool(self.folded)
+
+    def absorb(self, node: Node) -> bool:
+        """Fuse a one-input pointwise `node` that alone reads this draft, if it can be done."""
+        if isinstance(self.lead.layer, Softmax | Concat):
+            return False  # these have no epilogue
+        if isinstance(node.layer, BatchNorm | Affine):
+            # Under a Reshape one channel of the lead must meet one channel of the norm.
+            if isinstance(node.layer, BatchNorm) and (
+                self.lead.shape.channels % node.shape.channels
+            ):
+                return False
+            has_weights = isinstance(self.lead.layer, GemmLayer | InstanceNorm)
+            untouched = self.add is None and self.activation == "none" and not self.scaled
+            (self.folded if has_weights and untouched else self.scaled).append(node)
+        else:
+            if self.activation != "none" or self.scaled:
+                return False
+            if isinstance(node.layer, ReLU):
+                self.activation = "relu"
+            elif isinstance(node.layer, LeakyReLU):
+                self.activation, self.slope = "leaky_relu", node.layer.slope
+            elif isinstance(node.layer, Tanh):
+                self.activation = "tanh"
+            else:
+                return False
+        self.fused.append(node.name)
+        return True
+
+    def absorb_add(self, node: Node, other: str) -> bool:
+        """Fuse the addition of `other` into a GEMM that makes the first summand."""
+        if (
+            not isinstance(self.lead.layer, GemmLayer)
+            or self.lead.shape != node.shape
+            or self.add is not None
+            or self.activation != "none"
+            or self.scaled
+        ):
+            return False
+        self.add = other
+        self.fused.append(node.name)
+        return True
+
+
+@dataclass
+class Fused:
+    """Drafts in order, and what every value's name now stands for."""
+
+    drafts: list[Draft]
+    base: dict[str, str]  # value -> the input or the draft (by its lead) whose floats it reads
+    shapes: dict[str, Shape]
+
+
+def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
+    """Turn layers into as few drafts as possible."""
+    readers = count_readers(nodes, outputs)
+    result = Fused([], {}, {node.name: node.shape for node in nodes})
+    drafts: dict[str, Draft] = {}  # by lead
+    # Values that only the layer at hand reads, all the way back to their draft's raw result.
+    exclusive: dict[str, bool] = {}
+
+    for node in nodes:
+        alone = readers[node.name] == 1 and node.name not in outputs
+        if node.layer is None:
+            result.base[node.name] = node.name
+            exclusive[node.name] = alone
+            continue
+        if isinstance(node.layer, Reshape):
+            (source,) = node.inputs
+            result.base[node.name] = result.base[source]
+            exclusive[node.name] = alone and exclusive[source]
+            continue
+        exclusive[node.name] = alone
+
+        draft = _fuse_into_producer(node, result, drafts, exclusive)
+        if draft is None:
+            draft = _draft(node)
+            drafts[node.name] = draft
+            result.drafts.append(draft)
+        result.base[node.name] = draft.lead.name
+    return result
+
+
+def _draft(node: Node) -> Draft:
+    """A step of its own for `node`."""
+    if isinstance(node.layer, Add):
+        return Draft(node, node.inputs[:1], [node.name], add=node.inputs[1])
+    draft = Draft(node, node.inputs, [])
+    if not (isinstance(node.layer, POINTWISE) and draft.absorb(node)):
+        draft.fused.append(node.name)
+    return draft
+
+
+def _fuse_into_producer(
+    node: Node, result: Fused, drafts: dict[str, Draft], exclusive: dict[str, bool]
+) -> Draft | None:
+    """The draft that `node` was fused into, or None."""
+    if not isinstance(node.layer, POINTWISE):
+        return None
+    if not isinstance(node.layer, Add):
+        draft = drafts.get(result.base[node.inputs[0]])
+        fused = draft is not None and exclusive[node.inputs[0]] and draft.absorb(node)
+        return draft if fused else None
+
+    # The later of the two GEMMs is tried first: the other summand is ready when it runs. The
+    # earlier one has to wait for that summand, so it moves behind it.
+    order = {draft.lead.name: i for i, draft in enumerate(result.drafts)}
+    early, late = sorted(node.inputs, key=lambda value: order.get(result.base[value], -1))
+    for own, other in ((late, early), (early, late)):
+        draft = drafts.get(result.base[own])
+        if draft is not None and exclusive[own] and draft.absorb_add(node, other):
+            if own == early:
+                result.drafts.remove(draft)
+                result.drafts.append(draft)
+            return draft
+    return None

@@ -1,0 +1,359 @@
+"""The layers of a network, as plain data that know their output shape and parameters.
+
+Shapes are of one image, (height, width, channels). Weights are in the canonical layouts: conv2d
+and conv_transpose2d (out, kernel height, kernel width, in), linear (out, in).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import ClassVar, NamedTuple
+
+from facegen.nn.phases import conv_phases, conv_transpose_phases
+from facegen.nn.program import Phase
+from facegen.nn.window import IntOrPair, Padding, WindowAxis, pair, window
+
+
+class Shape(NamedTuple):
+    """Of one image: pixels down, pixels across, channels."""
+
+    height: int
+    width: int
+    channels: int
+
+    def __str__(self) -> str:
+        return f"{self.height}x{self.width}x{self.channels}"
+
+    @property
+    def floats(self) -> int:
+        return self.height * self.width * self.channels
+
+
+class Layer:
+    """What a graph is made of: a frozen dataclass with these three methods."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        """The output's shape; ValueError where the inputs do not suit the layer."""
+        (x,) = self._take(1, inputs)
+        return x
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        """Shape of every parameter by its name within the layer, in order."""
+        return {}
+
+    def flops(self, *inputs: Shape) -> int:
+        """Floating-point operations of one image: 2 a multiply-add.
+
+        Multiplications by zeros, outside the input or inserted by a transposed convolution, do not
+        count; nor does what is not a convolution or a linear layer.
+        """
+        return 0
+
+    def _take(self, count: int, inputs: Sequence[Shape]) -> Sequence[Shape]:
+        if len(inputs) != count:
+            raise ValueError(f"{type(self).__name__} takes {count} input(s), not {len(inputs)}")
+        return inputs
+
+    def _take_channels(self, channels: int, inputs: Sequence[Shape]) -> Shape:
+        (x,) = self._take(1, inputs)
+        if x.channels != channels:
+            raise ValueError(f"{type(self).__name__} expects {channels} channels, its input is {x}")
+        return x
+
+
+def _positive(layer: Layer, **values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name} of {type(layer).__name__} must be at least 1, not {value}")
+
+
+def _gemm_flops(phases: tuple[Phase, ...], x: Shape, out_channels: int) -> int:
+    pairs = sum(p.y.valid_taps(x.height) * p.x.valid_taps(x.width) for p in phases)
+    return 2 * pairs * x.channels * out_channels
+
+
+@dataclass(frozen=True)
+class Conv2d(Layer):
+    """Convolution: output o is ``bias + sum_r weight[r] x[o*stride + r*dilation - pad]``."""
+
+    in_channels: int
+    out_channels: int
+    kernel: IntOrPair
+    stride: IntOrPair = 1
+    padding: Padding = 0
+    dilation: IntOrPair = 1
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+        _ = self.axes  # checks the window
+
+    @cached_property
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
+        return window(self.kernel, self.stride, self.padding, self.dilation)
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        return self.axes[0].kernel, self.axes[1].kernel
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        x = self._take_channels(self.in_channels, inputs)
+        height, width = self.axes[0].conv_size(x.height), self.axes[1].conv_size(x.width)
+        if height < 1 or width < 1:
+            raise ValueError(f"the window of {self} does not fit into its input {x}")
+        return Shape(height, width, self.out_channels)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        weight: dict[str, tuple[int, ...]] = {
+            "weight": (self.out_channels, *self.kernel_size, self.in_channels)
+        }
+        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
+
+    def phases(self, x: Shape) -> tuple[Phase, ...]:
+        """How an input of shape `x` becomes the rows of an indirect GEMM."""
+        return conv_phases(self.axes, self.output_shape(x)[:2])
+
+    def flops(self, *inputs: Shape) -> int:
+        (x,) = self._take(1, inputs)
+        return _gemm_flops(self.phases(x), x, self.out_channels)
+
+
+@dataclass(frozen=True)
+class ConvTranspose2d(Layer):
+    """Transposed convolution: input i adds ``weight[r] x[i]`` to output ``i*stride + r - pad``."""
+
+    in_channels: int
+    out_channels: int
+    kernel: IntOrPair
+    stride: IntOrPair = 1
+    padding: Padding = 0
+    output_padding: IntOrPair = 0
+    bias: bool = True
+
+    def __post_init__(self) -> None:
+        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+        _ = self.axes, pair(self.output_padding, "output_padding", 0)
+
+    @cached_property
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
+        return window(self.kernel, self.stride, self.padding)
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        return self.axes[0].kernel, self.axes[1].kernel
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        x = self._take_channels(self.in_channels, inputs)
+        extra = pair(self.output_padding, "output_padding", 0)
+        height = self.axes[0].conv_transpose_size(x.height, extra[0])
+        width = self.axes[1].conv_transpose_size(x.width, extra[1])
+        if height < 1 or width < 1:
+            raise ValueError(f"the padding of {self} leaves nothing of its input {x}")
+        return Shape(height, width, self.out_channels)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        weight: dict[str, tuple[int, ...]] = {
+            "weight": (self.out_channels, *self.kernel_size, self.in_channels)
+        }
+        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
+
+    def phases(self, x: Shape) -> tuple[Phase, ...]:
+        """How an input of shape `x` becomes the rows of an indirect GEMM."""
+        return conv_transpose_phases(self.axes, self.output_shape(x)[:2])
+
+    def flops(self, *inputs: Shape) -> int:
+        (x,) = self._take(1, inputs)
+        return _gemm_flops(self.phases(x), x, self.out_channels)
+
+
+@dataclass(frozen=True)
+class Linear(Layer):
+    """``y = weight @ x + bias`` over the channels of every pixel (usually of one, 1x1)."""
+
+    in_channels: int
+    out_channels: int
+    bias: bool = True
+
+    kernel_size: ClassVar[tuple[int, int]] = (1, 1)
+
+    def __post_init__(self) -> None:
+        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        x = self._take_channels(self.in_channels, inputs)
+        return Shape(x.height, x.width, self.out_channels)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        weight: dict[str, tuple[int, ...]] = {"weight": (self.out_channels, self.in_channels)}
+        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
+
+    def phases(self, x: Shape) -> tuple[Phase, ...]:
+        """A 1x1 convolution."""
+        return conv_phases(window(1), x[:2])
+
+    def flops(self, *inputs: Shape) -> int:
+        (x,) = self._take(1, inputs)
+        return _gemm_flops(self.phases(x), x, self.out_channels)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Layer):
+    """``gamma * (x - mean) / sqrt(var + eps) + beta`` with the stored mean and variance."""
+
+    channels: int
+    eps: float = 1e-5
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return self._take_channels(self.channels, inputs)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        return {name: (self.channels,) for name in ("gamma", "beta", "mean", "var")}
+
+
+@dataclass(frozen=True)
+class InstanceNorm(Layer):
+    """Batch norm's formula with the mean and biased variance of each image over its own pixels."""
+
+    channels: int
+    eps: float = 1e-5
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        return self._take_channels(self.channels, inputs)
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        return {name: (self.channels,) for name in ("gamma", "beta")}
+
+
+@dataclass(frozen=True)
+class ReLU(Layer):
+    """``max(x, 0)``."""
+
+
+@dataclass(frozen=True)
+class LeakyReLU(Layer):
+    """``x`` where positive, ``slope * x`` elsewhere."""
+
+    slope: float
+
+
+@dataclass(frozen=True)
+class Tanh(Layer):
+    """Hyperbolic tangent."""
+
+
+@dataclass(frozen=True)
+class Softmax(Layer):
+    """Over the channels of each pixel."""
+
+
+@dataclass(frozen=True)
+class MaxPool2d(Layer):
+    """Maximum over windows; what lies outside the input does not take part.
+
+    Stride defaults to the kernel. `ceil_mode` also counts a last, partial window.
+    """
+
+    kernel: IntOrPair
+    stride: IntOrPair | None = None
+    padding: Padding = 0
+    ceil_mode: bool = False
+
+    def __post_init__(self) -> None:
+        for axis in self.axes:
+            # Every window then holds at least one pixel.
+            if max(axis.pad_front, axis.pad_back) >= axis.kernel:
+                raise ValueError(f"the padding of {self} must be smaller than its kernel")
+
+    @cached_property
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
+        stride = self.kernel if self.stride is None else self.stride
+        return window(self.kernel, stride, self.padding)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        height = self.axes[0].pool_size(x.height, self.ceil_mode)
+        width = self.axes[1].pool_size(x.width, self.ceil_mode)
+        if height < 1 or width < 1:
+            raise ValueError(f"the window of {self} does not fit into its input {x}")
+        return Shape(height, width, x.channels)
+
+
+@dataclass(frozen=True)
+class Concat(Layer):
+    """Two or more maps of one size, channels one after another."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        if not inputs:
+            raise ValueError("Concat takes at least 1 input, not 0")
+        if any(x[:2] != inputs[0][:2] for x in inputs):
+            sizes = ", ".join(map(str, inputs))
+            raise ValueError(f"Concat expects maps of one height and width, not {sizes}")
+        return Shape(inputs[0].height, inputs[0].width, sum(x.channels for x in inputs))
+
+
+@dataclass(frozen=True)
+class Add(Layer):
+    """Sum of two maps of one shape."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        a, b = self._take(2, inputs)
+        if a != b:
+            raise ValueError(f"Add expects two maps of one shape, not {a} and {b}")
+        return a
+
+
+@dataclass(frozen=True)
+class Upsample(Layer):
+    """Bilinear interpolation to `size` = (height, width), or by a whole-numbered `scale`.
+
+    Half-pixel centres, edges clamped: PyTorch's ``align_corners=False``.
+    """
+
+    size: IntOrPair | None = None
+    scale: IntOrPair | None = None
+
+    def __post_init__(self) -> None:
+        if (self.size is None) == (self.scale is None):
+            raise ValueError(f"Upsample takes either size or scale, not {self}")
+        if self.size is not None:
+            pair(self.size, "size", 1)
+        if self.scale is not None:
+            pair(self.scale, "scale", 1)
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if self.size is not None:
+            height, width = pair(self.size, "size", 1)
+        else:
+            assert self.scale is not None
+            vertical, horizontal = pair(self.scale, "scale", 1)
+            height, width = x.height * vertical, x.width * horizontal
+        return Shape(height, width, x.channels)
+
+
+@dataclass(frozen=True)
+class Affine(Layer):
+    """``scale * x + shift`` with fixed numbers, such as the normalisation of an input."""
+
+    scale: float = 1.0
+    shift: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.scale) and math.isfinite(self.shift)):
+            raise ValueError(f"scale and shift must be finite, not {self}")
+
+
+@dataclass(frozen=True)
+class Reshape(Layer):
+    """The same floats in the same order, read as another (height, width, channels)."""
+
+    shape: Shape
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if min(self.shape) < 1 or x.floats != self.shape.floats:
+            raise ValueError(f"cannot reshape {x} into {self.shape}")
+        return self.shape

@@ -1,0 +1,148 @@
+"""Lowering: a graph and its weights become a flat program of a few fused steps.
+
+    graph --rewrite--> graph --fuse--> drafts --place--> views, buffers --> Program
+                                         +-- constants (folded in float64, rounded once)
+
+Pure Python and NumPy: nothing here knows a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from facegen.nn.constants import draft_constants
+from facegen.nn.fuse import Draft, GemmLayer, fuse
+from facegen.nn.graph import Graph
+from facegen.nn.layers import InstanceNorm as InstanceNormLayer
+from facegen.nn.layers import MaxPool2d, Shape
+from facegen.nn.layers import Softmax as SoftmaxLayer
+from facegen.nn.layers import Upsample as UpsampleLayer
+from facegen.nn.place import Placement, place
+from facegen.nn.program import (
+    Epilogue,
+    Gemm,
+    InstanceNorm,
+    MaxPool,
+    Pointwise,
+    Program,
+    Softmax,
+    Step,
+    Upsample,
+)
+from facegen.nn.rewrite import rewrite
+
+
+def lower(
+    graph: Graph,
+    weights: Mapping[str, np.ndarray] | None,
+    algorithm: str = "auto",
+    *,
+    dtype: DTypeLike = np.float32,
+) -> Program:
+    """Lower `graph` to the program that an engine runs.
+
+    Parameters
+    ----------
+    graph
+        With at least one output.
+    weights
+        Every entry of ``graph.parameters``, in its shape; None gives the structure alone (to
+        print it), without constants.
+    algorithm
+        "auto", or "direct": no algorithm of lower complexity than the definition's.
+    dtype
+        Of the program's constants. The engines take float32; float64 shows the lowering's own
+        error.
+
+    Raises
+    ------
+    ValueError
+        For a graph without outputs, another algorithm, and weights that are missing, unknown or
+        of another shape.
+    """
+    if algorithm not in ("auto", "direct"):
+        raise ValueError(f'algorithm must be "auto" or "direct", not {algorithm!r}')
+    if not graph.outputs:
+        raise ValueError(f"{graph.name} has no output: call graph.output(tensor)")
+    if weights is not None:
+        check_weights(graph, weights)
+
+    inputs = [tensor.name for tensor in graph.inputs]
+    outputs = [tensor.name for tensor in graph.outputs]
+    fused = fuse(rewrite(graph.nodes, outputs), outputs)
+    placement = place(fused, inputs, outputs)
+    constants: dict[str, np.ndarray] = {}
+    if weights is not None:
+        for draft in placement.drafts:
+            constants.update(draft_constants(draft, weights, np.dtype(dtype)))
+    return Program(
+        name=graph.name,
+        steps=tuple(_step(draft, placement, algorithm) for draft in placement.drafts),
+        buffers=tuple(placement.buffers),
+        inputs=tuple(placement.view(name) for name in inputs),
+        outputs=tuple(placement.view(value) for value in placement.output_values),
+        arena_floats=placement.arena_floats,
+        constants=constants,
+    )
+
+
+def check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless `weights` are exactly the parameters of `graph`, in their shapes."""
+    for name, shape in graph.parameters.items():
+        if name not in weights:
+            raise ValueError(f"the weights of {graph.name} lack {name}, of shape {shape}")
+        if weights[name].shape != shape:
+            found = weights[name].shape
+            raise ValueError(f"{name} of {graph.name} must have shape {shape}, not {found}")
+    unknown = sorted(weights.keys() - graph.parameters.keys())
+    if unknown:
+        raise ValueError(f"{graph.name} has no parameter named {unknown[0]}")
+
+
+def _step(draft: Draft, placement: Placement, algorithm: str) -> Step:
+    """The program's step for a placed draft."""
+    lead = draft.lead.name
+    x, y = placement.view(draft.inputs[0]), placement.view(lead)
+    epilogue = Epilogue(
+        activation=draft.activation,
+        slope=draft.slope,
+        scale=f"{lead}.scale" if draft.has_scale else None,
+        shift=f"{lead}.shift" if draft.has_shift else None,
+        add=None if draft.add is None else placement.view(draft.add),
+    )
+    layer = draft.lead.layer
+    if isinstance(layer, GemmLayer):
+        return Gemm(
+            name=draft.name,
+            input=x,
+            output=y,
+            phases=layer.phases(Shape(x.height, x.width, x.channels)),
+            kernel=layer.kernel_size,
+            weight=f"{lead}.weight",
+            bias=f"{lead}.bias" if draft.has_bias else None,
+            epilogue=epilogue,
+            direct_only=algorithm == "direct",
+        )
+    if isinstance(layer, InstanceNormLayer):
+        gamma, beta = f"{lead}.gamma", f"{lead}.beta"
+        return InstanceNorm(draft.name, x, y, gamma, beta, layer.eps, epilogue)
+    if isinstance(layer, MaxPool2d):
+        vertical, horizontal = layer.axes
+        return MaxPool(
+            name=draft.name,
+            input=x,
+            output=y,
+            kernel=(vertical.kernel, horizontal.kernel),
+            stride=(vertical.stride, horizontal.stride),
+            pad_top=vertical.pad_front,
+            pad_left=horizontal.pad_front,
+            epilogue=epilogue,
+        )
+    if isinstance(layer, SoftmaxLayer):
+        return Softmax(draft.name, x, y)
+    if isinstance(layer, UpsampleLayer):
+        return Upsample(draft.name, x, y, epilogue)
+    return Pointwise(draft.name, x, y, epilogue)

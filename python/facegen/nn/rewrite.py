@@ -1,0 +1,90 @@
+"""Graph to graph: the same function, in a shape that fuses better.
+
+1. Layers that no output depends on are dropped.
+2. An activation that alone reads a concatenation moves before it, onto each part, so that the
+   parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).
+3. Where one value goes through both a leaky ReLU and a ReLU, as in a U-Net's skip connections,
+   the ReLU reads the leaky ReLU's result, which then fuses with the producer. That is exact:
+   leaky ReLU keeps positive values and the sign of the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from facegen.nn.graph import Node
+from facegen.nn.layers import Concat, LeakyReLU, ReLU, Tanh
+
+
+def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    """All rewrites in order; names of outputs and of layers with parameters are kept."""
+    live = _drop_unused(nodes, outputs)
+    return _relu_after_leaky_relu(_activation_before_concat(live, outputs), outputs)
+
+
+def count_readers(nodes: Sequence[Node], outputs: Sequence[str]) -> Counter[str]:
+    """How often each value is read by a layer or is an output."""
+    return Counter([name for node in nodes for name in node.inputs] + list(outputs))
+
+
+def _drop_unused(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    needed = set(outputs)
+    kept = []
+    for node in reversed(nodes):
+        if node.name in needed or node.layer is None:  # inputs stay: they are the caller's
+            needed.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    readers = count_readers(nodes, outputs)
+    by_name = {node.name: node for node in nodes}
+    moved: dict[str, Node] = {}  # name of a concat -> the activation that is its one reader
+    for node in nodes:
+        source = by_name[node.inputs[0]] if node.inputs else node
+        if (
+            isinstance(node.layer, ReLU | LeakyReLU | Tanh)
+            and isinstance(source.layer, Concat)
+            and readers[source.name] == 1
+        ):
+            moved[source.name] = node
+
+    result: list[Node] = []
+    for node in nodes:
+        activation = moved.get(node.name)
+        if activation is not None:
+            parts = tuple(
+                Node(f"{activation.name}[{i}]", activation.layer, (part,), by_name[part].shape)
+                for i, part in enumerate(node.inputs)
+            )
+            result += parts
+            result.append(
+                Node(activation.name, node.layer, tuple(p.name for p in parts), node.shape)
+            )
+        elif not (node.inputs and node.inputs[0] in moved):
+            result.append(node)
+    return result
+
+
+def _relu_after_leaky_relu(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+    leaky: dict[str, str] = {}  # value -> the leaky ReLU that reads it
+    others = count_readers(nodes, outputs)  # readers that are neither
+    for node in nodes:
+        if isinstance(node.layer, LeakyReLU) and node.layer.slope >= 0:
+            leaky.setdefault(node.inputs[0], node.name)
+            others[node.inputs[0]] -= node.name == leaky[node.inputs[0]]
+        elif isinstance(node.layer, ReLU):
+            others[node.inputs[0]] -= 1
+
+    result = []
+    seen = set()
+    for node in nodes:
+        seen.add(node.name)
+        if isinstance(node.layer, ReLU) and others[node.inputs[0]] == 0:
+            source = leaky.get(node.inputs[0])
+            if source in seen:
+                node = node._replace(inputs=(source,))
+        result.append(node)
+    return result

@@ -1,0 +1,1 @@
+"""Makes tests/reference.py and tests/tolerance.py importable from every folder of tests."""

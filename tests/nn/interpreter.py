@@ -1,0 +1,162 @@
+"""A lowered Program, run step by step in NumPy float64 as program.py defines it.
+
+Strict where an engine is not: all memory starts as NaN, so a value that is read before it is
+written shows; and no step may write floats that it also reads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+import reference
+from facegen.nn.program import (
+    Gemm,
+    InstanceNorm,
+    MaxPool,
+    Pointwise,
+    Program,
+    Softmax,
+    Upsample,
+)
+
+
+class Memory:
+    """Every buffer of a batch, and the arena they share."""
+
+    def __init__(self, program: Program, inputs: list[np.ndarray]) -> None:
+        self.program = program
+        n = len(inputs[0])
+        self.arena = np.full((n, program.arena_floats), np.nan)
+        self.inputs = [x.reshape(n, -1).astype(np.float64) for x in inputs]
+        self.outputs = [np.full((n, view.floats), np.nan) for view in program.outputs]
+
+    def indices(self, view) -> np.ndarray:
+        """Positions of the view's floats in its buffer's memory, (h, w, c)."""
+        buffer = self.program.buffers[view.buffer]
+        pixels = np.arange(view.height * view.width).reshape(view.height, view.width, 1)
+        indices = view.offset + pixels * view.pixel_stride + np.arange(view.channels)
+        assert indices.min() >= 0 and indices.max() < buffer.floats, "a view leaves its buffer"
+        if buffer.kind == "arena":
+            assert buffer.arena_offset % 16 == 0
+            assert buffer.arena_offset + buffer.floats <= self.program.arena_floats
+            indices = indices + buffer.arena_offset
+        return indices
+
+    def floats(self, view) -> np.ndarray:
+        buffer = self.program.buffers[view.buffer]
+        if buffer.kind == "arena":
+            return self.arena
+        return (self.inputs if buffer.kind == "input" else self.outputs)[buffer.index]
+
+    def read(self, view) -> np.ndarray:
+        values = self.floats(view)[:, self.indices(view)]
+        assert not np.isnan(values).any(), "a value is read before it is written"
+        return values
+
+    def write(self, view, values: np.ndarray) -> None:
+        assert self.program.buffers[view.buffer].kind != "input", "a step writes into an input"
+        self.floats(view)[:, self.indices(view)] = values
+
+    def overlap(self, a, b) -> bool:
+        if self.floats(a) is not self.floats(b):
+            return False
+        return np.intersect1d(self.indices(a), self.indices(b)).size > 0
+
+
+def run_program(program: Program, *inputs: np.ndarray) -> list[np.ndarray]:
+    """All outputs, in float64."""
+    memory = Memory(program, list(inputs))
+    for step in program.steps:
+        add = None if isinstance(step, Softmax) else step.epilogue.add
+        for view in (step.input, *([add] if add else [])):
+            assert not memory.overlap(view, step.output), f"{step.name} overwrites what it reads"
+        y = _compute(step, memory.read(step.input), program.constants)
+        if not isinstance(step, Softmax):
+            y = _epilogue(step, y, memory, program.constants)
+        memory.write(step.output, y)
+    return [memory.read(view) for view in program.outputs]
+
+
+def _compute(step, x, constants):
+    match step:
+        case Gemm():
+            return _gemm(step, x, constants)
+        case MaxPool():
+            return _max_pool(step, x)
+        case InstanceNorm():
+            gamma, beta = constants[step.gamma], constants[step.beta]
+            return reference.instance_norm(x, gamma, beta, eps=step.eps)
+        case Softmax():
+            return reference.softmax(x)
+        case Upsample():
+            return reference.upsample_bilinear2d(x, (step.output.height, step.output.width))
+        case Pointwise():
+            return x
+    raise AssertionError(step)
+
+
+def _gemm(step, x, constants):
+    out = step.output
+    weight = constants[step.weight].astype(np.float64)
+    assert weight.shape == (out.channels, *step.kernel, step.input.channels)
+    y = np.full((len(x), out.height, out.width, out.channels), np.nan)
+    for phase in step.phases:
+        (ys, rows), (xs, columns) = _axis(phase.y), _axis(phase.x)
+        total = np.zeros((len(x), len(ys), len(xs), out.channels))
+        for ty in range(phase.y.taps):
+            for tx in range(phase.x.taps):
+                tap = weight[
+                    :,
+                    phase.y.first_tap + ty * phase.y.tap_step,
+                    phase.x.first_tap + tx * phase.x.tap_step,
+                ]
+                total += _gather(x, rows[:, ty], columns[:, tx]) @ tap.T
+        assert np.isnan(y[:, ys[:, None], xs]).all(), "two phases write one output"
+        y[:, ys[:, None], xs] = total
+    return y if step.bias is None else y + constants[step.bias]
+
+
+def _axis(axis):
+    """Positions of the outputs (o,) and of what they read (o, t)."""
+    outputs = np.arange(axis.out)
+    reads = outputs[:, None] * axis.step + np.arange(axis.taps) * axis.dir + axis.base
+    return axis.out_origin + outputs * axis.out_step, reads
+
+
+def _gather(x, rows, columns):
+    """Pixels at all (row, column); zeros outside."""
+    inside_y = (rows >= 0) & (rows < x.shape[1])
+    inside_x = (columns >= 0) & (columns < x.shape[2])
+    pixels = x[:, np.where(inside_y, rows, 0)[:, None], np.where(inside_x, columns, 0)]
+    return pixels * (inside_y[:, None] & inside_x)[None, :, :, None]
+
+
+def _max_pool(step, x):
+    out = step.output
+    y = np.full((len(x), out.height, out.width, out.channels), -np.inf)
+    for oy in range(out.height):
+        for ox in range(out.width):
+            y0, x0 = oy * step.stride[0] - step.pad_top, ox * step.stride[1] - step.pad_left
+            window = x[:, max(y0, 0) : y0 + step.kernel[0], max(x0, 0) : x0 + step.kernel[1]]
+            y[:, oy, ox] = window.max(axis=(1, 2))
+    return y
+
+
+def _epilogue(step, y, memory, constants):
+    epilogue = step.epilogue
+    if epilogue.add is not None:
+        y = y + memory.read(epilogue.add)
+    match epilogue.activation:
+        case "relu":
+            y = np.maximum(y, 0)
+        case "leaky_relu":
+            y = np.where(y > 0, y, epilogue.slope * y)
+        case "tanh":
+            y = np.tanh(y)
+        case other:
+            assert other == "none"
+    if epilogue.scale is not None:
+        y = y * constants[epilogue.scale]
+    if epilogue.shift is not None:
+        y = y + constants[epilogue.shift]
+    return y

@@ -1,0 +1,289 @@
+"""Lowering changes no result: graphs interpreted directly and through their program agree."""
+
+from __future__ import annotations
+
+import graphs
+import numpy as np
+import pytest
+from interpreter import run_program
+
+import reference
+from facegen.nn import (
+    Add,
+    Affine,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Graph,
+    InstanceNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Reshape,
+    Shape,
+    lower,
+)
+from facegen.nn.program import Gemm, MaxPool, Pointwise, Upsample
+
+
+def check(graph: Graph, seed: int = 0, batch: int = 2):
+    """Lower `graph` with random weights, compare it with its definition, return the program."""
+    rng = np.random.default_rng(seed)
+    weights = reference.random_weights(graph, rng)
+    inputs = [rng.standard_normal((batch, *tensor.shape)) for tensor in graph.inputs]
+    program = lower(graph, weights, dtype=np.float64)
+    expected = reference.run_graph(graph, weights, *inputs)
+    computed = run_program(program, *inputs)
+    for want, got in zip(expected, computed, strict=True):
+        rms = np.sqrt((want**2).mean()) or 1.0
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * rms)
+    return program
+
+
+@pytest.mark.parametrize(
+    "make", [graphs.dcgan_like, graphs.unet_like, graphs.fire_like, graphs.eccv16_like]
+)
+def test_networks_agree_with_their_definition(make):
+    check(make())
+
+
+@pytest.mark.parametrize("seed", range(150))
+def test_random_graphs_agree_with_their_definition(seed):
+    check(graphs.random_graph(seed), seed)
+
+
+def kinds(program) -> list[str]:
+    return [type(step).__name__ for step in program.steps]
+
+
+def test_dcgan_is_one_step_a_convolution():
+    program = check(graphs.dcgan_like())
+    assert [step.name for step in program.steps] == [
+        "proj+bn0+relu0",
+        "tconv1+bn1+relu1",
+        "tconv2+tanh",
+    ]
+    assert [step.epilogue.activation for step in program.steps] == ["relu", "relu", "tanh"]
+    assert program.steps[-1].output.buffer == program.outputs[0].buffer
+    assert program.buffers[program.outputs[0].buffer].kind == "output"
+
+
+def test_fire_module_writes_its_concatenation_in_place():
+    program = check(graphs.fire_like())
+    assert "Pointwise" not in kinds(program)
+    left, right = (s for s in program.steps if s.name.startswith("fire2.expand"))
+    assert left.output.buffer == right.output.buffer
+    assert (left.output.offset, right.output.offset) == (0, 6)
+    assert left.output.pixel_stride == right.output.pixel_stride == 12
+
+
+def test_sum_is_an_epilogue():
+    program = check(graphs.fire_like())
+    (step,) = (s for s in program.steps if "sum" in s.name)
+    assert isinstance(step, Gemm) and step.epilogue.add is not None
+
+
+def test_batch_norm_after_relu_is_the_scale_and_shift_of_the_epilogue():
+    program = check(graphs.eccv16_like())
+    step = next(s for s in program.steps if s.name == "conv2+relu2+bn2")
+    assert (step.epilogue.activation, step.epilogue.scale, step.epilogue.shift) == (
+        "relu",
+        "conv2.scale",
+        "conv2.shift",
+    )
+    upsample = next(s for s in program.steps if isinstance(s, Upsample))
+    assert upsample.epilogue.scale == "upsample.scale" and upsample.epilogue.shift is None
+
+
+def test_skip_connection_costs_one_pass_over_the_encoder():
+    """The leaky ReLU fuses with the encoder; a Pointwise ReLU writes into the concatenation."""
+    program = check(graphs.unet_like())
+    pointwise = [step for step in program.steps if isinstance(step, Pointwise)]
+    assert [step.name for step in pointwise] == ["relu_3[1]", "relu_2[1]", "relu_1[1]"]
+    assert all(step.output.pixel_stride == 2 * step.output.channels for step in pointwise)
+
+
+def test_a_value_with_two_readers_is_not_changed_by_fusion():
+    graph = Graph("two readers")
+    x = graph.input("x", Shape(4, 4, 2))
+    y = graph.add("conv", Conv2d(2, 2, 3, padding=1), x)
+    graph.output(graph.add("relu", ReLU(), y))
+    graph.output(y)
+    assert kinds(check(graph)) == ["Gemm", "Pointwise"]
+
+
+def test_an_output_is_not_changed_by_fusion_through_a_reshape():
+    graph = Graph("reshaped output")
+    x = graph.input("x", Shape(1, 1, 8))
+    y = graph.add("linear", Linear(8, 8), x)
+    z = graph.add("reshape", Reshape(Shape(2, 2, 2)), y)
+    graph.output(graph.add("bn", BatchNorm(2), z))
+    graph.output(y)
+    assert kinds(check(graph)) == ["Gemm", "Pointwise"]
+
+
+def test_sum_waits_for_its_later_summand():
+    """Only the earlier GEMM can take the sum: it moves behind the norm."""
+    graph = Graph("late summand")
+    x = graph.input("x", Shape(4, 4, 2))
+    a = graph.add("conv", Conv2d(2, 3, 1), x)
+    b = graph.add("other", Conv2d(2, 3, 3, padding=1), x)
+    b = graph.add("norm", InstanceNorm(3), b)
+    graph.output(graph.add("relu", ReLU(), graph.add("sum", Add(), a, b)))
+    assert [step.name for step in check(graph).steps] == ["other", "norm", "conv+sum+relu"]
+
+
+def test_residual_block():
+    graph = Graph("residual")
+    x = graph.input("x", Shape(4, 4, 2))
+    y = graph.add("conv", Conv2d(2, 2, 3, padding=1), x)
+    y = graph.add("bn", BatchNorm(2), y)
+    y = graph.add("sum", Add(), y, x)
+    graph.output(graph.add("relu", ReLU(), y))
+    assert [step.name for step in check(graph).steps] == ["conv+bn+sum+relu"]
+
+
+def test_affine_folds_into_weights_and_into_a_norm():
+    graph = Graph("affine")
+    x = graph.input("x", Shape(4, 4, 2))
+    x = graph.add("conv", Conv2d(2, 3, 3, padding=1, bias=False), x)
+    x = graph.add("affine", Affine(2, 0.5), x)
+    x = graph.add("relu", ReLU(), x)
+    y = graph.add("norm", InstanceNorm(3), x)
+    y = graph.add("affine2", Affine(3, -1), y)
+    graph.output(graph.add("leaky", LeakyReLU(0.1), y))
+    program = check(graph)
+    assert [step.name for step in program.steps] == ["conv+affine+relu", "norm+affine2+leaky"]
+    assert program.steps[0].bias == "conv.bias"
+    assert all(step.epilogue.scale is None for step in program.steps)
+
+
+def test_a_part_that_cannot_be_written_in_place_is_copied():
+    graph = Graph("copies")
+    x = graph.input("x", Shape(2, 2, 2))
+    y = graph.add("conv", Conv2d(2, 2, 1), x)
+    first = graph.add("first", Concat(), x, y, y)  # an input, in place, already placed
+    second = graph.add("second", Concat(), first, y)
+    graph.output(second)
+    assert [step.name for step in check(graph).steps] == [
+        "conv",
+        "first[0]",
+        "first[2]",
+        "second[1]",
+    ]
+
+
+def test_a_part_read_in_another_shape_stays_packed():
+    graph = Graph("packed")
+    x = graph.input("x", Shape(2, 2, 4))
+    y = graph.add("conv", Conv2d(4, 4, 1), x)
+    graph.output(graph.add("concat", Concat(), y, y))
+    graph.output(graph.add("reshape", Reshape(Shape(1, 1, 16)), y))
+    check(graph)
+
+
+def test_input_as_output_is_copied():
+    graph = Graph("identity")
+    x = graph.input("x", Shape(2, 2, 4))
+    graph.output(x)
+    graph.output(x)
+    assert kinds(check(graph)) == ["Pointwise", "Pointwise"]
+
+
+def test_unused_layers_are_dropped():
+    graph = Graph("unused")
+    x = graph.input("x", Shape(2, 2, 4))
+    graph.input("unused_input", Shape(1, 1, 1))
+    graph.add("unused", Conv2d(4, 4, 1), x)
+    graph.output(graph.add("relu", ReLU(), x))
+    assert kinds(check(graph)) == ["Pointwise"]
+
+
+def test_max_pool_takes_an_activation():
+    graph = Graph("pool")
+    x = graph.input("x", Shape(5, 5, 2))
+    x = graph.add("pool", MaxPool2d(3, 2, padding=1, ceil_mode=True), x)
+    graph.output(graph.add("relu", ReLU(), x))
+    (step,) = check(graph).steps
+    assert isinstance(step, MaxPool) and step.epilogue.activation == "relu"
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+@pytest.mark.parametrize("kernel", [1, 2, 3, 5])
+@pytest.mark.parametrize("padding", [0, ((0, 1), (2, 0)), ((2, 2), (0, 3))])
+@pytest.mark.parametrize("output_padding", [0, (1, 2)])
+def test_transposed_convolution(stride, kernel, padding, output_padding):
+    """Kernel smaller than the stride (phases without taps) and padding beyond it included."""
+    graph = Graph("tconv")
+    x = graph.input("x", Shape(5, 6, 2))
+    layer = ConvTranspose2d(2, 3, kernel, stride, padding, output_padding)
+    try:
+        x = graph.add("tconv", layer, x)
+    except ValueError as error:
+        assert "leaves nothing" in str(error)
+        return
+    graph.output(graph.add("relu", ReLU(), x))
+    assert kinds(check(graph)) == ["Gemm"]
+
+
+def test_memory_is_reused():
+    graph = Graph("chain")
+    x = graph.input("x", Shape(4, 4, 4))
+    for i in range(10):
+        x = graph.add(f"conv{i}", Conv2d(4, 4, 3, padding=1), x)
+    graph.output(x)
+    assert check(graph).arena_floats == 2 * 4 * 4 * 4
+
+
+def test_constants_are_rounded_once():
+    graph = graphs.dcgan_like()
+    weights = reference.random_weights(graph, np.random.default_rng(1))
+    exact = lower(graph, weights, dtype=np.float64).constants
+    rounded = lower(graph, weights).constants
+    assert exact.keys() == rounded.keys()
+    for name, constant in rounded.items():
+        assert constant.dtype == np.float32 and constant.flags.c_contiguous
+        np.testing.assert_array_equal(constant, exact[name].astype(np.float32))
+
+
+def test_structure_without_weights():
+    graph = graphs.unet_like()
+    weights = reference.random_weights(graph, np.random.default_rng(1))
+    structure = lower(graph, None)
+    assert structure.steps == lower(graph, weights).steps
+    assert not structure.constants
+
+
+def test_direct_only_is_passed_on():
+    graph = graphs.dcgan_like()
+    assert all(step.direct_only for step in lower(graph, None, "direct").steps)
+    assert not any(step.direct_only for step in lower(graph, None).steps)
+
+
+def test_wrong_weights_are_named():
+    graph = graphs.dcgan_like()
+    weights = reference.random_weights(graph, np.random.default_rng(1))
+    with pytest.raises(ValueError, match=r"lack bn1.beta, of shape \(6,\)"):
+        lower(graph, {k: v for k, v in weights.items() if k != "bn1.beta"})
+    with pytest.raises(ValueError, match=r"bn1.beta .* must have shape \(6,\), not \(5,\)"):
+        lower(graph, {**weights, "bn1.beta": np.zeros(5, np.float32)})
+    with pytest.raises(ValueError, match="no parameter named bn9.beta"):
+        lower(graph, {**weights, "bn9.beta": np.zeros(5, np.float32)})
+
+
+def test_wrong_arguments():
+    graph = Graph("empty")
+    graph.input("x", Shape(1, 1, 1))
+    with pytest.raises(ValueError, match="has no output"):
+        lower(graph, None)
+    with pytest.raises(ValueError, match='must be "auto" or "direct"'):
+        lower(graphs.dcgan_like(), None, "fft")
+
+
+def test_printed_program():
+    text = str(lower(graphs.dcgan_like(), None))
+    assert "tconv1+bn1+relu1" in text
+    assert "gemm 5x5 4 phases, relu" in text
+    assert "3 steps" in text
