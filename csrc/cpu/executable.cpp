@@ -11,8 +11,11 @@ Executable::Executable(const Program& program, const Kernels& kernels)
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
       arena_floats_(program.arena_floats) {
-  for (Step& step : steps_) {
-    gemms_.push_back(step.op == Op::kGemm ? std::make_unique<Gemm>(step, kernels) : nullptr);
+  for (const Step& step : steps_) {
+    const bool gemm = step.op == Op::kGemm;
+    const bool thin = gemm && ThinGemm::suits(step, kernels);
+    gemms_.push_back(gemm && !thin ? std::make_unique<Gemm>(step, kernels) : nullptr);
+    thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);
   }
 }
 
@@ -54,7 +57,13 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
     const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
                            locate(step.epilogue.add), threads};
     switch (step.op) {
-      case Op::kGemm: gemms_[i]->run(images, call.in, call.out, call.add, threads); break;
+      case Op::kGemm:
+        if (thin_gemms_[i] != nullptr) {
+          thin_gemms_[i]->run(images, call.in, call.out, threads);
+        } else {
+          gemms_[i]->run(images, call.in, call.out, call.add, threads);
+        }
+        break;
       case Op::kMaxPool: max_pool(call); break;
       case Op::kInstanceNorm: instance_norm(call); break;
       case Op::kSoftmax: softmax(call); break;

@@ -8,6 +8,7 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
+#include "cpu/thin_gemm.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -36,7 +37,8 @@ class Executable {
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   int64_t arena_floats_;
-  std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
+  std::vector<std::unique_ptr<Gemm>> gemms_;           // by step; null for other ops ...
+  std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;  // ... of which a kGemm step has one
   mutable std::mutex mutex_;
   mutable std::vector<Arena> free_arenas_;  // one a thread that runs at once
 };

@@ -12,7 +12,7 @@ namespace {
 
 // Rows of a C block. 8 tiles of 14 meet each weight panel while it is in L2, which takes the
 // traffic from L3 down to about 1 byte a cycle; the block itself (112 x 512 floats) stays in L2.
-constexpr int64_t kBlockRows = 112;
+constexpr int64_t kBlockRows = 224;
 constexpr int64_t kBlockColumns = 512;
 
 alignas(64) const float kZeros[kMaxDepth] = {};

@@ -45,6 +45,18 @@ struct EpilogueRow {
   int columns;
 };
 
+// A few vectors of pixels of a layer with 1 to 4 output channels; see isa/thin_tile.h.
+struct ThinTile {
+  const float* const* pixels;  // (thin_vectors): first lane of each vector, channel 0, no tap offset
+  int64_t channel_stride;      // floats from a channel to the next
+  int channels;
+  const int64_t* tap_offset;  // (taps): floats
+  int taps;
+  const float* weights;  // (channels, taps, columns)
+  int columns;
+  float* sums;  // out: (columns, thin_vectors * panel_columns)
+};
+
 struct Kernels {
   const char* isa;
 
@@ -61,6 +73,13 @@ struct Kernels {
   // c[r][0 .. panels * panel_columns) += or = (accumulate or not) panel row r times the weights.
   void (*multiply)(int rows, int depth, const void* panel, const void* weights, int panels,
                    float* const* c, bool accumulate);
+
+  // ---- layers with 1 to 4 output channels; a vector holds panel_columns pixels
+  int thin_vectors;
+  void (*thin_multiply)(const ThinTile& tile);
+  // out[channel * out_stride + x] = in[x * in_stride + channel]
+  void (*transpose)(const float* in, int64_t in_stride, int pixels, int channels, float* out,
+                    int64_t out_stride);
 
   // ---- everything else, row by row
   void (*epilogue)(const EpilogueRow& row);

@@ -47,6 +47,7 @@ void tile(int depth, const float* __restrict a, const float* __restrict b, float
           bool accumulate) {
   Vec sum[R][V] = {};  // (R, V * kLanes)
   const int64_t panel = static_cast<int64_t>(depth) * kLanes;
+#pragma GCC unroll 2
   for (int k = 0; k < depth; ++k) {
     Vec column[V];
 #pragma GCC unroll 4

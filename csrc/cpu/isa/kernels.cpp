@@ -4,6 +4,7 @@
 #include "isa/fma_burst.h"
 #include "isa/gemm_tile.h"
 #include "isa/row_ops.h"
+#include "isa/thin_tile.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
 #define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
@@ -14,9 +15,11 @@ namespace facegen::cpu {
 
 const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   static constexpr Kernels kernels = {
-      FACEGEN_TEXT(FACEGEN_ISA), kTileRows, kLanes,      row_panel_bytes, weight_panel_bytes,
-      gather,                    pack,      multiply,    epilogue,        maximum_row,
-      blend,                     softmax,   fma_burst,
+      FACEGEN_TEXT(FACEGEN_ISA),
+      kTileRows, kLanes, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
+      kThinVectors, thin_multiply, transpose,
+      epilogue, maximum_row, blend, softmax,
+      fma_burst,
   };
   return &kernels;
 }

@@ -1,0 +1,118 @@
+// The micro-kernel for layers with 1 to 4 output channels: pixels in lanes, weights broadcast.
+//
+// The GEMM tile would fill 3 of 16 lanes of a weight vector. Here a vector holds one input channel
+// of neighbouring pixels, taken from rows transposed to channel-major order:
+//
+//   transposed (channel, row, x), zeros around the map      weights (channel, tap, column)
+//   channel 0 | row -1: 0 x x x x 0 | row 0: 0 x x ...
+//
+// so that tap (dy, dx) of all lanes is one unaligned load at a fixed distance, and each loaded
+// vector meets every column's weight. Register budget with V vectors and N columns: N*V sums + V
+// pixels + 1 weight: AVX-512 4*4 + 4 + 1 = 21, AVX2 and SSE2 4*2 + 2 + 1 = 11.
+#pragma once
+
+#include "cpu/kernels.h"
+#include "isa/gemm_tile.h"
+#include "isa/vec.h"
+
+namespace {
+
+using facegen::cpu::ThinTile;
+
+constexpr int kThinVectors = kRegisters == 32 ? 4 : 2;
+constexpr int kThinColumns = 4;
+static_assert(kThinColumns * kThinVectors + kThinVectors + 1 <= kRegisters);
+
+template <int N>
+void thin_tile(const ThinTile& tile) {
+  Vec sum[N][kThinVectors] = {};
+  const float* weight = tile.weights;
+  const float* pixels[kThinVectors];
+  for (int v = 0; v < kThinVectors; ++v) pixels[v] = tile.pixels[v];
+  for (int channel = 0; channel < tile.channels; ++channel) {
+    for (int t = 0; t < tile.taps; ++t) {
+      const int64_t offset = tile.tap_offset[t];
+      Vec pixel[kThinVectors];
+#pragma GCC unroll 4
+      for (int v = 0; v < kThinVectors; ++v) pixel[v] = load(pixels[v] + offset);
+#pragma GCC unroll 4
+      for (int n = 0; n < N; ++n) {
+        const Vec w = broadcast(weight[n]);
+#pragma GCC unroll 4
+        for (int v = 0; v < kThinVectors; ++v) sum[n][v] += w * pixel[v];
+      }
+      weight += N;
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kThinVectors; ++v) pixels[v] += tile.channel_stride;
+  }
+  for (int n = 0; n < N; ++n) {
+    for (int v = 0; v < kThinVectors; ++v) {
+      store(tile.sums + (n * kThinVectors + v) * kLanes, sum[n][v]);
+    }
+  }
+}
+
+void thin_multiply(const ThinTile& tile) {
+  switch (tile.columns) {
+    case 1: return thin_tile<1>(tile);
+    case 2: return thin_tile<2>(tile);
+    case 3: return thin_tile<3>(tile);
+    default: return thin_tile<4>(tile);
+  }
+}
+
+// Lane masks of one butterfly step of a square transpose: swaps the off-diagonal blocks of size S
+// of two vectors that are S rows apart.
+template <int S>
+struct Swap {
+  VecI low, high;
+  constexpr Swap() : low{}, high{} {
+    for (int lane = 0; lane < kLanes; ++lane) {
+      low[lane] = lane & S ? kLanes + lane - S : lane;
+      high[lane] = lane & S ? kLanes + lane : lane + S;
+    }
+  }
+};
+
+template <int S>
+inline void transpose_step(Vec* rows) {
+  const Swap<S> swap;
+#pragma GCC unroll 16
+  for (int r = 0; r < kLanes; ++r) {
+    if (r & S) continue;
+    const Vec a = rows[r], b = rows[r + S];
+    rows[r] = __builtin_shuffle(a, b, swap.low);
+    rows[r + S] = __builtin_shuffle(a, b, swap.high);
+  }
+}
+
+// out[channel * out_stride + x] = in[x * in_stride + channel]
+void transpose(const float* in, int64_t in_stride, int pixels, int channels, float* out,
+               int64_t out_stride) {
+  for (int x = 0; x < pixels; x += kLanes) {
+    const int width = pixels - x < kLanes ? pixels - x : kLanes;
+    for (int c = 0; c < channels; c += kLanes) {
+      const int depth = channels - c < kLanes ? channels - c : kLanes;
+      const float* block = in + x * in_stride + c;
+      float* to = out + c * out_stride + x;
+      if (width == kLanes && depth == kLanes) {
+        Vec rows[kLanes];
+#pragma GCC unroll 16
+        for (int r = 0; r < kLanes; ++r) rows[r] = load(block + r * in_stride);
+        if constexpr (kLanes > 8) transpose_step<8>(rows);
+        if constexpr (kLanes > 4) transpose_step<4>(rows);
+        transpose_step<2>(rows);
+        transpose_step<1>(rows);
+#pragma GCC unroll 16
+        for (int r = 0; r < kLanes; ++r) store(to + r * out_stride, rows[r]);
+      } else {
+        for (int r = 0; r < width; ++r) {
+          for (int k = 0; k < depth; ++k) to[k * out_stride + r] = block[r * in_stride + k];
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
