@@ -1,0 +1,126 @@
+"""Output files that appear under their name only when they are complete."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, cast
+
+
+class AtomicFile:
+    """A binary output file: complete under its name, or not there at all.
+
+    Bytes go to a temporary file in the same folder, which takes the name when the ``with`` block
+    ends and is removed where it raises. A symbolic link is followed; a file that is replaced keeps
+    its permissions (less the umask). Devices, pipes and open files (``/dev/full``,
+    ``/dev/stdout``) are written directly. Every OSError names the path asked for.
+
+    >>> with AtomicFile("faces.bin") as file:
+    ...     file.write(b"...")
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._temporary: Path | None = None
+        with _naming(self.path):
+            descriptor = _open_special(self.path)
+            self.direct = descriptor is not None
+            self._target = Path(os.path.realpath(self.path))
+            if descriptor is None:
+                mode = _mode_of_existing(self._target)
+                self._temporary = self._target.with_name(f".facegen-{secrets.token_hex(8)}.part")
+                descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        raw = _OutputFile(self.path, descriptor)
+        self.file = cast(BinaryIO, io.BufferedWriter(raw, buffer_size=1 << 20))
+
+    def commit(self) -> None:
+        """Close the file and give it its name."""
+        try:
+            self.file.close()
+            if self._temporary is not None:
+                with _naming(self.path):
+                    os.replace(self._temporary, self._target)
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Close the file and remove it."""
+        with suppress(OSError):  # what could not be written is not wanted any more
+            self.file.close()
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+
+    def __enter__(self) -> BinaryIO:
+        return self.file
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.commit()
+        else:
+            self.discard()
+
+
+class _OutputFile(io.FileIO):
+    """A file whose errors ("No space left on device") name it as the caller did."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        super().__init__(descriptor, "wb")
+
+    def write(self, data: Any) -> int:
+        with _naming(self._path):
+            return super().write(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        with _naming(self._path):
+            return super().truncate(size)
+
+    def close(self) -> None:
+        with _naming(self._path):
+            super().close()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _open_special(path: Path) -> int | None:
+    """Open a device or a pipe; None for what is or will be a regular file."""
+    open_file = re.fullmatch(r"/dev/(?:fd/(\d+)|(stdout)|(stderr))", str(path))
+    if open_file:  # duplicated, not opened anew: that would start over at the file's beginning
+        number, stdout, _ = open_file.groups()
+        return os.dup(int(number) if number else 1 if stdout else 2)
+    if path.is_file() or path.is_dir() or not path.exists():
+        return None
+    return os.open(path, os.O_WRONLY)
+
+
+def _mode_of_existing(target: Path) -> int:
+    """Permissions for the new file; refuses what open() would have refused."""
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return 0o666  # less the umask
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not os.access(target, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    return stat.S_IMODE(mode)

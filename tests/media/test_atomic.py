@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facegen.media.atomic import AtomicFile
+
+
+def test_appears_when_complete(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    with AtomicFile(path) as file:
+        file.write(b"abc")
+        file.flush()
+        assert not path.exists()
+    assert path.read_bytes() == b"abc"
+    assert os.listdir(tmp_path) == ["out.bin"]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_error_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    with pytest.raises(error), AtomicFile(path) as file:
+        file.write(b"new")
+        raise error
+    assert path.read_bytes() == b"old"
+    assert os.listdir(tmp_path) == ["out.bin"]
+
+
+def test_replaces_keeping_permissions_and_links(tmp_path: Path) -> None:
+    real, link = tmp_path / "real.bin", tmp_path / "link.bin"
+    real.write_bytes(b"old")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    with AtomicFile(link) as file:
+        file.write(b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert real.stat().st_mode & 0o777 == 0o640
+
+
+def test_new_file_obeys_the_umask(tmp_path: Path) -> None:
+    old = os.umask(0o027)
+    try:
+        with AtomicFile(tmp_path / "out.bin"):
+            pass
+    finally:
+        os.umask(old)
+    assert (tmp_path / "out.bin").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize(
+    ("name", "error"), [("missing/out.bin", FileNotFoundError), (".", IsADirectoryError)]
+)
+def test_unusable_path_is_named(tmp_path: Path, name: str, error: type[OSError]) -> None:
+    path = tmp_path / name
+    with pytest.raises(error) as caught:
+        AtomicFile(path)
+    assert caught.value.filename == str(path)
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_as_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError):
+        AtomicFile(tmp_path / "file" / "out.bin")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anything")
+def test_read_only_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "out.bin"
+    path.write_bytes(b"old")
+    path.chmod(0o444)
+    with pytest.raises(PermissionError, match="out.bin"):
+        AtomicFile(path)
+
+
+@pytest.mark.parametrize("size", [10, 3 << 20])
+def test_full_disk_is_named(size: int) -> None:
+    with pytest.raises(OSError, match="/dev/full") as caught, AtomicFile("/dev/full") as file:
+        file.write(bytes(size))
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_null_device_stays() -> None:
+    with AtomicFile("/dev/null") as file:
+        file.write(b"abc")
+    assert Path("/dev/null").is_char_device()
+
+
+@pytest.mark.parametrize("special", ["/dev/stdout", "/dev/fd/1"])
+def test_standard_output_continues(tmp_path: Path, special: str) -> None:
+    code = (
+        "from facegen.media.atomic import AtomicFile\n"
+        "print('first', flush=True)\n"
+        f"with AtomicFile('{special}') as file: file.write(b'second')\n"
+    )
+    with open(tmp_path / "log", "wb") as log:
+        subprocess.run([sys.executable, "-c", code], stdout=log, check=True)
+    assert (tmp_path / "log").read_bytes() == b"first\nsecond"
+    piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
+    assert piped.stdout == b"first\nsecond"
