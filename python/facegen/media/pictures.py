@@ -1,0 +1,82 @@
+"""Images as picture files: grids, one file a face, any format that Pillow writes."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facegen.errors import FormatError
+from facegen.media.atomic import AtomicFile
+from facegen.media.pixels import to_uint8
+
+
+def grid(images: ArrayLike, rows: int, columns: int) -> NDArray[np.uint8]:
+    """Tile images row by row; tiles without an image stay black.
+
+    Parameters
+    ----------
+    images
+        (n, height, width, channels), float values in [-1, 1] or uint8; n <= rows * columns.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        (rows * height, columns * width, channels)
+    """
+    pixels = to_uint8(images)
+    if pixels.ndim != 4:
+        raise ValueError(f"images must have 4 dimensions (n, h, w, c), not {pixels.ndim}")
+    n, height, width, channels = pixels.shape
+    if n > rows * columns:
+        raise ValueError(f"{n} images do not fit a grid of {rows} x {columns}")
+    tiles = np.zeros((rows * columns, height, width, channels), np.uint8)
+    tiles[:n] = pixels
+    tiles = tiles.reshape(rows, columns, height, width, channels)
+    return tiles.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
+
+
+def save(path: str | os.PathLike[str], image: ArrayLike) -> None:
+    """Write one image (height, width, 3 or 1 or none) in the format of the path's extension.
+
+    Raises
+    ------
+    FormatError
+        Where Pillow writes no format of that extension.
+    """
+    from PIL import Image
+
+    extension = Path(path).suffix.lower()
+    picture_format = Image.registered_extensions().get(extension)
+    if picture_format is None or picture_format not in Image.SAVE:
+        raise FormatError(
+            f"{os.fspath(path)}: no picture format is known for '{extension}', "
+            "expected .png, .bmp, .jpg or another that Pillow writes"
+        )
+    pixels = to_uint8(image)
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[:, :, 0]
+    encoded = io.BytesIO()  # so that errors of the disk name the file
+    Image.fromarray(pixels).save(encoded, picture_format)
+    with AtomicFile(path) as file:
+        file.write(encoded.getbuffer())
+
+
+def save_each(
+    folder: str | os.PathLike[str], images: ArrayLike, names: Iterable[str]
+) -> list[Path]:
+    """Write each image (n, height, width, channels) as ``folder/name``; makes the folder.
+
+    Returns the paths written, in order.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for image, name in zip(to_uint8(images), names, strict=True):
+        paths.append(folder / name)
+        save(paths[-1], image)
+    return paths

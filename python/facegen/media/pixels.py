@@ -1,0 +1,33 @@
+"""From a network's values in [-1, 1] to bytes."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+
+def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
+    """``(int)((x + 1) / 2 * 255)``: the reference program's pixel values.
+
+    Parameters
+    ----------
+    images
+        Values in [-1, 1], any shape; computed in float32, as C does with a float and the integers
+        of that expression. What lies outside is clamped, NaN becomes 0; uint8 is returned as it is.
+
+    Returns
+    -------
+    NDArray[np.uint8]
+        Same shape. -1 becomes 0, only 1 becomes 255.
+    """
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    with np.errstate(over="ignore", invalid="ignore"):  # infinity is clamped; signalling NaN
+        scaled = images.astype(np.float32)
+        scaled += np.float32(1)
+        scaled /= np.float32(2)
+        scaled *= np.float32(255)
+    np.fmax(scaled, np.float32(0), out=scaled)  # fmax and fmin drop NaN
+    np.fmin(scaled, np.float32(255), out=scaled)
+    return scaled.astype(np.uint8)
