@@ -3,6 +3,14 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+
 namespace facegen::cpu {
 namespace {
 
@@ -24,6 +32,22 @@ bool has_avx512() {
 #endif
 }
 
+// AMX has 8 KiB of registers, which Linux gives a process only on request.
+bool has_amx() {
+#if defined(__x86_64__) && defined(__linux__)
+  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16")) return false;
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  constexpr long kRequestPermission = 0x1023, kTileData = 18;
+  static const bool granted = syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  return granted;
+#else
+  return false;
+#endif
+}
+
 struct Entry {
   const Kernels* (*kernels)();
   bool (*runs_here)();
@@ -31,6 +55,7 @@ struct Entry {
 
 constexpr Entry kBestFirst[] = {
 #if defined(__x86_64__)
+    {amx_kernels, has_amx},
     {avx512_kernels, has_avx512},
     {avx2_kernels, has_avx2},
 #endif

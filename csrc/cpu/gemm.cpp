@@ -211,10 +211,12 @@ void Gemm::run_task(const Task& task, Images in, Images out, Images add) const {
   for (const Block& block : task.group->blocks) most_taps = std::max(most_taps, block.taps.size());
   Rows rows{row_scratch.get<int32_t>(row_count),
             source_scratch.get<const float*>(static_cast<int64_t>(most_taps) * kBlockRows)};
+  if (kernels_.begin_task != nullptr) kernels_.begin_task();
   for (const Block& block : task.group->blocks) {
     const int count = find_rows(task, block, in, rows);
     multiply_block(task, block, rows, count, c);
   }
+  if (kernels_.end_task != nullptr) kernels_.end_task();
   finish(task, c, out, add);
 }
 

@@ -54,11 +54,14 @@ struct ThinTile {
   int taps;
   const float* weights;  // (channels, taps, columns)
   int columns;
-  float* sums;  // out: (columns, thin_vectors * panel_columns)
+  float* sums;  // out: (columns, thin_vectors * lanes)
 };
 
 struct Kernels {
   const char* isa;
+  // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
+  // product instead of 24 (docs/accuracy.md). precision="strict" does without.
+  bool split_products;
 
   // ---- the indirect GEMM: C += A * B over one stretch
   int tile_rows;      // most rows of A that one panel holds
@@ -74,8 +77,13 @@ struct Kernels {
   void (*multiply)(int rows, int depth, const void* panel, const void* weights, int panels,
                    float* const* c, bool accumulate);
 
-  // ---- layers with 1 to 4 output channels; a vector holds panel_columns pixels
-  int thin_vectors;
+  // Around every run of calls to multiply on one thread; may be null.
+  void (*begin_task)();
+  void (*end_task)();
+
+  // ---- layers with 1 to 4 output channels
+  int thin_vectors;  // of one tile
+  int lanes;         // pixels of one vector
   void (*thin_multiply)(const ThinTile& tile);
   // out[channel * out_stride + x] = in[x * in_stride + channel]
   void (*transpose)(const float* in, int64_t in_stride, int pixels, int channels, float* out,
@@ -96,5 +104,6 @@ struct Kernels {
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
+const Kernels* amx_kernels();
 
 }  // namespace facegen::cpu

@@ -20,7 +20,7 @@ bool ThinGemm::suits(const Step& step, const Kernels& kernels) {
     const auto& [y, x] = step.phases[i];
     if (y.step != 1 || x.step != 1) return false;
     taps = taps || (y.taps > 0 && x.taps > 0);
-    if (x.out > 0 && x.out < kernels.panel_columns / 2) return false;
+    if (x.out > 0 && x.out < kernels.lanes / 2) return false;
   }
   return taps;
 }
@@ -49,7 +49,7 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
     weight_count += int64_t{1} * phase.y.taps * phase.x.taps * in_.c * out_.c;
   }
   // Whole vectors are loaded, so a row is as long as its last vector reaches.
-  const int64_t lanes = kernels.panel_columns;
+  const int64_t lanes = kernels.lanes;
   row_stride_ = left_ + right_ + (out_w_ + lanes - 1) / lanes * lanes;
   const int64_t halo = top_ + bottom_;
   strip_rows_ = static_cast<int>(
@@ -113,7 +113,7 @@ void ThinGemm::transpose_strip(Images in, int64_t image, int first, int last, fl
 
 void ThinGemm::run_strip(Images in, Images out, int64_t image, int first, int last) const {
   static thread_local Scratch strip_scratch, sum_scratch;
-  const int lanes = kernels_.panel_columns;
+  const int lanes = kernels_.lanes;
   const int vectors = kernels_.thin_vectors;
   float* strip = strip_scratch.get<float>(channel_stride_ * in_.c);
   float* sums = sum_scratch.get<float>(int64_t{kMostColumns} * vectors * lanes);
@@ -145,7 +145,7 @@ void ThinGemm::run_strip(Images in, Images out, int64_t image, int first, int la
 
 // Bias and activation of a whole tile of sums (columns, thin_vectors * lanes), in place.
 void ThinGemm::activate(float* sums) const {
-  const int width = kernels_.thin_vectors * kernels_.panel_columns;
+  const int width = kernels_.thin_vectors * kernels_.lanes;
   if (bias_ != nullptr) {
     for (int n = 0; n < out_.c; ++n) {
       for (int i = 0; i < width; ++i) sums[n * width + i] += bias_[n];
@@ -158,7 +158,7 @@ void ThinGemm::activate(float* sums) const {
 // Writes `count` neighbouring pixels of one phase; sums are (columns, thin_vectors * lanes).
 void ThinGemm::write(const PhaseWeights& p, const float* sums, Images out, int64_t image, int oy,
                      int ox, int count) const {
-  const int width = kernels_.thin_vectors * kernels_.panel_columns;
+  const int width = kernels_.thin_vectors * kernels_.lanes;
   const auto& [y, x] = p.phase;
   const int64_t first = int64_t{y.out_origin + oy * y.out_step} * out_.w + x.out_origin +
                         int64_t{ox} * x.out_step;

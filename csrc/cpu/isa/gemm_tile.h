@@ -25,18 +25,19 @@ using facegen::cpu::kMaxDepth;
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14;
-constexpr int kRegisters = 32;
 #elif defined(__aarch64__)
 constexpr int kTileRows = 12;
-constexpr int kRegisters = 32;
 #elif defined(__AVX2__)
 constexpr int kTileRows = 6;
-constexpr int kRegisters = 16;
 #else
 constexpr int kTileRows = 5;  // without FMA, a product needs a register of its own
-constexpr int kRegisters = 16;
 #endif
 static_assert(kTileRows * 2 + 2 + 1 <= kRegisters);
+
+constexpr int kPanelColumns = kLanes;
+constexpr bool kSplitProducts = false;
+constexpr void (*begin_task)() = nullptr;
+constexpr void (*end_task)() = nullptr;
 
 constexpr int kTallest(int vectors) {
   return vectors <= 2 ? kTileRows : (kRegisters - vectors - 1) / vectors;

@@ -2,7 +2,11 @@
 #include "cpu/kernels.h"
 
 #include "isa/fma_burst.h"
+#ifdef FACEGEN_AMX
+#include "isa/amx_tile.h"
+#else
 #include "isa/gemm_tile.h"
+#endif
 #include "isa/row_ops.h"
 #include "isa/thin_tile.h"
 
@@ -15,9 +19,10 @@ namespace facegen::cpu {
 
 const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   static constexpr Kernels kernels = {
-      FACEGEN_TEXT(FACEGEN_ISA),
-      kTileRows, kLanes, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
-      kThinVectors, thin_multiply, transpose,
+      FACEGEN_TEXT(FACEGEN_ISA), kSplitProducts,
+      kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
+      begin_task, end_task,
+      kThinVectors, kLanes, thin_multiply, transpose,
       epilogue, maximum_row, blend, softmax,
       fma_burst,
   };

@@ -12,7 +12,6 @@
 #pragma once
 
 #include "cpu/kernels.h"
-#include "isa/gemm_tile.h"
 #include "isa/vec.h"
 
 namespace {
