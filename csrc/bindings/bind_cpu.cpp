@@ -85,9 +85,11 @@ class CpuExecutable {
   std::unique_ptr<cpu::Executable> executable_;
 };
 
-std::vector<std::string> available_isas() {
+std::vector<std::string> available_isas(bool strict) {
   std::vector<std::string> names;
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) names.emplace_back(kernels->isa);
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    if (!(strict && kernels->split_products)) names.emplace_back(kernels->isa);
+  }
   return names;
 }
 
@@ -102,7 +104,11 @@ void bind_cpu(py::module_& m) {
       .def("run", &CpuExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
            "Runs a batch: arrays (n, h, w, c), float32, C-contiguous. Releases the GIL.")
       .def_property_readonly("isa", &CpuExecutable::isa);
-  m.def("available_isas", &available_isas, "Instruction sets that run here, best first.");
+  m.def("available_isas", &available_isas, py::arg("strict") = false,
+        "Instruction sets that run here, best first; strict: those with plain float32 products.");
+  m.def(
+      "choose_isa", [] { return std::string(cpu::choose_kernels("").isa); },
+      "The instruction set that FACEGEN_ISA names, or the best. Raises ValueError.");
   m.def("hardware_threads", &hardware_threads, "Processors that this process may use.");
   m.def(
       "measure_fma_peak",

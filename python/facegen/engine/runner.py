@@ -1,0 +1,143 @@
+"""A program made ready on a device, fed with batches of any size."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from facegen import _native
+from facegen.engine.devices import PRECISIONS, parse_device
+from facegen.errors import DeviceError
+from facegen.nn.program import Program, View
+
+# Large enough to fill the tiles of the smallest maps, small enough that the activations of a
+# batch stay in the outer cache and memory does not grow with the number of images.
+MAX_BATCH = 64
+
+
+class Runner:
+    """Runs a program on batches of images.
+
+    Parameters
+    ----------
+    program
+        With its constants.
+    device
+        "auto", "cpu", "cuda", "cuda:0,1" or "all".
+    threads
+        Threads to compute with; None means every processor this process may use.
+    precision
+        "float32": the accuracy of float32, by whatever arithmetic is fastest; on processors with
+        AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the measured errors).
+        "strict": plain float32 multiply-adds.
+    max_batch
+        Most images computed at once; larger batches are cut. The results do not depend on it.
+
+    Raises
+    ------
+    DeviceError
+        For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had.
+
+    Notes
+    -----
+    May be called from several threads at once; releases the GIL while it computes. Pickling keeps
+    the program and the options, and makes the program ready anew where it is unpickled.
+    """
+
+    def __init__(
+        self,
+        program: Program,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+        max_batch: int = MAX_BATCH,
+    ) -> None:
+        if threads is not None and threads < 1:
+            raise ValueError(f"threads must be at least 1, not {threads}")
+        if max_batch < 1:
+            raise ValueError(f"max_batch must be at least 1, not {max_batch}")
+        self.program = program
+        self.precision = precision
+        self.max_batch = max_batch
+        self._requested = (device, threads)
+        self._device = parse_device(device)
+        self.threads = threads or _native.hardware_threads()
+        try:
+            isa = _choose_isa(precision)
+            self._executable = _native.CpuExecutable(program, isa)
+        except ValueError as error:
+            raise DeviceError(str(error)) from None
+
+    @property
+    def device(self) -> str:
+        """The device in use, for example "cpu"."""
+        return str(self._device)
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use, for example "avx512"."""
+        return self._executable.isa
+
+    def __call__(self, *inputs: np.ndarray) -> Any:
+        """Run the program on a batch.
+
+        Parameters
+        ----------
+        *inputs
+            One array (n, height, width, channels), float32, for each of the program's inputs.
+
+        Returns
+        -------
+        np.ndarray or tuple of np.ndarray
+            (n, height, width, channels), float32; a tuple where the program has several outputs.
+
+        Raises
+        ------
+        ValueError
+            For another number of arrays, another shape, or unequal n.
+        """
+        views = self.program.inputs
+        if len(inputs) != len(views):
+            raise ValueError(f"{self.program.name} takes {len(views)} arrays, not {len(inputs)}")
+        arrays = [_checked(x, view) for x, view in zip(inputs, views, strict=True)]
+        count = len(arrays[0]) if arrays else 0
+        if any(len(x) != count for x in arrays):
+            raise ValueError(f"batches of unequal size: {[len(x) for x in arrays]}")
+        outputs = [
+            np.empty((count, v.height, v.width, v.channels), np.float32)
+            for v in self.program.outputs
+        ]
+        for first in range(0, count, self.max_batch):
+            part = slice(first, first + self.max_batch)
+            self._executable.run([x[part] for x in arrays], [y[part] for y in outputs], self.threads)
+        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Runner, (self.program, *self._requested, self.precision, self.max_batch)
+
+
+def _choose_isa(precision: str) -> str | None:
+    """The instruction set for a precision; None leaves the choice to FACEGEN_ISA or the best."""
+    if precision not in PRECISIONS:
+        raise DeviceError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
+    if precision in ("tf32", "float16"):
+        raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")
+    chosen = _native.choose_isa()
+    if precision == "strict" and chosen not in (strict := _native.available_isas(strict=True)):
+        if os.environ.get("FACEGEN_ISA"):
+            raise DeviceError(
+                f'FACEGEN_ISA={chosen} has no precision "strict"; expected one of: '
+                + ", ".join(strict)
+            )
+        return strict[0]
+    return chosen
+
+
+def _checked(x: np.ndarray, view: View) -> np.ndarray:
+    expected = (view.height, view.width, view.channels)
+    if x.ndim != 4 or x.shape[1:] != expected:
+        raise ValueError(f"expected an array of shape (n, {', '.join(map(str, expected))}), "
+                         f"found {x.shape}")
+    return np.ascontiguousarray(x, np.float32)
