@@ -8,6 +8,7 @@ from __future__ import annotations
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 IntOrPair = int | Sequence[int]  # one for both axes, or (vertical, horizontal)
 Padding = int | Sequence[int] | Sequence[Sequence[int]]  # also ((top, bottom), (left, right))
@@ -27,13 +28,8 @@ def pair(value: IntOrPair, name: str, minimum: int) -> tuple[int, int]:
 
 def padding_pairs(value: Padding) -> tuple[tuple[int, int], tuple[int, int]]:
     """`value` as ((top, bottom), (left, right))."""
-    if isinstance(value, Sequence) and any(isinstance(side, Sequence) for side in value):
-        if len(value) != 2:
-            raise ValueError(f"padding must be ((top, bottom), (left, right)), not {value!r}")
-        top_bottom, left_right = value
-        return pair(top_bottom, "padding", 0), pair(left_right, "padding", 0)
-    vertical, horizontal = pair(value, "padding", 0)  # type: ignore[arg-type]
-    return (vertical, vertical), (horizontal, horizontal)
+    sides: Sequence[Any] = value if isinstance(value, Sequence) and len(value) == 2 else [value] * 2
+    return pair(sides[0], "padding", 0), pair(sides[1], "padding", 0)
 
 
 @dataclass(frozen=True)

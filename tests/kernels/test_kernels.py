@@ -1,0 +1,457 @@
+"""Every op against its naive definition: listed cases and drawn shapes, every ISA, 1 and 2 threads.
+
+Lowering and engine are tested at once: each case is a network of one layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from one_layer import ISAS, run_layer
+
+import reference
+import tolerance
+from facegen.nn import (
+    Add,
+    Affine,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    InstanceNorm,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Shape,
+    Softmax,
+    Tanh,
+    Upsample,
+)
+
+every_isa = pytest.mark.parametrize("isa", ISAS)
+every_engine = pytest.mark.parametrize(
+    ("isa", "threads"), [(isa, threads) for isa in ISAS for threads in (1, 2)]
+)
+
+
+def draw(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def draw_weights(layer, seed=1):
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in layer.parameters().items()
+    }
+
+
+def check_gemm(layer, definition, x, isa, threads, **options):
+    """A convolution of either kind, or a linear layer, against its definition."""
+    weights = draw_weights(layer)
+    got = run_layer(layer, x, weights=weights, isa=isa, threads=threads)
+    want = definition(x, **weights, **options)
+    sizes = {name: np.abs(value) for name, value in weights.items()}
+    magnitude = definition(np.abs(x), **sizes, **options)
+    length = int(np.prod(layer.parameters()["weight"][1:]))
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, length))
+
+
+def check_conv2d(x, out, kernel, isa, threads=1, bias=True, **options):
+    layer = Conv2d(x.shape[3], out, kernel, bias=bias, **options)
+    check_gemm(layer, reference.conv2d, x, isa, threads, **options)
+
+
+def check_conv_transpose2d(x, out, kernel, isa, threads=1, bias=True, **options):
+    layer = ConvTranspose2d(x.shape[3], out, kernel, bias=bias, **options)
+    check_gemm(layer, reference.conv_transpose2d, x, isa, threads, **options)
+
+
+# (n, h, w, in), out, kernel, options
+CONV2D = {
+    "1x1 map, 1x1 kernel, one channel": ((1, 1, 1, 1), 1, 1, {}),
+    "one channel in": ((2, 9, 7, 1), 5, 3, {"padding": 1}),
+    "one channel out": ((2, 9, 7, 5), 1, 3, {"padding": 1}),
+    "three channels in": ((1, 11, 13, 3), 16, 7, {"stride": 2}),
+    "three channels out": ((1, 11, 13, 16), 3, 3, {"padding": 1}),
+    "primes": ((3, 7, 11, 13), 17, (3, 5), {"padding": (1, 2)}),
+    "non-square kernel and stride": ((2, 9, 8, 4), 6, (1, 4), {"stride": (3, 2)}),
+    "kernel smaller than stride": ((2, 10, 11, 4), 6, 2, {"stride": 3}),
+    "odd padding": ((1, 6, 5, 4), 6, 3, {"padding": ((0, 2), (3, 1))}),
+    "padding beyond the kernel": ((1, 4, 5, 2), 3, 2, {"padding": 4}),
+    "dilation": ((2, 9, 8, 5), 6, 3, {"dilation": 2, "padding": 2}),
+    "dilation, some taps never inside": ((1, 2, 3, 4), 6, 3, {"dilation": (4, 3), "padding": 4}),
+    "kernel larger than the map": ((2, 2, 2, 6), 7, 5, {"padding": 2}),
+    "only 4 of 16 taps inside": ((3, 2, 2, 8), 9, 4, {"stride": 2, "padding": 1}),
+    "no bias": ((1, 4, 4, 3), 5, 3, {"bias": False}),
+    "deep": ((2, 4, 4, 300), 33, 3, {"padding": 1}),
+    "wide": ((1, 5, 5, 40), 530, 1, {}),
+}
+CONV_TRANSPOSE2D = {
+    "1x1 map": ((1, 1, 1, 1), 1, 1, {}),
+    "dcgan": ((2, 4, 4, 20), 33, 5, {"stride": 2, "padding": ((1, 2), (1, 2))}),
+    "dcgan, last layer": ((1, 9, 8, 16), 3, 5, {"stride": 2, "padding": ((1, 2), (1, 2))}),
+    "pix2pix": ((2, 5, 3, 17), 31, 4, {"stride": 2, "padding": 1}),
+    "pix2pix from 1x1": ((3, 1, 1, 40), 33, 4, {"stride": 2, "padding": 1}),
+    "fcn": ((1, 6, 7, 21), 21, 11, {"stride": 4, "bias": False}),
+    "kernel smaller than stride": ((2, 5, 4, 3), 6, 2, {"stride": 3}),
+    "phases of several sizes": ((1, 4, 5, 3), 6, 4, {"stride": 3, "output_padding": (1, 2)}),
+    "stride 1": ((1, 5, 4, 6), 7, 3, {"padding": 1}),
+    "non-square": ((2, 3, 7, 5), 6, (2, 5), {"stride": (1, 3), "padding": ((0, 1), (2, 0))}),
+    "output padding": ((1, 3, 3, 4), 4, 3, {"stride": 2, "padding": 1, "output_padding": 1}),
+    "primes": ((3, 5, 7, 11), 13, 5, {"stride": 2}),
+    "deep": ((1, 4, 4, 300), 33, 4, {"stride": 2, "padding": 1}),
+}
+
+
+@every_engine
+@pytest.mark.parametrize("case", CONV2D)
+def test_conv2d(case, isa, threads):
+    shape, out, kernel, options = CONV2D[case]
+    check_conv2d(draw(shape), out, kernel, isa, threads, **options)
+
+
+@every_engine
+@pytest.mark.parametrize("case", CONV_TRANSPOSE2D)
+def test_conv_transpose2d(case, isa, threads):
+    shape, out, kernel, options = CONV_TRANSPOSE2D[case]
+    check_conv_transpose2d(draw(shape), out, kernel, isa, threads, **options)
+
+
+# Micro-tiles are 14 rows x 32 columns (AVX-512) and 6 x 16 (AVX2); blocks are 224 rows, 512
+# columns and 256 deep (csrc/cpu/gemm.cpp, kernels.h). One less and one more of each:
+ROWS = [1, 5, 6, 7, 13, 14, 15, 27, 28, 29, 112, 223, 224, 225]
+COLUMNS = [1, 2, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 255, 256, 257, 511, 512, 513]
+DEPTHS = [1, 2, 3, 4, 15, 16, 17, 31, 33, 63, 64, 65, 255, 256, 257, 511, 513]
+
+
+@every_isa
+@pytest.mark.parametrize("rows", ROWS)
+@pytest.mark.parametrize("out", [1, 15, 16, 17, 32, 33, 65])
+def test_tile_rows(rows, out, isa):
+    check_conv2d(draw((1, 1, rows, 5)), out, 1, isa, threads=2)
+    check_conv2d(draw((rows, 1, 1, 5)), out, 1, isa)
+
+
+@every_isa
+@pytest.mark.parametrize("columns", COLUMNS)
+def test_tile_columns(columns, isa):
+    check_conv2d(draw((2, 3, 5, 7)), columns, 3, isa, threads=2, padding=1)
+    check_conv_transpose2d(draw((1, 3, 5, 7)), columns, 3, isa, stride=2)
+
+
+@every_isa
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_depths(depth, isa):
+    check_conv2d(draw((2, 3, 3, depth)), 33, 3, isa, padding=1)
+    check_conv_transpose2d(draw((1, 3, 3, depth)), 17, 4, isa, stride=2, padding=1)
+
+
+# 1 to 4 output channels: pixels in lanes, 8 to 32 of a row at a time, in strips of rows whose
+# channels fit 256 KiB (csrc/cpu/thin_gemm.cpp).
+@every_isa
+@pytest.mark.parametrize("width", [7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65])
+@pytest.mark.parametrize("out", [1, 2, 3, 4, 5])
+def test_few_output_channels(width, out, isa):
+    check_conv2d(draw((2, 5, width, 6)), out, 3, isa, padding=((2, 0), (1, 2)), dilation=2)
+    check_conv_transpose2d(draw((2, 3, width, 5)), out, 3, isa, stride=3, output_padding=(1, 0))
+    x = draw((1, 3, width, 7))
+    check_conv_transpose2d(x, out, 5, isa, stride=2, padding=((1, 2), (1, 2)), threads=2)
+
+
+@every_engine
+@pytest.mark.parametrize("shape", [(1, 90, 20, 64), (3, 5, 40, 1), (1, 2, 17, 1500)], ids=str)
+def test_few_output_channels_in_strips(shape, isa, threads):
+    check_conv2d(draw(shape), 3, 3, isa, threads, padding=1)
+    check_conv_transpose2d(draw(shape), 2, 4, isa, threads, stride=2, padding=1)
+
+
+@every_engine
+@pytest.mark.parametrize(("n", "depth", "out"), [(1, 1, 1), (1, 100, 257), (7, 33, 65), (40, 9, 3)])
+@pytest.mark.parametrize("bias", [True, False])
+def test_linear(n, depth, out, bias, isa, threads):
+    layer = Linear(depth, out, bias)
+    check_gemm(layer, reference.linear, draw((n, 1, 1, depth)), isa, threads)
+
+
+sizes = st.integers(1, 9)
+pads = st.tuples(st.integers(0, 3), st.integers(0, 3))
+channels = st.sampled_from([1, 2, 3, 4, 7, 16, 17, 33])
+maps = st.tuples(st.integers(1, 3), sizes, sizes, channels)
+pair_of = {n: st.tuples(st.integers(1, n), st.integers(1, n)) for n in (3, 5)}
+few = settings(max_examples=40, deadline=None)
+
+
+@every_isa
+@few
+@given(maps, channels, pair_of[5], pair_of[3], st.tuples(pads, pads), pair_of[3], st.booleans())
+@example((1, 1, 1, 1), 1, (1, 1), (3, 3), ((0, 0), (0, 0)), (1, 1), True)
+def test_conv2d_of_any_shape(isa, shape, out, kernel, stride, padding, dilation, bias):
+    for size, taps, step, pad in zip(shape[1:3], kernel, dilation, padding, strict=True):
+        assume(size + sum(pad) >= (taps - 1) * step + 1)
+    options = {"stride": stride, "padding": padding, "dilation": dilation}
+    check_conv2d(draw(shape), out, kernel, isa, threads=2, bias=bias, **options)
+
+
+@every_isa
+@few
+@given(maps, channels, pair_of[5], pair_of[3], st.tuples(pads, pads), pads, st.booleans())
+@example((1, 1, 1, 1), 1, (1, 1), (3, 3), ((0, 0), (0, 0)), (2, 2), True)
+def test_conv_transpose2d_of_any_shape(isa, shape, out, kernel, stride, padding, extra, bias):
+    for size, taps, step, pad, more in zip(shape[1:3], kernel, stride, padding, extra, strict=True):
+        assume((size - 1) * step + taps + more > sum(pad))
+    options = {"stride": stride, "padding": padding, "output_padding": extra}
+    check_conv_transpose2d(draw(shape), out, kernel, isa, threads=2, bias=bias, **options)
+
+
+MAPS = [(1, 1, 1, 1), (2, 3, 5, 7), (1, 8, 8, 16), (3, 2, 3, 17), (1, 7, 1, 33), (2, 1, 9, 64)]
+every_map = pytest.mark.parametrize("shape", MAPS)
+
+
+@every_engine
+@every_map
+def test_batch_norm(shape, isa, threads):
+    x, layer = draw(shape), BatchNorm(shape[3])
+    weights = draw_weights(layer)
+    weights["var"] = weights["var"] ** 2
+    got = run_layer(layer, x, weights=weights, isa=isa, threads=threads)
+    scale = weights["gamma"] / np.sqrt(weights["var"].astype(np.float64) + layer.eps)
+    magnitude = np.abs(scale * x) + np.abs(scale * weights["mean"]) + np.abs(weights["beta"])
+    bound = tolerance.roundings(2, magnitude)
+    tolerance.assert_within(got, reference.batch_norm(x, **weights), bound)
+
+
+@every_engine
+@pytest.mark.parametrize("shape", [*MAPS, (1, 40, 30, 5)])
+def test_instance_norm(shape, isa, threads):
+    # Far from zero mean, where a float32 sum of squares would cancel.
+    x, layer = draw(shape) + np.float32(10), InstanceNorm(shape[3])
+    weights = draw_weights(layer)
+    got = run_layer(layer, x, weights=weights, isa=isa, threads=threads)
+    want = reference.instance_norm(x, **weights)
+    deviation = np.sqrt(x.astype(np.float64).var(axis=(1, 2), keepdims=True) + layer.eps)
+    # The mean, rounded to float32, is subtracted from x: an error of a unit of the mean.
+    magnitude = np.abs(weights["gamma"]) / deviation * np.abs(x) + np.abs(weights["beta"])
+    tolerance.assert_within(got, want, tolerance.roundings(4, magnitude))
+
+
+def test_instance_norm_of_one_pixel_is_beta():
+    weights = {"gamma": draw((9,), 1), "beta": draw((9,), 2)}
+    got = run_layer(InstanceNorm(9), draw((2, 1, 1, 9)), weights=weights)
+    want = np.broadcast_to(weights["beta"], got.shape)
+    np.testing.assert_array_equal(got, want)
+
+
+POOLS = [
+    {"kernel": 2},
+    {"kernel": 3, "stride": 2},
+    {"kernel": 3, "stride": 2, "ceil_mode": True},
+    {"kernel": 3, "stride": 2, "padding": 1, "ceil_mode": True},
+    {"kernel": (1, 3), "stride": (2, 1), "padding": ((0, 0), (2, 1))},
+    {"kernel": 2, "stride": 3, "ceil_mode": True},
+    {"kernel": 1, "stride": 2},
+]
+
+
+@every_engine
+@pytest.mark.parametrize("options", POOLS, ids=str)
+@pytest.mark.parametrize("shape", [(1, 3, 3, 1), (2, 7, 6, 17), (1, 13, 11, 33)])
+def test_max_pool2d(options, shape, isa, threads):
+    x = draw(shape) - np.float32(3)  # mostly negative: zeros around the input would win
+    got = run_layer(MaxPool2d(**options), x, isa=isa, threads=threads)
+    np.testing.assert_array_equal(got, reference.max_pool2d(x, **options))
+
+
+@every_isa
+@few
+@given(maps, pair_of[5], pair_of[3], st.data(), st.booleans())
+def test_max_pool2d_of_any_shape(isa, shape, kernel, stride, data, ceil_mode):
+    below = [st.tuples(st.integers(0, k - 1), st.integers(0, k - 1)) for k in kernel]
+    padding = data.draw(st.tuples(*below))
+    for size, taps, pad in zip(shape[1:3], kernel, padding, strict=True):
+        assume(size + sum(pad) >= taps)
+    options = {"kernel": kernel, "stride": stride, "padding": padding, "ceil_mode": ceil_mode}
+    x = draw(shape) - np.float32(3)
+    got = run_layer(MaxPool2d(**options), x, isa=isa)
+    np.testing.assert_array_equal(got, reference.max_pool2d(x, **options))
+
+
+@every_engine
+@pytest.mark.parametrize("shape", [*MAPS, (1, 2, 3, 313)])
+@pytest.mark.parametrize("spread", [1, 30])
+def test_softmax(shape, spread, isa, threads):
+    x = draw(shape) * np.float32(spread)
+    got = run_layer(Softmax(), x, isa=isa, threads=threads)
+    want = reference.softmax(x)
+    # x - max is rounded to its own size, and exp makes that a relative error.
+    span = x.max(axis=-1, keepdims=True) - x.min(axis=-1, keepdims=True)
+    bound = tolerance.roundings(1, (2 * tolerance.EXP + 3 + span) * want)
+    tolerance.assert_within(got, want, bound)
+
+
+@every_engine
+@pytest.mark.parametrize(
+    "options",
+    [{"scale": 4}, {"scale": (1, 3)}, {"size": (5, 11)}, {"size": 1}, {"size": (2, 3)}],
+    ids=str,
+)
+@every_map
+def test_upsample_bilinear2d(options, shape, isa, threads):
+    x = draw(shape)
+    layer = Upsample(**options)
+    got = run_layer(layer, x, isa=isa, threads=threads)
+    height, width, _ = layer.output_shape(Shape(*x.shape[1:]))
+    want = reference.upsample_bilinear2d(x, (height, width))
+    tolerance.assert_within(got, want, tolerance.roundings(4, float(np.abs(x).max())))
+
+
+@every_engine
+@every_map
+def test_activations(shape, isa, threads):
+    x = draw(shape) * np.float32(3)
+    x.flat[0] = 0
+    got = run_layer(ReLU(), x, isa=isa, threads=threads)
+    np.testing.assert_array_equal(got, reference.relu(x))
+    got = run_layer(LeakyReLU(0.2), x, isa=isa, threads=threads)
+    want = reference.leaky_relu(x, 0.2)
+    tolerance.assert_within(got, want, tolerance.roundings(1, np.abs(want)))
+    got = run_layer(Tanh(), x, isa=isa, threads=threads)
+    want = np.tanh(x.astype(np.float64))
+    tolerance.assert_within(got, want, tolerance.roundings(tolerance.TANH, 1.0))
+
+
+@every_isa
+def test_tanh_over_its_whole_range(isa):
+    magnitudes = np.geomspace(1e-30, 1e30, 4001, dtype=np.float32)
+    x = np.concatenate([-magnitudes, [0], magnitudes]).astype(np.float32)
+    x = x.reshape(1, 1, -1, 1)
+    got = run_layer(Tanh(), x, isa=isa)
+    want = np.tanh(x.astype(np.float64))
+    tolerance.assert_within(got, want, tolerance.roundings(tolerance.TANH, 1.0))
+    assert (np.abs(got) <= 1).all()
+
+
+@every_engine
+@every_map
+def test_concat_add_affine(shape, isa, threads):
+    a, b = draw(shape, 1), draw(shape, 2)
+    got = run_layer(Concat(), a, b, isa=isa, threads=threads)
+    np.testing.assert_array_equal(got, np.concatenate([a, b], axis=-1))
+    np.testing.assert_array_equal(run_layer(Add(), a, b, isa=isa, threads=threads), a + b)
+    got = run_layer(Affine(0.01, -0.5), a, isa=isa, threads=threads)
+    want = 0.01 * a.astype(np.float64) - 0.5
+    tolerance.assert_within(got, want, tolerance.roundings(2, np.abs(0.01 * a) + 0.5))
+
+
+# Properties
+
+
+@every_isa
+@few
+@given(maps, channels, pair_of[5], pair_of[3], st.tuples(pads, pads))
+def test_conv_transpose2d_is_the_adjoint_of_conv2d(isa, shape, out, kernel, stride, padding):
+    """<conv(x), y> = <x, conv_transpose(y)>, with the weight's channel axes exchanged."""
+    for size, taps, pad in zip(shape[1:3], kernel, padding, strict=True):
+        assume(size + sum(pad) >= taps)
+    x = draw(shape)
+    conv = Conv2d(shape[3], out, kernel, stride, padding, bias=False)
+    weight = draw_weights(conv)["weight"]
+    forward = run_layer(conv, x, weights={"weight": weight}, isa=isa)
+    y = draw(forward.shape, 2)
+    # What the strides of the convolution leave over at the end, the transposed one adds.
+    extra = tuple(
+        (size + sum(pad) - taps) % step
+        for size, taps, step, pad in zip(shape[1:3], kernel, stride, padding, strict=True)
+    )
+    adjoint = ConvTranspose2d(out, shape[3], kernel, stride, padding, extra, bias=False)
+    exchanged = np.ascontiguousarray(weight.transpose(3, 1, 2, 0))
+    back = run_layer(adjoint, y, weights={"weight": exchanged}, isa=isa)
+    left = np.vdot(forward.astype(np.float64), y)
+    right = np.vdot(x, back.astype(np.float64))
+    magnitude = np.vdot(
+        reference.conv2d(np.abs(x), np.abs(weight), stride=stride, padding=padding), np.abs(y)
+    )
+    length = max(weight[0].size, exchanged[0].size)
+    assert abs(left - right) <= 2 * tolerance.gemm(magnitude, length)
+
+
+LAYERS = {
+    "conv2d": Conv2d(20, 40, 3, padding=1),
+    "conv2d, stride 2": Conv2d(20, 40, 4, stride=2, padding=1),
+    "conv_transpose2d": ConvTranspose2d(20, 40, 5, stride=2, padding=((1, 2), (1, 2))),
+    "conv2d to 3 channels": Conv2d(20, 3, 3, padding=1),
+    "conv_transpose2d to 3 channels": ConvTranspose2d(20, 3, 5, stride=2, padding=((1, 2), (1, 2))),
+    "deep conv2d": Conv2d(20, 300, 1),
+    "batch_norm": BatchNorm(20),
+    "instance_norm": InstanceNorm(20),
+    "max_pool2d": MaxPool2d(3, stride=2, ceil_mode=True),
+    "softmax": Softmax(),
+    "upsample": Upsample(scale=2),
+    "tanh": Tanh(),
+}
+every_layer = pytest.mark.parametrize("name", LAYERS)
+
+
+@every_isa
+@every_layer
+def test_a_batch_equals_its_images_bit_for_bit(name, isa):
+    layer = LAYERS[name]
+    weights = {key: np.abs(value) for key, value in draw_weights(layer).items()}
+    for n, h, w in ((17, 1, 1), (9, 4, 4), (5, 6, 7), (3, 9, 33)):
+        if name == "conv2d, stride 2" and h == 1:
+            continue
+        if name == "max_pool2d" and h == 1:
+            continue
+        x = draw((n, h, w, 20))
+        batch = run_layer(layer, x, weights=weights, isa=isa, threads=2)
+        for i in range(n):
+            single = run_layer(layer, x[i : i + 1], weights=weights, isa=isa)
+            assert batch[i].tobytes() == single[0].tobytes()
+
+
+@every_isa
+@every_layer
+def test_threads_do_not_change_a_bit(name, isa):
+    layer = LAYERS[name]
+    weights = {key: np.abs(value) for key, value in draw_weights(layer).items()}
+    for n in (1, 3):
+        x = draw((n, 8, 33, 20))
+        alone = run_layer(layer, x, weights=weights, isa=isa)
+        for threads in (2, 3, 8):
+            together = run_layer(layer, x, weights=weights, isa=isa, threads=threads)
+            assert alone.tobytes() == together.tobytes()
+
+
+@every_isa
+@every_layer
+def test_an_empty_batch(name, isa):
+    layer = LAYERS[name]
+    weights = {key: np.abs(value) for key, value in draw_weights(layer).items()}
+    assert run_layer(layer, np.empty((0, 8, 9, 20), np.float32), weights=weights, isa=isa).size == 0
+
+
+@every_isa
+@pytest.mark.parametrize(
+    "layer", [Conv2d(3, 5, 3, padding=1), Conv2d(3, 2, 3, padding=1), Linear(3, 5)], ids=str
+)
+def test_nan_and_infinity_reach_the_outputs_that_read_them_alone(layer, isa):
+    x = draw((1, 6, 40, 3))
+    x[0, 0, 0, 1], x[0, -1, -1, 2] = np.nan, np.inf
+    got = run_layer(layer, x, weights=draw_weights(layer), isa=isa)
+    reach = 2 if isinstance(layer, Conv2d) else 1
+    expected = np.zeros((6, 40), bool)
+    expected[:reach, :reach] = expected[-reach:, -reach:] = True
+    np.testing.assert_array_equal(~np.isfinite(got[0]).all(axis=-1), expected)
+
+
+@every_isa
+def test_direct_and_auto_agree(isa):
+    layer = Conv2d(24, 40, 3, padding=1)
+    x, weights = draw((1, 12, 12, 24)), draw_weights(layer)
+    auto = run_layer(layer, x, weights=weights, isa=isa)
+    direct = run_layer(layer, x, weights=weights, isa=isa, algorithm="direct")
+    magnitude = reference.conv2d(np.abs(x), **{k: np.abs(v) for k, v in weights.items()}, padding=1)
+    tolerance.assert_within(auto, direct.astype(np.float64), 2 * tolerance.gemm(magnitude, 216))

@@ -1,0 +1,40 @@
+"""How far float32 results may be from the float64 definition: the one place that says so.
+
+Bounds follow from the rounding unit and the length of the reduction. Errors of a sum of K products
+grow like sqrt(K) times the unit (Higham & Mary 2019, with probability next to 1), relative to the
+sum of the products' magnitudes; every further rounding adds one unit of the magnitude at hand.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
+
+
+def gemm(magnitude: np.ndarray, length: int) -> np.ndarray:
+    """Of sums of `length` products plus a bias; `magnitude` is the same sum of absolute values."""
+    return EPS * (np.sqrt(length) + 2) * magnitude
+
+
+def roundings(count: int, magnitude: np.ndarray | float) -> np.ndarray | float:
+    """Of `count` operations on values of up to `magnitude`."""
+    return EPS * count * magnitude
+
+
+# Of exp and tanh, in units of EPS: what csrc/cpu/isa/math.h states (2e-7), rounding included.
+EXP = TANH = 2
+
+
+def assert_within(got: np.ndarray, want: np.ndarray, bound: np.ndarray | float) -> None:
+    """Every element of `got` is finite and within `bound` of `want`."""
+    assert got.shape == want.shape
+    assert np.isfinite(got).all(), "a result is not finite (was it written?)"
+    # The reference's own rounding, and results of 0 that are exact.
+    excess = np.abs(got.astype(np.float64) - want) - bound - 1e-30
+    if excess.size and excess.max() > 0:
+        where = np.unravel_index(excess.argmax(), excess.shape)
+        allowed = np.broadcast_to(bound, want.shape)[where]
+        raise AssertionError(
+            f"at {tuple(map(int, where))}: {got[where]}, expected {want[where]} +- {allowed:.3g}"
+        )
