@@ -7,14 +7,24 @@ sum of the products' magnitudes; every further rounding adds one unit of the mag
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
+
+from facegen import _native
 
 EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
 
+# AMX multiplies x = hi + lo in bfloat16 (rounding unit 2^-8) and leaves out lo * lo, at most 2^-16
+# of a product, and what hi + lo miss of either factor, at most 2^-17 each.
+SPLIT_PRODUCT = {"amx": 2.0**-15}
 
-def gemm(magnitude: np.ndarray, length: int) -> np.ndarray:
+DEFAULT_ISA = os.environ.get("FACEGEN_ISA") or _native.available_isas()[0]
+
+
+def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarray:
     """Of sums of `length` products plus a bias; `magnitude` is the same sum of absolute values."""
-    return EPS * (np.sqrt(length) + 2) * magnitude
+    return (EPS * (np.sqrt(length) + 2) + SPLIT_PRODUCT.get(isa, 0)) * magnitude
 
 
 def roundings(count: int, magnitude: np.ndarray | float) -> np.ndarray | float:

@@ -57,7 +57,7 @@ def check_gemm(layer, definition, x, isa, threads, **options):
     sizes = {name: np.abs(value) for name, value in weights.items()}
     magnitude = definition(np.abs(x), **sizes, **options)
     length = int(np.prod(layer.parameters()["weight"][1:]))
-    tolerance.assert_within(got, want, tolerance.gemm(magnitude, length))
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, length, isa))
 
 
 def check_conv2d(x, out, kernel, isa, threads=1, bias=True, **options):
@@ -375,7 +375,7 @@ def test_conv_transpose2d_is_the_adjoint_of_conv2d(isa, shape, out, kernel, stri
         reference.conv2d(np.abs(x), np.abs(weight), stride=stride, padding=padding), np.abs(y)
     )
     length = max(weight[0].size, exchanged[0].size)
-    assert abs(left - right) <= 2 * tolerance.gemm(magnitude, length)
+    assert abs(left - right) <= 2 * tolerance.gemm(magnitude, length, isa)
 
 
 LAYERS = {
@@ -454,4 +454,6 @@ def test_direct_and_auto_agree(isa):
     auto = run_layer(layer, x, weights=weights, isa=isa)
     direct = run_layer(layer, x, weights=weights, isa=isa, algorithm="direct")
     magnitude = reference.conv2d(np.abs(x), **{k: np.abs(v) for k, v in weights.items()}, padding=1)
-    tolerance.assert_within(auto, direct.astype(np.float64), 2 * tolerance.gemm(magnitude, 216))
+    tolerance.assert_within(
+        auto, direct.astype(np.float64), 2 * tolerance.gemm(magnitude, 216, isa)
+    )
