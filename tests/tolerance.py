@@ -7,8 +7,6 @@ sum of the products' magnitudes; every further rounding adds one unit of the mag
 
 from __future__ import annotations
 
-import os
-
 import numpy as np
 
 from facegen import _native
@@ -19,7 +17,7 @@ EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
 # of a product, and what hi + lo miss of either factor, at most 2^-17 each.
 SPLIT_PRODUCT = {"amx": 2.0**-15}
 
-DEFAULT_ISA = os.environ.get("FACEGEN_ISA") or _native.available_isas()[0]
+DEFAULT_ISA = _native.choose_isa()
 
 
 def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarray:

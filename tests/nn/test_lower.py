@@ -135,6 +135,50 @@ def test_sum_waits_for_its_later_summand():
     assert [step.name for step in check(graph).steps] == ["other", "norm", "conv+sum+relu"]
 
 
+def test_sum_of_a_reshaped_convolution_is_a_step_of_its_own():
+    graph = Graph("reshaped summand")
+    x = graph.input("x", Shape(2, 2, 2))
+    bias = graph.input("bias", Shape(1, 1, 8))
+    y = graph.add("conv", Conv2d(2, 2, 1), x)
+    y = graph.add("flat", Reshape(Shape(1, 1, 8)), y)
+    graph.output(graph.add("sum", Add(), y, bias))
+    assert kinds(check(graph)) == ["Gemm", "Pointwise"]
+
+
+def test_batch_norm_over_joined_pixels_is_a_step_of_its_own():
+    """One output channel of the convolution meets several channels of the norm."""
+    graph = Graph("joined pixels")
+    x = graph.input("x", Shape(2, 2, 2))
+    y = graph.add("conv", Conv2d(2, 2, 1), x)
+    y = graph.add("flat", Reshape(Shape(1, 1, 8)), y)
+    graph.output(graph.add("bn", BatchNorm(8), y))
+    assert kinds(check(graph)) == ["Gemm", "Pointwise"]
+
+
+def test_one_pixel_read_as_several_within_a_concatenation():
+    graph = Graph("split pixel")
+    x = graph.input("x", Shape(1, 1, 4))
+    y = graph.add("linear", Linear(4, 16), x)
+    y = graph.add("reshape", Reshape(Shape(2, 2, 4)), y)
+    z = graph.input("z", Shape(2, 2, 3))
+    graph.output(graph.add("concat", Concat(), z, y))
+    assert kinds(check(graph)) == ["Gemm", "Pointwise", "Pointwise"]
+
+
+@pytest.mark.parametrize("slope", [0.0, 0.2, -0.2])
+@pytest.mark.parametrize("relu_first", [False, True])
+def test_relu_beside_leaky_relu(slope, relu_first):
+    """The ReLU reads the leaky ReLU's result where that comes first and keeps the signs."""
+    graph = Graph("both")
+    x = graph.input("x", Shape(4, 4, 2))
+    x = graph.add("conv", Conv2d(2, 2, 1), x)
+    layers = [("leaky", LeakyReLU(slope)), ("relu", ReLU())]
+    for name, layer in layers[::-1] if relu_first else layers:
+        graph.output(graph.add(name, layer, x))
+    shared = slope >= 0 and not relu_first
+    assert len(check(graph).steps) == (2 if shared else 3)
+
+
 def test_residual_block():
     graph = Graph("residual")
     x = graph.input("x", Shape(4, 4, 2))

@@ -88,7 +88,7 @@ class Draft:
             ):
                 return False
             has_weights = isinstance(self.lead.layer, GemmLayer | InstanceNorm)
-            untouched = self.add is None and self.activation == "none" and not self.scaled
+            untouched = self.add is None and self.activation == "none"
             (self.folded if has_weights and untouched else self.scaled).append(node)
         else:
             if self.activation != "none" or self.scaled:
@@ -111,7 +111,6 @@ class Draft:
             or self.lead.shape != node.shape
             or self.add is not None
             or self.activation != "none"
-            or self.scaled
         ):
             return False
         self.add = other
@@ -137,7 +136,7 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
     exclusive: dict[str, bool] = {}
 
     for node in nodes:
-        alone = readers[node.name] == 1 and node.name not in outputs
+        alone = readers[node.name] == 1
         if node.layer is None:
             result.base[node.name] = node.name
             exclusive[node.name] = alone

@@ -30,12 +30,8 @@ class Placement:
         shape = self._fused.shapes[value]
         base = self._fused.base[value]
         root, offset = _root(base, self._parents)
-        if root == base:  # packed: any shape of as many floats fits
-            stride = shape.channels
-        elif shape.channels == self._fused.shapes[base].channels:
-            stride = self._fused.shapes[root].channels
-        else:
-            stride = shape.channels  # one pixel of the concatenation, read as several
+        # On its own a value is packed, in whatever shape it is read; see _read_in_other_shapes.
+        stride = shape.channels if root == base else self._fused.shapes[root].channels
         return View(self._buffer_index[root], *shape, stride, offset)
 
 
@@ -77,12 +73,7 @@ def _place_in_concats(
         channel = 0
         for i, part in enumerate(concat.inputs):
             base, shape = fused.base[part], fused.shapes[part]
-            if (
-                base in inputs
-                or base in parents
-                or base in needs_packed
-                or shape.channels != fused.shapes[base].channels
-            ):
+            if base in inputs or base in parents or base in needs_packed:
                 copy = _copy(f"{concat.lead.name}[{i}]", part, fused)
                 copies[concat.lead.name].append(copy)
                 base = copy.lead.name
@@ -93,13 +84,13 @@ def _place_in_concats(
 
 def _read_in_other_shapes(fused: Fused, outputs: Sequence[str]) -> set[str]:
     """Values with a reader that needs their pixels packed: it sees other channels (a Reshape)."""
-    result = set()
-    for value in (*(value for draft in fused.drafts for value in draft.reads), *outputs):
-        written = fused.shapes[fused.base[value]]
-        one_pixel = written.height * written.width == 1
-        if fused.shapes[value].channels != written.channels and not one_pixel:
-            result.add(fused.base[value])
-    return result
+    readers = (*(value for draft in fused.drafts for value in draft.reads), *outputs)
+    bases = {value: fused.base[value] for value in readers}
+    return {
+        base
+        for value, base in bases.items()
+        if fused.shapes[value].channels != fused.shapes[base].channels
+    }
 
 
 def _copy(name: str, source: str, fused: Fused) -> Draft:

@@ -3,7 +3,7 @@
 1. Layers that no output depends on are dropped.
 2. An activation that alone reads a concatenation moves before it, onto each part, so that the
    parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).
-3. Where one value goes through both a leaky ReLU and a ReLU, as in a U-Net's skip connections,
+3. Where one value goes through a leaky ReLU and then also a ReLU, as in a U-Net's skip connections,
    the ReLU reads the leaky ReLU's result, which then fuses with the producer. That is exact:
    leaky ReLU keeps positive values and the sign of the others.
 """
@@ -20,7 +20,7 @@ from facegen.nn.layers import Concat, LeakyReLU, ReLU, Tanh
 def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """All rewrites in order; names of outputs and of layers with parameters are kept."""
     live = _drop_unused(nodes, outputs)
-    return _relu_after_leaky_relu(_activation_before_concat(live, outputs), outputs)
+    return _relu_after_leaky_relu(_activation_before_concat(live, outputs))
 
 
 def count_readers(nodes: Sequence[Node], outputs: Sequence[str]) -> Counter[str]:
@@ -68,23 +68,13 @@ def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> 
     return result
 
 
-def _relu_after_leaky_relu(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    leaky: dict[str, str] = {}  # value -> the leaky ReLU that reads it
-    others = count_readers(nodes, outputs)  # readers that are neither
+def _relu_after_leaky_relu(nodes: Sequence[Node]) -> list[Node]:
+    leaky: dict[str, str] = {}  # value -> a leaky ReLU that reads it
+    result = []
     for node in nodes:
         if isinstance(node.layer, LeakyReLU) and node.layer.slope >= 0:
-            leaky.setdefault(node.inputs[0], node.name)
-            others[node.inputs[0]] -= node.name == leaky[node.inputs[0]]
-        elif isinstance(node.layer, ReLU):
-            others[node.inputs[0]] -= 1
-
-    result = []
-    seen = set()
-    for node in nodes:
-        seen.add(node.name)
-        if isinstance(node.layer, ReLU) and others[node.inputs[0]] == 0:
-            source = leaky.get(node.inputs[0])
-            if source in seen:
-                node = node._replace(inputs=(source,))
+            leaky[node.inputs[0]] = node.name
+        elif isinstance(node.layer, ReLU) and node.inputs[0] in leaky:
+            node = node._replace(inputs=(leaky[node.inputs[0]],))
         result.append(node)
     return result

@@ -1,0 +1,145 @@
+"""facegen.kernels as its users call it: examples, arguments, and the messages for wrong ones."""
+
+from __future__ import annotations
+
+import doctest
+
+import numpy as np
+import pytest
+
+import reference
+import tolerance
+from facegen import kernels
+
+
+def draw(*shape):
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+
+
+X, W, V = draw(2, 6, 5, 3), draw(8, 3, 3, 3), draw(3)
+
+
+def test_examples():
+    failed, attempted = doctest.testmod(kernels)
+    assert attempted > 20 and failed == 0
+
+
+def test_conv2d_takes_all_its_options():
+    options = {"stride": (2, 1), "padding": ((1, 0), (2, 1)), "dilation": 2}
+    bias = draw(8)
+    got = kernels.conv2d(X, W, bias, algorithm="direct", threads=1, device="cpu", **options)
+    want = reference.conv2d(X, W, bias, **options)
+    magnitude = reference.conv2d(np.abs(X), np.abs(W), np.abs(bias), **options)
+    assert got.dtype == np.float32
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, 27))
+
+
+def test_conv_transpose2d_takes_all_its_options():
+    options = {"stride": 2, "padding": ((1, 0), (2, 1)), "output_padding": (1, 0)}
+    bias = draw(8)
+    got = kernels.conv_transpose2d(X, W, bias, algorithm="auto", threads=2, **options)
+    want = reference.conv_transpose2d(X, W, bias, **options)
+    magnitude = reference.conv_transpose2d(np.abs(X), np.abs(W), np.abs(bias), **options)
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, 27))
+
+
+CALLS = {
+    "conv2d": lambda x: kernels.conv2d(x, W),
+    "conv_transpose2d": lambda x: kernels.conv_transpose2d(x, W, stride=2),
+    "batch_norm": lambda x: kernels.batch_norm(x, V, V, V, V**2),
+    "instance_norm": lambda x: kernels.instance_norm(x, V, V),
+    "max_pool2d": lambda x: kernels.max_pool2d(x, 2, ceil_mode=True),
+    "softmax": kernels.softmax,
+    "upsample_bilinear2d": lambda x: kernels.upsample_bilinear2d(x, scale=2),
+    "relu": kernels.relu,
+    "leaky_relu": lambda x: kernels.leaky_relu(x, 0.2),
+    "tanh": kernels.tanh,
+}
+every_call = pytest.mark.parametrize("name", CALLS)
+
+
+@every_call
+def test_an_empty_batch_gives_an_empty_result(name):
+    whole = CALLS[name](X)
+    empty = CALLS[name](X[:0])
+    assert empty.shape == (0, *whole.shape[1:]) and empty.dtype == np.float32
+
+
+@every_call
+def test_the_layout_in_memory_does_not_matter(name):
+    turned = np.asfortranarray(X)
+    np.testing.assert_array_equal(CALLS[name](turned), CALLS[name](X))
+
+
+@every_call
+def test_the_input_is_left_alone(name):
+    x = X.copy()
+    x.flags.writeable = False
+    CALLS[name](x)
+    np.testing.assert_array_equal(x, X)
+
+
+@every_call
+@pytest.mark.parametrize(
+    ("x", "error", "message"),
+    [
+        (X.astype(np.float64), TypeError, "x must be float32, not float64"),
+        (X.tolist(), TypeError, "x must be a NumPy array, not list"),
+        (X[0], ValueError, r"x must be \(n, h, w, c\) .*, not \(6, 5, 3\)"),
+        (X[:, :0], ValueError, r"h, w, c at least 1, not \(2, 0, 5, 3\)"),
+    ],
+)
+def test_wrong_maps(name, x, error, message):
+    with pytest.raises(error, match=message):
+        CALLS[name](x)
+
+
+@pytest.mark.parametrize("op", [kernels.conv2d, kernels.conv_transpose2d])
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "message"),
+    [
+        (
+            (draw(8, 3, 3, 4),),
+            {},
+            ValueError,
+            r"weight must be \(out, kh, kw, in\) with in = 3, not \(8, 3, 3, 4\)",
+        ),
+        ((draw(8, 27),), {}, ValueError, r"with in = 3, not \(8, 27\)"),
+        ((draw(0, 3, 3, 3),), {}, ValueError, r"with in = 3, not \(0, 3, 3, 3\)"),
+        ((W.astype(np.float16),), {}, TypeError, "weight must be float32, not float16"),
+        ((W, draw(7)), {}, ValueError, r"bias must be \(out,\) with out = 8, not \(7,\)"),
+        ((W, np.zeros(8)), {}, TypeError, "bias must be float32, not float64"),
+        ((W,), {"stride": 0}, ValueError, "stride must be at least 1, not 0"),
+        ((W,), {"padding": (1, 2, 3)}, ValueError, "padding must be an int or a pair"),
+        ((W,), {"algorithm": "fft"}, ValueError, 'algorithm must be "auto" or "direct"'),
+    ],
+)
+def test_wrong_arguments_of_convolutions(op, arguments, options, error, message):
+    with pytest.raises(error, match=message):
+        op(X, *arguments, **options)
+
+
+def test_a_window_that_does_not_fit():
+    with pytest.raises(ValueError, match="does not fit into its input 6x5x3"):
+        kernels.conv2d(X, W, dilation=3)
+    with pytest.raises(ValueError, match="does not fit into its input 6x5x3"):
+        kernels.max_pool2d(X, 7)
+
+
+def test_linear():
+    x, weight, bias = draw(5, 7), draw(3, 7), draw(3)
+    got = kernels.linear(x, weight, bias)
+    magnitude = np.abs(x) @ np.abs(weight).T + np.abs(bias)
+    tolerance.assert_within(got, reference.linear(x, weight, bias), tolerance.gemm(magnitude, 7))
+    assert kernels.linear(x[:0], weight).shape == (0, 3)
+    with pytest.raises(ValueError, match=r"x must be \(n, in\), not \(7,\)"):
+        kernels.linear(x[0], weight)
+    with pytest.raises(ValueError, match=r"weight must be \(out, in\) with in = 7, not \(7, 3\)"):
+        kernels.linear(x, weight.T)
+
+
+def test_wrong_parameters_of_norms():
+    with pytest.raises(ValueError, match=r"var must be \(c,\) with c = 3, not \(4,\)"):
+        kernels.batch_norm(X, V, V, V, draw(4))
+    with pytest.raises(TypeError, match="beta must be float32, not float64"):
+        kernels.instance_norm(X, V, V.astype(np.float64))
