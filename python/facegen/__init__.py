@@ -1,0 +1,42 @@
+"""Small image-generating networks on facegen's own kernels.
+
+>>> import facegen
+>>> generator = facegen.load("network.bin")
+>>> faces = generator.generate(seeds=range(16))  # (16, 64, 64, 3) float32, -1 to 1
+
+Nothing heavy is imported until it is used: ``import facegen`` takes a few milliseconds.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from facegen.errors import DeviceError, FacegenError, FormatError
+
+if TYPE_CHECKING:
+    from facegen.loading import load
+    from facegen.networks.dcgan import Generator
+
+__version__ = "0.1.0"
+
+__all__ = ["DeviceError", "FacegenError", "FormatError", "Generator", "__version__", "load"]
+
+_HOME = {"Generator": "facegen.networks.dcgan", "load": "facegen.loading"}
+_SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "weights"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for when it is asked for (PEP 562)."""
+    if name in _HOME:
+        value = getattr(import_module(_HOME[name]), name)
+    elif name in _SUBPACKAGES:
+        value = import_module(f"facegen.{name}")
+    else:
+        raise AttributeError(f"module 'facegen' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__, *_SUBPACKAGES})

@@ -1,0 +1,52 @@
+"""From a file of weights to the model that runs them."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from facegen import weights
+from facegen.networks import NETWORKS, Network
+
+
+def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, np.ndarray]]:
+    """Which known network a file holds, and its canonical weights."""
+    return weights.read(path, NETWORKS.values())
+
+
+def load(
+    path: str | os.PathLike[str],
+    device: str = "auto",
+    threads: int | None = None,
+    precision: str = "float32",
+) -> Any:
+    """Look into a file of weights and return the model that it is for.
+
+    Parameters
+    ----------
+    path
+        A network.bin, safetensors or .npz file: told by its content, not by its name.
+    device
+        "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
+    threads
+        CPU threads; all that this process may use if None.
+    precision
+        "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products).
+
+    Returns
+    -------
+    The network's model: a `facegen.Generator` for a DCGAN.
+
+    Raises
+    ------
+    FormatError
+        The file holds no known network, or is damaged.
+    DeviceError
+        The device or the precision is not to be had.
+    OSError
+        The file cannot be read.
+    """
+    network, tensors = read_network(path)
+    return network.model(tensors, device=device, threads=threads, precision=precision)

@@ -1,0 +1,10 @@
+"""The networks that facegen runs: one file each, and one line here."""
+
+from __future__ import annotations
+
+from facegen.networks.dcgan import DCGAN
+from facegen.networks.network import Network
+
+__all__ = ["NETWORKS", "Network"]
+
+NETWORKS: dict[str, Network] = {network.name: network for network in (DCGAN,)}

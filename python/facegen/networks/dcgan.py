@@ -1,0 +1,203 @@
+"""Faces from noise: the generator of DCGAN (Radford, Metz, Chintala 2015), trained on celebA.
+
+| step                | output (HWC) |
+|---------------------|--------------|
+| latent              | 100          |
+| proj, bn0, ReLU     | 4x4x512      |
+| tconv1, bn1, ReLU   | 8x8x256      |
+| tconv2, bn2, ReLU   | 16x16x128    |
+| tconv3, bn3, ReLU   | 32x32x64     |
+| tconv4, tanh        | 64x64x3      |
+
+Every tconv is 5x5 with stride 2 and TensorFlow's SAME padding: input pixel i contributes to
+output 2 i + r - 1 by tap r.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from facegen import weights as weight_files
+from facegen.engine import Runner
+from facegen.errors import FacegenError, FormatError
+from facegen.media.pixels import to_uint8
+from facegen.networks.network import Network
+from facegen.networks.seeded import seeded_weights
+from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh, lower
+from facegen.weights.network_bin import Entry
+
+LATENT = 100
+IMAGE = Shape(64, 64, 3)
+CHANNELS = (512, 256, 128, 64, 3)  # of the 4x4, 8x8, 16x16, 32x32 and 64x64 maps
+KERNEL = 5
+
+
+def graph() -> Graph:
+    """(1, 1, 100) -> (64, 64, 3)."""
+    g = Graph("dcgan")
+    x = g.input("latent", Shape(1, 1, LATENT))
+    x = g.add("proj", Linear(LATENT, 4 * 4 * CHANNELS[0]), x)
+    x = g.add("proj.reshape", Reshape(Shape(4, 4, CHANNELS[0])), x)
+    for i in range(4):
+        x = g.add(f"bn{i}", BatchNorm(CHANNELS[i]), x)
+        x = g.add(f"relu{i}", ReLU(), x)
+        tconv = ConvTranspose2d(
+            CHANNELS[i], CHANNELS[i + 1], KERNEL, stride=2, padding=((1, 2), (1, 2))
+        )
+        x = g.add(f"tconv{i + 1}", tconv, x)
+    g.output(g.add("tanh", Tanh(), x))
+    return g
+
+
+def _binary_layout() -> list[Entry]:
+    def vector(name: str, size: int) -> Entry:
+        return Entry(name, (size,), (0,))
+
+    def batch_norm(i: int) -> list[Entry]:
+        return [vector(f"bn{i}.{part}", CHANNELS[i]) for part in ("beta", "gamma", "mean", "var")]
+
+    projected = 4 * 4 * CHANNELS[0]
+    layout = [Entry("proj.weight", (LATENT, projected), (1, 0)), vector("proj.bias", projected)]
+    layout += batch_norm(0)
+    for i in range(1, 5):
+        shape = (KERNEL, KERNEL, CHANNELS[i], CHANNELS[i - 1])
+        layout.append(Entry(f"tconv{i}.weight", shape, (2, 0, 1, 3)))
+        layout.append(vector(f"tconv{i}.bias", CHANNELS[i]))
+        if i < 4:
+            layout += batch_norm(i)
+    return layout
+
+
+def initial_weights(seed: int) -> dict[str, np.ndarray]:
+    """Seeded weights whose pictures are coloured noise of middle contrast, not saturated."""
+    strides = {f"tconv{i}.weight": 2 for i in range(1, 5)}
+    return seeded_weights(DCGAN.shapes, seed, strides)
+
+
+def latents(seeds: Iterable[int]) -> np.ndarray:
+    """The latent vector of each seed: (n, 100) float32, uniform in -1 to 1.
+
+    Every seed has a random generator (PCG64) of its own, so seed 17 is the same face alone and in
+    any batch.
+    """
+    rows = []
+    for seed in seeds:
+        if seed < 0:
+            raise FormatError(f"seeds: expected 0 or more, found {seed}")
+        rows.append(np.random.Generator(np.random.PCG64(int(seed))).uniform(-1.0, 1.0, LATENT))
+    return np.array(rows, np.float32).reshape(len(rows), LATENT)
+
+
+def check_latents(values: Any) -> np.ndarray:
+    """As C-contiguous (n, 100) float32; one (100,) becomes (1, 100).
+
+    Raises
+    ------
+    FormatError
+        Another shape, no real numbers, or NaN or infinity among them.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise FormatError(f"latents: expected real numbers, found {values.dtype}")
+    if values.ndim == 1:
+        values = values[np.newaxis]
+    if values.ndim != 2 or values.shape[1] != LATENT:
+        raise FormatError(f"latents: expected shape (n, {LATENT}), found {values.shape}")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+        values = np.ascontiguousarray(values, np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise FormatError(f"latents: found {values[row, column]} at [{row}, {column}]")
+    return values
+
+
+class Generator:
+    """Faces from latent vectors.
+
+    Parameters
+    ----------
+    network
+        A file (network.bin, safetensors, .npz) or a dict of canonical weights.
+    device, threads, precision
+        As for `facegen.load`.
+
+    Safe to call from several threads at once; the GIL is released while it computes. A pickled
+    generator carries its weights and prepares itself anew where it is unpickled.
+
+    Examples
+    --------
+    >>> generator = Generator("network.bin")
+    >>> generator.generate(range(16)).shape
+    (16, 64, 64, 3)
+    """
+
+    def __init__(
+        self,
+        network: str | os.PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+    ) -> None:
+        if network is None:
+            raise FacegenError(
+                "no network named; write one for trials with facegen init dcgan network.bin"
+            )
+        if isinstance(network, Mapping):
+            self.weights = weight_files.checked(network, DCGAN.shapes)
+        else:
+            _, self.weights = weight_files.read(network, [DCGAN])
+        self._options: dict[str, Any] = {
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+        }
+        self.runner = Runner(lower(graph(), self.weights), **self._options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"weights": self.weights, "options": self._options}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.weights = state["weights"]
+        self._options = state["options"]
+        self.runner = Runner(lower(graph(), self.weights), **self._options)
+
+    def __call__(self, latents: Any) -> np.ndarray:
+        """Faces of latent vectors (n, 100), or of one (100,).
+
+        Returns
+        -------
+        (n, 64, 64, 3) float32, RGB, -1 to 1.
+
+        Raises
+        ------
+        FormatError
+            Another shape, or NaN or infinity among the numbers.
+        """
+        return self.runner(check_latents(latents).reshape(-1, 1, 1, LATENT))
+
+    def generate(self, seeds: Iterable[int]) -> np.ndarray:
+        """Faces of seeds: ``generator(latents(seeds))``, (n, 64, 64, 3) float32."""
+        return self(latents(seeds))
+
+    def images(self, latents: Any) -> np.ndarray:
+        """The same faces as ``generator(latents)``, as (n, 64, 64, 3) uint8 pixels.
+
+        For faces of seeds: ``generator.images(facegen.networks.dcgan.latents(seeds))``.
+        """
+        return to_uint8(self(latents))
+
+
+DCGAN = Network(
+    name="dcgan",
+    summary="faces from noise: 100 numbers -> 64x64 RGB",
+    graph=graph,
+    binary_layout=_binary_layout(),
+    initial_weights=initial_weights,
+    model=Generator,
+)

@@ -1,0 +1,46 @@
+"""What facegen knows of a network: all that loading, converting and inspecting it take."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from facegen.nn import Graph
+from facegen.weights.network_bin import Layout
+
+
+@dataclass(frozen=True)
+class Network:
+    """One file under ``networks/`` makes one of these.
+
+    Attributes
+    ----------
+    name
+        As ``facegen init`` and a file's metadata spell it.
+    summary
+        One line for people.
+    graph
+        Builds the network as its paper's table.
+    binary_layout
+        The tensors of its network.bin, in order.
+    initial_weights
+        Weights of a seed, for trials and benchmarks.
+    model
+        Called as ``model(weights, device=..., threads=..., precision=...)``.
+    """
+
+    name: str
+    summary: str
+    graph: Callable[[], Graph]
+    binary_layout: Layout
+    initial_weights: Callable[[int], dict[str, np.ndarray]]
+    model: Callable[..., Any]
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of the canonical tensors."""
+        return dict(self.graph().parameters)

@@ -1,0 +1,126 @@
+"""Weights in files: one module a format, each reads and writes canonical weights.
+
+Canonical weights are a dict from the names of ``graph.parameters`` to C-contiguous float32 arrays:
+``(out, kernel_h, kernel_w, in)`` for convolutions, ``(out, in)`` for linear layers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facegen.errors import FormatError
+from facegen.weights import network_bin, npz, safetensors
+from facegen.weights.checks import Path, Shape, checked, file_size
+
+if TYPE_CHECKING:
+    from facegen.networks.network import Network
+
+__all__ = ["FORMATS", "checked", "digest", "read", "sniff", "write"]
+
+# By a file's extension; reading goes by content.
+FORMATS = {".bin": "network.bin", ".safetensors": "safetensors", ".npz": "npz"}
+
+
+def sniff(path: Path) -> str:
+    """Format of a file by its first bytes; what is neither safetensors nor .npz is network.bin."""
+    size = file_size(path)
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start.startswith(b"PK\x03\x04"):
+        return "npz"
+    if len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return "safetensors"
+    return "network.bin"
+
+
+def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np.ndarray]]:
+    """Find out which of `networks` a file holds, and read its canonical weights.
+
+    A network.bin is known by its size, the others by their metadata or the tensors' shapes.
+
+    Raises
+    ------
+    FormatError
+        It holds none of them, or is damaged; the message names the file and the place.
+    OSError
+        The file cannot be read.
+    """
+    networks = list(networks)
+    kind = sniff(path)
+    if kind == "network.bin":
+        network = _by_size(path, networks)
+        tensors = network_bin.read(path, network.binary_layout)
+    elif kind == "safetensors":
+        header = safetensors.read_header(path)
+        network = _by_tensors(path, networks, header.shapes, header.network)
+        tensors = safetensors.read(path, network.shapes)
+    else:
+        network = _by_tensors(path, networks, npz.read_header(path))
+        tensors = npz.read(path, network.shapes)
+    return network, {name: tensors[name] for name in network.shapes}
+
+
+def _by_size(path: Path, networks: list[Network]) -> Network:
+    size = file_size(path)
+    for network in networks:
+        if network_bin.size_bytes(network.binary_layout) == size:
+            return network
+    known = "; ".join(
+        f"{n.name}: {network_bin.size_bytes(n.binary_layout):,} bytes" for n in networks
+    )
+    raise FormatError(f"{path}: found {size:,} bytes, which is no network's size ({known})")
+
+
+def _by_tensors(
+    path: Path, networks: list[Network], shapes: Mapping[str, Shape], name: str | None = None
+) -> Network:
+    names = ", ".join(network.name for network in networks)
+    if name is not None:
+        for network in networks:
+            if network.name == name:
+                return network
+        raise FormatError(f"{path}: holds the network {name!r}, expected {names}")
+    for network in networks:
+        if network.shapes == shapes:
+            return network
+    if len(networks) == 1:
+        return networks[0]  # its reader says which tensor differs
+    raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({names})")
+
+
+def write(path: Path, network: Network, weights: Mapping[str, np.ndarray]) -> None:
+    """Write canonical weights in the format of the path's extension.
+
+    Raises
+    ------
+    FormatError
+        Another extension, or weights that are not the network's.
+    OSError
+        The file cannot be written.
+    """
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise FormatError(f"{path}: extension {extension!r} is no format of weights ({known})")
+    weights = checked(weights, network.shapes)
+    if extension == ".bin":
+        network_bin.write(path, network.binary_layout, weights)
+    elif extension == ".safetensors":
+        safetensors.write(path, network.name, weights)
+    else:
+        npz.write(path, weights)
+
+
+def digest(weights: Mapping[str, np.ndarray]) -> str:
+    """SHA-256 of the names, shapes and values: the same in every format of file."""
+    sha256 = hashlib.sha256()
+    for name in sorted(weights):
+        values = np.ascontiguousarray(weights[name], "<f4")
+        sha256.update(f"{name} {values.shape}\n".encode())
+        sha256.update(values.reshape(-1).view(np.uint8).data)
+    return sha256.hexdigest()

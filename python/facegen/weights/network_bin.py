@@ -1,0 +1,83 @@
+"""network.bin: a network's tensors as little-endian float32, one after another, nothing else.
+
+Which tensors, in what order and with which axes differs from network to network: that is the
+network's `Layout`. The size of the file is the only thing that tells what is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from facegen.errors import FormatError
+from facegen.media.atomic import AtomicFile
+from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape, file_size
+
+_FLOAT = np.dtype("<f4")
+
+
+class Entry(NamedTuple):
+    """One tensor of the file: ``file_tensor.transpose(axes)`` has the canonical layout."""
+
+    name: str
+    file_shape: Shape
+    axes: tuple[int, ...]
+
+    @property
+    def size_bytes(self) -> int:
+        return prod(self.file_shape) * _FLOAT.itemsize
+
+    @property
+    def shape(self) -> Shape:
+        """Of the canonical tensor."""
+        return tuple(self.file_shape[axis] for axis in self.axes)
+
+
+Layout = Sequence[Entry]
+
+
+def size_bytes(layout: Layout) -> int:
+    """Exact size of a file of this layout."""
+    return sum(entry.size_bytes for entry in layout)
+
+
+def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
+    """Canonical weights of a network.bin.
+
+    Raises
+    ------
+    FormatError
+        The file has another size, or holds NaN or infinity (the message names the tensor).
+    OSError
+        The file cannot be read.
+    """
+    expected, found = size_bytes(layout), file_size(path)
+    if found != expected:
+        raise FormatError(f"{path}: expected {expected:,} bytes, found {found:,}")
+    weights = {}
+    offset = 0
+    with open(path, "rb") as file:
+        for entry in layout:
+            values = np.empty(entry.file_shape, _FLOAT)
+            if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+                raise FormatError(f"{path}: ends inside tensor {entry.name!r} (byte {offset})")
+            check_finite(path, entry.name, values, offset)
+            canonical = values.transpose(entry.axes)
+            weights[entry.name] = np.ascontiguousarray(canonical, dtype=np.float32)
+            offset += values.nbytes
+    return weights
+
+
+def write(path: Path, layout: Layout, weights: Mapping[str, np.ndarray]) -> None:
+    """Write canonical weights; the file appears under its name only when it is complete."""
+    check_names("weights", (entry.name for entry in layout), weights)
+    for entry in layout:
+        check_shape("weights", entry.name, entry.shape, weights[entry.name].shape)
+    with AtomicFile(path) as file:
+        for entry in layout:
+            back = np.argsort(entry.axes)
+            values = np.ascontiguousarray(weights[entry.name].transpose(back), dtype=_FLOAT)
+            file.write(values.reshape(-1).view(np.uint8).data)
