@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.numpy
+
+from facegen import FormatError
+from facegen.networks import NETWORKS, Network
+from facegen.weights import digest, network_bin, npz, read, safetensors, sniff, write
+from facegen.weights.network_bin import Entry
+
+DCGAN = NETWORKS["dcgan"]
+NAMES = ("network.bin", "network.safetensors", "network.npz")
+
+# A network of three small tensors, so that damaged files are small as well.
+LAYOUT = [
+    Entry("a.weight", (2, 3), (1, 0)),
+    Entry("a.bias", (3,), (0,)),
+    Entry("b.weight", (5, 5, 2, 3), (2, 0, 1, 3)),
+]
+SHAPES = {entry.name: entry.shape for entry in LAYOUT}
+
+
+class _Graph:
+    parameters = SHAPES
+
+
+TINY = Network(
+    name="tiny",
+    summary="for tests",
+    graph=_Graph,  # type: ignore[arg-type]
+    binary_layout=LAYOUT,
+    initial_weights=lambda seed: tiny_weights(),
+    model=dict,
+)
+
+
+def tiny_weights() -> dict[str, np.ndarray]:
+    generator = np.random.default_rng(1)
+    return {n: generator.standard_normal(s).astype(np.float32) for n, s in SHAPES.items()}
+
+
+@pytest.fixture(scope="module")
+def weights() -> dict[str, np.ndarray]:
+    return DCGAN.initial_weights(2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_round_trip(tmp_path: Path, weights: dict[str, np.ndarray], name: str) -> None:
+    path = tmp_path / name
+    write(path, DCGAN, weights)
+    network, found = read(path, NETWORKS.values())
+    assert network is DCGAN and list(found) == list(weights)
+    for key, values in weights.items():
+        assert found[key].dtype == np.float32 and found[key].flags.c_contiguous
+        np.testing.assert_array_equal(found[key], values)
+    assert digest(found) == digest(weights)
+    assert os.listdir(tmp_path) == [name]  # nothing temporary is left
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_weights_are_the_same_bytes(tmp_path: Path, name: str) -> None:
+    write(tmp_path / name, TINY, tiny_weights())
+    first = (tmp_path / name).read_bytes()
+    write(tmp_path / name, TINY, tiny_weights())
+    assert (tmp_path / name).read_bytes() == first
+
+
+def test_content_tells_the_format(tmp_path: Path) -> None:
+    for name in NAMES:
+        write(tmp_path / name, TINY, tiny_weights())
+        os.rename(tmp_path / name, tmp_path / "unnamed")
+        assert sniff(tmp_path / "unnamed") in name
+        assert digest(read(tmp_path / "unnamed", [DCGAN, TINY])[1]) == digest(tiny_weights())
+
+
+def test_network_bin_order_and_layout(tmp_path: Path) -> None:
+    path = tmp_path / "network.bin"
+    values = np.arange(6 + 3 + 150, dtype="<f4")
+    path.write_bytes(values.tobytes())
+    found = network_bin.read(path, LAYOUT)
+    np.testing.assert_array_equal(found["a.weight"], [[0, 3], [1, 4], [2, 5]])
+    np.testing.assert_array_equal(found["a.bias"], [6, 7, 8])
+    assert found["b.weight"].shape == (2, 5, 5, 3)
+    # File (r 1, s 2, k 1, c 0) is canonical (k 1, r 1, s 2, c 0).
+    assert found["b.weight"][1, 1, 2, 0] == 9 + ((1 * 5 + 2) * 2 + 1) * 3
+    network_bin.write(tmp_path / "again.bin", LAYOUT, found)
+    assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
+
+
+def test_digest_knows_names_shapes_and_values() -> None:
+    a = {"a": np.zeros((2, 3), np.float32)}
+    assert digest(a) == hashlib.sha256(b"a (2, 3)\n" + bytes(24)).hexdigest()
+    assert digest({"a": np.zeros((3, 2), np.float32)}) != digest(a)
+    assert digest({"b": np.zeros((2, 3), np.float32)}) != digest(a)
+
+
+@pytest.mark.parametrize("size", [0, 1, 635, 637, 10**6])
+def test_network_bin_of_another_size(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "network.bin"
+    with open(path, "wb") as file:
+        file.truncate(size)  # sparse
+    with pytest.raises(FormatError, match=f"found {size:,} bytes"):
+        read(path, [TINY])
+    with pytest.raises(FormatError, match=f"expected 636 bytes, found {size:,}"):
+        network_bin.read(path, LAYOUT)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, name: str, value: float) -> None:
+    weights = tiny_weights()
+    path = tmp_path / name
+    weights["b.weight"][1, 2, 3, 0] = value
+    with pytest.raises(FormatError, match=r"'b.weight' holds .*\[1, 2, 3, 0\]"):
+        write(path, TINY, weights)
+    assert os.listdir(tmp_path) == []
+    # The writers of the formats take what they are given.
+    if name == "network.bin":
+        network_bin.write(path, LAYOUT, weights)
+    elif name == "network.npz":
+        npz.write(path, weights)
+    else:
+        safetensors.write(path, "tiny", weights)
+    with pytest.raises(FormatError, match=f"{name}: tensor 'b.weight' holds") as error:
+        read(path, [TINY])
+    if name == "network.bin":  # file order is (r, s, k, c)
+        offset = 4 * (9 + ((2 * 5 + 3) * 2 + 1) * 3)
+        assert f"[2, 3, 1, 0] (byte {offset})" in str(error.value)
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda w: w.pop("a.bias"), "tensor 'a.bias' is missing"),
+        (lambda w: w.update(x=np.zeros(1, np.float32)), "unknown tensor 'x'"),
+        (lambda w: w.update({"a.bias": np.zeros(4, np.float32)}), r"expected shape \(3,\)"),
+        (lambda w: w.update({"a.bias": np.zeros(3, np.float64)}), "expected (float32|F32)"),
+        (lambda w: w.update({"a.bias": np.zeros(3, np.int32)}), "expected (float32|F32)"),
+        (lambda w: w.update({"a.bias": np.zeros(3, np.float16)}), "expected (float32|F32)"),
+    ],
+)
+def test_other_tensors_are_refused(
+    tmp_path: Path, name: str, change: Callable[[dict], None], message: str
+) -> None:
+    weights = tiny_weights()
+    change(weights)
+    path = tmp_path / name
+    if name.endswith(".npz"):
+        np.savez(path, **weights)
+    else:
+        safetensors_bytes = safetensors_save(weights)
+        path.write_bytes(safetensors_bytes)
+    with pytest.raises(FormatError, match=message):
+        read(path, [TINY])
+    with pytest.raises(FormatError, match=f"{path}.*"):
+        read(path, [DCGAN, TINY])
+
+
+def safetensors_save(weights: dict[str, np.ndarray], network: str = "tiny") -> bytes:
+    return safetensors.safetensors.numpy.save(weights, metadata={"network": network})
+
+
+def test_a_network_of_another_kind_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors_save(tiny_weights(), "colorizer"))
+    with pytest.raises(FormatError, match="holds the network 'colorizer', expected dcgan"):
+        read(path, [DCGAN])
+    with pytest.raises(FormatError, match="holds the network 'tiny', expected dcgan"):
+        write(path, TINY, tiny_weights())
+        read(path, [DCGAN])
+
+
+def test_safetensors_without_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(safetensors.safetensors.numpy.save(tiny_weights()))
+    network, _ = read(path, [DCGAN, TINY])
+    assert network is TINY
+
+
+def hostile_safetensors() -> dict[str, bytes]:
+    good = safetensors_save(tiny_weights())
+    header_bytes = int.from_bytes(good[:8], "little")
+    header = json.loads(good[8 : 8 + header_bytes])
+    data = good[8 + header_bytes :]
+
+    def with_header(change: Callable[[dict], None]) -> bytes:
+        changed = json.loads(json.dumps(header))
+        change(changed)
+        text = json.dumps(changed).encode()
+        return len(text).to_bytes(8, "little") + text + data
+
+    return {
+        "announced header beyond the file": (2**63).to_bytes(8, "little") + good[8:],
+        "no JSON": good[:8] + b"{" + b"\xff" * (header_bytes - 1) + data,
+        "truncated": good[:-1],
+        "longer": good + b"\0",
+        "offsets beyond the file": with_header(
+            lambda h: h["a.bias"].update(data_offsets=[0, 2**62])
+        ),
+        "overlapping": with_header(lambda h: h["a.bias"].update(h["a.weight"])),
+        "absurd shape": with_header(lambda h: h["a.bias"].update(shape=[2**62, 2**62])),
+        "deep JSON": (100_000).to_bytes(8, "little") + b"{" + b'"a":[' * 19_999 + b"    " + data,
+    }
+
+
+@pytest.mark.parametrize("case", hostile_safetensors())
+def test_hostile_safetensors(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(hostile_safetensors()[case])
+    with pytest.raises(FormatError, match="x.safetensors"):
+        read(path, [TINY])
+    with pytest.raises(FormatError, match="x.safetensors"):
+        safetensors.read(path, SHAPES)
+
+
+def test_safetensors_header_size_is_limited(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    with open(path, "wb") as file:
+        file.write((50 << 20).to_bytes(8, "little") + b"{")
+        file.truncate(60 << 20)  # sparse
+    with pytest.raises(FormatError, match="at most 1,048,576 expected"):
+        read(path, [TINY])
+
+
+def npy(values: np.ndarray, shape: str | None = None) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, values, allow_pickle=True)
+    data = stream.getvalue()
+    if shape is not None:  # of the same length
+        old = repr(values.shape).encode()
+        data = data.replace(old, shape.encode().ljust(len(old)))
+    return data
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w", compression) as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+    return stream.getvalue()
+
+
+def hostile_npz() -> dict[str, bytes]:
+    good = {f"{name}.npy": npy(values) for name, values in tiny_weights().items()}
+    bias = good["a.bias.npy"]
+    corrupt = bytearray(zipped(good))
+    corrupt[corrupt.index(bias) + len(bias) - 1] ^= 1
+    return {
+        "empty": b"PK\x03\x04",
+        "truncated": zipped(good)[:-100],
+        "flipped bit": bytes(corrupt),
+        "pickle": zipped(good | {"a.bias.npy": npy(np.array([{}, 1, 2], object))}),
+        "no .npy": zipped(good | {"readme.txt": b"hello"}),
+        "not a .npy": zipped(good | {"a.bias.npy": b"hello"}),
+        "empty .npy": zipped(good | {"a.bias.npy": b""}),
+        "cut .npy": zipped(good | {"a.bias.npy": bias[:-1]}),
+        "longer .npy": zipped(good | {"a.bias.npy": bias + b"\0"}),
+        "absurd shape": zipped(good | {"a.bias.npy": npy(np.zeros(3, "<f4"), "(9**9,)")}),
+        "bomb": zipped(good | {"a.bias.npy": bias + bytes(1 << 26)}, zipfile.ZIP_DEFLATED),
+        "path": zipped({f"../{name}": data for name, data in good.items()}),
+    }
+
+
+@pytest.mark.parametrize("case", hostile_npz())
+def test_hostile_npz(tmp_path: Path, case: str) -> None:
+    path = tmp_path / "x.npz"
+    path.write_bytes(hostile_npz()[case])
+    with pytest.raises(FormatError, match="x.npz"):
+        read(path, [TINY])
+    with pytest.raises(FormatError, match="x.npz"):
+        npz.read(path, SHAPES)
+    assert os.listdir(tmp_path) == ["x.npz"]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_npz_of_others_is_read(tmp_path: Path, compression: int) -> None:
+    path = tmp_path / "x.npz"
+    fortran = {name: np.asfortranarray(values) for name, values in tiny_weights().items()}
+    path.write_bytes(zipped({f"{n}.npy": npy(v) for n, v in fortran.items()}, compression))
+    assert digest(read(path, [TINY])[1]) == digest(tiny_weights())
+
+
+def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="found a directory"):
+        read(tmp_path, [TINY])
+    with pytest.raises(FormatError, match="found a pipe or a device"):
+        read("/dev/zero", [TINY])
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "missing", [TINY])
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError):
+        read(tmp_path / "dangling", [TINY])
+
+
+def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"'\.pt' is no format"):
+        write(tmp_path / "x.pt", TINY, tiny_weights())
+    assert os.listdir(tmp_path) == []
+
+
+def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
+    with pytest.raises(OSError):
+        write(tmp_path / "missing" / "network.bin", TINY, tiny_weights())
