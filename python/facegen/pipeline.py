@@ -1,0 +1,151 @@
+"""Read, compute and write at once: three threads with bounded queues between them."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Generic, TypeVar
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+Item = TypeVar("Item")
+
+# How long an interrupted pipeline waits for its reader, which may sit in a read from a terminal.
+_READER_GRACE_SECONDS = 0.5
+
+
+class _Channel(Generic[Item]):
+    """A bounded queue that its producer ends and that either side may stop at once."""
+
+    def __init__(self, depth: int) -> None:
+        self._depth = depth
+        self._items: deque[Item] = deque()
+        self._changed = threading.Condition()
+        self._ended = False
+        self._stopped = False
+
+    def put(self, item: Item) -> bool:
+        """Wait for room; False where the channel was stopped meanwhile."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or len(self._items) < self._depth)
+            if not self._stopped:
+                self._items.append(item)
+                self._changed.notify_all()
+            return not self._stopped
+
+    def end(self) -> None:
+        """No more items follow; those in the queue are still delivered."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def stop(self) -> None:
+        """Nobody puts or gets any more; what is in the queue is dropped."""
+        with self._changed:
+            self._stopped = True
+            self._items.clear()
+            self._changed.notify_all()
+
+    def __iter__(self) -> Iterator[Item]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._stopped or self._ended or self._items)
+                if not self._items:
+                    return
+                item = self._items.popleft()
+                self._changed.notify_all()
+            yield item
+
+
+def run_pipeline(
+    source: Iterable[Input],
+    compute: Callable[[Input], Output],
+    sink: Callable[[Output], None],
+    depth: int = 2,
+) -> None:
+    """``for item in source: sink(compute(item))``, the three overlapping.
+
+    Each of the three runs in a thread of its own; order is kept, and at most `depth` items wait
+    between two of them. The first exception of any of them stops the others and is raised here.
+    The caller only waits, so that a signal (Ctrl-C) reaches it at once and never inside a queue.
+    """
+    to_compute: _Channel[Input] = _Channel(depth)
+    to_sink: _Channel[Output] = _Channel(depth)
+    errors: list[BaseException] = []
+
+    def stop() -> None:
+        to_compute.stop()
+        to_sink.stop()
+
+    def read() -> None:
+        for item in source:
+            if not to_compute.put(item):
+                return
+        to_compute.end()
+
+    def work() -> None:
+        for item in to_compute:
+            if not to_sink.put(compute(item)):
+                return
+        to_sink.end()
+
+    def write() -> None:
+        for item in to_sink:
+            sink(item)
+
+    reader, worker, writer = (_Worker(body, errors, stop) for body in (read, work, write))
+    try:
+        for thread in (reader, worker, writer):
+            thread.start()
+        worker.wait()
+        writer.wait()
+        reader.wait(_READER_GRACE_SECONDS)  # it may hang in its source where another failed
+    except BaseException:
+        stop()
+        for thread in (worker, writer, reader):
+            if thread.begun:
+                thread.wait(_READER_GRACE_SECONDS if thread is reader else math.inf)
+        raise
+    if errors:
+        raise errors[0]
+
+
+class _Worker(threading.Thread):
+    """A thread that hands its exception over, and that knows whether it has begun and ended.
+
+    `Thread.join` is of no use to a caller that a signal may interrupt: up to Python 3.12 a join
+    that is interrupted takes the thread for dead from then on.
+    """
+
+    def __init__(
+        self, body: Callable[[], None], errors: list[BaseException], stop: Callable[[], None]
+    ) -> None:
+        super().__init__(name=f"facegen-{body.__name__}", daemon=True)
+        self._body, self._errors, self._stop_all = body, errors, stop
+        self.begun = self.ended = False
+        self._wake: SimpleQueue[None] = SimpleQueue()
+
+    def run(self) -> None:
+        self.begun = True
+        try:
+            self._body()
+        except BaseException as error:
+            self._errors.append(error)
+            self._stop_all()
+        finally:
+            self.ended = True
+            self._wake.put(None)
+
+    def wait(self, seconds: float = math.inf) -> None:
+        """Until the thread has ended, or for so long."""
+        deadline = time.monotonic() + seconds
+        while not self.ended and time.monotonic() < deadline:
+            with suppress(Empty):  # a wake-up lost to a signal costs a tenth of a second
+                self._wake.get(timeout=0.1)
+        if self.ended:
+            self.join()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from facegen.pipeline import run_pipeline
+
+
+@pytest.mark.parametrize("depth", [1, 2, 7])
+@pytest.mark.parametrize("count", [0, 1, 2, 100])
+def test_order_is_kept(count: int, depth: int) -> None:
+    results: list[int] = []
+    run_pipeline(range(count), lambda i: i * i, results.append, depth)
+    assert results == [i * i for i in range(count)]
+
+
+def test_queues_are_bounded() -> None:
+    read = written = 0
+    ahead = 0
+
+    def source() -> Iterator[int]:
+        nonlocal read, ahead
+        for i in range(50):
+            read += 1
+            ahead = max(ahead, read - written)
+            yield i
+
+    def sink(item: int) -> None:
+        nonlocal written
+        time.sleep(0.001)
+        written += 1
+
+    run_pipeline(source(), lambda i: i, sink, depth=2)
+    # Two queues of 2, and one item in the hands of each of the three threads.
+    assert written == 50 and ahead <= 2 * 2 + 3
+
+
+class Failure(Exception):
+    pass
+
+
+@pytest.mark.parametrize("where", ["source", "compute", "sink"])
+@pytest.mark.parametrize("when", [0, 5, 49])
+@pytest.mark.parametrize("kind", [Failure, KeyboardInterrupt])
+def test_an_exception_crosses_over(where: str, when: int, kind: type[BaseException]) -> None:
+    results: list[int] = []
+
+    def act(place: str, item: int) -> int:
+        if place == where and item == when:
+            raise kind("failed")
+        return item
+
+    def source() -> Iterator[int]:
+        for i in range(50):
+            yield act("source", i)
+
+    before = threading.active_count()
+    with pytest.raises(kind):
+        run_pipeline(
+            source(), lambda i: act("compute", i), lambda i: results.append(act("sink", i))
+        )
+    assert results == list(range(len(results))) and len(results) <= when
+    assert threading.active_count() == before
+
+
+def test_an_interrupt_does_not_wait_for_a_source_that_hangs() -> None:
+    release = threading.Event()
+
+    def source() -> Iterator[int]:
+        yield 0
+        release.wait(60)
+
+    def compute(item: int) -> int:
+        raise KeyboardInterrupt
+
+    start = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline(source(), compute, lambda item: None)
+    assert time.monotonic() - start < 10
+    release.set()
