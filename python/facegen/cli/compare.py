@@ -1,0 +1,55 @@
+"""facegen compare A B: do two results agree?"""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "compare",
+    epilog=options.examples(
+        "facegen compare output.txt answer.txt",
+        "facegen compare --tolerance 1e-4 output.bin answer.bin",
+    ),
+)
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
+@click.option(
+    "--tolerance",
+    type=click.FloatRange(min=0.0),
+    default=1e-3,
+    show_default=True,
+    help="They agree where |a-b| or |a-b|/|b| is below it.",
+)
+@options.common
+def command(a: str, b: str, tolerance: float, quiet: bool) -> int:
+    """Say whether the result A agrees with the answer B.
+
+    Results are texts of faces, .bin files of float32, or .rgb files of 256x256x3 bytes. Where they
+    differ, the first difference is named. Exit code 0 if they agree, 1 if not, 2 if one cannot be
+    read.
+    """
+    import numpy as np
+
+    from facegen.comparison import Difference, compare
+
+    def values(difference: Difference) -> str:
+        return f"{np.float32(difference.a)!s} against {np.float32(difference.b)!s}"
+
+    result = compare(a, b, tolerance)
+    if quiet:
+        return 0 if result.same else 1
+    if result.values_a != result.values_b:
+        click.echo(f"different: {a} holds {result.values_a:,} values, {b} {result.values_b:,}")
+        return 1
+    if result.first is None:
+        click.echo(f"same: {result.values_a:,} values")
+    else:
+        click.echo(f"different: {result.differing:,} of {result.values_a:,} values")
+        click.echo(f"first  : {result.place(result.first.at)}: {values(result.first)}")
+    if result.largest is not None and result.largest.size != 0.0:
+        size, place = result.largest.size, result.place(result.largest.at)
+        click.echo(f"largest: {size:.3g} at {place}: {values(result.largest)}")
+    return 0 if result.same else 1

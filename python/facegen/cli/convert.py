@@ -1,0 +1,39 @@
+"""facegen convert SRC DST: weights from one format to another."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "convert",
+    epilog=options.examples(
+        "facegen convert network.bin network.safetensors",
+        "facegen convert network.npz network.bin --overwrite",
+    ),
+)
+@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("target", metavar="DST", type=click.Path())
+@options.overwrite
+@options.common
+def command(source: str, target: str, overwrite: bool, quiet: bool) -> None:
+    """Convert weights between formats.
+
+    SRC is known by its content; DST becomes .bin, .safetensors or .npz by its extension. The new
+    file is read back and compared value by value.
+    """
+    from facegen import FacegenError, weights
+    from facegen.loading import read_network
+
+    if not overwrite:
+        options.refuse_existing(target)
+    network, tensors = read_network(source)
+    weights.write(target, network, tensors)
+    _, copied = weights.read(target, [network])
+    if weights.digest(copied) != weights.digest(tensors):
+        raise FacegenError(f"{target}: reads back other values than those of {source}")
+    if not quiet:
+        values = sum(tensor.size for tensor in tensors.values())
+        click.echo(f"{target}: {network.name}, {len(tensors)} tensors, {values:,} values, verified")

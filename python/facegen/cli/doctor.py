@@ -1,0 +1,77 @@
+"""facegen doctor: what this machine and this installation offer, and why something is not used."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from facegen.cli import options
+
+
+@click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json"))
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@options.common
+def command(as_json: bool, quiet: bool) -> None:
+    """Explain what facegen found: processor, instruction sets, threads, devices."""
+    import json
+
+    report = examine()
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    for name, value in report.items():
+        text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        click.echo(f"{name.replace('_', ' '):<13}: {text}")
+
+
+def examine() -> dict[str, Any]:
+    """What `facegen doctor` prints, by name."""
+    import os
+    import platform
+    import sys
+
+    import numpy as np
+
+    import facegen
+    from facegen import _native
+    from facegen.engine.devices import why_no_cuda
+
+    try:
+        chosen = _native.choose_isa()
+        chosen += " (named by FACEGEN_ISA)" if os.environ.get("FACEGEN_ISA") else " (the best here)"
+    except ValueError as error:
+        chosen = f"none: FACEGEN_ISA: {error}"
+    return {
+        "facegen": facegen.__version__,
+        "python": f"{platform.python_version()} ({sys.executable})",
+        "numpy": np.__version__,
+        "native_module": _native.__file__,
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": _processor(),
+        "isas": _native.available_isas(),
+        "strict_isas": _native.available_isas(strict=True),
+        "isa": chosen,
+        "threads": _threads(_native.hardware_threads(), os.cpu_count()),
+        "devices": ["cpu"],
+        "cuda": f"not used: {why_no_cuda()}",
+    }
+
+
+def _threads(usable: int, present: int | None) -> str:
+    if present is None or usable == present:
+        return f"{usable}"
+    return f"{usable} (of {present} processors; the others are not in this process's affinity mask)"
+
+
+def _processor() -> str:
+    import platform
+
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass  # not Linux
+    return platform.processor() or "unknown"

@@ -1,0 +1,94 @@
+"""facegen NETWORK INPUT OUTPUT IMAGE: the course's program."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+# Faces computed, formatted and written at a time: 12 MB of values, so that a run's memory does not
+# grow with the number of faces.
+CHUNK = 256
+
+
+@click.command(
+    "faces",
+    epilog=options.examples(
+        "facegen network.bin input1.txt output1.txt output1.bmp",
+        "facegen network.bin input1.txt output1.txt output1.bmp --device cpu --threads 4",
+    ),
+)
+@click.argument("network", metavar="NETWORK", type=click.Path())
+@click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
+@click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
+@click.argument("image", metavar="IMAGE", type=click.Path())
+@options.device
+@options.common
+def command(
+    network: str,
+    input_: str,
+    output: str,
+    image: str,
+    device: str,
+    threads: int | None,
+    precision: str,
+    quiet: bool,
+) -> None:
+    """Make a face of every latent vector of a text file.
+
+    INPUT holds a count and 100 numbers a face; OUTPUT gets all values as text, IMAGE all faces as
+    one BMP. '-' is standard input or output. The elapsed time is that of the computation alone.
+    """
+    import os
+    from time import perf_counter
+
+    import numpy as np
+
+    from facegen import Generator, __version__
+    from facegen.cli.main import COMMANDS
+    from facegen.cli.progress import progress
+    from facegen.media.bmp import GridWriter, grid_side
+    from facegen.media.text import LatentReader, ResultWriter
+    from facegen.pipeline import run_pipeline
+
+    if network in COMMANDS and not os.path.exists(network):
+        raise click.UsageError(f"options go after the command: facegen {network} ...")
+    inputs, outputs = {"NETWORK": network, "INPUT": input_}, {"OUTPUT": output, "IMAGE": image}
+    options.check_distinct(inputs, outputs)
+
+    def say(line: str) -> None:
+        if not quiet:
+            click.echo(line, err=output == "-")
+
+    generator = Generator(network, device=device, threads=threads, precision=precision)
+    runner = generator.runner
+    say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
+    say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
+    elapsed = 0.0
+    with LatentReader("/dev/stdin" if input_ == "-" else input_) as latents:
+        say(f"Input   : {input_} ({latents.count:,} faces)")
+        with (
+            GridWriter(image, latents.count) as picture,
+            ResultWriter("/dev/stdout" if output == "-" else output, latents.count) as values,
+            progress(latents.count, "faces", quiet) as advance,
+        ):
+
+            def compute(chunk: np.ndarray) -> np.ndarray:
+                nonlocal elapsed
+                start = perf_counter()
+                faces = generator(chunk)
+                elapsed += perf_counter() - start
+                return faces
+
+            def write(faces: np.ndarray) -> None:
+                values.write(faces)
+                picture.write(faces)
+                advance(len(faces))
+
+            run_pipeline(latents.chunks(CHUNK), compute, write)
+        for warning in latents.warnings:
+            options.warn(warning)
+        side = grid_side(latents.count)
+    say(f"Output  : {output}")
+    say(f"Image   : {image} ({side} x {side} faces)")
+    say(f"Elapsed time : {elapsed:.6f} sec")

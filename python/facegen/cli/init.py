@@ -1,0 +1,40 @@
+"""facegen init KIND OUT: seeded weights."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "init",
+    epilog=options.examples(
+        "facegen init dcgan network.bin", "facegen init dcgan --seed 7 network.safetensors"
+    ),
+)
+@click.argument("kind", metavar="KIND")
+@click.argument("out", metavar="OUT", type=click.Path())
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@options.overwrite
+@options.common
+def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> None:
+    """Write weights of a network, for trials and benchmarks.
+
+    KIND is the network (dcgan), OUT the file: .bin, .safetensors or .npz by its extension. A seed
+    gives the same bytes on every machine; the weights are random, scaled so that the pictures are
+    not saturated.
+    """
+    from facegen import FacegenError, weights
+    from facegen.networks import NETWORKS
+
+    if kind not in NETWORKS:
+        raise FacegenError(f"no network {kind!r}; there is {', '.join(NETWORKS)}")
+    if not overwrite:
+        options.refuse_existing(out)
+    network = NETWORKS[kind]
+    tensors = network.initial_weights(seed)
+    weights.write(out, network, tensors)
+    if not quiet:
+        values = sum(tensor.size for tensor in tensors.values())
+        click.echo(f"{out}: {kind}, seed {seed}, {len(tensors)} tensors, {values:,} values")

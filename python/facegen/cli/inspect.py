@@ -1,0 +1,64 @@
+"""facegen inspect FILE: what a file of weights holds."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command("inspect", epilog=options.examples("facegen inspect network.bin"))
+@click.argument("file", metavar="FILE", type=click.Path())
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@options.common
+def command(file: str, as_json: bool, quiet: bool) -> None:
+    """Show which network a file holds, its tensors with their sizes and ranges, and digests.
+
+    "weights" is a digest of the values alone: the same in every format.
+    """
+    import hashlib
+    import json
+    import os
+
+    from facegen import weights
+    from facegen.loading import read_network
+
+    network, tensors = read_network(file)
+    with open(file, "rb") as stream:
+        file_digest = hashlib.sha256()
+        while block := stream.read(1 << 20):
+            file_digest.update(block)
+    report = {
+        "file": file,
+        "format": weights.sniff(file),
+        "network": network.name,
+        "summary": network.summary,
+        "bytes": os.path.getsize(file),
+        "values": sum(tensor.size for tensor in tensors.values()),
+        "sha256": file_digest.hexdigest(),
+        "weights_sha256": weights.digest(tensors),
+        "tensors": [
+            {
+                "name": name,
+                "shape": list(tensor.shape),
+                "values": tensor.size,
+                "min": float(tensor.min()),
+                "max": float(tensor.max()),
+                "mean": float(tensor.mean(dtype="float64")),
+            }
+            for name, tensor in tensors.items()
+        ],
+    }
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+        return
+    click.echo(f"network : {network.name} ({network.summary})")
+    click.echo(f"format  : {report['format']}, {report['bytes']:,} bytes")
+    click.echo(f"values  : {report['values']:,} float32 in {len(tensors)} tensors")
+    click.echo(f"sha256  : {report['sha256']}")
+    click.echo(f"weights : {report['weights_sha256']}")
+    click.echo(f"\n{'tensor':<16}{'shape':<20}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
+    for name, tensor in tensors.items():
+        shape = "x".join(map(str, tensor.shape))
+        low, high, mean = tensor.min(), tensor.max(), tensor.mean(dtype="float64")
+        click.echo(f"{name:<16}{shape:<20}{tensor.size:>11,}{low:>11.4f}{high:>11.4f}{mean:>11.4f}")

@@ -1,0 +1,159 @@
+"""The command `facegen`: finds the sub-command, turns errors into one line and an exit code.
+
+Exit codes: 0 all well, 1 a failure at work (or, of `compare`, a difference), 2 usage or bad input,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from facegen import FacegenError, __version__
+
+# Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
+COMMANDS = {
+    "generate": "Make faces from seeds or latent vectors.",
+    "compare": "Say whether two results agree.",
+    "inspect": "Show what a file of weights holds.",
+    "convert": "Convert weights between network.bin, safetensors and .npz.",
+    "init": "Write seeded weights, for trials and benchmarks.",
+    "doctor": "Explain what facegen found on this machine.",
+}
+# The course's program has no name of its own: facegen NETWORK INPUT OUTPUT IMAGE.
+BARE_FORM = "faces"
+
+# Failures of the machine rather than of what was asked for.
+_MACHINE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EFBIG,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EPIPE,
+}
+
+_HELP = """Faces and pictures from small networks, on facegen's own kernels.
+
+\b
+  facegen init dcgan --seed 1 network.bin              weights for trials
+  facegen network.bin input.txt output.txt faces.bmp   the course's program
+  facegen generate --network network.bin --seeds 0-15 -o faces.png
+  facegen compare output.txt answer.txt
+
+The first form without a command name reads latent vectors from a text file and writes all values
+as text and all faces as one BMP: `facegen NETWORK INPUT OUTPUT IMAGE`, '-' for standard input or
+output.
+"""
+
+
+class Commands(click.Group):
+    """A group that imports a command when it runs, and takes anything else as the bare form."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        own = {"-h", "--help", "--version"}
+        if args and args[0] not in COMMANDS and not (args[0] in own and len(args) == 1):
+            args = [BARE_FORM, *args]
+        return super().parse_args(ctx, args)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        return import_module(f"facegen.cli.{name}").command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=Commands,
+    help=_HELP,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    subcommand_metavar="COMMAND [ARGS]... | NETWORK INPUT OUTPUT IMAGE",
+)
+@click.version_option(__version__, prog_name="facegen", message="%(prog)s %(version)s")
+def group() -> None:
+    pass
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command line (sys.argv's if None) and return its exit code."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminate)
+    try:
+        code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BaseException as error:
+        if "--debug" in arguments and not isinstance(error, SystemExit):
+            traceback.print_exc()
+        return _report(error)
+
+
+def _report(error: BaseException) -> int:
+    """Print one line on stderr and return the exit code."""
+    if isinstance(error, SystemExit):
+        if error.code == 1:  # click's way out of a broken pipe
+            _forget_stdout()
+        return error.code if isinstance(error.code, int) else 1
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return _say("interrupted", 130)
+    if isinstance(error, click.UsageError):
+        where = error.ctx.command_path if error.ctx else "facegen"
+        where = where.removesuffix(f" {BARE_FORM}")
+        return _say(f"error: {_one_line(error.format_message())} (see {where} --help)", 2)
+    if isinstance(error, FacegenError):
+        return _say(f"error: {_one_line(str(error))}", 2)
+    if isinstance(error, BrokenPipeError):
+        _forget_stdout()
+        return 1
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = os.strerror(error.errno)
+        where = "standard output" if error.filename is None else error.filename
+        if error.filename is None:
+            _forget_stdout()
+        return _say(f"error: {where}: {reason}", 1 if error.errno in _MACHINE_ERRORS else 2)
+    if isinstance(error, MemoryError):
+        return _say("error: out of memory", 1)
+    name = type(error).__name__
+    return _say(f"error: {name}: {_one_line(str(error))} (--debug shows where)", 1)
+
+
+def _terminate(signum: int, frame: object) -> None:
+    """End as an exception does, so that half-written files are removed."""
+    raise SystemExit(128 + signum)
+
+
+def _say(message: str, code: int) -> int:
+    if sys.stderr is not None:
+        print(f"facegen: {message}", file=sys.stderr)
+    return code
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message.split())
+
+
+def _forget_stdout() -> None:
+    """What is still buffered for a standard output that takes no more must not fail again."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,78 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from facegen.errors import FacegenError
+
+Command = Callable[..., Any]
+
+
+def common(command: Command) -> Command:
+    """--quiet and --debug; --debug is acted upon in `main`, where errors end up."""
+    command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(
+        command
+    )
+    return click.option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
+
+
+def device(command: Command) -> Command:
+    """--device, --threads and --precision."""
+    for option in (
+        click.option(
+            "--precision",
+            default="float32",
+            show_default=True,
+            help="float32 (its accuracy, by the fastest arithmetic) or strict (its very products).",
+        ),
+        click.option(
+            "--threads",
+            type=click.IntRange(1, 4096),
+            help="CPU threads; all that this process may use if not given.",
+        ),
+        click.option(
+            "--device",
+            default="auto",
+            show_default=True,
+            metavar="DEVICE",
+            help="auto, cpu, cuda, cuda:0,1 or all; only auto may fall back to the CPU.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+
+
+def examples(*lines: str) -> str:
+    """An epilog of example command lines, kept line by line."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
+
+
+def check_distinct(inputs: dict[str, str], outputs: dict[str, str]) -> None:
+    """No output is also an input or another output; what is no regular file may be."""
+    taken: dict[str, str] = {}
+    for names in (inputs, outputs):
+        for label, path in names.items():
+            real = os.path.realpath(path)
+            if path == "-" or (os.path.exists(real) and not os.path.isfile(real)):
+                continue
+            if names is outputs and real in taken:
+                raise click.UsageError(f"{taken[real]} and {label} are the same file: {path}")
+            taken[real] = label
+
+
+def refuse_existing(path: str) -> None:
+    """What exists is replaced with --overwrite alone; devices and pipes may be written."""
+    if os.path.isfile(path) or os.path.isdir(path):
+        raise FacegenError(f"{path}: exists (--overwrite replaces it)")
+
+
+def warn(message: str) -> None:
+    click.echo(f"facegen: warning: {message}", err=True)

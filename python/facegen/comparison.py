@@ -1,0 +1,150 @@
+"""Do two results agree? Element by element, streamed, with the course's tolerance."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from facegen.errors import FormatError
+from facegen.media.text import ResultReader
+
+Kind = Literal["text", "float32", "uint8"]
+Path = str | os.PathLike[str]
+
+TOLERANCE = 1e-3
+_FACE = (64, 64, 3)
+_PICTURE = (256, 256, 3)  # of a .rgb file
+_CHUNK_VALUES = 1 << 20
+_CHUNK_FACES = 64
+_TEXT_BYTES = frozenset(b"0123456789+-.eE \t\r\n\v\fnaifNAIFty")
+
+
+class Difference(NamedTuple):
+    """Element `at` of the whole file, in C order."""
+
+    at: int
+    a: float
+    b: float
+
+    @property
+    def size(self) -> float:
+        """|a - b|; infinite where one is NaN."""
+        gap = abs(self.a - self.b)
+        return math.inf if math.isnan(gap) else gap
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Of two results of `values` elements each; of unlike sizes nothing more is said."""
+
+    kind: Kind
+    values_a: int
+    values_b: int
+    differing: int = 0  # elements out of tolerance
+    first: Difference | None = None  # of those
+    largest: Difference | None = None  # of all elements
+
+    @property
+    def same(self) -> bool:
+        return self.values_a == self.values_b and self.differing == 0
+
+    def place(self, index: int) -> str:
+        """Where element `index` is, in words."""
+        if self.kind == "float32":
+            return f"value {index} (byte {4 * index})"
+        shape = _FACE if self.kind == "text" else _PICTURE
+        image, rest = divmod(index, shape[0] * shape[1] * shape[2])
+        h, w, c = (int(i) for i in np.unravel_index(rest, shape))
+        return f"pixel ({h}, {w}, {c}) of image {image}"
+
+
+def kind_of(path: Path) -> Kind:
+    """By the extension, .bin (float32) or .rgb (uint8); text by its first bytes."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    with open(path, "rb") as file:
+        start = file.read(4096)
+    if extension == ".rgb":
+        return "uint8"
+    if extension != ".bin" and _TEXT_BYTES.issuperset(start):
+        return "text"
+    if extension == ".bin":
+        return "float32"
+    raise FormatError(f"{path}: neither text of numbers nor named .bin (float32) or .rgb (uint8)")
+
+
+def compare(a: Path, b: Path, tolerance: float = TOLERANCE) -> Comparison:
+    """Compare a result with the answer `b`.
+
+    Two elements agree where |a-b| < tolerance or |a-b| / |b| < tolerance, and where they are
+    equal; NaN agrees with nothing.
+
+    Raises
+    ------
+    FormatError
+        One of them is no result, or they are of two kinds.
+    OSError
+        One of them cannot be read.
+    """
+    kind, kind_b = kind_of(a), kind_of(b)
+    if kind != kind_b:
+        raise FormatError(f"{a} is {kind}, {b} is {kind_b}: they cannot be compared")
+    with ExitStack() as stack:
+        values_a, chunks_a = _open(a, kind, stack)
+        values_b, chunks_b = _open(b, kind, stack)
+        if values_a != values_b:
+            return Comparison(kind, values_a, values_b)
+        differing, first, largest = _compare_chunks(chunks_a, chunks_b, tolerance)
+    return Comparison(kind, values_a, values_b, differing, first, largest)
+
+
+def _compare_chunks(
+    chunks_a: Iterator[np.ndarray], chunks_b: Iterator[np.ndarray], tolerance: float
+) -> tuple[int, Difference | None, Difference | None]:
+    """Elements that differ, the first of them, and the largest difference of all."""
+    differing = 0
+    first: Difference | None = None
+    largest: Difference | None = None
+    start = 0
+    for x, y in zip(chunks_a, chunks_b, strict=True):
+        x, y = x.reshape(-1).astype(np.float64), y.reshape(-1).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # inf - inf
+            gap = np.where(x == y, 0.0, np.abs(x - y))
+            gap[np.isnan(gap)] = np.inf
+            agree = (gap < tolerance) | (gap < tolerance * np.abs(y)) | (x == y)
+        if first is None and not agree.all():
+            i = int(np.argmin(agree))
+            first = Difference(start + i, float(x[i]), float(y[i]))
+        differing += int(np.count_nonzero(~agree))
+        i = int(np.argmax(gap))
+        candidate = Difference(start + i, float(x[i]), float(y[i]))
+        if largest is None or candidate.size > largest.size:
+            largest = candidate
+        start += x.size
+    return differing, first, largest
+
+
+def _open(path: Path, kind: Kind, stack: ExitStack) -> tuple[int, Iterator[np.ndarray]]:
+    """Number of values, and the values in chunks of a fixed size."""
+    if kind == "text":
+        reader = stack.enter_context(ResultReader(path))
+        return reader.numbers, reader.chunks(_CHUNK_FACES)
+    dtype = np.dtype("<f4" if kind == "float32" else np.uint8)
+    size = os.path.getsize(path)
+    picture = _PICTURE[0] * _PICTURE[1] * _PICTURE[2]
+    unit = dtype.itemsize if kind == "float32" else picture
+    if size % unit:
+        what = "float32 values" if kind == "float32" else "256x256x3 pictures"
+        raise FormatError(f"{path}: {size:,} bytes are no whole number of {what}")
+    return size // dtype.itemsize, _read_binary(path, dtype)
+
+
+def _read_binary(path: Path, dtype: np.dtype) -> Iterator[np.ndarray]:
+    with open(path, "rb") as file:
+        while data := file.read(_CHUNK_VALUES * dtype.itemsize):
+            yield np.frombuffer(data, dtype)

@@ -1,0 +1,152 @@
+"""Where faces go: one picture of all in a grid, one file a face, or one .npy of floats."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from facegen.errors import FacegenError, FormatError
+from facegen.media import pictures
+from facegen.media.atomic import AtomicFile
+from facegen.media.bmp import FACE, grid_side
+from facegen.media.pixels import to_uint8
+
+# Pillow's limit for the pictures of others: above it, readers refuse or warn.
+MAX_PIXELS = 89_478_485
+_PICTURES = (".png", ".bmp")
+_PLACE = re.compile(r"\{(seed|index)(?::0?(\d{1,2})d?)?\}")
+
+Write = Callable[[NDArray[np.float32]], None]
+
+
+@dataclass(frozen=True)
+class FaceFiles:
+    """What will be written; made by `plan`, which finds all that is wrong with the names."""
+
+    paths: list[str]
+    count: int
+    grid: tuple[int, int] | None  # columns, rows, of one picture
+
+    @classmethod
+    def plan(
+        cls,
+        output: str,
+        seeds: Sequence[int] | None,
+        count: int,
+        grid: tuple[int, int] | None = None,
+    ) -> FaceFiles:
+        """Decide by `output`: a folder, a name with {seed} or {index}, a .png or .bmp, a .npy.
+
+        Parameters
+        ----------
+        seeds
+            Of the faces, for their names; None where they come from a file of latents.
+        count
+            How many faces will come.
+        grid
+            (columns, rows) of one picture; as square as can be if None.
+
+        Raises
+        ------
+        FacegenError
+            The name's extension is none of those, several faces would get one name, or the grid
+            is too small or too large.
+        FileNotFoundError
+            The folder of one picture or .npy does not exist.
+        """
+        if output.endswith(os.sep) or os.path.isdir(output):
+            name = "face{index:04d}.png" if seeds is None else "seed{seed:04d}.png"
+            output = os.path.join(output, name)
+        extension = os.path.splitext(output)[1].lower()
+        if grid is not None and (_PLACE.search(output) or extension == ".npy"):
+            raise FacegenError(f"{output}: a grid is for one picture of all faces")
+        if _PLACE.search(output):
+            if extension not in _PICTURES:
+                raise FormatError(f"{output}: expected a name in .png or .bmp")
+            return cls(_names(output, seeds, count), count, None)
+        if extension not in (*_PICTURES, ".npy"):
+            raise FormatError(f"{output}: expected a name in .png, .bmp or .npy, or a folder/")
+        folder = os.path.dirname(output) or "."
+        if not os.path.isdir(folder):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
+        if extension == ".npy":
+            return cls([output], count, None)
+        return cls([output], count, _checked_grid(output, count, grid))
+
+    @contextmanager
+    def open(self) -> Iterator[Write]:
+        """Give a function that takes the faces in chunks, (k, 64, 64, 3) float32, in order."""
+        if len(self.paths) == 1 and self.paths[0].lower().endswith(".npy"):
+            with AtomicFile(self.paths[0]) as file:
+                shape = (self.count, FACE, FACE, 3)
+                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+                npy.write_array_header_1_0(file, header)
+                yield lambda faces: _write_values(file, faces)
+        elif self.grid is None:
+            remaining = iter(self.paths)
+            yield lambda faces: _write_each(remaining, faces)
+        else:
+            columns, rows = self.grid
+            tiles = np.zeros((self.count, FACE, FACE, 3), np.uint8)
+            done = 0
+
+            def keep(faces: NDArray[np.float32]) -> None:
+                nonlocal done
+                tiles[done : done + len(faces)] = to_uint8(faces)
+                done += len(faces)
+
+            yield keep
+            pictures.save(self.paths[0], pictures.grid(tiles, rows, columns))
+
+
+def _names(pattern: str, seeds: Sequence[int] | None, count: int) -> list[str]:
+    """The pattern filled in for every face."""
+
+    def fill(index: int) -> str:
+        def number(match: re.Match[str]) -> str:
+            if match[1] == "seed" and seeds is None:
+                raise FacegenError(f"{pattern}: latents of a file have no seeds, use {{index}}")
+            value = seeds[index] if match[1] == "seed" and seeds is not None else index
+            return f"{value:0{int(match[2] or 0)}d}"
+
+        return _PLACE.sub(number, pattern)
+
+    names = [fill(index) for index in range(count)]
+    if len(set(names)) != len(names):
+        raise FacegenError(f"{pattern}: gives several faces one name")
+    return names
+
+
+def _checked_grid(output: str, count: int, grid: tuple[int, int] | None) -> tuple[int, int]:
+    columns = grid_side(count)
+    columns, rows = grid or (columns, -(-count // columns))
+    if columns * rows < count:
+        raise FacegenError(
+            f"{output}: a grid of {columns} x {rows} has no room for {count:,} faces"
+        )
+    if columns * rows * FACE * FACE > MAX_PIXELS:
+        raise FacegenError(
+            f"{output}: a grid of {columns} x {rows} faces is larger than pictures may be "
+            f"({MAX_PIXELS:,} pixels); write to a folder or a .npy"
+        )
+    return columns, rows
+
+
+def _write_values(file: BinaryIO, faces: NDArray[np.float32]) -> None:
+    file.write(np.ascontiguousarray(faces, "<f4").data)
+
+
+def _write_each(paths: Iterator[str], faces: NDArray[np.float32]) -> None:
+    for face in faces:
+        path = next(paths)
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        pictures.save(path, face)

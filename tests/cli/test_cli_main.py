@@ -1,0 +1,97 @@
+"""What holds for every command; and what importing facegen costs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import Run, start
+
+import facegen
+from facegen.cli.main import COMMANDS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help(run: Run, flag: str) -> None:
+    result = run(flag)
+    assert result.code == 0 and result.err == ""
+    assert "facegen network.bin input.txt output.txt faces.bmp" in result.out
+    for command in COMMANDS:
+        assert re.search(rf"^  {command} ", result.out, re.MULTILINE)
+    assert run() == result
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command_has_examples(run: Run, command: str) -> None:
+    result = run(command, "-h")
+    assert result.code == 0 and result.err == ""
+    assert f"  facegen {command} " in result.out or f"  facegen {command}\n" in result.out
+    assert "--debug" in result.out and "--quiet" in result.out
+
+
+def test_version(run: Run) -> None:
+    assert run("--version") == (0, f"facegen {facegen.__version__}\n", "")
+    assert f'version = "{facegen.__version__}"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_as_a_module(tmp_path: Path) -> None:
+    process = start(["--version"], tmp_path)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out.decode(), err) == (0, f"facegen {facegen.__version__}\n", b"")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_standard_output_on_a_full_disk(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        process = subprocess.run(
+            [sys.executable, "-m", "facegen", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+            check=False,
+        )
+    assert process.returncode == 1
+    assert process.stderr == "facegen: error: standard output: No space left on device\n"
+
+
+IMPORT = """
+import sys, threading, time
+before = set(sys.modules)
+start = time.perf_counter()
+import facegen
+seconds = time.perf_counter() - start
+heavy = {"numpy", "click", "rich", "PIL", "safetensors", "facegen._native"} & set(sys.modules)
+assert not heavy, heavy
+assert threading.active_count() == 1
+print(seconds)
+"""
+
+
+def test_import_is_light() -> None:
+    def seconds() -> float:
+        process = subprocess.run(
+            [sys.executable, "-S", "-c", IMPORT],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PYTHONPATH": str(Path(facegen.__file__).parents[1])},
+            check=False,
+        )
+        assert process.returncode == 0, process.stderr
+        return float(process.stdout)
+
+    assert min(seconds() for _ in range(3)) < 0.15
+
+
+def test_names_come_when_asked_for() -> None:
+    assert facegen.Generator is facegen.networks.dcgan.Generator
+    assert callable(facegen.load)
+    assert {"Generator", "load", "FormatError", "nn"} <= set(dir(facegen))
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = facegen.nothing
