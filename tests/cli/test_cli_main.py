@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from command_line import Run, start
 
 import facegen
 from facegen.cli.main import COMMANDS
+from facegen.cli.progress import progress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,6 +35,41 @@ def test_help_of_a_command_has_examples(run: Run, command: str) -> None:
     assert result.code == 0 and result.err == ""
     assert f"  facegen {command} " in result.out or f"  facegen {command}\n" in result.out
     assert "--debug" in result.out and "--quiet" in result.out
+
+
+def test_help_of_the_bare_form(run: Run) -> None:
+    result = run("network.bin", "--help")
+    assert result.code == 0
+    assert result.out.startswith("Usage: facegen [OPTIONS] NETWORK INPUT OUTPUT IMAGE\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_shown_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, quiet, shown in ((Terminal, False, True), (Terminal, True, False)):
+        stream = kind()
+        monkeypatch.setattr(sys, "stderr", stream)
+        with progress(7, "faces", quiet) as advance:
+            advance(3)
+            advance(4)
+        assert ("7/7" in stream.getvalue()) == shown
+    monkeypatch.setattr(sys, "stderr", io.StringIO())
+    with progress(7, "faces") as advance:
+        advance(7)
+    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
+
+
+def test_names_that_are_no_text(run: Run) -> None:
+    name = os.fsdecode(b"\xff\n.bin")
+    result = run(name, "in.txt", "out.txt", "out.bmp")
+    assert result.code == 2 and len(result.err.splitlines()) == 1
+    assert run("init", "dcgan", name).code == 0
+    assert run("inspect", name).code == 0 and run("inspect", name, "--json").code == 0
+    Path("in.txt").write_text("1\n" + "0 " * 100)
+    assert run(name, "in.txt", "out.txt", "out.bmp").code == 0
 
 
 def test_version(run: Run) -> None:

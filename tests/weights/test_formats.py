@@ -4,13 +4,17 @@ import hashlib
 import io
 import json
 import os
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import safetensors.numpy
+from hypothesis import given
+from hypothesis import strategies as st
 
 from facegen import FormatError
 from facegen.networks import NETWORKS, Network
@@ -94,6 +98,21 @@ def test_network_bin_order_and_layout(tmp_path: Path) -> None:
     assert found["b.weight"][1, 1, 2, 0] == 9 + ((1 * 5 + 2) * 2 + 1) * 3
     network_bin.write(tmp_path / "again.bin", LAYOUT, found)
     assert (tmp_path / "again.bin").read_bytes() == path.read_bytes()
+
+
+@given(st.data())
+def test_network_bin_of_any_layout(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
+    layout = []
+    for i in range(data.draw(st.integers(1, 4))):
+        shape = tuple(data.draw(st.lists(st.integers(1, 4), min_size=1, max_size=4)))
+        layout.append(Entry(f"t{i}", shape, tuple(data.draw(st.permutations(range(len(shape)))))))
+    weights = {e.name: np.random.default_rng(1).random(e.shape, np.float32) for e in layout}
+    path = tmp_path_factory.getbasetemp() / "any.bin"
+    network_bin.write(path, layout, weights)
+    assert path.stat().st_size == network_bin.size_bytes(layout)
+    found = network_bin.read(path, layout)
+    for name, values in weights.items():
+        np.testing.assert_array_equal(found[name], values)
 
 
 def test_digest_knows_names_shapes_and_values() -> None:
@@ -275,8 +294,13 @@ def hostile_npz() -> dict[str, bytes]:
 def test_hostile_npz(tmp_path: Path, case: str) -> None:
     path = tmp_path / "x.npz"
     path.write_bytes(hostile_npz()[case])
-    with pytest.raises(FormatError, match="x.npz"):
-        read(path, [TINY])
+    tracemalloc.start()
+    try:
+        with pytest.raises(FormatError, match="x.npz"):
+            read(path, [TINY])
+        assert tracemalloc.get_traced_memory()[1] < 4 << 20
+    finally:
+        tracemalloc.stop()
     with pytest.raises(FormatError, match="x.npz"):
         npz.read(path, SHAPES)
     assert os.listdir(tmp_path) == ["x.npz"]

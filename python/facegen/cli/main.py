@@ -7,6 +7,7 @@ Exit codes: 0 all well, 1 a failure at work (or, of `compare`, a difference), 2 
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -91,6 +92,8 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (sys.argv's if None) and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+        sys.stdout.reconfigure(errors="backslashreplace")
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
@@ -115,22 +118,23 @@ def _report(error: BaseException) -> int:
     if isinstance(error, click.UsageError):
         where = error.ctx.command_path if error.ctx else "facegen"
         where = where.removesuffix(f" {BARE_FORM}")
-        return _say(f"error: {_one_line(error.format_message())} (see {where} --help)", 2)
+        return _say(f"error: {error.format_message()} (see {where} --help)", 2)
     if isinstance(error, FacegenError):
-        return _say(f"error: {_one_line(str(error))}", 2)
+        return _say(f"error: {error}", 2)
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1
     if isinstance(error, OSError) and error.errno is not None:
         reason = os.strerror(error.errno)
-        where = "standard output" if error.filename is None else error.filename
-        if error.filename is None:
+        where = "" if error.filename is None else f"{error.filename}: "
+        if error.filename is None and error.errno == errno.ENOSPC:  # output files have names
             _forget_stdout()
-        return _say(f"error: {where}: {reason}", 1 if error.errno in _MACHINE_ERRORS else 2)
+            where = "standard output: "
+        return _say(f"error: {where}{reason}", 1 if error.errno in _MACHINE_ERRORS else 2)
     if isinstance(error, MemoryError):
         return _say("error: out of memory", 1)
     name = type(error).__name__
-    return _say(f"error: {name}: {_one_line(str(error))} (--debug shows where)", 1)
+    return _say(f"error: {name}: {error} (--debug shows where)", 1)
 
 
 def _terminate(signum: int, frame: object) -> None:
@@ -139,13 +143,10 @@ def _terminate(signum: int, frame: object) -> None:
 
 
 def _say(message: str, code: int) -> int:
+    """On one line, whatever is in a file's name."""
     if sys.stderr is not None:
-        print(f"facegen: {message}", file=sys.stderr)
+        print("facegen:", *message.split(), file=sys.stderr)
     return code
-
-
-def _one_line(message: str) -> str:
-    return " ".join(message.split())
 
 
 def _forget_stdout() -> None:
