@@ -6,9 +6,9 @@ import click
 
 from facegen.cli import options
 
-# Faces computed, formatted and written at a time: 12 MB of values, so that a run's memory does not
-# grow with the number of faces.
-CHUNK = 256
+# Faces computed, formatted and written at a time: 3 MB of values, so that a run's memory does not
+# grow with the number of faces, and little is left to write when the last are computed.
+CHUNK = 64
 
 
 class BareCommand(click.Command):
