@@ -111,7 +111,9 @@ class Runner:
         ]
         for first in range(0, count, self.max_batch):
             part = slice(first, first + self.max_batch)
-            self._executable.run([x[part] for x in arrays], [y[part] for y in outputs], self.threads)
+            self._executable.run(
+                [x[part] for x in arrays], [y[part] for y in outputs], self.threads
+            )
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def __reduce__(self) -> tuple[Any, ...]:
