@@ -47,8 +47,9 @@ Cut cut_tasks(int64_t rows, int64_t panels, int64_t panel_columns, int threads) 
   // plus what it gathers, which is worth about 4 weight panels a row.
   Cut best = {fewest_rows, fewest_panels};
   double least = 1e300;
-  for (int64_t r = fewest_rows; r <= std::min(rows, fewest_rows + 2 * threads); ++r) {
-    for (int64_t p = fewest_panels; p <= std::min(panels, fewest_panels + 4 * threads); ++p) {
+  const int64_t most = fewest_rows * fewest_panels + 4 * int64_t{threads};
+  for (int64_t r = fewest_rows; r <= std::min(rows, most); r += 1 + r / 4) {
+    for (int64_t p = fewest_panels; p <= std::min(panels, most / r); p += 1 + p / 4) {
       const double task = static_cast<double>(divide_up(rows, r)) *
                           static_cast<double>(divide_up(panels, p) + 4);
       const double longest = task * static_cast<double>(divide_up(r * p, threads)) *
