@@ -1,8 +1,12 @@
 #include "threads.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include <atomic>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "check.h"
@@ -46,10 +50,92 @@ void test_nested_loops() {
   CHECK(runs == 32);
 }
 
+int64_t sum_of_tasks(int64_t tasks, int threads) {
+  std::atomic<int64_t> sum{0};
+  parallel_for(tasks, threads, [&](int64_t task, int) { sum += task; });
+  return sum;
+}
+
+// Of many exceptions one arrives, tasks not yet begun are left out, and the pool goes on.
+void test_every_task_throws() {
+  for (int threads : {1, 2, 5}) {
+    for (int repeat = 0; repeat < 50; ++repeat) {
+      std::atomic<int> begun{0};
+      bool caught = false;
+      try {
+        parallel_for(1000, threads, [&](int64_t task, int) {
+          ++begun;
+          throw task;
+        });
+      } catch (int64_t task) {
+        caught = task >= 0 && task < 1000;
+      }
+      CHECK(caught);
+      CHECK(begun >= 1 && begun <= threads);
+      CHECK(sum_of_tasks(100, threads) == 4950);
+    }
+  }
+}
+
+// A loop that finds the pool busy runs on its caller alone; an exception stays with its loop.
+void test_callers_at_once() {
+  std::vector<std::thread> callers;
+  for (int id = 0; id < 4; ++id) {
+    callers.emplace_back([id] {
+      for (int i = 0; i < 200; ++i) {
+        if (id == 0) {
+          bool caught = false;
+          try {
+            parallel_for(50, 3, [](int64_t task, int) {
+              if (task == 7) throw std::runtime_error("task 7");
+            });
+          } catch (const std::runtime_error&) {
+            caught = true;
+          }
+          CHECK(caught);
+        } else {
+          CHECK(sum_of_tasks(100, 3) == 4950);
+        }
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+}
+
+void check_child_computes() {
+  const pid_t child = fork();
+  CHECK(child >= 0);
+  if (child == 0) {
+    alarm(20);  // a hang is a failure
+    for (int i = 0; i < 20; ++i) CHECK(sum_of_tasks(1000, 3) == 499500);
+    _exit(0);
+  }
+  int status = -1;
+  CHECK(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+// The child has none of the parent's workers; nor, while another thread computes, a free pool.
+void test_fork() {
+  CHECK(sum_of_tasks(1000, 3) == 499500);
+  check_child_computes();
+  std::atomic<bool> stop{false};
+  std::thread busy([&] {
+    while (!stop) CHECK(sum_of_tasks(1000, 3) == 499500);
+  });
+  for (int i = 0; i < 10; ++i) check_child_computes();
+  stop = true;
+  busy.join();
+  CHECK(sum_of_tasks(1000, 3) == 499500);
+}
+
 }  // namespace
 
 int main() {
   test_every_task_once();
   test_exception_reaches_the_caller();
   test_nested_loops();
+  test_every_task_throws();
+  test_callers_at_once();
+  test_fork();
 }

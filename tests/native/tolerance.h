@@ -1,0 +1,60 @@
+// How far float32 results may be from the float64 definition: the one place that says so.
+//
+// As tests/tolerance.py does. The error of a sum of K products grows like sqrt(K) rounding units,
+// relative to the sum of the products' magnitudes (Higham & Mary 2019); every further rounding adds
+// a unit of the value at hand.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+
+#include "program.h"
+
+namespace facegen::test {
+
+constexpr double kEps = 0x1p-23;  // twice the rounding unit of float32
+
+// AMX multiplies x = hi + lo in bfloat16 (rounding unit 2^-8) and leaves out lo * lo, at most 2^-16
+// of a product, and what hi + lo miss of either factor, at most 2^-17 each.
+constexpr double kSplitProduct = 0x1p-15;
+
+// What csrc/cpu/isa/math.h states: tanh absolute, exp relative.
+constexpr double kTanh = 2e-7, kExp = 2e-7;
+
+// A value and how far a float32 computation of it may be off.
+struct Bounded {
+  double value, bound;
+};
+
+// A sum of `length` terms (products, bias, add) whose magnitudes sum to `magnitude`.
+inline Bounded sum_of_products(double value, double magnitude, int64_t length, bool split) {
+  const double relative = kEps * (std::sqrt(static_cast<double>(length)) + 2);
+  return {value, magnitude * (relative + (split ? kSplitProduct : 0.0))};
+}
+
+inline Bounded activate(Bounded x, Activation activation, float slope) {
+  switch (activation) {
+    case Activation::kNone: return x;
+    case Activation::kRelu: return {std::max(x.value, 0.0), x.bound};
+    case Activation::kLeakyRelu: {
+      const double value = x.value < 0 ? x.value * static_cast<double>(slope) : x.value;
+      return {value, x.bound * std::max(1.0, std::fabs(static_cast<double>(slope))) +
+                         kEps * std::fabs(value)};
+    }
+    case Activation::kTanh: return {std::tanh(x.value), x.bound + kTanh};
+  }
+  return x;
+}
+
+inline Bounded times(Bounded x, double factor) {
+  const double value = x.value * factor;
+  return {value, x.bound * std::fabs(factor) + kEps * std::fabs(value)};
+}
+
+inline Bounded plus(Bounded x, double term) {
+  const double value = x.value + term;
+  return {value, x.bound + kEps * (std::fabs(value) + x.bound)};
+}
+
+}  // namespace facegen::test
