@@ -1,0 +1,91 @@
+#include "cuda/device.h"
+
+#include "cuda/error.h"
+
+namespace facegen::cuda {
+namespace {
+
+DeviceInfo describe(int index) {
+  cudaDeviceProp properties;
+  FACEGEN_CUDA_CHECK(cudaGetDeviceProperties(&properties, index));
+  return {index,
+          properties.name,
+          properties.major,
+          properties.minor,
+          properties.multiProcessorCount,
+          static_cast<int64_t>(properties.totalGlobalMem)};
+}
+
+std::string too_old(const DeviceInfo& info) {
+  return "cuda:" + std::to_string(info.index) + " (" + info.name + ") has compute capability " +
+         std::to_string(info.major) + "." + std::to_string(info.minor) + "; facegen needs " +
+         std::to_string(kOldestMajor) + ".0 or newer";
+}
+
+int count() {
+  int found = 0;
+  const cudaError_t code = cudaGetDeviceCount(&found);
+  if (code == cudaErrorInsufficientDriver) {
+    int driver = 0, runtime = 0;
+    cudaDriverGetVersion(&driver);
+    cudaRuntimeGetVersion(&runtime);
+    const auto version = [](int v) {
+      return std::to_string(v / 1000) + "." + std::to_string(v % 1000 / 10);
+    };
+    cudaGetLastError();
+    throw Error(code, driver == 0 ? "no NVIDIA driver was found"
+                                  : "the NVIDIA driver supports CUDA " + version(driver) +
+                                        ", this build needs " + version(runtime) +
+                                        ": update the driver");
+  }
+  if (code == cudaErrorNoDevice) {
+    cudaGetLastError();
+    throw Error(code, "the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES set?)");
+  }
+  FACEGEN_CUDA_CHECK(code);
+  return found;
+}
+
+}  // namespace
+
+std::vector<DeviceInfo> devices() {
+  std::vector<DeviceInfo> result;
+  const int found = count();
+  for (int i = 0; i < found; ++i) result.push_back(describe(i));
+  return result;
+}
+
+std::string why_unusable() {
+  std::string reason = "the NVIDIA driver shows no GPU";
+  try {
+    for (const DeviceInfo& info : devices()) {
+      if (info.major >= kOldestMajor) return "";
+      reason = too_old(info);
+    }
+  } catch (const Error& error) {
+    reason = error.what();
+  }
+  return reason;
+}
+
+DeviceInfo use_device(int index) {
+  const int found = count();
+  if (index < 0 || index >= found) {
+    throw Error(cudaErrorInvalidDevice, "there is no cuda:" + std::to_string(index) +
+                                            "; this machine shows " + std::to_string(found) +
+                                            (found == 1 ? " GPU: cuda:0" : " GPUs, from cuda:0"));
+  }
+  const DeviceInfo info = describe(index);
+  if (info.major < kOldestMajor) throw Error(cudaErrorInvalidDevice, too_old(info));
+  FACEGEN_CUDA_CHECK(cudaSetDevice(index));
+  return info;
+}
+
+DeviceScope::DeviceScope(int index) {
+  FACEGEN_CUDA_CHECK(cudaGetDevice(&former_));
+  FACEGEN_CUDA_CHECK(cudaSetDevice(index));
+}
+
+DeviceScope::~DeviceScope() { cudaSetDevice(former_); }
+
+}  // namespace facegen::cuda

@@ -1,0 +1,43 @@
+// Which GPUs there are, and why one is not usable. Nothing here or elsewhere in the engine touches
+// the driver before one of these functions is called.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace facegen::cuda {
+
+struct DeviceInfo {
+  int index;
+  std::string name;
+  int major, minor;  // compute capability
+  int multiprocessors;
+  int64_t memory_bytes;
+};
+
+// Oldest compute capability with machine code in this build.
+constexpr int kOldestMajor = 8;
+
+// Every visible GPU. Throws Error where there is no driver or none that this build can talk to.
+std::vector<DeviceInfo> devices();
+
+// Empty where at least one GPU is usable, otherwise the reason in one line.
+std::string why_unusable();
+
+// Makes `index` the calling thread's device. Throws Error for one that is absent or too old.
+DeviceInfo use_device(int index);
+
+// Sets the calling thread's device and puts the former one back.
+class DeviceScope {
+ public:
+  explicit DeviceScope(int index);
+  ~DeviceScope();
+  DeviceScope(const DeviceScope&) = delete;
+  DeviceScope& operator=(const DeviceScope&) = delete;
+
+ private:
+  int former_ = 0;
+};
+
+}  // namespace facegen::cuda

@@ -1,0 +1,80 @@
+#include "cuda/igemm.h"
+
+#include <algorithm>
+
+namespace facegen::cuda {
+namespace {
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Whether any output of the axis reads inside `size` inputs at this offset.
+bool ever_inside(const Axis& axis, int offset, int size) {
+  for (int o = 0; o < axis.out; ++o) {
+    const int position = o * axis.step + offset;
+    if (position >= 0 && position < size) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+GemmPlan plan_gemm(const GemmSpec& spec, int chunk_k, int tile_columns) {
+  const Step& step = spec.step;
+  const View& in = step.in;
+  GemmPlan plan;
+  plan.chunk_k = chunk_k;
+  plan.columns_padded = divide_up(step.out.c, tile_columns) * tile_columns;
+  plan.run_chunks = divide_up(in.c, chunk_k);
+  const bool aligned = in.c % 8 == 0 && in.pixel_stride % 8 == 0 && in.offset % 8 == 0 &&
+                       spec.in.image_stride % 8 == 0;
+  // Padding may cost up to half again of the arithmetic before single loads are the better way.
+  plan.by_runs = aligned && 2 * plan.run_chunks * chunk_k <= 3 * in.c;
+  for (int p = 0; p < step.phase_count; ++p) {
+    const auto& [y, x] = step.phases[p];
+    if (y.out <= 0 || x.out <= 0) continue;
+    GemmPhase phase = {y.out, x.out, y.step, x.step, y.out_origin, x.out_origin, y.out_step,
+                       x.out_step, 0, static_cast<int32_t>(plan.taps.size()), 0,
+                       plan.total_chunks};
+    for (int ty = 0; ty < y.taps; ++ty) {
+      const int dy = y.base + ty * y.dir;
+      if (!ever_inside(y, dy, in.h)) continue;
+      for (int tx = 0; tx < x.taps; ++tx) {
+        const int dx = x.base + tx * x.dir;
+        if (!ever_inside(x, dx, in.w)) continue;
+        plan.taps.push_back({dy, dx});
+        plan.weight_taps.push_back((y.first_tap + ty * y.tap_step) * step.kernel_w + x.first_tap +
+                                   tx * x.tap_step);
+        ++phase.taps;
+      }
+    }
+    phase.chunks = plan.by_runs ? phase.taps * plan.run_chunks
+                                : divide_up(phase.taps * in.c, chunk_k);
+    plan.total_chunks += phase.chunks;
+    plan.phases.push_back(phase);
+  }
+  return plan;
+}
+
+int64_t GemmPlan::weight_index(const GemmPhase& phase, int chunk, int k, int in_c) const {
+  int tap, channel;
+  if (by_runs) {
+    tap = chunk / run_chunks;
+    channel = chunk % run_chunks * chunk_k + k;
+    if (channel >= in_c) return -1;
+  } else {
+    tap = (chunk * chunk_k + k) / in_c;
+    channel = (chunk * chunk_k + k) % in_c;
+    if (tap >= phase.taps) return -1;
+  }
+  return int64_t{weight_taps[static_cast<std::size_t>(phase.first_tap + tap)]} * in_c + channel;
+}
+
+int64_t count_row_tiles(const std::vector<GemmPhase>& phases, int64_t images, int tile_rows) {
+  int64_t tiles = 0;
+  for (const GemmPhase& phase : phases) {
+    tiles += (images * phase.out_h * phase.out_w + tile_rows - 1) / tile_rows;
+  }
+  return tiles;
+}
+
+}  // namespace facegen::cuda

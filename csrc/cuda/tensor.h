@@ -1,0 +1,32 @@
+// How activations lie in device memory.
+#pragma once
+
+#include <cstdint>
+
+namespace facegen::cuda {
+
+// The number formats of a buffer. Offsets and strides always count elements, so that a View means
+// the same in every format.
+enum class Format : int32_t {
+  kFloat32,
+  kSplit,  // two planes of bfloat16: all hi = bf16(x), then all lo = bf16(x - hi)
+  kHalf,   // float16
+};
+
+// What is known of a buffer when a program is made ready.
+struct Layout {
+  Format format;
+  int64_t image_stride;  // elements from an image to the next
+};
+
+// Where a view's images lie.
+struct Images {
+  void* data = nullptr;      // first pixel of the first image (kSplit: its hi)
+  int64_t image_stride = 0;  // elements
+  int64_t plane = 0;         // kSplit: elements from a hi to its lo
+  Format format = Format::kFloat32;
+};
+
+inline int64_t element_bytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
+
+}  // namespace facegen::cuda
