@@ -167,36 +167,45 @@ def _command_runs(
 
     network = folder / "network.bin"
     weights.write(network, NETWORKS["dcgan"], NETWORKS["dcgan"].initial_weights(0))
-    sizes = (1, FACES) if stream is None else (1, FACES, stream)
-    for faces in sizes:
+
+    def command(faces: int, result: Path) -> list[str]:
         source = folder / f"input{faces}.txt"
         _write_latents(source, faces)
-        result = Path(os.devnull) if faces == stream else folder / "output.txt"
-        command = [sys.executable, "-m", "facegen", *map(str, (network, source, result))]
-        command += [str(folder / "image.bmp"), "--threads", str(threads)]
-        rounds = 1 if faces == stream else ROUNDS
+        files = map(str, (network, source, result, folder / "image.bmp"))
+        return [sys.executable, "-m", "facegen", *files, "--threads", str(threads)]
+
+    for faces in (1, FACES):
+        line = command(faces, folder / "output.txt")
         runs: list[_Process] = []
         alone: list[float] = []
         worker = Worker(Contender(OURS, "default"), threads)
         try:
-            if faces != stream:
-                worker.build(workload.network("dcgan"), faces)
-            for number in range(rounds):
-                say(f"{faces:,} faces, run {number + 1} of {rounds}")
-                if faces != stream:
-                    alone += worker.time(1, warm_up=int(number == 0))
-                runs.append(_run(command))
+            worker.build(workload.network("dcgan"), faces)
+            for number in range(1, ROUNDS + 1):
+                say(f"{faces:,} faces, run {number} of {ROUNDS}")
+                alone += worker.time(1, warm_up=1)
+                runs.append(_run(line))
         finally:
             worker.close()
-        yield CommandRun(
-            faces,
-            str(result) if faces == stream else "a file",
-            median(run.wall_seconds for run in runs),
-            median(run.printed_seconds for run in runs),
-            median(alone) if alone else None,
-            max(run.peak_memory_mib for run in runs),
-            len(runs),
-        )
+        yield _command_run(faces, "a file", runs, median(alone))
+    if stream is not None:
+        say(f"{stream:,} faces")
+        run = _run(command(stream, Path(os.devnull)))
+        yield _command_run(stream, os.devnull, [run], None)
+
+
+def _command_run(
+    faces: int, results: str, runs: Sequence[_Process], compute_seconds: float | None
+) -> CommandRun:
+    return CommandRun(
+        faces,
+        results,
+        median(run.wall_seconds for run in runs),
+        median(run.printed_seconds for run in runs),
+        compute_seconds,
+        max(run.peak_memory_mib for run in runs),
+        len(runs),
+    )
 
 
 def _write_latents(path: Path, faces: int) -> None:
