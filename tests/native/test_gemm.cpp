@@ -193,7 +193,7 @@ OneStep executable(const Layer& l, const Data& data, const cpu::Kernels& kernels
   step.epilogue.slope = kSlope;
   step.epilogue.scale = l.scale ? data.scale.data() : nullptr;
   step.epilogue.shift = l.shift ? data.shift.data() : nullptr;
-  const Tensor add = {l.out.h, l.out.w, l.out.c, l.out.back, l.out.front};
+  const Tensor add = {l.out.h, l.out.w, l.out.c, l.out.back, l.out.front + 1};
   return {step, l.in, l.out, l.add ? &add : nullptr, kernels};
 }
 
@@ -277,6 +277,12 @@ std::vector<Layer> listed_layers() {
       conv2d(1, {8, 6, 48}, 64, {3, 1, 1, 1}),
       conv2d(2, {4, 4, 300}, 33, {3, 1, 1, 1}),
       conv_transpose2d(1, {3, 3, 513}, 18, pix2pix),
+      // many tasks even on one thread; several strips, also of one row, where pixels are in lanes
+      conv2d(1, {61, 67, 3}, 6, {3, 1, 1, 1}),
+      conv2d(1, {1, 3, 5}, 4611, Window{}),
+      conv2d(1, {40, 41, 64}, 3, {3, 1, 1, 1}),
+      conv2d(1, {3, 150, 512}, 2, {3, 1, 1, 1}),
+      conv_transpose2d(2, {20, 33, 64}, 3, dcgan),
   };
 }
 
@@ -366,6 +372,22 @@ Layer random_layer(std::mt19937& random) {
   }
 }
 
+// More threads than processors, and than some layers have tasks.
+void test_many_threads(std::mt19937& random) {
+  for (const Layer& l : {linear(3, 40, 700), conv2d(1, {19, 23, 16}, 33, {3, 1, 1, 1}),
+                         conv_transpose2d(1, {8, 8, 64}, 3, {5, 2, 1, 2})}) {
+    const Data data = draw_data(l, random);
+    for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+      begin_case("many threads, " + describe(l), *kernels);
+      const OneStep network = executable(l, data, *kernels);
+      const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
+      for (int threads : {5, 16}) {
+        CHECK(same_bits(network.run(l.images, data.in, {}, threads), alone));
+      }
+    }
+  }
+}
+
 // What the split into bfloat16 halves may lose at most: ties that round down in both factors.
 void test_split_products() {
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
@@ -389,5 +411,6 @@ int main() {
   for (const Layer& layer : edge_layers()) check_layer(layer, random);
   for (const Layer& layer : epilogue_layers()) check_layer(layer, random);
   for (int i = 0; i < 150; ++i) check_layer(random_layer(random), random);
+  test_many_threads(random);
   test_split_products();
 }
