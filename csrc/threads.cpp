@@ -9,6 +9,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -58,7 +59,11 @@ class Pool {
     Loop loop{function, context, tasks, threads - 1, {0}, nullptr};
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      while (static_cast<int>(workers_.size()) < threads - 1) start_worker();
+      try {
+        while (static_cast<int>(workers_.size()) < threads - 1) start_worker();
+      } catch (const std::system_error&) {
+        // No more threads for this process: those there are do the work.
+      }
       loop_ = &loop;
       epoch_.fetch_add(1, std::memory_order_release);
     }

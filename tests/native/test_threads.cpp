@@ -1,5 +1,6 @@
 #include "threads.h"
 
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -102,11 +103,13 @@ void test_callers_at_once() {
   for (std::thread& caller : callers) caller.join();
 }
 
-void check_child_computes() {
+// prepare() runs in the child first.
+void check_child_computes(void (*prepare)()) {
   const pid_t child = fork();
   CHECK(child >= 0);
   if (child == 0) {
     alarm(20);  // a hang is a failure
+    prepare();
     for (int i = 0; i < 20; ++i) CHECK(sum_of_tasks(1000, 3) == 499500);
     _exit(0);
   }
@@ -118,15 +121,25 @@ void check_child_computes() {
 // The child has none of the parent's workers; nor, while another thread computes, a free pool.
 void test_fork() {
   CHECK(sum_of_tasks(1000, 3) == 499500);
-  check_child_computes();
+  check_child_computes([] {});
   std::atomic<bool> stop{false};
   std::thread busy([&] {
     while (!stop) CHECK(sum_of_tasks(1000, 3) == 499500);
   });
-  for (int i = 0; i < 10; ++i) check_child_computes();
+  for (int i = 0; i < 10; ++i) check_child_computes([] {});
   stop = true;
   busy.join();
   CHECK(sum_of_tasks(1000, 3) == 499500);
+}
+
+// Where the system starts no more threads, the caller does the work.
+void test_no_more_threads() {
+  check_child_computes([] {
+    const rlimit none = {0, 0};
+    CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
+    // Root is exempt from the limit; where it cannot become another user, nothing is shown.
+    if (geteuid() == 0 && setuid(65534) != 0) return;
+  });
 }
 
 }  // namespace
@@ -138,4 +151,5 @@ int main() {
   test_every_task_throws();
   test_callers_at_once();
   test_fork();
+  test_no_more_threads();
 }
