@@ -372,6 +372,21 @@ Layer random_layer(std::mt19937& random) {
   }
 }
 
+// An infinite input times a finite weight; the split of an infinity has NaN for its lower half.
+void test_infinity(std::mt19937& random) {
+  const Layer l = linear(1, 3, 20);
+  Data data = draw_data(l, random);
+  data.in[1] = INFINITY;
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    begin_case("infinity", *kernels);
+    const std::vector<float> found = executable(l, data, *kernels).run(1, data.in, {}, 1);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const bool as_defined = found[i] == (data.weight[i * 3 + 1] > 0 ? INFINITY : -INFINITY);
+      CHECK(as_defined || (kernels->split_products && std::isnan(found[i])));
+    }
+  }
+}
+
 // More threads than processors, and than some layers have tasks.
 void test_many_threads(std::mt19937& random) {
   for (const Layer& l : {linear(3, 40, 700), conv2d(1, {19, 23, 16}, 33, {3, 1, 1, 1}),
@@ -411,6 +426,7 @@ int main() {
   for (const Layer& layer : edge_layers()) check_layer(layer, random);
   for (const Layer& layer : epilogue_layers()) check_layer(layer, random);
   for (int i = 0; i < 150; ++i) check_layer(random_layer(random), random);
+  test_infinity(random);
   test_many_threads(random);
   test_split_products();
 }
