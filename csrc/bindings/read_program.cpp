@@ -78,8 +78,12 @@ ProgramStorage::ProgramStorage(const py::object& object) {
 
 void ProgramStorage::release_weights() { packed_only_.clear(); }
 
+const float* ProgramStorage::optional_constant(const py::object& name, int64_t size) {
+  return name.is_none() ? nullptr : constant(name, size, false);
+}
+
 const float* ProgramStorage::constant(const py::object& name, int64_t size, bool packed_only) {
-  if (name.is_none()) return nullptr;
+  require(!name.is_none(), "a step lacks a constant that it cannot do without");
   const auto text = name.cast<std::string>();
   require(constants_.contains(name), "constant " + text + " is missing");
   const py::object value = constants_[name];
@@ -115,8 +119,8 @@ Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   Epilogue e;
   e.activation = read_activation(field<std::string>(object, "activation"));
   e.slope = field<float>(object, "slope");
-  e.scale = constant(object.attr("scale"), channels, false);
-  e.shift = constant(object.attr("shift"), channels, false);
+  e.scale = optional_constant(object.attr("scale"), channels);
+  e.shift = optional_constant(object.attr("shift"), channels);
   if (!object.attr("add").is_none()) e.add = view(object.attr("add"));
   return e;
 }
@@ -153,7 +157,7 @@ Step ProgramStorage::step(const py::object& object) {
     s.phase_count = static_cast<int32_t>(phases.size());
     s.weight = constant(object.attr("weight"),
                         int64_t{s.out.c} * s.kernel_h * s.kernel_w * s.in.c, true);
-    s.bias = constant(object.attr("bias"), s.out.c, false);
+    s.bias = optional_constant(object.attr("bias"), s.out.c);
     s.direct_only = field<bool>(object, "direct_only");
   } else if (kind == "MaxPool") {
     s.op = Op::kMaxPool;

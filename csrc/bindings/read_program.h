@@ -23,6 +23,7 @@ class ProgramStorage {
 
  private:
   using Constant = pybind11::array_t<float, pybind11::array::c_style>;
+  const float* optional_constant(const pybind11::object& name, int64_t size);
   const float* constant(const pybind11::object& name, int64_t size, bool packed_only);
   View view(const pybind11::object& object) const;
   Epilogue epilogue(const pybind11::object& object, int channels);

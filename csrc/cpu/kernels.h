@@ -54,7 +54,8 @@ struct ThinTile {
   int taps;
   const float* weights;  // (channels, taps, columns)
   int columns;
-  float* sums;  // out: (columns, thin_vectors * lanes)
+  float* sums;      // (columns, thin_vectors * lanes)
+  bool accumulate;  // add to the sums that are there
 };
 
 struct Kernels {

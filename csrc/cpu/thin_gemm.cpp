@@ -7,8 +7,9 @@
 namespace facegen::cpu {
 namespace {
 
-// A transposed strip stays in L2.
-constexpr int64_t kStripFloats = (int64_t{256} << 10) / 4;
+// Channels that are transposed at a time, and what they may take of L1.
+constexpr int kChannels = 16;
+constexpr int64_t kStripFloats = (int64_t{32} << 10) / 4;
 constexpr int kMostColumns = 4;
 
 }  // namespace
@@ -53,7 +54,7 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
   row_stride_ = left_ + right_ + (out_w_ + lanes - 1) / lanes * lanes;
   const int64_t halo = top_ + bottom_;
   strip_rows_ = static_cast<int>(
-      std::clamp<int64_t>(kStripFloats / (row_stride_ * in_.c) - halo, 1, out_h_));
+      std::clamp<int64_t>(kStripFloats / (row_stride_ * kChannels) - halo, 1, out_h_));
   channel_stride_ = (strip_rows_ + halo) * row_stride_;
 
   weights_ = allocate_aligned<float>(weight_count);
@@ -92,53 +93,84 @@ void ThinGemm::run(int64_t images, Images in, Images out, int threads) const {
   });
 }
 
-void ThinGemm::transpose_strip(Images in, int64_t image, int first, int last, float* strip) const {
+int64_t ThinGemm::tile_floats() const {
+  return int64_t{1} * out_.c * kernels_.thin_vectors * kernels_.lanes;
+}
+
+int ThinGemm::row_vectors(const PhaseWeights& p) const {
+  return (p.phase.x.out + kernels_.lanes - 1) / kernels_.lanes;
+}
+
+int64_t ThinGemm::tiles(const PhaseWeights& p, int rows) const {
+  if (rows <= 0) return 0;
+  return (rows * row_vectors(p) + kernels_.thin_vectors - 1) / kernels_.thin_vectors;
+}
+
+void ThinGemm::transpose_strip(Images in, int64_t image, int first, int last, int first_channel,
+                               int channels, float* strip) const {
   const int pixels = static_cast<int>(std::min<int64_t>(in_.w, row_stride_ - left_));
-  const int64_t right = left_ + pixels;
-  for (int iy = first - top_; iy < last + bottom_; ++iy) {
-    float* row = strip + (iy - first + top_) * row_stride_;
-    const bool inside = iy >= 0 && iy < in_.h;
-    if (inside) {
-      kernels_.transpose(
-          in.data + image * in.image_stride + int64_t{iy} * in_.w * in_.pixel_stride,
-          in_.pixel_stride, pixels, in_.c, row + left_, channel_stride_);
-    }
-    for (int c = 0; c < in_.c; ++c) {
-      float* line = row + c * channel_stride_;
-      std::fill(line, line + (inside ? left_ : row_stride_), 0.0f);
-      if (inside) std::fill(line + right, line + row_stride_, 0.0f);
-    }
+  for (int iy = std::max(0, first - top_); iy < std::min(in_.h, last + bottom_); ++iy) {
+    kernels_.transpose(in.data + image * in.image_stride +
+                           int64_t{iy} * in_.w * in_.pixel_stride + first_channel,
+                       in_.pixel_stride, pixels, channels,
+                       strip + (iy - first + top_) * row_stride_ + left_, channel_stride_);
   }
 }
 
 void ThinGemm::run_strip(Images in, Images out, int64_t image, int first, int last) const {
   static thread_local Scratch strip_scratch, sum_scratch;
-  const int lanes = kernels_.lanes;
-  const int vectors = kernels_.thin_vectors;
-  float* strip = strip_scratch.get<float>(channel_stride_ * in_.c);
-  float* sums = sum_scratch.get<float>(int64_t{kMostColumns} * vectors * lanes);
-  transpose_strip(in, image, first, last, strip);
-  const float* origin = strip + top_ * row_stride_ + left_;  // output (first, 0), no tap offset
+  float* strip = strip_scratch.get<float>(channel_stride_ * kChannels);
+  int64_t sum_floats = 0;
+  for (const PhaseWeights& p : phases_) sum_floats += tiles(p, last - first) * tile_floats();
+  float* sums = sum_scratch.get<float>(sum_floats);
+  // What lies around the map is zero, and is so for all channels.
+  std::fill(strip, strip + channel_stride_ * kChannels, 0.0f);
+  for (int channel = 0; channel < in_.c; channel += kChannels) {
+    const int channels = std::min(kChannels, in_.c - channel);
+    transpose_strip(in, image, first, last, channel, channels, strip);
+    float* phase_sums = sums;
+    for (const PhaseWeights& p : phases_) {
+      const int rows = std::min(last, p.phase.y.out) - first;
+      multiply_strip(p, strip, rows, channel, channels, phase_sums);
+      phase_sums += tiles(p, rows) * tile_floats();
+    }
+  }
   for (const PhaseWeights& p : phases_) {
     const int rows = std::min(last, p.phase.y.out) - first;
-    const int row_vectors = (p.phase.x.out + lanes - 1) / lanes;
-    const int total = rows * row_vectors;
-    for (int begin = 0; begin < total; begin += vectors) {
-      const float* pixels[16];
-      for (int v = 0; v < vectors; ++v) {
-        const int i = std::min(begin + v, total - 1);  // the last group repeats its last vector
-        pixels[v] = origin + i / row_vectors * row_stride_ + i % row_vectors * lanes;
-      }
-      kernels_.thin_multiply({pixels, channel_stride_, in_.c, p.tap_offset.data(),
-                              static_cast<int>(p.tap_offset.size()), weights_.get() + p.weights,
-                              out_.c, sums});
-      activate(sums);
-      for (int v = 0; v < std::min(vectors, total - begin); ++v) {
-        const int i = begin + v;
-        const int ox = i % row_vectors * lanes;
-        write(p, sums + v * lanes, out, image, first + i / row_vectors, ox,
-              std::min(lanes, p.phase.x.out - ox));
-      }
+    finish_strip(p, sums, out, image, first, rows);
+    sums += tiles(p, rows) * tile_floats();
+  }
+}
+
+void ThinGemm::multiply_strip(const PhaseWeights& p, const float* strip, int rows,
+                              int first_channel, int channels, float* sums) const {
+  const float* origin = strip + top_ * row_stride_ + left_;  // output (first, 0), no tap offset
+  const auto taps = static_cast<int>(p.tap_offset.size());
+  const int in_row = row_vectors(p);
+  const int total = rows * in_row;
+  for (int begin = 0; begin < total; begin += kernels_.thin_vectors, sums += tile_floats()) {
+    const float* pixels[16];
+    for (int v = 0; v < kernels_.thin_vectors; ++v) {
+      const int i = std::min(begin + v, total - 1);  // the last tile repeats its last vector
+      pixels[v] = origin + i / in_row * row_stride_ + i % in_row * kernels_.lanes;
+    }
+    kernels_.thin_multiply({pixels, channel_stride_, channels, p.tap_offset.data(), taps,
+                            weights_.get() + p.weights + int64_t{first_channel} * taps * out_.c,
+                            out_.c, sums, first_channel > 0});
+  }
+}
+
+void ThinGemm::finish_strip(const PhaseWeights& p, float* sums, Images out, int64_t image,
+                            int first, int rows) const {
+  const int in_row = row_vectors(p);
+  for (int64_t tile = 0; tile < tiles(p, rows); ++tile, sums += tile_floats()) {
+    activate(sums);
+    for (int v = 0; v < kernels_.thin_vectors; ++v) {
+      const auto i = static_cast<int>(tile * kernels_.thin_vectors + v);
+      if (i >= rows * in_row) break;
+      const int ox = i % in_row * kernels_.lanes;
+      write(p, sums + v * kernels_.lanes, out, image, first + i / in_row, ox,
+            std::min(kernels_.lanes, p.phase.x.out - ox));
     }
   }
 }

@@ -1,4 +1,8 @@
 // conv2d and conv_transpose2d with 1 to 4 output channels: no GEMM, pixels in lanes.
+//
+// A task is a strip of output rows of one image. Its input rows are transposed to channel-major
+// order a few channels at a time, so that those channels stay in L1 while every phase and tap reads
+// them; the strip's sums wait in L2 in between.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +34,19 @@ class ThinGemm {
   };
   // Output rows first .. last - 1 of every phase.
   void run_strip(Images in, Images out, int64_t image, int first, int last) const;
-  void transpose_strip(Images in, int64_t image, int first, int last, float* strip) const;
+  // Some channels of the input rows that the strip reads.
+  void transpose_strip(Images in, int64_t image, int first, int last, int first_channel,
+                       int channels, float* strip) const;
+  void multiply_strip(const PhaseWeights& p, const float* strip, int rows, int first_channel,
+                      int channels, float* sums) const;
+  void finish_strip(const PhaseWeights& p, float* sums, Images out, int64_t image, int first,
+                    int rows) const;
   void activate(float* sums) const;
   void write(const PhaseWeights& p, const float* sums, Images out, int64_t image, int oy, int ox,
              int count) const;
+  int64_t tile_floats() const;                         // sums of one tile
+  int row_vectors(const PhaseWeights& p) const;        // vectors of one output row
+  int64_t tiles(const PhaseWeights& p, int rows) const;  // tiles of `rows` output rows
 
   const Kernels& kernels_;
   View in_, out_;

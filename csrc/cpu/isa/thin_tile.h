@@ -47,7 +47,8 @@ void thin_tile(const ThinTile& tile) {
   }
   for (int n = 0; n < N; ++n) {
     for (int v = 0; v < kThinVectors; ++v) {
-      store(tile.sums + (n * kThinVectors + v) * kLanes, sum[n][v]);
+      float* out = tile.sums + (n * kThinVectors + v) * kLanes;
+      store(out, tile.accumulate ? load(out) + sum[n][v] : sum[n][v]);
     }
   }
 }
