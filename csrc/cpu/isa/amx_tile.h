@@ -5,8 +5,8 @@
 // (the error-corrected splitting of Ootomo & Yokota 2022, with bfloat16 for its range). What is
 // left out is below 2^-15 of each product, 4e-6 rms. One TDPBF16PS does 8192 multiply-adds in 16
 // cycles, so three of them are still 5 times as fast as AVX-512's FMAs. At the ends of the range
-// float32 is more than this: values that round to infinity in bfloat16 (from 3.39e38) become NaN,
-// and AMX takes subnormal halves (of values below about 1e-36) as zero.
+// float32 is more than this: values that round to infinity in bfloat16 (from 3.396e38) become NaN,
+// and AMX takes subnormal halves as zero, which costs accuracy below about 1e-33.
 //
 // A tile register holds 16 rows of 64 bytes. One step of the reduction takes 32 channels:
 //
