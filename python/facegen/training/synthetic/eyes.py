@@ -42,7 +42,7 @@ class Eyes:
         male, age = traits.male, traits.age
         light_eyes = np.clip(draws.uniform(-0.5, 1.0) - 1.6 * traits.melanin, 0, 1)
         hue = draws.uniform()
-        pale = mix(colour(0.13, 0.22, 0.34), colour(0.16, 0.20, 0.10), hue)
+        pale = mix(colour(0.10, 0.15, 0.21), colour(0.12, 0.14, 0.08), hue)
         brown = mix(colour(0.020, 0.010, 0.006), colour(0.11, 0.05, 0.02), draws.uniform() ** 2)
         squint = np.clip(0.30 * form.smile + 0.2 * age + draws.normal(0.05, 0.1), -0.1, 0.6)
         made_up = draws.chance(0.5 * (1 - male)) * draws.uniform()
@@ -63,7 +63,7 @@ class Eyes:
             brow_height=draws.normal(0.150, 0.010) - 0.022 * male + raised,
             brow_thickness=draws.normal(0.026, 0.004) + 0.008 * male,
             brow_arch=np.clip(draws.normal(0.045, 0.015) - 0.018 * male, 0.005, 0.1),
-            brow_slope=draws.normal(-0.02, 0.03) + 0.03 * male,
+            brow_slope=draws.normal(-0.035, 0.028) + 0.03 * male,
             brow_density=np.clip(draws.normal(0.84, 0.12) - 0.2 * age * (1 - male), 0.3, 0.95),
             brow_colour=mix(traits.hair_colour, colour(0.02, 0.012, 0.008), 0.6),
         )

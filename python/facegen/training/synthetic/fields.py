@@ -17,8 +17,12 @@ Array = NDArray[Any]
 
 def smoothstep(low: Any, high: Any, x: Array) -> Array:
     """0 below ``low``, 1 above ``high``, a cubic between; ``low`` > ``high`` falls instead."""
-    t = np.clip((x - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    t = (x - low) * (1.0 / (high - low))
+    np.clip(t, 0.0, 1.0, out=t)
+    rest = 3.0 - 2.0 * t
+    t *= t
+    t *= rest
+    return t
 
 
 def bump(x: Any) -> Array:
@@ -34,7 +38,9 @@ def spot(x: Array, y: Array, width: Any, height: Any) -> Array:
 
 def mix(a: Any, b: Any, amount: Any) -> Array:
     """``a`` where ``amount`` is 0, ``b`` where it is 1."""
-    return a + (b - a) * amount
+    change = (b - a) * amount
+    change += a
+    return change
 
 
 def colour(red: float, green: float, blue: float) -> Array:

@@ -75,7 +75,7 @@ def relief(form: Form, at: Surface) -> Relief:
     bridge = bridge * smoothstep(-0.16, 0.02, v)
     ball = spot(nose_u, v - tip + 0.008, 0.06, 0.05)
     wings = spot(na - form.nose_width, v - tip - 0.012, 0.038, 0.042)
-    nose = form.nose_height * (0.80 * bridge + 0.28 * ball + 0.33 * wings)
+    nose = form.nose_height * (0.64 * bridge + 0.30 * ball + 0.33 * wings)
 
     socket = spot(a - form.eye + 0.02, v + 0.005, 0.15, 0.085)
     eyeball = spot(a - form.eye, v - 0.005, 0.085, 0.055)
@@ -106,7 +106,7 @@ def relief(form: Form, at: Surface) -> Relief:
     nostrils = spot(na - 0.045, v - tip - 0.045, 0.028, 0.018)
     under_nose = spot(nose_u, v - tip - 0.07, 0.085, 0.03)
     inner_eye = spot(a - 0.125, v + 0.01, 0.05, 0.07)
-    hollow = 0.20 * socket + 0.22 * inner_eye + 0.16 * beside_nose + 0.75 * nostrils
+    hollow = 0.20 * socket + 0.22 * inner_eye + 0.16 * beside_nose + 0.6 * nostrils
     hollow = hollow + 0.25 * under_nose + 0.22 * under_lip + 0.15 * form.fold * fold
     hollow = hollow + form.wrinkle * (0.10 * bag + 0.05 * frown)
     return Relief(height, np.minimum(hollow, 0.9), nose_u)

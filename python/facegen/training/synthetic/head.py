@@ -48,7 +48,7 @@ class Head:
             y=draws.normal(-0.08, 0.018),
             scale=draws.normal(0.99, 0.03),
             width=draws.normal(0.595, 0.02) + 0.015 * male + 0.02 * weight,
-            taper=draws.normal(0.36, 0.045) - 0.07 * male - 0.09 * weight,
+            taper=draws.normal(0.40, 0.045) - 0.07 * male - 0.09 * weight,
             square=np.clip(draws.normal(0.28, 0.14) + 0.25 * male + 0.1 * weight, 0, 0.8),
             chin=CHIN + draws.normal(0, 0.022) + 0.035 * male,
         )

@@ -40,8 +40,8 @@ class Mouth:
             lower=0.072 * fullness * (1 - 0.15 * laugh),
             opening=0.048 * laugh * draws.uniform(0.5, 1.2) + 0.006 * draws.uniform(),
             bow=draws.uniform(0.1, 0.35),
-            skew=draws.normal(0, 0.012),
-            red=draws.normal(1.9, 0.3) - 0.4 * male - 0.3 * age,
+            skew=draws.normal(0, 0.006),
+            red=draws.normal(1.6, 0.25) - 0.75 * male - 0.3 * age,
             lipstick=painted,
             lipstick_colour=mix(colour(0.45, 0.03, 0.05), colour(0.50, 0.16, 0.16), shade),
         )

@@ -114,12 +114,11 @@ def _photograph(canvas: Array, draws: Draws) -> NDArray[np.uint8]:
         before = padded.take(range(SIZE), axis)
         after = padded.take(range(2, SIZE + 2), axis)
         small = small * (1.0 - 2.0 * blur) + blur * (before + after)
-    exposure = np.exp(draws.normal(0.30, 0.16))
-    x = small * exposure
-    x = np.clip(x, 0.0, None)
+    exposure = np.exp(draws.normal(0.28, 0.17))
+    x = np.maximum(small * exposure, 1e-4)
     x = x * (1.0 + x * 0.16) / (1.0 + x * 0.45)  # a film's shoulder
-    x = np.minimum(x, 1.0)
-    coded = np.where(x < 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-6) ** (1 / 2.4) - 0.055)
-    noise = draws.uniform(0.001, 0.009) * draws.grid(SIZE, SIZE, 3)
+    coded = np.clip(1.055 * x ** (1 / 2.4) - 0.055, 0.0, 1.0)
+    coded = mix(coded, smoothstep(0.0, 1.0, coded), draws.uniform(0.15, 0.75))  # contrast
+    noise = draws.uniform(0.001, 0.006) * draws.grid(SIZE, SIZE, 3)
     coded = np.clip((coded + noise) * 255.0 + 0.5, 0.0, 255.0)
     return np.ascontiguousarray(coded.astype(np.uint8).transpose(0, 2, 3, 1))

@@ -15,8 +15,9 @@ from facegen.training.synthetic.traits import Traits
 
 
 def _any_colour(draws: Draws, brightness: Array, saturation: Array) -> Array:
-    """A colour (n, 3, 1, 1) in linear light, of even hue."""
-    hue = draws.uniform(0, 2 * np.pi)
+    """A colour (n, 3, 1, 1) in linear light: orange to brown or blue to green, seldom purple."""
+    warm = mix(3.5, 0.55, draws.chance(0.5))
+    hue = warm + draws.normal(0, 1.0)
     turn = np.array([0, 2.094, 4.189], np.float32).reshape(1, 3, 1, 1)
     return brightness * np.exp(saturation * np.cos(hue - turn))
 
@@ -34,6 +35,8 @@ class Scene:
     variety: Array
     blobs: Array
     """(n, 2, 7, 7)."""
+    detail: Array
+    """(n, 2, 9, 15)."""
     neck_width: Array
     shoulder: Array
     drop: Array
@@ -48,17 +51,18 @@ class Scene:
     @classmethod
     def draw(cls, draws: Draws, traits: Traits) -> Scene:
         male = traits.male
-        brightness = np.exp(draws.normal(-1.5, 0.85))
+        brightness = np.exp(draws.normal(-1.75, 0.75))
         saturation = np.abs(draws.normal(0.0, 0.22))
         second = brightness * np.exp(draws.normal(0, 0.8))
         cloth = np.exp(draws.normal(-2.1, 1.0))
         return cls(
-            backdrop=np.minimum(_any_colour(draws, brightness, saturation), 0.9),
-            other=np.minimum(_any_colour(draws, second, saturation * 1.2), 1.0),
+            backdrop=np.minimum(_any_colour(draws, brightness, saturation), 0.65),
+            other=np.minimum(_any_colour(draws, second, saturation * 1.2), 0.75),
             tilt_x=draws.normal(0, 0.35),
             tilt_y=draws.normal(0, 0.35),
-            variety=draws.uniform() ** 1.5,
+            variety=draws.uniform(),
             blobs=draws.grid(7, 7, 2),
+            detail=draws.grid(9, 15, 2),
             neck_width=draws.normal(0.315, 0.02) + 0.065 * male + 0.04 * traits.weight,
             shoulder=draws.normal(0.92, 0.03) + 0.02 * (1 - male),
             drop=draws.normal(0.26, 0.06) - 0.06 * male,
@@ -73,9 +77,10 @@ class Scene:
 def background(scene: Scene, size: int) -> Array:
     """A gradient with out-of-focus shapes, (n, 3, size, size)."""
     axis = ((np.arange(size) + 0.5) * 2 / size - 1.0).astype(np.float32)
-    blobs = stretch(scene.blobs, size)
+    blobs = stretch(scene.blobs, size) + 0.5 * stretch(scene.detail, size)
     ramp = scene.tilt_x * axis.reshape(1, 1, 1, -1) + scene.tilt_y * axis.reshape(1, 1, -1, 1)
-    blend = smoothstep(-1.0, 1.0, ramp * 1.5 + scene.variety * 1.3 * blobs[:, :1])
+    sharp = 1.0 + 2.0 * scene.variety  # towards shapes with edges
+    blend = smoothstep(-1.0, 1.0, sharp * (ramp + scene.variety * 0.9 * blobs[:, :1]))
     glow = 1.0 + 0.35 * scene.variety * blobs[:, 1:]
     return mix(scene.backdrop, scene.other, blend) * np.maximum(glow, 0.1)
 
@@ -113,7 +118,7 @@ def clothes(canvas: Array, scene: Scene, light: Light, at: Surface, soft: float)
     cover = smoothstep(-soft, soft, depth)
     n = normals(0.8 * p + 0.12 * folds, -0.35 + 0.0 * p, 0.8 + 0.0 * p)
     lit = diffuse(light, n, colour(0.0, 0.0, 0.0), 0.25 * smoothstep(0.3, 0.0, at.distance))
-    trim = 1.0 + 0.5 * scene.collar * bump((depth - 0.03) / 0.025) - 0.25 * bump(depth / 0.02)
+    trim = 1.0 + 0.5 * scene.collar * bump((depth - 0.03) / 0.025)
     return mix(canvas, scene.cloth * lit * trim * (1.0 + 0.10 * folds), cover)
 
 

@@ -43,8 +43,8 @@ class Skin:
 
 def pigment_colour(melanin: Array, blood: Array) -> Array:
     """Albedo in linear light, (n, 3, ...): each pigment absorbs its own part of the spectrum."""
-    density = melanin * colour(1.80, 2.32, 2.75) + blood * colour(0.10, 0.42, 0.38)
-    return colour(0.86, 0.60, 0.46) * np.exp(-density)
+    density = melanin * colour(1.66, 2.12, 2.46) + blood * colour(0.10, 0.42, 0.38)
+    return colour(0.78, 0.55, 0.425) * np.exp(-density)
 
 
 def skin_albedo(skin: Skin, form: Form, at: Surface, redness: Array) -> Array:
