@@ -11,11 +11,16 @@ from PIL import Image
 
 from facegen.training.synthetic import SIZE, render
 from facegen.training.synthetic.__main__ import main
+from facegen.training.synthetic.beard import Beard
 from facegen.training.synthetic.draws import Draws
 from facegen.training.synthetic.fields import smoothstep, stretch
+from facegen.training.synthetic.form import Form
+from facegen.training.synthetic.glasses import Glasses
 from facegen.training.synthetic.hair import Hair
 from facegen.training.synthetic.head import Head, surface
+from facegen.training.synthetic.light import Light
 from facegen.training.synthetic.many import render_many
+from facegen.training.synthetic.mouth import Mouth
 from facegen.training.synthetic.traits import Traits
 
 
@@ -79,6 +84,39 @@ def test_traits_are_balanced_and_correlated() -> None:
     assert np.corrcoef(traits.age.ravel(), traits.grey.ravel())[0, 1] > 0.5
     assert hair.length.ravel()[~male].mean() > hair.length.ravel()[male].mean() + 0.3
     assert hair.bald.ravel()[~male].max() == 0
+
+
+def test_parameters_are_covered() -> None:
+    draws = Draws(3, range(3000))
+    traits = Traits.draw(draws)
+    form = Form.draw(draws, traits)
+    mouth = Mouth.draw(draws, traits, form)
+    beard = Beard.draw(draws, traits)
+    hair = Hair.draw(draws, traits)
+    glasses = Glasses.draw(draws, traits)
+    head = Head.draw(draws, traits)
+    light = Light.draw(draws)
+    shares = {
+        "teeth": (mouth.opening > 0.02, 0.2, 0.7),
+        "sad": (form.smile < 0, 0.05, 0.4),
+        "fold": (form.fold > 0.4, 0.2, 0.8),
+        "lipstick": (mouth.lipstick > 0.3, 0.1, 0.4),
+        "full beard": (beard.cheeks > 0.5, 0.03, 0.3),
+        "glasses": (glasses.worn > 0, 0.08, 0.3),
+        "long hair": (hair.length > 0.8, 0.2, 0.6),
+        "short hair": (hair.length < 0.2, 0.3, 0.75),
+        "bun": (hair.bun > 0, 0.01, 0.15),
+        "bald": (hair.bald > 0.5, 0.01, 0.15),
+        "curls": (hair.curl > 0.5, 0.1, 0.5),
+        "grey": (traits.grey > 0.5, 0.05, 0.3),
+        "turned left": (head.yaw < -0.2, 0.1, 0.3),
+        "turned right": (head.yaw > 0.2, 0.1, 0.3),
+        "lit from the left": (light.x < -0.3, 0.15, 0.45),
+        "lit from the right": (light.x > 0.3, 0.15, 0.45),
+    }
+    measured = {name: float(np.mean(has)) for name, (has, _, _) in shares.items()}
+    wrong = {n: m for n, m in measured.items() if not shares[n][1] < m < shares[n][2]}
+    assert wrong == {}
 
 
 def test_a_turned_head_moves_its_features() -> None:

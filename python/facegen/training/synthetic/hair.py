@@ -32,6 +32,8 @@ class Hair:
     sweep: Array
     part: Array
     peak: Array
+    lean: Array
+    """How far the top hangs over to one side."""
     flare: Array
     wave: Array
     curl: Array
@@ -77,6 +79,7 @@ class Hair:
             hairline=hairline,
             sweep=draws.normal(0, 0.22) * (1 - 0.6 * cropped),
             part=draws.normal(0, 0.16),
+            lean=draws.normal(0, 0.6) * rise * (1 - cropped),
             peak=draws.uniform(-0.02, 0.045) * (1 - fringe),
             flare=draws.normal(0.06, 0.06) * long,
             wave=draws.uniform() ** 2 * 0.10 * (0.3 + long),
@@ -121,8 +124,10 @@ def hair_shape(hair: Hair, at: Surface, light: Light, soft: float) -> HairShape:
     below = np.maximum(q - 0.1, 0.0)
     width = half_width + hair.flare * below + sway * below
     top = np.where(q < 0, above * np.sqrt(0.72 + 0.28 * above * above), 0.0)
-    rough = (0.010 + 0.030 * hair.curl) * tufts
-    s = p / width
+    rough = (0.010 + 0.030 * hair.curl) * tufts + 0.2 * hair.top_volume * locks * smoothstep(
+        0.1, -0.3, q
+    )
+    s = (p - hair.lean * smoothstep(0.1, -0.8, q)) / width
     round_top = s * s + top * top
     outside = (np.sqrt(round_top) - 1.0) * 0.65 + rough + 0.008 * locks
     ends = hair.length + 0.05 * locks + hair.ragged * tufts
@@ -160,7 +165,7 @@ def _strands(hair: Hair, at: Surface, width: Array, tufts: Array, locks: Array) 
     """Strands run like meridians from the crown; curls break them up."""
     q = at.q
     lift = np.clip((q + CROWN + 0.15) / (CROWN + 0.15), 0.0, 1.0)
-    spread = np.sqrt(lift * (2.0 - lift)) * 0.9 + 0.12
+    spread = np.sqrt(lift * (2.0 - lift)) * 0.72 + 0.3
     c = (at.p - hair.part * (1.0 - lift)) / (width * spread)
     c = c + (0.5 * hair.wave + 0.01) * np.sin(q * 9.0 + hair.phases[:, 1:2]) + 0.02 * tufts
     c = c + 0.8 * hair.sweep * q + 0.05 * locks
@@ -183,4 +188,4 @@ def shade_hair(hair: Hair, shape: HairShape, at: Surface, light: Light) -> Array
     # Little light reaches the hair beside neck and jaw.
     p, q = np.abs(at.p), at.q
     tone = tone * (1.0 - 0.5 * bump((p - 0.45) / 0.16) * smoothstep(0.1, 0.7, q))
-    return np.maximum(tone, 0.0) * matt + glow * (0.55 * hair.colour + 0.012)
+    return np.maximum(tone, 0.0) * matt + glow * (0.6 * hair.colour + 0.022)

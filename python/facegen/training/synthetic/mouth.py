@@ -32,7 +32,7 @@ class Mouth:
         male, age, smile = traits.male, traits.age, form.smile
         fullness = draws.normal(1.0, 0.14) + 0.22 * traits.melanin - 0.22 * male - 0.2 * age
         laugh = smoothstep(0.35, 0.8, smile + draws.normal(0, 0.22))
-        painted = draws.chance(0.45 * (1 - male)) * draws.uniform(0.2, 0.85)
+        painted = draws.chance(0.45 * smoothstep(0.45, 0.2, male)) * draws.uniform(0.2, 0.85)
         shade = draws.uniform()
         return cls(
             width=draws.normal(0.178, 0.012) + 0.052 * smile,

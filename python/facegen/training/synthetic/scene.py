@@ -44,7 +44,10 @@ class Scene:
     vee: Array
     cloth: Array
     """(n, 3, 1, 1)."""
-    collar: Array
+    jacket: Array
+    """0 none .. 1 worn."""
+    jacket_colour: Array
+    """(n, 3, 1, 1)."""
     folds: Array
     """(n, 1, 6, 9)."""
 
@@ -69,7 +72,10 @@ class Scene:
             neckline=draws.normal(1.04, 0.05) + 0.06 * (1 - male),
             vee=draws.uniform(0.0, 0.6),
             cloth=np.minimum(_any_colour(draws, cloth, np.abs(draws.normal(0, 0.45))), 0.75),
-            collar=draws.chance(0.25 + 0.15 * male) * draws.uniform(),
+            jacket=draws.chance(0.25 + 0.15 * male),
+            jacket_colour=_any_colour(
+                draws, np.exp(draws.normal(-3.2, 0.7)), draws.uniform(0, 0.3)
+            ),
             folds=draws.grid(6, 9),
         )
 
@@ -104,7 +110,7 @@ def neck(canvas: Array, scene: Scene, skin: Skin, light: Light, at: Surface, sof
 
 
 def clothes(canvas: Array, scene: Scene, light: Light, at: Surface, soft: float) -> Array:
-    """Shoulders in cloth, with a neckline from round to V and sometimes a collar."""
+    """Shoulders in cloth, with a neckline from round to V, and sometimes a jacket."""
     p = at.p - 0.10 * at.sin_yaw
     a = np.abs(p)
     folds = stretch(scene.folds, p.shape[-1])
@@ -118,8 +124,10 @@ def clothes(canvas: Array, scene: Scene, light: Light, at: Surface, soft: float)
     cover = smoothstep(-soft, soft, depth)
     n = normals(0.8 * p + 0.12 * folds, -0.35 + 0.0 * p, 0.8 + 0.0 * p)
     lit = diffuse(light, n, colour(0.0, 0.0, 0.0), 0.25 * smoothstep(0.3, 0.0, at.distance))
-    trim = 1.0 + 0.5 * scene.collar * bump((depth - 0.03) / 0.025)
-    return mix(canvas, scene.cloth * lit * trim * (1.0 + 0.10 * folds), cover)
+    # A jacket opens to a V over what is worn below.
+    jacket = smoothstep(-soft, soft, a - 0.10 - 0.75 * (1.2 - at.q)) * scene.jacket
+    cloth = mix(scene.cloth, scene.jacket_colour, jacket)
+    return mix(canvas, cloth * lit * (1.0 + 0.10 * folds), cover)
 
 
 def ears(canvas: Array, skin: Skin, light: Light, at: Surface, soft: float) -> Array:
