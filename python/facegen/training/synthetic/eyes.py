@@ -61,7 +61,7 @@ class Eyes:
             makeup=made_up * 0.5,
             makeup_colour=mix(colour(0.10, 0.05, 0.04), colour(0.08, 0.07, 0.10), draws.uniform()),
             brow_height=draws.normal(0.150, 0.010) - 0.022 * male + raised,
-            brow_thickness=draws.normal(0.026, 0.004) + 0.008 * male,
+            brow_thickness=draws.normal(0.023, 0.004) + 0.008 * male,
             brow_arch=np.clip(draws.normal(0.045, 0.015) - 0.018 * male, 0.005, 0.1),
             brow_slope=draws.normal(-0.035, 0.028) + 0.03 * male,
             brow_density=np.clip(draws.normal(0.84, 0.12) - 0.2 * age * (1 - male), 0.3, 0.95),

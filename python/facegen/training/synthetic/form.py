@@ -33,7 +33,7 @@ class Form:
     @classmethod
     def draw(cls, draws: Draws, traits: Traits) -> Form:
         age, male = traits.age, traits.male
-        smile = np.clip(draws.normal(0.40, 0.42), -0.25, 1.0)
+        smile = np.clip(draws.normal(0.45, 0.40), -0.25, 1.0)
         tip = draws.normal(0.255, 0.018) + 0.012 * male
         return cls(
             eye=draws.normal(0.262, 0.009),

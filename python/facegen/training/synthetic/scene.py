@@ -17,7 +17,7 @@ from facegen.training.synthetic.traits import Traits
 def _any_colour(draws: Draws, brightness: Array, saturation: Array) -> Array:
     """A colour (n, 3, 1, 1) in linear light: orange to brown or blue to green, seldom purple."""
     warm = mix(3.5, 0.55, draws.chance(0.5))
-    hue = warm + draws.normal(0, 1.0)
+    hue = warm + draws.normal(0, 0.6)
     turn = np.array([0, 2.094, 4.189], np.float32).reshape(1, 3, 1, 1)
     return brightness * np.exp(saturation * np.cos(hue - turn))
 
@@ -60,7 +60,7 @@ class Scene:
         cloth = np.exp(draws.normal(-2.1, 1.0))
         return cls(
             backdrop=np.minimum(_any_colour(draws, brightness, saturation), 0.65),
-            other=np.minimum(_any_colour(draws, second, saturation * 1.2), 0.75),
+            other=np.minimum(_any_colour(draws, second, saturation), 0.75),
             tilt_x=draws.normal(0, 0.35),
             tilt_y=draws.normal(0, 0.35),
             variety=draws.uniform(),
