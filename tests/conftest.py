@@ -1,1 +1,17 @@
-"""Makes tests/reference.py and tests/tolerance.py importable from every folder of tests."""
+"""Makes tests/reference.py and tests/tolerance.py importable from every folder of tests.
+
+Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is usable.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from facegen.engine.devices import why_no_cuda
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    on_gpu = [item for item in items if item.get_closest_marker("cuda")]
+    if on_gpu and (reason := why_no_cuda()):
+        for item in on_gpu:
+            item.add_marker(pytest.mark.skip(reason=f"no GPU: {reason}"))

@@ -17,12 +17,25 @@ EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
 # of a product, and what hi + lo miss of either factor, at most 2^-17 each.
 SPLIT_PRODUCT = {"amx": 2.0**-15}
 
+# GPUs, by what tests/engines.py calls them. "float32" multiplies as AMX does; tensor cores add with
+# truncation, at most 2^-23 of the running sum for each of up to 512 / 16 additions in a row: 2^-18.
+# float16 and tf32 round both factors to 11 bits: 2^-11 of a product each.
+SPLIT_PRODUCT |= {
+    "cuda auto float32": 2.0**-15 + 2.0**-18,
+    "cuda mma float32": 2.0**-15 + 2.0**-18,
+    "cuda auto tf32": 2.0**-10 + 2.0**-17,
+    "cuda auto float16": 2.0**-10 + 2.0**-17,
+}
+# Below 2^-14, float16 rounds to multiples of 2^-24; the other factor is below 8 in all tests.
+SUBNORMAL_PRODUCT = {"cuda auto float16": 2 * 8 * 2.0**-25}
+
 DEFAULT_ISA = _native.choose_isa()
 
 
 def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarray:
     """Of sums of `length` products plus a bias; `magnitude` is the same sum of absolute values."""
-    return (EPS * (np.sqrt(length) + 2) + SPLIT_PRODUCT.get(isa, 0)) * magnitude
+    relative = EPS * (np.sqrt(length) + 2) + SPLIT_PRODUCT.get(isa, 0)
+    return relative * magnitude + SUBNORMAL_PRODUCT.get(isa, 0) * length
 
 
 def roundings(count: int, magnitude: np.ndarray | float) -> np.ndarray | float:

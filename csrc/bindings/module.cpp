@@ -4,4 +4,6 @@ PYBIND11_MODULE(_native, m) {
   m.doc() = "facegen's native code: the CPU engine, number text.";
   facegen::bind_text(m);
   facegen::bind_cpu(m);
+  // Why this build has no facegen._cuda; empty where it has one.
+  m.attr("WHY_NO_CUDA") = FACEGEN_WHY_NO_CUDA;
 }

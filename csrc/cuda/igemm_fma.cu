@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kThreads)
     if (more) fetch(chunk + 1);
 #pragma unroll
     for (int k = 0; k < kChunk; ++k) {
-      float a[kRowsAThread], b[kColumnsAThread];
+      __align__(16) float a[kRowsAThread], b[kColumnsAThread];
 #pragma unroll
       for (int i = 0; i < kRowsAThread; i += 4) {
         *reinterpret_cast<float4*>(a + i) =
@@ -143,6 +143,7 @@ class FmaGemm final : public Gemm {
     phases_ = upload(plan_.phases.data(), static_cast<int64_t>(plan_.phases.size()));
     taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
     step_.weight = nullptr;
+    step_.phases = nullptr;
   }
 
   void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override {

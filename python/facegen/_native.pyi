@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from facegen.nn.program import Program
 
+WHY_NO_CUDA: str
+
 class CpuExecutable:
     """A lowered program on the CPU."""
 

@@ -1,13 +1,12 @@
-"""One layer through lowering and the native engine, on a chosen instruction set."""
+"""One layer through lowering and the native engine, on a chosen engine (see tests/engines.py)."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from facegen import _native
+from engines import ISAS, run_program
 from facegen.nn import Graph, Layer, Shape, lower
 
-ISAS = _native.available_isas()
 GUARD = 64  # floats before and after every array
 CANARY = np.float32(-7.25e30)
 
@@ -35,8 +34,7 @@ def run_layer(
     padded = [_between(x, np.float32(np.nan)) for x in inputs]
     shape = (len(inputs[0]), *y.shape)
     memory, output = _between(np.full(shape, np.nan, np.float32), CANARY)
-    executable = _native.CpuExecutable(program, isa)
-    executable.run([x for _, x in padded], [output], threads)
+    run_program(program, [x for _, x in padded], [output], isa, threads)
     guards = np.concatenate([memory[:GUARD], memory[-GUARD:]])
     assert (guards == CANARY).all(), "the engine wrote outside its output"
     return output

@@ -1,4 +1,4 @@
-"""Every op against its naive definition: listed cases and drawn shapes, every ISA, 1 and 2 threads.
+"""Every op against its naive definition: listed cases and drawn shapes, on every engine.
 
 Lowering and engine are tested at once: each case is a network of one layer.
 """
@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
-from one_layer import ISAS, run_layer
+from one_layer import run_layer
 
 import reference
 import tolerance
+from engines import ENGINES, GEMM_ENGINES, ISAS
 from facegen.nn import (
     Add,
     Affine,
@@ -31,9 +32,24 @@ from facegen.nn import (
     Upsample,
 )
 
-every_isa = pytest.mark.parametrize("isa", ISAS)
+every_isa = pytest.mark.parametrize("isa", ENGINES)
+every_gemm = pytest.mark.parametrize("isa", GEMM_ENGINES)
 every_engine = pytest.mark.parametrize(
-    ("isa", "threads"), [(isa, threads) for isa in ISAS for threads in (1, 2)]
+    ("isa", "threads"),
+    [
+        *((isa, threads) for isa in ISAS for threads in (1, 2)),
+        pytest.param("cuda auto float32", 1, marks=pytest.mark.cuda),
+    ],
+)
+every_gemm_engine = pytest.mark.parametrize(
+    ("isa", "threads"),
+    [
+        *((isa, threads) for isa in ISAS for threads in (1, 2)),
+        *(
+            pytest.param(engine.values[0], 1, marks=pytest.mark.cuda)
+            for engine in GEMM_ENGINES[len(ISAS) :]
+        ),
+    ],
 )
 
 
@@ -107,14 +123,14 @@ CONV_TRANSPOSE2D = {
 }
 
 
-@every_engine
+@every_gemm_engine
 @pytest.mark.parametrize("case", CONV2D)
 def test_conv2d(case, isa, threads):
     shape, out, kernel, options = CONV2D[case]
     check_conv2d(draw(shape), out, kernel, isa, threads, **options)
 
 
-@every_engine
+@every_gemm_engine
 @pytest.mark.parametrize("case", CONV_TRANSPOSE2D)
 def test_conv_transpose2d(case, isa, threads):
     shape, out, kernel, options = CONV_TRANSPOSE2D[case]
@@ -122,13 +138,14 @@ def test_conv_transpose2d(case, isa, threads):
 
 
 # Micro-tiles are 14 rows x 32 columns (AVX-512) and 6 x 16 (AVX2); blocks are 224 rows, 512
-# columns and 256 deep (csrc/cpu/gemm.cpp, kernels.h). One less and one more of each:
-ROWS = [1, 5, 6, 7, 13, 14, 15, 27, 28, 29, 112, 223, 224, 225]
+# columns and 256 deep (csrc/cpu/gemm.cpp, kernels.h); on GPUs tiles are 128 x 64, chunks 16 or 32
+# deep, in runs of 8 channels (csrc/cuda/igemm_*.cu). One less and one more of each:
+ROWS = [1, 5, 6, 7, 13, 14, 15, 27, 28, 29, 112, 127, 128, 129, 223, 224, 225]
 COLUMNS = [1, 2, 15, 16, 17, 31, 32, 33, 47, 63, 64, 65, 255, 256, 257, 511, 512, 513]
-DEPTHS = [1, 2, 3, 4, 15, 16, 17, 31, 33, 63, 64, 65, 255, 256, 257, 511, 513]
+DEPTHS = [1, 2, 3, 4, 15, 16, 17, 24, 31, 33, 48, 63, 64, 65, 255, 256, 257, 511, 513]
 
 
-@every_isa
+@every_gemm
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("out", [1, 15, 16, 17, 32, 33, 65])
 def test_tile_rows(rows, out, isa):
@@ -136,14 +153,14 @@ def test_tile_rows(rows, out, isa):
     check_conv2d(draw((rows, 1, 1, 5)), out, 1, isa)
 
 
-@every_isa
+@every_gemm
 @pytest.mark.parametrize("columns", COLUMNS)
 def test_tile_columns(columns, isa):
     check_conv2d(draw((2, 3, 5, 7)), columns, 3, isa, threads=2, padding=1)
     check_conv_transpose2d(draw((1, 3, 5, 7)), columns, 3, isa, stride=2)
 
 
-@every_isa
+@every_gemm
 @pytest.mark.parametrize("depth", DEPTHS)
 def test_depths(depth, isa):
     check_conv2d(draw((2, 3, 3, depth)), 33, 3, isa, padding=1)
@@ -152,7 +169,7 @@ def test_depths(depth, isa):
 
 # 1 to 4 output channels: pixels in lanes, 8 to 32 of a row at a time, in strips of rows whose
 # channels fit 256 KiB (csrc/cpu/thin_gemm.cpp).
-@every_isa
+@every_gemm
 @pytest.mark.parametrize("width", [7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65])
 @pytest.mark.parametrize("out", [1, 2, 3, 4, 5])
 def test_few_output_channels(width, out, isa):
@@ -162,14 +179,14 @@ def test_few_output_channels(width, out, isa):
     check_conv_transpose2d(x, out, 5, isa, stride=2, padding=((1, 2), (1, 2)), threads=2)
 
 
-@every_engine
+@every_gemm_engine
 @pytest.mark.parametrize("shape", [(1, 90, 20, 64), (3, 5, 40, 1), (1, 2, 17, 1500)], ids=str)
 def test_few_output_channels_in_strips(shape, isa, threads):
     check_conv2d(draw(shape), 3, 3, isa, threads, padding=1)
     check_conv_transpose2d(draw(shape), 2, 4, isa, threads, stride=2, padding=1)
 
 
-@every_engine
+@every_gemm_engine
 @pytest.mark.parametrize(("n", "depth", "out"), [(1, 1, 1), (1, 100, 257), (7, 33, 65), (40, 9, 3)])
 @pytest.mark.parametrize("bias", [True, False])
 def test_linear(n, depth, out, bias, isa, threads):
@@ -185,7 +202,7 @@ pair_of = {n: st.tuples(st.integers(1, n), st.integers(1, n)) for n in (3, 5)}
 few = settings(max_examples=40, deadline=None)
 
 
-@every_isa
+@every_gemm
 @few
 @given(maps, channels, pair_of[5], pair_of[3], st.tuples(pads, pads), pair_of[3], st.booleans())
 @example((1, 1, 1, 1), 1, (1, 1), (3, 3), ((0, 0), (0, 0)), (1, 1), True)
@@ -196,7 +213,7 @@ def test_conv2d_of_any_shape(isa, shape, out, kernel, stride, padding, dilation,
     check_conv2d(draw(shape), out, kernel, isa, threads=2, bias=bias, **options)
 
 
-@every_isa
+@every_gemm
 @few
 @given(maps, channels, pair_of[5], pair_of[3], st.tuples(pads, pads), pads, st.booleans())
 @example((1, 1, 1, 1), 1, (1, 1), (3, 3), ((0, 0), (0, 0)), (2, 2), True)
@@ -395,7 +412,7 @@ LAYERS = {
 every_layer = pytest.mark.parametrize("name", LAYERS)
 
 
-@every_isa
+@every_gemm
 @every_layer
 def test_a_batch_equals_its_images_bit_for_bit(name, isa):
     layer = LAYERS[name]

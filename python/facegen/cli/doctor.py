@@ -35,7 +35,6 @@ def examine() -> dict[str, Any]:
 
     import facegen
     from facegen import _native
-    from facegen.engine.devices import why_no_cuda
 
     try:
         chosen = _native.choose_isa()
@@ -53,9 +52,22 @@ def examine() -> dict[str, Any]:
         "strict_isas": _native.available_isas(strict=True),
         "isa": chosen,
         "threads": _threads(_native.hardware_threads(), os.cpu_count()),
-        "devices": ["cpu"],
-        "cuda": f"not used: {why_no_cuda()}",
+        **_gpus(),
     }
+
+
+def _gpus() -> dict[str, Any]:
+    from facegen.engine.devices import cuda_module, parse_device, usable_gpus, why_no_cuda
+
+    if reason := why_no_cuda():
+        return {"devices": ["cpu"], "cuda": f"not used: {reason}"}
+    gpus = [
+        f"cuda:{gpu['index']} {gpu['name']} (sm_{gpu['capability'][0]}{gpu['capability'][1]}, "
+        f"{gpu['memory_bytes'] / 2**30:.0f} GiB)"
+        for gpu in cuda_module().devices()
+        if gpu["index"] in usable_gpus()
+    ]
+    return {"devices": ["cpu", *gpus], "cuda": f"used: auto is {parse_device('auto')}"}
 
 
 def _threads(usable: int, present: int | None) -> str:

@@ -28,7 +28,8 @@ def device(command: Command) -> Command:
             "--precision",
             default="float32",
             show_default=True,
-            help="float32 (its accuracy, by the fastest arithmetic) or strict (its very products).",
+            help="float32 (its accuracy, by the fastest arithmetic) or strict (its very products); "
+            "on GPUs also tf32 or float16.",
         ),
         click.option(
             "--threads",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from types import ModuleType
 
 from facegen.errors import DeviceError
 
@@ -12,19 +14,22 @@ PRECISIONS = ("float32", "strict", "tf32", "float16")
 
 @dataclass(frozen=True)
 class Device:
-    """A kind of device and, for GPUs, which ones: None means all that are visible."""
+    """A kind of device and, for GPUs, which ones."""
 
     kind: str  # "cpu" or "cuda"
-    indices: tuple[int, ...] | None = None
+    indices: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        if self.indices is None:
-            return self.kind
-        return f"{self.kind}:{','.join(map(str, self.indices))}"
+        if self.kind == "cpu":
+            return "cpu"
+        return f"cuda:{','.join(map(str, self.indices))}"
 
 
 def parse_device(text: str) -> Device:
-    """Read "auto", "cpu", "cuda", "cuda:0,1" or "all".
+    """Read "auto", "cpu", "cuda" (the first GPU), "cuda:0,1" or "all" (every GPU).
+
+    "auto" is the first GPU where one is usable, else the CPU. The driver is looked for only where
+    the text may mean a GPU.
 
     Raises
     ------
@@ -32,16 +37,60 @@ def parse_device(text: str) -> Device:
         For any other text, and for GPUs that this build or machine cannot use: a GPU that was
         asked for by name is never replaced by the CPU.
     """
-    if text in ("auto", "cpu"):
+    if text == "cpu":
         return Device("cpu")
+    if text == "auto":
+        return Device("cpu") if why_no_cuda() else Device("cuda", (usable_gpus()[0],))
     match = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*))?", text)
     if match is None and text != "all":
         raise DeviceError(
             f'device must be "auto", "cpu", "cuda", "cuda:0,1" or "all", not {text!r}'
         )
-    raise DeviceError(f"device {text!r}: {why_no_cuda()}")
+    if reason := why_no_cuda():
+        raise DeviceError(f"device {text!r}: {reason}")
+    if text == "all":
+        return Device("cuda", usable_gpus())
+    if text == "cuda":
+        return Device("cuda", (usable_gpus()[0],))
+    indices = tuple(int(index) for index in text.removeprefix("cuda:").split(","))
+    if len(set(indices)) < len(indices):
+        raise DeviceError(f"device {text!r} names a GPU twice")
+    usable = usable_gpus()
+    for index in indices:
+        if index not in usable:
+            here = ", ".join(f"cuda:{i}" for i in usable)
+            raise DeviceError(f"device {text!r}: there is no usable cuda:{index}, only {here}")
+    return Device("cuda", indices)
+
+
+def cuda_module() -> ModuleType:
+    """``facegen._cuda``. Importing it touches no driver.
+
+    Raises
+    ------
+    DeviceError
+        This build has none.
+    """
+    from facegen import _native
+
+    if _native.WHY_NO_CUDA:
+        raise DeviceError(f"built without CUDA: {_native.WHY_NO_CUDA}")
+    from facegen import _cuda
+
+    return _cuda
+
+
+def usable_gpus() -> tuple[int, ...]:
+    """Indices of the GPUs that this build can use."""
+    gpus = cuda_module().devices()
+    return tuple(gpu["index"] for gpu in gpus if gpu["capability"][0] >= 8)
 
 
 def why_no_cuda() -> str:
-    """Why a GPU is not used, in one line."""
-    return "this build of facegen has no CUDA engine"
+    """Why no GPU can be used, in one line; empty where one can."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    try:
+        return str(cuda_module().why_unusable())
+    except DeviceError as error:
+        return str(error)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 
-from facegen import _native
+from facegen.engine.cpu import CpuEngine
+from facegen.engine.cuda import CudaEngine
 from facegen.engine.devices import PRECISIONS, parse_device
 from facegen.errors import DeviceError
 from facegen.nn.program import Program, View
-
-# Large enough to fill the tiles of the smallest maps, small enough that the activations of a
-# batch stay in the outer cache and memory does not grow with the number of images.
-MAX_BATCH = 64
 
 
 class Runner:
@@ -27,18 +23,22 @@ class Runner:
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all".
     threads
-        Threads to compute with; None means every processor this process may use.
+        Threads to compute (or, for GPUs, to copy) with; None means every processor this process
+        may use.
     precision
-        "float32": the accuracy of float32, by whatever arithmetic is fastest; on processors with
-        AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the measured errors).
-        "strict": plain float32 multiply-adds.
+        "float32": the accuracy of float32, by whatever arithmetic is fastest; on GPUs and on
+        processors with AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the
+        measured errors). "strict": plain float32 multiply-adds. GPUs alone: "tf32" and "float16",
+        one product of operands rounded to that format.
     max_batch
-        Most images computed at once; larger batches are cut. The results do not depend on it.
+        Most images computed at once; larger batches are cut. None leaves it to the device. The
+        results do not depend on it.
 
     Raises
     ------
     DeviceError
-        For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had.
+        For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had;
+        when called, for a GPU that fails or has no memory for even one image.
 
     Notes
     -----
@@ -52,33 +52,41 @@ class Runner:
         device: str = "auto",
         threads: int | None = None,
         precision: str = "float32",
-        max_batch: int = MAX_BATCH,
+        max_batch: int | None = None,
     ) -> None:
         if threads is not None and threads < 1:
             raise ValueError(f"threads must be at least 1, not {threads}")
-        if max_batch < 1:
+        if max_batch is not None and max_batch < 1:
             raise ValueError(f"max_batch must be at least 1, not {max_batch}")
+        if precision not in PRECISIONS:
+            raise DeviceError(
+                f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}"
+            )
         self.program = program
         self.precision = precision
         self.max_batch = max_batch
         self._requested = (device, threads)
-        self._device = parse_device(device)
-        self.threads = threads or _native.hardware_threads()
-        try:
-            isa = _choose_isa(precision)
-            self._executable = _native.CpuExecutable(program, isa)
-        except ValueError as error:
-            raise DeviceError(str(error)) from None
+        chosen = parse_device(device)
+        self._engine: CpuEngine | CudaEngine
+        if chosen.kind == "cpu":
+            self._engine = CpuEngine(program, threads, precision, max_batch)
+        else:
+            self._engine = CudaEngine(program, chosen, threads, precision, max_batch)
 
     @property
     def device(self) -> str:
-        """The device in use, for example "cpu"."""
-        return str(self._device)
+        """The device in use, for example "cpu" or "cuda:0"."""
+        return self._engine.device
+
+    @property
+    def threads(self) -> int:
+        """Threads on the host."""
+        return self._engine.threads
 
     @property
     def isa(self) -> str:
-        """The instruction set in use, for example "avx512"."""
-        return self._executable.isa
+        """The instruction set in use, for example "avx512", or a GPU's architecture."""
+        return self._engine.isa
 
     def __call__(self, *inputs: np.ndarray) -> Any:
         """Run the program on a batch.
@@ -109,32 +117,11 @@ class Runner:
             np.empty((count, v.height, v.width, v.channels), np.float32)
             for v in self.program.outputs
         ]
-        for first in range(0, count, self.max_batch):
-            part = slice(first, first + self.max_batch)
-            self._executable.run(
-                [x[part] for x in arrays], [y[part] for y in outputs], self.threads
-            )
+        self._engine.run(arrays, outputs, count)
         return outputs[0] if len(outputs) == 1 else tuple(outputs)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, (self.program, *self._requested, self.precision, self.max_batch)
-
-
-def _choose_isa(precision: str) -> str | None:
-    """The instruction set for a precision; None leaves the choice to FACEGEN_ISA or the best."""
-    if precision not in PRECISIONS:
-        raise DeviceError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
-    if precision in ("tf32", "float16"):
-        raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")
-    chosen = _native.choose_isa()
-    if precision == "strict" and chosen not in (strict := _native.available_isas(strict=True)):
-        if os.environ.get("FACEGEN_ISA"):
-            raise DeviceError(
-                f'FACEGEN_ISA={chosen} has no precision "strict"; expected one of: '
-                + ", ".join(strict)
-            )
-        return strict[0]
-    return chosen
 
 
 def _checked(x: np.ndarray, view: View) -> np.ndarray:

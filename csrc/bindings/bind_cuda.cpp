@@ -1,0 +1,147 @@
+// The module facegen._cuda: importing it touches no driver.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "batch_arrays.h"
+#include "cuda/device.h"
+#include "cuda/error.h"
+#include "cuda/executable.h"
+#include "read_program.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+cuda::Precision read_precision(const std::string& name) {
+  if (name == "float32") return cuda::Precision::kFloat32;
+  if (name == "strict") return cuda::Precision::kStrict;
+  if (name == "tf32") return cuda::Precision::kTf32;
+  if (name == "float16") return cuda::Precision::kFloat16;
+  throw py::value_error("unknown precision " + name);
+}
+
+// A Program on one GPU.
+class CudaExecutable {
+ public:
+  CudaExecutable(const py::object& program, int device, const std::string& precision,
+                 const std::string& kernels, int64_t max_images, int64_t memory_limit,
+                 bool poison) {
+    if (kernels != "auto" && kernels != "mma" && kernels != "fma") {
+      throw py::value_error("kernels must be auto, mma or fma, not " + kernels);
+    }
+    if (max_images < 0 || memory_limit < 0) {
+      throw py::value_error("max_images and memory_limit must be at least 0");
+    }
+    // All constants are copied to the GPU: the arrays need not outlive this constructor.
+    ProgramStorage storage(program);
+    arrays_.emplace(storage.program());
+    const cuda::Options options = {device, read_precision(precision), kernels, max_images,
+                                   memory_limit, poison};
+    py::gil_scoped_release release;
+    executable_ = std::make_unique<cuda::Executable>(storage.program(), options);
+  }
+
+  void run(const std::vector<py::array>& inputs, const std::vector<py::array>& outputs,
+           cuda::ChunkQueue& queue, int threads) const {
+    const BatchArrays::Batch batch = arrays_->check(inputs, outputs);
+    if (batch.images != queue.images()) {
+      throw py::value_error("the queue hands out " + std::to_string(queue.images()) +
+                            " images, the arrays hold " + std::to_string(batch.images));
+    }
+    if (threads < 1) throw py::value_error("threads must be at least 1");
+    py::gil_scoped_release release;
+    executable_->run(queue, batch.inputs.data(), batch.outputs.data(), threads);
+  }
+
+  std::vector<float> time_resident(int64_t images, int repeats, bool graph) const {
+    if (images < 1 || repeats < 1) throw py::value_error("images and repeats must be at least 1");
+    py::gil_scoped_release release;
+    return executable_->time_resident(images, repeats, graph);
+  }
+
+  py::list time_steps(int64_t images, int repeats) const {
+    if (images < 1 || repeats < 1) throw py::value_error("images and repeats must be at least 1");
+    std::vector<float> times;
+    {
+      py::gil_scoped_release release;
+      times = executable_->time_steps(images, repeats);
+    }
+    const std::vector<std::string> kernels = executable_->step_kernels();
+    py::list result;
+    for (std::size_t i = 0; i < times.size(); ++i) {
+      result.append(py::make_tuple(kernels[i], times[i]));
+    }
+    return result;
+  }
+
+  int64_t max_images() const { return executable_->max_images(); }
+  std::string name() const { return executable_->device().name; }
+  std::string architecture() const {
+    const cuda::DeviceInfo& info = executable_->device();
+    return "sm_" + std::to_string(info.major) + std::to_string(info.minor);
+  }
+
+ private:
+  std::optional<BatchArrays> arrays_;
+  std::unique_ptr<cuda::Executable> executable_;
+};
+
+py::list devices() {
+  py::list result;
+  for (const cuda::DeviceInfo& info : cuda::devices()) {
+    py::dict entry;
+    entry["index"] = info.index;
+    entry["name"] = info.name;
+    entry["capability"] = py::make_tuple(info.major, info.minor);
+    entry["multiprocessors"] = info.multiprocessors;
+    entry["memory_bytes"] = info.memory_bytes;
+    result.append(entry);
+  }
+  return result;
+}
+
+}  // namespace
+}  // namespace facegen
+
+PYBIND11_MODULE(_cuda, m) {
+  using facegen::CudaExecutable;
+  using facegen::cuda::ChunkQueue;
+  m.doc() = "facegen's CUDA engine.";
+  py::register_local_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const facegen::cuda::Error& error) {
+      const py::object type = py::module_::import("facegen.errors").attr("DeviceError");
+      py::set_error(type, error.what());
+    }
+  });
+  py::class_<ChunkQueue>(m, "ChunkQueue", "The images of a batch, handed out in chunks.")
+      .def(py::init<int64_t, int64_t>(), py::arg("images"), py::arg("chunk"))
+      .def("stop", &ChunkQueue::stop, "Hand out nothing more.");
+  py::class_<CudaExecutable>(m, "CudaExecutable", "A lowered program on one GPU.")
+      .def(py::init<const py::object&, int, const std::string&, const std::string&, int64_t,
+                    int64_t, bool>(),
+           py::arg("program"), py::arg("device") = 0, py::arg("precision") = "float32",
+           py::arg("kernels") = "auto", py::arg("max_images") = 0, py::arg("memory_limit") = 0,
+           py::arg("poison") = false)
+      .def("run", &CudaExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("queue"),
+           py::arg("threads") = 1,
+           "Runs chunks of a batch until the queue is empty. Releases the GIL.")
+      .def("time_resident", &CudaExecutable::time_resident, py::arg("images"), py::arg("repeats"),
+           py::arg("graph") = false,
+           "Milliseconds of each run on images that stay on the GPU.")
+      .def("time_steps", &CudaExecutable::time_steps, py::arg("images"), py::arg("repeats"),
+           "[(kernel, milliseconds)] of every step, each timed alone on one chunk.")
+      .def_property_readonly("max_images", &CudaExecutable::max_images, "Of one chunk.")
+      .def_property_readonly("name", &CudaExecutable::name)
+      .def_property_readonly("architecture", &CudaExecutable::architecture);
+  m.def("devices", &facegen::devices, "Every visible GPU. Raises DeviceError without a driver.");
+  m.def("why_unusable", &facegen::cuda::why_unusable,
+        "Empty where a GPU is usable, else the reason in one line.");
+}

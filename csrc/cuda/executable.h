@@ -1,0 +1,113 @@
+// A Program made ready for one GPU: weights packed and uploaded once, memory planned for a chunk of
+// images, batches of any size run through it with the copies hidden behind the arithmetic.
+//
+//   host array --copy--> pinned --H2D--> device in | steps | device out --D2H--> pinned --copy--> host
+//
+// kSlots chunks are under way at once, each on the next pair of staging buffers: while one is
+// computed, the one before it travels out and the one after it travels in, on streams of their own.
+// Small batches take one launch of a CUDA graph that holds copies and steps.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cuda/device.h"
+#include "cuda/gemm.h"
+#include "cuda/memory.h"
+#include "program.h"
+
+namespace facegen::cuda {
+
+struct Options {
+  int device = 0;
+  Precision precision = Precision::kFloat32;
+  // Which GEMM kernels: "auto", or one family alone for tests and comparisons: "mma", "fma".
+  std::string kernels = "auto";
+  int64_t max_images = 0;    // of one chunk; 0: as many as a share of the memory holds
+  int64_t memory_limit = 0;  // bytes of buffers; 0: what the GPU has
+  bool poison = false;       // buffers start as NaN: for tests
+};
+
+// The images of a batch, handed out in chunks, also to several GPUs at once.
+class ChunkQueue {
+ public:
+  ChunkQueue(int64_t images, int64_t chunk) : images_(images), chunk_(chunk) {}
+
+  struct Chunk {
+    int64_t first, count;
+  };
+  // At most `limit` images; count is 0 once there are none left.
+  Chunk take(int64_t limit);
+  // No more chunks for anybody: one of those who take them has failed.
+  void stop() { next_ = images_; }
+  int64_t images() const { return images_; }
+  int64_t chunk() const { return chunk_; }
+
+ private:
+  const int64_t images_, chunk_;
+  std::atomic<int64_t> next_{0};
+};
+
+class Executable {
+ public:
+  // Copies what it needs of `program`, the small constants included.
+  Executable(const Program& program, const Options& options);
+  ~Executable();
+
+  // inputs[i] and outputs[i] hold queue.images() images of the program's i-th input and output, on
+  // the host. Runs chunks until the queue is empty; `threads` copy to and from staging memory.
+  // Safe to call from several threads at once. Where memory is short, chunks become smaller; throws
+  // Error with cudaErrorMemoryAllocation where not even one image fits.
+  void run(ChunkQueue& queue, const float* const* inputs, float* const* outputs,
+           int threads) const;
+
+  // Milliseconds of each of `repeats` runs of all steps on `images` images that stay on the device,
+  // and of each step on its own.
+  std::vector<float> time_resident(int64_t images, int repeats, bool graph) const;
+  std::vector<float> time_steps(int64_t images, int repeats) const;
+  // What runs each step: "mma bf16x3 128x64", "instance norm".
+  std::vector<std::string> step_kernels() const;
+
+  const DeviceInfo& device() const { return device_; }
+  int64_t max_images() const { return max_images_; }
+
+ private:
+  struct Slot;
+  struct Context;
+
+  std::unique_ptr<Context> take_context(int64_t images) const;
+  void return_context(std::unique_ptr<Context> context) const;
+  std::unique_ptr<Context> make_context(int64_t capacity) const;
+  void enqueue_steps(const Context& context, const Slot& slot, int64_t images,
+                     cudaStream_t stream) const;
+  void enqueue_step(const Context& context, const Slot& slot, std::size_t step, int64_t images,
+                    cudaStream_t stream) const;
+  void enqueue_copies_in(const Slot& slot, int64_t images, cudaStream_t stream) const;
+  void enqueue_copies_out(const Slot& slot, int64_t images, cudaStream_t stream) const;
+  void run_small(Context& context, int64_t images) const;
+  const float* upload_constant(const float* values, int64_t count);
+  Layout layout(const View& view) const;
+
+  DeviceInfo device_;
+  std::vector<Step> steps_;
+  std::vector<Buffer> buffers_;
+  std::vector<Layout> layouts_;  // by buffer
+  std::vector<int64_t> input_floats_, output_floats_;
+  int64_t arena_floats_;
+  int64_t memory_limit_;
+  bool poison_;
+  int64_t max_images_;
+  mutable std::atomic<int64_t> affordable_images_;  // falls where memory was short
+  std::vector<DeviceArray<float>> constants_;
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Context>> free_contexts_;  // one a thread that runs at once
+};
+
+}  // namespace facegen::cuda

@@ -1,0 +1,229 @@
+// conv2d and conv_transpose2d with 1 to 4 output channels by plain multiply-adds, any precision: a
+// tile of 64 columns would be nearly all padding.
+//
+// A block of 128 threads computes 16 x 32 outputs of one phase, all channels; a thread 4 of them
+// below each other. Some input channels at a time, the block brings the patch that its outputs read
+// into shared memory, pixels next to each other, so that a warp (32 outputs of a row) reads 32
+// neighbouring floats; the weights of a tap are one float4 that all lanes read.
+//
+//   shared memory:  patch (channel, y, x) | weights (channel, tap, 4) | where each tap reads
+//
+// A thread reads 4 + 1 values for 16 multiply-adds. Every output is one chain of multiply-adds in
+// the order channel, tap: it depends on the layer alone.
+#include <algorithm>
+
+#include "cuda/igemm.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+constexpr int kTileHeight = 16, kTileWidth = 32, kThreads = 128;
+constexpr int kOutputsAThread = 4, kMaxColumns = 4;
+static_assert(kThreads * kOutputsAThread == kTileHeight * kTileWidth);
+constexpr int64_t kSharedFloats = 48 * 1024 / 4;
+constexpr int kMaxChannels = 16;  // at once: more would leave too few blocks on a multiprocessor
+
+struct ThinPhase {
+  GemmPhase rows;
+  int32_t top, left;                   // smallest tap offsets
+  int32_t patch_height, patch_width;
+  int32_t patch_pitch;                 // floats of a channel; odd, so that channels differ in bank
+  int32_t tiles_y, tiles_x;
+  int64_t weights;                     // float4: (channel, tap)
+};
+
+struct ThinArguments {
+  Operand in, out;
+  DeviceEpilogue epilogue;
+  const ThinPhase* phases;
+  const TapOffset* taps;
+  const float4* weights;
+  int32_t channels;  // at once
+  int64_t images;
+};
+
+__global__ void __launch_bounds__(kThreads) thin_kernel(const __grid_constant__ ThinArguments args) {
+  extern __shared__ __align__(16) float thin_shared[];
+  const ThinPhase phase = args.phases[blockIdx.y];
+  const int64_t map_tiles = int64_t{phase.tiles_y} * phase.tiles_x;
+  const int64_t image = blockIdx.x / map_tiles;
+  if (image >= args.images) return;  // another phase has more tiles
+  const int tile = static_cast<int>(blockIdx.x % map_tiles);
+  const int y0 = tile / phase.tiles_x * kTileHeight, x0 = tile % phase.tiles_x * kTileWidth;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int taps = phase.rows.taps;
+
+  auto* weights = reinterpret_cast<float4*>(thin_shared);
+  int* tap_places = reinterpret_cast<int*>(weights + args.channels * taps);
+  float* patch = reinterpret_cast<float*>(tap_places + taps);
+  for (int t = thread; t < taps; t += kThreads) {
+    const TapOffset tap = args.taps[phase.rows.first_tap + t];
+    tap_places[t] = (tap.dy - phase.top) * phase.patch_width + tap.dx - phase.left;
+  }
+
+  const int ty = thread / kTileWidth * kOutputsAThread, tx = thread % kTileWidth;
+  const float* mine = patch + ty * phase.rows.step_y * phase.patch_width + tx * phase.rows.step_x;
+  const int below = phase.rows.step_y * phase.patch_width;
+  const int patch_y = y0 * phase.rows.step_y + phase.top;
+  const int patch_x = x0 * phase.rows.step_x + phase.left;
+  float sum[kOutputsAThread][kMaxColumns] = {};
+  for (int first = 0; first < args.in.c; first += args.channels) {
+    const int channels = min(args.channels, args.in.c - first);
+    const int pixels = phase.patch_height * phase.patch_width;
+    __syncthreads();  // the chunk before has been used
+    for (int i = thread; i < pixels * channels; i += kThreads) {
+      const int pixel = i / channels, c = i - pixel * channels;
+      const int py = pixel / phase.patch_width;
+      const int iy = patch_y + py, ix = patch_x + pixel - py * phase.patch_width;
+      const bool inside = iy >= 0 && iy < args.in.h && ix >= 0 && ix < args.in.w;
+      patch[c * phase.patch_pitch + pixel] =
+          inside ? load(args.in, image * args.in.image_stride +
+                                     (int64_t{iy} * args.in.w + ix) * args.in.pixel_stride +
+                                     first + c)
+                 : 0.0f;
+    }
+    const float4* from = args.weights + phase.weights + int64_t{first} * taps;
+    for (int i = thread; i < channels * taps; i += kThreads) weights[i] = from[i];
+    __syncthreads();
+    for (int c = 0; c < channels; ++c) {
+      for (int t = 0; t < taps; ++t) {
+        const float4 w = weights[c * taps + t];
+        const float* x = mine + c * phase.patch_pitch + tap_places[t];
+#pragma unroll
+        for (int i = 0; i < kOutputsAThread; ++i) {
+          const float value = x[i * below];
+          sum[i][0] = fmaf(value, w.x, sum[i][0]);
+          sum[i][1] = fmaf(value, w.y, sum[i][1]);
+          sum[i][2] = fmaf(value, w.z, sum[i][2]);
+          sum[i][3] = fmaf(value, w.w, sum[i][3]);
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < kOutputsAThread; ++i) {
+    const int oy = y0 + ty + i, ox = x0 + tx;
+    if (oy >= phase.rows.out_h || ox >= phase.rows.out_w) continue;
+    const int64_t pixel = output_pixel(phase.rows, {image, oy, ox}, args.out.w);
+#pragma unroll
+    for (int c = 0; c < kMaxColumns; ++c) {
+      if (c < args.out.c) finish(args.epilogue, args.out, image, pixel, c, sum[i][c]);
+    }
+  }
+}
+
+// The patch that a tile of the phase reads.
+ThinPhase measure(const GemmPlan& plan, const GemmPhase& rows) {
+  ThinPhase phase = {};
+  phase.rows = rows;
+  int bottom = 0, right = 0;
+  for (int t = 0; t < rows.taps; ++t) {
+    const auto [dy, dx] = plan.taps[static_cast<std::size_t>(rows.first_tap + t)];
+    phase.top = t == 0 ? dy : std::min(phase.top, dy);
+    phase.left = t == 0 ? dx : std::min(phase.left, dx);
+    bottom = t == 0 ? dy : std::max(bottom, dy);
+    right = t == 0 ? dx : std::max(right, dx);
+  }
+  phase.patch_height = (kTileHeight - 1) * rows.step_y + bottom - phase.top + 1;
+  phase.patch_width = (kTileWidth - 1) * rows.step_x + right - phase.left + 1;
+  phase.patch_pitch = phase.patch_height * phase.patch_width | 1;
+  phase.tiles_y = (rows.out_h + kTileHeight - 1) / kTileHeight;
+  phase.tiles_x = (rows.out_w + kTileWidth - 1) / kTileWidth;
+  return phase;
+}
+
+// Input channels that fit into shared memory at once, over all phases; 0 where not even one does.
+int channels_at_once(const std::vector<ThinPhase>& phases, int in_c) {
+  int64_t channels = std::min(kMaxChannels, in_c);
+  for (const ThinPhase& phase : phases) {
+    const int64_t one = int64_t{4} * phase.rows.taps + phase.patch_pitch;
+    channels = std::min(channels, (kSharedFloats - phase.rows.taps) / one);
+  }
+  return static_cast<int>(std::max<int64_t>(channels, 0));
+}
+
+int64_t shared_floats(const std::vector<ThinPhase>& phases, int channels) {
+  int64_t floats = 0;
+  for (const ThinPhase& p : phases) {
+    floats = std::max(floats, channels * (int64_t{4} * p.rows.taps + p.patch_pitch) + p.rows.taps);
+  }
+  return floats;
+}
+
+class ThinGemm final : public Gemm {
+ public:
+  ThinGemm(const GemmSpec& spec, const GemmPlan& plan, std::vector<ThinPhase> phases, int channels)
+      : step_(spec.step),
+        channels_(channels),
+        phase_count_(static_cast<int>(phases.size())),
+        shared_bytes_(static_cast<std::size_t>(shared_floats(phases, channels)) * sizeof(float)) {
+    const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
+    std::vector<float> packed;
+    for (ThinPhase& phase : phases) {
+      phase.weights = static_cast<int64_t>(packed.size() / kMaxColumns);
+      map_tiles_ = std::max(map_tiles_, int64_t{phase.tiles_y} * phase.tiles_x);
+      for (int c = 0; c < step_.in.c; ++c) {
+        for (int t = 0; t < phase.rows.taps; ++t) {
+          const auto tap = static_cast<std::size_t>(phase.rows.first_tap + t);
+          for (int column = 0; column < kMaxColumns; ++column) {
+            packed.push_back(column < step_.out.c
+                                 ? step_.weight[column * per_column +
+                                                int64_t{plan.weight_taps[tap]} * step_.in.c + c]
+                                 : 0.0f);
+          }
+        }
+      }
+    }
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    phases_ = upload(phases.data(), static_cast<int64_t>(phases.size()));
+    taps_ = upload(plan.taps.data(), static_cast<int64_t>(plan.taps.size()));
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+  }
+
+  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override {
+    const ThinArguments args = {make_operand(step_.in, in),
+                                make_operand(step_.out, out),
+                                make_epilogue(step_, add),
+                                phases_.get(),
+                                taps_.get(),
+                                reinterpret_cast<const float4*>(weights_.get()),
+                                channels_,
+                                images};
+    const dim3 blocks(static_cast<unsigned>(map_tiles_ * images),
+                      static_cast<unsigned>(phase_count_));
+    thin_kernel<<<blocks, kThreads, shared_bytes_, stream>>>(args);
+    FACEGEN_CUDA_CHECK_LAUNCH("thin_kernel");
+  }
+
+  const char* name() const override { return "thin 16x32"; }
+
+ private:
+  Step step_;
+  int channels_;
+  int phase_count_;
+  std::size_t shared_bytes_;
+  int64_t map_tiles_ = 0;
+  DeviceArray<float> weights_;
+  DeviceArray<ThinPhase> phases_;
+  DeviceArray<TapOffset> taps_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec) {
+  const Step& step = spec.step;
+  // Below 8 outputs a row, most lanes of a tile would have nothing to do.
+  if (step.out.c > kMaxColumns || step.phase_count == 0) return nullptr;
+  const GemmPlan plan = plan_gemm(spec, 1, 1);
+  std::vector<ThinPhase> phases;
+  for (const GemmPhase& rows : plan.phases) {
+    if (rows.out_w < 8) return nullptr;
+    phases.push_back(measure(plan, rows));
+  }
+  const int channels = channels_at_once(phases, step.in.c);
+  if (phases.empty() || channels == 0) return nullptr;
+  return std::make_unique<ThinGemm>(spec, plan, std::move(phases), channels);
+}
+
+}  // namespace facegen::cuda

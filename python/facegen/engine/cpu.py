@@ -1,0 +1,56 @@
+"""A program on the CPU."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+
+from facegen import _native
+from facegen.errors import DeviceError
+from facegen.nn.program import Program
+
+# Large enough to fill the tiles of the smallest maps, small enough that the activations of a
+# batch stay in the outer cache and memory does not grow with the number of images.
+MAX_BATCH = 64
+
+
+class CpuEngine:
+    """Runs batches in chunks of at most `max_batch` images."""
+
+    device = "cpu"
+
+    def __init__(
+        self, program: Program, threads: int | None, precision: str, max_batch: int | None
+    ) -> None:
+        self.threads = threads or _native.hardware_threads()
+        self._max_batch = max_batch or MAX_BATCH
+        try:
+            self._executable = _native.CpuExecutable(program, _choose_isa(precision))
+        except ValueError as error:
+            raise DeviceError(str(error)) from None
+
+    @property
+    def isa(self) -> str:
+        return self._executable.isa
+
+    def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
+        for first in range(0, count, self._max_batch):
+            part = slice(first, first + self._max_batch)
+            ins, outs = [x[part] for x in inputs], [y[part] for y in outputs]
+            self._executable.run(ins, outs, self.threads)
+
+
+def _choose_isa(precision: str) -> str | None:
+    """The instruction set for a precision; None leaves the choice to FACEGEN_ISA or the best."""
+    if precision in ("tf32", "float16"):
+        raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")
+    chosen = _native.choose_isa()
+    if precision == "strict" and chosen not in (strict := _native.available_isas(strict=True)):
+        if os.environ.get("FACEGEN_ISA"):
+            raise DeviceError(
+                f'FACEGEN_ISA={chosen} has no precision "strict"; expected one of: '
+                + ", ".join(strict)
+            )
+        return strict[0]
+    return chosen

@@ -1,0 +1,85 @@
+"""A program on one or more GPUs."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facegen import _native
+from facegen.engine.devices import Device, cuda_module
+from facegen.errors import DeviceError
+from facegen.nn.program import Program
+
+if TYPE_CHECKING:
+    from facegen._cuda import CudaExecutable
+
+# Chunks a GPU gets of a batch, if they are not too small: the copies of all but the first and the
+# last are hidden behind the arithmetic of the others.
+CHUNKS = 8
+MIN_CHUNK = 128
+# Threads that copy between the caller's arrays and pinned memory, a GPU: one alone is slower than
+# the bus.
+COPY_THREADS = 8
+
+
+class CudaEngine:
+    """Runs batches in chunks, drawn by all GPUs from one queue; results lie in order."""
+
+    def __init__(
+        self,
+        program: Program,
+        device: Device,
+        threads: int | None,
+        precision: str,
+        max_batch: int | None,
+    ) -> None:
+        self._device = device
+        self.threads = threads or _native.hardware_threads()
+        kernels = os.environ.get("FACEGEN_CUDA_KERNELS") or "auto"
+        limit = os.environ.get("FACEGEN_CUDA_MEMORY_LIMIT") or "0"
+        if not limit.isdecimal():
+            raise DeviceError(f"FACEGEN_CUDA_MEMORY_LIMIT must be a number of bytes, not {limit}")
+        self._cuda = cuda_module()
+        try:
+            self._executables: list[CudaExecutable] = [
+                self._cuda.CudaExecutable(
+                    program, index, precision, kernels, max_batch or 0, int(limit)
+                )
+                for index in device.indices
+            ]
+        except ValueError as error:
+            raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
+
+    @property
+    def device(self) -> str:
+        return str(self._device)
+
+    @property
+    def isa(self) -> str:
+        """The GPUs' architecture, for example "sm_90"."""
+        return self._executables[0].architecture
+
+    def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
+        if count == 0:
+            return
+        gpus = len(self._executables)
+        chunk = max(MIN_CHUNK if gpus == 1 else 1, -(-count // (CHUNKS * gpus)))
+        queue = self._cuda.ChunkQueue(count, chunk)
+        threads = max(1, min(COPY_THREADS, self.threads // gpus))
+
+        def run_on(executable: CudaExecutable) -> None:
+            try:
+                executable.run(inputs, outputs, queue, threads)
+            except BaseException:
+                queue.stop()  # the others need not finish what nobody will see
+                raise
+
+        if gpus == 1:
+            run_on(self._executables[0])
+            return
+        with ThreadPoolExecutor(gpus) as pool:
+            for done in [pool.submit(run_on, executable) for executable in self._executables]:
+                done.result()
