@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <tuple>
 #include <utility>
 
 #include "threads.h"
@@ -107,14 +108,14 @@ Gemm::Gemm(const Step& step, const Kernels& kernels)
 // Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
 // order of summation. With a null weight only counts the bytes.
 void Gemm::add_blocks(Group& group, const float* weight) {
-  struct Reader {
-    int phase;
-    int64_t weight_tap;
-    bool operator==(const Reader& o) const { return phase == o.phase; }
+  // An input position relative to the output's, the phases that read it, and with which weights.
+  struct Read {
+    bool partial;  // outside the input for some output
+    std::vector<int> phases;
+    Tap at;
+    std::vector<int64_t> weight_taps;
   };
-  // Which phases read the input at (dy, dx), and with which weights. Taps that are inside the
-  // input for every output go first: they can overwrite C, which then needs no zeroing.
-  std::map<std::pair<bool, std::pair<int, int>>, std::vector<Reader>> taps;
+  std::map<std::pair<int, int>, Read> reads_at;
   for (int p = 0; p < static_cast<int>(group.phases.size()); ++p) {
     const auto& [y, x] = group.phases[static_cast<std::size_t>(p)];
     for (int ty = 0; ty < y.taps; ++ty) {
@@ -123,39 +124,44 @@ void Gemm::add_blocks(Group& group, const float* weight) {
         const Range ys = valid_outputs(dy, y.step, in_.h, y.out);
         const Range xs = valid_outputs(dx, x.step, in_.w, x.out);
         if (ys.first >= ys.last || xs.first >= xs.last) continue;  // never inside the input
-        const bool partial = !(covers_all(ys, y.out) && covers_all(xs, x.out));
-        const int64_t tap = int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w_ +
-                            x.first_tap + tx * x.tap_step;
-        taps[{partial, {dy, dx}}].push_back({p, tap});
+        Read& read = reads_at[{dy, dx}];
+        read.partial = !(covers_all(ys, y.out) && covers_all(xs, x.out));
+        read.at = {dy, dx};
+        read.phases.push_back(p);
+        read.weight_taps.push_back(int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w_ +
+                                   x.first_tap + tx * x.tap_step);
       }
     }
   }
+  // Positions that are inside for every output go first: they can overwrite C, which then needs no
+  // zeroing. Those with the same readers stand together, so that they can share a block.
+  std::vector<Read> reads;
+  for (auto& [at, read] : reads_at) reads.push_back(std::move(read));
+  std::stable_sort(reads.begin(), reads.end(), [](const Read& a, const Read& b) {
+    return std::tie(a.partial, a.phases) < std::tie(b.partial, b.phases);
+  });
 
   group.zeroed.assign(group.phases.size(), true);
   std::vector<bool> started(group.phases.size(), false);
   const int channel_parts = static_cast<int>(divide_up(in_.c, kMaxDepth));
   const int channels = static_cast<int>(divide_up(in_.c, channel_parts));
   const int most_taps = std::max(1, kMaxDepth / channels);
-  for (auto it = taps.begin(); it != taps.end();) {
-    // Neighbouring taps with the same readers share a block while their channels fit.
+  for (auto it = reads.begin(); it != reads.end();) {
     auto end = it;
-    int count = 0;
-    while (end != taps.end() && count < most_taps && end->second == it->second) ++end, ++count;
+    while (end != reads.end() && end - it < most_taps && end->phases == it->phases) ++end;
     for (int first = 0; first < in_.c; first += channels) {
-      Block block{{count, std::min(channels, in_.c - first)}, first, {}, {}};
-      for (auto tap = it; tap != end; ++tap) {
-        block.taps.push_back({tap->first.second.first, tap->first.second.second});
-      }
-      for (std::size_t r = 0; r < it->second.size(); ++r) {
-        const auto phase = static_cast<std::size_t>(it->second[r].phase);
-        const bool overwrite = !started[phase] && !it->first.first;
+      Block block{{static_cast<int>(end - it), std::min(channels, in_.c - first)}, first, {}, {}};
+      for (auto read = it; read != end; ++read) block.taps.push_back(read->at);
+      for (std::size_t r = 0; r < it->phases.size(); ++r) {
+        const auto phase = static_cast<std::size_t>(it->phases[r]);
+        const bool overwrite = !started[phase] && !it->partial;
         if (overwrite) group.zeroed[phase] = false;
         started[phase] = true;
-        block.uses.push_back({it->second[r].phase, packed_bytes_, overwrite});
+        block.uses.push_back({it->phases[r], packed_bytes_, overwrite});
         if (weight != nullptr) {
           std::vector<int64_t> tap_offset;
-          for (auto tap = it; tap != end; ++tap) {
-            tap_offset.push_back(tap->second[r].weight_tap * in_.c + first);
+          for (auto read = it; read != end; ++read) {
+            tap_offset.push_back(read->weight_taps[r] * in_.c + first);
           }
           kernels_.pack({weight, int64_t{1} * kernel_h_ * kernel_w_ * in_.c, tap_offset.data(),
                          out_.c},
