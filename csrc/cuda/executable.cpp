@@ -59,6 +59,8 @@ std::vector<Layout> choose_layouts(const Program& program, Precision precision, 
 
 std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
   if (kernels == "auto") {
+    if (auto scatter = make_hopper_scatter(spec)) return scatter;
+    if (auto hopper = make_hopper_gemm(spec)) return hopper;
     if (auto thin = make_thin_gemm(spec)) return thin;
   }
   if (kernels == "fma" || spec.precision == Precision::kStrict) return make_fma_gemm(spec);

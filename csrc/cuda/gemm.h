@@ -40,5 +40,8 @@ std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
 // Null where it does not suit the layer.
 std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
+// Null where they do not suit the layer, its formats, or the device.
+std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
 
 }  // namespace facegen::cuda

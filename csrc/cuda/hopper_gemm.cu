@@ -1,0 +1,303 @@
+// The indirect GEMM on Hopper: conv2d, conv_transpose2d and linear by TMA and wgmma.
+//
+//   C (rows: output pixels; columns: output channels)
+//     += A (row; tap, channel) * B (tap, channel; column)
+//
+// A tile of C is a box of output pixels times columns. Where the phases of a transposed convolution
+// have 64 output channels, the columns of a tile are those of 2 phases: they read the same input
+// pixels, so A is fetched once for both. The phase with more taps comes first; a tap that only it
+// has multiplies the first 64 columns alone.
+//
+// float32 operands are split: x = hi + lo, both bfloat16. A step of the main loop is one tap and 64
+// input channels:  C += A_hi B_hi + A_lo B_hi + A_hi B_lo.  (What is left out, lo * lo, is 2^-17 of
+// a product.) float16 operands need one product.
+//
+// Shapes of tile: wide, 128 pixels x 256 columns; tall, 256 x 128; small, 128 x 64.
+//
+//   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier
+//     A   128 pixels x 64 channels, hi | lo   one TMA box, shifted by the tap; zeros outside
+//     B   wide: 256 columns x 64 channels, hi in one slot, lo in the next
+//         else up to 128 columns x 64 channels, hi | lo
+//                                             packed and swizzled at load: plain bulk copies
+//
+//   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers
+//   warpgroup 2       one thread fills the ring, up to 7 slots ahead, also across tiles
+//
+// Each CTA owns one multiprocessor and works through its own list of tiles, made by the planner so
+// that all lists take equally long. Taps that no pixel of a box can reach are skipped, by the
+// producer and the consumers alike. Sums are in the order (tap, channel) whatever the box, so the
+// result does not depend on the batch.
+//
+// The columns of B are permuted within each 32 so that a thread's sums are 8 neighbouring channels
+// at a time, which hopper_epilogue.cuh stores from registers.
+
+#include "cuda/error.h"
+#include "cuda/hopper_epilogue.cuh"
+#include "cuda/hopper_gemm.h"
+#include "cuda/hopper_ptx.cuh"
+
+namespace facegen::cuda::hopper {
+namespace {
+
+constexpr int kSlotBytes = 32 << 10;
+constexpr int kSlots = 7;
+constexpr int kBoxRows = 128;                // pixels of a copied box
+constexpr int kPlaneBytes = kBoxRows * 128;  // of A: rows of 64 16-bit values
+constexpr int kConsumerWarps = 8;
+constexpr int kThreads = 3 * 128;
+
+// Tile shape and operands of one instance of the kernel.
+template <Shape kShape, bool kHalfOperands>
+struct Variant {
+  static constexpr bool kHalf = kHalfOperands;
+  static constexpr int kBlocks = tile_blocks(kShape);
+  static constexpr int kColumns = kBlocks * kBlock;
+  static constexpr int kBoxes = tile_rows(kShape) / kBoxRows;  // of A
+  static constexpr int kRowTiles = kBoxes;  // of 64 rows, for each of the two warpgroups
+  static constexpr int kPlanes = kHalf ? 1 : 2;
+};
+
+struct Shared {
+  char slots[kSlots][kSlotBytes];
+  Tap taps[kMaxTaps];
+  uint64_t full[kSlots], empty[kSlots];
+};
+
+static_assert(sizeof(Shared) <= 227 << 10, "the shared memory of a multiprocessor");
+
+// A position in the ring, and the parity of its barriers' current phase.
+struct Cursor {
+  int slot = 0;
+  uint32_t parity = 0;
+  __device__ void advance() {
+    if (++slot == kSlots) {
+      slot = 0;
+      parity ^= 1;
+    }
+  }
+};
+
+// The ring as a consumer warp sees it.
+struct Consumer {
+  Shared& shared;
+  bool leader;
+  Cursor at;
+  // Waits until the next slot is filled; its address.
+  __device__ uint32_t wait() const {
+    ptx::barrier_wait(ptx::shared_address(&shared.full[at.slot]), at.parity);
+    return ptx::shared_address(shared.slots[at.slot]);
+  }
+  __device__ void release(int slot) const {
+    if (leader) ptx::barrier_arrive(ptx::shared_address(&shared.empty[slot]));
+  }
+};
+
+// Whether any pixel of the tile's box reads inside the input with this tap.
+__device__ bool reaches(const Arguments& args, const Tile& tile, const Tap& tap) {
+  const int y = tile.y * args.step_y + tap.dy, x = tile.x * args.step_x + tap.dx;
+  const int last_y = y + ((1 << args.box.log2_h) - 1) * args.step_y;
+  const int last_x = x + ((1 << args.box.log2_w) - 1) * args.step_x;
+  return y < args.in_h && last_y >= 0 && x < args.in_w && last_x >= 0;
+}
+
+template <class V>
+__device__ void produce(const Arguments& args, Shared& shared) {
+  Cursor at;
+  uint32_t slot = 0, full = 0;  // addresses
+  // Waits for the slot, announces the bytes that will come.
+  auto acquire = [&](uint32_t bytes) {
+    slot = ptx::shared_address(shared.slots[at.slot]);
+    full = ptx::shared_address(&shared.full[at.slot]);
+    ptx::barrier_wait(ptx::shared_address(&shared.empty[at.slot]), at.parity ^ 1);
+    ptx::barrier_arrive_expect(full, bytes);
+    at.advance();
+  };
+  for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
+    const Tile tile = args.tiles[i];
+    const Group& group = args.groups[tile.group];
+    for (int t = group.first_tap; t < group.first_tap + group.tap_count; ++t) {
+      const Tap tap = shared.taps[t];
+      if (!reaches(args, tile, tap)) continue;
+      const uint8_t* weights = args.weights + (static_cast<int64_t>(tap.weights_kib) << 10);
+      const int x = tile.x * args.step_x + tap.dx, y = tile.y * args.step_y + tap.dy;
+      for (int block = 0; block < args.channel_blocks; ++block) {
+        // float16: both boxes of a tall tile share a slot.
+        for (int box = 0; box < V::kBoxes; ++box) {
+          if (box == 0 || !V::kHalf) {
+            acquire((V::kHalf ? V::kBoxes : 2) * args.copied_bytes);
+          } else {
+            slot += kPlaneBytes;
+          }
+          for (int plane = 0; plane < V::kPlanes; ++plane) {
+            ptx::copy_box(slot + plane * kPlaneBytes, &args.input, full, block * kBlock,
+                          x + box * args.second_box.x, y + box * args.second_box.y,
+                          tile.n + box * args.second_box.n, plane);
+          }
+        }
+        for (int left = tap.blocks * V::kPlanes * kBlock * 128; left > 0; left -= kSlotBytes) {
+          const int bytes = min(left, kSlotBytes);
+          acquire(bytes);
+          ptx::copy_bytes(slot, weights, bytes, full);
+          weights += bytes;
+        }
+      }
+    }
+  }
+}
+
+// sums[the first kBlocks * 64 columns] += a (64 x 64) * b (kBlocks * 64 x 64)^T
+template <int kBlocks, class V>
+__device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
+  const uint64_t a_tile = ptx::tile_descriptor(a), b_tile = ptx::tile_descriptor(b);
+#pragma unroll
+  for (int k = 0; k < kBlock / 16; ++k) {
+    ptx::wgmma<kBlocks * kBlock, V::kHalf>(sums, a_tile + 2 * k, b_tile + 2 * k);
+  }
+}
+
+template <class V>
+using Sums = float[V::kRowTiles][V::kColumns / 2];
+
+// All products of a step whose B is one slot, hi | lo.
+template <int kBlocks, class V>
+__device__ __forceinline__ void multiply_step(Sums<V>& sums, uint32_t a, uint32_t b) {
+  ptx::wgmma_fence();
+#pragma unroll
+  for (int m = 0; m < V::kRowTiles; ++m) {
+    const uint32_t a_rows = a + m * 64 * 128;
+    multiply<kBlocks, V>(sums[m], a_rows, b);
+    if constexpr (!V::kHalf) {
+      multiply<kBlocks, V>(sums[m], a_rows + kPlaneBytes, b);
+      multiply<kBlocks, V>(sums[m], a_rows, b + kBlocks * kBlock * 128);
+    }
+  }
+  ptx::wgmma_commit();
+  ptx::wgmma_wait<0>();
+}
+
+// The same where hi and lo of B have a slot each.
+template <class V>
+__device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consumer& ring) {
+  const uint32_t b = ring.wait();
+  const int b_slot = ring.at.slot;
+  ptx::wgmma_fence();
+  multiply<4, V>(sums[0], a, b);
+  multiply<4, V>(sums[0], a + kPlaneBytes, b);
+  ptx::wgmma_commit();
+  ring.at.advance();
+  const uint32_t b_lo = ring.wait();
+  multiply<4, V>(sums[0], a, b_lo);
+  ptx::wgmma_commit();
+  ptx::wgmma_wait<1>();
+  ring.release(b_slot);
+  ptx::wgmma_wait<0>();
+}
+
+template <class V>
+__device__ void consume(const Arguments& args, Shared& shared) {
+  const int warpgroup = threadIdx.x / 128;
+  const int row = warpgroup * 64 * V::kRowTiles + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
+  Consumer ring{shared, threadIdx.x % 32 == 0, {}};
+  for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
+    const Tile tile = args.tiles[i];
+    const Group& group = args.groups[tile.group];
+    Sums<V> sums;
+#pragma unroll
+    for (auto& part : sums) {
+#pragma unroll
+      for (float& sum : part) sum = 0.0f;
+    }
+    // Without images for any row of it, a warpgroup only keeps pace.
+    const int existing_rows = (args.images - tile.n) << (args.box.log2_w + args.box.log2_h);
+    const bool idle = warpgroup * 64 * V::kRowTiles >= existing_rows;
+    const int end = group.first_tap + group.tap_count;
+    for (int t = group.first_tap; t < end; ++t) {
+      const Tap tap = shared.taps[t];
+      if (!reaches(args, tile, tap)) continue;
+      for (int block = 0; block < args.channel_blocks; ++block) {
+        // This warpgroup's rows of A: half of one box, or one box of two.
+        int a_slot = ring.at.slot, other_slot = -1;
+        uint32_t a;
+        if constexpr (V::kRowTiles == 1 || V::kHalf) {
+          a = ring.wait() + warpgroup * 64 * V::kRowTiles * 128;
+        } else {
+          Cursor first = ring.at;
+          ring.at.advance();
+          other_slot = ring.at.slot;
+          a = warpgroup == 0 ? Consumer{shared, false, first}.wait() : ring.wait();
+        }
+        ring.at.advance();
+        if constexpr (V::kColumns == 256 && !V::kHalf) {
+          multiply_wide<V>(sums, a, ring);
+        } else {
+          const uint32_t b = ring.wait();
+          if (!idle && tap.blocks == V::kBlocks) {
+            multiply_step<V::kBlocks, V>(sums, a, b);
+          } else if constexpr (V::kBlocks == 2) {
+            if (!idle) multiply_step<1, V>(sums, a, b);
+          }
+        }
+        ring.release(a_slot);
+        if (other_slot >= 0) ring.release(other_slot);
+        ring.release(ring.at.slot);
+        ring.at.advance();
+      }
+    }
+#pragma unroll
+    for (int m = 0; m < V::kRowTiles; ++m) {
+      finish<V::kColumns, V::kHalf>(args, tile, row + m * 64, sums[m]);
+    }
+  }
+}
+
+template <class V>
+__global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant__ Arguments args) {
+  extern __shared__ __align__(1024) char memory[];
+  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  
+  for (int t = threadIdx.x; t < args.tap_count; t += kThreads) shared.taps[t] = args.taps[t];
+  if (threadIdx.x == 0) {
+    ptx::prefetch_map(&args.input);
+    for (int s = 0; s < kSlots; ++s) {
+      ptx::barrier_init(ptx::shared_address(&shared.full[s]), 1);
+      ptx::barrier_init(ptx::shared_address(&shared.empty[s]), kConsumerWarps);
+    }
+    ptx::barrier_init_fence();
+  }
+  __syncthreads();
+  // 240 * 256 + 24 * 128 registers of the 65,536.
+  if (threadIdx.x < 256) {
+    ptx::take_registers<240>();
+    consume<V>(args, shared);
+  } else {
+    ptx::give_registers<24>();
+    if (threadIdx.x == 256) produce<V>(args, shared);
+  }
+}
+
+template <class V>
+void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
+  FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+      hopper_gemm<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared)));
+  hopper_gemm<V><<<static_cast<unsigned>(ctas), kThreads, sizeof(Shared), stream>>>(arguments);
+  FACEGEN_CUDA_CHECK_LAUNCH("hopper_gemm");
+}
+
+}  // namespace
+
+void launch(const Arguments& arguments, Shape shape, bool half, int ctas, cudaStream_t stream) {
+  const auto run = [&](auto float32_variant, auto float16_variant) {
+    half ? launch_variant<decltype(float16_variant)>(arguments, ctas, stream)
+         : launch_variant<decltype(float32_variant)>(arguments, ctas, stream);
+  };
+  switch (shape) {
+    case Shape::kWide:
+      return run(Variant<Shape::kWide, false>{}, Variant<Shape::kWide, true>{});
+    case Shape::kTall:
+      return run(Variant<Shape::kTall, false>{}, Variant<Shape::kTall, true>{});
+    case Shape::kSmall:
+      return run(Variant<Shape::kSmall, false>{}, Variant<Shape::kSmall, true>{});
+  }
+}
+
+}  // namespace facegen::cuda::hopper

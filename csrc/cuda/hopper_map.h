@@ -1,0 +1,24 @@
+// Tensor maps: how the copy engine sees activations in device memory.
+#pragma once
+
+#include <cuda.h>
+
+#include "cuda/tensor.h"
+#include "program.h"
+
+namespace facegen::cuda::hopper {
+
+constexpr int kBlock = 64;  // channels of a copied box: 128 bytes, one swizzled row
+
+// A box of pixels.
+struct Box {
+  int32_t log2_w, log2_h, log2_n;
+};
+
+// Of the 16-bit values of `in` as a (plane, n, y, x, c) tensor: boxes of one plane, the pixels of
+// `box` at every step-th position, and 64 channels, with 128-byte swizzle. What a box has outside
+// the tensor arrives as zeros. Strides and addresses must be multiples of 16 bytes.
+CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box box, int step_y,
+                      int step_x);
+
+}  // namespace facegen::cuda::hopper

@@ -1,0 +1,300 @@
+// Plans of the Hopper kernel, on the host: which columns a tile has, which taps they need, the
+// packed weights, and which multiprocessor computes which tile.
+//
+// Packed weights, for every group, tap and block of 64 input channels:
+//
+//   hi  (columns, 64 channels) bf16, then lo; or one float16 plane
+//     row r, 16-byte unit u (8 channels)  at  r * 128 + (u ^ r % 8) * 16     128-byte swizzle
+//     row r = 32 i + 8 j + 2 q + e  holds column  32 i + 8 q + 2 j + e       0 <= j, q < 4, e < 2
+//
+// The second permutation gives lane q of a quad 8 neighbouring channels (see hopper_gemm.cu).
+
+#include <algorithm>
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <queue>
+#include <utility>
+
+#include "cuda/hopper_gemm.h"
+#include "cuda/split.h"
+
+namespace facegen::cuda::hopper {
+namespace {
+
+// Modelled cycles of a tile besides its products: filling the pipeline, the epilogue.
+constexpr double kTileOverhead = 2500.0;
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Whether any output of the axis reads inside `size` inputs at this offset.
+bool ever_inside(const Axis& axis, int offset, int size) {
+  for (int o = 0; o < axis.out; ++o) {
+    const int position = o * axis.step + offset;
+    if (position >= 0 && position < size) return true;
+  }
+  return false;
+}
+
+// One phase's weight tap at each input offset (dy, dx).
+using Offsets = std::map<std::pair<int, int>, int>;
+
+Offsets offsets_of(const Step& step, const Phase& phase) {
+  const auto& [y, x] = phase;
+  Offsets offsets;
+  for (int ty = 0; ty < y.taps; ++ty) {
+    const int dy = y.base + ty * y.dir;
+    if (!ever_inside(y, dy, step.in.h)) continue;
+    for (int tx = 0; tx < x.taps; ++tx) {
+      const int dx = x.base + tx * x.dir;
+      if (!ever_inside(x, dx, step.in.w)) continue;
+      offsets[{dy, dx}] = (y.first_tap + ty * y.tap_step) * step.kernel_w + x.first_tap +
+                          tx * x.tap_step;
+    }
+  }
+  return offsets;
+}
+
+// 64 output channels of a phase.
+struct Block {
+  int phase, channel;
+};
+using BlockList = std::vector<Block>;
+
+bool same_axis(const Axis& a, const Axis& b) {
+  return a.out == b.out && a.base == b.base && a.taps == b.taps && a.out_origin == b.out_origin;
+}
+
+// The column blocks of every group, `most` at most in each.
+std::vector<BlockList> group_blocks(const Step& step, int most) {
+  std::vector<BlockList> groups;
+  const int per_phase = divide_up(step.out.c, kBlock);
+  for (int p = 0; p < step.phase_count; ++p) {
+    const Phase& phase = step.phases[p];
+    if (phase.y.out <= 0 || phase.x.out <= 0) continue;
+    const bool pair = per_phase == 1 && most >= 2 && p + 1 < step.phase_count &&
+                      step.phases[p + 1].x.out > 0 && same_axis(phase.y, step.phases[p + 1].y);
+    if (pair) {
+      int first = p, second = p + 1;
+      if (step.phases[first].x.taps < step.phases[second].x.taps) std::swap(first, second);
+      groups.push_back({{first, 0}, {second, 0}});
+      ++p;
+      continue;
+    }
+    for (int b = 0; b < per_phase; b += most) {
+      BlockList blocks;
+      for (int i = b; i < std::min(b + most, per_phase); ++i) blocks.push_back({p, i * kBlock});
+      groups.push_back(blocks);
+    }
+  }
+  return groups;
+}
+
+// Appends a tap's weights for all blocks of input channels. weight_taps[b]: the tap of block b's
+// phase, or -1 where it does not read this offset.
+void pack(const Step& step, const BlockList& blocks, const std::vector<int>& weight_taps,
+          int block_count, bool half, std::vector<uint16_t>& to) {
+  const int rows = block_count * kBlock, planes = half ? 1 : 2;
+  const int64_t out_stride = int64_t{step.kernel_h} * step.kernel_w * step.in.c;
+  for (int c0 = 0; c0 < step.in.c; c0 += kBlock) {
+    const std::size_t start = to.size();
+    to.resize(start + static_cast<std::size_t>(planes) * rows * kBlock, 0);
+    for (int r = 0; r < rows; ++r) {
+      const auto b = static_cast<std::size_t>(r / kBlock);
+      if (b >= blocks.size() || weight_taps[b] < 0) continue;
+      const int in_block = r % kBlock;
+      const int j = in_block % 32 / 8, q = in_block % 8 / 2, e = in_block % 2;
+      const int column = in_block / 32 * 32 + 8 * q + 2 * j + e;
+      const int channel = blocks[b].channel + column;
+      if (channel >= step.out.c) continue;
+      const float* weight =
+          step.weight + channel * out_stride + int64_t{weight_taps[b]} * step.in.c;
+      uint16_t* row = to.data() + start + r * kBlock;
+      for (int k = 0; k < std::min(kBlock, step.in.c - c0); ++k) {
+        const int at = ((k / 8) ^ (r % 8)) * 8 + k % 8;
+        const float value = weight[c0 + k];
+        if (half) {
+          row[at] = half_bits(value);
+        } else {
+          row[at] = bfloat16_bits(value);
+          row[rows * kBlock + at] = bfloat16_bits(value - bfloat16_value(row[at]));
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool suits(const Step& step) {
+  if (step.epilogue.add.buffer >= 0 || step.in.c < 32 || step.out.c < 32 || step.out.c % 8) {
+    return false;
+  }
+  for (int p = 0; p < step.phase_count; ++p) {
+    for (const Axis* axis : {&step.phases[p].y, &step.phases[p].x}) {
+      if (axis->step > 8 || axis->step != step.phases[0].y.step) return false;
+      if (axis->out_step != step.phases[0].y.out_step) return false;
+      for (const int t : {0, axis->taps - 1}) {
+        if (std::abs(axis->base + t * axis->dir) > 127) return false;
+      }
+    }
+  }
+  return true;
+}
+
+Shape large_shape(const Step& step) {
+  return step.out.c <= 2 * kBlock ? Shape::kTall : Shape::kWide;
+}
+
+Plan make_plan(const Step& step, Shape shape, bool half) {
+  Plan plan;
+  plan.shape = shape;
+  plan.half = half;
+  plan.step_y = step.phases[0].y.step;
+  plan.step_x = step.phases[0].x.step;
+  plan.channel_blocks = divide_up(step.in.c, kBlock);
+  plan.in_h = step.in.h;
+  plan.in_w = step.in.w;
+  const int most = tile_blocks(shape);
+  for (const BlockList& blocks : group_blocks(step, most)) {
+    Group group;
+    group.first_tap = static_cast<int32_t>(plan.taps.size());
+    std::vector<Offsets> offsets;
+    std::map<std::pair<int, int>, int> needed;  // offset -> column blocks that it adds to
+    for (std::size_t b = 0; b < blocks.size(); ++b) {
+      const Phase& phase = step.phases[blocks[b].phase];
+      group.columns[b] = {
+          (int64_t{phase.y.out_origin} * step.out.w + phase.x.out_origin) * step.out.pixel_stride +
+              blocks[b].channel,
+          phase.y.out, phase.x.out, blocks[b].channel,
+          std::min(kBlock, step.out.c - blocks[b].channel)};
+      offsets.push_back(offsets_of(step, phase));
+      for (const auto& [offset, tap] : offsets.back()) {
+        // Only tall tiles have a product of fewer columns.
+        needed[offset] = shape == Shape::kTall ? static_cast<int>(b) + 1 : most;
+      }
+    }
+    for (const auto& [offset, block_count] : needed) {
+      std::vector<int> weight_taps;
+      for (const Offsets& of_block : offsets) {
+        const auto found = of_block.find(offset);
+        weight_taps.push_back(found == of_block.end() ? -1 : found->second);
+      }
+      plan.taps.push_back({static_cast<int8_t>(offset.first), static_cast<int8_t>(offset.second),
+                           static_cast<uint8_t>(block_count),
+                           static_cast<uint32_t>(plan.weights.size() * 2 >> 10)});
+      pack(step, blocks, weight_taps, block_count, half, plan.weights);
+      ++group.tap_count;
+    }
+    if (plan.taps.size() > kMaxTaps) return {};
+    plan.groups.push_back(group);
+  }
+  return plan;
+}
+
+namespace {
+
+// Tensor cycles of a tile: a product of 64 x n x 16 takes n / 2.
+double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
+  const Group& group = plan.groups[static_cast<std::size_t>(tile.group)];
+  const int y = tile.y * plan.step_y, last_y = y + ((1 << box.log2_h) - 1) * plan.step_y;
+  const int x = tile.x * plan.step_x, last_x = x + ((1 << box.log2_w) - 1) * plan.step_x;
+  int blocks = 0;
+  for (int t = group.first_tap; t < group.first_tap + group.tap_count; ++t) {
+    const Tap& tap = plan.taps[static_cast<std::size_t>(t)];
+    if (y + tap.dy < plan.in_h && last_y + tap.dy >= 0 && x + tap.dx < plan.in_w &&
+        last_x + tap.dx >= 0) {
+      blocks += tap.blocks;
+    }
+  }
+  const int row_tiles = tile_rows(plan.shape) / 64, products = plan.half ? 1 : 3;
+  return kTileOverhead + double(blocks) * plan.channel_blocks * row_tiles * products * 4 * 32;
+}
+
+// Neighbours in this order share input pixels and weights.
+std::vector<Tile> all_tiles(const Plan& plan, Box box, int images) {
+  int rows = 0, cols = 0;
+  for (const Group& group : plan.groups) {
+    for (const Columns& columns : group.columns) {
+      rows = std::max(rows, columns.rows);
+      cols = std::max(cols, columns.cols);
+    }
+  }
+  std::vector<Tile> tiles;
+  for (int n = 0; n < images; n += 1 << box.log2_n) {
+    for (int y = 0; y < rows; y += 1 << box.log2_h) {
+      for (int x = 0; x < cols; x += 1 << box.log2_w) {
+        for (int g = 0; g < static_cast<int>(plan.groups.size()); ++g) {
+          tiles.push_back({x, y, n, g});
+        }
+      }
+    }
+  }
+  return tiles;
+}
+
+// Every tile in turn to the list that is shortest so far; the last ones longest first, so that the
+// lists end together.
+Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multiprocessors) {
+  std::vector<double> cycles;
+  for (const Tile& tile : tiles) cycles.push_back(tile_cycles(plan, box, tile));
+  std::vector<std::size_t> order(tiles.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  const auto last = std::min(order.size(), static_cast<std::size_t>(4 * multiprocessors));
+  std::stable_sort(order.end() - static_cast<std::ptrdiff_t>(last), order.end(),
+                   [&](std::size_t a, std::size_t b) { return cycles[a] > cycles[b]; });
+  const int ctas = std::min<int>(multiprocessors, static_cast<int>(tiles.size()));
+  std::vector<std::vector<Tile>> lists(static_cast<std::size_t>(ctas));
+  using Load = std::pair<double, int>;
+  std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
+  for (int c = 0; c < ctas; ++c) loads.push({0.0, c});
+  Schedule schedule;
+  schedule.box = box;
+  for (const std::size_t i : order) {
+    const auto [load, cta] = loads.top();
+    loads.pop();
+    lists[static_cast<std::size_t>(cta)].push_back(tiles[i]);
+    loads.push({load + cycles[i], cta});
+    schedule.cycles = std::max(schedule.cycles, load + cycles[i]);
+  }
+  for (const auto& list : lists) {
+    schedule.begin.push_back(static_cast<int32_t>(schedule.tiles.size()));
+    schedule.tiles.insert(schedule.tiles.end(), list.begin(), list.end());
+  }
+  schedule.begin.push_back(static_cast<int32_t>(schedule.tiles.size()));
+  return schedule;
+}
+
+}  // namespace
+
+Schedule make_schedule(const Plan& plan, int images, int multiprocessors) {
+  // The box whose tiles cost least, counting that the last tiles leave multiprocessors idle.
+  const int log2_rows = tile_rows(plan.shape) == 256 ? 8 : 7;
+  Box best = {};
+  double best_cost = -1.0;
+  std::vector<Tile> best_tiles;
+  for (int log2_w = 0; log2_w <= log2_rows && 1 << log2_w < 2 * plan.in_w; ++log2_w) {
+    for (int log2_h = 0; log2_w + log2_h <= log2_rows && 1 << log2_h < 2 * plan.in_h; ++log2_h) {
+      const Box box = {log2_w, log2_h, log2_rows - log2_w - log2_h};
+      if (((1 << log2_w) - 1) * plan.step_x >= 256 || ((1 << log2_h) - 1) * plan.step_y >= 256) {
+        continue;  // the copy engine's limit
+      }
+      std::vector<Tile> tiles = all_tiles(plan, box, images);
+      double total = 0.0, longest = 0.0;
+      for (const Tile& tile : tiles) {
+        const double cycles = tile_cycles(plan, box, tile);
+        total += cycles;
+        longest = std::max(longest, cycles);
+      }
+      const double cost = std::max(longest, total / multiprocessors + 0.25 * longest);
+      if (best_cost < 0.0 || cost < best_cost) {
+        best_cost = cost;
+        best = box;
+        best_tiles = std::move(tiles);
+      }
+    }
+  }
+  return assign(plan, best, std::move(best_tiles), multiprocessors);
+}
+
+}  // namespace facegen::cuda::hopper

@@ -1,0 +1,125 @@
+// The Hopper kernel as a Gemm: its constants on the device, a schedule for each batch size, a
+// tensor map for each run.
+
+
+#include "cuda/hopper_gemm.h"
+#include "cuda/hopper_map.h"
+
+namespace facegen::cuda {
+namespace {
+
+bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
+}  // namespace
+
+HopperGemm::HopperGemm(const GemmSpec& spec) : in_(spec.step.in), out_(spec.step.out) {
+  int device = 0;
+  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+  FACEGEN_CUDA_CHECK(
+      cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
+    Variant variant;
+    variant.plan = hopper::make_plan(spec.step, shape, spec.in.format == Format::kHalf);
+    hopper::Plan& plan = variant.plan;
+    if (plan.groups.empty()) continue;
+    variant.weights = upload(plan.weights.data(), static_cast<int64_t>(plan.weights.size()));
+    variant.taps = upload(plan.taps.data(), static_cast<int64_t>(plan.taps.size()));
+    variant.groups = upload(plan.groups.data(), static_cast<int64_t>(plan.groups.size()));
+    plan.weights = {};
+    variants_.push_back(std::move(variant));
+  }
+  const Epilogue& epilogue = spec.step.epilogue;
+  const Phase& phase = spec.step.phases[0];
+  fixed_.bias = spec.step.bias;
+  fixed_.scale = epilogue.scale;
+  fixed_.shift = epilogue.shift;
+  fixed_.in_h = in_.h;
+  fixed_.in_w = in_.w;
+  fixed_.activation = epilogue.activation;
+  fixed_.slope = epilogue.slope;
+  fixed_.out_row_stride = out_.pixel_stride * out_.w * phase.y.out_step;
+  fixed_.out_col_stride = out_.pixel_stride * phase.x.out_step;
+}
+
+const char* HopperGemm::name() const {
+  return variants_[0].plan.half ? "wgmma f16" : "wgmma bf16x3";
+}
+
+const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto found = batches_.find(images);
+  if (found != batches_.end()) return found->second;
+  Batch batch;
+  hopper::Schedule best;
+  for (const Variant& variant : variants_) {
+    hopper::Schedule schedule =
+        hopper::make_schedule(variant.plan, static_cast<int>(images), multiprocessors_);
+    if (batch.variant != nullptr && schedule.cycles >= best.cycles) continue;
+    batch.variant = &variant;
+    best = std::move(schedule);
+  }
+  batch.box = best.box;
+  batch.ctas = static_cast<int>(best.begin.size()) - 1;
+  batch.tiles = upload(best.tiles.data(), static_cast<int64_t>(best.tiles.size()));
+  batch.begin = upload(best.begin.data(), static_cast<int64_t>(best.begin.size()));
+  return batches_.emplace(images, std::move(batch)).first->second;
+}
+
+void HopperGemm::run(int64_t images, Images in, Images out, Images, cudaStream_t stream) const {
+  const Batch& of_batch = batch(images);
+  const Variant& variant = *of_batch.variant;
+  const hopper::Plan& plan = variant.plan;
+  hopper::Arguments arguments = fixed_;
+  arguments.weights = reinterpret_cast<const uint8_t*>(variant.weights.get());
+  arguments.taps = variant.taps.get();
+  arguments.groups = variant.groups.get();
+  arguments.tap_count = static_cast<int32_t>(plan.taps.size());
+  arguments.channel_blocks = plan.channel_blocks;
+  arguments.step_y = plan.step_y;
+  arguments.step_x = plan.step_x;
+  arguments.box = of_batch.box;
+  hopper::Box copied = of_batch.box;
+  if (plan.shape == hopper::Shape::kTall) {  // in two halves
+    if (copied.log2_n > 0) {
+      arguments.second_box.n = 1 << --copied.log2_n;
+    } else if (copied.log2_h > 0) {
+      arguments.second_box.y = plan.step_y << --copied.log2_h;
+    } else {
+      arguments.second_box.x = plan.step_x << --copied.log2_w;
+    }
+  }
+  while (copied.log2_n > 0 && 1 << (copied.log2_n - 1) >= images) --copied.log2_n;
+  arguments.copied_bytes = 128 << (copied.log2_w + copied.log2_h + copied.log2_n);
+  arguments.input = hopper::input_map(in_, in, images, copied, plan.step_y, plan.step_x);
+  arguments.tiles = of_batch.tiles.get();
+  arguments.tile_begin = of_batch.begin.get();
+  arguments.images = static_cast<int32_t>(images);
+  arguments.out = out.data;
+  arguments.out_format = out.format;
+  arguments.out_image_stride = out.image_stride;
+  arguments.out_plane = out.plane;
+  hopper::launch(arguments, plan.shape, plan.half, of_batch.ctas, stream);
+}
+
+std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
+  const Step& step = spec.step;
+  int device = 0, major = 0;
+  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  const bool formats = spec.precision == Precision::kFloat16 ? spec.in.format == Format::kHalf
+                       : spec.precision == Precision::kFloat32 && spec.in.format == Format::kSplit;
+  if (major != 9 || !formats || !hopper::suits(step)) return nullptr;
+  // The copy engine and the epilogue move 16 bytes at a time.
+  for (const int64_t elements : {step.in.pixel_stride, step.in.offset, spec.in.image_stride,
+                                 step.out.pixel_stride, step.out.offset, spec.out.image_stride}) {
+    if (elements % 8 != 0) return nullptr;
+  }
+  for (const float* constants : {step.bias, step.epilogue.scale, step.epilogue.shift}) {
+    if (!aligned(constants)) return nullptr;
+  }
+  auto gemm = std::make_unique<HopperGemm>(spec);
+  if (!gemm->ready()) return nullptr;  // too many taps
+  return gemm;
+}
+
+}  // namespace facegen::cuda

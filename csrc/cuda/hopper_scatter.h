@@ -1,0 +1,43 @@
+// The last layer of a generator on Hopper: conv_transpose2d, 5x5, stride 2, to at most 3 channels.
+#pragma once
+
+#include <cuda.h>
+
+#include "cuda/gemm.h"
+#include "cuda/hopper_map.h"
+#include "cuda/memory.h"
+
+namespace facegen::cuda {
+namespace hopper {
+
+struct ScatterArguments {
+  CUtensorMap input;       // (plane, n, y, x, c), boxes of 2 rows of 32 pixels
+  const uint8_t* weights;  // hi (80, 64), lo (80, 64): row = (ky * 5 + kx) * 3 + channel
+  const float* bias;       // (channels) or null
+  int32_t images, in_h, channels;
+  int32_t bands, band_rows;  // an image is cut into bands of input rows, one for a CTA at a time
+  Activation activation;
+  float slope;
+  float* out;
+  int64_t out_image_stride, out_row_stride, out_pixel_stride;  // floats
+};
+
+void launch(const ScatterArguments& arguments, bool half, int multiprocessors, cudaStream_t stream);
+
+}  // namespace hopper
+
+class HopperScatter final : public Gemm {
+ public:
+  explicit HopperScatter(const GemmSpec& spec);
+  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override;
+  const char* name() const override { return "wgmma scatter"; }
+
+ private:
+  View in_;
+  bool half_;
+  int multiprocessors_ = 0;
+  hopper::ScatterArguments fixed_ = {};
+  DeviceArray<uint16_t> weights_;
+};
+
+}  // namespace facegen::cuda
