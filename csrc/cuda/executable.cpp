@@ -4,6 +4,7 @@
 #include <cstring>
 #include <deque>
 
+#include "cuda/hopper_gemm.h"
 #include "cuda/small_ops.h"
 #include "threads.h"
 
@@ -55,6 +56,30 @@ std::vector<Layout> choose_layouts(const Program& program, Precision precision, 
     layouts.push_back(layout);
   }
   return layouts;
+}
+
+// Inputs arrive as float32. Those that the Hopper kernel could multiply are first copied into a
+// buffer of the arena, which gets the format of its operands.
+void stage_inputs(std::vector<Step>& steps, std::vector<Buffer>& buffers, int64_t arena_floats) {
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& step = steps[i];
+    const Buffer& from = buffers[static_cast<std::size_t>(step.in.buffer)];
+    if (step.op != Op::kGemm || from.kind != BufferKind::kInput || !hopper::suits(step)) continue;
+    View staged = step.in;
+    staged.buffer = static_cast<int32_t>(buffers.size());
+    staged.offset = 0;
+    staged.pixel_stride = divide_up(staged.c, 8) * 8;  // the copy engine's 16 bytes
+    const int64_t floats = staged.h * staged.w * staged.pixel_stride;
+    arena_floats = divide_up(arena_floats, 16) * 16;
+    buffers.push_back({BufferKind::kArena, 0, floats, arena_floats});
+    arena_floats += divide_up(floats, 16) * 16;
+    Step copy = {};
+    copy.op = Op::kPointwise;
+    copy.in = step.in;
+    copy.out = staged;
+    steps[i].in = staged;
+    steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(i++), copy);
+  }
 }
 
 std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
@@ -113,7 +138,14 @@ Executable::Executable(const Program& program, const Options& options)
       memory_limit_(options.memory_limit),
       poison_(options.poison) {
   const bool tensor_cores = options.kernels != "fma";
-  layouts_ = choose_layouts(program, options.precision, tensor_cores);
+  const bool split_or_half =
+      options.precision == Precision::kFloat32 || options.precision == Precision::kFloat16;
+  if (options.kernels == "auto" && split_or_half && device_.major == 9) {
+    stage_inputs(steps_, buffers_, arena_floats_);
+  }
+  const Program staged = {steps_.data(), static_cast<int32_t>(steps_.size()), buffers_.data(),
+                          static_cast<int32_t>(buffers_.size()), arena_floats_};
+  layouts_ = choose_layouts(staged, options.precision, tensor_cores);
   int64_t most_pixels = 1;
   arena_floats_ = 0;
   for (std::size_t b = 0; b < buffers_.size(); ++b) {
