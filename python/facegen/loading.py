@@ -8,16 +8,33 @@ from typing import Any
 import numpy as np
 
 from facegen import weights
-from facegen.networks import NETWORKS, Network
+from facegen.networks import NETWORKS, Network, default
 
 
-def read_network(path: str | os.PathLike[str]) -> tuple[Network, dict[str, np.ndarray]]:
+def resolve(network: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """The file of weights that is meant: None or "default" is the network of the package.
+
+    A file of that very name goes first.
+
+    Raises
+    ------
+    FacegenError
+        The package was installed without its network.
+    """
+    if network is None or (network == default.NAME and not os.path.exists(network)):
+        return default.path()
+    return network
+
+
+def read_network(
+    path: str | os.PathLike[str] | None,
+) -> tuple[Network, dict[str, np.ndarray]]:
     """Which known network a file holds, and its canonical weights."""
-    return weights.read(path, NETWORKS.values())
+    return weights.read(resolve(path), NETWORKS.values())
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | None = None,
     device: str = "auto",
     threads: int | None = None,
     precision: str = "float32",
@@ -27,7 +44,8 @@ def load(
     Parameters
     ----------
     path
-        A network.bin, safetensors or .npz file: told by its content, not by its name.
+        A network.bin, safetensors or .npz file: told by its content, not by its name. The
+        package's own network if None or "default".
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads

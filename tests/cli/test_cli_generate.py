@@ -168,11 +168,6 @@ def test_wrong_options(run: Run, network_bin: Path, options: list[str], message:
     assert os.listdir() == []
 
 
-def test_a_network_must_be_named(run: Run) -> None:
-    result = run("generate", "-s", "0", "-o", "a.png")
-    assert result.code == 2 and "--network" in result.err
-
-
 def test_several_faces_of_one_name() -> None:
     seeds = [11, *range(100, 109), 1]  # seed 11, index 0 and seed 1, index 10
     with pytest.raises(FacegenError, match="several faces one name"):

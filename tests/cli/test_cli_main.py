@@ -40,7 +40,7 @@ def test_help_of_a_command_has_examples(run: Run, command: str) -> None:
 def test_help_of_the_bare_form(run: Run) -> None:
     result = run("network.bin", "--help")
     assert result.code == 0
-    assert result.out.startswith("Usage: facegen [OPTIONS] NETWORK INPUT OUTPUT IMAGE\n")
+    assert result.out.startswith("Usage: facegen [OPTIONS] [NETWORK] INPUT OUTPUT IMAGE\n")
 
 
 class Terminal(io.StringIO):

@@ -12,17 +12,20 @@ from facegen.cli import options
     epilog=options.examples(
         "facegen convert network.bin network.safetensors",
         "facegen convert network.npz network.bin --overwrite",
+        "facegen convert default network.bin",
+        "facegen convert network.bin small.safetensors --half",
     ),
 )
 @click.argument("source", metavar="SRC", type=click.Path())
 @click.argument("target", metavar="DST", type=click.Path())
+@click.option("--half", is_flag=True, help="Round to float16 (.safetensors, half the size).")
 @options.overwrite
 @options.common
-def command(source: str, target: str, overwrite: bool, quiet: bool) -> None:
+def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) -> None:
     """Convert weights between formats.
 
-    SRC is known by its content; DST becomes .bin, .safetensors or .npz by its extension. The new
-    file is read back and compared value by value.
+    SRC is known by its content, or is default, the package's own network; DST becomes .bin,
+    .safetensors or .npz by its extension. The new file is read back and compared value by value.
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network
@@ -30,9 +33,10 @@ def command(source: str, target: str, overwrite: bool, quiet: bool) -> None:
     if not overwrite:
         options.refuse_existing(target)
     network, tensors = read_network(source)
-    weights.write(target, network, tensors)
+    weights.write(target, network, tensors, half)
     _, copied = weights.read(target, [network])
-    if weights.digest(copied) != weights.digest(tensors):
+    expected = weights.halve(tensors) if half else tensors
+    if weights.digest(copied) != weights.digest(expected):
         raise FacegenError(f"{target}: reads back other values than those of {source}")
     if not quiet:
         values = sum(tensor.size for tensor in tensors.values())

@@ -24,16 +24,17 @@ class BareCommand(click.Command):
     epilog=options.examples(
         "facegen network.bin input1.txt output1.txt output1.bmp",
         "facegen network.bin input1.txt output1.txt output1.bmp --device cpu --threads 4",
+        "facegen input1.txt output1.txt output1.bmp",
     ),
 )
-@click.argument("network", metavar="NETWORK", type=click.Path())
+@click.argument("networks", metavar="[NETWORK]", nargs=-1, type=click.Path())
 @click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
 @click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
 @click.argument("image", metavar="IMAGE", type=click.Path())
 @options.device
 @options.common
 def command(
-    network: str,
+    networks: tuple[str, ...],
     input_: str,
     output: str,
     image: str,
@@ -46,6 +47,7 @@ def command(
 
     INPUT holds a count and 100 numbers a face; OUTPUT gets all values as text, IMAGE all faces as
     one BMP. '-' is standard input or output. The elapsed time is that of the computation alone.
+    Without NETWORK, the package's own is used.
     """
     import os
     from time import perf_counter
@@ -55,12 +57,17 @@ def command(
     from facegen import Generator, __version__
     from facegen.cli.main import COMMANDS
     from facegen.cli.progress import progress
+    from facegen.loading import resolve
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.text import LatentReader, ResultWriter
     from facegen.pipeline import run_pipeline
 
-    if network in COMMANDS and not os.path.exists(network):
-        raise click.UsageError(f"options go after the command: facegen {network} ...")
+    first = [*networks, input_][0]
+    if first in COMMANDS and not os.path.exists(first):
+        raise click.UsageError(f"options go after the command: facegen {first} ...")
+    if len(networks) > 1:
+        raise click.UsageError(f"expected 3 or 4 files, found {len(networks) + 3}")
+    network = str(resolve(networks[0] if networks else None))
     inputs, outputs = {"NETWORK": network, "INPUT": input_}, {"OUTPUT": output, "IMAGE": image}
     options.check_distinct(inputs, outputs)
 

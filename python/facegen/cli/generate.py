@@ -31,6 +31,7 @@ class Grid(click.ParamType):
 @click.command(
     "generate",
     epilog=options.examples(
+        "facegen generate --seeds 0-15 -o faces.png",
         "facegen generate --network network.bin --seeds 0-15 -o faces.png",
         "facegen generate --network network.bin --seeds 0-7 --grid 8x1 -o row.bmp",
         "facegen generate --network network.bin --seeds 0-99 -o faces/",
@@ -38,7 +39,7 @@ class Grid(click.ParamType):
         "facegen generate --network network.bin --latents input.txt -o faces.npy",
     ),
 )
-@click.option("-n", "--network", type=click.Path(), required=True, help="File of weights.")
+@options.network
 @click.option("-s", "--seeds", type=Seeds(), help="0-15, 0-3,9 or 7: one face a seed.")
 @click.option("--latents", type=click.Path(), help="Latent vectors from a text or .npy file.")
 @click.option(
@@ -55,7 +56,7 @@ class Grid(click.ParamType):
 @options.device
 @options.common
 def command(
-    network: str,
+    network: str | None,
     seeds: list[int] | None,
     latents: str | None,
     output: str,
@@ -74,7 +75,7 @@ def command(
     """
     if (seeds is None) == (latents is None):
         raise click.UsageError("name either --seeds or --latents")
-    inputs = {"--network": network} | ({"--latents": latents} if latents else {})
+    inputs = {"--network": network or "default"} | ({"--latents": latents} if latents else {})
     outputs = {"--output": output} | ({"--save-latents": save_latents} if save_latents else {})
     options.check_distinct(inputs, outputs)
 

@@ -14,6 +14,8 @@ from facegen.cli import options
 def command(file: str, as_json: bool, quiet: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
+    FILE is a file of weights, or default, the package's own network.
+
     "weights" is a digest of the values alone: the same in every format.
     """
     import hashlib
@@ -21,8 +23,9 @@ def command(file: str, as_json: bool, quiet: bool) -> None:
     import os
 
     from facegen import weights
-    from facegen.loading import read_network
+    from facegen.loading import read_network, resolve
 
+    file = str(resolve(file))
     network, tensors = read_network(file)
     with open(file, "rb") as stream:
         file_digest = hashlib.sha256()

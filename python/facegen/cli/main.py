@@ -22,7 +22,10 @@ from facegen import FacegenError, __version__
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {
+    "demo": "Draw a picture of faces, and say how fast.",
     "generate": "Make faces from seeds or latent vectors.",
+    "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
+    "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",
     "inspect": "Show what a file of weights holds.",
     "convert": "Convert weights between network.bin, safetensors and .npz.",
@@ -47,14 +50,14 @@ _MACHINE_ERRORS = {
 _HELP = """Faces and pictures from small networks, on facegen's own kernels.
 
 \b
-  facegen init dcgan --seed 1 network.bin              weights for trials
+  facegen demo faces.png                               a picture of faces, and how fast
+  facegen generate --seeds 0-15 -o faces.png           faces of seeds
   facegen network.bin input.txt output.txt faces.bmp   the course's program
-  facegen generate --network network.bin --seeds 0-15 -o faces.png
   facegen compare output.txt answer.txt
 
 The first form without a command name reads latent vectors from a text file and writes all values
-as text and all faces as one BMP: `facegen NETWORK INPUT OUTPUT IMAGE`, '-' for standard input or
-output.
+as text and all faces as one BMP: `facegen [NETWORK] INPUT OUTPUT IMAGE`, '-' for standard input or
+output. Where no network is named, the package's own is used.
 """
 
 
@@ -82,7 +85,7 @@ class Commands(click.Group):
     cls=Commands,
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
-    subcommand_metavar="COMMAND [ARGS]... | NETWORK INPUT OUTPUT IMAGE",
+    subcommand_metavar="COMMAND [ARGS]... | [NETWORK] INPUT OUTPUT IMAGE",
 )
 @click.version_option(__version__, prog_name="facegen", message="%(prog)s %(version)s")
 def group() -> None:

@@ -48,6 +48,13 @@ def device(command: Command) -> Command:
     return command
 
 
+network = click.option(
+    "-n",
+    "--network",
+    type=click.Path(),
+    help="File of weights; the package's own faces if not given.",
+)
+
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 

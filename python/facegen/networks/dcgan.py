@@ -23,7 +23,7 @@ import numpy as np
 
 from facegen import weights as weight_files
 from facegen.engine import Runner
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import FormatError
 from facegen.media.pixels import to_uint8
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -122,7 +122,8 @@ class Generator:
     Parameters
     ----------
     network
-        A file (network.bin, safetensors, .npz) or a dict of canonical weights.
+        A file (network.bin, safetensors, .npz) or a dict of canonical weights; the package's own
+        network if None or "default".
     device, threads, precision
         As for `facegen.load`.
 
@@ -131,7 +132,7 @@ class Generator:
 
     Examples
     --------
-    >>> generator = Generator("network.bin")
+    >>> generator = Generator()
     >>> generator.generate(range(16)).shape
     (16, 64, 64, 3)
     """
@@ -144,14 +145,12 @@ class Generator:
         threads: int | None = None,
         precision: str = "float32",
     ) -> None:
-        if network is None:
-            raise FacegenError(
-                "no network named; write one for trials with facegen init dcgan network.bin"
-            )
         if isinstance(network, Mapping):
             self.weights = weight_files.checked(network, DCGAN.shapes)
         else:
-            _, self.weights = weight_files.read(network, [DCGAN])
+            from facegen.loading import resolve
+
+            _, self.weights = weight_files.read(resolve(network), [DCGAN])
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,

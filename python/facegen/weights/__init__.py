@@ -15,12 +15,12 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.weights import network_bin, npz, safetensors
-from facegen.weights.checks import Path, Shape, checked, file_size
+from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 
 if TYPE_CHECKING:
     from facegen.networks.network import Network
 
-__all__ = ["FORMATS", "checked", "digest", "read", "sniff", "write"]
+__all__ = ["FORMATS", "check_extension", "checked", "digest", "halve", "read", "sniff", "write"]
 
 # By a file's extension; reading goes by content.
 FORMATS = {".bin": "network.bin", ".safetensors": "safetensors", ".npz": "npz"}
@@ -93,27 +93,59 @@ def _by_tensors(
     raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({names})")
 
 
-def write(path: Path, network: Network, weights: Mapping[str, np.ndarray]) -> None:
+def write(
+    path: Path, network: Network, weights: Mapping[str, np.ndarray], half: bool = False
+) -> None:
     """Write canonical weights in the format of the path's extension.
+
+    With `half`, weights of layers are rounded to float16 and take half the room (biases and batch
+    norms stay float32); safetensors only.
 
     Raises
     ------
     FormatError
-        Another extension, or weights that are not the network's.
+        Another extension, or weights that are not the network's or too large for float16.
     OSError
         The file cannot be written.
     """
-    extension = os.path.splitext(os.fspath(path))[1].lower()
-    if extension not in FORMATS:
-        known = ", ".join(FORMATS)
-        raise FormatError(f"{path}: extension {extension!r} is no format of weights ({known})")
+    extension = check_extension(path)
     weights = checked(weights, network.shapes)
+    if half:
+        if extension != ".safetensors":
+            raise FormatError(f"{path}: half precision is for .safetensors only")
+        weights = halve(weights)
     if extension == ".bin":
         network_bin.write(path, network.binary_layout, weights)
     elif extension == ".safetensors":
         safetensors.write(path, network.name, weights)
     else:
         npz.write(path, weights)
+
+
+def halve(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Layers' weights as float16, to the nearest; biases and batch norms as they are.
+
+    Raises
+    ------
+    FormatError
+        A weight is too large for float16.
+    """
+    result = dict(weights)
+    for name, values in weights.items():
+        if name.endswith(".weight"):
+            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+                result[name] = values.astype(np.float16)
+            check_finite("float16", name, result[name])
+    return result
+
+
+def check_extension(path: Path) -> str:
+    """The extension of a file of weights to write, or a FormatError."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension not in FORMATS:
+        known = ", ".join(FORMATS)
+        raise FormatError(f"{path}: extension {extension!r} is no format of weights ({known})")
+    return extension
 
 
 def digest(weights: Mapping[str, np.ndarray]) -> str:

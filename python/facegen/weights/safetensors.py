@@ -1,4 +1,7 @@
-"""Weights as safetensors: canonical names and layouts; the metadata says which network."""
+"""Weights as safetensors: canonical names and layouts; the metadata says which network.
+
+Tensors may be stored as float16 to halve the file: every float16 is a float32 too.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +59,7 @@ def read_header(path: Path) -> Header:
 
 
 def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
-    """Canonical weights, which must be exactly the tensors of `shapes`, float32 and finite.
+    """Canonical weights, which must be exactly the tensors of `shapes` and finite; float32.
 
     Raises
     ------
@@ -71,17 +74,17 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         for name, shape in shapes.items():
             tensor = file.get_slice(name)
             check_shape(path, name, shape, tensor.get_shape())
-            if tensor.get_dtype() != "F32":
+            if tensor.get_dtype() not in ("F32", "F16"):
                 found = tensor.get_dtype()
-                raise FormatError(f"{path}: tensor {name!r}: expected F32, found {found}")
-        weights = {name: file.get_tensor(name) for name in shapes}
+                raise FormatError(f"{path}: tensor {name!r}: expected F32 or F16, found {found}")
+        weights = {name: np.asarray(file.get_tensor(name), np.float32) for name in shapes}
     for name, values in weights.items():
         check_finite(path, name, values)
     return weights
 
 
 def write(path: Path, network: str, weights: Mapping[str, np.ndarray]) -> None:
-    """Write canonical weights of `network`; the file appears only when it is complete."""
+    """Write canonical weights of `network`, float32 or float16; the file appears when complete."""
     tensors = {name: np.ascontiguousarray(values) for name, values in weights.items()}
     data = safetensors.numpy.save(tensors, metadata={"network": network})
     with AtomicFile(path) as file:

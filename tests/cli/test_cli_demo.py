@@ -1,0 +1,87 @@
+"""facegen demo, and the package's own network where none is named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Run, latent_text
+from PIL import Image
+
+from facegen import Generator
+from facegen.networks import NETWORKS, dcgan, default
+from facegen.weights import write
+
+
+@pytest.fixture
+def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Generator:
+    """The package's own network for this test: seeded weights."""
+    folder = tmp_path_factory.mktemp("default")
+    file = folder / "faces.safetensors"
+    write(file, NETWORKS["dcgan"], dcgan.initial_weights(3), half=True)
+    card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (folder / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(default, "_folder", lambda: folder)
+    return Generator(file, device="cpu")
+
+
+def test_demo(run: Run, own: Generator) -> None:
+    result = run("demo")
+    assert result.code == 0 and result.err == ""
+    assert re.match(r"faces.png: 64 faces in [\d.]+ ms, [\d,]+ faces/s on cpu \(", result.out)
+    picture = np.asarray(Image.open("faces.png"))
+    assert picture.shape == (512, 512, 3)
+    np.testing.assert_array_equal(picture[64:128, :64], own.images(dcgan.latents([8]))[0])
+
+
+def test_demo_with_options(run: Run, own: Generator, network_bin: Path) -> None:
+    options = ["--grid", "3x2", "--seed", "5", "-n", network_bin, "--quiet"]
+    assert run("demo", "row.bmp", *options) == (0, "", "")
+    picture = np.asarray(Image.open("row.bmp"))
+    assert picture.shape == (128, 192, 3)
+    expected = Generator(network_bin, device="cpu").images(dcgan.latents([5]))[0]
+    np.testing.assert_array_equal(picture[:64, :64], expected)
+
+
+def test_demo_does_not_replace(run: Run, own: Generator) -> None:
+    Path("faces.png").write_text("precious")
+    assert run("demo").code == 2 and Path("faces.png").read_text() == "precious"
+    assert run("demo", "--overwrite").code == 0
+
+
+@pytest.mark.parametrize("name", ["faces.npy", "faces.gif", "folder/", "no/faces.png"])
+def test_demo_to_something_else(run: Run, own: Generator, name: str) -> None:
+    result = run("demo", name)
+    assert result.code == 2 and len(result.err.splitlines()) == 1
+
+
+def test_without_a_default(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default, "_folder", lambda: tmp_path)
+    for arguments in (["demo"], ["generate", "-s", "0", "-o", "a.png"], ["a", "b", "c"]):
+        result = run(*arguments)
+        assert result.code == 2 and "no default network; name one" in result.err
+
+
+def test_generate(run: Run, own: Generator) -> None:
+    assert run("generate", "-s", "4", "-o", "a.npy").code == 0
+    np.testing.assert_array_equal(np.load("a.npy"), own.generate([4]))
+
+
+def test_the_bare_form(run: Run, own: Generator) -> None:
+    Path("in.txt").write_text(latent_text([4]))
+    result = run("in.txt", "out.txt", "out.bmp")
+    assert result.code == 0 and "faces.safetensors (dcgan" in result.out
+    picture = np.asarray(Image.open("out.bmp"))
+    np.testing.assert_array_equal(picture, own.images(dcgan.latents([4]))[0])
+
+
+def test_convert_and_inspect(run: Run, own: Generator) -> None:
+    assert run("convert", "default", "network.bin").code == 0
+    np.testing.assert_array_equal(Generator("network.bin").generate([4]), own.generate([4]))
+    assert run("convert", "network.bin", "a.safetensors", "--half").code == 0
+    assert run("inspect", "a.safetensors").code == 0
+    assert "format  : safetensors" in run("inspect", "default").out

@@ -1,0 +1,85 @@
+"""The network that comes with the package."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import facegen
+from facegen import FacegenError, FormatError, Generator
+from facegen.networks import NETWORKS, dcgan, default
+from facegen.weights import write
+
+SHIPPED = default._folder() / "faces.safetensors"
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict) -> Path:
+    """A default network of seeded weights."""
+    file = tmp_path / "faces.safetensors"
+    write(file, NETWORKS["dcgan"], weights, half=True)
+    card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    (tmp_path / "card.json").write_text(json.dumps(card))
+    monkeypatch.setattr(default, "_folder", lambda: tmp_path)
+    return tmp_path
+
+
+def test_it_is_used_where_none_is_named(folder: Path, tmp_path: Path) -> None:
+    expected = Generator(folder / "faces.safetensors", device="cpu").generate([3])
+    for generator in (Generator(device="cpu"), Generator("default"), facegen.load()):
+        np.testing.assert_array_equal(generator.generate([3]), expected)
+
+
+def test_a_file_of_that_name_goes_first(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("default").write_bytes(b"no network")
+    with pytest.raises(FormatError, match="default: found 10 bytes"):
+        Generator("default")
+
+
+def test_a_damaged_file_is_refused(folder: Path) -> None:
+    file = folder / "faces.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    with pytest.raises(FormatError, match="expected SHA-256"):
+        Generator()
+
+
+def test_an_installation_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(default, "_folder", lambda: tmp_path)
+    with pytest.raises(FacegenError, match="no default network; name one"):
+        Generator()
+
+
+@pytest.mark.skipif(not SHIPPED.exists(), reason="no default network is there yet")
+class TestShipped:
+    def test_size(self) -> None:
+        assert SHIPPED.stat().st_size <= 11_000_000
+
+    def test_card(self) -> None:
+        card = default.card()
+        for key in ("data", "command", "seed", "steps", "seconds", "licence", "limits", "sha256"):
+            assert card[key] not in (None, "")
+
+    def test_faces_differ_and_are_no_noise(self) -> None:
+        faces = Generator(device="cpu").generate(range(32))
+        small = faces.reshape(32, 16, 4, 16, 4, 3).mean(axis=(2, 4)).reshape(32, -1)
+        distances = np.linalg.norm(small[:, None] - small, axis=2)
+        assert distances[~np.eye(32, dtype=bool)].min() > 1.0
+        # Neighbouring pixels of a picture are alike.
+        rough = np.abs(np.diff(faces, axis=2)).mean(axis=(1, 2, 3)) / faces.std(axis=(1, 2, 3))
+        assert rough.max() < 0.5
+
+    def test_a_small_step_is_a_small_change(self) -> None:
+        a, b = dcgan.latents([1, 2])
+        path = np.linspace(a, b, 33).astype(np.float32)
+        faces = Generator(device="cpu")(path)
+        steps = np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2, 3))
+        assert steps.max() < 0.25 * np.abs(faces[-1] - faces[0]).mean()
