@@ -67,7 +67,7 @@ def _read_npy(path: Path) -> NDArray[np.uint8]:
         )
     if len(array) == 0:
         raise FormatError(f"{path}: holds no pictures")
-    return np.ascontiguousarray(array)
+    return np.array(array, order="C")
 
 
 def _read_folder(folder: Path) -> Pictures:
