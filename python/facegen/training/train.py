@@ -162,7 +162,12 @@ class Trainer:
 
     def _adam(self, module: nn.Module) -> torch.optim.Adam:
         trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(trained, self.settings.learning_rate, betas=(0.0, 0.99))
+        return torch.optim.Adam(
+            trained,
+            self.settings.learning_rate,
+            betas=(0.0, 0.99),
+            fused=self.device.type == "cuda",
+        )
 
     def _tensors(self) -> Iterator[Tensor]:
         for module in (self.generator, self.average, self.discriminator):
@@ -284,11 +289,11 @@ def train(
     """
     checkpoint = reports.folder / "checkpoint.pt"
     if resume:
-        trainer.load_state(_read_checkpoint(checkpoint, trainer.device), str(checkpoint))
+        trainer.load_state(_read_checkpoint(checkpoint), str(checkpoint))
     elif checkpoint.exists():
         raise FacegenError(f"{checkpoint}: exists (--resume goes on from there)")
     log = _Log(reports, trainer) if trainer.ranks.first else None
-    with torch.backends.cudnn.flags(benchmark=trainer.device.type == "cuda"):
+    with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         while trainer.step < trainer.settings.steps:
             losses = trainer.train_step()
             if log is not None:
@@ -381,9 +386,9 @@ def _entries(path: Path, step: int) -> list[dict[str, Any]]:
     return [entry for entry in entries if entry["step"] <= step]
 
 
-def _read_checkpoint(path: Path, device: torch.device) -> dict[str, Any]:
+def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
-        state = torch.load(path, map_location=device, weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise FacegenError(f"{path}: there is no run to resume") from None
     except Exception as error:  # whatever unpickling a damaged file raises
