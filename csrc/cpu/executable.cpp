@@ -14,8 +14,11 @@ Executable::Executable(const Program& program, const Kernels& kernels)
   for (const Step& step : steps_) {
     const bool gemm = step.op == Op::kGemm;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
-    gemms_.push_back(gemm && !thin ? std::make_unique<Gemm>(step, kernels) : nullptr);
+    const bool winograd = gemm && !thin && Winograd::suits(step, kernels);
+    const bool direct = gemm && !thin && !winograd;
+    gemms_.push_back(direct ? std::make_unique<Gemm>(step, kernels) : nullptr);
     thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);
+    winograds_.push_back(winograd ? std::make_unique<Winograd>(step, kernels) : nullptr);
   }
 }
 
@@ -60,6 +63,8 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
       case Op::kGemm:
         if (thin_gemms_[i] != nullptr) {
           thin_gemms_[i]->run(images, call.in, call.out, threads);
+        } else if (winograds_[i] != nullptr) {
+          winograds_[i]->run(images, call.in, call.out, call.add, threads);
         } else {
           gemms_[i]->run(images, call.in, call.out, call.add, threads);
         }

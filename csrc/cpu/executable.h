@@ -9,6 +9,7 @@
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
 #include "cpu/thin_gemm.h"
+#include "cpu/winograd.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -37,8 +38,10 @@ class Executable {
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   int64_t arena_floats_;
-  std::vector<std::unique_ptr<Gemm>> gemms_;           // by step; null for other ops ...
-  std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;  // ... of which a kGemm step has one
+  // By step; null for other ops, and a kGemm step has one of them.
+  std::vector<std::unique_ptr<Gemm>> gemms_;
+  std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;
+  std::vector<std::unique_ptr<Winograd>> winograds_;
   mutable std::mutex mutex_;
   mutable std::vector<Arena> free_arenas_;  // one a thread that runs at once
 };

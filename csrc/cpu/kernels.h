@@ -58,6 +58,32 @@ struct ThinTile {
   bool accumulate;  // add to the sums that are there
 };
 
+// Winograd's convolution reads its input in patches of up to 4 x 4 pixels, one a tile of 2 x 2
+// outputs; see winograd.h.
+constexpr int kWinogradPatch = 4;
+
+// One row of points of a few tiles, as panels of A. Rows of a patch are combined,
+//   d = pixels[first_row] + second_sign * pixels[second_row]   (second_row -1: the first alone),
+// then transformed along x.
+struct WinogradInput {
+  const float* const* pixels;  // (rows, patch, patch): channel 0
+  int rows;
+  int first_row, second_row;
+  float second_sign;
+  int taps;  // along x: 3 (4 points) or 2 (3 points)
+  int first_channel, channels;
+  float* const* panels;  // out: one a point, rows kMaxDepth floats apart
+};
+
+// One tile's products, transformed to the sums of its 2 x 2 outputs.
+struct WinogradOutput {
+  const float* products;  // point (y, x) starts point_stride floats after the one before
+  int64_t point_stride;
+  int taps_y, taps_x;
+  int columns;  // a multiple of the lanes
+  float* sums;  // out: (2, 2, columns)
+};
+
 struct Kernels {
   const char* isa;
   // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
@@ -81,6 +107,10 @@ struct Kernels {
   // Around every run of calls to multiply on one thread; may be null.
   void (*begin_task)();
   void (*end_task)();
+
+  // ---- Winograd's convolution, with the GEMM's pack and multiply (not with split products)
+  void (*winograd_input)(const WinogradInput& input);
+  void (*winograd_output)(const WinogradOutput& output);
 
   // ---- layers with 1 to 4 output channels
   int thin_vectors;  // of one tile

@@ -9,6 +9,7 @@
 #endif
 #include "isa/row_ops.h"
 #include "isa/thin_tile.h"
+#include "isa/winograd_ops.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
 #define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
@@ -22,6 +23,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       FACEGEN_TEXT(FACEGEN_ISA), kSplitProducts,
       kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
       begin_task, end_task,
+      winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
       epilogue, maximum_row, blend, softmax,
       fma_burst,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 import numpy as np
 
 from facegen import _native
 from facegen.errors import DeviceError
-from facegen.nn.program import Program
+from facegen.nn.program import Gemm, Program
 
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
 # batch stay in the outer cache and memory does not grow with the number of images.
@@ -25,6 +26,8 @@ class CpuEngine:
     ) -> None:
         self.threads = threads or _native.hardware_threads()
         self._max_batch = max_batch or MAX_BATCH
+        if precision == "strict":
+            program = _as_defined(program)
         try:
             self._executable = _native.CpuExecutable(program, _choose_isa(precision))
         except ValueError as error:
@@ -39,6 +42,15 @@ class CpuEngine:
             part = slice(first, first + self._max_batch)
             ins, outs = [x[part] for x in inputs], [y[part] for y in outputs]
             self._executable.run(ins, outs, self.threads)
+
+
+def _as_defined(program: Program) -> Program:
+    """The program with no algorithm of lower complexity than the definition's."""
+    steps = tuple(
+        replace(step, direct_only=True) if isinstance(step, Gemm) else step
+        for step in program.steps
+    )
+    return replace(program, steps=steps)
 
 
 def _choose_isa(precision: str) -> str | None:

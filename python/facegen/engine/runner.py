@@ -28,8 +28,8 @@ class Runner:
     precision
         "float32": the accuracy of float32, by whatever arithmetic is fastest; on GPUs and on
         processors with AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the
-        measured errors). "strict": plain float32 multiply-adds. GPUs alone: "tf32" and "float16",
-        one product of operands rounded to that format.
+        measured errors). "strict": plain float32 multiply-adds, as many as the definition has.
+        GPUs alone: "tf32" and "float16", one product of operands rounded to that format.
     max_batch
         Most images computed at once; larger batches are cut. None leaves it to the device. The
         results do not depend on it.
