@@ -33,6 +33,16 @@ inline Bounded sum_of_products(double value, double magnitude, int64_t length, b
   return {value, magnitude * (relative + (split ? kSplitProduct : 0.0))};
 }
 
+// What Winograd's transforms may make of the sum of the products' magnitudes, for values of about
+// equal size: an output of F(2,3) sums products of magnitudes 2 + 3 + 3 (csrc/cpu/winograd.h) for
+// the definition's 3, on each of two axes; F(2,2) 2 + 2 for 2. Every input of a tile takes part, so
+// that the magnitude is the largest of the map, not that of the taps of one output.
+constexpr double kWinogradMagnitude = 64.0 / 9.0;
+
+// The same for root mean squares, where errors add as independent ones: F(2,3) has
+// sqrt((2 + 1.5 + 1.5) / 3) an axis, F(2,2) sqrt((2 + 2) / 2); with some room for chance.
+constexpr double kWinogradRms = 2.0 * 1.25;
+
 inline Bounded activate(Bounded x, Activation activation, float slope) {
   switch (activation) {
     case Activation::kNone: return x;

@@ -1,0 +1,236 @@
+// Winograd's convolution on every instruction set against a naive float64 loop.
+#include "cpu/winograd.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "check.h"
+#include "cpu/dispatch.h"
+#include "gemm_layer.h"
+#include "one_step.h"
+#include "program.h"
+#include "tolerance.h"
+
+using namespace facegen;
+using namespace facegen::test;
+
+namespace {
+
+bool suits(const Layer& l, const cpu::Kernels& kernels, bool direct_only = false) {
+  const std::vector<Phase> phases = phases_of(l);
+  Step step = step_of(l, {}, phases, direct_only);
+  step.in = l.in.view(0);
+  step.out = l.out.view(1);
+  return cpu::Winograd::suits(step, kernels);
+}
+
+// Sums whose magnitudes are those of Winograd's products: of the whole map, not of one output.
+Sums with_winograd_magnitudes(const Layer& l, Sums sums) {
+  const int64_t size = l.out.size();
+  for (int64_t image = 0; image < l.images; ++image) {
+    for (int64_t column = 0; column < l.out.c; ++column) {
+      const auto at = [&](int64_t pixel) -> double& {
+        return sums.magnitude[static_cast<std::size_t>(image * size + pixel * l.out.c + column)];
+      };
+      double largest = 0;
+      for (int64_t p = 0; p < l.out.pixels(); ++p) largest = std::max(largest, at(p));
+      for (int64_t p = 0; p < l.out.pixels(); ++p) at(p) = kWinogradMagnitude * largest;
+    }
+  }
+  return sums;
+}
+
+void check_layer(const Layer& l, std::mt19937& random) {
+  CHECK(l.out.h > 0 && l.out.w > 0);
+  const Data data = draw_data(l, random);
+  const Sums sums = with_winograd_magnitudes(l, sums_of(l, data));
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    if (kernels->split_products) continue;
+    begin_case(describe(l), *kernels);
+    CHECK(suits(l, *kernels));
+    const OneStep network = executable(l, data, *kernels, false);
+    const std::vector<float> found = network.run_checked(l.images, data.in, data.add);
+    check_close(l.out, found, [&](int64_t i) { return expected(l, data, sums, i, false); });
+  }
+}
+
+// ---- the cases: 16 tiles of 2 x 2 outputs or more, 16 channels or more
+
+std::vector<Layer> listed_layers() {
+  const Window same = {3, 1, 1, 1}, dcgan = {5, 2, 1, 2}, pix2pix = {4, 2, 1, 1};
+  return {
+      // both tap counts, on both axes
+      conv2d(2, {8, 8, 16}, 16, same),
+      conv2d(1, {9, 8, 20}, 24, {2, 1, 1, 1}),
+      conv2d(1, {9, 8, 20}, 24, {2, 1}, same),
+      conv2d(1, {9, 8, 20}, 24, same, {2, 1, 0, 1}),
+      conv_transpose2d(1, {9, 8, 20}, 24, same),
+      conv_transpose2d(1, {9, 8, 20}, 24, {2, 1}, {3, 1}),
+      conv_transpose2d(2, {8, 8, 20}, 33, dcgan),
+      conv_transpose2d(2, {8, 9, 17}, 31, pix2pix),
+      conv_transpose2d(1, {7, 8, 16}, 16, dcgan, pix2pix),
+      conv_transpose2d(1, {8, 8, 16}, 16, dcgan, same),
+      conv_transpose2d(1, {7, 7, 18}, 17, {6, 2, 2, 2}),
+      conv_transpose2d(1, {7, 7, 18}, 17, {7, 3, 2, 1}),
+      // odd sizes: the last tiles are cut; phases of several sizes
+      conv2d(3, {7, 7, 16}, 17, same),
+      conv2d(1, {1, 31, 19}, 16, same),
+      conv2d(1, {33, 2, 19}, 16, same),
+      conv_transpose2d(2, {7, 9, 16}, 16, {5, 2, 2, 2}),
+      conv_transpose2d(1, {7, 7, 16}, 16, {5, 2, 1, 2, 1, 1}, {4, 2, 1, 2, 1, 1}),
+      // padding: none, of one side, beyond the kernel
+      conv2d(1, {9, 10, 16}, 16, {3, 1}),
+      conv2d(1, {9, 8, 16}, 16, {3, 1, 2, 0}, {3, 1, 0, 1}),
+      conv2d(1, {3, 4, 16}, 16, {3, 1, 5, 4}, {2, 1, 4, 3}),
+      conv_transpose2d(1, {8, 9, 16}, 16, {5, 2, 0, 3}, {5, 2, 4, 0}),
+      // dilation: grids of equal and of different sizes
+      conv2d(2, {8, 8, 16}, 16, {3, 1, 2, 2, 2}),
+      conv2d(1, {13, 11, 17}, 18, {3, 1, 2, 2, 2}),
+      conv2d(1, {13, 11, 17}, 18, {2, 1, 1, 2, 3}, {3, 1, 4, 1, 4}),
+  };
+}
+
+// One less and one more than what the engine cuts by: lanes, weight panels, stretches of 128
+// channels, tasks of 128 columns and 112 tiles.
+std::vector<Layer> edge_layers() {
+  std::vector<Layer> layers;
+  for (int depth : {17, 31, 33, 63, 64, 65, 85, 86, 127, 128, 129, 255, 256, 257, 300}) {
+    layers.push_back(conv2d(1, {7, 7, depth}, 17, {3, 1, 1, 1}));
+    layers.push_back(conv_transpose2d(1, {7, 7, depth}, 16, {5, 2, 1, 2}));
+  }
+  for (int columns : {17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 257}) {
+    layers.push_back(conv2d(1, {7, 7, 16}, columns, {3, 1, 1, 1}));
+  }
+  for (int tiles : {16, 17, 27, 28, 29, 111, 112, 113, 225}) {
+    layers.push_back(conv2d(1, {2, 2 * tiles, 16}, 16, {3, 1, 1, 1}));
+  }
+  return layers;
+}
+
+// Every activation with every set of other terms, inside wider buffers.
+std::vector<Layer> epilogue_layers() {
+  std::vector<Layer> layers;
+  for (int activation = 0; activation < 4; ++activation) {
+    for (int terms = 0; terms < 16; ++terms) {
+      Layer l = terms % 2 == 0 ? conv2d(2, {7, 8, 16, 2, 1}, 21, {3, 1, 1, 1})
+                               : conv_transpose2d(2, {7, 8, 16, 0, 3}, 21, {4, 2, 1, 1});
+      l.out.front = terms % 3;
+      l.out.back = activation;
+      l.activation = static_cast<Activation>(activation);
+      l.bias = (terms & 1) != 0;
+      l.add = (terms & 2) != 0;
+      l.scale = (terms & 4) != 0;
+      l.shift = (terms & 8) != 0;
+      layers.push_back(l);
+    }
+  }
+  return layers;
+}
+
+// Which layers are computed so.
+void test_choice() {
+  const Window same = {3, 1, 1, 1}, dcgan = {5, 2, 1, 2};
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    begin_case("choice", *kernels);
+    const Layer l = conv2d(1, {8, 8, 64}, 64, same);
+    CHECK(suits(l, *kernels) == !kernels->split_products);
+    CHECK(!suits(l, *kernels, true));                                          // direct only
+    CHECK(!suits(conv2d(1, {16, 16, 64}, 64, {3, 2, 1, 1}), *kernels));        // stride
+    CHECK(!suits(conv2d(1, {8, 8, 64}, 64, Window{}), *kernels));              // 1 tap
+    CHECK(!suits(conv2d(1, {8, 8, 64}, 64, {5, 1, 2, 2}), *kernels));          // 5 taps
+    CHECK(!suits(conv2d(1, {8, 8, 64}, 64, same, {1, 1}), *kernels));          // 1 tap along x
+    CHECK(!suits(conv_transpose2d(1, {8, 8, 64}, 64, {3, 2, 1, 1}), *kernels));  // phases of 1 tap
+    CHECK(!suits(conv2d(1, {8, 8, 15}, 64, same), *kernels));                  // few channels
+    CHECK(!suits(conv2d(1, {8, 8, 64}, 15, same), *kernels));
+    CHECK(!suits(conv2d(1, {6, 8, 64}, 64, same), *kernels));                  // few tiles
+    CHECK(!suits(conv_transpose2d(1, {4, 4, 512}, 256, dcgan), *kernels));
+    CHECK(!suits(conv2d(1, {8, 8, 1024}, 512, same), *kernels));               // much weight
+    CHECK(suits(conv2d(1, {16, 16, 1024}, 512, same), *kernels) == !kernels->split_products);
+  }
+}
+
+// Errors are as small as theory has it, beside the definition's own.
+void test_accuracy(std::mt19937& random) {
+  for (const Layer& l : {conv2d(1, {16, 16, 256}, 16, {3, 1, 1, 1}),
+                         conv_transpose2d(1, {16, 16, 256}, 16, {5, 2, 1, 2}),
+                         conv_transpose2d(1, {16, 16, 256}, 16, {4, 2, 1, 1})}) {
+    const Data data = draw_data(l, random);
+    const Sums sums = sums_of(l, data);
+    for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+      if (kernels->split_products) continue;
+      begin_case("accuracy, " + describe(l), *kernels);
+      const auto rms_error = [&](bool direct_only) {
+        const std::vector<float> found =
+            executable(l, data, *kernels, direct_only).run(l.images, data.in, {}, 1);
+        double sum = 0;
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          const Bounded want = expected(l, data, sums, static_cast<int64_t>(i), false);
+          const double error = static_cast<double>(found[i]) - want.value;
+          sum += error * error;
+        }
+        return std::sqrt(sum / static_cast<double>(found.size()));
+      };
+      const double direct = rms_error(true), winograd = rms_error(false);
+      CHECK(winograd != direct);
+      CHECK(winograd <= kWinogradRms * direct);
+    }
+  }
+}
+
+// A pixel of NaN makes NaN of every output that reads it, and of no other tile and no other image.
+void test_nan_pixel(std::mt19937& random) {
+  const Layer l = conv2d(2, {10, 9, 16}, 20, {3, 1, 1, 1});
+  Data data = draw_data(l, random);
+  const int iy = 5, ix = 2;
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    if (kernels->split_products) continue;
+    begin_case("NaN", *kernels);
+    const OneStep network = executable(l, data, *kernels, false);
+    const std::vector<float> clean = network.run(l.images, data.in, {}, 1);
+    std::vector<float> in = data.in;
+    std::fill_n(in.begin() + (iy * l.in.w + ix) * l.in.c, l.in.c, std::nanf(""));
+    const std::vector<float> found = network.run(l.images, in, {}, 1);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      const auto pixel = static_cast<int>(i) / l.out.c;
+      const int oy = pixel / l.out.w, ox = pixel % l.out.w;  // oy past the map: the second image
+      const bool reads = std::abs(oy - iy) <= 1 && std::abs(ox - ix) <= 1;
+      // The patch of the tile of outputs 2 t, 2 t + 1 holds the inputs 2 t - 1 to 2 t + 2.
+      const auto in_patch = [](int o, int at) { return at >= o / 2 * 2 - 1 && at <= o / 2 * 2 + 2; };
+      if (reads) CHECK(std::isnan(found[i]));
+      if (!(in_patch(oy, iy) && in_patch(ox, ix))) CHECK(bits_of(found[i]) == bits_of(clean[i]));
+    }
+  }
+}
+
+// More threads than processors, and than some layers have tasks.
+void test_many_threads(std::mt19937& random) {
+  for (const Layer& l : {conv2d(1, {19, 23, 16}, 33, {3, 1, 1, 1}),
+                         conv_transpose2d(1, {8, 8, 32}, 64, {5, 2, 1, 2})}) {
+    const Data data = draw_data(l, random);
+    for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+      begin_case("many threads, " + describe(l), *kernels);
+      const OneStep network = executable(l, data, *kernels, false);
+      const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
+      for (int threads : {5, 16, 64}) {
+        CHECK(same_bits(network.run(l.images, data.in, {}, threads), alone));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+int main() {
+  std::mt19937 random(seed());
+  for (const Layer& layer : listed_layers()) check_layer(layer, random);
+  for (const Layer& layer : edge_layers()) check_layer(layer, random);
+  for (const Layer& layer : epilogue_layers()) check_layer(layer, random);
+  test_choice();
+  test_accuracy(random);
+  test_nan_pixel(random);
+  test_many_threads(random);
+}
