@@ -1,8 +1,8 @@
 """How far results are from the float64 definition: ``python -m bench.accuracy``.
 
 Prints the machine and a Markdown table, the one of docs/accuracy.md: for each case and each
-instruction set that runs here, the root mean square of the error and the largest error, both
-relative to the output's root mean square. Takes a few seconds.
+instruction set that runs here, and for precision "strict", the root mean square of the error and
+the largest error, both relative to the output's root mean square. Takes a few seconds.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Case:
         """The output of the definition, in float64."""
         return reference(self.graph, self.weights, [self.inputs])[0]
 
-    def measured(self, isa: str) -> np.ndarray:
+    def measured(self, isa: str, algorithm: str) -> np.ndarray:
         """The output of the engine."""
-        program = lower(self.graph, self.weights)
+        program = lower(self.graph, self.weights, algorithm)
         view = program.outputs[0]
         shape = (len(self.inputs), view.height, view.width, view.channels)
         output = np.empty(shape, np.float32)
@@ -82,7 +82,7 @@ def scaled(case: Case, name: str, inputs: np.ndarray | float, weights: np.ndarra
 
 def cases() -> Iterator[Case]:
     for i, size in ((1, 4), (2, 8), (3, 16)):
-        layer = ConvTranspose2d(
+        layer: Layer = ConvTranspose2d(
             dcgan.CHANNELS[i - 1],
             dcgan.CHANNELS[i],
             dcgan.KERNEL,
@@ -128,11 +128,13 @@ def main() -> None:
     machine = describe()
     print(f"{machine['cpu']}; {machine['system']}; {machine['date'][:10]}.")
     print(f"facegen {__version__}, NumPy {np.__version__}, Python {machine['python']}.\n")
-    print(f"| case | {' | '.join(isas)} |")
-    print(f"|---|{'---|' * len(isas)}")
+    ways = {isa: (isa, "auto") for isa in isas}
+    ways["strict"] = (_native.available_isas(strict=True)[0], "direct")
+    print(f"| case | {' | '.join(ways)} |")
+    print(f"|---|{'---|' * len(ways)}")
     for case in cases():
         exact = case.exact()
-        cells = [errors(case.measured(isa), exact) for isa in isas]
+        cells = [errors(case.measured(*way), exact) for way in ways.values()]
         print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
 
 

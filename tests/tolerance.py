@@ -38,6 +38,22 @@ def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarr
     return relative * magnitude + SUBNORMAL_PRODUCT.get(isa, 0) * length
 
 
+# What Winograd's transforms may make of a sum of products' magnitudes, for values of about equal
+# size: an output of F(2,3) sums products of magnitudes 2 + 3 + 3 (csrc/cpu/winograd.h) for the
+# definition's 3, on each of two axes; F(2,2) 2 + 2 for 2.
+WINOGRAD_MAGNITUDE = (8 / 3) ** 2
+
+
+def winograd(magnitude: np.ndarray, length: int) -> np.ndarray:
+    """As `gemm`, of Winograd's convolution; `magnitude` is (n, h, w, c).
+
+    All inputs of a tile take part, so that the largest magnitude of the map counts, not that of the
+    taps of one output.
+    """
+    largest = magnitude.max(axis=(1, 2), keepdims=True)
+    return gemm(WINOGRAD_MAGNITUDE * np.broadcast_to(largest, magnitude.shape), length, "portable")
+
+
 def roundings(count: int, magnitude: np.ndarray | float) -> np.ndarray | float:
     """Of `count` operations on values of up to `magnitude`."""
     return EPS * count * magnitude

@@ -18,8 +18,8 @@ constexpr int64_t kBlockColumns = 128;
 constexpr int kDepth = 128;
 
 // At batch 1 the weights are read for one image's tiles alone, and there are 16/9 to 9/4 times as
-// many as of the definition. One thread, batch 1 / 8, speed against Gemm, AVX-512 | AVX2 (Sapphire
-// Rapids, 2 MiB L2); with 64 tiles or more it was always above 1.
+// many as of the definition. Speed against Gemm at batch 1 / 8, one thread of a server core with
+// 2 MiB of L2; with 64 tiles or more it was always above 1.
 //   tiles  layer                       weights    AVX-512      AVX2
 //       4  3x3 256 -> 256, 4x4          4 MiB    0.57 / 1.14  0.70 / 1.17
 //       4  5x5 s2 512 -> 256, 4x4      24 MiB    0.59 / 1.16  0.85 / 1.10
@@ -31,6 +31,10 @@ constexpr int kDepth = 128;
 //    1024  3x3 128 -> 128, 64x64        1 MiB    1.87 / 1.89  2.01 / 1.98
 constexpr int64_t kFewestTiles = 16, kManyTiles = 64;
 constexpr int64_t kMostWeightBytes = int64_t{16} << 20;
+
+// Below that the transforms cost more than they save (16 -> 16 channels gain 1.5 times, 8 -> 128
+// nothing).
+constexpr int kFewestChannels = 16;
 
 constexpr int kPatchPixels = kWinogradPatch * kWinogradPatch;
 
@@ -52,9 +56,16 @@ constexpr double kWeightFactors[2][4][3] = {
     {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}},
 };
 
-// Whether an axis is tiles of 2 outputs with 2 or 3 taps; stride 1, any dilation.
-bool tiles_fit(const Axis& axis) {
-  return axis.step == 1 && axis.dir != 0 && axis.taps >= 2 && axis.taps <= 3;
+// Pairs (output, tap) that read inside an input of `size`: what Gemm multiplies.
+int64_t valid_taps(const Axis& axis, int size) {
+  int64_t count = 0;
+  for (int64_t o = 0; o < axis.out; ++o) {
+    for (int64_t t = 0; t < axis.taps; ++t) {
+      const int64_t i = o + t * axis.dir + axis.base;
+      count += i >= 0 && i < size;
+    }
+  }
+  return count;
 }
 
 }  // namespace
@@ -80,16 +91,23 @@ struct Winograd::Position {
 
 bool Winograd::suits(const Step& step, const Kernels& kernels) {
   if (step.direct_only || kernels.split_products) return false;
-  // Fewer channels leave the transforms more work than they save (16 -> 16 gains 1.5 times, 8 -> 8
-  // and 8 -> 128 nothing).
-  if (step.in.c < 16 || step.out.c < 16) return false;
-  int64_t tiles = 0, weight_bytes = 0;  // tiles: the most of a phase, of one image
+  if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return false;
+  // Of one image: the most tiles of a phase, products a pair of channels, and by definition.
+  int64_t tiles = 0, products = 0, direct_products = 0, weight_bytes = 0;
   for (int i = 0; i < step.phase_count; ++i) {
-    const auto& [y, x] = step.phases[i];
-    if (!tiles_fit(y) || !tiles_fit(x)) return false;
-    tiles = std::max(tiles, divide_up(y.out, 2) * divide_up(x.out, 2));
-    weight_bytes += int64_t{4} * (y.taps + 1) * (x.taps + 1) * step.in.c * step.out.c;
+    for (const Axis& axis : {step.phases[i].y, step.phases[i].x}) {
+      if (axis.step != 1 || axis.dir == 0 || axis.taps < 2 || axis.taps > 3) return false;
+    }
+    const Tiles y = cut_axis(step.phases[i].y), x = cut_axis(step.phases[i].x);
+    const int64_t points = int64_t{1} * y.points() * x.points();
+    tiles = std::max(tiles, y.count() * x.count());
+    products += y.count() * x.count() * points;
+    direct_products +=
+        valid_taps(step.phases[i].y, step.in.h) * valid_taps(step.phases[i].x, step.in.w);
+    weight_bytes += 4 * points * step.in.c * step.out.c;
   }
+  // Not so where tiles stick out of small maps, or of the grids of a large dilation.
+  if (products >= direct_products) return false;
   return tiles >= kManyTiles || (tiles >= kFewestTiles && weight_bytes <= kMostWeightBytes);
 }
 
@@ -99,12 +117,14 @@ Winograd::Tiles Winograd::cut_axis(const Axis& axis) {
   Tiles tiles{{},
               std::abs(axis.dir),
               axis.taps,
-              axis.base + std::min(0, axis.dir * (axis.taps - 1)),
+              axis.dir > 0 ? axis.base : axis.base + axis.dir * (axis.taps - 1),
               axis.out,
               axis.out_origin,
               axis.out_step};
-  for (int grid = 0; grid < tiles.dilation; ++grid) {
-    for (int o = grid; o < axis.out; o += 2 * tiles.dilation) tiles.first_output.push_back(o);
+  for (int grid = 0; grid < std::min(tiles.dilation, axis.out); ++grid) {
+    for (int64_t o = grid; o < axis.out; o += int64_t{2} * tiles.dilation) {
+      tiles.first_output.push_back(static_cast<int>(o));
+    }
   }
   return tiles;
 }
@@ -243,7 +263,7 @@ void Winograd::find_pixels(const Task& task, Images in, const float** pixels) co
     for (int py = 0; py < y.points(); ++py, iy += y.dilation) {
       const bool inside_y = iy >= 0 && iy < in_.h;
       for (int px = 0; px < x.points(); ++px) {
-        const int64_t column = ix + px * x.dilation;
+        const int64_t column = ix + int64_t{px} * x.dilation;
         const bool inside = inside_y && column >= 0 && column < in_.w;
         pixels[px] = inside ? base + (iy * in_.w + column) * in_.pixel_stride : zeros_.data();
       }
@@ -308,10 +328,11 @@ void Winograd::finish(const Task& task, const float* products, Images out, Image
                               static_cast<int>(stride), sums});
     const int first_y = y.first_output[position.y], first_x = x.first_output[position.x];
     for (int p = 0; p < 4; ++p) {
-      const int oy = first_y + p / 2 * y.dilation, ox = first_x + p % 2 * x.dilation;
+      const int64_t oy = first_y + p / 2 * int64_t{y.dilation};
+      const int64_t ox = first_x + p % 2 * int64_t{x.dilation};
       if (oy >= y.out || ox >= x.out) continue;
-      const int64_t pixel = int64_t{y.out_origin + oy * y.out_step} * out_.w + x.out_origin +
-                            int64_t{ox} * x.out_step;
+      const int64_t pixel = (y.out_origin + oy * y.out_step) * out_.w + x.out_origin +
+                            ox * x.out_step;
       row.sum = sums + p * stride;
       row.out = out.data + position.image * out.image_stride + pixel * out_.pixel_stride + column;
       row.add = add.data == nullptr ? nullptr

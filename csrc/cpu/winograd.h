@@ -27,9 +27,8 @@
 // multiply the weights U, transformed and packed once. M stays in L2 until it is transformed to
 // the outputs.
 //
-// The transforms add 2 or 3 numbers each, which costs about a factor of 2 to 3 in error an axis
-// against the definition (docs/accuracy.md). A value that is not finite reaches the 2 x 2 tiles of
-// the outputs that read it.
+// Errors are 1.3 to 1.5 times those of the definition (docs/accuracy.md). A value that is not
+// finite reaches the whole 2 x 2 tiles of the outputs that read it.
 #pragma once
 
 #include <cstdint>

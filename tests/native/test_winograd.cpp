@@ -78,19 +78,19 @@ std::vector<Layer> listed_layers() {
       conv_transpose2d(1, {7, 7, 18}, 17, {7, 3, 2, 1}),
       // odd sizes: the last tiles are cut; phases of several sizes
       conv2d(3, {7, 7, 16}, 17, same),
-      conv2d(1, {1, 31, 19}, 16, same),
+      conv2d(1, {3, 31, 19}, 16, same),
       conv2d(1, {33, 2, 19}, 16, same),
       conv_transpose2d(2, {7, 9, 16}, 16, {5, 2, 2, 2}),
       conv_transpose2d(1, {7, 7, 16}, 16, {5, 2, 1, 2, 1, 1}, {4, 2, 1, 2, 1, 1}),
       // padding: none, of one side, beyond the kernel
       conv2d(1, {9, 10, 16}, 16, {3, 1}),
       conv2d(1, {9, 8, 16}, 16, {3, 1, 2, 0}, {3, 1, 0, 1}),
-      conv2d(1, {3, 4, 16}, 16, {3, 1, 5, 4}, {2, 1, 4, 3}),
+      conv2d(1, {15, 12, 16}, 16, {3, 1, 3, 4}, {2, 1, 2, 2}),
       conv_transpose2d(1, {8, 9, 16}, 16, {5, 2, 0, 3}, {5, 2, 4, 0}),
       // dilation: grids of equal and of different sizes
       conv2d(2, {8, 8, 16}, 16, {3, 1, 2, 2, 2}),
       conv2d(1, {13, 11, 17}, 18, {3, 1, 2, 2, 2}),
-      conv2d(1, {13, 11, 17}, 18, {2, 1, 1, 2, 3}, {3, 1, 4, 1, 4}),
+      conv2d(1, {13, 23, 17}, 18, {2, 1, 1, 2, 3}, {3, 1, 4, 1, 4}),
   };
 }
 
@@ -148,6 +148,9 @@ void test_choice() {
     CHECK(!suits(conv2d(1, {8, 8, 64}, 15, same), *kernels));
     CHECK(!suits(conv2d(1, {6, 8, 64}, 64, same), *kernels));                  // few tiles
     CHECK(!suits(conv_transpose2d(1, {4, 4, 512}, 256, dcgan), *kernels));
+    CHECK(!suits(conv2d(1, {1, 64, 64}, 64, same), *kernels));                 // half-empty tiles
+    CHECK(!suits(conv2d(1, {9, 9, 64}, 64, {3, 1, 3, 3, 3}), *kernels));
+    CHECK(!suits(conv2d(1, {9, 9, 64}, 64, {3, 1, 999999999, 999999999, 999999999}), *kernels));
     CHECK(!suits(conv2d(1, {8, 8, 1024}, 512, same), *kernels));               // much weight
     CHECK(suits(conv2d(1, {16, 16, 1024}, 512, same), *kernels) == !kernels->split_products);
   }

@@ -1,4 +1,4 @@
-// The transforms of Winograd's convolution, 2 outputs an axis; csrc/cpu/winograd.h has the formulas.
+// The transforms of Winograd's convolution, 2 outputs an axis; cpu/winograd.h has the formulas.
 //
 //   3 taps, 4 points:  v = (d0 - d2, d1 + d2, d2 - d1, d1 - d3)   y = (m0 + m1 + m2, m1 - m2 - m3)
 //   2 taps, 3 points:  v = (d0 - d1, d1, d2 - d1)                 y = (m0 + m1, m1 + m2)
