@@ -5,12 +5,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "batch_arrays.h"
 #include "cuda/device.h"
 #include "cuda/error.h"
 #include "cuda/executable.h"
+#include "cuda/pinned_pool.h"
 #include "read_program.h"
 
 namespace py = pybind11;
@@ -106,6 +108,36 @@ py::list devices() {
   return result;
 }
 
+// Most pinned memory in arrays that Python holds. Pinned memory is taken from everybody else.
+constexpr int64_t kPinnedBytes = int64_t{2} << 30;
+
+// Lives as long as the process: arrays may outlive the module.
+cuda::PinnedPool& pinned_pool() {
+  static auto* pool = new cuda::PinnedPool(kPinnedBytes);
+  return *pool;
+}
+
+py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device) {
+  int64_t floats = 1;
+  for (const py::ssize_t size : shape) {
+    if (size < 0) throw py::value_error("negative dimensions are not allowed");
+    floats *= size;
+  }
+  auto block = std::make_unique<cuda::PinnedPool::Block>();
+  {
+    py::gil_scoped_release release;
+    const cuda::DeviceScope scope(device);  // pinning would wake the current one otherwise
+    *block = pinned_pool().take(floats * int64_t{sizeof(float)});
+  }
+  if (block->get() == nullptr) return py::none();
+  auto* memory = reinterpret_cast<float*>(block->get());
+  const py::capsule owner(block.release(), [](void* p) {
+    std::unique_ptr<cuda::PinnedPool::Block> returned(static_cast<cuda::PinnedPool::Block*>(p));
+    pinned_pool().give_back(std::move(*returned));
+  });
+  return py::array_t<float>(shape, memory, owner);
+}
+
 }  // namespace
 }  // namespace facegen
 
@@ -142,6 +174,9 @@ PYBIND11_MODULE(_cuda, m) {
       .def_property_readonly("name", &CudaExecutable::name)
       .def_property_readonly("architecture", &CudaExecutable::architecture);
   m.def("devices", &facegen::devices, "Every visible GPU. Raises DeviceError without a driver.");
+  m.def("empty_pinned", &facegen::empty_pinned, py::arg("shape"), py::arg("device"),
+        "An uninitialised float32 array that GPUs copy to without staging, from a pool; None where\n"
+        "too much is pinned already.");
   m.def("why_unusable", &facegen::cuda::why_unusable,
         "Empty where a GPU is usable, else the reason in one line.");
 }

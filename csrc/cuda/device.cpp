@@ -1,5 +1,7 @@
 #include "cuda/device.h"
 
+#include <cuda.h>
+
 #include "cuda/error.h"
 
 namespace facegen::cuda {
@@ -46,6 +48,25 @@ int count() {
   return found;
 }
 
+// Whether somebody in this process has a context on the device. The driver is asked itself, since
+// the runtime would make one; it is found at run time, since nothing here links to it.
+bool is_awake(int index) {
+  using GetState = CUresult (*)(CUdevice, unsigned*, int*);
+  void* function = nullptr;
+  cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
+#if CUDART_VERSION >= 12050
+  cudaGetDriverEntryPointByVersion("cuDevicePrimaryCtxGetState", &function, 12000,
+                                   cudaEnableDefault, &found);
+#else
+  cudaGetDriverEntryPoint("cuDevicePrimaryCtxGetState", &function, cudaEnableDefault, &found);
+#endif
+  if (found != cudaDriverEntryPointSuccess || function == nullptr) return true;
+  unsigned flags = 0;
+  int active = 1;
+  reinterpret_cast<GetState>(function)(index, &flags, &active);
+  return active != 0;
+}
+
 }  // namespace
 
 std::vector<DeviceInfo> devices() {
@@ -68,7 +89,7 @@ std::string why_unusable() {
   return reason;
 }
 
-DeviceInfo use_device(int index) {
+DeviceInfo find_device(int index) {
   const int found = count();
   if (index < 0 || index >= found) {
     throw Error(cudaErrorInvalidDevice, "there is no cuda:" + std::to_string(index) +
@@ -77,7 +98,6 @@ DeviceInfo use_device(int index) {
   }
   const DeviceInfo info = describe(index);
   if (info.major < kOldestMajor) throw Error(cudaErrorInvalidDevice, too_old(info));
-  FACEGEN_CUDA_CHECK(cudaSetDevice(index));
   return info;
 }
 
@@ -86,6 +106,10 @@ DeviceScope::DeviceScope(int index) {
   FACEGEN_CUDA_CHECK(cudaSetDevice(index));
 }
 
-DeviceScope::~DeviceScope() { cudaSetDevice(former_); }
+void restore_device(int former) noexcept {
+  int current = former;
+  cudaGetDevice(&current);
+  if (current != former && is_awake(former)) cudaSetDevice(former);
+}
 
 }  // namespace facegen::cuda

@@ -25,14 +25,18 @@ std::vector<DeviceInfo> devices();
 // Empty where at least one GPU is usable, otherwise the reason in one line.
 std::string why_unusable();
 
-// Makes `index` the calling thread's device. Throws Error for one that is absent or too old.
-DeviceInfo use_device(int index);
+// Throws Error for a GPU that is absent or too old.
+DeviceInfo find_device(int index);
 
-// Sets the calling thread's device and puts the former one back.
+// Makes `former` the calling thread's device again, unless nobody has used it: setting a device
+// takes memory on it.
+void restore_device(int former) noexcept;
+
+// Sets the calling thread's device, and puts the former one back.
 class DeviceScope {
  public:
   explicit DeviceScope(int index);
-  ~DeviceScope();
+  ~DeviceScope() { restore_device(former_); }
   DeviceScope(const DeviceScope&) = delete;
   DeviceScope& operator=(const DeviceScope&) = delete;
 

@@ -5,6 +5,7 @@
 #include <deque>
 
 #include "cuda/hopper_gemm.h"
+#include "cuda/pinned_pool.h"
 #include "cuda/small_ops.h"
 #include "threads.h"
 
@@ -20,6 +21,7 @@ constexpr int64_t kChunkBytes = int64_t{1} << 30;
 constexpr int64_t kMaxChunk = 1024;
 // Kernels number the rows of a chunk in 32 bits.
 constexpr int64_t kMaxPixels = int64_t{1} << 30;
+constexpr int64_t kAlignment = 16;  // elements: vectors of 8 and tensor maps need as much
 constexpr int64_t kCopyBytes = int64_t{1} << 20;  // of one task of a copy on the host
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -41,7 +43,7 @@ std::vector<Layout> choose_layouts(const Program& program, Precision precision, 
     const Buffer& buffer = program.buffers[b];
     Layout layout = {Format::kFloat32, buffer.floats};
     if (buffer.kind == BufferKind::kArena) {
-      layout.image_stride = divide_up(buffer.floats, 16) * 16;
+      layout.image_stride = divide_up(buffer.floats, kAlignment) * kAlignment;
       bool only_gemms = true;
       for (int i = 0; i < program.step_count; ++i) {
         const Step& step = program.steps[i];
@@ -107,7 +109,7 @@ ChunkQueue::Chunk ChunkQueue::take(int64_t limit) {
 
 struct Executable::Slot {
   std::vector<DeviceArray<float>> in, out;
-  std::vector<PinnedArray<float>> host_in, host_out;
+  std::vector<PinnedArray<float>> host_in, host_out;  // empty until a batch needs staging
   Event arrived, computed, left;
 };
 
@@ -131,12 +133,13 @@ struct Executable::Context {
 };
 
 Executable::Executable(const Program& program, const Options& options)
-    : device_(use_device(options.device)),
+    : device_(find_device(options.device)),
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
       arena_floats_(program.arena_floats),
       memory_limit_(options.memory_limit),
       poison_(options.poison) {
+  const DeviceScope scope(device_.index);
   const bool tensor_cores = options.kernels != "fma";
   const bool split_or_half =
       options.precision == Precision::kFloat32 || options.precision == Precision::kFloat16;
@@ -174,12 +177,7 @@ Executable::Executable(const Program& program, const Options& options)
     step.weight = step.op == Op::kGemm ? nullptr : step.weight;  // packed; may not outlive us
     step.phases = nullptr;
   }
-  int64_t image_floats = arena_floats_;
-  for (const auto& sizes : {input_floats_, output_floats_}) {
-    for (const int64_t floats : sizes) image_floats += static_cast<int64_t>(kSlots) * floats;
-  }
-  const int64_t fitting =
-      std::clamp(kChunkBytes / (4 * std::max<int64_t>(image_floats, 1)), int64_t{1}, kMaxChunk);
+  const int64_t fitting = std::clamp(kChunkBytes / image_bytes(), int64_t{1}, kMaxChunk);
   max_images_ = std::min(options.max_images > 0 ? options.max_images : fitting,
                          std::max<int64_t>(kMaxPixels / most_pixels, 1));
   affordable_images_ = max_images_;
@@ -193,7 +191,7 @@ Executable::~Executable() {
   free_contexts_.clear();
   gemms_.clear();
   constants_.clear();
-  cudaSetDevice(former);
+  restore_device(former);
 }
 
 const float* Executable::upload_constant(const float* values, int64_t count) {
@@ -206,17 +204,22 @@ Layout Executable::layout(const View& view) const {
   return layouts_[static_cast<std::size_t>(view.buffer)];
 }
 
+int64_t Executable::image_bytes() const {
+  int64_t floats = arena_floats_;
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.kind != BufferKind::kArena) floats += static_cast<int64_t>(kSlots) * buffer.floats;
+  }
+  return std::max<int64_t>(4 * floats, 4);
+}
+
 std::unique_ptr<Executable::Context> Executable::make_context(int64_t capacity) const {
   if (memory_limit_ > 0) {
-    int64_t floats = arena_floats_;
-    for (const int64_t f : input_floats_) floats += static_cast<int64_t>(kSlots) * f;
-    for (const int64_t f : output_floats_) floats += static_cast<int64_t>(kSlots) * f;
-    if (4 * floats * capacity > memory_limit_) {
+    const int64_t bytes = image_bytes() * capacity;
+    if (bytes > memory_limit_) {
       throw Error(cudaErrorMemoryAllocation,
-                  std::to_string(capacity) + " images need " +
-                      std::to_string(4 * floats * capacity) + " bytes on cuda:" +
-                      std::to_string(device_.index) + ", more than the limit of " +
-                      std::to_string(memory_limit_));
+                  std::to_string(capacity) + " images need " + std::to_string(bytes) +
+                      " bytes on cuda:" + std::to_string(device_.index) +
+                      ", more than the limit of " + std::to_string(memory_limit_));
     }
   }
   auto context = std::make_unique<Context>();
@@ -229,12 +232,12 @@ std::unique_ptr<Executable::Context> Executable::make_context(int64_t capacity) 
     Slot& slot = context->slots.emplace_back();
     for (const int64_t floats : input_floats_) {
       slot.in.push_back(allocate_device<float>(floats * capacity));
-      slot.host_in.push_back(allocate_pinned<float>(floats * capacity));
     }
     for (const int64_t floats : output_floats_) {
       slot.out.push_back(allocate_device<float>(floats * capacity));
-      slot.host_out.push_back(allocate_pinned<float>(floats * capacity));
     }
+    slot.host_in.resize(input_floats_.size());
+    slot.host_out.resize(output_floats_.size());
     slot.arrived = make_event();
     slot.computed = make_event();
     slot.left = make_event();
@@ -248,9 +251,6 @@ std::unique_ptr<Executable::Context> Executable::make_context(int64_t capacity) 
     for (const Slot& slot : context->slots) {
       for (const auto& array : slot.in) fill(array.get(), array.bytes());
       for (const auto& array : slot.out) fill(array.get(), array.bytes());
-      for (const auto& array : slot.host_out) {
-        std::memset(array.get(), 0xff, static_cast<std::size_t>(array.bytes()));
-      }
     }
     FACEGEN_CUDA_CHECK(cudaDeviceSynchronize());
   }
@@ -331,31 +331,34 @@ void Executable::enqueue_steps(const Context& context, const Slot& slot, int64_t
   for (std::size_t i = 0; i < steps_.size(); ++i) enqueue_step(context, slot, i, images, stream);
 }
 
-void Executable::enqueue_copies_in(const Slot& slot, int64_t images, cudaStream_t stream) const {
+void Executable::enqueue_copies_in(const Slot& slot, const std::vector<const float*>& from,
+                                   int64_t images, cudaStream_t stream) const {
   for (std::size_t i = 0; i < input_floats_.size(); ++i) {
-    FACEGEN_CUDA_CHECK(cudaMemcpyAsync(slot.in[i].get(), slot.host_in[i].get(),
+    FACEGEN_CUDA_CHECK(cudaMemcpyAsync(slot.in[i].get(), from[i],
                                        static_cast<std::size_t>(input_floats_[i] * images) * 4,
                                        cudaMemcpyHostToDevice, stream));
   }
 }
 
-void Executable::enqueue_copies_out(const Slot& slot, int64_t images, cudaStream_t stream) const {
+void Executable::enqueue_copies_out(const Slot& slot, const std::vector<float*>& to,
+                                    int64_t images, cudaStream_t stream) const {
   for (std::size_t i = 0; i < output_floats_.size(); ++i) {
-    FACEGEN_CUDA_CHECK(cudaMemcpyAsync(slot.host_out[i].get(), slot.out[i].get(),
+    FACEGEN_CUDA_CHECK(cudaMemcpyAsync(to[i], slot.out[i].get(),
                                        static_cast<std::size_t>(output_floats_[i] * images) * 4,
                                        cudaMemcpyDeviceToHost, stream));
   }
 }
 
-// One chunk on slot 0 and one stream, from pinned to pinned memory. The second time that a number
-// of images is seen, its launches are recorded into a graph.
-void Executable::run_small(Context& context, int64_t images) const {
+// One chunk of a small batch: copies in and steps on slot 0 and one stream. The second time that a
+// number of images is seen, they are recorded into a graph.
+void Executable::enqueue_small(Context& context, int64_t images) const {
   const Slot& slot = context.slots[0];
   cudaStream_t stream = context.compute.get();
+  std::vector<const float*> from;
+  for (const auto& array : slot.host_in) from.push_back(array.get());
   const auto enqueue = [&] {
-    enqueue_copies_in(slot, images, stream);
+    enqueue_copies_in(slot, from, images, stream);
     enqueue_steps(context, slot, images, stream);
-    enqueue_copies_out(slot, images, stream);
   };
   const bool seen = context.graphs.count(images) > 0;
   if (!seen) {
@@ -382,39 +385,104 @@ void Executable::run_small(Context& context, int64_t images) const {
     }
     FACEGEN_CUDA_CHECK(cudaGraphLaunch(exec.get(), stream));
   }
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream));
 }
+
+// The caller's arrays of one run, and the way to and from pinned memory.
+class Executable::Staging {
+ public:
+  Staging(const Executable& executable, const float* const* inputs, float* const* outputs,
+          int64_t capacity, int threads)
+      : input_floats_(executable.input_floats_),
+        output_floats_(executable.output_floats_),
+        inputs_(inputs),
+        outputs_(outputs),
+        capacity_(capacity),
+        threads_(threads) {
+    for (std::size_t i = 0; i < input_floats_.size(); ++i) in_pinned_.push_back(is_pinned(inputs[i]));
+    for (std::size_t i = 0; i < output_floats_.size(); ++i) {
+      out_pinned_.push_back(is_pinned(outputs[i]));
+    }
+  }
+
+  // Pinned memory that holds the inputs of a chunk: the caller's own, or copies in the slot.
+  std::vector<const float*> bring_in(Slot& slot, ChunkQueue::Chunk chunk, bool always_copy) const {
+    std::vector<const float*> places;
+    for (std::size_t i = 0; i < input_floats_.size(); ++i) {
+      const float* from = inputs_[i] + chunk.first * input_floats_[i];
+      if (always_copy || !in_pinned_[i]) {
+        float* to = staging(slot.host_in[i], input_floats_[i]);
+        copy_on_host(to, from, chunk.count * input_floats_[i], threads_);
+        from = to;
+      }
+      places.push_back(from);
+    }
+    return places;
+  }
+
+  // Pinned memory for the outputs of a chunk, likewise ...
+  std::vector<float*> places_out(Slot& slot, ChunkQueue::Chunk chunk) const {
+    std::vector<float*> places;
+    for (std::size_t i = 0; i < output_floats_.size(); ++i) {
+      places.push_back(out_pinned_[i] ? outputs_[i] + chunk.first * output_floats_[i]
+                                      : staging(slot.host_out[i], output_floats_[i]));
+    }
+    return places;
+  }
+
+  // ... and on to the caller, once they are there.
+  void bring_out(const Slot& slot, ChunkQueue::Chunk chunk) const {
+    for (std::size_t i = 0; i < output_floats_.size(); ++i) {
+      if (out_pinned_[i]) continue;
+      copy_on_host(outputs_[i] + chunk.first * output_floats_[i], slot.host_out[i].get(),
+                   chunk.count * output_floats_[i], threads_);
+    }
+  }
+
+ private:
+  float* staging(PinnedArray<float>& array, int64_t floats) const {
+    if (array.get() == nullptr) array = allocate_pinned<float>(floats * capacity_);
+    return array.get();
+  }
+
+  const std::vector<int64_t>&input_floats_, &output_floats_;
+  const float* const* inputs_;
+  float* const* outputs_;
+  int64_t capacity_;
+  int threads_;
+  std::vector<bool> in_pinned_, out_pinned_;
+};
 
 void Executable::run(ChunkQueue& queue, const float* const* inputs, float* const* outputs,
                      int threads) const {
   if (queue.images() == 0) return;
   const DeviceScope scope(device_.index);
   auto context = take_context(std::min({queue.chunk(), queue.images(), max_images_}));
-  const auto stage_in = [&](const Slot& slot, ChunkQueue::Chunk chunk) {
-    for (std::size_t i = 0; i < input_floats_.size(); ++i) {
-      copy_on_host(slot.host_in[i].get(), inputs[i] + chunk.first * input_floats_[i],
-                   chunk.count * input_floats_[i], threads);
-    }
-  };
-  const auto stage_out = [&](const Slot& slot, ChunkQueue::Chunk chunk) {
-    for (std::size_t i = 0; i < output_floats_.size(); ++i) {
-      copy_on_host(outputs[i] + chunk.first * output_floats_[i], slot.host_out[i].get(),
-                   chunk.count * output_floats_[i], threads);
-    }
-  };
-
-  if (queue.images() <= std::min(kGraphImages, context->capacity)) {
-    while (true) {
-      const ChunkQueue::Chunk chunk = queue.take(context->capacity);
-      if (chunk.count == 0) break;
-      stage_in(context->slots[0], chunk);
-      run_small(*context, chunk.count);
-      stage_out(context->slots[0], chunk);
-    }
-    return_context(std::move(context));
-    return;
+  const Staging staging(*this, inputs, outputs, context->capacity, threads);
+  if (queue.images() <= kGraphImages) {
+    run_small(*context, queue, staging);
+  } else {
+    run_pipelined(*context, queue, staging);
   }
+  return_context(std::move(context));
+}
 
+// One chunk after another, each in as few launches as possible.
+void Executable::run_small(Context& context, ChunkQueue& queue, const Staging& staging) const {
+  Slot& slot = context.slots[0];
+  cudaStream_t stream = context.compute.get();
+  while (true) {
+    const ChunkQueue::Chunk chunk = queue.take(context.capacity);
+    if (chunk.count == 0) break;
+    staging.bring_in(slot, chunk, true);  // a graph reads where it read when it was recorded
+    enqueue_small(context, chunk.count);
+    enqueue_copies_out(slot, staging.places_out(slot, chunk), chunk.count, stream);
+    FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream));
+    staging.bring_out(slot, chunk);
+  }
+}
+
+// kSlots chunks under way at once.
+void Executable::run_pipelined(Context& context, ChunkQueue& queue, const Staging& staging) const {
   struct UnderWay {
     Slot* slot;
     ChunkQueue::Chunk chunk;
@@ -423,27 +491,26 @@ void Executable::run(ChunkQueue& queue, const float* const* inputs, float* const
   const auto finish_oldest = [&] {
     const auto [slot, chunk] = under_way.front();
     FACEGEN_CUDA_CHECK(cudaEventSynchronize(slot->left.get()));
-    stage_out(*slot, chunk);
+    staging.bring_out(*slot, chunk);
     under_way.pop_front();
   };
   for (std::size_t number = 0;; ++number) {
     if (under_way.size() == kSlots) finish_oldest();
-    const ChunkQueue::Chunk chunk = queue.take(context->capacity);
+    const ChunkQueue::Chunk chunk = queue.take(context.capacity);
     if (chunk.count == 0) break;
-    Slot& slot = context->slots[number % kSlots];
-    stage_in(slot, chunk);
-    enqueue_copies_in(slot, chunk.count, context->in.get());
-    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.arrived.get(), context->in.get()));
-    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(context->compute.get(), slot.arrived.get(), 0));
-    enqueue_steps(*context, slot, chunk.count, context->compute.get());
-    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.computed.get(), context->compute.get()));
-    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(context->out.get(), slot.computed.get(), 0));
-    enqueue_copies_out(slot, chunk.count, context->out.get());
-    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.left.get(), context->out.get()));
+    Slot& slot = context.slots[number % kSlots];
+    const std::vector<const float*> from = staging.bring_in(slot, chunk, false);
+    enqueue_copies_in(slot, from, chunk.count, context.in.get());
+    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.arrived.get(), context.in.get()));
+    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(context.compute.get(), slot.arrived.get(), 0));
+    enqueue_steps(context, slot, chunk.count, context.compute.get());
+    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.computed.get(), context.compute.get()));
+    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(context.out.get(), slot.computed.get(), 0));
+    enqueue_copies_out(slot, staging.places_out(slot, chunk), chunk.count, context.out.get());
+    FACEGEN_CUDA_CHECK(cudaEventRecord(slot.left.get(), context.out.get()));
     under_way.push_back({&slot, chunk});
   }
   while (!under_way.empty()) finish_oldest();
-  return_context(std::move(context));
 }
 
 std::vector<float> Executable::time_resident(int64_t images, int repeats, bool graph) const {

@@ -3,9 +3,10 @@
 //
 //   host array --copy--> pinned --H2D--> device in | steps | device out --D2H--> pinned --copy--> host
 //
+// (arrays that are pinned themselves, as empty_pinned makes them, need no copy on the host.)
 // kSlots chunks are under way at once, each on the next pair of staging buffers: while one is
 // computed, the one before it travels out and the one after it travels in, on streams of their own.
-// Small batches take one launch of a CUDA graph that holds copies and steps.
+// Small batches take one launch of a CUDA graph that holds the copies in and the steps.
 #pragma once
 
 #include <atomic>
@@ -80,6 +81,7 @@ class Executable {
  private:
   struct Slot;
   struct Context;
+  class Staging;
 
   std::unique_ptr<Context> take_context(int64_t images) const;
   void return_context(std::unique_ptr<Context> context) const;
@@ -88,11 +90,17 @@ class Executable {
                      cudaStream_t stream) const;
   void enqueue_step(const Context& context, const Slot& slot, std::size_t step, int64_t images,
                     cudaStream_t stream) const;
-  void enqueue_copies_in(const Slot& slot, int64_t images, cudaStream_t stream) const;
-  void enqueue_copies_out(const Slot& slot, int64_t images, cudaStream_t stream) const;
-  void run_small(Context& context, int64_t images) const;
+  // `from` and `to`: pinned memory of each input and output.
+  void enqueue_copies_in(const Slot& slot, const std::vector<const float*>& from, int64_t images,
+                         cudaStream_t stream) const;
+  void enqueue_copies_out(const Slot& slot, const std::vector<float*>& to, int64_t images,
+                          cudaStream_t stream) const;
+  void enqueue_small(Context& context, int64_t images) const;
+  void run_small(Context& context, ChunkQueue& queue, const Staging& staging) const;
+  void run_pipelined(Context& context, ChunkQueue& queue, const Staging& staging) const;
   const float* upload_constant(const float* values, int64_t count);
   Layout layout(const View& view) const;
+  int64_t image_bytes() const;  // of a context's device buffers
 
   DeviceInfo device_;
   std::vector<Step> steps_;

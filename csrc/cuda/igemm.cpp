@@ -25,10 +25,10 @@ GemmPlan plan_gemm(const GemmSpec& spec, int chunk_k, int tile_columns) {
   plan.chunk_k = chunk_k;
   plan.columns_padded = divide_up(step.out.c, tile_columns) * tile_columns;
   plan.run_chunks = divide_up(in.c, chunk_k);
-  const bool aligned = in.c % 8 == 0 && in.pixel_stride % 8 == 0 && in.offset % 8 == 0 &&
-                       spec.in.image_stride % 8 == 0;
+  plan.aligned = in.c % 8 == 0 && in.pixel_stride % 8 == 0 && in.offset % 8 == 0 &&
+                 spec.in.image_stride % 8 == 0;
   // Padding may cost up to half again of the arithmetic before single loads are the better way.
-  plan.by_runs = aligned && 2 * plan.run_chunks * chunk_k <= 3 * in.c;
+  plan.by_runs = plan.aligned && 2 * plan.run_chunks * chunk_k <= 3 * in.c;
   for (int p = 0; p < step.phase_count; ++p) {
     const auto& [y, x] = step.phases[p];
     if (y.out <= 0 || x.out <= 0) continue;

@@ -101,8 +101,25 @@ __device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8])
     }
     return;
   }
+  const auto* from = reinterpret_cast<const uint4*>(in.data + 2 * start);
+  const uint4 first = from[0];
+  if (in.format == Format::kHalf) {
+    const auto* h = reinterpret_cast<const __half2*>(&first);
 #pragma unroll
-  for (int i = 0; i < 8; ++i) x[i] = load(in, start + i);
+    for (int i = 0; i < 4; ++i) {
+      x[2 * i] = __low2float(h[i]);
+      x[2 * i + 1] = __high2float(h[i]);
+    }
+    return;
+  }
+  const uint4 second = from[in.plane / 8];
+  const auto* hi = reinterpret_cast<const __nv_bfloat162*>(&first);
+  const auto* lo = reinterpret_cast<const __nv_bfloat162*>(&second);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    x[2 * i] = __low2float(hi[i]) + __low2float(lo[i]);
+    x[2 * i + 1] = __high2float(hi[i]) + __high2float(lo[i]);
+  }
 }
 
 }  // namespace facegen::cuda

@@ -37,6 +37,7 @@ struct GemmPhase {
 };
 
 struct GemmPlan {
+  bool aligned = false;  // channels can be read in vectors of 8
   bool by_runs = false;
   int chunk_k = 0;
   int columns_padded = 0;

@@ -6,10 +6,10 @@
 // into shared memory, pixels next to each other, so that a warp (32 outputs of a row) reads 32
 // neighbouring floats; the weights of a tap are one float4 that all lanes read.
 //
-//   shared memory:  patch (channel, y, x) | weights (channel, tap, 4) | where each tap reads
+//   shared memory:  weights (tap, channel, 4) | where each tap reads | patch (channel, y, x)
 //
 // A thread reads 4 + 1 values for 16 multiply-adds. Every output is one chain of multiply-adds in
-// the order channel, tap: it depends on the layer alone.
+// the order run of channels, tap, channel: it depends on the layer alone.
 #include <algorithm>
 
 #include "cuda/igemm.cuh"
@@ -18,6 +18,7 @@ namespace facegen::cuda {
 namespace {
 
 constexpr int kTileHeight = 16, kTileWidth = 32, kThreads = 128;
+constexpr int kBlocks = 4;  // of a multiprocessor: as many as its shared memory holds
 constexpr int kOutputsAThread = 4, kMaxColumns = 4;
 static_assert(kThreads * kOutputsAThread == kTileHeight * kTileWidth);
 constexpr int64_t kSharedFloats = 48 * 1024 / 4;
@@ -29,7 +30,7 @@ struct ThinPhase {
   int32_t patch_height, patch_width;
   int32_t patch_pitch;                 // floats of a channel; odd, so that channels differ in bank
   int32_t tiles_y, tiles_x;
-  int64_t weights;                     // float4: (channel, tap)
+  int64_t weights;                     // float4: (run of channels, tap, channel)
 };
 
 struct ThinArguments {
@@ -42,7 +43,39 @@ struct ThinArguments {
   int64_t images;
 };
 
-__global__ void __launch_bounds__(kThreads) thin_kernel(const __grid_constant__ ThinArguments args) {
+// Brings `channels` channels of the patch at (patch_y, patch_x) into shared memory, (c, y, x).
+// Lanes have neighbouring pixels: each reads a whole sector of 8 channels, and their stores fall
+// into different banks.
+template <bool kByRuns>
+__device__ inline void fetch_patch(const ThinArguments& args, const ThinPhase& phase,
+                                   int64_t image, int patch_y, int patch_x, int first,
+                                   int channels, float* patch) {
+  const int pixels = phase.patch_height * phase.patch_width;
+  for (int pixel = static_cast<int>(threadIdx.x); pixel < pixels; pixel += kThreads) {
+    const int py = pixel / phase.patch_width;
+    const int iy = patch_y + py, ix = patch_x + pixel - py * phase.patch_width;
+    const bool inside = iy >= 0 && iy < args.in.h && ix >= 0 && ix < args.in.w;
+    const int64_t start = inside ? image * args.in.image_stride +
+                                       (int64_t{iy} * args.in.w + ix) * args.in.pixel_stride + first
+                                 : -1;
+    float* to = patch + pixel;
+    if constexpr (kByRuns) {
+      for (int c = 0; c < channels; c += 8) {
+        __align__(16) float x[8];
+        load_run(args.in, inside ? start + c : -1, x);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) to[(c + i) * phase.patch_pitch] = x[i];
+      }
+    } else {
+      for (int c = 0; c < channels; ++c) {
+        to[c * phase.patch_pitch] = inside ? load(args.in, start + c) : 0.0f;
+      }
+    }
+  }
+}
+
+template <bool kByRuns>
+__global__ void __launch_bounds__(kThreads, kBlocks) thin_kernel(const __grid_constant__ ThinArguments args) {
   extern __shared__ __align__(16) float thin_shared[];
   const ThinPhase phase = args.phases[blockIdx.y];
   const int64_t map_tiles = int64_t{phase.tiles_y} * phase.tiles_x;
@@ -69,26 +102,18 @@ __global__ void __launch_bounds__(kThreads) thin_kernel(const __grid_constant__ 
   float sum[kOutputsAThread][kMaxColumns] = {};
   for (int first = 0; first < args.in.c; first += args.channels) {
     const int channels = min(args.channels, args.in.c - first);
-    const int pixels = phase.patch_height * phase.patch_width;
     __syncthreads();  // the chunk before has been used
-    for (int i = thread; i < pixels * channels; i += kThreads) {
-      const int pixel = i / channels, c = i - pixel * channels;
-      const int py = pixel / phase.patch_width;
-      const int iy = patch_y + py, ix = patch_x + pixel - py * phase.patch_width;
-      const bool inside = iy >= 0 && iy < args.in.h && ix >= 0 && ix < args.in.w;
-      patch[c * phase.patch_pitch + pixel] =
-          inside ? load(args.in, image * args.in.image_stride +
-                                     (int64_t{iy} * args.in.w + ix) * args.in.pixel_stride +
-                                     first + c)
-                 : 0.0f;
+    fetch_patch<kByRuns>(args, phase, image, patch_y, patch_x, first, channels, patch);
+    for (int i = thread; i < channels * taps; i += kThreads) {
+      weights[i] = args.weights[phase.weights + int64_t{first} * taps + i];
     }
-    const float4* from = args.weights + phase.weights + int64_t{first} * taps;
-    for (int i = thread; i < channels * taps; i += kThreads) weights[i] = from[i];
     __syncthreads();
-    for (int c = 0; c < channels; ++c) {
-      for (int t = 0; t < taps; ++t) {
-        const float4 w = weights[c * taps + t];
-        const float* x = mine + c * phase.patch_pitch + tap_places[t];
+    for (int t = 0; t < taps; ++t) {
+      const float* x = mine + tap_places[t];
+      const float4* tap_weights = weights + t * channels;
+#pragma unroll 4
+      for (int c = 0; c < channels; ++c) {
+        const float4 w = tap_weights[c];
 #pragma unroll
         for (int i = 0; i < kOutputsAThread; ++i) {
           const float value = x[i * below];
@@ -97,6 +122,7 @@ __global__ void __launch_bounds__(kThreads) thin_kernel(const __grid_constant__ 
           sum[i][2] = fmaf(value, w.z, sum[i][2]);
           sum[i][3] = fmaf(value, w.w, sum[i][3]);
         }
+        x += phase.patch_pitch;
       }
     }
   }
@@ -139,7 +165,8 @@ int channels_at_once(const std::vector<ThinPhase>& phases, int in_c) {
     const int64_t one = int64_t{4} * phase.rows.taps + phase.patch_pitch;
     channels = std::min(channels, (kSharedFloats - phase.rows.taps) / one);
   }
-  return static_cast<int>(std::max<int64_t>(channels, 0));
+  // Whole runs of 8 can be read as vectors.
+  return static_cast<int>(channels >= 8 ? channels / 8 * 8 : std::max<int64_t>(channels, 0));
 }
 
 int64_t shared_floats(const std::vector<ThinPhase>& phases, int channels) {
@@ -155,6 +182,7 @@ class ThinGemm final : public Gemm {
   ThinGemm(const GemmSpec& spec, const GemmPlan& plan, std::vector<ThinPhase> phases, int channels)
       : step_(spec.step),
         channels_(channels),
+        by_runs_(plan.aligned && channels % 8 == 0),
         phase_count_(static_cast<int>(phases.size())),
         shared_bytes_(static_cast<std::size_t>(shared_floats(phases, channels)) * sizeof(float)) {
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
@@ -162,14 +190,15 @@ class ThinGemm final : public Gemm {
     for (ThinPhase& phase : phases) {
       phase.weights = static_cast<int64_t>(packed.size() / kMaxColumns);
       map_tiles_ = std::max(map_tiles_, int64_t{phase.tiles_y} * phase.tiles_x);
-      for (int c = 0; c < step_.in.c; ++c) {
+      for (int first = 0; first < step_.in.c; first += channels) {
+        const int last = std::min(first + channels, step_.in.c);
         for (int t = 0; t < phase.rows.taps; ++t) {
           const auto tap = static_cast<std::size_t>(phase.rows.first_tap + t);
-          for (int column = 0; column < kMaxColumns; ++column) {
-            packed.push_back(column < step_.out.c
-                                 ? step_.weight[column * per_column +
-                                                int64_t{plan.weight_taps[tap]} * step_.in.c + c]
-                                 : 0.0f);
+          const float* weight = step_.weight + int64_t{plan.weight_taps[tap]} * step_.in.c;
+          for (int c = first; c < last; ++c) {
+            for (int column = 0; column < kMaxColumns; ++column) {
+              packed.push_back(column < step_.out.c ? weight[column * per_column + c] : 0.0f);
+            }
           }
         }
       }
@@ -192,7 +221,8 @@ class ThinGemm final : public Gemm {
                                 images};
     const dim3 blocks(static_cast<unsigned>(map_tiles_ * images),
                       static_cast<unsigned>(phase_count_));
-    thin_kernel<<<blocks, kThreads, shared_bytes_, stream>>>(args);
+    const auto kernel = by_runs_ ? thin_kernel<true> : thin_kernel<false>;
+    kernel<<<blocks, kThreads, shared_bytes_, stream>>>(args);
     FACEGEN_CUDA_CHECK_LAUNCH("thin_kernel");
   }
 
@@ -200,7 +230,8 @@ class ThinGemm final : public Gemm {
 
  private:
   Step step_;
-  int channels_;
+  int channels_;  // at once
+  bool by_runs_;
   int phase_count_;
   std::size_t shared_bytes_;
   int64_t map_tiles_ = 0;

@@ -84,6 +84,32 @@ def test_neither_batch_nor_chunks_nor_repeats_change_a_bit(precision, program, l
         assert few(latents[:100]).tobytes() == whole[:100].tobytes(), max_batch
 
 
+def test_results_in_pinned_memory_are_the_same_and_independent(program, latents):
+    runner = Runner(program, "cuda")
+    for count in (60, 300):  # in one launch, and in chunks; the first of a size is not pinned
+        kept = [runner(latents[:count]) for _ in range(4)]
+        first = kept[0].copy()
+        assert all(faces.tobytes() == first.tobytes() for faces in kept)
+        del kept[1]
+        again = runner(latents[::-1][:count])  # takes the memory that is free now
+        assert all(faces.tobytes() == first.tobytes() for faces in kept)
+        assert again[0].tobytes() == runner(latents[-1:])[0].tobytes()
+
+
+def test_memory_of_the_pool():
+    cuda = cuda_module()
+    shape = (3, 5555, 1001)  # of a size that no other test has
+    assert cuda.empty_pinned(shape, 0) is None
+    array = cuda.empty_pinned(shape, 0)
+    assert array.shape == shape and array.dtype == np.float32 and array.flags.c_contiguous
+    address = array.ctypes.data
+    array[...] = 1
+    del array
+    assert cuda.empty_pinned(shape, 0).ctypes.data == address
+    for _ in range(2):
+        assert cuda.empty_pinned((1 << 40,), 0) is None  # beyond the limit
+
+
 def test_an_empty_batch(program, latents):
     assert Runner(program, "cuda")(latents[:0]).shape == (0, 64, 64, 3)
 
@@ -109,7 +135,7 @@ def test_several_threads_on_one_runner_and_on_two(program, latents):
 
 def test_short_memory_makes_chunks_smaller(program, latents, monkeypatch):
     whole = Runner(program, "cuda")(latents)
-    one_image = 4 * (program.arena_floats + 3 * (100 + 64 * 64 * 3))
+    one_image = 4 * (program.arena_floats + 112 + 3 * (100 + 64 * 64 * 3))
     monkeypatch.setenv("FACEGEN_CUDA_MEMORY_LIMIT", str(20 * one_image))
     runner = Runner(program, "cuda")
     for _ in range(2):

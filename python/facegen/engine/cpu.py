@@ -37,6 +37,10 @@ class CpuEngine:
     def isa(self) -> str:
         return self._executable.isa
 
+    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Uninitialised float32 memory for an output."""
+        return np.empty(shape, np.float32)
+
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         for first in range(0, count, self._max_batch):
             part = slice(first, first + self._max_batch)

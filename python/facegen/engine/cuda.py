@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -20,9 +21,11 @@ if TYPE_CHECKING:
 # last are hidden behind the arithmetic of the others.
 CHUNKS = 8
 MIN_CHUNK = 128
-# Threads that copy between the caller's arrays and pinned memory, a GPU: one alone is slower than
-# the bus.
-COPY_THREADS = 8
+# Threads that copy between the caller's arrays and pinned memory, a GPU. Measured beside an H200:
+# 2 copy 7 GB/s, 4 12, 8 21, 16 27; results in pinned memory arrive at 54 GB/s, the bus's own rate.
+COPY_THREADS = 16
+# Smaller results are copied in tens of microseconds.
+PINNED_BYTES = 1 << 20
 
 
 class CudaEngine:
@@ -62,11 +65,19 @@ class CudaEngine:
         """The GPUs' architecture, for example "sm_90"."""
         return self._executables[0].architecture
 
+    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Uninitialised float32 memory for an output: pinned where it is large."""
+        if 4 * math.prod(shape) >= PINNED_BYTES:
+            pinned = self._cuda.empty_pinned(shape, self._device.indices[0])
+            if pinned is not None:
+                return np.asarray(pinned)
+        return np.empty(shape, np.float32)
+
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         if count == 0:
             return
         gpus = len(self._executables)
-        chunk = max(MIN_CHUNK if gpus == 1 else 1, -(-count // (CHUNKS * gpus)))
+        chunk = max(min(MIN_CHUNK, -(-count // gpus)), -(-count // (CHUNKS * gpus)))
         queue = self._cuda.ChunkQueue(count, chunk)
         threads = max(1, min(COPY_THREADS, self.threads // gpus))
 

@@ -114,7 +114,7 @@ class Runner:
         if any(len(x) != count for x in arrays):
             raise ValueError(f"batches of unequal size: {[len(x) for x in arrays]}")
         outputs = [
-            np.empty((count, v.height, v.width, v.channels), np.float32)
+            self._engine.empty((count, v.height, v.width, v.channels))
             for v in self.program.outputs
         ]
         self._engine.run(arrays, outputs, count)
