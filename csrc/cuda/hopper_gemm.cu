@@ -216,15 +216,18 @@ __device__ void consume(const Arguments& args, Shared& shared) {
       if (!reaches(args, tile, tap)) continue;
       for (int block = 0; block < args.channel_blocks; ++block) {
         // This warpgroup's rows of A: half of one box, or one box of two.
-        int a_slot = ring.at.slot, other_slot = -1;
-        uint32_t a;
+        const int a_slot = ring.at.slot;
+        int other = -1;
+        uint32_t a = ring.wait();
         if constexpr (V::kRowTiles == 1 || V::kHalf) {
-          a = ring.wait() + warpgroup * 64 * V::kRowTiles * 128;
+          a += warpgroup * 64 * V::kRowTiles * 128;
         } else {
-          Cursor first = ring.at;
+          // Both wait for both: who lets a barrier's phase pass unseen takes it for the next one
+          // of the same parity.
           ring.at.advance();
-          other_slot = ring.at.slot;
-          a = warpgroup == 0 ? Consumer{shared, false, first}.wait() : ring.wait();
+          other = ring.at.slot;
+          const uint32_t second = ring.wait();
+          if (warpgroup == 1) a = second;
         }
         ring.at.advance();
         if constexpr (V::kColumns == 256 && !V::kHalf) {
@@ -238,7 +241,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
           }
         }
         ring.release(a_slot);
-        if (other_slot >= 0) ring.release(other_slot);
+        if (other >= 0) ring.release(other);
         ring.release(ring.at.slot);
         ring.at.advance();
       }
