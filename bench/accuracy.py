@@ -1,20 +1,25 @@
-"""How far results are from the float64 definition: ``python -m bench.accuracy``.
+"""How far results are from the float64 definition: ``python -m bench.accuracy [cuda]``.
 
-Prints the machine and a Markdown table, the one of docs/accuracy.md: for each case and each
-instruction set that runs here, and for precision "strict", the root mean square of the error and
-the largest error, both relative to the output's root mean square. Takes a few seconds.
+Prints the machine and a Markdown table, those of docs/accuracy.md: for each case and each
+instruction set that runs here, and for precision "strict" (with "cuda": for each precision of a
+GPU), the root mean square of the error and the largest error, both relative to the output's root
+mean square. Takes a few seconds.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from bench.machine import describe
 from bench.reference import reference
 from facegen import __version__, _native
+from facegen.engine import Runner
+from facegen.engine.devices import cuda_module
 from facegen.networks import dcgan
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Layer, Shape, lower
 
@@ -43,6 +48,10 @@ class Case:
         executable = _native.CpuExecutable(program, isa)
         executable.run([self.inputs], [output], _native.hardware_threads())
         return output
+
+    def measured_on_gpu(self, precision: str) -> np.ndarray:
+        runner = Runner(lower(self.graph, self.weights), "cuda:0", precision=precision)
+        return runner(self.inputs)
 
 
 def rms(values: np.ndarray) -> float:
@@ -123,18 +132,32 @@ def cancelling(case: Case, name: str) -> Case:
     return Case(name, case.graph, {**case.weights, "layer.weight": weight}, inputs)
 
 
-def main() -> None:
-    isas = _native.available_isas()
-    machine = describe()
-    print(f"{machine['cpu']}; {machine['system']}; {machine['date'][:10]}.")
-    print(f"facegen {__version__}, NumPy {np.__version__}, Python {machine['python']}.\n")
-    ways = {isa: (isa, "auto") for isa in isas}
+def on_cpu() -> dict[str, Callable[[Case], np.ndarray]]:
+    """By column, how a case is computed."""
+    ways = {isa: (isa, "auto") for isa in _native.available_isas()}
     ways["strict"] = (_native.available_isas(strict=True)[0], "direct")
+    return {
+        name: partial(Case.measured, isa=way[0], algorithm=way[1]) for name, way in ways.items()
+    }
+
+
+def on_gpu() -> dict[str, Callable[[Case], np.ndarray]]:
+    precisions = ("float32", "strict", "tf32", "float16")
+    return {p: partial(Case.measured_on_gpu, precision=p) for p in precisions}
+
+
+def main() -> None:
+    cuda = sys.argv[1:] == ["cuda"]
+    machine = describe()
+    processor = cuda_module().devices()[0]["name"] if cuda else machine["cpu"]
+    print(f"{processor}; {machine['system']}; {machine['date'][:10]}.")
+    print(f"facegen {__version__}, NumPy {np.__version__}, Python {machine['python']}.\n")
+    ways = on_gpu() if cuda else on_cpu()
     print(f"| case | {' | '.join(ways)} |")
     print(f"|---|{'---|' * len(ways)}")
     for case in cases():
         exact = case.exact()
-        cells = [errors(case.measured(*way), exact) for way in ways.values()]
+        cells = [errors(measure(case), exact) for measure in ways.values()]
         print(f"| {case.name} | {' | '.join(cells)} |", flush=True)
 
 

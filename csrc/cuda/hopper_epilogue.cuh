@@ -70,24 +70,85 @@ __device__ __forceinline__ void load8(const float* from, float (&v)[8]) {
   v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
+// A thread's 2 rows of a tile: which output pixels they are.
+struct Rows {
+  int y[2], x[2];
+  int64_t pixel[2];  // elements from the output's first pixel
+  bool exists[2];
+
+  __device__ __forceinline__ Rows(const Arguments& args, const Tile& tile, int row) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int i = row + 8 * r;
+      x[r] = tile.x + (i & ((1 << args.box.log2_w) - 1));
+      y[r] = tile.y + ((i >> args.box.log2_w) & ((1 << args.box.log2_h) - 1));
+      const int n = tile.n + (i >> (args.box.log2_w + args.box.log2_h));
+      exists[r] = n < args.images;
+      pixel[r] =
+          n * args.out_image_stride + y[r] * args.out_row_stride + x[r] * args.out_col_stride;
+    }
+  }
+  // Whether row r is inside a phase of this size.
+  __device__ __forceinline__ bool inside(int r, int rows, int cols) const {
+    return exists[r] & (y[r] < rows) & (x[r] < cols);
+  }
+};
+
+// Between two stretches of a sum, the sum so far lies, as float32, where the output will be: both
+// of its formats have 4 bytes an element. This thread alone writes and reads its elements.
+template <int kColumns, bool kRead>
+__device__ __forceinline__ void move_parked(const Arguments& args, const Tile& tile,
+                                            const Rows& rows, float (&sums)[kColumns / 2]) {
+  const Columns* columns = args.groups[tile.group].columns;
+  const bool split = args.out_format == Format::kSplit;
+  const int log2_bytes = split ? 1 : 2;
+  const int64_t second = split ? args.out_plane << 1 : 16;  // bytes
+  char* const pixels[2] = {static_cast<char*>(args.out) + (rows.pixel[0] << log2_bytes),
+                           static_cast<char*>(args.out) + (rows.pixel[1] << log2_bytes)};
+#pragma unroll
+  for (int b = 0; b < kColumns / kBlock; ++b) {
+    const Columns& block = columns[b];
+    const int valid = __ldg(&block.valid);
+    const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
+    const int64_t offset = __ldg(&block.offset) << log2_bytes;
+    char* at[4];  // pieces of 8 channels: 2 rows of each 32 columns
+    bool present[4];
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      const int channel = p / 2 * 32 + 8 * (threadIdx.x % 4);
+      at[p] = pixels[p % 2] + offset + (channel << log2_bytes);
+      present[p] = (channel < valid) & rows.inside(p % 2, block_rows, block_cols);
+    }
+    if constexpr (kRead) {
+      float4 parked[4][2];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        parked[i / 2][i % 2] = ptx::load16_if(present[i / 2], at[i / 2] + i % 2 * second);
+      }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        float* s = &sums[32 * b + 16 * (i / 4) + 8 * (i % 2) + i / 2 % 2 * 2];
+        const float4& v = parked[i / 2][i % 2];
+        s[0] += v.x, s[1] += v.y, s[4] += v.z, s[5] += v.w;
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float* s = &sums[32 * b + 16 * (i / 4) + 8 * (i % 2) + i / 2 % 2 * 2];
+        if (!present[i / 2]) continue;
+        __stcg(reinterpret_cast<float4*>(at[i / 2] + i % 2 * second),
+               make_float4(s[0], s[1], s[4], s[5]));
+      }
+    }
+  }
+}
+
 // Bias, activation, scale and shift, and the store of 64 rows: of this thread, 2 rows, and of each
 // 32 columns the 8 that start at 8 * (lane % 4).
 template <int kColumns, bool kHalf>
-__device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, int row,
+__device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, const Rows& rows,
                                        const float (&sums)[kColumns / 2]) {
   const Columns* columns = args.groups[tile.group].columns;
-  int y[2], x[2];
-  int64_t pixel[2];
-  bool exists[2];
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int i = row + 8 * r;
-    x[r] = tile.x + (i & ((1 << args.box.log2_w) - 1));
-    y[r] = tile.y + ((i >> args.box.log2_w) & ((1 << args.box.log2_h) - 1));
-    const int n = tile.n + (i >> (args.box.log2_w + args.box.log2_h));
-    exists[r] = n < args.images;
-    pixel[r] = n * args.out_image_stride + y[r] * args.out_row_stride + x[r] * args.out_col_stride;
-  }
   const int lane_column = 8 * (threadIdx.x % 4);
 #pragma unroll
   for (int g = 0; g < kColumns / 32; ++g) {
@@ -95,7 +156,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
     const int channel = g % 2 * 32 + lane_column;
     if (channel >= __ldg(&block.valid)) continue;
     const int constant = __ldg(&block.channel) + channel;
-    const int rows = __ldg(&block.rows), cols = __ldg(&block.cols);
+    const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
     const int64_t offset = __ldg(&block.offset) + channel;
     float bias[8] = {}, scale[8], shift[8];
     if (args.bias) load8(args.bias + constant, bias);
@@ -105,7 +166,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      if (!exists[r] || y[r] >= rows || x[r] >= cols) continue;
+      if (!rows.inside(r, block_rows, block_cols)) continue;
       float v[8];
 #pragma unroll
       for (int e = 0; e < 8; ++e) v[e] = sums[16 * g + 4 * (e / 2) + 2 * r + e % 2] + bias[e];
@@ -114,7 +175,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] = v[e] * scale[e] + shift[e];
       }
-      store<kHalf>(args, pixel[r] + offset, v);
+      store<kHalf>(args, rows.pixel[r] + offset, v);
     }
   }
 }

@@ -28,6 +28,10 @@
 // producer and the consumers alike. Sums are in the order (tap, channel) whatever the box, so the
 // result does not depend on the batch.
 //
+// wgmma rounds towards zero at every step, which a long sum shows: 1e-4 at the worst for K = 4,608.
+// Such a sum is cut into stretches (hopper_gemm.h). In between it waits in registers (small tiles) or
+// in the output, which is in the L2 cache.
+//
 // The columns of B are permuted within each 32 so that a thread's sums are 8 neighbouring channels
 // at a time, which hopper_epilogue.cuh stores from registers.
 
@@ -120,7 +124,7 @@ __device__ void produce(const Arguments& args, Shared& shared) {
       if (!reaches(args, tile, tap)) continue;
       const uint8_t* weights = args.weights + (static_cast<int64_t>(tap.weights_kib) << 10);
       const int x = tile.x * args.step_x + tap.dx, y = tile.y * args.step_y + tap.dy;
-      for (int block = 0; block < args.channel_blocks; ++block) {
+      for (int block = tap.first_block; block < tap.end_block; ++block) {
         // float16: both boxes of a tall tile share a slot.
         for (int box = 0; box < V::kBoxes; ++box) {
           if (box == 0 || !V::kHalf) {
@@ -193,6 +197,48 @@ __device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consume
   ptx::wgmma_wait<0>();
 }
 
+// Between stretches, sums wait in registers where they fit, else in the output.
+template <class V>
+constexpr bool kFitsTwice = V::kRowTiles * V::kColumns <= kBlock;
+
+template <class V>
+__device__ __forceinline__ void add_parked(const Arguments& args, const Tile& tile,
+                                           const Rows& rows, const float (&total)[V::kColumns / 2],
+                                           float (&sums)[V::kColumns / 2]) {
+  if constexpr (kFitsTwice<V>) {
+#pragma unroll
+    for (int i = 0; i < V::kColumns / 2; ++i) sums[i] += total[i];
+  } else {
+    move_parked<V::kColumns, true>(args, tile, rows, sums);
+  }
+}
+
+// Parks the sums, `again` if they have been before.
+template <class V>
+__device__ __forceinline__ void park(const Arguments& args, const Tile& tile, int row,
+                                     Sums<V>& sums, Sums<V>& total, bool again) {
+#pragma unroll
+  for (int m = 0; m < V::kRowTiles; ++m) {
+    const Rows rows(args, tile, row + m * 64);
+    if (again) add_parked<V>(args, tile, rows, total[m], sums[m]);
+    if constexpr (kFitsTwice<V>) {
+#pragma unroll
+      for (int i = 0; i < V::kColumns / 2; ++i) total[m][i] = sums[m][i];
+    } else {
+      move_parked<V::kColumns, false>(args, tile, rows, sums[m]);
+    }
+  }
+}
+
+template <class V>
+__device__ __forceinline__ void clear(Sums<V>& sums) {
+#pragma unroll
+  for (auto& part : sums) {
+#pragma unroll
+    for (float& sum : part) sum = 0.0f;
+  }
+}
+
 template <class V>
 __device__ void consume(const Arguments& args, Shared& shared) {
   const int warpgroup = threadIdx.x / 128;
@@ -201,20 +247,26 @@ __device__ void consume(const Arguments& args, Shared& shared) {
   for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
     const Tile tile = args.tiles[i];
     const Group& group = args.groups[tile.group];
-    Sums<V> sums;
-#pragma unroll
-    for (auto& part : sums) {
-#pragma unroll
-      for (float& sum : part) sum = 0.0f;
-    }
+    Sums<V> sums, total;  // of a stretch; of those before it, where it fits
+    clear<V>(sums);
+    bool stretch_ends = false, empty = true, parked = false;
     // Without images for any row of it, a warpgroup only keeps pace.
     const int existing_rows = (args.images - tile.n) << (args.box.log2_w + args.box.log2_h);
     const bool idle = warpgroup * 64 * V::kRowTiles >= existing_rows;
     const int end = group.first_tap + group.tap_count;
     for (int t = group.first_tap; t < end; ++t) {
       const Tap tap = shared.taps[t];
+      stretch_ends |= tap.promotes;
       if (!reaches(args, tile, tap)) continue;
-      for (int block = 0; block < args.channel_blocks; ++block) {
+      if constexpr (!V::kHalf) {
+        if (stretch_ends && !empty && !idle) {
+          park<V>(args, tile, row, sums, total, parked);
+          clear<V>(sums);
+          parked = true;
+        }
+        stretch_ends = empty = false;
+      }
+      for (int block = tap.first_block; block < tap.end_block; ++block) {
         // This warpgroup's rows of A: half of one box, or one box of two.
         const int a_slot = ring.at.slot;
         int other = -1;
@@ -248,7 +300,9 @@ __device__ void consume(const Arguments& args, Shared& shared) {
     }
 #pragma unroll
     for (int m = 0; m < V::kRowTiles; ++m) {
-      finish<V::kColumns, V::kHalf>(args, tile, row + m * 64, sums[m]);
+      const Rows rows(args, tile, row + m * 64);
+      if (parked) add_parked<V>(args, tile, rows, total[m], sums[m]);
+      finish<V::kColumns, V::kHalf>(args, tile, rows, sums[m]);
     }
   }
 }

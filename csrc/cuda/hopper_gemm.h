@@ -27,12 +27,14 @@ constexpr int tile_rows(Shape shape) { return shape == Shape::kTall ? 256 : 128;
 constexpr int tile_blocks(Shape shape) {
   return shape == Shape::kWide ? 4 : shape == Shape::kTall ? 2 : 1;
 }
-constexpr int kMaxTaps = 320;  // entries of the tap table in shared memory
+constexpr int kMaxTaps = 240;  // entries of the tap table in shared memory
 
-// One input offset of a column group.
+// One input offset of a column group, and some of its channels.
 struct Tap {
   int8_t dy, dx;                // input position = output position * step + (dy, dx)
   uint8_t blocks;               // it adds to the first blocks * 64 columns
+  bool promotes;                // a stretch of the sum ends before it (see Plan)
+  uint16_t first_block, end_block;  // of 64 channels
   uint32_t weights_kib;         // where its packed weights start
 };
 
@@ -69,7 +71,6 @@ struct Arguments {
   const Tile* tiles;
   const int32_t* tile_begin;  // (CTAs + 1): the tiles of each CTA
   int32_t tap_count;
-  int32_t channel_blocks;  // of the input
   int32_t in_h, in_w, step_y, step_x;
   Box box;
   int32_t copied_bytes;  // of a plane of a copied box: fewer rows where there are few images
@@ -86,10 +87,14 @@ struct Arguments {
 void launch(const Arguments& arguments, Shape shape, bool half, int ctas, cudaStream_t stream);
 
 // A layer's groups, taps and packed weights.
+//
+// wgmma rounds its sums towards zero, and the error grows with their length. So a long sum is cut
+// into stretches that are added up in float32: rows of taps, or where these are long, some taps of
+// a row, or some channels of a tap. Where it is cut depends on the layer alone.
 struct Plan {
   Shape shape = Shape::kWide;
   bool half = false;
-  int step_y = 1, step_x = 1, channel_blocks = 0;
+  int step_y = 1, step_x = 1;
   int in_h = 0, in_w = 0;
   std::vector<Tap> taps;
   std::vector<Group> groups;

@@ -1,7 +1,7 @@
 // Plans of the Hopper kernel, on the host: which columns a tile has, which taps they need, the
 // packed weights, and which multiprocessor computes which tile.
 //
-// Packed weights, for every group, tap and block of 64 input channels:
+// Packed weights, for every group, tap and its blocks of 64 input channels:
 //
 //   hi  (columns, 64 channels) bf16, then lo; or one float16 plane
 //     row r, 16-byte unit u (8 channels)  at  r * 128 + (u ^ r % 8) * 16     128-byte swizzle
@@ -24,6 +24,11 @@ namespace {
 
 // Modelled cycles of a tile besides its products: filling the pipeline, the epilogue.
 constexpr double kTileOverhead = 2500.0;
+// And of adding a stretch to the sum.
+constexpr double kPromotion = 5000.0;
+
+// The longest stretch of a sum, in channels.
+constexpr int kStretch = 2304;
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -90,13 +95,42 @@ std::vector<BlockList> group_blocks(const Step& step, int most) {
   return groups;
 }
 
-// Appends a tap's weights for all blocks of input channels. weight_taps[b]: the tap of block b's
-// phase, or -1 where it does not read this offset.
+// How far a stretch of the sum reaches at most.
+struct Stretch {
+  int rows = 256, cols = 256;  // of taps
+  int channels = 1 << 20;
+
+  // Whether it ends between two neighbouring taps. By their offsets, not by counting them: another
+  // phase in the same tile may have taps in between.
+  bool ends(const Tap& before, const Tap& after) const {
+    return (before.dy + 128) / rows != (after.dy + 128) / rows ||
+           (before.dx + 128) / cols != (after.dx + 128) / cols ||
+           before.first_block != after.first_block;
+  }
+};
+
+Stretch stretch_of(const Step& step, const Phase& phase) {
+  int rows = phase.y.taps, cols = phase.x.taps;
+  // Phases that may share tiles count as the longest: sums must not depend on the shape of tile.
+  for (int p = 0; p < step.phase_count && step.out.c <= kBlock; ++p) {
+    rows = std::max(rows, step.phases[p].y.taps);
+    cols = std::max(cols, step.phases[p].x.taps);
+  }
+  const int channels = step.in.c;
+  if (int64_t{rows} * cols * channels <= kStretch) return {};
+  if (cols * channels <= kStretch) return {kStretch / (cols * channels)};
+  if (channels <= kStretch) return {1, kStretch / channels};
+  return {1, 1, kStretch};
+}
+
+// Appends a tap's weights. weight_taps[b]: the tap of block b's phase, or -1 where it does not read
+// this offset.
 void pack(const Step& step, const BlockList& blocks, const std::vector<int>& weight_taps,
-          int block_count, bool half, std::vector<uint16_t>& to) {
-  const int rows = block_count * kBlock, planes = half ? 1 : 2;
+          const Tap& tap, bool half, std::vector<uint16_t>& to) {
+  const int rows = tap.blocks * kBlock, planes = half ? 1 : 2;
   const int64_t out_stride = int64_t{step.kernel_h} * step.kernel_w * step.in.c;
-  for (int c0 = 0; c0 < step.in.c; c0 += kBlock) {
+  for (int c0 = tap.first_block * kBlock; c0 < std::min(tap.end_block * kBlock, step.in.c);
+       c0 += kBlock) {
     const std::size_t start = to.size();
     to.resize(start + static_cast<std::size_t>(planes) * rows * kBlock, 0);
     for (int r = 0; r < rows; ++r) {
@@ -152,7 +186,7 @@ Plan make_plan(const Step& step, Shape shape, bool half) {
   plan.half = half;
   plan.step_y = step.phases[0].y.step;
   plan.step_x = step.phases[0].x.step;
-  plan.channel_blocks = divide_up(step.in.c, kBlock);
+  const int channel_blocks = divide_up(step.in.c, kBlock);
   plan.in_h = step.in.h;
   plan.in_w = step.in.w;
   const int most = tile_blocks(shape);
@@ -174,17 +208,29 @@ Plan make_plan(const Step& step, Shape shape, bool half) {
         needed[offset] = shape == Shape::kTall ? static_cast<int>(b) + 1 : most;
       }
     }
+    // float16 products are coarser than the sum.
+    const Stretch stretch =
+        half ? Stretch{} : stretch_of(step, step.phases[blocks[0].phase]);
+    const int stretch_blocks = stretch.channels / kBlock;
     for (const auto& [offset, block_count] : needed) {
       std::vector<int> weight_taps;
       for (const Offsets& of_block : offsets) {
         const auto found = of_block.find(offset);
         weight_taps.push_back(found == of_block.end() ? -1 : found->second);
       }
-      plan.taps.push_back({static_cast<int8_t>(offset.first), static_cast<int8_t>(offset.second),
-                           static_cast<uint8_t>(block_count),
-                           static_cast<uint32_t>(plan.weights.size() * 2 >> 10)});
-      pack(step, blocks, weight_taps, block_count, half, plan.weights);
-      ++group.tap_count;
+      for (int first = 0; first < channel_blocks; first += stretch_blocks) {
+        Tap tap = {};
+        tap.dy = static_cast<int8_t>(offset.first);
+        tap.dx = static_cast<int8_t>(offset.second);
+        tap.blocks = static_cast<uint8_t>(block_count);
+        tap.first_block = static_cast<uint16_t>(first);
+        tap.end_block = static_cast<uint16_t>(std::min(first + stretch_blocks, channel_blocks));
+        tap.promotes = group.tap_count > 0 && stretch.ends(plan.taps.back(), tap);
+        tap.weights_kib = static_cast<uint32_t>(plan.weights.size() * 2 >> 10);
+        pack(step, blocks, weight_taps, tap, half, plan.weights);
+        plan.taps.push_back(tap);
+        ++group.tap_count;
+      }
     }
     if (plan.taps.size() > kMaxTaps) return {};
     plan.groups.push_back(group);
@@ -199,16 +245,18 @@ double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
   const Group& group = plan.groups[static_cast<std::size_t>(tile.group)];
   const int y = tile.y * plan.step_y, last_y = y + ((1 << box.log2_h) - 1) * plan.step_y;
   const int x = tile.x * plan.step_x, last_x = x + ((1 << box.log2_w) - 1) * plan.step_x;
-  int blocks = 0;
+  int blocks = 0, promotions = 0;
   for (int t = group.first_tap; t < group.first_tap + group.tap_count; ++t) {
     const Tap& tap = plan.taps[static_cast<std::size_t>(t)];
     if (y + tap.dy < plan.in_h && last_y + tap.dy >= 0 && x + tap.dx < plan.in_w &&
         last_x + tap.dx >= 0) {
-      blocks += tap.blocks;
+      promotions += tap.promotes;
+      blocks += tap.blocks * (tap.end_block - tap.first_block);
     }
   }
   const int row_tiles = tile_rows(plan.shape) / 64, products = plan.half ? 1 : 3;
-  return kTileOverhead + double(blocks) * plan.channel_blocks * row_tiles * products * 4 * 32;
+  return kTileOverhead + kPromotion * promotions +
+         double(blocks) * row_tiles * products * 4 * 32;
 }
 
 // Neighbours in this order share input pixels and weights.

@@ -74,7 +74,6 @@ void HopperGemm::run(int64_t images, Images in, Images out, Images, cudaStream_t
   arguments.taps = variant.taps.get();
   arguments.groups = variant.groups.get();
   arguments.tap_count = static_cast<int32_t>(plan.taps.size());
-  arguments.channel_blocks = plan.channel_blocks;
   arguments.step_y = plan.step_y;
   arguments.step_x = plan.step_x;
   arguments.box = of_batch.box;

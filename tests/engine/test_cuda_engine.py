@@ -14,7 +14,7 @@ from facegen.engine import Runner
 from facegen.engine.devices import cuda_module, parse_device, usable_gpus, why_no_cuda
 from facegen.errors import DeviceError
 from facegen.networks import NETWORKS, dcgan
-from facegen.nn import lower
+from facegen.nn import Conv2d, ConvTranspose2d, Graph, Shape, lower
 
 pytestmark = pytest.mark.cuda
 
@@ -82,6 +82,35 @@ def test_neither_batch_nor_chunks_nor_repeats_change_a_bit(precision, program, l
     for max_batch in (1, 3, 50):
         few = Runner(program, "cuda", precision=precision, max_batch=max_batch)
         assert few(latents[:100]).tobytes() == whole[:100].tobytes(), max_batch
+
+
+# Sums so long that the Hopper kernel adds them up in stretches.
+LONG_SUMS = {
+    "rows of taps": Conv2d(512, 512, 3, padding=1, bias=False),
+    "taps": Conv2d(1024, 40, 3, padding=1, bias=False),
+    "parts of a tap": Conv2d(5000, 256, 1, bias=False),
+    "phases that share tiles": ConvTranspose2d(
+        512, 64, 5, stride=2, padding=((1, 2), (1, 2)), bias=False
+    ),
+}
+
+
+@pytest.mark.parametrize("layer", LONG_SUMS.values(), ids=LONG_SUMS.keys())
+def test_long_sums_are_accurate_and_the_same_in_any_batch(layer):
+    generator = np.random.default_rng(0)
+    shape = layer.parameters()["weight"]
+    graph = Graph("long")
+    graph.output(graph.add("layer", layer, graph.input("x", Shape(8, 8, shape[-1]))))
+    program = lower(graph, {"layer.weight": generator.standard_normal(shape).astype(np.float32)})
+    images = generator.standard_normal((200, 8, 8, shape[-1])).astype(np.float32)
+    runner = Runner(program, "cuda")
+    got = runner(images)
+    want = Runner(program, "cuda", precision="strict")(images)
+    error = (got - want) / np.sqrt((want**2).mean())
+    assert np.sqrt((error**2).mean()) <= 1e-5
+    assert np.abs(error).max() <= 1e-4
+    for part in (slice(0, 1), slice(60, 63), slice(100, 200)):
+        assert (runner(images[part]) == got[part]).all()
 
 
 def test_results_in_pinned_memory_are_the_same_and_independent(program, latents):
