@@ -19,7 +19,7 @@ SPLIT_PRODUCT = {"amx": 2.0**-15}
 
 # GPUs, by what tests/engines.py calls them. "float32" multiplies as AMX does; tensor cores add with
 # truncation, at most 2^-23 of the running sum at each addition. "mma" has up to 512 / 16 in a row:
-# 2^-18. "auto" up to 3 * 2304 / 16, of a running sum that is half the whole on average: 2^-15.
+# 2^-18. "auto" up to 3 * 2048 / 16, of a running sum that is half the whole on average: 2^-15.
 # float16 and tf32 round both factors to 11 bits: 2^-11 of a product each.
 SPLIT_PRODUCT |= {
     "cuda auto float32": 2.0**-15 + 2.0**-15,

@@ -311,7 +311,7 @@ template <class V>
 __global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant__ Arguments args) {
   extern __shared__ __align__(1024) char memory[];
   Shared& shared = *reinterpret_cast<Shared*>(memory);
-  
+
   for (int t = threadIdx.x; t < args.tap_count; t += kThreads) shared.taps[t] = args.taps[t];
   if (threadIdx.x == 0) {
     ptx::prefetch_map(&args.input);

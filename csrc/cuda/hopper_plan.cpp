@@ -28,7 +28,7 @@ constexpr double kTileOverhead = 2500.0;
 constexpr double kPromotion = 5000.0;
 
 // The longest stretch of a sum, in channels.
-constexpr int kStretch = 2304;
+constexpr int kStretch = 2048;
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
