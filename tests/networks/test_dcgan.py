@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import facegen
-from facegen import FacegenError, FormatError, Generator, _native
+from facegen import FormatError, Generator, _native
 from facegen.networks import dcgan
 from tolerance import EPS, SPLIT_PRODUCT, assert_within
 
@@ -134,11 +134,6 @@ def test_threads_share_a_generator(generator: Generator) -> None:
     with ThreadPoolExecutor(4) as pool:
         faces = list(pool.map(lambda seed: generator.generate([seed])[0], range(8)))
     np.testing.assert_array_equal(np.stack(faces), expected)
-
-
-def test_no_network_says_what_to_do() -> None:
-    with pytest.raises(FacegenError, match="facegen init dcgan"):
-        Generator()
 
 
 def test_weights_that_do_not_fit_are_refused(weights: dict[str, np.ndarray]) -> None:
