@@ -100,7 +100,7 @@ def test_inspect_as_json(run: Run, network_bin: Path, name: str) -> None:
 def test_inspect_of_something_else(run: Run) -> None:
     Path("a.txt").write_text("hello")
     result = run("inspect", "a.txt")
-    assert result.code == 2 and "a.txt: found 5 bytes, which is no network's size" in result.err
+    assert result.code == 2 and "a.txt: found 5 bytes, which is no network.bin's size" in result.err
 
 
 def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

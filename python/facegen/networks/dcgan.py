@@ -15,19 +15,17 @@ output 2 i + r - 1 by tap r.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-from facegen import weights as weight_files
-from facegen.engine import Runner
 from facegen.errors import FormatError
 from facegen.media.pixels import to_uint8
+from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
-from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh, lower
+from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh
 from facegen.weights.network_bin import Entry
 
 LATENT = 100
@@ -116,19 +114,10 @@ def check_latents(values: Any) -> np.ndarray:
     return values
 
 
-class Generator:
+class Generator(Model):
     """Faces from latent vectors.
 
-    Parameters
-    ----------
-    network
-        A file (network.bin, safetensors, .npz) or a dict of canonical weights; the package's own
-        network if None or "default".
-    device, threads, precision
-        As for `facegen.load`.
-
-    Safe to call from several threads at once; the GIL is released while it computes. A pickled
-    generator carries its weights and prepares itself anew where it is unpickled.
+    Takes the arguments of every `Model`; without a network, the package's own faces.
 
     Examples
     --------
@@ -136,35 +125,6 @@ class Generator:
     >>> generator.generate(range(16)).shape
     (16, 64, 64, 3)
     """
-
-    def __init__(
-        self,
-        network: str | os.PathLike[str] | Mapping[str, np.ndarray] | None = None,
-        *,
-        device: str = "auto",
-        threads: int | None = None,
-        precision: str = "float32",
-    ) -> None:
-        if isinstance(network, Mapping):
-            self.weights = weight_files.checked(network, DCGAN.shapes)
-        else:
-            from facegen.loading import resolve
-
-            _, self.weights = weight_files.read(resolve(network), [DCGAN])
-        self._options: dict[str, Any] = {
-            "device": device,
-            "threads": threads,
-            "precision": precision,
-        }
-        self.runner = Runner(lower(graph(), self.weights), **self._options)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {"weights": self.weights, "options": self._options}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.weights = state["weights"]
-        self._options = state["options"]
-        self.runner = Runner(lower(graph(), self.weights), **self._options)
 
     def __call__(self, latents: Any) -> np.ndarray:
         """Faces of latent vectors (n, 100), or of one (100,).
@@ -200,3 +160,4 @@ DCGAN = Network(
     initial_weights=initial_weights,
     model=Generator,
 )
+Generator.network = DCGAN

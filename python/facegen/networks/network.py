@@ -26,7 +26,7 @@ class Network:
     graph
         Builds the network as its paper's table.
     binary_layout
-        The tensors of its network.bin, in order.
+        The tensors of its network.bin, in order; None where it has no such file.
     initial_weights
         Weights of a seed, for trials and benchmarks.
     model
@@ -36,7 +36,7 @@ class Network:
     name: str
     summary: str
     graph: Callable[[], Graph]
-    binary_layout: Layout
+    binary_layout: Layout | None
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
 

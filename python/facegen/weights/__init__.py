@@ -54,6 +54,7 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
     kind = sniff(path)
     if kind == "network.bin":
         network = _by_size(path, networks)
+        assert network.binary_layout is not None  # it was found by its size
         tensors = network_bin.read(path, network.binary_layout)
     elif kind == "safetensors":
         header = safetensors.read_header(path)
@@ -67,13 +68,18 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
 
 def _by_size(path: Path, networks: list[Network]) -> Network:
     size = file_size(path)
+    sizes = {
+        network.name: network_bin.size_bytes(network.binary_layout)
+        for network in networks
+        if network.binary_layout is not None
+    }
     for network in networks:
-        if network_bin.size_bytes(network.binary_layout) == size:
+        if sizes.get(network.name) == size:
             return network
-    known = "; ".join(
-        f"{n.name}: {network_bin.size_bytes(n.binary_layout):,} bytes" for n in networks
+    known = "; ".join(f"{name}: {expected:,} bytes" for name, expected in sizes.items())
+    raise FormatError(
+        f"{path}: found {size:,} bytes, which is no network.bin's size ({known or 'there is none'})"
     )
-    raise FormatError(f"{path}: found {size:,} bytes, which is no network's size ({known})")
 
 
 def _by_tensors(
@@ -115,6 +121,8 @@ def write(
             raise FormatError(f"{path}: half precision is for .safetensors only")
         weights = halve(weights)
     if extension == ".bin":
+        if network.binary_layout is None:
+            raise FormatError(f"{path}: {network.name} has no network.bin; use .safetensors")
         network_bin.write(path, network.binary_layout, weights)
     elif extension == ".safetensors":
         safetensors.write(path, network.name, weights)

@@ -1,0 +1,76 @@
+"""What the models of all networks share: weights, made ready on a device once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from facegen import weights as weight_files
+from facegen.engine import Runner
+from facegen.networks.network import Network
+from facegen.nn import Graph, lower
+
+
+class Model:
+    """A network's weights, and the runner that computes with them.
+
+    Each network's model derives from it, names its description as ``network``, and adds a
+    ``__call__`` that takes and returns what people have.
+
+    Parameters
+    ----------
+    network
+        A file (told by its content) or a dict of canonical weights; the package's own network, for
+        those that have one, if None or "default".
+    device, threads, precision
+        As for `facegen.load`.
+    algorithm
+        "auto", or "direct": no algorithm of lower complexity than the definition's.
+
+    Safe to call from several threads at once; the GIL is released while it computes. A pickled
+    model carries its weights and prepares itself anew where it is unpickled.
+    """
+
+    network: ClassVar[Network]
+
+    def __init__(
+        self,
+        network: str | os.PathLike[str] | Mapping[str, np.ndarray] | None = None,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+        algorithm: str = "auto",
+    ) -> None:
+        if isinstance(network, Mapping):
+            self.weights = weight_files.checked(network, self.network.shapes)
+        else:
+            from facegen.loading import resolve
+
+            _, self.weights = weight_files.read(resolve(network), [self.network])
+        self._options: dict[str, Any] = {
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+            "algorithm": algorithm,
+        }
+        self._prepare()
+
+    def _graph(self) -> Graph:
+        """What runs; a model whose outputs are not the network's own overrides it."""
+        return self.network.graph()
+
+    def _prepare(self) -> None:
+        options = dict(self._options)
+        program = lower(self._graph(), self.weights, options.pop("algorithm"))
+        self.runner = Runner(program, **options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "runner"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._prepare()
