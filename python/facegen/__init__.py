@@ -17,12 +17,25 @@ from facegen.errors import DeviceError, FacegenError, FormatError
 if TYPE_CHECKING:
     from facegen.loading import load
     from facegen.networks.dcgan import Generator
+    from facegen.networks.lenet import DigitClassifier
 
 __version__ = "0.1.0"
 
-__all__ = ["DeviceError", "FacegenError", "FormatError", "Generator", "__version__", "load"]
+__all__ = [
+    "DeviceError",
+    "DigitClassifier",
+    "FacegenError",
+    "FormatError",
+    "Generator",
+    "__version__",
+    "load",
+]
 
-_HOME = {"Generator": "facegen.networks.dcgan", "load": "facegen.loading"}
+_HOME = {
+    "DigitClassifier": "facegen.networks.lenet",
+    "Generator": "facegen.networks.dcgan",
+    "load": "facegen.loading",
+}
 _SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "weights"}
 
 

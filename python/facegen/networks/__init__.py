@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from facegen.networks.dcgan import DCGAN
+from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
 
 __all__ = ["NETWORKS", "Network"]
 
-NETWORKS: dict[str, Network] = {network.name: network for network in (DCGAN,)}
+NETWORKS: dict[str, Network] = {network.name: network for network in (DCGAN, LENET)}
