@@ -21,7 +21,7 @@ from facegen.cli import options
 def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> None:
     """Write weights of a network, for trials and benchmarks.
 
-    KIND is the network (dcgan), OUT the file: .bin, .safetensors or .npz by its extension. A seed
+    KIND is the network (dcgan or segmentation), OUT the file: .bin, .safetensors or .npz by its extension. A seed
     gives the same bytes on every machine; the weights are random, scaled so that the pictures are
     not saturated.
     """

@@ -5,7 +5,13 @@ from __future__ import annotations
 from facegen.networks.dcgan import DCGAN
 from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
+from facegen.networks.segmentation import SEGMENTATION
 
 __all__ = ["NETWORKS", "Network"]
 
-NETWORKS: dict[str, Network] = {network.name: network for network in (DCGAN, LENET)}
+_ALL = (
+    DCGAN,
+    SEGMENTATION,
+    LENET,
+)
+NETWORKS: dict[str, Network] = {network.name: network for network in _ALL}

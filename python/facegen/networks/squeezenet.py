@@ -1,0 +1,70 @@
+"""SqueezeNet v1.0 (Iandola et al. 2016): the encoder that classification and segmentation share.
+
+| layer                            | output (HWC) | kernel/stride |
+|----------------------------------|--------------|---------------|
+| image, RGB minus `MEAN`          | 227x227x3    |               |
+| conv1, ReLU                      | 111x111x96   | 7x7/2         |
+| pool1, max                       | 55x55x96     | 3x3/2         |
+| fire2, fire3 (s16 e64)           | 55x55x128    |               |
+| fire4 (s32 e128)                 | 55x55x256    |               |
+| pool4, max                       | 27x27x256    | 3x3/2         |
+| fire5 (s32 e128)                 | 27x27x256    |               |
+| fire6, fire7 (s48 e192)          | 27x27x384    |               |
+| fire8 (s64 e256)                 | 27x27x512    |               |
+| pool8, max                       | 13x13x512    | 3x3/2         |
+| fire9 (s64 e256)                 | 13x13x512    |               |
+
+fire(s, e): squeeze 1x1 to s channels, ReLU; then 1x1 and 3x3 (pad 1) to e channels each, ReLU,
+side by side. Pools count a last, partial window (ceil mode); at 227 pixels there is none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from facegen.nn import Concat, Conv2d, Graph, MaxPool2d, ReLU, Shape, Tensor
+
+IMAGE = Shape(227, 227, 3)
+MEAN = (123.0, 117.0, 104.0)  # R, G, B of 0..255: what is subtracted from a picture's pixels
+
+
+class Encoded(NamedTuple):
+    """What the encoder hands on: its last map, and those that a decoder's skips read."""
+
+    pool1: Tensor
+    pool4: Tensor
+    pool8: Tensor
+    fire9: Tensor
+
+
+def conv_relu(g: Graph, name: str, conv: Conv2d, x: Tensor) -> Tensor:
+    """A convolution and the ReLU behind it."""
+    return g.add(f"{name}.relu", ReLU(), g.add(name, conv, x))
+
+
+def fire(g: Graph, name: str, squeeze: int, expand: int, x: Tensor) -> Tensor:
+    """A fire module: ``squeeze`` channels in between, ``2 * expand`` out."""
+    s = conv_relu(g, f"{name}/squeeze1x1", Conv2d(x.shape.channels, squeeze, 1), x)
+    e1 = conv_relu(g, f"{name}/expand1x1", Conv2d(squeeze, expand, 1), s)
+    e3 = conv_relu(g, f"{name}/expand3x3", Conv2d(squeeze, expand, 3, padding=1), s)
+    return g.add(f"{name}/concat", Concat(), e1, e3)
+
+
+def pool(g: Graph, name: str, x: Tensor) -> Tensor:
+    return g.add(name, MaxPool2d(3, stride=2, ceil_mode=True), x)
+
+
+def encoder(g: Graph, x: Tensor) -> Encoded:
+    """(227, 227, 3) -> (13, 13, 512), with the layers' names of the original (Caffe) network."""
+    x = conv_relu(g, "conv1", Conv2d(IMAGE.channels, 96, 7, stride=2), x)
+    x = pool1 = pool(g, "pool1", x)
+    x = fire(g, "fire2", 16, 64, x)
+    x = fire(g, "fire3", 16, 64, x)
+    x = fire(g, "fire4", 32, 128, x)
+    x = pool4 = pool(g, "pool4", x)
+    x = fire(g, "fire5", 32, 128, x)
+    x = fire(g, "fire6", 48, 192, x)
+    x = fire(g, "fire7", 48, 192, x)
+    x = fire(g, "fire8", 64, 256, x)
+    x = pool8 = pool(g, "pool8", x)
+    return Encoded(pool1, pool4, pool8, fire(g, "fire9", 64, 256, x))
