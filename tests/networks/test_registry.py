@@ -15,8 +15,9 @@ def test_the_layout_covers_the_graph(name: str) -> None:
         assert {entry.name: entry.shape for entry in network.binary_layout} == network.shapes
 
 
-def test_size_of_network_bin() -> None:
-    assert network_bin.size_bytes(NETWORKS["dcgan"].binary_layout) == 20_549_132
+@pytest.mark.parametrize(("name", "size"), [("dcgan", 20_549_132), ("colorizer", 128_964_012)])
+def test_size_of_network_bin(name: str, size: int) -> None:
+    assert network_bin.size_bytes(NETWORKS[name].binary_layout) == size
 
 
 @pytest.mark.parametrize("name", NETWORKS)

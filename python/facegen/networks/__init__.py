@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from facegen.networks.colorizer import COLORIZER
 from facegen.networks.dcgan import DCGAN
 from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
@@ -11,6 +12,7 @@ __all__ = ["NETWORKS", "Network"]
 
 _ALL = (
     DCGAN,
+    COLORIZER,
     SEGMENTATION,
     LENET,
 )

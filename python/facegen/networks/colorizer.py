@@ -1,0 +1,187 @@
+"""Colours for grey pictures (Zhang, Isola, Efros: Colorful Image Colorization, ECCV 2016).
+
+Reads the lightness L of CIE L*a*b*, writes the colours a and b.
+
+| block | layers                                                            | output (HWC) |
+|-------|-------------------------------------------------------------------|--------------|
+| input | L, then (L - 50) / 100                                            | 256x256x1    |
+| 1     | conv 1->64; conv 64->64 /2; bn                                    | 128x128x64   |
+| 2     | conv 64->128; conv 128->128 /2; bn                                | 64x64x128    |
+| 3     | conv 128->256; conv 256->256; conv 256->256 /2; bn                | 32x32x256    |
+| 4     | conv 256->512; 2 conv 512->512; bn                                | 32x32x512    |
+| 5, 6  | 3 conv 512->512, dilation 2; bn                                   | 32x32x512    |
+| 7     | 3 conv 512->512; bn                                               | 32x32x512    |
+| 8     | tconv 512->256 4x4 /2; 2 conv 256->256; conv 256->313 1x1         | 64x64x313    |
+| out   | softmax; conv 313->2 1x1 without bias; x 110; bilinear x 4        | 256x256x2    |
+
+Every conv is 3x3 if not said otherwise, keeps the size (or halves it: /2), and has a ReLU after
+it, but for the two 1x1 ones. Each batch norm (bn) stands after a ReLU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facegen.errors import FormatError
+from facegen.networks.model import Model
+from facegen.networks.network import Network
+from facegen.networks.seeded import seeded_weights
+from facegen.nn import (
+    Affine,
+    BatchNorm,
+    Conv2d,
+    ConvTranspose2d,
+    Graph,
+    ReLU,
+    Shape,
+    Softmax,
+    Upsample,
+)
+from facegen.weights.network_bin import Entry
+
+SIDE = 256  # of the picture that the network sees
+BINS = 313  # colours that it tells apart
+AB_SCALE = 110.0
+
+# Output channels of the convs of blocks 1 to 7, and what the last of them divides the size by.
+BLOCKS: tuple[tuple[tuple[int, ...], int], ...] = (
+    ((64, 64), 2),
+    ((128, 128), 2),
+    ((256, 256, 256), 2),
+    ((512, 512, 512), 1),
+    ((512, 512, 512), 1),
+    ((512, 512, 512), 1),
+    ((512, 512, 512), 1),
+)
+DILATED = (5, 6)
+
+
+def graph(side: int = SIDE) -> Graph:
+    """(side, side, 1) of L -> (side, side, 2) of a and b; the network was trained at 256."""
+    g = Graph("colorizer")
+    x = g.input("L", Shape(side, side, 1))
+    # A step of its own: zeros around a map stand for L = 50, so it cannot be part of conv1_1.
+    x = g.add("normalize", Affine(0.01, -0.5), x)
+    channels = 1
+    for block, (widths, stride) in enumerate(BLOCKS, start=1):
+        dilation = 2 if block in DILATED else 1
+        for i, width in enumerate(widths, start=1):
+            conv = Conv2d(
+                channels,
+                width,
+                kernel=3,
+                stride=stride if i == len(widths) else 1,
+                padding=dilation,
+                dilation=dilation,
+            )
+            x = g.add(f"conv{block}_{i}", conv, x)
+            x = g.add(f"relu{block}_{i}", ReLU(), x)
+            channels = width
+        x = g.add(f"bn{block}", BatchNorm(channels), x)
+
+    x = g.add("tconv8_1", ConvTranspose2d(channels, 256, kernel=4, stride=2, padding=1), x)
+    x = g.add("relu8_1", ReLU(), x)
+    for i in (2, 3):
+        x = g.add(f"conv8_{i}", Conv2d(256, 256, kernel=3, padding=1), x)
+        x = g.add(f"relu8_{i}", ReLU(), x)
+    x = g.add("conv8_313", Conv2d(256, BINS, kernel=1), x)
+    x = g.add("softmax", Softmax(), x)
+    x = g.add("model_out", Conv2d(BINS, 2, kernel=1, bias=False), x)
+    # Both are linear, so they change places: the factor then folds into the weights before it.
+    x = g.add("unnormalize", Affine(AB_SCALE), x)
+    g.output(g.add("upsample", Upsample(scale=4), x))
+    return g
+
+
+def _binary_layout() -> list[Entry]:
+    """PyTorch's named_parameters(), then its buffers."""
+    layout, statistics = [], []
+    for node in graph().nodes:
+        if isinstance(node.layer, BatchNorm):
+            size = (node.layer.channels,)
+            layout += [Entry(f"{node.name}.{part}", size, (0,)) for part in ("gamma", "beta")]
+            statistics += [Entry(f"{node.name}.{part}", size, (0,)) for part in ("mean", "var")]
+        elif isinstance(node.layer, Conv2d | ConvTranspose2d):
+            k, r, s, c = node.layer.parameters()["weight"]
+            if isinstance(node.layer, Conv2d):
+                layout.append(Entry(f"{node.name}.weight", (k, c, r, s), (0, 2, 3, 1)))
+            else:
+                layout.append(Entry(f"{node.name}.weight", (c, k, r, s), (1, 2, 3, 0)))
+            if node.layer.bias:
+                layout.append(Entry(f"{node.name}.bias", (k,), (0,)))
+    return layout + statistics
+
+
+def initial_weights(seed: int) -> dict[str, np.ndarray]:
+    """Seeded weights whose colours vary from place to place; they mean nothing.
+
+    What reaches the softmax is so alike that its factors have to be larger than those that keep
+    the scale, and so have the colours of the 313, to differ in their average.
+    """
+    weights = seeded_weights(COLORIZER.shapes, seed, {"tconv8_1.weight": 2})
+    for name, factor in (("conv8_313.weight", 6.0), ("model_out.weight", 6.0)):
+        weights[name] *= np.float32(factor)
+    return weights
+
+
+class Colorizer(Model):
+    """Colours for grey pictures.
+
+    Takes the arguments of every `Model`.
+
+    Examples
+    --------
+    >>> colorizer = Colorizer("network.bin")
+    >>> colorizer.predict_ab(np.full((1, 256, 256), 50.0)).shape
+    (1, 2, 256, 256)
+    """
+
+    def predict_ab(self, L: Any) -> np.ndarray:
+        """The colours of lightnesses.
+
+        Parameters
+        ----------
+        L
+            (n, 256, 256), 0 to 100.
+
+        Returns
+        -------
+        (n, 2, 256, 256) float32: the planes a and b of each picture, within -110 to 110 where the
+        weights of model_out are within -1 to 1.
+
+        Raises
+        ------
+        FormatError
+            Another shape, no real numbers, or NaN or infinity among them.
+        """
+        ab = self.runner(_checked_lightness(L)[..., np.newaxis])
+        return np.ascontiguousarray(ab.transpose(0, 3, 1, 2))
+
+
+def _checked_lightness(values: Any) -> np.ndarray:
+    """As C-contiguous (n, 256, 256) float32."""
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiu":
+        raise FormatError(f"L: expected real numbers, found {values.dtype}")
+    if values.ndim != 3 or values.shape[1:] != (SIDE, SIDE):
+        raise FormatError(f"L: expected shape (n, {SIDE}, {SIDE}), found {values.shape}")
+    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+        values = np.ascontiguousarray(values, np.float32)
+    finite = np.isfinite(values)
+    if not finite.all():
+        n, y, x = np.argwhere(~finite)[0]
+        raise FormatError(f"L: found {values[n, y, x]} at [{n}, {y}, {x}]")
+    return values
+
+
+COLORIZER = Network(
+    name="colorizer",
+    summary="greyscale to colour: 256x256 L -> 256x256 a, b",
+    graph=graph,
+    binary_layout=_binary_layout(),
+    initial_weights=initial_weights,
+    model=Colorizer,
+)
+Colorizer.network = COLORIZER
