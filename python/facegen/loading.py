@@ -8,22 +8,36 @@ from typing import Any
 import numpy as np
 
 from facegen import weights
+from facegen.errors import FacegenError
 from facegen.networks import NETWORKS, Network, default
 
 
-def resolve(network: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
-    """The file of weights that is meant: None or "default" is the network of the package.
+def resolve(
+    path: str | os.PathLike[str] | None, network: Network = NETWORKS["dcgan"]
+) -> str | os.PathLike[str]:
+    """The file of weights that is meant.
 
-    A file of that very name goes first.
+    None or "default" is the package's own for `network`; "default:lenet" names the network too. A
+    file of that very name goes first.
 
     Raises
     ------
     FacegenError
-        The package was installed without its network.
+        There is no such network, or the package has no weights for it.
     """
-    if network is None or (network == default.NAME and not os.path.exists(network)):
-        return default.path()
-    return network
+    if path is not None:
+        keyword, _, name = os.fspath(path).partition(":")
+        if keyword != default.KEYWORD or os.path.exists(path):
+            return path
+        if name and name not in NETWORKS:
+            raise FacegenError(f"{path}: no network {name!r}; there is {', '.join(NETWORKS)}")
+        network = NETWORKS[name] if name else network
+    if network.default is None:
+        raise FacegenError(
+            f"no weights of {network.name} come with the package; name a file of them, "
+            f"or write one for trials with facegen init {network.name} network.safetensors"
+        )
+    return default.path(network.default)
 
 
 def read_network(
@@ -45,7 +59,7 @@ def load(
     ----------
     path
         A network.bin, safetensors or .npz file: told by its content, not by its name. The
-        package's own network if None or "default".
+        package's own faces if None or "default", its digits if "default:lenet".
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads
@@ -55,7 +69,7 @@ def load(
 
     Returns
     -------
-    The network's model: a `facegen.Generator` for a DCGAN.
+    The network's model: a `facegen.Generator` for a DCGAN, and so on.
 
     Raises
     ------

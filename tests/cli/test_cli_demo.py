@@ -24,7 +24,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     file = folder / "faces.safetensors"
     write(file, NETWORKS["dcgan"], dcgan.initial_weights(3), half=True)
     card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    (folder / "card.json").write_text(json.dumps(card))
+    (folder / "faces.json").write_text(json.dumps(card))
     monkeypatch.setattr(default, "_folder", lambda: folder)
     return Generator(file, device="cpu")
 

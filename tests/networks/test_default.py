@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import facegen
 from facegen import FacegenError, FormatError, Generator
+from facegen.loading import resolve
 from facegen.networks import NETWORKS, dcgan, default
 from facegen.weights import write
 
@@ -23,7 +25,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weights: dict) -> Pa
     file = tmp_path / "faces.safetensors"
     write(file, NETWORKS["dcgan"], weights, half=True)
     card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    (tmp_path / "card.json").write_text(json.dumps(card))
+    (tmp_path / "faces.json").write_text(json.dumps(card))
     monkeypatch.setattr(default, "_folder", lambda: tmp_path)
     return tmp_path
 
@@ -41,6 +43,16 @@ def test_a_file_of_that_name_goes_first(
     Path("default").write_bytes(b"no network")
     with pytest.raises(FormatError, match="default: found 10 bytes"):
         Generator("default")
+
+
+def test_networks_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert resolve(None) == resolve("default:dcgan") == folder / "faces.safetensors"
+    assert resolve("faces.bin") == "faces.bin"
+    with pytest.raises(FacegenError, match="default:vgg: no network 'vgg'; there is dcgan"):
+        resolve("default:vgg")
+    without = replace(NETWORKS["dcgan"], default=None)
+    with pytest.raises(FacegenError, match="no weights of dcgan come with the package"):
+        resolve("default", without)
 
 
 def test_a_damaged_file_is_refused(folder: Path) -> None:
@@ -64,7 +76,7 @@ class TestShipped:
         assert SHIPPED.stat().st_size <= 11_000_000
 
     def test_card(self) -> None:
-        card = default.card()
+        card = default.card("faces")
         for key in ("data", "command", "seed", "steps", "seconds", "licence", "limits", "sha256"):
             assert card[key] not in (None, "")
 

@@ -24,8 +24,9 @@ from facegen.cli import options
 def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) -> None:
     """Convert weights between formats.
 
-    SRC is known by its content, or is default, the package's own network; DST becomes .bin,
-    .safetensors or .npz by its extension. The new file is read back and compared value by value.
+    SRC is known by its content; or is default, the package's own faces, or default:lenet, its
+    digits. DST becomes .bin, .safetensors or .npz by its extension. The new file is read back and
+    compared value by value.
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network

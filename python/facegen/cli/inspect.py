@@ -14,7 +14,7 @@ from facegen.cli import options
 def command(file: str, as_json: bool, quiet: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
-    FILE is a file of weights, or default, the package's own network.
+    FILE is a file of weights; or default, the package's own faces, or default:lenet, its digits.
 
     "weights" is a digest of the values alone: the same in every format.
     """

@@ -159,5 +159,6 @@ DCGAN = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Generator,
+    default="faces",
 )
 Generator.network = DCGAN

@@ -23,8 +23,8 @@ class Model:
     Parameters
     ----------
     network
-        A file (told by its content) or a dict of canonical weights; the package's own network, for
-        those that have one, if None or "default".
+        A file (told by its content) or a dict of canonical weights; the package's own weights, for
+        networks that have some, if None or "default".
     device, threads, precision
         As for `facegen.load`.
     algorithm
@@ -50,7 +50,7 @@ class Model:
         else:
             from facegen.loading import resolve
 
-            _, self.weights = weight_files.read(resolve(network), [self.network])
+            _, self.weights = weight_files.read(resolve(network, self.network), [self.network])
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,

@@ -31,6 +31,9 @@ class Network:
         Weights of a seed, for trials and benchmarks.
     model
         Called as ``model(weights, device=..., threads=..., precision=...)``.
+    default
+        Name of the weights in ``networks/default/`` that are used where none are named; None where
+        the package has none for it.
     """
 
     name: str
@@ -39,6 +42,7 @@ class Network:
     binary_layout: Layout | None
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
+    default: str | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,7 +1,8 @@
-"""The network that comes with the package: faces, trained on rendered ones (see MODEL_CARD.md).
+"""The networks that come with the package, and what is known of each.
 
-Its weights are stored as float16, every one of which is a float32 too: all machines decode the same
-values.
+NAME.safetensors has the weights, NAME.json how they were made (for programs), NAME.md the same for
+people. Weights are stored as float16, every one of which is a float32 too: all machines decode the
+same values.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from typing import Any
 
 from facegen.errors import FacegenError, FormatError
 
-NAME = "default"  # where a network is named, this is it
+KEYWORD = "default"  # where a network is named, this means the package's own
 
 
-def path() -> Path:
-    """The file of weights, after a look at its checksum.
+def path(name: str) -> Path:
+    """The file of weights of that name ("faces"), after a look at its checksum.
 
     Raises
     ------
@@ -27,23 +28,22 @@ def path() -> Path:
     FormatError
         The file is not the one that the card describes.
     """
-    file = _folder() / "faces.safetensors"
+    file = _folder() / f"{name}.safetensors"
     try:
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError:
         raise FacegenError(
-            "this installation has no default network; name one, "
-            "or write one for trials with facegen init dcgan network.bin"
+            f"this installation has no default network; name one ({file} is missing)"
         ) from None
-    expected = card()["sha256"]
+    expected = card(name)["sha256"]
     if found != expected:
         raise FormatError(f"{file}: expected SHA-256 {expected}, found {found}: install again")
     return file
 
 
-def card() -> dict[str, Any]:
+def card(name: str) -> dict[str, Any]:
     """What is known of it: "sha256" of the file, how it was trained and measured."""
-    return json.loads((_folder() / "card.json").read_text(encoding="utf-8"))
+    return json.loads((_folder() / f"{name}.json").read_text(encoding="utf-8"))
 
 
 def _folder() -> Path:
