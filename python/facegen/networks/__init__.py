@@ -6,6 +6,7 @@ from facegen.networks.colorizer import COLORIZER
 from facegen.networks.dcgan import DCGAN
 from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
+from facegen.networks.pix2pix import PIX2PIX
 from facegen.networks.segmentation import SEGMENTATION
 
 __all__ = ["NETWORKS", "Network"]
@@ -13,6 +14,7 @@ __all__ = ["NETWORKS", "Network"]
 _ALL = (
     DCGAN,
     COLORIZER,
+    PIX2PIX,
     SEGMENTATION,
     LENET,
 )

@@ -6,6 +6,7 @@ network's `Layout`. The size of the file is the only thing that tells what is in
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from math import prod
 from typing import NamedTuple
@@ -20,11 +21,16 @@ _FLOAT = np.dtype("<f4")
 
 
 class Entry(NamedTuple):
-    """One tensor of the file: ``file_tensor.transpose(axes)`` has the canonical layout."""
+    """One tensor of the file: ``file_tensor.transpose(axes)`` has the canonical layout.
+
+    Where `constant` is given, the network does not use the tensor: it is read over, and written
+    filled with that number.
+    """
 
     name: str
     file_shape: Shape
     axes: tuple[int, ...]
+    constant: float | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -61,6 +67,9 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
     offset = 0
     with open(path, "rb") as file:
         for entry in layout:
+            if entry.constant is not None:
+                offset = file.seek(entry.size_bytes, os.SEEK_CUR)
+                continue
             values = np.empty(entry.file_shape, _FLOAT)
             if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
                 raise FormatError(f"{path}: ends inside tensor {entry.name!r} (byte {offset})")
@@ -73,11 +82,15 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
 
 def write(path: Path, layout: Layout, weights: Mapping[str, np.ndarray]) -> None:
     """Write canonical weights; the file appears under its name only when it is complete."""
-    check_names("weights", (entry.name for entry in layout), weights)
-    for entry in layout:
+    used = [entry for entry in layout if entry.constant is None]
+    check_names("weights", (entry.name for entry in used), weights)
+    for entry in used:
         check_shape("weights", entry.name, entry.shape, weights[entry.name].shape)
     with AtomicFile(path) as file:
         for entry in layout:
+            if entry.constant is not None:
+                file.write(np.full(entry.file_shape, entry.constant, _FLOAT).tobytes())
+                continue
             back = np.argsort(entry.axes)
             values = np.ascontiguousarray(weights[entry.name].transpose(back), dtype=_FLOAT)
             file.write(values.reshape(-1).view(np.uint8).data)

@@ -1,0 +1,135 @@
+"""Image to image: the U-Net generator of pix2pix-tensorflow (Isola et al. 2017), e.g. edges2cats.
+
+Every convolution is 4x4, stride 2, padding 1, with bias. `norm` is batch norm's formula with the
+statistics of the image itself; on a 1x1 map it therefore yields its beta.
+
+| step                                                              | output (HWC) |
+|-------------------------------------------------------------------|--------------|
+| image                                                             | 256x256x3    |
+| encoder_1: conv                                                   | 128x128x64   |
+| encoder_2: LeakyReLU(0.2), conv, norm                             | 64x64x128    |
+| encoder_3: the same                                               | 32x32x256    |
+| encoder_4                                                         | 16x16x512    |
+| encoder_5                                                         | 8x8x512      |
+| encoder_6                                                         | 4x4x512      |
+| encoder_7                                                         | 2x2x512      |
+| encoder_8                                                         | 1x1x512      |
+| decoder_8: ReLU, tconv, norm                                      | 2x2x512      |
+| decoder_7: concat(decoder_8, encoder_7), ReLU, tconv, norm        | 4x4x512      |
+| decoder_6: concat(decoder_7, encoder_6), and so on                | 8x8x512      |
+| decoder_5                                                         | 16x16x512    |
+| decoder_4                                                         | 32x32x256    |
+| decoder_3                                                         | 64x64x128    |
+| decoder_2                                                         | 128x128x64   |
+| decoder_1: concat(decoder_2, encoder_1), ReLU, tconv, tanh        | 256x256x3    |
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from facegen.networks.model import Model
+from facegen.networks.network import Network
+from facegen.networks.seeded import seeded_weights
+from facegen.nn import (
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Graph,
+    InstanceNorm,
+    LeakyReLU,
+    ReLU,
+    Shape,
+    Tanh,
+    Tensor,
+)
+from facegen.weights.network_bin import Entry
+
+IMAGE = Shape(256, 256, 3)
+DEPTH = 8
+ENCODER = (3, 64, 128, 256, 512, 512, 512, 512, 512)  # channels before and after each encoder
+DECODER = (3, 64, 128, 256, 512, 512, 512, 512)  # channels of decoder_1 .. decoder_8
+KERNEL = 4
+SLOPE = 0.2
+
+
+def graph() -> Graph:
+    """(256, 256, 3) -> (256, 256, 3), both -1 to 1."""
+    g = Graph("pix2pix")
+    x = g.input("image", IMAGE)
+    encoded: dict[int, Tensor] = {}
+    for i in range(1, DEPTH + 1):
+        conv = Conv2d(ENCODER[i - 1], ENCODER[i], KERNEL, stride=2, padding=1)
+        if i > 1:
+            x = g.add(f"encoder_{i}.leaky_relu", LeakyReLU(SLOPE), x)
+        x = g.add(f"encoder_{i}.conv", conv, x)
+        if i > 1:
+            x = g.add(f"encoder_{i}.norm", InstanceNorm(ENCODER[i]), x)
+        encoded[i] = x
+    for i in range(DEPTH, 0, -1):
+        if i < DEPTH:
+            x = g.add(f"decoder_{i}.concat", Concat(), x, encoded[i])
+        x = g.add(f"decoder_{i}.relu", ReLU(), x)
+        tconv = ConvTranspose2d(_decoder_input(i), DECODER[i - 1], KERNEL, stride=2, padding=1)
+        x = g.add(f"decoder_{i}.tconv", tconv, x)
+        if i > 1:
+            x = g.add(f"decoder_{i}.norm", InstanceNorm(DECODER[i - 1]), x)
+    g.output(g.add("tanh", Tanh(), x))
+    return g
+
+
+def _decoder_input(i: int) -> int:
+    """Channels that decoder_i reads: of the encoder alone, or of the decoder before it as well."""
+    return ENCODER[i] if i == DEPTH else DECODER[i] + ENCODER[i]
+
+
+def _binary_layout() -> list[Entry]:
+    """TensorFlow's variables sorted by name: decoders first."""
+
+    def norm(name: str, size: int) -> list[Entry]:
+        def vector(part: str, constant: float | None = None) -> Entry:
+            return Entry(f"{name}.norm.{part}", (size,), (0,), constant)
+
+        # The moving averages are read over: each image is normalised by its own statistics.
+        return [vector("beta"), vector("gamma"), vector("mean", 0.0), vector("var", 1.0)]
+
+    layout = []
+    for i in range(1, DEPTH + 1):
+        name, out = f"decoder_{i}", DECODER[i - 1]
+        if i > 1:
+            layout += norm(name, out)
+        shape = (KERNEL, KERNEL, out, _decoder_input(i))
+        layout.append(Entry(f"{name}.tconv.bias", (out,), (0,)))
+        layout.append(Entry(f"{name}.tconv.weight", shape, (2, 0, 1, 3)))
+    for i in range(1, DEPTH + 1):
+        name, out = f"encoder_{i}", ENCODER[i]
+        if i > 1:
+            layout += norm(name, out)
+        shape = (KERNEL, KERNEL, ENCODER[i - 1], out)
+        layout.append(Entry(f"{name}.conv.bias", (out,), (0,)))
+        layout.append(Entry(f"{name}.conv.weight", shape, (3, 0, 1, 2)))
+    return layout
+
+
+def initial_weights(seed: int) -> dict[str, np.ndarray]:
+    """Seeded weights whose pictures are coloured noise, not saturated."""
+    strides = {f"decoder_{i}.tconv.weight": 2 for i in range(1, DEPTH + 1)}
+    return seeded_weights(PIX2PIX.shapes, seed, strides)
+
+
+class Pix2Pix(Model):
+    """Pictures from pictures.
+
+    Takes the arguments of every `Model`; there is no network of the package's own.
+    """
+
+
+PIX2PIX = Network(
+    name="pix2pix",
+    summary="image to image: 256x256 RGB -> 256x256 RGB",
+    graph=graph,
+    binary_layout=_binary_layout(),
+    initial_weights=initial_weights,
+    model=Pix2Pix,
+)
+Pix2Pix.network = PIX2PIX
