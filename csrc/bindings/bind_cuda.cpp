@@ -149,7 +149,10 @@ PYBIND11_MODULE(_cuda, m) {
     try {
       if (p) std::rethrow_exception(p);
     } catch (const facegen::cuda::Error& error) {
-      const py::object type = py::module_::import("facegen.errors").attr("DeviceError");
+      const bool absent = error.code == cudaErrorNoDevice || error.code == cudaErrorInvalidDevice ||
+                          error.code == cudaErrorInsufficientDriver;
+      const char* name = absent ? "DeviceError" : "DeviceFailure";
+      const py::object type = py::module_::import("facegen.errors").attr(name);
       py::set_error(type, error.what());
     }
   });

@@ -25,7 +25,12 @@ class Error : public std::runtime_error {
 inline void check(cudaError_t code, const char* call, const char* file, int line) {
   if (code == cudaSuccess) return;
   cudaGetLastError();  // a failed call must not be blamed on the next launch
-  throw Error(code, call, file, line);
+  const Error error(code, call, file, line);
+  // After a fault on the GPU every call of this process fails; after others, a call that does
+  // nothing succeeds.
+  if (cudaFree(nullptr) == cudaSuccess) throw error;
+  throw Error(code, std::string(error.what()) +
+                        "; this process cannot use the GPU any more: start it again, or use the CPU");
 }
 
 }  // namespace facegen::cuda

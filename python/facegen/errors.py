@@ -13,3 +13,7 @@ class FormatError(FacegenError, ValueError):
 
 class DeviceError(FacegenError, RuntimeError):
     """A device, an instruction set or a precision was asked for that this machine cannot give."""
+
+
+class DeviceFailure(DeviceError):
+    """A device that was there failed at work: it has no memory left, or a call to it failed."""

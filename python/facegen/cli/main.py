@@ -19,6 +19,7 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
+from facegen.errors import DeviceFailure
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {
@@ -123,7 +124,7 @@ def _report(error: BaseException) -> int:
         where = where.removesuffix(f" {BARE_FORM}")
         return _say(f"error: {error.format_message()} (see {where} --help)", 2)
     if isinstance(error, FacegenError):
-        return _say(f"error: {error}", 2)
+        return _say(f"error: {error}", 1 if isinstance(error, DeviceFailure) else 2)
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1

@@ -37,8 +37,10 @@ class Runner:
     Raises
     ------
     DeviceError
-        For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had;
-        when called, for a GPU that fails or has no memory for even one image.
+        For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had.
+    DeviceFailure
+        A kind of DeviceError: a GPU that fails or has no memory for even one image, also when
+        called.
 
     Notes
     -----
