@@ -114,6 +114,24 @@ def _binary_layout() -> list[Entry]:
     return layout + statistics
 
 
+def _checkpoint_layout() -> dict[str, Entry]:
+    """The state_dict of eccv16 in github.com/richzhang/colorization, by its names.
+
+    ReLUs count as modules there: conv2_2 is model2.2, and bn2 after its ReLU model2.4.
+    """
+    modules = {"model_out": "model_out", "conv8_313": "model8.6"}
+    for block, (widths, _) in enumerate(BLOCKS, start=1):
+        modules |= {f"conv{block}_{i + 1}": f"model{block}.{2 * i}" for i in range(len(widths))}
+        modules[f"bn{block}"] = f"model{block}.{2 * len(widths)}"
+    modules |= {"tconv8_1": "model8.0", "conv8_2": "model8.2", "conv8_3": "model8.4"}
+    parts = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
+    layout = {}
+    for entry in _binary_layout():
+        layer, _, part = entry.name.partition(".")
+        layout[f"{modules[layer]}.{parts.get(part, part)}"] = entry
+    return layout
+
+
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
     """Seeded weights whose colours vary from place to place; they mean nothing.
 
@@ -183,5 +201,6 @@ COLORIZER = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Colorizer,
+    checkpoint_layout=_checkpoint_layout(),
 )
 Colorizer.network = COLORIZER

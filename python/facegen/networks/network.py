@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from facegen.nn import Graph
+from facegen.weights import pytorch
 from facegen.weights.network_bin import Layout
 
 
@@ -34,6 +35,8 @@ class Network:
     default
         Name of the weights in ``networks/default/`` that are used where none are named; None where
         the package has none for it.
+    checkpoint_layout
+        The tensors of its PyTorch checkpoint by their names there; None where there is none.
     """
 
     name: str
@@ -43,6 +46,7 @@ class Network:
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
     default: str | None = None
+    checkpoint_layout: pytorch.Layout | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.weights import network_bin, npz, safetensors
+from facegen.weights import network_bin, npz, pytorch, safetensors
 from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 
 if TYPE_CHECKING:
@@ -27,13 +27,15 @@ FORMATS = {".bin": "network.bin", ".safetensors": "safetensors", ".npz": "npz"}
 
 
 def sniff(path: Path) -> str:
-    """Format of a file by its first bytes; what is neither safetensors nor .npz is network.bin."""
+    """Format of a file by its content; what is none of the others is network.bin."""
     size = file_size(path)
     with open(path, "rb") as file:
-        start = file.read(9)
+        start = file.read(len(pytorch.BARE_MAGIC))
     if start.startswith(b"PK\x03\x04"):
-        return "npz"
-    if len(start) == 9 and start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
+        return "pytorch" if pytorch.is_checkpoint(path) else "npz"
+    if start == pytorch.BARE_MAGIC:
+        return "pytorch"
+    if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
         return "safetensors"
     return "network.bin"
 
@@ -41,12 +43,15 @@ def sniff(path: Path) -> str:
 def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np.ndarray]]:
     """Find out which of `networks` a file holds, and read its canonical weights.
 
-    A network.bin is known by its size, the others by their metadata or the tensors' shapes.
+    A network.bin is known by its size, the others by their metadata or the tensors' shapes, a
+    PyTorch checkpoint by its names.
 
     Raises
     ------
     FormatError
         It holds none of them, or is damaged; the message names the file and the place.
+    FacegenError
+        It is a PyTorch checkpoint, and PyTorch is not installed.
     OSError
         The file cannot be read.
     """
@@ -60,6 +65,11 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
         header = safetensors.read_header(path)
         network = _by_tensors(path, networks, header.shapes, header.network)
         tensors = safetensors.read(path, network.shapes)
+    elif kind == "pytorch":
+        state = pytorch.read(path)
+        network = _by_names(path, networks, state)
+        assert network.checkpoint_layout is not None  # it was found by its names
+        tensors = pytorch.canonical(path, state, network.checkpoint_layout)
     else:
         network = _by_tensors(path, networks, npz.read_header(path))
         tensors = npz.read(path, network.shapes)
@@ -97,6 +107,17 @@ def _by_tensors(
     if len(networks) == 1:
         return networks[0]  # its reader says which tensor differs
     raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({names})")
+
+
+def _by_names(path: Path, networks: list[Network], names: Iterable[str]) -> Network:
+    """The network with most of a checkpoint's names; its reader says which tensor differs."""
+    found = set(names)
+    known = [network for network in networks if network.checkpoint_layout is not None]
+    shared = {n.name: len(found.intersection(n.checkpoint_layout or ())) for n in known}
+    if not any(shared.values()):
+        listed = ", ".join(shared) or "there is none that reads checkpoints"
+        raise FormatError(f"{path}: its {len(found)} tensors are those of no network ({listed})")
+    return max(known, key=lambda network: shared[network.name])
 
 
 def write(

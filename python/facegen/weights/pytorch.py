@@ -1,0 +1,128 @@
+"""PyTorch checkpoints: the tensors of a state_dict, by their names. Read, never written.
+
+A checkpoint is a pickle, in a zip or (up to PyTorch 1.5) bare. It is read by PyTorch itself with
+``weights_only=True``, which makes tensors and plain containers of it and runs nothing.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from facegen.errors import FacegenError, FormatError
+from facegen.weights.checks import Path, check_finite, check_names, check_shape, file_size
+from facegen.weights.network_bin import Entry
+
+# What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
+BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+Layout = Mapping[str, Entry]  # a checkpoint's name -> that tensor's shape there and canonical name
+
+
+def is_checkpoint(path: Path) -> bool:
+    """Whether a zip is one of PyTorch's rather than a .npz."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith("/data.pkl") for name in archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+        return False
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The tensors of a state_dict, by their names and in their own layouts.
+
+    The dict may lie in another one as "state_dict". BatchNorm's ``num_batches_tracked`` are left
+    out: they are for training.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or holds something else than tensors with names.
+    FacegenError
+        PyTorch is not installed.
+    OSError
+        The file cannot be read.
+    """
+    file_size(path)
+    _check_stored(path)
+    content = _load(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise FormatError(f"{path}: expected a state_dict, found {type(content).__name__}")
+    names = [name for name in content if not str(name).endswith(".num_batches_tracked")]
+    return {str(name): _array(path, str(name), content[name]) for name in names}
+
+
+def canonical(
+    path: Path, tensors: Mapping[str, np.ndarray], layout: Layout
+) -> dict[str, np.ndarray]:
+    """Canonical weights from the tensors of a checkpoint, which must be exactly those of `layout`.
+
+    Entries with a `constant` must be there too, and are not used.
+
+    Raises
+    ------
+    FormatError
+        A tensor is missing, unknown, of another shape or type, or holds NaN or infinity.
+    """
+    check_names(path, layout, tensors)
+    weights = {}
+    for name, entry in layout.items():
+        if entry.constant is not None:
+            continue
+        values = tensors[name]
+        check_shape(path, name, entry.file_shape, values.shape)  # before memory is taken
+        if values.dtype.kind != "f":
+            raise FormatError(f"{path}: tensor {name!r}: expected float32, found {values.dtype}")
+        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
+            values = values.astype(np.float32)
+        check_finite(path, name, values)
+        weights[entry.name] = np.ascontiguousarray(values.transpose(entry.axes))
+    return weights
+
+
+def _check_stored(path: Path) -> None:
+    """PyTorch stores its members as they are; a small file of large ones is not its work."""
+    if not zipfile.is_zipfile(path):
+        return
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
+    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
+        raise FormatError(f"{path}: not a valid PyTorch checkpoint: {error}") from error
+    if packed:
+        raise FormatError(f"{path}: member {packed[0].filename!r} is compressed, expected stored")
+
+
+def _load(path: Path) -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise FacegenError(
+            f"{path}: PyTorch checkpoints need PyTorch, which is missing: "
+            "pip install 'facegen[torch]'"
+        ) from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # damaged pickles raise whatever their bytes happen to mean
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise FormatError(f"{path}: not a valid PyTorch checkpoint: {reason}") from error
+
+
+def _array(path: Path, name: str, value: Any) -> np.ndarray:
+    """The same memory as an array."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        raise FormatError(f"{path}: {name!r}: expected a tensor, found {type(value).__name__}")
+    try:
+        return value.detach().numpy()
+    except (TypeError, RuntimeError) as error:  # bfloat16, sparse and such
+        found = f"{value.dtype} ({value.layout})".replace("torch.", "")
+        raise FormatError(f"{path}: tensor {name!r}: expected float32, found {found}") from error
