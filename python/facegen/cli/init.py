@@ -21,9 +21,9 @@ from facegen.cli import options
 def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> None:
     """Write weights of a network, for trials and benchmarks.
 
-    KIND is the network (dcgan or segmentation), OUT the file: .bin, .safetensors or .npz by its extension. A seed
-    gives the same bytes on every machine; the weights are random, scaled so that the pictures are
-    not saturated.
+    KIND is the network (dcgan, colorizer, pix2pix, ...: another word lists them), OUT the file:
+    .bin, .safetensors or .npz by its extension. A seed gives the same bytes on every machine; the
+    weights are random, scaled so that the outputs are not saturated.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS
