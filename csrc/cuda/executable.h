@@ -9,21 +9,21 @@
 // Small batches take one launch of a CUDA graph that holds the copies in and the steps.
 #pragma once
 
-#include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <utility>
 #include <vector>
 
+#include "cuda/chunk_queue.h"
+#include "cuda/context.h"
 #include "cuda/device.h"
 #include "cuda/gemm.h"
 #include "cuda/memory.h"
 #include "program.h"
 
 namespace facegen::cuda {
+
+class HostStaging;
 
 struct Options {
   int device = 0;
@@ -33,26 +33,6 @@ struct Options {
   int64_t max_images = 0;    // of one chunk; 0: as many as a share of the memory holds
   int64_t memory_limit = 0;  // bytes of buffers; 0: what the GPU has
   bool poison = false;       // buffers start as NaN: for tests
-};
-
-// The images of a batch, handed out in chunks, also to several GPUs at once.
-class ChunkQueue {
- public:
-  ChunkQueue(int64_t images, int64_t chunk) : images_(images), chunk_(chunk) {}
-
-  struct Chunk {
-    int64_t first, count;
-  };
-  // At most `limit` images; count is 0 once there are none left.
-  Chunk take(int64_t limit);
-  // No more chunks for anybody: one of those who take them has failed.
-  void stop() { next_ = images_; }
-  int64_t images() const { return images_; }
-  int64_t chunk() const { return chunk_; }
-
- private:
-  const int64_t images_, chunk_;
-  std::atomic<int64_t> next_{0};
 };
 
 class Executable {
@@ -79,13 +59,6 @@ class Executable {
   int64_t max_images() const { return max_images_; }
 
  private:
-  struct Slot;
-  struct Context;
-  class Staging;
-
-  std::unique_ptr<Context> take_context(int64_t images) const;
-  void return_context(std::unique_ptr<Context> context) const;
-  std::unique_ptr<Context> make_context(int64_t capacity) const;
   void enqueue_steps(const Context& context, const Slot& slot, int64_t images,
                      cudaStream_t stream) const;
   void enqueue_step(const Context& context, const Slot& slot, std::size_t step, int64_t images,
@@ -96,26 +69,20 @@ class Executable {
   void enqueue_copies_out(const Slot& slot, const std::vector<float*>& to, int64_t images,
                           cudaStream_t stream) const;
   void enqueue_small(Context& context, int64_t images) const;
-  void run_small(Context& context, ChunkQueue& queue, const Staging& staging) const;
-  void run_pipelined(Context& context, ChunkQueue& queue, const Staging& staging) const;
+  void run_small(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
+  void run_pipelined(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
   const float* upload_constant(const float* values, int64_t count);
   Layout layout(const View& view) const;
-  int64_t image_bytes() const;  // of a context's device buffers
 
   DeviceInfo device_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   std::vector<Layout> layouts_;  // by buffer
-  std::vector<int64_t> input_floats_, output_floats_;
-  int64_t arena_floats_;
-  int64_t memory_limit_;
-  bool poison_;
-  int64_t max_images_;
-  mutable std::atomic<int64_t> affordable_images_;  // falls where memory was short
+  ContextSizes sizes_;
+  int64_t max_images_ = 1;
   std::vector<DeviceArray<float>> constants_;
   std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
-  mutable std::mutex mutex_;
-  mutable std::vector<std::unique_ptr<Context>> free_contexts_;  // one a thread that runs at once
+  std::unique_ptr<ContextPool> contexts_;
 };
 
 }  // namespace facegen::cuda
