@@ -2,6 +2,20 @@
 
 from __future__ import annotations
 
+import errno
+
+# Failures of the machine rather than of what was asked for.
+MACHINE_ERRORS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.EFBIG,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EPIPE,
+}
+
 
 class FacegenError(Exception):
     """Base of every error that facegen raises on purpose; the message is one clear line."""

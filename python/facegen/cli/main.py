@@ -19,7 +19,7 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
-from facegen.errors import DeviceFailure
+from facegen.errors import MACHINE_ERRORS, DeviceFailure
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {
@@ -35,18 +35,6 @@ COMMANDS = {
 }
 # The course's program has no name of its own: facegen NETWORK INPUT OUTPUT IMAGE.
 BARE_FORM = "faces"
-
-# Failures of the machine rather than of what was asked for.
-_MACHINE_ERRORS = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EIO,
-    errno.EFBIG,
-    errno.ENOMEM,
-    errno.EMFILE,
-    errno.ENFILE,
-    errno.EPIPE,
-}
 
 _HELP = """Faces and pictures from small networks, on facegen's own kernels.
 
@@ -134,7 +122,7 @@ def _report(error: BaseException) -> int:
         if error.filename is None and error.errno == errno.ENOSPC:  # output files have names
             _forget_stdout()
             where = "standard output: "
-        return _say(f"error: {where}{reason}", 1 if error.errno in _MACHINE_ERRORS else 2)
+        return _say(f"error: {where}{reason}", 1 if error.errno in MACHINE_ERRORS else 2)
     if isinstance(error, MemoryError):
         return _say("error: out of memory", 1)
     name = type(error).__name__

@@ -1,0 +1,140 @@
+"""Options of the commands that work through pictures, and what becomes of them.
+
+A command parses with `inputs` and the options below, plans with `plan`, makes its model and its
+`Task`, and ends with `carry_out`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facegen.cli import options
+
+if TYPE_CHECKING:
+    from facegen.pictures.items import Item
+    from facegen.pictures.results import Results
+    from facegen.pictures.task import Task
+
+EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
+
+
+def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+    """PICTURE... and the options about files; they arrive as keywords for `plan`."""
+    for option in (
+        click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout."),
+        click.option("--overwrite", is_flag=True, help="Do finished pictures anew."),
+        click.option(
+            "--format",
+            "format_",
+            type=click.Choice([*EXTENSIONS, "same"]),
+            default="png",
+            show_default=True,
+            help="Of results in a folder; same: as their sources.",
+        ),
+        click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them."),
+        click.option(
+            "-o",
+            "--output",
+            required=True,
+            metavar="DIR|FILE",
+            help="Folder of the results; for one picture also a file, or '-' for stdout.",
+        ),
+        click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True),
+    ):
+        command = option(command)
+    return command
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, found out before anything is loaded."""
+
+    items: Sequence[Item]
+    results: Results
+    output: str
+    json: str | None
+
+
+def plan(
+    suffixes: Sequence[str],
+    pictures: Sequence[str],
+    output: str,
+    recursive: bool,
+    format_: str,
+    overwrite: bool,
+    json_: str | None,
+) -> Plan:
+    """Find the pictures and name the results.
+
+    `suffixes` are as for `facegen.pictures.items.items`; the others come from `inputs`.
+
+    Raises
+    ------
+    FacegenError, OSError
+        For what is wrong with names.
+    """
+    from facegen.pictures.items import is_folder, items
+    from facegen.pictures.results import FolderResults, OneResult
+    from facegen.pictures.sources import find
+
+    folder = is_folder(output)
+    sources = find(pictures, recursive, skip=output if folder else None)
+    found = items(sources, output, suffixes, EXTENSIONS.get(format_, format_))
+    results: Results = FolderResults(output, overwrite) if folder else OneResult(overwrite)
+    if json_ not in (None, "-") and not overwrite:
+        options.refuse_existing(str(json_))
+    return Plan(found, results, output, json_)
+
+
+def carry_out(plan: Plan, task: Task, about: Mapping[str, Any], quiet: bool) -> int:
+    """Run the task, show progress, failures and a summary, write the report.
+
+    Parameters
+    ----------
+    about
+        For the report, besides what every command has: device, network, ...
+
+    Returns
+    -------
+    The exit code: 1 where a picture failed, else 0.
+    """
+    from facegen import __version__
+    from facegen.cli.progress import progress
+    from facegen.media.atomic import AtomicFile
+    from facegen.pictures.report import Outcome
+    from facegen.pictures.run import run
+
+    with progress(len(plan.items), "pictures", quiet) as advance:
+
+        def show(outcome: Outcome) -> None:
+            if outcome.status == "failed":
+                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
+            advance(1)
+
+        try:
+            report = run(plan.items, task, plan.results, show)
+        finally:
+            plan.results.close()
+    if plan.json is not None:
+        about = {"facegen": __version__, **task.settings, **about}
+        with AtomicFile("/dev/stdout" if plan.json == "-" else plan.json) as file:
+            file.write(report.as_json(about).encode())
+    if not quiet:
+        done = report.count("done")
+        counts = [f"{done:,} done"]
+        counts += [
+            f"{report.count(status):,} {status}"
+            for status in ("failed", "skipped")
+            if report.count(status)
+        ]
+        rate = done / report.seconds if report.seconds else 0.0
+        click.echo(
+            f"{plan.output}: {', '.join(counts)} of {len(plan.items):,} pictures in "
+            f"{report.seconds:.2f} s ({rate:.1f} pictures/s)",
+            err="-" in (plan.output, plan.json),
+        )
+    return report.exit_code

@@ -1,0 +1,173 @@
+"""What a folder of results was made of, so that a run can be taken up where it ended.
+
+``OUTPUT/.facegen/*.jsonl`` has one line of JSON a source:
+
+    {"source": "/photos/cat.jpg", "size": 51234, "mtime_ns": 1763..., "sha256": "9f...",
+     "settings": "4c...", "outputs": {"cat.png": 60210}, "written_ns": 1763...}
+
+``sha256`` is that of the source's content, ``settings`` that of the command, the weights and the
+options that results depend on, ``outputs`` the results with their sizes in bytes. Of the lines that
+name an output the one written last counts.
+
+A line is written when all its outputs stand complete under temporary names, just before they take
+their own; what stood there before has been removed by then. So whenever a run is killed, an output
+that is there and in the manifest is complete and was made as the line says. Sizes are compared too:
+power that fails may leave a shorter file. Each process writes a file of its own, and reads all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import FileIO
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from facegen.media.atomic import AtomicFile
+from facegen.pictures.photo import read_bytes
+from facegen.pictures.sources import STANDARD
+
+FOLDER = ".facegen"
+
+
+@dataclass(frozen=True)
+class Input:
+    """A source as it was read."""
+
+    source: str  # absolute
+    size: int
+    mtime_ns: int
+    sha256: str
+
+    @classmethod
+    def of(cls, path: str, data: bytes) -> Input:
+        """Of a file and the content that was read from it."""
+        mtime_ns = 0 if path == STANDARD else os.stat(path).st_mtime_ns
+        return cls(os.path.abspath(path), len(data), mtime_ns, hashlib.sha256(data).hexdigest())
+
+    def unchanged(self, path: str) -> bool:
+        """The file holds the same: by size and time, and by content where the time differs."""
+        if path == STANDARD:
+            return False
+        status = os.stat(path)
+        if status.st_size != self.size:
+            return False
+        if os.path.abspath(path) == self.source and status.st_mtime_ns == self.mtime_ns:
+            return True
+        return hashlib.sha256(read_bytes(path)).hexdigest() == self.sha256
+
+
+@dataclass(frozen=True)
+class Record:
+    """How some outputs were made."""
+
+    input: Input
+    settings: str
+    outputs: dict[str, int]  # relative to the folder -> bytes
+    written_ns: int
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """SHA-256 of what results depend on; values as JSON has them."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+class Manifest:
+    """The records of a folder of results; `write` saves outputs and adds to them.
+
+    Parameters
+    ----------
+    folder
+        Of the results; it and its manifest are made when the first output is written.
+    process
+        Distinguishes the files of processes that write to one folder, as "0-of-4".
+    """
+
+    def __init__(self, folder: str, process: str = "0-of-1") -> None:
+        self.folder = folder
+        self._path = Path(folder, FOLDER, f"{process}.jsonl")
+        self._file: FileIO | None = None
+        self._lock = Lock()
+        self._records: dict[str, Record] = {}
+        for path in self._path.parent.glob("*.jsonl"):
+            for line in path.read_bytes().splitlines():
+                record = _parse(line)
+                if record is not None:
+                    self._add(record)
+
+    def record(self, output: str) -> Record | None:
+        """How the output was made, where it is known."""
+        return self._records.get(os.path.relpath(output, self.folder))
+
+    def complete(self, record: Record) -> bool:
+        """All its outputs are there, of the recorded sizes."""
+        for name, size in record.outputs.items():
+            path = os.path.join(self.folder, name)
+            if not os.path.isfile(path) or os.path.getsize(path) != size:
+                return False
+        return True
+
+    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+        """Write outputs (path -> content) under their names, all complete, and record them.
+
+        May be called from several threads at once, for different outputs.
+        """
+        names = {os.path.relpath(path, self.folder): len(data) for path, data in outputs.items()}
+        files: list[AtomicFile] = []
+        try:
+            for path, data in outputs.items():
+                os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+                files.append(AtomicFile(path))
+                files[-1].file.write(data)
+                files[-1].file.flush()
+            for path in outputs:
+                Path(os.path.realpath(path)).unlink(missing_ok=True)
+            self._append(Record(made_of, settings, names, time.time_ns()))
+            for file in files:
+                file.commit()
+        except BaseException:
+            for file in files:
+                file.discard()
+            raise
+
+    def _append(self, record: Record) -> None:
+        line = {
+            **asdict(record.input),
+            "settings": record.settings,
+            "outputs": record.outputs,
+            "written_ns": record.written_ns,
+        }
+        with self._lock:
+            if self._file is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115
+                self._file.write(b"\n")  # a run that was killed may have left half a line
+            self._file.write(json.dumps(line).encode() + b"\n")
+            self._add(record)
+
+    def _add(self, record: Record) -> None:
+        for name in record.outputs:
+            known = self._records.get(name)
+            if known is None or known.written_ns <= record.written_ns:
+                self._records[name] = record
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _parse(line: bytes) -> Record | None:
+    """None for what is no record: half a line, or one of another version."""
+    try:
+        fields = json.loads(line)
+        outputs = {str(name): int(size) for name, size in fields.pop("outputs").items()}
+        settings, written_ns = str(fields.pop("settings")), int(fields.pop("written_ns"))
+        return Record(Input(**fields), settings, outputs, written_ns)
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,80 @@
+"""What became of every picture: counts that add up, and a report as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Status = Literal["done", "failed", "skipped"]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one picture.
+
+    Attributes
+    ----------
+    source, outputs
+        As in `Item`, and results that were named by their content; no outputs where it failed.
+    error
+        Why it failed, on one line.
+    facts
+        What the command found ("areas", "classes", ...), as JSON has values.
+    """
+
+    source: str
+    status: Status
+    outputs: tuple[str, ...] = ()
+    error: str | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        outcome: dict[str, Any] = {"source": self.source, "status": self.status}
+        if self.status != "failed":
+            outcome["outputs"] = list(self.outputs)
+        if self.error is not None:
+            outcome["error"] = self.error
+        return {**outcome, **self.facts}
+
+
+@dataclass(frozen=True)
+class Report:
+    """Outcomes in the order of the items, and the seconds that the run took."""
+
+    outcomes: tuple[Outcome, ...]
+    seconds: float
+
+    @classmethod
+    def merged(cls, reports: Iterable[Report]) -> Report:
+        """Of processes that shared the items: in order of sources, the longest time."""
+        reports = list(reports)
+        outcomes = sorted(
+            (outcome for report in reports for outcome in report.outcomes),
+            key=lambda outcome: outcome.source,
+        )
+        return cls(tuple(outcomes), max((report.seconds for report in reports), default=0.0))
+
+    def count(self, status: Status) -> int:
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def exit_code(self) -> int:
+        """1 where a picture failed, else 0."""
+        return 1 if self.count("failed") else 0
+
+    def as_json(self, about: Mapping[str, Any]) -> str:
+        """The whole report; `about` says what ran (docs/pictures.md has the keys)."""
+        report = {
+            **about,
+            "counts": {
+                "in": len(self.outcomes),
+                "done": self.count("done"),
+                "failed": self.count("failed"),
+                "skipped": self.count("skipped"),
+            },
+            "seconds": round(self.seconds, 6),
+            "items": [outcome.as_json() for outcome in self.outcomes],
+        }
+        return json.dumps(report, indent=2) + "\n"

@@ -1,0 +1,109 @@
+"""Where results go: a folder with its manifest, or one file; and what is there already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from facegen.errors import FacegenError
+from facegen.media.atomic import AtomicFile
+from facegen.pictures.items import Item
+from facegen.pictures.manifest import Input, Manifest
+from facegen.pictures.sources import STANDARD
+
+
+class Results(Protocol):
+    """Writes results, and knows which are finished."""
+
+    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
+        """Items to do, and those whose results are there and need nothing.
+
+        Raises
+        ------
+        FacegenError
+            A file has the name of a result and is none of ours.
+        """
+
+    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+        """Write the results of one item (path -> content): all complete, or none."""
+
+    def close(self) -> None:
+        """No more results follow."""
+
+
+class FolderResults:
+    """Results with a manifest beside them: made again where anything that they depend on changed.
+
+    Parameters
+    ----------
+    folder
+        The folder of results.
+    overwrite
+        Do all items anew, whatever is there.
+    process
+        As for `Manifest`.
+    """
+
+    def __init__(self, folder: str, overwrite: bool, process: str = "0-of-1") -> None:
+        self._overwrite = overwrite
+        self._manifest = Manifest(folder, process)
+
+    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
+        todo: list[Item] = []
+        finished: list[Item] = []
+        for item in items:
+            done = not self._overwrite and bool(item.outputs) and self._done(item, settings)
+            (finished if done else todo).append(item)
+        return todo, finished
+
+    def _done(self, item: Item, settings: str) -> bool:
+        there = [path for path in item.outputs if os.path.lexists(path)]
+        if not there:
+            return False
+        for path in there:
+            record = self._manifest.record(path)
+            if record is None:
+                raise FacegenError(
+                    f"{path}: exists, and no run is known to have made it (--overwrite replaces it)"
+                )
+            same = record.input.unchanged(item.source)
+            if not same and os.path.abspath(item.source) != record.input.source:
+                raise FacegenError(
+                    f"{path}: was made of {record.input.source}, not of {item.source} "
+                    "(--overwrite replaces it)"
+                )
+            if not same or record.settings != settings or not self._manifest.complete(record):
+                return False
+        return len(there) == len(item.outputs)
+
+    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+        self._manifest.write(made_of, settings, outputs)
+
+    def close(self) -> None:
+        self._manifest.close()
+
+
+class OneResult:
+    """A single file, or standard output: replaced with `overwrite` alone, without a manifest."""
+
+    def __init__(self, overwrite: bool) -> None:
+        self._overwrite = overwrite
+
+    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
+        for item in items:
+            for path in item.outputs:
+                if os.path.isfile(path) and not self._overwrite:
+                    raise FacegenError(f"{path}: exists (--overwrite replaces it)")
+                folder = os.path.dirname(path) or "."
+                if not os.path.isdir(folder):
+                    raise FacegenError(f"{path}: there is no folder {folder}")
+        return list(items), []
+
+    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+        for path, data in outputs.items():
+            with AtomicFile("/dev/stdout" if path == STANDARD else path) as file:
+                file.write(data)
+
+    def close(self) -> None:
+        pass

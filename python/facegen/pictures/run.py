@@ -1,0 +1,214 @@
+"""Decode, compute, encode: many pictures at once, in bounded memory, none stopping the others.
+
+    items ──► decode + prepare ──► compute ──► finish + encode + write ──► outcomes
+              (a pool of threads)   (one)       (a pool of threads)
+
+Pictures go on in the order in which they are decoded, and the network gets as many of them as are
+ready, up to a batch: it never waits for a batch to fill. A `PixelBudget` bounds the pictures that
+are between the beginning of decoding and the end of writing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any
+
+from PIL import Image
+
+from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
+from facegen.pictures import photo as photos
+from facegen.pictures.items import Item
+from facegen.pictures.manifest import Input, settings_digest
+from facegen.pictures.memory import PixelBudget
+from facegen.pictures.photo import Photo
+from facegen.pictures.report import Outcome, Report
+from facegen.pictures.results import Results
+from facegen.pictures.task import Task
+from facegen.pipeline import run_pipeline
+
+MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
+MIN_PIXELS = 400_000  # that a photo counts for at least, with what the network takes and gives
+MAX_WORKERS = 16  # threads that decode, and as many that encode
+
+OnOutcome = Callable[[Outcome], None]
+
+
+@dataclass
+class _Work:
+    """A picture on its way: fields are filled in as it goes."""
+
+    index: int
+    item: Item
+    budget: int = 0  # pixels taken
+    made_of: Input | None = None
+    photo: Photo | None = None
+    value: Any = None  # the network's input, then its output
+    error: str | None = None
+
+
+def run(
+    items: Sequence[Item],
+    task: Task,
+    results: Results,
+    on_outcome: OnOutcome = lambda outcome: None,
+    workers: int | None = None,
+) -> Report:
+    """Do the items that are not finished yet.
+
+    Parameters
+    ----------
+    items
+        All of them, or this process's share.
+    results
+        Where outputs go; closed by the caller.
+    on_outcome
+        Called for every picture when it is finished, from several threads, one at a time.
+    workers
+        Threads that decode, and as many that encode; as many as processors if None.
+
+    Returns
+    -------
+    Report
+        Outcomes in the order of the items: in = done + failed + skipped.
+
+    Raises
+    ------
+    FacegenError
+        Before anything is computed: an output exists that no run is known to have made. Later: the
+        device failed.
+    OSError
+        The machine failed (a full disk); what is finished is kept.
+    """
+    begin = time.perf_counter()
+    settings = settings_digest(task.settings)
+    todo, finished = results.split(items, settings)
+    outcomes = {item: Outcome(item.source, "skipped", item.outputs) for item in finished}
+    for outcome in outcomes.values():
+        on_outcome(outcome)
+    workers = workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    with warnings.catch_warnings():  # what is above Pillow's limit is an error here
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        done = _Run(task, settings, results, on_outcome, workers).run(todo)
+    outcomes |= {item: done[index] for index, item in enumerate(todo)}
+    return Report(tuple(outcomes[item] for item in items), time.perf_counter() - begin)
+
+
+class _Run:
+    def __init__(
+        self, task: Task, settings: str, results: Results, on_outcome: OnOutcome, workers: int
+    ) -> None:
+        self._task, self._settings, self._results = task, settings, results
+        self._on_outcome = on_outcome
+        self._workers = workers
+        self._budget = PixelBudget(MAX_PIXELS)
+        self._ready: SimpleQueue[_Work | None] = SimpleQueue()  # decoded, or failed; None ends it
+        self._outcomes: dict[int, Outcome] = {}
+        self._failure: BaseException | None = None  # that ends the run
+        self._lock = threading.Lock()
+
+    def run(self, items: Sequence[Item]) -> dict[int, Outcome]:
+        """Outcomes by index."""
+        decoders = ThreadPoolExecutor(self._workers, "facegen-decode")
+        self._encoders = ThreadPoolExecutor(self._workers, "facegen-encode")
+        try:
+            run_pipeline(self._groups(items, decoders), self._compute, self._hand_on, depth=1)
+            self._encoders.shutdown()
+            self._raise_failure()
+        finally:  # where it failed or was interrupted, what is not begun is dropped
+            self._budget.close()
+            self._ready.put(None)
+            decoders.shutdown(cancel_futures=True)
+            self._encoders.shutdown(cancel_futures=True)
+        return self._outcomes
+
+    def _groups(self, items: Sequence[Item], decoders: ThreadPoolExecutor) -> Iterator[list[_Work]]:
+        """Pictures in groups of up to a batch, as they are ready."""
+        ahead = 2 * (self._workers + self._task.batch)  # decoding or decoded
+        submitted = received = 0
+        while received < len(items):
+            while submitted < min(len(items), received + ahead):
+                decoders.submit(self._decode, _Work(submitted, items[submitted]))
+                submitted += 1
+            group: list[_Work] = []
+            while not group or (len(group) < self._task.batch and not self._ready.empty()):
+                work = self._ready.get()
+                self._raise_failure()
+                if work is None:
+                    return
+                group.append(work)
+            received += len(group)
+            yield group
+
+    def _decode(self, work: _Work) -> None:
+        with self._guarded(work):
+            data = photos.read_bytes(work.item.source)
+            work.made_of = Input.of(work.item.source, data)
+            height, width = photos.size(data)
+            pixels = max(height * width, MIN_PIXELS)
+            if self._budget.take(pixels):
+                work.budget = pixels
+                work.photo = photos.decode(data)
+                work.value = self._task.prepare(work.photo)
+        self._ready.put(work)
+
+    def _compute(self, group: list[_Work]) -> list[_Work]:
+        good = [work for work in group if work.error is None]
+        values = self._task.compute([work.value for work in good]) if good else []
+        for work, value in zip(good, values, strict=True):
+            work.value = value
+        return group
+
+    def _hand_on(self, group: list[_Work]) -> None:
+        self._raise_failure()
+        for work in group:
+            self._encoders.submit(self._finish, work)
+
+    def _finish(self, work: _Work) -> None:
+        outcome = Outcome(work.item.source, "failed")
+        with self._guarded(work):
+            if work.error is None:
+                assert work.photo is not None and work.made_of is not None
+                made = self._task.finish(work.photo, work.value, work.item.outputs)
+                if made.files:
+                    self._results.write(work.made_of, self._settings, made.files)
+                outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)
+        if work.error is not None:
+            outcome = Outcome(work.item.source, "failed", error=work.error)
+        self._budget.give_back(work.budget)
+        with self._lock:
+            self._outcomes[work.index] = outcome
+            self._on_outcome(outcome)
+
+    @contextmanager
+    def _guarded(self, work: _Work) -> Iterator[None]:
+        """What is wrong with one picture is noted; anything else ends the run."""
+        try:
+            yield
+        except BaseException as error:
+            work.error = _reason(error, work.item)
+            if work.error is None:
+                self._failure = self._failure or error
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+def _reason(error: BaseException, item: Item) -> str | None:
+    """Why one picture failed, on one line; None for what fails all of them."""
+    if isinstance(error, FacegenError) and not isinstance(error, DeviceError):
+        return " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "out of memory"
+    if isinstance(error, OSError) and error.errno not in MACHINE_ERRORS:
+        reason = error.strerror or str(error)
+        return reason if error.filename in (None, item.source) else f"{error.filename}: {reason}"
+    return None

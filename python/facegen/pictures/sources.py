@@ -1,0 +1,118 @@
+"""Which pictures a command line means: files, folders, globs, standard input."""
+
+from __future__ import annotations
+
+import errno
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from facegen.errors import FacegenError
+from facegen.pictures.photo import readable_extensions
+
+STANDARD = "-"  # input or output
+
+
+@dataclass(frozen=True)
+class Source:
+    """A picture to read.
+
+    Attributes
+    ----------
+    path
+        Its file, or "-".
+    name
+        Where it stands below the folder that was named ("sub/cat.jpg"), or its bare file name:
+        results are named after it.
+    """
+
+    path: str
+    name: str
+
+
+def find(inputs: Iterable[str], recursive: bool = False, skip: str | None = None) -> list[Source]:
+    """The pictures that the inputs mean, each once, in order; folders in order of names.
+
+    Parameters
+    ----------
+    inputs
+        Files, folders, globs ("photos/*.jpg", "photos/**/*.jpg") or "-". Files that are named are
+        taken whatever they are; in folders, what has a picture's extension and is not hidden.
+    recursive
+        Folders with all that is below them.
+    skip
+        A folder whose files are not taken, that of the results; unless it is what is named.
+
+    Raises
+    ------
+    FileNotFoundError
+        A name that nothing has.
+    FacegenError
+        A folder or a glob without a picture; "-" beside other inputs.
+    """
+    inputs = list(inputs)
+    if STANDARD in inputs:
+        if len(inputs) > 1:
+            raise FacegenError("'-' (standard input) is one picture and goes alone")
+        return [Source(STANDARD, "stdin")]
+    hidden = None if skip is None else os.path.realpath(skip)
+    found: dict[str, Source] = {}
+    for name in inputs:
+        some = False
+        for source in _expand(name, recursive, hidden):
+            found.setdefault(os.path.abspath(source.path), source)
+            some = True
+        if not some:
+            hint = "" if recursive else " (-r looks into its folders too)"
+            raise FacegenError(f"{name}: no pictures there{hint}")
+    return list(found.values())
+
+
+def _expand(name: str, recursive: bool, skip: str | None) -> Iterator[Source]:
+    if os.path.isdir(name):
+        yield from _folder(name, recursive, None if _inside(name, skip) else skip)
+    elif os.path.lexists(name):
+        yield Source(name, os.path.basename(name))
+    elif glob.has_magic(name):
+        root = _fixed_part(name)
+        skip = None if _inside(root, skip) else skip
+        for path in sorted(glob.glob(name, recursive=True)):
+            if os.path.isfile(path) and _is_picture(path) and not _inside(path, skip):
+                yield Source(path, os.path.relpath(path, root))
+    else:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+
+
+def _folder(folder: str, recursive: bool, skip: str | None) -> Iterator[Source]:
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        for file in sorted(files):
+            path = os.path.join(place, file)
+            if not file.startswith(".") and _is_picture(file) and os.path.isfile(path):
+                yield Source(path, os.path.relpath(path, folder))
+        below = [name for name in folders if not name.startswith(".")] if recursive else []
+        folders[:] = sorted(
+            name for name in below if not _inside(os.path.join(place, name), skip)
+        )
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _fixed_part(pattern: str) -> str:
+    """The folder before the first wildcard."""
+    folder = os.path.dirname(pattern)
+    while glob.has_magic(folder):
+        folder = os.path.dirname(folder)
+    return folder or os.curdir
+
+
+def _is_picture(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in readable_extensions()
+
+
+def _inside(path: str, folder: str | None) -> bool:
+    """The path is the folder, or lies in it."""
+    real = os.path.realpath(path)
+    return folder is not None and (real == folder or real.startswith(folder.rstrip("/") + "/"))

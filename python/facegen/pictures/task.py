@@ -1,0 +1,54 @@
+"""A command's work on one picture, cut where the network takes over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from facegen.pictures.photo import Photo
+
+
+@dataclass(frozen=True)
+class Made:
+    """What came of one picture.
+
+    Attributes
+    ----------
+    files
+        Path -> content: every output of the item. More are allowed, where names depend on what is
+        found in the picture.
+    facts
+        For the report, as JSON has values.
+    """
+
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a picture command does.
+
+    Attributes
+    ----------
+    settings
+        All that results depend on besides the picture: the command's name, the digest of the
+        weights, options. Results of other settings are made anew.
+    prepare
+        A photo to the network's input. Runs in several threads at once.
+    compute
+        Inputs of up to `batch` photos to as many outputs. Runs in one thread.
+    finish
+        A photo, the network's output for it and the paths of the item's outputs to the results.
+        Runs in several threads at once. Like `prepare` it may raise FacegenError, which fails this
+        picture alone.
+    batch
+        Most inputs computed at once. Results must not depend on it.
+    """
+
+    settings: Mapping[str, Any]
+    prepare: Callable[[Photo], Any]
+    compute: Callable[[list[Any]], Sequence[Any]]
+    finish: Callable[[Photo, Any, tuple[str, ...]], Made]
+    batch: int = 8

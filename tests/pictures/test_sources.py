@@ -1,0 +1,118 @@
+"""Files, folders, globs; names of results, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facegen import FacegenError
+from facegen.pictures.items import Item, is_folder, items
+from facegen.pictures.sources import Source, find
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Find looks at names alone."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "photos/b.JPG", "photos/a.png", "photos/notes.txt", "photos/.hidden.png",
+        "photos/sub/c.webp", "photos/sub/deep/d.tif", "photos/.cache/e.png", "other/a.png",
+        "odd [1].png",
+    ):  # fmt: skip
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"x")
+
+
+def names(inputs: list[str], recursive: bool = False, skip: str | None = None) -> list[str]:
+    return [source.name for source in find(inputs, recursive, skip)]
+
+
+def test_folders(photos: None) -> None:
+    assert find(["photos"]) == [
+        Source("photos/a.png", "a.png"),
+        Source("photos/b.JPG", "b.JPG"),
+    ]
+    everything = ["a.png", "b.JPG", "sub/c.webp", "sub/deep/d.tif"]
+    assert names(["photos"], recursive=True) == everything
+    assert names(["photos/"], recursive=True) == everything
+    assert names(["photos"], True, skip="photos/sub") == ["a.png", "b.JPG"]
+    assert names(["photos"], True, skip="photos") == everything
+
+
+def test_files_whatever_they_are(photos: None) -> None:
+    assert names(["photos/notes.txt", "photos/sub/c.webp", "odd [1].png"]) == [
+        "notes.txt", "c.webp", "odd [1].png",
+    ]  # fmt: skip
+
+
+def test_globs(photos: None) -> None:
+    assert names(["photos/*.png"]) == ["a.png"]
+    assert names(["photos/**/*"]) == ["a.png", "b.JPG", "sub/c.webp", "sub/deep/d.tif"]
+    assert names(["*/a.png"]) == ["other/a.png", "photos/a.png"]
+    assert names(["*/a.png"], skip="other") == ["photos/a.png"]
+
+
+def test_each_once(photos: None) -> None:
+    assert names(["photos/b.JPG", "./photos/b.JPG", "photos"]) == ["b.JPG", "a.png"]
+
+
+def test_standard_input() -> None:
+    assert find(["-"]) == [Source("-", "stdin")]
+    with pytest.raises(FacegenError, match="goes alone"):
+        find(["-", "a.png"])
+
+
+def test_nothing_there(photos: None) -> None:
+    for name, message in (("empty", "no pictures there .-r"), ("*.gif", "no pictures")):
+        Path("empty").mkdir(exist_ok=True)
+        with pytest.raises(FacegenError, match=message):
+            find([name])
+    with pytest.raises(FileNotFoundError, match="missing"):
+        find(["photos", "missing.png"])
+
+
+def test_loops_of_links(photos: None) -> None:
+    Path("photos/sub/loop").symlink_to("..")
+    assert len(names(["photos"], recursive=True)) == 4
+
+
+SOURCES = [Source("photos/sub/cat.jpg", "sub/cat.jpg"), Source("photos/dog.xyz", "dog.xyz")]
+
+
+def test_names_are_mirrored() -> None:
+    outputs = [item.outputs for item in items(SOURCES, "out", ["", "_areas.json"])]
+    assert outputs == [
+        ("out/sub/cat.png", "out/sub/cat_areas.json"),
+        ("out/dog.png", "out/dog_areas.json"),
+    ]
+    same = [item.outputs for item in items(SOURCES, "out", [""], "same")]
+    assert same == [("out/sub/cat.jpg",), ("out/dog.png",)]
+
+
+def test_one_file() -> None:
+    assert items(SOURCES[:1], "cat.webp", [""]) == [Item("photos/sub/cat.jpg", ("cat.webp",))]
+    assert items([Source("-", "stdin")], "-", [""]) == [Item("-", ("-",))]
+    assert items([Source("-", "stdin")], "out/", [""])[0].outputs == ("out/stdin.png",)
+    with pytest.raises(FacegenError, match="several pictures; name a folder"):
+        items(SOURCES, "cat.png", [""])
+    with pytest.raises(FacegenError, match="several results"):
+        items(SOURCES[:1], "-", ["", "_mask.png"])
+
+
+def test_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.png").mkdir()
+    assert all(is_folder(name) for name in ("out", "out.d", "new.png/", "old.png", "."))
+    assert not any(is_folder(name) for name in ("-", "a.png", "a.JPG", "x/a.tiff"))
+
+
+def test_collisions_are_refused() -> None:
+    twice = [Source("a/cat.jpg", "cat.jpg"), Source("b/cat.png", "cat.png")]
+    with pytest.raises(FacegenError, match="out/cat.png: would be .* a/cat.jpg and b/cat.png"):
+        items(twice, "out", [""])
+    assert len(items(twice, "out", [""], "same")) == 2
+    with pytest.raises(FacegenError, match="would replace a picture that is to be read"):
+        items([Source("a/cat.png", "cat.png")], "a", [""])
+    with pytest.raises(FacegenError, match="would be the result of both"):
+        items([Source("x", "a.png"), Source("y", "a_mask.png")], "out", ["", "_mask.png"])
