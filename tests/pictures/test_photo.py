@@ -14,6 +14,8 @@ from PIL import Image
 from facegen import FormatError
 from facegen.pictures.photo import WRITABLE, decode, encode, size
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged tags
+
 RGB = pixels(11, 6)
 GREY = RGB[:, :, 0]
 ALPHA = np.arange(66, dtype=np.uint8).reshape(11, 6)

@@ -21,8 +21,6 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any
 
-from PIL import Image
-
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.pictures import photo as photos
 from facegen.pictures.items import Item
@@ -94,8 +92,8 @@ def run(
     for outcome in outcomes.values():
         on_outcome(outcome)
     workers = workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
-    with warnings.catch_warnings():  # what is above Pillow's limit is an error here
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    with warnings.catch_warnings():  # of damaged tags; what is above Pillow's limit is an error
+        warnings.filterwarnings("ignore", module="PIL")
         done = _Run(task, settings, results, on_outcome, workers).run(todo)
     outcomes |= {item: done[index] for index, item in enumerate(todo)}
     return Report(tuple(outcomes[item] for item in items), time.perf_counter() - begin)
