@@ -1,0 +1,65 @@
+#include <pybind11/numpy.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "bindings.h"
+#include "color/lab.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+
+// Pixels of an array (n, channels).
+int64_t pixels_of(const py::array& array, const char* name, int64_t channels) {
+  if (array.ndim() != 2 || array.shape(1) != channels) {
+    throw py::value_error(std::string(name) + " must have shape (n, " + std::to_string(channels) +
+                          ")");
+  }
+  return array.shape(0);
+}
+
+template <typename From, typename To>
+using Convert = void (*)(const From*, int64_t, int, To*);
+
+// Binds `convert` from pixels of three values to pixels of `to_channels` that the caller made.
+template <typename From, typename To>
+void bind_conversion(py::module_& m, const char* name, Convert<From, To> convert,
+                     int64_t to_channels, const char* doc) {
+  using FromArray = py::array_t<From, py::array::c_style>;
+  using ToArray = py::array_t<To, py::array::c_style>;
+  m.def(
+      name,
+      [convert, to_channels](const FromArray& from, ToArray to, int threads) {
+        const int64_t pixels = pixels_of(from, "from", 3);
+        if (pixels_of(to, "to", to_channels) != pixels) {
+          throw py::value_error("from and to must have as many pixels");
+        }
+        if (threads < 1) {
+          throw py::value_error("threads must be at least 1, not " + std::to_string(threads));
+        }
+        const From* in = from.data();
+        To* out = to.mutable_data();
+        py::gil_scoped_release release;
+        convert(in, pixels, threads, out);
+      },
+      py::arg("from_").noconvert(), py::arg("to").noconvert(), py::arg("threads") = 1, doc);
+}
+
+}  // namespace
+
+void bind_color(py::module_& m) {
+  const char* to_lab = "sRGB (n, 3), uint8 or float32 from 0 to 1, to L*a*b* (n, 3) float32.";
+  bind_conversion<uint8_t, float>(m, "rgb_to_lab", &rgb_to_lab, 3, to_lab);
+  bind_conversion<float, float>(m, "rgb_to_lab", &rgb_to_lab, 3, to_lab);
+  const char* to_lightness = "sRGB (n, 3), uint8 or float32 from 0 to 1, to L (n, 1) float32.";
+  bind_conversion<uint8_t, float>(m, "rgb_to_lightness", &rgb_to_lightness, 1, to_lightness);
+  bind_conversion<float, float>(m, "rgb_to_lightness", &rgb_to_lightness, 1, to_lightness);
+  const char* to_rgb = "L*a*b* (n, 3) float32 to sRGB (n, 3), uint8 or float32 from 0 to 1.";
+  bind_conversion<float, uint8_t>(m, "lab_to_rgb", &lab_to_rgb, 3, to_rgb);
+  bind_conversion<float, float>(m, "lab_to_rgb", &lab_to_rgb, 3, to_rgb);
+}
+
+}  // namespace facegen

@@ -1,0 +1,121 @@
+"""A picture's way through the colorizer: its lightness at 256x256 in, colours at full size out.
+
+The network sees a small copy of the picture. Its a and b are resized to the picture's own size and
+joined with the picture's own L, so that nothing of its sharpness is lost.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import FormatError
+from facegen.media.lab import lab_to_rgb, rgb_to_lightness
+
+SIDE = 256  # of the picture that the network sees
+_BAND_PIXELS = 1 << 20  # converted at a time: 12 MB of L*a*b*
+
+
+def network_lightness(rgb: NDArray[Any]) -> NDArray[np.float32]:
+    """L of a picture for the network: resized to 256x256 (bicubic, as Pillow does), then L.
+
+    Parameters
+    ----------
+    rgb
+        (height, width, 3) or grey (height, width): uint8, uint16 or floats from 0 to 1.
+
+    Returns
+    -------
+    (256, 256) float32, 0 to 100.
+
+    Raises
+    ------
+    FormatError
+        Another shape or type.
+    """
+    from PIL import Image
+
+    _check_picture(rgb)
+    small = Image.fromarray(_as_bytes(rgb)).convert("RGB")
+    if small.size != (SIDE, SIDE):
+        small = small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    return rgb_to_lightness(np.asarray(small))
+
+
+def with_colours(
+    rgb: NDArray[Any], ab: NDArray[np.float32], strength: float = 1.0, threads: int | None = None
+) -> NDArray[Any]:
+    """The picture's own L with the colours a and b, resized to its size (bicubic, in floats).
+
+    Parameters
+    ----------
+    rgb
+        (height, width, 3) or grey (height, width): uint8, uint16 or floats from 0 to 1.
+    ab
+        (2, h, w) float32: the planes a and b, of any size.
+    strength
+        What a and b are multiplied by: 0 is grey, 1 the colours as they are.
+    threads
+        All that this process may use if None.
+
+    Returns
+    -------
+    (height, width, 3) of the picture's type (float32 for all floats).
+
+    Raises
+    ------
+    FormatError
+        Another shape or type.
+    """
+    _check_picture(rgb)
+    if ab.ndim != 3 or len(ab) != 2:
+        raise FormatError(f"colours: expected shape (2, h, w), found {ab.shape}")
+    height, width = rgb.shape[:2]
+    planes = [_resized(plane, width, height) for plane in ab]
+    dtype = np.dtype(np.float32) if rgb.dtype.kind == "f" else rgb.dtype
+    result = np.empty((height, width, 3), dtype)
+    rows = max(1, _BAND_PIXELS // width)
+    lab = np.empty((min(rows, height), width, 3), np.float32)
+    for top in range(0, height, rows):
+        band = slice(top, top + rows)
+        pixels = rgb[band]
+        if pixels.ndim == 2:
+            pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
+        part = lab[: len(pixels)]
+        part[..., 0] = rgb_to_lightness(pixels, threads)
+        for channel, plane in enumerate(planes, start=1):
+            np.multiply(plane[band], np.float32(strength), out=part[..., channel])
+        result[band] = lab_to_rgb(part, dtype, threads)
+    return result
+
+
+def _check_picture(rgb: NDArray[Any]) -> None:
+    if not (rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 3)):
+        raise FormatError(
+            f"picture: expected shape (height, width, 3) or (height, width), found {rgb.shape}"
+        )
+    if min(rgb.shape[:2]) < 1:
+        raise FormatError(f"picture: expected at least 1 pixel, found {rgb.shape}")
+    if rgb.dtype not in (np.uint8, np.uint16) and rgb.dtype.kind != "f":
+        raise FormatError(f"picture: expected uint8, uint16 or floats, found {rgb.dtype}")
+
+
+def _as_bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:
+    """To the nearest; the network's copy need not be finer."""
+    if rgb.dtype == np.uint8:
+        return np.ascontiguousarray(rgb)
+    if rgb.dtype == np.uint16:
+        return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    values = np.nan_to_num(np.asarray(rgb, np.float32))
+    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+
+
+def _resized(plane: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:
+    from PIL import Image
+
+    if plane.shape == (height, width):
+        return plane
+    image = Image.fromarray(np.ascontiguousarray(plane, np.float32))  # mode F
+    return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC))

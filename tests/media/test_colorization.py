@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegen import FormatError
+from facegen.media.colorization import SIDE, network_lightness, with_colours
+from facegen.media.lab import lab_to_rgb, rgb_to_lab, rgb_to_lightness
+
+
+def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """Soft patches of colour, (height, width, 3) uint8."""
+    small = np.random.default_rng(seed).integers(0, 256, (4, 5, 3), np.uint8)
+    return np.asarray(Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC))
+
+
+def colours(seed: int = 0) -> np.ndarray:
+    """(2, 256, 256) of a and b."""
+    return np.random.default_rng(seed).uniform(-50, 50, (2, SIDE, SIDE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (256, 256), (300, 200)])
+def test_lightness_is_that_of_pillows_copy(size: tuple[int, int]) -> None:
+    rgb = picture(*size)
+    small = Image.fromarray(rgb).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
+    lightness = network_lightness(rgb)
+    assert lightness.shape == (SIDE, SIDE) and lightness.dtype == np.float32
+    np.testing.assert_array_equal(lightness, rgb_to_lightness(np.asarray(small)))
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3000, 500), (256, 256), (300, 200)])
+def test_the_pictures_own_lightness_is_kept(size: tuple[int, int]) -> None:
+    rgb, ab = picture(*size), colours()
+    result = with_colours(rgb, ab, 0.1)
+    assert result.shape == rgb.shape and result.dtype == np.uint8
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.BICUBIC))
+        for plane in ab
+    ]
+    lab = np.stack([rgb_to_lightness(rgb), *(np.float32(0.1) * plane for plane in planes)], -1)
+    np.testing.assert_array_equal(result, lab_to_rgb(lab))
+
+
+def test_strength() -> None:
+    rgb, ab = picture(40, 30), colours()
+    assert np.ptp(with_colours(rgb, ab, 0.0).astype(int), axis=2).max() <= 1  # grey
+    np.testing.assert_array_equal(with_colours(rgb, ab, 0.5), with_colours(rgb, ab * 0.5))
+
+
+def test_its_own_colours_give_the_picture_back() -> None:
+    rgb = picture(SIDE, SIDE)
+    ab = rgb_to_lab(rgb)[..., 1:].transpose(2, 0, 1)
+    np.testing.assert_array_equal(with_colours(rgb, ab), rgb)
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float32", "float64"])
+def test_other_types_of_pixels(kind: str) -> None:
+    rgb, ab = picture(40, 30), colours() * 0.1
+    scale = 257 if kind == "uint16" else 1 / 255
+    same = (rgb * np.float64(scale)).astype(kind)
+    np.testing.assert_array_equal(network_lightness(same), network_lightness(rgb))
+    result = with_colours(same, ab)
+    assert result.dtype == (np.uint16 if kind == "uint16" else np.float32)
+    nearest = np.rint(result.astype(np.float64) / scale)
+    assert np.abs(nearest - with_colours(rgb, ab)).max() <= 1
+
+
+def test_grey_pictures() -> None:
+    grey = picture(40, 30)[..., 0]
+    rgb = np.repeat(grey[..., None], 3, 2)
+    np.testing.assert_array_equal(network_lightness(grey), network_lightness(rgb))
+    np.testing.assert_array_equal(with_colours(grey, colours()), with_colours(rgb, colours()))
+
+
+@pytest.mark.parametrize("shape", [(3,), (4, 4, 4), (1, 4, 4, 3), (0, 4, 3), (4, 0)])
+def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(FormatError, match="picture: expected"):
+        network_lightness(np.zeros(shape, np.uint8))
+    with pytest.raises(FormatError, match="picture: expected"):
+        with_colours(np.zeros(shape, np.uint8), colours())
+
+
+def test_other_types_are_refused() -> None:
+    with pytest.raises(FormatError, match="found int64"):
+        network_lightness(np.zeros((4, 4), int))
+    with pytest.raises(FormatError, match=r"colours: expected shape \(2, h, w\)"):
+        with_colours(picture(4, 4), np.zeros((3, 4, 4), np.float32))
