@@ -9,10 +9,12 @@ import numpy as np
 from facegen.nn import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -90,6 +92,10 @@ def _apply(
             return e / e.sum(-1, keepdims=True)
         case MaxPool2d():
             return _max_pool(layer, x, shape)
+        case GlobalAvgPool2d():
+            return x.mean((1, 2), keepdims=True)
+        case ArgMax():
+            return x.argmax(-1)[..., None].astype(np.float64)
         case Concat():
             return np.concatenate(inputs, -1)
         case Add():

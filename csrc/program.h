@@ -46,12 +46,14 @@ struct Epilogue {
 };
 
 enum class Op : int32_t {
-  kGemm,         // conv2d, conv_transpose2d, linear
-  kMaxPool,      // window and stride from pool
-  kInstanceNorm, // weight = gamma (c), bias = beta (c), statistics over h, w of each image
-  kSoftmax,      // over c
-  kUpsample,     // bilinear to the output's size, half-pixel centres, edge clamp
-  kPointwise,    // epilogue applied to the input: affine, activation, add, copy into a concat
+  kGemm,           // conv2d, conv_transpose2d, linear
+  kMaxPool,        // window and stride from pool
+  kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of each image
+  kSoftmax,        // over c
+  kUpsample,       // bilinear to the output's size, half-pixel centres, edge clamp
+  kPointwise,      // epilogue applied to the input: affine, activation, add, copy into a concat
+  kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
+  kGlobalAvgPool,  // over h, w
 };
 
 struct Pool {

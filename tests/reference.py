@@ -13,10 +13,12 @@ import numpy as np
 from facegen.nn import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -121,6 +123,14 @@ def softmax(x):
     return e / e.sum(axis=-1, keepdims=True)
 
 
+def argmax(x):
+    return x.argmax(axis=-1)[..., np.newaxis].astype(np.float64)
+
+
+def global_avg_pool2d(x):
+    return x.astype(np.float64).mean(axis=(1, 2), keepdims=True)
+
+
 def upsample_bilinear2d(x, size):
     def axis(size_in, size_out):
         position = np.clip((np.arange(size_out) + 0.5) * size_in / size_out - 0.5, 0, size_in - 1)
@@ -183,6 +193,10 @@ def run_layer(layer, inputs, weights, name):
             return np.tanh(x)
         case Softmax():
             return softmax(x)
+        case ArgMax():
+            return argmax(x)
+        case GlobalAvgPool2d():
+            return global_avg_pool2d(x)
         case Concat():
             return np.concatenate(inputs, axis=-1)
         case Add():

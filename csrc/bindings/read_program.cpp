@@ -132,7 +132,7 @@ Step ProgramStorage::step(const py::object& object) {
   s.out = view(object.attr("output"));
   require(buffers_[static_cast<std::size_t>(s.out.buffer)].kind != BufferKind::kInput,
           "a step writes into an input");
-  if (kind != "Softmax") {
+  if (py::hasattr(object, "epilogue")) {
     s.epilogue = epilogue(object.attr("epilogue"), s.out.c);
     const View& add = s.epilogue.add;
     require(add.buffer < 0 || (add.h == s.out.h && add.w == s.out.w && add.c == s.out.c),
@@ -181,6 +181,12 @@ Step ProgramStorage::step(const py::object& object) {
   } else if (kind == "Pointwise") {
     s.op = Op::kPointwise;
     require(same_channels && same_map, "a pointwise step changes the shape");
+  } else if (kind == "ArgMax") {
+    s.op = Op::kArgMax;
+    require(same_map && s.out.c == 1, "argmax gives one channel of the same map");
+  } else if (kind == "GlobalAvgPool") {
+    s.op = Op::kGlobalAvgPool;
+    require(same_channels && s.out.h == 1 && s.out.w == 1, "global average pool gives one pixel");
   } else {
     throw py::type_error("program: unknown step " + kind);
   }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "cpu/reductions.h"
 #include "cpu/small_ops.h"
 
 namespace facegen::cpu {
@@ -74,6 +75,8 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
       case Op::kSoftmax: softmax(call); break;
       case Op::kUpsample: upsample_bilinear(call); break;
       case Op::kPointwise: pointwise(call); break;
+      case Op::kArgMax: arg_max(call); break;
+      case Op::kGlobalAvgPool: global_avg_pool(call); break;
     }
   }
   return_arena(std::move(arena));

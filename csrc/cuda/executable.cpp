@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/prepare.h"
+#include "cuda/reductions.h"
 #include "cuda/small_ops.h"
 
 namespace facegen::cuda {
@@ -121,6 +122,8 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
     case Op::kSoftmax: softmax(call); break;
     case Op::kUpsample: upsample_bilinear(call); break;
     case Op::kPointwise: pointwise(call); break;
+    case Op::kArgMax: arg_max(call); break;
+    case Op::kGlobalAvgPool: global_avg_pool(call); break;
   }
 }
 
@@ -204,6 +207,8 @@ std::vector<std::string> Executable::step_kernels() const {
       case Op::kSoftmax: names.emplace_back("softmax"); break;
       case Op::kUpsample: names.emplace_back("upsample"); break;
       case Op::kPointwise: names.emplace_back("pointwise"); break;
+      case Op::kArgMax: names.emplace_back("argmax"); break;
+      case Op::kGlobalAvgPool: names.emplace_back("global average pool"); break;
     }
   }
   return names;

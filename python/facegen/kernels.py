@@ -26,9 +26,11 @@ from numpy.typing import NDArray
 
 from facegen.engine import Runner
 from facegen.nn import (
+    ArgMax,
     BatchNorm,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     Layer,
@@ -282,6 +284,46 @@ def max_pool2d(
     array([1., 3., 4.], dtype=float32)
     """
     return _run(MaxPool2d(kernel, stride, padding, ceil_mode), x, {}, threads, device)
+
+
+def global_avg_pool2d(x: Array, *, threads: int | None = None, device: str = "cpu") -> Array:
+    """Mean over the pixels of each channel, summed in a fixed order.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+
+    Returns
+    -------
+    (n, 1, 1, c)
+
+    Examples
+    --------
+    >>> global_avg_pool2d(np.array([1, 2, 6], np.float32).reshape(1, 3, 1, 1)).ravel()
+    array([3.], dtype=float32)
+    """
+    return _run(GlobalAvgPool2d(), x, {}, threads, device)
+
+
+def argmax(x: Array, *, threads: int | None = None, device: str = "cpu") -> Array:
+    """Index of each pixel's largest channel, as float32.
+
+    The lowest of equal ones; the first NaN counts as the largest, as in NumPy.
+
+    Parameters
+    ----------
+    x : (n, h, w, c)
+
+    Returns
+    -------
+    (n, h, w, 1)
+
+    Examples
+    --------
+    >>> argmax(np.array([0, 7, -1, 7], np.float32).reshape(1, 1, 1, 4)).ravel()
+    array([1.], dtype=float32)
+    """
+    return _run(ArgMax(), x, {}, threads, device)
 
 
 def softmax(x: Array, *, threads: int | None = None, device: str = "cpu") -> Array:

@@ -11,6 +11,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -130,7 +131,7 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
         x = pick()
         height, width, channels = x.shape
         out = int(rng.choice([2, 4]))
-        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRs"))
+        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsg"))
         inputs = [x]
         match kind:
             case "c":
@@ -152,6 +153,8 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 layer = Tanh()
             case "s":
                 layer = Softmax()
+            case "g":
+                layer = GlobalAvgPool2d()
             case "p":
                 layer = MaxPool2d(2, stride=1, padding=1)
             case "k":

@@ -10,13 +10,16 @@ import numpy as np
 
 import reference
 from facegen.nn.program import (
+    ArgMax,
     Gemm,
+    GlobalAvgPool,
     InstanceNorm,
     MaxPool,
     Pointwise,
     Program,
     Softmax,
     Upsample,
+    WithoutEpilogue,
 )
 
 
@@ -67,11 +70,11 @@ def run_program(program: Program, *inputs: np.ndarray) -> list[np.ndarray]:
     """All outputs, in float64."""
     memory = Memory(program, list(inputs))
     for step in program.steps:
-        add = None if isinstance(step, Softmax) else step.epilogue.add
+        add = None if isinstance(step, WithoutEpilogue) else step.epilogue.add
         for view in (step.input, *([add] if add else [])):
             assert not memory.overlap(view, step.output), f"{step.name} overwrites what it reads"
         y = _compute(step, memory.read(step.input), program.constants)
-        if not isinstance(step, Softmax):
+        if not isinstance(step, WithoutEpilogue):
             y = _epilogue(step, y, memory, program.constants)
         memory.write(step.output, y)
     return [memory.read(view) for view in program.outputs]
@@ -92,6 +95,10 @@ def _compute(step, x, constants):
             return reference.upsample_bilinear2d(x, (step.output.height, step.output.width))
         case Pointwise():
             return x
+        case ArgMax():
+            return reference.argmax(x)
+        case GlobalAvgPool():
+            return reference.global_avg_pool2d(x)
     raise AssertionError(step)
 
 

@@ -7,10 +7,12 @@ import pytest
 from facegen.nn import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Linear,
     MaxPool2d,
     ReLU,
@@ -36,6 +38,8 @@ from facegen.nn import (
         (Upsample((5, 7)), [Shape(64, 64, 2)], (5, 7, 2)),
         (Reshape(Shape(4, 4, 512)), [Shape(1, 1, 8192)], (4, 4, 512)),
         (ReLU(), [Shape(2, 3, 4)], (2, 3, 4)),
+        (ArgMax(), [Shape(2, 3, 4)], (2, 3, 1)),
+        (GlobalAvgPool2d(), [Shape(2, 3, 4)], (1, 1, 4)),
     ],
     ids=str,
 )

@@ -8,6 +8,7 @@ from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
 from facegen.networks.pix2pix import PIX2PIX
 from facegen.networks.segmentation import SEGMENTATION
+from facegen.networks.squeezenet import SQUEEZENET
 
 __all__ = ["NETWORKS", "Network"]
 
@@ -16,6 +17,7 @@ _ALL = (
     COLORIZER,
     PIX2PIX,
     SEGMENTATION,
+    SQUEEZENET,
     LENET,
 )
 NETWORKS: dict[str, Network] = {network.name: network for network in _ALL}

@@ -1,4 +1,4 @@
-"""SqueezeNet v1.0 (Iandola et al. 2016): the encoder that classification and segmentation share.
+"""SqueezeNet v1.0 (Iandola et al. 2016): ImageNet's classes, and the encoder of segmentation.
 
 | layer                            | output (HWC) | kernel/stride |
 |----------------------------------|--------------|---------------|
@@ -13,7 +13,10 @@
 | fire8 (s64 e256)                 | 27x27x512    |               |
 | pool8, max                       | 13x13x512    | 3x3/2         |
 | fire9 (s64 e256)                 | 13x13x512    |               |
+| conv10 (pad 1), ReLU             | 15x15x1000   | 1x1           |
+| mean over the map, softmax       | 1000         |               |
 
+conv10 and what follows belong to the classifier alone; 1,248,424 parameters with it.
 fire(s, e): squeeze 1x1 to s channels, ReLU; then 1x1 and 3x3 (pad 1) to e channels each, ReLU,
 side by side. Pools count a last, partial window (ceil mode); at 227 pixels there is none.
 """
@@ -22,9 +25,25 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from facegen.nn import Concat, Conv2d, Graph, MaxPool2d, ReLU, Shape, Tensor
+import numpy as np
+
+from facegen.networks.model import Model
+from facegen.networks.network import Network
+from facegen.networks.seeded import seeded_weights
+from facegen.nn import (
+    Concat,
+    Conv2d,
+    GlobalAvgPool2d,
+    Graph,
+    MaxPool2d,
+    ReLU,
+    Shape,
+    Softmax,
+    Tensor,
+)
 
 IMAGE = Shape(227, 227, 3)
+CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 MEAN = (123.0, 117.0, 104.0)  # R, G, B of 0..255: what is subtracted from a picture's pixels
 
 
@@ -68,3 +87,33 @@ def encoder(g: Graph, x: Tensor) -> Encoded:
     x = fire(g, "fire8", 64, 256, x)
     x = pool8 = pool(g, "pool8", x)
     return Encoded(pool1, pool4, pool8, fire(g, "fire9", 64, 256, x))
+
+
+def graph() -> Graph:
+    """(227, 227, 3) -> (1, 1, 1000) probabilities."""
+    g = Graph("squeezenet")
+    x = encoder(g, g.input("image", IMAGE)).fire9
+    x = conv_relu(g, "conv10", Conv2d(512, CLASSES, 1, padding=1), x)
+    x = g.add("pool10", GlobalAvgPool2d(), x)
+    g.output(g.add("softmax", Softmax(), x))
+    return g
+
+
+def initial_weights(seed: int) -> dict[str, np.ndarray]:
+    """Seeded weights, for trials and benchmarks."""
+    return seeded_weights(SQUEEZENET.shapes, seed)
+
+
+class Classifier(Model):
+    """What a picture shows, of ImageNet's 1,000 classes."""
+
+
+SQUEEZENET = Network(
+    name="squeezenet",
+    summary="what a picture shows: 227x227 RGB -> 1,000 classes of ImageNet",
+    graph=graph,
+    binary_layout=None,
+    initial_weights=initial_weights,
+    model=Classifier,
+)
+Classifier.network = SQUEEZENET

@@ -19,10 +19,12 @@ from facegen.nn.graph import Node
 from facegen.nn.layers import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     InstanceNorm,
     LeakyReLU,
     Linear,
@@ -36,6 +38,7 @@ from facegen.nn.rewrite import count_readers
 
 GemmLayer = Conv2d | ConvTranspose2d | Linear
 POINTWISE = (ReLU, LeakyReLU, Tanh, BatchNorm, Affine, Add)
+WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
 
 
 @dataclass
@@ -79,8 +82,8 @@ class Draft:
 
     def absorb(self, node: Node) -> bool:
         """Fuse a one-input pointwise `node` that alone reads this draft, if it can be done."""
-        if isinstance(self.lead.layer, Softmax | Concat):
-            return False  # these have no epilogue
+        if isinstance(self.lead.layer, WITHOUT_EPILOGUE):
+            return False
         if isinstance(node.layer, BatchNorm | Affine):
             # Under a Reshape one channel of the lead must meet one channel of the norm.
             if isinstance(node.layer, BatchNorm) and (

@@ -282,6 +282,27 @@ class MaxPool2d(Layer):
 
 
 @dataclass(frozen=True)
+class GlobalAvgPool2d(Layer):
+    """Mean over all pixels of each channel."""
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        return Shape(1, 1, x.channels)
+
+
+@dataclass(frozen=True)
+class ArgMax(Layer):
+    """Index of each pixel's largest channel, as a float32; the lowest where several are largest.
+
+    The first NaN counts as the largest, as in NumPy.
+    """
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        return Shape(x.height, x.width, 1)
+
+
+@dataclass(frozen=True)
 class Concat(Layer):
     """Two or more maps of one size, channels one after another."""
 

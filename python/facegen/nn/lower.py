@@ -16,14 +16,17 @@ from numpy.typing import DTypeLike
 from facegen.nn.constants import draft_constants
 from facegen.nn.fuse import Draft, GemmLayer, fuse
 from facegen.nn.graph import Graph
+from facegen.nn.layers import ArgMax as ArgMaxLayer
+from facegen.nn.layers import GlobalAvgPool2d, MaxPool2d, Shape
 from facegen.nn.layers import InstanceNorm as InstanceNormLayer
-from facegen.nn.layers import MaxPool2d, Shape
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.layers import Upsample as UpsampleLayer
 from facegen.nn.place import Placement, place
 from facegen.nn.program import (
+    ArgMax,
     Epilogue,
     Gemm,
+    GlobalAvgPool,
     InstanceNorm,
     MaxPool,
     Pointwise,
@@ -145,4 +148,8 @@ def _step(draft: Draft, placement: Placement, algorithm: str) -> Step:
         return Softmax(draft.name, x, y)
     if isinstance(layer, UpsampleLayer):
         return Upsample(draft.name, x, y, epilogue)
+    if isinstance(layer, ArgMaxLayer):
+        return ArgMax(draft.name, x, y)
+    if isinstance(layer, GlobalAvgPool2d):
+        return GlobalAvgPool(draft.name, x, y)
     return Pointwise(draft.name, x, y, epilogue)

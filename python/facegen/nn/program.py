@@ -162,7 +162,26 @@ class Pointwise:
     epilogue: Epilogue = Epilogue()
 
 
-Step = Gemm | MaxPool | InstanceNorm | Softmax | Upsample | Pointwise
+@dataclass(frozen=True)
+class ArgMax:
+    """Index of each pixel's largest channel: the lowest, or the first NaN, as in NumPy."""
+
+    name: str
+    input: View
+    output: View
+
+
+@dataclass(frozen=True)
+class GlobalAvgPool:
+    """Mean over the pixels of each channel."""
+
+    name: str
+    input: View
+    output: View
+
+
+WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool
+Step = Gemm | MaxPool | InstanceNorm | Upsample | Pointwise | WithoutEpilogue
 
 
 @dataclass(frozen=True)
@@ -220,6 +239,16 @@ class Program:
 FLOAT_BYTES = 4
 
 
+_NAMES = {
+    InstanceNorm: "instance norm",
+    Softmax: "softmax",
+    Upsample: "upsample",
+    Pointwise: "pointwise",
+    ArgMax: "argmax",
+    GlobalAvgPool: "global average pool",
+}
+
+
 def _operation(step: Step) -> str:
     """What the step does, its epilogue included, in a few characters."""
     if isinstance(step, Gemm):
@@ -228,9 +257,8 @@ def _operation(step: Step) -> str:
     elif isinstance(step, MaxPool):
         parts = [f"max pool {step.kernel[0]}x{step.kernel[1]}"]
     else:
-        names = {InstanceNorm: "instance norm", Upsample: "upsample", Softmax: "softmax"}
-        parts = [names.get(type(step), "pointwise")]
-    if not isinstance(step, Softmax):
+        parts = [_NAMES[type(step)]]
+    if not isinstance(step, WithoutEpilogue):
         epilogue = step.epilogue
         parts += ["add"] if epilogue.add else []
         parts += [epilogue.activation] if epilogue.activation != "none" else []
@@ -248,12 +276,12 @@ def _weight_floats(step: Step) -> int:
         floats += channels if step.bias else 0
     elif isinstance(step, InstanceNorm):
         floats += 2 * channels
-    if not isinstance(step, Softmax):
+    if not isinstance(step, WithoutEpilogue):
         floats += sum(channels for name in (step.epilogue.scale, step.epilogue.shift) if name)
     return floats
 
 
 def _activation_floats(step: Step) -> int:
     """What one image's step reads and writes, each float counted once."""
-    add = None if isinstance(step, Softmax) else step.epilogue.add
+    add = None if isinstance(step, WithoutEpilogue) else step.epilogue.add
     return step.input.floats + step.output.floats + (add.floats if add else 0)

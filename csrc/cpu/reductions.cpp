@@ -1,0 +1,51 @@
+#include "cpu/reductions.h"
+
+#include <algorithm>
+
+#include "threads.h"
+
+namespace facegen::cpu {
+
+// The lowest index of the largest channel; the first NaN counts as the largest, as in NumPy.
+void arg_max(const StepCall& call) {
+  const View &in = call.step.in, &out = call.step.out;
+  parallel_for(call.images * in.h, call.threads, [&](int64_t task, int) {
+    const int64_t image = task / in.h, row = task % in.h * in.w;
+    const float* x = call.in.data + image * call.in.image_stride + row * in.pixel_stride;
+    float* y = call.out.data + image * call.out.image_stride + row * out.pixel_stride;
+    for (int64_t p = 0; p < in.w; ++p, x += in.pixel_stride, y += out.pixel_stride) {
+      float best = x[0];
+      int32_t index = 0;
+      for (int32_t c = 1; c < in.c; ++c) {
+        // Without a branch: which class wins is hard to predict where classes meet.
+        const bool better = (x[c] > best) | ((x[c] != x[c]) & (best == best));
+        best = better ? x[c] : best;
+        index = better ? c : index;
+      }
+      *y = static_cast<float>(index);
+    }
+  });
+}
+
+// Sums in double, pixels in order: the same bits at any batch or thread count.
+void global_avg_pool(const StepCall& call) {
+  const View& in = call.step.in;
+  constexpr int64_t kChannels = 16;  // of one task: a cache line of every pixel
+  const int64_t chunks = (in.c + kChannels - 1) / kChannels;
+  const int64_t pixels = int64_t{1} * in.h * in.w;
+  parallel_for(call.images * chunks, call.threads, [&](int64_t task, int) {
+    const int64_t image = task / chunks, first = task % chunks * kChannels;
+    const int64_t count = std::min<int64_t>(kChannels, in.c - first);
+    const float* x = call.in.data + image * call.in.image_stride + first;
+    float* y = call.out.data + image * call.out.image_stride + first;
+    double sum[kChannels] = {};
+    for (int64_t p = 0; p < pixels; ++p, x += in.pixel_stride) {
+      for (int64_t i = 0; i < count; ++i) sum[i] += x[i];
+    }
+    for (int64_t i = 0; i < count; ++i) {
+      y[i] = static_cast<float>(sum[i] / static_cast<double>(pixels));
+    }
+  });
+}
+
+}  // namespace facegen::cpu
