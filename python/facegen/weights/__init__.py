@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.weights import network_bin, npz, pytorch, safetensors
+from facegen.weights import network_bin, npz, pict, pytorch, safetensors
 from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ def sniff(path: Path) -> str:
         return "pytorch"
     if start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8:
         return "safetensors"
+    if start[4:7] == b'[{"':
+        return "pict"
     return "network.bin"
 
 
@@ -44,7 +46,7 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
     """Find out which of `networks` a file holds, and read its canonical weights.
 
     A network.bin is known by its size, the others by their metadata or the tensors' shapes, a
-    PyTorch checkpoint by its names.
+    PyTorch checkpoint by its names; a .pict is always pix2pix.
 
     Raises
     ------
@@ -70,6 +72,10 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
         network = _by_names(path, networks, state)
         assert network.checkpoint_layout is not None  # it was found by its names
         tensors = pytorch.canonical(path, state, network.checkpoint_layout)
+    elif kind == "pict":
+        network = _by_tensors(path, networks, {}, "pix2pix")
+        assert network.binary_layout is not None  # a .pict has the same tensors
+        tensors = pict.read(path, network.binary_layout)
     else:
         network = _by_tensors(path, networks, npz.read_header(path))
         tensors = npz.read(path, network.shapes)
