@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facegen.loading import load
     from facegen.networks.dcgan import Generator
     from facegen.networks.lenet import DigitClassifier
+    from facegen.networks.pix2pix import Pix2Pix
 
 __version__ = "0.1.0"
 
@@ -27,6 +28,7 @@ __all__ = [
     "FacegenError",
     "FormatError",
     "Generator",
+    "Pix2Pix",
     "__version__",
     "load",
 ]
@@ -34,6 +36,7 @@ __all__ = [
 _HOME = {
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",
+    "Pix2Pix": "facegen.networks.pix2pix",
     "load": "facegen.loading",
 }
 _SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "weights"}

@@ -26,6 +26,7 @@ COMMANDS = {
     "demo": "Draw a picture of faces, and say how fast.",
     "generate": "Make faces from seeds or latent vectors.",
     "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
+    "pix2pix": "Make pictures from pictures.",
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",
     "inspect": "Show what a file of weights holds.",

@@ -1,9 +1,18 @@
-"""From a network's values in [-1, 1] to bytes."""
+"""From bytes to a network's values in [-1, 1], and back."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def from_uint8(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """``v / 255 * 2 - 1`` in float32: 0 becomes -1, 255 becomes 1. Same shape."""
+    values = pixels.astype(np.float32)
+    values /= np.float32(255)
+    values *= np.float32(2)
+    values -= np.float32(1)
+    return values
 
 
 def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:

@@ -26,8 +26,12 @@ statistics of the image itself; on a 1x1 map it therefore yields its beta.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
+from facegen.errors import FormatError
+from facegen.media.pixels import from_uint8, to_uint8
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -121,7 +125,39 @@ class Pix2Pix(Model):
     """Pictures from pictures.
 
     Takes the arguments of every `Model`; there is no network of the package's own.
+
+    Examples
+    --------
+    >>> pix2pix = Pix2Pix("edges2cats_AtoB.pict")
+    >>> pix2pix(np.full((256, 256, 3), 255, np.uint8)).shape
+    (256, 256, 3)
     """
+
+    def __call__(self, pictures: Any) -> np.ndarray:
+        """The network's pictures of pictures.
+
+        Parameters
+        ----------
+        pictures
+            (256, 256, 3) or (n, 256, 256, 3) uint8, RGB.
+
+        Returns
+        -------
+        The same shape and type. A picture is the same in any batch.
+
+        Raises
+        ------
+        FormatError
+            Another shape or type.
+        """
+        pictures = np.asarray(pictures)
+        if pictures.dtype != np.uint8 or pictures.shape[-3:] != IMAGE or pictures.ndim > 4:
+            raise FormatError(
+                f"pictures: expected uint8 of shape {tuple(IMAGE)} or (n, 256, 256, 3), "
+                f"found {pictures.dtype} of {pictures.shape}"
+            )
+        values = self.runner(from_uint8(pictures).reshape(-1, *IMAGE))
+        return to_uint8(values).reshape(pictures.shape)
 
 
 PIX2PIX = Network(
