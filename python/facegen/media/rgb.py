@@ -5,6 +5,7 @@ No header: the number of pictures is the size divided by 196,608.
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from collections.abc import Iterator
@@ -37,7 +38,7 @@ class RgbReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.name = os.fspath(path)
-        self._file = open(path, "rb")
+        self._file = io.BufferedReader(io.FileIO(path))
         try:
             status = os.fstat(self._file.fileno())
             self.count = self._count(status.st_size) if stat.S_ISREG(status.st_mode) else None
