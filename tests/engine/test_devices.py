@@ -53,3 +53,13 @@ def test_computing_on_the_cpu_loads_no_cuda():
         "sys.exit('facegen._cuda' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_cuda_module_that_is_gone(monkeypatch):
+    """A damaged installation says so; "auto" is the CPU."""
+    monkeypatch.setattr("facegen._native.WHY_NO_CUDA", "")
+    monkeypatch.setitem(sys.modules, "facegen._cuda", None)
+    monkeypatch.delattr("facegen._cuda", raising=False)
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "the CUDA engine cannot be loaded, install again" in why_no_cuda()
+    assert parse_device("auto").kind == "cpu"

@@ -69,14 +69,16 @@ def cuda_module() -> ModuleType:
     Raises
     ------
     DeviceError
-        This build has none.
+        This build has none, or its file is gone.
     """
     from facegen import _native
 
     if _native.WHY_NO_CUDA:
         raise DeviceError(f"built without CUDA: {_native.WHY_NO_CUDA}")
-    from facegen import _cuda
-
+    try:
+        from facegen import _cuda
+    except ImportError as error:
+        raise DeviceError(f"the CUDA engine cannot be loaded, install again: {error}") from None
     return _cuda
 
 
