@@ -9,29 +9,39 @@ namespace facegen::cuda {
 
 class ChunkQueue {
  public:
-  ChunkQueue(int64_t images, int64_t chunk) : images_(images), chunk_(chunk) {}
-
+  struct Sizes {
+    int64_t largest, smallest;
+    int64_t parts;  // a chunk is this part of the images that are left
+  };
   struct Chunk {
     int64_t first, count;
   };
-  // At most `limit` images; count is 0 once there are none left.
+
+  ChunkQueue(int64_t images, Sizes sizes) : images_(images), sizes_(sizes) {}
+
+  // At most `limit` images; count is 0 once there are none left. Chunks become smaller towards the
+  // end: the last copies out, which nothing hides, are short, and several GPUs end together.
   Chunk take(int64_t limit) {
-    const int64_t most = std::min(limit, chunk_);
     int64_t first = next_;
     int64_t count;
     do {
-      count = std::min(most, images_ - first);
-      if (count <= 0) return {images_, 0};
+      const int64_t left = images_ - first;
+      if (left <= 0) return {images_, 0};
+      count = left / sizes_.parts / sizes_.smallest * sizes_.smallest;
+      count = std::clamp(count, sizes_.smallest, sizes_.largest);
+      count = std::min({count, limit, left});
     } while (!next_.compare_exchange_weak(first, first + count));
     return {first, count};
   }
   // No more chunks for anybody: one of those who take them has failed.
   void stop() { next_ = images_; }
   int64_t images() const { return images_; }
-  int64_t chunk() const { return chunk_; }
+  // No chunk is larger.
+  int64_t largest() const { return std::min(sizes_.largest, images_); }
 
  private:
-  const int64_t images_, chunk_;
+  const int64_t images_;
+  const Sizes sizes_;
   std::atomic<int64_t> next_{0};
 };
 

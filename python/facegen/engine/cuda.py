@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +17,9 @@ from facegen.nn.program import Program
 if TYPE_CHECKING:
     from facegen._cuda import CudaExecutable
 
-# Chunks a GPU gets of a batch, if they are not too small: the copies of all but the first and the
-# last are hidden behind the arithmetic of the others.
-CHUNKS = 8
+# A chunk is this part of what is left of a batch, for each GPU, but no smaller than the second: the
+# copies of all but the last are hidden behind the arithmetic of the others.
+PARTS = 2
 MIN_CHUNK = 128
 # Threads that copy between the caller's arrays and pinned memory, a GPU. Measured beside an H200:
 # 2 copy 7 GB/s, 4 12, 8 21, 16 27; results in pinned memory arrive at 54 GB/s, the bus's own rate.
@@ -55,6 +55,8 @@ class CudaEngine:
             ]
         except ValueError as error:
             raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
+        # The caller's thread runs the first GPU. These live on: a thread's first CUDA call is slow.
+        self._pool = ThreadPoolExecutor(max(1, len(device.indices) - 1))
 
     @property
     def device(self) -> str:
@@ -77,8 +79,9 @@ class CudaEngine:
         if count == 0:
             return
         gpus = len(self._executables)
-        chunk = max(min(MIN_CHUNK, -(-count // gpus)), -(-count // (CHUNKS * gpus)))
-        queue = self._cuda.ChunkQueue(count, chunk)
+        smallest = min(MIN_CHUNK, -(-count // gpus))
+        largest = max(smallest, count // (PARTS * gpus))
+        queue = self._cuda.ChunkQueue(count, largest, smallest, PARTS * gpus)
         threads = max(1, min(COPY_THREADS, self.threads // gpus))
 
         def run_on(executable: CudaExecutable) -> None:
@@ -88,9 +91,10 @@ class CudaEngine:
                 queue.stop()  # the others need not finish what nobody will see
                 raise
 
-        if gpus == 1:
+        others = [self._pool.submit(run_on, executable) for executable in self._executables[1:]]
+        try:
             run_on(self._executables[0])
-            return
-        with ThreadPoolExecutor(gpus) as pool:
-            for done in [pool.submit(run_on, executable) for executable in self._executables]:
-                done.result()
+        finally:
+            wait(others)  # they write into the outputs
+        for done in others:
+            done.result()
