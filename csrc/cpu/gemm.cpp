@@ -17,6 +17,9 @@ namespace {
 constexpr int64_t kBlockRows = 224;
 constexpr int64_t kBlockColumns = 512;
 
+// Of an input whose rows of taps are merged.
+constexpr int kFewChannels = 8;
+
 alignas(64) const float kZeros[kMaxDepth] = {};
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -80,19 +83,20 @@ Gemm::Gemm(const Step& step, const Kernels& kernels)
       epilogue_(step.epilogue),
       bias_(step.bias),
       kernel_h_(step.kernel_h),
-      kernel_w_(step.kernel_w),
-      phase_panels_(static_cast<int>(divide_up(step.out.c, kernels.panel_columns))) {
+      kernel_w_(step.kernel_w) {
+  std::vector<Phase> phases;
   for (int i = 0; i < step.phase_count; ++i) {
     const Phase& phase = step.phases[i];
-    if (phase.y.out <= 0 || phase.x.out <= 0) continue;
-    const auto same = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) {
-      return g.out_h == phase.y.out && g.out_w == phase.x.out && g.step_y == phase.y.step &&
-             g.step_x == phase.x.step;
-    });
-    if (same == groups_.end()) {
-      groups_.push_back({phase.y.out, phase.x.out, phase.y.step, phase.x.step, {phase}, {}, {}});
-    } else {
-      same->phases.push_back(phase);
+    if (phase.y.out > 0 && phase.x.out > 0) phases.push_back(phase);
+  }
+  if (step.phase_count == 1 && !phases.empty()) merge_row_taps(phases.front());
+  for (const Phase& phase : phases) add_phase(phase);
+  for (Group& group : groups_) {
+    int panels = 0;
+    for (Bundle& bundle : group.bundles) {
+      bundle.first_panel = panels;
+      bundle.panels = static_cast<int>(divide_up(bundle.columns(out_.c), kernels.panel_columns));
+      panels += bundle.panels;
     }
   }
   // First lay the blocks out (sizes only), then allocate once and pack.
@@ -105,19 +109,55 @@ Gemm::Gemm(const Step& step, const Kernels& kernels)
   }
 }
 
+// The pixels that a row of taps reads follow one another in memory: with few channels they become
+// one pixel of more channels.
+void Gemm::merge_row_taps(Phase& phase) {
+  Axis& x = phase.x;
+  const bool in_memory = x.dir == 1 && in_.pixel_stride == in_.c;
+  if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kMaxDepth) return;
+  pad_left_ = std::max(0, -x.base);
+  pad_right_ = std::max(0, (x.out - 1) * x.step + x.base + x.taps - in_.w);
+  in_.w += pad_left_ + pad_right_;
+  in_.c *= x.taps;
+  x.base += pad_left_;
+  x.taps = kernel_w_ = 1;
+}
+
+void Gemm::add_phase(const Phase& phase) {
+  auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) {
+    return g.out_h == phase.y.out && g.out_w == phase.x.out && g.step_y == phase.y.step &&
+           g.step_x == phase.x.step;
+  });
+  if (group == groups_.end()) {
+    groups_.push_back({phase.y.out, phase.x.out, phase.y.step, phase.x.step, {}, {}});
+    group = groups_.end() - 1;
+  }
+  const auto reads_alike = [](const Axis& a, const Axis& b) {
+    return a.base == b.base && a.dir == b.dir && a.taps == b.taps;
+  };
+  for (Bundle& bundle : group->bundles) {
+    const Phase& other = bundle.phases.front();
+    if (reads_alike(phase.y, other.y) && reads_alike(phase.x, other.x)) {
+      bundle.phases.push_back(phase);
+      return;
+    }
+  }
+  group->bundles.push_back({{phase}, 0, 0, true});
+}
+
 // Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
 // order of summation. With a null weight only counts the bytes.
 void Gemm::add_blocks(Group& group, const float* weight) {
-  // An input position relative to the output's, the phases that read it, and with which weights.
+  // An input position relative to the output's, and the bundles that read it with which tap.
   struct Read {
     bool partial;  // outside the input for some output
-    std::vector<int> phases;
+    std::vector<int> bundles;
     Tap at;
-    std::vector<int64_t> weight_taps;
+    std::vector<Tap> taps;
   };
   std::map<std::pair<int, int>, Read> reads_at;
-  for (int p = 0; p < static_cast<int>(group.phases.size()); ++p) {
-    const auto& [y, x] = group.phases[static_cast<std::size_t>(p)];
+  for (int i = 0; i < static_cast<int>(group.bundles.size()); ++i) {
+    const auto& [y, x] = group.bundles[static_cast<std::size_t>(i)].phases.front();
     for (int ty = 0; ty < y.taps; ++ty) {
       for (int tx = 0; tx < x.taps; ++tx) {
         const int dy = y.base + ty * y.dir, dx = x.base + tx * x.dir;
@@ -127,9 +167,8 @@ void Gemm::add_blocks(Group& group, const float* weight) {
         Read& read = reads_at[{dy, dx}];
         read.partial = !(covers_all(ys, y.out) && covers_all(xs, x.out));
         read.at = {dy, dx};
-        read.phases.push_back(p);
-        read.weight_taps.push_back(int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w_ +
-                                   x.first_tap + tx * x.tap_step);
+        read.bundles.push_back(i);
+        read.taps.push_back({ty, tx});
       }
     }
   }
@@ -138,36 +177,33 @@ void Gemm::add_blocks(Group& group, const float* weight) {
   std::vector<Read> reads;
   for (auto& [at, read] : reads_at) reads.push_back(std::move(read));
   std::stable_sort(reads.begin(), reads.end(), [](const Read& a, const Read& b) {
-    return std::tie(a.partial, a.phases) < std::tie(b.partial, b.phases);
+    return std::tie(a.partial, a.bundles) < std::tie(b.partial, b.bundles);
   });
 
-  group.zeroed.assign(group.phases.size(), true);
-  std::vector<bool> started(group.phases.size(), false);
+  for (Bundle& bundle : group.bundles) bundle.zeroed = true;
+  std::vector<bool> started(group.bundles.size(), false);
   const int channel_parts = static_cast<int>(divide_up(in_.c, kMaxDepth));
   const int channels = static_cast<int>(divide_up(in_.c, channel_parts));
   const int most_taps = std::max(1, kMaxDepth / channels);
   for (auto it = reads.begin(); it != reads.end();) {
     auto end = it;
-    while (end != reads.end() && end - it < most_taps && end->phases == it->phases) ++end;
+    while (end != reads.end() && end - it < most_taps && end->bundles == it->bundles) ++end;
     for (int first = 0; first < in_.c; first += channels) {
       Block block{{static_cast<int>(end - it), std::min(channels, in_.c - first)}, first, {}, {}};
       for (auto read = it; read != end; ++read) block.taps.push_back(read->at);
-      for (std::size_t r = 0; r < it->phases.size(); ++r) {
-        const auto phase = static_cast<std::size_t>(it->phases[r]);
-        const bool overwrite = !started[phase] && !it->partial;
-        if (overwrite) group.zeroed[phase] = false;
-        started[phase] = true;
-        block.uses.push_back({it->phases[r], packed_bytes_, overwrite});
+      for (std::size_t r = 0; r < it->bundles.size(); ++r) {
+        const auto index = static_cast<std::size_t>(it->bundles[r]);
+        Bundle& bundle = group.bundles[index];
+        const bool overwrite = !started[index] && !it->partial;
+        if (overwrite) bundle.zeroed = false;
+        started[index] = true;
+        block.uses.push_back({it->bundles[r], packed_bytes_, overwrite});
         if (weight != nullptr) {
-          std::vector<int64_t> tap_offset;
-          for (auto read = it; read != end; ++read) {
-            tap_offset.push_back(read->weight_taps[r] * in_.c + first);
-          }
-          kernels_.pack({weight, int64_t{1} * kernel_h_ * kernel_w_ * in_.c, tap_offset.data(),
-                         out_.c},
-                        block.stretch, packed_.get() + packed_bytes_);
+          std::vector<Tap> taps;
+          for (auto read = it; read != end; ++read) taps.push_back(read->taps[r]);
+          pack(bundle, block, taps, weight, packed_.get() + packed_bytes_);
         }
-        packed_bytes_ += kernels_.weight_panel_bytes(block.stretch.depth()) * phase_panels_;
+        packed_bytes_ += kernels_.weight_panel_bytes(block.stretch.depth()) * bundle.panels;
       }
       group.blocks.push_back(std::move(block));
     }
@@ -175,12 +211,36 @@ void Gemm::add_blocks(Group& group, const float* weight) {
   }
 }
 
+// The weights of a bundle's columns for one block, by way of rows (phase, output channel) x depth.
+void Gemm::pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
+                const float* weight, void* panels) const {
+  const auto depth = static_cast<std::size_t>(block.stretch.depth());
+  const auto channels = static_cast<std::size_t>(block.stretch.channels);
+  std::vector<float> rows;
+  rows.reserve(static_cast<std::size_t>(bundle.columns(out_.c)) * depth);
+  for (const auto& [y, x] : bundle.phases) {
+    for (int n = 0; n < out_.c; ++n) {
+      for (const Tap tap : taps) {
+        const int64_t ty = y.first_tap + tap.dy * y.tap_step, tx = x.first_tap + tap.dx * x.tap_step;
+        const float* from =
+            weight + ((n * int64_t{kernel_h_} + ty) * kernel_w_ + tx) * in_.c + block.first_channel;
+        rows.insert(rows.end(), from, from + channels);
+      }
+    }
+  }
+  std::vector<int64_t> tap_offset;
+  for (std::size_t t = 0; t < taps.size(); ++t) tap_offset.push_back(int64_t(t * channels));
+  kernels_.pack({rows.data(), int64_t(depth), tap_offset.data(), bundle.columns(out_.c)},
+                block.stretch, panels);
+}
+
 void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
   static thread_local std::vector<Task> tasks;
   tasks.clear();
+  if (pad_left_ + pad_right_ > 0) in = pad_rows(images, in, threads);
   for (const Group& group : groups_) {
     const int64_t rows = images * group.out_h * group.out_w;
-    const int64_t panels = int64_t{phase_panels_} * static_cast<int64_t>(group.phases.size());
+    const int64_t panels = group.panels();
     const Cut cut = cut_tasks(rows, panels, kernels_.panel_columns, threads);
     for (int64_t r = 0; r < cut.row_parts; ++r) {
       for (int64_t p = 0; p < cut.panel_parts; ++p) {
@@ -196,6 +256,25 @@ void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) c
   });
 }
 
+// A copy of the input with zeros written out to the left and right of each row.
+Images Gemm::pad_rows(int64_t images, Images in, int threads) const {
+  static thread_local Scratch scratch;
+  const int64_t stride = in_.w * in_.pixel_stride;
+  const int64_t left = pad_left_ * in_.pixel_stride, right = pad_right_ * in_.pixel_stride;
+  const int64_t row = stride - left - right;
+  float* padded = scratch.get<float>(images * in_.h * stride);
+  parallel_for(images, threads, [&](int64_t image, int) {
+    const float* from = in.data + image * in.image_stride;
+    float* to = padded + image * in_.h * stride;
+    for (int y = 0; y < in_.h; ++y, from += row, to += stride) {
+      std::fill_n(to, left, 0.0f);
+      std::copy_n(from, row, to + left);
+      std::fill_n(to + left + row, right, 0.0f);
+    }
+  });
+  return {padded, in_.h * stride};
+}
+
 int64_t Gemm::c_stride(const Task& task) const {
   return int64_t{1} * (task.panel_end - task.panel_begin) * kernels_.panel_columns;
 }
@@ -205,11 +284,10 @@ void Gemm::run_task(const Task& task, Images in, Images out, Images add) const {
   const int64_t row_count = task.row_end - task.row_begin;
   const int64_t stride = c_stride(task);
   float* c = c_scratch.get<float>(row_count * stride);
-  for (std::size_t p = 0; p < task.group->phases.size(); ++p) {
-    if (!task.group->zeroed[p]) continue;
-    const int64_t first = std::max<int64_t>(int64_t(p) * phase_panels_, task.panel_begin);
-    const int64_t last = std::min<int64_t>(int64_t(p + 1) * phase_panels_, task.panel_end);
-    if (first >= last) continue;
+  for (const Bundle& bundle : task.group->bundles) {
+    const int64_t first = std::max(bundle.first_panel, task.panel_begin);
+    const int64_t last = std::min(bundle.panel_end(), task.panel_end);
+    if (!bundle.zeroed || first >= last) continue;
     for (int64_t r = 0; r < row_count; ++r) {
       std::memset(c + r * stride + (first - task.panel_begin) * kernels_.panel_columns, 0,
                   static_cast<std::size_t>((last - first) * kernels_.panel_columns) * 4);
@@ -285,49 +363,61 @@ void Gemm::multiply_block(const Task& task, const Block& block, const Rows& rows
     const auto end = static_cast<int>(count * (tile + 1) / tiles);
     kernels_.gather(rows.sources + begin, kBlockRows, end - begin, block.stretch, panel);
     for (const Use& use : block.uses) {
-      const int phase_first = use.phase * phase_panels_;
-      const int first = std::max(phase_first, task.panel_begin);
-      const int last = std::min(phase_first + phase_panels_, task.panel_end);
+      const Bundle& bundle = task.group->bundles[static_cast<std::size_t>(use.bundle)];
+      const int first = std::max(bundle.first_panel, task.panel_begin);
+      const int last = std::min(bundle.panel_end(), task.panel_end);
       if (first >= last) continue;
       float* target[64];
       const int64_t column = int64_t{first - task.panel_begin} * kernels_.panel_columns;
       for (int r = begin; r < end; ++r) target[r - begin] = c + rows.c_row[r] * stride + column;
       kernels_.multiply(end - begin, depth, panel,
-                        packed_.get() + use.weights + (first - phase_first) * panel_bytes,
+                        packed_.get() + use.weights + (first - bundle.first_panel) * panel_bytes,
                         last - first, target, !use.overwrite);
     }
   }
 }
 
 void Gemm::finish(const Task& task, const float* c, Images out, Images add) const {
+  const int task_first = task.panel_begin * kernels_.panel_columns;
+  const int task_last = task.panel_end * kernels_.panel_columns;
+  for (const Bundle& bundle : task.group->bundles) {
+    int column = bundle.first_panel * kernels_.panel_columns;  // of the phase's channel 0
+    for (const Phase& phase : bundle.phases) {
+      const int first = std::max(column, task_first), last = std::min(column + out_.c, task_last);
+      if (first < last) {
+        finish_phase(task, phase, first - column, last - column, c + first - task_first, out, add);
+      }
+      column += out_.c;
+    }
+  }
+}
+
+// Output channels first .. last - 1 of one phase; their sums start at `sums`.
+void Gemm::finish_phase(const Task& task, const Phase& phase, int first, int last,
+                        const float* sums, Images out, Images add) const {
   const Group& group = *task.group;
+  const auto& [y, x] = phase;
   const int64_t map = int64_t{1} * group.out_h * group.out_w;
   const int64_t stride = c_stride(task);
-  for (int p = 0; p < static_cast<int>(group.phases.size()); ++p) {
-    const int first = std::max(p * phase_panels_, task.panel_begin) - p * phase_panels_;
-    const int last = std::min((p + 1) * phase_panels_, task.panel_end) - p * phase_panels_;
-    if (first >= last) continue;
-    const auto& [y, x] = group.phases[static_cast<std::size_t>(p)];
-    const int column = first * kernels_.panel_columns;
-    EpilogueRow row = {};
-    row.bias = bias_ == nullptr ? nullptr : bias_ + column;
-    row.scale = epilogue_.scale == nullptr ? nullptr : epilogue_.scale + column;
-    row.shift = epilogue_.shift == nullptr ? nullptr : epilogue_.shift + column;
-    row.activation = epilogue_.activation;
-    row.slope = epilogue_.slope;
-    row.columns = std::min(last * kernels_.panel_columns, out_.c) - column;
-    row.sum = c + int64_t{p * phase_panels_ + first - task.panel_begin} * kernels_.panel_columns;
-    for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {
-      const int64_t image = m / map;
-      const int64_t oy = y.out_origin + m % map / group.out_w * y.out_step;
-      const int64_t ox = x.out_origin + m % group.out_w * x.out_step;
-      const int64_t pixel = oy * out_.w + ox;
-      row.out = out.data + image * out.image_stride + pixel * out_.pixel_stride + column;
-      row.add = add.data == nullptr ? nullptr
-                                    : add.data + image * add.image_stride +
-                                          pixel * epilogue_.add.pixel_stride + column;
-      kernels_.epilogue(row);
-    }
+  const auto from_first = [first](const float* p) { return p == nullptr ? nullptr : p + first; };
+  EpilogueRow row = {};
+  row.sum = sums;
+  row.bias = from_first(bias_);
+  row.scale = from_first(epilogue_.scale);
+  row.shift = from_first(epilogue_.shift);
+  row.activation = epilogue_.activation;
+  row.slope = epilogue_.slope;
+  row.columns = last - first;
+  for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {
+    const int64_t image = m / map;
+    const int64_t oy = y.out_origin + m % map / group.out_w * y.out_step;
+    const int64_t ox = x.out_origin + m % group.out_w * x.out_step;
+    const int64_t pixel = oy * out_.w + ox;
+    row.out = out.data + image * out.image_stride + pixel * out_.pixel_stride + first;
+    row.add = add.data == nullptr ? nullptr
+                                  : add.data + image * add.image_stride +
+                                        pixel * epilogue_.add.pixel_stride + first;
+    kernels_.epilogue(row);
   }
 }
 

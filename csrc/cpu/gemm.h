@@ -35,15 +35,23 @@ class Gemm {
   void run(int64_t images, Images in, Images out, Images add, int threads) const;
 
  private:
-  // Input position of a tap relative to output * step.
+  // A tap by its number on each axis, or the input position it reads relative to output * step.
   struct Tap {
     int dy, dx;
   };
-  // A phase's weights for one stretch.
+  // Phases that read the same pixels, their columns one after another.
+  struct Bundle {
+    std::vector<Phase> phases;
+    int first_panel, panels;
+    bool zeroed;  // its columns of C must start from zero
+    int panel_end() const { return first_panel + panels; }
+    int columns(int channels) const { return static_cast<int>(phases.size()) * channels; }
+  };
+  // A bundle's weights for one stretch.
   struct Use {
-    int phase;        // index in Group::phases
+    int bundle;       // index in Group::bundles
     int64_t weights;  // byte offset in packed_
-    bool overwrite;   // first to write this phase's columns, and on every row
+    bool overwrite;   // first to write this bundle's columns, and on every row
   };
   struct Block {
     Stretch stretch;
@@ -54,11 +62,11 @@ class Gemm {
   // Phases with equal output sizes share rows and gathered panels.
   struct Group {
     int out_h, out_w, step_y, step_x;
-    std::vector<Phase> phases;
-    std::vector<bool> zeroed;  // phases whose columns must start from zero
+    std::vector<Bundle> bundles;
     std::vector<Block> blocks;
+    int panels() const { return bundles.back().panel_end(); }
   };
-  // A rectangle of C: rows of all images in a batch, weight panels of all phases of a group.
+  // A rectangle of C: rows of all images in a batch, weight panels of all bundles of a group.
   struct Task {
     const Group* group;
     int64_t row_begin, row_end;
@@ -66,12 +74,19 @@ class Gemm {
   };
   struct Rows;
 
+  void merge_row_taps(Phase& phase);
+  void add_phase(const Phase& phase);
   void add_blocks(Group& group, const float* weight);
+  void pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
+            const float* weight, void* panels) const;
+  Images pad_rows(int64_t images, Images in, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;
   void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,
                       float* c) const;
   void finish(const Task& task, const float* c, Images out, Images add) const;
+  void finish_phase(const Task& task, const Phase& phase, int first, int last,
+                    const float* sums, Images out, Images add) const;
   int64_t c_stride(const Task& task) const;
 
   const Kernels& kernels_;
@@ -79,7 +94,7 @@ class Gemm {
   Epilogue epilogue_;
   const float* bias_;
   int kernel_h_, kernel_w_;
-  int phase_panels_;  // weight panels of one phase
+  int pad_left_ = 0, pad_right_ = 0;  // pixels of zeros that pad_rows adds to what comes in
   std::vector<Group> groups_;
   AlignedArray<char> packed_;
   int64_t packed_bytes_ = 0;

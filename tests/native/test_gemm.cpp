@@ -75,11 +75,17 @@ std::vector<Layer> listed_layers() {
       // strides, also beyond the kernel, and phases without taps
       conv2d(1, {11, 13, 3}, 16, {7, 2}),
       conv2d(2, {10, 11, 4}, 6, {2, 3}),
+      // rows of taps merged: few channels, padding written out, also more of it than the map is wide
+      conv2d(2, {9, 10, 8}, 6, {5, 2, 2, 1}),
+      conv2d(2, {9, 10, 9}, 6, {5, 2, 2, 1}),
+      conv2d(3, {16, 15, 3}, 70, {4, 2, 1, 1}),
+      conv2d(2, {3, 2, 1}, 18, {7, 1, 5, 4}),
       conv2d(2, {9, 8, 4}, 6, {1, 3}, {4, 2}),
       conv_transpose2d(2, {5, 4, 3}, 6, {2, 3}),
       conv_transpose2d(1, {3, 9, 5}, 3, {1, 4}),
       conv_transpose2d(1, {4, 5, 3}, 6, {4, 3, 0, 0, 1, 1}, {4, 3, 0, 0, 1, 2}),
       conv_transpose2d(1, {6, 7, 21}, 21, {11, 4}),
+      conv_transpose2d(2, {5, 6, 9}, 50, {3, 3}, {9, 4}),  // bundles of phases, cut by tasks
       // padding
       conv2d(1, {6, 5, 4}, 6, {3, 1, 0, 2}, {3, 1, 3, 1}),
       conv2d(1, {4, 5, 2}, 3, {2, 1, 4, 4}),

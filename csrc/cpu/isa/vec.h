@@ -7,6 +7,10 @@
 
 #include <cstdint>
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace {
 
 #if defined(__AVX512F__)
@@ -31,7 +35,27 @@ inline Vec load(const float* p) { return *reinterpret_cast<const VecMemory*>(p);
 inline void store(float* p, Vec v) { *reinterpret_cast<VecMemory*>(p) = v; }
 inline Vec broadcast(float x) { return x - Vec{}; }
 
-// The first `count` lanes; the others are zero / left alone.
+// The first `count` lanes; the others are zero / left alone, and their memory is not touched. With
+// masks this takes a cycle; a memcpy of unknown length is a call.
+#if defined(__AVX512F__)
+inline __mmask16 first_lanes(int count) { return static_cast<__mmask16>((1u << count) - 1); }
+inline Vec load_part(const float* p, int count) {
+  return _mm512_maskz_loadu_ps(first_lanes(count), p);
+}
+inline void store_part(float* p, Vec v, int count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), v);
+}
+#elif defined(__AVX2__)
+inline __m256i first_lanes(int count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(count), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+inline Vec load_part(const float* p, int count) {
+  return _mm256_maskload_ps(p, first_lanes(count));
+}
+inline void store_part(float* p, Vec v, int count) {
+  _mm256_maskstore_ps(p, first_lanes(count), v);
+}
+#else
 inline Vec load_part(const float* p, int count) {
   Vec v = {};
   __builtin_memcpy(&v, p, static_cast<unsigned long>(count) * 4);
@@ -40,6 +64,7 @@ inline Vec load_part(const float* p, int count) {
 inline void store_part(float* p, Vec v, int count) {
   __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * 4);
 }
+#endif
 
 // Calls body(offset, load, store) for each vector of a row, the last one partial. Tails go through
 // the same arithmetic as full vectors, so a value does not depend on where in a row it stands.
