@@ -39,7 +39,7 @@ _HOME = {
     "Pix2Pix": "facegen.networks.pix2pix",
     "load": "facegen.loading",
 }
-_SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "weights"}
+_SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "parallel", "weights"}
 
 
 def __getattr__(name: str) -> Any:

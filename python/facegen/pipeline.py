@@ -6,7 +6,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
@@ -71,12 +71,10 @@ def run_pipeline(
     """``for item in source: sink(compute(item))``, the three overlapping.
 
     Each of the three runs in a thread of its own; order is kept, and at most `depth` items wait
-    between two of them. The first exception of any of them stops the others and is raised here.
-    The caller only waits, so that a signal (Ctrl-C) reaches it at once and never inside a queue.
+    between two of them. Exceptions and signals are as for `run_together`.
     """
     to_compute: _Channel[Input] = _Channel(depth)
     to_sink: _Channel[Output] = _Channel(depth)
-    errors: list[BaseException] = []
 
     def stop() -> None:
         to_compute.stop()
@@ -98,16 +96,32 @@ def run_pipeline(
         for item in to_sink:
             sink(item)
 
-    reader, worker, writer = (_Worker(body, errors, stop) for body in (read, work, write))
+    run_together([work, write], hanging=read, stop=stop)
+
+
+def run_together(
+    bodies: Sequence[Callable[[], None]],
+    hanging: Callable[[], None],
+    stop: Callable[[], None],
+) -> None:
+    """Run functions in a thread each, until all have returned.
+
+    The first exception of any of them calls `stop`, which must let the others return, and is
+    raised here. `hanging` is one more that need not heed it: it may sit in a read. The caller only
+    waits, so that a signal reaches it at once.
+    """
+    errors: list[BaseException] = []
+    reader = _Worker(hanging, errors, stop)
+    workers = [_Worker(body, errors, stop) for body in bodies]
     try:
-        for thread in (reader, worker, writer):
+        for thread in (reader, *workers):
             thread.start()
-        worker.wait()
-        writer.wait()
+        for thread in workers:
+            thread.wait()
         reader.wait(_READER_GRACE_SECONDS)  # it may hang in its source where another failed
     except BaseException:
         stop()
-        for thread in (worker, writer, reader):
+        for thread in (*workers, reader):
             if thread.begun:
                 thread.wait(_READER_GRACE_SECONDS if thread is reader else math.inf)
         raise

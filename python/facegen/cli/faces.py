@@ -50,17 +50,17 @@ def command(
     Without NETWORK, the package's own is used.
     """
     import os
-    from time import perf_counter
+    from functools import partial
 
     import numpy as np
 
-    from facegen import Generator, __version__
+    from facegen import Generator, __version__, parallel
     from facegen.cli.main import COMMANDS
     from facegen.cli.progress import progress
     from facegen.loading import resolve
     from facegen.media.bmp import GridWriter, grid_side
+    from facegen.media.face_files import encode_faces
     from facegen.media.text import LatentReader, ResultWriter
-    from facegen.pipeline import run_pipeline
 
     first = [*networks, input_][0]
     if first in COMMANDS and not os.path.exists(first):
@@ -77,9 +77,10 @@ def command(
 
     generator = Generator(network, device=device, threads=threads, precision=precision)
     runner = generator.runner
+    # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
+    encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
     say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
-    elapsed = 0.0
     with LatentReader("/dev/stdin" if input_ == "-" else input_) as latents:
         say(f"Input   : {input_} ({latents.count:,} faces)")
         with (
@@ -88,19 +89,13 @@ def command(
             progress(latents.count, "faces", quiet) as advance,
         ):
 
-            def compute(chunk: np.ndarray) -> np.ndarray:
-                nonlocal elapsed
-                start = perf_counter()
-                faces = generator(chunk)
-                elapsed += perf_counter() - start
-                return faces
+            def write(faces: tuple[np.ndarray, np.ndarray]) -> None:
+                text, pixels = faces
+                values.write_text(text.data, len(pixels))
+                picture.write(pixels)
+                advance(len(pixels))
 
-            def write(faces: np.ndarray) -> None:
-                values.write(faces)
-                picture.write(faces)
-                advance(len(faces))
-
-            run_pipeline(latents.chunks(CHUNK), compute, write)
+            elapsed = parallel.run(latents.chunks(CHUNK), generator, write, encode)
         for warning in latents.warnings:
             options.warn(warning)
         side = grid_side(latents.count)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
@@ -20,6 +21,7 @@ import click
 
 from facegen import FacegenError, __version__
 from facegen.errors import MACHINE_ERRORS, DeviceFailure
+from facegen.parallel.place import find_place
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {
@@ -32,6 +34,7 @@ COMMANDS = {
     "inspect": "Show what a file of weights holds.",
     "convert": "Convert weights between network.bin, safetensors and .npz.",
     "init": "Write seeded weights, for trials and benchmarks.",
+    "launch": "Run a command as several processes that share its work.",
     "doctor": "Explain what facegen found on this machine.",
 }
 # The course's program has no name of its own: facegen NETWORK INPUT OUTPUT IMAGE.
@@ -87,9 +90,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
+    warnings.showwarning = _show_warning
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, _terminate)
     try:
+        _join_ranks(arguments)
         code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -98,6 +103,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in arguments and not isinstance(error, SystemExit):
             traceback.print_exc()
         return _report(error)
+
+
+def _join_ranks(arguments: Sequence[str]) -> None:
+    """Where several processes were started for this command: rank 0 returns from here alone."""
+    if arguments[:1] == ["launch"] or arguments[:1] == ["train"]:
+        return  # they have ranks of their own
+    place = find_place(os.environ)
+    if any(word.startswith("--shard") for word in arguments):
+        return  # each for itself, whoever started them
+    if place.launcher == "torchrun" and place.size > 1:
+        if place.rank > 0:
+            raise SystemExit(2)  # one error is enough
+        raise FacegenError(
+            f"started {place.size} times (RANK and WORLD_SIZE are set), but nothing connects these "
+            "processes: use mpirun, srun or facegen launch, or let each do a part (--shard auto)"
+        )
+    if place.connected:
+        from facegen.parallel import join
+
+        join()
+
+
+def _show_warning(
+    message: Warning | str, category: type[Warning], *place: object, **more: object
+) -> None:
+    if sys.stderr is not None:
+        print(f"facegen: warning: {message}", file=sys.stderr)
 
 
 def _report(error: BaseException) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from facegen.errors import DeviceError
+from facegen.parallel.place import find_place, gpus_of
 
 PRECISIONS = ("float32", "strict", "tf32", "float16")
 
@@ -29,7 +30,8 @@ def parse_device(text: str) -> Device:
     """Read "auto", "cpu", "cuda" (the first GPU), "cuda:0,1" or "all" (every GPU).
 
     "auto" is the first GPU where one is usable, else the CPU. The driver is looked for only where
-    the text may mean a GPU.
+    the text may mean a GPU. In one of several ranks (`facegen.parallel`) "auto", "cuda" and "all"
+    are the GPUs of this rank, and a list is what the ranks of a machine share.
 
     Raises
     ------
@@ -40,7 +42,7 @@ def parse_device(text: str) -> Device:
     if text == "cpu":
         return Device("cpu")
     if text == "auto":
-        return Device("cpu") if why_no_cuda() else Device("cuda", (usable_gpus()[0],))
+        return Device("cpu") if why_no_cuda() else Device("cuda", _first_or_share(usable_gpus()))
     match = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*))?", text)
     if match is None and text != "all":
         raise DeviceError(
@@ -49,9 +51,9 @@ def parse_device(text: str) -> Device:
     if reason := why_no_cuda():
         raise DeviceError(f"device {text!r}: {reason}")
     if text == "all":
-        return Device("cuda", usable_gpus())
+        return Device("cuda", _share(usable_gpus()))
     if text == "cuda":
-        return Device("cuda", (usable_gpus()[0],))
+        return Device("cuda", _first_or_share(usable_gpus()))
     indices = tuple(int(index) for index in text.removeprefix("cuda:").split(","))
     if len(set(indices)) < len(indices):
         raise DeviceError(f"device {text!r} names a GPU twice")
@@ -60,7 +62,16 @@ def parse_device(text: str) -> Device:
         if index not in usable:
             here = ", ".join(f"cuda:{i}" for i in usable)
             raise DeviceError(f"device {text!r}: there is no usable cuda:{index}, only {here}")
-    return Device("cuda", indices)
+    return Device("cuda", _share(indices))
+
+
+def _share(gpus: tuple[int, ...]) -> tuple[int, ...]:
+    """Those of this rank, if there are several ranks."""
+    return gpus_of(find_place(os.environ), gpus, os.environ)
+
+
+def _first_or_share(gpus: tuple[int, ...]) -> tuple[int, ...]:
+    return _share(gpus) if find_place(os.environ).size > 1 else gpus[:1]
 
 
 def cuda_module() -> ModuleType:

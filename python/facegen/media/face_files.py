@@ -19,6 +19,7 @@ from facegen.media import pictures
 from facegen.media.atomic import AtomicFile
 from facegen.media.bmp import FACE, grid_side
 from facegen.media.pixels import to_uint8
+from facegen.media.text import face_text
 
 # Pillow's limit for the pictures of others: above it, readers refuse or warn.
 MAX_PIXELS = 89_478_485
@@ -26,6 +27,13 @@ _PICTURES = (".png", ".bmp")
 _PLACE = re.compile(r"\{(seed|index)(?::0?(\d{1,2})d?)?\}")
 
 Write = Callable[[NDArray[np.float32]], None]
+
+
+def encode_faces(
+    faces: NDArray[np.float32], threads: int = 1
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """The lines of an OUTPUT file, as bytes, and the pixels (k, 64, 64, 3) of faces."""
+    return np.frombuffer(face_text(faces, threads=threads), np.uint8), to_uint8(faces)
 
 
 @dataclass(frozen=True)

@@ -255,6 +255,20 @@ def read_results(
         yield from reader.chunks(chunk)
 
 
+def face_text(images: NDArray[np.float32], *, threads: int = 1) -> bytes:
+    """The lines of an OUTPUT file for faces (k, 64, 64, 3) float32."""
+    return b"".join(_text_blocks(images, threads))
+
+
+def _text_blocks(images: NDArray[np.float32], threads: int) -> Iterator[bytes]:
+    images = np.ascontiguousarray(images, dtype=np.float32)
+    if images.shape[1:] != FACE_SHAPE:
+        raise ValueError(f"images must have shape (k, 64, 64, 3), not {images.shape}")
+    rows = images.reshape(len(images), math.prod(FACE_SHAPE))
+    for start in range(0, len(rows), _ROWS_AT_A_TIME):
+        yield format_rows(rows[start : start + _ROWS_AT_A_TIME], threads)
+
+
 class ResultWriter:
     """Writes an OUTPUT file: ``count``, then faces in chunks, byte for byte as the reference.
 
@@ -279,16 +293,19 @@ class ResultWriter:
 
     def write(self, images: NDArray[np.float32]) -> None:
         """Add faces: (k, 64, 64, 3) float32."""
-        images = np.ascontiguousarray(images, dtype=np.float32)
-        if images.shape[1:] != FACE_SHAPE:
-            raise ValueError(f"images must have shape (k, 64, 64, 3), not {images.shape}")
-        self.written += len(images)
+        self._add(len(images))
+        for text in _text_blocks(images, self._threads):
+            self._output.file.write(text)
+
+    def write_text(self, text: bytes | memoryview, count: int) -> None:
+        """Add `count` faces that `face_text` has formatted."""
+        self._add(count)
+        self._output.file.write(text)
+
+    def _add(self, count: int) -> None:
+        self.written += count
         if self.written > self.count:
             raise ValueError(f"{self.written} faces for a file of {self.count}")
-        rows = images.reshape(len(images), math.prod(FACE_SHAPE))
-        for start in range(0, len(rows), _ROWS_AT_A_TIME):
-            text = format_rows(rows[start : start + _ROWS_AT_A_TIME], self._threads)
-            self._output.file.write(text)
 
     def __enter__(self) -> ResultWriter:
         return self

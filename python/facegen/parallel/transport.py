@@ -1,0 +1,123 @@
+"""How the ranks of a run are connected: MPI, or the socket pairs of `facegen launch`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, Protocol
+
+from facegen.errors import FacegenError
+from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
+from facegen.parallel.place import Place
+
+
+class Transport(Protocol):
+    """What a rank has of the others: rank 0 a link to each, the others one to rank 0."""
+
+    @property
+    def links(self) -> Mapping[int, Link]: ...
+
+    def broadcast(self, message: Any = None) -> Any:
+        """From rank 0 to all; every rank calls it."""
+
+    def close(self) -> None:
+        """Rank 0, after the others were told to end, and the others, before they end."""
+
+    def abort(self) -> None:
+        """End all ranks now."""
+
+
+def connect(place: Place) -> Transport:
+    """Connect a rank that is one of several.
+
+    Raises
+    ------
+    FacegenError
+        MPI is not installed, or it does not see the ranks that the launcher started.
+    """
+    return SocketTransport(place) if place.launcher == "launch" else MpiTransport(place)
+
+
+class SocketTransport:
+    """Rank 0 holds a socket to each of the others; FACEGEN_LINKS has their descriptors."""
+
+    def __init__(self, place: Place) -> None:
+        others = range(1, place.size) if place.rank == 0 else [0]
+        try:
+            descriptors = [int(text) for text in os.environ["FACEGEN_LINKS"].split(",")]
+            self.links: dict[int, SocketLink] = {
+                rank: SocketLink(descriptor)
+                for rank, descriptor in zip(others, descriptors, strict=True)
+            }
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)
+        except (KeyError, ValueError, OSError) as error:
+            raise FacegenError(
+                "FACEGEN_RANK is set, but this process has no sockets of facegen launch"
+            ) from error
+        self._root = place.rank == 0
+
+    def broadcast(self, message: Any = None) -> Any:
+        if not self._root:
+            return self.links[0].receive()[0]
+        for link in self.links.values():
+            with suppress(LinkLost):  # found again, and said, when it is given work
+                link.send(message)
+        return message
+
+    def close(self) -> None:
+        pass  # the sockets end with the processes
+
+    def abort(self) -> None:
+        for link in self.links.values():
+            link.shut_down()
+
+
+class MpiTransport:
+    """Over a copy of MPI's communicator of all ranks."""
+
+    def __init__(self, place: Place) -> None:
+        try:
+            from mpi4py import MPI
+            from mpi4py.util import pkl5
+        except ModuleNotFoundError as error:
+            raise FacegenError(
+                f"{place.launcher} started {place.size} tasks, which takes mpi4py: "
+                "pip install 'facegen[mpi]' (or let each do a part: --shard auto)"
+            ) from error
+        except (ImportError, RuntimeError) as error:
+            raise FacegenError(f"mpi4py cannot load MPI: {' '.join(str(error).split())}") from error
+        world = MPI.COMM_WORLD
+        if world.size != place.size:
+            raise FacegenError(_mismatch(place, world.size, MPI.Get_library_version()))
+        if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
+            raise FacegenError("this MPI was built without support of threads (THREAD_MULTIPLE)")
+        self._world, self._messages = world, pkl5.Intracomm(world.Dup())
+        ranks = range(1, world.size) if world.rank == 0 else range(1)
+        links = {rank: MpiLink(self._messages, rank) for rank in ranks}
+        self.links: dict[int, Link] = dict(links)
+        self._pump = MpiPump(self._messages, links.__getitem__)
+
+    def broadcast(self, message: Any = None) -> Any:
+        return self._messages.bcast(message, 0)
+
+    def close(self) -> None:
+        self._pump.stop()
+
+    def abort(self) -> None:
+        self._world.Abort(1)
+
+
+def _mismatch(place: Place, seen: int, library: str) -> str:
+    name = library.strip("\0").split(",")[0].splitlines()[0].strip()
+    advice = (
+        "start it with srun --mpi=pmix or --mpi=pmi2 (srun --mpi=list says what there is), or "
+        "with the mpirun of this MPI"
+        if place.launcher == "srun"
+        else "start it with the mpirun of this MPI"
+    )
+    return (
+        f"{place.launcher} started {place.size} tasks, but MPI ({name}) sees {seen}: "
+        f"the two do not understand each other; {advice}"
+    )
