@@ -16,6 +16,7 @@ from facegen.errors import DeviceError, FacegenError, FormatError
 
 if TYPE_CHECKING:
     from facegen.loading import load
+    from facegen.networks.colorizer import Colorizer
     from facegen.networks.dcgan import Generator
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Colorizer",
     "DeviceError",
     "DigitClassifier",
     "FacegenError",
@@ -34,6 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",
     "Pix2Pix": "facegen.networks.pix2pix",

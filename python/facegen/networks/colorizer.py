@@ -20,11 +20,13 @@ it, but for the two 1x1 ones. Each batch norm (bn) stands after a ReLU.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.colorization import SIDE, network_lightness, with_colours
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -39,9 +41,12 @@ from facegen.nn import (
     Softmax,
     Upsample,
 )
+from facegen.pictures.kinds import opened
 from facegen.weights.network_bin import Entry
 
-SIDE = 256  # of the picture that the network sees
+if TYPE_CHECKING:
+    from facegen.pictures.kinds import Picture
+
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0
 
@@ -152,9 +157,41 @@ class Colorizer(Model):
     Examples
     --------
     >>> colorizer = Colorizer("network.bin")
+    >>> colorizer("grey.jpg").save("colour.png")
     >>> colorizer.predict_ab(np.full((1, 256, 256), 50.0)).shape
     (1, 2, 256, 256)
     """
+
+    def __call__(self, pictures: Picture | Sequence[Picture], strength: float = 1.0) -> Any:
+        """Colour pictures at their full size; each keeps its own lightness.
+
+        Parameters
+        ----------
+        pictures
+            A path, a Pillow image, or an array (height, width, 3) or (height, width) of uint8,
+            uint16 or floats from 0 to 1; a list of them, or an array (n, height, width, 3).
+        strength
+            What a and b are multiplied by: 0 is grey, 1 the colours as they are.
+
+        Returns
+        -------
+        A Pillow image (RGB, or RGBA where the picture has alpha) for a path or an image, an array
+        (height, width, 3) of the same type for an array; a list for a list, and an array
+        (n, height, width, 3) for one of several pictures.
+
+        Raises
+        ------
+        FormatError
+            What is no picture, or no readable one.
+        OSError
+            A file cannot be read.
+        """
+        if isinstance(pictures, (list, tuple)):
+            return self._colour(pictures, strength)
+        if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+            results = self._colour(list(pictures), strength)
+            return np.stack(results) if results else pictures
+        return self._colour([pictures], strength)[0]
 
     def predict_ab(self, L: Any) -> np.ndarray:
         """The colours of lightnesses.
@@ -166,16 +203,31 @@ class Colorizer(Model):
 
         Returns
         -------
-        (n, 2, 256, 256) float32: the planes a and b of each picture, within -110 to 110 where the
-        weights of model_out are within -1 to 1.
+        (n, 2, 256, 256) float32: the planes a and b of each picture.
 
         Raises
         ------
         FormatError
             Another shape, no real numbers, or NaN or infinity among them.
         """
-        ab = self.runner(_checked_lightness(L)[..., np.newaxis])
-        return np.ascontiguousarray(ab.transpose(0, 3, 1, 2))
+        return planar(self.runner(_checked_lightness(L)[..., np.newaxis]))
+
+    def _colour(self, pictures: Sequence[Any], strength: float) -> list[Any]:
+        results = []
+        for first in range(0, len(pictures), _BATCH):
+            batch = [opened(picture) for picture in pictures[first : first + _BATCH]]
+            ab = self.predict_ab(np.stack([network_lightness(pixels) for pixels, _ in batch]))
+            for (pixels, as_given), planes in zip(batch, ab, strict=True):
+                results.append(as_given(with_colours(pixels, planes, strength)))
+        return results
+
+
+_BATCH = 8  # pictures decoded at a time
+
+
+def planar(ab: np.ndarray) -> np.ndarray:
+    """(n, h, w, 2) as it comes from the network to planes (n, 2, h, w)."""
+    return np.ascontiguousarray(ab.transpose(0, 3, 1, 2))
 
 
 def _checked_lightness(values: Any) -> np.ndarray:
