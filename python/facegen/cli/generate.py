@@ -81,12 +81,11 @@ def command(
 
     import numpy as np
 
-    from facegen import Generator
+    from facegen import Generator, parallel
     from facegen.cli.progress import progress
     from facegen.media.face_files import FaceFiles
     from facegen.media.latents import LatentWriter, open_latents
     from facegen.networks.dcgan import latents as latents_of
-    from facegen.pipeline import run_pipeline
 
     with ExitStack() as stack:
         warnings: list[str] = []
@@ -117,7 +116,7 @@ def command(
             write(faces)
             advance(len(faces))
 
-        run_pipeline(read(), generator, sink)
+        parallel.run(read(), generator, sink)
     for warning in warnings:
         options.warn(warning)
     if not quiet:

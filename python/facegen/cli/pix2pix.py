@@ -36,16 +36,13 @@ def command(
     hold pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or
     output. The elapsed time is that of the computation alone.
     """
-    from time import perf_counter
-
     import numpy as np
 
-    from facegen import Pix2Pix, __version__
+    from facegen import Pix2Pix, __version__, parallel
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
     from facegen.media.pixels import from_uint8, to_uint8
     from facegen.media.rgb import RgbReader
-    from facegen.pipeline import run_pipeline
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
 
@@ -53,7 +50,7 @@ def command(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    elapsed, done = 0.0, 0
+    done = 0
     with RgbReader("/dev/stdin" if input_ == "-" else input_) as pictures:
         model = Pix2Pix(network, device=device, threads=threads, precision=precision)
         runner = model.runner
@@ -63,20 +60,14 @@ def command(
             progress(pictures.count or 0, "img", quiet or pictures.count is None) as advance,
         ):
 
-            def compute(values: np.ndarray) -> np.ndarray:
-                nonlocal elapsed
-                start = perf_counter()
-                results = runner(values)
-                elapsed += perf_counter() - start
-                return results
-
             def write(results: np.ndarray) -> None:
                 nonlocal done
-                file.write(to_uint8(results).data)
+                file.write(results.data)
                 done += len(results)
                 advance(len(results))
 
-            run_pipeline(map(from_uint8, pictures.chunks(CHUNK)), compute, write)
+            inputs = map(from_uint8, pictures.chunks(CHUNK))
+            elapsed = parallel.run(inputs, runner, write, to_uint8)
     say(f"Input   : {input_} ({done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")
