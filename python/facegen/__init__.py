@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from facegen.networks.dcgan import Generator
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
+    from facegen.networks.segmentation import Segmenter
+    from facegen.networks.squeezenet import Classifier
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Classifier",
     "Colorizer",
     "DeviceError",
     "DigitClassifier",
@@ -31,15 +34,18 @@ __all__ = [
     "FormatError",
     "Generator",
     "Pix2Pix",
+    "Segmenter",
     "__version__",
     "load",
 ]
 
 _HOME = {
+    "Classifier": "facegen.networks.squeezenet",
     "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",
     "Pix2Pix": "facegen.networks.pix2pix",
+    "Segmenter": "facegen.networks.segmentation",
     "load": "facegen.loading",
 }
 _SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "parallel", "weights"}

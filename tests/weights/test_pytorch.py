@@ -106,7 +106,7 @@ def test_a_checkpoint_of_no_known_network_is_refused(tmp_path: Path) -> None:
     torch.save({"x": torch.zeros(1)}, path)
     with pytest.raises(FormatError, match=r"its 1 tensors are those of no network \(tiny\)"):
         read(path, [DCGAN, NETWORK])
-    with pytest.raises(FormatError, match="there is none that reads checkpoints"):
+    with pytest.raises(FormatError, match="there is none that is read"):
         read(path, [DCGAN])
 
 

@@ -8,7 +8,7 @@ from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
 from facegen.networks.pix2pix import PIX2PIX
 from facegen.networks.segmentation import SEGMENTATION
-from facegen.networks.squeezenet import SQUEEZENET
+from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION
 
 __all__ = ["NETWORKS", "Network"]
 
@@ -18,6 +18,7 @@ _ALL = (
     PIX2PIX,
     SEGMENTATION,
     SQUEEZENET,
+    SQUEEZENET_TORCHVISION,
     LENET,
 )
 NETWORKS: dict[str, Network] = {network.name: network for network in _ALL}

@@ -34,7 +34,8 @@ class Model:
     model carries its weights and prepares itself anew where it is unpickled.
     """
 
-    network: ClassVar[Network]
+    network: Network
+    variants: ClassVar[tuple[Network, ...]] = ()  # others that its files may hold
 
     def __init__(
         self,
@@ -50,7 +51,9 @@ class Model:
         else:
             from facegen.loading import resolve
 
-            _, self.weights = weight_files.read(resolve(network, self.network), [self.network])
+            path = resolve(network, self.network)
+            known = [self.network, *self.variants]
+            self.network, self.weights = weight_files.read(path, known)
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from facegen.nn import Graph
-from facegen.weights import pytorch
+from facegen.weights import named
 from facegen.weights.network_bin import Layout
 
 
@@ -37,6 +37,11 @@ class Network:
         the package has none for it.
     checkpoint_layout
         The tensors of its PyTorch checkpoint by their names there; None where there is none.
+    caffe_layout, npz_layout
+        The same of its .caffemodel, and of a .npz with other names than the canonical ones.
+    adapt
+        What the canonical weights from such foreign files still need, where their input is in
+        another order or scale; None where they need nothing.
     """
 
     name: str
@@ -46,7 +51,10 @@ class Network:
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
     default: str | None = None
-    checkpoint_layout: pytorch.Layout | None = None
+    checkpoint_layout: named.Layout | None = None
+    caffe_layout: named.Layout | None = None
+    npz_layout: named.Layout | None = None
+    adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

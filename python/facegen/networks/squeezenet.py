@@ -23,9 +23,11 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
+from PIL import Image
 
 from facegen.networks.model import Model
 from facegen.networks.network import Network
@@ -33,6 +35,7 @@ from facegen.networks.seeded import seeded_weights
 from facegen.nn import (
     Concat,
     Conv2d,
+    ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
     MaxPool2d,
@@ -41,10 +44,15 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
+from facegen.pictures.kinds import rgb_pixels, split_batch
+from facegen.weights.network_bin import Entry
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 MEAN = (123.0, 117.0, 104.0)  # R, G, B of 0..255: what is subtracted from a picture's pixels
+
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Encoded(NamedTuple):
@@ -89,23 +97,202 @@ def encoder(g: Graph, x: Tensor) -> Encoded:
     return Encoded(pool1, pool4, pool8, fire(g, "fire9", 64, 256, x))
 
 
-def graph() -> Graph:
-    """(227, 227, 3) -> (1, 1, 1000) probabilities."""
-    g = Graph("squeezenet")
-    x = encoder(g, g.input("image", IMAGE)).fire9
-    x = conv_relu(g, "conv10", Conv2d(512, CLASSES, 1, padding=1), x)
+def _classify(g: Graph, image: Shape, last: str, padding: int) -> Graph:
+    x = encoder(g, g.input("image", image)).fire9
+    x = conv_relu(g, last, Conv2d(512, CLASSES, 1, padding=padding), x)
     x = g.add("pool10", GlobalAvgPool2d(), x)
     g.output(g.add("softmax", Softmax(), x))
     return g
 
 
+def graph() -> Graph:
+    """(227, 227, 3) -> (1, 1, 1000) probabilities."""
+    return _classify(Graph("squeezenet"), IMAGE, "conv10", padding=1)
+
+
+def torchvision_graph() -> Graph:
+    """(224, 224, 3) -> (1, 1, 1000): torchvision's `squeezenet1_0` has no padding in conv10.
+
+    That layer has another name here, so that a file tells by its names which of the two it holds.
+    """
+    image = Shape(224, 224, IMAGE.channels)
+    return _classify(Graph("squeezenet-torchvision"), image, "classifier", padding=0)
+
+
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
     """Seeded weights, for trials and benchmarks."""
-    return seeded_weights(SQUEEZENET.shapes, seed)
+    return seeded_weights(graph().parameters, seed)
+
+
+def _torchvision_initial_weights(seed: int) -> dict[str, np.ndarray]:
+    return seeded_weights(torchvision_graph().parameters, seed)
+
+
+def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Entry]:
+    """Tensors as Caffe and PyTorch lay them out; `rename(layer, parameter)` is a name there."""
+    layout = {}
+    for node in g.nodes:
+        if isinstance(node.layer, Conv2d | ConvTranspose2d):
+            k, r, s, c = node.layer.parameters()["weight"]
+            transposed = isinstance(node.layer, ConvTranspose2d)
+            shape = (c, k, r, s) if transposed else (k, c, r, s)
+            axes = (1, 2, 3, 0) if transposed else (0, 2, 3, 1)
+            layout[rename(node.name, "weight")] = Entry(f"{node.name}.weight", shape, axes)
+            if node.layer.bias:
+                layout[rename(node.name, "bias")] = Entry(f"{node.name}.bias", (k,), (0,))
+    return layout
+
+
+def caffe_name(layer: str, parameter: str) -> str:
+    return f"{layer}.{parameter}"
+
+
+def _npz_name(layer: str, parameter: str) -> str:
+    """As in .npz files that circulate: fire2/conv1x1_1/weight."""
+    for ours, theirs in (
+        ("squeeze1x1", "conv1x1_1"),
+        ("expand1x1", "conv1x1_2"),
+        ("expand3x3", "conv3x3_2"),
+        ("conv10", "conv_final"),
+    ):
+        layer = layer.replace(ours, theirs)
+    return f"{layer}/{parameter}"
+
+
+def _torchvision_name(layer: str, parameter: str) -> str:
+    """ReLUs and pools count as modules there: fire4 is features.5, fire5 features.7."""
+    modules = {"conv1": "features.0", "classifier": "classifier.1"}
+    modules |= {f"fire{i}": f"features.{i + 1}" for i in (2, 3, 4)}
+    modules |= {f"fire{i}": f"features.{i + 2}" for i in (5, 6, 7, 8)} | {"fire9": "features.12"}
+    block, _, part = layer.partition("/")
+    part = {"squeeze1x1": "squeeze"}.get(part, part)
+    return ".".join(filter(None, (modules[block], part, parameter)))
+
+
+def from_bgr(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights whose conv1 takes B, G, R, for R, G, B."""
+    return weights | {"conv1.weight": np.ascontiguousarray(weights["conv1.weight"][..., ::-1])}
+
+
+def from_torchvision(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Weights whose conv1 takes ``(v / 255 - mean) / std`` of a pixel v, for ``v - MEAN``.
+
+    conv1 has no padding, so that this is exact but for one rounding of each number.
+    """
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    weight = weights["conv1.weight"].astype(np.float64)
+    shift = (np.array(MEAN) / 255 - mean) / std  # of a pixel that is MEAN
+    return weights | {
+        "conv1.weight": (weight / (255 * std)).astype(np.float32),
+        "conv1.bias": (weights["conv1.bias"] + (weight * shift).sum((1, 2, 3))).astype(np.float32),
+    }
+
+
+def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray:
+    """A picture as the networks take it.
+
+    Parameters
+    ----------
+    pixels
+        (height, width, 3) uint8, RGB.
+    box
+        (left, top, right, bottom): the part of it that is resized to `side` x `side`; all if None.
+
+    Returns
+    -------
+    (side, side, 3) float32: bilinear, as Pillow resizes (it averages where it makes smaller), less
+    `MEAN`.
+    """
+    small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
+    return np.asarray(small, np.float32) - np.array(MEAN, np.float32)
+
+
+class Guess(NamedTuple):
+    """What a picture may show."""
+
+    class_id: int  # of ImageNet's classes, 0 to 999
+    probability: float
 
 
 class Classifier(Model):
-    """What a picture shows, of ImageNet's 1,000 classes."""
+    """What a picture shows, of ImageNet's 1,000 classes.
+
+    Takes the arguments of every `Model`; files may also hold torchvision's `squeezenet1_0`.
+
+    Examples
+    --------
+    >>> classifier = Classifier("squeezenet_v1.0.caffemodel")
+    >>> classifier("cat.jpg", top=1)
+    [Guess(class_id=285, probability=0.53)]
+    """
+
+    CHUNK = 64  # pictures prepared at a time
+
+    def __call__(self, pictures: Any, top: int = 5) -> Any:
+        """The most probable classes of a picture, or of each of a batch, best first.
+
+        Parameters
+        ----------
+        pictures
+            A path, a PIL image or an array (height, width, 3) of uint8; or a batch: a list of them,
+            or one array (n, height, width, 3).
+        top
+            How many classes, 1 to 1,000.
+
+        Returns
+        -------
+        list of Guess; of a batch a list of such lists.
+
+        Raises
+        ------
+        FormatError
+            What is no picture, or another array.
+        OSError
+            A file cannot be read.
+        """
+        if not 1 <= top <= CLASSES:
+            raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
+        items, single = split_batch(pictures)
+        guesses = [best(row, top) for row in self.probabilities(items)]
+        return guesses[0] if single else guesses
+
+    def probabilities(self, pictures: Any) -> np.ndarray:
+        """(n, 1000) float32 of a batch, or of one picture n = 1; each row adds up to 1."""
+        items, _ = split_batch(pictures)
+        parts = [
+            self.runner(np.stack([self.prepare(rgb_pixels(item)) for item in part]))
+            for part in chunks(items, self.CHUNK)
+        ]
+        return np.concatenate([np.empty((0, 1, 1, CLASSES), np.float32), *parts])[:, 0, 0]
+
+    def prepare(self, pixels: np.ndarray) -> np.ndarray:
+        """The network's input of a picture (height, width, 3): its centred square, resized.
+
+        Of torchvision's network the middle 224/256 of that square, as its own preparation has it.
+        """
+        height, width, _ = pixels.shape
+        square = min(height, width)
+        left, top = (width - square) // 2, (height - square) // 2
+        torchvision = self.network.name == SQUEEZENET_TORCHVISION.name
+        margin = square * (1 - 224 / 256) / 2 if torchvision else 0.0
+        near, far = margin, square - margin
+        side = self.runner.program.inputs[0].height
+        return prepare(pixels, side, (left + near, top + near, left + far, top + far))
+
+
+def best(probabilities: np.ndarray, top: int) -> list[Guess]:
+    """The `top` most probable of (1000,) probabilities, best first; of equal ones the lowest."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [Guess(int(i), float(probabilities[i])) for i in order]
+
+
+def chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
+    """Up to `size` at a time: prepared pictures of a large batch would fill the memory."""
+    return (items[first : first + size] for first in range(0, len(items), size))
+
+
+class TorchvisionClassifier(Classifier):
+    """A `Classifier` of torchvision's weights."""
 
 
 SQUEEZENET = Network(
@@ -115,5 +302,21 @@ SQUEEZENET = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=Classifier,
+    caffe_layout=foreign_layout(graph(), caffe_name),
+    npz_layout=foreign_layout(graph(), _npz_name),
+    adapt=from_bgr,
+)
+SQUEEZENET_TORCHVISION = Network(
+    name="squeezenet-torchvision",
+    summary="the same as torchvision trained it: 224x224 RGB -> 1,000 classes of ImageNet",
+    graph=torchvision_graph,
+    binary_layout=None,
+    initial_weights=_torchvision_initial_weights,
+    model=TorchvisionClassifier,
+    checkpoint_layout=foreign_layout(torchvision_graph(), _torchvision_name),
+    adapt=from_torchvision,
 )
 Classifier.network = SQUEEZENET
+Classifier.variants = (SQUEEZENET_TORCHVISION,)
+TorchvisionClassifier.network = SQUEEZENET_TORCHVISION
+TorchvisionClassifier.variants = ()

@@ -67,3 +67,37 @@ def _image(pixels: np.ndarray, alpha: np.ndarray | None) -> Image:
     if alpha is not None:
         image.putalpha(Image.fromarray(alpha))
     return image
+
+
+def split_batch(pictures: Any) -> tuple[list[Any], bool]:
+    """The pictures of a batch one by one; and whether it was a single picture, no batch.
+
+    A batch is a list, a tuple, or an array (n, height, width, 3).
+    """
+    if isinstance(pictures, (list, tuple)):
+        return list(pictures), False
+    if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+        return list(pictures), False
+    return [pictures], True
+
+
+def rgb_pixels(picture: Any) -> np.ndarray:
+    """Pixels of a picture to look at, (height, width, 3) uint8.
+
+    An array must have them, or (height, width) grey ones; for the rest see `opened`.
+
+    Raises
+    ------
+    FormatError
+        What is no picture, a file that is no readable one, or another array.
+    OSError
+        A file cannot be read.
+    """
+    pixels, _ = opened(picture)
+    shape = (*pixels.shape, 3) if pixels.ndim == 2 else pixels.shape
+    if pixels.dtype != np.uint8 or len(shape) != 3 or shape[2] != 3 or 0 in shape:
+        raise FormatError(
+            f"picture: expected uint8 of shape (height, width, 3), "
+            f"found {pixels.dtype} of {pixels.shape}"
+        )
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., np.newaxis], 3, axis=2)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.weights import network_bin, npz, pict, pytorch, safetensors
+from facegen.weights import caffe, named, network_bin, npz, pict, pytorch, safetensors
 from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ FORMATS = {".bin": "network.bin", ".safetensors": "safetensors", ".npz": "npz"}
 
 
 def sniff(path: Path) -> str:
-    """Format of a file by its content; what is none of the others is network.bin."""
+    """Format of a file by its content; what is none of the others is network.bin.
+
+    A .caffemodel alone goes by its name: nothing in its content tells it.
+    """
     size = file_size(path)
+    if os.fspath(path).lower().endswith(caffe.EXTENSION):
+        return "caffe"
     with open(path, "rb") as file:
         start = file.read(len(pytorch.BARE_MAGIC))
     if start.startswith(b"PK\x03\x04"):
@@ -45,15 +50,15 @@ def sniff(path: Path) -> str:
 def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np.ndarray]]:
     """Find out which of `networks` a file holds, and read its canonical weights.
 
-    A network.bin is known by its size, the others by their metadata or the tensors' shapes, a
-    PyTorch checkpoint by its names; a .pict is always pix2pix.
+    A network.bin is known by its size, the others by their metadata, names or shapes; a .pict is
+    always pix2pix.
 
     Raises
     ------
     FormatError
         It holds none of them, or is damaged; the message names the file and the place.
     FacegenError
-        It is a PyTorch checkpoint, and PyTorch is not installed.
+        It takes a library that is not installed: PyTorch's checkpoints, Caffe's models.
     OSError
         The file cannot be read.
     """
@@ -68,18 +73,39 @@ def read(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np
         network = _by_tensors(path, networks, header.shapes, header.network)
         tensors = safetensors.read(path, network.shapes)
     elif kind == "pytorch":
-        state = pytorch.read(path)
-        network = _by_names(path, networks, state)
-        assert network.checkpoint_layout is not None  # it was found by its names
-        tensors = pytorch.canonical(path, state, network.checkpoint_layout)
+        network, tensors = _foreign(path, networks, pytorch.read(path), "checkpoint_layout")
+    elif kind == "caffe":
+        network, tensors = _foreign(path, networks, caffe.read(path), "caffe_layout")
     elif kind == "pict":
         network = _by_tensors(path, networks, {}, "pix2pix")
         assert network.binary_layout is not None  # a .pict has the same tensors
         tensors = pict.read(path, network.binary_layout)
     else:
-        network = _by_tensors(path, networks, npz.read_header(path))
-        tensors = npz.read(path, network.shapes)
+        network, tensors = _read_npz(path, networks)
     return network, {name: tensors[name] for name in network.shapes}
+
+
+def _read_npz(path: Path, networks: list[Network]) -> tuple[Network, dict[str, np.ndarray]]:
+    """Of canonical names, or of those that a network knows from elsewhere."""
+    shapes = npz.read_header(path)
+    for network in networks:
+        layout = network.npz_layout
+        if layout is not None and layout.keys() & shapes.keys():
+            tensors = npz.read(path, {name: entry.file_shape for name, entry in layout.items()})
+            return _foreign(path, [network], tensors, "npz_layout")
+    network = _by_tensors(path, networks, shapes)
+    return network, npz.read(path, network.shapes)
+
+
+def _foreign(
+    path: Path, networks: list[Network], tensors: Mapping[str, np.ndarray], layout: str
+) -> tuple[Network, dict[str, np.ndarray]]:
+    """Canonical weights from another program's tensors; `layout` is the field that names them."""
+    layouts = {n.name: getattr(n, layout) for n in networks if getattr(n, layout) is not None}
+    name = _by_names(path, layouts, tensors)
+    (network,) = (network for network in networks if network.name == name)
+    weights = named.canonical(path, tensors, layouts[name])
+    return network, weights if network.adapt is None else network.adapt(weights)
 
 
 def _by_size(path: Path, networks: list[Network]) -> Network:
@@ -115,15 +141,14 @@ def _by_tensors(
     raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({names})")
 
 
-def _by_names(path: Path, networks: list[Network], names: Iterable[str]) -> Network:
-    """The network with most of a checkpoint's names; its reader says which tensor differs."""
+def _by_names(path: Path, layouts: Mapping[str, named.Layout], names: Iterable[str]) -> str:
+    """The network with most of a file's names; its reader says which tensor differs."""
     found = set(names)
-    known = [network for network in networks if network.checkpoint_layout is not None]
-    shared = {n.name: len(found.intersection(n.checkpoint_layout or ())) for n in known}
+    shared = {name: len(found.intersection(layout)) for name, layout in layouts.items()}
     if not any(shared.values()):
-        listed = ", ".join(shared) or "there is none that reads checkpoints"
+        listed = ", ".join(shared) or "there is none that is read from such a file"
         raise FormatError(f"{path}: its {len(found)} tensors are those of no network ({listed})")
-    return max(known, key=lambda network: shared[network.name])
+    return max(shared, key=lambda name: shared[name])
 
 
 def write(

@@ -13,13 +13,10 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FacegenError, FormatError
-from facegen.weights.checks import Path, check_finite, check_names, check_shape, file_size
-from facegen.weights.network_bin import Entry
+from facegen.weights.checks import Path, file_size
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
-
-Layout = Mapping[str, Entry]  # a checkpoint's name -> that tensor's shape there and canonical name
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -55,34 +52,6 @@ def read(path: Path) -> dict[str, np.ndarray]:
         raise FormatError(f"{path}: expected a state_dict, found {type(content).__name__}")
     names = [name for name in content if not str(name).endswith(".num_batches_tracked")]
     return {str(name): _array(path, str(name), content[name]) for name in names}
-
-
-def canonical(
-    path: Path, tensors: Mapping[str, np.ndarray], layout: Layout
-) -> dict[str, np.ndarray]:
-    """Canonical weights from the tensors of a checkpoint, which must be exactly those of `layout`.
-
-    Entries with a `constant` must be there too, and are not used.
-
-    Raises
-    ------
-    FormatError
-        A tensor is missing, unknown, of another shape or type, or holds NaN or infinity.
-    """
-    check_names(path, layout, tensors)
-    weights = {}
-    for name, entry in layout.items():
-        if entry.constant is not None:
-            continue
-        values = tensors[name]
-        check_shape(path, name, entry.file_shape, values.shape)  # before memory is taken
-        if values.dtype.kind != "f":
-            raise FormatError(f"{path}: tensor {name!r}: expected float32, found {values.dtype}")
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-            values = values.astype(np.float32)
-        check_finite(path, name, values)
-        weights[entry.name] = np.ascontiguousarray(values.transpose(entry.axes))
-    return weights
 
 
 def _check_stored(path: Path) -> None:
