@@ -1,7 +1,8 @@
-"""facegen pix2pix NETWORK INPUT.rgb OUTPUT.rgb."""
+"""facegen pix2pix: the course's program, and pictures."""
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Run
+from PIL import Image
 
 from facegen import Pix2Pix
 from facegen.cli import pix2pix as pix2pix_command
@@ -61,7 +63,9 @@ def test_bad_arguments(run: Run, network: Path, pictures: np.ndarray, network_bi
         ((network_bin, "in.rgb", "out.rgb"), "found 20,549,132 bytes, which is no network.bin"),
         ((network, "missing.rgb", "out.rgb"), "missing.rgb: No such file"),
         ((network, "in.rgb", "nowhere/out.rgb"), "nowhere/out.rgb: No such file"),
-        ((network, "in.rgb"), "Missing argument 'OUTPUT'"),
+        ((network, "in.rgb"), "expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR"),
+        ((network, "in.rgb", "out.rgb", "-r"), "expected NETWORK INPUT.rgb OUTPUT.rgb"),
+        ((network,), "Missing argument 'PICTURE...'"),
     ):
         result = run("pix2pix", *arguments)
         assert (result.code, result.err.count("\n")) == (2, 1) and words in result.err
@@ -72,3 +76,36 @@ def test_a_full_disk(run: Run, network: Path, pictures: np.ndarray) -> None:
     pictures[:1].tofile("in.rgb")
     result = run("pix2pix", network, "in.rgb", "/dev/full")
     assert result.code == 1 and "/dev/full: No space left on device" in result.err
+
+
+def test_pictures_of_every_kind(run: Run, network: Path, pictures: np.ndarray) -> None:
+    """One bad file does not end the run; finished ones are skipped the next time."""
+    os.makedirs("in/sub")
+    rgba = np.zeros((60, 90, 4), np.uint8)  # a dark square on transparent ground
+    rgba[20:40, 20:40] = (10, 20, 30, 255)
+    Image.fromarray(rgba).save("in/alpha.png")
+    Image.fromarray(pictures[0]).save("in/square.bmp")
+    Image.fromarray(pictures[0, :7, :300]).convert("P").save("in/palette.gif")
+    Image.fromarray((np.arange(40 * 30).reshape(40, 30) * 50).astype(np.uint16)).save("in/deep.png")
+    Image.new("CMYK", (1, 500), (10, 20, 30, 40)).save("in/sub/cmyk.jpg")
+    Path("in/bad.png").write_bytes(b"hello")
+
+    result = run("pix2pix", network, "in", "-r", "-o", "out", "--device", "cpu", "--json", "r.json")
+    assert result.code == 1 and "bad.png: not a picture" in result.err
+    counts = json.loads(Path("r.json").read_text())["counts"]
+    assert counts == {"in": 6, "done": 5, "failed": 1, "skipped": 0}
+    model = Pix2Pix(network, device="cpu")
+    for name in ("alpha", "square", "palette", "deep", "sub/cmyk"):
+        with Image.open(f"out/{name}.png") as image:
+            assert (image.mode, image.size) == ("RGB", (256, 256))
+            (source,) = Path("in").glob(f"{name}.*")
+            np.testing.assert_array_equal(np.asarray(image), np.asarray(model(source)))
+    with Image.open("out/square.png") as image:
+        np.testing.assert_array_equal(np.asarray(image), model(pictures[0]))
+
+    result = run("pix2pix", network, "in", "-r", "-o", "out", "--device", "cpu")
+    assert "0 done, 1 failed, 5 skipped of 6" in result.out
+    result = run("pix2pix", network, "in/alpha.png", "-o", "one.jpg", "--size", "original")
+    assert result.code == 0
+    with Image.open("one.jpg") as image:
+        assert (image.format, image.size) == ("JPEG", (90, 60))

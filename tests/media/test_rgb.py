@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from facegen import FormatError
+from facegen.media.pixels import from_uint8, to_uint8
 from facegen.media.rgb import PICTURE_BYTES, RgbReader
 
 
@@ -60,3 +61,13 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
         RgbReader(tmp_path / "missing.rgb")
     with pytest.raises(IsADirectoryError):
         RgbReader(tmp_path)
+
+
+def test_every_level_there_and_back() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(4, 8, 8, 1)
+    values = from_uint8(levels)
+    assert values.dtype == np.float32 and values.min() == -1 and values.max() == 1
+    np.testing.assert_allclose(values, levels / 255 * 2 - 1, atol=2e-7)
+    # Truncation may lose a level to rounding, never more.
+    lost = levels.astype(int) - to_uint8(values)
+    assert lost.min() >= 0 and lost.max() <= 1

@@ -8,6 +8,7 @@ from pathlib import Path
 import naive_pix2pix
 import numpy as np
 import pytest
+from PIL import Image
 
 from engines import ISAS, on_gpu, run_program
 from facegen import FormatError, Pix2Pix, load
@@ -182,6 +183,33 @@ def test_other_shapes_are_refused(model: Pix2Pix, shape: tuple[int, ...]) -> Non
 def test_other_types_are_refused(model: Pix2Pix, dtype: type) -> None:
     with pytest.raises(FormatError, match="expected uint8"):
         model(np.zeros((256, 256, 3), dtype))
+
+
+def test_pictures_are_squared_on_white_paper(
+    model: Pix2Pix, pictures: np.ndarray, tmp_path: Path
+) -> None:
+    drawing = Image.new("RGBA", (300, 200), (0, 0, 0, 0))  # transparent black
+    drawing.paste((0, 0, 255, 255), (100, 50, 200, 150))
+    on_white = Image.new("RGB", (300, 200), "white")
+    on_white.paste((0, 0, 255), (100, 50, 200, 150))
+    small = np.asarray(on_white.resize((256, 256), Image.Resampling.BICUBIC))
+    drawing.save(tmp_path / "drawing.png")
+    for picture in (drawing, tmp_path / "drawing.png", str(tmp_path / "drawing.png"), on_white):
+        result = model(picture)
+        assert isinstance(result, Image.Image) and result.mode == "RGB"
+        np.testing.assert_array_equal(np.asarray(result), model(small))
+
+
+def test_what_is_no_picture_is_refused(model: Pix2Pix, tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"hello")
+    with pytest.raises(FormatError, match="a.png: not a picture"):
+        model(tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError):
+        model(tmp_path / "missing.png")
+    with pytest.raises(FormatError, match="floating-point pixels"):
+        model(Image.new("F", (9, 9)))
+    with pytest.raises(FormatError, match="expected a path, a Pillow image or an array, found int"):
+        model(3)
 
 
 def test_seeded_weights_give_pictures_that_are_not_saturated(

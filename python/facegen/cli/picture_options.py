@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
 
 
-def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
+def inputs(command: Callable[..., Any], output_required: bool = True) -> Callable[..., Any]:
     """PICTURE... and the options about files; they arrive as keywords for `plan`."""
     for option in (
         click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout."),
@@ -39,7 +39,7 @@ def inputs(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "-o",
             "--output",
-            required=True,
+            required=output_required,
             metavar="DIR|FILE",
             help="Folder of the results; for one picture also a file, or '-' for stdout.",
         ),

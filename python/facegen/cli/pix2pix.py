@@ -1,47 +1,92 @@
-"""facegen pix2pix NETWORK INPUT.rgb OUTPUT.rgb: pictures from pictures."""
+"""facegen pix2pix: the course's program on .rgb files, and pictures from pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
 import click
 
-from facegen.cli import options
+from facegen.cli import options, picture_options
 
-CHUNK = 64  # pictures computed at a time: 50 MB of values in, as many out
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facegen.networks.pix2pix import Pix2Pix
+
+CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
 
 
 @click.command(
     "pix2pix",
     epilog=options.examples(
         "facegen pix2pix network.bin input.rgb output.rgb",
-        "facegen pix2pix edges2cats_AtoB.pict input.rgb output.rgb --device cpu --threads 4",
+        "facegen pix2pix edges2cats_AtoB.pict drawing.png -o cat.png",
+        "facegen pix2pix edges2cats_AtoB.pict drawings/ -r -o cats/ --device cpu",
     ),
 )
 @click.argument("network", metavar="NETWORK", type=click.Path())
-@click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
-@click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
+@partial(picture_options.inputs, output_required=False)
+@click.option(
+    "--size",
+    type=click.Choice(["256", "original"]),
+    default="256",
+    show_default=True,
+    help="Of results: as the network makes them, or resized to that of the picture.",
+)
 @options.device
 @options.common
 def command(
     network: str,
-    input_: str,
-    output: str,
+    pictures: tuple[str, ...],
+    output: str | None,
+    recursive: bool,
+    format_: str,
+    overwrite: bool,
+    json_: str | None,
+    size: str,
     device: str,
     threads: int | None,
     precision: str,
     quiet: bool,
-) -> None:
-    """Make a picture of every picture of a .rgb file.
+) -> int:
+    """Make pictures from pictures.
 
-    NETWORK is a file of pix2pix weights: network.bin, .pict, .safetensors or .npz. INPUT and OUTPUT
-    hold pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or
-    output. The elapsed time is that of the computation alone.
+    NETWORK is a file of pix2pix weights: network.bin, .pict, .safetensors or .npz.
+
+    With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
+    what is transparent becomes white.
+
+    Without -o it is the course's program: the two files after NETWORK are its input and its output,
+    pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
+    The elapsed time is that of the computation alone.
     """
-    import numpy as np
+    from facegen import Pix2Pix
 
-    from facegen import Pix2Pix, __version__, parallel
+    model = partial(Pix2Pix, network, device=device, threads=threads, precision=precision)
+    if output is None:
+        if len(pictures) != 2 or recursive or json_ or format_ != "png" or size != "256":
+            raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
+        _run_program(network, pictures[0], pictures[1], model, quiet)
+        return 0
+
+    from facegen.pictures.translation import task
+
+    plan = picture_options.plan([""], pictures, output, recursive, format_, overwrite, json_)
+    generator = model()
+    about = {"network_file": network, "device": generator.runner.device}
+    return picture_options.carry_out(plan, task(generator, size == "original"), about, quiet)
+
+
+def _run_program(
+    network: str, input_: str, output: str, make_model: Callable[[], Pix2Pix], quiet: bool
+) -> None:
+    """From one .rgb file to another, in bounded memory."""
+    from facegen import __version__, parallel
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
-    from facegen.media.pixels import from_uint8, to_uint8
+    from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
@@ -52,7 +97,7 @@ def command(
 
     done = 0
     with RgbReader("/dev/stdin" if input_ == "-" else input_) as pictures:
-        model = Pix2Pix(network, device=device, threads=threads, precision=precision)
+        model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
         with (
@@ -60,14 +105,13 @@ def command(
             progress(pictures.count or 0, "img", quiet or pictures.count is None) as advance,
         ):
 
-            def write(results: np.ndarray) -> None:
+            def write(pixels: np.ndarray) -> None:
                 nonlocal done
-                file.write(results.data)
-                done += len(results)
-                advance(len(results))
+                file.write(pixels.data)
+                done += len(pixels)
+                advance(len(pixels))
 
-            inputs = map(from_uint8, pictures.chunks(CHUNK))
-            elapsed = parallel.run(inputs, runner, write, to_uint8)
+            elapsed = parallel.run(pictures.chunks(CHUNK), model.values, write, to_uint8)
     say(f"Input   : {input_} ({done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")

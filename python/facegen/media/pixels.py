@@ -8,10 +8,12 @@ from numpy.typing import ArrayLike, NDArray
 
 def from_uint8(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """``v / 255 * 2 - 1`` in float32: 0 becomes -1, 255 becomes 1. Same shape."""
-    values = pixels.astype(np.float32)
-    values /= np.float32(255)
-    values *= np.float32(2)
-    values -= np.float32(1)
+    values = np.empty(pixels.shape, np.float32)
+    for source, target in zip(pixels, values, strict=True):  # picture by picture, within the cache
+        target[...] = source
+        target /= np.float32(255)
+        target *= np.float32(2)
+        target -= np.float32(1)
     return values
 
 

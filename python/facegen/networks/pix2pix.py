@@ -26,6 +26,7 @@ statistics of the image itself; on a 1x1 map it therefore yields its beta.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -129,35 +130,69 @@ class Pix2Pix(Model):
     Examples
     --------
     >>> pix2pix = Pix2Pix("edges2cats_AtoB.pict")
+    >>> pix2pix("drawing.png").save("cat.png")
     >>> pix2pix(np.full((256, 256, 3), 255, np.uint8)).shape
     (256, 256, 3)
     """
 
-    def __call__(self, pictures: Any) -> np.ndarray:
+    def __call__(self, pictures: Any) -> Any:
         """The network's pictures of pictures.
 
         Parameters
         ----------
         pictures
-            (256, 256, 3) or (n, 256, 256, 3) uint8, RGB.
+            A path or a Pillow image of any size (resized to 256x256, what is transparent becomes
+            white), or an array (256, 256, 3) or (n, 256, 256, 3) of uint8, RGB.
 
         Returns
         -------
-        The same shape and type. A picture is the same in any batch.
+        A Pillow image of 256x256 for a path or an image, an array of the same shape and type for an
+        array. A picture's result is the same in any batch.
 
         Raises
         ------
         FormatError
-            Another shape or type.
+            An array of another shape or type, or what is no readable picture.
+        OSError
+            A file cannot be read.
         """
-        pictures = np.asarray(pictures)
-        if pictures.dtype != np.uint8 or pictures.shape[-3:] != IMAGE or pictures.ndim > 4:
+        if isinstance(pictures, np.ndarray):
+            return self._of_pixels(pictures)
+        from PIL import Image
+
+        return Image.fromarray(self._of_pixels(_squared(pictures)))
+
+    def values(self, pixels: np.ndarray) -> np.ndarray:
+        """What the network makes of (n, 256, 256, 3) uint8: as many float32, -1 to 1."""
+        return self.runner(from_uint8(pixels))
+
+    def _of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        if pixels.dtype != np.uint8 or pixels.shape[-3:] != IMAGE or pixels.ndim > 4:
             raise FormatError(
                 f"pictures: expected uint8 of shape {tuple(IMAGE)} or (n, 256, 256, 3), "
-                f"found {pictures.dtype} of {pictures.shape}"
+                f"found {pixels.dtype} of {pixels.shape}"
             )
-        values = self.runner(from_uint8(pictures).reshape(-1, *IMAGE))
-        return to_uint8(values).reshape(pictures.shape)
+        return to_uint8(self.values(pixels.reshape(-1, *IMAGE))).reshape(pixels.shape)
+
+
+def _squared(picture: Any) -> np.ndarray:
+    """A path or a Pillow image as the network sees it: (256, 256, 3) uint8."""
+    from PIL import Image
+
+    from facegen.media.square import squared
+    from facegen.pictures import photo
+
+    if isinstance(picture, Image.Image):
+        found = photo.of_image(picture)
+    elif isinstance(picture, (str, os.PathLike)):
+        try:
+            found = photo.decode(photo.read_bytes(picture))
+        except FormatError as error:
+            raise FormatError(f"{os.fspath(picture)}: {error}") from error
+    else:
+        kind = type(picture).__name__
+        raise FormatError(f"pictures: expected a path, a Pillow image or an array, found {kind}")
+    return squared(found.pixels, found.alpha)
 
 
 PIX2PIX = Network(

@@ -94,13 +94,24 @@ def decode(data: bytes) -> Photo:
     with _errors(), _open(data) as image:
         _checked_size(image)
         image.load()
-        profile = image.info.get("icc_profile")
-        image = ImageOps.exif_transpose(image)
-        image, alpha = _split_alpha(_to_8_bits(image))
-        if profile:
-            image, profile = profiles.to_srgb(image, profile)
-        pixels = np.array(image.convert("RGB"))
-        return Photo(pixels, None if alpha is None else np.array(alpha), profile or None)
+        return _photo(image)
+
+
+def of_image(image: Image.Image) -> Photo:
+    """A Pillow image of any mode as a `Photo`; FormatError as for `decode`."""
+    with _errors():
+        _checked_size(image)
+        return _photo(image)
+
+
+def _photo(image: Image.Image) -> Photo:
+    profile = image.info.get("icc_profile")
+    image = ImageOps.exif_transpose(image)
+    image, alpha = _split_alpha(_to_8_bits(image))
+    if profile:
+        image, profile = profiles.to_srgb(image, profile)
+    pixels = np.array(image.convert("RGB"))
+    return Photo(pixels, None if alpha is None else np.array(alpha), profile or None)
 
 
 def encode(

@@ -1,0 +1,41 @@
+"""A picture as pix2pix sees it: 256x256, on white paper."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDE = 256
+
+
+def squared(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+    """The whole picture, resized (bicubic, as Pillow does); what is transparent becomes white.
+
+    Parameters
+    ----------
+    pixels
+        (height, width, 3).
+    alpha
+        (height, width), or None.
+
+    Returns
+    -------
+    (256, 256, 3)
+    """
+    from PIL import Image
+
+    image = Image.fromarray(pixels)
+    if alpha is not None:
+        white = Image.new("RGB", image.size, "white")
+        image = Image.composite(image, white, Image.fromarray(alpha))
+    return resized(np.asarray(image), SIDE, SIDE)
+
+
+def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """(h, w, 3) -> (height, width, 3), bicubic."""
+    from PIL import Image
+
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
+    return np.asarray(image)

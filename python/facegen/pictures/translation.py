@@ -1,0 +1,36 @@
+"""pix2pix on people's pictures: squared, made into another, and resized where that is wanted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from facegen.media.square import SIDE, resized, squared
+from facegen.networks.pix2pix import Pix2Pix
+from facegen.pictures.photo import Photo, encode
+from facegen.pictures.task import Made, Task
+from facegen.weights import digest
+
+
+def task(model: Pix2Pix, original_size: bool = False) -> Task:
+    """Results are 256x256, or of the size of their pictures."""
+
+    def prepare(photo: Photo) -> np.ndarray:
+        return squared(photo.pixels, photo.alpha)
+
+    def compute(batch: list[np.ndarray]) -> list[np.ndarray]:
+        return list(model(np.stack(batch)))
+
+    def finish(photo: Photo, value: Any, outputs: tuple[str, ...]) -> Made:
+        (output,) = outputs
+        height, width = photo.pixels.shape[:2] if original_size else (SIDE, SIDE)
+        return Made({output: encode(resized(value, height, width), output)})
+
+    settings = {
+        "command": "pix2pix",
+        "weights": digest(model.weights),
+        "precision": model.runner.precision,
+        "original_size": original_size,
+    }
+    return Task(settings, prepare, compute, finish)
