@@ -25,12 +25,14 @@ class BareCommand(click.Command):
         "facegen network.bin input1.txt output1.txt output1.bmp",
         "facegen network.bin input1.txt output1.txt output1.bmp --device cpu --threads 4",
         "facegen input1.txt output1.txt output1.bmp",
+        "mpirun -n 4 facegen network.bin input1.txt output1.txt output1.bmp --resume",
     ),
 )
 @click.argument("networks", metavar="[NETWORK]", nargs=-1, type=click.Path())
 @click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
 @click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
 @click.argument("image", metavar="IMAGE", type=click.Path())
+@options.resume
 @options.device
 @options.common
 def command(
@@ -38,6 +40,7 @@ def command(
     input_: str,
     output: str,
     image: str,
+    resume: bool,
     device: str,
     threads: int | None,
     precision: str,
@@ -60,6 +63,7 @@ def command(
     from facegen.loading import resolve
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.face_files import encode_faces
+    from facegen.media.journal import Journal
     from facegen.media.text import LatentReader, ResultWriter
 
     first = [*networks, input_][0]
@@ -83,19 +87,38 @@ def command(
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
     with LatentReader("/dev/stdin" if input_ == "-" else input_) as latents:
         say(f"Input   : {input_} ({latents.count:,} faces)")
+        output_file = "/dev/stdout" if output == "-" else output
+        chunks = latents.chunks(CHUNK)
+        journal = None
+        if resume:
+            settings = {"precision": precision, "isa": runner.isa, "version": __version__}
+            journal = Journal(
+                [output_file, image], latents.count, CHUNK, [network, latents.name], settings
+            )
+            chunks = journal.rest(chunks)
+            say(f"Resumed : {journal.done:,} faces are there")
+
+        def there(name: str) -> tuple[int, int] | None:
+            return journal.resume(name) if journal else None
+
         with (
-            GridWriter(image, latents.count) as picture,
-            ResultWriter("/dev/stdout" if output == "-" else output, latents.count) as values,
+            GridWriter(image, latents.count, resume=there(image)) as picture,
+            ResultWriter(output_file, latents.count, resume=there(output_file)) as values,
             progress(latents.count, "faces", quiet) as advance,
         ):
+            marks = {output_file: values.synchronize, image: picture.synchronize}
 
             def write(faces: tuple[np.ndarray, np.ndarray]) -> None:
                 text, pixels = faces
                 values.write_text(text.data, len(pixels))
                 picture.write(pixels)
                 advance(len(pixels))
+                if journal:
+                    journal.wrote(marks)
 
-            elapsed = parallel.run(latents.chunks(CHUNK), generator, write, encode)
+            elapsed = parallel.run(chunks, generator, write, encode)
+        if journal:
+            journal.remove()
         for warning in latents.warnings:
             options.warn(warning)
         side = grid_side(latents.count)

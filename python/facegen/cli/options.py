@@ -55,6 +55,12 @@ network = click.option(
     help="File of weights; the package's own faces if not given.",
 )
 
+resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Keep what is done if the run is killed; the same command line again goes on from there.",
+)
+
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
 

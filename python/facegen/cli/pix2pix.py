@@ -35,6 +35,7 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
     show_default=True,
     help="Of results: as the network makes them, or resized to that of the picture.",
 )
+@options.resume
 @options.device
 @options.common
 def command(
@@ -46,6 +47,7 @@ def command(
     overwrite: bool,
     json_: str | None,
     size: str,
+    resume: bool,
     device: str,
     threads: int | None,
     precision: str,
@@ -60,7 +62,7 @@ def command(
 
     Without -o it is the course's program: the two files after NETWORK are its input and its output,
     pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
-    The elapsed time is that of the computation alone.
+    The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
     from facegen import Pix2Pix
 
@@ -68,7 +70,7 @@ def command(
     if output is None:
         if len(pictures) != 2 or recursive or json_ or format_ != "png" or size != "256":
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
-        _run_program(network, pictures[0], pictures[1], model, quiet)
+        _run_program(network, pictures[0], pictures[1], resume, model, quiet)
         return 0
 
     from facegen.pictures.translation import task
@@ -80,12 +82,18 @@ def command(
 
 
 def _run_program(
-    network: str, input_: str, output: str, make_model: Callable[[], Pix2Pix], quiet: bool
+    network: str,
+    input_: str,
+    output: str,
+    resume: bool,
+    make_model: Callable[[], Pix2Pix],
+    quiet: bool,
 ) -> None:
     """From one .rgb file to another, in bounded memory."""
     from facegen import __version__, parallel
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
+    from facegen.media.journal import Journal
     from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
 
@@ -95,13 +103,25 @@ def _run_program(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    done = 0
+    done, there = 0, 0  # pictures written, by this run and by the one that it resumes
+    kept: int | None = None
     with RgbReader("/dev/stdin" if input_ == "-" else input_) as pictures:
         model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
+        file_name = "/dev/stdout" if output == "-" else output
+        chunks = pictures.chunks(CHUNK)
+        journal = None
+        if resume:
+            count = pictures.count or 0
+            settings = {"precision": precision, "isa": runner.isa, "version": __version__}
+            journal = Journal([file_name], count, CHUNK, [network, pictures.name], settings)
+            there, kept = journal.resume(file_name)
+            chunks = journal.rest(chunks)
+            say(f"Resumed : {there:,} pictures are there")
+        atomic = AtomicFile(file_name, kept)
         with (
-            AtomicFile("/dev/stdout" if output == "-" else output) as file,
+            atomic as file,
             progress(pictures.count or 0, "img", quiet or pictures.count is None) as advance,
         ):
 
@@ -110,9 +130,13 @@ def _run_program(
                 file.write(pixels.data)
                 done += len(pixels)
                 advance(len(pixels))
+                if journal:
+                    journal.wrote({file_name: atomic.synchronize})
 
-            elapsed = parallel.run(pictures.chunks(CHUNK), model.values, write, to_uint8)
-    say(f"Input   : {input_} ({done:,} pictures)")
+            elapsed = parallel.run(chunks, model.values, write, to_uint8)
+        if journal:
+            journal.remove()
+    say(f"Input   : {input_} ({there + done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")
-    say(f"Throughput : {done / elapsed:.2f} img / sec")
+    say(f"Throughput : {done / elapsed if elapsed else 0.0:.2f} img / sec")

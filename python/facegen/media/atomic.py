@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import re
@@ -14,6 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, cast
 
+from facegen.errors import FacegenError
+
 
 class AtomicFile:
     """A binary output file: complete under its name, or not there at all.
@@ -23,18 +26,38 @@ class AtomicFile:
     its permissions (less the umask). Devices, pipes and open files (``/dev/full``,
     ``/dev/stdout``) are written directly. Every OSError names the path asked for.
 
+    Parameters
+    ----------
+    path
+        The file.
+    keep
+        None, or the bytes to go on from, of what a run that was killed has left: the temporary file
+        then has a name that can be found again (`part_of`), and stays where the block raises.
+
+    Raises
+    ------
+    FacegenError
+        `keep` is given for what is no regular file, or while another process writes the same file.
+
     >>> with AtomicFile("faces.bin") as file:
     ...     file.write(b"...")
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], keep: int | None = None) -> None:
         self.path = Path(path)
         self._temporary: Path | None = None
+        self._kept = keep is not None
         with _naming(self.path):
             descriptor = _open_special(self.path)
             self.direct = descriptor is not None
             self._target = Path(os.path.realpath(self.path))
-            if descriptor is None:
+            if keep is not None:
+                if descriptor is not None:
+                    os.close(descriptor)
+                    raise FacegenError(f"{path}: is no file, so a run cannot be resumed")
+                self._temporary = part_of(path)
+                descriptor = _open_part(self._temporary, _mode_of_existing(self._target), keep)
+            elif descriptor is None:
                 mode = _mode_of_existing(self._target)
                 self._temporary = self._target.with_name(f".facegen-{secrets.token_hex(8)}.part")
                 descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
@@ -52,11 +75,18 @@ class AtomicFile:
             self.discard()
             raise
 
+    def synchronize(self) -> int:
+        """Have all that was written on the disk; gives the bytes up to the present place."""
+        with _naming(self.path):
+            self.file.flush()
+            os.fsync(self.file.fileno())
+        return self.file.tell()
+
     def discard(self) -> None:
-        """Close the file and remove it."""
+        """Close the file and remove it, unless it is kept."""
         with suppress(OSError):  # what could not be written is not wanted any more
             self.file.close()
-        if self._temporary is not None:
+        if self._temporary is not None and not self._kept:
             self._temporary.unlink(missing_ok=True)
 
     def __enter__(self) -> BinaryIO:
@@ -100,6 +130,25 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def part_of(path: str | os.PathLike[str]) -> Path:
+    """Where the unfinished file of a run that can be resumed lies."""
+    target = Path(os.path.realpath(path))
+    return target.with_name(f".{target.name}.facegen-part")
+
+
+def _open_part(part: Path, mode: int, keep: int) -> int:
+    """Open what an earlier run left, cut to what is to be kept of it; one process at a time."""
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, mode)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(descriptor, keep)
+        os.lseek(descriptor, keep, os.SEEK_SET)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise FacegenError(f"{part}: another run is writing this file") from None
+    return descriptor
 
 
 def _open_special(path: Path) -> int | None:

@@ -58,6 +58,8 @@ class GridWriter:
         The BMP file.
     count
         How many faces will come, at least 1.
+    resume
+        As for `ResultWriter`.
 
     Raises
     ------
@@ -66,11 +68,13 @@ class GridWriter:
         has been written then.
     """
 
-    def __init__(self, path: str | os.PathLike[str], count: int) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], count: int, *, resume: tuple[int, int] | None = None
+    ) -> None:
         if count < 1:
             raise ValueError(f"count must be at least 1, not {count}")
         self.count = count
-        self.written = 0
+        self.written, keep = resume or (0, None)
         self._side = grid_side(count)
         size = HEADER_BYTES + self._side**2 * _TILE_BYTES
         if size > _LARGEST_FILE:
@@ -82,9 +86,12 @@ class GridWriter:
         # One row of faces, rows from the bottom up: (pixel row, face, pixel column, BGR).
         self._strip = np.zeros((FACE, self._side, FACE, 3), np.uint8)
         self._scratch = ExitStack()  # closes the copy that a pipe needs
-        self._output = AtomicFile(path)
+        self._output = AtomicFile(path, keep and size)
         try:
             self._file: BinaryIO = self._output.file
+            if keep:
+                self._read_strip()
+                return
             if self._output.direct:
                 scratch = tempfile.TemporaryFile()  # noqa: SIM115 (closed by _scratch)
                 self._file = self._scratch.enter_context(scratch)
@@ -111,11 +118,29 @@ class GridWriter:
             if column == self._side - 1 or self.written == self.count:
                 self._write_strip(row)
 
+    def synchronize(self) -> int:
+        """Have all faces on the disk, a row that is not full too; gives the file's bytes."""
+        if self.written % self._side:
+            self._seek(self.written // self._side)
+            self._file.write(self._strip.data)
+        self._output.synchronize()
+        return HEADER_BYTES + self._side * self._strip.nbytes
+
     def _write_strip(self, row: int) -> None:
-        from_bottom = self._side - 1 - row
-        self._file.seek(HEADER_BYTES + from_bottom * self._strip.nbytes)
+        self._seek(row)
         self._file.write(self._strip.data)
         self._strip.fill(0)
+
+    def _read_strip(self) -> None:
+        """The faces of the row that an earlier run did not fill."""
+        if self.written % self._side:
+            place = self._seek(self.written // self._side)
+            data = os.pread(self._file.fileno(), self._strip.nbytes, place)
+            self._strip[:] = np.frombuffer(data, np.uint8).reshape(self._strip.shape)
+
+    def _seek(self, row: int) -> int:
+        """To a row of faces; gives its place."""
+        return self._file.seek(HEADER_BYTES + (self._side - 1 - row) * self._strip.nbytes)
 
     def __enter__(self) -> GridWriter:
         return self

@@ -282,14 +282,25 @@ class ResultWriter:
         How many faces will come.
     threads
         Threads that format.
+    resume
+        Faces and bytes that an earlier run has written, as `synchronize` told: go on from there.
+        (0, 0) begins a file that can be resumed.
     """
 
-    def __init__(self, path: str | os.PathLike[str], count: int, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        count: int,
+        *,
+        threads: int = 1,
+        resume: tuple[int, int] | None = None,
+    ) -> None:
         self.count = count
-        self.written = 0
+        self.written, keep = resume or (0, None)
         self._threads = threads
-        self._output = AtomicFile(path)
-        self._output.file.write(f"{count}\n".encode())
+        self._output = AtomicFile(path, keep)
+        if not keep:
+            self._output.file.write(f"{count}\n".encode())
 
     def write(self, images: NDArray[np.float32]) -> None:
         """Add faces: (k, 64, 64, 3) float32."""
@@ -301,6 +312,10 @@ class ResultWriter:
         """Add `count` faces that `face_text` has formatted."""
         self._add(count)
         self._output.file.write(text)
+
+    def synchronize(self) -> int:
+        """Have what was written on the disk; gives its bytes."""
+        return self._output.synchronize()
 
     def _add(self, count: int) -> None:
         self.written += count

@@ -1,0 +1,131 @@
+"""How far a run has come, so that one that was killed can go on: ``--resume``.
+
+Beside the first output lies ``.NAME.facegen-journal``, a few lines of JSON: the digest of all that
+results depend on, the chunks that are written, and the bytes of each unfinished output
+(``.NAME.facegen-part``). It is replaced about once a second, after what it speaks of is on the
+disk. So whenever a run ends, by a signal or with the power, its outputs up to the journal's place
+are as it says; what lies behind is cut off and made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from facegen.errors import FacegenError
+from facegen.media.atomic import AtomicFile, part_of
+
+Chunk = TypeVar("Chunk")
+
+_SECONDS = 1.0  # between two entries, or more: they may take a tenth of the time
+_BLOCK_BYTES = 1 << 20
+
+
+class Journal:
+    """The journal of a run whose outputs come in chunks, all of them in step.
+
+    Parameters
+    ----------
+    outputs
+        The files.
+    count, items
+        Items in all, and in a chunk; the last may have fewer.
+    files
+        What is read: input, network. Their content counts.
+    settings
+        All else that results depend on: options, the kind of device.
+
+    Attributes
+    ----------
+    chunks
+        Those that are written already; 0 for a run that begins, as one does whose inputs are not
+        those of the run before.
+
+    Raises
+    ------
+    FacegenError
+        An input is no file.
+    """
+
+    def __init__(
+        self,
+        outputs: Sequence[str],
+        count: int,
+        items: int,
+        files: Iterable[str | os.PathLike[str]],
+        settings: Mapping[str, Any],
+    ) -> None:
+        first = Path(os.path.realpath(outputs[0]))
+        self._path = first.with_name(f".{first.name}.facegen-journal")
+        everything = [sorted(settings.items()), count, items, [_digest(file) for file in files]]
+        self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+        self._count, self._items = count, items
+        self.chunks, self._bytes = self._read(outputs)
+        self._due = time.monotonic() + _SECONDS
+
+    def _read(self, outputs: Sequence[str]) -> tuple[int, dict[str, int]]:
+        nothing = dict.fromkeys(outputs, 0)
+        try:
+            entry = json.loads(self._path.read_bytes())
+            kept = {output: int(entry["bytes"][output]) for output in outputs}
+            whole = all(part_of(name).stat().st_size >= size for name, size in kept.items())
+            if entry["key"] != self._key or not whole:
+                return 0, nothing
+            return int(entry["chunks"]), kept
+        except (OSError, ValueError, KeyError, TypeError):
+            return 0, nothing
+
+    @property
+    def done(self) -> int:
+        """Items that are written already."""
+        return min(self.chunks * self._items, self._count)
+
+    def resume(self, output: str) -> tuple[int, int]:
+        """Items and bytes of an output to go on from; for its writer."""
+        return self.done, self._bytes[output]
+
+    def rest(self, source: Iterable[Chunk]) -> Iterator[Chunk]:
+        """The chunks of the source that are not written yet."""
+        return islice(source, self.chunks, None)
+
+    def wrote(self, outputs: Mapping[str, Callable[[], int]]) -> None:
+        """Another chunk is written; noted if it is time.
+
+        `outputs` are what has everything on the disk and gives the bytes, for each.
+        """
+        self.chunks += 1
+        begin = time.monotonic()
+        if begin < self._due:
+            return
+        entry = {
+            "key": self._key,
+            "chunks": self.chunks,
+            "bytes": {output: synchronize() for output, synchronize in outputs.items()},
+        }
+        with AtomicFile(self._path) as file:
+            file.write(json.dumps(entry).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        end = time.monotonic()
+        self._due = end + max(_SECONDS, 9 * (end - begin))
+
+    def remove(self) -> None:
+        """The outputs are complete, under their names."""
+        self._path.unlink(missing_ok=True)
+
+
+def _digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file's content."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise FacegenError(f"{os.fspath(path)}: is no file, so a run cannot be resumed")
+    content = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(_BLOCK_BYTES):
+            content.update(block)
+    return content.hexdigest()

@@ -1,0 +1,157 @@
+"""--resume: a run that ends before its end goes on where it was, to the same bytes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command_line import Run, latent_text
+
+from facegen.cli import faces
+from facegen.media import journal
+from facegen.networks.dcgan import Generator
+
+FACES = 40  # 7 faces a row
+
+
+@pytest.fixture(autouse=True)
+def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chunks of 3 faces, and an entry in the journal after each."""
+    monkeypatch.setattr(faces, "CHUNK", 3)
+    monkeypatch.setattr(journal, "_SECONDS", 0.0)
+
+
+@pytest.fixture
+def expected(run: Run, network_bin: Path) -> tuple[bytes, bytes]:
+    Path("in.txt").write_text(latent_text(range(FACES)))
+    assert run(network_bin, "in.txt", "e.txt", "e.bmp", "--device", "cpu").code == 0
+    return Path("e.txt").read_bytes(), Path("e.bmp").read_bytes()
+
+
+def check_complete(expected: tuple[bytes, bytes]) -> None:
+    assert (Path("out.txt").read_bytes(), Path("out.bmp").read_bytes()) == expected
+    assert sorted(os.listdir()) == ["e.bmp", "e.txt", "in.txt", "out.bmp", "out.txt"]
+
+
+def fail_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
+    """Let the generator fail at a call; gives the faces of every call."""
+    sizes: list[int] = []
+    compute = Generator.__call__
+
+    def failing(self: Generator, latents: Any) -> np.ndarray:
+        if len(sizes) == call:
+            raise KeyboardInterrupt
+        sizes.append(len(latents))
+        return compute(self, latents)
+
+    monkeypatch.setattr(Generator, "__call__", failing)
+    return sizes
+
+
+def resumed(out: str) -> int:
+    return int(out.split("Resumed : ")[1].split()[0])
+
+
+@pytest.mark.parametrize("call", [0, 1, 5, 13])
+def test_it_goes_on(
+    run: Run,
+    network_bin: Path,
+    expected: tuple[bytes, bytes],
+    call: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    with monkeypatch.context() as patch:
+        fail_at(patch, call)
+        assert run(*command).code == 130
+    assert not Path("out.txt").exists() and not Path("out.bmp").exists()
+    sizes = fail_at(monkeypatch, -1)
+    result = run(*command)
+    assert result.code == 0 and resumed(result.out) + sum(sizes) == FACES
+    assert resumed(result.out) <= 3 * call  # what was computed last was perhaps not written yet
+    check_complete(expected)
+
+
+def test_of_another_input_it_begins_anew(
+    run: Run, network_bin: Path, expected: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path("in.txt").read_text()
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    Path("in.txt").write_text(latent_text(range(100, 100 + FACES)))
+    with monkeypatch.context() as patch:
+        fail_at(patch, 9)
+        assert run(*command).code == 130
+    Path("in.txt").write_text(text)
+    result = run(*command)
+    assert result.code == 0 and resumed(result.out) == 0
+    check_complete(expected)
+
+
+@pytest.mark.parametrize("damage", ["journal", "part"])
+def test_what_is_damaged_is_made_anew(
+    run: Run,
+    network_bin: Path,
+    expected: tuple[bytes, bytes],
+    damage: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    with monkeypatch.context() as patch:
+        fail_at(patch, 9)
+        run(*command)
+    path = Path(f".out.txt.facegen-{damage}")
+    path.write_bytes(path.read_bytes()[: 100 if damage == "part" else 10])
+    result = run(*command)
+    assert result.code == 0 and resumed(result.out) == 0
+    check_complete(expected)
+
+
+@pytest.mark.parametrize("pipe", ["INPUT", "OUTPUT"])
+def test_pipes_are_refused(run: Run, network_bin: Path, pipe: str) -> None:
+    Path("in.txt").write_text(latent_text(range(2)))
+    names = ["in.txt", "/dev/null", "out.bmp"] if pipe == "OUTPUT" else ["in.txt", "o", "out.bmp"]
+    if pipe == "INPUT":
+        names[0] = "/dev/null"
+    result = run(network_bin, *names, "--resume")
+    assert result.code == 2 and len(result.err.splitlines()) == 1
+
+
+PROGRAM = """
+import sys
+from facegen.cli import faces, main
+from facegen.media import journal
+faces.CHUNK, journal._SECONDS = 3, 0.0
+sys.exit(main.main())
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_killed(
+    network_bin: Path, run: Run, expected: tuple[bytes, bytes], number: int, tmp_path: Path
+) -> None:
+    words = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume", "--quiet"]
+    kills = 0
+    while True:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM, *map(str, words)],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        entry = tmp_path / ".out.txt.facegen-journal"
+        before = entry.read_bytes() if entry.exists() else b""
+        while process.poll() is None and kills < 3:
+            if entry.exists() and entry.read_bytes() != before:  # it has come further
+                process.send_signal(number)
+                kills += 1
+                break
+            time.sleep(0.002)
+        if process.wait(60) == 0:
+            break
+    check_complete(expected)
