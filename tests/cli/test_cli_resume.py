@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from command_line import Run, latent_text
 
-from facegen.cli import faces
+from facegen.cli import faces, pix2pix
 from facegen.media import journal
 from facegen.networks.dcgan import Generator
+from facegen.networks.pix2pix import Pix2Pix
 
 FACES = 40  # 7 faces a row
 
@@ -155,3 +156,29 @@ def test_killed(
         if process.wait(60) == 0:
             break
     check_complete(expected)
+
+
+def test_pix2pix_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pix2pix, "CHUNK", 1)
+    assert run("init", "pix2pix", "network.bin", "-q").code == 0
+    pictures = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), np.uint8)
+    Path("in.rgb").write_bytes(pictures.tobytes())
+    command = ["pix2pix", "network.bin", "in.rgb", "out.rgb", "--device", "cpu", "--resume"]
+    values = Pix2Pix.values
+    calls: list[int] = []
+
+    def failing(self: Pix2Pix, batch: np.ndarray) -> np.ndarray:
+        calls.append(len(batch))
+        if len(calls) == 3:
+            time.sleep(0.2)  # until the second is written
+            raise KeyboardInterrupt
+        return values(self, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Pix2Pix, "values", failing)
+        assert run(*command).code == 130
+    result = run(*command)
+    assert result.code == 0 and resumed(result.out) > 0
+    assert sorted(os.listdir()) == ["in.rgb", "network.bin", "out.rgb"]
+    expected = Pix2Pix("network.bin", device="cpu")(pictures)
+    assert Path("out.rgb").read_bytes() == expected.tobytes()

@@ -114,7 +114,7 @@ def _run_program(
         journal = None
         if resume:
             count = pictures.count or 0
-            settings = {"precision": precision, "isa": runner.isa, "version": __version__}
+            settings = {"precision": runner.precision, "isa": runner.isa, "version": __version__}
             journal = Journal([file_name], count, CHUNK, [network, pictures.name], settings)
             there, kept = journal.resume(file_name)
             chunks = journal.rest(chunks)
