@@ -31,3 +31,7 @@ class DeviceError(FacegenError, RuntimeError):
 
 class DeviceFailure(DeviceError):
     """A device that was there failed at work: it has no memory left, or a call to it failed."""
+
+
+class DownloadFailure(FacegenError):
+    """A server, or the way to it, failed."""

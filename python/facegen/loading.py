@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen import weights
+from facegen import hub, weights
 from facegen.errors import FacegenError
 from facegen.networks import NETWORKS, Network, default
 
@@ -17,27 +17,34 @@ def resolve(
 ) -> str | os.PathLike[str]:
     """The file of weights that is meant.
 
-    None or "default" is the package's own for `network`; "default:lenet" names the network too. A
-    file of that very name goes first.
+    None or "default" is the package's own for `network`; "default:lenet" names the network too. The
+    name of a published network (``facegen fetch``) is its file in the cache, and None too where the
+    package has none of its own. A file of that very name goes first.
 
     Raises
     ------
     FacegenError
-        There is no such network, or the package has no weights for it.
+        There is no such network, or neither the package nor the cache has weights for it.
     """
     if path is not None:
         keyword, _, name = os.fspath(path).partition(":")
-        if keyword != default.KEYWORD or os.path.exists(path):
+        if os.path.exists(path):
+            return path
+        if path in hub.PUBLISHED:
+            return hub.cached(os.fspath(path))
+        if keyword != default.KEYWORD:
             return path
         if name and name not in NETWORKS:
             raise FacegenError(f"{path}: no network {name!r}; there is {', '.join(NETWORKS)}")
         network = NETWORKS[name] if name else network
-    if network.default is None:
-        raise FacegenError(
-            f"no weights of {network.name} come with the package; name a file of them, "
-            f"or write one for trials with facegen init {network.name} network.safetensors"
-        )
-    return default.path(network.default)
+    if network.default is not None:
+        return default.path(network.default)
+    if network.name in hub.PUBLISHED:
+        return hub.cached(network.name)
+    raise FacegenError(
+        f"no weights of {network.name} come with the package; name a file of them, "
+        f"or write one for trials with facegen init {network.name} network.safetensors"
+    )
 
 
 def read_network(

@@ -20,7 +20,7 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
-from facegen.errors import MACHINE_ERRORS, DeviceFailure
+from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 from facegen.parallel.place import find_place
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
@@ -29,12 +29,14 @@ COMMANDS = {
     "generate": "Make faces from seeds or latent vectors.",
     "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
     "pix2pix": "Make pictures from pictures.",
+    "colorize": "Give grey pictures colours.",
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",
     "inspect": "Show what a file of weights holds.",
     "convert": "Convert weights between network.bin, safetensors and .npz.",
     "init": "Write seeded weights, for trials and benchmarks.",
     "launch": "Run a command as several processes that share its work.",
+    "fetch": "Fetch networks that others published.",
     "doctor": "Explain what facegen found on this machine.",
 }
 # The course's program has no name of its own: facegen NETWORK INPUT OUTPUT IMAGE.
@@ -145,7 +147,8 @@ def _report(error: BaseException) -> int:
         where = where.removesuffix(f" {BARE_FORM}")
         return _say(f"error: {error.format_message()} (see {where} --help)", 2)
     if isinstance(error, FacegenError):
-        return _say(f"error: {error}", 1 if isinstance(error, DeviceFailure) else 2)
+        failed = isinstance(error, (DeviceFailure, DownloadFailure))
+        return _say(f"error: {error}", 1 if failed else 2)
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1

@@ -48,12 +48,17 @@ def device(command: Command) -> Command:
     return command
 
 
-network = click.option(
-    "-n",
-    "--network",
-    type=click.Path(),
-    help="File of weights; the package's own faces if not given.",
-)
+def network_of(default: str) -> Callable[[Command], Command]:
+    """--network, with the words for what is taken where it is not given."""
+    return click.option(
+        "-n",
+        "--network",
+        type=click.Path(),
+        help=f"File of weights, or name of a fetched network; {default} if not given.",
+    )
+
+
+network = network_of("the package's own faces")
 
 resume = click.option(
     "--resume",

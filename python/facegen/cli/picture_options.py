@@ -6,7 +6,7 @@ A command parses with `inputs` and the options below, plans with `plan`, makes i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ import click
 from facegen.cli import options
 
 if TYPE_CHECKING:
+    from facegen.engine import Runner
     from facegen.pictures.items import Item
     from facegen.pictures.results import Results
     from facegen.pictures.task import Task
@@ -90,17 +91,11 @@ def plan(
     return Plan(found, results, output, json_)
 
 
-def carry_out(plan: Plan, task: Task, about: Mapping[str, Any], quiet: bool) -> int:
+def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
     """Run the task, show progress, failures and a summary, write the report.
 
-    Parameters
-    ----------
-    about
-        For the report, besides what every command has: device, network, ...
-
-    Returns
-    -------
-    The exit code: 1 where a picture failed, else 0.
+    `runner` is the model's, for what there is to say about the device. Returns the exit code: 1
+    where a picture failed, else 0.
     """
     from facegen import __version__
     from facegen.cli.progress import progress
@@ -120,21 +115,25 @@ def carry_out(plan: Plan, task: Task, about: Mapping[str, Any], quiet: bool) -> 
         finally:
             plan.results.close()
     if plan.json is not None:
-        about = {"facegen": __version__, **task.settings, **about}
+        about = {
+            "facegen": __version__,
+            **task.settings,
+            "device": runner.device,
+            "isa": runner.isa,
+            "threads": runner.threads,
+        }
         with AtomicFile("/dev/stdout" if plan.json == "-" else plan.json) as file:
             file.write(report.as_json(about).encode())
     if not quiet:
-        done = report.count("done")
-        counts = [f"{done:,} done"]
-        counts += [
-            f"{report.count(status):,} {status}"
-            for status in ("failed", "skipped")
-            if report.count(status)
-        ]
-        rate = done / report.seconds if report.seconds else 0.0
+        counts = [f"{report.count('done'):,} done"]
+        for status in ("failed", "skipped"):
+            if report.count(status):
+                counts.append(f"{report.count(status):,} {status}")
+        rate = report.count("done") / report.seconds if report.seconds else 0.0
         click.echo(
             f"{plan.output}: {', '.join(counts)} of {len(plan.items):,} pictures in "
-            f"{report.seconds:.2f} s ({rate:.1f} pictures/s)",
+            f"{report.seconds:.2f} s ({rate:.1f} pictures/s) "
+            f"on {runner.device} ({runner.isa}, {runner.threads} threads)",
             err="-" in (plan.output, plan.json),
         )
     return report.exit_code

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,7 +38,8 @@ class Task:
     prepare
         A photo to the network's input. Runs in several threads at once.
     compute
-        Inputs of up to `batch` photos to as many outputs. Runs in one thread.
+        Inputs of up to `batch` photos to as many outputs (an array's rows, a list's entries). Runs
+        in one thread.
     finish
         A photo, the network's output for it and the paths of the item's outputs to the results.
         Runs in several threads at once. Like `prepare` it may raise FacegenError, which fails this
@@ -49,6 +50,6 @@ class Task:
 
     settings: Mapping[str, Any]
     prepare: Callable[[Photo], Any]
-    compute: Callable[[list[Any]], Sequence[Any]]
+    compute: Callable[[list[Any]], Any]
     finish: Callable[[Photo, Any, tuple[str, ...]], Made]
     batch: int = 8

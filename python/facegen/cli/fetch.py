@@ -1,0 +1,44 @@
+"""facegen fetch NAME: a published network from the internet, or from a mirror."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "fetch",
+    epilog=options.examples(
+        "facegen fetch",
+        "facegen fetch colorizer",
+        "facegen colorize photos -o coloured --network colorizer",
+        "facegen fetch edges2cats_AtoB --mirror https://example.org/networks",
+    ),
+)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.option("--mirror", metavar="URL", help="Folder on another server that has the same files.")
+@click.option("--offline", is_flag=True, help="Only look into the cache.")
+@options.common
+def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bool) -> None:
+    """Fetch networks that others published, or list them.
+
+    A file is checked by its SHA-256 and kept in a cache ($FACEGEN_CACHE, or ~/.cache/facegen).
+    Where a command takes a network, its name then stands for it. The terms of its publishers,
+    which are shown, hold for it; it is no part of facegen.
+    """
+    from facegen import hub
+    from facegen.cli.progress import progress
+
+    if not names:
+        for published in hub.PUBLISHED.values():
+            here = (hub.folder() / published.file_name).is_file()
+            click.echo(f"{published.name:20} {published.summary}{' (fetched)' if here else ''}")
+        return
+    for name in names:
+        published = hub.look_up(name)
+        if not quiet:
+            click.echo(f"{name}: {published.summary}\nLicence: {published.licence}", err=True)
+        with progress(published.about_bytes, "bytes", quiet) as advance:
+            path = hub.fetch(name, mirror, offline, advance)
+        click.echo(str(path))

@@ -1,0 +1,13 @@
+"""Networks that others published: fetched by name, checked, kept in a cache.
+
+>>> from facegen import hub
+>>> hub.fetch("colorizer")  # the path of the file
+"""
+
+from __future__ import annotations
+
+from facegen.hub.cache import cached, folder, look_up
+from facegen.hub.fetch import fetch
+from facegen.hub.published import PUBLISHED, Published
+
+__all__ = ["PUBLISHED", "Published", "cached", "fetch", "folder", "look_up"]

@@ -1,0 +1,95 @@
+"""Fetched networks on this machine: the files, and what is known of each.
+
+FILE has the network, FILE.json where it came from and its SHA-256. The latter stays when the file
+is removed: what is fetched again must be the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from facegen.errors import FacegenError, FormatError
+from facegen.hub.published import PUBLISHED, Published
+from facegen.media.atomic import AtomicFile
+
+
+def folder() -> Path:
+    """``$FACEGEN_CACHE``, or ``facegen`` in ``$XDG_CACHE_HOME``, which is ~/.cache if not set."""
+    own = os.environ.get("FACEGEN_CACHE")
+    if own:
+        return Path(own).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facegen"
+
+
+def file_of(published: Published) -> Path:
+    """Where its file is, or will be."""
+    return folder() / published.file_name
+
+
+def cached(name: str) -> Path:
+    """The file of a network that was fetched before, its digest checked.
+
+    Raises
+    ------
+    FacegenError
+        It is unknown, or was not fetched.
+    FormatError
+        The file is not the one that was fetched.
+    """
+    published = look_up(name)
+    path = file_of(published)
+    if not path.is_file():
+        raise FacegenError(f"{name}: is not in {folder()}; get it with facegen fetch {name}")
+    check(published, path)
+    return path
+
+
+def look_up(name: str) -> Published:
+    """A published network by its name, or a FacegenError."""
+    if name not in PUBLISHED:
+        raise FacegenError(f"{name}: no published network has this name ({', '.join(PUBLISHED)})")
+    return PUBLISHED[name]
+
+
+def expected_digest(published: Published) -> str | None:
+    """The digest that its file must have, or the beginning of it; None before the first time."""
+    return record(published).get("sha256") or published.sha256
+
+
+def check(published: Published, path: Path, where: str | None = None) -> str:
+    """SHA-256 of a file, or a FormatError where it is not the one expected."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    found, expected = digest.hexdigest(), expected_digest(published)
+    if expected is not None and not found.startswith(expected):
+        raise FormatError(f"{where or path}: expected SHA-256 {expected}, found {found}")
+    return found
+
+
+def record(published: Published) -> dict[str, Any]:
+    """What was noted when it was fetched; empty if it never was."""
+    try:
+        fields = json.loads(_record_file(published).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise FormatError(f"{_record_file(published)}: {error}; remove it") from None
+    if not isinstance(fields, dict) or not isinstance(fields.get("sha256"), str):
+        raise FormatError(f"{_record_file(published)}: has no SHA-256; remove it")
+    return fields
+
+
+def note(published: Published, url: str, sha256: str) -> None:
+    """Remember the digest, for the times to come."""
+    with AtomicFile(_record_file(published)) as file:
+        file.write(json.dumps({"url": url, "sha256": sha256}, indent=2).encode() + b"\n")
+
+
+def _record_file(published: Published) -> Path:
+    return folder() / f"{published.file_name}.json"

@@ -1,0 +1,115 @@
+"""Downloading by pooch: into a temporary file, with a limit, checked, and only then named."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, BinaryIO
+from urllib.parse import urlsplit
+
+from facegen.errors import DownloadFailure, FacegenError, FormatError
+from facegen.hub.cache import cached, check, file_of, folder, look_up, note
+from facegen.hub.published import Published
+
+TIMEOUT_SECONDS = 30  # without a byte
+
+Advance = Callable[[int], None]
+
+
+def fetch(
+    name: str,
+    mirror: str | None = None,
+    offline: bool = False,
+    advance: Advance = lambda count: None,
+) -> Path:
+    """The file of a published network: from the cache, or downloaded into it.
+
+    Parameters
+    ----------
+    name
+        Key of `PUBLISHED`.
+    mirror
+        http(s) address of a folder that has the file too, under its own name.
+    offline
+        Take it from the cache or not at all.
+    advance
+        Called with the number of bytes that came.
+
+    Raises
+    ------
+    FacegenError
+        An unknown name; not cached, and `offline`; an address that is none; pooch is missing.
+    FormatError
+        Another digest than was published or noted the first time, or a file too large: it is
+        removed.
+    DownloadFailure
+        The server or the way to it failed.
+    OSError
+        The cache cannot be written.
+    """
+    published = look_up(name)
+    path = file_of(published)
+    if path.is_file() or offline:
+        return cached(name)
+    url = published.url if mirror is None else f"{mirror.rstrip('/')}/{published.file_name}"
+    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+        raise FacegenError(f"{mirror}: expected a mirror's address, as https://example.org/networks")
+    folder().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder()) as temporary:
+        arrived = _download(published, url, temporary, advance)
+        digest = check(published, arrived, url)
+        note(published, url, digest)
+        os.replace(arrived, path)
+    return path
+
+
+def _download(published: Published, url: str, place: str, advance: Advance) -> Path:
+    try:
+        import pooch
+        import requests
+    except ImportError:
+        raise FacegenError("fetching networks takes pooch: pip install 'facegen[hub]'") from None
+
+    def download(url: str, output: str, pooch_: Any) -> None:
+        with open(output, "wb") as file:
+            limited = _Limited(file, published.max_bytes, url, advance)
+            # Compressed on the way, a length that is cut short would go unnoticed.
+            headers = {"Accept-Encoding": "identity"}
+            pooch.HTTPDownloader(timeout=TIMEOUT_SECONDS, headers=headers)(url, limited, pooch_)
+
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        path = pooch.retrieve(url, None, fname="arriving", path=place, downloader=download)
+    except requests.RequestException as error:
+        raise DownloadFailure(f"{url}: {_reason(error)}") from error
+    return Path(path)
+
+
+class _Limited:
+    """A file that takes so many bytes and no more."""
+
+    def __init__(self, file: BinaryIO, limit: int, url: str, advance: Advance) -> None:
+        self._file, self._limit, self._url, self._advance = file, limit, url, advance
+        self._taken = 0
+
+    def write(self, data: bytes) -> int:
+        self._taken += len(data)
+        if self._taken > self._limit:
+            raise FormatError(f"{self._url}: more than {self._limit:,} bytes, not what is expected")
+        self._advance(len(data))
+        return self._file.write(data)
+
+    def flush(self) -> None:
+        self._file.flush()
+
+
+def _reason(error: Exception) -> str:
+    """The innermost words of requests' nested exceptions."""
+    cause: BaseException = error
+    while isinstance(cause.args[0] if cause.args else None, BaseException):
+        cause = cause.args[0]
+    reason = getattr(cause, "reason", None)  # urllib3's, of a connection that was not made
+    return str(reason if isinstance(reason, BaseException) else cause) or type(error).__name__

@@ -1,0 +1,208 @@
+"""Fetching published networks, from a server on this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from facegen import FacegenError, FormatError, hub
+from facegen.cli.main import main
+from facegen.errors import DownloadFailure
+from facegen.hub import cache, published
+from facegen.loading import resolve
+from facegen.networks import NETWORKS
+
+pytest.importorskip("pooch", reason="pooch is not installed (the extra 'hub')")
+
+CONTENT = bytes(range(256)) * 1000
+DIGEST = hashlib.sha256(CONTENT).hexdigest()
+REAL = dict(hub.PUBLISHED)
+
+
+class Server(ThreadingHTTPServer):
+    content = CONTENT
+    announced: int | None = None  # Content-Length, where it is not the truth
+    status = 200
+    requests = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        assert isinstance(self.server, Server)
+        self.server.requests += 1
+        self.send_response(self.server.status)
+        self.send_header("Content-Length", str(self.server.announced or len(self.server.content)))
+        self.end_headers()
+        self.wfile.write(self.server.content)
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"
+
+
+@pytest.fixture(autouse=True)
+def networks(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two published networks: one with the beginning of its digest, one without any."""
+    base = f"http://127.0.0.1:{server.server_port}/some/where"
+    known = replace(REAL["colorizer"], url=f"{base}/net-{DIGEST[:8]}.pth", sha256=DIGEST[:8])
+    new = replace(REAL["facades_BtoA"], url=f"{base}/facades.pict", about_bytes=len(CONTENT))
+    monkeypatch.setattr(published, "PUBLISHED", {"colorizer": known, "facades_BtoA": new})
+    for module in (hub, cache):
+        monkeypatch.setattr(module, "PUBLISHED", published.PUBLISHED)
+
+
+@pytest.mark.parametrize("name", ["colorizer", "facades_BtoA"])
+def test_downloaded_once(name: str, server: Server, home: Path) -> None:
+    counts: list[int] = []
+    path = hub.fetch(name, advance=counts.append)
+    assert path.read_bytes() == CONTENT and path.parent == home and sum(counts) == len(CONTENT)
+    assert hub.fetch(name) == hub.fetch(name, offline=True) == hub.cached(name) == path
+    assert server.requests == 1
+    noted = json.loads((home / f"{path.name}.json").read_text())
+    assert noted == {"url": published.PUBLISHED[name].url, "sha256": DIGEST}
+    assert sorted(os.listdir(home)) == sorted([path.name, f"{path.name}.json"])
+
+
+def test_another_digest_than_published(server: Server, home: Path) -> None:
+    server.content = CONTENT[:-1] + b"x"
+    with pytest.raises(FormatError, match=f"net-.*: expected SHA-256 {DIGEST[:8]}, found"):
+        hub.fetch("colorizer")
+    assert os.listdir(home) == []
+
+
+def test_another_file_than_the_first_time(server: Server, home: Path) -> None:
+    path = hub.fetch("facades_BtoA")
+    path.unlink()
+    server.content = b"x" + CONTENT[1:]
+    with pytest.raises(FormatError, match=f"expected SHA-256 {DIGEST}, found"):
+        hub.fetch("facades_BtoA")
+    assert os.listdir(home) == [f"{path.name}.json"]
+    server.content = CONTENT
+    assert hub.fetch("facades_BtoA") == path
+
+
+def test_a_cached_file_that_changed(server: Server) -> None:
+    path = hub.fetch("facades_BtoA")
+    path.write_bytes(CONTENT[:-1])
+    for offline in (False, True):
+        with pytest.raises(FormatError, match="facades.pict: expected SHA-256"):
+            hub.fetch("facades_BtoA", offline=offline)
+    assert server.requests == 1
+
+
+def test_a_damaged_record(home: Path) -> None:
+    hub.fetch("facades_BtoA")
+    for text in ("{", "[]", "{}"):
+        (home / "facades.pict.json").write_text(text)
+        with pytest.raises(FormatError, match="facades.pict.json: .*remove it"):
+            hub.cached("facades_BtoA")
+
+
+@pytest.mark.parametrize("name", ["colorizer", "facades_BtoA"])
+def test_an_interrupted_download(name: str, server: Server, home: Path) -> None:
+    server.announced = len(CONTENT) + 1000
+    with pytest.raises(DownloadFailure, match="http://127.0.0.1"):
+        hub.fetch(name)
+    assert os.listdir(home) == []
+
+
+def test_a_server_that_says_no(server: Server, home: Path) -> None:
+    server.status = 404
+    with pytest.raises(DownloadFailure, match="404"):
+        hub.fetch("colorizer")
+    assert os.listdir(home) == []
+
+
+def test_no_server(home: Path) -> None:
+    with pytest.raises(DownloadFailure, match="127.0.0.1:9/.*: .*refused"):
+        hub.fetch("colorizer", mirror="http://127.0.0.1:9")
+    assert os.listdir(home) == []
+
+
+def test_too_large(server: Server, home: Path) -> None:
+    server.content = CONTENT * 2
+    with pytest.raises(FormatError, match="more than 320,000 bytes"):
+        hub.fetch("facades_BtoA")
+    assert os.listdir(home) == []
+
+
+def test_mirror(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = f"http://127.0.0.1:{server.server_port}"
+    for name, network in published.PUBLISHED.items():
+        elsewhere = replace(network, url=network.url.replace("http://", "http://nowhere.invalid/"))
+        monkeypatch.setitem(published.PUBLISHED, name, elsewhere)
+    assert hub.fetch("colorizer", mirror=f"{there}/mirror/").read_bytes() == CONTENT
+    for mirror in ("ftp://example.org", "/some/folder", "example.org", "http://"):
+        with pytest.raises(FacegenError, match="expected a mirror's address"):
+            hub.fetch("facades_BtoA", mirror=mirror)
+
+
+def test_offline(server: Server) -> None:
+    with pytest.raises(FacegenError, match="facegen fetch colorizer"):
+        hub.fetch("colorizer", offline=True)
+    assert server.requests == 0
+
+
+def test_unknown_name() -> None:
+    with pytest.raises(FacegenError, match="no published network has this name .colorizer, "):
+        hub.fetch("nothing")
+
+
+def test_a_name_stands_for_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("colorizer", None):
+        with pytest.raises(FacegenError, match="facegen fetch colorizer"):
+            resolve(name, NETWORKS["colorizer"])
+    path = hub.fetch("colorizer")
+    assert resolve("colorizer") == resolve(None, NETWORKS["colorizer"]) == path
+    Path("colorizer").write_text("a file of that very name")
+    assert resolve("colorizer") == "colorizer"
+
+
+def test_the_command(capfd: pytest.CaptureFixture[str], server: Server, home: Path) -> None:
+    assert main(["fetch", "colorizer"]) == 0
+    out, err = capfd.readouterr()
+    assert out == f"{hub.cached('colorizer')}\n" and "Licence: BSD 2-Clause" in err
+    assert main(["fetch"]) == 0
+    assert "(fetched)" in capfd.readouterr().out.splitlines()[0]
+    server.content = b""
+    assert main(["fetch", "facades_BtoA", "--offline", "-q"]) == 2
+    server.status = 500
+    assert main(["fetch", "facades_BtoA", "-q"]) == 1
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 2 and "500" in err
+
+
+def test_what_is_published() -> None:
+    """Names fit their files; all are fetched over https and are of networks that are known."""
+    for name, network in REAL.items():
+        assert network.name == name and network.url.startswith("https://")
+        assert network.network in NETWORKS and network.licence
+        if network.sha256 is not None:  # PyTorch's habit: NAME-DIGEST.pth
+            assert network.file_name.endswith(f"-{network.sha256}.pth")
+        elif network.network == "pix2pix":
+            assert network.file_name == f"{name}.pict"
+    assert len({network.file_name for network in REAL.values()}) == len(REAL)
