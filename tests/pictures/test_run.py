@@ -329,9 +329,6 @@ def test_report() -> None:
             {"source": "c", "status": "skipped", "outputs": ["o/c"]},
         ],
     }
-    other = Report((Outcome("aa", "done"),), 2.5)
-    merged = Report.merged([report, other])
-    assert [o.source for o in merged.outcomes] == ["a", "aa", "b", "c"] and merged.seconds == 2.5
 
 
 SLOW_RUN = """

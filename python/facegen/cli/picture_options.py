@@ -6,6 +6,7 @@ A command parses with `inputs` and the options below, plans with `plan`, makes i
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,11 @@ EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "b
 def inputs(command: Callable[..., Any], output_required: bool = True) -> Callable[..., Any]:
     """PICTURE... and the options about files; they arrive as keywords for `plan`."""
     for option in (
+        click.option(
+            "--shard",
+            metavar="i/n",
+            help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun.",
+        ),
         click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout."),
         click.option("--overwrite", is_flag=True, help="Do finished pictures anew."),
         click.option(
@@ -68,8 +74,9 @@ def plan(
     format_: str,
     overwrite: bool,
     json_: str | None,
+    shard: str | None,
 ) -> Plan:
-    """Find the pictures and name the results.
+    """Find the pictures, name the results, and take this process's share.
 
     `suffixes` are as for `facegen.pictures.items.items`; the others come from `inputs`.
 
@@ -78,6 +85,7 @@ def plan(
     FacegenError, OSError
         For what is wrong with names.
     """
+    from facegen.parallel import find_shard, split
     from facegen.pictures.items import is_folder, items
     from facegen.pictures.results import FolderResults, OneResult
     from facegen.pictures.sources import find
@@ -85,10 +93,14 @@ def plan(
     folder = is_folder(output)
     sources = find(pictures, recursive, skip=output if folder else None)
     found = items(sources, output, suffixes, EXTENSIONS.get(format_, format_))
-    results: Results = FolderResults(output, overwrite) if folder else OneResult(overwrite)
+    part, parts = (0, 1) if shard is None else find_shard(shard, os.environ)
+    results: Results = (
+        FolderResults(output, overwrite, (part, parts)) if folder else OneResult(overwrite)
+    )
     if json_ not in (None, "-") and not overwrite:
         options.refuse_existing(str(json_))
-    return Plan(found, results, output, json_)
+    share = split(len(found), parts)[part]
+    return Plan([found[i] for i in share], results, output, json_)
 
 
 def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:

@@ -23,12 +23,14 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from io import FileIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from facegen.media.atomic import AtomicFile
+from facegen.parallel.place import find_place
 from facegen.pictures.photo import read_bytes
 from facegen.pictures.sources import STANDARD
 
@@ -84,21 +86,33 @@ class Manifest:
     ----------
     folder
         Of the results; it and its manifest are made when the first output is written.
-    process
-        Distinguishes the files of processes that write to one folder, as "0-of-4".
+    share
+        (i, n) where this run does one of n shares of the pictures. Each share and each rank has a
+        file of its own.
+
+    A pickled manifest opens its file anew where it is unpickled.
     """
 
-    def __init__(self, folder: str, process: str = "0-of-1") -> None:
-        self.folder = folder
-        self._path = Path(folder, FOLDER, f"{process}.jsonl")
+    def __init__(self, folder: str, share: tuple[int, int] = (0, 1)) -> None:
+        self.folder, self._share = folder, share
         self._file: FileIO | None = None
         self._lock = Lock()
-        self._records: dict[str, Record] = {}
-        for path in self._path.parent.glob("*.jsonl"):
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Manifest, (self.folder, self._share)
+
+    @cached_property
+    def _records(self) -> dict[str, Record]:
+        """The last one of every output."""
+        records: dict[str, Record] = {}
+        for path in Path(self.folder, FOLDER).glob("*.jsonl"):
             for line in path.read_bytes().splitlines():
                 record = _parse(line)
-                if record is not None:
-                    self._add(record)
+                for name in record.outputs if record is not None else ():
+                    assert record is not None
+                    if name not in records or records[name].written_ns <= record.written_ns:
+                        records[name] = record
+        return records
 
     def record(self, output: str) -> Record | None:
         """How the output was made, where it is known."""
@@ -144,17 +158,12 @@ class Manifest:
         }
         with self._lock:
             if self._file is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(self._path, "ab", buffering=0)  # noqa: SIM115
+                (index, count), rank = self._share, find_place(os.environ).rank
+                path = Path(self.folder, FOLDER, f"{index}-of-{count}-rank-{rank}.jsonl")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                self._file = open(path, "ab", buffering=0)  # noqa: SIM115
                 self._file.write(b"\n")  # a run that was killed may have left half a line
             self._file.write(json.dumps(line).encode() + b"\n")
-            self._add(record)
-
-    def _add(self, record: Record) -> None:
-        for name in record.outputs:
-            known = self._records.get(name)
-            if known is None or known.written_ns <= record.written_ns:
-                self._records[name] = record
 
     def close(self) -> None:
         if self._file is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -45,16 +45,6 @@ class Report:
 
     outcomes: tuple[Outcome, ...]
     seconds: float
-
-    @classmethod
-    def merged(cls, reports: Iterable[Report]) -> Report:
-        """Of processes that shared the items: in order of sources, the longest time."""
-        reports = list(reports)
-        outcomes = sorted(
-            (outcome for report in reports for outcome in report.outcomes),
-            key=lambda outcome: outcome.source,
-        )
-        return cls(tuple(outcomes), max((report.seconds for report in reports), default=0.0))
 
     def count(self, status: Status) -> int:
         return sum(outcome.status == status for outcome in self.outcomes)

@@ -41,13 +41,13 @@ class FolderResults:
         The folder of results.
     overwrite
         Do all items anew, whatever is there.
-    process
+    share
         As for `Manifest`.
     """
 
-    def __init__(self, folder: str, overwrite: bool, process: str = "0-of-1") -> None:
+    def __init__(self, folder: str, overwrite: bool, share: tuple[int, int] = (0, 1)) -> None:
         self._overwrite = overwrite
-        self._manifest = Manifest(folder, process)
+        self._manifest = Manifest(folder, share)
 
     def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
         todo: list[Item] = []

@@ -18,10 +18,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
+from facegen import _native
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
+from facegen.parallel.place import find_place
 from facegen.pictures import photo as photos
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
@@ -59,16 +62,18 @@ def run(
     on_outcome: OnOutcome = lambda outcome: None,
     workers: int | None = None,
 ) -> Report:
-    """Do the items that are not finished yet.
+    """Do the items that are not finished yet, on all ranks if there are several.
 
     Parameters
     ----------
     items
         All of them, or this process's share.
+    task
+        With several ranks (`facegen.parallel`) it must be picklable, as `results`.
     results
         Where outputs go; closed by the caller.
     on_outcome
-        Called for every picture when it is finished, from several threads, one at a time.
+        Called for every picture when it is finished, one at a time, from any thread.
     workers
         Threads that decode, and as many that encode; as many as processors if None.
 
@@ -91,12 +96,52 @@ def run(
     outcomes = {item: Outcome(item.source, "skipped", item.outputs) for item in finished}
     for outcome in outcomes.values():
         on_outcome(outcome)
-    workers = workers or min(len(os.sched_getaffinity(0)), MAX_WORKERS)
+    do = partial(_do, task=task, settings=settings, results=results, workers=workers)
+    place = find_place(os.environ)
+    if place.connected and len(todo) > 1:
+        done = _on_all_ranks(do, todo, place.size, 2 * task.batch, on_outcome)
+    else:
+        done = do(todo, on_outcome=on_outcome)
+    outcomes |= dict(zip(todo, done, strict=True))
+    return Report(tuple(outcomes[item] for item in items), time.perf_counter() - begin)
+
+
+def _on_all_ranks(
+    do: Callable[[Sequence[Item]], list[Outcome]],
+    items: Sequence[Item],
+    ranks: int,
+    most: int,
+    on_outcome: OnOutcome,
+) -> list[Outcome]:
+    """Every rank reads, computes and writes whole pictures: only names travel."""
+    from facegen import parallel
+
+    done: list[Outcome] = []
+
+    def collect(outcomes: list[Outcome]) -> None:
+        done.extend(outcomes)
+        for outcome in outcomes:
+            on_outcome(outcome)
+
+    size = max(1, min(most, len(items) // (4 * ranks)))  # so that unequal ranks finish together
+    parallel.run((items[i : i + size] for i in range(0, len(items), size)), do, collect)
+    return done
+
+
+def _do(
+    items: Sequence[Item],
+    task: Task,
+    settings: str,
+    results: Results,
+    workers: int | None,
+    on_outcome: OnOutcome = lambda outcome: None,
+) -> list[Outcome]:
+    """All items in this process."""
+    workers = workers or min(_native.hardware_threads(), MAX_WORKERS)
     with warnings.catch_warnings():  # of damaged tags; what is above Pillow's limit is an error
         warnings.filterwarnings("ignore", module="PIL")
-        done = _Run(task, settings, results, on_outcome, workers).run(todo)
-    outcomes |= {item: done[index] for index, item in enumerate(todo)}
-    return Report(tuple(outcomes[item] for item in items), time.perf_counter() - begin)
+        outcomes = _Run(task, settings, results, on_outcome, workers).run(items)
+    return [outcomes[index] for index in range(len(items))]
 
 
 class _Run:
