@@ -35,19 +35,21 @@ def srgb_profile() -> bytes:
 
 def negative(batch: int = 3, **settings: object) -> Task:
     """A task whose network is 255 - x, and whose fact is the size."""
+    return Task({"command": "negative", **settings}, _prepare, _compute, _finish, batch)
 
-    def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
-        (output,) = outputs
-        data = encode(value, output, photo.alpha, photo.profile)
-        return Made({output: data}, {"size": list(photo.pixels.shape[:2])})
 
-    return Task(
-        settings={"command": "negative", **settings},
-        prepare=lambda photo: photo.pixels,
-        compute=lambda values: [255 - value for value in values],
-        finish=finish,
-        batch=batch,
-    )
+def _prepare(photo: Photo) -> np.ndarray:
+    return photo.pixels
+
+
+def _compute(values: list[np.ndarray]) -> list[np.ndarray]:
+    return [255 - value for value in values]
+
+
+def _finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
+    (output,) = outputs
+    data = encode(value, output, photo.alpha, photo.profile)
+    return Made({output: data}, {"size": list(photo.pixels.shape[:2])})
 
 
 def one(source: str, output: str) -> Item:

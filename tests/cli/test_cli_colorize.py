@@ -1,0 +1,192 @@
+"""facegen colorize."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from command_line import Run, start
+from PIL import Image, ImageCms
+
+from facegen import Colorizer
+from facegen.cli.main import main
+from facegen.media import colorization
+from facegen.media.colorization import with_colours
+from facegen.networks import colorizer
+from facegen.pictures.photo import decode
+
+GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)
+
+
+class Tinter:
+    """In place of the network: colours that follow the lightness."""
+
+    weights: dict[str, np.ndarray] = {"factor": np.float32([0.5])}
+    runner = SimpleNamespace(device="cpu", isa="none", threads=1)
+
+    def __init__(self, network: str | None, **options: object) -> None:
+        self.network = network
+
+    def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
+        return np.stack([0.4 * lightness, 30 - 0.5 * lightness], axis=1).astype(np.float32)
+
+
+@pytest.fixture
+def tinter(monkeypatch: pytest.MonkeyPatch) -> Tinter:
+    monkeypatch.setattr(colorizer, "Colorizer", Tinter)
+    return Tinter(None)
+
+
+def save(path: str, image: np.ndarray | Image.Image = GREY, **options: object) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    picture.save(path, **options)
+
+
+def expected(tinter: Tinter, rgb: np.ndarray, strength: float = 1.0) -> np.ndarray:
+    ab = tinter.predict_ab(colorization.network_lightness(rgb)[np.newaxis])[0]
+    return with_colours(rgb, ab, strength)
+
+
+def read(path: str) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+def test_folder(run: Run, tinter: Tinter) -> None:
+    save("photos/a.png")
+    save("photos/sub/b.tif", GREY[:7, :9])
+    Path("photos/bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    result = run("colorize", "photos", "-r", "-o", "out", "--json", "report.json")
+    assert result.code == 1
+    assert result.err.startswith("facegen: failed: photos/bad.jpg: ")
+    assert result.out.startswith("out: 2 done, 1 failed of 3 pictures in ")
+    assert result.out.endswith("on cpu (none, 1 threads)\n")
+    np.testing.assert_array_equal(read("out/a.png"), expected(tinter, GREY))
+    np.testing.assert_array_equal(read("out/sub/b.png"), expected(tinter, GREY[:7, :9]))
+    report = json.loads(Path("report.json").read_text())
+    assert report["command"] == "colorize" and report["strength"] == 1 and report["device"] == "cpu"
+    assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0}
+    assert [item["status"] for item in report["items"]] == ["done", "failed", "done"]
+    result = run("colorize", "photos", "-r", "-o", "out")
+    assert result.code == 1 and result.out.startswith("out: 0 done, 1 failed, 2 skipped of 3")
+    Path("photos/bad.jpg").unlink()
+    assert run("colorize", "photos", "-r", "-o", "out", "--quiet") == (0, "", "")
+    result = run("colorize", "photos", "-r", "-o", "out", "--strength", "0.5")
+    assert result.out.startswith("out: 2 done of 2 ")
+    np.testing.assert_array_equal(read("out/a.png"), expected(tinter, GREY, 0.5))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff", "a.bmp"])
+def test_formats(run: Run, tinter: Tinter, name: str) -> None:
+    save("photos/" + name)
+    assert run("colorize", "photos", "-o", "out", "--format", "same").code == 0
+    kinds = {"a.jpg": "JPEG", "a.webp": "WEBP", "a.tiff": "TIFF", "a.bmp": "BMP"}
+    assert Image.open(f"out/{name}").format == kinds.get(name, "PNG")
+    assert run("colorize", "photos", "-o", "as-png").code == 0
+    lightness = decode(Path("photos", name).read_bytes()).pixels  # as it was stored
+    np.testing.assert_array_equal(read("as-png/a.png"), expected(tinter, lightness))
+
+
+def test_alpha_profile_and_orientation_stay(run: Run, tinter: Tinter) -> None:
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees to the right
+    image = Image.fromarray(np.repeat(GREY[..., np.newaxis], 3, axis=2))
+    alpha = np.uint8(GREY[::-1] | 1)
+    image.putalpha(Image.fromarray(alpha))
+    save("a.png", image, icc_profile=profile, exif=exif)
+    assert run("colorize", "a.png", "-o", "b.png").code == 0
+    result = Image.open("b.png")
+    assert result.mode == "RGBA" and result.info["icc_profile"] == profile
+    assert 0x0112 not in result.getexif()  # it is upright now
+    np.testing.assert_array_equal(np.asarray(result)[..., 3], np.rot90(alpha, -1))
+    colours = expected(tinter, np.rot90(GREY, -1))
+    np.testing.assert_array_equal(np.asarray(result)[..., :3], colours)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "I;16", "LA"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 5000)])
+def test_odd_pictures(run: Run, tinter: Tinter, mode: str, shape: tuple[int, int]) -> None:
+    grey = np.resize(GREY, shape)
+    image = Image.fromarray(grey.astype(np.uint16) * 257 if mode == "I;16" else grey)
+    save("a.tif", image if mode == "I;16" else image.convert(mode))
+    result = run("colorize", "a.tif", "-o", "b.png")
+    assert result.code == 0, result.err
+    assert Image.open("b.png").size == shape[::-1]
+
+
+def test_strength_0_is_grey(run: Run, tinter: Tinter) -> None:
+    save("a.png")
+    assert run("colorize", "a.png", "-o", "b.png", "--strength", 0).code == 0
+    assert np.abs(read("b.png").astype(int) - GREY[..., np.newaxis]).max() <= 1  # by way of L*a*b*
+
+
+def test_shards(run: Run, tinter: Tinter) -> None:
+    for i in range(5):
+        save(f"photos/{i}.png", GREY[: 5 + i])
+    result = run("colorize", "photos", "-o", "out", "--shard", "1/2")
+    assert result.out.startswith("out: 2 done of 2 ")
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["3.png", "4.png"]
+    assert run("colorize", "photos", "-o", "out").out.startswith("out: 3 done, 2 skipped of 5")
+    assert run("colorize", "photos", "-o", "out", "--shard", "2/2").code == 2
+
+
+def refused(run: Run, *arguments: str) -> str:
+    before = sorted(os.walk("."))
+    code, out, err = run("colorize", *arguments)
+    assert code == 2 and out == "" and len(err.splitlines()) == 1, err
+    assert sorted(os.walk(".")) == before
+    return err
+
+
+def test_what_is_refused(run: Run, tinter: Tinter) -> None:
+    save("a/x.png")
+    save("b/x.jpg")
+    Path("empty").mkdir()
+    assert "result of both a/x.png and b/x.jpg" in refused(run, "a", "b", "-o", "out")
+    assert "several pictures" in refused(run, "a/x.png", "b/x.jpg", "-o", "out.png")
+    assert "would replace a picture" in refused(run, "a", "-o", "a")
+    assert "missing" in refused(run, "missing", "-o", "out")
+    assert "no pictures" in refused(run, "empty", "-o", "out")
+    assert "goes alone" in refused(run, "-", "a", "-o", "out")
+    assert "exists" in refused(run, "a/x.png", "-o", "b/x.jpg")
+    assert "no folder no" in refused(run, "a/x.png", "-o", "no/x.png")
+    assert "exists" in refused(run, "a", "-o", "out", "--json", "b/x.jpg")
+    Path("out").mkdir()
+    Path("out/x.png").write_text("precious")
+    assert "out/x.png: exists, and no run" in refused(run, "a", "-o", "out")
+    assert "strength" in refused(run, "a", "-o", "out", "--strength", "-1")
+
+
+def test_a_network_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGEN_CACHE", "cache")
+    save("a.png")
+    assert "facegen fetch colorizer" in refused(run, "a.png", "-o", "b.png")
+    assert "missing.bin: No such file" in refused(run, "a.png", "-o", "b.png", "-n", "missing.bin")
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("colorize") / "network.bin"
+    assert main(["init", "colorizer", "--seed", "1", str(path), "--quiet"]) == 0
+    return path
+
+
+def test_the_network_itself(weights: Path, tmp_path: Path) -> None:
+    """From standard input to standard output, in a process of its own."""
+    file = io.BytesIO()
+    Image.fromarray(GREY).save(file, "PNG")
+    words = ["colorize", "-", "-o", "-", "--network", weights, "--device", "cpu"]
+    process = start(words, tmp_path, stdin=subprocess.PIPE)
+    out, err = process.communicate(file.getvalue(), timeout=60)
+    assert process.returncode == 0, err
+    assert err.startswith(b"-: 1 done of 1 pictures")
+    expected = Colorizer(weights, device="cpu")(GREY)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(out)).convert("RGB")), expected)
+    assert os.listdir(tmp_path) == []

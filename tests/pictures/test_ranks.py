@@ -1,0 +1,71 @@
+"""Pictures on several ranks, and shares of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from files import negative, one, pixels, png
+from PIL import Image
+
+from facegen.pictures.results import FolderResults
+from facegen.pictures.run import run
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def launch(ranks: int, count: int) -> list[str]:
+    """The statuses that rank 0 reports."""
+    words = ["-m", "facegen", "launch", "--raw", "-n", str(ranks), "--", sys.executable]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
+    result = subprocess.run(
+        [sys.executable, *words, HERE / "picture_job.py", str(count)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    (line,) = result.stdout.splitlines()  # of rank 0 alone
+    return json.loads(line)
+
+
+@pytest.mark.parametrize("count", [1, 2, 40])
+def test_ranks_share_the_pictures(count: int) -> None:
+    for i in range(count):
+        Path(f"p{i}.png").write_bytes(png(5 + i, 7, seed=i))
+    if count == 40:
+        Path("p7.png").write_bytes(b"no picture")
+    expected = ["failed" if count == 40 and i == 7 else "done" for i in range(count)]
+    assert launch(3, count) == expected
+    for i, status in enumerate(expected):
+        if status == "done":
+            found = np.asarray(Image.open(f"out/p{i}.png"))
+            np.testing.assert_array_equal(found, 255 - pixels(5 + i, 7, seed=i))
+    again = ["skipped" if status == "done" else status for status in expected]
+    assert launch(2, count) == again
+    if count == 40:  # each rank noted its own
+        assert len(list(Path("out/.facegen").iterdir())) > 1
+
+
+def test_shares_know_of_each_other() -> None:
+    for i in range(5):
+        Path(f"p{i}.png").write_bytes(png(5 + i, 7))
+    items = [one(f"p{i}.png", f"out/p{i}.png") for i in range(5)]
+    for index, share in enumerate([items[:2], items[2:]]):
+        run(share, negative(), FolderResults("out", False, (index, 2)))
+    names = sorted(path.name for path in Path("out/.facegen").iterdir())
+    assert names == ["0-of-2-rank-0.jsonl", "1-of-2-rank-0.jsonl"]
+    assert run(items, negative(), FolderResults("out", False)).count("skipped") == 5
