@@ -14,11 +14,11 @@ import pytest
 from command_line import Run, start
 from PIL import Image, ImageCms
 
+import facegen
 from facegen import Colorizer
 from facegen.cli.main import main
 from facegen.media import colorization
 from facegen.media.colorization import with_colours
-from facegen.networks import colorizer
 from facegen.pictures.photo import decode
 
 GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)
@@ -28,7 +28,7 @@ class Tinter:
     """In place of the network: colours that follow the lightness."""
 
     weights: dict[str, np.ndarray] = {"factor": np.float32([0.5])}
-    runner = SimpleNamespace(device="cpu", isa="none", threads=1)
+    runner = SimpleNamespace(device="cpu", isa="none", threads=1, precision="float32")
 
     def __init__(self, network: str | None, **options: object) -> None:
         self.network = network
@@ -39,7 +39,7 @@ class Tinter:
 
 @pytest.fixture
 def tinter(monkeypatch: pytest.MonkeyPatch) -> Tinter:
-    monkeypatch.setattr(colorizer, "Colorizer", Tinter)
+    monkeypatch.setattr(facegen, "Colorizer", Tinter, raising=False)
     return Tinter(None)
 
 

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facegen.cli import options, picture_options
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from facegen.networks.colorizer import Colorizer
-    from facegen.pictures.photo import Photo
-    from facegen.pictures.task import Made
-
-BATCH = 16  # pictures computed at once
 
 
 @click.command(
@@ -56,46 +46,8 @@ def command(
     """
     plan = picture_options.plan([""], **files)
 
-    from facegen import weights
-    from facegen.networks.colorizer import Colorizer
-    from facegen.pictures.task import Task
+    from facegen import Colorizer
+    from facegen.pictures.colouring import task
 
     model = Colorizer(network, device=device, threads=threads, precision=precision)
-    task = Task(
-        settings={
-            "command": "colorize",
-            "network": weights.digest(model.weights),
-            "strength": strength,
-            "precision": precision,
-        },
-        prepare=prepare,
-        compute=partial(compute, model),
-        finish=partial(finish, strength=strength),
-        batch=BATCH,
-    )
-    return picture_options.carry_out(plan, task, model.runner, quiet)
-
-
-def prepare(photo: Photo) -> np.ndarray:
-    """(256, 256) of L."""
-    from facegen.media.colorization import network_lightness
-
-    return network_lightness(photo.pixels)
-
-
-def compute(model: Colorizer, lightness: list[np.ndarray]) -> np.ndarray:
-    """(n, 2, 256, 256) of a and b."""
-    import numpy as np
-
-    return model.predict_ab(np.stack(lightness))
-
-
-def finish(photo: Photo, ab: np.ndarray, outputs: tuple[str, ...], strength: float) -> Made:
-    """The picture with its colours, one file."""
-    from facegen.media.colorization import with_colours
-    from facegen.pictures.photo import encode
-    from facegen.pictures.task import Made
-
-    (output,) = outputs
-    pixels = with_colours(photo.pixels, ab, strength, threads=1)  # many pictures at once
-    return Made({output: encode(pixels, output, photo.alpha, photo.profile)})
+    return picture_options.carry_out(plan, task(model, strength), model.runner, quiet)

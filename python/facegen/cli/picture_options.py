@@ -57,6 +57,13 @@ def inputs(command: Callable[..., Any], output_required: bool = True) -> Callabl
     return command
 
 
+def any_given(
+    recursive: bool, format_: str, overwrite: bool, json_: str | None, shard: str | None
+) -> bool:
+    """Whether any of the options of `inputs` was used."""
+    return recursive or format_ != "png" or overwrite or json_ is not None or shard is not None
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be done, found out before anything is loaded."""
@@ -138,8 +145,9 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
         with AtomicFile("/dev/stdout" if plan.json == "-" else plan.json) as file:
             file.write(report.as_json(about).encode())
     if not quiet:
-        where = f"on {runner.device} ({runner.isa}, {runner.threads} threads)"
-        click.echo(f"{plan.output}: {_summary(report)} {where}", err="-" in (plan.output, plan.json))
+        device = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
+        to_stderr = "-" in (plan.output, plan.json)
+        click.echo(f"{plan.output}: {_summary(report)} on {device}", err=to_stderr)
     return report.exit_code
 
 

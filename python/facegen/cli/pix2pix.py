@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -42,16 +42,13 @@ def command(
     network: str,
     pictures: tuple[str, ...],
     output: str | None,
-    recursive: bool,
-    format_: str,
-    overwrite: bool,
-    json_: str | None,
     size: str,
     resume: bool,
     device: str,
     threads: int | None,
     precision: str,
     quiet: bool,
+    **files: Any,
 ) -> int:
     """Make pictures from pictures.
 
@@ -68,17 +65,18 @@ def command(
 
     model = partial(Pix2Pix, network, device=device, threads=threads, precision=precision)
     if output is None:
-        if len(pictures) != 2 or recursive or json_ or format_ != "png" or size != "256":
+        if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         _run_program(network, pictures[0], pictures[1], resume, model, quiet)
         return 0
 
     from facegen.pictures.translation import task
 
-    plan = picture_options.plan([""], pictures, output, recursive, format_, overwrite, json_)
+    plan = picture_options.plan([""], pictures, output, **files)
     generator = model()
-    about = {"network_file": network, "device": generator.runner.device}
-    return picture_options.carry_out(plan, task(generator, size == "original"), about, quiet)
+    return picture_options.carry_out(
+        plan, task(generator, size == "original"), generator.runner, quiet
+    )
 
 
 def _run_program(

@@ -46,6 +46,8 @@ class Task:
         picture alone.
     batch
         Most inputs computed at once. Results must not depend on it.
+
+    For several ranks it must be picklable: functions of a module, `functools.partial` of them.
     """
 
     settings: Mapping[str, Any]

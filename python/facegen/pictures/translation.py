@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,22 +16,26 @@ from facegen.weights import digest
 
 def task(model: Pix2Pix, original_size: bool = False) -> Task:
     """Results are 256x256, or of the size of their pictures."""
-
-    def prepare(photo: Photo) -> np.ndarray:
-        return squared(photo.pixels, photo.alpha)
-
-    def compute(batch: list[np.ndarray]) -> list[np.ndarray]:
-        return list(model(np.stack(batch)))
-
-    def finish(photo: Photo, value: Any, outputs: tuple[str, ...]) -> Made:
-        (output,) = outputs
-        height, width = photo.pixels.shape[:2] if original_size else (SIDE, SIDE)
-        return Made({output: encode(resized(value, height, width), output)})
-
     settings = {
         "command": "pix2pix",
-        "weights": digest(model.weights),
+        "network": digest(model.weights),
         "precision": model.runner.precision,
         "original_size": original_size,
     }
-    return Task(settings, prepare, compute, finish)
+    return Task(settings, _prepare, partial(_compute, model), partial(_finish, original_size))
+
+
+def _prepare(photo: Photo) -> np.ndarray:
+    return squared(photo.pixels, photo.alpha)
+
+
+def _compute(model: Pix2Pix, batch: list[np.ndarray]) -> Any:
+    return model(np.stack(batch))
+
+
+def _finish(
+    original_size: bool, photo: Photo, value: np.ndarray, outputs: tuple[str, ...]
+) -> Made:
+    (output,) = outputs
+    height, width = photo.pixels.shape[:2] if original_size else (SIDE, SIDE)
+    return Made({output: encode(resized(value, height, width), output)})

@@ -1,0 +1,42 @@
+"""The colorizer on people's pictures: a small copy for the network, colours at full size."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+
+from facegen.media.colorization import network_lightness, with_colours
+from facegen.networks.colorizer import Colorizer
+from facegen.pictures.photo import Photo, encode
+from facegen.pictures.task import Made, Task
+from facegen.weights import digest
+
+BATCH = 16  # pictures computed at once
+
+
+def task(model: Colorizer, strength: float = 1.0) -> Task:
+    """Results keep the size, the lightness, the alpha and the profile of their pictures."""
+    settings = {
+        "command": "colorize",
+        "network": digest(model.weights),
+        "precision": model.runner.precision,
+        "strength": strength,
+    }
+    return Task(settings, _prepare, partial(_compute, model), partial(_finish, strength), BATCH)
+
+
+def _prepare(photo: Photo) -> np.ndarray:
+    """(256, 256) of L."""
+    return network_lightness(photo.pixels)
+
+
+def _compute(model: Colorizer, lightness: list[np.ndarray]) -> np.ndarray:
+    """(n, 2, 256, 256) of a and b."""
+    return model.predict_ab(np.stack(lightness))
+
+
+def _finish(strength: float, photo: Photo, ab: np.ndarray, outputs: tuple[str, ...]) -> Made:
+    (output,) = outputs
+    pixels = with_colours(photo.pixels, ab, strength, threads=1)  # other pictures have the others
+    return Made({output: encode(pixels, output, photo.alpha, photo.profile)})
