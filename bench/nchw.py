@@ -77,6 +77,7 @@ def nchw_network(graph: Graph, weights: Mapping[str, np.ndarray]) -> Network:
     for node in list(nodes.values()):
         if isinstance(node.layer, Reshape):
             _reorder_rows(node, nodes, outputs)
+            _reorder_columns(node, nodes, outputs)
     return Network(
         graph.name,
         tuple(replace(node, weights=_peer_weights(node)) for node in nodes.values()),
@@ -137,6 +138,20 @@ def _reorder_rows(node: Node, nodes: dict[str, Node], outputs: list[str]) -> Non
     rows = np.arange(node.shape.floats).reshape(node.shape).transpose(2, 0, 1).ravel()
     reordered = {name: array[rows] for name, array in source.weights.items()}
     nodes[source.name] = replace(source, weights=reordered)
+    nodes[node.name] = replace(node, layer=PlainReshape(node.shape))
+
+
+def _reorder_columns(node: Node, nodes: dict[str, Node], outputs: list[str]) -> None:
+    """A map read as a vector by linear layers: their columns in (c, h, w) order do the same."""
+    readers = [other for other in nodes.values() if node.name in other.inputs]
+    linear = all(isinstance(reader.layer, Linear) for reader in readers)
+    if node.shape[:2] != (1, 1) or node.name in outputs or not linear:
+        return
+    source = nodes[node.inputs[0]].shape
+    columns = np.arange(source.floats).reshape(source).transpose(2, 0, 1).ravel()
+    for reader in readers:
+        reordered = {**reader.weights, "weight": reader.weights["weight"][:, columns]}
+        nodes[reader.name] = replace(reader, weights=reordered)
     nodes[node.name] = replace(node, layer=PlainReshape(node.shape))
 
 

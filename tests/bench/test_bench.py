@@ -62,7 +62,7 @@ def every_layer() -> Workload:
     x = g.add("fc", Linear(x.shape.channels, 16, bias=False), x)
     x = g.add("map", Reshape(Shape(2, 2, 4)), x)
     x = g.add("last", BatchNorm(4), x)  # folded through the reshape
-    g.output(g.add("tanh", Tanh(), x))
+    g.output(g.add("tall", Reshape(Shape(4, 2, 2)), g.add("tanh", Tanh(), x)))
     generator = np.random.default_rng(0)
     weights = {}
     for name, shape in g.parameters.items():

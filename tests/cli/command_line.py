@@ -43,6 +43,12 @@ def latent_text(seeds: Sequence[int]) -> str:
     return "\n".join([str(len(rows)), *rows, ""])
 
 
+def encode_idx(values: np.ndarray) -> bytes:
+    """An IDX file of unsigned bytes, by its description."""
+    sizes = b"".join(size.to_bytes(4, "big") for size in values.shape)
+    return bytes([0, 0, 8, values.ndim]) + sizes + values.astype(np.uint8).tobytes()
+
+
 def read_bmp(path: Path) -> np.ndarray:
     """(height, width, 3) RGB of a 24-bit bottom-up BMP, by its description."""
     data = path.read_bytes()

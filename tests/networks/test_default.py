@@ -11,11 +11,14 @@ import numpy as np
 import pytest
 
 import facegen
-from facegen import FacegenError, FormatError, Generator
+from facegen import DigitClassifier, FacegenError, FormatError, Generator
 from facegen.loading import resolve
+from facegen.media import idx
 from facegen.networks import NETWORKS, dcgan, default
+from facegen.training.split import split
 from facegen.weights import write
 
+MNIST = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mnist"
 SHIPPED = default._folder() / "faces.safetensors"
 
 
@@ -95,3 +98,23 @@ class TestShipped:
         faces = Generator(device="cpu")(path)
         steps = np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2, 3))
         assert steps.max() < 0.25 * np.abs(faces[-1] - faces[0]).mean()
+
+
+class TestDigits:
+    def test_file_and_card(self) -> None:
+        assert default.path("digits").stat().st_size < 2_000_000
+        card = default.card("digits")
+        for key in ("data", "command", "seed", "epochs", "licence", "limits", "sha256"):
+            assert card[key] not in (None, "")
+        text = (default._folder() / "digits.md").read_text(encoding="utf-8")
+        assert card["sha256"] in text and f"{card['evaluation']['right']} of the 1,000" in text
+
+    @pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist is not there")
+    def test_the_thousand_that_it_never_saw(self) -> None:
+        images = idx.read(MNIST / "t10k-images-idx3-ubyte.gz", dimensions=3)
+        labels = idx.read(MNIST / "t10k-labels-idx1-ubyte.gz", dimensions=1)
+        _, held_out = split(len(images), 1000)
+        guesses = DigitClassifier(device="cpu")(images[held_out])
+        right = int((guesses.digits == labels[held_out]).sum())
+        # Other instruction sets round otherwise: one image may be a close call.
+        assert abs(right - default.card("digits")["evaluation"]["right"]) <= 1 and right >= 990

@@ -11,16 +11,9 @@ from facegen.cli import options
 CHUNK = 64
 
 
-class BareCommand(click.Command):
-    """A command whose usage shows no name of its own."""
-
-    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        formatter.write_usage("facegen", " ".join(self.collect_usage_pieces(ctx)))
-
-
 @click.command(
     "faces",
-    cls=BareCommand,
+    cls=options.BareCommand,
     epilog=options.examples(
         "facegen network.bin input1.txt output1.txt output1.bmp",
         "facegen network.bin input1.txt output1.txt output1.bmp --device cpu --threads 4",

@@ -30,6 +30,7 @@ COMMANDS = {
     "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
     "pix2pix": "Make pictures from pictures.",
     "colorize": "Give grey pictures colours.",
+    "digits": "Say which digits images show.",
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",
     "inspect": "Show what a file of weights holds.",

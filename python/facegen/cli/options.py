@@ -13,6 +13,14 @@ from facegen.errors import FacegenError
 Command = Callable[..., Any]
 
 
+class BareCommand(click.Command):
+    """A command that is meant where its group's name is followed by no command's name."""
+
+    def format_usage(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        assert ctx.parent is not None
+        formatter.write_usage(ctx.parent.command_path, " ".join(self.collect_usage_pieces(ctx)))
+
+
 def common(command: Command) -> Command:
     """--quiet and --debug; --debug is acted upon in `main`, where errors end up."""
     command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(

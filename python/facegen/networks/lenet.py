@@ -137,5 +137,6 @@ LENET = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=DigitClassifier,
+    default="digits",
 )
 DigitClassifier.network = LENET

@@ -63,7 +63,7 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     rank = int(os.environ.get("RANK", "0"))
-    chosen = _device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
+    chosen = find_device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     if count > 1:
@@ -75,7 +75,14 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
             torch.distributed.destroy_process_group()
 
 
-def _device(name: str, local_rank: int | None) -> torch.device:
+def find_device(name: str, local_rank: int | None = None) -> torch.device:
+    """"auto", "cpu", "cuda" or "cuda:1" as PyTorch's device; `local_rank` goes before a number.
+
+    Raises
+    ------
+    DeviceError
+        There is no such device.
+    """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:

@@ -1,0 +1,156 @@
+"""facegen digits INPUT...: which digits images show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facegen.cli import options
+from facegen.errors import FormatError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facegen import DigitClassifier
+
+CHUNK = 4096  # images computed at a time
+
+
+@click.command(
+    "digits",
+    epilog=options.examples(
+        "facegen digits seven.png photos/",
+        "facegen digits t10k-images-idx3-ubyte.gz",
+        "facegen digits t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz",
+        "facegen digits seven.png --network mine.safetensors --json",
+    ),
+)
+@click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-n", "--network", type=click.Path(),
+    help="File of weights; the package's own digits if not given.",
+)
+@click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
+@click.option(
+    "--labels", type=click.Path(),
+    help="The right answers (IDX, for one INPUT that is IDX too): gives the accuracy.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with all probabilities.")
+@options.device
+@options.common
+def command(
+    inputs: tuple[str, ...],
+    network: str | None,
+    recursive: bool,
+    labels: str | None,
+    as_json: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    quiet: bool,
+) -> int:
+    """Say which digit each image shows: digit, probability and name, a line each.
+
+    INPUT is an IDX file (.gz or not) of 28x28 images as MNIST's, or a picture of one digit, a
+    folder or a glob of such. Pictures may be of any size, dark on light or light on dark: the digit
+    is cut out, made 20 pixels high or wide and centred in 28x28 by its mass, as MNIST's were.
+
+    With --labels, images that are read wrongly, the accuracy, and how often each digit (row) was
+    taken for each other (column). A picture that cannot be read is reported, and the exit code is
+    1.
+    """
+    import json
+
+    from facegen import DigitClassifier
+    from facegen.media import digits as pictures
+    from facegen.media import idx
+    from facegen.pictures.sources import find
+
+    paths = [source.path for source in find(inputs, recursive)]
+    right = None if labels is None else idx.read(labels, dimensions=1)
+    if right is not None and (len(paths) > 1 or not idx.is_idx(paths[0])):
+        raise click.UsageError("--labels are those of one INPUT that is an IDX file")
+    classifier = DigitClassifier(network, device=device, threads=threads, precision=precision)
+    report: dict[str, Any] = {"device": classifier.runner.device, "images": [], "failed": []}
+    for path in paths:
+        try:
+            images = pictures.read(path)
+        except (FormatError, OSError) as error:
+            if len(paths) == 1:
+                raise
+            reason = str(error) if isinstance(error, FormatError) else f"{path}: {error.strerror}"
+            click.echo(f"facegen: error: {' '.join(reason.split())}", err=True)
+            report["failed"].append({"name": path, "reason": reason})
+            continue
+        if right is not None and len(right) != len(images):
+            raise FormatError(f"{labels}: expected {len(images):,} labels, found {len(right):,}")
+        entries = classify(classifier, path, images)
+        if right is not None:
+            report |= judge(entries, right)
+        if as_json:
+            report["images"] += entries
+        elif not quiet:
+            for entry in entries:
+                if (line := text_line(entry)) is not None:
+                    click.echo(line)
+    if as_json:
+        click.echo(json.dumps(report, indent=2))
+    elif right is not None:
+        click.echo(table(report))
+    return 1 if report["failed"] else 0
+
+
+def classify(
+    classifier: DigitClassifier, path: str, images: np.ndarray
+) -> list[dict[str, Any]]:
+    """What becomes of each image, by name: that of its file, with its number in an IDX file."""
+    entries = []
+    for start in range(0, len(images), CHUNK):
+        digits, probabilities = classifier(images[start : start + CHUNK])
+        for i, (digit, row) in enumerate(zip(digits, probabilities, strict=True), start):
+            entries.append(
+                {
+                    "name": path if len(images) == 1 else f"{path}[{i}]",
+                    "digit": int(digit),
+                    "probability": float(row[digit]),
+                    "probabilities": row.tolist(),
+                }
+            )
+    return entries
+
+
+def judge(entries: list[dict[str, Any]], labels: np.ndarray) -> dict[str, Any]:
+    """Put the right answers into the entries; accuracy, and how often which was taken for which."""
+    confusion = [[0] * 10 for _ in range(10)]
+    for entry, label in zip(entries, labels.tolist(), strict=True):
+        if label > 9:
+            raise FormatError(f"labels: expected 0 to 9, found {label}")
+        entry["label"] = label
+        confusion[label][entry["digit"]] += 1
+    right = sum(confusion[i][i] for i in range(10))
+    return {"right": right, "accuracy": right / max(len(entries), 1), "confusion": confusion}
+
+
+def text_line(entry: dict[str, Any]) -> str | None:
+    """Digit, probability, name; None of images that are right, where that is known."""
+    line = f"{entry['digit']}  {entry['probability']:.4f}  {entry['name']}"
+    if "label" not in entry:
+        return line
+    return None if entry["digit"] == entry["label"] else f"{line}  (is {entry['label']})"
+
+
+def table(report: dict[str, Any]) -> str:
+    """The accuracy, and a row of counts for each label."""
+    count = sum(map(sum, report["confusion"]))
+    rows = [
+        f"{label:>5}" + "".join(f"{n or '.':>7}" for n in row)
+        for label, row in enumerate(report["confusion"])
+    ]
+    return "\n".join(
+        [
+            f"{report['right']:,} of {count:,} right: {report['accuracy']:.2%}",
+            f"{'label':>5}" + "".join(f"{digit:>7}" for digit in range(10)) + "  (taken for)",
+            *rows,
+        ]
+    )

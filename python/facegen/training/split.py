@@ -1,0 +1,26 @@
+"""Which of a set are trained on, and which are held out to measure the result."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.errors import FacegenError
+
+SEED = 0  # whatever the seed of training: runs of all settings are measured on the same
+
+
+def split(count: int, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of those to train on and of those held out, each in order.
+
+    Always the same for a count and a number to hold out, which are chosen at random.
+
+    Raises
+    ------
+    FacegenError
+        `held_out` leaves nothing to train on, or nothing to measure.
+    """
+    if not 0 < held_out < count:
+        raise FacegenError(f"held out: expected at least 1 and fewer than {count}, not {held_out}")
+    order = np.random.default_rng(SEED).permutation(count)
+    return np.sort(order[held_out:]), np.sort(order[:held_out])

@@ -1,0 +1,117 @@
+"""facegen digits."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import SHARED_DATA, Run, encode_idx
+from PIL import Image, ImageDraw
+
+from facegen import DigitClassifier
+from facegen.cli import digits as cli_digits
+from facegen.media import digits as pictures
+
+
+@pytest.fixture
+def network(run: Run) -> str:
+    assert run("init", "lenet", "n.safetensors", "-q").code == 0
+    return "n.safetensors"
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> np.ndarray:
+    values = np.random.default_rng(0).integers(0, 256, (25, 28, 28), dtype=np.uint8)
+    (tmp_path / "images.idx.gz").write_bytes(gzip.compress(encode_idx(values)))
+    return values
+
+
+def draw_one(path: str) -> None:
+    picture = Image.new("RGB", (90, 120), "white")
+    ImageDraw.Draw(picture).line([(50, 20), (45, 100)], "navy", 9)
+    picture.save(path)
+
+
+def test_an_idx_file(
+    run: Run, network: str, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_digits, "CHUNK", 10)
+    guesses = DigitClassifier(network, device="cpu")(images)
+    result = run("digits", "images.idx.gz", "-n", network, "--device", "cpu")
+    assert result.code == 0 and result.err == ""
+    lines = result.out.splitlines()
+    assert len(lines) == 25
+    for i, line in enumerate(lines):
+        digit, probability, name = line.split()
+        assert int(digit) == guesses.digits[i] and name == f"images.idx.gz[{i}]"
+        assert float(probability) == pytest.approx(guesses.probabilities[i].max(), abs=6e-5)
+    assert run("digits", "images.idx.gz", "-n", network, "-q") == (0, "", "")
+
+
+def test_labels(run: Run, network: str, images: np.ndarray) -> None:
+    guesses = DigitClassifier(network, device="cpu")(images).digits
+    labels = guesses.copy()
+    labels[3] = (guesses[3] + 1) % 10
+    Path("labels.idx").write_bytes(encode_idx(labels))
+    arguments = ("digits", "images.idx.gz", "-n", network, "--labels", "labels.idx")
+    result = run(*arguments)
+    wrong, accuracy, _, *rows = result.out.splitlines()
+    assert wrong.startswith(f"{guesses[3]}  0.") and wrong.endswith(f"[3]  (is {labels[3]})")
+    assert accuracy == "24 of 25 right: 96.00%"
+    counts = [[0 if n == "." else int(n) for n in row.split()[1:]] for row in rows]
+    expected = np.zeros((10, 10), int)
+    np.add.at(expected, (labels, guesses), 1)
+    np.testing.assert_array_equal(counts, expected)
+    report = json.loads(run(*arguments, "--json").out)
+    assert report["accuracy"] == 0.96 and report["confusion"] == expected.tolist()
+    assert report["images"][3]["label"] == labels[3] and report["failed"] == []
+
+
+def test_pictures(run: Run, network: str) -> None:
+    draw_one("one.png")
+    Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n....")
+    result = run("digits", ".", "-n", network, "--json")
+    assert result.code == 1
+    reason = "./broken.png: not a picture, or of a format that is not read"
+    assert result.err == f"facegen: error: {reason}\n"
+    report = json.loads(result.out)
+    assert report["failed"] == [{"name": "./broken.png", "reason": reason}]
+    (entry,) = report["images"]
+    guesses = DigitClassifier(network, device="cpu")(pictures.read("one.png"))
+    assert entry["name"] == "./one.png" and entry["digit"] == guesses.digits[0]
+    np.testing.assert_array_equal(
+        np.float32(entry["probabilities"]), guesses.probabilities[0]
+    )
+
+
+def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
+    Path("small.idx").write_bytes(encode_idx(np.zeros((2, 27, 28))))
+    Path("labels.idx").write_bytes(encode_idx(np.zeros(24)))
+    Path("broken.png").write_bytes(b"\x89PNG")
+    Path("eleven.idx").write_bytes(encode_idx(np.full(25, 11)))
+    draw_one("one.png")
+    images_and_labels = ["images.idx.gz", "--labels"]
+    for arguments, message in (
+        (["small.idx"], "small.idx: expected images of 28x28, found 27x28"),
+        (["missing"], "missing: No such file"),
+        (["broken.png"], "broken.png: "),
+        ([*images_and_labels, "labels.idx"], "labels.idx: expected 25 labels, found 24"),
+        ([*images_and_labels, "eleven.idx"], "labels: expected 0 to 9, found 11"),
+        ([*images_and_labels, "images.idx.gz"], "expected 1 dimensions at byte 3, found 3"),
+        (["one.png", "--labels", "labels.idx"], "--labels are those of one INPUT"),
+        (["images.idx.gz", "one.png", "--labels", "labels.idx"], "--labels are those of one"),
+        ([], "Missing argument 'INPUT...'"),
+    ):
+        result = run("digits", *arguments, "-n", network)
+        assert result.code == 2 and result.out == ""
+        assert message in result.err and len(result.err.splitlines()) == 1
+
+
+@pytest.mark.skipif(not SHARED_DATA.exists(), reason="../shared/data is not there")
+def test_mnist_with_the_packages_own_network(run: Run) -> None:
+    files = sorted((SHARED_DATA / "mnist").glob("*.gz"))
+    report = json.loads(run("digits", files[0], "--labels", files[1], "--json").out)
+    assert report["accuracy"] > 0.99 and sum(map(sum, report["confusion"])) == 10_000

@@ -1,0 +1,72 @@
+"""facegen train digits."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Run, encode_idx
+
+from facegen.cli import train as cli_train
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
+)
+SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--device", "cpu")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> tuple[Path, Path]:
+    random = np.random.default_rng(0)
+    images, labels = tmp_path / "images.idx", tmp_path / "labels.idx"
+    images.write_bytes(encode_idx(random.integers(0, 256, (40, 28, 28), dtype=np.uint8)))
+    labels.write_bytes(encode_idx(random.integers(0, 10, 40, dtype=np.uint8)))
+    return images, labels
+
+
+@needs_torch
+def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
+    result = run("train", "digits", *data, *SMALL, "-o", "a.safetensors", "--half")
+    assert result.code == 0 and "epoch 1/1, loss 2." in result.err
+    assert "a.safetensors: " in result.out and " of 10 held out right (" in result.out
+    assert Path("a.safetensors").stat().st_size < 650_000
+    assert run("digits", data[0], "-n", "a.safetensors").code == 0
+    result = run("train", "digits", *data, *SMALL, "-o", "a.safetensors")
+    assert result.code == 2 and "a.safetensors: exists" in result.err
+    assert run("train", "digits", *data, *SMALL, "-o", "b.npz", "-q") == (0, "", "")
+
+
+@needs_torch
+def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
+    images, labels = data
+    for arguments, message in (
+        ([images, "missing"], "missing: No such file"),
+        ([labels, images], "images.idx: expected 1 dimensions at byte 3, found 3"),
+        ([images, labels, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
+        ([images, labels, "-o", "a.npz", "--half"], "without --half .npz"),
+        ([images, labels, "--device", "tpu"], "device 'tpu'"),
+        ([images, labels, "--learning-rate", "0"], "--learning-rate"),
+        ([images, labels, "--held-out", "40"], "expected at least 1 and fewer than 40"),
+        ([images], "LABELS.idx"),
+    ):
+        result = run("train", "digits", *arguments)
+        assert result.code == 2 and message in result.err.splitlines()[-1]
+    assert sorted(os.listdir()) == ["images.idx", "labels.idx"]
+
+
+def test_without_torch(
+    run: Run, data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
+    result = run("train", "digits", *data)
+    assert result.code == 2 and "pip install 'facegen[train]'" in result.err
+
+
+def test_help_of_both_forms(run: Run) -> None:
+    own, faces = run("train", "digits", "--help"), run("train", "--help")
+    assert own.code == faces.code == 0
+    assert own.out.startswith("Usage: facegen train digits [OPTIONS] IMAGES.idx LABELS.idx\n")
+    assert faces.out.startswith("Usage: facegen train [OPTIONS] FOLDER|FILE.npy\n")

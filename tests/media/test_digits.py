@@ -1,0 +1,114 @@
+"""Pictures of digits in the form of MNIST's."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
+
+from facegen import FormatError
+from facegen.media.digits import read, to_mnist
+
+
+def stroke(
+    size: tuple[int, int] = (200, 160), ink: str = "black", paper: str = "white", mode: str = "RGB"
+) -> Image.Image:
+    """Something like a 7, off the middle."""
+    picture = Image.new(mode, size, paper)
+    points = [(20, 30), (80, 30), (40, 120)]
+    ImageDraw.Draw(picture).line(points, ink, 12, joint="curve")
+    return picture
+
+
+def mnist(picture: Image.Image) -> np.ndarray:
+    return to_mnist(np.asarray(picture))
+
+
+def centre(image: np.ndarray) -> np.ndarray:
+    pixels = np.indices(image.shape) + 0.5
+    return (pixels * image).sum(axis=(1, 2)) / image.sum()
+
+
+def test_box_and_centre_of_mass() -> None:
+    image = mnist(stroke())
+    assert image.shape == (28, 28) and image.dtype == np.uint8 and image.max() == 255
+    rows, columns = np.flatnonzero(image.max(axis=1)), np.flatnonzero(image.max(axis=0))
+    assert np.ptp(rows) + 1 == 20 and 10 < np.ptp(columns) + 1 < 20
+    assert np.abs(centre(image) - 14).max() <= 0.5
+
+
+def test_colours_and_place_do_not_matter() -> None:
+    expected = mnist(stroke()).astype(int)
+    larger = Image.new("RGB", (300, 400), "white")
+    larger.paste(stroke(), (90, 180))
+    for same in (
+        stroke(ink="white", paper="black"),
+        stroke(ink="#404040", paper="#c0c0c0"),
+        stroke(mode="L"),
+        larger,
+    ):
+        assert np.abs(mnist(same) - expected).max() <= 2
+
+
+def test_size_does_not_matter_much() -> None:
+    picture = stroke()
+    expected = mnist(picture).astype(int)
+    for factor in (0.4, 3):
+        size = tuple(round(factor * side) for side in picture.size)
+        resized = mnist(picture.resize(size, Image.Resampling.LANCZOS))
+        assert np.abs(resized - expected).mean() < 8  # of 255
+
+
+def test_orientation_and_transparency(tmp_path: Path) -> None:
+    clear = Image.new("RGBA", (200, 160), (0, 0, 0, 0))
+    clear.paste(stroke(mode="RGBA"), (0, 0), stroke(mode="L", ink="white", paper="black"))
+    clear.save(tmp_path / "clear.png")
+    np.testing.assert_array_equal(read(tmp_path / "clear.png")[0], mnist(stroke()))
+    turned = stroke().transpose(Image.Transpose.ROTATE_90)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees clockwise to see it upright
+    turned.save(tmp_path / "turned.png", exif=exif)
+    np.testing.assert_array_equal(read(tmp_path / "turned.png")[0], mnist(stroke()))
+
+
+@given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
+@settings(deadline=None)
+def test_any_picture(width: int, height: int, seed: int) -> None:
+    """An image whose brightest pixel is white, or an error that says why not."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
+    try:
+        image = to_mnist(pixels)
+    except FormatError as error:
+        assert np.ptp(pixels) < 16 and "expected a digit, found values from" in str(error)
+    else:
+        assert image.shape == (28, 28) and image.max() == 255
+
+
+def test_idx_files_are_taken_as_they_are(tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28), dtype=np.uint8)
+    sizes = np.array([3, 28, 28], ">u4").tobytes()
+    data = b"\0\0\x08\3" + sizes + images.tobytes()
+    path = tmp_path / "images"
+    for content in (data, gzip.compress(data)):
+        path.write_bytes(content)
+        np.testing.assert_array_equal(read(path), images)
+
+
+def test_what_is_no_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grey = tmp_path / "grey.png"
+    Image.new("L", (30, 30), 100).save(grey)
+    with pytest.raises(FormatError, match="grey.png: expected a digit, found values from 100 to"):
+        read(grey)
+    stroke().save(tmp_path / "large.png")
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    with pytest.raises(FormatError, match="large.png: .*(more than Pillow|could be decomp)"):
+        read(tmp_path / "large.png")
+    for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(50)):
+        grey.write_bytes(data)
+        with pytest.raises(FormatError, match="grey.png: (not a picture|cannot be decoded)"):
+            read(grey)
