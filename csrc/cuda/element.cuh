@@ -6,24 +6,10 @@
 
 #include <cstdint>
 
-#include "cuda/tensor.h"
+#include "cuda/operand.h"
 #include "program.h"
 
 namespace facegen::cuda {
-
-// A view's images as a kernel argument; pixel (y, x) of an image starts at element
-// image * image_stride + (y * w + x) * pixel_stride.
-struct Operand {
-  char* data;
-  int64_t image_stride, pixel_stride, plane;
-  int32_t h, w, c;
-  Format format;
-};
-
-inline Operand make_operand(const View& view, const Images& images) {
-  return {static_cast<char*>(images.data), images.image_stride, view.pixel_stride, images.plane,
-          view.h, view.w, view.c, images.format};
-}
 
 // float32 = hi + lo + at most 2^-17 of it.
 __device__ inline void split(float x, __nv_bfloat16& hi, __nv_bfloat16& lo) {
@@ -55,6 +41,71 @@ __device__ inline void store(const Operand& to, int64_t element, float x) {
   }
 }
 
+// Eight neighbouring elements in any format as float32; zeros where start < 0.
+__device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8]) {
+  if (start < 0) {
+#pragma unroll
+    for (float& value : x) value = 0.0f;
+    return;
+  }
+  if (in.format == Format::kFloat32) {
+    const auto* from = reinterpret_cast<const float4*>(reinterpret_cast<const float*>(in.data) + start);
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      const float4 v = from[i];
+      x[4 * i] = v.x, x[4 * i + 1] = v.y, x[4 * i + 2] = v.z, x[4 * i + 3] = v.w;
+    }
+    return;
+  }
+  const auto* from = reinterpret_cast<const uint4*>(in.data + 2 * start);
+  const uint4 first = from[0];
+  if (in.format == Format::kHalf) {
+    const auto* h = reinterpret_cast<const __half2*>(&first);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      x[2 * i] = __low2float(h[i]);
+      x[2 * i + 1] = __high2float(h[i]);
+    }
+    return;
+  }
+  const uint4 second = from[in.plane / 8];
+  const auto* hi = reinterpret_cast<const __nv_bfloat162*>(&first);
+  const auto* lo = reinterpret_cast<const __nv_bfloat162*>(&second);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    x[2 * i] = __low2float(hi[i]) + __low2float(lo[i]);
+    x[2 * i + 1] = __high2float(hi[i]) + __high2float(lo[i]);
+  }
+}
+
+// Writes eight neighbouring elements; all addresses are multiples of 8 elements.
+__device__ inline void store_run(const Operand& to, int64_t start, const float (&x)[8]) {
+  if (to.format == Format::kFloat32) {
+    auto* floats = reinterpret_cast<float4*>(reinterpret_cast<float*>(to.data) + start);
+    floats[0] = make_float4(x[0], x[1], x[2], x[3]);
+    floats[1] = make_float4(x[4], x[5], x[6], x[7]);
+    return;
+  }
+  uint4 first, second;
+  if (to.format == Format::kHalf) {
+    auto* h = reinterpret_cast<__half2*>(&first);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) h[i] = __floats2half2_rn(x[2 * i], x[2 * i + 1]);
+    *reinterpret_cast<uint4*>(to.data + 2 * start) = first;
+    return;
+  }
+  auto* hi = reinterpret_cast<__nv_bfloat162*>(&first);
+  auto* lo = reinterpret_cast<__nv_bfloat162*>(&second);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    hi[i] = __floats2bfloat162_rn(x[2 * i], x[2 * i + 1]);
+    lo[i] = __floats2bfloat162_rn(x[2 * i] - __low2float(hi[i]), x[2 * i + 1] - __high2float(hi[i]));
+  }
+  auto* planes = reinterpret_cast<uint4*>(to.data + 2 * start);
+  planes[0] = first;
+  planes[to.plane / 8] = second;
+}
+
 // y = scale[c] * activation(sum + bias[c] + add) + shift[c] as a kernel argument.
 struct DeviceEpilogue {
   const float *bias, *scale, *shift;
@@ -77,6 +128,33 @@ __device__ inline float activate(float x, Activation activation, float slope) {
     case Activation::kTanh: return tanhf(x);
   }
   return x;
+}
+
+// Bias, activation, scale and shift of eight neighbouring channels from `c` on (a multiple of 8).
+__device__ inline void finish_run(const DeviceEpilogue& e, int c, float (&x)[8]) {
+  const auto constants = [c](const float* from, float (&v)[8]) {
+    const float4 a = __ldg(reinterpret_cast<const float4*>(from + c));
+    const float4 b = __ldg(reinterpret_cast<const float4*>(from + c) + 1);
+    v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+  };
+  float v[8];
+  if (e.bias != nullptr) {
+    constants(e.bias, v);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] += v[i];
+  }
+#pragma unroll
+  for (float& value : x) value = activate(value, e.activation, e.slope);
+  if (e.scale != nullptr) {
+    constants(e.scale, v);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] *= v[i];
+  }
+  if (e.shift != nullptr) {
+    constants(e.shift, v);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] += v[i];
+  }
 }
 
 // Finishes channel `c` of pixel `pixel` (y * w + x) of an image and writes it.

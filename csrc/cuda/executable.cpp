@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "cuda/prepare.h"
+#include "cuda/hopper_norm.h"
 #include "cuda/reductions.h"
 #include "cuda/small_ops.h"
 
@@ -10,13 +10,15 @@ namespace facegen::cuda {
 namespace {
 
 // A chunk's buffers fill this much: enough to fill the GPU, small against its memory.
-constexpr int64_t kChunkBytes = int64_t{1} << 30;
+constexpr int64_t kChunkBytes = int64_t{4} << 30;
 constexpr int64_t kMaxChunk = 1024;
 // Kernels number the rows of a chunk in 32 bits.
 constexpr int64_t kMaxPixels = int64_t{1} << 30;
 
 std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
+  if (auto softmax = make_softmax_gemm(spec)) return softmax;
   if (kernels == "auto") {
+    if (auto patch = make_hopper_patch(spec)) return patch;
     if (auto scatter = make_hopper_scatter(spec)) return scatter;
     if (auto hopper = make_hopper_gemm(spec)) return hopper;
     if (auto thin = make_thin_gemm(spec)) return thin;
@@ -42,7 +44,8 @@ ContextSizes sizes_of(const PreparedProgram& program) {
 }  // namespace
 
 Executable::Executable(const Program& program, const Options& options)
-    : device_(find_device(options.device)) {
+    : device_(find_device(options.device)),
+      hopper_norm_(options.kernels == "auto" && device_.major == 9) {
   const DeviceScope scope(device_.index);
   PreparedProgram prepared =
       prepare(program, options.precision, options.kernels, device_.major);
@@ -51,7 +54,8 @@ Executable::Executable(const Program& program, const Options& options)
   buffers_ = std::move(prepared.buffers);
   layouts_ = std::move(prepared.layouts);
   int64_t most_pixels = 1;
-  for (Step& step : steps_) {
+  for (PreparedStep& one : steps_) {
+    Step& step = one.step;
     step.bias = upload_constant(step.bias, step.out.c);
     if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, step.out.c);
     step.epilogue.scale = upload_constant(step.epilogue.scale, step.out.c);
@@ -59,7 +63,7 @@ Executable::Executable(const Program& program, const Options& options)
     most_pixels = std::max({most_pixels, int64_t{step.out.h} * step.out.w,
                             int64_t{step.in.h} * step.in.w});
     gemms_.push_back(step.op == Op::kGemm
-                         ? choose_gemm({step, layout(step.in), layout(step.out), options.precision},
+                         ? choose_gemm({one, step, layout(step.in), layout(step.out), options.precision},
                                        options.kernels)
                          : nullptr);
     step.weight = step.op == Op::kGemm ? nullptr : step.weight;  // packed; may not outlive us
@@ -85,7 +89,10 @@ Executable::~Executable() {
 
 const float* Executable::upload_constant(const float* values, int64_t count) {
   if (values == nullptr) return nullptr;
-  constants_.push_back(upload(values, count));
+  // Kernels read vectors of 8.
+  std::vector<float> padded(values, values + count);
+  padded.resize(static_cast<std::size_t>((count + 7) / 8 * 8), 0.0f);
+  constants_.push_back(upload(padded.data(), static_cast<int64_t>(padded.size())));
   return constants_.back().get();
 }
 
@@ -112,13 +119,17 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
     return {base + view.offset * element_bytes(format), image_stride,
             image_stride * context.capacity, format};
   };
-  const Step& step = steps_[i];
-  const Images in = locate(step.in), out = locate(step.out), add = locate(step.epilogue.add);
-  const StepCall call = {step, images, in, out, add, stream};
+  const PreparedStep& prepared = steps_[i];
+  const Step& step = prepared.step;
+  const Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
+                             locate(prepared.copy)};
+  const StepCall call = {prepared, step, images, operands, stream};
   switch (step.op) {
-    case Op::kGemm: gemms_[i]->run(images, in, out, add, stream); break;
+    case Op::kGemm: gemms_[i]->run(images, operands, stream); break;
     case Op::kMaxPool: max_pool(call); break;
-    case Op::kInstanceNorm: instance_norm(call); break;
+    case Op::kInstanceNorm:
+      hopper_norm_ && hopper::norm_suits(step) ? hopper::instance_norm(call) : instance_norm(call);
+      break;
     case Op::kSoftmax: softmax(call); break;
     case Op::kUpsample: upsample_bilinear(call); break;
     case Op::kPointwise: pointwise(call); break;
@@ -200,7 +211,7 @@ std::vector<float> Executable::time_steps(int64_t images, int repeats) const {
 std::vector<std::string> Executable::step_kernels() const {
   std::vector<std::string> names;
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    switch (steps_[i].op) {
+    switch (steps_[i].step.op) {
       case Op::kGemm: names.emplace_back(gemms_[i]->name()); break;
       case Op::kMaxPool: names.emplace_back("max pool"); break;
       case Op::kInstanceNorm: names.emplace_back("instance norm"); break;

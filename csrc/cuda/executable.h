@@ -19,6 +19,7 @@
 #include "cuda/device.h"
 #include "cuda/gemm.h"
 #include "cuda/memory.h"
+#include "cuda/prepare.h"
 #include "program.h"
 
 namespace facegen::cuda {
@@ -75,7 +76,8 @@ class Executable {
   Layout layout(const View& view) const;
 
   DeviceInfo device_;
-  std::vector<Step> steps_;
+  bool hopper_norm_;
+  std::vector<PreparedStep> steps_;
   std::vector<Buffer> buffers_;
   std::vector<Layout> layouts_;  // by buffer
   ContextSizes sizes_;

@@ -5,22 +5,16 @@
 
 #include <memory>
 
+#include "cuda/prepare.h"
 #include "cuda/tensor.h"
-#include "program.h"
 
 namespace facegen::cuda {
-
-enum class Precision : int32_t {
-  kFloat32,  // bf16 x 3 on tensor cores: see docs/accuracy.md
-  kStrict,   // plain float32 multiply-adds
-  kTf32,
-  kFloat16,
-};
 
 // The constructors below read `step.weight` on the host; bias, scale and shift are device pointers
 // that outlive the kernel. They upload their packed weights to the calling thread's device.
 struct GemmSpec {
-  const Step& step;
+  const PreparedStep& prepared;
+  const Step& step;  // of it
   Layout in, out;
   Precision precision;
 };
@@ -29,9 +23,8 @@ class Gemm {
  public:
   virtual ~Gemm() = default;
   // Enqueues the product for a batch; allocates nothing, and may be captured into a graph.
-  // `in`, `out` and `add` have the layouts of the GemmSpec; `add.data` is null where there is none.
-  virtual void run(int64_t images, Images in, Images out, Images add,
-                   cudaStream_t stream) const = 0;
+  // The operands have the layouts of the GemmSpec.
+  virtual void run(int64_t images, const Operands& operands, cudaStream_t stream) const = 0;
   // For tables of times: "fma 128x64".
   virtual const char* name() const = 0;
 };
@@ -43,5 +36,8 @@ std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
 // Null where they do not suit the layer, its formats, or the device.
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
+// Where the softmax of its input is part of the step.
+std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
 
 }  // namespace facegen::cuda

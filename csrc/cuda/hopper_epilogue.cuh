@@ -9,6 +9,7 @@
 
 #include <cfloat>
 
+#include "cuda/element.cuh"
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_ptx.cuh"
 
@@ -72,7 +73,7 @@ __device__ __forceinline__ void load8(const float* from, float (&v)[8]) {
 
 // A thread's 2 rows of a tile: which output pixels they are.
 struct Rows {
-  int y[2], x[2];
+  int n[2], y[2], x[2];
   int64_t pixel[2];  // elements from the output's first pixel
   bool exists[2];
 
@@ -82,11 +83,15 @@ struct Rows {
       const int i = row + 8 * r;
       x[r] = tile.x + (i & ((1 << args.box.log2_w) - 1));
       y[r] = tile.y + ((i >> args.box.log2_w) & ((1 << args.box.log2_h) - 1));
-      const int n = tile.n + (i >> (args.box.log2_w + args.box.log2_h));
-      exists[r] = n < args.images;
+      n[r] = tile.n + (i >> (args.box.log2_w + args.box.log2_h));
+      exists[r] = n[r] < args.images;
       pixel[r] =
-          n * args.out_image_stride + y[r] * args.out_row_stride + x[r] * args.out_col_stride;
+          n[r] * args.out_image_stride + y[r] * args.out_row_stride + x[r] * args.out_col_stride;
     }
+  }
+  // The element where row r's pixel starts in a map that is added: that of a layer of one phase.
+  __device__ __forceinline__ int64_t added(const Operand& add, int r) const {
+    return n[r] * add.image_stride + (int64_t{y[r]} * add.w + x[r]) * add.pixel_stride;
   }
   // Whether row r is inside a phase of this size.
   __device__ __forceinline__ bool inside(int r, int rows, int cols) const {
@@ -145,7 +150,7 @@ __device__ __forceinline__ void move_parked(const Arguments& args, const Tile& t
 
 // Bias, activation, scale and shift, and the store of 64 rows: of this thread, 2 rows, and of each
 // 32 columns the 8 that start at 8 * (lane % 4).
-template <int kColumns, bool kHalf>
+template <int kColumns, bool kHalf, bool kAdd>
 __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, const Rows& rows,
                                        const float (&sums)[kColumns / 2]) {
   const Columns* columns = args.groups[tile.group].columns;
@@ -170,6 +175,12 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
       float v[8];
 #pragma unroll
       for (int e = 0; e < 8; ++e) v[e] = sums[16 * g + 4 * (e / 2) + 2 * r + e % 2] + bias[e];
+      if constexpr (kAdd) {
+        float other[8];
+        load_run(args.add, rows.added(args.add, r) + constant, other);
+#pragma unroll
+        for (int e = 0; e < 8; ++e) v[e] += other[e];
+      }
       activate(args, v);
       if (args.scale) {
 #pragma unroll

@@ -51,7 +51,7 @@ constexpr int kConsumerWarps = 8;
 constexpr int kThreads = 3 * 128;
 
 // Tile shape and operands of one instance of the kernel.
-template <Shape kShape, bool kHalfOperands>
+template <Shape kShape, bool kHalfOperands, int kStepsOfBlock = kBlock / 16, bool kAddition = false>
 struct Variant {
   static constexpr bool kHalf = kHalfOperands;
   static constexpr int kBlocks = tile_blocks(kShape);
@@ -59,6 +59,8 @@ struct Variant {
   static constexpr int kBoxes = tile_rows(kShape) / kBoxRows;  // of A
   static constexpr int kRowTiles = kBoxes;  // of 64 rows, for each of the two warpgroups
   static constexpr int kPlanes = kHalf ? 1 : 2;
+  static constexpr int kSteps = kStepsOfBlock;  // products of 16 channels: fewer for few channels
+  static constexpr bool kAdd = kAddition;       // whether the epilogue adds another map
 };
 
 struct Shared {
@@ -154,7 +156,7 @@ template <int kBlocks, class V>
 __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
   const uint64_t a_tile = ptx::tile_descriptor(a), b_tile = ptx::tile_descriptor(b);
 #pragma unroll
-  for (int k = 0; k < kBlock / 16; ++k) {
+  for (int k = 0; k < V::kSteps; ++k) {
     ptx::wgmma<kBlocks * kBlock, V::kHalf>(sums, a_tile + 2 * k, b_tile + 2 * k);
   }
 }
@@ -302,7 +304,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
     for (int m = 0; m < V::kRowTiles; ++m) {
       const Rows rows(args, tile, row + m * 64);
       if (parked) add_parked<V>(args, tile, rows, total[m], sums[m]);
-      finish<V::kColumns, V::kHalf>(args, tile, rows, sums[m]);
+      finish<V::kColumns, V::kHalf, V::kAdd>(args, tile, rows, sums[m]);
     }
   }
 }
@@ -340,20 +342,34 @@ void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
   FACEGEN_CUDA_CHECK_LAUNCH("hopper_gemm");
 }
 
+template <Shape kShape, bool kHalf>
+void launch_shape(const Arguments& arguments, int channels, int ctas, cudaStream_t stream) {
+  if constexpr (kShape == Shape::kSmall) {
+    if (arguments.add.data) {
+      return launch_variant<Variant<kShape, kHalf, 4, true>>(arguments, ctas, stream);
+    }
+  }
+  if constexpr (kShape != Shape::kWide) {
+    if (channels <= 16) return launch_variant<Variant<kShape, kHalf, 1>>(arguments, ctas, stream);
+    if (channels <= 32) return launch_variant<Variant<kShape, kHalf, 2>>(arguments, ctas, stream);
+  }
+  launch_variant<Variant<kShape, kHalf>>(arguments, ctas, stream);
+}
+
 }  // namespace
 
-void launch(const Arguments& arguments, Shape shape, bool half, int ctas, cudaStream_t stream) {
-  const auto run = [&](auto float32_variant, auto float16_variant) {
-    half ? launch_variant<decltype(float16_variant)>(arguments, ctas, stream)
-         : launch_variant<decltype(float32_variant)>(arguments, ctas, stream);
+void launch(const Arguments& arguments, Shape shape, bool half, int channels, int ctas,
+            cudaStream_t stream) {
+  const auto run = [&](auto of_float32, auto of_float16) {
+    (half ? of_float16 : of_float32)(arguments, channels, ctas, stream);
   };
   switch (shape) {
     case Shape::kWide:
-      return run(Variant<Shape::kWide, false>{}, Variant<Shape::kWide, true>{});
+      return run(launch_shape<Shape::kWide, false>, launch_shape<Shape::kWide, true>);
     case Shape::kTall:
-      return run(Variant<Shape::kTall, false>{}, Variant<Shape::kTall, true>{});
+      return run(launch_shape<Shape::kTall, false>, launch_shape<Shape::kTall, true>);
     case Shape::kSmall:
-      return run(Variant<Shape::kSmall, false>{}, Variant<Shape::kSmall, true>{});
+      return run(launch_shape<Shape::kSmall, false>, launch_shape<Shape::kSmall, true>);
   }
 }
 

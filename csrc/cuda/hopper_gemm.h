@@ -11,6 +11,7 @@
 #include "cuda/gemm.h"
 #include "cuda/hopper_map.h"
 #include "cuda/memory.h"
+#include "cuda/operand.h"
 
 namespace facegen::cuda {
 namespace hopper {
@@ -82,9 +83,12 @@ struct Arguments {
   void* out;
   // In elements. Row and column: from an output pixel of a phase to its next.
   int64_t out_image_stride, out_row_stride, out_col_stride, out_plane;
+  Operand add;  // small tiles alone; data is null where there is none
 };
 
-void launch(const Arguments& arguments, Shape shape, bool half, int ctas, cudaStream_t stream);
+// `channels`: of the input.
+void launch(const Arguments& arguments, Shape shape, bool half, int channels, int ctas,
+            cudaStream_t stream);
 
 // A layer's groups, taps and packed weights.
 //
@@ -122,7 +126,7 @@ Schedule make_schedule(const Plan& plan, int images, int multiprocessors);
 class HopperGemm final : public Gemm {
  public:
   explicit HopperGemm(const GemmSpec& spec);
-  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override;
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
   const char* name() const override;
   // False where no shape can hold the layer's taps.
   bool ready() const { return !variants_.empty(); }
@@ -146,7 +150,7 @@ class HopperGemm final : public Gemm {
   // Made and uploaded when a number of images is first asked for.
   const Batch& batch(int64_t images) const;
 
-  View in_, out_;
+  View in_, out_, add_;
   int multiprocessors_ = 0;
   std::vector<Variant> variants_;  // the large shape, the small shape
   hopper::Arguments fixed_ = {};   // what depends neither on the batch nor on the variant

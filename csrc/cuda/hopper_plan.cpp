@@ -161,9 +161,8 @@ void pack(const Step& step, const BlockList& blocks, const std::vector<int>& wei
 }  // namespace
 
 bool suits(const Step& step) {
-  if (step.epilogue.add.buffer >= 0 || step.in.c < 32 || step.out.c < 32 || step.out.c % 8) {
-    return false;
-  }
+  if (step.in.c < 16 || step.out.c < 16) return false;
+  if (step.epilogue.add.buffer >= 0 && step.phase_count > 1) return false;
   for (int p = 0; p < step.phase_count; ++p) {
     for (const Axis* axis : {&step.phases[p].y, &step.phases[p].x}) {
       if (axis->step > 8 || axis->step != step.phases[0].y.step) return false;
@@ -201,7 +200,7 @@ Plan make_plan(const Step& step, Shape shape, bool half) {
           (int64_t{phase.y.out_origin} * step.out.w + phase.x.out_origin) * step.out.pixel_stride +
               blocks[b].channel,
           phase.y.out, phase.x.out, blocks[b].channel,
-          std::min(kBlock, step.out.c - blocks[b].channel)};
+          std::min(kBlock, (step.out.c + 7) / 8 * 8 - blocks[b].channel)};
       offsets.push_back(offsets_of(step, phase));
       for (const auto& [offset, tap] : offsets.back()) {
         // Only tall tiles have a product of fewer columns.

@@ -12,12 +12,14 @@ bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
 
-HopperGemm::HopperGemm(const GemmSpec& spec) : in_(spec.step.in), out_(spec.step.out) {
+HopperGemm::HopperGemm(const GemmSpec& spec) 
+    : in_(spec.step.in), out_(spec.step.out), add_(spec.step.epilogue.add) {
   int device = 0;
   FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
   FACEGEN_CUDA_CHECK(
       cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
   for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
+    if (add_.buffer >= 0 && shape != hopper::Shape::kSmall) continue;
     Variant variant;
     variant.plan = hopper::make_plan(spec.step, shape, spec.in.format == Format::kHalf);
     hopper::Plan& plan = variant.plan;
@@ -65,7 +67,7 @@ const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
   return batches_.emplace(images, std::move(batch)).first->second;
 }
 
-void HopperGemm::run(int64_t images, Images in, Images out, Images, cudaStream_t stream) const {
+void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
   const Batch& of_batch = batch(images);
   const Variant& variant = *of_batch.variant;
   const hopper::Plan& plan = variant.plan;
@@ -89,15 +91,16 @@ void HopperGemm::run(int64_t images, Images in, Images out, Images, cudaStream_t
   }
   while (copied.log2_n > 0 && 1 << (copied.log2_n - 1) >= images) --copied.log2_n;
   arguments.copied_bytes = 128 << (copied.log2_w + copied.log2_h + copied.log2_n);
-  arguments.input = hopper::input_map(in_, in, images, copied, plan.step_y, plan.step_x);
+  arguments.input = hopper::input_map(in_, operands.in, images, copied, plan.step_y, plan.step_x);
   arguments.tiles = of_batch.tiles.get();
   arguments.tile_begin = of_batch.begin.get();
   arguments.images = static_cast<int32_t>(images);
-  arguments.out = out.data;
-  arguments.out_format = out.format;
-  arguments.out_image_stride = out.image_stride;
-  arguments.out_plane = out.plane;
-  hopper::launch(arguments, plan.shape, plan.half, of_batch.ctas, stream);
+  arguments.out = operands.out.data;
+  arguments.out_format = operands.out.format;
+  arguments.out_image_stride = operands.out.image_stride;
+  arguments.out_plane = operands.out.plane;
+  arguments.add = make_operand(add_, operands.add);
+  hopper::launch(arguments, plan.shape, plan.half, in_.c, of_batch.ctas, stream);
 }
 
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
@@ -113,6 +116,12 @@ std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
                                  step.out.pixel_stride, step.out.offset, spec.out.image_stride}) {
     if (elements % 8 != 0) return nullptr;
   }
+  // Stores of 8 channels must not reach into a neighbour's.
+  if (step.out.c % 8 && (step.out.offset || step.out.pixel_stride != (step.out.c + 7) / 8 * 8)) {
+    return nullptr;
+  }
+  const View& add = step.epilogue.add;
+  if (add.buffer >= 0 && (add.pixel_stride % 8 || add.offset % 8)) return nullptr;
   for (const float* constants : {step.bias, step.epilogue.scale, step.epilogue.shift}) {
     if (!aligned(constants)) return nullptr;
   }

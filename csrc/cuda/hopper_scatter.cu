@@ -275,9 +275,9 @@ HopperScatter::HopperScatter(const GemmSpec& spec)
   fixed_.out_row_stride = out.pixel_stride * out.w;
 }
 
-void HopperScatter::run(int64_t images, Images in, Images out, Images, cudaStream_t stream) const {
+void HopperScatter::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
   hopper::ScatterArguments arguments = fixed_;
-  arguments.input = hopper::input_map(in_, in, images, {5, 1, 0}, 1, 1);
+  arguments.input = hopper::input_map(in_, operands.in, images, {5, 1, 0}, 1, 1);
   arguments.images = static_cast<int32_t>(images);
   // Fewer images than CTAs: bands, each of which reads two rows of its neighbours again.
   arguments.bands = 1;
@@ -287,8 +287,8 @@ void HopperScatter::run(int64_t images, Images in, Images out, Images, cudaStrea
     arguments.bands *= 2;
     arguments.band_rows /= 2;
   }
-  arguments.out = static_cast<float*>(out.data);
-  arguments.out_image_stride = out.image_stride;
+  arguments.out = static_cast<float*>(operands.out.data);
+  arguments.out_image_stride = operands.out.image_stride;
   hopper::launch(arguments, half_, multiprocessors_, stream);
 }
 

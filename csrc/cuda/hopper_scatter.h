@@ -29,7 +29,7 @@ void launch(const ScatterArguments& arguments, bool half, int multiprocessors, c
 class HopperScatter final : public Gemm {
  public:
   explicit HopperScatter(const GemmSpec& spec);
-  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override;
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
   const char* name() const override { return "wgmma scatter"; }
 
  private:

@@ -85,41 +85,4 @@ __device__ inline int64_t tap_start(const Operand& in, const Source& source, Tap
   return inside ? source.image_start + (int64_t{iy} * in.w + ix) * in.pixel_stride : -1;
 }
 
-// Eight neighbouring elements in any format as float32; zeros where start < 0.
-__device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8]) {
-  if (start < 0) {
-#pragma unroll
-    for (float& value : x) value = 0.0f;
-    return;
-  }
-  if (in.format == Format::kFloat32) {
-    const auto* from = reinterpret_cast<const float4*>(reinterpret_cast<const float*>(in.data) + start);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      const float4 v = from[i];
-      x[4 * i] = v.x, x[4 * i + 1] = v.y, x[4 * i + 2] = v.z, x[4 * i + 3] = v.w;
-    }
-    return;
-  }
-  const auto* from = reinterpret_cast<const uint4*>(in.data + 2 * start);
-  const uint4 first = from[0];
-  if (in.format == Format::kHalf) {
-    const auto* h = reinterpret_cast<const __half2*>(&first);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      x[2 * i] = __low2float(h[i]);
-      x[2 * i + 1] = __high2float(h[i]);
-    }
-    return;
-  }
-  const uint4 second = from[in.plane / 8];
-  const auto* hi = reinterpret_cast<const __nv_bfloat162*>(&first);
-  const auto* lo = reinterpret_cast<const __nv_bfloat162*>(&second);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    x[2 * i] = __low2float(hi[i]) + __low2float(lo[i]);
-    x[2 * i + 1] = __high2float(hi[i]) + __high2float(lo[i]);
-  }
-}
-
 }  // namespace facegen::cuda

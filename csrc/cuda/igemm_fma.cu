@@ -146,14 +146,14 @@ class FmaGemm final : public Gemm {
     step_.phases = nullptr;
   }
 
-  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override {
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     const int column_tiles = plan_.columns_padded / kTileColumns;
     const auto blocks = static_cast<unsigned>(
         count_row_tiles(plan_.phases, images, kTileRows) * column_tiles);
     if (blocks == 0) return;
-    const IgemmArguments args = {make_operand(step_.in, in),
-                                 make_operand(step_.out, out),
-                                 make_epilogue(step_, add),
+    const IgemmArguments args = {make_operand(step_.in, operands.in),
+                                 make_operand(step_.out, operands.out),
+                                 make_epilogue(step_, operands.add),
                                  phases_.get(),
                                  taps_.get(),
                                  static_cast<int32_t>(plan_.phases.size()),

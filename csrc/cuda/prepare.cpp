@@ -1,8 +1,13 @@
 #include "cuda/prepare.h"
 
 #include <algorithm>
+#include <cstddef>
+#include <utility>
 
 #include "cuda/hopper_gemm.h"
+#include "cuda/hopper_norm.h"
+#include "cuda/hopper_patch.h"
+#include "cuda/softmax_gemm.h"
 
 namespace facegen::cuda {
 namespace {
@@ -11,36 +16,131 @@ constexpr int64_t kAlignment = 16;  // elements: vectors of 8 and tensor maps ne
 
 int64_t align(int64_t elements) { return (elements + kAlignment - 1) / kAlignment * kAlignment; }
 
+std::vector<View*> views_of(PreparedStep& prepared) {
+  Step& step = prepared.step;
+  return {&step.in, &step.out, &step.epilogue.add, &prepared.copy};
+}
+
+bool same(const View& a, const View& b) {
+  return a.buffer == b.buffer && a.h == b.h && a.w == b.w && a.c == b.c &&
+         a.pixel_stride == b.pixel_stride && a.offset == b.offset;
+}
+
+int count_readers(const PreparedProgram& program, int32_t buffer) {
+  int readers = 0;
+  for (const PreparedStep& prepared : program.steps) {
+    readers += prepared.step.in.buffer == buffer;
+    readers += prepared.step.epilogue.add.buffer == buffer;
+  }
+  return readers;
+}
+
+BufferKind kind_of(const PreparedProgram& program, const View& view) {
+  return program.buffers[static_cast<std::size_t>(view.buffer)].kind;
+}
+
+// A softmax that a GEMM of few output channels alone reads becomes a part of it.
+void merge_softmax(PreparedProgram& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const Step& softmax = steps[i].step;
+    PreparedStep& next = steps[i + 1];
+    if (softmax.op != Op::kSoftmax || !softmax_gemm_suits(next.step) ||
+        !same(softmax.out, next.step.in) || count_readers(program, softmax.out.buffer) != 1 ||
+        kind_of(program, softmax.out) != BufferKind::kArena) {
+      continue;
+    }
+    next.step.in = softmax.in;
+    next.softmax = true;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i));
+  }
+}
+
+// Whether the step's kernel writes its output in two places.
+bool has_copy(const Step& step) {
+  if (hopper::norm_suits(step)) return true;
+  return step.op == Op::kGemm && step.phase_count == 1 && step.out.c % 8 == 0 &&
+         step.out.pixel_stride % 8 == 0 && step.out.offset % 8 == 0 && hopper::patch_suits(step);
+}
+
+// Steps that only copy, or also apply ReLU to, what another step makes become that step's second
+// output, where its kernel has one.
+void merge_copies(PreparedProgram& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const Step& copy = steps[i].step;
+    const Epilogue& e = copy.epilogue;
+    const bool relu = e.activation == Activation::kRelu;
+    if (copy.op != Op::kPointwise || (!relu && e.activation != Activation::kNone) || e.scale ||
+        e.shift || e.add.buffer >= 0 || kind_of(program, copy.out) != BufferKind::kArena ||
+        copy.out.pixel_stride % 8 || copy.out.offset % 8) {
+      continue;
+    }
+    for (std::size_t p = 0; p < i; ++p) {
+      PreparedStep& producer = steps[p];
+      if (producer.copy.buffer >= 0 || !same(producer.step.out, copy.in)) continue;
+      if (!has_copy(producer.step)) continue;
+      producer.copy = copy.out;
+      producer.copy_relu = relu;
+      steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i--));
+      break;
+    }
+  }
+}
+
+// Pixels of every whole buffer get room for a multiple of 8 channels: kernels then read and write
+// vectors.
+void pad_pixels(PreparedProgram& program) {
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    std::vector<View*> views;
+    for (PreparedStep& prepared : program.steps) {
+      for (View* view : views_of(prepared)) {
+        if (view->buffer == static_cast<int32_t>(b)) views.push_back(view);
+      }
+    }
+    Buffer& buffer = program.buffers[b];
+    if (views.empty() || buffer.kind != BufferKind::kArena) continue;
+    const View first = *views[0];
+    const bool whole = first.pixel_stride == first.c && first.offset == 0 &&
+                       std::all_of(views.begin(), views.end(),
+                                   [&](const View* view) { return same(*view, first); });
+    if (!whole || first.c % 8 == 0 || first.c < 8) continue;
+    for (View* view : views) view->pixel_stride = (first.c + 7) / 8 * 8;
+    buffer.floats = int64_t{first.h} * first.w * ((first.c + 7) / 8 * 8);
+  }
+}
+
 // Inputs arrive as float32. Those that the Hopper kernel could multiply are first copied into a
 // buffer of the arena, which gets the format of its operands.
 void stage_inputs(PreparedProgram& program) {
-  auto& [steps, buffers, layouts, arena_floats] = program;
+  auto& steps = program.steps;
   for (std::size_t i = 0; i < steps.size(); ++i) {
-    const Step& step = steps[i];
-    const Buffer& from = buffers[static_cast<std::size_t>(step.in.buffer)];
-    if (step.op != Op::kGemm || from.kind != BufferKind::kInput || !hopper::suits(step)) continue;
+    const Step& step = steps[i].step;
+    if (step.op != Op::kGemm || kind_of(program, step.in) != BufferKind::kInput ||
+        hopper::patch_suits(step) || !hopper::suits(step)) {
+      continue;
+    }
     View staged = step.in;
-    staged.buffer = static_cast<int32_t>(buffers.size());
+    staged.buffer = static_cast<int32_t>(program.buffers.size());
     staged.offset = 0;
     staged.pixel_stride = (staged.c + 7) / 8 * 8;  // the copy engine's 16 bytes
-    const int64_t floats = staged.h * staged.w * staged.pixel_stride;
-    arena_floats = align(arena_floats);
-    buffers.push_back({BufferKind::kArena, 0, floats, arena_floats});
-    arena_floats += align(floats);
-    Step copy = {};
-    copy.op = Op::kPointwise;
-    copy.in = step.in;
-    copy.out = staged;
-    steps[i].in = staged;
+    program.buffers.push_back({BufferKind::kArena, 0, staged.h * staged.w * staged.pixel_stride, 0});
+    PreparedStep copy;
+    copy.step = {};
+    copy.step.op = Op::kPointwise;
+    copy.step.in = step.in;
+    copy.step.out = staged;
+    steps[i].step.in = staged;
     steps.insert(steps.begin() + static_cast<std::ptrdiff_t>(i++), copy);
   }
 }
 
 // Whether matrix products alone read the buffer.
-bool only_gemms_read(const std::vector<Step>& steps, int buffer) {
-  return std::all_of(steps.begin(), steps.end(), [&](const Step& step) {
-    return (step.in.buffer != buffer || step.op == Op::kGemm) &&
-           (step.op == Op::kSoftmax || step.epilogue.add.buffer != buffer);
+bool only_gemms_read(const PreparedProgram& program, int32_t buffer) {
+  return std::all_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
+    const Step& step = prepared.step;
+    return (step.in.buffer != buffer || (step.op == Op::kGemm && !prepared.softmax)) &&
+           step.epilogue.add.buffer != buffer;
   });
 }
 
@@ -53,13 +153,54 @@ void choose_layouts(PreparedProgram& program, Precision precision, bool tensor_c
       layout.image_stride = align(buffer.floats);
       if (precision == Precision::kFloat16) layout.format = Format::kHalf;
       if (precision == Precision::kFloat32 && tensor_cores &&
-          only_gemms_read(program.steps, static_cast<int>(b))) {
+          only_gemms_read(program, static_cast<int32_t>(b))) {
         layout.format = Format::kSplit;
       }
-      program.arena_floats =
-          std::max(program.arena_floats, buffer.arena_offset + layout.image_stride);
     }
     program.layouts.push_back(layout);
+  }
+}
+
+// Places of all buffers of the arena, the largest first: each in the smallest sufficient gap
+// between those that live at the same time, or behind them.
+void plan_arena(PreparedProgram& program) {
+  struct Life {
+    std::size_t buffer;
+    int64_t size;
+    int first = -1, last = -1;  // steps
+  };
+  std::vector<Life> lives;
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    if (program.buffers[b].kind != BufferKind::kArena) continue;
+    Life life = {b, program.layouts[b].image_stride};
+    for (std::size_t i = 0; i < program.steps.size(); ++i) {
+      for (const View* view : views_of(program.steps[i])) {
+        if (view->buffer != static_cast<int32_t>(b)) continue;
+        if (life.first < 0) life.first = static_cast<int>(i);
+        life.last = static_cast<int>(i);
+      }
+    }
+    if (life.first >= 0) lives.push_back(life);
+  }
+  std::stable_sort(lives.begin(), lives.end(),
+                   [](const Life& a, const Life& b) { return a.size > b.size; });
+  for (std::size_t i = 0; i < lives.size(); ++i) {
+    std::vector<std::pair<int64_t, int64_t>> occupied;
+    for (std::size_t j = 0; j < i; ++j) {
+      if (lives[i].first > lives[j].last || lives[j].first > lives[i].last) continue;
+      const int64_t start = program.buffers[lives[j].buffer].arena_offset;
+      occupied.push_back({start, start + lives[j].size});
+    }
+    std::sort(occupied.begin(), occupied.end());
+    int64_t best = -1, best_gap = 0, end = 0;
+    for (const auto& [start, stop] : occupied) {
+      const int64_t gap = start - end;
+      if (gap >= lives[i].size && (best < 0 || gap < best_gap)) best = end, best_gap = gap;
+      end = std::max(end, stop);
+    }
+    int64_t& offset = program.buffers[lives[i].buffer].arena_offset;
+    offset = best < 0 ? end : best;
+    program.arena_floats = std::max(program.arena_floats, offset + lives[i].size);
   }
 }
 
@@ -67,14 +208,22 @@ void choose_layouts(PreparedProgram& program, Precision precision, bool tensor_c
 
 PreparedProgram prepare(const Program& program, Precision precision, const std::string& kernels,
                         int major) {
-  PreparedProgram prepared = {{program.steps, program.steps + program.step_count},
-                              {program.buffers, program.buffers + program.buffer_count},
-                              {},
-                              program.arena_floats};
+  PreparedProgram prepared;
+  for (int i = 0; i < program.step_count; ++i) {
+    PreparedStep& step = prepared.steps.emplace_back();
+    step.step = program.steps[i];
+  }
+  prepared.buffers.assign(program.buffers, program.buffers + program.buffer_count);
   const bool split_or_half =
       precision == Precision::kFloat32 || precision == Precision::kFloat16;
-  if (kernels == "auto" && split_or_half && major == 9) stage_inputs(prepared);
+  if (kernels == "auto") merge_softmax(prepared);
+  if (kernels == "auto" && split_or_half && major == 9) {
+    pad_pixels(prepared);
+    merge_copies(prepared);
+    stage_inputs(prepared);
+  }
   choose_layouts(prepared, precision, kernels != "fma");
+  plan_arena(prepared);
   return prepared;
 }
 

@@ -1,21 +1,36 @@
-// A Program fitted to one GPU: how its buffers lie there, and the steps that this takes.
+// A Program fitted to one GPU: steps merged where one kernel can do both, and how its buffers lie.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
-#include "cuda/gemm.h"
 #include "cuda/tensor.h"
 #include "program.h"
 
 namespace facegen::cuda {
 
+enum class Precision : int32_t {
+  kFloat32,  // bf16 x 3 on tensor cores: see docs/accuracy.md
+  kStrict,   // plain float32 multiply-adds
+  kTf32,
+  kFloat16,
+};
+
+struct PreparedStep {
+  Step step;
+  // A second place for the output, or for max(output, 0): what a U-Net's skip connection reads.
+  View copy;
+  bool copy_relu = false;
+  // A GEMM of the softmax of its input, over the channels.
+  bool softmax = false;
+};
+
 struct PreparedProgram {
-  std::vector<Step> steps;  // point to the same constants as the Program's
+  std::vector<PreparedStep> steps;  // point to the same constants as the Program's
   std::vector<Buffer> buffers;
   std::vector<Layout> layouts;  // by buffer
-  int64_t arena_floats;
+  int64_t arena_floats = 0;
 };
 
 // `kernels` as in Options (executable.h); `major`: compute capability.

@@ -61,7 +61,7 @@ void arg_max(const StepCall& call) {
   const int64_t pixels = call.images * in.h * in.w;
   const auto blocks = static_cast<unsigned>((pixels + kThreads - 1) / kThreads);
   arg_max_kernel<<<blocks, kThreads, 0, call.stream>>>(
-      make_operand(in, call.in), make_operand(call.step.out, call.out), call.images);
+      make_operand(in, call.operands.in), make_operand(call.step.out, call.operands.out), call.images);
   FACEGEN_CUDA_CHECK_LAUNCH("arg_max_kernel");
 }
 
@@ -69,7 +69,7 @@ void global_avg_pool(const StepCall& call) {
   const View& in = call.step.in;
   const auto blocks = static_cast<unsigned>(call.images * ((in.c + 31) / 32));
   global_avg_pool_kernel<<<blocks, dim3(32, kPoolWarps), 0, call.stream>>>(
-      make_operand(in, call.in), make_operand(call.step.out, call.out));
+      make_operand(in, call.operands.in), make_operand(call.step.out, call.operands.out));
   FACEGEN_CUDA_CHECK_LAUNCH("global_avg_pool_kernel");
 }
 

@@ -18,8 +18,8 @@ struct Arguments {
 };
 
 Arguments make_arguments(const StepCall& call) {
-  Arguments args = {make_operand(call.step.in, call.in), make_operand(call.step.out, call.out),
-                    make_epilogue(call.step, call.add), call.images};
+  Arguments args = {make_operand(call.step.in, call.operands.in), make_operand(call.step.out, call.operands.out),
+                    make_epilogue(call.step, call.operands.add), call.images};
   return args;
 }
 

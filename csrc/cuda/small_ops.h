@@ -3,16 +3,17 @@
 
 #include <cuda_runtime_api.h>
 
+#include "cuda/prepare.h"
 #include "cuda/tensor.h"
-#include "program.h"
 
 namespace facegen::cuda {
 
 // A step on a batch; bias (beta), weight (gamma), scale and shift of `step` are device pointers.
 struct StepCall {
-  const Step& step;
+  const PreparedStep& prepared;
+  const Step& step;  // of it
   int64_t images;
-  Images in, out, add;
+  Operands operands;
   cudaStream_t stream;
 };
 

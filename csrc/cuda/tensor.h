@@ -27,6 +27,12 @@ struct Images {
   Format format = Format::kFloat32;
 };
 
+// Of a step's operands; `data` is null for those that it has not.
+struct Operands {
+  Images in, out, add;
+  Images copy;  // a second place for the output (see PreparedStep)
+};
+
 inline int64_t element_bytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
 
 }  // namespace facegen::cuda

@@ -210,10 +210,10 @@ class ThinGemm final : public Gemm {
     step_.phases = nullptr;
   }
 
-  void run(int64_t images, Images in, Images out, Images add, cudaStream_t stream) const override {
-    const ThinArguments args = {make_operand(step_.in, in),
-                                make_operand(step_.out, out),
-                                make_epilogue(step_, add),
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    const ThinArguments args = {make_operand(step_.in, operands.in),
+                                make_operand(step_.out, operands.out),
+                                make_epilogue(step_, operands.add),
                                 phases_.get(),
                                 taps_.get(),
                                 reinterpret_cast<const float4*>(weights_.get()),

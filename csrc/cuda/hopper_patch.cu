@@ -1,0 +1,409 @@
+// conv2d and conv_transpose2d of few input channels on Hopper: first layers of 1 or 3 channels, and
+// all others whose whole sum (taps x channels) is at most 192 long.
+//
+// The copy engine brings 64 channels of a pixel at a time, which would be nearly all padding. Here
+// threads build the rows of A themselves, from a patch of the input in shared memory:
+//
+//   patch   input pixels that 64 outputs read, each value once, as (hi, lo) or float16 in 32 bits
+//   A       64 output pixels x k, hi | lo           k = (tap, channel), in blocks of 64, swizzled
+//   B       columns x k, hi | lo                    packed at load; stays for the kernel's life
+//   sums    64 x columns in float32                 in A's place, for stores of whole lines
+//
+// Columns are output channels. Of a transposed convolution, phases along x are columns side by
+// side: they read the same patch and write the same lines.
+//
+// A block has two warpgroups with an A and a patch each; they take tiles in turn and only share B,
+// so that one builds while the other multiplies. The order of every sum is that of k, whatever the
+// batch.
+#include "cuda/hopper_patch.h"
+
+#include <algorithm>
+
+#include "cuda/element.cuh"
+#include "cuda/error.h"
+#include "cuda/gemm.h"
+#include "cuda/hopper_ptx.cuh"
+#include "cuda/memory.h"
+#include "cuda/split.h"
+
+namespace facegen::cuda {
+namespace hopper {
+namespace {
+
+constexpr int kThreads = 256;
+constexpr int kWarpgroups = kThreads / 128;
+constexpr int kBlock = 64;  // of k
+constexpr int kBlockBytes = kPatchRows * 128;
+
+struct Arguments {
+  Operand in, out, copy;  // copy.data is null where there is none
+  bool copy_relu;
+  bool vectors;  // whether channels are stored eight at a time
+  DeviceEpilogue epilogue;
+  const uint8_t* weights;  // per group: (block of k, plane, column) rows of 128 bytes, swizzled
+  const int16_t* offsets;
+  const PatchGroup* groups;
+  int32_t images, step_y, step_x, log2_w;
+  int32_t phases_x, columns, pitch;  // pitch: columns of a phase
+  int32_t blocks;                    // of k
+  int32_t work_bytes, patch_elements;
+};
+
+// 8 floats of padding: rows of the sums then start in different banks.
+template <int kColumns>
+constexpr int kSumsPitch = kColumns + 8;
+
+int work_bytes(int blocks, int planes, int columns) {
+  const int a = blocks * planes * kBlockBytes;
+  const int sums = kPatchRows * (columns + 8) * 4;
+  return (std::max(a, sums) + 1023) / 1024 * 1024;
+}
+
+// A value as the patch holds it.
+template <bool kHalf>
+__device__ inline uint32_t encode(float x) {
+  if constexpr (kHalf) {
+    return __half_as_ushort(__float2half_rn(x));
+  } else {
+    __nv_bfloat16 hi, lo;
+    split(x, hi, lo);
+    return __bfloat16_as_ushort(hi) | uint32_t{__bfloat16_as_ushort(lo)} << 16;
+  }
+}
+
+// Where a tile is: its image, and its first output pixel.
+struct PatchTile {
+  int image, y, x;
+};
+
+__device__ inline PatchTile find_tile(const Arguments& args, const PatchGroup& group, int number) {
+  const int of_image = group.tiles_y * group.tiles_x;
+  const int image = number / of_image, rest = number - image * of_image;
+  return {image, rest / group.tiles_x * (kPatchRows >> args.log2_w),
+          rest % group.tiles_x << args.log2_w};
+}
+
+// Each warp brings rows of the patch. `thread` is that of the warpgroup.
+template <bool kHalf>
+__device__ void fetch_patch(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
+                            int thread, uint32_t* patch) {
+  const int row_elements = group.patch_w * args.in.c;
+  const int y0 = tile.y * args.step_y + group.top, x0 = tile.x * args.step_x + group.left;
+  const bool packed = args.in.pixel_stride == args.in.c;
+  for (int row = thread / 32; row < group.patch_h; row += 4) {
+    const int iy = y0 + row;
+    const bool inside_y = iy >= 0 && iy < args.in.h;
+    const int64_t start = tile.image * args.in.image_stride +
+                          (int64_t{iy} * args.in.w + x0) * args.in.pixel_stride;
+    uint32_t* to = patch + row * row_elements;
+    // Elements of the row that lie inside the input.
+    const int first = -x0 * args.in.c, end = (args.in.w - x0) * args.in.c;
+    for (int i = thread % 32; i < row_elements; i += 32) {
+      float value = 0.0f;
+      if (inside_y && i >= first && i < end) {
+        const int pixel = packed ? 0 : i / args.in.c;
+        const int64_t at = packed ? i : pixel * args.in.pixel_stride + (i - pixel * args.in.c);
+        value = load(args.in, start + at);
+      }
+      to[i] = encode<kHalf>(value);
+    }
+  }
+}
+
+// Rows of A: a thread builds every other 8 elements of k of one pixel.
+template <bool kHalf>
+__device__ void build_rows(const Arguments& args, const PatchGroup& group, int k_steps, int thread,
+                           const uint32_t* patch, const int16_t* offsets, char* a) {
+  constexpr int kPlanes = kHalf ? 1 : 2;
+  const int row = thread % kPatchRows;
+  const int y = row >> args.log2_w, x = row & ((1 << args.log2_w) - 1);
+  const uint32_t* pixel =
+      patch + (y * args.step_y * group.patch_w + x * args.step_x) * args.in.c;
+  for (int eight = thread / kPatchRows; eight < 2 * k_steps; eight += 2) {
+    const int4 places = *reinterpret_cast<const int4*>(offsets + 8 * eight);
+    const int pairs[4] = {places.x, places.y, places.z, places.w};
+    uint32_t hi[4], lo[4];
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+      const uint32_t first = pixel[pairs[i] & 0xFFFF], second = pixel[pairs[i] >> 16];
+      hi[i] = __byte_perm(first, second, 0x5410);
+      lo[i] = __byte_perm(first, second, 0x7632);
+    }
+    char* to = a + eight / 8 * kPlanes * kBlockBytes + row * 128 + ((eight % 8) ^ (row % 8)) * 16;
+    *reinterpret_cast<uint4*>(to) = make_uint4(hi[0], hi[1], hi[2], hi[3]);
+    if constexpr (!kHalf) {
+      *reinterpret_cast<uint4*>(to + kBlockBytes) = make_uint4(lo[0], lo[1], lo[2], lo[3]);
+    }
+  }
+}
+
+// Eight channels at a time.
+template <int kColumns>
+__device__ void store_vectors(const Arguments& args, const PatchGroup& group,
+                              const PatchTile& tile, int thread, const float* sums) {
+  const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
+  for (int i = thread; i < kPatchRows * kColumns / 8; i += 128) {
+    const int row = i / (kColumns / 8), column = i % (kColumns / 8) * 8;
+    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
+    if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
+    const int out_y = group.origin_y + y * group.out_step_y;
+    const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
+    if (along >= row_end) continue;
+    float v[8];
+    const auto* from = reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
+    const float4 low = from[0], high = from[1];
+    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
+    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    finish_run(args.epilogue, column % args.pitch, v);
+    store_run(args.out, tile.image * args.out.image_stride + int64_t{out_y} * row_end + along, v);
+    if (args.copy.data == nullptr) continue;
+    if (args.copy_relu) {
+#pragma unroll
+      for (float& value : v) value = value < 0.0f ? 0.0f : value;
+    }
+    // Copies have one phase: see merge_copies.
+    store_run(args.copy,
+              tile.image * args.copy.image_stride +
+                  (int64_t{out_y} * args.copy.w + x) * args.copy.pixel_stride + column,
+              v);
+  }
+}
+
+// One at a time, where pixels do not start at multiples of 8.
+template <int kColumns>
+__device__ void store_single(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
+                             int thread, const float* sums) {
+  const int stride = static_cast<int>(args.out.pixel_stride);
+  for (int i = thread; i < kPatchRows * args.columns; i += 128) {
+    const int row = i / args.columns, column = i - row * args.columns;
+    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
+    const int phase = column / args.pitch, channel = column - phase * args.pitch;
+    const int out_x = x * args.phases_x + phase;
+    if (y >= group.rows || x >= group.cols || out_x >= args.out.w || channel >= args.out.c) {
+      continue;
+    }
+    const int out_y = group.origin_y + y * group.out_step_y;
+    const DeviceEpilogue& e = args.epilogue;
+    float v = sums[row * kSumsPitch<kColumns> + column];
+    if (e.bias != nullptr) v += __ldg(e.bias + channel);
+    v = activate(v, e.activation, e.slope);
+    if (e.scale != nullptr) v *= __ldg(e.scale + channel);
+    if (e.shift != nullptr) v += __ldg(e.shift + channel);
+    store(args.out,
+          tile.image * args.out.image_stride + (int64_t{out_y} * args.out.w + out_x) * stride +
+              channel,
+          v);
+  }
+}
+
+template <int kColumns, bool kHalf>
+__global__ void __launch_bounds__(kThreads)
+    hopper_patch(const __grid_constant__ Arguments args) {
+  extern __shared__ __align__(1024) char memory[];
+  constexpr int kPlanes = kHalf ? 1 : 2;
+  constexpr int kWeightBytes = kColumns * 128;  // of a block of k and a plane
+  const int weight_bytes = args.blocks * kPlanes * kWeightBytes;
+  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
+  const int thread = static_cast<int>(threadIdx.x) % 128;
+  char* work = memory + weight_bytes + warpgroup * args.work_bytes;
+  char* after = memory + weight_bytes + kWarpgroups * args.work_bytes;
+  auto* offsets = reinterpret_cast<int16_t*>(after);
+  auto* patch = reinterpret_cast<uint32_t*>(after + kMaxPatchK * 2) + warpgroup * args.patch_elements;
+  const PatchGroup group = args.groups[blockIdx.y];
+
+  const auto* packed =
+      reinterpret_cast<const uint4*>(args.weights + int64_t{blockIdx.y} * weight_bytes);
+  for (int i = static_cast<int>(threadIdx.x); i < weight_bytes / 16; i += kThreads) {
+    reinterpret_cast<uint4*>(memory)[i] = packed[i];
+  }
+  for (int i = static_cast<int>(threadIdx.x); i < kMaxPatchK; i += kThreads) {
+    offsets[i] = args.offsets[static_cast<int>(blockIdx.y) * kMaxPatchK + i];
+  }
+  ptx::fence_async_proxy();
+  __syncthreads();
+
+  const auto sync_warpgroup = [warpgroup] { ptx::sync_threads(1 + warpgroup, 128); };
+  const int k_steps = (group.k + 15) / 16;
+  const int tiles = args.images * group.tiles_y * group.tiles_x;
+  const uint64_t a_start = ptx::tile_descriptor(ptx::shared_address(work));
+  const uint64_t b_start = ptx::tile_descriptor(ptx::shared_address(memory));
+  auto* staged = reinterpret_cast<float*>(work);
+  for (int number = static_cast<int>(blockIdx.x) * kWarpgroups + warpgroup; number < tiles;
+       number += static_cast<int>(gridDim.x) * kWarpgroups) {
+    const PatchTile tile = find_tile(args, group, number);
+    fetch_patch<kHalf>(args, group, tile, thread, patch);
+    sync_warpgroup();  // also: the sums of the tile before have been stored
+    build_rows<kHalf>(args, group, k_steps, thread, patch, offsets, work);
+    ptx::fence_async_proxy();
+    sync_warpgroup();
+
+    float sums[kColumns / 2] = {};
+    ptx::wgmma_fence();
+    for (int k = 0; k < k_steps; ++k) {
+      const uint64_t a = a_start + (k / 4 * kPlanes * kBlockBytes >> 4) + 2 * (k % 4);
+      const uint64_t b = b_start + (k / 4 * kPlanes * kWeightBytes >> 4) + 2 * (k % 4);
+      ptx::wgmma<kColumns, kHalf>(sums, a, b);
+      if constexpr (!kHalf) {
+        ptx::wgmma<kColumns, kHalf>(sums, a + (kBlockBytes >> 4), b);
+        ptx::wgmma<kColumns, kHalf>(sums, a, b + (kWeightBytes >> 4));
+      }
+    }
+    ptx::wgmma_commit();
+    ptx::wgmma_wait<0>();
+    sync_warpgroup();  // A has been read by all warps
+    const int row = thread / 32 * 16 + thread % 32 / 4;
+    float* to = staged + row * kSumsPitch<kColumns> + 2 * (thread % 4);
+#pragma unroll
+    for (int c = 0; c < kColumns / 8; ++c) {
+      *reinterpret_cast<float2*>(to + 8 * c) = make_float2(sums[4 * c], sums[4 * c + 1]);
+      *reinterpret_cast<float2*>(to + 8 * kSumsPitch<kColumns> + 8 * c) =
+          make_float2(sums[4 * c + 2], sums[4 * c + 3]);
+    }
+    sync_warpgroup();
+    if (args.vectors) {
+      store_vectors<kColumns>(args, group, tile, thread, staged);
+    } else {
+      store_single<kColumns>(args, group, tile, thread, staged);
+    }
+  }
+}
+
+// B of all groups, as the kernel reads it.
+std::vector<uint16_t> pack(const PatchPlan& plan, const float* weight, int blocks, int columns,
+                           bool half) {
+  const int planes = half ? 1 : 2;
+  std::vector<uint16_t> packed(plan.groups.size() * static_cast<std::size_t>(blocks) * planes *
+                               columns * kBlock);
+  for (std::size_t g = 0; g < plan.groups.size(); ++g) {
+    for (int column = 0; column < plan.columns; ++column) {
+      for (int k = 0; k < plan.groups[g].k; ++k) {
+        const int32_t index =
+            plan.weight_index[(g * plan.columns + column) * kMaxPatchK + static_cast<std::size_t>(k)];
+        if (index < 0) continue;
+        const std::size_t block = g * blocks + k / kBlock;
+        const int in_block = k % kBlock;
+        uint16_t* to = packed.data() + block * planes * columns * kBlock + column * kBlock +
+                       ((in_block / 8) ^ (column % 8)) * 8 + in_block % 8;
+        const float value = weight[index];
+        *to = half ? half_bits(value) : bfloat16_bits(value);
+        if (!half) to[columns * kBlock] = bfloat16_bits(value - bfloat16_value(*to));
+      }
+    }
+  }
+  return packed;
+}
+
+class HopperPatch final : public Gemm {
+ public:
+  HopperPatch(const GemmSpec& spec, PatchPlan plan)
+      : step_(spec.step),
+        copy_(spec.prepared.copy),
+        half_(spec.precision == Precision::kFloat16),
+        plan_(std::move(plan)) {
+    int device = 0;
+    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+    FACEGEN_CUDA_CHECK(
+        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    columns_ = plan_.columns <= 64 ? 64 : kMaxPatchColumns;
+    int longest = 0;
+    for (const PatchGroup& group : plan_.groups) longest = std::max(longest, group.k);
+    const int blocks = (longest + kBlock - 1) / kBlock, planes = half_ ? 1 : 2;
+    const std::vector<uint16_t> packed = pack(plan_, step_.weight, blocks, columns_, half_);
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    offsets_ = upload(plan_.offsets.data(), static_cast<int64_t>(plan_.offsets.size()));
+    groups_ = upload(plan_.groups.data(), static_cast<int64_t>(plan_.groups.size()));
+    const View& out = step_.out;
+    fixed_.copy_relu = spec.prepared.copy_relu;
+    const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
+    fixed_.vectors = whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
+                     spec.out.image_stride % 8 == 0;
+    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.offsets = offsets_.get();
+    fixed_.groups = groups_.get();
+    fixed_.step_y = plan_.step_y;
+    fixed_.step_x = plan_.step_x;
+    fixed_.log2_w = plan_.log2_w;
+    fixed_.phases_x = plan_.phases_x;
+    fixed_.columns = plan_.columns;
+    fixed_.pitch = plan_.columns / plan_.phases_x;
+    fixed_.blocks = blocks;
+    fixed_.work_bytes = work_bytes(blocks, planes, columns_);
+    fixed_.patch_elements = plan_.patch_elements;
+    shared_bytes_ = blocks * planes * columns_ * 128 +
+                    kWarpgroups * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
+    plan_.offsets = {};
+    plan_.weight_index = {};
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+    with_kernel([&](auto kernel) {
+      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
+      FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+          &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+    });
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    Arguments args = fixed_;
+    args.in = make_operand(step_.in, operands.in);
+    args.out = make_operand(step_.out, operands.out);
+    args.copy = make_operand(copy_, operands.copy);
+    args.epilogue = make_epilogue(step_, {});
+    args.images = static_cast<int32_t>(images);
+    const auto groups = static_cast<int64_t>(plan_.groups.size());
+    int64_t tiles = 1;
+    for (const PatchGroup& group : plan_.groups) {
+      tiles = std::max(tiles, images * group.tiles_y * group.tiles_x);
+    }
+    // As many blocks as run at once, shared by the groups.
+    const int64_t at_once = std::max<int64_t>(multiprocessors_ * blocks_a_multiprocessor_ / groups, 1);
+    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + kWarpgroups - 1) / kWarpgroups)),
+                    static_cast<unsigned>(groups));
+    with_kernel([&](auto kernel) {
+      kernel<<<grid, kThreads, static_cast<std::size_t>(shared_bytes_), stream>>>(args);
+    });
+    FACEGEN_CUDA_CHECK_LAUNCH("hopper_patch");
+  }
+
+  const char* name() const override { return half_ ? "wgmma patch f16" : "wgmma patch bf16x3"; }
+
+ private:
+  static constexpr int kMaxSharedBytes = 227 << 10;
+
+  template <class Function>
+  void with_kernel(const Function& function) const {
+    if (columns_ == 64) {
+      half_ ? function(hopper_patch<64, true>) : function(hopper_patch<64, false>);
+    } else {
+      half_ ? function(hopper_patch<96, true>) : function(hopper_patch<96, false>);
+    }
+  }
+
+  Step step_;
+  View copy_;
+  bool half_;
+  PatchPlan plan_;
+  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1;
+  int columns_ = 0, shared_bytes_ = 0;
+  Arguments fixed_ = {};
+  DeviceArray<uint16_t> weights_;
+  DeviceArray<int16_t> offsets_;
+  DeviceArray<PatchGroup> groups_;
+};
+
+}  // namespace
+}  // namespace hopper
+
+std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
+  const bool precise =
+      spec.precision == Precision::kFloat16 || spec.precision == Precision::kFloat32;
+  int device = 0, major = 0;
+  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
+  if (!precise || major != 9) return nullptr;
+  hopper::PatchPlan plan = hopper::plan_patch(spec.step);
+  if (plan.groups.empty()) return nullptr;
+  return std::make_unique<hopper::HopperPatch>(spec, std::move(plan));
+}
+
+}  // namespace facegen::cuda

@@ -1,0 +1,142 @@
+#include <algorithm>
+#include <cstdlib>
+#include <set>
+
+#include "cuda/hopper_patch.h"
+
+namespace facegen::cuda::hopper {
+namespace {
+
+constexpr int kMaxChannels = 24;  // of the input: with more, the copy engine serves better
+constexpr int kMinOutputs = 8;
+// What a tile costs besides its patch, in elements of a patch.
+constexpr int kTileCost = 1500;
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+int offset_of(const Axis& axis, int tap) { return axis.base + tap * axis.dir; }
+
+// A group in the making.
+struct Rows {
+  Axis y;
+  std::vector<Axis> x;  // by origin
+  std::vector<int> dx;  // of all of them, in order
+};
+
+// Phases by their rows; empty where they do not fill the output side by side.
+std::vector<Rows> rows_of(const Step& step) {
+  std::vector<Rows> all;
+  const int merged = step.phases[0].x.out_step;
+  for (int p = 0; p < step.phase_count; ++p) {
+    const auto& [y, x] = step.phases[p];
+    if (y.out <= 0 || x.out <= 0) continue;
+    if (x.out_step != merged || x.out_origin < 0 || x.out_origin >= merged) return {};
+    auto found = std::find_if(all.begin(), all.end(), [&origin = y.out_origin](const Rows& rows) {
+      return rows.y.out_origin == origin;
+    });
+    if (found == all.end()) found = all.insert(found, {y, std::vector<Axis>(merged), {}});
+    found->x[static_cast<std::size_t>(x.out_origin)] = x;
+  }
+  for (Rows& rows : all) {
+    std::set<int> dx;
+    for (const Axis& x : rows.x) {
+      for (int t = 0; t < x.taps; ++t) dx.insert(offset_of(x, t));
+    }
+    rows.dx.assign(dx.begin(), dx.end());
+    if (dx.empty() || rows.y.taps == 0) return {};
+  }
+  return all;
+}
+
+PatchGroup make_group(const PatchPlan& plan, const Rows& rows, int channels) {
+  PatchGroup group = {};
+  const int first = offset_of(rows.y, 0), last = offset_of(rows.y, rows.y.taps - 1);
+  group.k = rows.y.taps * static_cast<int>(rows.dx.size()) * channels;
+  group.rows = rows.y.out;
+  for (const Axis& x : rows.x) group.cols = std::max(group.cols, x.out);
+  group.origin_y = rows.y.out_origin;
+  group.out_step_y = rows.y.out_step;
+  group.top = std::min(first, last);
+  group.left = rows.dx.front();
+  const int width = 1 << plan.log2_w, height = kPatchRows >> plan.log2_w;
+  group.patch_h = (height - 1) * plan.step_y + std::abs(last - first) + 1;
+  group.patch_w = (width - 1) * plan.step_x + rows.dx.back() - rows.dx.front() + 1;
+  group.tiles_y = divide_up(group.rows, height);
+  group.tiles_x = divide_up(group.cols, width);
+  return group;
+}
+
+// Fills in what each k of a group reads and multiplies.
+void add_elements(PatchPlan& plan, const Step& step, const Rows& rows, const PatchGroup& group) {
+  const std::size_t offsets = plan.offsets.size(), weights = plan.weight_index.size();
+  plan.offsets.resize(offsets + kMaxPatchK, 0);
+  plan.weight_index.resize(weights + static_cast<std::size_t>(plan.columns) * kMaxPatchK, -1);
+  const int channels = step.in.c, pitch = plan.columns / plan.phases_x;
+  int k = 0;
+  for (int ty = 0; ty < rows.y.taps; ++ty) {
+    for (const int dx : rows.dx) {
+      const int pixel =
+          (offset_of(rows.y, ty) - group.top) * group.patch_w + dx - group.left;
+      for (int c = 0; c < channels; ++c, ++k) {
+        plan.offsets[offsets + static_cast<std::size_t>(k)] =
+            static_cast<int16_t>(pixel * channels + c);
+        for (int column = 0; column < plan.columns; ++column) {
+          const Axis& x = rows.x[static_cast<std::size_t>(column / pitch)];
+          const int channel = column % pitch;
+          int tx = 0;
+          while (tx < x.taps && offset_of(x, tx) != dx) ++tx;
+          if (channel >= step.out.c || tx == x.taps) continue;
+          const int tap = (rows.y.first_tap + ty * rows.y.tap_step) * step.kernel_w + x.first_tap +
+                          tx * x.tap_step;
+          plan.weight_index[weights + static_cast<std::size_t>(column) * kMaxPatchK +
+                            static_cast<std::size_t>(k)] =
+              (channel * step.kernel_h * step.kernel_w + tap) * channels + c;
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+PatchPlan plan_patch(const Step& step) {
+  if (step.op != Op::kGemm || step.phase_count == 0 || step.in.c > kMaxChannels ||
+      step.out.c < kMinOutputs || step.epilogue.add.buffer >= 0) {
+    return {};
+  }
+  const std::vector<Rows> rows = rows_of(step);
+  PatchPlan plan;
+  plan.step_y = step.phases[0].y.step;
+  plan.step_x = step.phases[0].x.step;
+  plan.phases_x = step.phases[0].x.out_step;
+  const auto pitch = plan.phases_x > 1 ? step.out.pixel_stride : (step.out.c + 7) / 8 * 8;
+  if (rows.empty() || plan.phases_x * pitch > kMaxPatchColumns) return {};
+  plan.columns = static_cast<int>(plan.phases_x * pitch);
+
+  // The shape of tile that costs least.
+  int64_t best_cost = -1;
+  PatchPlan trial = plan;
+  for (trial.log2_w = 0; 1 << trial.log2_w <= kPatchRows; ++trial.log2_w) {
+    int64_t cost = 0;
+    int largest = 0;
+    for (const Rows& of_group : rows) {
+      const PatchGroup group = make_group(trial, of_group, step.in.c);
+      if (group.k > kMaxPatchK) return {};
+      const int elements = group.patch_h * group.patch_w * step.in.c;
+      largest = std::max(largest, elements);
+      cost += int64_t{group.tiles_y} * group.tiles_x * (kTileCost + elements);
+    }
+    if (largest > kMaxPatchElements || (best_cost >= 0 && cost > best_cost)) continue;
+    best_cost = cost;
+    plan.log2_w = trial.log2_w;
+    plan.patch_elements = largest;
+  }
+  if (best_cost < 0) return {};
+  for (const Rows& of_group : rows) {
+    plan.groups.push_back(make_group(plan, of_group, step.in.c));
+    add_elements(plan, step, of_group, plan.groups.back());
+  }
+  return plan;
+}
+
+}  // namespace facegen::cuda::hopper
