@@ -130,6 +130,24 @@ __device__ inline float activate(float x, Activation activation, float slope) {
   return x;
 }
 
+// tanh within 2e-7, in few instructions: unrolled epilogues run at the speed of the instruction
+// cache.
+__device__ __forceinline__ float short_tanh(float v) {
+  return 1.0f - __fdividef(2.0f, __expf(2.0f * v) + 1.0f);
+}
+
+__device__ __forceinline__ void activate_run(float (&x)[8], Activation activation, float slope) {
+  if (activation == Activation::kNone) return;
+  if (activation == Activation::kTanh) {
+#pragma unroll
+    for (float& value : x) value = short_tanh(value);
+    return;
+  }
+  const bool relu = activation == Activation::kRelu;
+#pragma unroll
+  for (float& value : x) value = value < 0.0f ? (relu ? 0.0f : value * slope) : value;
+}
+
 // Bias, activation, scale and shift of eight neighbouring channels from `c` on (a multiple of 8).
 __device__ inline void finish_run(const DeviceEpilogue& e, int c, float (&x)[8]) {
   const auto constants = [c](const float* from, float (&v)[8]) {
@@ -143,8 +161,7 @@ __device__ inline void finish_run(const DeviceEpilogue& e, int c, float (&x)[8])
 #pragma unroll
     for (int i = 0; i < 8; ++i) x[i] += v[i];
   }
-#pragma unroll
-  for (float& value : x) value = activate(value, e.activation, e.slope);
+  activate_run(x, e.activation, e.slope);
   if (e.scale != nullptr) {
     constants(e.scale, v);
 #pragma unroll

@@ -17,11 +17,7 @@ namespace facegen::cuda::hopper {
 
 // The epilogue is unrolled over all sums, and long code runs at the speed of the instruction cache
 // (a tanhf for each sum made every tile 4 us slower): few instructions matter more than few
-// operations. Within 2e-7 of tanh.
-__device__ __forceinline__ float short_tanh(float v) {
-  return 1.0f - __fdividef(2.0f, __expf(2.0f * v) + 1.0f);
-}
-
+// operations.
 __device__ __forceinline__ void activate(const Arguments& args, float (&v)[8]) {
   if (args.activation == Activation::kNone) return;
   if (args.activation == Activation::kTanh) {

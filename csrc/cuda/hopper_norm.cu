@@ -1,8 +1,9 @@
 // y = gamma (x - mean) / sqrt(variance + eps) + beta, mean and biased variance of each channel over
 // the pixels of one image.
 //
-// Memory is read once: a cluster of up to 8 CTAs holds all pixels of 8 channels of an image in
-// registers, up to 8 pixels a thread. Each thread sums its pixels' differences d from its first
+// Memory is read once: a cluster of up to 8 CTAs holds all pixels of 16 channels of an image in
+// registers, up to 8 pixels of 8 channels a thread; two threads side by side write a whole sector of
+// 32 bytes. Each thread sums its pixels' differences d from its first
 // pixel x0, and their squares, in float32, and goes on in double:
 //
 //   sum x = n x0 + sum d,   sum x^2 = n x0^2 + 2 x0 sum d + sum d^2
@@ -24,8 +25,9 @@ namespace {
 
 namespace cg = cooperative_groups;
 
-constexpr int kChannels = 8;  // of a cluster: one vector
-constexpr int kMaxThreads = 256;
+constexpr int kChannels = 8;  // of a thread: one vector
+constexpr int kThreadsAPixel = 2;
+constexpr int kMaxThreads = 512;
 constexpr int kMaxCluster = 8;
 constexpr int kMaxPixels = 8;        // of a thread
 constexpr int kPixelsOfACta = 512;   // more only where a cluster of 8 is too small
@@ -37,10 +39,11 @@ struct Arguments {
   DeviceEpilogue epilogue;  // its bias is beta
   const float* gamma;
   float eps;
-  int32_t pixels, cta_pixels, groups, ctas;  // groups: of 8 channels; ctas: of a cluster
+  int32_t pixels, cta_pixels, groups, ctas;  // groups: of 16 channels; ctas: of a cluster
 };
 
-// Adds up each of 16 values over the lanes; lane l gets the total of value l / 2.
+// Adds up each of 16 values over the lanes with the same channels, which are every other lane;
+// lane l gets the total of value l / 2.
 __device__ inline double add_lanes(double (&v)[kSums], int lane) {
 #pragma unroll
   for (int level = 0; level < 4; ++level) {
@@ -54,20 +57,22 @@ __device__ inline double add_lanes(double (&v)[kSums], int lane) {
       v[j] = kept + __shfl_xor_sync(~0u, sent, mask);
     }
   }
-  return v[0] + __shfl_xor_sync(~0u, v[0], 1);
+  return v[0];
 }
 
 template <int kPixels>
 __global__ void __launch_bounds__(kMaxThreads)
     norm_kernel(const __grid_constant__ Arguments args) {
-  __shared__ double warp_sums[kMaxThreads / 32][kSums];
-  __shared__ double cta_sums[kSums];
-  __shared__ float centres[kChannels], factors[kChannels];
-  const int thread = static_cast<int>(threadIdx.x), threads = static_cast<int>(blockDim.x);
-  const int lane = thread % 32;
+  __shared__ double warp_sums[kMaxThreads / 32][32];
+  __shared__ double cta_sums[32];  // (sum, channel of the thread, which thread of a pixel)
+  __shared__ float centres[kThreadsAPixel][kChannels], factors[kThreadsAPixel][kChannels];
+  const int lane = static_cast<int>(threadIdx.x % 32), half = lane % kThreadsAPixel;
+  const int thread = static_cast<int>(threadIdx.x) / kThreadsAPixel;
+  const int threads = static_cast<int>(blockDim.x) / kThreadsAPixel;
   const int rank = static_cast<int>(blockIdx.x) % args.ctas;
   const int unit = static_cast<int>(blockIdx.x) / args.ctas;
-  const int image = unit / args.groups, channel = unit % args.groups * kChannels;
+  const int image = unit / args.groups, channel = (unit % args.groups * kThreadsAPixel + half) * kChannels;
+  const bool exists = channel < args.in.c;
   const int first = rank * args.cta_pixels;
   const int end = min(first + args.cta_pixels, args.pixels);
 
@@ -76,7 +81,7 @@ __global__ void __launch_bounds__(kMaxThreads)
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
     const int pixel = first + i * threads + thread;
-    load_run(args.in, pixel < end ? start + pixel * args.in.pixel_stride : -1, x[i]);
+    load_run(args.in, exists && pixel < end ? start + pixel * args.in.pixel_stride : -1, x[i]);
   }
   double sums[kSums] = {};
   const int left = end - first - thread;
@@ -96,38 +101,40 @@ __global__ void __launch_bounds__(kMaxThreads)
       sums[kChannels + c] = (count * base + 2.0 * sum) * base + squares;
     }
   }
-  const double total = add_lanes(sums, lane);
-  if (lane % 2 == 0) warp_sums[thread / 32][lane / 2] = total;
+  warp_sums[threadIdx.x / 32][lane] = add_lanes(sums, lane);
   __syncthreads();
-  if (thread < kSums) {
+  if (threadIdx.x < 32) {
     double sum = 0.0;
-    for (int w = 0; w < threads / 32; ++w) sum += warp_sums[w][thread];
-    cta_sums[thread] = sum;
+    for (unsigned w = 0; w < blockDim.x / 32; ++w) sum += warp_sums[w][lane];
+    cta_sums[lane] = sum;
   }
   const auto cluster = cg::this_cluster();
   cluster.sync();
-  if (thread < kChannels) {
+  // Of a lane's 32 totals, the first 16 are sums of x, the others of x^2.
+  if (threadIdx.x < kSums && exists) {
     double sum = 0.0, squares = 0.0;
     for (int r = 0; r < args.ctas; ++r) {
       const double* of_cta = cluster.map_shared_rank(cta_sums, r);
-      sum += of_cta[thread];
-      squares += of_cta[kChannels + thread];
+      sum += of_cta[lane];
+      squares += of_cta[kSums + lane];
     }
     const double mean = sum / args.pixels;
     const double variance = fmax(squares / args.pixels - mean * mean, 0.0);
-    centres[thread] = static_cast<float>(mean);
-    factors[thread] = static_cast<float>(args.gamma[channel + thread] /
-                                         sqrt(variance + static_cast<double>(args.eps)));
+    const int c = lane / kThreadsAPixel;
+    centres[half][c] = static_cast<float>(mean);
+    factors[half][c] =
+        static_cast<float>(args.gamma[channel + c] / sqrt(variance + static_cast<double>(args.eps)));
   }
   cluster.sync();  // also: no CTA leaves while others read its sums
 
+  if (!exists) return;
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
     const int pixel = first + i * threads + thread;
     if (pixel >= end) break;
 #pragma unroll
     for (int c = 0; c < kChannels; ++c) {
-      x[i][c] = (x[i][c] - centres[c]) * factors[c];
+      x[i][c] = (x[i][c] - centres[half][c]) * factors[half][c];
     }
     finish_run(args.epilogue, channel, x[i]);
     store_run(args.out, image * args.out.image_stride + pixel * args.out.pixel_stride + channel,
@@ -151,7 +158,7 @@ bool norm_suits(const Step& step) {
          step.in.pixel_stride % 8 == 0 && step.in.offset % 8 == 0 &&
          step.out.pixel_stride % 8 == 0 && step.out.offset % 8 == 0 &&
          step.epilogue.add.buffer < 0 &&
-         int64_t{step.in.h} * step.in.w <= kMaxCluster * kMaxThreads * kMaxPixels;
+         int64_t{step.in.h} * step.in.w <= kMaxCluster * kMaxThreads / kThreadsAPixel * kMaxPixels;
 }
 
 void instance_norm(const StepCall& call) {
@@ -160,8 +167,8 @@ void instance_norm(const StepCall& call) {
   int ctas = 1;
   while (ctas < kMaxCluster && pixels > ctas * kPixelsOfACta) ctas *= 2;
   const int cta_pixels = divide_up(pixels, ctas);
-  const int threads = std::min(kMaxThreads, divide_up(cta_pixels, 32) * 32);
-  const int groups = step.in.c / kChannels;
+  const int threads = std::min(kMaxThreads, divide_up(cta_pixels * kThreadsAPixel, 32) * 32);
+  const int groups = divide_up(step.in.c, kChannels * kThreadsAPixel);
   const Arguments args = {make_operand(step.in, call.operands.in),
                           make_operand(step.out, call.operands.out),
                           make_operand(call.prepared.copy, call.operands.copy),
@@ -185,7 +192,7 @@ void instance_norm(const StepCall& call) {
   const auto launch = [&](auto kernel) {
     FACEGEN_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args));
   };
-  const int thread_pixels = divide_up(cta_pixels, threads);
+  const int thread_pixels = divide_up(cta_pixels, threads / kThreadsAPixel);
   if (thread_pixels <= 1) {
     launch(norm_kernel<1>);
   } else if (thread_pixels <= 2) {

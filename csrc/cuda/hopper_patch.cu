@@ -4,7 +4,8 @@
 // The copy engine brings 64 channels of a pixel at a time, which would be nearly all padding. Here
 // threads build the rows of A themselves, from a patch of the input in shared memory:
 //
-//   patch   input pixels that 64 outputs read, each value once, as (hi, lo) or float16 in 32 bits
+//   patch   input pixels that 64 outputs read, each value once: copied asynchronously while the
+//           tile before is multiplied, then turned in place into (hi, lo) or float16 in 32 bits
 //   A       64 output pixels x k, hi | lo           k = (tap, channel), in blocks of 64, swizzled
 //   B       columns x k, hi | lo                    packed at load; stays for the kernel's life
 //   sums    64 x columns in float32                 in A's place, for stores of whole lines
@@ -47,6 +48,7 @@ struct Arguments {
   int32_t phases_x, columns, pitch;  // pitch: columns of a phase
   int32_t blocks;                    // of k
   int32_t work_bytes, patch_elements;
+  uint32_t reciprocal;  // of the input's channels, for divide()
 };
 
 // 8 floats of padding: rows of the sums then start in different banks.
@@ -83,30 +85,40 @@ __device__ inline PatchTile find_tile(const Arguments& args, const PatchGroup& g
           rest % group.tiles_x << args.log2_w};
 }
 
-// Each warp brings rows of the patch. `thread` is that of the warpgroup.
-template <bool kHalf>
+__device__ inline int divide(int a, uint32_t reciprocal) {
+  return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
+}
+
+// Starts to copy the patch of a tile, element by element; zeros outside the input. `thread` is that
+// of the warpgroup.
 __device__ void fetch_patch(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
                             int thread, uint32_t* patch) {
   const int row_elements = group.patch_w * args.in.c;
   const int y0 = tile.y * args.step_y + group.top, x0 = tile.x * args.step_x + group.left;
-  const bool packed = args.in.pixel_stride == args.in.c;
-  for (int row = thread / 32; row < group.patch_h; row += 4) {
-    const int iy = y0 + row;
-    const bool inside_y = iy >= 0 && iy < args.in.h;
-    const int64_t start = tile.image * args.in.image_stride +
-                          (int64_t{iy} * args.in.w + x0) * args.in.pixel_stride;
-    uint32_t* to = patch + row * row_elements;
-    // Elements of the row that lie inside the input.
-    const int first = -x0 * args.in.c, end = (args.in.w - x0) * args.in.c;
-    for (int i = thread % 32; i < row_elements; i += 32) {
-      float value = 0.0f;
-      if (inside_y && i >= first && i < end) {
-        const int pixel = packed ? 0 : i / args.in.c;
-        const int64_t at = packed ? i : pixel * args.in.pixel_stride + (i - pixel * args.in.c);
-        value = load(args.in, start + at);
-      }
-      to[i] = encode<kHalf>(value);
-    }
+  const auto* image = reinterpret_cast<const float*>(args.in.data) +
+                      tile.image * args.in.image_stride;
+  const int stride = static_cast<int>(args.in.pixel_stride);
+  const bool packed = stride == args.in.c;
+  const uint32_t to = ptx::shared_address(patch);
+#pragma unroll 4
+  for (int e = thread; e < group.patch_h * row_elements; e += 128) {
+    const int row = divide(e, group.reciprocal), i = e - row * row_elements;
+    const int pixel = args.in.c == 1 ? i : divide(i, args.reciprocal);
+    const int iy = y0 + row, ix = x0 + pixel;
+    const bool inside = iy >= 0 && iy < args.in.h && ix >= 0 && ix < args.in.w;
+    const int along = packed ? x0 * stride + i : ix * stride + i - pixel * args.in.c;
+    const int at = inside ? iy * args.in.w * stride + along : 0;
+    ptx::copy_async_4(to + 4 * e, image + at, inside);
+  }
+}
+
+// Waits for this thread's elements, and encodes them.
+template <bool kHalf>
+__device__ void encode_patch(const PatchGroup& group, int channels, int thread, uint32_t* patch) {
+  ptx::copy_async_wait();
+#pragma unroll 4
+  for (int e = thread; e < group.patch_h * group.patch_w * channels; e += 128) {
+    patch[e] = encode<kHalf>(__uint_as_float(patch[e]));
   }
 }
 
@@ -154,7 +166,7 @@ __device__ void store_vectors(const Arguments& args, const PatchGroup& group,
     const float4 low = from[0], high = from[1];
     v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
     v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
-    finish_run(args.epilogue, column % args.pitch, v);
+    finish_run(args.epilogue, args.phases_x == 1 ? column : column % args.pitch, v);
     store_run(args.out, tile.image * args.out.image_stride + int64_t{out_y} * row_end + along, v);
     if (args.copy.data == nullptr) continue;
     if (args.copy_relu) {
@@ -169,30 +181,40 @@ __device__ void store_vectors(const Arguments& args, const PatchGroup& group,
   }
 }
 
-// One at a time, where pixels do not start at multiples of 8.
+// One at a time, where pixels do not start at multiples of 8: a warp stores the columns of one
+// pixel after another, and lanes keep theirs.
 template <int kColumns>
 __device__ void store_single(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
                              int thread, const float* sums) {
+  constexpr int kPerLane = (kColumns + 31) / 32;
+  const DeviceEpilogue& e = args.epilogue;
   const int stride = static_cast<int>(args.out.pixel_stride);
-  for (int i = thread; i < kPatchRows * args.columns; i += 128) {
-    const int row = i / args.columns, column = i - row * args.columns;
+  int place[kPerLane], phase[kPerLane];  // of a lane's columns; place < 0: none
+  float bias[kPerLane], scale[kPerLane], shift[kPerLane];
+#pragma unroll
+  for (int i = 0; i < kPerLane; ++i) {
+    const int column = i * 32 + thread % 32;
+    phase[i] = column / args.pitch;
+    const int channel = column - phase[i] * args.pitch;
+    place[i] = column < args.columns && channel < args.out.c ? phase[i] * stride + channel : -1;
+    const bool exists = place[i] >= 0;
+    bias[i] = exists && e.bias != nullptr ? __ldg(e.bias + channel) : 0.0f;
+    scale[i] = exists && e.scale != nullptr ? __ldg(e.scale + channel) : 1.0f;
+    shift[i] = exists && e.shift != nullptr ? __ldg(e.shift + channel) : 0.0f;
+  }
+  for (int row = thread / 32; row < kPatchRows; row += 4) {
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
-    const int phase = column / args.pitch, channel = column - phase * args.pitch;
-    const int out_x = x * args.phases_x + phase;
-    if (y >= group.rows || x >= group.cols || out_x >= args.out.w || channel >= args.out.c) {
-      continue;
+    if (y >= group.rows || x >= group.cols) continue;
+    const int out_y = group.origin_y + y * group.out_step_y, out_x = x * args.phases_x;
+    const int64_t start =
+        tile.image * args.out.image_stride + (int64_t{out_y} * args.out.w + out_x) * stride;
+    const float* from = sums + row * kSumsPitch<kColumns> + thread % 32;
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) {
+      if (place[i] < 0 || out_x + phase[i] >= args.out.w) continue;
+      const float v = activate(from[32 * i] + bias[i], e.activation, e.slope);
+      store(args.out, start + place[i], v * scale[i] + shift[i]);
     }
-    const int out_y = group.origin_y + y * group.out_step_y;
-    const DeviceEpilogue& e = args.epilogue;
-    float v = sums[row * kSumsPitch<kColumns> + column];
-    if (e.bias != nullptr) v += __ldg(e.bias + channel);
-    v = activate(v, e.activation, e.slope);
-    if (e.scale != nullptr) v *= __ldg(e.scale + channel);
-    if (e.shift != nullptr) v += __ldg(e.shift + channel);
-    store(args.out,
-          tile.image * args.out.image_stride + (int64_t{out_y} * args.out.w + out_x) * stride +
-              channel,
-          v);
   }
 }
 
@@ -228,17 +250,23 @@ __global__ void __launch_bounds__(kThreads)
   const uint64_t a_start = ptx::tile_descriptor(ptx::shared_address(work));
   const uint64_t b_start = ptx::tile_descriptor(ptx::shared_address(memory));
   auto* staged = reinterpret_cast<float*>(work);
-  for (int number = static_cast<int>(blockIdx.x) * kWarpgroups + warpgroup; number < tiles;
-       number += static_cast<int>(gridDim.x) * kWarpgroups) {
-    const PatchTile tile = find_tile(args, group, number);
-    fetch_patch<kHalf>(args, group, tile, thread, patch);
+  const int stride = static_cast<int>(gridDim.x) * kWarpgroups;
+  int number = static_cast<int>(blockIdx.x) * kWarpgroups + warpgroup;
+  PatchTile next = find_tile(args, group, number);
+  if (number < tiles) fetch_patch(args, group, next, thread, patch);
+  for (; number < tiles; number += stride) {
+    const PatchTile tile = next;
+    encode_patch<kHalf>(group, args.in.c, thread, patch);
     sync_warpgroup();  // also: the sums of the tile before have been stored
     build_rows<kHalf>(args, group, k_steps, thread, patch, offsets, work);
     ptx::fence_async_proxy();
     sync_warpgroup();
+    next = find_tile(args, group, number + stride);
+    if (number + stride < tiles) fetch_patch(args, group, next, thread, patch);
 
     float sums[kColumns / 2] = {};
     ptx::wgmma_fence();
+#pragma unroll 1  // else the compiler puts the products one after another
     for (int k = 0; k < k_steps; ++k) {
       const uint64_t a = a_start + (k / 4 * kPlanes * kBlockBytes >> 4) + 2 * (k % 4);
       const uint64_t b = b_start + (k / 4 * kPlanes * kWeightBytes >> 4) + 2 * (k % 4);
@@ -329,6 +357,7 @@ class HopperPatch final : public Gemm {
     fixed_.blocks = blocks;
     fixed_.work_bytes = work_bytes(blocks, planes, columns_);
     fixed_.patch_elements = plan_.patch_elements;
+    fixed_.reciprocal = reciprocal(step_.in.c);
     shared_bytes_ = blocks * planes * columns_ * 128 +
                     kWarpgroups * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
     plan_.offsets = {};
@@ -400,7 +429,7 @@ std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
   int device = 0, major = 0;
   FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
   FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  if (!precise || major != 9) return nullptr;
+  if (!precise || major != 9 || spec.in.format != Format::kFloat32) return nullptr;
   hopper::PatchPlan plan = hopper::plan_patch(spec.step);
   if (plan.groups.empty()) return nullptr;
   return std::make_unique<hopper::HopperPatch>(spec, std::move(plan));

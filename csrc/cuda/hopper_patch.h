@@ -23,7 +23,13 @@ struct PatchGroup {
   int32_t top, left;             // input position of the first tap of output pixel (0, 0)
   int32_t patch_h, patch_w;      // input pixels that a tile reads
   int32_t tiles_y, tiles_x;
+  uint32_t reciprocal;  // of a row of the patch, in elements
 };
+
+// a / divisor is the upper half of a * reciprocal(divisor), for a * divisor < 2^32 and divisor > 1.
+inline uint32_t reciprocal(int divisor) {
+  return static_cast<uint32_t>((uint64_t{1} << 32) / static_cast<uint64_t>(divisor) + 1);
+}
 
 struct PatchPlan {
   int phases_x = 1;

@@ -63,6 +63,7 @@ PatchGroup make_group(const PatchPlan& plan, const Rows& rows, int channels) {
   group.patch_w = (width - 1) * plan.step_x + rows.dx.back() - rows.dx.front() + 1;
   group.tiles_y = divide_up(group.rows, height);
   group.tiles_x = divide_up(group.cols, width);
+  group.reciprocal = reciprocal(group.patch_w * channels);
   return group;
 }
 
@@ -116,7 +117,7 @@ PatchPlan plan_patch(const Step& step) {
   // The shape of tile that costs least.
   int64_t best_cost = -1;
   PatchPlan trial = plan;
-  for (trial.log2_w = 0; 1 << trial.log2_w <= kPatchRows; ++trial.log2_w) {
+  for (trial.log2_w = 1; 1 << trial.log2_w <= kPatchRows; ++trial.log2_w) {
     int64_t cost = 0;
     int largest = 0;
     for (const Rows& of_group : rows) {

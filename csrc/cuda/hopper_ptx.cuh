@@ -70,6 +70,16 @@ __device__ inline void copy_bytes(uint32_t to, const void* from, uint32_t bytes,
       : "memory");
 }
 
+// Four bytes, by this thread; zeros unless `exists`.
+__device__ inline void copy_async_4(uint32_t to, const void* from, bool exists) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from),
+               "r"(exists ? 4 : 0)
+               : "memory");
+}
+
+// Until all of this thread's copies have arrived.
+__device__ inline void copy_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
+
 __device__ inline void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }

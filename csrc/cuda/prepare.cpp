@@ -57,9 +57,10 @@ void merge_softmax(PreparedProgram& program) {
 }
 
 // Whether the step's kernel writes its output in two places.
-bool has_copy(const Step& step) {
+bool has_copy(const PreparedProgram& program, const Step& step) {
   if (hopper::norm_suits(step)) return true;
-  return step.op == Op::kGemm && step.phase_count == 1 && step.out.c % 8 == 0 &&
+  return step.op == Op::kGemm && kind_of(program, step.in) == BufferKind::kInput &&
+         step.phase_count == 1 && step.out.c % 8 == 0 &&
          step.out.pixel_stride % 8 == 0 && step.out.offset % 8 == 0 && hopper::patch_suits(step);
 }
 
@@ -79,7 +80,7 @@ void merge_copies(PreparedProgram& program) {
     for (std::size_t p = 0; p < i; ++p) {
       PreparedStep& producer = steps[p];
       if (producer.copy.buffer >= 0 || !same(producer.step.out, copy.in)) continue;
-      if (!has_copy(producer.step)) continue;
+      if (!has_copy(program, producer.step)) continue;
       producer.copy = copy.out;
       producer.copy_relu = relu;
       steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i--));
@@ -135,6 +136,13 @@ void stage_inputs(PreparedProgram& program) {
   }
 }
 
+// What the kernel of few input channels reads stays float32.
+bool read_by_patches(const PreparedProgram& program, int32_t buffer) {
+  return std::any_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
+    return prepared.step.in.buffer == buffer && hopper::patch_suits(prepared.step);
+  });
+}
+
 // Whether matrix products alone read the buffer.
 bool only_gemms_read(const PreparedProgram& program, int32_t buffer) {
   return std::all_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
@@ -145,15 +153,19 @@ bool only_gemms_read(const PreparedProgram& program, int32_t buffer) {
 }
 
 // Formats of all buffers. What only GEMMs read is stored as they multiply it.
-void choose_layouts(PreparedProgram& program, Precision precision, bool tensor_cores) {
+void choose_layouts(PreparedProgram& program, Precision precision, bool tensor_cores,
+                    bool hopper) {
   for (std::size_t b = 0; b < program.buffers.size(); ++b) {
     const Buffer& buffer = program.buffers[b];
     Layout layout = {Format::kFloat32, buffer.floats};
     if (buffer.kind == BufferKind::kArena) {
       layout.image_stride = align(buffer.floats);
-      if (precision == Precision::kFloat16) layout.format = Format::kHalf;
-      if (precision == Precision::kFloat32 && tensor_cores &&
-          only_gemms_read(program, static_cast<int32_t>(b))) {
+      if (hopper && read_by_patches(program, static_cast<int32_t>(b))) {
+        layout.format = Format::kFloat32;
+      } else if (precision == Precision::kFloat16) {
+        layout.format = Format::kHalf;
+      } else if (precision == Precision::kFloat32 && tensor_cores &&
+                 only_gemms_read(program, static_cast<int32_t>(b))) {
         layout.format = Format::kSplit;
       }
     }
@@ -217,12 +229,13 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
   const bool split_or_half =
       precision == Precision::kFloat32 || precision == Precision::kFloat16;
   if (kernels == "auto") merge_softmax(prepared);
-  if (kernels == "auto" && split_or_half && major == 9) {
+  const bool hopper = kernels == "auto" && split_or_half && major == 9;
+  if (hopper) {
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);
   }
-  choose_layouts(prepared, precision, kernels != "fma");
+  choose_layouts(prepared, precision, kernels != "fma", hopper);
   plan_arena(prepared);
   return prepared;
 }

@@ -37,15 +37,19 @@ struct Element {
   int32_t y, x, c;
 };
 
-__device__ inline Element find_element(const Operand& out, int64_t images) {
-  int64_t i = global_thread();
-  const int64_t per_image = int64_t{out.h} * out.w * out.c;
+// `run` neighbouring channels count as one.
+__device__ inline Element find_element(const Operand& out, int64_t images, int run = 1) {
+  const int64_t i = global_thread();
+  const int channels = out.c / run;
+  const int64_t per_image = int64_t{out.h} * out.w * channels;
   if (i >= images * per_image) return {-1, 0, 0, 0, 0};
   Element e;
-  e.image = i / per_image;
+  // A division of 64 bits takes a hundred instructions.
+  const bool narrow = (i | per_image) >> 32 == 0;
+  e.image = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(per_image) : i / per_image;
   const auto rest = static_cast<uint32_t>(i - e.image * per_image);
-  const uint32_t pixel = rest / static_cast<uint32_t>(out.c);
-  e.c = static_cast<int32_t>(rest - pixel * static_cast<uint32_t>(out.c));
+  const uint32_t pixel = rest / static_cast<uint32_t>(channels);
+  e.c = static_cast<int32_t>(rest - pixel * static_cast<uint32_t>(channels)) * run;
   e.y = static_cast<int32_t>(pixel / static_cast<uint32_t>(out.w));
   e.x = static_cast<int32_t>(pixel % static_cast<uint32_t>(out.w));
   e.pixel = pixel;
@@ -71,6 +75,32 @@ __global__ void __launch_bounds__(kThreads)
   finish(args.epilogue, args.out, e.image, e.pixel, e.c, best);
 }
 
+// Eight channels a thread.
+__global__ void __launch_bounds__(kThreads)
+    max_pool_run_kernel(const __grid_constant__ Arguments args, Pool pool) {
+  const Element e = find_element(args.out, args.images, 8);
+  if (e.image < 0) return;
+  const int y0 = e.y * pool.stride_h - pool.pad_top, x0 = e.x * pool.stride_w - pool.pad_left;
+  const int y_end = min(y0 + pool.kernel_h, args.in.h), x_end = min(x0 + pool.kernel_w, args.in.w);
+  float best[8];
+#pragma unroll
+  for (float& b : best) b = -INFINITY;
+  for (int y = max(y0, 0); y < y_end; ++y) {
+    const int64_t row = e.image * args.in.image_stride + int64_t{y} * args.in.w * args.in.pixel_stride + e.c;
+#pragma unroll 3
+    for (int x = max(x0, 0); x < x_end; ++x) {
+      float value[8];
+      load_run(args.in, row + x * args.in.pixel_stride, value);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        if (value[i] > best[i] || value[i] != value[i]) best[i] = value[i];
+      }
+    }
+  }
+  finish_run(args.epilogue, e.c, best);
+  store_run(args.out, e.image * args.out.image_stride + e.pixel * args.out.pixel_stride + e.c, best);
+}
+
 __global__ void __launch_bounds__(kThreads)
     pointwise_kernel(const __grid_constant__ Arguments args) {
   const Element e = find_element(args.out, args.images);
@@ -86,19 +116,23 @@ struct Between {
   float weight;
 };
 
-__device__ inline Between between(int64_t o, int64_t in, int64_t out) {
-  const int64_t numerator = max((2 * o + 1) * in - out, int64_t{0});
-  const int64_t low = min(numerator / (2 * out), in - 1);
-  const int64_t rest = numerator - low * 2 * out;
+template <typename Int>
+__device__ inline Between between(Int o, Int in, Int out) {
+  const Int numerator = max((2 * o + 1) * in - out, Int{0});
+  const Int low = min(numerator / (2 * out), in - 1);
+  const Int rest = numerator - low * 2 * out;
   return {static_cast<int32_t>(low), static_cast<int32_t>(min(low + 1, in - 1)),
           static_cast<float>(rest) / static_cast<float>(2 * out)};
 }
 
+// Int holds 2 * in * out of both axes.
+template <typename Int>
 __global__ void __launch_bounds__(kThreads)
     upsample_kernel(const __grid_constant__ Arguments args) {
   const Element e = find_element(args.out, args.images);
   if (e.image < 0) return;
-  const Between y = between(e.y, args.in.h, args.out.h), x = between(e.x, args.in.w, args.out.w);
+  const Between y = between<Int>(e.y, args.in.h, args.out.h);
+  const Between x = between<Int>(e.x, args.in.w, args.out.w);
   const auto blend_rows = [&](int ix) {
     return load_at(args.in, e.image, y.low, ix, e.c) * (1.0f - y.weight) +
            load_at(args.in, e.image, y.high, ix, e.c) * y.weight;
@@ -172,6 +206,12 @@ __global__ void __launch_bounds__(32 * kNormWarps)
   }
 }
 
+// Whether a view's channels can be read or written eight at a time.
+bool in_runs(const View& view, const Images& images) {
+  return view.c % 8 == 0 && view.pixel_stride % 8 == 0 && view.offset % 8 == 0 &&
+         images.image_stride % 8 == 0;
+}
+
 int64_t output_elements(const StepCall& call) {
   return call.images * call.step.out.h * call.step.out.w * call.step.out.c;
 }
@@ -179,6 +219,13 @@ int64_t output_elements(const StepCall& call) {
 }  // namespace
 
 void max_pool(const StepCall& call) {
+  if (in_runs(call.step.in, call.operands.in) && in_runs(call.step.out, call.operands.out) &&
+      call.step.epilogue.add.buffer < 0) {
+    const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
+    max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
+    FACEGEN_CUDA_CHECK_LAUNCH("max_pool_run_kernel");
+    return;
+  }
   const unsigned blocks = count_blocks(output_elements(call), kThreads);
   max_pool_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
   FACEGEN_CUDA_CHECK_LAUNCH("max_pool_kernel");
@@ -202,7 +249,10 @@ void softmax(const StepCall& call) {
 
 void upsample_bilinear(const StepCall& call) {
   const unsigned blocks = count_blocks(output_elements(call), kThreads);
-  upsample_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
+  const View &in = call.step.in, &out = call.step.out;
+  const int64_t largest = std::max((2 * int64_t{out.h} + 1) * in.h, (2 * int64_t{out.w} + 1) * in.w);
+  const auto kernel = largest >> 31 ? upsample_kernel<int64_t> : upsample_kernel<int32_t>;
+  kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
   FACEGEN_CUDA_CHECK_LAUNCH("upsample_kernel");
 }
 
