@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import subprocess
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -158,6 +160,10 @@ def test_what_is_refused(run: Run, tinter: Tinter) -> None:
     assert "exists" in refused(run, "a/x.png", "-o", "b/x.jpg")
     assert "no folder no" in refused(run, "a/x.png", "-o", "no/x.png")
     assert "exists" in refused(run, "a", "-o", "out", "--json", "b/x.jpg")
+    assert "no folder no" in refused(run, "a", "-o", "out", "--json", "no/report.json")
+    Path("file").write_text("")
+    assert "file: File exists" in refused(run, "a", "-o", "file")
+    assert "file/out: Not a directory" in refused(run, "a", "-o", "file/out")
     Path("out").mkdir()
     Path("out/x.png").write_text("precious")
     assert "out/x.png: exists, and no run" in refused(run, "a", "-o", "out")
@@ -190,3 +196,27 @@ def test_the_network_itself(weights: Path, tmp_path: Path) -> None:
     expected = Colorizer(weights, device="cpu")(GREY)
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(out)).convert("RGB")), expected)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+def test_a_run_that_is_terminated_leaves_what_is_finished(
+    weights: Path, run: Run, tmp_path: Path
+) -> None:
+    """Slurm's time limit sends SIGTERM; the same command again completes to the same bytes."""
+    for i in range(8):
+        save(f"photos/{i}.png", GREY[: 10 + i])
+    words = ["colorize", "photos", "-o", "out", "--network", weights, "--device", "cpu"]
+    process = start([*words, "--threads", "1"], tmp_path)
+    deadline = time.monotonic() + 60
+    while not list(Path("out").glob("*.png")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=60)
+    finished = {path: path.read_bytes() for path in Path("out").glob("*.png")}
+    assert process.returncode in (143, 0) and finished
+    assert not list(Path("out").glob(".facegen-*"))  # nothing half written
+    assert run(*words, "-q") == (0, "", "")
+    assert run("colorize", "photos", "-o", "whole", *words[4:], "-q") == (0, "", "")
+    for path in Path("whole").glob("*.png"):
+        assert Path("out", path.name).read_bytes() == path.read_bytes()
+    assert all(path.read_bytes() == data for path, data in finished.items())

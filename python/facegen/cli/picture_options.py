@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options
+from facegen.errors import FacegenError
 
 if TYPE_CHECKING:
     from facegen.engine import Runner
@@ -105,8 +106,11 @@ def plan(
     results: Results = (
         FolderResults(output, overwrite, (part, parts)) if folder else OneResult(overwrite)
     )
-    if json_ not in (None, "-") and not overwrite:
-        options.refuse_existing(str(json_))
+    if json_ is not None and json_ != "-":
+        if not overwrite:
+            options.refuse_existing(json_)
+        if not os.path.isdir(os.path.dirname(json_) or "."):
+            raise FacegenError(f"{json_}: there is no folder {os.path.dirname(json_)}")
     share = split(len(found), parts)[part]
     return Plan([found[i] for i in share], results, output, json_)
 
@@ -120,9 +124,12 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
     from facegen import __version__
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
+    from facegen.pictures.items import is_folder
     from facegen.pictures.report import Outcome
     from facegen.pictures.run import run
 
+    if is_folder(plan.output):
+        os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
     with progress(len(plan.items), "pictures", quiet) as advance:
 
         def show(outcome: Outcome) -> None:
