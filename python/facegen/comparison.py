@@ -78,11 +78,13 @@ def kind_of(path: Path) -> Kind:
     raise FormatError(f"{path}: neither text of numbers nor named .bin (float32) or .rgb (uint8)")
 
 
-def compare(a: Path, b: Path, tolerance: float = TOLERANCE) -> Comparison:
+def compare(
+    a: Path, b: Path, tolerance: float = TOLERANCE, kind: Kind | None = None
+) -> Comparison:
     """Compare a result with the answer `b`.
 
     Two elements agree where |a-b| < tolerance or |a-b| / |b| < tolerance, and where they are
-    equal; NaN agrees with nothing.
+    equal; NaN agrees with nothing. The files tell what they are where `kind` is None.
 
     Raises
     ------
@@ -91,9 +93,10 @@ def compare(a: Path, b: Path, tolerance: float = TOLERANCE) -> Comparison:
     OSError
         One of them cannot be read.
     """
-    kind, kind_b = kind_of(a), kind_of(b)
-    if kind != kind_b:
-        raise FormatError(f"{a} is {kind}, {b} is {kind_b}: they cannot be compared")
+    if kind is None:
+        kind, kind_b = kind_of(a), kind_of(b)
+        if kind != kind_b:
+            raise FormatError(f"{a} is {kind}, {b} is {kind_b}: they cannot be compared")
     with ExitStack() as stack:
         values_a, chunks_a = _open(a, kind, stack)
         values_b, chunks_b = _open(b, kind, stack)

@@ -20,6 +20,7 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
+from facegen.cli.lazy import LazyGroup
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 from facegen.parallel.place import find_place
 
@@ -28,6 +29,7 @@ COMMANDS = {
     "demo": "Draw a picture of faces, and say how fast.",
     "generate": "Make faces from seeds or latent vectors.",
     "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
+    "colorizer": "The course's programs for colouring grey pictures.",
     "pix2pix": "Make pictures from pictures.",
     "colorize": "Give grey pictures colours.",
     "digits": "Say which digits images show.",
@@ -57,8 +59,8 @@ output. Where no network is named, the package's own is used.
 """
 
 
-class Commands(click.Group):
-    """A group that imports a command when it runs, and takes anything else as the bare form."""
+class Commands(LazyGroup):
+    """All commands; anything else is taken as the bare form."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"-h", "--help", "--version"}
@@ -66,19 +68,16 @@ class Commands(click.Group):
             args = [BARE_FORM, *args]
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        return import_module(f"facegen.cli.{name}").command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+        if name == BARE_FORM:
+            return import_module(f"facegen.cli.{name}").command
+        return super().get_command(ctx, name)
 
 
 @click.group(
     cls=Commands,
+    package="facegen.cli",
+    summaries=COMMANDS,
     help=_HELP,
     context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="COMMAND [ARGS]... | [NETWORK] INPUT OUTPUT IMAGE",

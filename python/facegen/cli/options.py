@@ -56,6 +56,15 @@ def device(command: Command) -> Command:
     return command
 
 
+algorithm = click.option(
+    "--algorithm",
+    type=click.Choice(["auto", "direct"]),
+    default="auto",
+    show_default=True,
+    help="direct: none of lower complexity than the definition's, such as Winograd's.",
+)
+
+
 def network_of(default: str) -> Callable[[Command], Command]:
     """--network, with the words for what is taken where it is not given."""
     return click.option(

@@ -144,7 +144,7 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
     the scale, and so have the colours of the 313, to differ in their average.
     """
     weights = seeded_weights(COLORIZER.shapes, seed, {"tconv8_1.weight": 2})
-    for name, factor in (("conv8_313.weight", 6.0), ("model_out.weight", 6.0)):
+    for name, factor in (("conv8_313.weight", 4.0), ("model_out.weight", 4.0)):
         weights[name] *= np.float32(factor)
     return weights
 

@@ -1,0 +1,46 @@
+"""facegen colorizer compbin A B: do two results agree?"""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+ACCEPTED = 0.001
+
+
+@click.command(
+    "compbin", epilog=options.examples("facegen colorizer compbin output.bin answer.bin")
+)
+@click.argument("a", metavar="A", type=click.Path())
+@click.argument("b", metavar="B", type=click.Path())
+@options.common
+def command(a: str, b: str, quiet: bool) -> int:
+    """Print the largest difference of two files of a and b; up to 0.001 is accepted.
+
+    Exit code 0 if it is, 1 if not, 2 if a file cannot be read.
+    """
+    from facegen.comparison import compare
+    from facegen.media.lab_planes import AbReader
+
+    for path in (a, b):
+        AbReader(path).close()  # says what is wrong with its size
+    result = compare(a, b, kind="float32")
+    if result.largest is None:
+        if not quiet:
+            click.echo(f"different: {a} holds {result.values_a:,} values, {b} {result.values_b:,}")
+        return 1
+    accepted = result.largest.size <= ACCEPTED
+    if not quiet:
+        click.echo(f"Max difference: {result.largest.size:.9f}")
+        if not accepted:
+            at = result.largest.at
+            picture, rest = divmod(at, 2 * 256 * 256)
+            plane, pixel = divmod(rest, 256 * 256)
+            row, column = divmod(pixel, 256)
+            click.echo(
+                f"not accepted: above {ACCEPTED} at row {row}, column {column} of plane "
+                f"{'ab'[plane]} of picture {picture}: {result.largest.a:.6g} against "
+                f"{result.largest.b:.6g}"
+            )
+    return 0 if accepted else 1

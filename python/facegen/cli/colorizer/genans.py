@@ -1,0 +1,63 @@
+"""facegen colorizer genans PICTURE... OUT.bin: the answer, by PyTorch."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+CHUNK = 4  # pictures computed at a time
+
+
+@click.command(
+    "genans",
+    epilog=options.examples(
+        "facegen colorizer genans -n network.bin robot.png answer.bin",
+        "facegen colorizer genans -n network.bin --double list.txt answer.bin",
+    ),
+)
+@click.argument("pictures", metavar="LIST|PICTURE...", nargs=-1, required=True, type=click.Path())
+@click.argument("out", metavar="OUT.bin", type=click.Path(allow_dash=True))
+@click.option(
+    "-n",
+    "--network",
+    default="network.bin",
+    show_default=True,
+    type=click.Path(),
+    help="File of the colorizer's weights.",
+)
+@click.option("--double", is_flag=True, help="Compute in float64.")
+@options.common
+def command(pictures: tuple[str, ...], out: str, network: str, double: bool, quiet: bool) -> None:
+    """Compute a and b of pictures with PyTorch's own layers, on the CPU.
+
+    OUT.bin is to main's OUTPUT.bin what an answer is to a result: compare them with compbin.
+    """
+    from itertools import islice
+
+    import numpy as np
+
+    from facegen import weights
+    from facegen.cli.colorizer.lists import pictures_of
+    from facegen.cli.progress import progress
+    from facegen.media.atomic import AtomicFile
+    from facegen.media.colorization import network_lightness
+    from facegen.networks.colorizer import COLORIZER
+    from facegen.networks.eccv16 import Eccv16
+    from facegen.pictures.kinds import opened
+
+    paths = pictures_of(pictures)
+    inputs = {f"picture {path}": path for path in [*pictures, *paths]} | {"--network": network}
+    options.check_distinct(inputs, {"OUT.bin": out})
+    _, tensors = weights.read(network, [COLORIZER])
+    model = Eccv16(tensors, "float64" if double else "float32")
+    with (
+        AtomicFile("/dev/stdout" if out == "-" else out) as file,
+        progress(len(paths), "pictures", quiet) as advance,
+    ):
+        lightness = (network_lightness(opened(path)[0]) for path in paths)
+        while chunk := list(islice(lightness, CHUNK)):
+            file.write(model.predict_ab(np.stack(chunk)).astype("<f4").data)
+            advance(len(chunk))
+    if not quiet:
+        click.echo(f"{out}: answers for {len(paths):,} pictures", err=out == "-")

@@ -1,0 +1,49 @@
+"""facegen colorizer img2bin LIST OUT.bin: pictures to lightness."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "img2bin",
+    epilog=options.examples(
+        "facegen colorizer img2bin list.txt input.bin",
+        "facegen colorizer img2bin robot.png castle.jpg input.bin",
+    ),
+)
+@click.argument("pictures", metavar="LIST|PICTURE...", nargs=-1, required=True, type=click.Path())
+@click.argument("out", metavar="OUT.bin", type=click.Path(allow_dash=True))
+@options.common
+def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
+    """Write L of pictures, each resized to 256x256.
+
+    LIST is a text file with the path of a picture a line. OUT.bin gets 256x256 float32 values from
+    0 to 100 a picture, in their order; '-' is standard output.
+    """
+    import numpy as np
+
+    from facegen.cli.colorizer.lists import pictures_of
+    from facegen.cli.progress import progress
+    from facegen.media.atomic import AtomicFile
+    from facegen.media.colorization import network_lightness
+    from facegen.pictures.kinds import opened
+    from facegen.pipeline import run_pipeline
+
+    paths = pictures_of(pictures)
+    inputs = {f"picture {path}": path for path in [*pictures, *paths]}
+    options.check_distinct(inputs, {"OUT.bin": out})
+    with (
+        AtomicFile("/dev/stdout" if out == "-" else out) as file,
+        progress(len(paths), "pictures", quiet) as advance,
+    ):
+
+        def write(lightness: np.ndarray) -> None:
+            file.write(lightness.astype("<f4", copy=False).data)
+            advance(1)
+
+        run_pipeline((opened(path)[0] for path in paths), network_lightness, write)
+    if not quiet:
+        click.echo(f"{out}: {len(paths):,} pictures", err=out == "-")
