@@ -268,6 +268,14 @@ def test_net2bin(run: Run, network: Path) -> None:
     assert Path("out.bin").read_bytes() == network.read_bytes()
 
 
+def test_net2bin_without_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FACEGEN_CACHE", "cache")
+    result = run("colorizer", "net2bin", "out.bin")
+    assert result.code == 2 and "get it with facegen fetch colorizer" in result.err
+    assert run("colorizer", "net2bin", "a", "b", "out.bin").code == 2
+    assert os.listdir() == []
+
+
 def test_genans(run: Run, network: Path) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
     picture("a.png", 1)

@@ -242,6 +242,9 @@ def test_network_bin(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(found["tconv8_1.weight"], weights["tconv8_1.weight"])
 
 
-def test_without_weights_the_way_to_some_is_named() -> None:
-    with pytest.raises(facegen.FacegenError, match="facegen init colorizer"):
+def test_without_weights_the_way_to_some_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path))
+    with pytest.raises(facegen.FacegenError, match="get it with facegen fetch colorizer"):
         Colorizer()

@@ -18,14 +18,7 @@ CHUNK = 4  # pictures computed at a time
 )
 @click.argument("pictures", metavar="LIST|PICTURE...", nargs=-1, required=True, type=click.Path())
 @click.argument("out", metavar="OUT.bin", type=click.Path(allow_dash=True))
-@click.option(
-    "-n",
-    "--network",
-    default="network.bin",
-    show_default=True,
-    type=click.Path(),
-    help="File of the colorizer's weights.",
-)
+@options.network_of("the one that facegen fetch colorizer got")
 @click.option("--double", is_flag=True, help="Compute in float64.")
 @options.common
 def command(pictures: tuple[str, ...], out: str, network: str, double: bool, quiet: bool) -> None:
@@ -40,6 +33,7 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen import weights
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
+    from facegen.loading import resolve
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
     from facegen.networks.colorizer import COLORIZER
@@ -47,6 +41,7 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen.pictures.kinds import opened
 
     paths = pictures_of(pictures)
+    network = str(resolve(network, COLORIZER))
     inputs = {f"picture {path}": path for path in [*pictures, *paths]} | {"--network": network}
     options.check_distinct(inputs, {"OUT.bin": out})
     _, tensors = weights.read(network, [COLORIZER])

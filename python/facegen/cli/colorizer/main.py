@@ -37,7 +37,7 @@ def command(
 
     INPUT.bin holds 256x256 float32 values a picture, as img2bin writes them; OUTPUT.bin gets two
     planes of 256x256 a picture, a and b. '-' is standard input or output. NETWORK.bin may be any
-    file of the colorizer's weights. The elapsed time is that of the computation alone.
+    file of the colorizer's weights, or colorizer, the one that facegen fetch got. The elapsed time is that of the computation alone.
     """
     import os
 
@@ -45,10 +45,12 @@ def command(
 
     from facegen import Colorizer, __version__, parallel
     from facegen.cli.progress import progress
+    from facegen.loading import resolve
     from facegen.media.atomic import AtomicFile
     from facegen.media.lab_planes import LightnessReader
     from facegen.networks.colorizer import planar
 
+    network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}
     options.check_distinct(inputs, {"OUTPUT.bin": output})
 

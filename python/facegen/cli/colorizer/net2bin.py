@@ -1,4 +1,4 @@
-"""facegen colorizer net2bin CHECKPOINT OUT.bin: PyTorch's weights as network.bin."""
+"""facegen colorizer net2bin [CHECKPOINT] OUT.bin: PyTorch's weights as network.bin."""
 
 from __future__ import annotations
 
@@ -10,22 +10,27 @@ from facegen.cli import options
 @click.command(
     "net2bin",
     epilog=options.examples(
-        "facegen colorizer net2bin colorization_release_v2-9b330a0b.pth network.bin"
+        "facegen fetch colorizer && facegen colorizer net2bin network.bin",
+        "facegen colorizer net2bin colorization_release_v2-9b330a0b.pth network.bin",
     ),
 )
-@click.argument("checkpoint", metavar="CHECKPOINT", type=click.Path())
+@click.argument("checkpoints", metavar="[CHECKPOINT]", nargs=-1, type=click.Path())
 @click.argument("out", metavar="OUT.bin", type=click.Path())
 @options.common
-def command(checkpoint: str, out: str, quiet: bool) -> None:
+def command(checkpoints: tuple[str, ...], out: str, quiet: bool) -> None:
     """Write the weights of a PyTorch checkpoint as network.bin.
 
-    CHECKPOINT is the published one of the colorizer, or any with the same tensors. OUT.bin has
-    128,964,012 bytes. The same as facegen convert, which also writes other formats.
+    CHECKPOINT is any with the colorizer's tensors; if not given, the published one that facegen
+    fetch colorizer got. OUT.bin has 128,964,012 bytes. facegen convert writes other formats too.
     """
     from facegen import weights
+    from facegen.loading import resolve
     from facegen.networks.colorizer import COLORIZER
     from facegen.weights import network_bin
 
+    if len(checkpoints) > 1:
+        raise click.UsageError(f"expected 1 or 2 files, found {len(checkpoints) + 1}")
+    checkpoint = str(resolve(checkpoints[0] if checkpoints else None, COLORIZER))
     options.check_distinct({"CHECKPOINT": checkpoint}, {"OUT.bin": out})
     _, tensors = weights.read(checkpoint, [COLORIZER])
     assert COLORIZER.binary_layout is not None
