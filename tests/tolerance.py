@@ -40,9 +40,8 @@ def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarr
 
 
 # What Winograd's transforms may make of a sum of products' magnitudes, for values of about equal
-# size: an output of F(2,3) sums products of magnitudes 2 + 3 + 3 (csrc/cpu/winograd.h) for the
-# definition's 3, on each of two axes; F(2,2) 2 + 2 for 2.
-WINOGRAD_MAGNITUDE = (8 / 3) ** 2
+# size: up to 8 times on each of two axes (tests/native/tolerance.h).
+WINOGRAD_MAGNITUDE = 8**2
 
 
 def winograd(magnitude: np.ndarray, length: int) -> np.ndarray:

@@ -15,7 +15,7 @@ Executable::Executable(const Program& program, const Kernels& kernels)
   for (const Step& step : steps_) {
     const bool gemm = step.op == Op::kGemm;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
-    const bool winograd = gemm && !thin && Winograd::suits(step, kernels);
+    const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
     const bool direct = gemm && !thin && !winograd;
     gemms_.push_back(direct ? std::make_unique<Gemm>(step, kernels) : nullptr);
     thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);

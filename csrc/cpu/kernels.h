@@ -58,30 +58,28 @@ struct ThinTile {
   bool accumulate;  // add to the sums that are there
 };
 
-// Winograd's convolution reads its input in patches of up to 4 x 4 pixels, one a tile of 2 x 2
-// outputs; see winograd.h.
-constexpr int kWinogradPatch = 4;
-
-// One row of points of a few tiles, as panels of A. Rows of a patch are combined,
-//   d = pixels[first_row] + second_sign * pixels[second_row]   (second_row -1: the first alone),
-// then transformed along x.
+// One row of points of a few tiles of Winograd's convolution, as panels of A; see winograd.h. Rows
+// of a patch are combined, d = the sum of term_factor[t] * pixels[term_row[t]], then transformed
+// along x.
 struct WinogradInput {
-  const float* const* pixels;  // (rows, patch, patch): channel 0
+  const float* const* pixels;  // (rows, kWinogradPoints, kWinogradPoints): channel 0
   int rows;
-  int first_row, second_row;
-  float second_sign;
-  int taps;  // along x: 3 (4 points) or 2 (3 points)
+  int terms;
+  int term_row[4];
+  float term_factor[4];
+  int points, used_points;  // along x; those of no use have weights of zero
   int first_channel, channels;
-  float* const* panels;  // out: one a point, rows kMaxDepth floats apart
+  float* const* panels;  // out: one a used point, rows kMaxDepth floats apart
 };
 
-// One tile's products, transformed to the sums of its 2 x 2 outputs.
+// One tile's products, transformed to the sums of its outputs.
 struct WinogradOutput {
   const float* products;  // point (y, x) starts point_stride floats after the one before
   int64_t point_stride;
+  int outputs;  // on an axis: 2 or 4
   int taps_y, taps_x;
   int columns;  // a multiple of the lanes
-  float* sums;  // out: (2, 2, columns)
+  float* sums;  // out: (outputs, outputs, columns)
 };
 
 struct Kernels {

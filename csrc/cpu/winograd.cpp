@@ -3,58 +3,47 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cpu/winograd_transform.h"
 #include "threads.h"
 
 namespace facegen::cpu {
 namespace {
 
-// Tiles and columns of a task. Its products, 16 points of 56 x 128 floats, are 0.5 MB; a row of
-// points' weights, 4 x 128 x 128 floats, stay in L2 for 4 row tiles. 112 tiles are as fast, and so
-// are 256 columns where there are as many.
-constexpr int64_t kBlockTiles = 56;
+// Columns of a task, and what its products may take of L2: 56 tiles of 16 points, or 25 of 36.
 constexpr int64_t kBlockColumns = 128;
+constexpr int64_t kProductBytes = int64_t{1200} << 10;
 
 // Channels of a stretch: a row tile's panels for a row of points, 4 x 14 x 128 floats, fill 28 KiB
 // of L1.
-constexpr int kDepth = 128;
-
-// At batch 1 the weights are read for one image's tiles alone, and there are 16/9 to 9/4 times as
-// many as of the definition. Speed against Gemm at batch 1 / 8, one thread of a server core with
-// 2 MiB of L2; with 64 tiles or more it was always above 1.
-//   tiles  layer                       weights    AVX-512      AVX2
-//       4  3x3 256 -> 256, 4x4          4 MiB    0.57 / 1.14  0.70 / 1.17
-//       4  5x5 s2 512 -> 256, 4x4      24 MiB    0.59 / 1.16  0.85 / 1.10
-//      16  5x5 s2 256 -> 128, 8x8       6 MiB    1.20 / 1.46  1.44 / 1.55
-//      16  3x3 512 -> 512, 8x8         16 MiB    1.23 / 1.40  1.47 / 1.56
-//      16  4x4 s2 512 -> 512, 8x8      36 MiB    0.77 / 1.19  1.32 / 1.45
-//      64  4x4 s2 1024 -> 256, 16x16   36 MiB    1.09 / 1.31  1.36 / 1.37
-//      64  5x5 s2 128 -> 64, 16x16      2 MiB    1.62 / 1.49  1.66 / 1.66
-//    1024  3x3 128 -> 128, 64x64        1 MiB    1.87 / 1.89  2.01 / 1.98
-constexpr int64_t kFewestTiles = 16, kManyTiles = 64;
-constexpr int64_t kMostWeightBytes = int64_t{16} << 20;
+constexpr int kDepth = 256;
 
 // Below that the transforms cost more than they save (16 -> 16 channels gain 1.5 times, 8 -> 128
 // nothing).
 constexpr int kFewestChannels = 16;
 
-constexpr int kPatchPixels = kWinogradPatch * kWinogradPatch;
+// A product of few rows takes the time of reading its weights, at batch 1: as long as so many rows.
+// Speed against Gemm at batch 1 / 8, one thread of AVX-512 with 1 MiB of L2:
+//   tiles of 2 x 2  layer                      Winograd's weights    speed
+//       16          3x3 512 -> 512, 8x8        16 MiB             1.08 / 1.63
+//       16          4x4 s2 512 -> 512, 16x16   36 MiB             0.92 / 1.33
+//       16          t 4x4 s2 1024 -> 512, 8x8  72 MiB             0.90 / 1.39
+//       16          t 5x5 s2 256 -> 128, 8x8    6 MiB             0.95 / 1.49
+// and of 16 tiles of 4 x 4 against 64 of 2 x 2:
+//                   3x3 256 -> 512, 16x16      18 MiB             1.10 / 1.48
+//                   4x4 s2 256 -> 512, 32x32   50 MiB             0.84
+constexpr int64_t kFewestRows = 24;
+
+constexpr int kPatchPixels = kWinogradPoints * kWinogradPoints;
 
 int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-// Along y, v[point] = d[first] + sign * d[second]; by taps - 2, point. (isa/winograd_ops.h has the
-// same formulas along x.)
-struct InputTerms {
-  int first, second;
-  float sign;
-};
-constexpr InputTerms kInputTerms[2][4] = {
-    {{0, 1, -1.0f}, {1, -1, 0.0f}, {2, 1, -1.0f}},
-    {{0, 2, -1.0f}, {1, 2, 1.0f}, {2, 1, -1.0f}, {1, 3, -1.0f}},
-};
-// u[point] = the sum of factor[tap] * g[tap]; by taps - 2, point, tap.
-constexpr double kWeightFactors[2][4][3] = {
-    {{1, 0}, {1, 1}, {0, 1}},
-    {{1, 0, 0}, {0.5, 0.5, 0.5}, {0.5, -0.5, 0.5}, {0, 0, 1}},
+// By outputs, then taps.
+constexpr WinogradTransform kTransforms[kWinogradOutputs + 1][kWinogradTaps + 1] = {
+    {},
+    {},
+    {{}, {}, winograd_transform(2, 2), winograd_transform(2, 3)},
+    {},
+    {{}, {}, winograd_transform(4, 2), winograd_transform(4, 3)},
 };
 
 // Pairs (output, tap) that read inside an input of `size`: what Gemm multiplies.
@@ -62,7 +51,7 @@ int64_t valid_taps(const Axis& axis, int size) {
   int64_t count = 0;
   for (int64_t o = 0; o < axis.out; ++o) {
     for (int64_t t = 0; t < axis.taps; ++t) {
-      const int64_t i = o + t * axis.dir + axis.base;
+      const int64_t i = o * axis.step + t * axis.dir + axis.base;
       count += i >= 0 && i < size;
     }
   }
@@ -90,42 +79,74 @@ struct Winograd::Position {
   std::size_t y, x, rows, columns;
 };
 
-bool Winograd::suits(const Step& step, const Kernels& kernels) {
-  if (step.direct_only || kernels.split_products) return false;
-  if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return false;
-  // Of one image: the most tiles of a phase, products a pair of channels, and by definition.
-  int64_t tiles = 0, products = 0, direct_products = 0, weight_bytes = 0;
+// Whether each grid of the axis has at most kWinogradTaps taps, and one more than 1.
+bool Winograd::cuts(const Axis& axis) {
+  if (axis.step != 1 && axis.dir != 1) return false;
+  const int64_t taps = divide_up(axis.taps, axis.step);
+  return axis.dir != 0 && taps >= 2 && taps <= kWinogradTaps;
+}
+
+int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
+  if (step.direct_only || kernels.split_products) return 0;
+  if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return 0;
   for (int i = 0; i < step.phase_count; ++i) {
-    for (const Axis& axis : {step.phases[i].y, step.phases[i].x}) {
-      if (axis.step != 1 || axis.dir == 0 || axis.taps < 2 || axis.taps > 3) return false;
-    }
-    const Tiles y = cut_axis(step.phases[i].y), x = cut_axis(step.phases[i].x);
-    const int64_t points = int64_t{1} * y.points() * x.points();
-    tiles = std::max(tiles, y.count() * x.count());
-    products += y.count() * x.count() * points;
-    direct_products +=
-        valid_taps(step.phases[i].y, step.in.h) * valid_taps(step.phases[i].x, step.in.w);
-    weight_bytes += 4 * points * step.in.c * step.out.c;
+    if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
   }
-  // Not so where tiles stick out of small maps, or of the grids of a large dilation.
-  if (products >= direct_products) return false;
-  return tiles >= kManyTiles || (tiles >= kFewestTiles && weight_bytes <= kMostWeightBytes);
+  // Costs of one image in products a pair of channels.
+  double least = 0;
+  for (int i = 0; i < step.phase_count; ++i) {
+    const auto& [y, x] = step.phases[i];
+    const int64_t rows = std::max(int64_t{1} * y.out * x.out, kFewestRows);
+    const double inside = double(valid_taps(y, step.in.h)) * double(valid_taps(x, step.in.w)) /
+                          (double(y.out) * y.taps * x.out * x.taps);
+    least += inside * double(rows) * y.taps * x.taps;
+  }
+  int best = 0;
+  for (const int outputs : {2, 4}) {
+    double cost = 0;
+    for (int i = 0; i < step.phase_count; ++i) {
+      const Tiles y = cut_axis(step.phases[i].y, outputs), x = cut_axis(step.phases[i].x, outputs);
+      const int64_t tiles = std::max(y.count() * x.count(), kFewestRows);
+      const auto products = [outputs](const Tiles& t) {  // points that weights are not zero at
+        int64_t count = 0;
+        for (const AxisGrid& grid : t.grids) count += outputs + t.taps - 1 - (grid.taps < t.taps);
+        return count;
+      };
+      cost += double(tiles * products(y) * products(x));
+    }
+    if (cost < least) {
+      least = cost;
+      best = outputs;
+    }
+  }
+  return best;
 }
 
 // The outputs that are a multiple of the dilation apart form a grid of their own, which an
 // undilated filter runs over.
-Winograd::Tiles Winograd::cut_axis(const Axis& axis) {
+Winograd::Tiles Winograd::cut_axis(const Axis& axis, int outputs) {
   Tiles tiles{{},
-              std::abs(axis.dir),
-              axis.taps,
-              axis.dir > 0 ? axis.base : axis.base + axis.dir * (axis.taps - 1),
+              {},
+              axis.step == 1 ? std::abs(axis.dir) : 1,
+              axis.step,
+              static_cast<int>(divide_up(axis.taps, axis.step)),
               axis.out,
               axis.out_origin,
               axis.out_step};
   for (int grid = 0; grid < std::min(tiles.dilation, axis.out); ++grid) {
-    for (int64_t o = grid; o < axis.out; o += int64_t{2} * tiles.dilation) {
+    for (int64_t o = grid; o < axis.out; o += int64_t{outputs} * tiles.dilation) {
       tiles.first_output.push_back(static_cast<int>(o));
     }
+  }
+  if (axis.dir < 0) {  // the last tap reads the lowest input
+    const int last = axis.taps - 1;
+    tiles.grids = {{axis.base + axis.dir * last, axis.taps, axis.first_tap + last * axis.tap_step,
+                    -axis.tap_step}};
+    return tiles;
+  }
+  for (int grid = 0; grid < axis.step; ++grid) {
+    tiles.grids.push_back({axis.base + grid, static_cast<int>(divide_up(axis.taps - grid, axis.step)),
+                           axis.first_tap + grid * axis.tap_step, axis.step * axis.tap_step});
   }
   return tiles;
 }
@@ -136,65 +157,70 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_(step.bias),
+      outputs_(tile_outputs(step, kernels)),
       panels_(static_cast<int>(divide_up(step.out.c, kernels.panel_columns))),
       stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
       zeros_(static_cast<std::size_t>(step.in.c), 0.0f) {
-  std::vector<Phase> phases;
   for (int i = 0; i < step.phase_count; ++i) {
     const Phase& phase = step.phases[i];
     if (phase.y.out <= 0 || phase.x.out <= 0) continue;
-    phases.push_back(phase);
-    parts_.push_back({cut_axis(phase.y), cut_axis(phase.x), {}});
+    parts_.push_back({cut_axis(phase.y, outputs_), cut_axis(phase.x, outputs_), {}});
     add_blocks(parts_.back());
   }
   packed_ = allocate_aligned<char>(packed_bytes_);
-  for (std::size_t i = 0; i < parts_.size(); ++i) pack_weights(parts_[i], phases[i], step);
+  for (const Part& part : parts_) pack_weights(part, step);
 }
 
+// A grid with fewer taps than others has a last tap of zero: its weights at the point at infinity
+// are zero, and that point is left out.
 void Winograd::add_blocks(Part& part) {
-  for (int row = 0; row < part.y.points(); ++row) {
-    for (int first = 0; first < in_.c; first += stretch_channels_) {
-      const int channels = std::min(stretch_channels_, in_.c - first);
-      part.blocks.push_back({row, first, channels, packed_bytes_});
-      packed_bytes_ += kernels_.weight_panel_bytes(channels) * panels_ * part.x.points();
+  for (int row = 0; row < points(part.y); ++row) {
+    bool accumulate = false;
+    for (const AxisGrid& y : part.y.grids) {
+      if (row == points(part.y) - (y.taps < part.y.taps)) continue;
+      for (const AxisGrid& x : part.x.grids) {
+        const int used = points(part.x) - (x.taps < part.x.taps);
+        for (int first = 0; first < in_.c; first += stretch_channels_) {
+          const int channels = std::min(stretch_channels_, in_.c - first);
+          part.blocks.push_back({row, y, x, used, accumulate, first, channels, packed_bytes_});
+          packed_bytes_ += kernels_.weight_panel_bytes(channels) * panels_ * used;
+          accumulate = true;
+        }
+      }
     }
   }
 }
 
 // Transforms in double: each weight is rounded once.
-void Winograd::pack_weights(const Part& part, const Phase& phase, const Step& step) {
-  const auto channels = static_cast<std::size_t>(in_.c);
-  std::vector<double> sum(channels);
-  std::vector<float> point(static_cast<std::size_t>(out_.c) * channels);  // (out.c, in.c)
-  // Weight tap at offset t of a patch: with dir < 0 the last tap reads the lowest input.
-  const auto tap_of = [](const Axis& axis, int t) {
-    return axis.first_tap + (axis.dir > 0 ? t : axis.taps - 1 - t) * axis.tap_step;
-  };
-  for (int py = 0; py < part.y.points(); ++py) {
-    for (int px = 0; px < part.x.points(); ++px) {
+void Winograd::pack_weights(const Part& part, const Step& step) {
+  const WinogradTransform &along_y = kTransforms[outputs_][part.y.taps],
+                          &along_x = kTransforms[outputs_][part.x.taps];
+  std::vector<double> sum;
+  std::vector<float> point;  // (out.c, channels)
+  for (const Block& block : part.blocks) {
+    const auto channels = static_cast<std::size_t>(block.channels);
+    point.resize(static_cast<std::size_t>(out_.c) * channels);
+    for (int px = 0; px < block.points; ++px) {
       for (int n = 0; n < out_.c; ++n) {
-        std::fill(sum.begin(), sum.end(), 0.0);
-        for (int ty = 0; ty < part.y.taps; ++ty) {
-          for (int tx = 0; tx < part.x.taps; ++tx) {
-            const double factor = kWeightFactors[part.y.taps - 2][py][ty] *
-                                  kWeightFactors[part.x.taps - 2][px][tx];
+        sum.assign(channels, 0.0);
+        for (int ty = 0; ty < block.y.taps; ++ty) {
+          for (int tx = 0; tx < block.x.taps; ++tx) {
+            const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
             if (factor == 0.0) continue;
-            const int64_t tap = (int64_t{n} * step.kernel_h + tap_of(phase.y, ty)) * step.kernel_w +
-                                tap_of(phase.x, tx);
-            const float* g = step.weight + tap * in_.c;
+            const int64_t tap_y = block.y.first_tap + ty * block.y.tap_step;
+            const int64_t tap_x = block.x.first_tap + tx * block.x.tap_step;
+            const float* g = step.weight + block.first_channel +
+                             ((n * int64_t{step.kernel_h} + tap_y) * step.kernel_w + tap_x) * in_.c;
             for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
           }
         }
         float* to = point.data() + static_cast<std::size_t>(n) * channels;
         for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<float>(sum[c]);
       }
-      for (const Block& block : part.blocks) {
-        if (block.row != py) continue;
-        const int64_t offset = block.first_channel;
-        kernels_.pack({point.data(), in_.c, &offset, out_.c}, {1, block.channels},
-                      packed_.get() + block.weights +
-                          px * panels_ * kernels_.weight_panel_bytes(block.channels));
-      }
+      const int64_t offset = 0;
+      kernels_.pack({point.data(), block.channels, &offset, out_.c}, {1, block.channels},
+                    packed_.get() + block.weights +
+                        px * panels_ * kernels_.weight_panel_bytes(block.channels));
     }
   }
 }
@@ -202,10 +228,16 @@ void Winograd::pack_weights(const Part& part, const Phase& phase, const Step& st
 void Winograd::run(int64_t images, Images in, Images out, Images add, int threads) const {
   static thread_local std::vector<Task> tasks;
   tasks.clear();
-  int64_t most_tiles = 0;
-  for (const Part& part : parts_) most_tiles = std::max(most_tiles, images * part.tiles());
-  int64_t tile_parts = divide_up(most_tiles, kBlockTiles);
+  int64_t most_tiles = 0, most_points = 0;
+  for (const Part& part : parts_) {
+    most_tiles = std::max(most_tiles, images * part.tiles());
+    most_points = std::max(most_points, int64_t{1} * points(part.y) * points(part.x));
+  }
+  const int64_t panel_bytes = 4 * kernels_.panel_columns;
   int64_t panel_parts = divide_up(panels_ * kernels_.panel_columns, kBlockColumns);
+  const int64_t tile_bytes =
+      most_points * divide_up(panels_, panel_parts) * panel_bytes;
+  int64_t tile_parts = divide_up(most_tiles, std::max<int64_t>(1, kProductBytes / tile_bytes));
   // Too few for the threads: lower tasks, and where they are low, narrower ones, which repeat the
   // input's transform.
   const auto parts = static_cast<int64_t>(parts_.size());
@@ -214,11 +246,11 @@ void Winograd::run(int64_t images, Images in, Images out, Images add, int thread
   };
   while (too_few() && most_tiles > 2 * tile_parts * kernels_.tile_rows) tile_parts *= 2;
   while (too_few() && panels_ >= 4 * panel_parts) panel_parts *= 2;
-  // The phases of a block of tiles one after another: they read the same pixels.
-  for (int64_t t = 0; t < tile_parts; ++t) {
-    for (int64_t p = 0; p < panel_parts; ++p) {
-      for (const Part& part : parts_) {
-        const int64_t tiles = images * part.tiles();
+  // All tiles with some weights before the next: there are more weights than L2 holds.
+  for (int64_t p = 0; p < panel_parts; ++p) {
+    for (const Part& part : parts_) {
+      const int64_t tiles = images * part.tiles();
+      for (int64_t t = 0; t < tile_parts; ++t) {
         tasks.push_back({&part, tiles * t / tile_parts, tiles * (t + 1) / tile_parts,
                          static_cast<int>(panels_ * p / panel_parts),
                          static_cast<int>(panels_ * (p + 1) / panel_parts)});
@@ -242,35 +274,42 @@ int64_t Winograd::point_stride(const Task& task) const {
 
 void Winograd::run_task(const Task& task, Images in, Images out, Images add) const {
   static thread_local Scratch pixel_scratch, product_scratch;
-  const int points = task.part->y.points() * task.part->x.points();
+  const Part& part = *task.part;
   auto* pixels =
       pixel_scratch.get<const float*>((task.tile_end - task.tile_begin) * kPatchPixels);
-  float* products = product_scratch.get<float>(points * point_stride(task));
-  find_pixels(task, in, pixels);
+  float* products =
+      product_scratch.get<float>(points(part.y) * points(part.x) * point_stride(task));
   if (kernels_.begin_task != nullptr) kernels_.begin_task();
-  for (const Block& block : task.part->blocks) multiply_block(task, block, pixels, products);
+  const Block* found = nullptr;  // whose grid `pixels` are of
+  for (const Block& block : part.blocks) {
+    const bool same = found != nullptr && found->y.low == block.y.low && found->x.low == block.x.low;
+    if (!same) find_pixels(task, block, in, pixels);
+    found = &block;
+    multiply_block(task, block, pixels, products);
+  }
   if (kernels_.end_task != nullptr) kernels_.end_task();
   finish(task, products, out, add);
 }
 
-// pixels: (tiles, patch, patch)
-void Winograd::find_pixels(const Task& task, Images in, const float** pixels) const {
+// The patches of a block's grid; pixels: (tiles, kWinogradPoints, kWinogradPoints)
+void Winograd::find_pixels(const Task& task, const Block& block, Images in,
+                           const float** pixels) const {
   const Tiles &y = task.part->y, &x = task.part->x;
   Position position(*task.part, task.tile_begin);
   for (int64_t m = task.tile_begin; m < task.tile_end; ++m, position.next()) {
     const float* base = in.data + position.image * in.image_stride;
-    int64_t iy = y.first_output[position.y] + y.low;
-    const int64_t ix = x.first_output[position.x] + x.low;
-    for (int py = 0; py < y.points(); ++py, iy += y.dilation) {
+    int64_t iy = int64_t{y.first_output[position.y]} * y.step + block.y.low;
+    const int64_t ix = int64_t{x.first_output[position.x]} * x.step + block.x.low;
+    for (int py = 0; py < points(y); ++py, iy += y.spacing()) {
       const bool inside_y = iy >= 0 && iy < in_.h;
-      for (int px = 0; px < x.points(); ++px) {
-        const int64_t column = ix + int64_t{px} * x.dilation;
+      for (int px = 0; px < points(x); ++px) {
+        const int64_t column = ix + int64_t{px} * x.spacing();
         const bool inside = inside_y && column >= 0 && column < in_.w;
         pixels[px] = inside ? base + (iy * in_.w + column) * in_.pixel_stride : zeros_.data();
       }
-      pixels += kWinogradPatch;
+      pixels += kWinogradPoints;
     }
-    pixels += (kWinogradPatch - y.points()) * kWinogradPatch;
+    pixels += (kWinogradPoints - points(y)) * kWinogradPoints;
   }
 }
 
@@ -278,16 +317,28 @@ void Winograd::find_pixels(const Task& task, Images in, const float** pixels) co
 void Winograd::multiply_block(const Task& task, const Block& block, const float* const* pixels,
                               float* products) const {
   static thread_local Scratch panel_scratch;
-  const int points = task.part->x.points();
   // Panels of few channels lie side by side in the kMaxDepth floats of a row.
   const int beside = kMaxDepth / block.channels;
   const int64_t panel_floats = kernels_.row_panel_bytes(kMaxDepth) / 4;
-  float* const memory = panel_scratch.get<float>(kWinogradPatch * panel_floats);
-  float* panels[kWinogradPatch];
-  for (int p = 0; p < points; ++p) {
+  float* const memory = panel_scratch.get<float>(kWinogradPoints * panel_floats);
+  float* panels[kWinogradPoints];
+  for (int p = 0; p < block.points; ++p) {
     panels[p] = memory + p / beside * panel_floats + p % beside * block.channels;
   }
-  const InputTerms terms = kInputTerms[task.part->y.taps - 2][block.row];
+  const int row_points = points(task.part->x);
+  const WinogradTransform& along_y = kTransforms[outputs_][task.part->y.taps];
+  WinogradInput input = {};
+  for (int i = 0; i < along_y.points; ++i) {
+    const double factor = along_y.input[block.row][i];
+    if (factor == 0.0) continue;
+    input.term_row[input.terms] = i;
+    input.term_factor[input.terms++] = static_cast<float>(factor);
+  }
+  input.points = row_points;
+  input.used_points = block.points;
+  input.first_channel = block.first_channel;
+  input.channels = block.channels;
+  input.panels = panels;
   const int64_t panel_bytes = kernels_.weight_panel_bytes(block.channels);
   const int64_t stride = columns(task);
   const int64_t tiles = task.tile_end - task.tile_begin;
@@ -295,17 +346,17 @@ void Winograd::multiply_block(const Task& task, const Block& block, const float*
   for (int64_t tile = 0; tile < row_tiles; ++tile) {
     const int64_t begin = tiles * tile / row_tiles;
     const auto rows = static_cast<int>(tiles * (tile + 1) / row_tiles - begin);
-    kernels_.winograd_input({pixels + begin * kPatchPixels, rows, terms.first, terms.second,
-                             terms.sign, task.part->x.taps, block.first_channel, block.channels,
-                             panels});
-    for (int p = 0; p < points; ++p) {
+    input.pixels = pixels + begin * kPatchPixels;
+    input.rows = rows;
+    kernels_.winograd_input(input);
+    for (int p = 0; p < block.points; ++p) {
       float* target[64];
-      float* c = products + (block.row * points + p) * point_stride(task) + begin * stride;
+      float* c = products + (block.row * row_points + p) * point_stride(task) + begin * stride;
       for (int r = 0; r < rows; ++r) target[r] = c + r * stride;
       const char* weights =
           packed_.get() + block.weights + (p * panels_ + task.panel_begin) * panel_bytes;
       kernels_.multiply(rows, block.channels, panels[p], weights,
-                        task.panel_end - task.panel_begin, target, block.first_channel > 0);
+                        task.panel_end - task.panel_begin, target, block.accumulate);
     }
   }
 }
@@ -314,7 +365,7 @@ void Winograd::finish(const Task& task, const float* products, Images out, Image
   static thread_local Scratch sum_scratch;
   const Tiles &y = task.part->y, &x = task.part->x;
   const int64_t stride = columns(task);
-  float* sums = sum_scratch.get<float>(4 * stride);
+  float* sums = sum_scratch.get<float>(outputs_ * outputs_ * stride);
   const int column = task.panel_begin * kernels_.panel_columns;
   EpilogueRow row = {};
   row.bias = bias_ == nullptr ? nullptr : bias_ + column;
@@ -325,12 +376,12 @@ void Winograd::finish(const Task& task, const float* products, Images out, Image
   row.columns = std::min(task.panel_end * kernels_.panel_columns, out_.c) - column;
   Position position(*task.part, task.tile_begin);
   for (int64_t m = task.tile_begin; m < task.tile_end; ++m, position.next(), products += stride) {
-    kernels_.winograd_output({products, point_stride(task), y.taps, x.taps,
+    kernels_.winograd_output({products, point_stride(task), outputs_, y.taps, x.taps,
                               static_cast<int>(stride), sums});
     const int first_y = y.first_output[position.y], first_x = x.first_output[position.x];
-    for (int p = 0; p < 4; ++p) {
-      const int64_t oy = first_y + p / 2 * int64_t{y.dilation};
-      const int64_t ox = first_x + p % 2 * int64_t{x.dilation};
+    for (int p = 0; p < outputs_ * outputs_; ++p) {
+      const int64_t oy = first_y + p / outputs_ * int64_t{y.dilation};
+      const int64_t ox = first_x + p % outputs_ * int64_t{x.dilation};
       if (oy >= y.out || ox >= x.out) continue;
       const int64_t pixel = (y.out_origin + oy * y.out_step) * out_.w + x.out_origin +
                             ox * x.out_step;

@@ -52,7 +52,10 @@ void tile(int depth, const float* __restrict a, const float* __restrict b, float
   for (int k = 0; k < depth; ++k) {
     Vec column[V];
 #pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) column[v] = load(b + v * panel + k * kLanes);
+    for (int v = 0; v < V; ++v) {
+      column[v] = load(b + v * panel + k * kLanes);
+      __builtin_prefetch(b + (V + v) * panel + k * kLanes, 0, 2);  // the next panels: into L2
+    }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
       const Vec element = broadcast(a[r * kMaxDepth + k]);

@@ -1,108 +1,161 @@
-// The transforms of Winograd's convolution, 2 outputs an axis; cpu/winograd.h has the formulas.
+// The transforms of Winograd's convolution; cpu/winograd_transform.h has the matrices.
 //
-//   3 taps, 4 points:  v = (d0 - d2, d1 + d2, d2 - d1, d1 - d3)   y = (m0 + m1 + m2, m1 - m2 - m3)
-//   2 taps, 3 points:  v = (d0 - d1, d1, d2 - d1)                 y = (m0 + m1, m1 + m2)
-//
-// Channels are in lanes, so each transform is a few additions of whole vectors. No value is
-// multiplied by anything but 1 and -1: every addition rounds once, on every instruction set alike.
+// Channels are in lanes, so a transform is a few multiply-adds of whole vectors by constants. Zeros
+// of the matrices are left out when this is compiled.
 #pragma once
 
 #include "cpu/kernels.h"
+#include "cpu/winograd_transform.h"
 #include "isa/vec.h"
 
 namespace {
 
 using facegen::cpu::kMaxDepth;
-using facegen::cpu::kWinogradPatch;
+using facegen::cpu::kWinogradOutputs;
+using facegen::cpu::kWinogradPoints;
+using facegen::cpu::winograd_transform;
 using facegen::cpu::WinogradInput;
 using facegen::cpu::WinogradOutput;
+using facegen::cpu::WinogradTransform;
 
-// Second: whether a second row of the patch takes part.
-template <int Taps, bool Second>
+template <int Outputs, int Taps>
+struct Transform {
+  static constexpr WinogradTransform value = winograd_transform(Outputs, Taps);
+};
+
+// A row of a matrix, known to the compiler. B is the same for all tiles of as many points.
+template <int Points, int Row>
+struct InputRow {
+  static constexpr int kCount = Points, kTaps = Points > 3 ? 3 : 2;
+  static constexpr float at(int i) {
+    return static_cast<float>(Transform<Points + 1 - kTaps, kTaps>::value.input[Row][i]);
+  }
+};
+template <int Outputs, int Taps, int Row>
+struct OutputRow {
+  static constexpr int kCount = Outputs + Taps - 1;
+  static constexpr float at(int i) {
+    return static_cast<float>(Transform<Outputs, Taps>::value.output[Row][i]);
+  }
+};
+
+// The sum of Row::at(i) * x[i], from the first i on.
+template <typename Row, int I, bool Started>
+inline Vec rest_of_sum(const Vec* x, Vec sum) {
+  if constexpr (I == Row::kCount) {
+    return sum;
+  } else {
+    constexpr float factor = Row::at(I);
+    if constexpr (factor == 0.0f) {
+      return rest_of_sum<Row, I + 1, Started>(x, sum);
+    } else if constexpr (Started) {
+      return rest_of_sum<Row, I + 1, true>(x, sum + factor * x[I]);
+    } else {
+      return rest_of_sum<Row, I + 1, true>(x, factor * x[I]);
+    }
+  }
+}
+template <typename Row>
+inline Vec weighted_sum(const Vec* x) {
+  return rest_of_sum<Row, 0, false>(x, Vec{});
+}
+
+// put(point, value) for each point of an axis.
+template <int Points, int P = 0, typename Put>
+inline void transform_input(const Vec* d, Put put) {
+  put(P, weighted_sum<InputRow<Points, P>>(d));
+  if constexpr (P + 1 < Points) transform_input<Points, P + 1>(d, put);
+}
+// y[j * stride] for each output of an axis.
+template <int Outputs, int Taps, int J = 0>
+inline void transform_output(const Vec* m, Vec* y, int stride) {
+  y[J * stride] = weighted_sum<OutputRow<Outputs, Taps, J>>(m);
+  if constexpr (J + 1 < Outputs) transform_output<Outputs, Taps, J + 1>(m, y, stride);
+}
+
+template <int Points, int Terms>
 void winograd_input_rows(const WinogradInput& input) {
-  constexpr int kPoints = Taps + 1;
   for (int r = 0; r < input.rows; ++r) {
-    const float* const* patch = input.pixels + r * kWinogradPatch * kWinogradPatch;
-    const float* first[kPoints];
-    const float* second[kPoints];
-    float* point[kPoints];
-    for (int p = 0; p < kPoints; ++p) {
-      first[p] = patch[input.first_row * kWinogradPatch + p] + input.first_channel;
-      if constexpr (Second) {
-        second[p] = patch[input.second_row * kWinogradPatch + p] + input.first_channel;
+    const float* const* patch = input.pixels + r * kWinogradPoints * kWinogradPoints;
+    const float* pixel[Terms][Points];
+    float* point[Points];
+    for (int p = 0; p < Points; ++p) {
+      for (int t = 0; t < Terms; ++t) {
+        pixel[t][p] = patch[input.term_row[t] * kWinogradPoints + p] + input.first_channel;
       }
       point[p] = input.panels[p] + r * kMaxDepth;
     }
     for_each_vector(input.channels, [&](int i, auto get, auto put) {
-      Vec d[kPoints];
+      Vec d[Points];
+#pragma GCC unroll 6
+      for (int p = 0; p < Points; ++p) {
+        d[p] = input.term_factor[0] * get(pixel[0][p] + i);
 #pragma GCC unroll 4
-      for (int p = 0; p < kPoints; ++p) {
-        d[p] = get(first[p] + i);
-        if constexpr (Second) d[p] += input.second_sign * get(second[p] + i);
+        for (int t = 1; t < Terms; ++t) d[p] += input.term_factor[t] * get(pixel[t][p] + i);
       }
-      if constexpr (Taps == 3) {
-        put(point[0] + i, d[0] - d[2]);
-        put(point[1] + i, d[1] + d[2]);
-        put(point[2] + i, d[2] - d[1]);
-        put(point[3] + i, d[1] - d[3]);
-      } else {
-        put(point[0] + i, d[0] - d[1]);
-        put(point[1] + i, d[1]);
-        put(point[2] + i, d[2] - d[1]);
-      }
+      transform_input<Points>(d, [&](int p, Vec v) {
+        if (p < input.used_points) put(point[p] + i, v);
+      });
     });
   }
 }
 
+template <int Points>
+void winograd_input_terms(const WinogradInput& input) {
+  switch (input.terms) {
+    case 1: return winograd_input_rows<Points, 1>(input);
+    case 2: return winograd_input_rows<Points, 2>(input);
+    case 3: return winograd_input_rows<Points, 3>(input);
+    default: return winograd_input_rows<Points, 4>(input);
+  }
+}
+
 void winograd_input(const WinogradInput& input) {
-  const bool second = input.second_row >= 0;
-  if (input.taps == 3) {
-    second ? winograd_input_rows<3, true>(input) : winograd_input_rows<3, false>(input);
-  } else {
-    second ? winograd_input_rows<2, true>(input) : winograd_input_rows<2, false>(input);
+  switch (input.points) {
+    case 3: return winograd_input_terms<3>(input);
+    case 4: return winograd_input_terms<4>(input);
+    case 5: return winograd_input_terms<5>(input);
+    default: return winograd_input_terms<6>(input);
   }
 }
 
-template <int Taps>
-inline void winograd_sums(const Vec* m, Vec& y0, Vec& y1) {
-  if constexpr (Taps == 3) {
-    y0 = m[0] + m[1] + m[2];
-    y1 = m[1] - m[2] - m[3];
-  } else {
-    y0 = m[0] + m[1];
-    y1 = m[1] + m[2];
-  }
-}
-
-template <int TapsY, int TapsX>
+template <int Outputs, int TapsY, int TapsX>
 void winograd_output_tile(const WinogradOutput& output) {
+  constexpr int kPointsY = Outputs + TapsY - 1, kPointsX = Outputs + TapsX - 1;
   for (int i = 0; i < output.columns; i += kLanes) {
-    Vec left[TapsY + 1], right[TapsY + 1];  // of each row of points, transformed along x
-#pragma GCC unroll 4
-    for (int py = 0; py <= TapsY; ++py) {
-      Vec m[TapsX + 1];
-#pragma GCC unroll 4
-      for (int px = 0; px <= TapsX; ++px) {
-        m[px] = load(output.products + (py * (TapsX + 1) + px) * output.point_stride + i);
+    Vec along_x[Outputs][kPointsY];  // row of points by row of points
+#pragma GCC unroll 6
+    for (int py = 0; py < kPointsY; ++py) {
+      Vec m[kPointsX];
+#pragma GCC unroll 6
+      for (int px = 0; px < kPointsX; ++px) {
+        m[px] = load(output.products + (py * kPointsX + px) * output.point_stride + i);
       }
-      winograd_sums<TapsX>(m, left[py], right[py]);
+      transform_output<Outputs, TapsX>(m, &along_x[0][py], kPointsY);
     }
-    Vec y00, y01, y10, y11;
-    winograd_sums<TapsY>(left, y00, y10);
-    winograd_sums<TapsY>(right, y01, y11);
-    store(output.sums + i, y00);
-    store(output.sums + output.columns + i, y01);
-    store(output.sums + 2 * output.columns + i, y10);
-    store(output.sums + 3 * output.columns + i, y11);
+#pragma GCC unroll 4
+    for (int x = 0; x < Outputs; ++x) {
+      Vec y[Outputs];
+      transform_output<Outputs, TapsY>(along_x[x], y, 1);
+#pragma GCC unroll 4
+      for (int j = 0; j < Outputs; ++j) {
+        store(output.sums + (j * Outputs + x) * output.columns + i, y[j]);
+      }
+    }
+  }
+}
+
+template <int Outputs>
+void winograd_output_taps(const WinogradOutput& o) {
+  if (o.taps_y == 3) {
+    o.taps_x == 3 ? winograd_output_tile<Outputs, 3, 3>(o) : winograd_output_tile<Outputs, 3, 2>(o);
+  } else {
+    o.taps_x == 3 ? winograd_output_tile<Outputs, 2, 3>(o) : winograd_output_tile<Outputs, 2, 2>(o);
   }
 }
 
 void winograd_output(const WinogradOutput& output) {
-  if (output.taps_y == 3) {
-    output.taps_x == 3 ? winograd_output_tile<3, 3>(output) : winograd_output_tile<3, 2>(output);
-  } else {
-    output.taps_x == 3 ? winograd_output_tile<2, 3>(output) : winograd_output_tile<2, 2>(output);
-  }
+  output.outputs == 2 ? winograd_output_taps<2>(output) : winograd_output_taps<4>(output);
 }
 
 }  // namespace
