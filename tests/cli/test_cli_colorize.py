@@ -139,6 +139,19 @@ def test_shards(run: Run, tinter: Tinter) -> None:
     assert run("colorize", "photos", "-o", "out", "--shard", "2/2").code == 2
 
 
+def test_a_shard_is_done_alone_whoever_started_it(
+    run: Run, tinter: Tinter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(5):
+        save(f"photos/{i}.png", GREY[: 5 + i])
+    step = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}
+    for name, value in step.items():
+        monkeypatch.setenv(name, value)
+    result = run("colorize", "photos", "-o", "out", "--shard", "auto")
+    assert result.code == 0, result.err
+    assert sorted(path.name for path in Path("out").glob("*.png")) == ["3.png", "4.png"]
+
+
 def refused(run: Run, *arguments: str) -> str:
     before = sorted(os.walk("."))
     code, out, err = run("colorize", *arguments)

@@ -14,7 +14,10 @@ from PIL import Image
 from facegen import FormatError
 from facegen.pictures.photo import WRITABLE, decode, encode, size
 
-pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:PIL")  # of damaged tags
+pytestmark = [  # of damaged files
+    pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
+    pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning"),
+]
 
 RGB = pixels(11, 6)
 GREY = RGB[:, :, 0]

@@ -73,6 +73,7 @@ class Plan:
     results: Results
     output: str
     json: str | None
+    sharded: bool
 
 
 def plan(
@@ -112,7 +113,7 @@ def plan(
         if not os.path.isdir(os.path.dirname(json_) or "."):
             raise FacegenError(f"{json_}: there is no folder {os.path.dirname(json_)}")
     share = split(len(found), parts)[part]
-    return Plan([found[i] for i in share], results, output, json_)
+    return Plan([found[i] for i in share], results, output, json_, shard is not None)
 
 
 def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
@@ -138,7 +139,7 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
             advance(1)
 
         try:
-            report = run(plan.items, task, plan.results, show)
+            report = run(plan.items, task, plan.results, show, on_ranks=not plan.sharded)
         finally:
             plan.results.close()
     if plan.json is not None:

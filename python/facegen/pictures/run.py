@@ -61,6 +61,7 @@ def run(
     results: Results,
     on_outcome: OnOutcome = lambda outcome: None,
     workers: int | None = None,
+    on_ranks: bool = True,
 ) -> Report:
     """Do the items that are not finished yet, on all ranks if there are several.
 
@@ -76,6 +77,8 @@ def run(
         Called for every picture when it is finished, one at a time, from any thread.
     workers
         Threads that decode, and as many that encode; as many as processors if None.
+    on_ranks
+        False where the items are this process's alone, though others were started with it.
 
     Returns
     -------
@@ -98,7 +101,7 @@ def run(
         on_outcome(outcome)
     do = partial(_do, task=task, settings=settings, results=results, workers=workers)
     place = find_place(os.environ)
-    if place.connected and len(todo) > 1:
+    if on_ranks and place.connected and len(todo) > 1:
         done = _on_all_ranks(do, todo, place.size, 2 * task.batch, on_outcome)
     else:
         done = do(todo, on_outcome=on_outcome)
