@@ -32,6 +32,8 @@ COMMANDS = {
     "colorizer": "The course's programs for colouring grey pictures.",
     "pix2pix": "Make pictures from pictures.",
     "colorize": "Give grey pictures colours.",
+    "segment": "Find the class of every pixel of pictures.",
+    "classify": "Say what pictures show.",
     "digits": "Say which digits images show.",
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",

@@ -77,9 +77,20 @@ def _enlarge(g: Graph, name: str, kernel: int, x: Tensor) -> Tensor:
 
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
-    """Seeded weights: their class maps are noise, of the structure that the picture has."""
+    """Seeded weights; their class maps mean nothing.
+
+    The transposed convolutions interpolate, as untrained FCNs do (Long et al.): each class is
+    enlarged bilinearly. A little of every other class is added, so that no weight is idle in tests.
+    """
     strides = {f"{name}.weight": stride for name, stride in _STRIDES.items()}
-    return seeded_weights(SEGMENTATION.shapes, seed, strides)
+    weights = seeded_weights(graph().parameters, seed, strides)
+    for name, stride in strides.items():
+        weights[name] *= np.float32(1 / 32)
+        kernel = weights[name].shape[1]
+        tent = np.maximum(0, 1 - np.abs(np.arange(kernel) - (kernel - 1) / 2) / stride)
+        for i in range(CLASSES):
+            weights[name][i, :, :, i] += np.outer(tent, tent).astype(np.float32)
+    return weights
 
 
 class Segmenter(Model):

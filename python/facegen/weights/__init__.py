@@ -142,13 +142,16 @@ def _by_tensors(
 
 
 def _by_names(path: Path, layouts: Mapping[str, named.Layout], names: Iterable[str]) -> str:
-    """The network with most of a file's names; its reader says which tensor differs."""
+    """The network with most of a file's names, of equals the one with the fewest others.
+
+    Its reader says which tensor differs.
+    """
     found = set(names)
     shared = {name: len(found.intersection(layout)) for name, layout in layouts.items()}
     if not any(shared.values()):
         listed = ", ".join(shared) or "there is none that is read from such a file"
         raise FormatError(f"{path}: its {len(found)} tensors are those of no network ({listed})")
-    return max(shared, key=lambda name: shared[name])
+    return max(shared, key=lambda name: (shared[name], -len(layouts[name])))
 
 
 def write(

@@ -1,0 +1,105 @@
+"""facegen classify PICTURE...: what pictures show."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "classify",
+    epilog=options.examples(
+        "facegen classify cat.jpg --network squeezenet_v1.0.caffemodel",
+        "facegen classify photos/ -r --network network.safetensors --labels synset_words.txt",
+        "facegen classify photos/*.jpg -n network.safetensors --top 1 --json report.json",
+    ),
+)
+@click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True)
+@click.option(
+    "-n",
+    "--network",
+    required=True,
+    type=click.Path(),
+    help="File of weights: SqueezeNet v1.0's .caffemodel, torchvision's checkpoint, or ours.",
+)
+@click.option(
+    "--top",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Most probable classes to name.",
+)
+@click.option("--labels", type=click.Path(), help="Text file of the 1,000 names, one a line.")
+@click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
+@click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout.")
+@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
+@options.device
+@options.common
+def command(
+    pictures: tuple[str, ...],
+    network: str,
+    top: int,
+    labels: str | None,
+    recursive: bool,
+    json_: str | None,
+    overwrite: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    quiet: bool,
+) -> int:
+    """Say what pictures show, of ImageNet's 1,000 classes.
+
+    PICTURE is a file, a folder or a glob ('-': standard input). For each the most probable classes
+    are printed, best first: probability, number (0 to 999) and name, where --labels gives names.
+    The middle square of a picture is looked at. One that cannot be read fails alone.
+    """
+    from facegen import Classifier, __version__
+    from facegen.cli.progress import progress
+    from facegen.media import labels as label_files
+    from facegen.media.atomic import AtomicFile
+    from facegen.networks.squeezenet import CLASSES
+    from facegen.pictures.classification import task
+    from facegen.pictures.items import Item
+    from facegen.pictures.report import Outcome
+    from facegen.pictures.results import OneResult
+    from facegen.pictures.run import run
+    from facegen.pictures.sources import find
+
+    names = None if labels is None else label_files.read(labels, CLASSES)
+    items = [Item(source.path, ()) for source in find(pictures, recursive)]
+    if json_ not in (None, "-") and not overwrite:
+        options.refuse_existing(str(json_))
+    classifier = Classifier(network, device=device, threads=threads, precision=precision)
+    work = task(classifier, top, names)
+    with progress(len(items), "pictures", quiet) as advance:
+
+        def show(outcome: Outcome) -> None:
+            if outcome.status == "failed":
+                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
+            advance(1)
+
+        report = run(items, work, OneResult(overwrite=False), show)
+    if json_ != "-":
+        for outcome in report.outcomes:
+            if outcome.status == "done":
+                _print(outcome.source, outcome.facts["classes"])
+    if json_ is not None:
+        about = {
+            "facegen": __version__,
+            **work.settings,
+            "device": classifier.runner.device,
+            "isa": classifier.runner.isa,
+            "threads": classifier.runner.threads,
+        }
+        with AtomicFile("/dev/stdout" if json_ == "-" else json_) as file:
+            file.write(report.as_json(about).encode())
+    return report.exit_code
+
+
+def _print(source: str, classes: list[dict]) -> None:
+    click.echo(source)
+    for found in classes:
+        name = f"  {found['name']}" if "name" in found else ""
+        click.echo(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")

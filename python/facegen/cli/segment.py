@@ -1,0 +1,71 @@
+"""facegen segment PICTURE... -o DIR: what is where in pictures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from facegen.cli import options, picture_options
+
+
+@click.command(
+    "segment",
+    epilog=options.examples(
+        "facegen segment street.jpg --network network.safetensors -o classes.png",
+        "facegen segment photos/ -r --network network.safetensors -o classes/",
+        "facegen segment photos/*.jpg -n network.safetensors -o out/ --overlay --areas --legend",
+        "facegen segment photos/ -n network.safetensors -o out/ --masks --json report.json",
+    ),
+)
+@picture_options.inputs
+@click.option(
+    "-n",
+    "--network",
+    required=True,
+    type=click.Path(),
+    help="File of weights of the segmentation network.",
+)
+@click.option("--overlay", is_flag=True, help="Also NAME_overlay: classes' colours on the picture.")
+@click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
+@click.option("--areas", is_flag=True, help="Also NAME_areas.json: pixels and share of each class.")
+@click.option("--legend", is_flag=True, help="Also NAME_legend: colours, names and shares.")
+@options.device
+@options.common
+def command(
+    network: str,
+    overlay: bool,
+    masks: bool,
+    areas: bool,
+    legend: bool,
+    device: str,
+    threads: int | None,
+    precision: str,
+    quiet: bool,
+    **files: Any,
+) -> int:
+    """Find the class of every pixel: Pascal VOC's 20 and background.
+
+    PICTURE is a file, a folder or a glob ('-': standard input). The result is a PNG of the
+    picture's own size whose pixel values are the classes, with VOC's palette. Pictures that are
+    finished already are skipped; one that cannot be read fails alone.
+
+    The report (--json) has the areas of every picture. --format is that of overlays and legends.
+    """
+    from facegen import FacegenError, Segmenter
+    from facegen.pictures.items import is_folder
+    from facegen.pictures.segmentation import Parts, task
+
+    output = files["output"]
+    if not is_folder(output) and not output.lower().endswith((".png", "-")):
+        raise FacegenError(f"{output}: class maps are PNG, with a palette; name a .png or a folder")
+    pictures = picture_options.EXTENSIONS.get(files["format_"], ".png")
+    parts = Parts(
+        overlay=f"_overlay{pictures}" if overlay else None,
+        areas="_areas.json" if areas else None,
+        legend=f"_legend{pictures}" if legend else None,
+        masks=masks,
+    )
+    plan = picture_options.plan(parts.suffixes, **files)
+    segmenter = Segmenter(network, device=device, threads=threads, precision=precision)
+    return picture_options.carry_out(plan, task(segmenter, parts), segmenter.runner, quiet)

@@ -1,0 +1,37 @@
+"""Names of classes from a text file, one a line."""
+
+from __future__ import annotations
+
+import os
+
+from facegen.errors import FormatError
+from facegen.weights.checks import file_size
+
+MAX_BYTES = 1 << 20
+
+
+def read(path: str | os.PathLike[str], count: int) -> list[str]:
+    """The names of `count` classes: line i is that of class i - 1, in UTF-8.
+
+    Raises
+    ------
+    FormatError
+        Another number of lines, an empty one, more than a megabyte, or no text.
+    OSError
+        The file cannot be read.
+    """
+    size = file_size(path)
+    if size > MAX_BYTES:
+        raise FormatError(f"{path}: found {size:,} bytes, expected at most {MAX_BYTES:,}")
+    with open(path, "rb") as file:
+        data = file.read()
+    try:
+        lines = data.decode("utf-8-sig").rstrip().splitlines()
+    except UnicodeDecodeError as error:
+        raise FormatError(f"{path}: no UTF-8 text at byte {error.start}") from error
+    names = [line.strip() for line in lines]
+    if len(names) != count:
+        raise FormatError(f"{path}: expected {count:,} lines, one a class, found {len(names):,}")
+    if "" in names:
+        raise FormatError(f"{path}: line {names.index('') + 1} is empty, expected a class's name")
+    return names

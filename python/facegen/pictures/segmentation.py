@@ -1,0 +1,77 @@
+"""The segmentation of people's pictures, and what is written about each."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from facegen.media import voc
+from facegen.networks.segmentation import Segmenter, enlarge
+from facegen.pictures.photo import Photo, encode
+from facegen.pictures.task import Made, Task
+from facegen.weights import digest
+
+CLASSES = ".png"
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What is written beside the class map: suffixes of names, None for what is not."""
+
+    overlay: str | None = None
+    areas: str | None = None
+    legend: str | None = None
+    masks: bool = False  # into a folder, one a class that is there
+
+    @property
+    def suffixes(self) -> list[str]:
+        """For `facegen.pictures.items.items`."""
+        return [CLASSES, *filter(None, (self.overlay, self.areas, self.legend))]
+
+
+def task(segmenter: Segmenter, parts: Parts) -> Task:
+    """Class maps in the size of their pictures; the facts are the areas of the classes."""
+    settings = {
+        "command": "segment",
+        "network": digest(segmenter.weights),
+        "precision": segmenter.runner.precision,
+        "parts": [*parts.suffixes, *(["masks"] if parts.masks else [])],
+    }
+    return Task(
+        settings, partial(_prepare, segmenter), partial(_compute, segmenter), partial(_finish, parts)
+    )
+
+
+def _prepare(segmenter: Segmenter, photo: Photo) -> np.ndarray:
+    return segmenter.prepare(photo.pixels)
+
+
+def _compute(segmenter: Segmenter, batch: list[np.ndarray]) -> np.ndarray:
+    return segmenter.classes(np.stack(batch))
+
+
+def _finish(parts: Parts, photo: Photo, small: np.ndarray, outputs: tuple[str, ...]) -> Made:
+    classes = enlarge(small, photo.pixels.shape[:2])
+    areas = voc.areas(classes)
+    path, *others = outputs
+    files = {path: voc.indexed_png(classes)}
+    for part, other in zip(parts.suffixes[1:], others, strict=True):
+        if part == parts.overlay:
+            pixels = voc.overlay(photo.pixels, classes)
+            files[other] = encode(pixels, other, photo.alpha, photo.profile)
+        elif part == parts.areas:
+            height, width = classes.shape
+            found = {"width": width, "height": height, "classes": areas}
+            files[other] = (json.dumps(found, indent=2) + "\n").encode()
+        else:
+            files[other] = encode(voc.legend(areas), other)
+    if parts.masks:
+        folder = f"{path.removesuffix(CLASSES)}_masks"
+        for area in areas:
+            mask = voc.mask_png(classes, area["id"])
+            files[os.path.join(folder, f"{area['name']}.png")] = mask
+    return Made(files, {"classes": areas})

@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import SHARED_DATA, Run
+from PIL import Image
+
+from facegen import Classifier
+from facegen.cli.main import main
+
+WEIGHTS = SHARED_DATA / "squeezenet" / "squeezenet_v1_0_imagenet.npz"
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("classify") / "network.safetensors"
+    assert main(["init", "squeezenet", "--seed", "1", str(path), "--quiet"]) == 0
+    return path
+
+
+def save(path: str, seed: int = 0) -> np.ndarray:
+    pixels = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return pixels
+
+
+def test_the_most_probable_classes_are_printed(run: Run, network: Path) -> None:
+    pixels = save("a.png")
+    Path("names.txt").write_text("".join(f"thing {i}\n" for i in range(1000)))
+    options = ["-n", network, "--top", 2, "--labels", "names.txt", "--device", "cpu"]
+    result = run("classify", "a.png", *options)
+    first, second = Classifier(network, device="cpu")(pixels, top=2)
+    assert result.code == 0
+    assert result.out.splitlines() == [
+        "a.png",
+        f"  {first.probability:6.1%}  {first.class_id:3d}  thing {first.class_id}",
+        f"  {second.probability:6.1%}  {second.class_id:3d}  thing {second.class_id}",
+    ]
+    assert [path.name for path in Path().iterdir() if path.suffix == ".png"] == ["a.png"]
+
+
+def test_a_report_of_a_folder(run: Run, network: Path) -> None:
+    Path("in").mkdir()
+    for i in range(3):
+        save(f"in/{i}.png", i)
+    Path("in/bad.png").write_bytes(b"no picture")
+    result = run("classify", "in", "-n", network, "--json", "-", "--device", "cpu")
+    assert result.code == 1 and "in/bad.png: not a picture" in result.err
+    report = json.loads(result.out)
+    assert report["counts"] == {"in": 4, "done": 3, "failed": 1, "skipped": 0}
+    items = {item["source"]: item for item in report["items"]}
+    classes = items["in/1.png"]["classes"]
+    assert len(classes) == 5 and set(classes[0]) == {"id", "probability"}
+    probabilities = [found["probability"] for found in classes]
+    assert probabilities == sorted(probabilities, reverse=True)
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the trained weights of SqueezeNet are not here")
+def test_a_cat(run: Run) -> None:
+    data = pytest.importorskip("skimage.data")
+    Image.fromarray(data.chelsea()).save("cat.png")
+    result = run("classify", "cat.png", "-n", WEIGHTS, "--top", 1, "--device", "cpu")
+    assert result.code == 0 and result.out.splitlines() == ["cat.png", "   53.2%  285"]
+    converted = run("convert", WEIGHTS, "network.safetensors")
+    assert converted.code == 0 and "verified" in converted.out
+    again = run("classify", "cat.png", "-n", "network.safetensors", "--top", 1, "--device", "cpu")
+    assert again.out == result.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a.png"], "Missing option '-n' / '--network'"),
+        (["a.png", "-n", "{network}", "--top", "0"], "0 is not in the range"),
+        (["a.png", "-n", "{network}", "--labels", "a.png"], "a.png: no UTF-8 text"),
+        (["a.png", "-n", "{network}", "--labels", "short.txt"], "expected 1,000 lines"),
+        (["none.png", "-n", "{network}"], "none.png: No such file"),
+        (["a.png", "-n", "{network}", "--json", "short.txt"], "short.txt: exists"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    run: Run, network: Path, arguments: list[str], message: str
+) -> None:
+    save("a.png")
+    Path("short.txt").write_text("one\n")
+    result = run("classify", *[word.format(network=network) for word in arguments])
+    assert result.code == 2 and message in result.err and not result.out
