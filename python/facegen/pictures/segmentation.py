@@ -41,9 +41,8 @@ def task(segmenter: Segmenter, parts: Parts) -> Task:
         "precision": segmenter.runner.precision,
         "parts": [*parts.suffixes, *(["masks"] if parts.masks else [])],
     }
-    return Task(
-        settings, partial(_prepare, segmenter), partial(_compute, segmenter), partial(_finish, parts)
-    )
+    prepare, compute = partial(_prepare, segmenter), partial(_compute, segmenter)
+    return Task(settings, prepare, compute, partial(_finish, parts))
 
 
 def _prepare(segmenter: Segmenter, photo: Photo) -> np.ndarray:
