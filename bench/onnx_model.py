@@ -11,10 +11,12 @@ from bench.nchw import Network, Node, PlainReshape, max_pool_padding, nchw_netwo
 from facegen.nn import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -107,6 +109,12 @@ class _Builder:
                 attributes = _window(layer.axes) | {"pads": [top, left, bottom, right]}
                 del attributes["dilations"]
                 self._op(node, "MaxPool", [], **attributes)
+            case GlobalAvgPool2d():
+                self._op(node, "GlobalAveragePool")
+            case ArgMax():
+                best = f"{node.name}.int64"
+                self._emit("ArgMax", [node.inputs[0]], best, axis=1, keepdims=1)
+                self._emit("Cast", [best], node.name, to=TensorProto.FLOAT)
             case Concat():
                 self._op(node, "Concat", axis=1)
             case Add():

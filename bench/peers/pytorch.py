@@ -14,10 +14,12 @@ from bench.nchw import Network, Node, PlainReshape, max_pool_padding, nchw_netwo
 from facegen.nn import (
     Add,
     Affine,
+    ArgMax,
     BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -80,6 +82,11 @@ class InstanceNormalization(nn.InstanceNorm2d):
         if x.shape[2] * x.shape[3] == 1:
             return self.bias[None, :, None, None].expand_as(x)
         return super().forward(x)
+
+
+class BestChannel(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.argmax(1, keepdim=True).to(x.dtype)
 
 
 class Join(nn.Module):
@@ -161,6 +168,10 @@ def torch_module(node: Node, network: Network) -> nn.Module:
             if padding == ((0, 0), (0, 0)):
                 return pool
             return nn.Sequential(Pad(padding, float("-inf")), pool)
+        case GlobalAvgPool2d():
+            return nn.AdaptiveAvgPool2d(1)
+        case ArgMax():
+            return BestChannel()
         case Concat():
             return Join()
         case Add():

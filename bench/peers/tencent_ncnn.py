@@ -27,6 +27,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -215,6 +216,10 @@ def _write(writer: _Writer, node: Node, network: Network, activation: Node | Non
             stride = {"p2": horizontal.stride, "p12": vertical.stride}
             pads = {"p3": left, "p13": top, "p14": right, "p15": bottom}
             writer.emit("Pooling", reads, output, p0=0, **kernel, **stride, **pads, p5=1)
+        case GlobalAvgPool2d():
+            flat = f"{output}.flat"  # a vector, where the layers of maps want 1x1 ones
+            writer.emit("Pooling", reads, flat, p0=1, p4=1)
+            writer.emit("Reshape", [flat], output, p0=1, p1=1, p2=y.channels)
         case Concat():
             writer.emit("Concat", reads, output, p0=0)
         case Add():

@@ -25,6 +25,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     LeakyReLU,
@@ -58,6 +59,7 @@ def every_layer() -> Workload:
     tconv = ConvTranspose2d(12, 7, 4, stride=2, padding=padding, output_padding=(0, 1))
     x = g.add("larger", Upsample(scale=2), g.add("tconv", tconv, x))
     g.output(g.add("share", Softmax(), x))
+    g.output(g.add("mean", GlobalAvgPool2d(), x))
     x = g.add("flat", Reshape(Shape(1, 1, x.shape.floats)), x)
     x = g.add("fc", Linear(x.shape.channels, 16, bias=False), x)
     x = g.add("map", Reshape(Shape(2, 2, 4)), x)
