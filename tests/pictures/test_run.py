@@ -241,6 +241,36 @@ def test_several_results_of_a_picture_come_together() -> None:
         assert statuses(go([item], task)) == "d"
 
 
+def test_results_that_are_named_by_content() -> None:
+    """What a changed picture has no more goes; what others made stays."""
+
+    def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
+        return Made({path: b"content" for path in (*outputs, f"out/a-{len(value)}.txt")})
+
+    item = Item("a.png", ("out/a.json",))
+    task = Task({}, lambda photo: photo.pixels, lambda values: values, finish)
+    for height in (3, 4):
+        Path("a.png").write_bytes(png(height))
+        assert statuses(go([item], task)) == "d"
+        assert sorted(p.name for p in Path("out").glob("a*")) == [f"a-{height}.txt", "a.json"]
+    Path("out/a-5.txt").write_text("precious")
+    Path("a.png").write_bytes(png(5))
+    report = go([item], task)
+    assert statuses(report) == "f" and "a-5.txt: exists" in str(report.outcomes[0].error)
+    assert Path("out/a-5.txt").read_text() == "precious"
+    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-4.txt", "a-5.txt", "a.json"]
+    assert statuses(go([item], task, overwrite=True)) == "d"
+    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-5.txt", "a.json"]
+
+
+def test_a_finished_picture_that_is_gone_fails_alone() -> None:
+    items = make(3)
+    go(items)
+    Path("p1.png").unlink()
+    report = go(items)
+    assert statuses(report) == "sfs" and Path("out/p1.png").exists()
+
+
 def test_facts_without_results() -> None:
     Path("a.png").write_bytes(png())
     task = Task({}, lambda photo: photo, lambda v: v, lambda p, v, o: Made(facts={"class": 3}))

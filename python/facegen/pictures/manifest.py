@@ -21,7 +21,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import FileIO
@@ -47,21 +47,27 @@ class Input:
     sha256: str
 
     @classmethod
-    def of(cls, path: str, data: bytes) -> Input:
-        """Of a file and the content that was read from it."""
+    def read(cls, path: str) -> tuple[Input, bytes]:
+        """A file ("-" is standard input), and its content."""
+        # The time goes first: a file that changes meanwhile will be seen to have changed.
         mtime_ns = 0 if path == STANDARD else os.stat(path).st_mtime_ns
-        return cls(os.path.abspath(path), len(data), mtime_ns, hashlib.sha256(data).hexdigest())
+        data = read_bytes(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        return cls(os.path.abspath(path), len(data), mtime_ns, sha256), data
 
     def unchanged(self, path: str) -> bool:
         """The file holds the same: by size and time, and by content where the time differs."""
         if path == STANDARD:
             return False
-        status = os.stat(path)
-        if status.st_size != self.size:
+        try:
+            status = os.stat(path)
+            if status.st_size != self.size:
+                return False
+            if os.path.abspath(path) == self.source and status.st_mtime_ns == self.mtime_ns:
+                return True
+            return hashlib.sha256(read_bytes(path)).hexdigest() == self.sha256
+        except OSError:  # whoever does the picture will say so
             return False
-        if os.path.abspath(path) == self.source and status.st_mtime_ns == self.mtime_ns:
-            return True
-        return hashlib.sha256(read_bytes(path)).hexdigest() == self.sha256
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ class Manifest:
     def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
         """Write outputs (path -> content) under their names, all complete, and record them.
 
+        What else was made of the picture before, under names that are not among these, is removed.
         May be called from several threads at once, for different outputs.
         """
         names = {os.path.relpath(path, self.folder): len(data) for path, data in outputs.items()}
@@ -139,7 +146,7 @@ class Manifest:
                 files.append(AtomicFile(path))
                 files[-1].file.write(data)
                 files[-1].file.flush()
-            for path in outputs:
+            for path in [*outputs, *self._outdated(names)]:
                 Path(os.path.realpath(path)).unlink(missing_ok=True)
             self._append(Record(made_of, settings, names, time.time_ns()))
             for file in files:
@@ -148,6 +155,14 @@ class Manifest:
             for file in files:
                 file.discard()
             raise
+
+    def _outdated(self, names: Iterable[str]) -> Iterator[str]:
+        """Paths that were made together with these, but not by anything since."""
+        for name in names:
+            before = self._records.get(name)
+            for other in before.outputs if before is not None else ():
+                if other not in names and self._records.get(other) is before:
+                    yield os.path.join(self.folder, other)
 
     def _append(self, record: Record) -> None:
         line = {

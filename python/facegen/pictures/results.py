@@ -9,7 +9,7 @@ from typing import Protocol
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
 from facegen.pictures.items import Item
-from facegen.pictures.manifest import Input, Manifest
+from facegen.pictures.manifest import Input, Manifest, Record
 from facegen.pictures.sources import STANDARD
 
 
@@ -62,11 +62,7 @@ class FolderResults:
         if not there:
             return False
         for path in there:
-            record = self._manifest.record(path)
-            if record is None:
-                raise FacegenError(
-                    f"{path}: exists, and no run is known to have made it (--overwrite replaces it)"
-                )
+            record = self._known(path)
             same = record.input.unchanged(item.source)
             if not same and os.path.abspath(item.source) != record.input.source:
                 raise FacegenError(
@@ -77,7 +73,19 @@ class FolderResults:
                 return False
         return len(there) == len(item.outputs)
 
+    def _known(self, path: str) -> Record:
+        """How a file that is there was made, or a FacegenError."""
+        record = self._manifest.record(path)
+        if record is None:
+            raise FacegenError(
+                f"{path}: exists, and no run is known to have made it (--overwrite replaces it)"
+            )
+        return record
+
     def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+        for path in outputs:  # also of those that were not announced
+            if not self._overwrite and os.path.lexists(path):
+                self._known(path)
         self._manifest.write(made_of, settings, outputs)
 
     def close(self) -> None:

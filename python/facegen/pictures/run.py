@@ -195,8 +195,7 @@ class _Run:
 
     def _decode(self, work: _Work) -> None:
         with self._guarded(work):
-            data = photos.read_bytes(work.item.source)
-            work.made_of = Input.of(work.item.source, data)
+            work.made_of, data = Input.read(work.item.source)
             height, width = photos.size(data)
             pixels = max(height * width, MIN_PIXELS)
             if self._budget.take(pixels):
