@@ -36,18 +36,28 @@ def walk(latents: np.ndarray, frames: int, closed: bool = True) -> np.ndarray:
     """
     if len(latents) < 2 or frames < 2:
         raise ValueError(f"a walk needs 2 latents and 2 frames, not {len(latents)} and {frames}")
-    stations = _each(_NORMAL.inv_cdf, (np.clip(latents, _EDGE - 1, 1 - _EDGE) + 1.0) / 2)
+    stations = to_normal(latents)
     if closed:
         stations = np.concatenate([stations, stations[:1]])
     legs = len(stations) - 1
     points = np.empty((frames, latents.shape[1]))
     for i, place in enumerate(np.linspace(0, legs, frames, endpoint=not closed)):
         leg = min(int(place), legs - 1)
-        points[i] = _slerp(stations[leg], stations[leg + 1], place - leg)
+        points[i] = slerp(stations[leg], stations[leg + 1], place - leg)
+    return from_normal(points)
+
+
+def to_normal(latents: np.ndarray) -> np.ndarray:
+    """Coordinates that are uniform in -1 to 1 as such that are normally distributed (float64)."""
+    return _each(_NORMAL.inv_cdf, (np.clip(latents, _EDGE - 1, 1 - _EDGE) + 1.0) / 2)
+
+
+def from_normal(points: np.ndarray) -> np.ndarray:
+    """The way back: float32 within -1 to 1."""
     return (2 * _each(_NORMAL.cdf, points) - 1).astype(np.float32)
 
 
-def _slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
+def slerp(a: np.ndarray, b: np.ndarray, t: float) -> np.ndarray:
     """Spherical linear interpolation (Shoemake 1985); straight where the ends point one way."""
     cosine = a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
     angle = np.arccos(np.clip(cosine, -1, 1))

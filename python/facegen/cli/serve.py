@@ -1,0 +1,94 @@
+"""facegen serve: a page on this machine to play with the networks."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+
+
+@click.command(
+    "serve",
+    epilog=options.examples(
+        "facegen serve",
+        "facegen serve --network edges2cats_AtoB.pict",
+        "facegen serve --network faces.bin --network cats.pict --network colorizer.bin --port 9000",
+    ),
+)
+@click.option(
+    "-n",
+    "--network",
+    "networks",
+    multiple=True,
+    type=click.Path(),
+    help="File of weights (DCGAN, pix2pix or colorizer); may be given once for each kind. Faces "
+    "are the package's own if not given.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    help="0 takes a free one.",
+)
+@options.device
+@options.common
+def command(
+    networks: tuple[str, ...],
+    port: int,
+    device: str,
+    threads: int | None,
+    precision: str,
+    quiet: bool,
+) -> None:
+    """Show a page to play on: faces to shape, a canvas to draw on, photos to colourise.
+
+    Each part works where a network of its kind is given. The server listens on this machine alone
+    (127.0.0.1) and turns away the requests of other web sites; from another machine, use an SSH
+    tunnel. It needs the extra [serve].
+    """
+    import socket
+    from contextlib import suppress
+
+    from facegen import FacegenError, Generator, load
+
+    try:
+        import uvicorn
+
+        from facegen.serve.app import Models, create_app
+    except ImportError as error:
+        if error.name not in ("starlette", "uvicorn"):
+            raise
+        raise FacegenError(
+            f"facegen serve needs {error.name}, which is missing: pip install 'facegen[serve]'"
+        ) from None
+
+    fields = {"dcgan": "generator", "pix2pix": "pix2pix", "colorizer": "colorizer"}
+    models = {}
+    for path in networks:
+        model = load(path, device=device, threads=threads, precision=precision)
+        kind = model.network.name
+        if kind not in fields:
+            raise FacegenError(f"{path}: the page has no use for a {kind} network")
+        if fields[kind] in models:
+            raise FacegenError(f"{path}: is a second {kind} network, and the page takes one")
+        models[fields[kind]] = model
+    if "generator" not in models:
+        models["generator"] = Generator(device=device, threads=threads, precision=precision)
+    app = create_app(Models(**models))
+
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise FacegenError(f"port {port}: {error.strerror} (--port takes another)") from None
+        listener.listen()
+        if not quiet:
+            host, number = listener.getsockname()
+            click.echo(f"http://{host}:{number}/ (Ctrl-C ends it)")
+        config = uvicorn.Config(
+            app, log_level="warning", limit_concurrency=64, server_header=False
+        )
+        with suppress(KeyboardInterrupt):  # the way to end it
+            uvicorn.Server(config).run(sockets=[listener])
