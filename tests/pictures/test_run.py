@@ -133,7 +133,9 @@ def test_finished_pictures_are_skipped() -> None:
     before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
     assert statuses(go(items)) == "ssdd"
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert statuses(go(items)) == "ssss"
+    report = go(items)
+    assert statuses(report) == "ssss"
+    assert [outcome.facts["size"] for outcome in report.outcomes] == [[5 + i, 7] for i in range(4)]
     assert statuses(go(items, overwrite=True)) == "dddd"
     assert statuses(go(items)) == "ssss"
 

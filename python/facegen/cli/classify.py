@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, picture_options
 
 
 @click.command(
@@ -55,46 +55,25 @@ def command(
     are printed, best first: probability, number (0 to 999) and name, where --labels gives names.
     The middle square of a picture is looked at. One that cannot be read fails alone.
     """
-    from facegen import Classifier, __version__
-    from facegen.cli.progress import progress
+    from facegen import Classifier
     from facegen.media import labels as label_files
-    from facegen.media.atomic import AtomicFile
     from facegen.networks.squeezenet import CLASSES
     from facegen.pictures.classification import task
     from facegen.pictures.items import Item
-    from facegen.pictures.report import Outcome
     from facegen.pictures.results import OneResult
-    from facegen.pictures.run import run
     from facegen.pictures.sources import find
 
     names = None if labels is None else label_files.read(labels, CLASSES)
     items = [Item(source.path, ()) for source in find(pictures, recursive)]
-    if json_ not in (None, "-") and not overwrite:
-        options.refuse_existing(str(json_))
+    picture_options.check_report(json_, overwrite)
     classifier = Classifier(network, device=device, threads=threads, precision=precision)
     work = task(classifier, top, names)
-    with progress(len(items), "pictures", quiet) as advance:
-
-        def show(outcome: Outcome) -> None:
-            if outcome.status == "failed":
-                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
-            advance(1)
-
-        report = run(items, work, OneResult(overwrite=False), show)
+    report = picture_options.run_shown(items, work, OneResult(overwrite=False), quiet)
     if json_ != "-":
         for outcome in report.outcomes:
             if outcome.status == "done":
                 _print(outcome.source, outcome.facts["classes"])
-    if json_ is not None:
-        about = {
-            "facegen": __version__,
-            **work.settings,
-            "device": classifier.runner.device,
-            "isa": classifier.runner.isa,
-            "threads": classifier.runner.threads,
-        }
-        with AtomicFile("/dev/stdout" if json_ == "-" else json_) as file:
-            file.write(report.as_json(about).encode())
+    picture_options.write_report(json_, report, work, classifier.runner)
     return report.exit_code
 
 

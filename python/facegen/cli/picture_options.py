@@ -107,11 +107,7 @@ def plan(
     results: Results = (
         FolderResults(output, overwrite, (part, parts)) if folder else OneResult(overwrite)
     )
-    if json_ is not None and json_ != "-":
-        if not overwrite:
-            options.refuse_existing(json_)
-        if not os.path.isdir(os.path.dirname(json_) or "."):
-            raise FacegenError(f"{json_}: there is no folder {os.path.dirname(json_)}")
+    check_report(json_, overwrite)
     share = split(len(found), parts)[part]
     return Plan([found[i] for i in share], results, output, json_, shard is not None)
 
@@ -122,41 +118,66 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
     `runner` is the model's, for what there is to say about the device. Returns the exit code: 1
     where a picture failed, else 0.
     """
-    from facegen import __version__
-    from facegen.cli.progress import progress
-    from facegen.media.atomic import AtomicFile
     from facegen.pictures.items import is_folder
-    from facegen.pictures.report import Outcome
-    from facegen.pictures.run import run
 
     if is_folder(plan.output):
         os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
-    with progress(len(plan.items), "pictures", quiet) as advance:
+    try:
+        report = run_shown(plan.items, task, plan.results, quiet, on_ranks=not plan.sharded)
+    finally:
+        plan.results.close()
+    write_report(plan.json, report, task, runner)
+    if not quiet:
+        device = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
+        to_stderr = "-" in (plan.output, plan.json)
+        click.echo(f"{plan.output}: {_summary(report)} on {device}", err=to_stderr)
+    return report.exit_code
+
+
+def run_shown(
+    items: Sequence[Item], task: Task, results: Results, quiet: bool, on_ranks: bool = True
+) -> Report:
+    """`facegen.pictures.run.run`, with progress and a line on stderr for every failure."""
+    from facegen.cli.progress import progress
+    from facegen.pictures.report import Outcome
+    from facegen.pictures.run import run
+
+    with progress(len(items), "pictures", quiet) as advance:
 
         def show(outcome: Outcome) -> None:
             if outcome.status == "failed":
                 click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
             advance(1)
 
-        try:
-            report = run(plan.items, task, plan.results, show, on_ranks=not plan.sharded)
-        finally:
-            plan.results.close()
-    if plan.json is not None:
-        about = {
-            "facegen": __version__,
-            **task.settings,
-            "device": runner.device,
-            "isa": runner.isa,
-            "threads": runner.threads,
-        }
-        with AtomicFile("/dev/stdout" if plan.json == "-" else plan.json) as file:
-            file.write(report.as_json(about).encode())
-    if not quiet:
-        device = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
-        to_stderr = "-" in (plan.output, plan.json)
-        click.echo(f"{plan.output}: {_summary(report)} on {device}", err=to_stderr)
-    return report.exit_code
+        return run(items, task, results, show, on_ranks=on_ranks)
+
+
+def check_report(path: str | None, overwrite: bool) -> None:
+    """Whether --json can be written, before anything is computed."""
+    if path is None or path == "-":
+        return
+    if not overwrite:
+        options.refuse_existing(path)
+    if not os.path.isdir(os.path.dirname(path) or "."):
+        raise FacegenError(f"{path}: there is no folder {os.path.dirname(path)}")
+
+
+def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:
+    """What --json asks for, if it was given."""
+    from facegen import __version__
+    from facegen.media.atomic import AtomicFile
+
+    if path is None:
+        return
+    about = {
+        "facegen": __version__,
+        **task.settings,
+        "device": runner.device,
+        "isa": runner.isa,
+        "threads": runner.threads,
+    }
+    with AtomicFile("/dev/stdout" if path == "-" else path) as file:
+        file.write(report.as_json(about).encode())
 
 
 def _summary(report: Report) -> str:

@@ -3,11 +3,11 @@
 ``OUTPUT/.facegen/*.jsonl`` has one line of JSON a source:
 
     {"source": "/photos/cat.jpg", "size": 51234, "mtime_ns": 1763..., "sha256": "9f...",
-     "settings": "4c...", "outputs": {"cat.png": 60210}, "written_ns": 1763...}
+     "settings": "4c...", "outputs": {"cat.png": 60210}, "facts": {}, "written_ns": 1763...}
 
 ``sha256`` is that of the source's content, ``settings`` that of the command, the weights and the
-options that results depend on, ``outputs`` the results with their sizes in bytes. Of the lines that
-name an output the one written last counts.
+options that results depend on, ``outputs`` the results with their sizes in bytes, ``facts`` what
+else was found. Of the lines that name an output the one written last counts.
 
 A line is written when all its outputs stand complete under temporary names, just before they take
 their own; what stood there before has been removed by then. So whenever a run is killed, an output
@@ -77,6 +77,7 @@ class Record:
     input: Input
     settings: str
     outputs: dict[str, int]  # relative to the folder -> bytes
+    facts: Mapping[str, Any]
     written_ns: int
 
 
@@ -132,7 +133,13 @@ class Manifest:
                 return False
         return True
 
-    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+    def write(
+        self,
+        made_of: Input,
+        settings: str,
+        outputs: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+    ) -> None:
         """Write outputs (path -> content) under their names, all complete, and record them.
 
         What else was made of the picture before, under names that are not among these, is removed.
@@ -148,7 +155,7 @@ class Manifest:
                 files[-1].file.flush()
             for path in [*outputs, *self._outdated(names)]:
                 Path(os.path.realpath(path)).unlink(missing_ok=True)
-            self._append(Record(made_of, settings, names, time.time_ns()))
+            self._append(Record(made_of, settings, names, facts, time.time_ns()))
             for file in files:
                 file.commit()
         except BaseException:
@@ -169,6 +176,7 @@ class Manifest:
             **asdict(record.input),
             "settings": record.settings,
             "outputs": record.outputs,
+            "facts": record.facts,
             "written_ns": record.written_ns,
         }
         with self._lock:
@@ -191,7 +199,8 @@ def _parse(line: bytes) -> Record | None:
     try:
         fields = json.loads(line)
         outputs = {str(name): int(size) for name, size in fields.pop("outputs").items()}
-        settings, written_ns = str(fields.pop("settings")), int(fields.pop("written_ns"))
-        return Record(Input(**fields), settings, outputs, written_ns)
+        settings, facts = str(fields.pop("settings")), dict(fields.pop("facts"))
+        written_ns = int(fields.pop("written_ns"))
+        return Record(Input(**fields), settings, outputs, facts, written_ns)
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

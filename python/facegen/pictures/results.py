@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, Manifest, Record
+from facegen.pictures.report import Outcome
 from facegen.pictures.sources import STANDARD
 
 
 class Results(Protocol):
     """Writes results, and knows which are finished."""
 
-    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
-        """Items to do, and those whose results are there and need nothing.
+    def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
+        """Items whose results are there and need nothing.
 
         Raises
         ------
@@ -25,7 +26,13 @@ class Results(Protocol):
             A file has the name of a result and is none of ours.
         """
 
-    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+    def write(
+        self,
+        made_of: Input,
+        settings: str,
+        outputs: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+    ) -> None:
         """Write the results of one item (path -> content): all complete, or none."""
 
     def close(self) -> None:
@@ -46,32 +53,29 @@ class FolderResults:
     """
 
     def __init__(self, folder: str, overwrite: bool, share: tuple[int, int] = (0, 1)) -> None:
-        self._overwrite = overwrite
+        self._folder, self._overwrite = folder, overwrite
         self._manifest = Manifest(folder, share)
 
-    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
-        todo: list[Item] = []
-        finished: list[Item] = []
-        for item in items:
-            done = not self._overwrite and bool(item.outputs) and self._done(item, settings)
-            (finished if done else todo).append(item)
-        return todo, finished
+    def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
+        found = {} if self._overwrite else {i: self._finished(i, settings) for i in items}
+        return {item: outcome for item, outcome in found.items() if outcome is not None}
 
-    def _done(self, item: Item, settings: str) -> bool:
+    def _finished(self, item: Item, settings: str) -> Outcome | None:
         there = [path for path in item.outputs if os.path.lexists(path)]
-        if not there:
-            return False
-        for path in there:
-            record = self._known(path)
+        records = [self._known(path) for path in there]
+        fresh = bool(there) and len(there) == len(item.outputs)
+        for path, record in zip(there, records, strict=True):
             same = record.input.unchanged(item.source)
             if not same and os.path.abspath(item.source) != record.input.source:
                 raise FacegenError(
                     f"{path}: was made of {record.input.source}, not of {item.source} "
                     "(--overwrite replaces it)"
                 )
-            if not same or record.settings != settings or not self._manifest.complete(record):
-                return False
-        return len(there) == len(item.outputs)
+            fresh &= same and record.settings == settings and self._manifest.complete(record)
+        if not fresh:
+            return None
+        outputs = tuple(os.path.join(self._folder, name) for name in records[0].outputs)
+        return Outcome(item.source, "skipped", outputs, facts=records[0].facts)
 
     def _known(self, path: str) -> Record:
         """How a file that is there was made, or a FacegenError."""
@@ -82,11 +86,17 @@ class FolderResults:
             )
         return record
 
-    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+    def write(
+        self,
+        made_of: Input,
+        settings: str,
+        outputs: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+    ) -> None:
         for path in outputs:  # also of those that were not announced
             if not self._overwrite and os.path.lexists(path):
                 self._known(path)
-        self._manifest.write(made_of, settings, outputs)
+        self._manifest.write(made_of, settings, outputs, facts)
 
     def close(self) -> None:
         self._manifest.close()
@@ -98,7 +108,7 @@ class OneResult:
     def __init__(self, overwrite: bool) -> None:
         self._overwrite = overwrite
 
-    def split(self, items: Sequence[Item], settings: str) -> tuple[list[Item], list[Item]]:
+    def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
         for item in items:
             for path in item.outputs:
                 if os.path.isfile(path) and not self._overwrite:
@@ -106,9 +116,15 @@ class OneResult:
                 folder = os.path.dirname(path) or "."
                 if not os.path.isdir(folder):
                     raise FacegenError(f"{path}: there is no folder {folder}")
-        return list(items), []
+        return {}
 
-    def write(self, made_of: Input, settings: str, outputs: Mapping[str, bytes]) -> None:
+    def write(
+        self,
+        made_of: Input,
+        settings: str,
+        outputs: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+    ) -> None:
         for path, data in outputs.items():
             with AtomicFile("/dev/stdout" if path == STANDARD else path) as file:
                 file.write(data)

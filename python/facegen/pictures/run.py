@@ -95,8 +95,8 @@ def run(
     """
     begin = time.perf_counter()
     settings = settings_digest(task.settings)
-    todo, finished = results.split(items, settings)
-    outcomes = {item: Outcome(item.source, "skipped", item.outputs) for item in finished}
+    outcomes = results.finished(items, settings)
+    todo = [item for item in items if item not in outcomes]
     for outcome in outcomes.values():
         on_outcome(outcome)
     do = partial(_do, task=task, settings=settings, results=results, workers=workers)
@@ -223,7 +223,7 @@ class _Run:
                 assert work.photo is not None and work.made_of is not None
                 made = self._task.finish(work.photo, work.value, work.item.outputs)
                 if made.files:
-                    self._results.write(work.made_of, self._settings, made.files)
+                    self._results.write(work.made_of, self._settings, made.files, made.facts)
                 outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)
         if work.error is not None:
             outcome = Outcome(work.item.source, "failed", error=work.error)
