@@ -5,16 +5,17 @@ A message may hold arrays: they travel beside the pickle, not through it (protoc
 
 from __future__ import annotations
 
-import os
 import pickle
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from typing import Any, Protocol
+
+import numpy as np
 
 
 class LinkLost(Exception):
@@ -31,38 +32,51 @@ class Link(Protocol):
 
 
 class SocketLink:
-    """Over a connected stream socket, whose descriptor it takes over."""
+    """Over a connected stream socket, whose descriptor it takes over.
+
+    A message is the number of its parts and their sizes, 8 bytes each, then the parts: the pickle
+    and its arrays.
+    """
 
     def __init__(self, descriptor: int) -> None:
-        self._connection = Connection(descriptor)
+        self._socket = socket.socket(fileno=descriptor)
 
     def send(self, message: Any) -> None:
         buffers: list[pickle.PickleBuffer] = []
         data = pickle.dumps(message, 5, buffer_callback=buffers.append)
-        views = [buffer.raw() for buffer in buffers]
+        parts = [memoryview(data), *(buffer.raw() for buffer in buffers)]
+        sizes = [part.nbytes for part in parts]
         try:
-            self._connection.send_bytes(pickle.dumps((data, [view.nbytes for view in views])))
-            for view in views:
-                self._connection.send_bytes(view)
-        except (OSError, ValueError) as error:
+            self._socket.sendall(struct.pack(f"<{1 + len(parts)}Q", len(parts), *sizes))
+            for part in parts:
+                self._socket.sendall(part)
+        except OSError as error:
             raise LinkLost from error
 
     def receive(self) -> tuple[Any, float]:
-        try:
-            self._connection.poll(None)
-            start = time.perf_counter()
-            data, sizes = pickle.loads(self._connection.recv_bytes())
-            buffers = [bytearray(size) for size in sizes]
-            for buffer in buffers:
-                self._connection.recv_bytes_into(buffer)
-        except (OSError, EOFError) as error:
-            raise LinkLost from error
+        (count,) = struct.unpack("<Q", self._read(8))
+        start = time.perf_counter()
+        sizes = struct.unpack(f"<{count}Q", self._read(8 * count))
+        data, *buffers = [self._read(size) for size in sizes]
         return pickle.loads(data, buffers=buffers), time.perf_counter() - start
+
+    def _read(self, size: int) -> memoryview:
+        data = np.empty(size, np.uint8).data  # unlike a bytearray's, its memory is not filled first
+        place = 0
+        while place < size:
+            try:
+                received = self._socket.recv_into(data[place:])
+            except OSError as error:
+                raise LinkLost from error
+            if received == 0:
+                raise LinkLost
+            place += received
+        return data
 
     def shut_down(self) -> None:
         """Whoever waits for the other side finds it lost."""
-        with socket.socket(fileno=os.dup(self._connection.fileno())) as end, suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class QueueLink:
