@@ -1,8 +1,8 @@
 """How images a second grow with ranks, against one rank: `python -m bench.scaling`.
 
-    python -m bench.scaling --ranks 1,2 --threads 1                  # the processors of this machine
-    python -m bench.scaling --ranks 1,2,4 --device cuda              # a GPU a rank
-    python -m bench.scaling --ranks 1,2,4 --launcher mpirun          # over MPI
+    python -m bench.scaling --ranks 1,2 --threads 1                 # the processors of this machine
+    python -m bench.scaling --ranks 1,2,4 --device cuda             # a GPU a rank
+    python -m bench.scaling --ranks 1,2,4 --launcher mpirun         # over MPI
 
 Every number of ranks is started anew (`facegen launch` or mpirun) and runs `bench.scaling_job`:
 each rank prepares its model first, results of all numbers of ranks are compared bit for bit, then
@@ -55,7 +55,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--network", default="dcgan")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
-    parser.add_argument("--threads", type=int, help="of a rank; its share of processors if not given")
+    parser.add_argument("--threads", type=int, help="of a rank; all it has if not given")
     parser.add_argument("--chunk", type=int, default=64, help="images handed out at a time")
     parser.add_argument("--chunks", type=int, default=64, help="handed out in all")
     parser.add_argument("--repeats", type=int, default=5)

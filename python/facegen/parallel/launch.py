@@ -98,8 +98,11 @@ def _start(
 
 
 def _wait(children: Sequence[subprocess.Popen[bytes]], raw: bool) -> int:
+    signals: list[int] = []
+
     def pass_on(number: int, frame: object) -> None:
-        children[0].send_signal(number)  # which ends the others
+        signals.append(number)
+        children[0].send_signal(number)  # the others end with it
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     copies = [
@@ -117,6 +120,8 @@ def _wait(children: Sequence[subprocess.Popen[bytes]], raw: bool) -> int:
     try:
         code = children[0].wait()
         for child in children[1:]:
+            if signals:
+                child.terminate()
             try:
                 child.wait(_END_SECONDS)
             except subprocess.TimeoutExpired:
