@@ -237,3 +237,41 @@ def test_interrupt(tmp_path: Path, network_bin: Path) -> None:
     assert os.listdir(tmp_path) == []
     _, err = process.communicate()
     assert b"Traceback" not in err and err.splitlines()[-1] == b"facegen: interrupted"
+
+
+def test_shards_together_are_the_whole(run: Run, network_bin: Path) -> None:
+    common = ["generate", "-n", network_bin, "--seeds", "5-11", "--device", "cpu"]
+    assert run(*common, "-o", "all.npy").code == 0
+    for part in range(3):
+        assert run(*common, "--shard", f"{part}/3", "-o", "part-{shard}.npy").code == 0
+    parts = [np.load(f"part-{part}.npy") for part in range(3)]
+    np.testing.assert_array_equal(np.concatenate(parts), np.load("all.npy"))
+    assert run(*common, "--shard", "8/9", "-o", "part-{shard}.npy").code == 0
+    assert not Path("part-8.npy").exists()  # fewer seeds than shards
+
+
+def test_shards_of_a_job_array(
+    run: Run, network_bin: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for task in range(2):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(task))
+        monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
+        assert (
+            run("generate", "-n", network_bin, "--seeds", "1-3", "--shard", "auto", "-o", "f/").code
+            == 0
+        )
+    assert sorted(os.listdir("f")) == ["seed0001.png", "seed0002.png", "seed0003.png"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--seeds", "1-3", "--shard", "0/2", "-o", "x.npy"], "put {shard} in the name"),
+        (["--latents", "in.txt", "--shard", "0/2", "-o", "x{shard}.npy"], "--shard takes --seeds"),
+        (["--seeds", "1-3", "--shard", "2/2", "-o", "x{shard}.npy"], "expected i/n"),
+        (["--seeds", "1-3", "--shard", "auto", "-o", "x{shard}.npy"], "found no Slurm job array"),
+    ],
+)
+def test_shards_refused(run: Run, words: list[str], message: str) -> None:
+    result = run("generate", *words)
+    assert result.code == 2 and message in result.err and os.listdir() == []

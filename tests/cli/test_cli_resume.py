@@ -15,9 +15,10 @@ import pytest
 from command_line import Run, latent_text
 
 from facegen.cli import faces, pix2pix
+from facegen.cli.colorizer import main as colorizer
+from facegen.engine import Runner
 from facegen.media import journal
 from facegen.networks.dcgan import Generator
-from facegen.networks.pix2pix import Pix2Pix
 
 FACES = 40  # 7 faces a row
 
@@ -158,27 +159,42 @@ def test_killed(
     check_complete(expected)
 
 
-def test_pix2pix_goes_on(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+PROGRAMS = {
+    "pix2pix": ["pix2pix", "network.bin", "in.rgb", "out.rgb"],
+    "colorizer": ["colorizer", "main", "in.bin", "network.bin", "out.bin"],
+}
+
+
+@pytest.mark.parametrize("network", PROGRAMS)
+def test_programs_of_pictures_go_on(
+    run: Run, network: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pix2pix, "CHUNK", 1)
-    assert run("init", "pix2pix", "network.bin", "-q").code == 0
-    pictures = np.random.default_rng(1).integers(0, 256, (3, 256, 256, 3), np.uint8)
-    Path("in.rgb").write_bytes(pictures.tobytes())
-    command = ["pix2pix", "network.bin", "in.rgb", "out.rgb", "--device", "cpu", "--resume"]
-    values = Pix2Pix.values
+    monkeypatch.setattr(colorizer, "CHUNK", 1)
+    assert run("init", network, "network.bin", "-q").code == 0
+    values = np.random.default_rng(1).random((3, 256, 256), np.float32)
+    Path("in.bin").write_bytes((100 * values).tobytes())
+    Path("in.rgb").write_bytes((255 * values).astype(np.uint8).repeat(3).tobytes())
+    command = [*PROGRAMS[network], "--device", "cpu"]
+    assert run(*command).code == 0
+    output = Path(command[-3])
+    expected = output.read_bytes()
+    output.unlink()
+    compute = Runner.__call__
     calls: list[int] = []
 
-    def failing(self: Pix2Pix, batch: np.ndarray) -> np.ndarray:
+    def failing(self: Runner, batch: np.ndarray) -> Any:
         calls.append(len(batch))
         if len(calls) == 3:
             time.sleep(0.2)  # until the second is written
             raise KeyboardInterrupt
-        return values(self, batch)
+        return compute(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Pix2Pix, "values", failing)
-        assert run(*command).code == 130
-    result = run(*command)
+        patch.setattr(Runner, "__call__", failing)
+        assert run(*command, "--resume").code == 130
+    assert not output.exists()
+    result = run(*command, "--resume")
     assert result.code == 0 and resumed(result.out) > 0
-    assert sorted(os.listdir()) == ["in.rgb", "network.bin", "out.rgb"]
-    expected = Pix2Pix("network.bin", device="cpu")(pictures)
-    assert Path("out.rgb").read_bytes() == expected.tobytes()
+    assert output.read_bytes() == expected
+    assert sorted(os.listdir()) == sorted(["in.bin", "in.rgb", "network.bin", output.name])

@@ -37,6 +37,7 @@ class Grid(click.ParamType):
         "facegen generate --network network.bin --seeds 0-99 -o faces/",
         "facegen generate --network network.bin --seeds 3,17 -o 'face-{seed:04d}.png'",
         "facegen generate --network network.bin --latents input.txt -o faces.npy",
+        "facegen generate --seeds 0-999999 --shard 3/8 -o 'faces-{shard}.npy'",
     ),
 )
 @options.network
@@ -52,6 +53,12 @@ class Grid(click.ParamType):
 )
 @click.option("--grid", type=Grid(), help="COLUMNSxROWS of the picture; square if not given.")
 @click.option("--save-latents", type=click.Path(), help="Write the latents too (.npy, or text).")
+@click.option(
+    "--shard",
+    metavar="i/n",
+    help="Make part i, from 0, of n of the seeds; auto: by the task of a Slurm job array or of "
+    "srun. {shard} in names is i.",
+)
 @options.overwrite
 @options.device
 @options.common
@@ -62,6 +69,7 @@ def command(
     output: str,
     grid: tuple[int, int] | None,
     save_latents: str | None,
+    shard: str | None,
     overwrite: bool,
     device: str,
     threads: int | None,
@@ -75,6 +83,10 @@ def command(
     """
     if (seeds is None) == (latents is None):
         raise click.UsageError("name either --seeds or --latents")
+    if shard is not None:
+        seeds, output, save_latents = _share(shard, seeds, output, save_latents)
+        if not seeds:
+            return  # fewer seeds than shards
     inputs = {"--network": network or "default"} | ({"--latents": latents} if latents else {})
     outputs = {"--output": output} | ({"--save-latents": save_latents} if save_latents else {})
     options.check_distinct(inputs, outputs)
@@ -123,3 +135,25 @@ def command(
         runner = generator.runner
         what = "1 face" if count == 1 else f"{count:,} faces"
         click.echo(f"{output}: {what}, on {runner.device} ({runner.isa}, {runner.threads} threads)")
+
+
+def _share(
+    shard: str, seeds: list[int] | None, output: str, save_latents: str | None
+) -> tuple[list[int], str, str | None]:
+    """This process's seeds, and names that other shards do not write."""
+    import os
+
+    from facegen.parallel import find_shard, split
+
+    if seeds is None:
+        raise click.UsageError("--shard takes --seeds")
+    part, parts = find_shard(shard, os.environ)
+    each = output.endswith("/") or os.path.isdir(output) or "{seed" in output
+    for name in (None if each else output, save_latents):
+        if name is not None and "{shard}" not in name:
+            raise click.UsageError(f"{name}: all shards would write it; put {{shard}} in the name")
+    share = split(len(seeds), parts)[part]
+    own = [seeds[i] for i in share]
+    if save_latents is not None:
+        save_latents = save_latents.replace("{shard}", str(part))
+    return own, output.replace("{shard}", str(part)), save_latents

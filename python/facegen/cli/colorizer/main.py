@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 import click
 
 from facegen.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
 
 CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 
@@ -21,12 +27,14 @@ CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 @click.argument("network", metavar="NETWORK.bin", type=click.Path())
 @click.argument("output", metavar="OUTPUT.bin", type=click.Path(allow_dash=True))
 @options.algorithm
+@options.resume
 @options.device
 @options.common
 def command(
     input_: str,
     network: str,
     output: str,
+    resume: bool,
     device: str,
     threads: int | None,
     precision: str,
@@ -37,7 +45,8 @@ def command(
 
     INPUT.bin holds 256x256 float32 values a picture, as img2bin writes them; OUTPUT.bin gets two
     planes of 256x256 a picture, a and b. '-' is standard input or output. NETWORK.bin may be any
-    file of the colorizer's weights, or colorizer, the one that facegen fetch got. The elapsed time is that of the computation alone.
+    file of the colorizer's weights, or colorizer, the one that facegen fetch got. The elapsed time
+    is that of the computation alone.
     """
     import os
 
@@ -47,6 +56,7 @@ def command(
     from facegen.cli.progress import progress
     from facegen.loading import resolve
     from facegen.media.atomic import AtomicFile
+    from facegen.media.journal import Journal
     from facegen.media.lab_planes import LightnessReader
     from facegen.networks.colorizer import planar
 
@@ -58,7 +68,8 @@ def command(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    done = 0
+    done, there = 0, 0  # pictures written, by this run and by the one that it resumes
+    kept: int | None = None
     with LightnessReader("/dev/stdin" if input_ == "-" else input_) as lightness:
         colorizer = Colorizer(
             network, device=device, threads=threads, precision=precision, algorithm=algorithm
@@ -67,8 +78,21 @@ def command(
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
         say(f"Network : {network} (colorizer, {os.path.getsize(network):,} bytes)")
         known = lightness.count is not None
+        file_name = "/dev/stdout" if output == "-" else output
+        chunks: Iterator[np.ndarray]
+        chunks = (chunk[..., np.newaxis] for chunk in lightness.chunks(CHUNK))
+        journal = None
+        if resume:
+            count = lightness.count or 0
+            settings = {"precision": precision, "algorithm": algorithm, "isa": runner.isa}
+            settings["version"] = __version__
+            journal = Journal([file_name], count, CHUNK, [network, lightness.name], settings)
+            there, kept = journal.resume(file_name)
+            chunks = journal.rest(chunks)
+            say(f"Resumed : {there:,} pictures are there")
+        atomic = AtomicFile(file_name, kept)
         with (
-            AtomicFile("/dev/stdout" if output == "-" else output) as file,
+            atomic as file,
             progress(lightness.count or 0, "img", quiet or not known) as advance,
         ):
 
@@ -77,10 +101,13 @@ def command(
                 file.write(ab.astype("<f4", copy=False).data)
                 done += len(ab)
                 advance(len(ab))
+                if journal:
+                    journal.wrote({file_name: atomic.synchronize})
 
-            chunks = (chunk[..., np.newaxis] for chunk in lightness.chunks(CHUNK))
             elapsed = parallel.run(chunks, runner, write, planar)
-    say(f"Input   : {input_} ({done:,} pictures)")
+        if journal:
+            journal.remove()
+    say(f"Input   : {input_} ({there + done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")
-    say(f"Performance: {done / elapsed:.2f} img/s")
+    say(f"Performance: {done / elapsed if elapsed else 0.0:.2f} img/s")
