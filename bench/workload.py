@@ -14,13 +14,16 @@ from facegen.nn.layers import Layer
 ROTATION_BYTES = 64 << 20  # inputs in turn, so that none is found in a core's own caches
 MAX_ROTATION = 16
 
+INPUT_RANGES = {"colorizer": (0.0, 100.0)}  # of networks by name, where it is not -1 to 1
+
 
 @dataclass(frozen=True)
 class Workload:
-    """A graph and its weights, by the graph's parameter names."""
+    """A graph and its weights, by the graph's parameter names; inputs are of that range."""
 
     graph: Graph
     weights: Mapping[str, np.ndarray]
+    input_range: tuple[float, float] = (-1.0, 1.0)
 
     @property
     def name(self) -> str:
@@ -32,10 +35,11 @@ class Workload:
         return min(max(2, math.ceil(ROTATION_BYTES / size_bytes)), MAX_ROTATION)
 
     def inputs(self, batch: int, turn: int) -> list[np.ndarray]:
-        """Inputs (batch, h, w, c) number `turn`, uniform in [-1, 1)."""
+        """Inputs (batch, h, w, c) number `turn`, uniform in their range."""
         generator = np.random.default_rng([batch, turn])
+        low, high = (np.float32(end) for end in self.input_range)
         return [
-            generator.random((batch, *tensor.shape), np.float32) * 2 - 1
+            generator.random((batch, *tensor.shape), np.float32) * (high - low) + low
             for tensor in self.graph.inputs
         ]
 
@@ -47,7 +51,8 @@ def network(name: str, seed: int = 0) -> Workload:
     if name not in NETWORKS:
         raise ValueError(f"no network named {name!r}; there are {', '.join(NETWORKS)}")
     chosen = NETWORKS[name]
-    return Workload(chosen.graph(), chosen.initial_weights(seed))
+    input_range = INPUT_RANGES.get(name, Workload.input_range)
+    return Workload(chosen.graph(), chosen.initial_weights(seed), input_range)
 
 
 def layers(whole: Workload) -> list[Workload]:
