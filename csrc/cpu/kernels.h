@@ -120,7 +120,14 @@ struct Kernels {
 
   // ---- everything else, row by row
   void (*epilogue)(const EpilogueRow& row);
-  void (*maximum)(const float* a, float* inout, int count);
+  // out = the largest of `count` pixels, channel by channel
+  void (*maximum)(const float* const* pixels, int count, float* out, int channels);
+  // of each channel, sums of x - x0 and (x - x0)^2 over the pixels; x0 is the first pixel's
+  void (*moments)(const float* in, int64_t pixel_stride, int64_t pixels, int channels, double* sum,
+                  double* squares);
+  // out = (in - centre) * scale
+  void (*centre_and_scale)(const float* in, const float* centre, const float* scale, float* out,
+                           int count);
   // out = a * wa + b * wb
   void (*blend)(const float* a, float wa, const float* b, float wb, float* out, int count);
   void (*softmax)(const float* in, float* out, int count);

@@ -37,19 +37,21 @@ void max_pool(const StepCall& call) {
   const Step& step = call.step;
   const Pool& pool = step.pool;
   for_each_row(call, [&](int64_t image, int64_t oy) {
-    static thread_local Scratch scratch;
+    static thread_local Scratch scratch, window_scratch;
     float* best = scratch.get<float>(step.out.c);
+    auto* window = window_scratch.get<const float*>(int64_t{pool.kernel_h} * pool.kernel_w);
     const int64_t y0 = oy * pool.stride_h - pool.pad_top;
+    const int64_t y_end = std::min<int64_t>(y0 + pool.kernel_h, step.in.h);
     for (int64_t ox = 0; ox < step.out.w; ++ox) {
       const int64_t x0 = ox * pool.stride_w - pool.pad_left;
-      std::fill(best, best + step.out.c, -INFINITY);
-      for (int64_t y = std::max<int64_t>(y0, 0); y < std::min<int64_t>(y0 + pool.kernel_h, step.in.h);
-           ++y) {
-        for (int64_t x = std::max<int64_t>(x0, 0);
-             x < std::min<int64_t>(x0 + pool.kernel_w, step.in.w); ++x) {
-          call.kernels.maximum(pixel(call.in, step.in, image, y, x), best, step.out.c);
+      const int64_t x_end = std::min<int64_t>(x0 + pool.kernel_w, step.in.w);
+      int count = 0;
+      for (int64_t y = std::max<int64_t>(y0, 0); y < y_end; ++y) {
+        for (int64_t x = std::max<int64_t>(x0, 0); x < x_end; ++x) {
+          window[count++] = pixel(call.in, step.in, image, y, x);
         }
       }
+      call.kernels.maximum(window, count, best, step.out.c);
       finish_pixel(call, best, image, oy, ox);
     }
   });
@@ -58,40 +60,37 @@ void max_pool(const StepCall& call) {
 // Mean and biased variance in double, pixels in order: the same bits at any batch or thread count.
 void instance_norm(const StepCall& call) {
   const Step& step = call.step;
-  constexpr int64_t kChannels = 16;  // of one task: a cache line of every pixel
-  const int64_t chunks = (step.out.c + kChannels - 1) / kChannels;
-  const int64_t pixels = int64_t{1} * step.in.h * step.in.w;
+  constexpr int64_t kChannels = 32;  // of one task: two cache lines of every pixel
+  const int64_t channels = step.out.c, chunks = (channels + kChannels - 1) / kChannels;
+  const auto pixels = static_cast<double>(int64_t{1} * step.in.h * step.in.w);
+  static thread_local Scratch statistics_scratch;
+  float* const centres = statistics_scratch.get<float>(2 * call.images * channels);
+  float* const scales = centres + call.images * channels;
   parallel_for(call.images * chunks, call.threads, [&](int64_t task, int) {
-    const int64_t image = task / chunks;
-    const int64_t first = task % chunks * kChannels;
-    const int64_t count = std::min<int64_t>(kChannels, step.out.c - first);
+    const int64_t image = task / chunks, first = task % chunks * kChannels;
+    const auto count = static_cast<int>(std::min(kChannels, channels - first));
     const float* in = pixel(call.in, step.in, image, 0, 0) + first;
-    double mean[kChannels] = {}, variance[kChannels] = {};
-    for (int64_t p = 0; p < pixels; ++p) {
-      const float* x = in + p * step.in.pixel_stride;
-      for (int64_t i = 0; i < count; ++i) mean[i] += x[i];
+    double sum[kChannels], squares[kChannels];
+    call.kernels.moments(in, step.in.pixel_stride, int64_t(pixels), count, sum, squares);
+    for (int i = 0; i < count; ++i) {
+      const double mean = sum[i] / pixels;  // of x - x0
+      const double variance = squares[i] / pixels - mean * mean;
+      const double deviation = std::sqrt((variance < 0.0 ? 0.0 : variance) + step.eps);
+      const int64_t at = image * channels + first + i;
+      centres[at] = static_cast<float>(in[i] + mean);
+      scales[at] = static_cast<float>(step.weight[first + i] / deviation);
     }
-    for (int64_t i = 0; i < count; ++i) mean[i] /= static_cast<double>(pixels);
-    for (int64_t p = 0; p < pixels; ++p) {
-      const float* x = in + p * step.in.pixel_stride;
-      for (int64_t i = 0; i < count; ++i) variance[i] += (x[i] - mean[i]) * (x[i] - mean[i]);
-    }
-    const Epilogue& e = step.epilogue;
-    float scale[kChannels], centre[kChannels], row[kChannels];
-    for (int64_t i = 0; i < count; ++i) {
-      const double deviation = std::sqrt(variance[i] / static_cast<double>(pixels) + step.eps);
-      scale[i] = static_cast<float>(step.weight[first + i] / deviation);
-      centre[i] = static_cast<float>(mean[i]);
-    }
-    const auto part = [&](const float* p) { return p == nullptr ? nullptr : p + first; };
-    for (int64_t p = 0; p < pixels; ++p) {
-      const float* x = in + p * step.in.pixel_stride;
-      for (int64_t i = 0; i < count; ++i) row[i] = (x[i] - centre[i]) * scale[i];
-      const float* add =
-          call.add.data == nullptr ? nullptr : part(pixel(call.add, e.add, image, 0, p));
-      call.kernels.epilogue({row, part(step.bias), add, part(e.scale), part(e.shift), e.activation,
-                             e.slope, pixel(call.out, step.out, image, 0, p) + first,
-                             static_cast<int>(count)});
+  });
+  const Epilogue& e = step.epilogue;
+  for_each_row(call, [&](int64_t image, int64_t y) {
+    static thread_local Scratch row_scratch;
+    float* row = row_scratch.get<float>(channels);
+    for (int64_t x = 0; x < step.out.w; ++x) {
+      call.kernels.centre_and_scale(pixel(call.in, step.in, image, y, x), centres + image * channels,
+                                    scales + image * channels, row, step.out.c);
+      const float* add = call.add.data == nullptr ? nullptr : pixel(call.add, e.add, image, y, x);
+      call.kernels.epilogue({row, step.bias, add, e.scale, e.shift, e.activation, e.slope,
+                             pixel(call.out, step.out, image, y, x), step.out.c});
     }
   });
 }

@@ -25,7 +25,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       begin_task, end_task,
       winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
-      epilogue, maximum_row, blend, softmax,
+      epilogue, maximum_of_pixels, moments, centre_and_scale, blend, softmax,
       fma_burst,
   };
   return &kernels;

@@ -3,6 +3,7 @@
 
 #include "cpu/kernels.h"
 #include "isa/math.h"
+#include "isa/moments.h"
 #include "isa/vec.h"
 
 namespace {
@@ -41,11 +42,22 @@ void epilogue(const EpilogueRow& row) {
   }
 }
 
-// NaN wins, as in the naive definition.
-void maximum_row(const float* a, float* inout, int count) {
+// The largest of `count` pixels, channel by channel. NaN wins, as in the naive definition.
+void maximum_of_pixels(const float* const* pixels, int count, float* out, int channels) {
+  for_each_vector(channels, [&](int i, auto get, auto put) {
+    Vec largest = get(pixels[0] + i);
+    for (int p = 1; p < count; ++p) {
+      const Vec x = get(pixels[p] + i);
+      largest = select(x > largest, x, select(x != x, x, largest));
+    }
+    put(out + i, largest);
+  });
+}
+
+void centre_and_scale(const float* in, const float* centre, const float* scale, float* out,
+                      int count) {
   for_each_vector(count, [&](int i, auto get, auto put) {
-    const Vec x = get(a + i), y = get(inout + i);
-    put(inout + i, select(x > y, x, select(x != x, x, y)));
+    put(out + i, (get(in + i) - get(centre + i)) * get(scale + i));
   });
 }
 
@@ -56,13 +68,20 @@ void blend(const float* a, float wa, const float* b, float wb, float* out, int c
 }
 
 void softmax(const float* in, float* out, int count) {
-  float largest = in[0];
-  for (int i = 1; i < count; ++i) largest = in[i] > largest ? in[i] : largest;
+  Vec most = broadcast(in[0]);
+  int at = 0;
+  for (; at + kLanes <= count; at += kLanes) most = maximum(load(in + at), most);
+  float largest = most[0];
+  for (int lane = 1; lane < kLanes; ++lane) largest = most[lane] > largest ? most[lane] : largest;
+  for (; at < count; ++at) largest = in[at] > largest ? in[at] : largest;
   for_each_vector(count, [&](int i, auto get, auto put) {
     put(out + i, exp(get(in + i) - largest));
   });
-  double sum = 0.0;  // in order: the same bits on every instruction set's exp
-  for (int i = 0; i < count; ++i) sum += out[i];
+  VecD total = {};
+  for (at = 0; at + kHalf <= count; at += kHalf) total += load_doubles(out + at);
+  double sum = 0.0;
+  for (int lane = 0; lane < kHalf; ++lane) sum += total[lane];
+  for (; at < count; ++at) sum += static_cast<double>(out[at]);
   const float inverse = static_cast<float>(1.0 / sum);
   for_each_vector(count, [&](int i, auto get, auto put) { put(out + i, get(out + i) * inverse); });
 }

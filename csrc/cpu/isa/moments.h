@@ -1,0 +1,62 @@
+// Sums over the pixels of a map, channels in lanes, in float64.
+//
+// Each channel is added up pixel by pixel, whatever its lane: the sums depend on nothing else.
+#pragma once
+
+#include "isa/vec.h"
+
+namespace {
+
+constexpr int kHalf = kLanes / 2;  // a register of doubles
+typedef double VecD __attribute__((vector_size(kHalf * 8)));
+typedef float HalfVec __attribute__((vector_size(kHalf * 4)));
+
+inline VecD load_doubles(const float* p) {
+  HalfVec v;
+  __builtin_memcpy(&v, p, sizeof v);
+  return __builtin_convertvector(v, VecD);
+}
+
+// Of kHalf channels times `Groups`: the additions of a group wait for each other, groups do not.
+template <int Groups>
+inline void moments_of_groups(const float* in, int64_t pixel_stride, int64_t pixels, double* sum,
+                              double* squares) {
+  VecD first[Groups], total[Groups] = {}, square[Groups] = {};
+  for (int g = 0; g < Groups; ++g) first[g] = load_doubles(in + g * kHalf);
+  for (int64_t p = 0; p < pixels; ++p, in += pixel_stride) {
+#pragma GCC unroll 4
+    for (int g = 0; g < Groups; ++g) {
+      const VecD x = load_doubles(in + g * kHalf) - first[g];
+      total[g] += x;
+      square[g] += x * x;
+    }
+  }
+  for (int g = 0; g < Groups; ++g) {
+    __builtin_memcpy(sum + g * kHalf, &total[g], sizeof total[g]);
+    __builtin_memcpy(squares + g * kHalf, &square[g], sizeof square[g]);
+  }
+}
+
+// Sums of x - first and of its square for each channel, `first` being the first pixel's value: of
+// numbers near zero, so that no digits are lost where the mean is large.
+void moments(const float* in, int64_t pixel_stride, int64_t pixels, int channels, double* sum,
+             double* squares) {
+  int c = 0;
+  for (; c + 4 * kHalf <= channels; c += 4 * kHalf) {
+    moments_of_groups<4>(in + c, pixel_stride, pixels, sum + c, squares + c);
+  }
+  for (; c + kHalf <= channels; c += kHalf) {
+    moments_of_groups<1>(in + c, pixel_stride, pixels, sum + c, squares + c);
+  }
+  for (; c < channels; ++c) {
+    const double first = static_cast<double>(in[c]);
+    sum[c] = squares[c] = 0.0;
+    for (int64_t p = 0; p < pixels; ++p) {
+      const double x = static_cast<double>(in[p * pixel_stride + c]) - first;
+      sum[c] += x;
+      squares[c] += x * x;
+    }
+  }
+}
+
+}  // namespace
