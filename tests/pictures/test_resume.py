@@ -72,7 +72,9 @@ def happen(event: str, which: int, seed: int) -> None:
     strengths=st.lists(st.integers(1, 2), min_size=9, max_size=9),
 )
 def test_the_last_run_decides(
-    events: list[tuple[str, int, int]], strengths: list[int], tmp_path_factory: pytest.TempPathFactory
+    events: list[tuple[str, int, int]],
+    strengths: list[int],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     before = os.getcwd()
     os.chdir(tmp_path_factory.mktemp("resume"))

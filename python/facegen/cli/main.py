@@ -1,7 +1,7 @@
 """The command `facegen`: finds the sub-command, turns errors into one line and an exit code.
 
-Exit codes: 0 all well, 1 a failure at work (or, of `compare`, a difference), 2 usage or bad input,
-130 interrupted.
+Exit codes: 0 all well, 1 a failure at work, also of some pictures alone (or, of `compare`, a
+difference), 2 usage or bad input, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -53,10 +53,11 @@ _HELP = """Faces and pictures from small networks, on facegen's own kernels.
 \b
   facegen demo faces.png                               a picture of faces, and how fast
   facegen generate --seeds 0-15 -o faces.png           faces of seeds
+  facegen colorize photos -r -o coloured               colours for grey photos
   facegen network.bin input.txt output.txt faces.bmp   the course's program
   facegen compare output.txt answer.txt
 
-The first form without a command name reads latent vectors from a text file and writes all values
+The form without a command name reads latent vectors from a text file and writes all values
 as text and all faces as one BMP: `facegen [NETWORK] INPUT OUTPUT IMAGE`, '-' for standard input or
 output. Where no network is named, the package's own is used.
 """
