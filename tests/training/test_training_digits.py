@@ -13,6 +13,7 @@ from facegen import DigitClassifier, FacegenError, FormatError
 from facegen.networks import lenet
 from facegen.training import digits
 from facegen.training.lenet import LeNet
+from facegen.training.schedule import cosine
 from facegen.training.split import split
 
 CPU = torch.device("cpu")
@@ -97,6 +98,6 @@ def test_divergence_is_an_error() -> None:
 
 
 def test_the_learning_rate() -> None:
-    rates = [digits.rate(i / 1000) for i in range(1001)]
+    rates = [cosine(i / 1000) for i in range(1001)]
     assert rates[0] == 0 and rates[-1] == pytest.approx(0, abs=1e-9)
     assert rates.index(max(rates)) == 50 and max(rates) == 1.0

@@ -10,7 +10,7 @@ import click
 from facegen.errors import FacegenError
 
 # Each lives in facegen.cli.train_<name>.
-TASKS = ("digits",)
+TASKS = ("digits", "segmentation")
 BARE_FORM = "faces"
 
 

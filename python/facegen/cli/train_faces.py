@@ -94,8 +94,8 @@ def command(
     pictures are skipped and counted. Progress goes to standard error; the folder of the run gets a
     checkpoint, log.jsonl with its plot, and sample grids. Needs PyTorch.
 
-    Another network: `facegen train digits`, with a --help of its own. A folder of that name is
-    written ./digits.
+    Other networks: `facegen train digits` and `facegen train segmentation`, with a --help of their
+    own. A folder of such a name is written ./digits.
     """
     from pathlib import Path
 

@@ -22,6 +22,7 @@ from facegen.errors import FacegenError, FormatError
 from facegen.networks import lenet
 from facegen.training.augment import Augmentation
 from facegen.training.lenet import LeNet
+from facegen.training.schedule import cosine
 from facegen.training.split import split
 
 AUGMENTATION = Augmentation(translate=0.08, rotate=12.0, shear=8.0, scale=0.12, stretch=0.1)
@@ -43,7 +44,7 @@ class Settings:
     held_out
         Images that are not trained on, see `split.split`.
     learning_rate
-        Of Adam at its highest: it rises for a twentieth of the steps, then falls along a cosine.
+        Of Adam at its highest, see `schedule.cosine`.
     dropout
         Share of the hidden values left out.
     average
@@ -125,7 +126,7 @@ def _train(
     steps_per_epoch = math.ceil(len(x) / settings.batch)
     optimiser = torch.optim.Adam(network.parameters(), settings.learning_rate)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: rate(step / (settings.epochs * steps_per_epoch))
+        optimiser, lambda step: cosine(step / (settings.epochs * steps_per_epoch))
     )
     keep = 0.5 ** (1 / (settings.average * steps_per_epoch))
     random = torch.Generator(x.device).manual_seed(settings.seed)
@@ -149,14 +150,6 @@ def _train(
             raise FacegenError(f"training diverged in epoch {epoch + 1}: loss {mean}")
         say(epoch + 1, mean)
     return average
-
-
-def rate(progress: float) -> float:
-    """Of the learning rate: up for the first twentieth, then down along a cosine to 0."""
-    warm_up = 0.05
-    if progress < warm_up:
-        return progress / warm_up
-    return 0.5 * (1 + math.cos(math.pi * min(1.0, (progress - warm_up) / (1 - warm_up))))
 
 
 @torch.no_grad()

@@ -1,0 +1,114 @@
+"""facegen train segmentation PICTURES MASKS: fine-tune the segmentation network."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import click
+
+from facegen.cli import options
+from facegen.cli.train import require_torch
+
+
+@click.command(
+    "segmentation",
+    epilog=options.examples(
+        "facegen train segmentation JPEGImages/ SegmentationClass/ --init squeezenet.caffemodel",
+        "facegen train segmentation pictures/ masks/ --init mine.safetensors --epochs 5",
+        "facegen train segmentation pictures/ masks/ --init squeezenet.npz --all-layers",
+    ),
+)
+@click.argument("pictures", metavar="PICTURES", type=click.Path())
+@click.argument("masks", metavar="MASKS", type=click.Path())
+@click.option(
+    "--init", type=click.Path(), required=True,
+    help="What is known already: SqueezeNet's weights, or a segmentation network's.",
+)
+@click.option(
+    "-o", "--output", type=click.Path(), default="segmentation.safetensors", show_default=True,
+    help="The network: .safetensors or .npz by its extension.",
+)
+@click.option("--half", is_flag=True, help="Weights as float16 (.safetensors, half the size).")
+@click.option(
+    "--all-layers", is_flag=True, help="Train the encoder too; it stays as it is if not given."
+)
+@click.option(
+    "--held-out", type=click.IntRange(1),
+    help="Pairs that are not trained on, to measure; a tenth if not given.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True
+)
+@click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@options.overwrite
+@options.common
+def command(
+    pictures: str,
+    masks: str,
+    init: str,
+    output: str,
+    half: bool,
+    all_layers: bool,
+    held_out: int | None,
+    log: str | None,
+    device: str,
+    overwrite: bool,
+    quiet: bool,
+    **choices: Any,
+) -> None:
+    """Fine-tune the segmentation network on a folder of pictures and one of masks.
+
+    MASKS holds NAME.png for PICTURES/NAME.jpg (or another format): indexed PNG whose pixels are
+    classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --init, the
+    decoder is trained. The mean IoU of the pairs held out is printed last. Needs PyTorch.
+    """
+    import json
+
+    from facegen import FacegenError, weights
+    from facegen.loading import read_network
+    from facegen.media.atomic import AtomicFile
+    from facegen.networks import NETWORKS
+
+    require_torch()
+    extension = weights.check_extension(output)
+    if extension == ".bin" or (half and extension != ".safetensors"):
+        raise click.UsageError(f"-o {output}: expected .safetensors, or without --half .npz")
+    for path in filter(None, (output, log)):
+        if not overwrite:
+            options.refuse_existing(path)
+
+    from facegen.training.masks import read_pairs
+    from facegen.training.ranks import find_device
+    from facegen.training.segmentation import Settings, first_weights, iou_of_engine, train
+
+    chosen_device = find_device(device)
+    network, tensors = read_network(init)
+    try:
+        start = first_weights(network.name, tensors)
+    except FacegenError as error:
+        raise FacegenError(f"{init}: {error}") from None
+    pairs = read_pairs(pictures, masks)
+    held_out = held_out or max(1, len(pairs) // 10)
+    settings = Settings(held_out=held_out, freeze_encoder=not all_layers, **choices)
+    with ExitStack() as stack:
+        file = stack.enter_context(AtomicFile(log)) if log is not None else None
+
+        def say(entry: dict[str, Any]) -> None:
+            if file is not None:
+                file.write(json.dumps(entry).encode() + b"\n")
+            if not quiet:
+                loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
+                where = f"epoch {entry['epoch']}/{settings.epochs}"
+                click.echo(f"{where}{loss}, IoU {entry['iou']:.3f}", err=True)
+
+        trained = train(pairs, start, settings, chosen_device, say)
+    weights.write(output, NETWORKS["segmentation"], trained, half)
+    if not quiet:
+        iou, counts = iou_of_engine(trained, pairs, held_out)
+        there = int((counts.sum(axis=1) > 0).sum())
+        click.echo(f"{output}: mean IoU {iou:.3f} of {there} classes, {held_out} pairs held out")

@@ -1,0 +1,69 @@
+"""facegen train segmentation."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+from command_line import Run
+
+from facegen.cli import train as cli_train
+from facegen.training import shapes
+
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
+)
+
+
+@pytest.fixture
+def data(run: Run, tmp_path: Path) -> tuple[str, str]:
+    shapes.write(tmp_path, 3, seed=0)
+    assert run("init", "squeezenet", "encoder.safetensors", "-q").code == 0
+    return "pictures", "masks"
+
+
+@needs_torch
+def test_train_and_use(run: Run, data: tuple[str, str]) -> None:
+    small = ("--init", "encoder.safetensors", "--epochs", "1", "--device", "cpu")
+    result = run("train", "segmentation", *data, *small, "--log", "log.jsonl", "--half")
+    assert result.code == 0 and "epoch 0/1, IoU 0." in result.err
+    assert "epoch 1/1, loss " in result.err and "1 pairs held out" in result.out
+    entries = [json.loads(line) for line in Path("log.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in entries] == [0, 1]
+    assert json.loads(run("inspect", "segmentation.safetensors", "--json").out)["network"] == (
+        "segmentation"
+    )
+    result = run("train", "segmentation", *data, *small)
+    assert result.code == 2 and "segmentation.safetensors: exists" in result.err
+    more = ("--init", "segmentation.safetensors", "--epochs", "1", "-o", "b.npz", "-q")
+    assert run("train", "segmentation", *data, *more) == (0, "", "")
+
+
+@needs_torch
+def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
+    init = ("--init", "encoder.safetensors")
+    assert run("init", "lenet", "lenet.npz", "-q").code == 0
+    before = sorted(os.listdir())
+    for arguments, message in (
+        ([*data], "--init"),
+        ([*data, "--init", "lenet.npz"], "lenet.npz: expected squeezenet or segmentation"),
+        ([*data, "--init", "missing"], "missing: No such file"),
+        (["pictures", "missing", *init], "missing: No such file"),
+        ([*data, *init, "--held-out", "3"], "expected at least 1 and fewer than 3"),
+        ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
+        ([*data, *init, "--device", "tpu"], "device 'tpu'"),
+    ):
+        result = run("train", "segmentation", *arguments)
+        assert result.code == 2 and message in result.err.splitlines()[-1]
+    assert sorted(os.listdir()) == before
+
+
+def test_without_torch(
+    run: Run, data: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
+    result = run("train", "segmentation", *data, "--init", "encoder.safetensors")
+    assert result.code == 2 and "pip install 'facegen[train]'" in result.err

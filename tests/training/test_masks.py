@@ -1,0 +1,79 @@
+"""Pairs of pictures and masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegen import FormatError
+from facegen.training.masks import SIDE, read_pairs
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> tuple[Path, Path]:
+    """One pair: the left half of the picture is class 5, its first column is no class."""
+    pictures, masks = tmp_path / "pictures", tmp_path / "masks"
+    pictures.mkdir(), masks.mkdir()
+    random = np.random.default_rng(0)
+    Image.fromarray(random.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(pictures / "a.jpg")
+    classes = np.zeros((90, 120), np.uint8)
+    classes[:, :60], classes[:, :20] = 5, 255
+    save_mask(masks / "a.png", classes)
+    return pictures, masks
+
+
+def save_mask(path: Path, classes: np.ndarray, mode: str = "P") -> None:
+    image = Image.fromarray(classes)
+    if mode == "P":
+        image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
+    image.save(path)
+
+
+@pytest.mark.parametrize("mode", ["P", "L"])
+def test_a_pair(folders: tuple[Path, Path], mode: str) -> None:
+    pictures, masks = folders
+    classes = np.array(Image.open(masks / "a.png"))
+    save_mask(masks / "a.png", classes, mode)
+    Image.new("RGB", (9, 9)).save(pictures / "b.png")  # no mask: left out
+    Path(masks / "notes.txt").write_text("")
+    pairs = read_pairs(pictures, masks)
+    assert pairs.names == ["a"] and pairs.pixels.shape == (1, SIDE, SIDE, 3)
+    assert pairs.classes.shape == (1, SIDE, SIDE)
+    edges = np.flatnonzero(np.diff(pairs.classes[0, 100].astype(int)))
+    np.testing.assert_allclose(edges, [SIDE / 6, SIDE / 2], atol=1)
+    assert np.unique(pairs.classes).tolist() == [0, 5, 255]
+
+
+def test_what_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    pictures, masks = folders
+    good = (masks / "a.png").read_bytes()
+    classes = np.zeros((90, 120), np.uint8)
+    classes[7, 8] = 21
+
+    def refused(message: str) -> None:
+        with pytest.raises(FormatError, match=message):
+            read_pairs(pictures, masks)
+        (masks / "a.png").write_bytes(good)
+
+    save_mask(masks / "a.png", classes)
+    refused("a.png: expected classes 0 to 20 or 255, found 21 at row 7, column 8")
+    save_mask(masks / "a.png", classes[:, :100])
+    refused("a.png: expected classes")
+    save_mask(masks / "a.png", np.zeros((80, 120), np.uint8))
+    refused("a.png: 120 x 80 pixels, but its picture has 120 x 90")
+    Image.new("RGB", (120, 90)).save(masks / "a.png")
+    refused("a.png: expected indexed or 8-bit grey, found RGB")
+    (masks / "a.png").write_bytes(good[:60])
+    refused("a.png: not a mask that can be read")
+    save_mask(masks / "c.png", np.zeros((9, 9), np.uint8))
+    refused("c.png: there is no picture c in")
+    (masks / "c.png").unlink()
+    (pictures / "a.jpg").write_bytes(b"\xff\xd8")
+    refused("a.jpg: ")
+    with pytest.raises(FormatError, match="expected masks, found no .png"):
+        read_pairs(pictures, pictures.parent)
+    with pytest.raises(FileNotFoundError):
+        read_pairs(pictures, tmp_path / "missing")
