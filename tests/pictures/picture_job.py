@@ -1,8 +1,13 @@
-"""A program for several ranks: picture_job.py COUNT; does p0.png ... and prints their statuses."""
+"""A program for several ranks: picture_job.py COUNT [kill]; does p0.png ..., prints their statuses.
+
+With "kill", rank 1 kills itself at its fourth picture.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 
@@ -13,9 +18,17 @@ from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 from facegen.pictures.task import Task
 
+RANK = parallel.find_place(os.environ).rank
+done = 0
+
 
 def compute(values: list[files.np.ndarray]) -> list[files.np.ndarray]:
+    global done
+    done += len(values)
     time.sleep(0.01)
+    if RANK == 1 and done >= 4 and sys.argv[2:] == ["kill"]:
+        time.sleep(0.2)  # so that those before are written
+        os.kill(os.getpid(), signal.SIGKILL)
     return files.negative().compute(values)
 
 

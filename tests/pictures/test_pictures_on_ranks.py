@@ -25,12 +25,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def launch(ranks: int, count: int) -> list[str]:
+def launch(ranks: int, count: int, *mode: str) -> list[str]:
     """The statuses that rank 0 reports."""
     words = ["-m", "facegen", "launch", "--raw", "-n", str(ranks), "--", sys.executable]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), *sys.path])}
     result = subprocess.run(
-        [sys.executable, *words, HERE / "picture_job.py", str(count)],
+        [sys.executable, *words, HERE / "picture_job.py", str(count), *mode],
         env=environment,
         capture_output=True,
         text=True,
@@ -58,6 +58,15 @@ def test_ranks_share_the_pictures(count: int) -> None:
     assert launch(2, count) == again
     if count == 40:  # each rank noted its own
         assert len(list(Path("out/.facegen").iterdir())) > 1
+
+
+def test_a_rank_that_dies() -> None:
+    """The others do its pictures, also those that it had finished of a chunk that it did not."""
+    for i in range(80):
+        Path(f"p{i}.png").write_bytes(png(5, 7, seed=i))
+    assert launch(2, 80, "kill") == ["done"] * 80
+    assert len(list(Path("out").glob("*.png"))) == 80
+    assert "rank-1" in "".join(path.name for path in Path("out/.facegen").iterdir())
 
 
 def test_shares_know_of_each_other() -> None:

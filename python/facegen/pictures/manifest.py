@@ -110,7 +110,7 @@ class Manifest:
 
     @cached_property
     def _records(self) -> dict[str, Record]:
-        """The last one of every output."""
+        """The last one of every output, when they were read."""
         records: dict[str, Record] = {}
         for path in Path(self.folder, FOLDER).glob("*.jsonl"):
             for line in path.read_bytes().splitlines():
@@ -123,7 +123,11 @@ class Manifest:
 
     def record(self, output: str) -> Record | None:
         """How the output was made, where it is known."""
-        return self._records.get(os.path.relpath(output, self.folder))
+        name = os.path.relpath(output, self.folder)
+        if name not in self._records:
+            # Another rank may have made it since, and died.
+            self.__dict__.pop("_records", None)
+        return self._records.get(name)
 
     def complete(self, record: Record) -> bool:
         """All its outputs are there, of the recorded sizes."""
