@@ -14,6 +14,8 @@ from facegen.nn.program import Gemm, Program
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
 # batch stay in the outer cache and memory does not grow with the number of images.
 MAX_BATCH = 64
+# Of a batch's activations, where images are large: the colorizer's 21 MB make a batch of 12.
+MAX_ARENA_BYTES = 256 << 20
 
 
 class CpuEngine:
@@ -25,7 +27,7 @@ class CpuEngine:
         self, program: Program, threads: int | None, precision: str, max_batch: int | None
     ) -> None:
         self.threads = threads or _native.hardware_threads()
-        self._max_batch = max_batch or MAX_BATCH
+        self._max_batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)
         try:
@@ -46,6 +48,11 @@ class CpuEngine:
             part = slice(first, first + self._max_batch)
             ins, outs = [x[part] for x in inputs], [y[part] for y in outputs]
             self._executable.run(ins, outs, self.threads)
+
+
+def _default_batch(program: Program) -> int:
+    image_bytes = 4 * max(program.arena_floats, 1)
+    return max(1, min(MAX_BATCH, MAX_ARENA_BYTES // image_bytes))
 
 
 def _as_defined(program: Program) -> Program:
