@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from facegen import FormatError
-from facegen.media.digits import read, to_mnist
+from facegen import DigitClassifier, FormatError
+from facegen.media.digits import prepare, read, to_mnist
 
 
 def stroke(
@@ -87,6 +87,24 @@ def test_any_picture(width: int, height: int, seed: int) -> None:
         assert np.ptp(pixels) < 16 and "expected a digit, found values from" in str(error)
     else:
         assert image.shape == (28, 28) and image.max() == 255
+
+
+def test_what_people_have(tmp_path: Path) -> None:
+    image = stroke()
+    image.save(tmp_path / "seven.png")
+    expected = mnist(image)
+    for one in (image, tmp_path / "seven.png", str(tmp_path / "seven.png")):
+        np.testing.assert_array_equal(prepare(one)[0], expected)
+        assert prepare([one, image]).shape == (2, 28, 28)
+    assert prepare([]).shape == (0, 28, 28)
+    classifier = DigitClassifier(device="cpu")
+    np.testing.assert_array_equal(
+        classifier(tmp_path / "seven.png").probabilities, classifier(expected).probabilities
+    )
+    assert classifier([image, tmp_path / "seven.png"]).digits.tolist() == [7, 7]
+    for other in (7, [[0.0]], None):
+        with pytest.raises(FormatError, match="expected a path, a Pillow image or an array, found"):
+            classifier(other)
 
 
 def test_idx_files_are_taken_as_they_are(tmp_path: Path) -> None:

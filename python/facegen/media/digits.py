@@ -7,6 +7,7 @@ its longer side has 20 pixels, and put into 28x28 so that its centre of mass is 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +41,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
         The file cannot be read.
     """
     if path == "-" or not idx.is_idx(path):  # "-" is standard input
-        return _read_picture(path)[np.newaxis]
+        return _read_picture(path)
     images = idx.read(path, dimensions=3)
     if images.shape[1:] != (SIDE, SIDE):
         height, width = images.shape[1:]
@@ -48,16 +49,35 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return images
 
 
+def prepare(pictures: Any) -> NDArray[np.uint8]:
+    """Images (n, 28, 28) of what people have: a path, a Pillow image, or a list of them.
+
+    Raises
+    ------
+    FormatError, OSError
+        As for `read`; or it is something else.
+    """
+    if isinstance(pictures, (list, tuple)):
+        parts = [prepare(one) for one in pictures]
+        return np.concatenate([np.empty((0, SIDE, SIDE), np.uint8), *parts])
+    if isinstance(pictures, (str, os.PathLike)):
+        return read(pictures)
+    if isinstance(pictures, Image.Image):
+        colours = pictures.convert("RGBA")
+        white = Image.new("RGBA", colours.size, "white")
+        return to_mnist(np.asarray(Image.alpha_composite(white, colours)))[np.newaxis]
+    kind = type(pictures).__name__
+    raise FormatError(f"digits: expected a path, a Pillow image or an array, found {kind}")
+
+
 def _read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     data = photo.read_bytes(path)
     try:
         picture = photo.decode(data)
-        pixels = picture.pixels
+        image = Image.fromarray(picture.pixels)
         if picture.alpha is not None:
-            white = Image.new("RGB", (pixels.shape[1], pixels.shape[0]), "white")
-            mask = Image.fromarray(picture.alpha)
-            pixels = np.asarray(Image.composite(Image.fromarray(pixels), white, mask))
-        return to_mnist(pixels)
+            image.putalpha(Image.fromarray(picture.alpha))
+        return prepare(image)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
@@ -71,7 +91,7 @@ def to_mnist(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     pixels
-        (height, width, 3) RGB or (height, width) grey.
+        (height, width, 3) RGB or (height, width) grey; a fourth channel is not looked at.
 
     Raises
     ------

@@ -112,20 +112,27 @@ class DigitClassifier(Model):
     """
 
     def __call__(self, images: Any) -> Guesses:
-        """The digits of images as MNIST's: light strokes on black.
-
-        `facegen.media.digits.read` makes such an image of any picture.
+        """The digit that each image shows.
 
         Parameters
         ----------
         images
-            (n, 28, 28), or one (28, 28): uint8, or floats from 0 to 1.
+            An array (n, 28, 28), or one (28, 28), light strokes on black as MNIST's: uint8, or
+            floats from 0 to 1. Or pictures of one digit each, of any size and colours: a path, a
+            Pillow image, or a list of them, which `facegen.media.digits` prepares.
 
         Raises
         ------
         FormatError
-            Another shape or type, or a number that is not from 0 to 1.
+            Another shape or type, a number that is not from 0 to 1, or a picture that cannot be
+            read or shows nothing.
+        OSError
+            A file cannot be read.
         """
+        if not isinstance(images, np.ndarray):
+            from facegen.media.digits import prepare
+
+            images = prepare(images)
         probabilities = self.runner(check_images(images)).reshape(-1, DIGITS)
         return Guesses(probabilities.argmax(axis=1), probabilities)
 
