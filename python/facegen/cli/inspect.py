@@ -60,8 +60,10 @@ def command(file: str, as_json: bool, quiet: bool) -> None:
     click.echo(f"values  : {report['values']:,} float32 in {len(tensors)} tensors")
     click.echo(f"sha256  : {report['sha256']}")
     click.echo(f"weights : {report['weights_sha256']}")
-    click.echo(f"\n{'tensor':<16}{'shape':<20}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
+    width = max(map(len, tensors)) + 2
+    click.echo(f"\n{'tensor':<{width}}{'shape':<16}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
     for name, tensor in tensors.items():
         shape = "x".join(map(str, tensor.shape))
         low, high, mean = tensor.min(), tensor.max(), tensor.mean(dtype="float64")
-        click.echo(f"{name:<16}{shape:<20}{tensor.size:>11,}{low:>11.4f}{high:>11.4f}{mean:>11.4f}")
+        numbers = f"{tensor.size:>11,}{low:>11.4f}{high:>11.4f}{mean:>11.4f}"
+        click.echo(f"{name:<{width}}{shape:<16}{numbers}")
