@@ -73,7 +73,7 @@ def test_a_cat(run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png"], "Missing option '-n' / '--network'"),
+        (["a.png"], "get it with facegen fetch squeezenet"),
         (["a.png", "-n", "{network}", "--top", "0"], "0 is not in the range"),
         (["a.png", "-n", "{network}", "--labels", "a.png"], "a.png: no UTF-8 text"),
         (["a.png", "-n", "{network}", "--labels", "short.txt"], "expected 1,000 lines"),
@@ -82,8 +82,9 @@ def test_a_cat(run: Run) -> None:
     ],
 )
 def test_what_is_wrong_is_said(
-    run: Run, network: Path, arguments: list[str], message: str
+    run: Run, network: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], message: str
 ) -> None:
+    monkeypatch.setenv("FACEGEN_CACHE", "none")
     save("a.png")
     Path("short.txt").write_text("one\n")
     result = run("classify", *[word.format(network=network) for word in arguments])

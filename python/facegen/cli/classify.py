@@ -10,6 +10,7 @@ from facegen.cli import options, picture_options
 @click.command(
     "classify",
     epilog=options.examples(
+        "facegen fetch squeezenet && facegen classify cat.jpg",
         "facegen classify cat.jpg --network squeezenet_v1.0.caffemodel",
         "facegen classify photos/ -r --network network.safetensors --labels synset_words.txt",
         "facegen classify photos/*.jpg -n network.safetensors --top 1 --json report.json",
@@ -19,9 +20,9 @@ from facegen.cli import options, picture_options
 @click.option(
     "-n",
     "--network",
-    required=True,
     type=click.Path(),
-    help="File of weights: SqueezeNet v1.0's .caffemodel, torchvision's checkpoint, or ours.",
+    help="File of weights: SqueezeNet v1.0's .caffemodel, torchvision's checkpoint, or ours; what "
+    "facegen fetch squeezenet brought if not given.",
 )
 @click.option(
     "--top",
@@ -38,7 +39,7 @@ from facegen.cli import options, picture_options
 @options.common
 def command(
     pictures: tuple[str, ...],
-    network: str,
+    network: str | None,
     top: int,
     labels: str | None,
     recursive: bool,

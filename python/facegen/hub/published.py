@@ -64,6 +64,27 @@ _COLORIZER = Published(
 )
 
 _RAW = "https://raw.githubusercontent.com"
+_SQUEEZENET = Published(
+    name="squeezenet",
+    network="squeezenet",
+    summary="what a picture shows, by the authors of the paper (SqueezeNet v1.0)",
+    url=(
+        f"{_RAW}/forresti/SqueezeNet/51147dc0681638c28aad593b9e923f3500117125/SqueezeNet_v1.0/"
+        "squeezenet_v1.0.caffemodel"
+    ),
+    licence="BSD 2-Clause (github.com/forresti/SqueezeNet)",
+    sha256=None,
+    about_bytes=5 * _MB,
+)
+_SQUEEZENET_TORCHVISION = Published(
+    name="squeezenet-torchvision",
+    network="squeezenet-torchvision",
+    summary="the same as torchvision trained it (squeezenet1_0)",
+    url="https://download.pytorch.org/models/squeezenet1_0-b66bff10.pth",
+    licence="none stated for the file; torchvision, which trained it, is BSD 3-Clause",
+    sha256="b66bff10",  # the file's name has it
+    about_bytes=5 * _MB,
+)
 _HESSE = f"{_RAW}/affinelayer/pix2pix-tensorflow-models/68fd4e2cf7fbf42ea82a379d49045416ebb857ec"
 _HESSE_TERMS = (
     "none stated in github.com/affinelayer/pix2pix-tensorflow-models; the program that trained "
@@ -83,6 +104,8 @@ PUBLISHED: dict[str, Published] = {
     published.name: published
     for published in (
         _COLORIZER,
+        _SQUEEZENET,
+        _SQUEEZENET_TORCHVISION,
         _pix2pix("edges2cats_AtoB", "drawn edges to cats", _HESSE, _HESSE_TERMS),
         _pix2pix("edges2shoes_AtoB", "drawn edges to shoes", _HESSE, _HESSE_TERMS),
         _pix2pix("edges2handbags_AtoB", "drawn edges to handbags", _HESSE, _HESSE_TERMS),
