@@ -48,16 +48,13 @@ def opened(picture: Picture) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
             decoded = photo.decode(photo.read_bytes(picture))
         except FormatError as error:
             raise FormatError(f"{os.fspath(picture)}: {error}") from error
-        return decoded.pixels, lambda pixels: _image(pixels, decoded.alpha)
-    if isinstance(picture, Image.Image):
-        alpha = None
-        if picture.has_transparency_data:
-            picture = picture.convert("RGBA")
-            alpha = np.asarray(picture.getchannel("A"))
-        return np.asarray(picture.convert("RGB")), lambda pixels: _image(pixels, alpha)
-    raise FormatError(
-        f"expected a path, a Pillow image or an array, found {type(picture).__name__}"
-    )
+    elif isinstance(picture, Image.Image):
+        decoded = photo.of_image(picture)
+    else:
+        raise FormatError(
+            f"expected a path, a Pillow image or an array, found {type(picture).__name__}"
+        )
+    return decoded.pixels, lambda pixels: _image(pixels, decoded.alpha)
 
 
 def _image(pixels: np.ndarray, alpha: np.ndarray | None) -> Image:

@@ -92,19 +92,18 @@ def decode(data: bytes) -> Photo:
         (``PIL.Image.MAX_IMAGE_PIXELS``), or one of floating-point values, which have no range.
     """
     with _errors(), _open(data) as image:
-        _checked_size(image)
-        image.load()
         return _photo(image)
 
 
 def of_image(image: Image.Image) -> Photo:
     """A Pillow image of any mode as a `Photo`; FormatError as for `decode`."""
     with _errors():
-        _checked_size(image)
         return _photo(image)
 
 
 def _photo(image: Image.Image) -> Photo:
+    _checked_size(image)
+    image.load()  # before it is turned: TIFFs turn themselves when they load
     profile = image.info.get("icc_profile")
     image = ImageOps.exif_transpose(image)
     image, alpha = _split_alpha(_to_8_bits(image))
