@@ -10,6 +10,7 @@ from facegen.networks import segmentation, squeezenet
 from facegen.nn import Conv2d, Graph, MaxPool2d, Shape, Tanh
 from facegen.training import shapes
 from facegen.training.masks import Pairs, read_pairs
+from facegen.training.split import split
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
 training = pytest.importorskip("facegen.training.segmentation")
@@ -113,6 +114,22 @@ def test_mean_iou() -> None:
     background = 127 / (127 + 50 + 177)  # 50 of class 3 and 177 of the background are wrong
     assert training.mean_iou(counts) == pytest.approx((background + 50 / 100) / 2)
     assert np.isnan(training.mean_iou(np.zeros((21, 21), np.int64)))
+
+
+def test_masks_without_a_class_teach_nothing(
+    start: dict[str, np.ndarray], pairs: Pairs
+) -> None:
+    settings = training.Settings(epochs=1, batch=1, held_out=3)
+    classes = np.full_like(pairs.classes, 255)
+    with pytest.raises(FacegenError, match="held out: no pixel of the 3 masks has a class"):
+        training.train(Pairs(pairs.names, pairs.pixels, classes), start, settings, CPU)
+    held_out = split(len(pairs), 3)[1]
+    classes[held_out] = pairs.classes[held_out]
+    entries = []
+    void = Pairs(pairs.names, pairs.pixels, classes)
+    result = training.train(void, start, settings, CPU, entries.append)
+    assert entries[1]["loss"] == 0 and entries[1]["iou"] == entries[0]["iou"]
+    np.testing.assert_array_equal(result["score_pool8.weight"], start["score_pool8.weight"])
 
 
 def test_divergence_is_an_error(start: dict[str, np.ndarray], pairs: Pairs) -> None:

@@ -116,9 +116,11 @@ def train(
     Raises
     ------
     FacegenError
-        Training diverged; or there are too few pairs.
+        Training diverged; or there are too few pairs, or none held out has a class.
     """
     chosen, held_out = split(len(pairs), settings.held_out)
+    if (pairs.classes[held_out] == VOID).all():
+        raise FacegenError(f"held out: no pixel of the {len(held_out)} masks has a class")
     network = GraphModule(segmentation.graph())
     network.load_canonical(weights)
     if settings.freeze_encoder:
@@ -151,7 +153,8 @@ def train(
             mirrored = torch.from_numpy(random.random(len(part)) < 0.5).to(device)
             x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
             y = torch.where(mirrored.view(-1, 1, 1), y.flip(2), y)
-            loss = functional.cross_entropy(network(x), y, ignore_index=VOID)
+            total = functional.cross_entropy(network(x), y, ignore_index=VOID, reduction="sum")
+            loss = total / (y != VOID).sum().clamp(min=1)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
