@@ -48,7 +48,17 @@ _HOME = {
     "Segmenter": "facegen.networks.segmentation",
     "load": "facegen.loading",
 }
-_SUBPACKAGES = {"engine", "kernels", "media", "networks", "nn", "parallel", "weights"}
+_SUBPACKAGES = {
+    "engine",
+    "hub",
+    "kernels",
+    "media",
+    "networks",
+    "nn",
+    "parallel",
+    "pictures",
+    "weights",
+}
 
 
 def __getattr__(name: str) -> Any:

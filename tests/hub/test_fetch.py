@@ -108,7 +108,7 @@ def test_a_cached_file_that_changed(server: Server) -> None:
     path = hub.fetch("facades_BtoA")
     path.write_bytes(CONTENT[:-1])
     for offline in (False, True):
-        with pytest.raises(FormatError, match="facades.pict: expected SHA-256"):
+        with pytest.raises(FormatError, match="facades.pict: expected SHA-256 .*; remove it"):
             hub.fetch("facades_BtoA", offline=offline)
     assert server.requests == 1
 
@@ -182,18 +182,27 @@ def test_a_name_stands_for_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert resolve("colorizer") == "colorizer"
 
 
-def test_the_command(capfd: pytest.CaptureFixture[str], server: Server, home: Path) -> None:
+def test_the_command(
+    capfd: pytest.CaptureFixture[str],
+    server: Server,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     assert main(["fetch", "colorizer"]) == 0
     out, err = capfd.readouterr()
     assert out == f"{hub.cached('colorizer')}\n" and "Licence: BSD 2-Clause" in err
     assert main(["fetch"]) == 0
     assert "(fetched)" in capfd.readouterr().out.splitlines()[0]
-    server.content = b""
     assert main(["fetch", "facades_BtoA", "--offline", "-q"]) == 2
     server.status = 500
     assert main(["fetch", "facades_BtoA", "-q"]) == 1
     out, err = capfd.readouterr()
     assert out == "" and len(err.splitlines()) == 2 and "500" in err
+    server.status = 200
+    monkeypatch.setenv("FACEGEN_MIRROR", f"http://127.0.0.1:{server.server_port}/elsewhere")
+    assert main(["fetch", "facades_BtoA", "-q"]) == 0
+    noted = json.loads((home / "facades.pict.json").read_text())
+    assert noted["url"].endswith("/elsewhere/facades.pict")
 
 
 def test_what_is_published() -> None:

@@ -17,7 +17,12 @@ from facegen.cli import options
     ),
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--mirror", metavar="URL", help="Folder on another server that has the same files.")
+@click.option(
+    "--mirror",
+    metavar="URL",
+    envvar="FACEGEN_MIRROR",
+    help="Folder on another server that has the same files.  [$FACEGEN_MIRROR]",
+)
 @click.option("--offline", is_flag=True, help="Only look into the cache.")
 @options.common
 def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bool) -> None:

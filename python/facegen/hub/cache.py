@@ -44,7 +44,10 @@ def cached(name: str) -> Path:
     path = file_of(published)
     if not path.is_file():
         raise FacegenError(f"{name}: is not in {folder()}; get it with facegen fetch {name}")
-    check(published, path)
+    try:
+        check(published, path)
+    except FormatError as error:
+        raise FormatError(f"{error}; remove it to fetch it again") from None
     return path
 
 
