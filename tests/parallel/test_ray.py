@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -21,7 +25,13 @@ class Faces:
 def test_map_batches() -> None:
     weights = initial_weights(1)
     values = latents(range(10))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={"env_vars": {"PYTHONPATH": path}},
+    )
     try:
         data = ray.data.from_items([{"index": i, "latent": v} for i, v in enumerate(values)])
         mapped = data.map_batches(
