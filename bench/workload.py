@@ -14,7 +14,12 @@ from facegen.nn.layers import Layer
 ROTATION_BYTES = 64 << 20  # inputs in turn, so that none is found in a core's own caches
 MAX_ROTATION = 16
 
-INPUT_RANGES = {"colorizer": (0.0, 100.0)}  # of networks by name, where it is not -1 to 1
+# Of networks by name, where it is not -1 to 1.
+INPUT_RANGES = {
+    "colorizer": (0.0, 100.0),
+    "segmentation": (-123.0, 151.0),
+    "squeezenet": (-123.0, 151.0),
+}
 
 
 @dataclass(frozen=True)
