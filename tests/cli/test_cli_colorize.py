@@ -129,6 +129,15 @@ def test_strength_0_is_grey(run: Run, tinter: Tinter) -> None:
     assert np.abs(read("b.png").astype(int) - GREY[..., np.newaxis]).max() <= 1  # by way of L*a*b*
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_full_disk(run: Run, tinter: Tinter) -> None:
+    save("a.png")
+    Path("full.png").symlink_to("/dev/full")
+    result = run("colorize", "a.png", "-o", "full.png")
+    assert result.code == 1 and result.out == ""
+    assert result.err == "facegen: error: full.png: No space left on device\n"
+
+
 def test_shards(run: Run, tinter: Tinter) -> None:
     for i in range(5):
         save(f"photos/{i}.png", GREY[: 5 + i])

@@ -217,7 +217,7 @@ class _Run:
             self._encoders.submit(self._finish, work)
 
     def _finish(self, work: _Work) -> None:
-        outcome = Outcome(work.item.source, "failed")
+        outcome: Outcome | None = None  # where the whole run fails
         with self._guarded(work):
             if work.error is None:
                 assert work.photo is not None and work.made_of is not None
@@ -228,9 +228,10 @@ class _Run:
         if work.error is not None:
             outcome = Outcome(work.item.source, "failed", error=work.error)
         self._budget.give_back(work.budget)
-        with self._lock:
-            self._outcomes[work.index] = outcome
-            self._on_outcome(outcome)
+        if outcome is not None:
+            with self._lock:
+                self._outcomes[work.index] = outcome
+                self._on_outcome(outcome)
 
     @contextmanager
     def _guarded(self, work: _Work) -> Iterator[None]:
