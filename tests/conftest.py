@@ -6,8 +6,13 @@ Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
 
 from facegen.engine.devices import why_no_cuda
+
+# No test is timed: machines are shared.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
