@@ -76,7 +76,7 @@ def nhwc(x: Any) -> np.ndarray:
     return x.permute(0, 2, 3, 1).numpy()
 
 
-# 28 layers of sums of up to 4,608 products, as in test_segmentation.
+# 28 layers of sums of up to 4,608 products, as in test_segmenter.
 DEPTH_BOUND = 2 * 28 * np.sqrt(4608) * EPS
 
 
