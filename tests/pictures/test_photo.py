@@ -150,6 +150,11 @@ def test_srgb_profile_is_kept_and_changes_nothing() -> None:
     assert back.info["icc_profile"] == srgb_profile()
 
 
+def srgb_curve(x: np.ndarray) -> np.ndarray:
+    """From linear light, both 0 to 1 (IEC 61966-2-1)."""
+    return np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)
+
+
 def linear_profile() -> bytes:
     """sRGB's primaries with a linear curve: sRGB's own profile, renamed, its curves replaced."""
     data = bytearray(srgb_profile())
@@ -171,12 +176,45 @@ def test_another_profile_is_converted_from_and_back() -> None:
     linear = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], 3, axis=2)
     profile = linear_profile()
     photo = decode(encoded(Image.fromarray(linear), "PNG", icc_profile=profile))
-    x = np.arange(256) / 255  # IEC 61966-2-1
-    curve = np.where(x <= 0.0031308, 12.92 * x, 1.055 * np.maximum(x, 1e-9) ** (1 / 2.4) - 0.055)
-    assert np.abs(photo.pixels[:, 0].T - 255 * curve).max() <= 1.5  # two roundings
+    expected = 255 * srgb_curve(np.arange(256) / 255)
+    assert np.abs(photo.pixels[:, 0].T - expected).max() <= 1.5  # two roundings
     assert photo.profile == profile
     back = np.asarray(Image.open(io.BytesIO(encode(photo.pixels, "a.png", None, profile))))
     assert np.abs(back.astype(int) - linear).max() <= 3  # one level of sRGB is up to 2.3 there
+
+
+def grey_profile() -> bytes:
+    """Grey of gamma 2.2, ICC version 2: the least that a profile for grey has."""
+
+    def xyz(x: int, y: int, z: int) -> bytes:
+        return b"".join(value.to_bytes(4, "big") for value in (x, y, z))
+
+    d50 = xyz(0xF6D6, 0x10000, 0xD32D)  # as 16.16 fixed point
+    tags = {
+        b"desc": b"desc" + bytes(4) + (5).to_bytes(4, "big") + b"grey\0".ljust(83, b"\0"),
+        b"wtpt": b"XYZ " + bytes(4) + d50,
+        b"kTRC": b"curv" + bytes(4) + (1).to_bytes(4, "big") + round(2.2 * 256).to_bytes(2, "big"),
+    }
+    table, data = len(tags).to_bytes(4, "big"), b""
+    for name, content in tags.items():
+        start = 128 + 4 + 12 * len(tags) + len(data)
+        table += name + start.to_bytes(4, "big") + len(content).to_bytes(4, "big")
+        data += content.ljust(-(-len(content) // 4) * 4, b"\0")
+    header = bytearray(128)
+    header[0:4] = (128 + len(table) + len(data)).to_bytes(4, "big")
+    header[8:24] = b"\x02\x10\0\0mntrGRAYXYZ "
+    header[36:40] = b"acsp"
+    header[68:80] = d50
+    return bytes(header) + table + data
+
+
+def test_grey_profile_is_converted_from() -> None:
+    grey = np.arange(256, dtype=np.uint8)[:, np.newaxis]
+    photo = decode(encoded(Image.fromarray(grey), "PNG", icc_profile=grey_profile()))
+    expected = 255 * srgb_curve((np.arange(256) / 255) ** 2.2)
+    assert np.abs(photo.pixels[:, 0].T - expected).max() <= 1.5  # two roundings
+    assert np.abs(expected - np.arange(256)).max() > 5  # another curve than sRGB's
+    assert photo.profile is None  # results have colours
 
 
 def test_grey_with_a_profile_for_rgb() -> None:
