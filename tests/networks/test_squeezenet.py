@@ -14,8 +14,10 @@ import engines
 import reference
 import tolerance
 from facegen import Classifier, FormatError, load
-from facegen.networks import NETWORKS, squeezenet
-from facegen.networks.squeezenet import MEAN, SQUEEZENET, SQUEEZENET_TORCHVISION, Guess
+from facegen.networks import NETWORKS, imagenet, squeezenet
+from facegen.networks.imagenet import MEAN
+from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION, Guess
+from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Conv2d, Graph, Shape, lower
 from facegen.weights import named, read, write
 
@@ -151,7 +153,7 @@ def conv1(weights: dict[str, np.ndarray], x: np.ndarray) -> np.ndarray:
 def test_bgr_weights_see_the_same(classifier: Classifier) -> None:
     x = np.random.default_rng(2).uniform(-100, 100, (1, 15, 15, 3))
     theirs = SQUEEZENET.initial_weights(4)
-    got, want = conv1(squeezenet.from_bgr(theirs), x), conv1(theirs, x[..., ::-1])
+    got, want = conv1(imagenet.from_bgr(theirs), x), conv1(theirs, x[..., ::-1])
     np.testing.assert_allclose(got, want, atol=1e-9)  # sums of another order in float64
 
 
@@ -159,7 +161,7 @@ def test_torchvisions_preparation_is_folded_into_conv1() -> None:
     pixels = np.random.default_rng(3).integers(0, 256, (1, 15, 15, 3)).astype(np.float64)
     normalised = (pixels / 255 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
     theirs = SQUEEZENET_TORCHVISION.initial_weights(5)
-    got = conv1(squeezenet.from_torchvision(theirs), pixels - np.array(MEAN))
+    got = conv1(imagenet.from_torchvision(theirs), pixels - np.array(MEAN))
     want = conv1(theirs, normalised)
     sizes = {name: np.abs(values) for name, values in theirs.items()}
     # One rounding of each weight; a pixel less the mean is at most 151 of the 255.
@@ -182,7 +184,7 @@ def test_torchvisions_checkpoint(tmp_path: Path) -> None:
     }
     path = tmp_path / "squeezenet1_0.pth"
     torch.save(state, path)
-    expected = squeezenet.from_torchvision(theirs)
+    expected = imagenet.from_torchvision(theirs)
     for model in (Classifier(path, device="cpu"), load(path, device="cpu")):
         assert isinstance(model, Classifier) and model.network is SQUEEZENET_TORCHVISION
         assert model.runner.program.inputs[0].height == 224
@@ -208,7 +210,7 @@ def test_npz_of_caffes_names(tmp_path: Path) -> None:
     np.savez(path, **arrays)
     network, found = read(path, NETWORKS.values())
     assert network is SQUEEZENET
-    for name, values in squeezenet.from_bgr(theirs).items():
+    for name, values in imagenet.from_bgr(theirs).items():
         np.testing.assert_array_equal(found[name], values)
     del arrays["conv_final/bias"]
     np.savez(path, **arrays)
@@ -230,7 +232,7 @@ def test_transposed_convolutions_of_caffe() -> None:
     graph = Graph("one")
     x = graph.input("x", Shape(3, 3, 2))
     graph.output(graph.add("up", ConvTranspose2d(2, 5, (3, 4), bias=False), x))
-    layout = squeezenet.foreign_layout(graph, squeezenet.caffe_name)
+    layout = foreign_layout(graph, caffe_name)
     theirs = np.random.default_rng(5).standard_normal((2, 5, 3, 4)).astype(np.float32)  # in, out
     found = named.canonical("x", {"up.weight": theirs}, layout)["up.weight"]
     assert found.shape == (5, 3, 4, 2) and found[4, 2, 1, 0] == theirs[0, 4, 2, 1]

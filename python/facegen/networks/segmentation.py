@@ -22,19 +22,12 @@ import numpy as np
 from PIL import Image
 
 from facegen.engine import Runner
+from facegen.networks.imagenet import from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
-from facegen.networks.squeezenet import (
-    IMAGE,
-    caffe_name,
-    chunks,
-    conv_relu,
-    encoder,
-    foreign_layout,
-    from_bgr,
-    prepare,
-)
+from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder
+from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor, lower
 from facegen.pictures.kinds import rgb_pixels, split_batch
 

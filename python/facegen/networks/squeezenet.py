@@ -2,7 +2,7 @@
 
 | layer                            | output (HWC) | kernel/stride |
 |----------------------------------|--------------|---------------|
-| image, RGB minus `MEAN`          | 227x227x3    |               |
+| image, RGB minus `imagenet.MEAN` | 227x227x3    |               |
 | conv1, ReLU                      | 111x111x96   | 7x7/2         |
 | pool1, max                       | 55x55x96     | 3x3/2         |
 | fire2, fire3 (s16 e64)           | 55x55x128    |               |
@@ -23,19 +23,24 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image
 
+from facegen.networks.imagenet import from_bgr, from_torchvision, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
+from facegen.networks.squeezenet_names import (
+    caffe_name,
+    foreign_layout,
+    npz_name,
+    torchvision_name,
+)
 from facegen.nn import (
     Concat,
     Conv2d,
-    ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
     MaxPool2d,
@@ -45,14 +50,9 @@ from facegen.nn import (
     Tensor,
 )
 from facegen.pictures.kinds import rgb_pixels, split_batch
-from facegen.weights.network_bin import Entry
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)
-MEAN = (123.0, 117.0, 104.0)  # R, G, B of 0..255: what is subtracted from a picture's pixels
-
-
-Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 class Encoded(NamedTuple):
@@ -126,85 +126,6 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 
 def _torchvision_initial_weights(seed: int) -> dict[str, np.ndarray]:
     return seeded_weights(torchvision_graph().parameters, seed)
-
-
-def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Entry]:
-    """Tensors as Caffe and PyTorch lay them out; `rename(layer, parameter)` is a name there."""
-    layout = {}
-    for node in g.nodes:
-        if isinstance(node.layer, Conv2d | ConvTranspose2d):
-            k, r, s, c = node.layer.parameters()["weight"]
-            transposed = isinstance(node.layer, ConvTranspose2d)
-            shape = (c, k, r, s) if transposed else (k, c, r, s)
-            axes = (1, 2, 3, 0) if transposed else (0, 2, 3, 1)
-            layout[rename(node.name, "weight")] = Entry(f"{node.name}.weight", shape, axes)
-            if node.layer.bias:
-                layout[rename(node.name, "bias")] = Entry(f"{node.name}.bias", (k,), (0,))
-    return layout
-
-
-def caffe_name(layer: str, parameter: str) -> str:
-    return f"{layer}.{parameter}"
-
-
-def _npz_name(layer: str, parameter: str) -> str:
-    """As in .npz files that circulate: fire2/conv1x1_1/weight."""
-    for ours, theirs in (
-        ("squeeze1x1", "conv1x1_1"),
-        ("expand1x1", "conv1x1_2"),
-        ("expand3x3", "conv3x3_2"),
-        ("conv10", "conv_final"),
-    ):
-        layer = layer.replace(ours, theirs)
-    return f"{layer}/{parameter}"
-
-
-def _torchvision_name(layer: str, parameter: str) -> str:
-    """ReLUs and pools count as modules there: fire4 is features.5, fire5 features.7."""
-    modules = {"conv1": "features.0", "classifier": "classifier.1"}
-    modules |= {f"fire{i}": f"features.{i + 1}" for i in (2, 3, 4)}
-    modules |= {f"fire{i}": f"features.{i + 2}" for i in (5, 6, 7, 8)} | {"fire9": "features.12"}
-    block, _, part = layer.partition("/")
-    part = {"squeeze1x1": "squeeze"}.get(part, part)
-    return ".".join(filter(None, (modules[block], part, parameter)))
-
-
-def from_bgr(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights whose conv1 takes B, G, R, for R, G, B."""
-    return weights | {"conv1.weight": np.ascontiguousarray(weights["conv1.weight"][..., ::-1])}
-
-
-def from_torchvision(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Weights whose conv1 takes ``(v / 255 - mean) / std`` of a pixel v, for ``v - MEAN``.
-
-    conv1 has no padding, so that this is exact but for one rounding of each number.
-    """
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    weight = weights["conv1.weight"].astype(np.float64)
-    shift = (np.array(MEAN) / 255 - mean) / std  # of a pixel that is MEAN
-    return weights | {
-        "conv1.weight": (weight / (255 * std)).astype(np.float32),
-        "conv1.bias": (weights["conv1.bias"] + (weight * shift).sum((1, 2, 3))).astype(np.float32),
-    }
-
-
-def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray:
-    """A picture as the networks take it.
-
-    Parameters
-    ----------
-    pixels
-        (height, width, 3) uint8, RGB.
-    box
-        (left, top, right, bottom): the part of it that is resized to `side` x `side`; all if None.
-
-    Returns
-    -------
-    (side, side, 3) float32: bilinear, as Pillow resizes (it averages where it makes smaller), less
-    `MEAN`.
-    """
-    small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
-    return np.asarray(small, np.float32) - np.array(MEAN, np.float32)
 
 
 class Guess(NamedTuple):
@@ -303,7 +224,7 @@ SQUEEZENET = Network(
     initial_weights=initial_weights,
     model=Classifier,
     caffe_layout=foreign_layout(graph(), caffe_name),
-    npz_layout=foreign_layout(graph(), _npz_name),
+    npz_layout=foreign_layout(graph(), npz_name),
     adapt=from_bgr,
 )
 SQUEEZENET_TORCHVISION = Network(
@@ -313,7 +234,7 @@ SQUEEZENET_TORCHVISION = Network(
     binary_layout=None,
     initial_weights=_torchvision_initial_weights,
     model=TorchvisionClassifier,
-    checkpoint_layout=foreign_layout(torchvision_graph(), _torchvision_name),
+    checkpoint_layout=foreign_layout(torchvision_graph(), torchvision_name),
     adapt=from_torchvision,
 )
 Classifier.network = SQUEEZENET

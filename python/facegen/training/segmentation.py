@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from facegen.errors import FacegenError
-from facegen.networks import segmentation, squeezenet
+from facegen.networks import imagenet, segmentation, squeezenet
 from facegen.nn import ConvTranspose2d, Graph
 from facegen.training.graph_module import GraphModule
 from facegen.training.masks import VOID, Pairs
@@ -184,7 +184,7 @@ def iou_of_engine(
 
 def _input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Pictures (n, 227, 227, 3) as the network takes them: (n, 3, 227, 227), less the mean."""
-    mean = torch.tensor(squeezenet.MEAN, device=device).view(1, 3, 1, 1)
+    mean = torch.tensor(imagenet.MEAN, device=device).view(1, 3, 1, 1)
     return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() - mean
 
 

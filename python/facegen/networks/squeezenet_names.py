@@ -1,0 +1,53 @@
+"""SqueezeNet's tensors in files of others: Caffe's, torchvision's, and .npz that circulate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from facegen.nn import Conv2d, ConvTranspose2d, Graph
+from facegen.weights.network_bin import Entry
+
+
+def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Entry]:
+    """Tensors as Caffe and PyTorch lay them out; `rename(layer, parameter)` is a name there."""
+    layout = {}
+    for node in g.nodes:
+        if isinstance(node.layer, Conv2d | ConvTranspose2d):
+            k, r, s, c = node.layer.parameters()["weight"]
+            transposed = isinstance(node.layer, ConvTranspose2d)
+            shape = (c, k, r, s) if transposed else (k, c, r, s)
+            axes = (1, 2, 3, 0) if transposed else (0, 2, 3, 1)
+            layout[rename(node.name, "weight")] = Entry(f"{node.name}.weight", shape, axes)
+            if node.layer.bias:
+                layout[rename(node.name, "bias")] = Entry(f"{node.name}.bias", (k,), (0,))
+    return layout
+
+
+def caffe_name(layer: str, parameter: str) -> str:
+    """As `facegen.weights.caffe` names blobs; our layers have Caffe's names."""
+    return f"{layer}.{parameter}"
+
+
+def npz_name(layer: str, parameter: str) -> str:
+    """As in .npz files that circulate: fire2/conv1x1_1/weight."""
+    for ours, theirs in (
+        ("squeeze1x1", "conv1x1_1"),
+        ("expand1x1", "conv1x1_2"),
+        ("expand3x3", "conv3x3_2"),
+        ("conv10", "conv_final"),
+    ):
+        layer = layer.replace(ours, theirs)
+    return f"{layer}/{parameter}"
+
+
+def torchvision_name(layer: str, parameter: str) -> str:
+    """As in `squeezenet1_0`: fire2/squeeze1x1 is features.3.squeeze.
+
+    ReLUs and pools count as modules there: fire4 is features.5, fire5 features.7.
+    """
+    modules = {"conv1": "features.0", "classifier": "classifier.1"}
+    modules |= {f"fire{i}": f"features.{i + 1}" for i in (2, 3, 4)}
+    modules |= {f"fire{i}": f"features.{i + 2}" for i in (5, 6, 7, 8)} | {"fire9": "features.12"}
+    block, _, part = layer.partition("/")
+    part = {"squeeze1x1": "squeeze"}.get(part, part)
+    return ".".join(filter(None, (modules[block], part, parameter)))
