@@ -1,0 +1,32 @@
+"""The tasks of the commands travel to other ranks."""
+
+from __future__ import annotations
+
+import pickle
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegen.pictures import classification, colouring, segmentation, translation
+
+MODEL: Any = SimpleNamespace(
+    weights={"a.weight": np.ones(3, np.float32)}, runner=SimpleNamespace(precision="float32")
+)
+TASKS = {
+    "colorize": colouring.task(MODEL, strength=0.5),
+    "pix2pix": translation.task(MODEL, original_size=True),
+    "segment": segmentation.task(MODEL, segmentation.Parts(overlay="_overlay.png", masks=True)),
+    "classify": classification.task(MODEL, 5, None),
+}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_is_picklable(name: str) -> None:
+    task = TASKS[name]
+    copy = pickle.loads(pickle.dumps(task))
+    assert copy.settings == task.settings and copy.settings["command"] == name
+    assert copy.batch == task.batch
+    for step in ("prepare", "compute", "finish"):
+        assert callable(getattr(copy, step))
