@@ -12,7 +12,8 @@ import pytest
 from facegen.pictures import classification, colouring, segmentation, translation
 
 MODEL: Any = SimpleNamespace(
-    weights={"a.weight": np.ones(3, np.float32)}, runner=SimpleNamespace(precision="float32")
+    weights={"a.weight": np.ones(3, np.float32)},
+    runner=SimpleNamespace(precision="float32", device="cpu"),
 )
 TASKS = {
     "colorize": colouring.task(MODEL, strength=0.5),

@@ -12,7 +12,8 @@ from facegen.pictures.photo import Photo, encode
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 
-BATCH = 16  # pictures computed at once
+# Pictures computed at once: what keeps a GPU busy; on a CPU no more than a run may lose by a kill.
+GPU_BATCH, CPU_BATCH = 32, 4
 
 
 def task(model: Colorizer, strength: float = 1.0) -> Task:
@@ -23,7 +24,8 @@ def task(model: Colorizer, strength: float = 1.0) -> Task:
         "precision": model.runner.precision,
         "strength": strength,
     }
-    return Task(settings, _prepare, partial(_compute, model), partial(_finish, strength), BATCH)
+    batch = GPU_BATCH if model.runner.device.startswith("cuda") else CPU_BATCH
+    return Task(settings, _prepare, partial(_compute, model), partial(_finish, strength), batch)
 
 
 def _prepare(photo: Photo) -> np.ndarray:
