@@ -1,5 +1,6 @@
 #include "cpu/executable.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "cpu/reductions.h"
@@ -14,6 +15,7 @@ Executable::Executable(const Program& program, const Kernels& kernels)
       arena_floats_(program.arena_floats) {
   for (const Step& step : steps_) {
     const bool gemm = step.op == Op::kGemm;
+    if (gemm) weight_floats_ += int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
     const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
     const bool direct = gemm && !thin && !winograd;
@@ -42,7 +44,16 @@ void Executable::return_arena(Arena arena) const {
 
 void Executable::run(int64_t images, const float* const* inputs, float* const* outputs,
                      int threads) const {
-  if (images == 0) return;
+  // Where one image's maps take more memory than all weights, several images at once would push
+  // each other out of the caches and gain nothing: then as many as there are threads.
+  const int64_t at_once = arena_floats_ > weight_floats_ ? std::max(threads, 1) : images;
+  for (int64_t first = 0; first < images; first += at_once) {
+    run_images(first, std::min(at_once, images - first), inputs, outputs, threads);
+  }
+}
+
+void Executable::run_images(int64_t first, int64_t images, const float* const* inputs,
+                            float* const* outputs, int threads) const {
   Arena arena = take_arena(arena_floats_ * images);
   const auto locate = [&](const View& view) -> Images {
     if (view.buffer < 0) return {};
@@ -52,9 +63,10 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
       // Inputs are only ever read: no step's output view lies in one.
       case BufferKind::kInput: base = const_cast<float*>(inputs[buffer.index]); break;
       case BufferKind::kOutput: base = outputs[buffer.index]; break;
-      case BufferKind::kArena: base = arena.memory.get() + buffer.arena_offset * images; break;
+      case BufferKind::kArena:
+        return {arena.memory.get() + buffer.arena_offset * images + view.offset, buffer.floats};
     }
-    return {base + view.offset, buffer.floats};
+    return {base + first * buffer.floats + view.offset, buffer.floats};
   };
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];

@@ -31,6 +31,8 @@ class Executable {
     AlignedArray<float> memory;
     int64_t floats = 0;
   };
+  void run_images(int64_t first, int64_t images, const float* const* inputs, float* const* outputs,
+                  int threads) const;
   Arena take_arena(int64_t floats) const;
   void return_arena(Arena arena) const;
 
@@ -38,6 +40,7 @@ class Executable {
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   int64_t arena_floats_;
+  int64_t weight_floats_ = 0;
   // By step; null for other ops, and a kGemm step has one of them.
   std::vector<std::unique_ptr<Gemm>> gemms_;
   std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
-#include <tuple>
-#include <utility>
 
+#include "cpu/ranges.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -17,25 +15,7 @@ namespace {
 constexpr int64_t kBlockRows = 224;
 constexpr int64_t kBlockColumns = 512;
 
-// Of an input whose rows of taps are merged.
-constexpr int kFewChannels = 8;
-
 alignas(64) const float kZeros[kMaxDepth] = {};
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
-// Outputs o in [first, last) read input o * step + offset inside [0, size).
-struct Range {
-  int first, last;
-};
-Range valid_outputs(int offset, int step, int size, int out) {
-  const int first = offset >= 0 ? 0 : static_cast<int>(divide_up(-offset, step));
-  const int past = size - offset;
-  const int last = past <= 0 ? 0 : static_cast<int>(divide_up(past, step));
-  return {std::min(first, out), std::max(std::min(last, out), std::min(first, out))};
-}
-
-bool covers_all(Range range, int out) { return range.first == 0 && range.last == out; }
 
 // How a product of `rows` x `panels` is cut: into at least as many equal tasks as keep `threads`
 // busy, preferring few large ones. Only speed depends on it.
@@ -75,164 +55,6 @@ struct Gemm::Rows {
   int32_t* c_row;         // (count): row within the task
   const float** sources;  // (taps, kBlockRows)
 };
-
-Gemm::Gemm(const Step& step, const Kernels& kernels)
-    : kernels_(kernels),
-      in_(step.in),
-      out_(step.out),
-      epilogue_(step.epilogue),
-      bias_(step.bias),
-      kernel_h_(step.kernel_h),
-      kernel_w_(step.kernel_w) {
-  std::vector<Phase> phases;
-  for (int i = 0; i < step.phase_count; ++i) {
-    const Phase& phase = step.phases[i];
-    if (phase.y.out > 0 && phase.x.out > 0) phases.push_back(phase);
-  }
-  if (step.phase_count == 1 && !phases.empty()) merge_row_taps(phases.front());
-  for (const Phase& phase : phases) add_phase(phase);
-  for (Group& group : groups_) {
-    int panels = 0;
-    for (Bundle& bundle : group.bundles) {
-      bundle.first_panel = panels;
-      bundle.panels = static_cast<int>(divide_up(bundle.columns(out_.c), kernels.panel_columns));
-      panels += bundle.panels;
-    }
-  }
-  // First lay the blocks out (sizes only), then allocate once and pack.
-  for (Group& group : groups_) add_blocks(group, nullptr);
-  packed_ = allocate_aligned<char>(packed_bytes_);
-  packed_bytes_ = 0;
-  for (Group& group : groups_) {
-    group.blocks.clear();
-    add_blocks(group, step.weight);
-  }
-}
-
-// The pixels that a row of taps reads follow one another in memory: with few channels they become
-// one pixel of more channels.
-void Gemm::merge_row_taps(Phase& phase) {
-  Axis& x = phase.x;
-  const bool in_memory = x.dir == 1 && in_.pixel_stride == in_.c;
-  if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kMaxDepth) return;
-  pad_left_ = std::max(0, -x.base);
-  pad_right_ = std::max(0, (x.out - 1) * x.step + x.base + x.taps - in_.w);
-  in_.w += pad_left_ + pad_right_;
-  in_.c *= x.taps;
-  x.base += pad_left_;
-  x.taps = kernel_w_ = 1;
-}
-
-void Gemm::add_phase(const Phase& phase) {
-  auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) {
-    return g.out_h == phase.y.out && g.out_w == phase.x.out && g.step_y == phase.y.step &&
-           g.step_x == phase.x.step;
-  });
-  if (group == groups_.end()) {
-    groups_.push_back({phase.y.out, phase.x.out, phase.y.step, phase.x.step, {}, {}});
-    group = groups_.end() - 1;
-  }
-  const auto reads_alike = [](const Axis& a, const Axis& b) {
-    return a.base == b.base && a.dir == b.dir && a.taps == b.taps;
-  };
-  for (Bundle& bundle : group->bundles) {
-    const Phase& other = bundle.phases.front();
-    if (reads_alike(phase.y, other.y) && reads_alike(phase.x, other.x)) {
-      bundle.phases.push_back(phase);
-      return;
-    }
-  }
-  group->bundles.push_back({{phase}, 0, 0, true});
-}
-
-// Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
-// order of summation. With a null weight only counts the bytes.
-void Gemm::add_blocks(Group& group, const float* weight) {
-  // An input position relative to the output's, and the bundles that read it with which tap.
-  struct Read {
-    bool partial;  // outside the input for some output
-    std::vector<int> bundles;
-    Tap at;
-    std::vector<Tap> taps;
-  };
-  std::map<std::pair<int, int>, Read> reads_at;
-  for (int i = 0; i < static_cast<int>(group.bundles.size()); ++i) {
-    const auto& [y, x] = group.bundles[static_cast<std::size_t>(i)].phases.front();
-    for (int ty = 0; ty < y.taps; ++ty) {
-      for (int tx = 0; tx < x.taps; ++tx) {
-        const int dy = y.base + ty * y.dir, dx = x.base + tx * x.dir;
-        const Range ys = valid_outputs(dy, y.step, in_.h, y.out);
-        const Range xs = valid_outputs(dx, x.step, in_.w, x.out);
-        if (ys.first >= ys.last || xs.first >= xs.last) continue;  // never inside the input
-        Read& read = reads_at[{dy, dx}];
-        read.partial = !(covers_all(ys, y.out) && covers_all(xs, x.out));
-        read.at = {dy, dx};
-        read.bundles.push_back(i);
-        read.taps.push_back({ty, tx});
-      }
-    }
-  }
-  // Positions that are inside for every output go first: they can overwrite C, which then needs no
-  // zeroing. Those with the same readers stand together, so that they can share a block.
-  std::vector<Read> reads;
-  for (auto& [at, read] : reads_at) reads.push_back(std::move(read));
-  std::stable_sort(reads.begin(), reads.end(), [](const Read& a, const Read& b) {
-    return std::tie(a.partial, a.bundles) < std::tie(b.partial, b.bundles);
-  });
-
-  for (Bundle& bundle : group.bundles) bundle.zeroed = true;
-  std::vector<bool> started(group.bundles.size(), false);
-  const int channel_parts = static_cast<int>(divide_up(in_.c, kMaxDepth));
-  const int channels = static_cast<int>(divide_up(in_.c, channel_parts));
-  const int most_taps = std::max(1, kMaxDepth / channels);
-  for (auto it = reads.begin(); it != reads.end();) {
-    auto end = it;
-    while (end != reads.end() && end - it < most_taps && end->bundles == it->bundles) ++end;
-    for (int first = 0; first < in_.c; first += channels) {
-      Block block{{static_cast<int>(end - it), std::min(channels, in_.c - first)}, first, {}, {}};
-      for (auto read = it; read != end; ++read) block.taps.push_back(read->at);
-      for (std::size_t r = 0; r < it->bundles.size(); ++r) {
-        const auto index = static_cast<std::size_t>(it->bundles[r]);
-        Bundle& bundle = group.bundles[index];
-        const bool overwrite = !started[index] && !it->partial;
-        if (overwrite) bundle.zeroed = false;
-        started[index] = true;
-        block.uses.push_back({it->bundles[r], packed_bytes_, overwrite});
-        if (weight != nullptr) {
-          std::vector<Tap> taps;
-          for (auto read = it; read != end; ++read) taps.push_back(read->taps[r]);
-          pack(bundle, block, taps, weight, packed_.get() + packed_bytes_);
-        }
-        packed_bytes_ += kernels_.weight_panel_bytes(block.stretch.depth()) * bundle.panels;
-      }
-      group.blocks.push_back(std::move(block));
-    }
-    it = end;
-  }
-}
-
-// The weights of a bundle's columns for one block, by way of rows (phase, output channel) x depth.
-void Gemm::pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
-                const float* weight, void* panels) const {
-  const auto depth = static_cast<std::size_t>(block.stretch.depth());
-  const auto channels = static_cast<std::size_t>(block.stretch.channels);
-  std::vector<float> rows;
-  rows.reserve(static_cast<std::size_t>(bundle.columns(out_.c)) * depth);
-  for (const auto& [y, x] : bundle.phases) {
-    for (int n = 0; n < out_.c; ++n) {
-      for (const Tap tap : taps) {
-        const int64_t ty = y.first_tap + tap.dy * y.tap_step, tx = x.first_tap + tap.dx * x.tap_step;
-        const float* from =
-            weight + ((n * int64_t{kernel_h_} + ty) * kernel_w_ + tx) * in_.c + block.first_channel;
-        rows.insert(rows.end(), from, from + channels);
-      }
-    }
-  }
-  std::vector<int64_t> tap_offset;
-  for (std::size_t t = 0; t < taps.size(); ++t) tap_offset.push_back(int64_t(t * channels));
-  kernels_.pack({rows.data(), int64_t(depth), tap_offset.data(), bundle.columns(out_.c)},
-                block.stretch, panels);
-}
 
 void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
   static thread_local std::vector<Task> tasks;
@@ -427,16 +249,21 @@ void Gemm::finish_phase(const Task& task, const Phase& phase, int first, int las
   row.activation = epilogue_.activation;
   row.slope = epilogue_.slope;
   row.columns = last - first;
+  int64_t image = task.row_begin / map;
+  int64_t oy = task.row_begin % map / group.out_w, ox = task.row_begin % group.out_w;
   for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {
-    const int64_t image = m / map;
-    const int64_t oy = y.out_origin + m % map / group.out_w * y.out_step;
-    const int64_t ox = x.out_origin + m % group.out_w * x.out_step;
-    const int64_t pixel = oy * out_.w + ox;
+    const int64_t pixel = (y.out_origin + oy * y.out_step) * out_.w + x.out_origin + ox * x.out_step;
     row.out = out.data + image * out.image_stride + pixel * out_.pixel_stride + first;
     row.add = add.data == nullptr ? nullptr
                                   : add.data + image * add.image_stride +
                                         pixel * epilogue_.add.pixel_stride + first;
     kernels_.epilogue(row);
+    // The next row; divisions would take longer than some rows' arithmetic.
+    if (++ox < group.out_w) continue;
+    ox = 0;
+    if (++oy < group.out_h) continue;
+    oy = 0;
+    ++image;
   }
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "cpu/ranges.h"
 #include "cpu/winograd_transform.h"
 #include "threads.h"
 
@@ -38,8 +39,6 @@ constexpr int64_t kFewestRows = 24;
 constexpr int kManyPhases = 9, kFewestChannelsOfMany = 64;
 
 constexpr int kPatchPixels = kWinogradPoints * kWinogradPoints;
-
-int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // By outputs, then taps.
 constexpr WinogradTransform kTransforms[kWinogradOutputs + 1][kWinogradTaps + 1] = {

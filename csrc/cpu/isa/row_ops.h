@@ -20,25 +20,41 @@ inline Vec activate(Vec x, float slope) {
   return x;
 }
 
-template <Activation A>
+// Most layers have a bias and nothing else: testing for the other terms at every vector would cost
+// as much as the arithmetic.
+template <Activation A, bool Bias, bool Others>
 void epilogue_row(const EpilogueRow& row) {
   for_each_vector(row.columns, [&](int i, auto get, auto put) {
     Vec x = get(row.sum + i);
-    if (row.bias != nullptr) x += get(row.bias + i);
-    if (row.add != nullptr) x += get(row.add + i);
+    if constexpr (Bias) x += get(row.bias + i);
+    if constexpr (Others) {
+      if (row.add != nullptr) x += get(row.add + i);
+    }
     x = activate<A>(x, row.slope);
-    if (row.scale != nullptr) x *= get(row.scale + i);
-    if (row.shift != nullptr) x += get(row.shift + i);
+    if constexpr (Others) {
+      if (row.scale != nullptr) x *= get(row.scale + i);
+      if (row.shift != nullptr) x += get(row.shift + i);
+    }
     put(row.out + i, x);
   });
 }
 
+template <Activation A>
+void epilogue_of(const EpilogueRow& row) {
+  const bool others = row.add != nullptr || row.scale != nullptr || row.shift != nullptr;
+  if (row.bias != nullptr) {
+    others ? epilogue_row<A, true, true>(row) : epilogue_row<A, true, false>(row);
+  } else {
+    others ? epilogue_row<A, false, true>(row) : epilogue_row<A, false, false>(row);
+  }
+}
+
 void epilogue(const EpilogueRow& row) {
   switch (row.activation) {
-    case Activation::kNone: return epilogue_row<Activation::kNone>(row);
-    case Activation::kRelu: return epilogue_row<Activation::kRelu>(row);
-    case Activation::kLeakyRelu: return epilogue_row<Activation::kLeakyRelu>(row);
-    case Activation::kTanh: return epilogue_row<Activation::kTanh>(row);
+    case Activation::kNone: return epilogue_of<Activation::kNone>(row);
+    case Activation::kRelu: return epilogue_of<Activation::kRelu>(row);
+    case Activation::kLeakyRelu: return epilogue_of<Activation::kLeakyRelu>(row);
+    case Activation::kTanh: return epilogue_of<Activation::kTanh>(row);
   }
 }
 
