@@ -169,6 +169,25 @@ def test_torchvisions_preparation_is_folded_into_conv1() -> None:
     assert np.abs(got - want).max() <= tolerance.EPS * magnitude
 
 
+@pytest.mark.parametrize(
+    "size", [(300, 451), (451, 300), (256, 256), (500, 741), (20, 33)], ids=str
+)
+def test_torchvisions_crop(size: tuple[int, int]) -> None:
+    """Resize(256) and CenterCrop(224), written from their documentation."""
+    height, width = size
+    y, x = np.mgrid[:height, :width]
+    waves = np.stack([np.sin(x / 9), np.cos(y / 7), np.sin((x + y) / 11)], axis=2)
+    pixels = np.uint8(127 + 120 * waves)
+    short = min(size)
+    resized = Image.fromarray(pixels).resize(
+        (int(256 * width / short), int(256 * height / short)), Image.Resampling.BILINEAR
+    )
+    left, top = round((resized.width - 224) / 2), round((resized.height - 224) / 2)
+    want = np.asarray(resized.crop((left, top, left + 224, top + 224)), np.float32)
+    got = imagenet.prepare(pixels, 224, imagenet.torchvision_box(height, width))
+    assert np.abs(got + np.float32(MEAN) - want).max() <= 1  # 8 bits, weights rounded otherwise
+
+
 def test_torchvisions_checkpoint(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     theirs = SQUEEZENET_TORCHVISION.initial_weights(6)

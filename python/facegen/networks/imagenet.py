@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 MEAN = (123.0, 117.0, 104.0)  # R, G, B: what is subtracted from a picture's pixels
+TORCHVISION_SIDE = 224
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -30,6 +31,22 @@ def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray
     """
     small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
     return np.asarray(small, np.float32) - np.array(MEAN, np.float32)
+
+
+def torchvision_box(height: int, width: int) -> Box:
+    """Of a picture what torchvision's networks are shown.
+
+    The shorter side is resized to 256 pixels, then 224x224 are cut from the middle; both at once
+    is a box of the picture, resized.
+    """
+    short = min(height, width)
+    spans = []
+    for size in (width, height):
+        resized = 256 * size // short
+        first = round((resized - TORCHVISION_SIDE) / 2)
+        spans.append((first * size / resized, (first + TORCHVISION_SIDE) * size / resized))
+    (left, right), (top, bottom) = spans
+    return left, top, right, bottom
 
 
 def from_bgr(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

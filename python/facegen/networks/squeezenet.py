@@ -28,7 +28,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from facegen.networks.imagenet import from_bgr, from_torchvision, prepare
+from facegen.networks.imagenet import (
+    TORCHVISION_SIDE,
+    from_bgr,
+    from_torchvision,
+    prepare,
+    torchvision_box,
+)
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -115,7 +121,7 @@ def torchvision_graph() -> Graph:
 
     That layer has another name here, so that a file tells by its names which of the two it holds.
     """
-    image = Shape(224, 224, IMAGE.channels)
+    image = Shape(TORCHVISION_SIDE, TORCHVISION_SIDE, IMAGE.channels)
     return _classify(Graph("squeezenet-torchvision"), image, "classifier", padding=0)
 
 
@@ -187,18 +193,16 @@ class Classifier(Model):
         return np.concatenate([np.empty((0, 1, 1, CLASSES), np.float32), *parts])[:, 0, 0]
 
     def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """The network's input of a picture (height, width, 3): its centred square, resized.
+        """The network's input of a picture (height, width, 3) uint8: its centred square, resized.
 
-        Of torchvision's network the middle 224/256 of that square, as its own preparation has it.
+        For torchvision's network what it was trained on: `imagenet.torchvision_box`.
         """
         height, width, _ = pixels.shape
+        if self.network.name == SQUEEZENET_TORCHVISION.name:
+            return prepare(pixels, TORCHVISION_SIDE, torchvision_box(height, width))
         square = min(height, width)
         left, top = (width - square) // 2, (height - square) // 2
-        torchvision = self.network.name == SQUEEZENET_TORCHVISION.name
-        margin = square * (1 - 224 / 256) / 2 if torchvision else 0.0
-        near, far = margin, square - margin
-        side = self.runner.program.inputs[0].height
-        return prepare(pixels, side, (left + near, top + near, left + far, top + far))
+        return prepare(pixels, IMAGE.height, (left, top, left + square, top + square))
 
 
 def best(probabilities: np.ndarray, top: int) -> list[Guess]:
