@@ -85,6 +85,7 @@ def test_overlays_in_another_format(run: Run, network: Path) -> None:
         (["a.png", "-o", "out"], "Missing option '-n' / '--network'"),
         (["a.png", "-o", "x.jpg", "-n", "{network}"], "class maps are PNG"),
         (["a.png", "-o", "x.png", "--areas", "-n", "{network}"], "several results"),
+        (["a.png", "-o", "x.png", "--masks", "-n", "{network}"], "--masks makes several"),
         (["none.png", "-o", "out", "-n", "{network}"], "none.png: No such file"),
         (["a.png", "-o", "out", "-n", "a.png"], "no network.bin's size"),
         (["a.png", "-o", "out", "-n", "faces.safetensors"], "holds the network 'dcgan'"),

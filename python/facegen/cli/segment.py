@@ -57,8 +57,11 @@ def command(
     from facegen.pictures.segmentation import Parts, task
 
     output = files["output"]
-    if not is_folder(output) and not output.lower().endswith((".png", "-")):
-        raise FacegenError(f"{output}: class maps are PNG, with a palette; name a .png or a folder")
+    if not is_folder(output):
+        if masks:
+            raise FacegenError(f"{output}: is one file, and --masks makes several; name a folder")
+        if output != "-" and not output.lower().endswith(".png"):
+            raise FacegenError(f"{output}: class maps are PNG; name a .png or a folder")
     pictures = picture_options.EXTENSIONS.get(files["format_"], ".png")
     parts = Parts(
         overlay=f"_overlay{pictures}" if overlay else None,
