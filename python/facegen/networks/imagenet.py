@@ -7,7 +7,6 @@ the first convolution, conv1: it has no padding, so that nothing is lost at the 
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
 
 MEAN = (123.0, 117.0, 104.0)  # R, G, B: what is subtracted from a picture's pixels
 TORCHVISION_SIDE = 224
@@ -29,6 +28,8 @@ def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray
     (side, side, 3) float32: bilinear, as Pillow resizes (it averages where it makes smaller), less
     `MEAN`.
     """
+    from PIL import Image
+
     small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
     return np.asarray(small, np.float32) - np.array(MEAN, np.float32)
 

@@ -19,7 +19,6 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from facegen.engine import Runner
 from facegen.networks.imagenet import from_bgr, prepare
@@ -114,8 +113,8 @@ class Segmenter(Model):
         Parameters
         ----------
         pictures
-            A path, a PIL image or an array (height, width, 3) of uint8; or a batch: a list of them,
-            or one array (n, height, width, 3).
+            A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
+            them, or one array (n, height, width, 3).
 
         Returns
         -------
@@ -163,6 +162,8 @@ class Segmenter(Model):
 
 def enlarge(classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
     """A class map in another size (height, width): each pixel takes the nearest one's class."""
+    from PIL import Image
+
     height, width = size
     resized = Image.fromarray(classes).resize((width, height), Image.Resampling.NEAREST)
     return np.array(resized)

@@ -161,8 +161,8 @@ class Classifier(Model):
         Parameters
         ----------
         pictures
-            A path, a PIL image or an array (height, width, 3) of uint8; or a batch: a list of them,
-            or one array (n, height, width, 3).
+            A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
+            them, or one array (n, height, width, 3).
         top
             How many classes, 1 to 1,000.
 
