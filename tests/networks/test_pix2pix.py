@@ -164,6 +164,10 @@ def test_what_is_given_comes_back_in_kind(model: Pix2Pix, pictures: np.ndarray) 
     batch = model(pictures)
     assert batch.shape == pictures.shape and batch.dtype == np.uint8
     np.testing.assert_array_equal(model(pictures[1]), batch[1])
+    image, array = model([Image.fromarray(pictures[2]), pictures[1]])
+    np.testing.assert_array_equal(np.asarray(image), batch[2])
+    np.testing.assert_array_equal(array, batch[1])
+    assert isinstance(image, Image.Image) and model([]) == []
     # (int)((x + 1) / 2 * 255) of what the network gives for v / 255 * 2 - 1.
     values = model.runner((pictures[:1] / np.float32(255) * 2 - 1).astype(np.float32))
     exact = (values.astype(np.float64) + 1) / 2 * 255

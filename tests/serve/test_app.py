@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import threading
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -20,8 +21,8 @@ pytest.importorskip("httpx", reason="httpx (the extra [test]) is not installed")
 from starlette.testclient import TestClient  # noqa: E402
 
 from facegen.serve import app as serve_app  # noqa: E402
+from facegen.serve import guard  # noqa: E402
 from facegen.serve.app import Models, create_app  # noqa: E402
-from facegen.serve.guard import BURST, _Bucket  # noqa: E402
 
 LOCAL = "http://localhost:8000"
 
@@ -33,7 +34,7 @@ def application(models: Models) -> Any:
 
 @pytest.fixture
 def client(application: Any, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    monkeypatch.setattr(_Bucket, "take", lambda bucket: True)  # tests are quick
+    monkeypatch.setattr(guard._Bucket, "take", lambda bucket: True)  # tests are quick
     return TestClient(application, LOCAL, raise_server_exceptions=False)
 
 
@@ -205,18 +206,30 @@ def test_who_may_ask(client: TestClient, headers: dict[str, str], status: int) -
     assert "default-src 'self'" in response.headers["content-security-policy"]
 
 
-def test_too_many_requests(models: Models) -> None:
-    client = TestClient(create_app(Models()), LOCAL)
-    statuses = [client.get("/api/info").status_code for _ in range(2 * BURST)]
-    assert statuses[:BURST] == [200] * BURST and 429 in statuses
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Time as the guard sees it: it stands still."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    return clock
 
 
-def test_the_bucket_fills_again() -> None:
-    bucket = _Bucket(per_second=10, burst=2)
+def test_too_many_requests(clock: SimpleNamespace) -> None:
+    bucket = guard.Guard(create_app(Models()), per_second=10, burst=3)
+    client = TestClient(bucket, LOCAL)
+    assert [client.get("/api/info").status_code for _ in range(4)] == [200, 200, 200, 429]
+    refused = client.get("/api/info")
+    assert "too many requests" in refused.json()["error"] and refused.headers["retry-after"] == "1"
+    clock.now += 0.1
+    assert [client.get("/api/info").status_code for _ in range(2)] == [200, 429]
+
+
+def test_the_bucket_fills_again(clock: SimpleNamespace) -> None:
+    bucket = guard._Bucket(per_second=10, burst=2)
     assert [bucket.take() for _ in range(3)] == [True, True, False]
-    bucket._time -= 0.15
+    clock.now += 0.15
     assert [bucket.take() for _ in range(2)] == [True, False]
-    bucket._time -= 100
+    clock.now += 100
     assert [bucket.take() for _ in range(3)] == [True, True, False]
 
 
@@ -237,8 +250,7 @@ def test_too_much_work_at_once() -> None:
     assert third.status_code == 503
 
 
-def test_a_failure_at_work_is_json(generator: Generator, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = TestClient(create_app(Models(generator)), LOCAL, raise_server_exceptions=False)
+def test_a_failure_at_work_is_json(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Generator, "images", lambda *_: 1 / 0)
     response = client.get("/api/face.png?seed=1")
     assert response.status_code == 500

@@ -26,13 +26,14 @@ statistics of the image itself; on a 1x1 map it therefore yields its beta.
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from facegen.errors import FormatError
 from facegen.media.pixels import from_uint8, to_uint8
+from facegen.media.square import squared
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -48,6 +49,7 @@ from facegen.nn import (
     Tanh,
     Tensor,
 )
+from facegen.pictures.kinds import photo_of
 from facegen.weights.network_bin import Entry
 
 IMAGE = Shape(256, 256, 3)
@@ -136,18 +138,19 @@ class Pix2Pix(Model):
     """
 
     def __call__(self, pictures: Any) -> Any:
-        """The network's pictures of pictures.
+        """The network's picture of a picture, or of each of a batch.
 
         Parameters
         ----------
         pictures
             A path or a Pillow image of any size (resized to 256x256, what is transparent becomes
-            white), or an array (256, 256, 3) or (n, 256, 256, 3) of uint8, RGB.
+            white), or an array (256, 256, 3) of uint8, RGB; or a batch: a list of them, or one
+            array (n, 256, 256, 3).
 
         Returns
         -------
         A Pillow image of 256x256 for a path or an image, an array of the same shape and type for an
-        array. A picture's result is the same in any batch.
+        array; of a list a list. A picture's result is the same in any batch.
 
         Raises
         ------
@@ -156,43 +159,50 @@ class Pix2Pix(Model):
         OSError
             A file cannot be read.
         """
-        if isinstance(pictures, np.ndarray):
-            return self._of_pixels(pictures)
-        from PIL import Image
-
-        return Image.fromarray(self._of_pixels(_squared(pictures)))
+        if isinstance(pictures, (list, tuple)):
+            batches = [pictures[i : i + _BATCH] for i in range(0, len(pictures), _BATCH)]
+            return [result for batch in batches for result in self._of_list(batch)]
+        if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
+            _check(pictures)
+            return to_uint8(self.values(pictures))
+        return self._of_list([pictures])[0]
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
         """What the network makes of (n, 256, 256, 3) uint8: as many float32, -1 to 1."""
         return self.runner(from_uint8(pixels))
 
-    def _of_pixels(self, pixels: np.ndarray) -> np.ndarray:
-        if pixels.dtype != np.uint8 or pixels.shape[-3:] != IMAGE or pixels.ndim > 4:
-            raise FormatError(
-                f"pictures: expected uint8 of shape {tuple(IMAGE)} or (n, 256, 256, 3), "
-                f"found {pixels.dtype} of {pixels.shape}"
-            )
-        return to_uint8(self.values(pixels.reshape(-1, *IMAGE))).reshape(pixels.shape)
+    def _of_list(self, pictures: Sequence[Any]) -> list[Any]:
+        results = to_uint8(self.values(np.stack([_pixels(picture) for picture in pictures])))
+        return [
+            result if isinstance(picture, np.ndarray) else _image(result)
+            for picture, result in zip(pictures, results, strict=True)
+        ]
 
 
-def _squared(picture: Any) -> np.ndarray:
-    """A path or a Pillow image as the network sees it: (256, 256, 3) uint8."""
+_BATCH = 8  # pictures of a list that are decoded and computed at a time
+
+
+def _pixels(picture: Any) -> np.ndarray:
+    """A picture of any kind as the network sees it: (256, 256, 3) uint8."""
+    if isinstance(picture, np.ndarray):
+        _check(picture[np.newaxis])
+        return picture
+    photo = photo_of(picture)
+    return squared(photo.pixels, photo.alpha)
+
+
+def _check(pixels: np.ndarray) -> None:
+    if pixels.dtype != np.uint8 or pixels.shape[1:] != IMAGE:
+        raise FormatError(
+            f"pictures: expected uint8 of shape (256, 256, 3), "
+            f"found {pixels.dtype} of {pixels.shape[1:]}"
+        )
+
+
+def _image(pixels: np.ndarray) -> Any:
     from PIL import Image
 
-    from facegen.media.square import squared
-    from facegen.pictures import photo
-
-    if isinstance(picture, Image.Image):
-        found = photo.of_image(picture)
-    elif isinstance(picture, (str, os.PathLike)):
-        try:
-            found = photo.decode(photo.read_bytes(picture))
-        except FormatError as error:
-            raise FormatError(f"{os.fspath(picture)}: {error}") from error
-    else:
-        kind = type(picture).__name__
-        raise FormatError(f"pictures: expected a path, a Pillow image or an array, found {kind}")
-    return squared(found.pixels, found.alpha)
+    return Image.fromarray(pixels)
 
 
 PIX2PIX = Network(

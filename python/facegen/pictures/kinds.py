@@ -13,6 +13,8 @@ from facegen.errors import FormatError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from facegen.pictures.photo import Photo
+
     Picture = str | os.PathLike[str] | Image | np.ndarray
 
 
@@ -39,22 +41,26 @@ def opened(picture: Picture) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """
     if isinstance(picture, np.ndarray):
         return picture, lambda pixels: pixels
+    decoded = photo_of(picture)
+    return decoded.pixels, lambda pixels: _image(pixels, decoded.alpha)
+
+
+def photo_of(picture: Any) -> Photo:
+    """A path or a Pillow image as a `Photo`, with its alpha; errors as for `opened`."""
     from PIL import Image
 
     from facegen.pictures import photo
 
-    if isinstance(picture, (str, os.PathLike)):
-        try:
-            decoded = photo.decode(photo.read_bytes(picture))
-        except FormatError as error:
-            raise FormatError(f"{os.fspath(picture)}: {error}") from error
-    elif isinstance(picture, Image.Image):
-        decoded = photo.of_image(picture)
-    else:
+    if isinstance(picture, Image.Image):
+        return photo.of_image(picture)
+    if not isinstance(picture, (str, os.PathLike)):
         raise FormatError(
             f"expected a path, a Pillow image or an array, found {type(picture).__name__}"
         )
-    return decoded.pixels, lambda pixels: _image(pixels, decoded.alpha)
+    try:
+        return photo.decode(photo.read_bytes(picture))
+    except FormatError as error:
+        raise FormatError(f"{os.fspath(picture)}: {error}") from error
 
 
 def _image(pixels: np.ndarray, alpha: np.ndarray | None) -> Image:
