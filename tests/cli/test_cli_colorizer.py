@@ -178,6 +178,46 @@ def test_img2bin_is_as_pillow_and_scikit_image(run: Run) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
 
 
+def test_pictures_of_every_kind(run: Run) -> None:
+    """img2bin and bin2img see them upright, in 8-bit RGB, with what is transparent as it is."""
+    rgb = picture("rgb.png", 4, (30, 20))
+    grey = rgb[..., 0]
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # shown turned to the right
+    Image.fromarray(rgb).transpose(Image.Transpose.ROTATE_90).save("rotated.png", exif=rotated)
+    Image.fromarray(grey).save("grey.png")
+    Image.fromarray(grey.astype(np.uint16) * 257).save("sixteen.png")
+    Image.fromarray(np.dstack([rgb, grey])).save("alpha.png")
+    Image.fromarray(rgb).convert("CMYK").save("cmyk.tif")
+    Image.fromarray(rgb).quantize(256).save("palette.png")
+    names = ["rgb.png", "rotated.png", "alpha.png", "cmyk.tif", "grey.png", "sixteen.png"]
+    assert run("colorizer", "img2bin", *names, "palette.png", "in.bin").code == 0
+    found = np.fromfile("in.bin", "<f4").reshape(7, SIDE, SIDE)
+    coloured, grey_one = network_lightness(rgb), network_lightness(grey)
+    for i, expected in enumerate([coloured] * 4 + [grey_one] * 2):
+        np.testing.assert_array_equal(found[i], expected, names[i])
+    palette = np.asarray(Image.open("palette.png").convert("RGB"))
+    np.testing.assert_array_equal(found[6], network_lightness(palette))
+    np.zeros((7, 2, SIDE, SIDE), "<f4").tofile("out.bin")
+    assert run("colorizer", "bin2img", *names, "palette.png", "out.bin").code == 0
+    for name in names:
+        result = np.asarray(Image.open(f"{os.path.splitext(name)[0]}_colorized.png"))
+        assert result.shape == rgb.shape
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1)])
+def test_pictures_of_extreme_shapes(run: Run, size: tuple[int, int]) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save("a.png")
+    assert run("colorizer", "img2bin", "a.png", "in.bin").code == 0
+    np.testing.assert_array_equal(
+        np.fromfile("in.bin", "<f4").reshape(SIDE, SIDE), network_lightness(pixels)
+    )
+    np.full((1, 2, SIDE, SIDE), 10, "<f4").tofile("out.bin")
+    assert run("colorizer", "bin2img", "a.png", "out.bin").code == 0
+    assert np.asarray(Image.open("a_colorized.png")).shape == pixels.shape
+
+
 def test_img2bin_with_bad_pictures(run: Run) -> None:
     picture("a.png")
     Path("broken.png").write_bytes(Path("a.png").read_bytes()[:60])
