@@ -14,6 +14,7 @@ import pytest
 from launchers import LAUNCHERS, WHY_NO_MPI, environment, ranks_of, run_ranks
 
 from facegen.cli.main import main
+from facegen.engine.devices import usable_gpus
 from facegen.networks import dcgan
 
 FACES = 160  # chunks of 64
@@ -147,3 +148,21 @@ def alone(variables: dict[str, str], faces: Path, folder: Path) -> subprocess.Co
         timeout=60,
         check=False,
     )
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_two_ranks_of_a_gpu_are_one_rank_of_two(
+    launcher: str, faces: Path, tmp_path: Path
+) -> None:
+    gpus = usable_gpus()
+    if len(gpus) < 2:
+        pytest.skip("there is one GPU, two are needed")
+    device = f"cuda:{gpus[0]},{gpus[1]}"
+    words = ["generate", "-n", str(faces / "network.bin"), "--seeds", "0-4999", "-q"]
+    words += ["--device", device, "-o"]
+    assert main([*words, str(tmp_path / "one.npy")]) == 0
+    command = ["-m", "facegen", *words, str(tmp_path / "two.npy")]
+    result = run_ranks(launcher, 2, command, tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "two.npy").read_bytes() == (tmp_path / "one.npy").read_bytes()
