@@ -102,6 +102,9 @@ def cases() -> Iterator[Case]:
         yield one_layer(f"DCGAN tconv{i}, K = {9 * dcgan.CHANNELS[i - 1]:,}", layer, size, 16)
     channels = 512
     layer = Conv2d(channels, channels, 3, padding=1, bias=False)
+    yield one_layer("conv 3x3x512 on 32x32, K = 4,608", layer, 32, 1)
+    strided = Conv2d(128, 256, 4, stride=2, padding=1, bias=False)
+    yield one_layer("conv 4x4x128, stride 2, on 64x64, K = 2,048", strided, 64, 1)
     conv = one_layer("conv 3x3x512, K = 4,608", layer, 8, 4)
     yield conv
 
