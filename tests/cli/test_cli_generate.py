@@ -250,16 +250,21 @@ def test_shards_together_are_the_whole(run: Run, network_bin: Path) -> None:
     assert not Path("part-8.npy").exists()  # fewer seeds than shards
 
 
-def test_shards_of_a_job_array(
-    run: Run, network_bin: Path, monkeypatch: pytest.MonkeyPatch
+ARRAY = {"SLURM_ARRAY_TASK_ID": "{task}", "SLURM_ARRAY_TASK_COUNT": "2"}
+STEP = {"SLURM_STEP_ID": "0", "SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "{task}"}
+TORCHRUN = {"RANK": "{task}", "WORLD_SIZE": "2"}
+
+
+@pytest.mark.parametrize("variables", [ARRAY, STEP, TORCHRUN], ids=["array", "srun", "torchrun"])
+def test_shards_of_tasks_that_nothing_connects(
+    run: Run, network_bin: Path, variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    command = ["generate", "-n", network_bin, "--seeds", "1-3", "--shard", "auto", "-o", "f/"]
     for task in range(2):
-        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(task))
-        monkeypatch.setenv("SLURM_ARRAY_TASK_COUNT", "2")
-        assert (
-            run("generate", "-n", network_bin, "--seeds", "1-3", "--shard", "auto", "-o", "f/").code
-            == 0
-        )
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value.format(task=task))
+        assert run(*command, "--device", "cpu").code == 0
+        assert len(os.listdir("f")) == 2 + task
     assert sorted(os.listdir("f")) == ["seed0001.png", "seed0002.png", "seed0003.png"]
 
 

@@ -98,6 +98,7 @@ def command(
     from facegen.media.face_files import FaceFiles
     from facegen.media.latents import LatentWriter, open_latents
     from facegen.networks.dcgan import latents as latents_of
+    from facegen.pipeline import run_pipeline
 
     with ExitStack() as stack:
         warnings: list[str] = []
@@ -128,7 +129,8 @@ def command(
             write(faces)
             advance(len(faces))
 
-        parallel.run(read(), generator, sink)
+        # A shard is this process's alone, even where several were started together.
+        (parallel.run if shard is None else run_pipeline)(read(), generator, sink)
     for warning in warnings:
         options.warn(warning)
     if not quiet:
