@@ -6,10 +6,10 @@
 
 namespace facegen::cuda {
 
-int64_t ContextSizes::bytes() const {
-  int64_t floats = arena;
-  for (const int64_t input : inputs) floats += static_cast<int64_t>(kSlots) * input;
-  for (const int64_t output : outputs) floats += static_cast<int64_t>(kSlots) * output;
+int64_t ContextSizes::bytes(int64_t images) const {
+  int64_t floats = arena * images + scratch * std::min(images, kScratchImages);
+  for (const int64_t input : inputs) floats += static_cast<int64_t>(kSlots) * input * images;
+  for (const int64_t output : outputs) floats += static_cast<int64_t>(kSlots) * output * images;
   return std::max<int64_t>(4 * floats, 4);
 }
 
@@ -27,7 +27,7 @@ ContextPool::ContextPool(ContextSizes sizes, int64_t max_images, int64_t memory_
       affordable_images_(max_images) {}
 
 std::unique_ptr<Context> ContextPool::make(int64_t capacity) const {
-  const int64_t bytes = sizes_.bytes() * capacity;
+  const int64_t bytes = sizes_.bytes(capacity);
   if (memory_limit_ > 0 && bytes > memory_limit_) {
     int device = 0;
     FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
@@ -39,6 +39,7 @@ std::unique_ptr<Context> ContextPool::make(int64_t capacity) const {
   auto context = std::make_unique<Context>();
   context->capacity = capacity;
   context->arena = allocate_device<char>(4 * sizes_.arena * capacity);
+  context->scratch = allocate_device<float>(sizes_.scratch * std::min(capacity, kScratchImages));
   context->in = make_stream();
   context->compute = make_stream();
   context->out = make_stream();
@@ -62,6 +63,7 @@ std::unique_ptr<Context> ContextPool::make(int64_t capacity) const {
       FACEGEN_CUDA_CHECK(cudaMemset(memory, 0xff, static_cast<std::size_t>(count)));
     };
     fill(context->arena.get(), context->arena.bytes());
+    fill(context->scratch.get(), context->scratch.bytes());
     for (const Slot& slot : context->slots) {
       for (const auto& array : slot.in) fill(array.get(), array.bytes());
       for (const auto& array : slot.out) fill(array.get(), array.bytes());

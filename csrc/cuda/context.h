@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cuda/memory.h"
+#include "cuda/tensor.h"
 
 namespace facegen::cuda {
 
@@ -18,7 +19,8 @@ constexpr std::size_t kSlots = 3;  // one travels in, one is computed, one trave
 struct ContextSizes {
   std::vector<int64_t> inputs, outputs;
   int64_t arena = 0;
-  int64_t bytes() const;  // of all buffers on the device
+  int64_t scratch = 0;  // for the first kScratchImages images
+  int64_t bytes(int64_t images) const;  // of all buffers on the device
 };
 
 struct Slot {
@@ -31,6 +33,7 @@ struct Slot {
 struct Context {
   int64_t capacity = 0;
   DeviceArray<char> arena;
+  DeviceArray<float> scratch;
   std::vector<Slot> slots;
   Stream in, compute, out;
   std::map<int64_t, GraphExec> graphs;  // of small batches, by images; null: seen once

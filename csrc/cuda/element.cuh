@@ -108,7 +108,7 @@ __device__ inline void store_run(const Operand& to, int64_t start, const float (
 
 // y = scale[c] * activation(sum + bias[c] + add) + shift[c] as a kernel argument.
 struct DeviceEpilogue {
-  const float *bias, *scale, *shift;
+  const float *bias, *scale, *shift;  // scale and shift: both or neither
   Operand add;  // data is null where there is none
   Activation activation;
   float slope;
@@ -136,16 +136,16 @@ __device__ __forceinline__ float short_tanh(float v) {
   return 1.0f - __fdividef(2.0f, __expf(2.0f * v) + 1.0f);
 }
 
+__device__ __forceinline__ float activate_short(float x, Activation activation, float slope) {
+  if (activation == Activation::kNone) return x;
+  if (activation == Activation::kTanh) return short_tanh(x);
+  return x < 0.0f ? (activation == Activation::kRelu ? 0.0f : x * slope) : x;
+}
+
 __device__ __forceinline__ void activate_run(float (&x)[8], Activation activation, float slope) {
   if (activation == Activation::kNone) return;
-  if (activation == Activation::kTanh) {
 #pragma unroll
-    for (float& value : x) value = short_tanh(value);
-    return;
-  }
-  const bool relu = activation == Activation::kRelu;
-#pragma unroll
-  for (float& value : x) value = value < 0.0f ? (relu ? 0.0f : value * slope) : value;
+  for (float& value : x) value = activate_short(value, activation, slope);
 }
 
 // Bias, activation, scale and shift of eight neighbouring channels from `c` on (a multiple of 8).
@@ -163,14 +163,11 @@ __device__ inline void finish_run(const DeviceEpilogue& e, int c, float (&x)[8])
   }
   activate_run(x, e.activation, e.slope);
   if (e.scale != nullptr) {
+    float shift[8];
     constants(e.scale, v);
+    constants(e.shift, shift);
 #pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] *= v[i];
-  }
-  if (e.shift != nullptr) {
-    constants(e.shift, v);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] += v[i];
+    for (int i = 0; i < 8; ++i) x[i] = fmaf(x[i], v[i], shift[i]);
   }
 }
 
@@ -183,8 +180,7 @@ __device__ inline void finish(const DeviceEpilogue& e, const Operand& out, int64
     x += load(e.add, image * e.add.image_stride + pixel * e.add.pixel_stride + c);
   }
   x = activate(x, e.activation, e.slope);
-  if (e.scale != nullptr) x *= e.scale[c];
-  if (e.shift != nullptr) x += e.shift[c];
+  if (e.scale != nullptr) x = fmaf(x, e.scale[c], e.shift[c]);
   store(out, image * out.image_stride + pixel * out.pixel_stride + c, x);
 }
 

@@ -58,18 +58,25 @@ Executable::Executable(const Program& program, const Options& options)
     Step& step = one.step;
     step.bias = upload_constant(step.bias, step.out.c);
     if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, step.out.c);
-    step.epilogue.scale = upload_constant(step.epilogue.scale, step.out.c);
-    step.epilogue.shift = upload_constant(step.epilogue.shift, step.out.c);
+    // Kernels expect both or neither.
+    Epilogue& epilogue = step.epilogue;
+    const auto channels = static_cast<std::size_t>(step.out.c);
+    const std::vector<float> ones(channels, 1.0f), zeros(channels, 0.0f);
+    if (epilogue.scale || epilogue.shift) {
+      epilogue.scale = upload_constant(epilogue.scale ? epilogue.scale : ones.data(), step.out.c);
+      epilogue.shift = upload_constant(epilogue.shift ? epilogue.shift : zeros.data(), step.out.c);
+    }
     most_pixels = std::max({most_pixels, int64_t{step.out.h} * step.out.w,
                             int64_t{step.in.h} * step.in.w});
     gemms_.push_back(step.op == Op::kGemm
                          ? choose_gemm({one, step, layout(step.in), layout(step.out), options.precision},
                                        options.kernels)
                          : nullptr);
+    if (gemms_.back()) sizes_.scratch = std::max(sizes_.scratch, gemms_.back()->scratch_floats());
     step.weight = step.op == Op::kGemm ? nullptr : step.weight;  // packed; may not outlive us
     step.phases = nullptr;
   }
-  const int64_t fitting = std::clamp(kChunkBytes / sizes_.bytes(), int64_t{1}, kMaxChunk);
+  const int64_t fitting = std::clamp(kChunkBytes / sizes_.bytes(1), int64_t{1}, kMaxChunk);
   max_images_ = std::min(options.max_images > 0 ? options.max_images : fitting,
                          std::max<int64_t>(kMaxPixels / most_pixels, 1));
   contexts_ = std::make_unique<ContextPool>(sizes_, max_images_, options.memory_limit,
@@ -122,7 +129,7 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
   const PreparedStep& prepared = steps_[i];
   const Step& step = prepared.step;
   const Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
-                             locate(prepared.copy)};
+                             locate(prepared.copy), context.scratch.get()};
   const StepCall call = {prepared, step, images, operands, stream};
   switch (step.op) {
     case Op::kGemm: gemms_[i]->run(images, operands, stream); break;

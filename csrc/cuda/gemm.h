@@ -25,6 +25,8 @@ class Gemm {
   // Enqueues the product for a batch; allocates nothing, and may be captured into a graph.
   // The operands have the layouts of the GemmSpec.
   virtual void run(int64_t images, const Operands& operands, cudaStream_t stream) const = 0;
+  // Scratch memory of an image, for small batches.
+  virtual int64_t scratch_floats() const { return 0; }
   // For tables of times: "fma 128x64".
   virtual const char* name() const = 0;
 };

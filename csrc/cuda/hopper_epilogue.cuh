@@ -180,7 +180,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
       activate(args, v);
       if (args.scale) {
 #pragma unroll
-        for (int e = 0; e < 8; ++e) v[e] = v[e] * scale[e] + shift[e];
+        for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
       }
       store<kHalf>(args, rows.pixel[r] + offset, v);
     }

@@ -12,15 +12,18 @@
 // input channels:  C += A_hi B_hi + A_lo B_hi + A_hi B_lo.  (What is left out, lo * lo, is 2^-17 of
 // a product.) float16 operands need one product.
 //
-// Shapes of tile: wide, 128 pixels x 256 columns; tall, 256 x 128; small, 128 x 64.
+// Shapes of tile: wide, 128 pixels x 256 columns; tall, 256 x 128; small, 128 x 64; tiny, 64 x 64.
 //
 //   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier
 //     A   128 pixels x 64 channels, hi | lo   one TMA box, shifted by the tap; zeros outside
 //     B   wide: 256 columns x 64 channels, hi in one slot, lo in the next
 //         else up to 128 columns x 64 channels, hi | lo
 //                                             packed and swizzled at load: plain bulk copies
+//     tiny tiles, and small ones of float16: A and B share a slot, so that twice as many steps are
+//     on their way
 //
-//   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers
+//   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers; tiny tiles
+//                     keep one of them busy
 //   warpgroup 2       one thread fills the ring, up to 7 slots ahead, also across tiles
 //
 // Each CTA owns one multiprocessor and works through its own list of tiles, made by the planner so
@@ -38,6 +41,7 @@
 #include "cuda/error.h"
 #include "cuda/hopper_epilogue.cuh"
 #include "cuda/hopper_gemm.h"
+#include "cuda/hopper_launch.h"
 #include "cuda/hopper_ptx.cuh"
 
 namespace facegen::cuda::hopper {
@@ -45,8 +49,6 @@ namespace {
 
 constexpr int kSlotBytes = 32 << 10;
 constexpr int kSlots = 7;
-constexpr int kBoxRows = 128;                // pixels of a copied box
-constexpr int kPlaneBytes = kBoxRows * 128;  // of A: rows of 64 16-bit values
 constexpr int kConsumerWarps = 8;
 constexpr int kThreads = 3 * 128;
 
@@ -54,11 +56,15 @@ constexpr int kThreads = 3 * 128;
 template <Shape kShape, bool kHalfOperands, int kStepsOfBlock = kBlock / 16, bool kAddition = false>
 struct Variant {
   static constexpr bool kHalf = kHalfOperands;
+  static constexpr int kRows = tile_rows(kShape);
   static constexpr int kBlocks = tile_blocks(kShape);
   static constexpr int kColumns = kBlocks * kBlock;
-  static constexpr int kBoxes = tile_rows(kShape) / kBoxRows;  // of A
+  static constexpr int kBoxes = kShape == Shape::kTall ? 2 : 1;  // of A
   static constexpr int kRowTiles = kBoxes;  // of 64 rows, for each of the two warpgroups
   static constexpr int kPlanes = kHalf ? 1 : 2;
+  static constexpr int kPlaneBytes = tile_rows(kShape) / kBoxes * 128;  // rows of 64 16-bit values
+  static constexpr bool kOneSlot = kShape == Shape::kTiny || (kShape == Shape::kSmall && kHalf);
+  static_assert(!kOneSlot || kPlanes * (kPlaneBytes + kColumns * 128) <= kSlotBytes);
   static constexpr int kSteps = kStepsOfBlock;  // products of 16 channels: fewer for few channels
   static constexpr bool kAdd = kAddition;       // whether the epilogue adds another map
 };
@@ -127,24 +133,35 @@ __device__ void produce(const Arguments& args, Shared& shared) {
       const uint8_t* weights = args.weights + (static_cast<int64_t>(tap.weights_kib) << 10);
       const int x = tile.x * args.step_x + tap.dx, y = tile.y * args.step_y + tap.dy;
       for (int block = tap.first_block; block < tap.end_block; ++block) {
-        // float16: both boxes of a tall tile share a slot.
-        for (int box = 0; box < V::kBoxes; ++box) {
-          if (box == 0 || !V::kHalf) {
-            acquire((V::kHalf ? V::kBoxes : 2) * args.copied_bytes);
-          } else {
-            slot += kPlaneBytes;
-          }
+        if constexpr (V::kOneSlot) {
+          constexpr int kWeightBytes = V::kPlanes * V::kColumns * 128;
+          acquire(V::kPlanes * args.copied_bytes + kWeightBytes);
           for (int plane = 0; plane < V::kPlanes; ++plane) {
-            ptx::copy_box(slot + plane * kPlaneBytes, &args.input, full, block * kBlock,
-                          x + box * args.second_box.x, y + box * args.second_box.y,
-                          tile.n + box * args.second_box.n, plane);
+            ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlock, x, y,
+                          tile.n, plane);
           }
-        }
-        for (int left = tap.blocks * V::kPlanes * kBlock * 128; left > 0; left -= kSlotBytes) {
-          const int bytes = min(left, kSlotBytes);
-          acquire(bytes);
-          ptx::copy_bytes(slot, weights, bytes, full);
-          weights += bytes;
+          ptx::copy_bytes(slot + V::kPlanes * V::kPlaneBytes, weights, kWeightBytes, full);
+          weights += kWeightBytes;
+        } else {
+          // float16: both boxes of a tall tile share a slot.
+          for (int box = 0; box < V::kBoxes; ++box) {
+            if (box == 0 || !V::kHalf) {
+              acquire((V::kHalf ? V::kBoxes : 2) * args.copied_bytes);
+            } else {
+              slot += V::kPlaneBytes;
+            }
+            for (int plane = 0; plane < V::kPlanes; ++plane) {
+              ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlock,
+                            x + box * args.second_box.x, y + box * args.second_box.y,
+                            tile.n + box * args.second_box.n, plane);
+            }
+          }
+          for (int left = tap.blocks * V::kPlanes * kBlock * 128; left > 0; left -= kSlotBytes) {
+            const int bytes = min(left, kSlotBytes);
+            acquire(bytes);
+            ptx::copy_bytes(slot, weights, bytes, full);
+            weights += bytes;
+          }
         }
       }
     }
@@ -165,7 +182,7 @@ template <class V>
 using Sums = float[V::kRowTiles][V::kColumns / 2];
 
 // All products of a step whose B is one slot, hi | lo.
-template <int kBlocks, class V>
+template <int kBlocks, class V, int kPending = 0>
 __device__ __forceinline__ void multiply_step(Sums<V>& sums, uint32_t a, uint32_t b) {
   ptx::wgmma_fence();
 #pragma unroll
@@ -173,12 +190,12 @@ __device__ __forceinline__ void multiply_step(Sums<V>& sums, uint32_t a, uint32_
     const uint32_t a_rows = a + m * 64 * 128;
     multiply<kBlocks, V>(sums[m], a_rows, b);
     if constexpr (!V::kHalf) {
-      multiply<kBlocks, V>(sums[m], a_rows + kPlaneBytes, b);
+      multiply<kBlocks, V>(sums[m], a_rows + V::kPlaneBytes, b);
       multiply<kBlocks, V>(sums[m], a_rows, b + kBlocks * kBlock * 128);
     }
   }
   ptx::wgmma_commit();
-  ptx::wgmma_wait<0>();
+  ptx::wgmma_wait<kPending>();
 }
 
 // The same where hi and lo of B have a slot each.
@@ -188,7 +205,7 @@ __device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consume
   const int b_slot = ring.at.slot;
   ptx::wgmma_fence();
   multiply<4, V>(sums[0], a, b);
-  multiply<4, V>(sums[0], a + kPlaneBytes, b);
+  multiply<4, V>(sums[0], a + V::kPlaneBytes, b);
   ptx::wgmma_commit();
   ring.at.advance();
   const uint32_t b_lo = ring.wait();
@@ -199,36 +216,41 @@ __device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consume
   ptx::wgmma_wait<0>();
 }
 
-// Between stretches, sums wait in registers where they fit, else in the output.
+// Products of small tiles are so short that a step starts before the one before it is complete. Its
+// slots are then held until the next step has started.
 template <class V>
-constexpr bool kFitsTwice = V::kRowTiles * V::kColumns <= kBlock;
+constexpr bool kOverlaps = V::kColumns == 64;
 
+struct HeldSlots {
+  int a = -1, b = -1;
+  __device__ void release(const Consumer& ring) {
+    if (a >= 0) ring.release(a);
+    if (b >= 0) ring.release(b);
+    a = b = -1;
+  }
+};
+
+// Ends a stretch of a small tile: its sums are added to the total, which fits in registers. Without
+// a branch, at which the compiler would let no products be under way.
 template <class V>
-__device__ __forceinline__ void add_parked(const Arguments& args, const Tile& tile,
-                                           const Rows& rows, const float (&total)[V::kColumns / 2],
-                                           float (&sums)[V::kColumns / 2]) {
-  if constexpr (kFitsTwice<V>) {
+__device__ __forceinline__ void end_stretch(bool ends, Sums<V>& sums, Sums<V>& total) {
 #pragma unroll
-    for (int i = 0; i < V::kColumns / 2; ++i) sums[i] += total[i];
-  } else {
-    move_parked<V::kColumns, true>(args, tile, rows, sums);
+  for (int i = 0; i < V::kColumns / 2; ++i) {
+    total[0][i] += ends ? sums[0][i] : 0.0f;
+    sums[0][i] = ends ? 0.0f : sums[0][i];
   }
 }
 
-// Parks the sums, `again` if they have been before.
+// Of other tiles, sums wait between stretches where the output will be. `again`: if they have
+// before.
 template <class V>
 __device__ __forceinline__ void park(const Arguments& args, const Tile& tile, int row,
-                                     Sums<V>& sums, Sums<V>& total, bool again) {
+                                     Sums<V>& sums, bool again) {
 #pragma unroll
   for (int m = 0; m < V::kRowTiles; ++m) {
     const Rows rows(args, tile, row + m * 64);
-    if (again) add_parked<V>(args, tile, rows, total[m], sums[m]);
-    if constexpr (kFitsTwice<V>) {
-#pragma unroll
-      for (int i = 0; i < V::kColumns / 2; ++i) total[m][i] = sums[m][i];
-    } else {
-      move_parked<V::kColumns, false>(args, tile, rows, sums[m]);
-    }
+    if (again) move_parked<V::kColumns, true>(args, tile, rows, sums[m]);
+    move_parked<V::kColumns, false>(args, tile, rows, sums[m]);
   }
 }
 
@@ -249,20 +271,32 @@ __device__ void consume(const Arguments& args, Shared& shared) {
   for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
     const Tile tile = args.tiles[i];
     const Group& group = args.groups[tile.group];
-    Sums<V> sums, total;  // of a stretch; of those before it, where it fits
+    Sums<V> sums, total;  // of a stretch; of small tiles, of those before it
     clear<V>(sums);
+    if constexpr (kOverlaps<V>) clear<V>(total);
     bool stretch_ends = false, empty = true, parked = false;
+    HeldSlots held;
+    const auto complete = [&] {
+      if constexpr (kOverlaps<V>) {
+        ptx::wgmma_wait<0>();
+        held.release(ring);
+      }
+    };
     // Without images for any row of it, a warpgroup only keeps pace.
     const int existing_rows = (args.images - tile.n) << (args.box.log2_w + args.box.log2_h);
-    const bool idle = warpgroup * 64 * V::kRowTiles >= existing_rows;
+    const bool idle = warpgroup * 64 * V::kRowTiles >= min(existing_rows, V::kRows);
     const int end = group.first_tap + group.tap_count;
     for (int t = group.first_tap; t < end; ++t) {
       const Tap tap = shared.taps[t];
       stretch_ends |= tap.promotes;
       if (!reaches(args, tile, tap)) continue;
       if constexpr (!V::kHalf) {
-        if (stretch_ends && !empty && !idle) {
-          park<V>(args, tile, row, sums, total, parked);
+        const bool ends = stretch_ends && !empty;
+        if constexpr (kOverlaps<V>) {
+          complete();
+          end_stretch<V>(ends, sums, total);
+        } else if (ends && !idle) {
+          park<V>(args, tile, row, sums, parked);
           clear<V>(sums);
           parked = true;
         }
@@ -284,7 +318,21 @@ __device__ void consume(const Arguments& args, Shared& shared) {
           if (warpgroup == 1) a = second;
         }
         ring.at.advance();
-        if constexpr (V::kColumns == 256 && !V::kHalf) {
+        if constexpr (V::kOneSlot) {
+          // Of tiny tiles, the second warpgroup is idle.
+          const uint32_t b = ptx::shared_address(shared.slots[a_slot]) + V::kPlanes * V::kPlaneBytes;
+          if (!idle) multiply_step<1, V, 1>(sums, a, b);
+          held.release(ring);
+          held = {a_slot, -1};
+          continue;
+        } else if constexpr (kOverlaps<V>) {
+          const uint32_t b = ring.wait();
+          if (!idle) multiply_step<1, V, 1>(sums, a, b);
+          held.release(ring);
+          held = {a_slot, ring.at.slot};
+          ring.at.advance();
+          continue;
+        } else if constexpr (V::kColumns == 256 && !V::kHalf) {
           multiply_wide<V>(sums, a, ring);
         } else {
           const uint32_t b = ring.wait();
@@ -300,10 +348,17 @@ __device__ void consume(const Arguments& args, Shared& shared) {
         ring.at.advance();
       }
     }
+    complete();
+    if (64 * V::kRowTiles * warpgroup >= V::kRows) continue;
 #pragma unroll
     for (int m = 0; m < V::kRowTiles; ++m) {
       const Rows rows(args, tile, row + m * 64);
-      if (parked) add_parked<V>(args, tile, rows, total[m], sums[m]);
+      if constexpr (kOverlaps<V>) {
+#pragma unroll
+        for (int i = 0; i < V::kColumns / 2; ++i) sums[m][i] += total[m][i];
+      } else if (parked) {
+        move_parked<V::kColumns, true>(args, tile, rows, sums[m]);
+      }
       finish<V::kColumns, V::kHalf, V::kAdd>(args, tile, rows, sums[m]);
     }
   }
@@ -324,6 +379,7 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant
     ptx::barrier_init_fence();
   }
   __syncthreads();
+  ptx::wait_for_steps_before();
   // 240 * 256 + 24 * 128 registers of the 65,536.
   if (threadIdx.x < 256) {
     ptx::take_registers<240>();
@@ -338,8 +394,8 @@ template <class V>
 void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
   FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
       hopper_gemm<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared)));
-  hopper_gemm<V><<<static_cast<unsigned>(ctas), kThreads, sizeof(Shared), stream>>>(arguments);
-  FACEGEN_CUDA_CHECK_LAUNCH("hopper_gemm");
+  launch(hopper_gemm<V>, dim3(static_cast<unsigned>(ctas)), kThreads, sizeof(Shared),
+         arguments.images, stream, arguments);
 }
 
 template <Shape kShape, bool kHalf>
@@ -370,6 +426,8 @@ void launch(const Arguments& arguments, Shape shape, bool half, int channels, in
       return run(launch_shape<Shape::kTall, false>, launch_shape<Shape::kTall, true>);
     case Shape::kSmall:
       return run(launch_shape<Shape::kSmall, false>, launch_shape<Shape::kSmall, true>);
+    case Shape::kTiny:
+      return launch_variant<Variant<Shape::kTiny, false>>(arguments, ctas, stream);
   }
 }
 

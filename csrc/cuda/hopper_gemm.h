@@ -5,6 +5,7 @@
 #include <cuda.h>
 
 #include <map>
+#include <memory>
 #include <mutex>
 #include <vector>
 
@@ -23,8 +24,11 @@ enum class Shape {
   kWide,   // 128 x 256
   kTall,   // 256 x 128
   kSmall,  // 128 x 64: where a batch has too few large tiles for all multiprocessors
+  kTiny,   // 64 x 64, float32: where it has too few small ones
 };
-constexpr int tile_rows(Shape shape) { return shape == Shape::kTall ? 256 : 128; }
+constexpr int tile_rows(Shape shape) {
+  return shape == Shape::kTall ? 256 : shape == Shape::kTiny ? 64 : 128;
+}
 constexpr int tile_blocks(Shape shape) {
   return shape == Shape::kWide ? 4 : shape == Shape::kTall ? 2 : 1;
 }
@@ -103,6 +107,7 @@ struct Plan {
   std::vector<Tap> taps;
   std::vector<Group> groups;
   std::vector<uint16_t> weights;
+  int slices = 1;  // of a split plan: stretches
 };
 
 // Whether the kernel can run the step at all (its formats apart).
@@ -111,6 +116,11 @@ bool suits(const Step& step);
 Shape large_shape(const Step& step);
 // Empty groups where the taps would not fit the table.
 Plan make_plan(const Step& step, Shape shape, bool half);
+// Of tiny tiles that have one stretch each: where a batch has few tiles, more multiprocessors share
+// them. They write their sums to scratch, (image, slice, y, x, channel) with channels padded to a
+// multiple of 8; add_slices makes the output of them. The bits are those of the other plans. Without
+// groups where there is only one stretch.
+Plan make_split_plan(const Step& step);
 
 // The tiles of a batch, cut into one list for each multiprocessor.
 struct Schedule {
@@ -121,12 +131,17 @@ struct Schedule {
 };
 Schedule make_schedule(const Plan& plan, int images, int multiprocessors);
 
+// The output of a step from the slices of its split plan.
+void add_slices(const Step& step, int slices, int64_t images, const Operands& operands,
+                cudaStream_t stream);
+
 }  // namespace hopper
 
 class HopperGemm final : public Gemm {
  public:
   explicit HopperGemm(const GemmSpec& spec);
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
+  int64_t scratch_floats() const override;
   const char* name() const override;
   // False where no shape can hold the layer's taps.
   bool ready() const { return !variants_.empty(); }
@@ -135,7 +150,8 @@ class HopperGemm final : public Gemm {
   // A plan with its constants on the device.
   struct Variant {
     hopper::Plan plan;
-    DeviceArray<uint16_t> weights;
+    bool split = false;
+    std::shared_ptr<DeviceArray<uint16_t>> weights;
     DeviceArray<hopper::Tap> taps;
     DeviceArray<hopper::Group> groups;
   };
@@ -149,10 +165,14 @@ class HopperGemm final : public Gemm {
   };
   // Made and uploaded when a number of images is first asked for.
   const Batch& batch(int64_t images) const;
+  void add_variant(hopper::Plan plan, bool split);
 
+  Step step_;
   View in_, out_, add_;
+  int out_step_y_ = 1, out_step_x_ = 1;
   int multiprocessors_ = 0;
-  std::vector<Variant> variants_;  // the large shape, the small shape
+  std::vector<Variant> variants_;   // the large shape, the small one, the tiny one (often split)
+  std::vector<uint16_t> packed_;    // weights of the variant before, while they are made
   hopper::Arguments fixed_ = {};   // what depends neither on the batch nor on the variant
   mutable std::mutex mutex_;
   mutable std::map<int64_t, Batch> batches_;

@@ -19,6 +19,8 @@
 
 #include "cuda/element.cuh"
 #include "cuda/error.h"
+#include "cuda/hopper_launch.h"
+#include "cuda/hopper_ptx.cuh"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -76,6 +78,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   const int first = rank * args.cta_pixels;
   const int end = min(first + args.cta_pixels, args.pixels);
 
+  ptx::wait_for_steps_before();
   float x[kPixels][kChannels];
   const int64_t start = image * args.in.image_stride + channel;
 #pragma unroll
@@ -180,15 +183,16 @@ void instance_norm(const StepCall& call) {
                           cta_pixels,
                           groups,
                           ctas};
-  cudaLaunchAttribute cluster = {};
-  cluster.id = cudaLaunchAttributeClusterDimension;
-  cluster.val.clusterDim = {static_cast<unsigned>(ctas), 1, 1};
+  cudaLaunchAttribute attributes[2] = {};
+  attributes[0].id = cudaLaunchAttributeClusterDimension;
+  attributes[0].val.clusterDim = {static_cast<unsigned>(ctas), 1, 1};
+  attributes[1] = early_start(call.images);
   cudaLaunchConfig_t config = {};
   config.gridDim = dim3(static_cast<unsigned>(call.images * groups * ctas));
   config.blockDim = dim3(static_cast<unsigned>(threads));
   config.stream = call.stream;
-  config.attrs = &cluster;
-  config.numAttrs = 1;
+  config.attrs = attributes;
+  config.numAttrs = 2;
   const auto launch = [&](auto kernel) {
     FACEGEN_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args));
   };

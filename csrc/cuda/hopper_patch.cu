@@ -13,9 +13,9 @@
 // Columns are output channels. Of a transposed convolution, phases along x are columns side by
 // side: they read the same patch and write the same lines.
 //
-// A block has two warpgroups with an A and a patch each; they take tiles in turn and only share B,
-// so that one builds while the other multiplies. The order of every sum is that of k, whatever the
-// batch.
+// A block has two teams of two warpgroups, with an A and a patch each; they take tiles in turn and
+// only share B, so that one builds while the other multiplies. Each warpgroup of a team multiplies
+// half of the columns. The order of every sum is that of k, whatever the batch.
 #include "cuda/hopper_patch.h"
 
 #include <algorithm>
@@ -23,6 +23,7 @@
 #include "cuda/element.cuh"
 #include "cuda/error.h"
 #include "cuda/gemm.h"
+#include "cuda/hopper_launch.h"
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/memory.h"
 #include "cuda/split.h"
@@ -31,8 +32,11 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kThreads = 256;
-constexpr int kWarpgroups = kThreads / 128;
+constexpr int kTeams = 2;
+constexpr int kTeamThreads = 256;
+constexpr int kThreads = kTeams * kTeamThreads;
+// Elements of a patch that a thread copies at most. With few, two blocks share a multiprocessor.
+constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kTeamThreads;
 constexpr int kBlock = 64;  // of k
 constexpr int kBlockBytes = kPatchRows * 128;
 
@@ -89,40 +93,62 @@ __device__ inline int divide(int a, uint32_t reciprocal) {
   return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
 }
 
-// Starts to copy the patch of a tile, element by element; zeros outside the input. `thread` is that
-// of the warpgroup.
+// Which elements of a patch a thread copies: the same of every tile.
+template <int kMaxElements>
+struct Elements {
+  int count;
+  int place[kMaxElements];  // from the patch's first element, in the input
+  int pixel[kMaxElements];  // y << 16 | x, from the patch's first pixel
+
+  __device__ Elements(const Arguments& args, const PatchGroup& group, int thread) {
+    const int row_elements = group.patch_w * args.in.c;
+    const int left = group.patch_h * row_elements - thread;
+    count = left <= 0 ? 0 : (left + kTeamThreads - 1) / kTeamThreads;
+#pragma unroll
+    for (int i = 0; i < kMaxElements; ++i) {
+      const int e = thread + i * kTeamThreads;
+      const int y = divide(e, group.reciprocal), along = e - y * row_elements;
+      const int x = args.in.c == 1 ? along : divide(along, args.reciprocal);
+      const int stride = static_cast<int>(args.in.pixel_stride);
+      place[i] = (y * args.in.w + x) * stride + along - x * args.in.c;
+      pixel[i] = y << 16 | x;
+    }
+  }
+};
+
+// Starts to copy this thread's elements of a tile's patch; zeros outside the input.
+template <int kMaxElements>
 __device__ void fetch_patch(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
-                            int thread, uint32_t* patch) {
-  const int row_elements = group.patch_w * args.in.c;
+                            const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
   const int y0 = tile.y * args.step_y + group.top, x0 = tile.x * args.step_x + group.left;
-  const auto* image = reinterpret_cast<const float*>(args.in.data) +
-                      tile.image * args.in.image_stride;
-  const int stride = static_cast<int>(args.in.pixel_stride);
-  const bool packed = stride == args.in.c;
-  const uint32_t to = ptx::shared_address(patch);
-#pragma unroll 4
-  for (int e = thread; e < group.patch_h * row_elements; e += 128) {
-    const int row = divide(e, group.reciprocal), i = e - row * row_elements;
-    const int pixel = args.in.c == 1 ? i : divide(i, args.reciprocal);
-    const int iy = y0 + row, ix = x0 + pixel;
-    const bool inside = iy >= 0 && iy < args.in.h && ix >= 0 && ix < args.in.w;
-    const int along = packed ? x0 * stride + i : ix * stride + i - pixel * args.in.c;
-    const int at = inside ? iy * args.in.w * stride + along : 0;
-    ptx::copy_async_4(to + 4 * e, image + at, inside);
+  const auto* start = reinterpret_cast<const float*>(args.in.data) +
+                      tile.image * args.in.image_stride +
+                      (int64_t{y0} * args.in.w + x0) * args.in.pixel_stride;
+  const uint32_t to = ptx::shared_address(patch + thread);
+  const auto height = static_cast<unsigned>(args.in.h), width = static_cast<unsigned>(args.in.w);
+#pragma unroll
+  for (int i = 0; i < kMaxElements; ++i) {
+    if (i >= elements.count) break;
+    const bool inside = static_cast<unsigned>(y0 + (elements.pixel[i] >> 16)) < height &&
+                        static_cast<unsigned>(x0 + (elements.pixel[i] & 0xFFFF)) < width;
+    const void* from = inside ? static_cast<const void*>(start + elements.place[i]) : args.in.data;
+    ptx::copy_async_4(to + 4 * i * kTeamThreads, from, inside);
   }
 }
 
 // Waits for this thread's elements, and encodes them.
-template <bool kHalf>
-__device__ void encode_patch(const PatchGroup& group, int channels, int thread, uint32_t* patch) {
+template <bool kHalf, int kMaxElements>
+__device__ void encode_patch(const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
   ptx::copy_async_wait();
-#pragma unroll 4
-  for (int e = thread; e < group.patch_h * group.patch_w * channels; e += 128) {
-    patch[e] = encode<kHalf>(__uint_as_float(patch[e]));
+#pragma unroll
+  for (int i = 0; i < kMaxElements; ++i) {
+    if (i >= elements.count) break;
+    uint32_t& element = patch[thread + i * kTeamThreads];
+    element = encode<kHalf>(__uint_as_float(element));
   }
 }
 
-// Rows of A: a thread builds every other 8 elements of k of one pixel.
+// Rows of A: a thread builds every fourth 8 elements of k of one pixel.
 template <bool kHalf>
 __device__ void build_rows(const Arguments& args, const PatchGroup& group, int k_steps, int thread,
                            const uint32_t* patch, const int16_t* offsets, char* a) {
@@ -131,7 +157,8 @@ __device__ void build_rows(const Arguments& args, const PatchGroup& group, int k
   const int y = row >> args.log2_w, x = row & ((1 << args.log2_w) - 1);
   const uint32_t* pixel =
       patch + (y * args.step_y * group.patch_w + x * args.step_x) * args.in.c;
-  for (int eight = thread / kPatchRows; eight < 2 * k_steps; eight += 2) {
+#pragma unroll 2
+  for (int eight = thread / kPatchRows; eight < 2 * k_steps; eight += kTeamThreads / kPatchRows) {
     const int4 places = *reinterpret_cast<const int4*>(offsets + 8 * eight);
     const int pairs[4] = {places.x, places.y, places.z, places.w};
     uint32_t hi[4], lo[4];
@@ -154,7 +181,7 @@ template <int kColumns>
 __device__ void store_vectors(const Arguments& args, const PatchGroup& group,
                               const PatchTile& tile, int thread, const float* sums) {
   const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
-  for (int i = thread; i < kPatchRows * kColumns / 8; i += 128) {
+  for (int i = thread; i < kPatchRows * kColumns / 8; i += kTeamThreads) {
     const int row = i / (kColumns / 8), column = i % (kColumns / 8) * 8;
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
     if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
@@ -181,7 +208,43 @@ __device__ void store_vectors(const Arguments& args, const PatchGroup& group,
   }
 }
 
-// One at a time, where pixels do not start at multiples of 8: a warp stores the columns of one
+// Float32, four channels at a time: neighbouring threads write neighbouring 16 bytes.
+template <int kColumns>
+__device__ void store_floats(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
+                             int thread, const float* sums) {
+  constexpr int kQuads = kColumns / 4;
+  const DeviceEpilogue& e = args.epilogue;
+  const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
+  auto* out = reinterpret_cast<float*>(args.out.data) + tile.image * args.out.image_stride;
+  for (int i = thread; i < kPatchRows * kQuads; i += kTeamThreads) {
+    const int row = i / kQuads, column = i % kQuads * 4;
+    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
+    if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
+    const int out_y = group.origin_y + y * group.out_step_y;
+    const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
+    if (along >= row_end) continue;
+    const int channel = args.phases_x == 1 ? column : column % args.pitch;
+    float4 v = *reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
+    const auto constants = [channel](const float* from) {
+      return __ldg(reinterpret_cast<const float4*>(from + channel));
+    };
+    if (e.bias != nullptr) {
+      const float4 bias = constants(e.bias);
+      v.x += bias.x, v.y += bias.y, v.z += bias.z, v.w += bias.w;
+    }
+    if (e.activation != Activation::kNone) {
+      for (float* f : {&v.x, &v.y, &v.z, &v.w}) *f = activate_short(*f, e.activation, e.slope);
+    }
+    if (e.scale != nullptr) {
+      const float4 scale = constants(e.scale), shift = constants(e.shift);
+      v = make_float4(fmaf(v.x, scale.x, shift.x), fmaf(v.y, scale.y, shift.y),
+                      fmaf(v.z, scale.z, shift.z), fmaf(v.w, scale.w, shift.w));
+    }
+    *reinterpret_cast<float4*>(out + int64_t{out_y} * row_end + along) = v;
+  }
+}
+
+// Float32 one at a time, where pixels do not start at multiples of 8: a warp stores the columns of one
 // pixel after another, and lanes keep theirs.
 template <int kColumns>
 __device__ void store_single(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
@@ -189,6 +252,7 @@ __device__ void store_single(const Arguments& args, const PatchGroup& group, con
   constexpr int kPerLane = (kColumns + 31) / 32;
   const DeviceEpilogue& e = args.epilogue;
   const int stride = static_cast<int>(args.out.pixel_stride);
+  auto* out = reinterpret_cast<float*>(args.out.data);
   int place[kPerLane], phase[kPerLane];  // of a lane's columns; place < 0: none
   float bias[kPerLane], scale[kPerLane], shift[kPerLane];
 #pragma unroll
@@ -202,7 +266,8 @@ __device__ void store_single(const Arguments& args, const PatchGroup& group, con
     scale[i] = exists && e.scale != nullptr ? __ldg(e.scale + channel) : 1.0f;
     shift[i] = exists && e.shift != nullptr ? __ldg(e.shift + channel) : 0.0f;
   }
-  for (int row = thread / 32; row < kPatchRows; row += 4) {
+#pragma unroll 2
+  for (int row = thread / 32; row < kPatchRows; row += kTeamThreads / 32) {
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
     if (y >= group.rows || x >= group.cols) continue;
     const int out_y = group.origin_y + y * group.out_step_y, out_x = x * args.phases_x;
@@ -212,25 +277,27 @@ __device__ void store_single(const Arguments& args, const PatchGroup& group, con
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       if (place[i] < 0 || out_x + phase[i] >= args.out.w) continue;
-      const float v = activate(from[32 * i] + bias[i], e.activation, e.slope);
-      store(args.out, start + place[i], v * scale[i] + shift[i]);
+      const float v = activate_short(from[32 * i] + bias[i], e.activation, e.slope);
+      out[start + place[i]] = fmaf(v, scale[i], shift[i]);
     }
   }
 }
 
-template <int kColumns, bool kHalf>
-__global__ void __launch_bounds__(kThreads)
+template <int kColumns, bool kHalf, int kMaxElements>
+__global__ void __launch_bounds__(kThreads, kMaxElements == kFewElements ? 2 : 1)
     hopper_patch(const __grid_constant__ Arguments args) {
   extern __shared__ __align__(1024) char memory[];
   constexpr int kPlanes = kHalf ? 1 : 2;
   constexpr int kWeightBytes = kColumns * 128;  // of a block of k and a plane
   const int weight_bytes = args.blocks * kPlanes * kWeightBytes;
-  const int warpgroup = static_cast<int>(threadIdx.x) / 128;
-  const int thread = static_cast<int>(threadIdx.x) % 128;
-  char* work = memory + weight_bytes + warpgroup * args.work_bytes;
-  char* after = memory + weight_bytes + kWarpgroups * args.work_bytes;
+  constexpr int kHalfColumns = kColumns / 2;  // of a warpgroup
+  const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
+  const int warpgroup = thread / 128;
+  char* work = memory + weight_bytes + team * args.work_bytes;
+  char* after = memory + weight_bytes + kTeams * args.work_bytes;
   auto* offsets = reinterpret_cast<int16_t*>(after);
-  auto* patch = reinterpret_cast<uint32_t*>(after + kMaxPatchK * 2) + warpgroup * args.patch_elements;
+  auto* patch = reinterpret_cast<uint32_t*>(after + kMaxPatchK * 2) + team * args.patch_elements;
   const PatchGroup group = args.groups[blockIdx.y];
 
   const auto* packed =
@@ -243,52 +310,57 @@ __global__ void __launch_bounds__(kThreads)
   }
   ptx::fence_async_proxy();
   __syncthreads();
+  ptx::wait_for_steps_before();
 
-  const auto sync_warpgroup = [warpgroup] { ptx::sync_threads(1 + warpgroup, 128); };
+  const auto sync_team = [team] { ptx::sync_threads(1 + team, kTeamThreads); };
   const int k_steps = (group.k + 15) / 16;
   const int tiles = args.images * group.tiles_y * group.tiles_x;
   const uint64_t a_start = ptx::tile_descriptor(ptx::shared_address(work));
-  const uint64_t b_start = ptx::tile_descriptor(ptx::shared_address(memory));
+  const uint64_t b_start =
+      ptx::tile_descriptor(ptx::shared_address(memory) + warpgroup * kHalfColumns * 128);
   auto* staged = reinterpret_cast<float*>(work);
-  const int stride = static_cast<int>(gridDim.x) * kWarpgroups;
-  int number = static_cast<int>(blockIdx.x) * kWarpgroups + warpgroup;
+  const int stride = static_cast<int>(gridDim.x) * kTeams;
+  int number = static_cast<int>(blockIdx.x) * kTeams + team;
+  const Elements<kMaxElements> elements(args, group, thread);
   PatchTile next = find_tile(args, group, number);
-  if (number < tiles) fetch_patch(args, group, next, thread, patch);
+  if (number < tiles) fetch_patch(args, group, next, elements, thread, patch);
   for (; number < tiles; number += stride) {
     const PatchTile tile = next;
-    encode_patch<kHalf>(group, args.in.c, thread, patch);
-    sync_warpgroup();  // also: the sums of the tile before have been stored
+    encode_patch<kHalf>(elements, thread, patch);
+    sync_team();  // also: the sums of the tile before have been stored
     build_rows<kHalf>(args, group, k_steps, thread, patch, offsets, work);
     ptx::fence_async_proxy();
-    sync_warpgroup();
+    sync_team();
     next = find_tile(args, group, number + stride);
-    if (number + stride < tiles) fetch_patch(args, group, next, thread, patch);
+    if (number + stride < tiles) fetch_patch(args, group, next, elements, thread, patch);
 
-    float sums[kColumns / 2] = {};
+    float sums[kHalfColumns / 2] = {};
     ptx::wgmma_fence();
 #pragma unroll 1  // else the compiler puts the products one after another
     for (int k = 0; k < k_steps; ++k) {
       const uint64_t a = a_start + (k / 4 * kPlanes * kBlockBytes >> 4) + 2 * (k % 4);
       const uint64_t b = b_start + (k / 4 * kPlanes * kWeightBytes >> 4) + 2 * (k % 4);
-      ptx::wgmma<kColumns, kHalf>(sums, a, b);
+      ptx::wgmma<kHalfColumns, kHalf>(sums, a, b);
       if constexpr (!kHalf) {
-        ptx::wgmma<kColumns, kHalf>(sums, a + (kBlockBytes >> 4), b);
-        ptx::wgmma<kColumns, kHalf>(sums, a, b + (kWeightBytes >> 4));
+        ptx::wgmma<kHalfColumns, kHalf>(sums, a + (kBlockBytes >> 4), b);
+        ptx::wgmma<kHalfColumns, kHalf>(sums, a, b + (kWeightBytes >> 4));
       }
     }
     ptx::wgmma_commit();
     ptx::wgmma_wait<0>();
-    sync_warpgroup();  // A has been read by all warps
-    const int row = thread / 32 * 16 + thread % 32 / 4;
-    float* to = staged + row * kSumsPitch<kColumns> + 2 * (thread % 4);
+    sync_team();  // A has been read by all warps
+    const int row = thread % 128 / 32 * 16 + thread % 32 / 4;
+    float* to = staged + row * kSumsPitch<kColumns> + warpgroup * kHalfColumns + 2 * (thread % 4);
 #pragma unroll
-    for (int c = 0; c < kColumns / 8; ++c) {
+    for (int c = 0; c < kHalfColumns / 8; ++c) {
       *reinterpret_cast<float2*>(to + 8 * c) = make_float2(sums[4 * c], sums[4 * c + 1]);
       *reinterpret_cast<float2*>(to + 8 * kSumsPitch<kColumns> + 8 * c) =
           make_float2(sums[4 * c + 2], sums[4 * c + 3]);
     }
-    sync_warpgroup();
-    if (args.vectors) {
+    sync_team();
+    if (args.vectors && args.out.format == Format::kFloat32 && args.copy.data == nullptr) {
+      store_floats<kColumns>(args, group, tile, thread, staged);
+    } else if (args.vectors) {
       store_vectors<kColumns>(args, group, tile, thread, staged);
     } else {
       store_single<kColumns>(args, group, tile, thread, staged);
@@ -323,7 +395,7 @@ std::vector<uint16_t> pack(const PatchPlan& plan, const float* weight, int block
 
 class HopperPatch final : public Gemm {
  public:
-  HopperPatch(const GemmSpec& spec, PatchPlan plan)
+  HopperPatch(const GemmSpec& spec, PatchPlan plan, bool vectors)
       : step_(spec.step),
         copy_(spec.prepared.copy),
         half_(spec.precision == Precision::kFloat16),
@@ -340,11 +412,8 @@ class HopperPatch final : public Gemm {
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     offsets_ = upload(plan_.offsets.data(), static_cast<int64_t>(plan_.offsets.size()));
     groups_ = upload(plan_.groups.data(), static_cast<int64_t>(plan_.groups.size()));
-    const View& out = step_.out;
     fixed_.copy_relu = spec.prepared.copy_relu;
-    const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
-    fixed_.vectors = whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
-                     spec.out.image_stride % 8 == 0;
+    fixed_.vectors = vectors;
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
     fixed_.offsets = offsets_.get();
     fixed_.groups = groups_.get();
@@ -359,7 +428,7 @@ class HopperPatch final : public Gemm {
     fixed_.patch_elements = plan_.patch_elements;
     fixed_.reciprocal = reciprocal(step_.in.c);
     shared_bytes_ = blocks * planes * columns_ * 128 +
-                    kWarpgroups * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
+                    kTeams * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
     plan_.offsets = {};
     plan_.weight_index = {};
     step_.weight = nullptr;
@@ -386,12 +455,11 @@ class HopperPatch final : public Gemm {
     }
     // As many blocks as run at once, shared by the groups.
     const int64_t at_once = std::max<int64_t>(multiprocessors_ * blocks_a_multiprocessor_ / groups, 1);
-    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + kWarpgroups - 1) / kWarpgroups)),
+    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + kTeams - 1) / kTeams)),
                     static_cast<unsigned>(groups));
     with_kernel([&](auto kernel) {
-      kernel<<<grid, kThreads, static_cast<std::size_t>(shared_bytes_), stream>>>(args);
+      launch(kernel, grid, kThreads, static_cast<std::size_t>(shared_bytes_), images, stream, args);
     });
-    FACEGEN_CUDA_CHECK_LAUNCH("hopper_patch");
   }
 
   const char* name() const override { return half_ ? "wgmma patch f16" : "wgmma patch bf16x3"; }
@@ -399,13 +467,20 @@ class HopperPatch final : public Gemm {
  private:
   static constexpr int kMaxSharedBytes = 227 << 10;
 
+  template <int kColumns, class Function>
+  void with_columns(const Function& function) const {
+    if (fixed_.patch_elements <= kFewElements * kTeamThreads) {
+      half_ ? function(hopper_patch<kColumns, true, kFewElements>)
+            : function(hopper_patch<kColumns, false, kFewElements>);
+    } else {
+      half_ ? function(hopper_patch<kColumns, true, kManyElements>)
+            : function(hopper_patch<kColumns, false, kManyElements>);
+    }
+  }
+
   template <class Function>
   void with_kernel(const Function& function) const {
-    if (columns_ == 64) {
-      half_ ? function(hopper_patch<64, true>) : function(hopper_patch<64, false>);
-    } else {
-      half_ ? function(hopper_patch<96, true>) : function(hopper_patch<96, false>);
-    }
+    columns_ == 64 ? with_columns<64>(function) : with_columns<kMaxPatchColumns>(function);
   }
 
   Step step_;
@@ -431,8 +506,13 @@ std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
   FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   if (!precise || major != 9 || spec.in.format != Format::kFloat32) return nullptr;
   hopper::PatchPlan plan = hopper::plan_patch(spec.step);
-  if (plan.groups.empty()) return nullptr;
-  return std::make_unique<hopper::HopperPatch>(spec, std::move(plan));
+  // Other formats are stored in vectors.
+  const View& out = spec.step.out;
+  const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
+  const bool vectors = whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
+                       spec.out.image_stride % 8 == 0;
+  if (plan.groups.empty() || (!vectors && spec.out.format != Format::kFloat32)) return nullptr;
+  return std::make_unique<hopper::HopperPatch>(spec, std::move(plan), vectors);
 }
 
 }  // namespace facegen::cuda

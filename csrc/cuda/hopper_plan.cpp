@@ -24,8 +24,8 @@ namespace {
 
 // Modelled cycles of a tile besides its products: filling the pipeline, the epilogue.
 constexpr double kTileOverhead = 2500.0;
-// And of adding a stretch to the sum.
-constexpr double kPromotion = 5000.0;
+// And of adding a stretch to the sum: in registers, or where the output will be.
+constexpr double kPromotionInRegisters = 100.0, kPromotion = 5000.0;
 
 // The longest stretch of a sum, in channels.
 constexpr int kStretch = 2048;
@@ -44,8 +44,24 @@ bool ever_inside(const Axis& axis, int offset, int size) {
 // One phase's weight tap at each input offset (dy, dx).
 using Offsets = std::map<std::pair<int, int>, int>;
 
-Offsets offsets_of(const Step& step, const Phase& phase) {
-  const auto& [y, x] = phase;
+// 64 output channels of a phase.
+struct Block {
+  int phase, channel;
+};
+using BlockList = std::vector<Block>;
+
+// Whether all weights of a block's channels are zero at a tap (see merge_siblings in prepare.cpp).
+bool is_zero(const Step& step, const Block& block, int tap) {
+  const int64_t taps = int64_t{step.kernel_h} * step.kernel_w;
+  for (int k = block.channel; k < std::min(block.channel + kBlock, step.out.c); ++k) {
+    const float* weight = step.weight + (k * taps + tap) * step.in.c;
+    if (std::any_of(weight, weight + step.in.c, [](float w) { return w != 0.0f; })) return false;
+  }
+  return true;
+}
+
+Offsets offsets_of(const Step& step, const Block& block) {
+  const auto& [y, x] = step.phases[block.phase];
   Offsets offsets;
   for (int ty = 0; ty < y.taps; ++ty) {
     const int dy = y.base + ty * y.dir;
@@ -53,25 +69,46 @@ Offsets offsets_of(const Step& step, const Phase& phase) {
     for (int tx = 0; tx < x.taps; ++tx) {
       const int dx = x.base + tx * x.dir;
       if (!ever_inside(x, dx, step.in.w)) continue;
-      offsets[{dy, dx}] = (y.first_tap + ty * y.tap_step) * step.kernel_w + x.first_tap +
-                          tx * x.tap_step;
+      const int tap =
+          (y.first_tap + ty * y.tap_step) * step.kernel_w + x.first_tap + tx * x.tap_step;
+      if (!is_zero(step, block, tap)) offsets[{dy, dx}] = tap;
     }
   }
   return offsets;
 }
 
-// 64 output channels of a phase.
-struct Block {
-  int phase, channel;
-};
-using BlockList = std::vector<Block>;
-
 bool same_axis(const Axis& a, const Axis& b) {
   return a.out == b.out && a.base == b.base && a.taps == b.taps && a.out_origin == b.out_origin;
 }
 
+// Whether some blocks of a convolution have more taps than others.
+bool is_uneven(const Step& step) {
+  if (step.phase_count != 1 || step.out.c % (2 * kBlock)) return false;
+  const std::size_t taps = offsets_of(step, {0, 0}).size();
+  for (int c = kBlock; c < step.out.c; c += kBlock) {
+    if (offsets_of(step, {0, c}).size() != taps) return true;
+  }
+  return false;
+}
+
+// Pairs of blocks with as many taps, as far as there are; else the first of a pair has more, and
+// products of its own.
+std::vector<BlockList> pair_blocks(const Step& step) {
+  BlockList blocks;
+  for (int c = 0; c < step.out.c; c += kBlock) blocks.push_back({0, c});
+  std::stable_sort(blocks.begin(), blocks.end(), [&](const Block& a, const Block& b) {
+    return offsets_of(step, a).size() > offsets_of(step, b).size();
+  });
+  std::vector<BlockList> pairs;
+  for (std::size_t i = 0; i < blocks.size() / 2; ++i) {
+    pairs.push_back({blocks[2 * i], blocks[2 * i + 1]});
+  }
+  return pairs;
+}
+
 // The column blocks of every group, `most` at most in each.
 std::vector<BlockList> group_blocks(const Step& step, int most) {
+  if (most == 2 && is_uneven(step)) return pair_blocks(step);
   std::vector<BlockList> groups;
   const int per_phase = divide_up(step.out.c, kBlock);
   for (int p = 0; p < step.phase_count; ++p) {
@@ -176,63 +213,128 @@ bool suits(const Step& step) {
 }
 
 Shape large_shape(const Step& step) {
-  return step.out.c <= 2 * kBlock ? Shape::kTall : Shape::kWide;
+  return step.out.c <= 2 * kBlock || is_uneven(step) ? Shape::kTall : Shape::kWide;
 }
 
-Plan make_plan(const Step& step, Shape shape, bool half) {
+namespace {
+
+// A plan without its groups.
+Plan start_plan(const Step& step, Shape shape, bool half) {
   Plan plan;
   plan.shape = shape;
   plan.half = half;
   plan.step_y = step.phases[0].y.step;
   plan.step_x = step.phases[0].x.step;
-  const int channel_blocks = divide_up(step.in.c, kBlock);
   plan.in_h = step.in.h;
   plan.in_w = step.in.w;
-  const int most = tile_blocks(shape);
-  for (const BlockList& blocks : group_blocks(step, most)) {
-    Group group;
-    group.first_tap = static_cast<int32_t>(plan.taps.size());
-    std::vector<Offsets> offsets;
-    std::map<std::pair<int, int>, int> needed;  // offset -> column blocks that it adds to
-    for (std::size_t b = 0; b < blocks.size(); ++b) {
-      const Phase& phase = step.phases[blocks[b].phase];
-      group.columns[b] = {
-          (int64_t{phase.y.out_origin} * step.out.w + phase.x.out_origin) * step.out.pixel_stride +
-              blocks[b].channel,
-          phase.y.out, phase.x.out, blocks[b].channel,
-          std::min(kBlock, (step.out.c + 7) / 8 * 8 - blocks[b].channel)};
-      offsets.push_back(offsets_of(step, phase));
-      for (const auto& [offset, tap] : offsets.back()) {
-        // Only tall tiles have a product of fewer columns.
-        needed[offset] = shape == Shape::kTall ? static_cast<int>(b) + 1 : most;
-      }
+  return plan;
+}
+
+// The columns of a tile with the weight taps that they need.
+struct GroupTaps {
+  Group group;
+  std::vector<Tap> taps;  // without their weights
+  std::vector<std::vector<int>> weight_taps;  // by tap and block
+};
+
+GroupTaps make_group(const Step& step, const BlockList& blocks, Shape shape, bool half,
+                     int64_t pixel_stride) {
+  GroupTaps made;
+  std::vector<Offsets> offsets;
+  std::map<std::pair<int, int>, int> needed;  // offset -> column blocks that it adds to
+  for (std::size_t b = 0; b < blocks.size(); ++b) {
+    const Phase& phase = step.phases[blocks[b].phase];
+    made.group.columns[b] = {
+        (int64_t{phase.y.out_origin} * step.out.w + phase.x.out_origin) * pixel_stride +
+            blocks[b].channel,
+        phase.y.out, phase.x.out, blocks[b].channel,
+        std::min(kBlock, (step.out.c + 7) / 8 * 8 - blocks[b].channel)};
+    offsets.push_back(offsets_of(step, blocks[b]));
+    for (const auto& [offset, tap] : offsets.back()) {
+      // Only tall tiles have a product of fewer columns.
+      needed[offset] = shape == Shape::kTall ? static_cast<int>(b) + 1 : tile_blocks(shape);
     }
-    // float16 products are coarser than the sum.
-    const Stretch stretch =
-        half ? Stretch{} : stretch_of(step, step.phases[blocks[0].phase]);
-    const int stretch_blocks = stretch.channels / kBlock;
-    for (const auto& [offset, block_count] : needed) {
-      std::vector<int> weight_taps;
-      for (const Offsets& of_block : offsets) {
-        const auto found = of_block.find(offset);
-        weight_taps.push_back(found == of_block.end() ? -1 : found->second);
-      }
-      for (int first = 0; first < channel_blocks; first += stretch_blocks) {
-        Tap tap = {};
-        tap.dy = static_cast<int8_t>(offset.first);
-        tap.dx = static_cast<int8_t>(offset.second);
-        tap.blocks = static_cast<uint8_t>(block_count);
-        tap.first_block = static_cast<uint16_t>(first);
-        tap.end_block = static_cast<uint16_t>(std::min(first + stretch_blocks, channel_blocks));
-        tap.promotes = group.tap_count > 0 && stretch.ends(plan.taps.back(), tap);
-        tap.weights_kib = static_cast<uint32_t>(plan.weights.size() * 2 >> 10);
-        pack(step, blocks, weight_taps, tap, half, plan.weights);
-        plan.taps.push_back(tap);
-        ++group.tap_count;
-      }
+  }
+  // float16 products are coarser than the sum.
+  const Stretch stretch = half ? Stretch{} : stretch_of(step, step.phases[blocks[0].phase]);
+  const int stretch_blocks = stretch.channels / kBlock;
+  const int channel_blocks = divide_up(step.in.c, kBlock);
+  for (const auto& [offset, block_count] : needed) {
+    std::vector<int> weight_taps;
+    for (const Offsets& of_block : offsets) {
+      const auto found = of_block.find(offset);
+      weight_taps.push_back(found == of_block.end() ? -1 : found->second);
+    }
+    for (int first = 0; first < channel_blocks; first += stretch_blocks) {
+      Tap tap = {};
+      tap.dy = static_cast<int8_t>(offset.first);
+      tap.dx = static_cast<int8_t>(offset.second);
+      tap.blocks = static_cast<uint8_t>(block_count);
+      tap.first_block = static_cast<uint16_t>(first);
+      tap.end_block = static_cast<uint16_t>(std::min(first + stretch_blocks, channel_blocks));
+      tap.promotes = !made.taps.empty() && stretch.ends(made.taps.back(), tap);
+      made.taps.push_back(tap);
+      made.weight_taps.push_back(weight_taps);
+    }
+  }
+  return made;
+}
+
+// Appends taps `first` to `end` of a group, as a group of the plan, with their weights.
+void append_group(Plan& plan, const Step& step, const BlockList& blocks, const GroupTaps& made,
+                  std::size_t first, std::size_t end) {
+  Group group = made.group;
+  group.first_tap = static_cast<int32_t>(plan.taps.size());
+  group.tap_count = static_cast<int32_t>(end - first);
+  for (std::size_t t = first; t < end; ++t) {
+    Tap tap = made.taps[t];
+    tap.weights_kib = static_cast<uint32_t>(plan.weights.size() * 2 >> 10);
+    pack(step, blocks, made.weight_taps[t], tap, plan.half, plan.weights);
+    plan.taps.push_back(tap);
+  }
+  plan.groups.push_back(group);
+}
+
+}  // namespace
+
+Plan make_plan(const Step& step, Shape shape, bool half) {
+  Plan plan = start_plan(step, shape, half);
+  for (const BlockList& blocks : group_blocks(step, tile_blocks(shape))) {
+    const GroupTaps made = make_group(step, blocks, shape, half, step.out.pixel_stride);
+    append_group(plan, step, blocks, made, 0, made.taps.size());
+    if (plan.taps.size() > kMaxTaps) return {};
+  }
+  return plan;
+}
+
+Plan make_split_plan(const Step& step) {
+  Plan plan = start_plan(step, Shape::kTiny, false);
+  const int64_t pixel_stride = (step.out.c + 7) / 8 * 8;
+  const int64_t slice = int64_t{step.out.h} * step.out.w * pixel_stride;
+  const std::vector<BlockList> lists = group_blocks(step, 1);
+  // By list: where its stretches start.
+  std::vector<GroupTaps> made;
+  std::vector<std::vector<std::size_t>> starts;
+  for (const BlockList& blocks : lists) {
+    made.push_back(make_group(step, blocks, Shape::kTiny, false, pixel_stride));
+    std::vector<std::size_t>& of_list = starts.emplace_back(1, 0);
+    for (std::size_t t = 0; t < made.back().taps.size(); ++t) {
+      if (made.back().taps[t].promotes) of_list.push_back(t);
+    }
+    plan.slices = std::max(plan.slices, static_cast<int>(of_list.size()));
+  }
+  if (plan.slices == 1 || step.epilogue.add.buffer >= 0) return {};
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    for (int s = 0; s < plan.slices; ++s) {
+      // Phases with fewer stretches have slices of zeros.
+      const auto start = [&](int number) {
+        const auto n = static_cast<std::size_t>(number);
+        return n < starts[i].size() ? starts[i][n] : made[i].taps.size();
+      };
+      append_group(plan, step, lists[i], made[i], start(s), start(s + 1));
+      plan.groups.back().columns[0].offset += s * slice;
     }
     if (plan.taps.size() > kMaxTaps) return {};
-    plan.groups.push_back(group);
   }
   return plan;
 }
@@ -254,8 +356,11 @@ double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
     }
   }
   const int row_tiles = tile_rows(plan.shape) / 64, products = plan.half ? 1 : 3;
-  return kTileOverhead + kPromotion * promotions +
-         double(blocks) * row_tiles * products * 4 * 32;
+  // Products of 64 columns wait for shared memory, which both operands come from.
+  const bool in_registers = tile_blocks(plan.shape) == 1;
+  const double narrow = in_registers ? 1.25 : 1.0;
+  return kTileOverhead + (in_registers ? kPromotionInRegisters : kPromotion) * promotions +
+         narrow * double(blocks) * row_tiles * products * 4 * 32;
 }
 
 // Neighbours in this order share input pixels and weights.
@@ -316,7 +421,8 @@ Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multipro
 
 Schedule make_schedule(const Plan& plan, int images, int multiprocessors) {
   // The box whose tiles cost least, counting that the last tiles leave multiprocessors idle.
-  const int log2_rows = tile_rows(plan.shape) == 256 ? 8 : 7;
+  int log2_rows = 6;
+  while (1 << log2_rows < tile_rows(plan.shape)) ++log2_rows;
   Box best = {};
   double best_cost = -1.0;
   std::vector<Tile> best_tiles;

@@ -117,6 +117,16 @@ __device__ inline void sync_threads(int barrier, int threads) {
   asm volatile("bar.sync %0, %1;" ::"r"(barrier), "r"(threads) : "memory");
 }
 
+// --- overlapping kernels --------------------------------------------------------------------
+
+// Lets the next kernel of the stream start (see hopper_launch.h), and waits until all
+// steps before this one are complete and their results visible. Every thread must call it before
+// it touches activations.
+__device__ inline void wait_for_steps_before() {
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+}
+
 // --- registers -----------------------------------------------------------------------------------
 
 template <int kRegisters>
@@ -156,6 +166,14 @@ __device__ inline void wgmma_wait() {
 #define FACEGEN_ACC4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
 #define FACEGEN_ACC16(d, i)                                                                        \
   FACEGEN_ACC4(d, i), FACEGEN_ACC4(d, i + 4), FACEGEN_ACC4(d, i + 8), FACEGEN_ACC4(d, i + 12)
+#define FACEGEN_WGMMA_32(TYPE)                                                                     \
+    asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " "                   \
+        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
+        "%8, %9, %10, %11, %12, %13, %14, %15}, "                                                  \
+        "%16, %17, 1, 1, 1, 0, 0;\n"                                                               \
+        : FACEGEN_ACC16(d, 0)                                                                      \
+        : "l"(a), "l"(b))
+
 #define FACEGEN_WGMMA_48(TYPE)                                                                     \
     asm volatile("wgmma.mma_async.sync.aligned.m64n48k16.f32." TYPE "." TYPE " "                   \
         "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
@@ -184,18 +202,6 @@ __device__ inline void wgmma_wait() {
         "%32, %33, %34, %35, %36, %37, %38, %39}, "                                                \
         "%40, %41, 1, 1, 1, 0, 0;\n"                                                               \
         : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16), FACEGEN_ACC4(d, 32), FACEGEN_ACC4(d, 36)      \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_96(TYPE)                                                                     \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n96k16.f32." TYPE "." TYPE " "                   \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23, "                                                 \
-        "%24, %25, %26, %27, %28, %29, %30, %31, "                                                 \
-        "%32, %33, %34, %35, %36, %37, %38, %39, "                                                 \
-        "%40, %41, %42, %43, %44, %45, %46, %47}, "                                                \
-        "%48, %49, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16), FACEGEN_ACC16(d, 32)                          \
         : "l"(a), "l"(b))
 
 #define FACEGEN_WGMMA_128(TYPE)                                                                    \
@@ -242,16 +248,16 @@ __device__ inline void wgmma_wait() {
 // bfloat16 or float16 operands by descriptor, float32 sums.
 template <int kColumns, bool kHalf>
 __device__ inline void wgmma(float* d, uint64_t a, uint64_t b) {
-  static_assert(kColumns == 48 || kColumns == 64 || kColumns == 80 || kColumns == 96 ||
+  static_assert(kColumns == 32 || kColumns == 48 || kColumns == 64 || kColumns == 80 ||
                 kColumns == 128 || kColumns == 256);
+  if constexpr (kColumns == 32 && kHalf) FACEGEN_WGMMA_32("f16");
+  if constexpr (kColumns == 32 && !kHalf) FACEGEN_WGMMA_32("bf16");
   if constexpr (kColumns == 48 && kHalf) FACEGEN_WGMMA_48("f16");
   if constexpr (kColumns == 48 && !kHalf) FACEGEN_WGMMA_48("bf16");
   if constexpr (kColumns == 64 && kHalf) FACEGEN_WGMMA_64("f16");
   if constexpr (kColumns == 64 && !kHalf) FACEGEN_WGMMA_64("bf16");
   if constexpr (kColumns == 80 && kHalf) FACEGEN_WGMMA_80("f16");
   if constexpr (kColumns == 80 && !kHalf) FACEGEN_WGMMA_80("bf16");
-  if constexpr (kColumns == 96 && kHalf) FACEGEN_WGMMA_96("f16");
-  if constexpr (kColumns == 96 && !kHalf) FACEGEN_WGMMA_96("bf16");
   if constexpr (kColumns == 128 && kHalf) FACEGEN_WGMMA_128("f16");
   if constexpr (kColumns == 128 && !kHalf) FACEGEN_WGMMA_128("bf16");
   if constexpr (kColumns == 256 && kHalf) FACEGEN_WGMMA_256("f16");
@@ -260,10 +266,10 @@ __device__ inline void wgmma(float* d, uint64_t a, uint64_t b) {
 
 #undef FACEGEN_ACC4
 #undef FACEGEN_ACC16
+#undef FACEGEN_WGMMA_32
 #undef FACEGEN_WGMMA_48
 #undef FACEGEN_WGMMA_64
 #undef FACEGEN_WGMMA_80
-#undef FACEGEN_WGMMA_96
 #undef FACEGEN_WGMMA_128
 #undef FACEGEN_WGMMA_256
 

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cuda/error.h"
+#include "cuda/hopper_launch.h"
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/hopper_scatter.h"
 #include "cuda/split.h"
@@ -160,6 +161,7 @@ __global__ void __launch_bounds__(L::kThreads, L::kCtas)
     }
   };
 
+  ptx::wait_for_steps_before();
   Walk now = {static_cast<int>(blockIdx.x), 0}, ahead = now;
   if (threadIdx.x == 0) {
     for (uint64_t& barrier : shared.full) ptx::barrier_init(ptx::shared_address(&barrier), 1);
@@ -249,8 +251,8 @@ void launch_layer(const ScatterArguments& arguments, int multiprocessors, cudaSt
   FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(hopper_scatter<L>,
                                           cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int ctas = std::min(L::kCtas * multiprocessors, arguments.images * arguments.bands);
-  hopper_scatter<L><<<static_cast<unsigned>(ctas), L::kThreads, kBytes, stream>>>(arguments);
-  FACEGEN_CUDA_CHECK_LAUNCH("hopper_scatter");
+  launch(hopper_scatter<L>, dim3(static_cast<unsigned>(ctas)), L::kThreads, kBytes, arguments.images,
+         stream, arguments);
 }
 
 // Rows as the kernel's columns, 128-byte swizzle: (block of 64 channels, plane, row).

@@ -89,6 +89,69 @@ void merge_copies(PreparedProgram& program) {
   }
 }
 
+// The tap of a convolution that reads the output's own position, or -1.
+int centre_tap(const Axis& axis) {
+  for (int t = 0; t < axis.taps; ++t) {
+    if (axis.base + t * axis.dir == 0) return axis.first_tap + t * axis.tap_step;
+  }
+  return -1;
+}
+
+bool is_plain_conv(const Step& step) {
+  const Epilogue& e = step.epilogue;
+  return step.op == Op::kGemm && step.phase_count == 1 && step.phases[0].y.step == 1 &&
+         step.phases[0].x.step == 1 && !e.scale && !e.shift && e.add.buffer < 0 &&
+         step.in.c >= 16 && step.out.c % 64 == 0;
+}
+
+// Weights and bias of `one`, a 1x1 convolution, and then of `large`, as one layer's.
+void join_channels(const Step& one, const Step& large, Step& joined,
+                   std::deque<std::vector<float>>& constants) {
+  const auto& [y, x] = large.phases[0];
+  const int64_t channels = large.in.c, row = channels * large.kernel_h * large.kernel_w;
+  const int64_t centre = (centre_tap(y) * large.kernel_w + centre_tap(x)) * channels;
+  std::vector<float>& weight = constants.emplace_back();
+  weight.resize(static_cast<std::size_t>(row * (one.out.c + large.out.c)), 0.0f);
+  for (int k = 0; k < one.out.c; ++k) {
+    std::copy_n(one.weight + k * channels, channels, weight.begin() + k * row + centre);
+  }
+  std::copy_n(large.weight, large.out.c * row, weight.begin() + one.out.c * row);
+  std::vector<float>& bias = constants.emplace_back();
+  bias.resize(static_cast<std::size_t>(one.out.c + large.out.c), 0.0f);
+  if (one.bias) std::copy_n(one.bias, one.out.c, bias.begin());
+  if (large.bias) std::copy_n(large.bias, large.out.c, bias.begin() + one.out.c);
+  joined.weight = weight.data();
+  joined.bias = bias.data();
+}
+
+// A 1x1 convolution and a larger one that read the same map and write side by side, as in a fire
+// module, become one: the 1x1 has one tap, the others are zero, and the Hopper kernel skips those.
+void merge_siblings(PreparedProgram& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    for (std::size_t j = i + 1; j < steps.size(); ++j) {
+      Step &one = steps[i].step, &large = steps[j].step;
+      if (!is_plain_conv(one) || !is_plain_conv(large) || !same(one.in, large.in) ||
+          one.kernel_h * one.kernel_w != 1 || centre_tap(one.phases[0].y) < 0 ||
+          centre_tap(one.phases[0].x) < 0 || centre_tap(large.phases[0].y) < 0 ||
+          centre_tap(large.phases[0].x) < 0 || one.out.buffer != large.out.buffer ||
+          one.out.h != large.out.h || one.out.w != large.out.w ||
+          one.out.offset + one.out.c != large.out.offset ||
+          one.epilogue.activation != large.epilogue.activation ||
+          one.epilogue.slope != large.epilogue.slope) {
+        continue;
+      }
+      Step joined = large;
+      joined.out = one.out;
+      joined.out.c += large.out.c;
+      join_channels(one, large, joined, program.constants);
+      steps[i].step = joined;
+      steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(j));
+      break;
+    }
+  }
+}
+
 // Pixels of every whole buffer get room for a multiple of 8 channels: kernels then read and write
 // vectors.
 void pad_pixels(PreparedProgram& program) {
@@ -231,6 +294,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
   if (kernels == "auto") merge_softmax(prepared);
   const bool hopper = kernels == "auto" && split_or_half && major == 9;
   if (hopper) {
+    merge_siblings(prepared);
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
@@ -27,7 +28,8 @@ struct PreparedStep {
 };
 
 struct PreparedProgram {
-  std::vector<PreparedStep> steps;  // point to the same constants as the Program's
+  std::vector<PreparedStep> steps;  // point to the Program's constants, and to these
+  std::deque<std::vector<float>> constants;
   std::vector<Buffer> buffers;
   std::vector<Layout> layouts;  // by buffer
   int64_t arena_floats = 0;

@@ -35,7 +35,13 @@ __device__ inline float add_lanes(float x) {
   return x;
 }
 
-template <int kOutputs>
+template <Format kFormat>
+__device__ inline float load_as(const Operand& in, int64_t element) {
+  if constexpr (kFormat == Format::kFloat32) return reinterpret_cast<const float*>(in.data)[element];
+  return __half2float(reinterpret_cast<const __half*>(in.data)[element]);
+}
+
+template <int kOutputs, Format kFormat>
 __global__ void __launch_bounds__(kThreads)
     softmax_gemm_kernel(const __grid_constant__ Arguments args) {
   const int lane = static_cast<int>(threadIdx.x % 32);
@@ -58,7 +64,7 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       const int c = i * 32 + lane;
-      x[i] = c < args.in.c ? load(args.in, start + c) : -INFINITY;
+      x[i] = c < args.in.c ? load_as<kFormat>(args.in, start + c) : -INFINITY;
       largest = fmaxf(largest, x[i]);
     }
     for (int step = 16; step > 0; step /= 2) {
@@ -105,8 +111,14 @@ class SoftmaxGemm final : public Gemm {
     const int64_t blocks = (pixels + kWarps - 1) / kWarps;
     const auto grid = static_cast<unsigned>(
         std::max(std::min(blocks, kMostBlocks), blocks / kPixelsAWarp));
-    const auto kernel = step_.out.c <= 2 ? softmax_gemm_kernel<2> : softmax_gemm_kernel<4>;
-    kernel<<<grid, kThreads, 0, stream>>>(args);
+    const auto launch = [&](auto of_few, auto of_many) {
+      (step_.out.c <= 2 ? of_few : of_many)<<<grid, kThreads, 0, stream>>>(args);
+    };
+    if (operands.in.format == Format::kHalf) {
+      launch(softmax_gemm_kernel<2, Format::kHalf>, softmax_gemm_kernel<4, Format::kHalf>);
+    } else {  // softmax input is not what a GEMM multiplies, so it is never split
+      launch(softmax_gemm_kernel<2, Format::kFloat32>, softmax_gemm_kernel<4, Format::kFloat32>);
+    }
     FACEGEN_CUDA_CHECK_LAUNCH("softmax_gemm_kernel");
   }
 

@@ -31,7 +31,10 @@ struct Images {
 struct Operands {
   Images in, out, add;
   Images copy;  // a second place for the output (see PreparedStep)
+  float* scratch = nullptr;  // Gemm::scratch_floats() for each of the first kScratchImages images
 };
+
+constexpr int64_t kScratchImages = 8;
 
 inline int64_t element_bytes(Format format) { return format == Format::kFloat32 ? 4 : 2; }
 
