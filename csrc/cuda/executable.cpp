@@ -128,8 +128,14 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
   };
   const PreparedStep& prepared = steps_[i];
   const Step& step = prepared.step;
-  const Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
-                             locate(prepared.copy), context.scratch.get()};
+  Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
+                       locate(prepared.copy), context.scratch.get()};
+  if (prepared.norm_follows) {
+    operands.slices = gemms_[i]->slices(images);
+  } else if (i > 0 && steps_[i - 1].norm_follows) {
+    operands.slices = gemms_[i - 1]->slices(images);
+    operands.bias = steps_[i - 1].step.bias;
+  }
   const StepCall call = {prepared, step, images, operands, stream};
   switch (step.op) {
     case Op::kGemm: gemms_[i]->run(images, operands, stream); break;

@@ -27,6 +27,8 @@ class Gemm {
   virtual void run(int64_t images, const Operands& operands, cudaStream_t stream) const = 0;
   // Scratch memory of an image, for small batches.
   virtual int64_t scratch_floats() const { return 0; }
+  // In how many slices a batch of this size is computed, if it can be left so (Operands::slices).
+  virtual int slices(int64_t) const { return 0; }
   // For tables of times: "fma 128x64".
   virtual const char* name() const = 0;
 };

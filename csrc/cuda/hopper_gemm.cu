@@ -364,6 +364,18 @@ __device__ void consume(const Arguments& args, Shared& shared) {
   }
 }
 
+// Of this CTA's first tile.
+__device__ void prefetch_weights(const Arguments& args) {
+  const Group& group = args.groups[args.tiles[args.tile_begin[blockIdx.x]].group];
+  if (group.tap_count == 0) return;
+  const int64_t first = args.taps[group.first_tap].weights_kib;
+  const int64_t end = first + group.weights_kib;
+  for (int64_t at = first; at < end; at += 16) {
+    const auto kib = static_cast<uint32_t>(min(end - at, int64_t{16}));
+    ptx::prefetch_bytes(args.weights + (at << 10), kib << 10);
+  }
+}
+
 template <class V>
 __global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant__ Arguments args) {
   extern __shared__ __align__(1024) char memory[];
@@ -378,6 +390,8 @@ __global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant
     }
     ptx::barrier_init_fence();
   }
+  // Weights wait for no step before this one.
+  if (threadIdx.x == 256 && args.images <= kEarlyImages) prefetch_weights(args);
   __syncthreads();
   ptx::wait_for_steps_before();
   // 240 * 256 + 24 * 128 registers of the 65,536.

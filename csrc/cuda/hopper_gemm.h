@@ -54,6 +54,7 @@ struct Columns {
 // The columns of a tile, and the taps that they need.
 struct Group {
   int32_t first_tap = 0, tap_count = 0;
+  int32_t weights_kib = 0;  // of all its taps, which lie one after another
   Columns columns[kMaxBlocks] = {};
 };
 
@@ -142,6 +143,7 @@ class HopperGemm final : public Gemm {
   explicit HopperGemm(const GemmSpec& spec);
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
   int64_t scratch_floats() const override;
+  int slices(int64_t images) const override;
   const char* name() const override;
   // False where no shape can hold the layer's taps.
   bool ready() const { return !variants_.empty(); }

@@ -11,10 +11,12 @@
 
 namespace facegen::cuda::hopper {
 
+constexpr int64_t kEarlyImages = 8;
+
 inline cudaLaunchAttribute early_start(int64_t images) {
   cudaLaunchAttribute early = {};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
-  early.val.programmaticStreamSerializationAllowed = images <= 8;
+  early.val.programmaticStreamSerializationAllowed = images <= kEarlyImages;
   return early;
 }
 

@@ -35,7 +35,15 @@ constexpr int kMaxPixels = 8;        // of a thread
 constexpr int kPixelsOfACta = 512;   // more only where a cluster of 8 is too small
 constexpr int kSums = 2 * kChannels;  // of x, then of x^2
 
+// The input where it still has to be added up: (image, slice, pixel, channel) float32, and a bias.
+struct Slices {
+  const float* data;
+  int32_t count;  // 0: the input is complete
+  const float* bias;
+};
+
 struct Arguments {
+  Slices slices;
   Operand in, out, copy;  // copy.data is null where there is none
   bool copy_relu;
   DeviceEpilogue epilogue;  // its bias is beta
@@ -62,6 +70,25 @@ __device__ inline double add_lanes(double (&v)[kSums], int lane) {
   return v[0];
 }
 
+// Eight channels of a pixel: the same sum, in the same order, as add_slices makes.
+__device__ inline void load_slices(const Arguments& args, int image, int pixel, int channel,
+                                   float (&x)[kChannels]) {
+  const int64_t slice = int64_t{args.pixels} * args.in.c;
+  const float* from = args.slices.data + image * args.slices.count * slice +
+                      int64_t{pixel} * args.in.c + channel;
+#pragma unroll
+  for (float& value : x) value = 0.0f;
+  for (int s = 0; s < args.slices.count; ++s, from += slice) {
+    const float4 a = reinterpret_cast<const float4*>(from)[0];
+    const float4 b = reinterpret_cast<const float4*>(from)[1];
+    x[0] += a.x, x[1] += a.y, x[2] += a.z, x[3] += a.w;
+    x[4] += b.x, x[5] += b.y, x[6] += b.z, x[7] += b.w;
+  }
+  if (args.slices.bias == nullptr) return;
+#pragma unroll
+  for (int c = 0; c < kChannels; ++c) x[c] += __ldg(args.slices.bias + channel + c);
+}
+
 template <int kPixels>
 __global__ void __launch_bounds__(kMaxThreads)
     norm_kernel(const __grid_constant__ Arguments args) {
@@ -84,7 +111,11 @@ __global__ void __launch_bounds__(kMaxThreads)
 #pragma unroll
   for (int i = 0; i < kPixels; ++i) {
     const int pixel = first + i * threads + thread;
-    load_run(args.in, exists && pixel < end ? start + pixel * args.in.pixel_stride : -1, x[i]);
+    if (args.slices.count > 0 && exists && pixel < end) {
+      load_slices(args, image, pixel, channel, x[i]);
+    } else {
+      load_run(args.in, exists && pixel < end ? start + pixel * args.in.pixel_stride : -1, x[i]);
+    }
   }
   double sums[kSums] = {};
   const int left = end - first - thread;
@@ -172,7 +203,8 @@ void instance_norm(const StepCall& call) {
   const int cta_pixels = divide_up(pixels, ctas);
   const int threads = std::min(kMaxThreads, divide_up(cta_pixels * kThreadsAPixel, 32) * 32);
   const int groups = divide_up(step.in.c, kChannels * kThreadsAPixel);
-  const Arguments args = {make_operand(step.in, call.operands.in),
+  const Arguments args = {{call.operands.scratch, call.operands.slices, call.operands.bias},
+                          make_operand(step.in, call.operands.in),
                           make_operand(step.out, call.operands.out),
                           make_operand(call.prepared.copy, call.operands.copy),
                           call.prepared.copy_relu,

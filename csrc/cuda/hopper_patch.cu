@@ -4,8 +4,8 @@
 // The copy engine brings 64 channels of a pixel at a time, which would be nearly all padding. Here
 // threads build the rows of A themselves, from a patch of the input in shared memory:
 //
-//   patch   input pixels that 64 outputs read, each value once: copied asynchronously while the
-//           tile before is multiplied, then turned in place into (hi, lo) or float16 in 32 bits
+//   patch   input pixels that 64 outputs read, each value once, as (hi, lo) or float16 in 32 bits;
+//           loaded into registers while the tile before is multiplied
 //   A       64 output pixels x k, hi | lo           k = (tap, channel), in blocks of 64, swizzled
 //   B       columns x k, hi | lo                    packed at load; stays for the kernel's life
 //   sums    64 x columns in float32                 in A's place, for stores of whole lines
@@ -13,9 +13,9 @@
 // Columns are output channels. Of a transposed convolution, phases along x are columns side by
 // side: they read the same patch and write the same lines.
 //
-// A block has two teams of two warpgroups, with an A and a patch each; they take tiles in turn and
-// only share B, so that one builds while the other multiplies. Each warpgroup of a team multiplies
-// half of the columns. The order of every sum is that of k, whatever the batch.
+// A block has one or two teams of two warpgroups, with an A and a patch each; they take tiles in turn
+// and only share B, so that one builds while the other multiplies. Each warpgroup of a team
+// multiplies half of the columns. The order of every sum is that of k, whatever the batch.
 #include "cuda/hopper_patch.h"
 
 #include <algorithm>
@@ -32,11 +32,11 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kTeams = 2;
 constexpr int kTeamThreads = 256;
-constexpr int kThreads = kTeams * kTeamThreads;
-// Elements of a patch that a thread copies at most. With few, two blocks share a multiprocessor.
+// Elements of a patch that a thread loads at most.
 constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kTeamThreads;
+// Teams of a block: where patches are small, so are the weights, and blocks of one team serve better.
+constexpr int count_teams(int elements) { return elements == kFewElements ? 1 : 2; }
 constexpr int kBlock = 64;  // of k
 constexpr int kBlockBytes = kPatchRows * 128;
 
@@ -93,9 +93,10 @@ __device__ inline int divide(int a, uint32_t reciprocal) {
   return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
 }
 
-// Which elements of a patch a thread copies: the same of every tile.
+// The elements of a patch that a thread loads: the same places of every tile.
 template <int kMaxElements>
 struct Elements {
+  float value[kMaxElements];
   int count;
   int place[kMaxElements];  // from the patch's first element, in the input
   int pixel[kMaxElements];  // y << 16 | x, from the patch's first pixel
@@ -116,35 +117,30 @@ struct Elements {
   }
 };
 
-// Starts to copy this thread's elements of a tile's patch; zeros outside the input.
+// Loads this thread's elements of a tile's patch; zeros outside the input.
 template <int kMaxElements>
 __device__ void fetch_patch(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
-                            const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
+                            Elements<kMaxElements>& elements) {
   const int y0 = tile.y * args.step_y + group.top, x0 = tile.x * args.step_x + group.left;
   const auto* start = reinterpret_cast<const float*>(args.in.data) +
                       tile.image * args.in.image_stride +
                       (int64_t{y0} * args.in.w + x0) * args.in.pixel_stride;
-  const uint32_t to = ptx::shared_address(patch + thread);
   const auto height = static_cast<unsigned>(args.in.h), width = static_cast<unsigned>(args.in.w);
 #pragma unroll
   for (int i = 0; i < kMaxElements; ++i) {
-    if (i >= elements.count) break;
-    const bool inside = static_cast<unsigned>(y0 + (elements.pixel[i] >> 16)) < height &&
+    const bool inside = i < elements.count &&
+                        static_cast<unsigned>(y0 + (elements.pixel[i] >> 16)) < height &&
                         static_cast<unsigned>(x0 + (elements.pixel[i] & 0xFFFF)) < width;
-    const void* from = inside ? static_cast<const void*>(start + elements.place[i]) : args.in.data;
-    ptx::copy_async_4(to + 4 * i * kTeamThreads, from, inside);
+    elements.value[i] = inside ? start[elements.place[i]] : 0.0f;
   }
 }
 
-// Waits for this thread's elements, and encodes them.
+// Puts them into the patch.
 template <bool kHalf, int kMaxElements>
-__device__ void encode_patch(const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
-  ptx::copy_async_wait();
+__device__ void store_patch(const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
 #pragma unroll
   for (int i = 0; i < kMaxElements; ++i) {
-    if (i >= elements.count) break;
-    uint32_t& element = patch[thread + i * kTeamThreads];
-    element = encode<kHalf>(__uint_as_float(element));
+    if (i < elements.count) patch[thread + i * kTeamThreads] = encode<kHalf>(elements.value[i]);
   }
 }
 
@@ -284,10 +280,12 @@ __device__ void store_single(const Arguments& args, const PatchGroup& group, con
 }
 
 template <int kColumns, bool kHalf, int kMaxElements>
-__global__ void __launch_bounds__(kThreads, kMaxElements == kFewElements ? 2 : 1)
+__global__ void __launch_bounds__(kTeamThreads * (kMaxElements == kFewElements ? 1 : 2))
     hopper_patch(const __grid_constant__ Arguments args) {
   extern __shared__ __align__(1024) char memory[];
   constexpr int kPlanes = kHalf ? 1 : 2;
+  constexpr int kTeams = kMaxElements == kFewElements ? 1 : 2;
+  constexpr int kThreads = kTeams * kTeamThreads;
   constexpr int kWeightBytes = kColumns * 128;  // of a block of k and a plane
   const int weight_bytes = args.blocks * kPlanes * kWeightBytes;
   constexpr int kHalfColumns = kColumns / 2;  // of a warpgroup
@@ -321,18 +319,18 @@ __global__ void __launch_bounds__(kThreads, kMaxElements == kFewElements ? 2 : 1
   auto* staged = reinterpret_cast<float*>(work);
   const int stride = static_cast<int>(gridDim.x) * kTeams;
   int number = static_cast<int>(blockIdx.x) * kTeams + team;
-  const Elements<kMaxElements> elements(args, group, thread);
+  Elements<kMaxElements> elements(args, group, thread);
   PatchTile next = find_tile(args, group, number);
-  if (number < tiles) fetch_patch(args, group, next, elements, thread, patch);
+  if (number < tiles) fetch_patch(args, group, next, elements);
   for (; number < tiles; number += stride) {
     const PatchTile tile = next;
-    encode_patch<kHalf>(elements, thread, patch);
+    store_patch<kHalf>(elements, thread, patch);
     sync_team();  // also: the sums of the tile before have been stored
     build_rows<kHalf>(args, group, k_steps, thread, patch, offsets, work);
     ptx::fence_async_proxy();
     sync_team();
     next = find_tile(args, group, number + stride);
-    if (number + stride < tiles) fetch_patch(args, group, next, elements, thread, patch);
+    if (number + stride < tiles) fetch_patch(args, group, next, elements);
 
     float sums[kHalfColumns / 2] = {};
     ptx::wgmma_fence();
@@ -427,8 +425,10 @@ class HopperPatch final : public Gemm {
     fixed_.work_bytes = work_bytes(blocks, planes, columns_);
     fixed_.patch_elements = plan_.patch_elements;
     fixed_.reciprocal = reciprocal(step_.in.c);
+    elements_ = plan_.patch_elements <= kFewElements * kTeamThreads ? kFewElements : kManyElements;
+    teams_ = count_teams(elements_);
     shared_bytes_ = blocks * planes * columns_ * 128 +
-                    kTeams * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
+                    teams_ * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
     plan_.offsets = {};
     plan_.weight_index = {};
     step_.weight = nullptr;
@@ -437,7 +437,7 @@ class HopperPatch final : public Gemm {
       FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
       FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-          &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+          &blocks_a_multiprocessor_, kernel, teams_ * kTeamThreads, static_cast<std::size_t>(shared_bytes_)));
     });
   }
 
@@ -455,10 +455,11 @@ class HopperPatch final : public Gemm {
     }
     // As many blocks as run at once, shared by the groups.
     const int64_t at_once = std::max<int64_t>(multiprocessors_ * blocks_a_multiprocessor_ / groups, 1);
-    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + kTeams - 1) / kTeams)),
+    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + teams_ - 1) / teams_)),
                     static_cast<unsigned>(groups));
     with_kernel([&](auto kernel) {
-      launch(kernel, grid, kThreads, static_cast<std::size_t>(shared_bytes_), images, stream, args);
+      launch(kernel, grid, teams_ * kTeamThreads, static_cast<std::size_t>(shared_bytes_), images,
+             stream, args);
     });
   }
 
@@ -469,7 +470,7 @@ class HopperPatch final : public Gemm {
 
   template <int kColumns, class Function>
   void with_columns(const Function& function) const {
-    if (fixed_.patch_elements <= kFewElements * kTeamThreads) {
+    if (elements_ == kFewElements) {
       half_ ? function(hopper_patch<kColumns, true, kFewElements>)
             : function(hopper_patch<kColumns, false, kFewElements>);
     } else {
@@ -488,7 +489,7 @@ class HopperPatch final : public Gemm {
   bool half_;
   PatchPlan plan_;
   int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1;
-  int columns_ = 0, shared_bytes_ = 0;
+  int columns_ = 0, elements_ = 0, teams_ = 0, shared_bytes_ = 0;
   Arguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
   DeviceArray<int16_t> offsets_;

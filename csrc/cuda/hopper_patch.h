@@ -12,7 +12,7 @@ namespace facegen::cuda::hopper {
 constexpr int kPatchRows = 64;  // output pixels of a tile
 constexpr int kMaxPatchK = 192;
 constexpr int kMaxPatchColumns = 96;
-constexpr int kMaxPatchElements = 4096;
+constexpr int kMaxPatchElements = 2560;
 
 // Output rows of one phase along y. Phases along x read the same input and write side by side, so
 // they are columns of one product.

@@ -27,8 +27,9 @@ constexpr double kTileOverhead = 2500.0;
 // And of adding a stretch to the sum: in registers, or where the output will be.
 constexpr double kPromotionInRegisters = 100.0, kPromotion = 5000.0;
 
-// The longest stretch of a sum, in channels.
+// The longest stretch of a sum, in channels; of maps of few pixels, it is one tap.
 constexpr int kStretch = 2048;
+constexpr int kSmallMap = 16;
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
@@ -154,6 +155,8 @@ Stretch stretch_of(const Step& step, const Phase& phase) {
     cols = std::max(cols, step.phases[p].x.taps);
   }
   const int channels = step.in.c;
+  // On such small maps, one image has tiles for all multiprocessors only if its sums are split.
+  if (step.out.h * step.out.w <= kSmallMap && channels <= kStretch) return {1, 1};
   if (int64_t{rows} * cols * channels <= kStretch) return {};
   if (cols * channels <= kStretch) return {kStretch / (cols * channels)};
   if (channels <= kStretch) return {1, kStretch / channels};
@@ -291,6 +294,11 @@ void append_group(Plan& plan, const Step& step, const BlockList& blocks, const G
     tap.weights_kib = static_cast<uint32_t>(plan.weights.size() * 2 >> 10);
     pack(step, blocks, made.weight_taps[t], tap, plan.half, plan.weights);
     plan.taps.push_back(tap);
+  }
+  if (end > first) {
+    const auto packed = static_cast<int32_t>(plan.weights.size() * 2 >> 10);
+    group.weights_kib =
+        packed - static_cast<int32_t>(plan.taps[static_cast<std::size_t>(group.first_tap)].weights_kib);
   }
   plan.groups.push_back(group);
 }

@@ -70,15 +70,10 @@ __device__ inline void copy_bytes(uint32_t to, const void* from, uint32_t bytes,
       : "memory");
 }
 
-// Four bytes, by this thread; zeros unless `exists`.
-__device__ inline void copy_async_4(uint32_t to, const void* from, bool exists) {
-  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(to), "l"(from),
-               "r"(exists ? 4 : 0)
-               : "memory");
+// Towards the L2 cache; `bytes` a multiple of 16.
+__device__ inline void prefetch_bytes(const void* from, uint32_t bytes) {
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(from), "r"(bytes) : "memory");
 }
-
-// Until all of this thread's copies have arrived.
-__device__ inline void copy_async_wait() { asm volatile("cp.async.wait_all;" ::: "memory"); }
 
 __device__ inline void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
@@ -119,9 +114,9 @@ __device__ inline void sync_threads(int barrier, int threads) {
 
 // --- overlapping kernels --------------------------------------------------------------------
 
-// Lets the next kernel of the stream start (see hopper_launch.h), and waits until all
-// steps before this one are complete and their results visible. Every thread must call it before
-// it touches activations.
+// Lets the next kernel of the stream start (see hopper_launch.h), and waits until all steps before
+// this one are complete and their results visible. Every thread must call it before it touches
+// activations.
 __device__ inline void wait_for_steps_before() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
   asm volatile("griddepcontrol.wait;" ::: "memory");

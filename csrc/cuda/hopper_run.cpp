@@ -53,7 +53,7 @@ void HopperGemm::add_variant(hopper::Plan plan, bool split) {
   Variant variant;
   variant.split = split;
   // Small and tiny tiles read the same weights.
-  if (plan.weights == packed_) {
+  if (!variants_.empty() && plan.weights == packed_) {
     variant.weights = variants_.back().weights;
   } else {
     variant.weights = std::make_shared<DeviceArray<uint16_t>>(
@@ -96,6 +96,13 @@ const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
   batch.tiles = upload(best.tiles.data(), static_cast<int64_t>(best.tiles.size()));
   batch.begin = upload(best.begin.data(), static_cast<int64_t>(best.begin.size()));
   return batches_.emplace(images, std::move(batch)).first->second;
+}
+
+int HopperGemm::slices(int64_t images) const {
+  const Variant& variant = *batch(images).variant;
+  const Epilogue& e = step_.epilogue;
+  const bool plain = !e.scale && e.activation == Activation::kNone;
+  return variant.split && plain ? variant.plan.slices : 0;
 }
 
 void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
@@ -145,7 +152,9 @@ void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stre
   arguments.out_col_stride = pixel_stride * out_step_x_;
   arguments.add = make_operand(add_, operands.add);
   hopper::launch(arguments, plan.shape, plan.half, in_.c, of_batch.ctas, stream);
-  if (variant.split) hopper::add_slices(step_, plan.slices, images, operands, stream);
+  if (variant.split && operands.slices == 0) {
+    hopper::add_slices(step_, plan.slices, images, operands, stream);
+  }
 }
 
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {

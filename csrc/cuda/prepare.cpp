@@ -152,6 +152,17 @@ void merge_siblings(PreparedProgram& program) {
   }
 }
 
+void find_norms(PreparedProgram& program) {
+  for (std::size_t i = 0; i + 1 < program.steps.size(); ++i) {
+    PreparedStep& product = program.steps[i];
+    const Step& norm = program.steps[i + 1].step;
+    product.norm_follows = product.step.op == Op::kGemm && hopper::norm_suits(norm) &&
+                           same(product.step.out, norm.in) && norm.in.pixel_stride == norm.in.c &&
+                           count_readers(program, norm.in.buffer) == 1 &&
+                           kind_of(program, norm.in) == BufferKind::kArena;
+  }
+}
+
 // Pixels of every whole buffer get room for a multiple of 8 channels: kernels then read and write
 // vectors.
 void pad_pixels(PreparedProgram& program) {
@@ -298,6 +309,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);
+    find_norms(prepared);
   }
   choose_layouts(prepared, precision, kernels != "fma", hopper);
   plan_arena(prepared);

@@ -32,6 +32,10 @@ struct Operands {
   Images in, out, add;
   Images copy;  // a second place for the output (see PreparedStep)
   float* scratch = nullptr;  // Gemm::scratch_floats() for each of the first kScratchImages images
+  // Where a product is left to the norm behind it: the slices in scratch that the norm has to add
+  // up, and the bias (see make_split_plan in hopper_gemm.h).
+  int slices = 0;
+  const float* bias = nullptr;
 };
 
 constexpr int64_t kScratchImages = 8;
