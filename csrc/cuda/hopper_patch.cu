@@ -24,6 +24,7 @@
 #include "cuda/error.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_launch.h"
+#include "cuda/hopper_patch_store.cuh"
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/memory.h"
 #include "cuda/split.h"
@@ -32,32 +33,12 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kTeamThreads = 256;
 // Elements of a patch that a thread loads at most.
 constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kTeamThreads;
 // Teams of a block: where patches are small, so are the weights, and blocks of one team serve better.
 constexpr int count_teams(int elements) { return elements == kFewElements ? 1 : 2; }
 constexpr int kBlock = 64;  // of k
 constexpr int kBlockBytes = kPatchRows * 128;
-
-struct Arguments {
-  Operand in, out, copy;  // copy.data is null where there is none
-  bool copy_relu;
-  bool vectors;  // whether channels are stored eight at a time
-  DeviceEpilogue epilogue;
-  const uint8_t* weights;  // per group: (block of k, plane, column) rows of 128 bytes, swizzled
-  const int16_t* offsets;
-  const PatchGroup* groups;
-  int32_t images, step_y, step_x, log2_w;
-  int32_t phases_x, columns, pitch;  // pitch: columns of a phase
-  int32_t blocks;                    // of k
-  int32_t work_bytes, patch_elements;
-  uint32_t reciprocal;  // of the input's channels, for divide()
-};
-
-// 8 floats of padding: rows of the sums then start in different banks.
-template <int kColumns>
-constexpr int kSumsPitch = kColumns + 8;
 
 int work_bytes(int blocks, int planes, int columns) {
   const int a = blocks * planes * kBlockBytes;
@@ -77,12 +58,7 @@ __device__ inline uint32_t encode(float x) {
   }
 }
 
-// Where a tile is: its image, and its first output pixel.
-struct PatchTile {
-  int image, y, x;
-};
-
-__device__ inline PatchTile find_tile(const Arguments& args, const PatchGroup& group, int number) {
+__device__ inline PatchTile find_tile(const PatchArguments& args, const PatchGroup& group, int number) {
   const int of_image = group.tiles_y * group.tiles_x;
   const int image = number / of_image, rest = number - image * of_image;
   return {image, rest / group.tiles_x * (kPatchRows >> args.log2_w),
@@ -101,7 +77,7 @@ struct Elements {
   int place[kMaxElements];  // from the patch's first element, in the input
   int pixel[kMaxElements];  // y << 16 | x, from the patch's first pixel
 
-  __device__ Elements(const Arguments& args, const PatchGroup& group, int thread) {
+  __device__ Elements(const PatchArguments& args, const PatchGroup& group, int thread) {
     const int row_elements = group.patch_w * args.in.c;
     const int left = group.patch_h * row_elements - thread;
     count = left <= 0 ? 0 : (left + kTeamThreads - 1) / kTeamThreads;
@@ -119,7 +95,7 @@ struct Elements {
 
 // Loads this thread's elements of a tile's patch; zeros outside the input.
 template <int kMaxElements>
-__device__ void fetch_patch(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
+__device__ void fetch_patch(const PatchArguments& args, const PatchGroup& group, const PatchTile& tile,
                             Elements<kMaxElements>& elements) {
   const int y0 = tile.y * args.step_y + group.top, x0 = tile.x * args.step_x + group.left;
   const auto* start = reinterpret_cast<const float*>(args.in.data) +
@@ -146,7 +122,7 @@ __device__ void store_patch(const Elements<kMaxElements>& elements, int thread, 
 
 // Rows of A: a thread builds every fourth 8 elements of k of one pixel.
 template <bool kHalf>
-__device__ void build_rows(const Arguments& args, const PatchGroup& group, int k_steps, int thread,
+__device__ void build_rows(const PatchArguments& args, const PatchGroup& group, int k_steps, int thread,
                            const uint32_t* patch, const int16_t* offsets, char* a) {
   constexpr int kPlanes = kHalf ? 1 : 2;
   const int row = thread % kPatchRows;
@@ -172,116 +148,9 @@ __device__ void build_rows(const Arguments& args, const PatchGroup& group, int k
   }
 }
 
-// Eight channels at a time.
-template <int kColumns>
-__device__ void store_vectors(const Arguments& args, const PatchGroup& group,
-                              const PatchTile& tile, int thread, const float* sums) {
-  const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
-  for (int i = thread; i < kPatchRows * kColumns / 8; i += kTeamThreads) {
-    const int row = i / (kColumns / 8), column = i % (kColumns / 8) * 8;
-    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
-    if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
-    const int out_y = group.origin_y + y * group.out_step_y;
-    const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
-    if (along >= row_end) continue;
-    float v[8];
-    const auto* from = reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
-    const float4 low = from[0], high = from[1];
-    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
-    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
-    finish_run(args.epilogue, args.phases_x == 1 ? column : column % args.pitch, v);
-    store_run(args.out, tile.image * args.out.image_stride + int64_t{out_y} * row_end + along, v);
-    if (args.copy.data == nullptr) continue;
-    if (args.copy_relu) {
-#pragma unroll
-      for (float& value : v) value = value < 0.0f ? 0.0f : value;
-    }
-    // Copies have one phase: see merge_copies.
-    store_run(args.copy,
-              tile.image * args.copy.image_stride +
-                  (int64_t{out_y} * args.copy.w + x) * args.copy.pixel_stride + column,
-              v);
-  }
-}
-
-// Float32, four channels at a time: neighbouring threads write neighbouring 16 bytes.
-template <int kColumns>
-__device__ void store_floats(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
-                             int thread, const float* sums) {
-  constexpr int kQuads = kColumns / 4;
-  const DeviceEpilogue& e = args.epilogue;
-  const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
-  auto* out = reinterpret_cast<float*>(args.out.data) + tile.image * args.out.image_stride;
-  for (int i = thread; i < kPatchRows * kQuads; i += kTeamThreads) {
-    const int row = i / kQuads, column = i % kQuads * 4;
-    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
-    if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
-    const int out_y = group.origin_y + y * group.out_step_y;
-    const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
-    if (along >= row_end) continue;
-    const int channel = args.phases_x == 1 ? column : column % args.pitch;
-    float4 v = *reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
-    const auto constants = [channel](const float* from) {
-      return __ldg(reinterpret_cast<const float4*>(from + channel));
-    };
-    if (e.bias != nullptr) {
-      const float4 bias = constants(e.bias);
-      v.x += bias.x, v.y += bias.y, v.z += bias.z, v.w += bias.w;
-    }
-    if (e.activation != Activation::kNone) {
-      for (float* f : {&v.x, &v.y, &v.z, &v.w}) *f = activate_short(*f, e.activation, e.slope);
-    }
-    if (e.scale != nullptr) {
-      const float4 scale = constants(e.scale), shift = constants(e.shift);
-      v = make_float4(fmaf(v.x, scale.x, shift.x), fmaf(v.y, scale.y, shift.y),
-                      fmaf(v.z, scale.z, shift.z), fmaf(v.w, scale.w, shift.w));
-    }
-    *reinterpret_cast<float4*>(out + int64_t{out_y} * row_end + along) = v;
-  }
-}
-
-// Float32 one at a time, where pixels do not start at multiples of 8: a warp stores the columns of one
-// pixel after another, and lanes keep theirs.
-template <int kColumns>
-__device__ void store_single(const Arguments& args, const PatchGroup& group, const PatchTile& tile,
-                             int thread, const float* sums) {
-  constexpr int kPerLane = (kColumns + 31) / 32;
-  const DeviceEpilogue& e = args.epilogue;
-  const int stride = static_cast<int>(args.out.pixel_stride);
-  auto* out = reinterpret_cast<float*>(args.out.data);
-  int place[kPerLane], phase[kPerLane];  // of a lane's columns; place < 0: none
-  float bias[kPerLane], scale[kPerLane], shift[kPerLane];
-#pragma unroll
-  for (int i = 0; i < kPerLane; ++i) {
-    const int column = i * 32 + thread % 32;
-    phase[i] = column / args.pitch;
-    const int channel = column - phase[i] * args.pitch;
-    place[i] = column < args.columns && channel < args.out.c ? phase[i] * stride + channel : -1;
-    const bool exists = place[i] >= 0;
-    bias[i] = exists && e.bias != nullptr ? __ldg(e.bias + channel) : 0.0f;
-    scale[i] = exists && e.scale != nullptr ? __ldg(e.scale + channel) : 1.0f;
-    shift[i] = exists && e.shift != nullptr ? __ldg(e.shift + channel) : 0.0f;
-  }
-#pragma unroll 2
-  for (int row = thread / 32; row < kPatchRows; row += kTeamThreads / 32) {
-    const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
-    if (y >= group.rows || x >= group.cols) continue;
-    const int out_y = group.origin_y + y * group.out_step_y, out_x = x * args.phases_x;
-    const int64_t start =
-        tile.image * args.out.image_stride + (int64_t{out_y} * args.out.w + out_x) * stride;
-    const float* from = sums + row * kSumsPitch<kColumns> + thread % 32;
-#pragma unroll
-    for (int i = 0; i < kPerLane; ++i) {
-      if (place[i] < 0 || out_x + phase[i] >= args.out.w) continue;
-      const float v = activate_short(from[32 * i] + bias[i], e.activation, e.slope);
-      out[start + place[i]] = fmaf(v, scale[i], shift[i]);
-    }
-  }
-}
-
 template <int kColumns, bool kHalf, int kMaxElements>
 __global__ void __launch_bounds__(kTeamThreads * (kMaxElements == kFewElements ? 1 : 2))
-    hopper_patch(const __grid_constant__ Arguments args) {
+    hopper_patch(const __grid_constant__ PatchArguments args) {
   extern __shared__ __align__(1024) char memory[];
   constexpr int kPlanes = kHalf ? 1 : 2;
   constexpr int kTeams = kMaxElements == kFewElements ? 1 : 2;
@@ -442,7 +311,7 @@ class HopperPatch final : public Gemm {
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
-    Arguments args = fixed_;
+    PatchArguments args = fixed_;
     args.in = make_operand(step_.in, operands.in);
     args.out = make_operand(step_.out, operands.out);
     args.copy = make_operand(copy_, operands.copy);
@@ -490,7 +359,7 @@ class HopperPatch final : public Gemm {
   PatchPlan plan_;
   int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1;
   int columns_ = 0, elements_ = 0, teams_ = 0, shared_bytes_ = 0;
-  Arguments fixed_ = {};
+  PatchArguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
   DeviceArray<int16_t> offsets_;
   DeviceArray<PatchGroup> groups_;

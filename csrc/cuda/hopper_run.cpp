@@ -1,7 +1,5 @@
 // The Hopper kernel as a Gemm: its constants on the device, a schedule for each batch size, a
 // tensor map for each run.
-
-
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_map.h"
 
@@ -15,7 +13,7 @@ bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 }  // namespace
 
-HopperGemm::HopperGemm(const GemmSpec& spec) 
+HopperGemm::HopperGemm(const GemmSpec& spec)
     : step_(spec.step), in_(step_.in), out_(step_.out), add_(step_.epilogue.add) {
   int device = 0;
   FACEGEN_CUDA_CHECK(cudaGetDevice(&device));

@@ -1,0 +1,144 @@
+"""Steps that the CUDA engine merges or splits: small graphs against the CPU, alone and together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from engines import ISAS, run_program
+from facegen.nn import (
+    Affine,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    Graph,
+    InstanceNorm,
+    LeakyReLU,
+    MaxPool2d,
+    ReLU,
+    Shape,
+    Softmax,
+    Tanh,
+    lower,
+)
+from reference import random_weights
+
+pytestmark = pytest.mark.cuda
+
+# Of outputs, relative to their rms: a rounding of operands for each layer (docs/accuracy.md: 1e-5
+# and 3e-4), and what norms over as few as 4 pixels make of it. A wrong element is off by about 1.
+RMS = {"float32": 1e-4, "float16": 1e-2}
+LARGEST = {"float32": 5e-3, "float16": 0.5}
+
+
+def first_layer(g: Graph) -> None:
+    """Few channels, and a pool that reads what they make."""
+    x = g.input("x", Shape(53, 47, 3))
+    x = g.add("conv", Conv2d(3, 96, 7, stride=2), x)
+    x = g.add("relu", ReLU(), x)
+    g.output(g.add("pool", MaxPool2d(3, stride=2, ceil_mode=True), x))
+
+
+def one_channel(g: Graph) -> None:
+    """Scale and shift behind the activation."""
+    x = g.input("x", Shape(33, 40, 1))
+    x = g.add("conv", Conv2d(1, 64, 3, padding=1), x)
+    x = g.add("bn", BatchNorm(64), g.add("relu", ReLU(), x))
+    g.output(g.add("next", Conv2d(64, 64, 3, padding=1, stride=2), x))
+
+
+def wide_steps(g: Graph) -> None:
+    """Phases side by side, whose pixels start anywhere."""
+    x = g.input("x", Shape(13, 11, 21))
+    x = g.add("small", ConvTranspose2d(21, 21, 3, stride=2, bias=False), x)
+    g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x))
+
+
+def fire(g: Graph) -> None:
+    """Two convolutions of one map, side by side."""
+    x = g.input("x", Shape(27, 19, 64))
+    for i, (squeeze, expand) in enumerate(((16, 64), (32, 128), (48, 192))):
+        s = g.add(f"s{i}", ReLU(), g.add(f"squeeze{i}", Conv2d(x.shape.channels, squeeze, 1), x))
+        one = g.add(f"r{i}", ReLU(), g.add(f"one{i}", Conv2d(squeeze, expand, 1), s))
+        three = g.add(f"q{i}", ReLU(), g.add(f"three{i}", Conv2d(squeeze, expand, 3, padding=1), s))
+        x = g.add(f"concat{i}", Concat(), one, three)
+    g.output(x)
+
+
+def softmax_head(g: Graph) -> None:
+    """Channels that are no multiple of 8, and a product of a softmax."""
+    x = g.input("x", Shape(9, 7, 64))
+    x = g.add("conv", Conv2d(64, 313, 1), x)
+    x = g.add("softmax", Softmax(), x)
+    g.output(g.add("out", Conv2d(313, 2, 1, bias=False), x))
+
+
+def u_net(g: Graph) -> None:
+    """Norms of long sums that are split, which write in two places; maps of down to one pixel."""
+    x = g.input("x", Shape(16, 16, 3))
+    sizes, skips = (3, 64, 512, 512, 512), []
+    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        if i:
+            x = g.add(f"leaky{i}", LeakyReLU(0.2), x)
+        x = g.add(f"conv{i}", Conv2d(before, after, 4, stride=2, padding=1), x)
+        if i:
+            x = g.add(f"norm{i}", InstanceNorm(after), x)
+        skips.append(x)
+    for i, after in enumerate((512, 512, 64)):
+        if i:
+            x = g.add(f"concat{i}", Concat(), x, skips[-1 - i])
+        x = g.add(f"relu{i}", ReLU(), x)
+        tconv = ConvTranspose2d(x.shape.channels, after, 4, stride=2, padding=1)
+        x = g.add(f"up{i}", InstanceNorm(after), g.add(f"tconv{i}", tconv, x))
+    g.output(x)
+
+
+def last_layer(g: Graph) -> None:
+    """128 pixels wide, 128 channels to 3."""
+    x = g.input("x", Shape(6, 128, 128))
+    x = g.add("tconv", ConvTranspose2d(128, 3, 4, stride=2, padding=1), x)
+    g.output(g.add("tanh", Tanh(), x))
+
+
+def scale_alone(g: Graph) -> None:
+    """An epilogue with a shift or a scale alone, and a sum that small batches split."""
+    x = g.input("x", Shape(8, 8, 512))
+    x = g.add("relu1", ReLU(), g.add("conv1", Conv2d(512, 512, 3, padding=1), x))
+    x = g.add("shift", Affine(1.0, 0.5), x)
+    x = g.add("relu2", ReLU(), g.add("conv2", Conv2d(512, 64, 3, padding=1), x))
+    g.output(g.add("scale", Affine(0.25, 0.0), x))
+
+
+BUILDERS = [
+    first_layer, one_channel, wide_steps, fire, softmax_head, u_net, last_layer, scale_alone
+]
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_merged_steps_agree_with_the_cpu_and_with_themselves(build, precision):
+    graph = Graph(build.__name__)
+    build(graph)
+    program = lower(graph, random_weights(graph, np.random.default_rng(3)))
+    view = program.outputs[0]
+    image = program.inputs[0]
+    shape = (11, image.height, image.width, image.channels)
+    images = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+
+    def run(batch, engine):
+        output = np.empty((len(batch), view.height, view.width, view.channels), np.float32)
+        run_program(program, [batch], [output], engine)
+        return output
+
+    want = run(images, ISAS[0]).astype(np.float64)
+    got = run(images, f"cuda auto {precision}")
+    assert np.isfinite(got).all()
+    error = (got - want) / np.sqrt((want**2).mean())
+    print(f"{build.__name__} {precision}: rms {np.sqrt((error**2).mean()):.1e} "
+          f"largest {np.abs(error).max():.1e}")
+    assert np.sqrt((error**2).mean()) <= RMS[precision]
+    assert np.abs(error).max() <= LARGEST[precision]
+    # One and eight images are split as far as possible, the others are not.
+    for count in (1, 8):
+        assert (run(images[2 : 2 + count], f"cuda auto {precision}") == got[2 : 2 + count]).all()
