@@ -4,6 +4,7 @@ import io
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -128,3 +129,20 @@ def test_pipe(tmp_path: Path) -> None:
     result = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     write_bmp(tmp_path / "out.bmp", np.linspace(-1, 1, 5 * 12288).reshape(5, 64, 64, 3))
     assert result.stdout == (tmp_path / "out.bmp").read_bytes()
+
+
+@pytest.mark.parametrize("count", [1, 4, 5, 7])
+def test_a_picture_is_resumed_after_any_face(count: int, tmp_path: Path) -> None:
+    """Synchronized after every face, the last one too, and begun anew by another writer."""
+    faces = np.random.default_rng(count).integers(1, 256, (count, 64, 64, 3), np.uint8)
+    write_bmp(tmp_path / "whole.bmp", faces)
+    path = tmp_path / "parts.bmp"
+    kept = 0
+    for i in range(count):
+        with suppress(InterruptedError), GridWriter(path, count, resume=(i, kept)) as writer:
+            writer.write(faces[i : i + 1])
+            kept = writer.synchronize()
+            if i + 1 < count:
+                raise InterruptedError
+    assert path.read_bytes() == (tmp_path / "whole.bmp").read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["parts.bmp", "whole.bmp"]

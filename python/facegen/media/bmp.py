@@ -120,7 +120,7 @@ class GridWriter:
 
     def synchronize(self) -> int:
         """Have all faces on the disk, a row that is not full too; gives the file's bytes."""
-        if self.written % self._side:
+        if self.written % self._side and self.written < self.count:  # else `write` has written it
             self._seek(self.written // self._side)
             self._file.write(self._strip.data)
         self._output.synchronize()
