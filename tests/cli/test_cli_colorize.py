@@ -189,7 +189,8 @@ def test_what_is_refused(run: Run, tinter: Tinter) -> None:
     Path("out").mkdir()
     Path("out/x.png").write_text("precious")
     assert "out/x.png: exists, and no run" in refused(run, "a", "-o", "out")
-    assert "strength" in refused(run, "a", "-o", "out", "--strength", "-1")
+    for strength in ("-1", "nan", "inf"):
+        assert "strength" in refused(run, "a", "-o", "out", "--strength", strength)
 
 
 def test_a_network_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from facegen.cli import options, picture_options
 @options.network_of("the one that facegen fetch colorizer got")
 @click.option(
     "--strength",
-    type=click.FloatRange(0, 10),
+    type=options.FiniteRange(0, 10),
     default=1.0,
     show_default=True,
     help="What colours are multiplied by: 0 is grey, 1 as the network has them.",

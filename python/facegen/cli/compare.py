@@ -18,7 +18,7 @@ from facegen.cli import options
 @click.argument("b", metavar="B", type=click.Path())
 @click.option(
     "--tolerance",
-    type=click.FloatRange(min=0.0),
+    type=options.FiniteRange(min=0.0),
     default=1e-3,
     show_default=True,
     help="They agree where |a-b| or |a-b|/|b| is below it.",

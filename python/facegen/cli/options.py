@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable
 from typing import Any
@@ -63,6 +64,16 @@ algorithm = click.option(
     show_default=True,
     help="direct: none of lower complexity than the definition's, such as Winograd's.",
 )
+
+
+class FiniteRange(click.FloatRange):
+    """Numbers of a range; click's own lets "nan" through, which is in none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 def network_of(default: str) -> Callable[[Command], Command]:

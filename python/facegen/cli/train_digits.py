@@ -32,7 +32,7 @@ from facegen.cli.train import require_torch
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-3, show_default=True
+    "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @options.overwrite

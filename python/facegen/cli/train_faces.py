@@ -50,9 +50,11 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     help=f"What the discriminator sees changed; auto is small below {SMALL_SET:,} pictures.",
 )
 @click.option("--flip/--no-flip", default=True, show_default=True, help="Show mirror images too.")
-@click.option("--learning-rate", type=float, default=2e-4, show_default=True)
 @click.option(
-    "--penalty", type=float, default=1.0, show_default=True,
+    "--learning-rate", type=options.FiniteRange(0, min_open=True), default=2e-4, show_default=True
+)
+@click.option(
+    "--penalty", type=options.FiniteRange(0), default=1.0, show_default=True,
     help="Weight of the gradient penalties; more is steadier and slower.",
 )
 @click.option(

@@ -41,7 +41,7 @@ from facegen.cli.train import require_torch
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @click.option(
-    "--learning-rate", type=click.FloatRange(0, min_open=True), default=1e-4, show_default=True
+    "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-4, show_default=True
 )
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
