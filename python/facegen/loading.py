@@ -30,7 +30,7 @@ def resolve(
         keyword, _, name = os.fspath(path).partition(":")
         if os.path.exists(path):
             return path
-        if path in hub.PUBLISHED:
+        if hub.find(os.fspath(path)):
             return hub.cached(os.fspath(path))
         if keyword != default.KEYWORD:
             return path

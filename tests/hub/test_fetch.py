@@ -86,6 +86,15 @@ def test_downloaded_once(name: str, server: Server, home: Path) -> None:
     assert sorted(os.listdir(home)) == sorted([path.name, f"{path.name}.json"])
 
 
+def test_short_names(home: Path) -> None:
+    path = hub.fetch("facades")
+    assert path == hub.fetch("facades_BtoA", offline=True) == resolve("facades")
+    short = [known.short_name for known in REAL.values()]
+    assert "edges2cats" in short and len(set(short)) == len(short)
+    with pytest.raises(FacegenError, match="no published network has this name"):
+        hub.fetch("facades_")
+
+
 def test_another_digest_than_published(server: Server, home: Path) -> None:
     server.content = CONTENT[:-1] + b"x"
     with pytest.raises(FormatError, match=f"net-.*: expected SHA-256 {DIGEST[:8]}, found"):

@@ -13,7 +13,7 @@ from facegen.cli import options
         "facegen fetch",
         "facegen fetch colorizer",
         "facegen colorize photos -o coloured --network colorizer",
-        "facegen fetch edges2cats_AtoB --mirror https://example.org/networks",
+        "facegen fetch edges2cats --mirror https://example.org/networks",
     ),
 )
 @click.argument("names", metavar="[NAME]...", nargs=-1)
@@ -36,9 +36,10 @@ def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bo
     from facegen.cli.progress import progress
 
     if not names:
+        width = max(map(len, hub.PUBLISHED))
         for published in hub.PUBLISHED.values():
-            here = (hub.folder() / published.file_name).is_file()
-            click.echo(f"{published.name:20} {published.summary}{' (fetched)' if here else ''}")
+            here = " (fetched)" if (hub.folder() / published.file_name).is_file() else ""
+            click.echo(f"{published.name:{width}}  {published.summary}{here}")
         return
     for name in names:
         published = hub.look_up(name)

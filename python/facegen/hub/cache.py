@@ -52,10 +52,19 @@ def cached(name: str) -> Path:
 
 
 def look_up(name: str) -> Published:
-    """A published network by its name, or a FacegenError."""
-    if name not in PUBLISHED:
+    """A published network by its name or its short name, or a FacegenError."""
+    published = find(name)
+    if published is None:
         raise FacegenError(f"{name}: no published network has this name ({', '.join(PUBLISHED)})")
-    return PUBLISHED[name]
+    return published
+
+
+def find(name: str) -> Published | None:
+    """The same, or None."""
+    for published in PUBLISHED.values():
+        if name in (published.name, published.short_name):
+            return published
+    return None
 
 
 def expected_digest(published: Published) -> str | None:

@@ -42,6 +42,11 @@ class Published:
     about_bytes: int
 
     @property
+    def short_name(self) -> str:
+        """Without the direction: edges2cats for edges2cats_AtoB."""
+        return self.name.partition("_")[0]
+
+    @property
     def file_name(self) -> str:
         return self.url.rpartition("/")[2]
 
