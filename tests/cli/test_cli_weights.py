@@ -25,6 +25,11 @@ def test_init_is_the_same_bytes_every_time(run: Run, network_bin: Path) -> None:
     assert Path("b.bin").read_bytes() != network_bin.read_bytes()
 
 
+def test_init_names_all_networks(run: Run) -> None:
+    text = "".join(run("init", "--help").out.split())  # lines are broken at hyphens too
+    assert all(name in text for name in NETWORKS)
+
+
 def test_init_refuses(run: Run) -> None:
     result = run("init", "vgg", "a.bin")
     assert result.code == 2 and "no network 'vgg'; there is dcgan" in result.err

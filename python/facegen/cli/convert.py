@@ -14,6 +14,8 @@ from facegen.cli import options
         "facegen convert network.npz network.bin --overwrite",
         "facegen convert default network.bin",
         "facegen convert network.bin small.safetensors --half",
+        "facegen convert edges2cats_AtoB.pict network.bin",
+        "facegen convert colorizer colorizer.safetensors",
     ),
 )
 @click.argument("source", metavar="SRC", type=click.Path())
@@ -24,8 +26,9 @@ from facegen.cli import options
 def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) -> None:
     """Convert weights between formats.
 
-    SRC is known by its content; or is default, the package's own faces, or default:lenet, its
-    digits. DST becomes .bin, .safetensors or .npz by its extension. The new file is read back and
+    SRC is a network.bin, .safetensors, .npz, .pict or PyTorch checkpoint, known by its content, or
+    a .caffemodel; the name of a fetched network; default, the package's own faces, or
+    default:lenet, its digits. DST becomes .bin, .safetensors or .npz by its extension. The new file is read back and
     compared value by value.
     """
     from facegen import FacegenError, weights

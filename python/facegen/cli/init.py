@@ -10,7 +10,8 @@ from facegen.cli import options
 @click.command(
     "init",
     epilog=options.examples(
-        "facegen init dcgan network.bin", "facegen init dcgan --seed 7 network.safetensors"
+        "facegen init dcgan network.bin",
+        "facegen init colorizer --seed 7 network.safetensors",
     ),
 )
 @click.argument("kind", metavar="KIND")
@@ -21,9 +22,9 @@ from facegen.cli import options
 def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> None:
     """Write weights of a network, for trials and benchmarks.
 
-    KIND is the network (dcgan, colorizer, pix2pix, ...: another word lists them), OUT the file:
-    .bin, .safetensors or .npz by its extension. A seed gives the same bytes on every machine; the
-    weights are random, scaled so that the outputs are not saturated.
+    KIND is dcgan, colorizer, pix2pix, segmentation, squeezenet, squeezenet-torchvision or lenet.
+    OUT becomes .safetensors, .npz or (the first three) .bin by its extension. A seed gives the same
+    bytes on every machine; the weights are random, scaled so that the outputs are not saturated.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS

@@ -7,14 +7,22 @@ import click
 from facegen.cli import options
 
 
-@click.command("inspect", epilog=options.examples("facegen inspect network.bin"))
+@click.command(
+    "inspect",
+    epilog=options.examples(
+        "facegen inspect network.bin",
+        "facegen inspect edges2cats_AtoB.pict --json",
+        "facegen inspect default:lenet",
+    ),
+)
 @click.argument("file", metavar="FILE", type=click.Path())
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 @options.common
 def command(file: str, as_json: bool, quiet: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
-    FILE is a file of weights; or default, the package's own faces, or default:lenet, its digits.
+    FILE is a file of weights in any format that facegen convert reads; the name of a fetched
+    network; default, the package's own faces, or default:lenet, its digits.
 
     "weights" is a digest of the values alone: the same in every format.
     """

@@ -39,7 +39,7 @@ COMMANDS = {
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",
     "inspect": "Show what a file of weights holds.",
-    "convert": "Convert weights between network.bin, safetensors and .npz.",
+    "convert": "Convert weights from one format to another.",
     "init": "Write seeded weights, for trials and benchmarks.",
     "launch": "Run a command as several processes that share its work.",
     "fetch": "Fetch networks that others published.",

@@ -52,7 +52,8 @@ def command(
 ) -> int:
     """Make pictures from pictures.
 
-    NETWORK is a file of pix2pix weights: network.bin, .pict, .safetensors or .npz.
+    NETWORK is a file of pix2pix weights (network.bin, .pict, .safetensors or .npz), or the name of
+    a fetched network.
 
     With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
     what is transparent becomes white.
