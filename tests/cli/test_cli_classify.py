@@ -40,6 +40,7 @@ def test_the_most_probable_classes_are_printed(run: Run, network: Path) -> None:
         f"  {second.probability:6.1%}  {second.class_id:3d}  thing {second.class_id}",
     ]
     assert [path.name for path in Path().iterdir() if path.suffix == ".png"] == ["a.png"]
+    assert run("classify", "a.png", *options, "-q") == (0, "", "")
 
 
 def test_a_report_of_a_folder(run: Run, network: Path) -> None:

@@ -152,6 +152,7 @@ def test_main_with_bad_arguments(run: Run, network_bin: Path) -> None:
 
 
 def test_an_unknown_program(run: Run) -> None:
+    assert run("colorizer") == run("colorizer", "--help")
     result = run("colorizer", "paint")
     assert result.code == 2 and "No such command 'paint'" in result.err
 

@@ -67,6 +67,7 @@ def test_labels(run: Run, network: str, images: np.ndarray) -> None:
     np.testing.assert_array_equal(counts, expected)
     report = json.loads(run(*arguments, "--json").out)
     assert report["accuracy"] == 0.96 and report["confusion"] == expected.tolist()
+    assert run(*arguments, "-q") == (0, "", "")
     assert report["images"][3]["label"] == labels[3] and report["failed"] == []
 
 
@@ -76,7 +77,7 @@ def test_pictures(run: Run, network: str) -> None:
     result = run("digits", ".", "-n", network, "--json")
     assert result.code == 1
     reason = "./broken.png: not a picture, or of a format that is not read"
-    assert result.err == f"facegen: error: {reason}\n"
+    assert result.err == f"facegen: failed: {reason}\n"
     report = json.loads(result.out)
     assert report["failed"] == [{"name": "./broken.png", "reason": reason}]
     (entry,) = report["images"]

@@ -100,7 +100,7 @@ def test_sizes_are_not_believed(tmp_path: Path, zipped: bool, size: int) -> None
         (b"\0\0\x0d\3" + bytes(20), r"unsigned bytes \(0x08\) at byte 2, found 0x0d"),
         (b"\0\0\x08\1\0\0\0\0", "expected 3 dimensions at byte 3, found 1"),
         (b"\0\0\x08\3\0\0\0\1\0\0", "ends within its 3 sizes, at byte 10"),
-        (b"", "2 zero bytes"),
+        (b"", "expected an IDX file, found 0 bytes"),
     ],
 )
 def test_messages(tmp_path: Path, data: bytes, message: str) -> None:

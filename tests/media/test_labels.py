@@ -29,5 +29,5 @@ def test_other_files_are_refused(tmp_path: Path, content: bytes, message: str) -
     path.write_bytes(content)
     with pytest.raises(FormatError, match=message):
         labels.read(path, 3)
-    with pytest.raises(FormatError, match="found a directory"):
+    with pytest.raises(FormatError, match="expected a text file of names, found a directory"):
         labels.read(tmp_path, 3)

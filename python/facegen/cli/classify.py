@@ -70,7 +70,7 @@ def command(
     classifier = Classifier(network, device=device, threads=threads, precision=precision)
     work = task(classifier, top, names)
     report = picture_options.run_shown(items, work, OneResult(overwrite=False), quiet)
-    if json_ != "-":
+    if json_ != "-" and not quiet:
         for outcome in report.outcomes:
             if outcome.status == "done":
                 _print(outcome.source, outcome.facts["classes"])

@@ -80,7 +80,7 @@ def command(
             if len(paths) == 1:
                 raise
             reason = str(error) if isinstance(error, FormatError) else f"{path}: {error.strerror}"
-            click.echo(f"facegen: error: {' '.join(reason.split())}", err=True)
+            click.echo(f"facegen: failed: {' '.join(reason.split())}", err=True)
             report["failed"].append({"name": path, "reason": reason})
             continue
         if right is not None and len(right) != len(images):
@@ -96,7 +96,7 @@ def command(
                     click.echo(line)
     if as_json:
         click.echo(json.dumps(report, indent=2))
-    elif right is not None:
+    elif right is not None and not quiet:
         click.echo(table(report))
     return 1 if report["failed"] else 0
 

@@ -24,6 +24,9 @@ class LazyGroup(click.Group):
         super().__init__(*args, **kw)
         self._package, self._summaries = package, summaries
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, args or ["--help"])
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self._summaries)
 

@@ -72,7 +72,9 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
 
 def _read(path: Path, file: io.BufferedIOBase, dimensions: int, at_most: int) -> NDArray[np.uint8]:
     start = file.read(4)
-    if len(start) < 4 or start[:2] != b"\0\0":
+    if len(start) < 4:
+        raise FormatError(f"{path}: expected an IDX file, found {len(start)} bytes")
+    if start[:2] != b"\0\0":
         raise FormatError(f"{path}: expected 2 zero bytes of an IDX file, found {start[:2].hex()}")
     if start[:3] != _UNSIGNED_BYTES:
         kind = f"{start[2]:#04x}"

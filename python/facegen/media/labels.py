@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import stat
 
 from facegen.errors import FormatError
-from facegen.weights.checks import file_size
 
 MAX_BYTES = 1 << 20
 
@@ -20,7 +20,11 @@ def read(path: str | os.PathLike[str], count: int) -> list[str]:
     OSError
         The file cannot be read.
     """
-    size = file_size(path)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe or a device"
+        raise FormatError(f"{path}: expected a text file of names, found {kind}")
+    size = status.st_size
     if size > MAX_BYTES:
         raise FormatError(f"{path}: found {size:,} bytes, expected at most {MAX_BYTES:,}")
     with open(path, "rb") as file:
