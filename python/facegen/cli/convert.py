@@ -28,8 +28,8 @@ def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) 
 
     SRC is a network.bin, .safetensors, .npz, .pict or PyTorch checkpoint, known by its content, or
     a .caffemodel; the name of a fetched network; default, the package's own faces, or
-    default:lenet, its digits. DST becomes .bin, .safetensors or .npz by its extension. The new file is read back and
-    compared value by value.
+    default:lenet, its digits. DST becomes .bin, .safetensors or .npz by its extension. The new file
+    is read back and compared value by value.
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network
