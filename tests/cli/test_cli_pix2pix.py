@@ -65,6 +65,7 @@ def test_bad_arguments(run: Run, network: Path, pictures: np.ndarray, network_bi
         ((network, "in.rgb", "nowhere/out.rgb"), "nowhere/out.rgb: No such file"),
         ((network, "in.rgb"), "expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR"),
         ((network, "in.rgb", "out.rgb", "-r"), "expected NETWORK INPUT.rgb OUTPUT.rgb"),
+        ((network, "in.PNG", "out.png"), "in.PNG: is named as a picture, whose result takes -o"),
         ((network,), "Missing argument 'PICTURE...'"),
     ):
         result = run("pix2pix", *arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -63,11 +64,14 @@ def command(
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
     from facegen import Pix2Pix
+    from facegen.pictures.photo import readable_extensions
 
     model = partial(Pix2Pix, network, device=device, threads=threads, precision=precision)
     if output is None:
         if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
+        if os.path.splitext(pictures[0])[1].lower() in readable_extensions():
+            raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
         _run_program(network, pictures[0], pictures[1], resume, model, quiet)
         return 0
 
