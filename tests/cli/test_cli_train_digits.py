@@ -47,6 +47,8 @@ def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
         ([labels, images], "images.idx: expected 1 dimensions at byte 3, found 3"),
         ([images, labels, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
         ([images, labels, "-o", "a.npz", "--half"], "without --half .npz"),
+        ([images, labels, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
+        ([images, labels, "--learning-rate", "nan"], "not a finite number"),
         ([images, labels, "--device", "tpu"], "device 'tpu'"),
         ([images, labels, "--learning-rate", "0"], "--learning-rate"),
         ([images, labels, "--held-out", "40"], "expected at least 1 and fewer than 40"),

@@ -54,6 +54,8 @@ def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
         (["pictures", "missing", *init], "missing: No such file"),
         ([*data, *init, "--held-out", "3"], "expected at least 1 and fewer than 3"),
         ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
+        ([*data, *init, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
+        ([*data, *init, "--log", "no/log"], "no/log: there is no folder no"),
         ([*data, *init, "--device", "tpu"], "device 'tpu'"),
     ):
         result = run("train", "segmentation", *arguments)

@@ -121,5 +121,14 @@ def refuse_existing(path: str) -> None:
         raise FacegenError(f"{path}: exists (--overwrite replaces it)")
 
 
+def check_output(path: str, overwrite: bool) -> None:
+    """Before long work: refuse what exists without --overwrite, and what has no folder."""
+    if not overwrite:
+        refuse_existing(path)
+    folder = os.path.dirname(path)
+    if not os.path.isdir(folder or "."):
+        raise FacegenError(f"{path}: there is no folder {folder}")
+
+
 def warn(message: str) -> None:
     click.echo(f"facegen: warning: {message}", err=True)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options
-from facegen.errors import FacegenError
 
 if TYPE_CHECKING:
     from facegen.engine import Runner
@@ -156,10 +155,7 @@ def check_report(path: str | None, overwrite: bool) -> None:
     """Whether --json can be written, before anything is computed."""
     if path is None or path == "-":
         return
-    if not overwrite:
-        options.refuse_existing(path)
-    if not os.path.isdir(os.path.dirname(path) or "."):
-        raise FacegenError(f"{path}: there is no folder {os.path.dirname(path)}")
+    options.check_output(path, overwrite)
 
 
 def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import click
 
+from facegen.cli import options
 from facegen.errors import FacegenError
 
 # Each lives in facegen.cli.train_<name>.
@@ -29,6 +30,16 @@ class Tasks(click.Group):
 @click.group("train", cls=Tasks)
 def command() -> None:
     pass
+
+
+def check_output(path: str, half: bool, overwrite: bool) -> None:
+    """Whether --output and --half fit a network without network.bin, and the file can be made."""
+    from facegen import weights
+
+    extension = weights.check_extension(path)
+    if extension == ".bin" or (half and extension != ".safetensors"):
+        raise click.UsageError(f"-o {path}: expected .safetensors, or without --half .npz")
+    options.check_output(path, overwrite)
 
 
 def require_torch() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options
-from facegen.cli.train import require_torch
+from facegen.cli.train import check_output, require_torch
 
 
 @click.command(
@@ -58,11 +58,7 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    if not overwrite:
-        options.refuse_existing(output)
-    extension = weights.check_extension(output)
-    if extension == ".bin" or (half and extension != ".safetensors"):
-        raise click.UsageError(f"-o {output}: expected .safetensors, or without --half .npz")
+    check_output(output, half, overwrite)
 
     from facegen.training.digits import Settings, train
     from facegen.training.ranks import find_device

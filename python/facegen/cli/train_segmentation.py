@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from facegen.cli import options
-from facegen.cli.train import require_torch
+from facegen.cli.train import check_output, require_torch
 
 
 @click.command(
@@ -75,12 +75,9 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    extension = weights.check_extension(output)
-    if extension == ".bin" or (half and extension != ".safetensors"):
-        raise click.UsageError(f"-o {output}: expected .safetensors, or without --half .npz")
-    for path in filter(None, (output, log)):
-        if not overwrite:
-            options.refuse_existing(path)
+    check_output(output, half, overwrite)
+    if log is not None:
+        options.check_output(log, overwrite)
 
     from facegen.training.masks import read_pairs
     from facegen.training.ranks import find_device

@@ -121,6 +121,7 @@ def _by_size(path: Path, networks: list[Network]) -> Network:
     known = "; ".join(f"{name}: {expected:,} bytes" for name, expected in sizes.items())
     raise FormatError(
         f"{path}: found {size:,} bytes, which is no network.bin's size ({known or 'there is none'})"
+        ", and no other format of weights"
     )
 
 
