@@ -86,3 +86,5 @@ def test_other_types_are_refused() -> None:
         network_lightness(np.zeros((4, 4), int))
     with pytest.raises(FormatError, match=r"colours: expected shape \(2, h, w\)"):
         with_colours(picture(4, 4), np.zeros((3, 4, 4), np.float32))
+    with pytest.raises(FormatError, match="strength: expected a finite number, found nan"):
+        with_colours(picture(4, 4), colours(), float("nan"))

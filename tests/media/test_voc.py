@@ -59,6 +59,7 @@ def test_an_overlay_leaves_the_background_alone() -> None:
 
 def test_areas_are_of_all_classes_there_the_largest_first() -> None:
     areas = voc.areas(class_map())
+    assert all(type(area["share"]) is float for area in areas)
     assert json.loads(json.dumps(areas)) == [
         {"id": 0, "name": "background", "pixels": 16, "share": 0.8},
         {"id": 15, "name": "person", "pixels": 3, "share": 0.15},

@@ -24,7 +24,7 @@ def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> Non
 
     KIND is dcgan, colorizer, pix2pix, segmentation, squeezenet, squeezenet-torchvision or lenet.
     OUT becomes .safetensors, .npz or (the first three) .bin by its extension. A seed gives the same
-    bytes on every machine; the weights are random, scaled so that the outputs are not saturated.
+    bytes on every machine. The weights are random: what they make of pictures means nothing.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS

@@ -6,6 +6,7 @@ joined with the picture's own L, so that nothing of its sharpness is lost.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,11 @@ def with_colours(
     Raises
     ------
     FormatError
-        Another shape or type.
+        Another shape or type, or a strength that is not finite.
     """
     _check_picture(rgb)
+    if not math.isfinite(strength):
+        raise FormatError(f"strength: expected a finite number, found {strength}")
     if ab.ndim != 3 or len(ab) != 2:
         raise FormatError(f"colours: expected shape (2, h, w), found {ab.shape}")
     height, width = rgb.shape[:2]

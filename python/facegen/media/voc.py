@@ -92,8 +92,8 @@ def areas(classes: Classes) -> list[Area]:
     counts = np.bincount(classes.reshape(-1), minlength=len(NAMES))
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: (-counts[i], i))
     return [
-        Area(id=i, name=NAMES[i], pixels=int(counts[i]), share=round(counts[i] / classes.size, 6))
-        for i in order
+        Area(id=i, name=NAMES[i], pixels=count, share=round(count / classes.size, 6))
+        for i, count in ((i, int(counts[i])) for i in order)
     ]
 
 
