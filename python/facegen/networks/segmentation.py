@@ -76,6 +76,7 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
     """
     strides = {f"{name}.weight": stride for name, stride in _STRIDES.items()}
     weights = seeded_weights(graph().parameters, seed, strides)
+    weights["conv1.weight"] *= np.float32(1 / 64)  # pixels are some 64 from the mean
     for name, stride in strides.items():
         weights[name] *= np.float32(1 / 32)
         kernel = weights[name].shape[1]
