@@ -113,7 +113,10 @@ def test_agrees_with_the_naive_network(
     assert_within(logits, want, limit)
     classes = np.full((*want.shape[:3], 1), np.nan, np.float32)
     engines.run_program(lower(segmentation.class_graph(), weights), [x], [classes], engine, 2)
-    np.testing.assert_array_equal(classes[..., 0], logits.argmax(axis=-1))
+    # The same class, but for logits that are equal as float16, in which argmax reads them there.
+    chosen = np.take_along_axis(logits, classes.astype(np.int64), axis=-1)
+    ties = 2.0**-10 * np.abs(logits).max() if "float16" in engine else 0.0
+    assert (logits.max(axis=-1, keepdims=True) - chosen).max() <= ties
     # Where the best class leads by more than both errors, rounding cannot change it.
     best, second = np.sort(want, axis=-1)[..., :-3:-1].transpose(3, 0, 1, 2)
     clear = best - second > 2 * limit
