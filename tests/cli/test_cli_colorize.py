@@ -21,7 +21,7 @@ from facegen import Colorizer
 from facegen.cli.main import main
 from facegen.media import colorization
 from facegen.media.colorization import with_colours
-from facegen.pictures.photo import decode
+from facegen.media.photo import decode
 
 GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)
 

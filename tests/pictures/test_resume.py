@@ -12,7 +12,7 @@ from files import negative, one, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegen.pictures.photo import decode
+from facegen.media.photo import decode
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 

@@ -14,19 +14,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import negative, one, pixels, png
 from PIL import Image
 
 from facegen import FacegenError
+from facegen.media.photo import Photo
 from facegen.pictures import run as run_module
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Manifest
 from facegen.pictures.memory import PixelBudget
-from facegen.pictures.photo import Photo
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import FolderResults, OneResult
 from facegen.pictures.run import run
 from facegen.pictures.task import Made, Task
+from files import negative, one, pixels, png
 
 
 @pytest.fixture(autouse=True)

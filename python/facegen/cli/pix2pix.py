@@ -64,7 +64,7 @@ def command(
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
     from facegen import Pix2Pix
-    from facegen.pictures.photo import readable_extensions
+    from facegen.media.photo import readable_extensions
 
     model = partial(Pix2Pix, network, device=device, threads=threads, precision=precision)
     if output is None:

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.errors import FormatError
-from facegen.media import idx
-from facegen.pictures import photo
+from facegen.media import idx, photo
 
 SIDE = 28
 _BOX = 20  # longer side of the digit itself

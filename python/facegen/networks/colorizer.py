@@ -27,6 +27,7 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
+from facegen.media.kinds import opened
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -41,11 +42,10 @@ from facegen.nn import (
     Softmax,
     Upsample,
 )
-from facegen.pictures.kinds import opened
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
-    from facegen.pictures.kinds import Picture
+    from facegen.media.kinds import Picture
 
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0

@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.kinds import photo_of
 from facegen.media.pixels import from_uint8, to_uint8
 from facegen.media.square import squared
 from facegen.networks.model import Model
@@ -49,7 +50,6 @@ from facegen.nn import (
     Tanh,
     Tensor,
 )
-from facegen.pictures.kinds import photo_of
 from facegen.weights.network_bin import Entry
 
 IMAGE = Shape(256, 256, 3)

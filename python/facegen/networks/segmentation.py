@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from facegen.engine import Runner
+from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
@@ -28,7 +29,6 @@ from facegen.networks.seeded import seeded_weights
 from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor, lower
-from facegen.pictures.kinds import rgb_pixels, split_batch
 
 CLASSES = 21  # of Pascal VOC; 0 is the background
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}

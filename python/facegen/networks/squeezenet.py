@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import (
     TORCHVISION_SIDE,
     from_bgr,
@@ -55,7 +56,6 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
-from facegen.pictures.kinds import rgb_pixels, split_batch
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
-from facegen.pictures.photo import WRITABLE
+from facegen.media.photo import WRITABLE
 from facegen.pictures.sources import STANDARD, Source
 
 SAME = "same"  # as a format: the extension of the source

@@ -30,8 +30,8 @@ from threading import Lock
 from typing import Any
 
 from facegen.media.atomic import AtomicFile
+from facegen.media.photo import read_bytes
 from facegen.parallel.place import find_place
-from facegen.pictures.photo import read_bytes
 from facegen.pictures.sources import STANDARD
 
 FOLDER = ".facegen"

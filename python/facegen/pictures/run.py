@@ -24,12 +24,12 @@ from typing import Any
 
 from facegen import _native
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
+from facegen.media import photo as photos
+from facegen.media.photo import Photo
 from facegen.parallel.place import find_place
-from facegen.pictures import photo as photos
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
 from facegen.pictures.memory import PixelBudget
-from facegen.pictures.photo import Photo
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
 from facegen.pictures.task import Task

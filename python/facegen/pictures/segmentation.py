@@ -10,8 +10,8 @@ from functools import partial
 import numpy as np
 
 from facegen.media import voc
+from facegen.media.photo import Photo, encode
 from facegen.networks.segmentation import Segmenter, enlarge
-from facegen.pictures.photo import Photo, encode
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
-from facegen.pictures.photo import readable_extensions
+from facegen.media.photo import readable_extensions
 
 STANDARD = "-"  # input or output
 

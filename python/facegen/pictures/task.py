@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegen.pictures.photo import Photo
+from facegen.media.photo import Photo
 
 
 @dataclass(frozen=True)

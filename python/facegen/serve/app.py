@@ -21,9 +21,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from facegen import FacegenError, __version__
+from facegen.media import photo as photos
 from facegen.media.pictures import grid
 from facegen.media.square import resized, squared
-from facegen.pictures import photo as photos
 from facegen.serve.faces import DIRECTIONS, Faces, Point
 from facegen.serve.guard import Guard
 

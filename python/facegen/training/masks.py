@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.errors import FormatError
+from facegen.media import photo
 from facegen.networks.segmentation import CLASSES
 from facegen.networks.squeezenet import IMAGE
-from facegen.pictures import photo
 
 VOID = 255  # pixels that belong to no class, such as the borders in VOC's masks
 SIDE = IMAGE.height

@@ -36,9 +36,9 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen.loading import resolve
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
+    from facegen.media.kinds import opened
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
-    from facegen.pictures.kinds import opened
 
     paths = pictures_of(pictures)
     network = str(resolve(network, COLORIZER))

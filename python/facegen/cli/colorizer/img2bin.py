@@ -29,7 +29,7 @@ def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
-    from facegen.pictures.kinds import opened
+    from facegen.media.kinds import opened
     from facegen.pipeline import run_pipeline
 
     paths = pictures_of(pictures)

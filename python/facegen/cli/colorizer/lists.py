@@ -23,7 +23,7 @@ def pictures_of(arguments: Iterable[str]) -> list[str]:
     OSError
         A list cannot be read.
     """
-    from facegen.pictures.photo import readable_extensions
+    from facegen.media.photo import readable_extensions
 
     known = readable_extensions()
     paths = []

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen import FormatError
-from facegen.pictures.photo import WRITABLE, decode, encode, size
+from facegen.media.photo import WRITABLE, decode, encode, size
 
 pytestmark = [  # of damaged files
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),

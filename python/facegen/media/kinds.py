@@ -13,7 +13,7 @@ from facegen.errors import FormatError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facegen.pictures.photo import Photo
+    from facegen.media.photo import Photo
 
     Picture = str | os.PathLike[str] | Image | np.ndarray
 
@@ -49,7 +49,7 @@ def photo_of(picture: Any) -> Photo:
     """A path or a Pillow image as a `Photo`, with its alpha; errors as for `opened`."""
     from PIL import Image
 
-    from facegen.pictures import photo
+    from facegen.media import photo
 
     if isinstance(picture, Image.Image):
         return photo.of_image(picture)

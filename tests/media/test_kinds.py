@@ -11,7 +11,7 @@ from files import pixels
 from PIL import Image
 
 from facegen import FormatError
-from facegen.pictures.kinds import opened
+from facegen.media.kinds import opened
 
 RGB = pixels(11, 6)
 

@@ -7,8 +7,8 @@ import io
 import numpy as np
 from PIL import Image, ImageCms
 
+from facegen.media.photo import Photo, encode
 from facegen.pictures.items import Item
-from facegen.pictures.photo import Photo, encode
 from facegen.pictures.task import Made, Task
 
 

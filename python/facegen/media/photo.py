@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facegen.errors import FormatError
-from facegen.pictures import profiles
+from facegen.media import profiles
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
