@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import pixels
 from PIL import Image
 
 from facegen import FormatError
 from facegen.media.kinds import opened
+from files import pixels
 
 RGB = pixels(11, 6)
 

@@ -6,13 +6,13 @@ import io
 
 import numpy as np
 import pytest
-from files import encoded, pixels, png, srgb_profile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from facegen import FormatError
 from facegen.media.photo import WRITABLE, decode, encode, size
+from files import encoded, pixels, png, srgb_profile
 
 pytestmark = [  # of damaged files
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),

@@ -12,7 +12,6 @@ import sys
 import time
 
 import files
-
 from facegen import parallel
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import negative, one, pixels, png
 from PIL import Image
 
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
+from files import negative, one, pixels, png
 
 HERE = Path(__file__).parent
 

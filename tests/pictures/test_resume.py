@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from files import negative, one, png
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegen.media.photo import decode
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
+from files import negative, one, png
 
 COUNT = 3
 EVENTS = ["replace", "touch", "delete result", "cut result", "lose manifest line", "interrupt"]
