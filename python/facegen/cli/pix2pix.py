@@ -12,8 +12,6 @@ import click
 from facegen.cli import options, picture_options
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from facegen.networks.pix2pix import Pix2Pix
 
 CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
@@ -93,10 +91,8 @@ def _run_program(
     quiet: bool,
 ) -> None:
     """From one .rgb file to another, in bounded memory."""
-    from facegen import __version__, parallel
-    from facegen.cli.progress import progress
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.journal import Journal
+    from facegen import __version__
+    from facegen.cli.raw_program import run_raw
     from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
 
@@ -106,39 +102,23 @@ def _run_program(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    done, there = 0, 0  # pictures written, by this run and by the one that it resumes
-    kept: int | None = None
     with RgbReader("/dev/stdin" if input_ == "-" else input_) as pictures:
         model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
-        file_name = "/dev/stdout" if output == "-" else output
-        chunks = pictures.chunks(CHUNK)
-        journal = None
-        if resume:
-            count = pictures.count or 0
-            settings = {"precision": runner.precision, "isa": runner.isa, "version": __version__}
-            journal = Journal([file_name], count, CHUNK, [network, pictures.name], settings)
-            there, kept = journal.resume(file_name)
-            chunks = journal.rest(chunks)
-            say(f"Resumed : {there:,} pictures are there")
-        atomic = AtomicFile(file_name, kept)
-        with (
-            atomic as file,
-            progress(pictures.count or 0, "img", quiet or pictures.count is None) as advance,
-        ):
-
-            def write(pixels: np.ndarray) -> None:
-                nonlocal done
-                file.write(pixels.data)
-                done += len(pixels)
-                advance(len(pixels))
-                if journal:
-                    journal.wrote({file_name: atomic.synchronize})
-
-            elapsed = parallel.run(chunks, model.values, write, to_uint8)
-        if journal:
-            journal.remove()
+        settings = {"precision": runner.precision, "isa": runner.isa, "version": __version__}
+        done, there, elapsed = run_raw(
+            pictures,
+            network,
+            output,
+            pictures.chunks(CHUNK),
+            CHUNK,
+            model.values,
+            to_uint8,
+            settings if resume else None,
+            say,
+            quiet,
+        )
     say(f"Input   : {input_} ({there + done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -52,13 +51,10 @@ def command(
 
     import numpy as np
 
-    from facegen import Colorizer, __version__, parallel
-    from facegen.cli.progress import progress
+    from facegen import Colorizer, __version__
+    from facegen.cli.raw_program import run_raw
     from facegen.loading import resolve
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.journal import Journal
     from facegen.media.lab_planes import LightnessReader
-    from facegen.networks.colorizer import planar
 
     network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}
@@ -68,8 +64,6 @@ def command(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    done, there = 0, 0  # pictures written, by this run and by the one that it resumes
-    kept: int | None = None
     with LightnessReader("/dev/stdin" if input_ == "-" else input_) as lightness:
         colorizer = Colorizer(
             network, device=device, threads=threads, precision=precision, algorithm=algorithm
@@ -77,37 +71,28 @@ def command(
         runner = colorizer.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
         say(f"Network : {network} (colorizer, {os.path.getsize(network):,} bytes)")
-        known = lightness.count is not None
-        file_name = "/dev/stdout" if output == "-" else output
-        chunks: Iterator[np.ndarray]
-        chunks = (chunk[..., np.newaxis] for chunk in lightness.chunks(CHUNK))
-        journal = None
-        if resume:
-            count = lightness.count or 0
-            settings = {"precision": precision, "algorithm": algorithm, "isa": runner.isa}
-            settings["version"] = __version__
-            journal = Journal([file_name], count, CHUNK, [network, lightness.name], settings)
-            there, kept = journal.resume(file_name)
-            chunks = journal.rest(chunks)
-            say(f"Resumed : {there:,} pictures are there")
-        atomic = AtomicFile(file_name, kept)
-        with (
-            atomic as file,
-            progress(lightness.count or 0, "img", quiet or not known) as advance,
-        ):
-
-            def write(ab: np.ndarray) -> None:
-                nonlocal done
-                file.write(ab.astype("<f4", copy=False).data)
-                done += len(ab)
-                advance(len(ab))
-                if journal:
-                    journal.wrote({file_name: atomic.synchronize})
-
-            elapsed = parallel.run(chunks, runner, write, planar)
-        if journal:
-            journal.remove()
+        settings = {"precision": precision, "algorithm": algorithm, "isa": runner.isa}
+        settings["version"] = __version__
+        done, there, elapsed = run_raw(
+            lightness,
+            network,
+            output,
+            (chunk[..., np.newaxis] for chunk in lightness.chunks(CHUNK)),
+            CHUNK,
+            runner,
+            _encode,
+            settings if resume else None,
+            say,
+            quiet,
+        )
     say(f"Input   : {input_} ({there + done:,} pictures)")
     say(f"Output  : {output}")
     say(f"Elapsed time : {elapsed:.6f} sec")
     say(f"Performance: {done / elapsed if elapsed else 0.0:.2f} img/s")
+
+
+def _encode(ab: np.ndarray) -> np.ndarray:
+    """(n, 256, 256, 2) as OUTPUT.bin has them: planes of little-endian float32."""
+    from facegen.networks.colorizer import planar
+
+    return planar(ab).astype("<f4", copy=False)
