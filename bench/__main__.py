@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench import machine, workload
+from bench.arguments import numbers
 from bench.measure import QUICK, Cell, Plan, measure
 from bench.peers import PEERS, Contender, contenders
 from bench.record import Record, record
@@ -42,8 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--network", default="dcgan", help="by its name in facegen.networks")
-    parser.add_argument("--batches", type=_numbers, help="such as 1,8,64,1024")
-    parser.add_argument("--threads", type=_numbers, help="such as 1,2; default: 1 and all")
+    parser.add_argument("--batches", type=numbers, help="such as 1,8,64,1024")
+    parser.add_argument("--threads", type=numbers, help="such as 1,2; default: 1 and all")
     parser.add_argument(
         "--peers",
         type=lambda text: text.split(","),
@@ -57,14 +58,6 @@ def _parser() -> argparse.ArgumentParser:
         "--output", type=Path, default=Path("build/bench"), help="folder; default: %(default)s"
     )
     return parser
-
-
-def _numbers(text: str) -> list[int]:
-    """Positive numbers, separated by commas, in order and each once."""
-    numbers = sorted({int(word) for word in text.split(",")})
-    if numbers[0] < 1:
-        raise argparse.ArgumentTypeError(f"expected 1 or more, found {numbers[0]}")
-    return numbers
 
 
 def _compare(options: argparse.Namespace) -> int:

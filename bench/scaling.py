@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import machine
+from bench.arguments import numbers
 from bench.tables import markdown_table
 
 RESULTS = ("none", "float", "text")
@@ -50,7 +51,6 @@ def main() -> int:
 
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    numbers = lambda text: [int(word) for word in text.split(",")]  # noqa: E731
     parser.add_argument("--ranks", type=numbers, default=[1, 2], help="1,2,4")
     parser.add_argument("--network", default="dcgan")
     parser.add_argument("--device", default="cpu")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from bench import machine, workload
+from bench.arguments import numbers
 from bench.gpu import ceilings
 from bench.gpu.contenders import (
     OUR_PRECISIONS,
@@ -44,7 +45,7 @@ ROUND_SECONDS = 0.05
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--networks", default=",".join(NETWORKS), help="default: %(default)s")
-    parser.add_argument("--batches", help="such as 1,64; default: each network's own")
+    parser.add_argument("--batches", type=numbers, help="such as 1,64; default: each network's own")
     parser.add_argument("--variants", default=",".join(TORCH_VARIANTS), help="of PyTorch, or none")
     parser.add_argument("--precisions", default=",".join(OUR_PRECISIONS), help="of facegen")
     parser.add_argument("--layers", action="store_true", help="facegen's steps by themselves")
@@ -62,10 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = []
     for name in options.networks.split(","):
         work = workload.network(name)
-        batches = BATCHES.get(name, OTHER_BATCHES)
-        if options.batches:
-            batches = tuple(int(word) for word in options.batches.split(","))
-        for batch in batches:
+        for batch in options.batches or BATCHES.get(name, OTHER_BATCHES):
             if options.layers:
                 parts += [_layers(work, batch, p) for p in options.precisions.split(",")]
             else:

@@ -25,8 +25,7 @@ from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
-from facegen.networks.seeded import seeded_weights
-from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder
+from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor, lower
 
@@ -75,8 +74,7 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
     enlarged bilinearly. A little of every other class is added, so that no weight is idle in tests.
     """
     strides = {f"{name}.weight": stride for name, stride in _STRIDES.items()}
-    weights = seeded_weights(graph().parameters, seed, strides)
-    weights["conv1.weight"] *= np.float32(1 / 64)  # pixels are some 64 from the mean
+    weights = seeded(graph(), seed, strides)
     for name, stride in strides.items():
         weights[name] *= np.float32(1 / 32)
         kernel = weights[name].shape[1]

@@ -23,7 +23,7 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -125,13 +125,22 @@ def torchvision_graph() -> Graph:
     return _classify(Graph("squeezenet-torchvision"), image, "classifier", padding=0)
 
 
+def seeded(
+    graph: Graph, seed: int, strides: Mapping[str, int] | None = None
+) -> dict[str, np.ndarray]:
+    """Seeded weights of a network that begins with the encoder, whose outputs are of order 10."""
+    weights = seeded_weights(graph.parameters, seed, strides)
+    weights["conv1.weight"] *= np.float32(1 / 64)  # pixels are some 64 from the mean
+    return weights
+
+
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
     """Seeded weights, for trials and benchmarks."""
-    return seeded_weights(graph().parameters, seed)
+    return seeded(graph(), seed)
 
 
 def _torchvision_initial_weights(seed: int) -> dict[str, np.ndarray]:
-    return seeded_weights(torchvision_graph().parameters, seed)
+    return seeded(torchvision_graph(), seed)
 
 
 class Guess(NamedTuple):
