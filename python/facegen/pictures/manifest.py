@@ -115,8 +115,9 @@ class Manifest:
         for path in Path(self.folder, FOLDER).glob("*.jsonl"):
             for line in path.read_bytes().splitlines():
                 record = _parse(line)
-                for name in record.outputs if record is not None else ():
-                    assert record is not None
+                if record is None:
+                    continue
+                for name in record.outputs:
                     if name not in records or records[name].written_ns <= record.written_ns:
                         records[name] = record
         return records
