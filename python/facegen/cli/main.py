@@ -22,7 +22,7 @@ import click
 from facegen import FacegenError, __version__
 from facegen.cli.lazy import LazyGroup
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
-from facegen.parallel.place import find_place
+from facegen.place import find_place
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {

@@ -11,19 +11,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facegen.parallel.place import Place, find_place, find_shard
     from facegen.parallel.ranks import join, run
-    from facegen.parallel.shares import split
+    from facegen.place import Place, find_place, find_shard
+    from facegen.shares import split
 
 __all__ = ["Place", "find_place", "find_shard", "join", "run", "split"]
 
 _HOME = {
-    "Place": "facegen.parallel.place",
-    "find_place": "facegen.parallel.place",
-    "find_shard": "facegen.parallel.place",
+    "Place": "facegen.place",
+    "find_place": "facegen.place",
+    "find_shard": "facegen.place",
     "join": "facegen.parallel.ranks",
     "run": "facegen.parallel.ranks",
-    "split": "facegen.parallel.shares",
+    "split": "facegen.shares",
 }
 
 

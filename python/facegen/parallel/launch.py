@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from facegen.errors import FacegenError
-from facegen.parallel.shares import split
+from facegen.shares import split
 
 _END_SECONDS = 10.0  # that ranks have to end, once rank 0 has ended
 
@@ -47,7 +47,7 @@ def launch(command: Sequence[str], ranks: int, raw: bool = False) -> int:
     """Run a command as ranks 0 to `ranks` - 1 and wait for them; gives the exit code of rank 0.
 
     Each gets neighbouring processors of those that this process may use, as many for each rank, and
-    takes its GPUs by its number (`facegen.parallel.place.gpus_of`). Lines of output and errors
+    takes its GPUs by its number (`facegen.place.gpus_of`). Lines of output and errors
     begin with ``[rank]`` unless `raw`. A rank that dies is reported at once. SIGINT and SIGTERM are
     passed on.
     """

@@ -22,9 +22,9 @@ from typing import Any, TypeVar
 from facegen.errors import FacegenError
 from facegen.parallel.board import Board
 from facegen.parallel.links import Link, LinkLost, QueueLink
-from facegen.parallel.place import find_place
 from facegen.parallel.transport import Transport, connect
 from facegen.pipeline import run_pipeline, run_together
+from facegen.place import find_place
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from facegen.errors import FacegenError
 from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
-from facegen.parallel.place import Place
+from facegen.place import Place
 
 
 class Transport(Protocol):

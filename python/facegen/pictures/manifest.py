@@ -31,8 +31,8 @@ from typing import Any
 
 from facegen.media.atomic import AtomicFile
 from facegen.media.photo import read_bytes
-from facegen.parallel.place import find_place
 from facegen.pictures.sources import STANDARD
+from facegen.place import find_place
 
 FOLDER = ".facegen"
 

@@ -26,7 +26,6 @@ from facegen import _native
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.media import photo as photos
 from facegen.media.photo import Photo
-from facegen.parallel.place import find_place
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
 from facegen.pictures.memory import PixelBudget
@@ -34,6 +33,7 @@ from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
 from facegen.pictures.task import Task
 from facegen.pipeline import run_pipeline
+from facegen.place import find_place
 
 MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
 MIN_PIXELS = 400_000  # that a photo counts for at least, with what the network takes and gives

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
-from facegen.parallel.shares import split
+from facegen.shares import split
 
 Environment = Mapping[str, str]
 
