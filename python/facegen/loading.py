@@ -7,44 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from facegen import hub, weights
-from facegen.errors import FacegenError
-from facegen.networks import NETWORKS, Network, default
-
-
-def resolve(
-    path: str | os.PathLike[str] | None, network: Network = NETWORKS["dcgan"]
-) -> str | os.PathLike[str]:
-    """The file of weights that is meant.
-
-    None or "default" is the package's own for `network`; "default:lenet" names the network too. The
-    name of a published network (``facegen fetch``) is its file in the cache, and None too where the
-    package has none of its own. A file of that very name goes first.
-
-    Raises
-    ------
-    FacegenError
-        There is no such network, or neither the package nor the cache has weights for it.
-    """
-    if path is not None:
-        keyword, _, name = os.fspath(path).partition(":")
-        if os.path.exists(path):
-            return path
-        if hub.find(os.fspath(path)):
-            return hub.cached(os.fspath(path))
-        if keyword != default.KEYWORD:
-            return path
-        if name and name not in NETWORKS:
-            raise FacegenError(f"{path}: no network {name!r}; there is {', '.join(NETWORKS)}")
-        network = NETWORKS[name] if name else network
-    if network.default is not None:
-        return default.path(network.default)
-    if network.name in hub.PUBLISHED:
-        return hub.cached(network.name)
-    raise FacegenError(
-        f"no weights of {network.name} come with the package; name a file of them, "
-        f"or write one for trials with facegen init {network.name} network.safetensors"
-    )
+from facegen import weights
+from facegen.networks import NETWORKS, Network
+from facegen.networks.files import resolve
 
 
 def read_network(

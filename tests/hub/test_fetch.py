@@ -17,8 +17,8 @@ from facegen import FacegenError, FormatError, hub
 from facegen.cli.main import main
 from facegen.errors import DownloadFailure
 from facegen.hub import cache, published
-from facegen.loading import resolve
 from facegen.networks import NETWORKS
+from facegen.networks.files import resolve
 
 pytest.importorskip("pooch", reason="pooch is not installed (the extra 'hub')")
 
@@ -184,9 +184,9 @@ def test_a_name_stands_for_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.chdir(tmp_path)
     for name in ("colorizer", None):
         with pytest.raises(FacegenError, match="facegen fetch colorizer"):
-            resolve(name, NETWORKS["colorizer"])
+            resolve(name, "colorizer")
     path = hub.fetch("colorizer")
-    assert resolve("colorizer") == resolve(None, NETWORKS["colorizer"]) == path
+    assert resolve("colorizer") == resolve(None, "colorizer") == path
     Path("colorizer").write_text("a file of that very name")
     assert resolve("colorizer") == "colorizer"
 

@@ -53,11 +53,11 @@ def command(
     from facegen import Generator, __version__, parallel
     from facegen.cli.main import COMMANDS
     from facegen.cli.progress import progress
-    from facegen.loading import resolve
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.face_files import encode_faces
     from facegen.media.journal import Journal
     from facegen.media.text import LatentReader, ResultWriter
+    from facegen.networks.files import resolve
 
     first = [*networks, input_][0]
     if first in COMMANDS and not os.path.exists(first):

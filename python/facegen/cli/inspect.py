@@ -31,7 +31,8 @@ def command(file: str, as_json: bool, quiet: bool) -> None:
     import os
 
     from facegen import weights
-    from facegen.loading import read_network, resolve
+    from facegen.loading import read_network
+    from facegen.networks.files import resolve
 
     file = str(resolve(file))
     network, tensors = read_network(file)

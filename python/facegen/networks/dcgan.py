@@ -159,6 +159,5 @@ DCGAN = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Generator,
-    default="faces",
 )
 Generator.network = DCGAN

@@ -144,6 +144,5 @@ LENET = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=DigitClassifier,
-    default="digits",
 )
 DigitClassifier.network = LENET

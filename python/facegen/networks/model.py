@@ -10,6 +10,7 @@ import numpy as np
 
 from facegen import weights as weight_files
 from facegen.engine import Runner
+from facegen.networks.files import resolve
 from facegen.networks.network import Network
 from facegen.nn import Graph, lower
 
@@ -49,9 +50,7 @@ class Model:
         if isinstance(network, Mapping):
             self.weights = weight_files.checked(network, self.network.shapes)
         else:
-            from facegen.loading import resolve
-
-            path = resolve(network, self.network)
+            path = resolve(network, self.network.name)
             known = [self.network, *self.variants]
             self.network, self.weights = weight_files.read(path, known)
         self._options: dict[str, Any] = {

@@ -32,9 +32,6 @@ class Network:
         Weights of a seed, for trials and benchmarks.
     model
         Called as ``model(weights, device=..., threads=..., precision=...)``.
-    default
-        Name of the weights in ``networks/default/`` that are used where none are named; None where
-        the package has none for it.
     checkpoint_layout
         The tensors of its PyTorch checkpoint by their names there; None where there is none.
     caffe_layout, npz_layout
@@ -50,7 +47,6 @@ class Network:
     binary_layout: Layout | None
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
-    default: str | None = None
     checkpoint_layout: named.Layout | None = None
     caffe_layout: named.Layout | None = None
     npz_layout: named.Layout | None = None

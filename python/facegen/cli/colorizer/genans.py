@@ -33,15 +33,15 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen import weights
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.loading import resolve
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
     from facegen.media.kinds import opened
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
+    from facegen.networks.files import resolve
 
     paths = pictures_of(pictures)
-    network = str(resolve(network, COLORIZER))
+    network = str(resolve(network, COLORIZER.name))
     inputs = {f"picture {path}": path for path in [*pictures, *paths]} | {"--network": network}
     options.check_distinct(inputs, {"OUT.bin": out})
     _, tensors = weights.read(network, [COLORIZER])

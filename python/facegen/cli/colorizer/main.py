@@ -53,8 +53,8 @@ def command(
 
     from facegen import Colorizer, __version__
     from facegen.cli.raw_program import run_raw
-    from facegen.loading import resolve
     from facegen.media.lab_planes import LightnessReader
+    from facegen.networks.files import resolve
 
     network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}

@@ -24,13 +24,13 @@ def command(checkpoints: tuple[str, ...], out: str, quiet: bool) -> None:
     fetch colorizer got. OUT.bin has 128,964,012 bytes. facegen convert writes other formats too.
     """
     from facegen import weights
-    from facegen.loading import resolve
     from facegen.networks.colorizer import COLORIZER
+    from facegen.networks.files import resolve
     from facegen.weights import network_bin
 
     if len(checkpoints) > 1:
         raise click.UsageError(f"expected 1 or 2 files, found {len(checkpoints) + 1}")
-    checkpoint = str(resolve(checkpoints[0] if checkpoints else None, COLORIZER))
+    checkpoint = str(resolve(checkpoints[0] if checkpoints else None, COLORIZER.name))
     options.check_distinct({"CHECKPOINT": checkpoint}, {"OUT.bin": out})
     _, tensors = weights.read(checkpoint, [COLORIZER])
     assert COLORIZER.binary_layout is not None

@@ -16,6 +16,7 @@ from typing import Any
 from facegen.errors import FacegenError, FormatError
 
 KEYWORD = "default"  # where a network is named, this means the package's own
+FILES = {"dcgan": "faces", "lenet": "digits"}  # network -> NAME of its weights
 
 
 def path(name: str) -> Path:
