@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 
@@ -73,6 +74,11 @@ def main() -> None:
     except Exception as caught:
         error, seconds = f"{type(caught).__name__}: {caught}", 0.0
     print(json.dumps({"results": results, "ahead": ahead, "error": error, "seconds": seconds}))
+    threading.Thread.start = refuse  # as Python 3.12 does, only later
+
+
+def refuse(thread: threading.Thread) -> None:
+    raise RuntimeError("can't create new thread at interpreter shutdown")
 
 
 if __name__ == "__main__":

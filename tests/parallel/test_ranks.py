@@ -18,7 +18,7 @@ JOB = Path(__file__).with_name("job.py")
 
 def job(launcher: str, ranks: int, count: int, mode: str, folder: Path) -> dict[str, Any]:
     result = run_ranks(launcher, ranks, [JOB, count, mode], folder)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0 and "Traceback" not in result.stderr, result.stderr
     found: dict[str, Any] = json.loads(result.stdout)
     return found
 

@@ -42,6 +42,7 @@ _GOODBYE_SECONDS = 60.0
 _JOB, _END, _STOP = "job", "end", "stop"
 
 _transport: Transport | None = None
+_leaving, _left = threading.Event(), threading.Event()
 
 
 def join() -> None:
@@ -68,6 +69,8 @@ def join() -> None:
         sys.exit(2)  # rank 0 says why
     if place.rank > 0:
         _serve(_transport)
+    # Started here, since Python 3.12 refuses new threads at the exit.
+    threading.Thread(target=_watch_the_end, args=[_transport], daemon=True).start()
     atexit.register(leave)
 
 
@@ -77,9 +80,7 @@ def leave() -> None:
     transport, _transport = _transport, None
     if transport is None:
         return
-    watchdog = threading.Timer(_GOODBYE_SECONDS, transport.abort)
-    watchdog.daemon = True
-    watchdog.start()
+    _leaving.set()
     for link in transport.links.values():
         try:
             link.send((_STOP, None))
@@ -88,7 +89,14 @@ def leave() -> None:
         except LinkLost:
             pass
     transport.close()
-    watchdog.cancel()
+    _left.set()
+
+
+def _watch_the_end(transport: Transport) -> None:
+    """Once rank 0 leaves: end the ranks that do not let it go."""
+    _leaving.wait()
+    if not _left.wait(_GOODBYE_SECONDS):
+        transport.abort()
 
 
 def run(
