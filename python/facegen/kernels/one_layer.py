@@ -1,0 +1,46 @@
+"""What the ops share: a network of one layer, lowered and run, and the checks of its maps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.engine import Runner
+from facegen.nn import Graph, Layer, Shape, lower
+
+Array = NDArray[np.float32]
+
+
+def run(
+    layer: Layer,
+    x: Array,
+    weights: dict[str, Array],
+    threads: int | None,
+    device: str,
+    algorithm: str = "auto",
+) -> Array:
+    """What a layer makes of `x`; `weights` by the layer's own names of its parameters."""
+    graph = Graph("facegen.kernels")
+    name = type(layer).__name__
+    graph.output(graph.add(name, layer, graph.input("x", map_shape(x))))
+    named = {f"{name}.{parameter}": value for parameter, value in weights.items()}
+    program = lower(graph, named, algorithm)
+    return Runner(program, device, threads)(x)
+
+
+def check(array: Any, name: str) -> None:
+    """Raise TypeError for what is no array of float32."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
+    if array.dtype != np.float32:
+        raise TypeError(f"{name} must be float32, not {array.dtype}")
+
+
+def map_shape(x: Array) -> Shape:
+    """(h, w, c) of the maps `x`, (n, h, w, c); ValueError where it is no such array."""
+    check(x, "x")
+    if x.ndim != 4 or 0 in x.shape[1:]:
+        raise ValueError(f"x must be (n, h, w, c) with h, w, c at least 1, not {x.shape}")
+    return Shape(*x.shape[1:])
