@@ -5,6 +5,8 @@ Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 from hypothesis import settings
 
@@ -13,6 +15,10 @@ from facegen.engine.devices import why_no_cuda
 # No test is timed: machines are shared.
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
+
+# A shell's background job, and some CI, start with Ctrl-C ignored, and the commands under test would
+# inherit that. A handler of Python's own is not inherited: they start with the system's default.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
