@@ -3,12 +3,45 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
-from engines import ISAS, run_program
+from engines import ENGINES, GEMM_ENGINES, ISAS, run_program
 from facegen.nn import Graph, Layer, Shape, lower
 
 GUARD = 64  # floats before and after every array
 CANARY = np.float32(-7.25e30)
+
+every_isa = pytest.mark.parametrize("isa", ENGINES)
+every_gemm = pytest.mark.parametrize("isa", GEMM_ENGINES)
+every_engine = pytest.mark.parametrize(
+    ("isa", "threads"),
+    [
+        *((isa, threads) for isa in ISAS for threads in (1, 2)),
+        pytest.param("cuda auto float32", 1, marks=pytest.mark.cuda),
+    ],
+)
+every_gemm_engine = pytest.mark.parametrize(
+    ("isa", "threads"),
+    [
+        *((isa, threads) for isa in ISAS for threads in (1, 2)),
+        *(
+            pytest.param(engine.values[0], 1, marks=pytest.mark.cuda)
+            for engine in GEMM_ENGINES[len(ISAS) :]
+        ),
+    ],
+)
+
+
+def draw(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def draw_weights(layer: Layer, seed: int = 1) -> dict[str, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return {
+        name: rng.standard_normal(shape).astype(np.float32)
+        for name, shape in layer.parameters().items()
+    }
 
 
 def run_layer(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from one_layer import run_layer
+from one_layer import draw, run_layer
 
 import reference
 import tolerance
@@ -26,10 +26,6 @@ every_shape = pytest.mark.parametrize(
     [(1, 1, 1, 1), (3, 1, 1, 40), (2, 5, 7, 21), (1, 40, 13, 33), (2, 15, 15, 100)],
     ids=str,
 )
-
-
-def draw(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
 
 
 @every_engine

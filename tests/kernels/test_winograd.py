@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from one_layer import ISAS, run_layer
+from one_layer import ISAS, draw, draw_weights, run_layer
 
 import engines
 import reference
@@ -49,16 +49,12 @@ CASES = {
 }
 
 
-def draw(shape, seed=0):
-    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
-
-
 @pytest.mark.parametrize("isa", WINOGRAD_ISAS)
 @pytest.mark.parametrize("name", CASES)
 def test_agrees_with_the_definition(name, isa):
     layer, definition, options, shape = CASES[name]
     x = draw(shape)
-    weights = {key: draw(size, 1) for key, size in layer.parameters().items()}
+    weights = draw_weights(layer)
     got = run_layer(layer, x, weights=weights, isa=isa)
     magnitude = definition(np.abs(x), **{k: np.abs(v) for k, v in weights.items()}, **options)
     length = int(np.prod(layer.parameters()["weight"][1:]))
@@ -107,7 +103,7 @@ def test_strict_multiplies_as_the_definition_does():
 @pytest.mark.parametrize("isa", sorted(set(ISAS) - set(WINOGRAD_ISAS)))
 def test_split_products_take_the_gemm(isa):
     layer, x = Conv2d(32, 32, 3, padding=1), draw((1, 10, 10, 32))
-    weights = {key: draw(size, 1) for key, size in layer.parameters().items()}
+    weights = draw_weights(layer)
     auto = run_layer(layer, x, weights=weights, isa=isa)
     direct = run_layer(layer, x, weights=weights, isa=isa, algorithm="direct")
     np.testing.assert_array_equal(auto, direct)
