@@ -54,6 +54,7 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
     for arguments, message in (
         (["missing"], "missing: No such file"),
         ([folder, "-o", "a.png"], "a.png: extension '.png' is no format of weights"),
+        ([folder, "-o", "none/a.bin"], "none/a.bin: there is no folder none"),
         ([folder, "--freeze", "2"], "--freeze keeps weights of --init"),
         ([folder, "--freeze", "5"], "--freeze"),
         ([folder, "--device", "tpu"], "device 'tpu'"),

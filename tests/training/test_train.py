@@ -16,8 +16,10 @@ from facegen import FacegenError, FormatError  # noqa: E402
 from facegen.networks import dcgan as table  # noqa: E402
 from facegen.training import export, quality  # noqa: E402
 from facegen.training.dcgan import Discriminator, Generator  # noqa: E402
+from facegen.training.log import Reports  # noqa: E402
 from facegen.training.ranks import Ranks, join_ranks  # noqa: E402
-from facegen.training.train import Reports, Settings, Trainer, train  # noqa: E402
+from facegen.training.train import train  # noqa: E402
+from facegen.training.trainer import Settings, Trainer  # noqa: E402
 
 torch.set_num_threads(1)
 ALONE = Ranks(0, 1, torch.device("cpu"))

@@ -105,14 +105,15 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    if not overwrite:
-        options.refuse_existing(output)
+    options.check_output(output, overwrite)
     weights.check_extension(output)
 
     from facegen.loading import read_network
     from facegen.training.data import read_pictures
+    from facegen.training.log import Reports
     from facegen.training.ranks import join_ranks
-    from facegen.training.train import Reports, Settings, Trainer, train
+    from facegen.training.train import train
+    from facegen.training.trainer import Settings, Trainer
 
     first_weights = None
     if init is not None:

@@ -1,278 +1,18 @@
-"""Training a DCGAN: the loop, its checkpoints, its log.
-
-The discriminator learns which of two pictures is the real one, the generator to make it wrong
-(relativistic pairs: Jolicoeur-Martineau 2019), both held back by zero-centred gradient penalties on
-real and on generated pictures (R1: Mescheder et al. 2018; both: Huang et al. 2024). The exported
-network is a moving average of the generator's weights.
-
-Everything random in a step is a function of the seed, the step and the rank, and the schedules are
-functions of the step. So weights, optimiser states and the step's number are all that a checkpoint
-holds, and a resumed run goes on as if nothing had happened.
-"""
+"""Training a DCGAN: the loop over the steps of a `Trainer`, and its checkpoints."""
 
 from __future__ import annotations
 
-import copy
-import json
-import math
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn import functional
 
 from facegen.errors import FacegenError, FormatError
-from facegen.media import pictures as picture_files
 from facegen.media.atomic import AtomicFile
-from facegen.networks import dcgan as network
-from facegen.training import augment, export, quality
-from facegen.training.data import Batches, to_values
-from facegen.training.dcgan import Discriminator, Generator
-from facegen.training.ranks import Ranks
-
-_FORMAT = 1  # of checkpoints
-_SAMPLES = 64  # faces of the sample grid, of seeds 0 to 63
-_WARMUP_SHARE = 0.05  # the average never reaches back further than this share of the run so far
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All that decides what comes out, given the pictures.
-
-    Attributes
-    ----------
-    steps, batch
-        Steps of both networks; pictures a step over all ranks.
-    seed
-        Of the first weights and of every random choice.
-    freeze
-        The first layers of the generator that keep their weights (0 to 4).
-    flip
-        Show each picture or its mirror image.
-    augmentation
-        "none" or "small" (`augment.SMALL_SET`, for sets of a few thousand pictures and less).
-    learning_rate
-        Of Adam, constant for half of the steps, then falling to a tenth.
-    penalty, penalty_every
-        Weight of the gradient penalties, and how often they are computed (with as many times the
-        weight).
-    average
-        Half life of the moving average, in pictures.
-    width
-        Channels of the discriminator's first layer.
-    statistics
-        Latents over which the batch norms of the averaged generator are measured at the end.
-    """
-
-    steps: int = 20_000
-    batch: int = 256
-    seed: int = 0
-    freeze: int = 0
-    flip: bool = True
-    augmentation: str = "none"
-    learning_rate: float = 2e-4
-    penalty: float = 1.0
-    penalty_every: int = 8
-    average: int = 100_000
-    width: int = 64
-    statistics: int = 4096
-
-    def __post_init__(self) -> None:
-        if self.augmentation not in _AUGMENTATIONS:
-            known = ", ".join(_AUGMENTATIONS)
-            raise FacegenError(f"augmentation: expected {known}, found {self.augmentation!r}")
-
-
-_AUGMENTATIONS = {"none": augment.NONE, "small": augment.SMALL_SET}
-
-
-@dataclass(frozen=True)
-class Reports:
-    """What is written while training goes on; changes nothing of what comes out.
-
-    Attributes
-    ----------
-    folder
-        For the checkpoint, the log with its plot, and the sample grids.
-    log_every, sample_every, save_every
-        Steps between lines of the log; between grids with quality measured; between checkpoints.
-    quality_pictures
-        Real and generated pictures that are compared.
-    say
-        Called with every entry of the log.
-    """
-
-    folder: Path
-    log_every: int = 100
-    sample_every: int = 1000
-    save_every: int = 1000
-    quality_pictures: int = 2048
-    say: Callable[[Mapping[str, Any]], None] = lambda entry: None
-
-
-class Trainer:
-    """The networks, their optimisers and the pictures, step by step.
-
-    Parameters
-    ----------
-    pixels
-        (n, 64, 64, 3) uint8
-    init
-        Canonical weights to start from: transfer learning. Random ones of the seed if None.
-    """
-
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        settings: Settings,
-        ranks: Ranks,
-        init: Mapping[str, np.ndarray] | None = None,
-    ) -> None:
-        if settings.batch % ranks.count:
-            raise FacegenError(
-                f"batch: expected a multiple of the {ranks.count} ranks, found {settings.batch}"
-            )
-        self.settings, self.ranks, self.device = settings, ranks, ranks.device
-        self.step = 0
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.generator = Generator()
-            self.discriminator = Discriminator(settings.width)
-        if init is not None:
-            self.generator.load_canonical(init)
-        for module in (self.generator, self.discriminator):
-            module.to(self.device, memory_format=torch.channels_last)
-        self.average = copy.deepcopy(self.generator)
-        for module in (self.generator, self.average):
-            module.freeze(settings.freeze)
-        self.average.requires_grad_(False)
-        self.optimisers = [self._adam(self.generator), self._adam(self.discriminator)]
-        self.batches = Batches(
-            pixels, settings.batch, settings.seed, self.device, ranks.rank, ranks.count
-        )
-        self.augmentation = _AUGMENTATIONS[settings.augmentation]
-        ranks.same_everywhere(self._tensors())
-
-    def _adam(self, module: nn.Module) -> torch.optim.Adam:
-        trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
-        return torch.optim.Adam(
-            trained,
-            self.settings.learning_rate,
-            betas=(0.0, 0.99),
-            fused=self.device.type == "cuda",
-        )
-
-    def _tensors(self) -> Iterator[Tensor]:
-        for module in (self.generator, self.average, self.discriminator):
-            yield from module.state_dict().values()
-
-    def train_step(self) -> dict[str, Tensor]:
-        """One step of the discriminator and one of the generator; the losses, on the device."""
-        settings, half = self.settings, self.settings.batch // self.ranks.count
-        random = torch.Generator(self.device)
-        random.manual_seed(_seed(settings.seed, self.step, self.ranks.rank))
-        rate = settings.learning_rate * _falling(self.step / settings.steps)
-        for optimiser in self.optimisers:
-            optimiser.param_groups[0]["lr"] = rate
-        optimise_generator, optimise_discriminator = self.optimisers
-
-        real = self.batches(self.step)
-        if settings.flip:
-            chance = torch.rand(len(real), device=self.device, generator=random)
-            real = augment.horizontal_flip(real, chance < 0.5)
-        real = self.augmentation(real, random)
-        with torch.no_grad(), self._mixed_precision():
-            fake = self.generator(export.latents(half, random))
-        fake = self.augmentation(fake, random)
-
-        losses = {}
-        with self._mixed_precision():
-            advantage = self.discriminator(real).float() - self.discriminator(fake).float()
-        losses["discriminator"] = functional.softplus(-advantage).mean()
-        total = losses["discriminator"]
-        if self.step % settings.penalty_every == 0:
-            losses["penalty"] = self._slope(real) + self._slope(fake)
-            total = total + settings.penalty / 2 * settings.penalty_every * losses["penalty"]
-        optimise_discriminator.zero_grad()
-        total.backward()
-        self.ranks.average_gradients(self.discriminator.parameters())
-        optimise_discriminator.step()
-
-        self.discriminator.requires_grad_(False)
-        with self._mixed_precision():
-            fake = self.augmentation(self.generator(export.latents(half, random)), random)
-            advantage = self.discriminator(fake).float() - self.discriminator(real).float()
-        losses["generator"] = functional.softplus(-advantage).mean()
-        optimise_generator.zero_grad()
-        losses["generator"].backward()
-        self.discriminator.requires_grad_(True)
-        self.ranks.average_gradients(self.generator.parameters())
-        optimise_generator.step()
-
-        self.step += 1
-        self._update_average()
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    def _slope(self, pictures: Tensor) -> Tensor:
-        """Mean squared gradient of the scores by the pictures, in float32: it is derived again."""
-        pictures = pictures.detach().requires_grad_(True)
-        scores = self.discriminator(pictures)
-        (gradient,) = torch.autograd.grad(scores.sum(), pictures, create_graph=True)
-        return gradient.square().sum(dim=(1, 2, 3)).mean()
-
-    def _mixed_precision(self) -> Any:
-        if self.device.type == "cuda" and torch.cuda.is_bf16_supported():
-            return torch.autocast("cuda", torch.bfloat16)
-        return nullcontext()
-
-    @torch.no_grad()
-    def _update_average(self) -> None:
-        seen = self.step * self.settings.batch
-        half_life = min(self.settings.average, max(1.0, _WARMUP_SHARE * seen))
-        keep = 0.5 ** (self.settings.batch / half_life)
-        pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
-        for averaged, current in pairs:
-            averaged.lerp_(current, 1 - keep)
-
-    def samples(self, inputs: Tensor) -> Tensor:
-        """Pictures of the averaged generator, (n, 3, 64, 64), by the statistics it has."""
-        return export.pictures(self.average, inputs.to(self.device))
-
-    def state(self) -> dict[str, Any]:
-        """All that a checkpoint needs to hold."""
-        return {
-            "format": _FORMAT,
-            "step": self.step,
-            "settings": asdict(self.settings),
-            "pictures": len(self.batches.pixels),
-            "generator": self.generator.state_dict(),
-            "average": self.average.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
-        }
-
-    def load_state(self, state: Mapping[str, Any], where: str) -> None:
-        """Go on from a checkpoint; its settings and number of pictures must be the same."""
-        for field in fields(Settings):
-            before, now = state["settings"].get(field.name), getattr(self.settings, field.name)
-            if field.name != "steps" and before != now:
-                raise FormatError(f"{where}: was trained with {field.name} {before}, not {now}")
-        if state["pictures"] != len(self.batches.pixels):
-            before, now = state["pictures"], len(self.batches.pixels)
-            raise FormatError(f"{where}: was trained on {before:,} pictures, not {now:,}")
-        self.generator.load_state_dict(state["generator"])
-        self.average.load_state_dict(state["average"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        for optimiser, saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
-        self.step = state["step"]
+from facegen.training import export
+from facegen.training.log import Log, Reports
+from facegen.training.trainer import FORMAT, Trainer
 
 
 def train(
@@ -292,7 +32,7 @@ def train(
         trainer.load_state(_read_checkpoint(checkpoint), str(checkpoint))
     elif checkpoint.exists():
         raise FacegenError(f"{checkpoint}: exists (--resume goes on from there)")
-    log = _Log(reports, trainer) if trainer.ranks.first else None
+    log = Log(reports, trainer) if trainer.ranks.first else None
     with torch.backends.cudnn.flags(enabled=True, benchmark=True):
         while trainer.step < trainer.settings.steps:
             losses = trainer.train_step()
@@ -308,84 +48,6 @@ def train(
     return weights
 
 
-class _Log:
-    """Lines of JSON, sample grids and the plot, in the run's folder."""
-
-    def __init__(self, reports: Reports, trainer: Trainer) -> None:
-        self.reports, self.trainer = reports, trainer
-        reports.folder.mkdir(parents=True, exist_ok=True)
-        self.path = reports.folder / "log.jsonl"
-        entries = _entries(self.path, trainer.step)
-        self.path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-        self.seconds_before = entries[-1]["seconds"] if entries else 0.0
-        self.start = self.mark = perf_counter()
-        self.mark_step = trainer.step
-        self.sums: dict[str, list[Tensor]] = {}
-
-    def after_step(self, losses: Mapping[str, Tensor]) -> None:
-        for name, loss in losses.items():
-            self.sums.setdefault(name, []).append(loss)
-        step, last = self.trainer.step, self.trainer.settings.steps
-        sampled = step % self.reports.sample_every == 0 or step == last
-        if sampled or step % self.reports.log_every == 0:
-            self._write(self._entry() | (self._sample() if sampled else {}))
-        if sampled:
-            from facegen.training.plot import draw_log
-
-            draw_log(self.path, self.reports.folder / "log.png")
-
-    def _entry(self) -> dict[str, Any]:
-        means = {name: float(torch.stack(x).mean()) for name, x in self.sums.items()}
-        self.sums = {}
-        step, now = self.trainer.step, perf_counter()
-        if not all(math.isfinite(mean) for mean in means.values()):
-            raise FacegenError(f"training diverged before step {step}: {means}")
-        rate = (step - self.mark_step) * self.trainer.settings.batch / (now - self.mark)
-        self.mark, self.mark_step = now, step
-        return {
-            "step": step,
-            "pictures": step * self.trainer.settings.batch,
-            "seconds": round(self.seconds_before + now - self.start, 3),
-            "pictures_per_second": round(rate, 1),
-            **{name: round(mean, 5) for name, mean in means.items()},
-        }
-
-    def _sample(self) -> dict[str, float]:
-        """Write a grid of samples and measure their quality; not counted in the rate."""
-        trainer, count = self.trainer, self.reports.quality_pictures
-        export.refresh_statistics(trainer.average, min(1024, trainer.settings.statistics))
-        inputs = torch.from_numpy(network.latents(range(_SAMPLES)))
-        save_grid(self.reports.folder / f"samples-{trainer.step:06d}.png", trainer.samples(inputs))
-        random = torch.Generator().manual_seed(1)
-        pixels = trainer.batches.pixels
-        chosen = torch.randperm(len(pixels), generator=random)[:count]
-        real = to_values(pixels[chosen.to(pixels.device)])
-        fake = trainer.samples(export.latents(len(real), random))
-        measured = quality.measure(real, fake) if len(real) > 1 else {}
-        self.mark = perf_counter()
-        return {name: round(value, 4) for name, value in measured.items()}
-
-    def _write(self, entry: dict[str, Any]) -> None:
-        with open(self.path, "a") as file:
-            file.write(json.dumps(entry) + "\n")
-        self.reports.say(entry)
-
-
-def save_grid(path: Path, samples: Tensor) -> None:
-    """Pictures (n, 3, 64, 64) as one square picture file."""
-    side = math.ceil(math.sqrt(len(samples)))
-    values = samples.permute(0, 2, 3, 1).cpu().numpy()
-    picture_files.save(path, picture_files.grid(values, -(-len(values) // side), side))
-
-
-def _entries(path: Path, step: int) -> list[dict[str, Any]]:
-    """Lines of a log up to a step: those after it will be written anew."""
-    if step == 0 or not path.exists():
-        return []
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
-    return [entry for entry in entries if entry["step"] <= step]
-
-
 def _read_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -394,16 +56,6 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:  # whatever unpickling a damaged file raises
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FormatError(f"{path}: not a valid checkpoint: {reason}") from error
-    if not isinstance(state, dict) or state.get("format") != _FORMAT:
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise FormatError(f"{path}: not a checkpoint of this version of facegen")
     return state
-
-
-def _seed(*parts: int) -> int:
-    """One 63-bit seed of several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _falling(progress: float) -> float:
-    """1 for the first half of the run, then straight down to 0.1 at its end."""
-    return 1.0 if progress < 0.5 else max(0.1, 1.0 - 1.8 * (progress - 0.5))
