@@ -16,8 +16,8 @@ from facegen.engine.devices import why_no_cuda
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-# A shell's background job, and some CI, start with Ctrl-C ignored, and the commands under test would
-# inherit that. A handler of Python's own is not inherited: they start with the system's default.
+# A shell's background job, and some CI, start with Ctrl-C ignored, and the commands under test
+# would inherit that. A handler of Python's own is not inherited: they start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
