@@ -13,7 +13,6 @@ import shutil
 import struct
 import tempfile
 from contextlib import ExitStack
-from types import TracebackType
 from typing import BinaryIO
 
 import numpy as np
@@ -145,12 +144,7 @@ class GridWriter:
     def __enter__(self) -> GridWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         with self._scratch:
             try:
                 if kind is None:
@@ -158,7 +152,7 @@ class GridWriter:
             except BaseException:
                 self._output.discard()
                 raise
-            self._output.__exit__(kind, error, traceback)
+            self._output.__exit__(kind, *error)
 
     def _finish(self) -> None:
         if self.written != self.count:

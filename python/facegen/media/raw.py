@@ -7,7 +7,6 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from types import TracebackType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -95,10 +94,5 @@ class RawReader:
     def __enter__(self: _Reader) -> _Reader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()

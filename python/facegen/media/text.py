@@ -11,7 +11,6 @@ import math
 import os
 import stat
 from collections.abc import Iterator
-from types import TracebackType
 from typing import BinaryIO, TypeVar
 
 import numpy as np
@@ -114,12 +113,7 @@ class _ArrayReader:
     def __enter__(self: _Reader) -> _Reader:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _read_count(self, finite: bool) -> int:
@@ -325,16 +319,11 @@ class ResultWriter:
     def __enter__(self) -> ResultWriter:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None and self.written != self.count:
             self._output.discard()
             raise ValueError(f"{self.written} faces for a file of {self.count}")
-        self._output.__exit__(kind, error, traceback)
+        self._output.__exit__(kind, *error)
 
 
 def _file_size(file: BinaryIO | io.FileIO) -> int | None:
