@@ -56,6 +56,7 @@ def command(
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.face_files import encode_faces
     from facegen.media.journal import Journal
+    from facegen.media.standard import input_file, output_file
     from facegen.media.text import LatentReader, ResultWriter
     from facegen.networks.files import resolve
 
@@ -78,15 +79,15 @@ def command(
     encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
     say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
-    with LatentReader("/dev/stdin" if input_ == "-" else input_) as latents:
+    with LatentReader(input_file(input_)) as latents:
         say(f"Input   : {input_} ({latents.count:,} faces)")
-        output_file = "/dev/stdout" if output == "-" else output
+        text_file = output_file(output)
         chunks = latents.chunks(CHUNK)
         journal = None
         if resume:
             settings = {"precision": precision, "isa": runner.isa, "version": __version__}
             journal = Journal(
-                [output_file, image], latents.count, CHUNK, [network, latents.name], settings
+                [text_file, image], latents.count, CHUNK, [network, latents.name], settings
             )
             chunks = journal.rest(chunks)
             say(f"Resumed : {journal.done:,} faces are there")
@@ -96,10 +97,10 @@ def command(
 
         with (
             GridWriter(image, latents.count, resume=there(image)) as picture,
-            ResultWriter(output_file, latents.count, resume=there(output_file)) as values,
+            ResultWriter(text_file, latents.count, resume=there(text_file)) as values,
             progress(latents.count, "faces", quiet) as advance,
         ):
-            marks = {output_file: values.synchronize, image: picture.synchronize}
+            marks = {text_file: values.synchronize, image: picture.synchronize}
 
             def write(faces: tuple[np.ndarray, np.ndarray]) -> None:
                 text, pixels = faces

@@ -162,6 +162,7 @@ def write_report(path: str | None, report: Report, task: Task, runner: Runner) -
     """What --json asks for, if it was given."""
     from facegen import __version__
     from facegen.media.atomic import AtomicFile
+    from facegen.media.standard import output_file
 
     if path is None:
         return
@@ -172,7 +173,7 @@ def write_report(path: str | None, report: Report, task: Task, runner: Runner) -
         "isa": runner.isa,
         "threads": runner.threads,
     }
-    with AtomicFile("/dev/stdout" if path == "-" else path) as file:
+    with AtomicFile(output_file(path)) as file:
         file.write(report.as_json(about).encode())
 
 

@@ -95,6 +95,7 @@ def _run_program(
     from facegen.cli.raw_program import run_raw
     from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
+    from facegen.media.standard import input_file
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
 
@@ -102,7 +103,7 @@ def _run_program(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    with RgbReader("/dev/stdin" if input_ == "-" else input_) as pictures:
+    with RgbReader(input_file(input_)) as pictures:
         model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")

@@ -43,10 +43,11 @@ def run_raw(
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
     from facegen.media.journal import Journal
+    from facegen.media.standard import output_file
 
     done, there = 0, 0
     kept: int | None = None
-    file_name = "/dev/stdout" if output == "-" else output
+    file_name = output_file(output)
     journal = None
     if settings is not None:
         journal = Journal([file_name], reader.count or 0, chunk, [network, reader.name], settings)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FacegenError, FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.standard import STANDARD, output_file
 
 Frames = NDArray[np.uint8]  # (n, height, width, 3), RGB
 
@@ -36,7 +37,7 @@ def writer(path: str) -> Callable[[Frames, float], bytes]:
     FacegenError
         An .mp4 without PyAV.
     """
-    extension = ".rgb" if path == "-" else os.path.splitext(path)[1].lower()
+    extension = ".rgb" if path == STANDARD else os.path.splitext(path)[1].lower()
     if extension not in _WRITERS:
         raise FormatError(f"{path}: expected a name in {', '.join(_WRITERS)}, or - for raw frames")
     if extension == ".mp4":
@@ -52,7 +53,7 @@ def writer(path: str) -> Callable[[Frames, float], bytes]:
 def save(path: str, frames: Frames, rate: float) -> None:
     """Encode frames and write them; the file appears when it is complete."""
     data = writer(path)(frames, rate)
-    with AtomicFile("/dev/stdout" if path == "-" else path) as file:
+    with AtomicFile(output_file(path)) as file:
         file.write(data)
 
 

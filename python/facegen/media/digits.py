@@ -15,6 +15,7 @@ from PIL import Image
 
 from facegen.errors import FormatError
 from facegen.media import idx, photo
+from facegen.media.standard import STANDARD
 
 SIDE = 28
 _BOX = 20  # longer side of the digit itself
@@ -39,7 +40,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     OSError
         The file cannot be read.
     """
-    if path == "-" or not idx.is_idx(path):  # "-" is standard input
+    if path == STANDARD or not idx.is_idx(path):
         return _read_picture(path)
     images = idx.read(path, dimensions=3)
     if images.shape[1:] != (SIDE, SIDE):

@@ -18,6 +18,7 @@ from PIL import Image, ImageOps
 
 from facegen.errors import FormatError
 from facegen.media import profiles
+from facegen.media.standard import STANDARD
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -132,7 +133,7 @@ def encode(
     profile
         Of `Photo`: pixels are converted to its space, and it is embedded.
     """
-    extension = ".png" if path == "-" else os.path.splitext(path)[1].lower()
+    extension = ".png" if path == STANDARD else os.path.splitext(path)[1].lower()
     if extension not in _WRITERS:
         raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
     kind, holds_alpha, options = _WRITERS[extension]
@@ -155,7 +156,7 @@ def encode(
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """A file's content ('-' is standard input), up to `MAX_FILE_BYTES`; above, a FormatError."""
-    with open(0 if path == "-" else path, "rb", closefd=path != "-") as file:
+    with open(0 if path == STANDARD else path, "rb", closefd=path != STANDARD) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
         raise FormatError(f"more than {MAX_FILE_BYTES:,} bytes, too large for a picture")

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from facegen.errors import FacegenError
 from facegen.media.photo import WRITABLE
-from facegen.pictures.sources import STANDARD, Source
+from facegen.media.standard import STANDARD
+from facegen.pictures.sources import Source
 
 SAME = "same"  # as a format: the extension of the source
 

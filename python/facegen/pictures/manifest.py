@@ -31,7 +31,7 @@ from typing import Any
 
 from facegen.media.atomic import AtomicFile
 from facegen.media.photo import read_bytes
-from facegen.pictures.sources import STANDARD
+from facegen.media.standard import STANDARD
 from facegen.place import find_place
 
 FOLDER = ".facegen"

@@ -8,10 +8,10 @@ from typing import Any, Protocol
 
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
+from facegen.media.standard import output_file
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, Manifest, Record
 from facegen.pictures.report import Outcome
-from facegen.pictures.sources import STANDARD
 
 
 class Results(Protocol):
@@ -126,7 +126,7 @@ class OneResult:
         facts: Mapping[str, Any],
     ) -> None:
         for path, data in outputs.items():
-            with AtomicFile("/dev/stdout" if path == STANDARD else path) as file:
+            with AtomicFile(output_file(path)) as file:
                 file.write(data)
 
     def close(self) -> None:

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from facegen.errors import FacegenError
 from facegen.media.photo import readable_extensions
-
-STANDARD = "-"  # input or output
+from facegen.media.standard import STANDARD
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
     from facegen.media.kinds import opened
+    from facegen.media.standard import output_file
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
     from facegen.networks.files import resolve
@@ -47,7 +48,7 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     _, tensors = weights.read(network, [COLORIZER])
     model = Eccv16(tensors, "float64" if double else "float32")
     with (
-        AtomicFile("/dev/stdout" if out == "-" else out) as file,
+        AtomicFile(output_file(out)) as file,
         progress(len(paths), "pictures", quiet) as advance,
     ):
         lightness = (network_lightness(opened(path)[0]) for path in paths)

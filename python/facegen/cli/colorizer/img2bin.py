@@ -30,13 +30,14 @@ def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
     from facegen.media.atomic import AtomicFile
     from facegen.media.colorization import network_lightness
     from facegen.media.kinds import opened
+    from facegen.media.standard import output_file
     from facegen.pipeline import run_pipeline
 
     paths = pictures_of(pictures)
     inputs = {f"picture {path}": path for path in [*pictures, *paths]}
     options.check_distinct(inputs, {"OUT.bin": out})
     with (
-        AtomicFile("/dev/stdout" if out == "-" else out) as file,
+        AtomicFile(output_file(out)) as file,
         progress(len(paths), "pictures", quiet) as advance,
     ):
 

@@ -54,6 +54,7 @@ def command(
     from facegen import Colorizer, __version__
     from facegen.cli.raw_program import run_raw
     from facegen.media.lab_planes import LightnessReader
+    from facegen.media.standard import input_file
     from facegen.networks.files import resolve
 
     network = str(resolve(network))
@@ -64,7 +65,7 @@ def command(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    with LightnessReader("/dev/stdin" if input_ == "-" else input_) as lightness:
+    with LightnessReader(input_file(input_)) as lightness:
         colorizer = Colorizer(
             network, device=device, threads=threads, precision=precision, algorithm=algorithm
         )
