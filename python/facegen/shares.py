@@ -13,6 +13,11 @@ def split(n: int, parts: int) -> list[range]:
     """
     if n < 0 or parts < 1:
         raise ValueError(f"cannot split {n} items into {parts} parts")
+    return [share(n, part, parts) for part in range(parts)]
+
+
+def share(n: int, part: int, parts: int) -> range:
+    """One of the ranges of ``split(n, parts)``."""
     least, longer = divmod(n, parts)
-    starts = [i * least + min(i, longer) for i in range(parts + 1)]
-    return [range(start, stop) for start, stop in zip(starts, starts[1:], strict=False)]
+    start = part * least + min(part, longer)
+    return range(start, start + least + (part < longer))

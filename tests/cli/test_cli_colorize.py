@@ -148,6 +148,26 @@ def test_shards(run: Run, tinter: Tinter) -> None:
     assert run("colorize", "photos", "-o", "out", "--shard", "2/2").code == 2
 
 
+def test_reports_of_shards(run: Run, tinter: Tinter) -> None:
+    """One a shard; and one of all, by the run that follows."""
+    for name in "abc":
+        save(f"photos/{name}.png")
+    Path("photos/bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    command = ["colorize", "photos", "-o", "out", "-q"]
+    refused = run(*command, "--shard", "0/2", "--json", "report.json")
+    assert refused.code == 2 and "report.json: all shards would write it" in refused.err
+    counts = []
+    for part in range(2):
+        run(*command, "--shard", f"{part}/2", "--json", "report-{shard}.json")
+        counts.append(json.loads(Path(f"report-{part}.json").read_text())["counts"])
+    assert [(count["in"], count["failed"]) for count in counts] == [(2, 0), (2, 1)]
+    assert run(*command, "--json", "report.json").code == 1
+    report = json.loads(Path("report.json").read_text())
+    assert report["counts"] == {"in": 4, "done": 0, "failed": 1, "skipped": 3}
+    outputs = [item.get("outputs") for item in report["items"]]
+    assert outputs == [["out/a.png"], ["out/b.png"], None, ["out/c.png"]]
+
+
 def test_a_shard_is_done_alone_whoever_started_it(
     run: Run, tinter: Tinter, monkeypatch: pytest.MonkeyPatch
 ) -> None:

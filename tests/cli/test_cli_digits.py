@@ -65,8 +65,10 @@ def test_labels(run: Run, network: str, images: np.ndarray) -> None:
     expected = np.zeros((10, 10), int)
     np.add.at(expected, (labels, guesses), 1)
     np.testing.assert_array_equal(counts, expected)
-    report = json.loads(run(*arguments, "--json").out)
+    report = json.loads(run(*arguments, "--json", "-").out)
     assert report["accuracy"] == 0.96 and report["confusion"] == expected.tolist()
+    assert run(*arguments, "--json", "report.json") == result
+    assert json.loads(Path("report.json").read_text()) == report
     assert run(*arguments, "-q") == (0, "", "")
     assert report["images"][3]["label"] == labels[3] and report["failed"] == []
 
@@ -74,7 +76,7 @@ def test_labels(run: Run, network: str, images: np.ndarray) -> None:
 def test_pictures(run: Run, network: str) -> None:
     draw_one("one.png")
     Path("broken.png").write_bytes(b"\x89PNG\r\n\x1a\n....")
-    result = run("digits", ".", "-n", network, "--json")
+    result = run("digits", ".", "-n", network, "--json", "-")
     assert result.code == 1
     reason = "./broken.png: not a picture, or of a format that is not read"
     assert result.err == f"facegen: failed: {reason}\n"
@@ -114,5 +116,5 @@ def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
 @pytest.mark.skipif(not SHARED_DATA.exists(), reason="../shared/data is not there")
 def test_mnist_with_the_packages_own_network(run: Run) -> None:
     files = sorted((SHARED_DATA / "mnist").glob("*.gz"))
-    report = json.loads(run("digits", files[0], "--labels", files[1], "--json").out)
+    report = json.loads(run("digits", files[0], "--labels", files[1], "--json", "-").out)
     assert report["accuracy"] > 0.99 and sum(map(sum, report["confusion"])) == 10_000

@@ -67,7 +67,7 @@ def test_names_that_are_no_text(run: Run) -> None:
     result = run(name, "in.txt", "out.txt", "out.bmp")
     assert result.code == 2 and len(result.err.splitlines()) == 1
     assert run("init", "dcgan", name).code == 0
-    assert run("inspect", name).code == 0 and run("inspect", name, "--json").code == 0
+    assert run("inspect", name).code == 0 and run("inspect", name, "--json", "-").code == 0
     Path("in.txt").write_text("1\n" + "0 " * 100)
     assert run(name, "in.txt", "out.txt", "out.bmp").code == 0
 

@@ -33,7 +33,7 @@ def test_train_and_use(run: Run, data: tuple[str, str]) -> None:
     assert "epoch 1/1, loss " in result.err and "1 pairs held out" in result.out
     entries = [json.loads(line) for line in Path("log.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in entries] == [0, 1]
-    assert json.loads(run("inspect", "segmentation.safetensors", "--json").out)["network"] == (
+    assert json.loads(run("inspect", "segmentation.safetensors", "--json", "-").out)["network"] == (
         "segmentation"
     )
     result = run("train", "segmentation", *data, *small)

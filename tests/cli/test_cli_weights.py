@@ -91,7 +91,7 @@ def test_inspect(run: Run, network_bin: Path) -> None:
 @pytest.mark.parametrize("name", FORMATS)
 def test_inspect_as_json(run: Run, network_bin: Path, name: str) -> None:
     assert run("convert", network_bin, name).code == 0
-    report = json.loads(run("inspect", name, "--json").out)
+    report = json.loads(run("inspect", name, "--json", "-").out)
     weights = NETWORKS["dcgan"].initial_weights(1)
     assert report["network"] == "dcgan" and report["format"] in name
     assert report["bytes"] == os.path.getsize(name)
@@ -112,7 +112,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FACEGEN_ISA", raising=False)
     result = run("doctor")
     assert result.code == 0 and result.err == ""
-    report = json.loads(run("doctor", "--json").out)
+    report = json.loads(run("doctor", "--json", "-").out)
     assert report["isas"][-1] == "portable" and report["isa"].startswith(report["isas"][0])
     assert int(report["threads"].split()[0]) >= 1
     assert "cpu" in report["devices"] and "cuda" in report
@@ -120,3 +120,17 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert name.replace("_", " ") in result.out
     monkeypatch.setenv("FACEGEN_ISA", "mmx")
     assert "mmx is not available" in run("doctor").out
+
+
+@pytest.mark.parametrize("words", [["doctor"], ["inspect", "{network}"]])
+def test_reports_are_files(run: Run, network_bin: Path, words: list[str]) -> None:
+    command = [word.format(network=network_bin) for word in words]
+    shown = run(*command)
+    assert run(*command, "--json", "report.json") == shown
+    report = Path("report.json").read_text()
+    assert run(*command, "--json", "-") == (0, report, "")
+    again = run(*command, "--json", "report.json")
+    assert again.code == 2 and "report.json: exists (--overwrite" in again.err
+    assert run(*command, "--json", "report.json", "--overwrite", "-q") == (0, "", "")
+    missing = run(*command, "--json", "no/report.json")
+    assert missing.code == 2 and "no/report.json: there is no folder no" in missing.err

@@ -353,7 +353,7 @@ def test_report() -> None:
         ),
         1.5,
     )
-    assert json.loads(report.as_json({"command": "negative"})) == {
+    assert report.as_json({"command": "negative"}) == {
         "command": "negative",
         "counts": {"in": 3, "done": 1, "failed": 1, "skipped": 1},
         "seconds": 1.5,

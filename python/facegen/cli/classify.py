@@ -33,7 +33,7 @@ from facegen.cli import options, picture_options
 )
 @click.option("--labels", type=click.Path(), help="Text file of the 1,000 names, one a line.")
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
-@click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout.")
+@options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
 @options.device
 @options.common
@@ -66,7 +66,7 @@ def command(
 
     names = None if labels is None else label_files.read(labels, CLASSES)
     items = [Item(source.path, ()) for source in find(pictures, recursive)]
-    picture_options.check_report(json_, overwrite)
+    options.check_report(json_, overwrite)
     classifier = Classifier(network, device=device, threads=threads, precision=precision)
     work = task(classifier, top, names)
     report = picture_options.run_shown(items, work, OneResult(overwrite=False), quiet)

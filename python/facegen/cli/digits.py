@@ -23,7 +23,7 @@ CHUNK = 4096  # images computed at a time
         "facegen digits seven.png photos/",
         "facegen digits t10k-images-idx3-ubyte.gz",
         "facegen digits t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz",
-        "facegen digits seven.png --network mine.safetensors --json",
+        "facegen digits seven.png --network mine.safetensors --json report.json",
     ),
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
@@ -36,7 +36,8 @@ CHUNK = 4096  # images computed at a time
     "--labels", type=click.Path(),
     help="The right answers (IDX, for one INPUT that is IDX too): gives the accuracy.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable, with all probabilities.")
+@options.json_report
+@options.overwrite
 @options.device
 @options.common
 def command(
@@ -44,7 +45,8 @@ def command(
     network: str | None,
     recursive: bool,
     labels: str | None,
-    as_json: bool,
+    json_: str | None,
+    overwrite: bool,
     device: str,
     threads: int | None,
     precision: str,
@@ -58,10 +60,8 @@ def command(
 
     With --labels, images that are read wrongly, the accuracy, and how often each digit (row) was
     taken for each other (column). A picture that cannot be read is reported, and the exit code is
-    1.
+    1. The report (--json) has the probabilities of all ten digits.
     """
-    import json
-
     from facegen import DigitClassifier
     from facegen.media import digits as pictures
     from facegen.media import idx
@@ -71,7 +71,9 @@ def command(
     right = None if labels is None else idx.read(labels, dimensions=1)
     if right is not None and (len(paths) > 1 or not idx.is_idx(paths[0])):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
+    options.check_report(json_, overwrite)
     classifier = DigitClassifier(network, device=device, threads=threads, precision=precision)
+    shown = not quiet and json_ != "-"
     report: dict[str, Any] = {"device": classifier.runner.device, "images": [], "failed": []}
     for path in paths:
         try:
@@ -88,15 +90,14 @@ def command(
         entries = classify(classifier, path, images)
         if right is not None:
             report |= judge(entries, right)
-        if as_json:
+        if json_ is not None:
             report["images"] += entries
-        elif not quiet:
+        if shown:
             for entry in entries:
                 if (line := text_line(entry)) is not None:
                     click.echo(line)
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
-    elif right is not None and not quiet:
+    options.write_report(json_, report)
+    if right is not None and shown:
         click.echo(table(report))
     return 1 if report["failed"] else 0
 

@@ -9,16 +9,16 @@ import click
 from facegen.cli import options
 
 
-@click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json"))
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json -"))
+@options.json_report
+@options.overwrite
 @options.common
-def command(as_json: bool, quiet: bool) -> None:
+def command(json_: str | None, overwrite: bool, quiet: bool) -> None:
     """Explain what facegen found: processor, instruction sets, threads, devices."""
-    import json
-
+    options.check_report(json_, overwrite)
     report = examine()
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
+    options.write_report(json_, report)
+    if json_ == "-" or quiet:
         return
     for name, value in report.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

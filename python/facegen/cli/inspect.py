@@ -11,14 +11,15 @@ from facegen.cli import options
     "inspect",
     epilog=options.examples(
         "facegen inspect network.bin",
-        "facegen inspect edges2cats_AtoB.pict --json",
+        "facegen inspect edges2cats_AtoB.pict --json report.json",
         "facegen inspect default:lenet",
     ),
 )
 @click.argument("file", metavar="FILE", type=click.Path())
-@click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
+@options.json_report
+@options.overwrite
 @options.common
-def command(file: str, as_json: bool, quiet: bool) -> None:
+def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
     FILE is a file of weights in any format that facegen convert reads; the name of a fetched
@@ -27,13 +28,13 @@ def command(file: str, as_json: bool, quiet: bool) -> None:
     "weights" is a digest of the values alone: the same in every format.
     """
     import hashlib
-    import json
     import os
 
     from facegen import weights
     from facegen.loading import read_network
     from facegen.networks.files import resolve
 
+    options.check_report(json_, overwrite)
     file = str(resolve(file))
     network, tensors = read_network(file)
     with open(file, "rb") as stream:
@@ -61,8 +62,8 @@ def command(file: str, as_json: bool, quiet: bool) -> None:
             for name, tensor in tensors.items()
         ],
     }
-    if as_json:
-        click.echo(json.dumps(report, indent=2))
+    options.write_report(json_, report)
+    if json_ == "-" or quiet:
         return
     click.echo(f"network : {network.name} ({network.summary})")
     click.echo(f"format  : {report['format']}, {report['bytes']:,} bytes")

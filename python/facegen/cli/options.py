@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -96,6 +96,10 @@ resume = click.option(
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")
 
+json_report = click.option(
+    "--json", "json_", metavar="FILE", help="Write a report as JSON; '-' to stdout."
+)
+
 
 def examples(*lines: str) -> str:
     """An epilog of example command lines, kept line by line."""
@@ -128,6 +132,32 @@ def check_output(path: str, overwrite: bool) -> None:
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or "."):
         raise FacegenError(f"{path}: there is no folder {folder}")
+
+
+def of_shard(name: str, part: int) -> str:
+    """An output's name with the number of a shard in the place of {shard}."""
+    if "{shard}" not in name:
+        raise click.UsageError(f"{name}: all shards would write it; put {{shard}} in the name")
+    return name.replace("{shard}", str(part))
+
+
+def check_report(path: str | None, overwrite: bool) -> None:
+    """Whether --json can be written, before anything is computed."""
+    if path is not None and path != "-":
+        check_output(path, overwrite)
+
+
+def write_report(path: str | None, report: Mapping[str, Any]) -> None:
+    """What --json asks for, if it was given."""
+    import json
+
+    from facegen.media.atomic import AtomicFile
+    from facegen.media.standard import output_file
+
+    if path is None:
+        return
+    with AtomicFile(output_file(path)) as file:
+        file.write(json.dumps(report, indent=2).encode() + b"\n")
 
 
 def warn(message: str) -> None:

@@ -31,9 +31,10 @@ def inputs(command: Callable[..., Any], output_required: bool = True) -> Callabl
         click.option(
             "--shard",
             metavar="i/n",
-            help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun.",
+            help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun. "
+            "{shard} in the name of a report is i.",
         ),
-        click.option("--json", "json_", metavar="FILE", help="Write a report; '-' to stdout."),
+        options.json_report,
         click.option("--overwrite", is_flag=True, help="Do finished pictures anew."),
         click.option(
             "--format",
@@ -94,7 +95,8 @@ def plan(
     FacegenError, OSError
         For what is wrong with names.
     """
-    from facegen.parallel import find_shard, split
+    from facegen.parallel import find_shard
+    from facegen.parallel.shares import share
     from facegen.pictures.items import is_folder, items
     from facegen.pictures.results import FolderResults, OneResult
     from facegen.pictures.sources import find
@@ -106,9 +108,11 @@ def plan(
     results: Results = (
         FolderResults(output, overwrite, (part, parts)) if folder else OneResult(overwrite)
     )
-    check_report(json_, overwrite)
-    share = split(len(found), parts)[part]
-    return Plan([found[i] for i in share], results, output, json_, shard is not None)
+    if shard is not None and json_ is not None and json_ != "-":
+        json_ = options.of_shard(json_, part)
+    options.check_report(json_, overwrite)
+    own = share(len(found), part, parts)
+    return Plan(found[own.start : own.stop], results, output, json_, shard is not None)
 
 
 def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
@@ -151,21 +155,10 @@ def run_shown(
         return run(items, task, results, show, on_ranks=on_ranks)
 
 
-def check_report(path: str | None, overwrite: bool) -> None:
-    """Whether --json can be written, before anything is computed."""
-    if path is None or path == "-":
-        return
-    options.check_output(path, overwrite)
-
-
 def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:
     """What --json asks for, if it was given."""
     from facegen import __version__
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.standard import output_file
 
-    if path is None:
-        return
     about = {
         "facegen": __version__,
         **task.settings,
@@ -173,8 +166,7 @@ def write_report(path: str | None, report: Report, task: Task, runner: Runner) -
         "isa": runner.isa,
         "threads": runner.threads,
     }
-    with AtomicFile(output_file(path)) as file:
-        file.write(report.as_json(about).encode())
+    options.write_report(path, report.as_json(about))
 
 
 def _summary(report: Report) -> str:

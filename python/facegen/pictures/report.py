@@ -1,8 +1,7 @@
-"""What became of every picture: counts that add up, and a report as JSON."""
+"""What became of every picture: counts that add up, and a report for JSON."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,9 +53,9 @@ class Report:
         """1 where a picture failed, else 0."""
         return 1 if self.count("failed") else 0
 
-    def as_json(self, about: Mapping[str, Any]) -> str:
+    def as_json(self, about: Mapping[str, Any]) -> dict[str, Any]:
         """The whole report; `about` says what ran (docs/pictures.md has the keys)."""
-        report = {
+        return {
             **about,
             "counts": {
                 "in": len(self.outcomes),
@@ -67,4 +66,3 @@ class Report:
             "seconds": round(self.seconds, 6),
             "items": [outcome.as_json() for outcome in self.outcomes],
         }
-        return json.dumps(report, indent=2) + "\n"
