@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Run, latent_text, read_bmp, start
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from facegen import FacegenError, Generator
-from facegen.cli.seeds import Seeds
+from facegen.cli.seeds import SeedList, Seeds
 from facegen.media.face_files import FaceFiles
 from facegen.networks import dcgan
 
@@ -54,25 +56,30 @@ def test_grid(
     assert os.listdir() == [name]
 
 
+def shown(folder: str) -> list[str]:
+    """Names of files, without the manifest's."""
+    return sorted(name for name in os.listdir(folder) if not name.startswith("."))
+
+
 def test_one_file_a_face(run: Run, network_bin: Path, generator: Generator) -> None:
     assert run("generate", "-n", network_bin, "-s", "3,17", "-o", "faces/").code == 0
-    assert sorted(os.listdir("faces")) == ["seed0003.png", "seed0017.png"]
+    assert shown("faces") == ["seed0003.png", "seed0017.png"]
     found = np.asarray(Image.open("faces/seed0017.png"))
     np.testing.assert_array_equal(found, generator.images(dcgan.latents([17]))[0])
     # Again into the folder that now exists: other names beside, the same names refused.
     assert run("generate", "-n", network_bin, "-s", "4", "-o", "faces").code == 0
-    assert len(os.listdir("faces")) == 3
+    assert len(shown("faces")) == 3
     result = run("generate", "-n", network_bin, "-s", "2-4", "-o", "faces")
     assert result.code == 2 and "faces/seed0003.png: exists" in result.err
-    assert len(os.listdir("faces")) == 3
+    assert len(shown("faces")) == 3
     assert run("generate", "-n", network_bin, "-s", "2-4", "-o", "faces", "--overwrite").code == 0
-    assert len(os.listdir("faces")) == 4
+    assert len(shown("faces")) == 4
 
 
 def test_names_by_pattern(run: Run, network_bin: Path) -> None:
     pattern = "a/{seed}-{index:03d}.bmp"
     assert run("generate", "-n", network_bin, "-s", "10,5", "-o", pattern).code == 0
-    assert sorted(os.listdir("a")) == ["10-000.bmp", "5-001.bmp"]
+    assert shown("a") == ["10-000.bmp", "5-001.bmp"]
     assert Image.open("a/10-000.bmp").size == (64, 64)
 
 
@@ -99,7 +106,7 @@ def test_latents_are_saved_and_read_back(run: Run, network_bin: Path, name: str)
 def test_names_of_faces_from_a_file(run: Run, network_bin: Path) -> None:
     Path("in.txt").write_text(latent_text([5, 6]))
     assert run("generate", "-n", network_bin, "--latents", "in.txt", "-o", "faces/").code == 0
-    assert sorted(os.listdir("faces")) == ["face0000.png", "face0001.png"]
+    assert shown("faces") == ["face0000.png", "face0001.png"]
     result = run("generate", "-n", network_bin, "--latents", "in.txt", "-o", "{seed}.png")
     assert result.code == 2 and "use {index}" in result.err
 
@@ -126,12 +133,12 @@ def test_existing_files_are_not_replaced(run: Run, network_bin: Path) -> None:
     ],
 )
 def test_lists_of_seeds(text: str, seeds: list[int]) -> None:
-    assert Seeds().convert(text, None, None) == seeds
+    assert list(Seeds().convert(text, None, None)) == seeds
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "a", "-1", "1-", "3-1", "1,,2", "1,1", "0-5,3", "0-1000000", "1" * 5000, "0-3;4", "1.5"],
+    ["", "a", "-1", "1-", "3-1", "1,,2", "1,1", "0-5,3", "0-1000000000", "1" * 5000, "0-3;4"],
 )
 def test_lists_of_seeds_that_are_refused(run: Run, network_bin: Path, text: str) -> None:
     result = run("generate", "-n", network_bin, f"--seeds={text}", "-o", "faces.png")
@@ -166,6 +173,32 @@ def test_wrong_options(run: Run, network_bin: Path, options: list[str], message:
     assert result.code == 2 and result.err.startswith("facegen: error: ")
     assert message in result.err and len(result.err.splitlines()) == 1
     assert os.listdir() == []
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1000), st.integers(1, 5)), min_size=1, max_size=9),
+    st.integers(-9, 60),
+    st.integers(-9, 60),
+)
+def test_seeds_are_a_list(parts: list[tuple[int, int]], start: int, stop: int) -> None:
+    ranges = [range(first, first + length) for first, length in parts]
+    seeds, expected = SeedList(ranges), [seed for part in ranges for seed in part]
+    assert list(seeds) == expected and len(seeds) == len(expected)
+    assert list(seeds[start:stop]) == expected[start:stop]
+    with pytest.raises(IndexError):
+        seeds[len(expected)]
+    if len(set(expected)) == len(expected):
+        assert list(Seeds().convert(str(seeds), None, None)) == expected
+
+
+def test_more_seeds_than_memory(run: Run, network_bin: Path, generator: Generator) -> None:
+    command = ["generate", "-n", network_bin, "--seeds", "0-999999999", "--device", "cpu", "-q"]
+    assert run(*command, "--shard", "499999999/500000000", "-o", "{shard}.npy").code == 0
+    np.testing.assert_array_equal(
+        np.load("499999999.npy"), generator.generate([999_999_998, 999_999_999])
+    )
+    result = run(*command, "-o", "faces/")
+    assert result.code == 2 and "at most 1,000,000 are written" in result.err
 
 
 def test_several_faces_of_one_name() -> None:
@@ -264,8 +297,8 @@ def test_shards_of_tasks_that_nothing_connects(
         for name, value in variables.items():
             monkeypatch.setenv(name, value.format(task=task))
         assert run(*command, "--device", "cpu").code == 0
-        assert len(os.listdir("f")) == 2 + task
-    assert sorted(os.listdir("f")) == ["seed0001.png", "seed0002.png", "seed0003.png"]
+        assert len(shown("f")) == 2 + task
+    assert shown("f") == ["seed0001.png", "seed0002.png", "seed0003.png"]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ def command(
     from time import perf_counter
 
     from facegen import FacegenError, Generator
+    from facegen.media import pictures
     from facegen.media.face_files import FaceFiles
     from facegen.networks.dcgan import latents
 
@@ -56,8 +57,7 @@ def command(
         start = perf_counter()
         faces = generator(inputs)
         seconds.append(perf_counter() - start)
-    with files.open() as write:
-        write(faces)
+    pictures.save(out, pictures.grid(faces, rows, columns))
     if not quiet:
         runner = generator.runner
         rate = count / min(seconds)

@@ -50,12 +50,11 @@ def command(
 
     import numpy as np
 
-    from facegen import Generator, __version__, parallel
+    from facegen import Generator, __version__
     from facegen.cli.main import COMMANDS
-    from facegen.cli.progress import progress
+    from facegen.cli.stream import open_journal, run_stream
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.face_files import encode_faces
-    from facegen.media.journal import Journal
     from facegen.media.standard import input_file, output_file
     from facegen.media.text import LatentReader, ResultWriter
     from facegen.networks.files import resolve
@@ -79,40 +78,36 @@ def command(
     encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
     say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
+    text_file = output_file(output)
     with LatentReader(input_file(input_)) as latents:
         say(f"Input   : {input_} ({latents.count:,} faces)")
-        text_file = output_file(output)
-        chunks = latents.chunks(CHUNK)
-        journal = None
-        if resume:
-            settings = {"precision": precision, "isa": runner.isa, "version": __version__}
-            journal = Journal(
-                [text_file, image], latents.count, CHUNK, [network, latents.name], settings
-            )
-            chunks = journal.rest(chunks)
-            say(f"Resumed : {journal.done:,} faces are there")
-
-        def there(name: str) -> tuple[int, int] | None:
-            return journal.resume(name) if journal else None
-
+        count, files = latents.count, [network, latents.name]
+        settings = {"precision": precision, "isa": runner.isa}
         with (
-            GridWriter(image, latents.count, resume=there(image)) as picture,
-            ResultWriter(text_file, latents.count, resume=there(text_file)) as values,
-            progress(latents.count, "faces", quiet) as advance,
+            open_journal(resume, [text_file, image], count, CHUNK, files, settings) as journal,
+            GridWriter(image, count, resume=journal.resume(image)) as picture,
+            ResultWriter(text_file, count, resume=journal.resume(text_file)) as values,
         ):
-            marks = {text_file: values.synchronize, image: picture.synchronize}
+            if resume:
+                say(f"Resumed : {journal.done:,} faces are there")
 
-            def write(faces: tuple[np.ndarray, np.ndarray]) -> None:
+            def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
                 text, pixels = faces
                 values.write_text(text.data, len(pixels))
                 picture.write(pixels)
-                advance(len(pixels))
-                if journal:
-                    journal.wrote(marks)
+                return len(pixels)
 
-            elapsed = parallel.run(chunks, generator, write, encode)
-        if journal:
-            journal.remove()
+            elapsed = run_stream(
+                journal.rest(latents.chunks(CHUNK)),
+                generator,
+                encode,
+                write,
+                {text_file: values, image: picture},
+                journal,
+                count,
+                "faces",
+                quiet,
+            )
         for warning in latents.warnings:
             options.warn(warning)
         side = grid_side(latents.count)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from contextlib import ExitStack
 
 import click
 
 from facegen.cli import options
-from facegen.cli.seeds import Seeds
-
-CHUNK = 256  # faces computed and written at a time
+from facegen.cli.seeds import SeedList, Seeds
 
 
 class Grid(click.ParamType):
@@ -37,7 +34,7 @@ class Grid(click.ParamType):
         "facegen generate --network network.bin --seeds 0-99 -o faces/",
         "facegen generate --network network.bin --seeds 3,17 -o 'face-{seed:04d}.png'",
         "facegen generate --network network.bin --latents input.txt -o faces.npy",
-        "facegen generate --seeds 0-999999 --shard 3/8 -o 'faces-{shard}.npy'",
+        "facegen generate --seeds 0-999999 --shard 3/8 -o 'faces-{shard}.npy' --resume",
     ),
 )
 @options.network
@@ -59,17 +56,19 @@ class Grid(click.ParamType):
     help="Make part i, from 0, of n of the seeds; auto: by the task of a Slurm job array or of "
     "srun. {shard} in names is i.",
 )
+@options.resume
 @options.overwrite
 @options.device
 @options.common
 def command(
     network: str | None,
-    seeds: list[int] | None,
+    seeds: SeedList | None,
     latents: str | None,
     output: str,
     grid: tuple[int, int] | None,
     save_latents: str | None,
     shard: str | None,
+    resume: bool,
     overwrite: bool,
     device: str,
     threads: int | None,
@@ -79,83 +78,82 @@ def command(
     """Make faces of seeds, or of latent vectors from a file.
 
     A seed gives the same face whatever other seeds it comes with. Existing files are not replaced
-    without --overwrite.
+    without --overwrite. With --resume those stay that a run of the same network and options has
+    finished, and a .npy that it has begun is gone on with.
     """
     if (seeds is None) == (latents is None):
         raise click.UsageError("name either --seeds or --latents")
+    if resume and overwrite:
+        raise click.UsageError("--resume keeps what --overwrite replaces; name one of them")
+    share = (0, 1)
     if shard is not None:
-        seeds, output, save_latents = _share(shard, seeds, output, save_latents)
+        share, seeds, output, save_latents = _share(shard, seeds, output, save_latents)
         if not seeds:
             return  # fewer seeds than shards
     inputs = {"--network": network or "default"} | ({"--latents": latents} if latents else {})
     outputs = {"--output": output} | ({"--save-latents": save_latents} if save_latents else {})
     options.check_distinct(inputs, outputs)
 
-    import numpy as np
-
-    from facegen import Generator, parallel
-    from facegen.cli.progress import progress
+    from facegen import Generator
+    from facegen.cli.face_run import FaceRun
     from facegen.media.face_files import FaceFiles
-    from facegen.media.latents import LatentWriter, open_latents
-    from facegen.networks.dcgan import latents as latents_of
-    from facegen.pipeline import run_pipeline
+    from facegen.media.latents import open_latents
+    from facegen.pictures.face_sources import FaceSource, FileSource, SeedSource
+    from facegen.pictures.faces import FaceResults
+    from facegen.weights import digest
 
     with ExitStack() as stack:
-        warnings: list[str] = []
-        chunks: Iterator[np.ndarray]
+        source: FaceSource
         if seeds is not None:
-            count = len(seeds)
-            chunks = (latents_of(seeds[i : i + CHUNK]) for i in range(0, count, CHUNK))
+            source = SeedSource(seeds)
         else:
             reader = open_latents(str(latents))
             stack.enter_context(reader)
-            count, chunks, warnings = reader.count, reader.chunks(CHUNK), reader.warnings
-        files = FaceFiles.plan(output, seeds, count, grid)
-        if not overwrite:
+            source = FileSource(str(latents), reader)
+        files = FaceFiles.plan(output, seeds, source.count, grid)
+        if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)
         generator = Generator(network, device=device, threads=threads, precision=precision)
-        write = stack.enter_context(files.open())
-        saved = stack.enter_context(LatentWriter(save_latents, count)) if save_latents else None
-        advance = stack.enter_context(progress(count, "faces", quiet))
-
-        def read() -> Iterator[np.ndarray]:
-            for chunk in chunks:
-                if saved is not None:
-                    saved.write(chunk)
-                yield chunk
-
-        def sink(faces: np.ndarray) -> None:
-            write(faces)
-            advance(len(faces))
-
+        settings = {
+            "command": "generate",
+            "network": digest(generator.weights),
+            "precision": precision,
+            "grid": grid,
+        }
+        results = FaceResults(files.folder, settings, share)
+        stack.callback(results.close)
         # A shard is this process's alone, even where several were started together.
-        (parallel.run if shard is None else run_pipeline)(read(), generator, sink)
-    for warning in warnings:
+        run = FaceRun(
+            source, files, save_latents, generator, results, settings, resume, shard is None, quiet
+        )
+        there = run.run()
+    for warning in source.warnings:
         options.warn(warning)
     if not quiet:
         runner = generator.runner
-        what = "1 face" if count == 1 else f"{count:,} faces"
-        click.echo(f"{output}: {what}, on {runner.device} ({runner.isa}, {runner.threads} threads)")
+        what = "1 face" if source.count == 1 else f"{source.count:,} faces"
+        kept = f", {there:,} of them there already" if there else ""
+        where = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
+        click.echo(f"{output}: {what}{kept}, on {where}")
 
 
 def _share(
-    shard: str, seeds: list[int] | None, output: str, save_latents: str | None
-) -> tuple[list[int], str, str | None]:
-    """This process's seeds, and names that other shards do not write."""
+    shard: str, seeds: SeedList | None, output: str, save_latents: str | None
+) -> tuple[tuple[int, int], SeedList, str, str | None]:
+    """Which share this process does, its seeds, and names that other shards do not write."""
     import os
 
-    from facegen.parallel import find_shard, split
+    from facegen.parallel import find_shard
+    from facegen.shares import share
 
     if seeds is None:
         raise click.UsageError("--shard takes --seeds")
     part, parts = find_shard(shard, os.environ)
-    each = output.endswith("/") or os.path.isdir(output) or "{seed" in output
-    for name in (None if each else output, save_latents):
-        if name is not None and "{shard}" not in name:
-            raise click.UsageError(f"{name}: all shards would write it; put {{shard}} in the name")
-    share = split(len(seeds), parts)[part]
-    own = [seeds[i] for i in share]
+    one_a_face = output.endswith("/") or os.path.isdir(output) or "{seed" in output
+    if not one_a_face or "{shard}" in output:
+        output = options.of_shard(output, part)
     if save_latents is not None:
-        save_latents = save_latents.replace("{shard}", str(part))
-    return own, output.replace("{shard}", str(part)), save_latents
+        save_latents = options.of_shard(save_latents, part)
+    own = share(len(seeds), part, parts)
+    return (part, parts), seeds[own.start : own.stop], output, save_latents

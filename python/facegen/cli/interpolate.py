@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facegen.cli import options
-from facegen.cli.seeds import Seeds
+from facegen.cli.seeds import SeedList, Seeds
 
 MAX_FRAMES = 10_000
 
@@ -19,7 +19,9 @@ MAX_FRAMES = 10_000
         "-s 64x64 -r 25 -i - faces.webm",
     ),
 )
-@click.option("-s", "--seeds", type=Seeds(), required=True, help="Two or more, as 1,5,9 or 0-7.")
+@click.option(
+    "-s", "--seeds", type=Seeds(MAX_FRAMES), required=True, help="Two or more, as 1,5,9 or 0-7."
+)
 @click.option(
     "--frames", type=click.IntRange(2, MAX_FRAMES), default=60, show_default=True, help="In all."
 )
@@ -38,7 +40,7 @@ MAX_FRAMES = 10_000
 @options.device
 @options.common
 def command(
-    seeds: list[int],
+    seeds: SeedList,
     frames: int,
     output: str,
     loop: bool,

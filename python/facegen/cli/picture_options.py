@@ -96,10 +96,10 @@ def plan(
         For what is wrong with names.
     """
     from facegen.parallel import find_shard
-    from facegen.parallel.shares import share
     from facegen.pictures.items import is_folder, items
     from facegen.pictures.results import FolderResults, OneResult
     from facegen.pictures.sources import find
+    from facegen.shares import share
 
     folder = is_folder(output)
     sources = find(pictures, recursive, skip=output if folder else None)

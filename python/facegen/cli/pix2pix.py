@@ -107,7 +107,7 @@ def _run_program(
         model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
-        settings = {"precision": runner.precision, "isa": runner.isa, "version": __version__}
+        settings = {"precision": runner.precision, "isa": runner.isa}
         done, there, elapsed = run_raw(
             pictures,
             network,
@@ -116,7 +116,8 @@ def _run_program(
             CHUNK,
             model.values,
             to_uint8,
-            settings if resume else None,
+            settings,
+            resume,
             say,
             quiet,
         )

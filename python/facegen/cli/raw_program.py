@@ -1,4 +1,4 @@
-"""What the course's programs on bare arrays share: read, compute and write in bounded memory."""
+"""What the course's programs on bare arrays share: pix2pix and colorizer main."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ def run_raw(
     chunk: int,
     compute: Callable[[np.ndarray], np.ndarray],
     encode: Callable[[np.ndarray], np.ndarray],
-    settings: Mapping[str, Any] | None,
+    settings: Mapping[str, Any],
+    resume: bool,
     say: Callable[[str], None],
     quiet: bool,
 ) -> tuple[int, int, float]:
-    """Compute `chunks` of the reader's pictures, on all ranks, and write them as they come.
+    """Compute `chunks` of the reader's pictures and write the bytes of what is encoded.
 
     Parameters
     ----------
@@ -32,43 +33,40 @@ def run_raw(
     compute, encode
         Of a chunk its results, and of these the array whose bytes are written.
     settings
-        What results depend on, for a run that can be resumed; None for another.
+        What results depend on, besides the input and the network.
 
     Returns
     -------
     int, int, float
         Pictures that this run wrote, those that were there before, and the seconds of computation.
     """
-    from facegen import parallel
-    from facegen.cli.progress import progress
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.journal import Journal
+    from facegen.cli.stream import open_journal, run_stream
+    from facegen.media.raw import RawWriter
     from facegen.media.standard import output_file
 
-    done, there = 0, 0
-    kept: int | None = None
-    file_name = output_file(output)
-    journal = None
-    if settings is not None:
-        journal = Journal([file_name], reader.count or 0, chunk, [network, reader.name], settings)
-        there, kept = journal.resume(file_name)
-        chunks = journal.rest(chunks)
-        say(f"Resumed : {there:,} pictures are there")
-    atomic = AtomicFile(file_name, kept)
+    path = output_file(output)
+    files = [network, reader.name]
     with (
-        atomic as file,
-        progress(reader.count or 0, "img", quiet or reader.count is None) as advance,
+        open_journal(resume, [path], reader.count, chunk, files, settings) as journal,
+        RawWriter(path, resume=journal.resume(path)) as file,
     ):
+        there = journal.done
+        if resume:
+            say(f"Resumed : {there:,} pictures are there")
 
-        def write(values: np.ndarray) -> None:
-            nonlocal done
-            file.write(values.data)
-            done += len(values)
-            advance(len(values))
-            if journal:
-                journal.wrote({file_name: atomic.synchronize})
+        def write(values: np.ndarray) -> int:
+            file.write(values)
+            return len(values)
 
-        elapsed = parallel.run(chunks, compute, write, encode)
-    if journal:
-        journal.remove()
-    return done, there, elapsed
+        elapsed = run_stream(
+            journal.rest(chunks),
+            compute,
+            encode,
+            write,
+            {path: file},
+            journal,
+            reader.count,
+            "img",
+            quiet,
+        )
+    return file.written - there, there, elapsed

@@ -132,6 +132,14 @@ def part_of(path: str | os.PathLike[str]) -> Path:
     return target.with_name(f".{target.name}.facegen-part")
 
 
+def forget_part(path: str | os.PathLike[str]) -> None:
+    """Remove the unfinished file of a run that can be resumed, unless it is still running."""
+    part = part_of(path)
+    with suppress(OSError), open(part, "rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        part.unlink()
+
+
 def _open_part(part: Path, mode: int, keep: int) -> int:
     """Open what an earlier run left, cut to what is to be kept of it; one process at a time."""
     descriptor = os.open(part, os.O_RDWR | os.O_CREAT, mode)

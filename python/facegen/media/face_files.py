@@ -5,18 +5,14 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import BinaryIO
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from facegen.errors import FacegenError, FormatError
 from facegen.media import pictures
-from facegen.media.atomic import AtomicFile
 from facegen.media.bmp import FACE, grid_side
 from facegen.media.pixels import to_uint8
 from facegen.media.text import face_text
@@ -26,8 +22,7 @@ MAX_PIXELS = 89_478_485
 _PICTURES = (".png", ".bmp")
 _PLACE = re.compile(r"\{(seed|index)(?::0?(\d{1,2})d?)?\}")
 
-Write = Callable[[NDArray[np.float32]], None]
-
+MAX_FILES = 1_000_000  # in one run: more take shards, or a .npy
 
 def encode_faces(
     faces: NDArray[np.float32], threads: int = 1
@@ -36,11 +31,22 @@ def encode_faces(
     return np.frombuffer(face_text(faces, threads=threads), np.uint8), to_uint8(faces)
 
 
+def encode_each(name: str, faces: NDArray[np.float32]) -> list[bytes]:
+    """Each face as a picture file, in the format of the name's extension."""
+    return [pictures.encode(name, face) for face in to_uint8(faces)]
+
+
+def as_values(faces: NDArray[np.float32]) -> NDArray[np.float32]:
+    """As a .npy of ours has them: little-endian."""
+    return np.ascontiguousarray(faces, "<f4")
+
+
 @dataclass(frozen=True)
 class FaceFiles:
     """What will be written; made by `plan`, which finds all that is wrong with the names."""
 
     paths: list[str]
+    folder: str  # that all of them are in, if deeper
     count: int
     grid: tuple[int, int] | None  # columns, rows, of one picture
 
@@ -77,43 +83,33 @@ class FaceFiles:
         extension = os.path.splitext(output)[1].lower()
         if grid is not None and (_PLACE.search(output) or extension == ".npy"):
             raise FacegenError(f"{output}: a grid is for one picture of all faces")
-        if _PLACE.search(output):
+        if place := _PLACE.search(output):
             if extension not in _PICTURES:
                 raise FormatError(f"{output}: expected a name in .png or .bmp")
-            return cls(_names(output, seeds, count), count, None)
+            if count > MAX_FILES:
+                raise FacegenError(
+                    f"{output}: {count:,} files, at most {MAX_FILES:,} are written; "
+                    "write a .npy, or shards"
+                )
+            folder = os.path.dirname(output[: place.start()]) or "."
+            return cls(_names(output, seeds, count), folder, count, None)
         if extension not in (*_PICTURES, ".npy"):
             raise FormatError(f"{output}: expected a name in .png, .bmp or .npy, or a folder/")
         folder = os.path.dirname(output) or "."
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
         if extension == ".npy":
-            return cls([output], count, None)
-        return cls([output], count, _checked_grid(output, count, grid))
+            return cls([output], folder, count, None)
+        return cls([output], folder, count, _checked_grid(output, count, grid))
 
-    @contextmanager
-    def open(self) -> Iterator[Write]:
-        """Give a function that takes the faces in chunks, (k, 64, 64, 3) float32, in order."""
-        if len(self.paths) == 1 and self.paths[0].lower().endswith(".npy"):
-            with AtomicFile(self.paths[0]) as file:
-                shape = (self.count, FACE, FACE, 3)
-                header = {"descr": "<f4", "fortran_order": False, "shape": shape}
-                npy.write_array_header_1_0(file, header)
-                yield lambda faces: _write_values(file, faces)
-        elif self.grid is None:
-            remaining = iter(self.paths)
-            yield lambda faces: _write_each(remaining, faces)
-        else:
-            columns, rows = self.grid
-            tiles = np.zeros((self.count, FACE, FACE, 3), np.uint8)
-            done = 0
+    @property
+    def one_a_face(self) -> bool:
+        return self.grid is None and not self.values
 
-            def keep(faces: NDArray[np.float32]) -> None:
-                nonlocal done
-                tiles[done : done + len(faces)] = to_uint8(faces)
-                done += len(faces)
-
-            yield keep
-            pictures.save(self.paths[0], pictures.grid(tiles, rows, columns))
+    @property
+    def values(self) -> bool:
+        """One .npy of floats."""
+        return self.paths[0].lower().endswith(".npy")
 
 
 def _names(pattern: str, seeds: Sequence[int] | None, count: int) -> list[str]:
@@ -147,14 +143,3 @@ def _checked_grid(output: str, count: int, grid: tuple[int, int] | None) -> tupl
             f"({MAX_PIXELS:,} pixels); write to a folder or a .npy"
         )
     return columns, rows
-
-
-def _write_values(file: BinaryIO, faces: NDArray[np.float32]) -> None:
-    file.write(np.ascontiguousarray(faces, "<f4").data)
-
-
-def _write_each(paths: Iterator[str], faces: NDArray[np.float32]) -> None:
-    for face in faces:
-        path = next(paths)
-        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-        pictures.save(path, face)

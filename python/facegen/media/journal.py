@@ -14,12 +14,13 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from facegen.errors import FacegenError
-from facegen.media.atomic import AtomicFile, part_of
+from facegen.media.atomic import AtomicFile, forget_part, part_of
 
 Chunk = TypeVar("Chunk")
 
@@ -27,8 +28,42 @@ _SECONDS = 1.0  # between two entries, or more: they may take a tenth of the tim
 _BLOCK_BYTES = 1 << 20
 
 
+class NoJournal:
+    """That of a run that is not to be resumed: it begins at the beginning and notes nothing.
+
+    What an earlier run left of the same outputs, to be resumed, is removed when they are complete.
+    """
+
+    chunks = done = 0
+
+    def __init__(self, outputs: Sequence[str]) -> None:
+        self._outputs = outputs
+
+    def resume(self, output: str) -> None:
+        return None
+
+    def rest(self, source: Iterable[Chunk]) -> Iterable[Chunk]:
+        return source
+
+    def wrote(self, outputs: Mapping[str, Callable[[], int]]) -> None:
+        pass
+
+    def __enter__(self) -> NoJournal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            for output in self._outputs:
+                forget_part(output)
+            with suppress(OSError):
+                _path(self._outputs).unlink()
+
+
 class Journal:
     """The journal of a run whose outputs come in chunks, all of them in step.
+
+    It is removed when the ``with`` block ends well: the outputs' own blocks lie inside, so that
+    they are complete then.
 
     Parameters
     ----------
@@ -61,9 +96,8 @@ class Journal:
         files: Iterable[str | os.PathLike[str]],
         settings: Mapping[str, Any],
     ) -> None:
-        first = Path(os.path.realpath(outputs[0]))
-        self._path = first.with_name(f".{first.name}.facegen-journal")
-        everything = [sorted(settings.items()), count, items, [_digest(file) for file in files]]
+        self._path = _path(outputs)
+        everything = [sorted(settings.items()), count, items, [file_digest(file) for file in files]]
         self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
         self._count, self._items = count, items
         self.chunks, self._bytes = self._read(outputs)
@@ -115,12 +149,20 @@ class Journal:
         end = time.monotonic()
         self._due = end + max(_SECONDS, 9 * (end - begin))
 
-    def remove(self) -> None:
-        """The outputs are complete, under their names."""
-        self._path.unlink(missing_ok=True)
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        if kind is None:
+            self._path.unlink(missing_ok=True)
 
 
-def _digest(path: str | os.PathLike[str]) -> str:
+def _path(outputs: Sequence[str]) -> Path:
+    first = Path(os.path.realpath(outputs[0]))
+    return first.with_name(f".{first.name}.facegen-journal")
+
+
+def file_digest(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file's content."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise FacegenError(f"{os.fspath(path)}: is no file, so a run cannot be resumed")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.raw import npy_header
 from facegen.media.text import LATENT_SHAPE, LatentReader
 
 Latents = NDArray[np.float32]
@@ -77,8 +78,7 @@ class LatentWriter:
         self._binary = Path(path).suffix.lower() == ".npy"
         self._output = AtomicFile(path)
         if self._binary:
-            header = {"descr": "<f4", "fortran_order": False, "shape": (count, *LATENT_SHAPE)}
-            np.lib.format.write_array_header_1_0(self._output.file, header)
+            self._output.file.write(npy_header((count, *LATENT_SHAPE)))
         else:
             self._output.file.write(f"{count}\n".encode())
 
@@ -90,6 +90,10 @@ class LatentWriter:
         for row in latents:
             line = " ".join(f"{value:.9g}" for value in row.tolist())
             self._output.file.write(line.encode() + b"\n")
+
+    def synchronize(self) -> int:
+        """Have what was written on the disk; gives its bytes."""
+        return self._output.synchronize()
 
     def __enter__(self) -> LatentWriter:
         return self

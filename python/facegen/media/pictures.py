@@ -41,7 +41,14 @@ def grid(images: ArrayLike, rows: int, columns: int) -> NDArray[np.uint8]:
 
 
 def save(path: str | os.PathLike[str], image: ArrayLike) -> None:
-    """Write one image (height, width, 3 or 1 or none) in the format of the path's extension.
+    """Write one image as `encode` has it; the file appears when it is complete."""
+    data = encode(path, image)
+    with AtomicFile(path) as file:
+        file.write(data)
+
+
+def encode(path: str | os.PathLike[str], image: ArrayLike) -> bytes:
+    """One image (height, width, 3 or 1 or none) in the format of the path's extension.
 
     Raises
     ------
@@ -60,10 +67,9 @@ def save(path: str | os.PathLike[str], image: ArrayLike) -> None:
     pixels = to_uint8(image)
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
-    encoded = io.BytesIO()  # so that errors of the disk name the file
+    encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, picture_format)
-    with AtomicFile(path) as file:
-        file.write(encoded.getbuffer())
+    return encoded.getvalue()
 
 
 def save_each(

@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 from facegen.errors import FormatError
+from facegen.media.atomic import AtomicFile
 
 _Reader = TypeVar("_Reader", bound="RawReader")
 
@@ -96,3 +98,53 @@ class RawReader:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class RawWriter:
+    """Writes arrays one after another, behind a header if there is one.
+
+    The file appears under its name when the ``with`` block ends (see `AtomicFile`).
+
+    Parameters
+    ----------
+    path
+        The file.
+    header
+        Its first bytes.
+    resume
+        As for `facegen.media.text.ResultWriter`.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        header: bytes = b"",
+        *,
+        resume: tuple[int, int] | None = None,
+    ) -> None:
+        self.written, keep = resume or (0, None)
+        self._output = AtomicFile(path, keep)
+        if not keep:
+            self._output.file.write(header)
+
+    def write(self, items: NDArray[Any]) -> None:
+        """Add (k, ...) as it lies in memory."""
+        self._output.file.write(np.ascontiguousarray(items).data)
+        self.written += len(items)
+
+    def synchronize(self) -> int:
+        """Have what was written on the disk; gives its bytes."""
+        return self._output.synchronize()
+
+    def __enter__(self) -> RawWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        self._output.__exit__(kind, *error)
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    """What a .npy of little-endian float32 begins with."""
+    header = io.BytesIO()
+    npy.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return header.getvalue()

@@ -104,6 +104,7 @@ def run(
     compute: Callable[[Input], Output],
     sink: Callable[[Encoded], None],
     encode: Callable[[Output], Encoded] | None = None,
+    on_ranks: bool = True,
 ) -> float:
     """``for item in source: sink(encode(compute(item)))``, on all ranks, all of it overlapping.
 
@@ -122,6 +123,8 @@ def run(
     encode
         What else can be done where the chunk was computed, in a thread beside `compute`: text or
         pixels of results, so that rank 0 has only to write.
+    on_ranks
+        False where the work is this process's alone, though others were started with it.
 
     Returns
     -------
@@ -134,8 +137,9 @@ def run(
     FacegenError
         As `join`; or `compute` or `encode` cannot be pickled.
     """
-    join()
-    if _transport is None:
+    if on_ranks:
+        join()
+    if _transport is None or not on_ranks:
         return _run_alone(source, compute, sink, encode)
     return _run_ranks(_transport, source, compute, sink, encode)
 

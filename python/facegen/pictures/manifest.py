@@ -41,7 +41,7 @@ FOLDER = ".facegen"
 class Input:
     """A source as it was read."""
 
-    source: str  # absolute
+    source: str  # an absolute path, or what a face is of: "seed 17"
     size: int
     mtime_ns: int
     sha256: str
@@ -150,7 +150,6 @@ class Manifest:
         What else was made of the picture before, under names that are not among these, is removed.
         May be called from several threads at once, for different outputs.
         """
-        names = {os.path.relpath(path, self.folder): len(data) for path, data in outputs.items()}
         files: list[AtomicFile] = []
         try:
             for path, data in outputs.items():
@@ -158,15 +157,30 @@ class Manifest:
                 files.append(AtomicFile(path))
                 files[-1].file.write(data)
                 files[-1].file.flush()
-            for path in [*outputs, *self._outdated(names)]:
-                Path(os.path.realpath(path)).unlink(missing_ok=True)
-            self._append(Record(made_of, settings, names, facts, time.time_ns()))
+            sizes = {path: len(data) for path, data in outputs.items()}
+            self.note(made_of, settings, sizes, facts)
             for file in files:
                 file.commit()
         except BaseException:
             for file in files:
                 file.discard()
             raise
+
+    def note(
+        self,
+        made_of: Input,
+        settings: str,
+        outputs: Mapping[str, int],
+        facts: Mapping[str, Any],
+    ) -> None:
+        """Record outputs (path -> bytes) that stand complete under temporary names.
+
+        They are to take their own names next; what has these now is removed.
+        """
+        names = {os.path.relpath(path, self.folder): size for path, size in outputs.items()}
+        for path in [*outputs, *self._outdated(names)]:
+            Path(os.path.realpath(path)).unlink(missing_ok=True)
+        self._append(Record(made_of, settings, names, facts, time.time_ns()))
 
     def _outdated(self, names: Iterable[str]) -> Iterator[str]:
         """Paths that were made together with these, but not by anything since."""

@@ -73,7 +73,6 @@ def command(
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
         say(f"Network : {network} (colorizer, {os.path.getsize(network):,} bytes)")
         settings = {"precision": precision, "algorithm": algorithm, "isa": runner.isa}
-        settings["version"] = __version__
         done, there, elapsed = run_raw(
             lightness,
             network,
@@ -82,7 +81,8 @@ def command(
             CHUNK,
             runner,
             _encode,
-            settings if resume else None,
+            settings,
+            resume,
             say,
             quiet,
         )

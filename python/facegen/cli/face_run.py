@@ -1,0 +1,188 @@
+"""The runs of facegen generate: one file a face, one .npy of floats, or one picture of all."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from facegen import Generator
+from facegen.cli.stream import Writer, open_journal, run_stream
+from facegen.media import pictures
+from facegen.media.bmp import FACE
+from facegen.media.face_files import FaceFiles, as_values, encode_each
+from facegen.media.journal import Journal, NoJournal
+from facegen.media.latents import LatentWriter
+from facegen.media.pixels import to_uint8
+from facegen.media.raw import RawWriter, npy_header
+from facegen.pictures.face_sources import FaceSource
+from facegen.pictures.faces import FaceResults, of_latent
+from facegen.pictures.manifest import Input
+
+CHUNK = 256  # faces computed and written at a time
+
+
+@dataclass(frozen=True)
+class FaceRun:
+    """A run that was found to be in order.
+
+    Attributes
+    ----------
+    save_latents
+        Where latent vectors are written too.
+    settings
+        What faces depend on besides the latent vectors.
+    resume
+        Keep what is finished, and note what will be.
+    on_ranks
+        As for `run_stream`.
+    """
+
+    source: FaceSource
+    files: FaceFiles
+    save_latents: str | None
+    generator: Generator
+    results: FaceResults
+    settings: Mapping[str, Any]
+    resume: bool
+    on_ranks: bool
+    quiet: bool
+
+    def run(self) -> int:
+        """Make the faces; gives how many were there already."""
+        if self.files.one_a_face:
+            return self._one_a_face()
+        if self._finished(self.files.paths[0]) and self._finished(self.save_latents):
+            return self.source.count
+        return self._values() if self.files.values else self._picture()
+
+    def _one_a_face(self) -> int:
+        """Files appear one by one; the manifest knows of each what it was made of."""
+        todo: deque[tuple[str, Input]] = deque()  # the faces that are being made, in order
+        there = told = 0
+
+        def missing(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
+            nonlocal there
+            places = iter(range(self.source.count))
+            for chunk in chunks:
+                rows = []
+                for row, place in zip(range(len(chunk)), places, strict=False):
+                    path = self.files.paths[place]
+                    made_of = of_latent(self.source.name(place), chunk[row])
+                    if self.resume and self.results.finished(path, made_of):
+                        there += 1
+                    else:
+                        todo.append((path, made_of))
+                        rows.append(row)
+                if rows:
+                    yield chunk[rows]
+
+        def write(encoded: list[bytes]) -> int:
+            nonlocal told
+            for data in encoded:
+                self.results.write(*todo.popleft(), data)
+            passed, told = there - told, there
+            return passed + len(encoded)
+
+        with self._latents() as read:
+            self._stream(missing(read(0)), partial(encode_each, self.files.paths[0]), write)
+        return there
+
+    def _values(self) -> int:
+        """A .npy; the journal knows how far it has come."""
+        (path,), count = self.files.paths, self.source.count
+        whole = self.source.whole() if self.resume else None
+        settings = {**self.settings, "source": whole and whole.sha256}
+        settings["isa"] = self.generator.runner.isa
+        header = npy_header((count, FACE, FACE, 3))
+        with (
+            self._latents() as read,
+            open_journal(self.resume, [path], count, CHUNK, [], settings) as journal,
+            RawWriter(path, header, resume=journal.resume(path)) as values,
+        ):
+            there = journal.done
+
+            def write(faces: np.ndarray) -> int:
+                values.write(faces)
+                return len(faces)
+
+            self._stream(read(journal.chunks), as_values, write, {path: values}, journal)
+            if whole is not None:
+                self.results.note(whole, {path: values.synchronize()})
+        return there
+
+    def _picture(self) -> int:
+        """One picture, in memory: a run that ends before its end leaves nothing of it."""
+        assert self.files.grid is not None
+        (columns, rows), (path,) = self.files.grid, self.files.paths
+        tiles: list[np.ndarray] = []
+
+        def keep(pixels: np.ndarray) -> int:
+            tiles.append(pixels)
+            return len(pixels)
+
+        with self._latents() as read:
+            self._stream(read(0), to_uint8, keep)
+            picture = pictures.grid(np.concatenate(tiles), rows, columns)
+            if self.resume:
+                self.results.write(path, self.source.whole(), pictures.encode(path, picture))
+            else:
+                pictures.save(path, picture)
+        return 0
+
+    def _finished(self, path: str | None) -> bool:
+        """An output of all faces together is there, or not wanted."""
+        if path is None:
+            return True
+        return self.resume and self.results.finished(path, self.source.whole())
+
+    @contextmanager
+    def _latents(self) -> Iterator[Callable[[int], Iterator[np.ndarray]]]:
+        """Give what reads the source without so many chunks.
+
+        All of them are written where --save-latents asks for it; anew at every attempt, which costs
+        little beside the faces.
+        """
+        path = self.save_latents
+        if path is None or self._finished(path):
+            yield partial(self.source.chunks, CHUNK)
+            return
+        with LatentWriter(path, self.source.count) as writer:
+
+            def written(skip: int) -> Iterator[np.ndarray]:
+                return islice(map(write, self.source.chunks(CHUNK)), skip, None)
+
+            def write(chunk: np.ndarray) -> np.ndarray:
+                writer.write(chunk)
+                return chunk
+
+            yield written
+            if self.resume:
+                self.results.note(self.source.whole(), {path: writer.synchronize()})
+
+    def _stream(
+        self,
+        chunks: Iterator[np.ndarray],
+        encode: Callable[[np.ndarray], Any],
+        write: Callable[[Any], int],
+        outputs: Mapping[str, Writer] | None = None,
+        journal: Journal | NoJournal | None = None,
+    ) -> None:
+        run_stream(
+            chunks,
+            self.generator,
+            encode,
+            write,
+            outputs or {},
+            journal or NoJournal([]),
+            self.source.count,
+            "faces",
+            self.quiet,
+            self.on_ranks,
+        )

@@ -1,0 +1,81 @@
+"""What faces are made of: seeds, or latent vectors of a file; and their names in a manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Protocol
+
+from facegen.media.journal import file_digest
+from facegen.media.latents import Latents, NpyLatentReader
+from facegen.media.text import LatentReader
+from facegen.networks.dcgan import latents
+from facegen.pictures.manifest import Input
+
+
+class FaceSource(Protocol):
+    """Latent vectors in order.
+
+    Attributes
+    ----------
+    count
+        How many.
+    warnings
+        Lines for people, when all are read.
+    """
+
+    @property
+    def count(self) -> int: ...
+
+    @property
+    def warnings(self) -> list[str]: ...
+
+    def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
+        """(k, 100) float32, `size` at a time, without the first `skip` chunks."""
+
+    def name(self, index: int) -> str:
+        """What one face is of."""
+
+    def whole(self) -> Input:
+        """What all of them together are of."""
+
+
+class SeedSource:
+    """Seeds, in a list that is written as people write it."""
+
+    def __init__(self, seeds: Sequence[int]) -> None:
+        self._seeds = seeds
+        self.count = len(seeds)
+        self.warnings: list[str] = []
+
+    def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
+        for start in range(skip * size, self.count, size):
+            yield latents(self._seeds[start : start + size])
+
+    def name(self, index: int) -> str:
+        return f"seed {self._seeds[index]}"
+
+    def whole(self) -> Input:
+        text = str(self._seeds)
+        return Input(f"seeds {text}", 0, 0, hashlib.sha256(text.encode()).hexdigest())
+
+
+class FileSource:
+    """Latent vectors of a file that is open."""
+
+    def __init__(self, path: str, reader: LatentReader | NpyLatentReader) -> None:
+        self._path, self._reader = os.path.abspath(path), reader
+        self.count, self.warnings = reader.count, reader.warnings
+
+    def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
+        return islice(self._reader.chunks(size), skip, None)
+
+    def name(self, index: int) -> str:
+        return f"{self._path}[{index}]"
+
+    def whole(self) -> Input:
+        status = os.stat(self._path)
+        digest = file_digest(self._path)
+        return Input(self._path, status.st_size, status.st_mtime_ns, digest)
