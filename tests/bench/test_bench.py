@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ from facegen.nn import (
     Tanh,
     Upsample,
 )
+from reference import random_weights
 
 BATCH, THREADS = 2, 2
 
@@ -65,17 +67,7 @@ def every_layer() -> Workload:
     x = g.add("map", Reshape(Shape(2, 2, 4)), x)
     x = g.add("last", BatchNorm(4), x)  # folded through the reshape
     g.output(g.add("tall", Reshape(Shape(4, 2, 2)), g.add("tanh", Tanh(), x)))
-    generator = np.random.default_rng(0)
-    weights = {}
-    for name, shape in g.parameters.items():
-        if name.endswith((".gamma", ".var")):
-            values = generator.uniform(0.5, 1.5, shape)
-        elif name.endswith(".weight"):
-            values = generator.normal(0, (2 / np.prod(shape[1:])) ** 0.5, shape)
-        else:
-            values = generator.normal(0, 0.1, shape)
-        weights[name] = values.astype(np.float32)
-    return Workload(g, weights)
+    return Workload(g, random_weights(g, np.random.default_rng(0)))
 
 
 @pytest.fixture(scope="module")
@@ -88,14 +80,17 @@ def answer(work: Workload) -> list[np.ndarray]:
     return reference(work.graph, work.weights, work.inputs(BATCH, 0))
 
 
-@pytest.mark.parametrize("contender", contenders(), ids=str)
+def slow_if_compiled(contender: Contender) -> Any:
+    """PyTorch's compiler takes tens of seconds."""
+    return pytest.param(contender, marks=[pytest.mark.slow] * (contender.variant == "compiled"))
+
+
+@pytest.mark.parametrize("contender", [slow_if_compiled(c) for c in contenders()], ids=str)
 def test_contender_agrees_with_reference(
     contender: Contender, work: Workload, answer: list[np.ndarray]
 ) -> None:
     if contender.version() is None:
         pytest.skip(f"{PEERS[contender.peer].package} is not installed")
-    if contender.variant == "compiled":
-        pytest.skip("compiles for tens of seconds")
     worker = Worker(contender, THREADS)
     try:
         worker.build(work, BATCH)

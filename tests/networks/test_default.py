@@ -70,7 +70,6 @@ def test_an_installation_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         Generator()
 
 
-@pytest.mark.skipif(not SHIPPED.exists(), reason="no default network is there yet")
 class TestShipped:
     def test_size(self) -> None:
         assert SHIPPED.stat().st_size <= 11_000_000

@@ -13,8 +13,9 @@ from facegen.training.masks import Pairs, read_pairs
 from facegen.training.split import split
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
-training = pytest.importorskip("facegen.training.segmentation")
-GraphModule = pytest.importorskip("facegen.training.graph_module").GraphModule
+
+from facegen.training import segmentation as training  # noqa: E402
+from facegen.training.graph_module import GraphModule  # noqa: E402
 
 CPU = torch.device("cpu")
 
