@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -81,3 +83,27 @@ def test_an_interrupt_does_not_wait_for_a_source_that_hangs() -> None:
         run_pipeline(source(), compute, lambda item: None)
     assert time.monotonic() - start < 10
     release.set()
+
+
+_A_SIGNAL = """
+import signal, time
+from facegen.pipeline import run_pipeline
+
+def source():
+    yield 0
+    time.sleep(1000)
+
+signal.signal(signal.SIGALRM, lambda *_: time.sleep(0.2))
+signal.setitimer(signal.ITIMER_REAL, 0.2)
+try:
+    run_pipeline(source(), lambda i: 1 / i, print)
+except ZeroDivisionError:
+    print("ended")
+"""
+
+
+def test_a_signal_does_not_stop_the_waiting() -> None:
+    """One whose handler returns. A process of its own: it would wait for ever."""
+    command = [sys.executable, "-c", _A_SIGNAL]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert result.stdout == "ended\n", result.stderr

@@ -7,8 +7,6 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 Input = TypeVar("Input")
@@ -132,8 +130,9 @@ def run_together(
 class _Worker(threading.Thread):
     """A thread that hands its exception over, and that knows whether it has begun and ended.
 
-    `Thread.join` is of no use to a caller that a signal may interrupt: up to Python 3.12 a join
-    that is interrupted takes the thread for dead from then on.
+    Up to Python 3.12 signals break two ways for the caller to wait: a `Thread.join` that is
+    interrupted takes the thread for dead from then on, and a `SimpleQueue.get` with a timeout may
+    miss it and wait for ever. `Lock.acquire` keeps its timeout.
     """
 
     def __init__(
@@ -142,7 +141,8 @@ class _Worker(threading.Thread):
         super().__init__(name=f"facegen-{body.__name__}", daemon=True)
         self._body, self._errors, self._stop_all = body, errors, stop
         self.begun = self.ended = False
-        self._wake: SimpleQueue[None] = SimpleQueue()
+        self._running = threading.Lock()
+        self._running.acquire()
 
     def run(self) -> None:
         self.begun = True
@@ -153,13 +153,12 @@ class _Worker(threading.Thread):
             self._stop_all()
         finally:
             self.ended = True
-            self._wake.put(None)
+            self._running.release()
 
     def wait(self, seconds: float = math.inf) -> None:
         """Until the thread has ended, or for so long."""
         deadline = time.monotonic() + seconds
         while not self.ended and time.monotonic() < deadline:
-            with suppress(Empty):  # a wake-up lost to a signal costs a tenth of a second
-                self._wake.get(timeout=0.1)
+            self._running.acquire(timeout=0.1)  # so much is lost where a signal comes with the end
         if self.ended:
             self.join()

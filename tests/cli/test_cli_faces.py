@@ -293,8 +293,9 @@ def test_unknown_instruction_set(
     assert os.listdir() == ["in.txt"]
 
 
+@pytest.mark.parametrize("times", [1, 3])  # the files are removed all the same
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupt(tmp_path: Path, network_bin: Path, number: int, code: int) -> None:
+def test_interrupt(tmp_path: Path, network_bin: Path, number: int, code: int, times: int) -> None:
     process = start([network_bin, "-", "out.txt", "out.bmp"], tmp_path, stdin=subprocess.PIPE)
     assert process.stdin is not None
     process.stdin.write(b"1000\n 0.5 ")
@@ -303,8 +304,9 @@ def test_interrupt(tmp_path: Path, network_bin: Path, number: int, code: int) ->
     while len(os.listdir(tmp_path)) < 2:  # both outputs, under temporary names
         assert process.poll() is None and time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(0.05)
-    process.send_signal(number)
+    for _ in range(times):
+        time.sleep(0.05)
+        process.send_signal(number)
     try:
         assert process.wait(30) == code
     finally:

@@ -43,6 +43,13 @@ def test_help_of_the_bare_form(run: Run) -> None:
     assert result.out.startswith("Usage: facegen [OPTIONS] [NETWORK] INPUT OUTPUT IMAGE\n")
 
 
+def test_a_mistyped_command_is_named(run: Run) -> None:
+    result = run("generat", "--seeds", "1", "-o", "a.png")
+    assert result.code == 2 and "no command or file 'generat'; did you mean generate?" in result.err
+    Path("generat").touch()  # a file is a network
+    assert "did you mean generate" not in run("generat", "in.txt", "out.txt", "out.bmp").err
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True

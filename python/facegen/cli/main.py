@@ -9,9 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
-import signal
 import sys
-import threading
 import traceback
 import warnings
 from collections.abc import Sequence
@@ -20,6 +18,7 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
+from facegen.cli import signals
 from facegen.cli.lazy import LazyGroup
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 from facegen.place import find_place
@@ -69,6 +68,7 @@ class Commands(LazyGroup):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         own = {"-h", "--help", "--version"}
         if args and args[0] not in COMMANDS and not (args[0] in own and len(args) == 1):
+            _check_mistyped(args[0])
             args = [BARE_FORM, *args]
         return super().parse_args(ctx, args)
 
@@ -76,6 +76,16 @@ class Commands(LazyGroup):
         if name == BARE_FORM:
             return import_module(f"facegen.cli.{name}").command
         return super().get_command(ctx, name)
+
+
+def _check_mistyped(word: str) -> None:
+    """Say so where a word is nearly a command's name, and no file's."""
+    if word.isalpha() and not os.path.exists(word):
+        from difflib import get_close_matches
+
+        close = get_close_matches(word, COMMANDS, n=1, cutoff=0.75)
+        if close:
+            raise click.UsageError(f"no command or file {word!r}; did you mean {close[0]}?")
 
 
 @click.group(
@@ -97,8 +107,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminate)
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; what is too large is an error
+    signals.handle()
     try:
         _join_ranks(arguments)
         code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
@@ -167,11 +177,6 @@ def _report(error: BaseException) -> int:
         return _say("error: out of memory", 1)
     name = type(error).__name__
     return _say(f"error: {name}: {error} (--debug shows where)", 1)
-
-
-def _terminate(signum: int, frame: object) -> None:
-    """End as an exception does, so that half-written files are removed."""
-    raise SystemExit(128 + signum)
 
 
 def _say(message: str, code: int) -> int:
