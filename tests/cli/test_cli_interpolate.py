@@ -77,6 +77,7 @@ def test_mp4_without_pyav(
         (["-s", "1,2", "-o", "a.avi"], "a.avi: expected a name in .gif, .mp4, .rgb"),
         (["-s", "1,2", "-o", "no/a.gif"], "no/a.gif: No such file"),
         (["-s", "1,2", "--frames", "1", "-o", "a.gif"], "--frames"),
+        (["-s", "1,2", "--fps", "nan", "-o", "a.gif"], "'nan' is not a finite number"),
         (["-s", "1,2"], "--output"),
     ],
 )

@@ -96,6 +96,8 @@ def test_one_file() -> None:
     assert items([Source("-", "stdin")], "out/", [""])[0].outputs == ("out/stdin.png",)
     with pytest.raises(FacegenError, match="several pictures; name a folder"):
         items(SOURCES, "cat.png", [""])
+    with pytest.raises(FacegenError, match=r"a\.gif: pictures are written as \.png, "):
+        items(SOURCES[:1], "a.gif", [""])
     with pytest.raises(FacegenError, match="several results"):
         items(SOURCES[:1], "-", ["", "_mask.png"])
 
@@ -104,7 +106,7 @@ def test_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     Path("old.png").mkdir()
     assert all(is_folder(name) for name in ("out", "out.d", "new.png/", "old.png", "."))
-    assert not any(is_folder(name) for name in ("-", "a.png", "a.JPG", "x/a.tiff"))
+    assert not any(is_folder(name) for name in ("-", "a.png", "a.JPG", "x/a.tiff", "a.gif"))
 
 
 def test_collisions_are_refused() -> None:

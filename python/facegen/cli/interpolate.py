@@ -30,7 +30,7 @@ MAX_FRAMES = 10_000
     help=".gif, .mp4 (needs the extra [video]) or .rgb; - writes raw RGB24 frames to stdout.",
 )
 @click.option("--loop/--no-loop", default=True, show_default=True, help="Return to the first face.")
-@click.option("--fps", type=click.FloatRange(1, 240), default=25.0, show_default=True)
+@click.option("--fps", type=options.FiniteRange(1, 240), default=25.0, show_default=True)
 @click.option(
     "--scale", type=click.IntRange(1, 16), default=4, show_default=True,
     help="Enlarge the frames from 64x64 by this factor.",

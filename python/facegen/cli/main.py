@@ -107,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
-    warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; what is too large is an error
+    warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; too large is an error
     signals.handle()
     try:
         _join_ranks(arguments)

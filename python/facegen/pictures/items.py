@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
-from facegen.media.photo import WRITABLE
+from facegen.media.photo import WRITABLE, readable_extensions
 from facegen.media.standard import STANDARD
 from facegen.pictures.sources import Source
 
@@ -35,7 +35,9 @@ def is_folder(output: str) -> bool:
     if output == STANDARD:
         return False
     extension = os.path.splitext(output)[1].lower()
-    return output.endswith("/") or os.path.isdir(output) or extension not in WRITABLE
+    return (
+        output.endswith("/") or os.path.isdir(output) or extension not in readable_extensions()
+    )
 
 
 def items(
@@ -59,14 +61,16 @@ def items(
     Raises
     ------
     FacegenError
-        Two results with one name, a result with the name of a source, or several results for one
-        file.
+        Two results with one name, a result with the name of a source, several results for one
+        file, or a file of a format that is read but not written (.gif).
     """
     if is_folder(output):
         named = [
             Item(source.path, tuple(_name(source, output, s, extension) for s in suffixes))
             for source in sources
         ]
+    elif output != STANDARD and os.path.splitext(output)[1].lower() not in WRITABLE:
+        raise FacegenError(f"{output}: pictures are written as {', '.join(WRITABLE)}")
     elif len(sources) == 1 and len(suffixes) == 1:
         named = [Item(sources[0].path, (output,))]
     else:
