@@ -75,8 +75,9 @@ def test_folder(run: Run, tinter: Tinter) -> None:
     assert report["command"] == "colorize" and report["strength"] == 1 and report["device"] == "cpu"
     assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0}
     assert [item["status"] for item in report["items"]] == ["done", "failed", "done"]
-    result = run("colorize", "photos", "-r", "-o", "out")
+    result = run("colorize", "photos", "-r", "-o", "out", "--json", "report.json")
     assert result.code == 1 and result.out.startswith("out: 0 done, 1 failed, 2 skipped of 3")
+    assert json.loads(Path("report.json").read_text())["counts"]["skipped"] == 2
     Path("photos/bad.jpg").unlink()
     assert run("colorize", "photos", "-r", "-o", "out", "--quiet") == (0, "", "")
     result = run("colorize", "photos", "-r", "-o", "out", "--strength", "0.5")

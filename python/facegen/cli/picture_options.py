@@ -110,7 +110,7 @@ def plan(
     )
     if shard is not None and json_ is not None and json_ != "-":
         json_ = options.of_shard(json_, part)
-    options.check_report(json_, overwrite)
+    options.check_report(json_, overwrite or _is_report(json_))
     own = share(len(found), part, parts)
     return Plan(found[own.start : own.stop], results, output, json_, shard is not None)
 
@@ -167,6 +167,14 @@ def write_report(path: str | None, report: Report, task: Task, runner: Runner) -
         "threads": runner.threads,
     }
     options.write_report(path, report.as_json(about))
+
+
+def _is_report(path: str | None) -> bool:
+    """The file is an earlier run's report, which the same command line may replace."""
+    if path is None or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(64).startswith(b'{\n  "facegen": "')
 
 
 def _summary(report: Report) -> str:
