@@ -24,6 +24,7 @@ def load(
     device: str = "auto",
     threads: int | None = None,
     precision: str = "float32",
+    algorithm: str = "auto",
 ) -> Any:
     """Look into a file of weights and return the model that it is for.
 
@@ -38,6 +39,8 @@ def load(
         CPU threads; all that this process may use if None.
     precision
         "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products).
+    algorithm
+        "auto", or "direct": none of lower complexity than the definition's, such as Winograd's.
 
     Returns
     -------
@@ -53,4 +56,6 @@ def load(
         The file cannot be read.
     """
     network, tensors = read_network(path)
-    return network.model(tensors, device=device, threads=threads, precision=precision)
+    return network.model(
+        tensors, device=device, threads=threads, precision=precision, algorithm=algorithm
+    )

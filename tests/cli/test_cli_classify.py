@@ -48,9 +48,11 @@ def test_a_report_of_a_folder(run: Run, network: Path) -> None:
     for i in range(3):
         save(f"in/{i}.png", i)
     Path("in/bad.png").write_bytes(b"no picture")
-    result = run("classify", "in", "-n", network, "--json", "-", "--device", "cpu")
+    options = ["--device", "cpu", "--algorithm", "direct"]
+    result = run("classify", "in", "-n", network, "--json", "-", *options)
     assert result.code == 1 and "in/bad.png: not a picture" in result.err
     report = json.loads(result.out)
+    assert (report["precision"], report["algorithm"]) == ("float32", "direct")
     assert report["counts"] == {"in": 4, "done": 3, "failed": 1, "skipped": 0}
     items = {item["source"]: item for item in report["items"]}
     classes = items["in/1.png"]["classes"]

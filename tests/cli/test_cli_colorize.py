@@ -30,7 +30,8 @@ class Tinter:
     """In place of the network: colours that follow the lightness."""
 
     weights: dict[str, np.ndarray] = {"factor": np.float32([0.5])}
-    runner = SimpleNamespace(device="cpu", isa="none", threads=1, precision="float32")
+    arithmetic = {"precision": "float32", "algorithm": "auto"}
+    runner = SimpleNamespace(device="cpu", isa="none", threads=1)
 
     def __init__(self, network: str | None, **options: object) -> None:
         self.network = network

@@ -54,6 +54,7 @@ class Opposite:
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def init(self: Colorizer, network: str, **options: object) -> None:
         self.runner = Opposite()  # type: ignore[assignment]
+        self._options = options
 
     monkeypatch.setattr(Colorizer, "__init__", init)
 

@@ -37,6 +37,17 @@ def test_help_of_a_command_has_examples(run: Run, command: str) -> None:
     assert "--debug" in result.out and "--quiet" in result.out
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["network.bin", "demo", "generate", "interpolate", "colorizer main", "pix2pix", "colorize"]
+    + ["segment", "classify", "digits", "serve"],
+)
+def test_all_that_compute_take_the_same_options(run: Run, command: str) -> None:
+    text = run(*command.split(), "-h").out
+    for option in ("--device", "--threads", "--precision", "--algorithm"):
+        assert f"  {option} " in text
+
+
 def test_help_of_the_bare_form(run: Run) -> None:
     result = run("network.bin", "--help")
     assert result.code == 0
@@ -106,31 +117,23 @@ def test_standard_output_on_a_full_disk(tmp_path: Path) -> None:
 
 
 IMPORT = """
-import sys, threading, time
-before = set(sys.modules)
-start = time.perf_counter()
+import sys, threading
 import facegen
-seconds = time.perf_counter() - start
 heavy = {"numpy", "click", "rich", "PIL", "safetensors", "facegen._native"} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1
-print(seconds)
 """
 
 
 def test_import_is_light() -> None:
-    def seconds() -> float:
-        process = subprocess.run(
-            [sys.executable, "-S", "-c", IMPORT],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(Path(facegen.__file__).parents[1])},
-            check=False,
-        )
-        assert process.returncode == 0, process.stderr
-        return float(process.stdout)
-
-    assert min(seconds() for _ in range(3)) < 0.15
+    process = subprocess.run(
+        [sys.executable, "-S", "-c", IMPORT],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(facegen.__file__).parents[1])},
+        check=False,
+    )
+    assert process.returncode == 0, process.stderr
 
 
 def test_names_come_when_asked_for() -> None:

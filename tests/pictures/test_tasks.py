@@ -13,7 +13,8 @@ from facegen.pictures import classification, colouring, segmentation, translatio
 
 MODEL: Any = SimpleNamespace(
     weights={"a.weight": np.ones(3, np.float32)},
-    runner=SimpleNamespace(precision="float32", device="cpu"),
+    arithmetic={"precision": "float32", "algorithm": "auto"},
+    runner=SimpleNamespace(device="cpu"),
 )
 TASKS = {
     "colorize": colouring.task(MODEL, strength=0.5),

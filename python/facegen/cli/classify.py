@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facegen.cli import options, picture_options
@@ -35,7 +37,7 @@ from facegen.cli import options, picture_options
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
-@options.device
+@options.engine
 @options.common
 def command(
     pictures: tuple[str, ...],
@@ -45,9 +47,7 @@ def command(
     recursive: bool,
     json_: str | None,
     overwrite: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> int:
     """Say what pictures show, of ImageNet's 1,000 classes.
@@ -67,7 +67,7 @@ def command(
     names = None if labels is None else label_files.read(labels, CLASSES)
     items = [Item(source.path, ()) for source in find(pictures, recursive)]
     options.check_report(json_, overwrite)
-    classifier = Classifier(network, device=device, threads=threads, precision=precision)
+    classifier = Classifier(network, **engine)
     work = task(classifier, top, names)
     report = picture_options.run_shown(items, work, OneResult(overwrite=False), quiet)
     if json_ != "-" and not quiet:

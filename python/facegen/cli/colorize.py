@@ -27,14 +27,12 @@ from facegen.cli import options, picture_options
     show_default=True,
     help="What colours are multiplied by: 0 is grey, 1 as the network has them.",
 )
-@options.device
+@options.engine
 @options.common
 def command(
     network: str | None,
     strength: float,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
     **files: Any,
 ) -> int:
@@ -49,5 +47,5 @@ def command(
     from facegen import Colorizer
     from facegen.pictures.colouring import task
 
-    model = Colorizer(network, device=device, threads=threads, precision=precision)
+    model = Colorizer(network, **engine)
     return picture_options.carry_out(plan, task(model, strength), model.runner, quiet)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facegen.cli import options
@@ -19,7 +21,7 @@ ROUNDS = 5  # the fastest of so many runs is reported: the first ones warm up
 @click.option("--grid", type=Grid(), default="8x8", show_default=True, help="COLUMNSxROWS.")
 @options.network
 @options.overwrite
-@options.device
+@options.engine
 @options.common
 def command(
     out: str,
@@ -27,9 +29,7 @@ def command(
     grid: tuple[int, int],
     network: str | None,
     overwrite: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Draw a grid of faces to a picture (faces.png if not named) and say how fast that was.
@@ -50,7 +50,7 @@ def command(
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
     if not overwrite:
         options.refuse_existing(out)
-    generator = Generator(network, device=device, threads=threads, precision=precision)
+    generator = Generator(network, **engine)
     inputs = latents(range(seed, seed + count))
     seconds = []
     for _ in range(ROUNDS):

@@ -38,7 +38,7 @@ CHUNK = 4096  # images computed at a time
 )
 @options.json_report
 @options.overwrite
-@options.device
+@options.engine
 @options.common
 def command(
     inputs: tuple[str, ...],
@@ -47,9 +47,7 @@ def command(
     labels: str | None,
     json_: str | None,
     overwrite: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> int:
     """Say which digit each image shows: digit, probability and name, a line each.
@@ -72,7 +70,7 @@ def command(
     if right is not None and (len(paths) > 1 or not idx.is_idx(paths[0])):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     options.check_report(json_, overwrite)
-    classifier = DigitClassifier(network, device=device, threads=threads, precision=precision)
+    classifier = DigitClassifier(network, **engine)
     shown = not quiet and json_ != "-"
     report: dict[str, Any] = {"device": classifier.runner.device, "images": [], "failed": []}
     for path in paths:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facegen.cli import options
@@ -26,7 +28,7 @@ CHUNK = 64
 @click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
 @click.argument("image", metavar="IMAGE", type=click.Path())
 @options.resume
-@options.device
+@options.engine
 @options.common
 def command(
     networks: tuple[str, ...],
@@ -34,9 +36,7 @@ def command(
     output: str,
     image: str,
     resume: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Make a face of every latent vector of a text file.
@@ -72,7 +72,7 @@ def command(
         if not quiet:
             click.echo(line, err=output == "-")
 
-    generator = Generator(network, device=device, threads=threads, precision=precision)
+    generator = Generator(network, **engine)
     runner = generator.runner
     # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
     encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
@@ -82,7 +82,7 @@ def command(
     with LatentReader(input_file(input_)) as latents:
         say(f"Input   : {input_} ({latents.count:,} faces)")
         count, files = latents.count, [network, latents.name]
-        settings = {"precision": precision, "isa": runner.isa}
+        settings = {**generator.arithmetic, "isa": runner.isa}
         with (
             open_journal(resume, [text_file, image], count, CHUNK, files, settings) as journal,
             GridWriter(image, count, resume=journal.resume(image)) as picture,

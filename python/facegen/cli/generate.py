@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
+from typing import Any
 
 import click
 
@@ -58,7 +59,7 @@ class Grid(click.ParamType):
 )
 @options.resume
 @options.overwrite
-@options.device
+@options.engine
 @options.common
 def command(
     network: str | None,
@@ -70,9 +71,7 @@ def command(
     shard: str | None,
     resume: bool,
     overwrite: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Make faces of seeds, or of latent vectors from a file.
@@ -114,11 +113,11 @@ def command(
         if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)
-        generator = Generator(network, device=device, threads=threads, precision=precision)
+        generator = Generator(network, **engine)
         settings = {
             "command": "generate",
             "network": digest(generator.weights),
-            "precision": precision,
+            **generator.arithmetic,
             "grid": grid,
         }
         results = FaceResults(files.folder, settings, share)

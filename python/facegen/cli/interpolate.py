@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facegen.cli import options
@@ -37,7 +39,7 @@ MAX_FRAMES = 10_000
 )
 @options.network
 @options.overwrite
-@options.device
+@options.engine
 @options.common
 def command(
     seeds: SeedList,
@@ -48,9 +50,7 @@ def command(
     scale: int,
     network: str | None,
     overwrite: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Walk from the face of each seed to that of the next.
@@ -69,7 +69,7 @@ def command(
     from facegen.networks.paths import walk
 
     animation.writer(output)  # refuse a name or a missing library before computing
-    generator = Generator(network, device=device, threads=threads, precision=precision)
+    generator = Generator(network, **engine)
     faces = generator.images(walk(latents(seeds), frames, closed=loop))
     animation.save(output, animation.enlarge(faces, scale), fps)
     if not quiet:

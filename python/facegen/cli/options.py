@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import click
@@ -30,9 +31,30 @@ def common(command: Command) -> Command:
     return click.option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
 
 
-def device(command: Command) -> Command:
-    """--device, --threads and --precision."""
+def engine(command: Command) -> Command:
+    """--device, --threads, --precision and --algorithm, as one keyword: `engine`, for a `Model`."""
+
+    @wraps(command)
+    def gathered(
+        device: str, threads: int | None, precision: str, algorithm: str, **others: Any
+    ) -> Any:
+        engine = {
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+            "algorithm": algorithm,
+        }
+        return command(engine=engine, **others)
+
+    decorated: Command = gathered
     for option in (
+        click.option(
+            "--algorithm",
+            type=click.Choice(["auto", "direct"]),
+            default="auto",
+            show_default=True,
+            help="direct: none of lower complexity than the definition's, such as Winograd's.",
+        ),
         click.option(
             "--precision",
             default="float32",
@@ -53,17 +75,8 @@ def device(command: Command) -> Command:
             help="auto, cpu, cuda, cuda:0,1 or all; only auto may fall back to the CPU.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-algorithm = click.option(
-    "--algorithm",
-    type=click.Choice(["auto", "direct"]),
-    default="auto",
-    show_default=True,
-    help="direct: none of lower complexity than the definition's, such as Winograd's.",
-)
+        decorated = option(decorated)
+    return decorated
 
 
 class FiniteRange(click.FloatRange):

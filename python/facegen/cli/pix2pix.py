@@ -35,7 +35,7 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
     help="Of results: as the network makes them, or resized to that of the picture.",
 )
 @options.resume
-@options.device
+@options.engine
 @options.common
 def command(
     network: str,
@@ -43,9 +43,7 @@ def command(
     output: str | None,
     size: str,
     resume: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
     **files: Any,
 ) -> int:
@@ -64,7 +62,7 @@ def command(
     from facegen import Pix2Pix
     from facegen.media.photo import readable_extensions
 
-    model = partial(Pix2Pix, network, device=device, threads=threads, precision=precision)
+    model = partial(Pix2Pix, network, **engine)
     if output is None:
         if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
@@ -107,7 +105,7 @@ def _run_program(
         model = make_model()
         runner = model.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
-        settings = {"precision": runner.precision, "isa": runner.isa}
+        settings = {**model.arithmetic, "isa": runner.isa}
         done, there, elapsed = run_raw(
             pictures,
             network,

@@ -30,7 +30,7 @@ from facegen.cli import options, picture_options
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
 @click.option("--areas", is_flag=True, help="Also NAME_areas.json: pixels and share of each class.")
 @click.option("--legend", is_flag=True, help="Also NAME_legend: colours, names and shares.")
-@options.device
+@options.engine
 @options.common
 def command(
     network: str,
@@ -38,9 +38,7 @@ def command(
     masks: bool,
     areas: bool,
     legend: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
     **files: Any,
 ) -> int:
@@ -70,5 +68,5 @@ def command(
         masks=masks,
     )
     plan = picture_options.plan(parts.suffixes, **files)
-    segmenter = Segmenter(network, device=device, threads=threads, precision=precision)
+    segmenter = Segmenter(network, **engine)
     return picture_options.carry_out(plan, task(segmenter, parts), segmenter.runner, quiet)

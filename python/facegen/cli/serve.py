@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from facegen.cli import options
@@ -31,14 +33,12 @@ from facegen.cli import options
     show_default=True,
     help="0 takes a free one.",
 )
-@options.device
+@options.engine
 @options.common
 def command(
     networks: tuple[str, ...],
     port: int,
-    device: str,
-    threads: int | None,
-    precision: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Show a page to play on: faces to shape, a canvas to draw on, photos to colourise.
@@ -66,7 +66,7 @@ def command(
     fields = {"dcgan": "generator", "pix2pix": "pix2pix", "colorizer": "colorizer"}
     models = {}
     for path in networks:
-        model = load(path, device=device, threads=threads, precision=precision)
+        model = load(path, **engine)
         kind = model.network.name
         if kind not in fields:
             raise FacegenError(f"{path}: the page has no use for a {kind} network")
@@ -74,7 +74,7 @@ def command(
             raise FacegenError(f"{path}: is a second {kind} network, and the page takes one")
         models[fields[kind]] = model
     if "generator" not in models:
-        models["generator"] = Generator(device=device, threads=threads, precision=precision)
+        models["generator"] = Generator(**engine)
     app = create_app(Models(**models))
 
     with socket.socket() as listener:

@@ -61,6 +61,11 @@ class Model:
         }
         self._prepare()
 
+    @property
+    def arithmetic(self) -> dict[str, Any]:
+        """The options that results depend on: "precision" and "algorithm"."""
+        return {name: self._options[name] for name in ("precision", "algorithm")}
+
     def _graph(self) -> Graph:
         """What runs; a model whose outputs are not the network's own overrides it."""
         return self.network.graph()

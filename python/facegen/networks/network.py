@@ -31,7 +31,7 @@ class Network:
     initial_weights
         Weights of a seed, for trials and benchmarks.
     model
-        Called as ``model(weights, device=..., threads=..., precision=...)``.
+        Called as ``model(weights, device=..., threads=..., precision=..., algorithm=...)``.
     checkpoint_layout
         The tensors of its PyTorch checkpoint by their names there; None where there is none.
     caffe_layout, npz_layout

@@ -18,7 +18,7 @@ def task(classifier: Classifier, top: int, names: Sequence[str] | None) -> Task:
     settings = {
         "command": "classify",
         "network": digest(classifier.weights),
-        "precision": classifier.runner.precision,
+        **classifier.arithmetic,
         "top": top,
     }
     return Task(

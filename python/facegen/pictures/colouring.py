@@ -21,7 +21,7 @@ def task(model: Colorizer, strength: float = 1.0) -> Task:
     settings = {
         "command": "colorize",
         "network": digest(model.weights),
-        "precision": model.runner.precision,
+        **model.arithmetic,
         "strength": strength,
     }
     batch = GPU_BATCH if model.runner.device.startswith("cuda") else CPU_BATCH

@@ -38,7 +38,7 @@ def task(segmenter: Segmenter, parts: Parts) -> Task:
     settings = {
         "command": "segment",
         "network": digest(segmenter.weights),
-        "precision": segmenter.runner.precision,
+        **segmenter.arithmetic,
         "parts": [*parts.suffixes, *(["masks"] if parts.masks else [])],
     }
     prepare, compute = partial(_prepare, segmenter), partial(_compute, segmenter)

@@ -19,7 +19,7 @@ def task(model: Pix2Pix, original_size: bool = False) -> Task:
     settings = {
         "command": "pix2pix",
         "network": digest(model.weights),
-        "precision": model.runner.precision,
+        **model.arithmetic,
         "original_size": original_size,
     }
     return Task(settings, _prepare, partial(_compute, model), partial(_finish, original_size))

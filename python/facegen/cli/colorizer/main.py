@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -25,19 +25,15 @@ CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 @click.argument("input_", metavar="INPUT.bin", type=click.Path(allow_dash=True))
 @click.argument("network", metavar="NETWORK.bin", type=click.Path())
 @click.argument("output", metavar="OUTPUT.bin", type=click.Path(allow_dash=True))
-@options.algorithm
 @options.resume
-@options.device
+@options.engine
 @options.common
 def command(
     input_: str,
     network: str,
     output: str,
     resume: bool,
-    device: str,
-    threads: int | None,
-    precision: str,
-    algorithm: str,
+    engine: dict[str, Any],
     quiet: bool,
 ) -> None:
     """Make a and b of L.
@@ -66,13 +62,11 @@ def command(
             click.echo(line, err=output == "-")
 
     with LightnessReader(input_file(input_)) as lightness:
-        colorizer = Colorizer(
-            network, device=device, threads=threads, precision=precision, algorithm=algorithm
-        )
+        colorizer = Colorizer(network, **engine)
         runner = colorizer.runner
         say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
         say(f"Network : {network} (colorizer, {os.path.getsize(network):,} bytes)")
-        settings = {"precision": precision, "algorithm": algorithm, "isa": runner.isa}
+        settings = {**colorizer.arithmetic, "isa": runner.isa}
         done, there, elapsed = run_raw(
             lightness,
             network,
