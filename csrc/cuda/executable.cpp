@@ -17,7 +17,10 @@ constexpr int64_t kMaxPixels = int64_t{1} << 30;
 
 std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
   if (auto softmax = make_softmax_gemm(spec)) return softmax;
+  if (auto stem = make_hopper_stem(spec)) return stem;
   if (kernels == "auto") {
+    if (auto rows = make_hopper_rows(spec)) return rows;
+    if (auto expand = make_hopper_expand(spec)) return expand;
     if (auto patch = make_hopper_patch(spec)) return patch;
     if (auto scatter = make_hopper_scatter(spec)) return scatter;
     if (auto hopper = make_hopper_gemm(spec)) return hopper;

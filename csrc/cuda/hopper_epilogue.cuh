@@ -37,14 +37,15 @@ __device__ __forceinline__ uint32_t bits(Pair pair) {
 
 // Writes 8 neighbouring channels of one pixel: float32, or the format of the operands.
 template <bool kHalf>
-__device__ __forceinline__ void store(const Arguments& args, int64_t offset, const float (&v)[8]) {
-  if (args.out_format == Format::kFloat32) {
-    float4* to = reinterpret_cast<float4*>(static_cast<float*>(args.out) + offset);
+__device__ __forceinline__ void store(Format format, void* out, int64_t plane, int64_t offset,
+                                      const float (&v)[8]) {
+  if (format == Format::kFloat32) {
+    float4* to = reinterpret_cast<float4*>(static_cast<float*>(out) + offset);
     to[0] = make_float4(v[0], v[1], v[2], v[3]);
     to[1] = make_float4(v[4], v[5], v[6], v[7]);
     return;
   }
-  uint16_t* to = static_cast<uint16_t*>(args.out) + offset;
+  uint16_t* to = static_cast<uint16_t*>(out) + offset;
   uint32_t hi[4], lo[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
@@ -57,7 +58,7 @@ __device__ __forceinline__ void store(const Arguments& args, int64_t offset, con
     }
   }
   ptx::store16(to, hi);
-  if constexpr (!kHalf) ptx::store16(to + args.out_plane, lo);
+  if constexpr (!kHalf) ptx::store16(to + plane, lo);
 }
 
 // The constants of 8 neighbouring channels.
@@ -182,7 +183,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
       }
-      store<kHalf>(args, rows.pixel[r] + offset, v);
+      store<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
     }
   }
 }

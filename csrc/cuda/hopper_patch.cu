@@ -20,6 +20,7 @@
 
 #include <algorithm>
 
+#include "cuda/divide.h"
 #include "cuda/element.cuh"
 #include "cuda/error.h"
 #include "cuda/gemm.h"
@@ -63,10 +64,6 @@ __device__ inline PatchTile find_tile(const PatchArguments& args, const PatchGro
   const int image = number / of_image, rest = number - image * of_image;
   return {image, rest / group.tiles_x * (kPatchRows >> args.log2_w),
           rest % group.tiles_x << args.log2_w};
-}
-
-__device__ inline int divide(int a, uint32_t reciprocal) {
-  return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
 }
 
 // The elements of a patch that a thread loads: the same places of every tile.

@@ -26,11 +26,6 @@ struct PatchGroup {
   uint32_t reciprocal;  // of a row of the patch, in elements
 };
 
-// a / divisor is the upper half of a * reciprocal(divisor), for a * divisor < 2^32 and divisor > 1.
-inline uint32_t reciprocal(int divisor) {
-  return static_cast<uint32_t>((uint64_t{1} << 32) / static_cast<uint64_t>(divisor) + 1);
-}
-
 struct PatchPlan {
   int phases_x = 1;
   int columns = 0;  // phases_x * (pixel stride of the output, or its channels where that is 1)

@@ -2,6 +2,7 @@
 #include <cstdlib>
 #include <set>
 
+#include "cuda/divide.h"
 #include "cuda/hopper_patch.h"
 
 namespace facegen::cuda::hopper {

@@ -102,6 +102,49 @@ __device__ inline float4 load16_if(bool present, const void* from) {
   return v;
 }
 
+// 16, 8 and 4 bytes from shared memory, in the order of the products around them.
+__device__ inline uint4 load_shared16(uint32_t from) {
+  uint4 v;
+  asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+               : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+               : "r"(from)
+               : "memory");
+  return v;
+}
+
+__device__ inline void load_shared8(uint32_t from, uint32_t& a, uint32_t& b) {
+  asm volatile("ld.shared.v2.b32 {%0, %1}, [%2];" : "=r"(a), "=r"(b) : "r"(from) : "memory");
+}
+
+__device__ inline void load_shared4(uint32_t from, uint32_t& a) {
+  asm volatile("ld.shared.b32 %0, [%1];" : "=r"(a) : "r"(from) : "memory");
+}
+
+// From shared to device memory; addresses and `bytes` multiples of 16. The thread that starts copies
+// also waits until they have been read, or are complete.
+__device__ inline void copy_out(void* to, uint32_t from, uint32_t bytes) {
+  asm volatile(
+      "cp.async.bulk.global.shared::cta.bulk_group [%0], [%1], %2;\n"
+      "cp.async.bulk.commit_group;" ::"l"(to),
+      "r"(from), "r"(bytes)
+      : "memory");
+}
+
+__device__ inline void wait_for_reads_of_copies() {
+  asm volatile("cp.async.bulk.wait_group.read 0;" ::: "memory");
+}
+
+__device__ inline void wait_for_copies_out() {
+  asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
+}
+
+// The larger, or NaN if one is NaN.
+__device__ inline float max_or_nan(float a, float b) {
+  float larger;
+  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
+  return larger;
+}
+
 // Makes this thread's stores to shared memory visible to wgmma and the copy engine.
 __device__ inline void fence_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");

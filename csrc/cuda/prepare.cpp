@@ -7,6 +7,7 @@
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_norm.h"
 #include "cuda/hopper_patch.h"
+#include "cuda/hopper_stem.h"
 #include "cuda/softmax_gemm.h"
 
 namespace facegen::cuda {
@@ -56,8 +57,29 @@ void merge_softmax(PreparedProgram& program) {
   }
 }
 
+// A max-pool that alone reads what a first convolution makes becomes a part of it.
+void merge_pools(PreparedProgram& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const Step& pool = steps[i + 1].step;
+    Step& conv = steps[i].step;
+    if (!hopper::stem_suits(conv, pool) || !same(conv.out, pool.in) ||
+        kind_of(program, conv.in) != BufferKind::kInput ||
+        kind_of(program, conv.out) != BufferKind::kArena ||
+        count_readers(program, conv.out.buffer) != 1 ||
+        program.buffers[static_cast<std::size_t>(pool.out.buffer)].floats % 8 != 0) {
+      continue;
+    }
+    conv.out = pool.out;
+    steps[i].pooled = true;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
+  }
+}
+
 // Whether the step's kernel writes its output in two places.
-bool has_copy(const PreparedProgram& program, const Step& step) {
+bool has_copy(const PreparedProgram& program, const PreparedStep& producer) {
+  const Step& step = producer.step;
+  if (producer.pooled) return false;
   if (hopper::norm_suits(step)) return true;
   return step.op == Op::kGemm && kind_of(program, step.in) == BufferKind::kInput &&
          step.phase_count == 1 && step.out.c % 8 == 0 &&
@@ -80,7 +102,7 @@ void merge_copies(PreparedProgram& program) {
     for (std::size_t p = 0; p < i; ++p) {
       PreparedStep& producer = steps[p];
       if (producer.copy.buffer >= 0 || !same(producer.step.out, copy.in)) continue;
-      if (!has_copy(program, producer.step)) continue;
+      if (!has_copy(program, producer)) continue;
       producer.copy = copy.out;
       producer.copy_relu = relu;
       steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i--));
@@ -306,6 +328,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
   const bool hopper = kernels == "auto" && split_or_half && major == 9;
   if (hopper) {
     merge_siblings(prepared);
+    merge_pools(prepared);
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);

@@ -25,6 +25,8 @@ struct PreparedStep {
   bool copy_relu = false;
   // A GEMM of the softmax of its input, over the channels.
   bool softmax = false;
+  // A GEMM whose output is max-pooled: step.out is the pool's.
+  bool pooled = false;
   // A GEMM whose output the next step alone reads, which is a norm: it may leave it in slices.
   bool norm_follows = false;
 };

@@ -40,6 +40,14 @@ def first_layer(g: Graph) -> None:
     g.output(g.add("pool", MaxPool2d(3, stride=2, ceil_mode=True), x))
 
 
+def padded_first_layer(g: Graph) -> None:
+    """A pool whose last windows are not the convolution's last pixels; negative maxima."""
+    x = g.input("x", Shape(64, 40, 3))
+    x = g.add("conv", Conv2d(3, 64, 7, stride=2, padding=3), x)
+    x = g.add("pool", MaxPool2d(3, stride=2), x)
+    g.output(g.add("next", Conv2d(64, 32, 1), x))
+
+
 def one_channel(g: Graph) -> None:
     """Scale and shift behind the activation."""
     x = g.input("x", Shape(33, 40, 1))
@@ -53,6 +61,14 @@ def wide_steps(g: Graph) -> None:
     x = g.input("x", Shape(13, 11, 21))
     x = g.add("small", ConvTranspose2d(21, 21, 3, stride=2, bias=False), x)
     g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x))
+
+
+def wide_steps_inside(g: Graph) -> None:
+    """The same, of 24 floats a pixel, for a layer that reads them."""
+    x = g.input("x", Shape(29, 30, 64))
+    x = g.add("few", Conv2d(64, 21, 1), x)
+    x = g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x)
+    g.output(g.add("softmax", Softmax(), x))
 
 
 def fire(g: Graph) -> None:
@@ -111,7 +127,8 @@ def scale_alone(g: Graph) -> None:
 
 
 BUILDERS = [
-    first_layer, one_channel, wide_steps, fire, softmax_head, u_net, last_layer, scale_alone
+    first_layer, padded_first_layer, one_channel, wide_steps, wide_steps_inside, fire, softmax_head,
+    u_net, last_layer, scale_alone,
 ]
 
 

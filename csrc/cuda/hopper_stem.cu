@@ -1,0 +1,260 @@
+// A first convolution (3 channels, stride 2, up to 8 x 8 taps, up to 96 channels out) and the 3x3
+// max-pool of stride 2 behind it, on Hopper. What the convolution makes is four times the pool's
+// output and never leaves the registers.
+//
+// A block walks down an image, one row of the pool a step: three rows of the convolution, of which
+// the first is the last of the step before. The rows of the input that they read lie in a ring in
+// shared memory (hopper_fragments.cuh): a tap is a row of the kernel, up to 8 pixels of 3 channels,
+// and a unit is two pixels, which is how far neighbouring outputs are apart.
+//
+//   warp w       pixels 14 w to 14 w + 15 of a row of the convolution, pixels 7 w to 7 w + 6 of the
+//                pool's; lane 4 g + q has pixels 14 w + 2 g and its right neighbour
+//   along a row  the larger of the two, and of the next lane's first
+//   down         the larger of three rows, in 24 registers
+//
+// Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share a
+// multiprocessor: one loads, or takes maxima, while the other multiplies.
+#include "cuda/hopper_stem.h"
+
+#include <algorithm>
+
+#include "cuda/divide.h"
+#include "cuda/element.cuh"
+#include "cuda/error.h"
+#include "cuda/gemm.h"
+#include "cuda/hopper_fragments.cuh"
+#include "cuda/hopper_launch.h"
+#include "cuda/memory.h"
+
+namespace facegen::cuda {
+namespace hopper {
+namespace {
+
+constexpr int kColumns = 96;
+constexpr int kThreads = 256;
+constexpr int kRing = 16;  // rows: what a step reads, and the 4 that the next one adds
+constexpr int kMaxTaps = 8;
+constexpr int kWarpPixels = 7;  // of the pool
+constexpr int kMaxPoolWidth = kThreads / 32 * kWarpPixels;
+constexpr int kLoads = 6;    // of pairs of elements that a thread has under way
+// Units that the last lanes read of a row, for pixels that need not exist.
+constexpr int kReadUnits = kThreads / 32 * 2 * kWarpPixels + 6;
+
+struct StemArguments {
+  Operand in, out;
+  DeviceEpilogue epilogue;
+  const uint8_t* weights;  // as pack_taps makes them
+  int32_t images, taps, top, left;  // of the input's row and pixel that the first tap reads
+  int32_t row_units, weight_bytes;
+  uint32_t reciprocal;  // of a row's pairs of elements
+};
+
+struct Ring {
+  char* rows;
+  int row_bytes;
+  __device__ char* row(int number) const { return rows + number % kRing * row_bytes; }
+};
+
+// Rows `first` to `end` of what the steps of an image read; zeros outside the input.
+template <bool kHalf>
+__device__ void load_rows(const StemArguments& args, const Ring& ring, int image, int first, int end) {
+  const int elements = args.in.w * args.in.c, row_pairs = args.row_units * kUnitElements / 2;
+  const auto* start = reinterpret_cast<const float*>(args.in.data) + image * args.in.image_stride;
+  const int pairs = (end - first) * row_pairs;
+  for (int at = static_cast<int>(threadIdx.x); at < pairs; at += kLoads * kThreads) {
+    float x[kLoads], next[kLoads];  // all on their way before the first is used
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      const int r = divide(at + i * kThreads, args.reciprocal), y = args.top + first + r;
+      const int e = args.left * args.in.c + 2 * (at + i * kThreads - r * row_pairs);
+      const bool exists = y >= 0 && y < args.in.h && at + i * kThreads < pairs;
+      const float* from = start + y * elements + e;
+      x[i] = exists && e >= 0 && e < elements ? __ldg(from) : 0.0f;
+      next[i] = exists && e >= -1 && e + 1 < elements ? __ldg(from + 1) : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      const int r = divide(at + i * kThreads, args.reciprocal);
+      if (at + i * kThreads >= pairs) continue;
+      store_pair<kHalf>(ring.row(first + r), at + i * kThreads - r * row_pairs, x[i], next[i]);
+    }
+  }
+}
+
+// Of a row of the convolution, for each pair of neighbours and the pixel behind it.
+__device__ __forceinline__ void pool_along(const float (&sums)[kColumns / 2],
+                                           float (&pooled)[kColumns / 4]) {
+#pragma unroll
+  for (int i = 0; i < kColumns / 4; ++i) {
+    const float first = sums[i / 2 * 4 + i % 2], second = sums[i / 2 * 4 + 2 + i % 2];
+    pooled[i] = ptx::max_or_nan(ptx::max_or_nan(first, second), __shfl_down_sync(~0u, first, 4));
+  }
+}
+
+__device__ void store_pixel(const StemArguments& args, int image, int y, const float (&pooled)[24]) {
+  const int g = static_cast<int>(threadIdx.x) % 32 / 4, q = static_cast<int>(threadIdx.x) % 4;
+  const int x = static_cast<int>(threadIdx.x) / 32 * kWarpPixels + g;
+  if (g == kWarpPixels || x >= args.out.w) return;
+  const int64_t pixel = image * args.out.image_stride +
+                        (int64_t{y} * args.out.w + x) * args.out.pixel_stride;
+#pragma unroll
+  for (int i = 0; i < kColumns / 32; ++i) {
+    const int channel = 32 * i + 8 * q;
+    if (channel >= args.out.c) continue;
+    float v[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) v[e] = pooled[8 * i + e];
+    finish_run(args.epilogue, channel, v);
+    store_run(args.out, pixel + channel, v);
+  }
+}
+
+template <bool kHalf>
+__global__ void __launch_bounds__(kThreads, 2)
+    hopper_stem(const __grid_constant__ StemArguments args) {
+  extern __shared__ __align__(128) char memory[];
+  const int thread = static_cast<int>(threadIdx.x);
+  for (int i = thread; i < args.weight_bytes / 16; i += kThreads) {
+    reinterpret_cast<uint4*>(memory)[i] = reinterpret_cast<const uint4*>(args.weights)[i];
+  }
+  ptx::fence_async_proxy();
+  ptx::wait_for_steps_before();
+
+  const Ring ring = {memory + args.weight_bytes, args.row_units * kUnitBytes};
+  const uint64_t weights = core_descriptor(ptx::shared_address(memory));
+  // The lane's first pixel is 14 w + 2 g; its unit of a tap is q units further right.
+  const uint32_t lane = ptx::shared_address(ring.rows) +
+                        (thread / 32 * 2 * kWarpPixels + thread % 32 / 4 * 2 + thread % 4) * kUnitBytes;
+  const bool idle = thread / 128 * 4 * kWarpPixels >= args.out.w;  // the same for a warpgroup
+
+  const int64_t rows = int64_t{args.images} * args.out.h;
+  const auto end = static_cast<int>(rows * (blockIdx.x + 1) / gridDim.x);
+  bool resumes = false;
+  float largest[kColumns / 4];  // of the rows so far
+  for (auto row = static_cast<int>(rows * blockIdx.x / gridDim.x); row < end; ++row) {
+    const int image = row / args.out.h, y = row % args.out.h;
+    const int loaded = 4 * y + 4 + args.taps;
+    const bool starts = !resumes || y == 0;
+    if (starts) {
+      load_rows<kHalf>(args, ring, image, 4 * y, loaded);
+      __syncthreads();
+    }
+    if (row + 1 < end && y + 1 < args.out.h) load_rows<kHalf>(args, ring, image, loaded, loaded + 4);
+#pragma unroll 1
+    for (int i = starts ? 0 : 1; i < 3 && !idle; ++i) {
+      float sums[kColumns / 2] = {};
+      const int first = 4 * y + 2 * i;
+      multiply_taps<kColumns, kHalf>(sums, args.taps, kUnitBytes, weights, [&](int tap) {
+        return lane + (first + tap) % kRing * ring.row_bytes;
+      });
+      float pooled[kColumns / 4];
+      pool_along(sums, pooled);
+      if (i == 0) {
+#pragma unroll
+        for (int c = 0; c < kColumns / 4; ++c) largest[c] = pooled[c];
+        continue;
+      }
+#pragma unroll
+      for (int c = 0; c < kColumns / 4; ++c) largest[c] = ptx::max_or_nan(largest[c], pooled[c]);
+      if (i == 1) continue;
+      store_pixel(args, image, y, largest);
+#pragma unroll
+      for (int c = 0; c < kColumns / 4; ++c) largest[c] = pooled[c];
+    }
+    resumes = true;
+    __syncthreads();  // the rows of the next step are there, and those of this one are read
+  }
+}
+
+class HopperStem final : public Gemm {
+ public:
+  explicit HopperStem(const GemmSpec& spec)
+      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
+    int device = 0;
+    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+    FACEGEN_CUDA_CHECK(
+        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    const auto& [y, x] = step_.phases[0];
+    const int row = step_.kernel_w * step_.in.c;
+    const auto weight = [&](int tap, int element, int n) {
+      const int channel = neighbouring_channel(n);
+      if (channel >= step_.out.c || element >= row) return 0.0f;
+      return step_.weight[(channel * step_.kernel_h + tap) * row + element];
+    };
+    const std::vector<uint16_t> packed = pack_taps(y.taps, kColumns, half_, weight);
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
+    fixed_.taps = y.taps;
+    fixed_.top = y.base;
+    fixed_.left = x.base;
+    fixed_.row_units = 2 * step_.out.w + 1 + 3;
+    fixed_.reciprocal = reciprocal(fixed_.row_units * kUnitElements / 2);
+    const int past_row = std::max(kReadUnits - fixed_.row_units, 0);
+    shared_bytes_ = fixed_.weight_bytes + (kRing * fixed_.row_units + past_row) * kUnitBytes;
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+    const auto kernel = half_ ? hopper_stem<true> : hopper_stem<false>;
+    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            shared_bytes_));
+    FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    StemArguments args = fixed_;
+    args.in = make_operand(step_.in, operands.in);
+    args.out = make_operand(step_.out, operands.out);
+    args.epilogue = make_epilogue(step_, {});
+    args.images = static_cast<int32_t>(images);
+    const int64_t blocks =
+        std::min<int64_t>(images * step_.out.h, multiprocessors_ * blocks_a_multiprocessor_);
+    launch(half_ ? hopper_stem<true> : hopper_stem<false>, dim3(static_cast<unsigned>(blocks)),
+           kThreads, static_cast<std::size_t>(shared_bytes_), images, stream, args);
+  }
+
+  const char* name() const override {
+    return half_ ? "wgmma f16 + max pool" : "wgmma bf16x3 + max pool";
+  }
+
+ private:
+  Step step_;
+  bool half_;
+  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1, shared_bytes_ = 0;
+  StemArguments fixed_ = {};
+  DeviceArray<uint16_t> weights_;
+};
+
+bool is_plain(const Epilogue& e) { return !e.scale && !e.shift && e.add.buffer < 0; }
+
+bool axis_suits(const Axis& axis) {
+  return axis.step == 2 && axis.dir == 1 && axis.taps <= kMaxTaps && axis.first_tap == 0 &&
+         axis.tap_step == 1 && axis.out_step == 1 && axis.out_origin == 0;
+}
+
+}  // namespace
+
+bool stem_suits(const Step& conv, const Step& pool) {
+  if (conv.op != Op::kGemm || pool.op != Op::kMaxPool || conv.phase_count != 1) return false;
+  const Pool& p = pool.pool;
+  const View& out = pool.out;
+  const bool windows = p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2 &&
+                       p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= conv.out.h &&
+                       2 * out.w + 1 <= conv.out.w && out.w <= kMaxPoolWidth;
+  const Activation activation = conv.epilogue.activation;
+  const bool monotone = activation == Activation::kNone || activation == Activation::kRelu;
+  return windows && monotone && is_plain(conv.epilogue) && is_plain(pool.epilogue) &&
+         pool.epilogue.activation == Activation::kNone && axis_suits(conv.phases[0].y) &&
+         axis_suits(conv.phases[0].x) && conv.phases[0].y.taps == conv.kernel_h &&
+         conv.phases[0].x.taps == conv.kernel_w && conv.in.c == 3 && conv.in.pixel_stride == 3 &&
+         out.c <= kColumns && out.c % 8 == 0 && out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
+}
+
+}  // namespace hopper
+
+std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec) {
+  if (!spec.prepared.pooled) return nullptr;
+  return std::make_unique<hopper::HopperStem>(spec);
+}
+
+}  // namespace facegen::cuda
