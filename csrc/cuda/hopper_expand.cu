@@ -1,7 +1,7 @@
 // The two convolutions of a fire module that read the squeezed map and write side by side, 1x1 and 3x3
 // (merge_siblings in prepare.cpp joins them), on Hopper.
 //
-// The map has 16 to 64 channels, of which boxes of 64 (hopper_gemm.cu) would be mostly padding. So A
+// The map has 16 to 48 channels, of which boxes of 64 (hopper_gemm.cu) would be mostly padding. So A
 // goes from a patch in shared memory to registers, as in hopper_fragments.cuh, but by 16 channels:
 //
 //   patch   the pixels that a block's tiles read; for each 16 channels a plane of its own, and in it
@@ -339,7 +339,7 @@ bool expand_suits(const GemmSpec& spec) {
            axis.first_tap == 0 && axis.tap_step == 1 && axis.out_step == 1 && axis.out_origin == 0;
   };
   return step.phase_count == 1 && axis_suits(step.phases[0].y) && axis_suits(step.phases[0].x) &&
-         step.kernel_h == 3 && step.kernel_w == 3 && in.c % 16 == 0 && in.c <= 64 &&
+         step.kernel_h == 3 && step.kernel_w == 3 && in.c % 16 == 0 && in.c <= 48 &&
          in.pixel_stride == in.c && in.offset % 8 == 0 && spec.in.image_stride % 8 == 0 &&
          in.w <= kTilePixels && out.h == in.h && out.w == in.w && out.c % (2 * kColumns) == 0 &&
          out.pixel_stride % 8 == 0 && out.offset % 8 == 0 && spec.out.image_stride % 8 == 0 &&
