@@ -18,8 +18,10 @@ Executable::Executable(const Program& program, const Kernels& kernels)
     if (gemm) weight_floats_ += int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
     const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
-    const bool direct = gemm && !thin && !winograd;
-    gemms_.push_back(direct ? std::make_unique<Gemm>(step, kernels) : nullptr);
+    const bool direct = gemm && !thin && !winograd && DirectGemm::suits(step, kernels);
+    const bool gathered = gemm && !thin && !winograd && !direct;
+    gemms_.push_back(gathered ? std::make_unique<Gemm>(step, kernels) : nullptr);
+    direct_gemms_.push_back(direct ? std::make_unique<DirectGemm>(step, kernels) : nullptr);
     thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);
     winograds_.push_back(winograd ? std::make_unique<Winograd>(step, kernels) : nullptr);
   }
@@ -78,6 +80,8 @@ void Executable::run_images(int64_t first, int64_t images, const float* const* i
           thin_gemms_[i]->run(images, call.in, call.out, threads);
         } else if (winograds_[i] != nullptr) {
           winograds_[i]->run(images, call.in, call.out, call.add, threads);
+        } else if (direct_gemms_[i] != nullptr) {
+          direct_gemms_[i]->run(images, call.in, call.out, call.add, threads);
         } else {
           gemms_[i]->run(images, call.in, call.out, call.add, threads);
         }

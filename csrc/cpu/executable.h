@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "cpu/direct_gemm.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
@@ -43,6 +44,7 @@ class Executable {
   int64_t weight_floats_ = 0;
   // By step; null for other ops, and a kGemm step has one of them.
   std::vector<std::unique_ptr<Gemm>> gemms_;
+  std::vector<std::unique_ptr<DirectGemm>> direct_gemms_;
   std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;
   std::vector<std::unique_ptr<Winograd>> winograds_;
   mutable std::mutex mutex_;

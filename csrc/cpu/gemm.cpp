@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
 #include "threads.h"
 
@@ -59,7 +60,9 @@ struct Gemm::Rows {
 void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
   static thread_local std::vector<Task> tasks;
   tasks.clear();
-  if (pad_left_ + pad_right_ > 0) in = pad_rows(images, in, threads);
+  if (pad_left_ + pad_right_ > 0) {
+    in = pad_rows(images, in, in_, pad_left_, pad_right_, threads);
+  }
   for (const Group& group : groups_) {
     const int64_t rows = images * group.out_h * group.out_w;
     const int64_t panels = group.panels();
@@ -76,25 +79,6 @@ void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) c
   parallel_for(static_cast<int64_t>(shared.size()), threads, [&](int64_t i, int) {
     run_task(shared[static_cast<std::size_t>(i)], in, out, add);
   });
-}
-
-// A copy of the input with zeros written out to the left and right of each row.
-Images Gemm::pad_rows(int64_t images, Images in, int threads) const {
-  static thread_local Scratch scratch;
-  const int64_t stride = in_.w * in_.pixel_stride;
-  const int64_t left = pad_left_ * in_.pixel_stride, right = pad_right_ * in_.pixel_stride;
-  const int64_t row = stride - left - right;
-  float* padded = scratch.get<float>(images * in_.h * stride);
-  parallel_for(images, threads, [&](int64_t image, int) {
-    const float* from = in.data + image * in.image_stride;
-    float* to = padded + image * in_.h * stride;
-    for (int y = 0; y < in_.h; ++y, from += row, to += stride) {
-      std::fill_n(to, left, 0.0f);
-      std::copy_n(from, row, to + left);
-      std::fill_n(to + left + row, right, 0.0f);
-    }
-  });
-  return {padded, in_.h * stride};
 }
 
 int64_t Gemm::c_stride(const Task& task) const {

@@ -79,7 +79,6 @@ class Gemm {
   void add_blocks(Group& group, const float* weight);
   void pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
             const float* weight, void* panels) const;
-  Images pad_rows(int64_t images, Images in, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;
   void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,

@@ -45,6 +45,33 @@ struct EpilogueRow {
   int columns;
 };
 
+// Lanes of a weight panel whose columns follow one another in a row's outputs.
+struct LaneRun {
+  int lane, count;
+  int64_t out, add;  // floats from the row's own `out` and `add` to the first of them
+};
+
+// Rows of A that lie in the input at equal distances, and all of the reduction; see direct_gemm.h.
+struct DirectLine {
+  const float* in;
+  int64_t in_stride;  // floats from a row to the next
+  int rows;
+  int runs, run_floats;  // a row is so many runs of neighbouring floats ...
+  int64_t run_stride;    // ... so far apart
+  const float* weights;  // for the first of these runs
+  int64_t panel_floats;  // from a weight panel to the next
+  int panels;
+  const int* first_run;      // (panels + 1): of each panel, in lane_runs
+  const LaneRun* lane_runs;
+  const float* bias;  // (panels * panel_columns) or null
+  Activation activation;
+  float slope;
+  float* out;
+  int64_t out_stride;
+  const float* add;  // or null
+  int64_t add_stride;
+};
+
 // A few vectors of pixels of a layer with 1 to 4 output channels; see isa/thin_tile.h.
 struct ThinTile {
   const float* const* pixels;  // (thin_vectors): first lane of each vector, channel 0, no tap offset
@@ -82,6 +109,19 @@ struct WinogradOutput {
   float* sums;  // out: (outputs, outputs, columns)
 };
 
+// Windows side by side, a row of outputs of a pool. Each holds at least one pixel of the input.
+struct PoolLine {
+  const float* in;     // pixel 0 of the first row that the windows hold ...
+  int64_t row_stride;  // ... of so many rows, so far apart
+  int rows;
+  int64_t pixel_stride;
+  int width;  // pixels of the input's rows; what windows hold beyond them is left out
+  int kernel, stride, pad_left;
+  float* out;
+  int64_t out_stride;
+  int windows, channels;
+};
+
 struct Kernels {
   const char* isa;
   // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
@@ -106,6 +146,10 @@ struct Kernels {
   void (*begin_task)();
   void (*end_task)();
 
+  // ---- the GEMM of rows that need no gathering, its weights as pack lays them out (not with split
+  // products); no tanh
+  void (*direct_multiply)(const DirectLine& line);
+
   // ---- Winograd's convolution, with the GEMM's pack and multiply (not with split products)
   void (*winograd_input)(const WinogradInput& input);
   void (*winograd_output)(const WinogradOutput& output);
@@ -120,8 +164,8 @@ struct Kernels {
 
   // ---- everything else, row by row
   void (*epilogue)(const EpilogueRow& row);
-  // out = the largest of `count` pixels, channel by channel
-  void (*maximum)(const float* const* pixels, int count, float* out, int channels);
+  // of each window the largest, channel by channel
+  void (*max_pool)(const PoolLine& line);
   // of each channel, sums of x - x0 and (x - x0)^2 over the pixels; x0 is the first pixel's
   void (*moments)(const float* in, int64_t pixel_stride, int64_t pixels, int channels, double* sum,
                   double* squares);

@@ -36,23 +36,20 @@ void for_each_row(const StepCall& call, Body body) {
 void max_pool(const StepCall& call) {
   const Step& step = call.step;
   const Pool& pool = step.pool;
+  const Epilogue& e = step.epilogue;
+  const bool plain = e.activation == Activation::kNone && e.scale == nullptr &&
+                     e.shift == nullptr && call.add.data == nullptr;
   for_each_row(call, [&](int64_t image, int64_t oy) {
-    static thread_local Scratch scratch, window_scratch;
-    float* best = scratch.get<float>(step.out.c);
-    auto* window = window_scratch.get<const float*>(int64_t{pool.kernel_h} * pool.kernel_w);
-    const int64_t y0 = oy * pool.stride_h - pool.pad_top;
-    const int64_t y_end = std::min<int64_t>(y0 + pool.kernel_h, step.in.h);
-    for (int64_t ox = 0; ox < step.out.w; ++ox) {
-      const int64_t x0 = ox * pool.stride_w - pool.pad_left;
-      const int64_t x_end = std::min<int64_t>(x0 + pool.kernel_w, step.in.w);
-      int count = 0;
-      for (int64_t y = std::max<int64_t>(y0, 0); y < y_end; ++y) {
-        for (int64_t x = std::max<int64_t>(x0, 0); x < x_end; ++x) {
-          window[count++] = pixel(call.in, step.in, image, y, x);
-        }
-      }
-      call.kernels.maximum(window, count, best, step.out.c);
-      finish_pixel(call, best, image, oy, ox);
+    const int64_t y = oy * pool.stride_h - pool.pad_top, first = std::max<int64_t>(y, 0);
+    const int64_t last = std::min<int64_t>(y + pool.kernel_h, step.in.h);
+    float* out = pixel(call.out, step.out, image, oy, 0);
+    call.kernels.max_pool({pixel(call.in, step.in, image, first, 0),
+                           step.in.w * step.in.pixel_stride, static_cast<int>(last - first),
+                           step.in.pixel_stride, step.in.w, pool.kernel_w, pool.stride_w,
+                           pool.pad_left, out, step.out.pixel_stride, step.out.w, step.out.c});
+    if (plain) return;
+    for (int64_t x = 0; x < step.out.w; ++x, out += step.out.pixel_stride) {
+      finish_pixel(call, out, image, oy, x);
     }
   });
 }

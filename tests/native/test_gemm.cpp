@@ -86,6 +86,18 @@ std::vector<Layer> listed_layers() {
       conv_transpose2d(1, {4, 5, 3}, 6, {4, 3, 0, 0, 1, 1}, {4, 3, 0, 0, 1, 2}),
       conv_transpose2d(1, {6, 7, 21}, 21, {11, 4}),
       conv_transpose2d(2, {5, 6, 9}, 50, {3, 3}, {9, 4}),  // bundles of phases, cut by tasks
+      // rows read where they lie: long sums and just too long ones, weights in several parts, lines in
+      // several chunks, rows a multiple of 4 KiB apart, outputs without taps
+      conv2d(2, {3, 8, 1024}, 18, Window{}),
+      conv2d(2, {3, 8, 1025}, 18, Window{}),
+      conv2d(1, {4, 4, 520}, 301, Window{}),
+      conv2d(1, {17, 23, 32}, 21, Window{}),
+      conv2d(1, {4, 250, 3}, 20, {3, 1, 1, 1}),
+      conv2d(1, {2, 40, 5}, 20, {3, 1, 1, 1}, {1, 2, 0, 1}),
+      conv2d(3, {2, 20, 5}, 20, {1, 2}, {1, 1}),
+      conv2d(3, {1, 20, 5}, 20, {1, 1}, {3, 1, 1, 1}),
+      conv2d(2, {30, 9, 6}, 33, {3, 2, 2, 2, 4}, {5, 1, 1, 0}),
+      conv_transpose2d(2, {4, 30, 7}, 21, {2, 3, 0, 0, 1, 2}, {5, 2, 1, 1}),
       // padding
       conv2d(1, {6, 5, 4}, 6, {3, 1, 0, 2}, {3, 1, 3, 1}),
       conv2d(1, {4, 5, 2}, 3, {2, 1, 4, 4}),
@@ -218,7 +230,10 @@ void test_infinity(std::mt19937& random) {
 // More threads than processors, and than some layers have tasks.
 void test_many_threads(std::mt19937& random) {
   for (const Layer& l : {linear(3, 40, 700), conv2d(1, {19, 23, 16}, 33, {3, 1, 1, 1}),
-                         conv_transpose2d(1, {8, 8, 64}, 3, {5, 2, 1, 2})}) {
+                         conv_transpose2d(1, {8, 8, 64}, 3, {5, 2, 1, 2}),
+                         conv2d(2, {9, 11, 520}, 301, Window{}),
+                         conv2d(1, {19, 130, 3}, 33, {7, 2, 3, 3}),
+                         conv_transpose2d(2, {6, 9, 21}, 21, {11, 4})}) {
     const Data data = draw_data(l, random);
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
       begin_case("many threads, " + describe(l), *kernels);

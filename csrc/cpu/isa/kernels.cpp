@@ -1,6 +1,7 @@
 // Compiled once per instruction set: FACEGEN_ISA names the table that this object provides.
 #include "cpu/kernels.h"
 
+#include "isa/direct_tile.h"
 #include "isa/fma_burst.h"
 #ifdef FACEGEN_AMX
 #include "isa/amx_tile.h"
@@ -23,9 +24,10 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       FACEGEN_TEXT(FACEGEN_ISA), kSplitProducts,
       kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
       begin_task, end_task,
+      direct_multiply,
       winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
-      epilogue, maximum_of_pixels, moments, centre_and_scale, blend, softmax,
+      epilogue, max_pool, moments, centre_and_scale, blend, softmax,
       fma_burst,
   };
   return &kernels;

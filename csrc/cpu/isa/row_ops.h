@@ -58,16 +58,28 @@ void epilogue(const EpilogueRow& row) {
   }
 }
 
-// The largest of `count` pixels, channel by channel. NaN wins, as in the naive definition.
-void maximum_of_pixels(const float* const* pixels, int count, float* out, int channels) {
-  for_each_vector(channels, [&](int i, auto get, auto put) {
-    Vec largest = get(pixels[0] + i);
-    for (int p = 1; p < count; ++p) {
-      const Vec x = get(pixels[p] + i);
-      largest = select(x > largest, x, select(x != x, x, largest));
-    }
-    put(out + i, largest);
-  });
+// NaN wins, as in the naive definition.
+void max_pool(const facegen::cpu::PoolLine& line) {
+  float* out = line.out;
+  for (int window = 0; window < line.windows; ++window, out += line.out_stride) {
+    const int x = window * line.stride - line.pad_left;
+    const int first = x > 0 ? x : 0;
+    const int last = x + line.kernel < line.width ? x + line.kernel : line.width;
+    const float* pixels = line.in + first * line.pixel_stride;
+    for_each_vector(line.channels, [&](int i, auto get, auto put) {
+      Vec largest = get(pixels + i);
+      VecI none = {};  // lanes that are NaN
+      for (int row = 0; row < line.rows; ++row) {
+        const float* pixel = pixels + row * line.row_stride + i;
+        for (int column = first; column < last; ++column, pixel += line.pixel_stride) {
+          const Vec value = get(pixel);
+          largest = select(value > largest, value, largest);
+          none |= value != value;
+        }
+      }
+      put(out + i, select(none, broadcast(__builtin_nanf("")), largest));
+    });
+  }
 }
 
 void centre_and_scale(const float* in, const float* centre, const float* scale, float* out,

@@ -66,6 +66,35 @@ inline void store_part(float* p, Vec v, int count) {
 }
 #endif
 
+// The same for lanes [first, first + count), which begin at p.
+#if defined(__AVX512F__)
+inline Vec load_lanes(const float* p, int first, int count) {
+  return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(count) << first), p - first);
+}
+inline void store_lanes(float* p, Vec v, int first, int count) {
+  _mm512_mask_storeu_ps(p - first, static_cast<__mmask16>(first_lanes(count) << first), v);
+}
+#elif defined(__AVX2__)
+inline __m256i lanes_from(int first, int count) {
+  return _mm256_andnot_si256(first_lanes(first), first_lanes(first + count));
+}
+inline Vec load_lanes(const float* p, int first, int count) {
+  return _mm256_maskload_ps(p - first, lanes_from(first, count));
+}
+inline void store_lanes(float* p, Vec v, int first, int count) {
+  _mm256_maskstore_ps(p - first, lanes_from(first, count), v);
+}
+#else
+inline Vec load_lanes(const float* p, int first, int count) {
+  float lanes[kLanes] = {};
+  for (int i = 0; i < count; ++i) lanes[first + i] = p[i];
+  return load(lanes);
+}
+inline void store_lanes(float* p, Vec v, int first, int count) {
+  for (int i = 0; i < count; ++i) p[i] = v[first + i];
+}
+#endif
+
 // Calls body(offset, load, store) for each vector of a row, the last one partial. Tails go through
 // the same arithmetic as full vectors, so a value does not depend on where in a row it stands.
 template <typename Body>
