@@ -191,7 +191,9 @@ def refused(run: Run, *arguments: str) -> str:
     return err
 
 
-def test_what_is_refused(run: Run, tinter: Tinter) -> None:
+def test_what_is_refused(
+    run: Run, tinter: Tinter, monkeypatch: pytest.MonkeyPatch
+) -> None:
     save("a/x.png")
     save("b/x.jpg")
     Path("empty").mkdir()
@@ -205,6 +207,10 @@ def test_what_is_refused(run: Run, tinter: Tinter) -> None:
     assert "no folder no" in refused(run, "a/x.png", "-o", "no/x.png")
     assert "exists" in refused(run, "a", "-o", "out", "--json", "b/x.jpg")
     assert "no folder no" in refused(run, "a", "-o", "out", "--json", "no/report.json")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda path, mode: False)  # root may write everywhere
+        for options in (["-o", "b"], ["-o", "out", "--json", "report.json"]):
+            assert "files cannot be written there" in refused(run, "a", *options)
     Path("file").write_text("")
     assert "file: File exists" in refused(run, "a", "-o", "file")
     assert "file/out: Not a directory" in refused(run, "a", "-o", "file/out")

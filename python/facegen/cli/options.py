@@ -139,12 +139,20 @@ def refuse_existing(path: str) -> None:
 
 
 def check_output(path: str, overwrite: bool) -> None:
-    """Before long work: refuse what exists without --overwrite, and what has no folder."""
+    """Before long work: refuse what exists without --overwrite, and what its folder cannot take."""
     if not overwrite:
         refuse_existing(path)
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or "."):
         raise FacegenError(f"{path}: there is no folder {folder}")
+    if os.path.isfile(path) or not os.path.exists(path):  # others are written in place
+        check_folder(folder or ".")
+
+
+def check_folder(folder: str) -> None:
+    """Refuse one that takes no files, such as one of a file system that is read-only."""
+    if not os.access(folder, os.W_OK):
+        raise FacegenError(f"{folder}: files cannot be written there")
 
 
 def of_shard(name: str, part: int) -> str:

@@ -125,6 +125,7 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
 
     if is_folder(plan.output):
         os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
+        options.check_folder(plan.output)
     try:
         report = run_shown(plan.items, task, plan.results, quiet, on_ranks=not plan.sharded)
     finally:
