@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FacegenError
 from facegen.pictures.manifest import Input, Manifest, settings_digest
+from facegen.pictures.task import Made
 
 
 class FaceResults:
@@ -57,7 +58,7 @@ class FaceResults:
 
     def write(self, path: str, made_of: Input, data: bytes) -> None:
         """Write one file, and note it."""
-        self._manifest.write(made_of, self._settings, {path: data}, {})
+        self._manifest.write(made_of, self._settings, Made({path: data}))
 
     def note(self, made_of: Input, outputs: Mapping[str, int]) -> None:
         """Note files (path -> bytes) that are about to take their names."""

@@ -32,6 +32,7 @@ from typing import Any
 from facegen.media.atomic import AtomicFile
 from facegen.media.photo import read_bytes
 from facegen.media.standard import STANDARD
+from facegen.pictures.task import Made
 from facegen.place import find_place
 
 FOLDER = ".facegen"
@@ -138,27 +139,21 @@ class Manifest:
                 return False
         return True
 
-    def write(
-        self,
-        made_of: Input,
-        settings: str,
-        outputs: Mapping[str, bytes],
-        facts: Mapping[str, Any],
-    ) -> None:
-        """Write outputs (path -> content) under their names, all complete, and record them.
+    def write(self, made_of: Input, settings: str, made: Made) -> None:
+        """Write files under their names, all complete, and record them.
 
         What else was made of the picture before, under names that are not among these, is removed.
         May be called from several threads at once, for different outputs.
         """
         files: list[AtomicFile] = []
         try:
-            for path, data in outputs.items():
+            for path, data in made.files.items():
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
                 files.append(AtomicFile(path))
                 files[-1].file.write(data)
                 files[-1].file.flush()
-            sizes = {path: len(data) for path, data in outputs.items()}
-            self.note(made_of, settings, sizes, facts)
+            sizes = {path: len(data) for path, data in made.files.items()}
+            self.note(made_of, settings, sizes, made.facts)
             for file in files:
                 file.commit()
         except BaseException:
@@ -191,13 +186,8 @@ class Manifest:
                     yield os.path.join(self.folder, other)
 
     def _append(self, record: Record) -> None:
-        line = {
-            **asdict(record.input),
-            "settings": record.settings,
-            "outputs": record.outputs,
-            "facts": record.facts,
-            "written_ns": record.written_ns,
-        }
+        fields = asdict(record)
+        line = {**fields.pop("input"), **fields}
         with self._lock:
             if self._file is None:
                 (index, count), rank = self._share, find_place(os.environ).rank

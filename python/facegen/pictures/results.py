@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
@@ -12,6 +12,7 @@ from facegen.media.standard import output_file
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, Manifest, Record
 from facegen.pictures.report import Outcome
+from facegen.pictures.task import Made
 
 
 class Results(Protocol):
@@ -26,14 +27,8 @@ class Results(Protocol):
             A file has the name of a result and is none of ours.
         """
 
-    def write(
-        self,
-        made_of: Input,
-        settings: str,
-        outputs: Mapping[str, bytes],
-        facts: Mapping[str, Any],
-    ) -> None:
-        """Write the results of one item (path -> content): all complete, or none."""
+    def write(self, made_of: Input, settings: str, made: Made) -> None:
+        """Write the files made of one item: all complete, or none."""
 
     def close(self) -> None:
         """No more results follow."""
@@ -86,17 +81,11 @@ class FolderResults:
             )
         return record
 
-    def write(
-        self,
-        made_of: Input,
-        settings: str,
-        outputs: Mapping[str, bytes],
-        facts: Mapping[str, Any],
-    ) -> None:
-        for path in outputs:  # also of those that were not announced
+    def write(self, made_of: Input, settings: str, made: Made) -> None:
+        for path in made.files:  # also of those that were not announced
             if not self._overwrite and os.path.lexists(path):
                 self._known(path)
-        self._manifest.write(made_of, settings, outputs, facts)
+        self._manifest.write(made_of, settings, made)
 
     def close(self) -> None:
         self._manifest.close()
@@ -118,14 +107,8 @@ class OneResult:
                     raise FacegenError(f"{path}: there is no folder {folder}")
         return {}
 
-    def write(
-        self,
-        made_of: Input,
-        settings: str,
-        outputs: Mapping[str, bytes],
-        facts: Mapping[str, Any],
-    ) -> None:
-        for path, data in outputs.items():
+    def write(self, made_of: Input, settings: str, made: Made) -> None:
+        for path, data in made.files.items():
             with AtomicFile(output_file(path)) as file:
                 file.write(data)
 

@@ -223,7 +223,7 @@ class _Run:
                 assert work.photo is not None and work.made_of is not None
                 made = self._task.finish(work.photo, work.value, work.item.outputs)
                 if made.files:
-                    self._results.write(work.made_of, self._settings, made.files, made.facts)
+                    self._results.write(work.made_of, self._settings, made)
                 outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)
         if work.error is not None:
             outcome = Outcome(work.item.source, "failed", error=work.error)
