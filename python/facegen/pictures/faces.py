@@ -44,11 +44,7 @@ class FaceResults:
         """
         if not os.path.lexists(path):
             return False
-        record = self._manifest.record(path)
-        if record is None:
-            raise FacegenError(
-                f"{path}: exists, and no run is known to have made it (--overwrite replaces it)"
-            )
+        record = self._manifest.known(path)
         if record.input.sha256 != made_of.sha256 or record.settings != self._settings:
             raise FacegenError(
                 f"{path}: exists, made of {record.input.source}, another network or by other "

@@ -29,6 +29,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
 from facegen.media.photo import read_bytes
 from facegen.media.standard import STANDARD
@@ -130,6 +131,15 @@ class Manifest:
             # Another rank may have made it since, and died.
             self.__dict__.pop("_records", None)
         return self._records.get(name)
+
+    def known(self, output: str) -> Record:
+        """How an output that is there was made; FacegenError where that is not known."""
+        record = self.record(output)
+        if record is None:
+            raise FacegenError(
+                f"{output}: exists, and no run is known to have made it (--overwrite replaces it)"
+            )
+        return record
 
     def complete(self, record: Record) -> bool:
         """All its outputs are there, of the recorded sizes."""

@@ -10,7 +10,7 @@ from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
 from facegen.media.standard import output_file
 from facegen.pictures.items import Item
-from facegen.pictures.manifest import Input, Manifest, Record
+from facegen.pictures.manifest import Input, Manifest
 from facegen.pictures.report import Outcome
 from facegen.pictures.task import Made
 
@@ -57,7 +57,7 @@ class FolderResults:
 
     def _finished(self, item: Item, settings: str) -> Outcome | None:
         there = [path for path in item.outputs if os.path.lexists(path)]
-        records = [self._known(path) for path in there]
+        records = [self._manifest.known(path) for path in there]
         fresh = bool(there) and len(there) == len(item.outputs)
         for path, record in zip(there, records, strict=True):
             same = record.input.unchanged(item.source)
@@ -72,19 +72,10 @@ class FolderResults:
         outputs = tuple(os.path.join(self._folder, name) for name in records[0].outputs)
         return Outcome(item.source, "skipped", outputs, facts=records[0].facts)
 
-    def _known(self, path: str) -> Record:
-        """How a file that is there was made, or a FacegenError."""
-        record = self._manifest.record(path)
-        if record is None:
-            raise FacegenError(
-                f"{path}: exists, and no run is known to have made it (--overwrite replaces it)"
-            )
-        return record
-
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         for path in made.files:  # also of those that were not announced
             if not self._overwrite and os.path.lexists(path):
-                self._known(path)
+                self._manifest.known(path)
         self._manifest.write(made_of, settings, made)
 
     def close(self) -> None:
