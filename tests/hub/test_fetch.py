@@ -84,6 +84,8 @@ def test_downloaded_once(name: str, server: Server, home: Path) -> None:
     noted = json.loads((home / f"{path.name}.json").read_text())
     assert noted == {"url": published.PUBLISHED[name].url, "sha256": DIGEST}
     assert sorted(os.listdir(home)) == sorted([path.name, f"{path.name}.json"])
+    (home / "other").touch()  # as everybody's umask has it: a cache may be shared
+    assert path.stat().st_mode == (home / "other").stat().st_mode
 
 
 def test_short_names(home: Path) -> None:

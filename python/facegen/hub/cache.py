@@ -97,10 +97,12 @@ def record(published: Published) -> dict[str, Any]:
     return fields
 
 
-def note(published: Published, url: str, sha256: str) -> None:
-    """Remember the digest, for the times to come."""
-    with AtomicFile(_record_file(published)) as file:
+def note(published: Published, url: str, sha256: str) -> Path:
+    """Remember the digest, for the times to come; gives the file that does."""
+    path = _record_file(published)
+    with AtomicFile(path) as file:
         file.write(json.dumps({"url": url, "sha256": sha256}, indent=2).encode() + b"\n")
+    return path
 
 
 def _record_file(published: Published) -> Path:

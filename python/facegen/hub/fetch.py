@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -61,7 +62,8 @@ def fetch(
     with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder()) as temporary:
         arrived = _download(published, url, temporary, advance)
         digest = check(published, arrived, url)
-        note(published, url, digest)
+        # pooch's temporary files are for one user alone; a cache may be for many.
+        shutil.copymode(note(published, url, digest), arrived)
         os.replace(arrived, path)
     return path
 
