@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
     from facegen.media.photo import Photo
 
-    Picture = str | os.PathLike[str] | Image | np.ndarray
+    FileOrImage = str | os.PathLike[str] | Image
+    Picture = FileOrImage | np.ndarray
+    Several = list[Any] | tuple[Any, ...]  # of pictures, of one kind or of different ones
 
 
 def opened(picture: Picture) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:

@@ -21,7 +21,7 @@ it, but for the two 1x1 ones. Each batch norm (bn) stands after a ReLU.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -45,7 +45,9 @@ from facegen.nn import (
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
-    from facegen.media.kinds import Picture
+    from PIL.Image import Image
+
+    from facegen.media.kinds import FileOrImage, Several
 
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0
@@ -162,7 +164,16 @@ class Colorizer(Model):
     (1, 2, 256, 256)
     """
 
-    def __call__(self, pictures: Picture | Sequence[Picture], strength: float = 1.0) -> Any:
+    @overload
+    def __call__(self, pictures: FileOrImage, strength: float = 1.0) -> Image: ...
+
+    @overload
+    def __call__(self, pictures: np.ndarray, strength: float = 1.0) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, pictures: Several, strength: float = 1.0) -> list[Any]: ...
+
+    def __call__(self, pictures: Any, strength: float = 1.0) -> Any:
         """Colour pictures at their full size; each keeps its own lightness.
 
         Parameters

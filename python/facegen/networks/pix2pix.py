@@ -27,7 +27,7 @@ statistics of the image itself; on a 1x1 map it therefore yields its beta.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -51,6 +51,11 @@ from facegen.nn import (
     Tensor,
 )
 from facegen.weights.network_bin import Entry
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from facegen.media.kinds import FileOrImage, Several
 
 IMAGE = Shape(256, 256, 3)
 DEPTH = 8
@@ -136,6 +141,15 @@ class Pix2Pix(Model):
     >>> pix2pix(np.full((256, 256, 3), 255, np.uint8)).shape
     (256, 256, 3)
     """
+
+    @overload
+    def __call__(self, pictures: FileOrImage) -> Image: ...
+
+    @overload
+    def __call__(self, pictures: np.ndarray) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, pictures: Several) -> list[Any]: ...
 
     def __call__(self, pictures: Any) -> Any:
         """The network's picture of a picture, or of each of a batch.

@@ -16,7 +16,7 @@ transposed convolutions have no padding and no bias. 1,348,951 parameters.
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from facegen.networks.network import Network
 from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor, lower
+
+if TYPE_CHECKING:
+    from facegen.media.kinds import Picture, Several
 
 CLASSES = 21  # of Pascal VOC; 0 is the background
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}
@@ -101,6 +104,12 @@ class Segmenter(Model):
 
     def _graph(self) -> Graph:
         return class_graph()
+
+    @overload
+    def __call__(self, pictures: Picture) -> np.ndarray: ...
+
+    @overload
+    def __call__(self, pictures: Several) -> list[np.ndarray]: ...
 
     def __call__(self, pictures: Any) -> Any:
         """The class map of a picture, or of each of a batch, in the picture's own size.

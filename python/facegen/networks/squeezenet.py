@@ -24,7 +24,7 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
@@ -56,6 +56,9 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
+
+if TYPE_CHECKING:
+    from facegen.media.kinds import FileOrImage, Several
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)
@@ -163,6 +166,15 @@ class Classifier(Model):
     """
 
     CHUNK = 64  # pictures prepared at a time
+
+    @overload
+    def __call__(self, pictures: FileOrImage, top: int = 5) -> list[Guess]: ...
+
+    @overload
+    def __call__(self, pictures: Several, top: int = 5) -> list[list[Guess]]: ...
+
+    @overload
+    def __call__(self, pictures: np.ndarray, top: int = 5) -> Any: ...
 
     def __call__(self, pictures: Any, top: int = 5) -> Any:
         """The most probable classes of a picture, or of each of a batch, best first.
