@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import facegen
+
 PROGRAM = """
 from typing import Any, assert_type
 import numpy as np
@@ -32,6 +34,8 @@ def check(array: np.ndarray, image: Image) -> None:
 @pytest.mark.slow  # mypy reads NumPy's stubs
 def test_results_have_the_types_of_what_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     api = pytest.importorskip("mypy.api", reason="mypy is not installed")
-    monkeypatch.chdir(Path(__file__).parents[1])  # pyproject.toml says where the package is
-    out, err, code = api.run(["--strict", "--python-version=3.12", "-c", PROGRAM])
+    place = Path(facegen.__file__).parents[1]
+    if place.name != "site-packages":  # there mypy looks by itself
+        monkeypatch.setenv("MYPYPATH", str(place))
+    out, err, code = api.run(["--config-file=", "--strict", "--python-version=3.12", "-c", PROGRAM])
     assert code == 0, out + err
