@@ -12,8 +12,8 @@ from command_line import SHARED_DATA, Run, encode_idx
 from PIL import Image, ImageDraw
 
 from facegen import DigitClassifier
-from facegen.cli import digits as cli_digits
 from facegen.media import digits as pictures
+from facegen.pictures import digits as task
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def draw_one(path: str) -> None:
 def test_an_idx_file(
     run: Run, network: str, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli_digits, "CHUNK", 10)
+    monkeypatch.setattr(task, "CHUNK", 10)
     guesses = DigitClassifier(network, device="cpu")(images)
     result = run("digits", "images.idx.gz", "-n", network, "--device", "cpu")
     assert result.code == 0 and result.err == ""
@@ -90,17 +90,38 @@ def test_pictures(run: Run, network: str) -> None:
     )
 
 
-def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
+def test_one_file_that_cannot_be_read(run: Run, network: str) -> None:
     Path("small.idx").write_bytes(encode_idx(np.zeros((2, 27, 28))))
+    Path("short.idx").write_bytes(encode_idx(np.zeros((2, 28, 28)))[:-1])
+    Path("labels.idx").write_bytes(encode_idx(np.zeros(2)))
+    for arguments, message in (
+        (["small.idx"], "small.idx: expected images of 28x28, found 27x28"),
+        (["short.idx"], "short.idx: announces 2 x 28 x 28 = 1,568 bytes, more than the file holds"),
+        (["small.idx", "--labels", "labels.idx"], "small.idx: expected images of 28x28"),
+    ):
+        result = run("digits", *arguments, "-n", network)
+        assert result.code == 1 and result.out == ""
+        assert result.err.startswith(f"facegen: failed: {message}")
+
+
+def test_pictures_and_idx_files_in_one_run(run: Run, network: str, images: np.ndarray) -> None:
+    draw_one("one.png")
+    words = ["digits", "one.png", "images.idx.gz", "-n", network, "--device", "cpu"]
+    lines = run(*words).out.splitlines()
+    assert [line.split()[2] for line in lines] == ["one.png"] + [
+        f"images.idx.gz[{i}]" for i in range(25)
+    ]
+    guesses = DigitClassifier(network, device="cpu")(pictures.prepare(["one.png", "images.idx.gz"]))
+    assert [int(line[0]) for line in lines] == guesses.digits.tolist()
+
+
+def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
     Path("labels.idx").write_bytes(encode_idx(np.zeros(24)))
-    Path("broken.png").write_bytes(b"\x89PNG")
     Path("eleven.idx").write_bytes(encode_idx(np.full(25, 11)))
     draw_one("one.png")
     images_and_labels = ["images.idx.gz", "--labels"]
     for arguments, message in (
-        (["small.idx"], "small.idx: expected images of 28x28, found 27x28"),
         (["missing"], "missing: No such file"),
-        (["broken.png"], "broken.png: "),
         ([*images_and_labels, "labels.idx"], "labels.idx: expected 25 labels, found 24"),
         ([*images_and_labels, "eleven.idx"], "labels: expected 0 to 9, found 11"),
         ([*images_and_labels, "images.idx.gz"], "expected 1 dimensions at byte 3, found 3"),

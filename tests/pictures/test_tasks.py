@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facegen.pictures import classification, colouring, segmentation, translation
+from facegen.pictures import classification, colouring, digits, segmentation, translation
 
 MODEL: Any = SimpleNamespace(
     weights={"a.weight": np.ones(3, np.float32)},
@@ -21,6 +21,7 @@ TASKS = {
     "pix2pix": translation.task(MODEL, original_size=True),
     "segment": segmentation.task(MODEL, segmentation.Parts(overlay="_overlay.png", masks=True)),
     "classify": classification.task(MODEL, 5, None),
+    "digits": digits.task(MODEL),
 }
 
 

@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, picture_options
 from facegen.errors import FormatError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from facegen import DigitClassifier
-
-CHUNK = 4096  # images computed at a time
+    from facegen.pictures.report import Outcome
 
 
 @click.command(
@@ -57,66 +55,57 @@ def command(
     is cut out, made 20 pixels high or wide and centred in 28x28 by its mass, as MNIST's were.
 
     With --labels, images that are read wrongly, the accuracy, and how often each digit (row) was
-    taken for each other (column). A picture that cannot be read is reported, and the exit code is
-    1. The report (--json) has the probabilities of all ten digits.
+    taken for each other (column). One INPUT that cannot be read fails alone. The report (--json)
+    has the probabilities of all ten digits.
     """
     from facegen import DigitClassifier
-    from facegen.media import digits as pictures
     from facegen.media import idx
+    from facegen.pictures.digits import task
+    from facegen.pictures.items import Item
+    from facegen.pictures.results import OneResult
     from facegen.pictures.sources import find
 
-    paths = [source.path for source in find(inputs, recursive)]
+    items = [Item(source.path, ()) for source in find(inputs, recursive)]
     right = None if labels is None else idx.read(labels, dimensions=1)
-    if right is not None and (len(paths) > 1 or not idx.is_idx(paths[0])):
+    if right is not None and (len(items) > 1 or not idx.is_idx(_start(items[0].source))):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     options.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
-    shown = not quiet and json_ != "-"
-    report: dict[str, Any] = {"device": classifier.runner.device, "images": [], "failed": []}
-    for path in paths:
-        try:
-            images = pictures.read(path)
-        except (FormatError, OSError) as error:
-            if len(paths) == 1:
-                raise
-            reason = str(error) if isinstance(error, FormatError) else f"{path}: {error.strerror}"
-            click.echo(f"facegen: failed: {' '.join(reason.split())}", err=True)
-            report["failed"].append({"name": path, "reason": reason})
-            continue
-        if right is not None and len(right) != len(images):
-            raise FormatError(f"{labels}: expected {len(images):,} labels, found {len(right):,}")
-        entries = classify(classifier, path, images)
-        if right is not None:
-            report |= judge(entries, right)
-        if json_ is not None:
-            report["images"] += entries
-        if shown:
-            for entry in entries:
-                if (line := text_line(entry)) is not None:
-                    click.echo(line)
+    done = picture_options.run_shown(items, task(classifier), OneResult(overwrite=False), quiet)
+    entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]
+    report: dict[str, Any] = {
+        "device": classifier.runner.device,
+        "images": entries,
+        "failed": [
+            {"name": outcome.source, "reason": f"{outcome.source}: {outcome.error}"}
+            for outcome in done.outcomes
+            if outcome.status == "failed"
+        ],
+    }
+    if right is not None and not report["failed"]:
+        if len(right) != len(entries):
+            raise FormatError(f"{labels}: expected {len(entries):,} labels, found {len(right):,}")
+        report |= judge(entries, right)
+    if not quiet and json_ != "-":
+        for entry in entries:
+            if (line := text_line(entry)) is not None:
+                click.echo(line)
+        if "accuracy" in report:
+            click.echo(table(report))
     options.write_report(json_, report)
-    if right is not None and shown:
-        click.echo(table(report))
-    return 1 if report["failed"] else 0
+    return done.exit_code
 
 
-def classify(
-    classifier: DigitClassifier, path: str, images: np.ndarray
-) -> list[dict[str, Any]]:
-    """What becomes of each image, by name: that of its file, with its number in an IDX file."""
-    entries = []
-    for start in range(0, len(images), CHUNK):
-        digits, probabilities = classifier(images[start : start + CHUNK])
-        for i, (digit, row) in enumerate(zip(digits, probabilities, strict=True), start):
-            entries.append(
-                {
-                    "name": path if len(images) == 1 else f"{path}[{i}]",
-                    "digit": int(digit),
-                    "probability": float(row[digit]),
-                    "probabilities": row.tolist(),
-                }
-            )
-    return entries
+def _start(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(4)
+
+
+def _entries(outcome: Outcome) -> list[dict[str, Any]]:
+    """What was found in each image, by name: that of its file, with its number if it has more."""
+    name, images = outcome.source, outcome.facts.get("images", [])
+    one = len(images) == 1
+    return [{"name": name if one else f"{name}[{i}]", **found} for i, found in enumerate(images)]
 
 
 def judge(entries: list[dict[str, Any]], labels: np.ndarray) -> dict[str, Any]:

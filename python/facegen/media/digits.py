@@ -15,7 +15,6 @@ from PIL import Image
 
 from facegen.errors import FormatError
 from facegen.media import idx, photo
-from facegen.media.standard import STANDARD
 
 SIDE = 28
 _BOX = 20  # longer side of the digit itself
@@ -40,13 +39,33 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     OSError
         The file cannot be read.
     """
-    if path == STANDARD or not idx.is_idx(path):
-        return _read_picture(path)
-    images = idx.read(path, dimensions=3)
+    try:
+        return parse(photo.read_bytes(path))
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def parse(data: bytes) -> NDArray[np.uint8]:
+    """The same of a file's content; messages do not name the file."""
+    if not idx.is_idx(data):
+        picture = photo.decode(data)
+        image = Image.fromarray(picture.pixels)
+        if picture.alpha is not None:
+            image.putalpha(Image.fromarray(picture.alpha))
+        return prepare(image)
+    images = idx.parse(data, dimensions=3)
     if images.shape[1:] != (SIDE, SIDE):
         height, width = images.shape[1:]
-        raise FormatError(f"{path}: expected images of {SIDE}x{SIDE}, found {height}x{width}")
+        raise FormatError(f"expected images of {SIDE}x{SIDE}, found {height}x{width}")
     return images
+
+
+def pixels(data: bytes) -> int:
+    """How many pixels `parse` will decode, by the header; FormatError as for it."""
+    if idx.is_idx(data):
+        return idx.count(data, dimensions=3)
+    height, width = photo.size(data)
+    return height * width
 
 
 def prepare(pictures: Any) -> NDArray[np.uint8]:
@@ -68,18 +87,6 @@ def prepare(pictures: Any) -> NDArray[np.uint8]:
         return to_mnist(np.asarray(Image.alpha_composite(white, colours)))[np.newaxis]
     kind = type(pictures).__name__
     raise FormatError(f"digits: expected a path, a Pillow image or an array, found {kind}")
-
-
-def _read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    data = photo.read_bytes(path)
-    try:
-        picture = photo.decode(data)
-        image = Image.fromarray(picture.pixels)
-        if picture.alpha is not None:
-            image.putalpha(Image.fromarray(picture.alpha))
-        return prepare(image)
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
 
 
 def to_mnist(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -16,13 +16,14 @@ import math
 import os
 import stat
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import FormatError
-
-Path = str | os.PathLike[str]
 
 MAX_BYTES = 1 << 31  # of an array
 _GZIP = b"\x1f\x8b"
@@ -30,14 +31,12 @@ _UNSIGNED_BYTES = b"\x00\x00\x08"
 _MAX_DEFLATE = 1032  # bytes that one byte of a gzip file may become
 
 
-def is_idx(path: Path) -> bool:
-    """Whether a file starts as one of these, or is gzipped; OSError where it cannot be read."""
-    with open(path, "rb") as file:
-        start = file.read(4)
-    return start.startswith(_GZIP) or (start[:3] == _UNSIGNED_BYTES and start[3:] in b"\1\2\3\4")
+def is_idx(start: bytes) -> bool:
+    """Whether a file that starts so, with 4 bytes or more, is one of these, or is gzipped."""
+    return start.startswith(_GZIP) or (start[:3] == _UNSIGNED_BYTES and start[3:4] in b"\1\2\3\4")
 
 
-def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
+def read(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]:
     """The array of an IDX file of unsigned bytes.
 
     Parameters
@@ -54,48 +53,76 @@ def read(path: Path, dimensions: int) -> NDArray[np.uint8]:
     OSError
         The file cannot be read.
     """
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise FormatError(f"{path}: expected an IDX file, found a folder, a pipe or a device")
-    size = status.st_size
-    with open(path, "rb") as file:
-        zipped = file.read(2) == _GZIP
-        file.seek(0)
-        if not zipped:
-            return _read(path, file, dimensions, size)
-        try:
-            with gzip.GzipFile(fileobj=file) as unzipped:
-                return _read(path, unzipped, dimensions, size * _MAX_DEFLATE)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            raise FormatError(f"{path}: damaged gzip: {error}") from error
+    try:
+        status = os.stat(path)
+        if not stat.S_ISREG(status.st_mode):
+            raise FormatError("expected an IDX file, found a folder, a pipe or a device")
+        with open(path, "rb") as file:
+            return _read(file, status.st_size, dimensions)
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
 
 
-def _read(path: Path, file: io.BufferedIOBase, dimensions: int, at_most: int) -> NDArray[np.uint8]:
+def parse(data: bytes, dimensions: int) -> NDArray[np.uint8]:
+    """The array of a file's content, as `read`; messages do not name the file."""
+    return _read(io.BytesIO(data), len(data), dimensions)
+
+
+def count(data: bytes, dimensions: int) -> int:
+    """The values that a file's content announces and can hold; FormatError as for `parse`."""
+    with _unzipped(io.BytesIO(data), len(data)) as (file, most):
+        return math.prod(_shape(file, most, dimensions))
+
+
+def _read(file: BinaryIO, size: int, dimensions: int) -> NDArray[np.uint8]:
+    """From the beginning of a file of `size` bytes."""
+    with _unzipped(file, size) as (plain, most):
+        shape = _shape(plain, most, dimensions)
+        values = np.empty(shape, np.uint8)
+        held = plain.readinto(values.reshape(-1).data)
+        more = plain.read(1) if held == values.size else b""
+    if held != values.size or more:
+        found = "more" if more else f"{held:,}"
+        raise FormatError(f"expected {_text(shape)} = {values.size:,} bytes, found {found}")
+    return values
+
+
+@contextmanager
+def _unzipped(file: BinaryIO, size: int) -> Iterator[tuple[Any, int]]:
+    """What a file of `size` bytes holds, plain or gzipped, and the bytes that it is at most."""
+    zipped = file.read(len(_GZIP)) == _GZIP
+    file.seek(0)
+    if not zipped:
+        yield file, size
+        return
+    try:
+        with gzip.GzipFile(fileobj=file) as unzipped:
+            yield unzipped, size * _MAX_DEFLATE
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise FormatError(f"damaged gzip: {error}") from error
+
+
+def _shape(file: BinaryIO, most: int, dimensions: int) -> tuple[int, ...]:
+    """The sizes in front of the values, which fit into the `most` bytes of the file."""
     start = file.read(4)
     if len(start) < 4:
-        raise FormatError(f"{path}: expected an IDX file, found {len(start)} bytes")
+        raise FormatError(f"expected an IDX file, found {len(start)} bytes")
     if start[:2] != b"\0\0":
-        raise FormatError(f"{path}: expected 2 zero bytes of an IDX file, found {start[:2].hex()}")
+        raise FormatError(f"expected 2 zero bytes of an IDX file, found {start[:2].hex()}")
     if start[:3] != _UNSIGNED_BYTES:
-        kind = f"{start[2]:#04x}"
-        raise FormatError(f"{path}: expected unsigned bytes (0x08) at byte 2, found {kind}")
+        raise FormatError(f"expected unsigned bytes (0x08) at byte 2, found {start[2]:#04x}")
     if start[3] != dimensions:
-        raise FormatError(f"{path}: expected {dimensions} dimensions at byte 3, found {start[3]}")
+        raise FormatError(f"expected {dimensions} dimensions at byte 3, found {start[3]}")
     header = file.read(4 * dimensions)
     if len(header) < 4 * dimensions:
-        raise FormatError(f"{path}: ends within its {dimensions} sizes, at byte {4 + len(header)}")
+        raise FormatError(f"ends within its {dimensions} sizes, at byte {4 + len(header)}")
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
-    size_bytes, before = math.prod(shape), 4 + len(header)
-    text = " x ".join(f"{n:,}" for n in shape)
-    if size_bytes > min(MAX_BYTES, at_most - before):
-        raise FormatError(
-            f"{path}: announces {text} = {size_bytes:,} bytes, "
-            + ("more than the file holds" if size_bytes <= MAX_BYTES else f"over {MAX_BYTES:,}")
-        )
-    values = np.empty(size_bytes, np.uint8)
-    held = file.readinto(values.data)
-    more = file.read(1) if held == size_bytes else b""
-    if held != size_bytes or more:
-        found = "more" if more else f"{held:,}"
-        raise FormatError(f"{path}: expected {text} = {size_bytes:,} bytes, found {found}")
-    return values.reshape(shape)
+    size = math.prod(shape)
+    if size > min(MAX_BYTES, most - 4 - len(header)):
+        reason = "more than the file holds" if size <= MAX_BYTES else f"over {MAX_BYTES:,}"
+        raise FormatError(f"announces {_text(shape)} = {size:,} bytes, {reason}")
+    return shape
+
+
+def _text(shape: tuple[int, ...]) -> str:
+    return " x ".join(f"{n:,}" for n in shape)

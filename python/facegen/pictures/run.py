@@ -24,8 +24,6 @@ from typing import Any
 
 from facegen import _native
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
-from facegen.media import photo as photos
-from facegen.media.photo import Photo
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
 from facegen.pictures.memory import PixelBudget
@@ -50,7 +48,7 @@ class _Work:
     item: Item
     budget: int = 0  # pixels taken
     made_of: Input | None = None
-    photo: Photo | None = None
+    photo: Any = None
     value: Any = None  # the network's input, then its output
     error: str | None = None
 
@@ -196,11 +194,10 @@ class _Run:
     def _decode(self, work: _Work) -> None:
         with self._guarded(work):
             work.made_of, data = Input.read(work.item.source)
-            height, width = photos.size(data)
-            pixels = max(height * width, MIN_PIXELS)
+            pixels = max(self._task.pixels(data), MIN_PIXELS)
             if self._budget.take(pixels):
                 work.budget = pixels
-                work.photo = photos.decode(data)
+                work.photo = self._task.decode(data)
                 work.value = self._task.prepare(work.photo)
         self._ready.put(work)
 
@@ -220,7 +217,7 @@ class _Run:
         outcome: Outcome | None = None  # where the whole run fails
         with self._guarded(work):
             if work.error is None:
-                assert work.photo is not None and work.made_of is not None
+                assert work.made_of is not None
                 made = self._task.finish(work.photo, work.value, work.item.outputs)
                 if made.files:
                     self._results.write(work.made_of, self._settings, made)

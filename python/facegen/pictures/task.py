@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegen.media.photo import Photo
+from facegen.media import photo as photos
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,11 @@ class Made:
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _pixels(data: bytes) -> int:
+    height, width = photos.size(data)
+    return height * width
 
 
 @dataclass(frozen=True)
@@ -46,12 +51,18 @@ class Task:
         picture alone.
     batch
         Most inputs computed at once. Results must not depend on it.
+    pixels, decode
+        A file's content to the pixels that its header announces, and to the photo; a command may
+        take files of another kind, and has what it decodes in the place of photos then. Both run
+        in several threads at once.
 
     For several ranks it must be picklable: functions of a module, `functools.partial` of them.
     """
 
     settings: Mapping[str, Any]
-    prepare: Callable[[Photo], Any]
+    prepare: Callable[[Any], Any]
     compute: Callable[[list[Any]], Any]
-    finish: Callable[[Photo, Any, tuple[str, ...]], Made]
+    finish: Callable[[Any, Any, tuple[str, ...]], Made]
     batch: int = 8
+    pixels: Callable[[bytes], int] = _pixels
+    decode: Callable[[bytes], Any] = photos.decode
