@@ -66,7 +66,10 @@ def test_bad_arguments(run: Run, network: Path, pictures: np.ndarray, network_bi
         ((network, "in.rgb"), "expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR"),
         ((network, "in.rgb", "out.rgb", "-r"), "expected NETWORK INPUT.rgb OUTPUT.rgb"),
         ((network, "in.PNG", "out.png"), "in.PNG: is named as a picture, whose result takes -o"),
-        ((network,), "Missing argument 'PICTURE...'"),
+        ((), "Missing argument '[NETWORK] PICTURE...'"),
+        ((network,), "expected NETWORK INPUT.rgb OUTPUT.rgb"),
+        ((network, "-o", "out"), "expected NETWORK, or --network, and pictures"),
+        (("a.png", "b.png", "-o", "out"), "and pictures; found a.png"),
     ):
         result = run("pix2pix", *arguments)
         assert (result.code, result.err.count("\n")) == (2, 1) and words in result.err
@@ -106,7 +109,7 @@ def test_pictures_of_every_kind(run: Run, network: Path, pictures: np.ndarray) -
 
     result = run("pix2pix", network, "in", "-r", "-o", "out", "--device", "cpu")
     assert "0 done, 1 failed, 5 skipped of 6" in result.out
-    result = run("pix2pix", network, "in/alpha.png", "-o", "one.jpg", "--size", "original")
-    assert result.code == 0
+    words = ("-o", "one.jpg", "--size", "original", "--network", network)
+    assert run("pix2pix", "in/alpha.png", *words).code == 0
     with Image.open("one.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (90, 60))

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
 
 
-def inputs(command: Callable[..., Any], output_required: bool = True) -> Callable[..., Any]:
+def inputs(
+    command: Callable[..., Any], output_required: bool = True, metavar: str = "PICTURE..."
+) -> Callable[..., Any]:
     """PICTURE... and the options about files; they arrive as keywords for `plan`."""
     for option in (
         click.option(
@@ -52,7 +54,7 @@ def inputs(command: Callable[..., Any], output_required: bool = True) -> Callabl
             metavar="DIR|FILE",
             help="Folder of the results; for one picture also a file, or '-' for stdout.",
         ),
-        click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True),
+        click.argument("pictures", metavar=metavar, nargs=-1, required=True),
     ):
         command = option(command)
     return command

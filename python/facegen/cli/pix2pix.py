@@ -21,12 +21,17 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
     "pix2pix",
     epilog=options.examples(
         "facegen pix2pix network.bin input.rgb output.rgb",
-        "facegen pix2pix edges2cats_AtoB.pict drawing.png -o cat.png",
-        "facegen pix2pix edges2cats_AtoB.pict drawings/ -r -o cats/ --device cpu",
+        "facegen pix2pix drawing.png -o cat.png --network edges2cats_AtoB.pict",
+        "facegen pix2pix edges2cats_AtoB drawings/ -r -o cats/ --device cpu",
     ),
 )
-@click.argument("network", metavar="NETWORK", type=click.Path())
-@partial(picture_options.inputs, output_required=False)
+@partial(picture_options.inputs, output_required=False, metavar="[NETWORK] PICTURE...")
+@click.option(
+    "-n",
+    "--network",
+    type=click.Path(),
+    help="File of weights, or name of a fetched network; the first of the names if not given.",
+)
 @click.option(
     "--size",
     type=click.Choice(["256", "original"]),
@@ -38,9 +43,9 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
 @options.engine
 @options.common
 def command(
-    network: str,
     pictures: tuple[str, ...],
     output: str | None,
+    network: str | None,
     size: str,
     resume: bool,
     engine: dict[str, Any],
@@ -50,7 +55,7 @@ def command(
     """Make pictures from pictures.
 
     NETWORK is a file of pix2pix weights (network.bin, .pict, .safetensors or .npz), or the name of
-    a fetched network.
+    a fetched network; --network may name it too.
 
     With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
     what is transparent becomes white.
@@ -60,16 +65,21 @@ def command(
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
     from facegen import Pix2Pix
-    from facegen.media.photo import readable_extensions
+    from facegen.networks.files import resolve
 
+    if network is None:
+        network, pictures = pictures[0], pictures[1:]
+    network = str(resolve(network, "pix2pix"))
     model = partial(Pix2Pix, network, **engine)
     if output is None:
         if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
-        if os.path.splitext(pictures[0])[1].lower() in readable_extensions():
+        if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
         _run_program(network, pictures[0], pictures[1], resume, model, quiet)
         return 0
+    if _is_picture(network) or not pictures:
+        raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
 
     from facegen.pictures.translation import task
 
@@ -78,6 +88,12 @@ def command(
     return picture_options.carry_out(
         plan, task(generator, size == "original"), generator.runner, quiet
     )
+
+
+def _is_picture(name: str) -> bool:
+    from facegen.media.photo import readable_extensions
+
+    return os.path.splitext(name)[1].lower() in readable_extensions()
 
 
 def _run_program(
