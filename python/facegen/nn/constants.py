@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from facegen.nn.fuse import Draft, GemmLayer
+from facegen.nn.fuse import Draft
 from facegen.nn.graph import Node
-from facegen.nn.layers import Affine, BatchNorm, InstanceNorm
+from facegen.nn.layers import Affine, BatchNorm, GemmLayer, InstanceNorm
 
 Weights = Mapping[str, np.ndarray]
 

@@ -22,12 +22,10 @@ from facegen.nn.layers import (
     ArgMax,
     BatchNorm,
     Concat,
-    Conv2d,
-    ConvTranspose2d,
+    GemmLayer,
     GlobalAvgPool2d,
     InstanceNorm,
     LeakyReLU,
-    Linear,
     ReLU,
     Reshape,
     Shape,
@@ -36,7 +34,6 @@ from facegen.nn.layers import (
 )
 from facegen.nn.rewrite import count_readers
 
-GemmLayer = Conv2d | ConvTranspose2d | Linear
 POINTWISE = (ReLU, LeakyReLU, Tanh, BatchNorm, Affine, Add)
 WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 from facegen.nn.phases import conv_phases, conv_transpose_phases
 from facegen.nn.program import Phase
@@ -70,13 +70,46 @@ def _positive(layer: Layer, **values: int) -> None:
             raise ValueError(f"{name} of {type(layer).__name__} must be at least 1, not {value}")
 
 
-def _gemm_flops(phases: tuple[Phase, ...], x: Shape, out_channels: int) -> int:
-    pairs = sum(p.y.valid_taps(x.height) * p.x.valid_taps(x.width) for p in phases)
-    return 2 * pairs * x.channels * out_channels
+class GemmLayer(Layer):
+    """A layer of sums of products, which becomes an indirect GEMM for each of its phases."""
+
+    in_channels: int
+    out_channels: int
+    bias: bool
+
+    def __post_init__(self) -> None:
+        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+
+    @cached_property
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
+        """Of the window: vertical, horizontal."""
+        raise NotImplementedError
+
+    @property
+    def kernel_size(self) -> tuple[int, int]:
+        """(height, width)."""
+        return self.axes[0].kernel, self.axes[1].kernel
+
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return self.out_channels, *self.kernel_size, self.in_channels
+
+    def parameters(self) -> dict[str, tuple[int, ...]]:
+        shapes = {"weight": self.weight_shape}
+        return {**shapes, "bias": (self.out_channels,)} if self.bias else shapes
+
+    def phases(self, x: Shape) -> tuple[Phase, ...]:
+        """How an input of shape `x` becomes the rows of the GEMMs."""
+        raise NotImplementedError
+
+    def flops(self, *inputs: Shape) -> int:
+        (x,) = self._take(1, inputs)
+        taps = sum(p.y.valid_taps(x.height) * p.x.valid_taps(x.width) for p in self.phases(x))
+        return 2 * taps * x.channels * self.out_channels
 
 
 @dataclass(frozen=True)
-class Conv2d(Layer):
+class Conv2d(GemmLayer):
     """Convolution: output o is ``bias + sum_r weight[r] x[o*stride + r*dilation - pad]``."""
 
     in_channels: int
@@ -88,16 +121,12 @@ class Conv2d(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+        super().__post_init__()
         _ = self.axes  # checks the window
 
     @cached_property
     def axes(self) -> tuple[WindowAxis, WindowAxis]:
         return window(self.kernel, self.stride, self.padding, self.dilation)
-
-    @property
-    def kernel_size(self) -> tuple[int, int]:
-        return self.axes[0].kernel, self.axes[1].kernel
 
     def output_shape(self, *inputs: Shape) -> Shape:
         x = self._take_channels(self.in_channels, inputs)
@@ -106,23 +135,12 @@ class Conv2d(Layer):
             raise ValueError(f"the window of {self} does not fit into its input {x}")
         return Shape(height, width, self.out_channels)
 
-    def parameters(self) -> dict[str, tuple[int, ...]]:
-        weight: dict[str, tuple[int, ...]] = {
-            "weight": (self.out_channels, *self.kernel_size, self.in_channels)
-        }
-        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
-
     def phases(self, x: Shape) -> tuple[Phase, ...]:
-        """How an input of shape `x` becomes the rows of an indirect GEMM."""
         return conv_phases(self.axes, self.output_shape(x)[:2])
-
-    def flops(self, *inputs: Shape) -> int:
-        (x,) = self._take(1, inputs)
-        return _gemm_flops(self.phases(x), x, self.out_channels)
 
 
 @dataclass(frozen=True)
-class ConvTranspose2d(Layer):
+class ConvTranspose2d(GemmLayer):
     """Transposed convolution: input i adds ``weight[r] x[i]`` to output ``i*stride + r - pad``."""
 
     in_channels: int
@@ -134,16 +152,12 @@ class ConvTranspose2d(Layer):
     bias: bool = True
 
     def __post_init__(self) -> None:
-        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+        super().__post_init__()
         _ = self.axes, pair(self.output_padding, "output_padding", 0)
 
     @cached_property
     def axes(self) -> tuple[WindowAxis, WindowAxis]:
         return window(self.kernel, self.stride, self.padding)
-
-    @property
-    def kernel_size(self) -> tuple[int, int]:
-        return self.axes[0].kernel, self.axes[1].kernel
 
     def output_shape(self, *inputs: Shape) -> Shape:
         x = self._take_channels(self.in_channels, inputs)
@@ -154,49 +168,32 @@ class ConvTranspose2d(Layer):
             raise ValueError(f"the padding of {self} leaves nothing of its input {x}")
         return Shape(height, width, self.out_channels)
 
-    def parameters(self) -> dict[str, tuple[int, ...]]:
-        weight: dict[str, tuple[int, ...]] = {
-            "weight": (self.out_channels, *self.kernel_size, self.in_channels)
-        }
-        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
-
     def phases(self, x: Shape) -> tuple[Phase, ...]:
-        """How an input of shape `x` becomes the rows of an indirect GEMM."""
         return conv_transpose_phases(self.axes, self.output_shape(x)[:2])
-
-    def flops(self, *inputs: Shape) -> int:
-        (x,) = self._take(1, inputs)
-        return _gemm_flops(self.phases(x), x, self.out_channels)
 
 
 @dataclass(frozen=True)
-class Linear(Layer):
+class Linear(GemmLayer):
     """``y = weight @ x + bias`` over the channels of every pixel (usually of one, 1x1)."""
 
     in_channels: int
     out_channels: int
     bias: bool = True
 
-    kernel_size: ClassVar[tuple[int, int]] = (1, 1)
-
-    def __post_init__(self) -> None:
-        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+    @cached_property
+    def axes(self) -> tuple[WindowAxis, WindowAxis]:
+        return window(1)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         x = self._take_channels(self.in_channels, inputs)
         return Shape(x.height, x.width, self.out_channels)
 
-    def parameters(self) -> dict[str, tuple[int, ...]]:
-        weight: dict[str, tuple[int, ...]] = {"weight": (self.out_channels, self.in_channels)}
-        return {**weight, "bias": (self.out_channels,)} if self.bias else weight
+    @property
+    def weight_shape(self) -> tuple[int, ...]:
+        return self.out_channels, self.in_channels
 
     def phases(self, x: Shape) -> tuple[Phase, ...]:
-        """A 1x1 convolution."""
-        return conv_phases(window(1), x[:2])
-
-    def flops(self, *inputs: Shape) -> int:
-        (x,) = self._take(1, inputs)
-        return _gemm_flops(self.phases(x), x, self.out_channels)
+        return conv_phases(self.axes, x[:2])
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from facegen.nn.constants import draft_constants
-from facegen.nn.fuse import Draft, GemmLayer, fuse
+from facegen.nn.fuse import Draft, fuse
 from facegen.nn.graph import Graph
 from facegen.nn.layers import ArgMax as ArgMaxLayer
-from facegen.nn.layers import GlobalAvgPool2d, MaxPool2d, Shape
+from facegen.nn.layers import GemmLayer, GlobalAvgPool2d, MaxPool2d, Shape
 from facegen.nn.layers import InstanceNorm as InstanceNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.layers import Upsample as UpsampleLayer
