@@ -19,12 +19,6 @@ from files import negative, one, pixels, png
 HERE = Path(__file__).parent
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def launch(ranks: int, count: int, *mode: str) -> list[str]:
     """The statuses that rank 0 reports."""
     words = ["-m", "facegen", "launch", "--raw", "-n", str(ranks), "--", sys.executable]

@@ -1,9 +1,8 @@
-"""Runs over many pictures: counts, failures, resume, kills, full disks, bounded memory."""
+"""Runs over many pictures: counts, failures, kills, full disks, bounded memory."""
 
 from __future__ import annotations
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from runs import go, make, read, statuses
 
 from facegen import FacegenError
 from facegen.media.photo import Photo
@@ -26,37 +25,7 @@ from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import FolderResults, OneResult
 from facegen.pictures.run import run
 from facegen.pictures.task import Made, Task
-from files import negative, one, pixels, png
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def make(count: int) -> list[Item]:
-    """Pictures p0.png ... of different sizes and the items for out/."""
-    for i in range(count):
-        Path(f"p{i}.png").write_bytes(png(5 + i, 7, seed=i))
-    return [one(f"p{i}.png", f"out/p{i}.png") for i in range(count)]
-
-
-def go(items: list[Item], task: Task | None = None, overwrite: bool = False) -> Report:
-    results = FolderResults("out", overwrite)
-    try:
-        return run(items, task or negative(), results)
-    finally:
-        results.close()
-
-
-def statuses(report: Report) -> str:
-    """One letter an item."""
-    return "".join(outcome.status[0] for outcome in report.outcomes)
-
-
-def read(path: str) -> np.ndarray:
-    return np.asarray(Image.open(path))
+from files import negative, pixels, png
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 20])
@@ -127,74 +96,6 @@ def test_one_name_taken_by_a_folder() -> None:
     assert report.outcomes[1].error == f"out/p1.png: {os.strerror(errno.EISDIR)}"
 
 
-def test_finished_pictures_are_skipped() -> None:
-    items = make(4)
-    go(items[:2])
-    before = {path: path.stat().st_mtime_ns for path in Path("out").glob("*.png")}
-    assert statuses(go(items)) == "ssdd"
-    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    report = go(items)
-    assert statuses(report) == "ssss"
-    assert [outcome.facts["size"] for outcome in report.outcomes] == [[5 + i, 7] for i in range(4)]
-    assert statuses(go(items, overwrite=True)) == "dddd"
-    assert statuses(go(items)) == "ssss"
-
-
-def test_changes_are_done_again() -> None:
-    items = make(5)
-    go(items)
-    Path("p0.png").write_bytes(png(30, 30))  # another picture
-    os.utime("p1.png")  # the same, newly copied
-    Path("out/p2.png").unlink()
-    with open("out/p3.png", "r+b") as file:
-        file.truncate(20)  # as power that fails may leave it
-    assert statuses(go(items)) == "dsdds"
-    assert read("out/p0.png").shape == (30, 30, 3) and read("out/p3.png").shape == (8, 7, 3)
-    assert statuses(go(items, negative(strength=2))) == "ddddd"
-    assert statuses(go(items)) == "ddddd"  # back again: the manifest's last word counts
-    assert statuses(go(items)) == "sssss"
-
-
-def test_a_folder_that_was_moved_is_known_by_content() -> None:
-    items = make(2)
-    go(items)
-    for i in range(2):
-        Path("moved").mkdir(exist_ok=True)
-        Path(f"p{i}.png").rename(f"moved/p{i}.png")
-    moved = [one(f"moved/p{i}.png", f"out/p{i}.png") for i in range(2)]
-    assert statuses(go(moved)) == "ss"
-
-
-def test_results_of_others_are_not_replaced() -> None:
-    items = make(3)
-    Path("out").mkdir()
-    Path("out/p1.png").write_text("precious")
-    with pytest.raises(FacegenError, match="out/p1.png: exists, and no run is known"):
-        go(items)
-    assert os.listdir("out") == ["p1.png"] and Path("out/p1.png").read_text() == "precious"
-    assert statuses(go(items, overwrite=True)) == "ddd"
-    Path("elsewhere").mkdir()
-    Path("elsewhere/p1.png").write_bytes(png(3, 3))
-    with pytest.raises(FacegenError, match="out/p1.png: was made of .*p1.png, not of elsewhere"):
-        go([one("elsewhere/p1.png", "out/p1.png")])
-    assert read("out/p1.png").shape == (6, 7, 3)
-
-
-def test_a_manifest_that_is_damaged() -> None:
-    items = make(3)
-    go(items)
-    (manifest,) = Path("out/.facegen").iterdir()
-    lines = manifest.read_bytes().splitlines()
-    assert len(lines) == 4 and lines[0] == b""
-    manifest.write_bytes(b"\n".join([b"[]", b'{"outputs": 3}', *lines[1:3], lines[3][:50]]))
-    Path("out", os.path.basename(items[2].outputs[0])).unlink()
-    lost = json.loads(lines[3])["outputs"].keys()
-    for name in lost:
-        Path("out", name).unlink(missing_ok=True)
-    assert statuses(go(items)).count("d") == len(lost | {"p2.png"})
-    assert statuses(go(items)) == "sss"
-
-
 def test_a_full_disk_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     items = make(20)
     written = 0
@@ -230,69 +131,11 @@ def test_a_device_that_fails_ends_the_run() -> None:
     assert threading.active_count() == before
 
 
-def test_several_results_of_a_picture_come_together() -> None:
-    Path("a.png").write_bytes(png())
-    item = Item("a.png", ("out/a.png", "out/a.txt"))
-
-    def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
-        return Made({path: b"content" for path in (*outputs, "out/a-cat.txt")})
-
-    task = Task({}, lambda photo: photo.pixels, lambda values: values, finish)
-    assert go([item], task).outcomes[0].outputs == ("out/a.png", "out/a.txt", "out/a-cat.txt")
-    assert statuses(go([item], task)) == "s"
-    for name in ("a.txt", "a-cat.txt"):  # also the one that is not announced
-        Path("out", name).unlink()
-        assert statuses(go([item], task)) == "d"
-
-
-def test_results_that_are_named_by_content() -> None:
-    """What a changed picture has no more goes; what others made stays."""
-
-    def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
-        return Made({path: b"content" for path in (*outputs, f"out/a-{len(value)}.txt")})
-
-    item = Item("a.png", ("out/a.json",))
-    task = Task({}, lambda photo: photo.pixels, lambda values: values, finish)
-    for height in (3, 4):
-        Path("a.png").write_bytes(png(height))
-        assert statuses(go([item], task)) == "d"
-        assert sorted(p.name for p in Path("out").glob("a*")) == [f"a-{height}.txt", "a.json"]
-    Path("out/a-5.txt").write_text("precious")
-    Path("a.png").write_bytes(png(5))
-    report = go([item], task)
-    assert statuses(report) == "f" and "a-5.txt: exists" in str(report.outcomes[0].error)
-    assert Path("out/a-5.txt").read_text() == "precious"
-    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-4.txt", "a-5.txt", "a.json"]
-    assert statuses(go([item], task, overwrite=True)) == "d"
-    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-5.txt", "a.json"]
-
-
-def test_a_finished_picture_that_is_gone_fails_alone() -> None:
-    items = make(3)
-    go(items)
-    Path("p1.png").unlink()
-    report = go(items)
-    assert statuses(report) == "sfs" and Path("out/p1.png").exists()
-
-
 def test_facts_without_results() -> None:
     Path("a.png").write_bytes(png())
     task = Task({}, lambda photo: photo, lambda v: v, lambda p, v, o: Made(facts={"class": 3}))
     report = run([Item("a.png", ())], task, OneResult(False))
     assert statuses(report) == "d" and report.outcomes[0].facts == {"class": 3}
-
-
-def test_one_result(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
-    Path("a.png").write_bytes(png())
-    run([one("a.png", "b.png")], negative(), OneResult(False))
-    with pytest.raises(FacegenError, match="b.png: exists"):
-        run([one("a.png", "b.png")], negative(), OneResult(False))
-    run([one("a.png", "b.png")], negative(), OneResult(True))
-    with pytest.raises(FacegenError, match="there is no folder no"):
-        run([one("a.png", "no/b.png")], negative(), OneResult(False))
-    run([one("a.png", "-")], negative(), OneResult(False))
-    assert capfdbinary.readouterr().out == Path("b.png").read_bytes()
-    assert sorted(os.listdir()) == ["a.png", "b.png"]
 
 
 def test_memory_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
