@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from facegen.media.atomic import AtomicFile
+from facegen.media.atomic import AtomicFile, _clear
 
 
 def test_appears_when_complete(tmp_path: Path) -> None:
@@ -105,3 +105,40 @@ def test_standard_output_continues(tmp_path: Path, special: str) -> None:
     assert (tmp_path / "log").read_bytes() == b"first\nsecond"
     piped = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True)
     assert piped.stdout == b"first\nsecond"
+
+
+def test_what_killed_runs_left_goes_with_a_later_run(tmp_path: Path) -> None:
+    """Unless it is young, or still being written."""
+    code = (
+        "import os, sys\n"
+        "from facegen.media.atomic import AtomicFile\n"
+        "file = AtomicFile('out.bin')\n"
+        "for entry in os.scandir(): os.utime(entry, (0, 0))\n"
+        "print('ready', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    (tmp_path / ".facegen-1234.part").write_bytes(b"young")
+    (tmp_path / "old.part").write_bytes(b"of somebody else")
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+        living = max(tmp_path.glob(".facegen-*.part"), key=lambda path: len(path.name))
+        (tmp_path / ".facegen-1234.part").touch()
+        with AtomicFile(tmp_path / "a.bin"):
+            pass
+        assert living.exists() and (tmp_path / ".facegen-1234.part").exists()
+        process.kill()
+    with AtomicFile(tmp_path / "b.bin"):
+        pass
+    assert living.exists()  # a folder is looked through once a process
+    _clear.cache_clear()
+    with AtomicFile(tmp_path / "c.bin"):
+        pass
+    assert not living.exists()
+    names = [".facegen-1234.part", "a.bin", "b.bin", "c.bin", "old.part"]
+    assert sorted(os.listdir(tmp_path)) == names

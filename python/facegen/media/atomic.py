@@ -9,12 +9,16 @@ import os
 import re
 import secrets
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from facegen.errors import FacegenError
+
+_STALE_SECONDS = 3600.0  # since a temporary file was written to
 
 
 class AtomicFile:
@@ -58,8 +62,11 @@ class AtomicFile:
                 descriptor = _open_part(self._temporary, _mode_of_existing(self._target), keep)
             elif descriptor is None:
                 mode = _mode_of_existing(self._target)
+                _clear(self._target.parent)
                 self._temporary = self._target.with_name(f".facegen-{secrets.token_hex(8)}.part")
                 descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+                with suppress(OSError):  # not every file system has locks; see _clear
+                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         raw = _OutputFile(self.path, descriptor)
         self.file = cast(BinaryIO, io.BufferedWriter(raw, buffer_size=1 << 20))
 
@@ -124,6 +131,21 @@ def _naming(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+@cache
+def _clear(folder: Path) -> None:
+    """Once a process and folder: remove the temporary files of runs that were killed.
+
+    Those are what nobody has locked or written to for an hour. A lock may be seen on its own
+    machine alone (NFS, Lustre), hence the hour.
+    """
+    with suppress(OSError):
+        for path in folder.glob(".facegen-*.part"):
+            with suppress(OSError), open(path, "rb") as file:
+                if time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    path.unlink()
 
 
 def part_of(path: str | os.PathLike[str]) -> Path:
