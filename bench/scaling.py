@@ -58,7 +58,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, help="of a rank; all it has if not given")
     parser.add_argument("--chunk", type=int, default=64, help="images handed out at a time")
     parser.add_argument("--chunks", type=int, default=64, help="handed out in all")
-    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--results", default="none,float", help=f"of {','.join(RESULTS)}")
     parser.add_argument("--launcher", choices=("launch", "mpirun"), default="launch")
     return parser.parse_args()

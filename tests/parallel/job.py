@@ -1,8 +1,8 @@
 """A program for several ranks: python job.py COUNT MODE; rank 0 prints what came of it as JSON.
 
-Modes: "plain"; "slow 0", rank 0 takes 20 ms an item; "fail 7", item 7 cannot be computed; "kill 1",
-rank 1 kills itself at its third item; "lambda", what cannot be pickled; "sink", the third result
-cannot be written.
+Modes: "plain"; "slow 0", rank 0 takes 20 ms an item; "sleep 1", rank 1 takes 3 seconds; "fail 7",
+item 7 cannot be computed; "kill 1", rank 1 kills itself at its third item; "stop 1", it stops
+itself there; "lambda", what cannot be pickled; "sink", the third result cannot be written.
 """
 
 from __future__ import annotations
@@ -33,10 +33,12 @@ class Square:
     def __call__(self, item: tuple[int, np.ndarray]) -> tuple[int, np.ndarray, int]:
         number, values = item
         self.calls += 1
-        if self.word in ("slow", "kill"):
+        if self.word in ("slow", "kill", "stop"):
             time.sleep(0.02 if self.number == RANK else 0.001)
-        if self.word == "kill" and self.number == RANK and self.calls == 3:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if self.word in ("kill", "stop") and self.number == RANK and self.calls == 3:
+            os.kill(os.getpid(), signal.SIGKILL if self.word == "kill" else signal.SIGSTOP)
+        if self.word == "sleep" and self.number == RANK:
+            time.sleep(3.0)
         if self.word == "fail" and number == self.number:
             raise ArithmeticError(f"item {number}")
         return number, values * values, RANK

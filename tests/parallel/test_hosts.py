@@ -7,6 +7,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +51,10 @@ def hosts() -> Iterator[list[str]]:
             ip("-n", name, "addr", "add", f"{address}/24", "dev", name)
             ip("-n", name, "link", "set", name, "up")
             ip("-n", name, "link", "set", "lo", "up")
+        deadline = time.monotonic() + 10  # UCX looks once, when MPI starts
+        while not all("state UP" in ip("-n", name, "link", "show", name) for name in names):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
         yield names
     finally:
         for name in names:
@@ -62,26 +67,63 @@ def received(host: str) -> int:
     return int(lines[[line.strip().startswith("RX:") for line in lines].index(True) + 1].split()[0])
 
 
-def test_a_rank_on_each_of_two_hosts(hosts: list[str], tmp_path: Path) -> None:
-    shell = tmp_path / "shell"  # in the place of ssh: [-x] ADDRESS COMMAND...
+def start(
+    hosts: list[str], folder: Path, *command: object, **variables: str
+) -> subprocess.Popen[str]:
+    """facegen COMMAND as a rank on each of the hosts."""
+    shell = folder / "shell"  # in the place of ssh: [-x] ADDRESS COMMAND...
     shell.write_text(
         '#!/bin/sh\n[ "$1" = -x ] && shift\nshift\n'
         f'exec ip netns exec {hosts[1]} unshare -u sh -c "hostname {hosts[1]}; exec $*"\n'
     )
     shell.chmod(0o755)
-    assert main(["init", "dcgan", "--seed", "1", str(tmp_path / "n.bin"), "-q"]) == 0
-    generate = ["generate", "-n", str(tmp_path / "n.bin"), "--seeds", "0-639", "--device", "cpu"]
-    assert main([*generate, "-q", "-o", str(tmp_path / "one.npy")]) == 0
-    before = received(hosts[0])
-    subprocess.run(
+    tcp = {"UCX_TLS": "tcp,self", "FI_PROVIDER": "tcp", "MPIR_CVAR_NOLOCAL": "1"}
+    return subprocess.Popen(
         ["ip", "netns", "exec", hosts[0], "unshare", "-u", "sh", "-c",
          f'hostname {hosts[0]}; exec "$@"', "sh", str(MPIRUN), "-n", "2", "-hosts",
          ",".join(ADDRESSES), "-launcher", "ssh", "-launcher-exec", str(shell), sys.executable,
-         "-m", "facegen", *generate, "--threads", "1", "-q", "-o", str(tmp_path / "two.npy")],
-        env=environment() | {"UCX_TLS": "tcp,self", "FI_PROVIDER": "tcp", "MPIR_CVAR_NOLOCAL": "1"},
-        timeout=120,
-        check=True,
+         "-m", "facegen", *map(str, command)],
+        env=environment() | tcp | variables,
+        stderr=subprocess.PIPE,
+        text=True,
     )  # fmt: skip
+
+
+@pytest.fixture
+def generate(tmp_path: Path) -> list[object]:
+    network = str(tmp_path / "n.bin")
+    assert main(["init", "dcgan", "--seed", "1", network, "-q"]) == 0
+    return ["generate", "-n", network, "--device", "cpu", "--threads", "1", "-q"]
+
+
+def test_a_rank_on_each_of_two_hosts(
+    hosts: list[str], generate: list[object], tmp_path: Path
+) -> None:
+    generate += ["--seeds", "0-639", "-o"]
+    assert main([*map(str, generate), str(tmp_path / "one.npy")]) == 0
+    before = received(hosts[0])
+    _, errors = start(hosts, tmp_path, *generate, tmp_path / "two.npy").communicate(timeout=120)
+    assert errors == ""
     assert (tmp_path / "two.npy").read_bytes() == (tmp_path / "one.npy").read_bytes()
     # The second host returned one chunk of 256 faces at least, so it had the weights too.
     assert received(hosts[0]) - before > 256 * 64 * 64 * 3 * 4
+
+
+def test_a_cable_that_is_cut(hosts: list[str], generate: list[object], tmp_path: Path) -> None:
+    """The run ends, and the next one goes on."""
+    generate += ["--seeds", "0-2999", "--resume", "-o"]
+    run = start(hosts, tmp_path, *generate, tmp_path / "two.npy", FACEGEN_MPI_TIMEOUT="4")
+    journal = tmp_path / ".two.npy.facegen-journal"
+    deadline = time.monotonic() + 60
+    while not journal.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ip("-n", hosts[0], "link", "set", hosts[0], "down")
+    try:
+        _, errors = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode != 0 and "rank 1 was not heard of for 4 seconds" in errors
+    assert not (tmp_path / "two.npy").exists()
+    assert main([*map(str, generate), str(tmp_path / "two.npy")]) == 0
+    assert main([*map(str, generate), str(tmp_path / "one.npy")]) == 0
+    assert (tmp_path / "two.npy").read_bytes() == (tmp_path / "one.npy").read_bytes()

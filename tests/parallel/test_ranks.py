@@ -90,3 +90,33 @@ def test_rank_0_killed_ends_the_run(tmp_path: Path) -> None:
 def test_a_killed_rank_ends_a_run_of_mpi(launcher: str, tmp_path: Path) -> None:
     result = run_ranks(launcher, 3, [JOB, 60, "kill 1"], tmp_path)
     assert result.returncode != 0
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS[1:])
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_rank_that_is_silent_ends_a_run_of_mpi(
+    launcher: str, rank: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose machine or network failed: MPI itself would wait for ever."""
+    monkeypatch.setenv("FACEGEN_MPI_TIMEOUT", "1")
+    result = run_ranks(launcher, 2, [JOB, 60, f"stop {rank}"], tmp_path)
+    assert result.returncode != 0 and result.stdout == ""
+    seconds = 2 if rank == 0 else 1  # who waits for rank 0 waits for longer
+    assert f"facegen: error: rank {rank} was not heard of for {seconds} seconds" in result.stderr
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS[1:])
+def test_a_rank_that_computes_for_long_is_heard(
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGEN_MPI_TIMEOUT", "2")
+    check_complete(job(launcher, 2, 2, "sleep 1", tmp_path), 2)
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS[1:])
+def test_the_longest_silence_is_a_number(
+    launcher: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FACEGEN_MPI_TIMEOUT", "soon")
+    result = run_ranks(launcher, 2, [JOB, 4, "plain"], tmp_path)
+    assert result.returncode != 0 and "expected a number of seconds, found 'soon'" in result.stderr

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
 from facegen.errors import FacegenError
+from facegen.parallel.heartbeat import Heartbeat, longest_silence
 from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
 from facegen.place import Place
 
@@ -93,20 +95,38 @@ class MpiTransport:
             raise FacegenError(_mismatch(place, world.size, MPI.Get_library_version()))
         if MPI.Query_thread() < MPI.THREAD_MULTIPLE:
             raise FacegenError("this MPI was built without support of threads (THREAD_MULTIPLE)")
+        # Rank 0 is the first to end a run whose network fails: it can say why.
+        self._seconds = longest_silence() * (1 if world.rank == 0 else 2)
         self._world, self._messages = world, pkl5.Intracomm(world.Dup())
         ranks = range(1, world.size) if world.rank == 0 else range(1)
         links = {rank: MpiLink(self._messages, rank) for rank in ranks}
         self.links: dict[int, Link] = dict(links)
         self._pump = MpiPump(self._messages, links.__getitem__)
+        beats = world.Dup()
+        self._heartbeat = (
+            Heartbeat(beats, ranks, self._seconds, self._end_for) if self._seconds else None
+        )
 
     def broadcast(self, message: Any = None) -> Any:
         return self._messages.bcast(message, 0)
 
     def close(self) -> None:
+        if self._heartbeat is not None:
+            self._heartbeat.stop()
         self._pump.stop()
 
     def abort(self) -> None:
         self._world.Abort(1)
+
+    def _end_for(self, rank: int) -> None:
+        """A rank is silent: whoever waits for it would wait for ever."""
+        print(
+            f"facegen: error: rank {rank} was not heard of for {self._seconds} seconds "
+            "(its network or its machine failed, or FACEGEN_MPI_TIMEOUT is too short)",
+            file=sys.stderr,
+            flush=True,
+        )
+        self.abort()
 
 
 def _mismatch(place: Place, seen: int, library: str) -> str:
