@@ -59,6 +59,21 @@ def test_generate(faces: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "out.npy"), generator.generate(range(FACES)))
 
 
+def test_generate_a_file_a_face(faces: Path, tmp_path: Path) -> None:
+    """Ranks encode the pictures, rank 0 writes them and goes on where a run has ended."""
+    words = ["generate", "-n", str(faces / "network.bin"), "--device", "cpu", "-q", "-o"]
+    one, two, count = tmp_path / "one", tmp_path / "two", 600  # chunks of 256
+    assert main([*words, f"{one}/", "--seeds", f"0-{count - 1}"]) == 0
+    assert main([*words, f"{two}/", "--seeds", "3-90"]) == 0
+    rest = ["-m", "facegen", *words, two, "--seeds", f"0-{count - 1}", "--resume"]
+    result = run_ranks("launch", 2, [*rest, "--threads", "1"], tmp_path)
+    assert result.returncode == 0, result.stderr
+    names = [path.name for path in one.glob("*.png")]
+    assert len(names) == count == len(list(two.glob("*.png")))
+    for name in names:
+        assert (two / name).read_bytes() == (one / name).read_bytes()
+
+
 def errors(result: subprocess.CompletedProcess[str]) -> list[str]:
     return [line for line in result.stderr.splitlines() if line.startswith("facegen: error")]
 
