@@ -31,14 +31,16 @@ def load(
     Parameters
     ----------
     path
-        A network.bin, safetensors or .npz file: told by its content, not by its name. The
+        A network.bin, .safetensors, .npz or .pict file, a PyTorch checkpoint (told by its content,
+        not by its name) or a .caffemodel; or the name of a network that ``facegen fetch`` got. The
         package's own faces if None or "default", its digits if "default:lenet".
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads
-        CPU threads; all that this process may use if None.
+        CPU threads, at least 1; all that this process may use if None.
     precision
-        "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products).
+        "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products); on GPUs
+        also "tf32" or "float16".
     algorithm
         "auto", or "direct": none of lower complexity than the definition's, such as Winograd's.
 
@@ -50,10 +52,20 @@ def load(
     ------
     FormatError
         The file holds no known network, or is damaged.
+    FacegenError
+        Neither the package nor the cache of fetched networks has weights of that name.
     DeviceError
         The device or the precision is not to be had.
+    ValueError
+        `threads` or `algorithm` is none of those.
     OSError
         The file cannot be read.
+
+    Examples
+    --------
+    >>> generator = load()
+    >>> generator.generate(range(4)).shape
+    (4, 64, 64, 3)
     """
     network, tensors = read_network(path)
     return network.model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import hashlib
 import json
 from pathlib import Path
@@ -94,6 +95,14 @@ class TestShipped:
         faces = Generator(device="cpu")(path)
         steps = np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2, 3))
         assert steps.max() < 0.25 * np.abs(faces[-1] - faces[0]).mean()
+
+
+@pytest.mark.parametrize("name", ["load", "Generator", "DigitClassifier"])
+def test_examples(name: str) -> None:
+    """Those of docstrings that use the package's own networks."""
+    names = {"np": np, **{key: getattr(facegen, key) for key in facegen.__all__}}
+    (found,) = doctest.DocTestFinder(recurse=False).find(getattr(facegen, name), name, globs=names)
+    assert found.examples and doctest.DocTestRunner().run(found).failed == 0
 
 
 class TestDigits:

@@ -154,7 +154,17 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 class Colorizer(Model):
     """Colours for grey pictures.
 
-    Takes the arguments of every `Model`.
+    Parameters
+    ----------
+    network
+        A file of weights or a dict of them; what ``facegen fetch colorizer`` brought if None.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------

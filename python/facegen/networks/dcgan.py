@@ -117,7 +117,17 @@ def check_latents(values: Any) -> np.ndarray:
 class Generator(Model):
     """Faces from latent vectors.
 
-    Takes the arguments of every `Model`; without a network, the package's own faces.
+    Parameters
+    ----------
+    network
+        A file of weights or a dict of them; the package's own faces if None.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------
@@ -127,7 +137,13 @@ class Generator(Model):
     """
 
     def __call__(self, latents: Any) -> np.ndarray:
-        """Faces of latent vectors (n, 100), or of one (100,).
+        """Faces of latent vectors.
+
+        Parameters
+        ----------
+        latents
+            (n, 100), or one (100,): real numbers, -1 to 1 as `facegen.networks.dcgan.latents` has
+            them.
 
         Returns
         -------
@@ -141,13 +157,37 @@ class Generator(Model):
         return self.runner(check_latents(latents).reshape(-1, 1, 1, LATENT))
 
     def generate(self, seeds: Iterable[int]) -> np.ndarray:
-        """Faces of seeds: ``generator(latents(seeds))``, (n, 64, 64, 3) float32."""
+        """Faces of seeds: ``generator(latents(seeds))``.
+
+        Parameters
+        ----------
+        seeds
+            Any integers from 0; one gives the same face in any batch.
+
+        Returns
+        -------
+        (n, 64, 64, 3) float32, RGB, -1 to 1.
+
+        Raises
+        ------
+        FormatError
+            A seed is negative.
+        """
         return self(latents(seeds))
 
     def images(self, latents: Any) -> np.ndarray:
-        """The same faces as ``generator(latents)``, as (n, 64, 64, 3) uint8 pixels.
+        """The same faces as ``generator(latents)``, as pixels.
 
         For faces of seeds: ``generator.images(facegen.networks.dcgan.latents(seeds))``.
+
+        Returns
+        -------
+        (n, 64, 64, 3) uint8, RGB.
+
+        Raises
+        ------
+        FormatError
+            As for ``generator(latents)``.
         """
         return to_uint8(self(latents))
 

@@ -101,7 +101,17 @@ class Guesses(NamedTuple):
 class DigitClassifier(Model):
     """Which digit an image shows.
 
-    Takes the arguments of every `Model`; without a network, the package's own digits.
+    Parameters
+    ----------
+    network
+        A file of weights or a dict of them; the package's own digits if None.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------
@@ -120,6 +130,11 @@ class DigitClassifier(Model):
             An array (n, 28, 28), or one (28, 28), light strokes on black as MNIST's: uint8, or
             floats from 0 to 1. Or pictures of one digit each, of any size and colours: a path, a
             Pillow image, or a list of them, which `facegen.media.digits` prepares.
+
+        Returns
+        -------
+        Guesses
+            ``digits``, (n,) int64, and ``probabilities``, (n, 10) float32.
 
         Raises
         ------

@@ -26,11 +26,16 @@ class Model:
     network
         A file (told by its content) or a dict of canonical weights; the package's own weights, for
         networks that have some, if None or "default".
-    device, threads, precision
+    device, threads, precision, algorithm
         As for `facegen.load`.
-    algorithm
-        "auto", or "direct": no algorithm of lower complexity than the definition's.
 
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
+
+    Notes
+    -----
     Safe to call from several threads at once; the GIL is released while it computes. A pickled
     model carries its weights and prepares itself anew where it is unpickled.
     """

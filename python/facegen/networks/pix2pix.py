@@ -132,7 +132,17 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 class Pix2Pix(Model):
     """Pictures from pictures.
 
-    Takes the arguments of every `Model`; there is no network of the package's own.
+    Parameters
+    ----------
+    network
+        A file of weights or a dict of them; the package has none of its own.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------
@@ -182,7 +192,17 @@ class Pix2Pix(Model):
         return self._of_list([pictures])[0]
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
-        """What the network makes of (n, 256, 256, 3) uint8: as many float32, -1 to 1."""
+        """What the network itself makes of pictures.
+
+        Parameters
+        ----------
+        pixels
+            (n, 256, 256, 3) uint8, RGB.
+
+        Returns
+        -------
+        (n, 256, 256, 3) float32, RGB, -1 to 1.
+        """
         return self.runner(from_uint8(pixels))
 
     def _of_list(self, pictures: Sequence[Any]) -> list[Any]:

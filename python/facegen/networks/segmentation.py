@@ -90,8 +90,20 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 class Segmenter(Model):
     """The class of every pixel.
 
-    Takes the arguments of every `Model`. The whole picture is resized to 227x227, whatever its
-    form, and the class map back to the picture's size.
+    The whole picture is resized to 227x227, whatever its form, and the class map back to the
+    picture's size.
+
+    Parameters
+    ----------
+    network
+        A file of weights or a dict of them; the package has none of its own.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------
@@ -151,11 +163,31 @@ class Segmenter(Model):
         return prepare(pixels, IMAGE.height)
 
     def classes(self, prepared: np.ndarray) -> np.ndarray:
-        """(n, 227, 227) uint8 of prepared pictures (n, 227, 227, 3)."""
+        """The most probable class of each pixel, found on the device.
+
+        Parameters
+        ----------
+        prepared
+            (n, 227, 227, 3) float32, as `prepare` gives them.
+
+        Returns
+        -------
+        (n, 227, 227) uint8, 0 to 20.
+        """
         return self.runner(prepared)[..., 0].astype(np.uint8)
 
     def logits(self, prepared: np.ndarray) -> np.ndarray:
-        """(n, 227, 227, 21) float32 of prepared pictures (n, 227, 227, 3)."""
+        """What the network says of each class at each pixel, before softmax.
+
+        Parameters
+        ----------
+        prepared
+            (n, 227, 227, 3) float32, as `prepare` gives them.
+
+        Returns
+        -------
+        (n, 227, 227, 21) float32.
+        """
         return self._logits_runner(prepared)
 
     @cached_property

@@ -156,7 +156,18 @@ class Guess(NamedTuple):
 class Classifier(Model):
     """What a picture shows, of ImageNet's 1,000 classes.
 
-    Takes the arguments of every `Model`; files may also hold torchvision's `squeezenet1_0`.
+    Parameters
+    ----------
+    network
+        A file of weights, which may also be torchvision's `squeezenet1_0`, or a dict of them; what
+        ``facegen fetch squeezenet`` brought if None.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    FacegenError, ValueError, OSError
+        As for `facegen.load`.
 
     Examples
     --------
@@ -197,6 +208,8 @@ class Classifier(Model):
             What is no picture, or another array.
         OSError
             A file cannot be read.
+        ValueError
+            `top` is out of its range.
         """
         if not 1 <= top <= CLASSES:
             raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
@@ -205,7 +218,22 @@ class Classifier(Model):
         return guesses[0] if single else guesses
 
     def probabilities(self, pictures: Any) -> np.ndarray:
-        """(n, 1000) float32 of a batch, or of one picture n = 1; each row adds up to 1."""
+        """The probabilities of all classes.
+
+        Parameters
+        ----------
+        pictures
+            As for a call; one is a batch of one.
+
+        Returns
+        -------
+        (n, 1000) float32; each row adds up to 1.
+
+        Raises
+        ------
+        FormatError, OSError
+            As for a call.
+        """
         items, _ = split_batch(pictures)
         parts = [
             self.runner(np.stack([self.prepare(rgb_pixels(item)) for item in part]))
