@@ -136,3 +136,12 @@ def test_photo(page: Any, address: str, tmp_path: Path) -> None:
     changes(page, "#after", lambda: page.locator("#strength").fill("2"))
     page.locator("#split").fill("20")
     page.screenshot(path=tmp_path / "photo.png", full_page=True)
+
+
+def test_a_narrow_screen(page: Any, address: str) -> None:
+    """Nothing sticks out of a phone's."""
+    page.set_viewport_size({"width": 390, "height": 800})
+    for part in ("faces", "draw", "colorize"):
+        page.goto(f"{address}#{part}")
+        page.locator(f"#{part}").wait_for()
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any
 
 import click
@@ -47,10 +49,9 @@ def command(
     (127.0.0.1) and turns away the requests of other web sites; from another machine, use an SSH
     tunnel. It needs the extra [serve].
     """
-    import socket
     from contextlib import suppress
 
-    from facegen import FacegenError, Generator, load
+    from facegen import FacegenError
 
     try:
         import uvicorn
@@ -62,6 +63,36 @@ def command(
         raise FacegenError(
             f"facegen serve needs {error.name}, which is missing: pip install 'facegen[serve]'"
         ) from None
+
+    with _bound(port) as listener:  # first, since networks take seconds to load
+        app = create_app(Models(**_models(networks, engine)))
+        listener.listen()
+        if not quiet:
+            host, number = listener.getsockname()
+            click.echo(f"http://{host}:{number}/ (Ctrl-C ends it)")
+        config = uvicorn.Config(
+            app, log_level="warning", limit_concurrency=64, server_header=False
+        )
+        with suppress(KeyboardInterrupt):  # the way to end it
+            uvicorn.Server(config).run(sockets=[listener])
+
+
+def _bound(port: int) -> socket:
+    from facegen import FacegenError
+
+    listener = socket()
+    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    try:
+        listener.bind(("127.0.0.1", port))
+    except OSError as error:
+        listener.close()
+        raise FacegenError(f"port {port}: {error.strerror} (--port takes another)") from None
+    return listener
+
+
+def _models(networks: Sequence[str], engine: Mapping[str, Any]) -> dict[str, Any]:
+    """The model of each file, by the part of the page that it is for."""
+    from facegen import FacegenError, Generator, load
 
     fields = {"dcgan": "generator", "pix2pix": "pix2pix", "colorizer": "colorizer"}
     models = {}
@@ -75,20 +106,4 @@ def command(
         models[fields[kind]] = model
     if "generator" not in models:
         models["generator"] = Generator(**engine)
-    app = create_app(Models(**models))
-
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise FacegenError(f"port {port}: {error.strerror} (--port takes another)") from None
-        listener.listen()
-        if not quiet:
-            host, number = listener.getsockname()
-            click.echo(f"http://{host}:{number}/ (Ctrl-C ends it)")
-        config = uvicorn.Config(
-            app, log_level="warning", limit_concurrency=64, server_header=False
-        )
-        with suppress(KeyboardInterrupt):  # the way to end it
-            uvicorn.Server(config).run(sockets=[listener])
+    return models

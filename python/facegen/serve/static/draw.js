@@ -82,5 +82,5 @@ export function startDraw() {
     if ((event.ctrlKey || event.metaKey) && event.key === "z" && !$("draw").hidden) undo();
   });
 
-  repaint();
+  changed();
 }
