@@ -1,0 +1,45 @@
+"""Data goes one way: nothing in the package imports what is built on top of it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import facegen
+
+PACKAGE = Path(facegen.__file__).parent
+# From the ground up; each may import those before it.
+ORDER = (
+    *("_native", "_cuda", "errors", "shares", "pipeline", "place"),
+    *("nn", "media", "comparison", "hub", "weights", "engine", "kernels", "networks", "loading"),
+    *("parallel", "pictures", "training", "serve", "cli", "__main__"),
+)
+PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Names of what is imported at run time, here or within a function."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.module is not None and node.level == 0, "imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        else:
+            yield from imports(node)
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part != "__init__.py"])
+def test_imports_go_one_way(part: str) -> None:
+    below = ORDER[: ORDER.index(part.removesuffix(".py")) + 1]
+    path = PACKAGE / part
+    for file in path.rglob("*.py") if path.is_dir() else [path]:
+        for name in imports(ast.parse(file.read_text(encoding="utf-8"))):
+            _, *inner = facegen._HOME.get(name.removeprefix("facegen."), name).split(".")
+            if name.startswith("facegen.") and inner[0] not in facegen.__all__:
+                assert inner[0] in below, f"{file} imports {name}"
