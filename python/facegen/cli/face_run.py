@@ -97,7 +97,7 @@ class FaceRun:
     def _values(self) -> int:
         """A .npy; the journal knows how far it has come."""
         (path,), count = self.files.paths, self.source.count
-        whole = self.source.whole() if self.resume else None
+        whole = self.source.whole if self.resume else None
         settings = {**self.settings, "source": whole and whole.sha256}
         settings["isa"] = self.generator.runner.isa
         header = npy_header((count, FACE, FACE, 3))
@@ -131,7 +131,7 @@ class FaceRun:
             self._stream(read(0), to_uint8, keep)
             picture = pictures.grid(np.concatenate(tiles), rows, columns)
             if self.resume:
-                self.results.write(path, self.source.whole(), pictures.encode(path, picture))
+                self.results.write(path, self.source.whole, pictures.encode(path, picture))
             else:
                 pictures.save(path, picture)
         return 0
@@ -140,7 +140,7 @@ class FaceRun:
         """An output of all faces together is there, or not wanted."""
         if path is None:
             return True
-        return self.resume and self.results.finished(path, self.source.whole())
+        return self.resume and self.results.finished(path, self.source.whole)
 
     @contextmanager
     def _latents(self) -> Iterator[Callable[[int], Iterator[np.ndarray]]]:
@@ -164,7 +164,7 @@ class FaceRun:
 
             yield written
             if self.resume:
-                self.results.note(self.source.whole(), {path: writer.synchronize()})
+                self.results.note(self.source.whole, {path: writer.synchronize()})
 
     def _stream(
         self,

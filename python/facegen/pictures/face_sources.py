@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
@@ -38,6 +39,7 @@ class FaceSource(Protocol):
     def name(self, index: int) -> str:
         """What one face is of."""
 
+    @property
     def whole(self) -> Input:
         """What all of them together are of."""
 
@@ -57,6 +59,7 @@ class SeedSource:
     def name(self, index: int) -> str:
         return f"seed {self._seeds[index]}"
 
+    @cached_property
     def whole(self) -> Input:
         text = str(self._seeds)
         return Input(f"seeds {text}", 0, 0, hashlib.sha256(text.encode()).hexdigest())
@@ -75,6 +78,7 @@ class FileSource:
     def name(self, index: int) -> str:
         return f"{self._path}[{index}]"
 
+    @cached_property
     def whole(self) -> Input:
         status = os.stat(self._path)
         digest = file_digest(self._path)

@@ -7,7 +7,8 @@
 
 ``sha256`` is that of the source's content, ``settings`` that of the command, the weights and the
 options that results depend on, ``outputs`` the results with their sizes in bytes, ``facts`` what
-else was found. Of the lines that name an output the one written last counts.
+else was found. Of the lines that name an output the one written last counts. The source of a face
+is its latent vector, and "seed 17" its name.
 
 A line is written when all its outputs stand complete under temporary names, just before they take
 their own; what stood there before has been removed by then. So whenever a run is killed, an output
