@@ -84,6 +84,9 @@ def test_other_shapes_are_refused(shape: tuple[int, ...]) -> None:
 def test_other_types_are_refused() -> None:
     with pytest.raises(FormatError, match="found int64"):
         network_lightness(np.zeros((4, 4), int))
+    for value in (np.nan, 255.0, -0.5):
+        with pytest.raises(FormatError, match=f"expected floats from 0 to 1, found {value} to"):
+            network_lightness(np.full((4, 4), value))
     with pytest.raises(FormatError, match=r"colours: expected shape \(2, h, w\)"):
         with_colours(picture(4, 4), np.zeros((3, 4, 4), np.float32))
     with pytest.raises(FormatError, match="strength: expected a finite number, found nan"):

@@ -81,6 +81,9 @@ def test_latents_of_a_seed() -> None:
     assert dcgan.latents([]).shape == (0, 100)
     with pytest.raises(FormatError, match="found -1"):
         dcgan.latents([-1])
+    for seed in (1.0, "1", None):
+        with pytest.raises(FormatError, match="seeds: expected integers, found"):
+            dcgan.latents([seed])  # type: ignore[list-item]
 
 
 def test_shapes_and_types_of_latents(generator: Generator) -> None:

@@ -34,7 +34,7 @@ def network_lightness(rgb: NDArray[Any]) -> NDArray[np.float32]:
     Raises
     ------
     FormatError
-        Another shape or type.
+        Another shape or type, or floats outside of 0 to 1.
     """
     from PIL import Image
 
@@ -68,7 +68,7 @@ def with_colours(
     Raises
     ------
     FormatError
-        Another shape or type, or a strength that is not finite.
+        Another shape or type, floats outside of 0 to 1, or a strength that is not finite.
     """
     _check_picture(rgb)
     if not math.isfinite(strength):
@@ -103,6 +103,10 @@ def _check_picture(rgb: NDArray[Any]) -> None:
         raise FormatError(f"picture: expected at least 1 pixel, found {rgb.shape}")
     if rgb.dtype not in (np.uint8, np.uint16) and rgb.dtype.kind != "f":
         raise FormatError(f"picture: expected uint8, uint16 or floats, found {rgb.dtype}")
+    if rgb.dtype.kind == "f":
+        least, most = rgb.min(), rgb.max()
+        if not (least >= 0 and most <= 1):  # so is NaN
+            raise FormatError(f"picture: expected floats from 0 to 1, found {least} to {most}")
 
 
 def _as_bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:
@@ -111,8 +115,7 @@ def _as_bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:
         return np.ascontiguousarray(rgb)
     if rgb.dtype == np.uint16:
         return ((rgb.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    values = np.nan_to_num(np.asarray(rgb, np.float32))
-    return np.rint(np.clip(values, 0, 1) * 255).astype(np.uint8)
+    return np.rint(np.asarray(rgb, np.float32) * 255).astype(np.uint8)
 
 
 def _resized(plane: NDArray[np.float32], width: int, height: int) -> NDArray[np.float32]:

@@ -15,6 +15,7 @@ output 2 i + r - 1 by tap r.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -81,12 +82,21 @@ def latents(seeds: Iterable[int]) -> np.ndarray:
 
     Every seed has a random generator (PCG64) of its own, so seed 17 is the same face alone and in
     any batch.
+
+    Raises
+    ------
+    FormatError
+        A seed that is no integer, or below 0.
     """
     rows = []
     for seed in seeds:
-        if seed < 0:
-            raise FormatError(f"seeds: expected 0 or more, found {seed}")
-        rows.append(np.random.Generator(np.random.PCG64(int(seed))).uniform(-1.0, 1.0, LATENT))
+        try:
+            number = operator.index(seed)
+        except TypeError:
+            raise FormatError(f"seeds: expected integers, found {seed!r}") from None
+        if number < 0:
+            raise FormatError(f"seeds: expected 0 or more, found {number}")
+        rows.append(np.random.Generator(np.random.PCG64(number)).uniform(-1.0, 1.0, LATENT))
     return np.array(rows, np.float32).reshape(len(rows), LATENT)
 
 
