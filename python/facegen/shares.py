@@ -1,6 +1,9 @@
-"""Equal shares of a number of items."""
+"""Items cut into parts: equal shares, or chunks of a size."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
 
 
 def split(n: int, parts: int) -> list[range]:
@@ -21,3 +24,13 @@ def share(n: int, part: int, parts: int) -> range:
     least, longer = divmod(n, parts)
     start = part * least + min(part, longer)
     return range(start, start + least + (part < longer))
+
+
+def chunks(items: Any, size: int) -> Iterator[Any]:
+    """Up to `size` neighbouring items at a time, of a list or of an array's rows.
+
+    >>> list(chunks([1, 2, 3, 4, 5], 2))
+    [[1, 2], [3, 4], [5]]
+    """
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

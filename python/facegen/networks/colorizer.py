@@ -42,6 +42,7 @@ from facegen.nn import (
     Softmax,
     Upsample,
 )
+from facegen.shares import chunks
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
@@ -235,8 +236,8 @@ class Colorizer(Model):
 
     def _colour(self, pictures: Sequence[Any], strength: float) -> list[Any]:
         results = []
-        for first in range(0, len(pictures), _BATCH):
-            batch = [opened(picture) for picture in pictures[first : first + _BATCH]]
+        for part in chunks(pictures, _BATCH):
+            batch = [opened(picture) for picture in part]
             ab = self.predict_ab(np.stack([network_lightness(pixels) for pixels, _ in batch]))
             for (pixels, as_given), planes in zip(batch, ab, strict=True):
                 results.append(as_given(with_colours(pixels, planes, strength)))

@@ -75,10 +75,13 @@ class Model:
         """What runs; a model whose outputs are not the network's own overrides it."""
         return self.network.graph()
 
-    def _prepare(self) -> None:
+    def _runner_of(self, graph: Graph) -> Runner:
+        """A runner of the weights in a graph, by the model's options."""
         options = dict(self._options)
-        program = lower(self._graph(), self.weights, options.pop("algorithm"))
-        self.runner = Runner(program, **options)
+        return Runner(lower(graph, self.weights, options.pop("algorithm")), **options)
+
+    def _prepare(self) -> None:
+        self.runner = self._runner_of(self._graph())
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "runner"}

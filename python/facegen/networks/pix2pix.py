@@ -50,6 +50,7 @@ from facegen.nn import (
     Tanh,
     Tensor,
 )
+from facegen.shares import chunks
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
@@ -184,7 +185,7 @@ class Pix2Pix(Model):
             A file cannot be read.
         """
         if isinstance(pictures, (list, tuple)):
-            batches = [pictures[i : i + _BATCH] for i in range(0, len(pictures), _BATCH)]
+            batches = chunks(pictures, _BATCH)
             return [result for batch in batches for result in self._of_list(batch)]
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             _check(pictures)

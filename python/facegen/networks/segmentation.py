@@ -25,9 +25,10 @@ from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
-from facegen.networks.squeezenet import IMAGE, chunks, conv_relu, encoder, seeded
+from facegen.networks.squeezenet import IMAGE, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
-from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor, lower
+from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor
+from facegen.shares import chunks
 
 if TYPE_CHECKING:
     from facegen.media.kinds import Picture, Several
@@ -112,7 +113,7 @@ class Segmenter(Model):
     (480, 640)
     """
 
-    CHUNK = 32  # pictures prepared at a time
+    CHUNK = 32  # pictures prepared at a time: those of a large batch would fill the memory
 
     def _graph(self) -> Graph:
         return class_graph()
@@ -193,8 +194,7 @@ class Segmenter(Model):
     @cached_property
     def _logits_runner(self) -> Runner:
         """Made when it is first asked for: the weights are packed a second time for it."""
-        options = dict(self._options)
-        return Runner(lower(graph(), self.weights, options.pop("algorithm")), **options)
+        return self._runner_of(graph())
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_logits_runner"}

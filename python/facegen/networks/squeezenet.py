@@ -23,7 +23,7 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -56,6 +56,7 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
+from facegen.shares import chunks
 
 if TYPE_CHECKING:
     from facegen.media.kinds import FileOrImage, Several
@@ -176,7 +177,7 @@ class Classifier(Model):
     [Guess(class_id=285, probability=0.53)]
     """
 
-    CHUNK = 64  # pictures prepared at a time
+    CHUNK = 64  # pictures prepared at a time: those of a large batch would fill the memory
 
     @overload
     def __call__(self, pictures: FileOrImage, top: int = 5) -> list[Guess]: ...
@@ -258,11 +259,6 @@ def best(probabilities: np.ndarray, top: int) -> list[Guess]:
     """The `top` most probable of (1000,) probabilities, best first; of equal ones the lowest."""
     order = np.argsort(-probabilities, kind="stable")[:top]
     return [Guess(int(i), float(probabilities[i])) for i in order]
-
-
-def chunks(items: list[Any], size: int) -> Iterable[list[Any]]:
-    """Up to `size` at a time: prepared pictures of a large batch would fill the memory."""
-    return (items[first : first + size] for first in range(0, len(items), size))
 
 
 class TorchvisionClassifier(Classifier):

@@ -10,6 +10,7 @@ import numpy as np
 from facegen.media import digits
 from facegen.networks.lenet import DIGITS, DigitClassifier
 from facegen.pictures.task import Made, Task
+from facegen.shares import chunks
 from facegen.weights import digest
 
 BATCH = 64  # files
@@ -34,9 +35,7 @@ def _prepare(images: np.ndarray) -> np.ndarray:
 
 def _compute(classifier: DigitClassifier, batch: list[np.ndarray]) -> list[np.ndarray]:
     """Of the images of each file, (n, 28, 28), the probabilities, (n, 10)."""
-    images = np.concatenate(batch)
-    chunks = [images[i : i + CHUNK] for i in range(0, len(images), CHUNK)]
-    parts = [classifier(chunk).probabilities for chunk in chunks]
+    parts = [classifier(part).probabilities for part in chunks(np.concatenate(batch), CHUNK)]
     probabilities = np.concatenate([np.empty((0, DIGITS), np.float32), *parts])
     return np.split(probabilities, np.cumsum([len(file) for file in batch])[:-1])
 

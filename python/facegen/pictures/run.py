@@ -32,6 +32,7 @@ from facegen.pictures.results import Results
 from facegen.pictures.task import Task
 from facegen.pipeline import run_pipeline
 from facegen.place import find_place
+from facegen.shares import chunks
 
 MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
 MIN_PIXELS = 400_000  # that a photo counts for at least, with what the network takes and gives
@@ -125,7 +126,7 @@ def _on_all_ranks(
             on_outcome(outcome)
 
     size = max(1, min(most, len(items) // (4 * ranks)))  # so that unequal ranks finish together
-    parallel.run((items[i : i + size] for i in range(0, len(items), size)), do, collect)
+    parallel.run(chunks(items, size), do, collect)
     return done
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 from facegen.media import pictures as picture_files
 from facegen.networks.dcgan import Generator, latents
 from facegen.networks.paths import walk
+from facegen.shares import chunks
 from facegen.training import quality
 from facegen.training.data import read_pictures, to_values
 
@@ -66,7 +67,7 @@ def evaluate(
 
 def features_of(pixels: NDArray[np.uint8], device: torch.device, chunk: int = 8192) -> Tensor:
     """`quality.features` of many pictures, (n, 768)."""
-    parts = (pixels[i : i + chunk] for i in range(0, len(pixels), chunk))
+    parts = chunks(pixels, chunk)
     return torch.cat([quality.features(to_values(torch.from_numpy(p).to(device))) for p in parts])
 
 
