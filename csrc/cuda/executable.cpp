@@ -21,6 +21,7 @@ std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kerne
   if (kernels == "auto") {
     if (auto rows = make_hopper_rows(spec)) return rows;
     if (auto expand = make_hopper_expand(spec)) return expand;
+    if (auto pixels = make_hopper_pixels(spec)) return pixels;
     if (auto patch = make_hopper_patch(spec)) return patch;
     if (auto scatter = make_hopper_scatter(spec)) return scatter;
     if (auto hopper = make_hopper_gemm(spec)) return hopper;

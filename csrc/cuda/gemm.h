@@ -46,6 +46,7 @@ std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec);
 // Null as those above.
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec);
 // Where the softmax of its input is part of the step.
 std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
 

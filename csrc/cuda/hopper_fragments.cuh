@@ -1,12 +1,12 @@
 // Products whose A goes from shared memory to registers: layers whose sums run over short rows of
 // neighbouring elements, for which boxes of 64 channels would be nearly all padding.
 //
-// A row of the input lies in shared memory in units of 6 neighbouring elements (channels of a pixel,
-// then of the next): 3 words of hi, 3 of lo, two elements a word. A tap of the sum is 24 neighbouring
-// elements, 4 units. wgmma wants A in registers so that a thread has two rows (pixels) and, of each
-// 8 columns of A (places in the sum), the two that start at 2 * (lane % 4). The order of a sum is
-// free, so lane % 4 = q takes the unit q of each tap, whose 6 elements are its share of 3 times 8 columns: no
-// rows of A are built, and no thread loads what it does not multiply.
+// A row of the input lies in shared memory in units of 6 neighbouring elements (channels of a
+// pixel, then of the next): 3 words of hi, 3 of lo, two elements a word. A tap of the sum is 24
+// neighbouring elements, 4 units. wgmma wants A in registers so that a thread has two rows (pixels)
+// and, of each 8 columns of A (places in the sum), the two that start at 2 * (lane % 4). The order
+// of a sum is free, so lane % 4 = q takes the unit q of each tap, whose 6 elements are its share of
+// 3 times 8 columns: no rows of A are built, and no thread loads what it does not multiply.
 //
 //   place 8 * slot + 2 * q + e of a sum  is  element 6 * q + 2 * (slot % 3) + e  of tap slot / 3
 //
@@ -24,6 +24,10 @@
 
 namespace facegen::cuda::hopper {
 
+// Shared memory that a block asks for at most, of 227 KiB; the rest is for what is declared in
+// kernels.
+constexpr int kMostSharedBytes = 226 << 10;
+
 constexpr int kUnitElements = 6;
 constexpr int kUnitBytes = 24;
 constexpr int kTapElements = 4 * kUnitElements;
@@ -32,8 +36,8 @@ constexpr int kTapSlots = 3;  // of 8 places
 constexpr int steps_of_taps(int taps) { return (kTapSlots * taps + 1) / 2; }
 __host__ __device__ constexpr int step_bytes(int columns, bool half) { return columns * 32 * (half ? 1 : 2); }
 
-// B as it lies in shared memory: weight(step, place, n) is that of a step's place (0 to 15) and of the
-// n-th column.
+// B as it lies in shared memory: weight(step, place, n) is that of a step's place (0 to 15) and of
+// the n-th column.
 template <class Weight>
 std::vector<uint16_t> pack_steps(int steps, int columns, bool half, const Weight& weight) {
   const int planes = half ? 1 : 2;
@@ -69,8 +73,30 @@ inline int neighbouring_channel(int n) {
 }
 
 __device__ inline uint64_t core_descriptor(uint32_t address) {
-  constexpr uint64_t kAlongSum = uint64_t{128 >> 4} << 16, kAlongColumns = uint64_t{256 >> 4} << 32;
+  constexpr uint64_t kAlongSum = uint64_t{128 >> 4} << 16;
+  constexpr uint64_t kAlongColumns = uint64_t{256 >> 4} << 32;
   return kAlongColumns | kAlongSum | ((address & 0x3FFFF) >> 4);
+}
+
+// Activations are loaded with __ldcg, from the L2 cache: a kernel that starts while those before it
+// still run (hopper_launch.h) must not find in the L1 cache what lay in their buffers' place
+// before, and that is what __ldg's loads, which nothing orders, may do.
+
+// Starts the copy of a block's weights; they are there when phase 0 of `arrived` is over. All
+// threads of the block must call it.
+__device__ inline void fetch_weights(uint64_t& arrived, char* to, const uint8_t* from, int bytes) {
+  if (threadIdx.x == 0) {
+    const uint32_t barrier = ptx::shared_address(&arrived);
+    ptx::barrier_init(barrier, 1);
+    ptx::barrier_init_fence();
+    ptx::barrier_arrive_expect(barrier, static_cast<uint32_t>(bytes));
+    ptx::copy_bytes(ptx::shared_address(to), from, static_cast<uint32_t>(bytes), barrier);
+  }
+  __syncthreads();
+}
+
+__device__ inline void wait_for_weights(const uint64_t& arrived) {
+  ptx::barrier_wait(ptx::shared_address(&arrived), 0);
 }
 
 // Puts two neighbouring elements into a row; `pair`: their number in it.
@@ -124,8 +150,8 @@ __device__ __forceinline__ void multiply_steps(float (&sums)[kColumns / 2], cons
   ptx::wgmma_wait<0>();
 }
 
-// sums += all taps; address(tap) is where the thread's unit of its first pixel lies. Other warpgroups
-// multiply while this one loads: nothing is loaded ahead.
+// sums += all taps; address(tap) is where the thread's unit of its first pixel lies. Other
+// warpgroups multiply while this one loads: nothing is loaded ahead.
 template <int kColumns, bool kHalf, class Address>
 __device__ __forceinline__ void multiply_taps(float (&sums)[kColumns / 2], int taps, uint32_t second,
                                               uint64_t b, const Address& address) {

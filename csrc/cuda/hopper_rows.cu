@@ -1,13 +1,14 @@
-// conv_transpose2d of 17 to 24 channels whose phases along x fill a product (conv13 of segmentation:
-// 11x11, stride 4, 21 channels), on Hopper, row by row.
+// conv_transpose2d of 17 to 24 channels whose phases along x fill a product (conv13 of
+// segmentation: 11x11, stride 4, 21 channels), on Hopper, row by row.
 //
 // Phases along x read the same input pixels and write side by side: they are the columns of one
-// product, and a tile, 64 positions along x, is a row of the output without gaps. Phases along y are
-// groups with weights of their own. A block keeps the weights of one group and walks down the images,
-// a row a warpgroup at a time:
+// product, and a tile, 64 positions along x, is a row of the output without gaps. Phases along y
+// are groups with weights of their own. A block keeps the weights of one group; every warpgroup of
+// it walks down the images by itself, a row at a time, so that some multiply while others store:
 //
-//   patch    the input rows of these tiles, in units (hopper_fragments.cuh): a tap is one pixel of up
-//            to 24 channels; two patches, one is filled while the other is multiplied
+//   patch    a ring of the input rows that a tile reads, in units (hopper_fragments.cuh): a tap is one
+//            pixel of up to 24 channels. The row that the next tile adds is loaded into registers
+//            while this one is multiplied
 //   sums     64 positions x up to 96 columns, in registers
 //   staging  the sums as they will lie in device memory, from where the copy engine takes them: a row
 //            may start anywhere, so its ends, up to 3 floats each, are stored by threads
@@ -26,13 +27,13 @@ namespace hopper {
 namespace {
 
 constexpr int kTilePixels = 64;
+constexpr int kTeamThreads = 128;
 constexpr int kMaxTeams = 4;  // warpgroups
 constexpr int kPixelBytes = 4 * kUnitBytes;
 constexpr int kPixelPairs = kTapElements / 2;
 constexpr int kMaxTaps = 16;
 constexpr int kMaxGroups = 8;
-// Pairs of elements of a patch that a thread loads: rows of a warpgroup, pairs of a row.
-constexpr int kLoadedRows = 2, kLoadedPairs = 6;
+constexpr int kMaxPairs = 6;  // of elements of a row, by a thread
 
 // Output rows of one phase along y.
 struct RowsGroup {
@@ -40,9 +41,9 @@ struct RowsGroup {
   int32_t taps, steps;           // of the sum
   int32_t rows;                  // that the phase has
   int32_t origin_y, out_step_y;  // output row = origin_y + row * out_step_y
-  int32_t top, left;             // from a tile's first row to the patch's first pixel
-  int32_t weights;         // where they start, in bytes
-  int16_t place[kMaxTaps]; // of a tap in the patch, in pixels
+  int32_t top, left;             // from a tile's row to the first that it reads, and to the first pixel
+  int32_t weights;               // where they start, in bytes
+  int16_t tap_y[kMaxTaps], tap_x[kMaxTaps];  // from that pixel
 };
 
 struct RowsArguments {
@@ -53,60 +54,47 @@ struct RowsArguments {
   int32_t group_count, images;
   int32_t pitch, row_floats;  // of positions, of rows of the output
   int32_t tile_floats;        // of a row that tiles reach
-  int32_t patch_rows, patch_w, patch_bytes, staging_bytes, weight_bytes;
+  int32_t ring_rows, patch_w, patch_bytes, staging_bytes, weight_bytes;
 };
 
-// The column of the output that a column of B is. Of 88 columns, lanes of a quad have neighbours, so
-// that their stores to rows of 84 hit different banks; of 96, a lane has 4 neighbours.
+// The column of the output that a column of B is. Of 88 columns, lanes of a quad have neighbours,
+// so that their stores to rows of 84 hit different banks; of 96, a lane has 4 neighbours.
 template <int kColumns>
 __host__ __device__ constexpr int column_of(int n) {
   const int b = n / 8, q = n % 8 / 2, e = n % 2;
   return kColumns == 88 ? 8 * b + 4 * e + q : b / 2 * 16 + 4 * q + b % 2 * 2 + e;
 }
 
-// What a thread brings of the next patch: pairs of neighbouring channels.
-struct Loaded {
-  float2 pair[kLoadedRows][kLoadedPairs];
-};
-
-__device__ __forceinline__ void fetch(const RowsArguments& args, const RowsGroup& group, int teams,
-                                      int image, int y, Loaded& loaded) {
-  const int team = static_cast<int>(threadIdx.x) / 128, thread = static_cast<int>(threadIdx.x) % 128;
+// A thread's share of a row that a tile reads; `row` from the first that the image's first tile
+// does.
+__device__ __forceinline__ void fetch(const RowsArguments& args, const RowsGroup& group, int image,
+                                      int row, float2 (&pairs)[kMaxPairs]) {
+  const int y = group.top + row, row_pairs = args.in.w * kPixelPairs;
   const auto* start =
       reinterpret_cast<const float2*>(reinterpret_cast<const float*>(args.in.data) +
-                                      image * args.in.image_stride);
-  const int pairs = args.patch_w * kPixelPairs, row_pairs = args.in.w * kPixelPairs;
+                                      image * args.in.image_stride) + y * row_pairs;
 #pragma unroll
-  for (int r = 0; r < kLoadedRows; ++r) {
-    const int row = team + r * teams, in_y = y + group.top + row;
-    const bool exists = row < args.patch_rows && in_y >= 0 && in_y < args.in.h;
-#pragma unroll
-    for (int i = 0; i < kLoadedPairs; ++i) {
-      const int pair = thread + 128 * i, at = pair + group.left * kPixelPairs;
-      const bool inside = exists && pair < pairs && at >= 0 && at < row_pairs;
-      loaded.pair[r][i] =
-          inside ? __ldg(start + in_y * row_pairs + at) : make_float2(0.0f, 0.0f);
-    }
+  for (int i = 0; i < kMaxPairs; ++i) {
+    const int pair = static_cast<int>(threadIdx.x) % kTeamThreads + i * kTeamThreads;
+    const int at = pair + group.left * kPixelPairs;
+    const bool inside = y >= 0 && y < args.in.h && pair < args.patch_w * kPixelPairs && at >= 0 &&
+                        at < row_pairs;
+    pairs[i] = inside ? __ldcg(start + at) : make_float2(0.0f, 0.0f);
   }
 }
 
-// Puts it there. What lies behind the channels of a pixel need not be finite.
+// Puts it into the ring. What lies behind the channels of a pixel need not be finite.
 template <bool kHalf>
-__device__ __forceinline__ void put(const RowsArguments& args, int teams, const Loaded& loaded,
-                                    char* patch) {
-  const int team = static_cast<int>(threadIdx.x) / 128, thread = static_cast<int>(threadIdx.x) % 128;
-  const int pairs = args.patch_w * kPixelPairs;
+__device__ __forceinline__ void put(const RowsArguments& args, int row,
+                                    const float2 (&pairs)[kMaxPairs], char* patch) {
+  char* to = patch + row % args.ring_rows * args.patch_w * kPixelBytes;
 #pragma unroll
-  for (int r = 0; r < kLoadedRows; ++r) {
-    const int row = team + r * teams;
-#pragma unroll
-    for (int i = 0; i < kLoadedPairs; ++i) {
-      const int pair = thread + 128 * i, channel = pair % kPixelPairs * 2;
-      if (row >= args.patch_rows || pair >= pairs) continue;
-      const float2 v = loaded.pair[r][i];
-      store_pair<kHalf>(patch + row * args.patch_w * kPixelBytes, pair,
-                        channel < args.in.c ? v.x : 0.0f, channel + 1 < args.in.c ? v.y : 0.0f);
-    }
+  for (int i = 0; i < kMaxPairs; ++i) {
+    const int pair = static_cast<int>(threadIdx.x) % kTeamThreads + i * kTeamThreads;
+    if (pair >= args.patch_w * kPixelPairs) break;
+    const int channel = pair % kPixelPairs * 2;
+    store_pair<kHalf>(to, pair, channel < args.in.c ? pairs[i].x : 0.0f,
+                      channel + 1 < args.in.c ? pairs[i].y : 0.0f);
   }
 }
 
@@ -114,7 +102,7 @@ __device__ __forceinline__ void put(const RowsArguments& args, int teams, const 
 template <int kColumns>
 __device__ __forceinline__ void stage(const RowsArguments& args, const float (&sums)[kColumns / 2],
                                       float* staged, int lead) {
-  const int thread = static_cast<int>(threadIdx.x) % 128;
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
   const int q = thread % 4;
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
@@ -143,18 +131,17 @@ __device__ __forceinline__ void stage(const RowsArguments& args, const float (&s
   }
 }
 
-// A row of the output by a warpgroup.
+// A row of the output by a warpgroup; also a barrier between what its threads do before and after.
 template <int kColumns>
 __device__ __forceinline__ void store_row(const RowsArguments& args, const float (&sums)[kColumns / 2],
                                           float* to, float* staged) {
-  const int team = static_cast<int>(threadIdx.x) / 128, thread = static_cast<int>(threadIdx.x) % 128;
+  const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
   const int lead = static_cast<int>(reinterpret_cast<uintptr_t>(to) / 4 % 4);
   const int floats = min(args.tile_floats, args.row_floats);
-  if (thread == 0) ptx::wait_for_reads_of_copies();
-  ptx::sync_threads(1 + team, 128);
   stage<kColumns>(args, sums, staged, lead);
   ptx::fence_async_proxy();
-  ptx::sync_threads(1 + team, 128);
+  ptx::sync_threads(1 + team, kTeamThreads);
   const int head = (4 - lead) % 4, body = (floats - head) / 4 * 4;
   if (thread == 0) {
     ptx::copy_out(to + head, ptx::shared_address(staged + lead + head), 4 * body);
@@ -166,76 +153,72 @@ __device__ __forceinline__ void store_row(const RowsArguments& args, const float
 }
 
 template <int kColumns, bool kHalf>
-__global__ void __launch_bounds__(kMaxTeams * 128, 1)
+__global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     hopper_rows(const __grid_constant__ RowsArguments args) {
   extern __shared__ __align__(128) char memory[];
   __shared__ RowsGroup group;
   __shared__ float bias[kColumns];
-  const int teams = static_cast<int>(blockDim.x) / 128, team = static_cast<int>(threadIdx.x) / 128;
-  const int thread = static_cast<int>(threadIdx.x) % 128;
+  __shared__ uint64_t arrived;  // of the weights
+  const int teams = static_cast<int>(blockDim.x) / kTeamThreads;
+  const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
   int number = 0;
   while (number + 1 < args.group_count &&
          static_cast<int>(blockIdx.x) >= args.groups[number + 1].first_block) {
     ++number;
   }
   if (threadIdx.x == 0) group = args.groups[number];
-  const auto* packed = reinterpret_cast<const uint4*>(args.weights + args.groups[number].weights);
-  const int weights = args.groups[number].steps * step_bytes(kColumns, kHalf) / 16;
-  for (int i = static_cast<int>(threadIdx.x); i < weights; i += static_cast<int>(blockDim.x)) {
-    reinterpret_cast<uint4*>(memory)[i] = packed[i];
-  }
   if (threadIdx.x < kColumns) {
     const int column = column_of<kColumns>(static_cast<int>(threadIdx.x));
     const int channel = column % static_cast<int>(args.out.pixel_stride);
     bias[threadIdx.x] = args.bias != nullptr && channel < args.out.c ? args.bias[channel] : 0.0f;
   }
-  ptx::fence_async_proxy();
-  __syncthreads();
+  fetch_weights(arrived, memory, args.weights + args.groups[number].weights,
+                args.groups[number].steps * step_bytes(kColumns, kHalf));
   ptx::wait_for_steps_before();
 
-  char* const patches = memory + args.weight_bytes;
-  auto* staged = reinterpret_cast<float*>(patches + 2 * args.patch_bytes + team * args.staging_bytes);
+  char* const patch = memory + args.weight_bytes + team * (args.patch_bytes + args.staging_bytes);
+  auto* staged = reinterpret_cast<float*>(patch + args.patch_bytes);
   const uint64_t b = core_descriptor(ptx::shared_address(memory));
   // The thread's first position is 16 w + g, the second 8 on; its unit of a pixel is the q-th.
-  const int unit = (team * args.patch_w + thread / 32 * 16 + thread % 32 / 4) * 4 + thread % 4;
-  const uint32_t lane = ptx::shared_address(patches) + unit * kUnitBytes;
+  const uint32_t lane = ptx::shared_address(patch) +
+                        (thread / 32 * 16 + thread % 32 / 4) * kPixelBytes + thread % 4 * kUnitBytes;
+  const int row_bytes = args.patch_w * kPixelBytes;
 
-  const int of_image = (group.rows + teams - 1) / teams;
-  const int64_t all = int64_t{args.images} * of_image;
-  const int64_t block = static_cast<int64_t>(blockIdx.x) - group.first_block;
-  const auto end = static_cast<int>(all * (block + 1) / group.blocks);
-  const auto first = static_cast<int>(all * block / group.blocks);
-  Loaded loaded;
-  if (first < end) {
-    fetch(args, group, teams, first / of_image, first % of_image * teams, loaded);
-    put<kHalf>(args, teams, loaded, patches);
-  }
-  __syncthreads();
-  for (int i = first; i < end; ++i) {
-    const int image = i / of_image, y = i % of_image * teams + team;
-    const int current = (i - first) % 2;
-    const bool more = i + 1 < end;
-    if (more) fetch(args, group, teams, (i + 1) / of_image, (i + 1) % of_image * teams, loaded);
-    float sums[kColumns / 2];
-    if (y < group.rows) {
-#pragma unroll
-      for (int c = 0; c < kColumns / 2; ++c) {
-        sums[c] = bias[c / 4 * 8 + thread % 4 * 2 + c % 2];
+  const int64_t all = int64_t{args.images} * group.rows, workers = int64_t{group.blocks} * teams;
+  const int64_t worker = (static_cast<int64_t>(blockIdx.x) - group.first_block) * teams + team;
+  const auto first = static_cast<int>(all * worker / workers);
+  const auto end = static_cast<int>(all * (worker + 1) / workers);
+  float2 pairs[kMaxPairs];
+  for (int tile = first; tile < end; ++tile) {
+    const int image = tile / group.rows, y = tile % group.rows;
+    if (tile == first || y == 0) {
+      for (int row = y; row < y + args.ring_rows; ++row) {
+        fetch(args, group, image, row, pairs);
+        put<kHalf>(args, row, pairs, patch);
       }
-      const uint32_t pixel = lane + current * args.patch_bytes;
-      multiply_taps<kColumns, kHalf>(sums, group.taps, 8 * kPixelBytes, b, [&](int tap) {
-        return pixel + group.place[tap] * kPixelBytes;
-      });
+      wait_for_weights(arrived);
+      ptx::sync_threads(1 + team, kTeamThreads);
     }
-    if (more) put<kHalf>(args, teams, loaded, patches + (1 - current) * args.patch_bytes);
-    if (y < group.rows) {
-      const int64_t out_y = group.origin_y + y * group.out_step_y;
-      store_row<kColumns>(args, sums,
-                          reinterpret_cast<float*>(args.out.data) +
-                              image * args.out.image_stride + out_y * args.row_floats,
-                          staged);
-    }
-    __syncthreads();  // the next patch is there, and this one is read
+    const bool goes_on = tile + 1 < end && y + 1 < group.rows;
+    if (goes_on) fetch(args, group, image, y + args.ring_rows, pairs);
+    float sums[kColumns / 2];
+#pragma unroll
+    for (int c = 0; c < kColumns / 2; ++c) sums[c] = bias[c / 4 * 8 + thread % 4 * 2 + c % 2];
+    const int slot = y % args.ring_rows;
+    multiply_taps<kColumns, kHalf>(sums, group.taps, 8 * kPixelBytes, b, [&](int tap) {
+      int row = slot + group.tap_y[tap];
+      if (row >= args.ring_rows) row -= args.ring_rows;
+      return lane + row * row_bytes + group.tap_x[tap] * kPixelBytes;
+    });
+    if (thread == 0) ptx::wait_for_reads_of_copies();
+    ptx::sync_threads(1 + team, kTeamThreads);  // the patch has been read, and the staged row too
+    if (goes_on) put<kHalf>(args, y + args.ring_rows, pairs, patch);
+    const int64_t out_y = group.origin_y + y * group.out_step_y;
+    store_row<kColumns>(args, sums,
+                        reinterpret_cast<float*>(args.out.data) + image * args.out.image_stride +
+                            out_y * args.row_floats,
+                        staged);
   }
   ptx::wait_for_copies_out();
 }
@@ -251,7 +234,7 @@ class HopperRows final : public Gemm {
     for (const PatchGroup& group : plan.groups) {
       for (int tap = 0; tap < group.k / step_.in.c; ++tap) {
         const Place place = place_of(plan, group, tap);
-        span_ = std::max(span_, place.y);
+        fixed_.ring_rows = std::max(fixed_.ring_rows, place.y + 1);
         fixed_.patch_w = std::max(fixed_.patch_w, group.cols + place.x);
       }
       fixed_.tile_floats = std::max(fixed_.tile_floats, group.cols * plan.columns);
@@ -265,30 +248,37 @@ class HopperRows final : public Gemm {
     choose_teams();
   }
 
-  // False where shared memory is too small.
-  bool ready() const { return teams_ > 0; }
+  // False where too few warpgroups share a multiprocessor.
+  bool ready() const { return teams_ >= 2; }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     RowsArguments args = fixed_;
     args.in = make_operand(step_.in, operands.in);
     args.out = make_operand(step_.out, operands.out);
     args.images = static_cast<int32_t>(images);
-    // Blocks in proportion to the steps of a group's sums, and what a tile takes besides.
+    // Blocks in proportion to the steps of a group's sums, and what a tile takes besides. Of small
+    // batches, warpgroups spread over all multiprocessors.
     constexpr int kTileSteps = 3;
     int steps = 0;
-    for (int g = 0; g < args.group_count; ++g) steps += args.groups[g].steps + kTileSteps;
+    int64_t tiles = 0;
+    for (int g = 0; g < args.group_count; ++g) {
+      steps += args.groups[g].steps + kTileSteps;
+      tiles += images * args.groups[g].rows;
+    }
+    const auto teams = static_cast<int>(
+        std::clamp<int64_t>((tiles + multiprocessors_ - 1) / multiprocessors_, 1, teams_));
     int blocks = 0;
     for (int g = 0; g < args.group_count; ++g) {
       RowsGroup& group = args.groups[g];
       const int64_t share = multiprocessors_ * (group.steps + kTileSteps) / steps;
-      const int64_t chunks = images * ((group.rows + teams_ - 1) / teams_);
       group.first_block = blocks;
-      group.blocks = static_cast<int32_t>(std::clamp<int64_t>(share, 1, chunks));
+      group.blocks = static_cast<int32_t>(
+          std::clamp<int64_t>(share, 1, (images * group.rows + teams - 1) / teams));
       blocks += group.blocks;
     }
     with_kernel([&](auto kernel) {
-      launch(kernel, dim3(static_cast<unsigned>(blocks)), teams_ * 128,
-             static_cast<std::size_t>(shared_bytes_), images, stream, args);
+      launch(kernel, dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
+             static_cast<std::size_t>(shared_bytes(teams)), images, stream, args);
     });
   }
 
@@ -319,7 +309,8 @@ class HopperRows final : public Gemm {
     group.weights = static_cast<int32_t>(packed.size() * 2);
     for (int t = 0; t < group.taps; ++t) {
       const Place place = place_of(plan, from, t);
-      group.place[t] = static_cast<int16_t>(place.y * fixed_.patch_w + place.x);
+      group.tap_y[t] = static_cast<int16_t>(place.y);
+      group.tap_x[t] = static_cast<int16_t>(place.x);
     }
     const auto number = static_cast<std::size_t>(&from - plan.groups.data());
     const auto weight = [&](int tap, int element, int n) {
@@ -336,31 +327,25 @@ class HopperRows final : public Gemm {
     packed.insert(packed.end(), of_group.begin(), of_group.end());
   }
 
+  int shared_bytes(int teams) const {
+    return fixed_.weight_bytes + teams * (fixed_.patch_bytes + fixed_.staging_bytes) + kPastPatch;
+  }
+
   // As many warpgroups as shared memory has room for.
   void choose_teams() {
-    int device = 0, most = 0;
+    int device = 0;
     FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
     FACEGEN_CUDA_CHECK(
         cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&most, cudaDevAttrMaxSharedMemoryPerBlockOptin, device));
+    fixed_.patch_bytes = (fixed_.ring_rows * fixed_.patch_w * kPixelBytes + 127) / 128 * 128;
     fixed_.staging_bytes = (4 * fixed_.tile_floats + 16 + 127) / 128 * 128;
-    for (int teams = kMaxTeams; teams > 0; --teams) {
-      const int patch_rows = teams + span_;
-      const int patch_bytes = patch_rows * fixed_.patch_w * kPixelBytes;
-      const int bytes =
-          fixed_.weight_bytes + 2 * patch_bytes + teams * fixed_.staging_bytes + kPastPatch;
-      if (bytes > most - kStaticBytes || patch_rows > kLoadedRows * teams) continue;
-      teams_ = teams;
-      shared_bytes_ = bytes;
-      fixed_.patch_rows = patch_rows;
-      fixed_.patch_bytes = patch_bytes;
-      with_kernel([&](auto kernel) {
-        FACEGEN_CUDA_CHECK(
-            cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, bytes));
-      });
-      return;
+    for (teams_ = kMaxTeams; teams_ > 0 && shared_bytes(teams_) > kMostSharedBytes; --teams_) {
     }
+    if (!ready()) return;
+    with_kernel([&](auto kernel) {
+      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
+    });
   }
 
   template <class Function>
@@ -372,12 +357,12 @@ class HopperRows final : public Gemm {
     }
   }
 
-  static constexpr int kStaticBytes = 1024;                        // group and bias
-  static constexpr int kPastPatch = kTilePixels * kPixelBytes;  // read for positions that do not exist
+  // What is read of a patch for positions that do not exist.
+  static constexpr int kPastPatch = kTilePixels * kPixelBytes;
 
   Step step_;
   bool half_;
-  int columns_ = 0, teams_ = 0, span_ = 0, multiprocessors_ = 0, shared_bytes_ = 0;
+  int columns_ = 0, teams_ = 0, multiprocessors_ = 0;
   RowsArguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
 };
@@ -391,7 +376,7 @@ bool rows_suit(const GemmSpec& spec, const PatchPlan& plan) {
     const int taps = group.k / in.c;
     const int patch_w = group.cols + group.patch_w - (1 << plan.log2_w);
     return taps <= kMaxTaps && group.cols <= kTilePixels &&
-           patch_w * kPixelPairs <= 128 * kLoadedPairs;
+           patch_w * kPixelPairs <= kTeamThreads * kMaxPairs;
   };
   return !plan.groups.empty() && plan.groups.size() <= kMaxGroups && in.c > 16 &&
          in.pixel_stride == kTapElements && in.offset % 2 == 0 && spec.in.image_stride % 2 == 0 &&

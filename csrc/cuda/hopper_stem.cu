@@ -12,8 +12,8 @@
 //   along a row  the larger of the two, and of the next lane's first
 //   down         the larger of three rows, in 24 registers
 //
-// Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share a
-// multiprocessor: one loads, or takes maxima, while the other multiplies.
+// Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share
+// a multiprocessor: one loads, or takes maxima, while the other multiplies.
 #include "cuda/hopper_stem.h"
 
 #include <algorithm>
@@ -69,8 +69,8 @@ __device__ void load_rows(const StemArguments& args, const Ring& ring, int image
       const int e = args.left * args.in.c + 2 * (at + i * kThreads - r * row_pairs);
       const bool exists = y >= 0 && y < args.in.h && at + i * kThreads < pairs;
       const float* from = start + y * elements + e;
-      x[i] = exists && e >= 0 && e < elements ? __ldg(from) : 0.0f;
-      next[i] = exists && e >= -1 && e + 1 < elements ? __ldg(from + 1) : 0.0f;
+      x[i] = exists && e >= 0 && e < elements ? *from : 0.0f;
+      next[i] = exists && e >= -1 && e + 1 < elements ? from[1] : 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
@@ -114,10 +114,8 @@ __global__ void __launch_bounds__(kThreads, 2)
     hopper_stem(const __grid_constant__ StemArguments args) {
   extern __shared__ __align__(128) char memory[];
   const int thread = static_cast<int>(threadIdx.x);
-  for (int i = thread; i < args.weight_bytes / 16; i += kThreads) {
-    reinterpret_cast<uint4*>(memory)[i] = reinterpret_cast<const uint4*>(args.weights)[i];
-  }
-  ptx::fence_async_proxy();
+  __shared__ uint64_t arrived;  // of the weights
+  fetch_weights(arrived, memory, args.weights, args.weight_bytes);
   ptx::wait_for_steps_before();
 
   const Ring ring = {memory + args.weight_bytes, args.row_units * kUnitBytes};
@@ -137,6 +135,7 @@ __global__ void __launch_bounds__(kThreads, 2)
     const bool starts = !resumes || y == 0;
     if (starts) {
       load_rows<kHalf>(args, ring, image, 4 * y, loaded);
+      wait_for_weights(arrived);
       __syncthreads();
     }
     if (row + 1 < end && y + 1 < args.out.h) load_rows<kHalf>(args, ring, image, loaded, loaded + 4);
@@ -196,7 +195,7 @@ class HopperStem final : public Gemm {
     step_.phases = nullptr;
     const auto kernel = half_ ? hopper_stem<true> : hopper_stem<false>;
     FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            shared_bytes_));
+                                            kMostSharedBytes));
     FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
         &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
   }

@@ -95,6 +95,8 @@ DeviceArray<T> upload(const T* values, int64_t count) {
   if (count > 0) {
     FACEGEN_CUDA_CHECK(cudaMemcpy(result.get(), values, static_cast<std::size_t>(count) * sizeof(T),
                                   cudaMemcpyHostToDevice));
+    // A small copy may be on its way when cudaMemcpy returns, and our streams wait for no other.
+    FACEGEN_CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));
   }
   return result;
 }

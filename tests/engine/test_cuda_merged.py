@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from engines import ISAS, run_program
+from facegen.engine import Runner
 from facegen.nn import (
     Affine,
     BatchNorm,
@@ -63,8 +64,15 @@ def wide_steps(g: Graph) -> None:
     g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x))
 
 
+def wider_steps(g: Graph) -> None:
+    """The same with more positions along a row than a tile has."""
+    x = g.input("x", Shape(5, 66, 64))
+    x = g.add("few", Conv2d(64, 21, 1), x)
+    g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4, bias=False), x))
+
+
 def wide_steps_inside(g: Graph) -> None:
-    """The same, of 24 floats a pixel, for a layer that reads them."""
+    """The same, with 24 floats a pixel, for a layer that reads them."""
     x = g.input("x", Shape(29, 30, 64))
     x = g.add("few", Conv2d(64, 21, 1), x)
     x = g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x)
@@ -80,6 +88,16 @@ def fire(g: Graph) -> None:
         three = g.add(f"q{i}", ReLU(), g.add(f"three{i}", Conv2d(squeeze, expand, 3, padding=1), s))
         x = g.add(f"concat{i}", Concat(), one, three)
     g.output(x)
+
+
+def fire_of_wide_rows(g: Graph) -> None:
+    """Tiles of one row; a pool that reads what they make."""
+    x = g.input("x", Shape(10, 60, 32))
+    s = g.add("s", ReLU(), g.add("squeeze", Conv2d(32, 32, 1), x))
+    one = g.add("r", ReLU(), g.add("one", Conv2d(32, 64, 1), s))
+    three = g.add("q", ReLU(), g.add("three", Conv2d(32, 64, 3, padding=1), s))
+    x = g.add("concat", Concat(), one, three)
+    g.output(g.add("pool", MaxPool2d(3, stride=2), x))
 
 
 def softmax_head(g: Graph) -> None:
@@ -127,8 +145,8 @@ def scale_alone(g: Graph) -> None:
 
 
 BUILDERS = [
-    first_layer, padded_first_layer, one_channel, wide_steps, wide_steps_inside, fire, softmax_head,
-    u_net, last_layer, scale_alone,
+    first_layer, padded_first_layer, one_channel, wide_steps, wider_steps, wide_steps_inside, fire,
+    fire_of_wide_rows, softmax_head, u_net, last_layer, scale_alone,
 ]
 
 
@@ -159,3 +177,19 @@ def test_merged_steps_agree_with_the_cpu_and_with_themselves(build, precision):
     # One and eight images are split as far as possible, the others are not.
     for count in (1, 8):
         assert (run(images[2 : 2 + count], f"cuda auto {precision}") == got[2 : 2 + count]).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+@pytest.mark.parametrize("build", [fire, wide_steps, u_net], ids=lambda build: build.__name__)
+def test_a_single_image_sees_nothing_of_those_before(build, precision):
+    """Kernels of small batches start early, in memory where others' results lay a moment before."""
+    graph = Graph(build.__name__)
+    build(graph)
+    program = lower(graph, random_weights(graph, np.random.default_rng(3)))
+    image = program.inputs[0]
+    shape = (5, image.height, image.width, image.channels)
+    images = np.random.default_rng(4).standard_normal(shape).astype(np.float32)
+    runner = Runner(program, "cuda", precision=precision)
+    whole = runner(images)
+    for i in list(range(5)) * 10:
+        assert (runner(images[i : i + 1]) == whole[i : i + 1]).all()
