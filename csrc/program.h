@@ -45,6 +45,12 @@ struct Epilogue {
   View add;                      // same h, w, c as the output
 };
 
+// Whether it leaves its input as it is.
+inline bool is_plain(const Epilogue& e) {
+  return e.activation == Activation::kNone && e.scale == nullptr && e.shift == nullptr &&
+         e.add.buffer < 0;
+}
+
 enum class Op : int32_t {
   kGemm,           // conv2d, conv_transpose2d, linear
   kMaxPool,        // window and stride from pool

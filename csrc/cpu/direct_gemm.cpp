@@ -78,6 +78,10 @@ bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
   return line_rows >= kFewestRows;
 }
 
+bool DirectGemm::has_lines(const Step& step) {
+  return step.phase_count == 1 && !same_pixels(step) && step.epilogue.add.buffer < 0;
+}
+
 DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
     : kernels_(kernels),
       in_(step.in),
@@ -185,10 +189,13 @@ void DirectGemm::pack(const Bundle& bundle, const Step& step) {
                 weights_.get() + bundle.weights);
 }
 
+Images DirectGemm::pad(int64_t images, Images in, int threads) const {
+  if (pad_left_ + pad_right_ == 0) return in;
+  return pad_rows(images, in, in_, pad_left_, pad_right_, threads);
+}
+
 void DirectGemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
-  if (pad_left_ + pad_right_ > 0) {
-    in = pad_rows(images, in, in_, pad_left_, pad_right_, threads);
-  }
+  in = pad(images, in, threads);
   const auto dense = [](Images map, const View& view) {
     return map.data == nullptr || map.image_stride == int64_t{view.h} * view.w * view.pixel_stride;
   };
@@ -213,55 +220,69 @@ void DirectGemm::run_piece(const Pieces& pieces, int64_t task) const {
   const int64_t part = task / pieces.chunks / pieces.lines;
   const int64_t image = line / lines_;
   const auto oy = static_cast<int>(line % lines_);
-  const int lanes = kernels_.panel_columns;
+  const int64_t row = int64_t{oy} * bundles_.front().phases.front().y.out_step * out_.w;
+  const float* in = pieces.in.data + image * pieces.in.image_stride;
+  float* out = pieces.out.data + image * pieces.out.image_stride + row * out_.pixel_stride;
+  const float* add = pieces.add.data == nullptr
+                         ? nullptr
+                         : pieces.add.data + image * pieces.add.image_stride +
+                               row * epilogue_.add.pixel_stride;
   for (const Bundle& bundle : bundles_) {
-    const auto& [y, x] = bundle.phases.front();
-    const int64_t rows = x.out * pieces.images_a_line;
-    const int64_t first = rows * chunk / pieces.chunks, last = rows * (chunk + 1) / pieces.chunks;
-    // Panels go in pairs, as the kernel takes them.
-    const int64_t pairs = divide_up(bundle.panels, 2);
-    const int64_t panel = pairs * part / parts_ * 2;
-    const int64_t panel_end = std::min<int64_t>(pairs * (part + 1) / parts_ * 2, bundle.panels);
-    if (oy >= y.out || first >= last || panel >= panel_end) continue;
-
-    // Runs outside the input are left out.
-    const int dilation = std::abs(y.dir), top = oy * y.step + lowest(y);
-    const int first_run = top >= 0 ? 0 : static_cast<int>(divide_up(-top, dilation));
-    const int past = in_.h - top;
-    const int runs_end = past <= 0 ? 0 : static_cast<int>(divide_up(past, dilation));
-    const int runs = std::max(0, std::min(bundle.runs, runs_end) - first_run);
-    const int64_t in_row = int64_t{in_.w} * in_.pixel_stride;
-    const int64_t pixel = int64_t{oy} * y.out_step * out_.w + first * x.out_step;
-
-    DirectLine row = {};
-    row.in_stride = x.step * in_.pixel_stride;
-    row.rows = static_cast<int>(last - first);
-    row.runs = runs;
-    row.run_floats = bundle.run_floats;
-    row.run_stride = dilation * in_row;
-    if (runs > 0) {
-      row.in = pieces.in.data + image * pieces.in.image_stride +
-               (int64_t{top} + first_run * dilation) * in_row +
-               (lowest(x) + pad_left_) * in_.pixel_stride + first * row.in_stride;
-    }
-    row.panel_floats = bundle.panel_floats(lanes);
-    row.weights = weights_.get() + bundle.weights + panel * row.panel_floats +
-                  int64_t{first_run} * bundle.run_floats * lanes;
-    row.panels = static_cast<int>(panel_end - panel);
-    row.first_run = bundle.first_run.data() + panel;
-    row.lane_runs = bundle.lane_runs.data();
-    row.bias = has_bias_ ? bias_.get() + bundle.bias + panel * lanes : nullptr;
-    row.activation = epilogue_.activation;
-    row.slope = epilogue_.slope;
-    row.out = pieces.out.data + image * pieces.out.image_stride + pixel * out_.pixel_stride;
-    row.out_stride = x.out_step * out_.pixel_stride;
-    if (pieces.add.data != nullptr) {
-      row.add_stride = x.out_step * epilogue_.add.pixel_stride;
-      row.add = pieces.add.data + image * pieces.add.image_stride +
-                pixel * epilogue_.add.pixel_stride;
-    }
-    kernels_.direct_multiply(row);
+    const int64_t outputs = bundle.phases.front().x.out * pieces.images_a_line;
+    const int64_t pairs = divide_up(bundle.panels, 2);  // as the kernel takes them
+    run_rows(bundle, oy,
+             {outputs * chunk / pieces.chunks, outputs * (chunk + 1) / pieces.chunks,
+              static_cast<int>(pairs * part / parts_ * 2),
+              static_cast<int>(std::min<int64_t>(pairs * (part + 1) / parts_ * 2, bundle.panels))},
+             in, out, add);
   }
+}
+
+void DirectGemm::run_line(int oy, const float* in, float* out) const {
+  for (const Bundle& bundle : bundles_) {
+    run_rows(bundle, oy, {0, bundle.phases.front().x.out, 0, bundle.panels}, in, out, nullptr);
+  }
+}
+
+// A rectangle of outputs of line oy; `out` and `add` are the line's first pixel.
+void DirectGemm::run_rows(const Bundle& bundle, int oy, const Rectangle& part, const float* in,
+                          float* out, const float* add) const {
+  const auto& [y, x] = bundle.phases.front();
+  if (oy >= y.out || part.first >= part.last || part.panel >= part.panel_end) return;
+  const int lanes = kernels_.panel_columns;
+
+  // Runs outside the input are left out.
+  const int dilation = std::abs(y.dir), top = oy * y.step + lowest(y), below = in_.h - top;
+  const int first_run = top >= 0 ? 0 : static_cast<int>(divide_up(-top, dilation));
+  const int runs_end = below <= 0 ? 0 : static_cast<int>(divide_up(below, dilation));
+  const int64_t in_row = int64_t{in_.w} * in_.pixel_stride;
+
+  DirectLine line = {};
+  line.in_stride = x.step * in_.pixel_stride;
+  line.rows = static_cast<int>(part.last - part.first);
+  line.runs = std::max(0, std::min(bundle.runs, runs_end) - first_run);
+  line.run_floats = bundle.run_floats;
+  line.run_stride = dilation * in_row;
+  if (line.runs > 0) {
+    line.in = in + (int64_t{top} + first_run * dilation) * in_row +
+              (lowest(x) + pad_left_) * in_.pixel_stride + part.first * line.in_stride;
+  }
+  line.panel_floats = bundle.panel_floats(lanes);
+  line.weights = weights_.get() + bundle.weights + part.panel * line.panel_floats;
+  if (line.runs > 0) line.weights += int64_t{first_run} * bundle.run_floats * lanes;
+  line.panels = part.panel_end - part.panel;
+  line.first_run = bundle.first_run.data() + part.panel;
+  line.lane_runs = bundle.lane_runs.data();
+  line.bias = has_bias_ ? bias_.get() + bundle.bias + int64_t{part.panel} * lanes : nullptr;
+  line.activation = epilogue_.activation;
+  line.slope = epilogue_.slope;
+  line.out_stride = x.out_step * out_.pixel_stride;
+  line.out = out + part.first * line.out_stride;
+  if (add != nullptr) {
+    line.add_stride = x.out_step * epilogue_.add.pixel_stride;
+    line.add = add + part.first * line.add_stride;
+  }
+  kernels_.direct_multiply(line);
 }
 
 }  // namespace facegen::cpu

@@ -26,6 +26,12 @@ class DirectGemm {
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const;
 
+  // The same line by line, for a caller who wants them one at a time: `in` is an image of what pad
+  // returned, `out` the line's first pixel. Convolutions without a summand, of separate lines.
+  static bool has_lines(const Step& step);
+  Images pad(int64_t images, Images in, int threads) const;
+  void run_line(int oy, const float* in, float* out) const;
+
  private:
   // Phases that read the same pixels.
   struct Bundle {
@@ -43,11 +49,18 @@ class DirectGemm {
     int64_t images_a_line, lines, chunks;
     Images in, out, add;
   };
+  // Outputs first .. last - 1 of a line, panels panel .. panel_end - 1.
+  struct Rectangle {
+    int64_t first, last;
+    int panel, panel_end;
+  };
 
   void add_phase(const Phase& phase);
   void lay_out(Bundle& bundle) const;
   void pack(const Bundle& bundle, const Step& step);
   void run_piece(const Pieces& pieces, int64_t task) const;
+  void run_rows(const Bundle& bundle, int oy, const Rectangle& part, const float* in, float* out,
+                const float* add) const;
 
   const Kernels& kernels_;
   View in_, out_;

@@ -13,18 +13,37 @@ Executable::Executable(const Program& program, const Kernels& kernels)
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
       arena_floats_(program.arena_floats) {
-  for (const Step& step : steps_) {
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    const Step& step = steps_[i];
     const bool gemm = step.op == Op::kGemm;
     if (gemm) weight_floats_ += int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
     const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
-    const bool direct = gemm && !thin && !winograd && DirectGemm::suits(step, kernels);
-    const bool gathered = gemm && !thin && !winograd && !direct;
+    const bool pooled = gemm && !thin && !winograd && only_reader_follows(i) &&
+                        PooledGemm::suits(step, steps_[i + 1], kernels);
+    const bool direct =
+        gemm && !thin && !winograd && !pooled && DirectGemm::suits(step, kernels);
+    const bool gathered = gemm && !thin && !winograd && !pooled && !direct;
+    pooled_gemms_.push_back(
+        pooled ? std::make_unique<PooledGemm>(step, steps_[i + 1], kernels) : nullptr);
     gemms_.push_back(gathered ? std::make_unique<Gemm>(step, kernels) : nullptr);
     direct_gemms_.push_back(direct ? std::make_unique<DirectGemm>(step, kernels) : nullptr);
     thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);
     winograds_.push_back(winograd ? std::make_unique<Winograd>(step, kernels) : nullptr);
   }
+}
+
+// Whether nothing but step i + 1 reads what step i writes, and nothing else is in its buffer.
+bool Executable::only_reader_follows(std::size_t i) const {
+  const int32_t buffer = steps_[i].out.buffer;
+  if (buffers_[static_cast<std::size_t>(buffer)].kind != BufferKind::kArena) return false;
+  for (std::size_t other = 0; other < steps_.size(); ++other) {
+    const Step& step = steps_[other];
+    if (other != i && step.out.buffer == buffer) return false;
+    if (other != i + 1 && step.in.buffer == buffer) return false;
+    if (step.epilogue.add.buffer == buffer) return false;
+  }
+  return i + 1 < steps_.size();
 }
 
 Executable::Arena Executable::take_arena(int64_t floats) const {
@@ -76,7 +95,10 @@ void Executable::run_images(int64_t first, int64_t images, const float* const* i
                            locate(step.epilogue.add), threads};
     switch (step.op) {
       case Op::kGemm:
-        if (thin_gemms_[i] != nullptr) {
+        if (pooled_gemms_[i] != nullptr) {
+          ++i;  // the pool
+          pooled_gemms_[i - 1]->run(images, call.in, locate(steps_[i].out), threads);
+        } else if (thin_gemms_[i] != nullptr) {
           thin_gemms_[i]->run(images, call.in, call.out, threads);
         } else if (winograds_[i] != nullptr) {
           winograds_[i]->run(images, call.in, call.out, call.add, threads);

@@ -9,6 +9,7 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
+#include "cpu/pooled_gemm.h"
 #include "cpu/thin_gemm.h"
 #include "cpu/winograd.h"
 #include "program.h"
@@ -34,6 +35,7 @@ class Executable {
   };
   void run_images(int64_t first, int64_t images, const float* const* inputs, float* const* outputs,
                   int threads) const;
+  bool only_reader_follows(std::size_t i) const;
   Arena take_arena(int64_t floats) const;
   void return_arena(Arena arena) const;
 
@@ -42,8 +44,10 @@ class Executable {
   std::vector<Buffer> buffers_;
   int64_t arena_floats_;
   int64_t weight_floats_ = 0;
-  // By step; null for other ops, and a kGemm step has one of them.
+  // By step; null for other ops, and a kGemm step has one of them. A pooled one takes the next step
+  // with it.
   std::vector<std::unique_ptr<Gemm>> gemms_;
+  std::vector<std::unique_ptr<PooledGemm>> pooled_gemms_;  // with the step that follows
   std::vector<std::unique_ptr<DirectGemm>> direct_gemms_;
   std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;
   std::vector<std::unique_ptr<Winograd>> winograds_;

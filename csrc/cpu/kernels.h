@@ -111,9 +111,8 @@ struct WinogradOutput {
 
 // Windows side by side, a row of outputs of a pool. Each holds at least one pixel of the input.
 struct PoolLine {
-  const float* in;     // pixel 0 of the first row that the windows hold ...
-  int64_t row_stride;  // ... of so many rows, so far apart
-  int rows;
+  const float* const* rows;  // (row_count): pixel 0 of each row that the windows hold
+  int row_count;
   int64_t pixel_stride;
   int width;  // pixels of the input's rows; what windows hold beyond them is left out
   int kernel, stride, pad_left;

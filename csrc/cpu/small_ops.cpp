@@ -36,18 +36,20 @@ void for_each_row(const StepCall& call, Body body) {
 void max_pool(const StepCall& call) {
   const Step& step = call.step;
   const Pool& pool = step.pool;
-  const Epilogue& e = step.epilogue;
-  const bool plain = e.activation == Activation::kNone && e.scale == nullptr &&
-                     e.shift == nullptr && call.add.data == nullptr;
   for_each_row(call, [&](int64_t image, int64_t oy) {
-    const int64_t y = oy * pool.stride_h - pool.pad_top, first = std::max<int64_t>(y, 0);
+    static thread_local Scratch row_scratch;
+    auto* rows = row_scratch.get<const float*>(pool.kernel_h);
+    const int64_t y = oy * pool.stride_h - pool.pad_top;
     const int64_t last = std::min<int64_t>(y + pool.kernel_h, step.in.h);
+    int count = 0;
+    for (int64_t iy = std::max<int64_t>(y, 0); iy < last; ++iy) {
+      rows[count++] = pixel(call.in, step.in, image, iy, 0);
+    }
     float* out = pixel(call.out, step.out, image, oy, 0);
-    call.kernels.max_pool({pixel(call.in, step.in, image, first, 0),
-                           step.in.w * step.in.pixel_stride, static_cast<int>(last - first),
-                           step.in.pixel_stride, step.in.w, pool.kernel_w, pool.stride_w,
-                           pool.pad_left, out, step.out.pixel_stride, step.out.w, step.out.c});
-    if (plain) return;
+    call.kernels.max_pool({rows, count, step.in.pixel_stride, step.in.w, pool.kernel_w,
+                           pool.stride_w, pool.pad_left, out, step.out.pixel_stride, step.out.w,
+                           step.out.c});
+    if (is_plain(step.epilogue)) return;
     for (int64_t x = 0; x < step.out.w; ++x, out += step.out.pixel_stride) {
       finish_pixel(call, out, image, oy, x);
     }

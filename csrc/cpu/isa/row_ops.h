@@ -58,27 +58,48 @@ void epilogue(const EpilogueRow& row) {
   }
 }
 
-// NaN wins, as in the naive definition.
+// The largest of a window's pixels: `Columns` of each row or, where that is 0, `columns`, from `first`
+// floats on. NaN wins, as in the naive definition. A sum is NaN if any of its terms is, so it tells
+// when to look closely (also at infinities of both signs).
+template <int Columns>
+inline void max_of_window(const facegen::cpu::PoolLine& line, int64_t first, int columns,
+                          float* out) {
+  const int count = Columns > 0 ? Columns : columns;
+  for_each_vector(line.channels, [&](int i, auto get, auto put) {
+    Vec largest = get(line.rows[0] + first + i), sum = {};
+    for (int y = 0; y < line.row_count; ++y) {
+      const float* pixel = line.rows[y] + first + i;
+#pragma GCC unroll 4
+      for (int x = 0; x < count; ++x) {
+        const Vec value = get(pixel + x * line.pixel_stride);
+        largest = maximum(value, largest);
+        sum += value;
+      }
+    }
+    if (any_nan(sum)) {
+      for (int y = 0; y < line.row_count; ++y) {
+        for (int x = 0; x < count; ++x) {
+          const Vec value = get(line.rows[y] + first + x * line.pixel_stride + i);
+          largest = select(value != value, value, largest);
+        }
+      }
+    }
+    put(out + i, largest);
+  });
+}
+
 void max_pool(const facegen::cpu::PoolLine& line) {
   float* out = line.out;
   for (int window = 0; window < line.windows; ++window, out += line.out_stride) {
     const int x = window * line.stride - line.pad_left;
     const int first = x > 0 ? x : 0;
     const int last = x + line.kernel < line.width ? x + line.kernel : line.width;
-    const float* pixels = line.in + first * line.pixel_stride;
-    for_each_vector(line.channels, [&](int i, auto get, auto put) {
-      Vec largest = get(pixels + i);
-      VecI none = {};  // lanes that are NaN
-      for (int row = 0; row < line.rows; ++row) {
-        const float* pixel = pixels + row * line.row_stride + i;
-        for (int column = first; column < last; ++column, pixel += line.pixel_stride) {
-          const Vec value = get(pixel);
-          largest = select(value > largest, value, largest);
-          none |= value != value;
-        }
-      }
-      put(out + i, select(none, broadcast(__builtin_nanf("")), largest));
-    });
+    const int64_t offset = first * line.pixel_stride;
+    switch (last - first) {
+      case 2: max_of_window<2>(line, offset, 2, out); break;
+      case 3: max_of_window<3>(line, offset, 3, out); break;
+      default: max_of_window<0>(line, offset, last - first, out);
+    }
   }
 }
 

@@ -114,7 +114,23 @@ inline void for_each_vector(int count, Body body) {
 inline Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
 inline VecI to_int(Vec v) { return __builtin_convertvector(v, VecI); }  // truncates
 inline Vec select(VecI mask, Vec a, Vec b) { return mask ? a : b; }
+// a > b ? a : b, in one instruction. (GCC 12 warns of _mm512_max_ps.)
+#if defined(__AVX512F__)
+inline Vec maximum(Vec a, Vec b) { return _mm512_maskz_max_ps(0xffff, a, b); }
+inline bool any_nan(Vec v) { return _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q) != 0; }
+#elif defined(__AVX2__)
+inline Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline bool any_nan(Vec v) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(v, v, _CMP_UNORD_Q)) != 0;
+}
+#else
 inline Vec maximum(Vec a, Vec b) { return select(a > b, a, b); }
+inline bool any_nan(Vec v) {
+  bool found = false;
+  for (int lane = 0; lane < kLanes; ++lane) found |= v[lane] != v[lane];
+  return found;
+}
+#endif
 inline Vec minimum(Vec a, Vec b) { return select(a < b, a, b); }
 
 }  // namespace

@@ -1,0 +1,54 @@
+#include "cpu/pooled_gemm.h"
+
+#include <algorithm>
+
+#include "cpu/memory.h"
+#include "cpu/ranges.h"
+#include "threads.h"
+
+namespace facegen::cpu {
+
+bool PooledGemm::suits(const Step& gemm, const Step& pool, const Kernels& kernels) {
+  if (gemm.op != Op::kGemm || pool.op != Op::kMaxPool || !is_plain(pool.epilogue)) return false;
+  const View &from = gemm.out, &to = pool.in;
+  return from.buffer == to.buffer && from.offset == to.offset && from.h == to.h &&
+         from.w == to.w && from.c == to.c &&
+         DirectGemm::suits(gemm, kernels) && DirectGemm::has_lines(gemm);
+}
+
+PooledGemm::PooledGemm(const Step& gemm, const Step& pool, const Kernels& kernels)
+    : kernels_(kernels), gemm_(gemm, kernels), map_(gemm.out), out_(pool.out), pool_(pool.pool) {}
+
+void PooledGemm::run(int64_t images, Images in, Images out, int threads) const {
+  in = gemm_.pad(images, in, threads);
+  // Parts repeat the lines that their windows share: few of them.
+  const int64_t parts =
+      threads == 1 ? 1 : std::min<int64_t>(divide_up(2 * int64_t{threads}, images), out_.h);
+  parallel_for(images * parts, threads, [&](int64_t task, int) {
+    const int64_t image = task / parts, part = task % parts;
+    run_part(in.data + image * in.image_stride, out.data + image * out.image_stride,
+             static_cast<int>(out_.h * part / parts), static_cast<int>(out_.h * (part + 1) / parts));
+  });
+}
+
+// Rows first .. last - 1 of one image's windows. Line y of the map waits in place y % kernel_h.
+void PooledGemm::run_part(const float* in, float* out, int first, int last) const {
+  static thread_local Scratch line_scratch, row_scratch;
+  const int64_t line_floats = map_.w * map_.pixel_stride;
+  float* lines = line_scratch.get<float>(pool_.kernel_h * line_floats);
+  auto* rows = row_scratch.get<const float*>(pool_.kernel_h);
+  int done = 0;  // lines before this one were computed, or no window of this part holds them
+  for (int oy = first; oy < last; ++oy) {
+    const int y = oy * pool_.stride_h - pool_.pad_top;
+    const int begin = std::max(y, 0), end = std::min(y + pool_.kernel_h, map_.h);
+    for (done = std::max(done, begin); done < end; ++done) {
+      gemm_.run_line(done, in, lines + done % pool_.kernel_h * line_floats);
+    }
+    for (int i = begin; i < end; ++i) rows[i - begin] = lines + i % pool_.kernel_h * line_floats;
+    kernels_.max_pool({rows, end - begin, map_.pixel_stride, map_.w, pool_.kernel_w, pool_.stride_w,
+                       pool_.pad_left, out + int64_t{oy} * out_.w * out_.pixel_stride,
+                       out_.pixel_stride, out_.w, out_.c});
+  }
+}
+
+}  // namespace facegen::cpu
