@@ -46,7 +46,7 @@ struct Epilogue {
 };
 
 // Whether it leaves its input as it is.
-inline bool is_plain(const Epilogue& e) {
+inline bool is_identity(const Epilogue& e) {
   return e.activation == Activation::kNone && e.scale == nullptr && e.shift == nullptr &&
          e.add.buffer < 0;
 }

@@ -9,7 +9,7 @@
 namespace facegen::cpu {
 
 bool PooledGemm::suits(const Step& gemm, const Step& pool, const Kernels& kernels) {
-  if (gemm.op != Op::kGemm || pool.op != Op::kMaxPool || !is_plain(pool.epilogue)) return false;
+  if (gemm.op != Op::kGemm || pool.op != Op::kMaxPool || !is_identity(pool.epilogue)) return false;
   const View &from = gemm.out, &to = pool.in;
   return from.buffer == to.buffer && from.offset == to.offset && from.h == to.h &&
          from.w == to.w && from.c == to.c &&

@@ -49,7 +49,7 @@ void max_pool(const StepCall& call) {
     call.kernels.max_pool({rows, count, step.in.pixel_stride, step.in.w, pool.kernel_w,
                            pool.stride_w, pool.pad_left, out, step.out.pixel_stride, step.out.w,
                            step.out.c});
-    if (is_plain(step.epilogue)) return;
+    if (is_identity(step.epilogue)) return;
     for (int64_t x = 0; x < step.out.w; ++x, out += step.out.pixel_stride) {
       finish_pixel(call, out, image, oy, x);
     }
