@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command_line import Run
+from opposite import stand_in
 from PIL import Image
 
 from facegen import weights
@@ -41,22 +42,10 @@ def picture(path: str, seed: int = 0, size: tuple[int, int] = (30, 40)) -> np.nd
     return np.asarray(Image.open(path).convert("RGB"))
 
 
-class Opposite:
-    """In the place of the network: a is L and b its negative."""
-
-    device, isa, threads = "cpu", "none", 1
-
-    def __call__(self, values: np.ndarray) -> np.ndarray:
-        return np.concatenate([values, -values], -1)
-
-
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    def init(self: Colorizer, network: str, **options: object) -> None:
-        self.runner = Opposite()  # type: ignore[assignment]
-        self._options = options
-
-    monkeypatch.setattr(Colorizer, "__init__", init)
+    """a is L and b its negative."""
+    stand_in(monkeypatch)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)

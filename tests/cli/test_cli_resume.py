@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pytest
 from command_line import Run, latent_text
+from opposite import Opposite, stand_in
 
 from facegen.cli import faces, pix2pix
 from facegen.cli.colorizer import main as colorizer
-from facegen.engine import Runner
 from facegen.media import journal
 from facegen.networks.dcgan import Generator
 
@@ -172,7 +172,8 @@ def test_programs_of_pictures_go_on(
 ) -> None:
     monkeypatch.setattr(pix2pix, "CHUNK", 1)
     monkeypatch.setattr(colorizer, "CHUNK", 1)
-    assert run("init", network, "network.bin", "-q").code == 0
+    stand_in(monkeypatch)
+    Path("network.bin").write_bytes(b"weights")
     values = np.random.default_rng(1).random((3, 256, 256), np.float32)
     Path("in.bin").write_bytes((100 * values).tobytes())
     Path("in.rgb").write_bytes((255 * values).astype(np.uint8).repeat(3).tobytes())
@@ -181,10 +182,10 @@ def test_programs_of_pictures_go_on(
     output = Path(command[-3])
     expected = output.read_bytes()
     output.unlink()
-    compute = Runner.__call__
+    compute = Opposite.__call__
     calls: list[int] = []
 
-    def failing(self: Runner, batch: np.ndarray) -> Any:
+    def failing(self: Opposite, batch: np.ndarray) -> Any:
         calls.append(len(batch))
         if len(calls) == 3:
             time.sleep(1.0)  # the first is written meanwhile, also on a busy machine
@@ -192,7 +193,7 @@ def test_programs_of_pictures_go_on(
         return compute(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Runner, "__call__", failing)
+        patch.setattr(Opposite, "__call__", failing)
         assert run(*command, "--resume").code == 130
     assert not output.exists()
     result = run(*command, "--resume")
