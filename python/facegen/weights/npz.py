@@ -33,6 +33,9 @@ def _open(path: Path) -> zipfile.ZipFile:
     file_size(path)
     try:
         archive = zipfile.ZipFile(path)
+    except zipfile.BadZipFile as error:
+        reason = "not a complete zip file, as .npz files and PyTorch checkpoints are"
+        raise FormatError(f"{path}: {reason}: {error}") from error
     except _DAMAGED as error:
         raise FormatError(f"{path}: not a valid .npz file: {error}") from error
     return archive

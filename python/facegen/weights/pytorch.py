@@ -6,6 +6,7 @@ A checkpoint is a pickle, in a zip or (up to PyTorch 1.5) bare. It is read by Py
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -81,6 +82,8 @@ def _load(path: Path) -> Any:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to mean
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        if refused := re.search(r"[Uu]nsupported .*GLOBAL (\S+)", str(error)):
+            reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
         raise FormatError(f"{path}: not a valid PyTorch checkpoint: {reason}") from error
 
 
