@@ -19,7 +19,7 @@ Executable::Executable(const Program& program, const Kernels& kernels)
     if (gemm) weight_floats_ += int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c;
     const bool thin = gemm && ThinGemm::suits(step, kernels);
     const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
-    const bool pooled = gemm && !thin && !winograd && only_reader_follows(i) &&
+    const bool pooled = gemm && !thin && !winograd && merges_with_next(i) &&
                         PooledGemm::suits(step, steps_[i + 1], kernels);
     const bool direct =
         gemm && !thin && !winograd && !pooled && DirectGemm::suits(step, kernels);
@@ -33,17 +33,24 @@ Executable::Executable(const Program& program, const Kernels& kernels)
   }
 }
 
-// Whether nothing but step i + 1 reads what step i writes, and nothing else is in its buffer.
-bool Executable::only_reader_follows(std::size_t i) const {
-  const int32_t buffer = steps_[i].out.buffer;
-  if (buffers_[static_cast<std::size_t>(buffer)].kind != BufferKind::kArena) return false;
+// Whether steps i and i + 1 may run as one that leaves out what is between them: nothing else reads it
+// or is in its buffer, and what the second writes does not take the place of what the first reads.
+bool Executable::merges_with_next(std::size_t i) const {
+  if (i + 1 == steps_.size()) return false;
+  const auto buffer = [this](const View& view) -> const Buffer& {
+    return buffers_[static_cast<std::size_t>(view.buffer)];
+  };
+  const int32_t between = steps_[i].out.buffer;
+  if (buffer(steps_[i].out).kind != BufferKind::kArena) return false;
   for (std::size_t other = 0; other < steps_.size(); ++other) {
     const Step& step = steps_[other];
-    if (other != i && step.out.buffer == buffer) return false;
-    if (other != i + 1 && step.in.buffer == buffer) return false;
-    if (step.epilogue.add.buffer == buffer) return false;
+    if (other != i && step.out.buffer == between) return false;
+    if (other != i + 1 && step.in.buffer == between) return false;
+    if (step.epilogue.add.buffer == between) return false;
   }
-  return i + 1 < steps_.size();
+  const Buffer &in = buffer(steps_[i].in), &out = buffer(steps_[i + 1].out);
+  return in.kind != out.kind || in.arena_offset + in.floats <= out.arena_offset ||
+         out.arena_offset + out.floats <= in.arena_offset;
 }
 
 Executable::Arena Executable::take_arena(int64_t floats) const {

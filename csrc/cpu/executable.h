@@ -35,7 +35,7 @@ class Executable {
   };
   void run_images(int64_t first, int64_t images, const float* const* inputs, float* const* outputs,
                   int threads) const;
-  bool only_reader_follows(std::size_t i) const;
+  bool merges_with_next(std::size_t i) const;
   Arena take_arena(int64_t floats) const;
   void return_arena(Arena arena) const;
 
