@@ -66,6 +66,23 @@ def test_errors_have_their_rank() -> None:
     assert sorted(lines) == ["[0] oh", "[1] oh"]  # in no order
 
 
+def test_a_reader_that_goes_away_ends_it() -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "facegen", "launch", "-n", "1", "--", "yes"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout.readline() == b"[0] y\n"
+    process.stdout.close()
+    try:
+        assert process.wait(30) == 1
+    finally:
+        process.kill()
+    assert b"Traceback" not in process.stderr.read()
+
+
 def test_no_such_program() -> None:
     result = launch("-n", 2, "--", "no-such-program")
     assert result.returncode == 2

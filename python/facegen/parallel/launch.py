@@ -49,7 +49,7 @@ def launch(command: Sequence[str], ranks: int, raw: bool = False) -> int:
     Each gets neighbouring processors of those that this process may use, as many for each rank, and
     takes its GPUs by its number (`facegen.place.gpus_of`). Lines of output and errors
     begin with ``[rank]`` unless `raw`. A rank that dies is reported at once. SIGINT and SIGTERM are
-    passed on.
+    passed on. An OSError says that its output could not be passed on.
     """
     processors = _processors()
     everything = os.sched_getaffinity(0)
@@ -99,6 +99,7 @@ def _start(
 
 def _wait(children: Sequence[subprocess.Popen[bytes]], raw: bool) -> int:
     signals: list[int] = []
+    errors: list[OSError] = []
 
     def pass_on(number: int, frame: object) -> None:
         signals.append(number)
@@ -106,7 +107,7 @@ def _wait(children: Sequence[subprocess.Popen[bytes]], raw: bool) -> int:
 
     before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     copies = [
-        threading.Thread(target=_copy, args=(rank, stream, target), daemon=True)
+        threading.Thread(target=_copy, args=(rank, stream, target, errors), daemon=True)
         for rank, child in enumerate(children)
         for stream, target in ((child.stdout, sys.stdout), (child.stderr, sys.stderr))
         if stream is not None
@@ -131,18 +132,24 @@ def _wait(children: Sequence[subprocess.Popen[bytes]], raw: bool) -> int:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    if errors:
+        raise errors[0]
     return code if code >= 0 else 128 - code
 
 
 _output_lock = threading.Lock()
 
 
-def _copy(rank: int, stream: IO[bytes], target: IO[str]) -> None:
-    """Line by line, each with its rank."""
-    for line in stream:
-        with _output_lock:
-            target.write(f"[{rank}] {line.decode(errors='backslashreplace')}")
-            target.flush()
+def _copy(rank: int, stream: IO[bytes], target: IO[str], errors: list[OSError]) -> None:
+    """Line by line, each with its rank; where nobody takes them any more, the rank learns of it."""
+    try:
+        with stream:
+            for line in stream:
+                with _output_lock:
+                    target.write(f"[{rank}] {line.decode(errors='backslashreplace')}")
+                    target.flush()
+    except OSError as error:
+        errors.append(error)
 
 
 def _watch(rank: int, child: subprocess.Popen[bytes]) -> None:
