@@ -32,6 +32,7 @@ struct Slot {
 // Everything that one run at a time needs, for up to `capacity` images a chunk.
 struct Context {
   int64_t capacity = 0;
+  bool has_constants = false;  // whether the constant steps have run
   DeviceArray<char> arena;
   DeviceArray<float> scratch;
   std::vector<Slot> slots;

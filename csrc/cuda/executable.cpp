@@ -55,6 +55,7 @@ Executable::Executable(const Program& program, const Options& options)
       prepare(program, options.precision, options.kernels, device_.major);
   sizes_ = sizes_of(prepared);
   steps_ = std::move(prepared.steps);
+  constant_steps_ = prepared.constant_steps;
   buffers_ = std::move(prepared.buffers);
   layouts_ = std::move(prepared.layouts);
   int64_t most_pixels = 1;
@@ -157,12 +158,25 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
 
 void Executable::enqueue_steps(const Context& context, const Slot& slot, int64_t images,
                                cudaStream_t stream) const {
-  for (std::size_t i = 0; i < steps_.size(); ++i) enqueue_step(context, slot, i, images, stream);
+  for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
+    enqueue_step(context, slot, i, images, stream);
+  }
+}
+
+std::unique_ptr<Context> Executable::take_context(int64_t images) const {
+  auto context = contexts_->take(images);
+  if (!context->has_constants) {
+    for (std::size_t i = 0; i < constant_steps_; ++i) {
+      enqueue_step(*context, context->slots[0], i, context->capacity, context->compute.get());
+    }
+    context->has_constants = true;
+  }
+  return context;
 }
 
 std::vector<float> Executable::time_resident(int64_t images, int repeats, bool graph) const {
   const DeviceScope scope(device_.index);
-  auto context = contexts_->take(std::min(images, max_images_));
+  auto context = take_context(std::min(images, max_images_));
   cudaStream_t stream = context->compute.get();
   const auto enqueue = [&] {
     for (int64_t done = 0; done < images; done += context->capacity) {
@@ -204,13 +218,13 @@ std::vector<float> Executable::time_resident(int64_t images, int repeats, bool g
 
 std::vector<float> Executable::time_steps(int64_t images, int repeats) const {
   const DeviceScope scope(device_.index);
-  auto context = contexts_->take(std::min(images, max_images_));
+  auto context = take_context(std::min(images, max_images_));
   cudaStream_t stream = context->compute.get();
   const int64_t count = std::min(images, context->capacity);
   enqueue_steps(*context, context->slots[0], count, stream);
   const Event begin = make_event(true), end = make_event(true);
   std::vector<float> times;
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
+  for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
     FACEGEN_CUDA_CHECK(cudaEventRecord(begin.get(), stream));
     for (int r = 0; r < repeats; ++r) {
       enqueue_step(*context, context->slots[0], i, count, stream);
@@ -227,7 +241,7 @@ std::vector<float> Executable::time_steps(int64_t images, int repeats) const {
 
 std::vector<std::string> Executable::step_kernels() const {
   std::vector<std::string> names;
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
+  for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
     switch (steps_[i].step.op) {
       case Op::kGemm: names.emplace_back(gemms_[i]->name()); break;
       case Op::kMaxPool: names.emplace_back("max pool"); break;

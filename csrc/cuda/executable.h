@@ -60,6 +60,10 @@ class Executable {
   int64_t max_images() const { return max_images_; }
 
  private:
+  // A context of the pool in which the constant steps have run, or will before what is enqueued
+  // next on its compute stream.
+  std::unique_ptr<Context> take_context(int64_t images) const;
+  // All but the constant steps.
   void enqueue_steps(const Context& context, const Slot& slot, int64_t images,
                      cudaStream_t stream) const;
   void enqueue_step(const Context& context, const Slot& slot, std::size_t step, int64_t images,
@@ -78,6 +82,7 @@ class Executable {
   DeviceInfo device_;
   bool hopper_norm_;
   std::vector<PreparedStep> steps_;
+  std::size_t constant_steps_ = 0;  // the first ones
   std::vector<Buffer> buffers_;
   std::vector<Layout> layouts_;  // by buffer
   ContextSizes sizes_;

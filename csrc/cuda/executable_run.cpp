@@ -18,7 +18,7 @@ void Executable::run(ChunkQueue& queue, const float* const* inputs, float* const
                      int threads) const {
   if (queue.images() == 0) return;
   const DeviceScope scope(device_.index);
-  auto context = contexts_->take(std::min(queue.largest(), max_images_));
+  auto context = take_context(std::min(queue.largest(), max_images_));
   const HostStaging staging(sizes_, inputs, outputs, context->capacity, threads);
   if (queue.images() <= kGraphImages) {
     run_small(*context, queue, staging);

@@ -281,13 +281,16 @@ void plan_arena(PreparedProgram& program) {
   for (std::size_t b = 0; b < program.buffers.size(); ++b) {
     if (program.buffers[b].kind != BufferKind::kArena) continue;
     Life life = {b, program.layouts[b].image_stride};
+    bool lasting = false;  // what constant steps make is read in every run
     for (std::size_t i = 0; i < program.steps.size(); ++i) {
       for (const View* view : views_of(program.steps[i])) {
         if (view->buffer != static_cast<int32_t>(b)) continue;
         if (life.first < 0) life.first = static_cast<int>(i);
         life.last = static_cast<int>(i);
+        lasting |= i < program.constant_steps;
       }
     }
+    if (lasting) life.last = static_cast<int>(program.steps.size());
     if (life.first >= 0) lives.push_back(life);
   }
   std::stable_sort(lives.begin(), lives.end(),
@@ -322,6 +325,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
     step.step = program.steps[i];
   }
   prepared.buffers.assign(program.buffers, program.buffers + program.buffer_count);
+  replace_norms_of_one_pixel(prepared);
   const bool split_or_half =
       precision == Precision::kFloat32 || precision == Precision::kFloat16;
   if (kernels == "auto") merge_softmax(prepared);
@@ -332,8 +336,9 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);
-    find_norms(prepared);
   }
+  find_constant_steps(prepared);
+  if (hopper) find_norms(prepared);
   choose_layouts(prepared, precision, kernels != "fma", hopper);
   plan_arena(prepared);
   return prepared;

@@ -1,6 +1,7 @@
 // A Program fitted to one GPU: steps merged where one kernel can do both, and how its buffers lie.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <string>
@@ -37,7 +38,15 @@ struct PreparedProgram {
   std::vector<Buffer> buffers;
   std::vector<Layout> layouts;  // by buffer
   int64_t arena_floats = 0;
+  // The first steps make the same of every image: they run once for each set of buffers.
+  std::size_t constant_steps = 0;
 };
+
+// In prepare_constants.cpp. A norm over one pixel is its beta: it reads nothing, and steps that it
+// alone read are dropped.
+void replace_norms_of_one_pixel(PreparedProgram& program);
+// Puts the steps whose result does not depend on the inputs first, and counts them.
+void find_constant_steps(PreparedProgram& program);
 
 // `kernels` as in Options (executable.h); `major`: compute capability.
 PreparedProgram prepare(const Program& program, Precision precision, const std::string& kernels,

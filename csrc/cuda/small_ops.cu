@@ -105,7 +105,10 @@ __global__ void __launch_bounds__(kThreads)
     pointwise_kernel(const __grid_constant__ Arguments args) {
   const Element e = find_element(args.out, args.images);
   if (e.image < 0) return;
-  const float x = load(args.in, e.image * args.in.image_stride + e.pixel * args.in.pixel_stride + e.c);
+  float x = 0.0f;  // without an input
+  if (args.in.data != nullptr) {
+    x = load(args.in, e.image * args.in.image_stride + e.pixel * args.in.pixel_stride + e.c);
+  }
   finish(args.epilogue, args.out, e.image, e.pixel, e.c, x);
 }
 
