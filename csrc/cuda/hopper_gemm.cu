@@ -22,9 +22,9 @@
 //     tiny tiles, and small ones of float16: A and B share a slot, so that twice as many steps are
 //     on their way
 //
-//   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers; tiny tiles
-//                     keep one of them busy
+//   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers
 //   warpgroup 2       one thread fills the ring, up to 7 slots ahead, also across tiles
+//     tiny tiles: one warpgroup, and a warp that fills 6 slots
 //
 // Each CTA owns one multiprocessor and works through its own list of tiles, made by the planner so
 // that all lists take equally long. Taps that no pixel of a box can reach are skipped, by the
@@ -32,8 +32,8 @@
 // result does not depend on the batch.
 //
 // wgmma rounds towards zero at every step, which a long sum shows: 1e-4 at the worst for K = 4,608.
-// Such a sum is cut into stretches (hopper_gemm.h). In between it waits in registers (small tiles) or
-// in the output, which is in the L2 cache.
+// Such a sum is cut into stretches (hopper_gemm.h). In between it waits in registers (small tiles)
+// or in the output, which is in the L2 cache.
 //
 // The columns of B are permuted within each 32 so that a thread's sums are 8 neighbouring channels
 // at a time, which hopper_epilogue.cuh stores from registers.
@@ -43,130 +43,10 @@
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_launch.h"
 #include "cuda/hopper_ptx.cuh"
+#include "cuda/hopper_ring.cuh"
 
 namespace facegen::cuda::hopper {
 namespace {
-
-constexpr int kSlotBytes = 32 << 10;
-constexpr int kSlots = 7;
-constexpr int kConsumerWarps = 8;
-constexpr int kThreads = 3 * 128;
-
-// Tile shape and operands of one instance of the kernel.
-template <Shape kShape, bool kHalfOperands, int kStepsOfBlock = kBlock / 16, bool kAddition = false>
-struct Variant {
-  static constexpr bool kHalf = kHalfOperands;
-  static constexpr int kRows = tile_rows(kShape);
-  static constexpr int kBlocks = tile_blocks(kShape);
-  static constexpr int kColumns = kBlocks * kBlock;
-  static constexpr int kBoxes = kShape == Shape::kTall ? 2 : 1;  // of A
-  static constexpr int kRowTiles = kBoxes;  // of 64 rows, for each of the two warpgroups
-  static constexpr int kPlanes = kHalf ? 1 : 2;
-  static constexpr int kPlaneBytes = tile_rows(kShape) / kBoxes * 128;  // rows of 64 16-bit values
-  static constexpr bool kOneSlot = kShape == Shape::kTiny || (kShape == Shape::kSmall && kHalf);
-  static_assert(!kOneSlot || kPlanes * (kPlaneBytes + kColumns * 128) <= kSlotBytes);
-  static constexpr int kSteps = kStepsOfBlock;  // products of 16 channels: fewer for few channels
-  static constexpr bool kAdd = kAddition;       // whether the epilogue adds another map
-};
-
-struct Shared {
-  char slots[kSlots][kSlotBytes];
-  Tap taps[kMaxTaps];
-  uint64_t full[kSlots], empty[kSlots];
-};
-
-static_assert(sizeof(Shared) <= 227 << 10, "the shared memory of a multiprocessor");
-
-// A position in the ring, and the parity of its barriers' current phase.
-struct Cursor {
-  int slot = 0;
-  uint32_t parity = 0;
-  __device__ void advance() {
-    if (++slot == kSlots) {
-      slot = 0;
-      parity ^= 1;
-    }
-  }
-};
-
-// The ring as a consumer warp sees it.
-struct Consumer {
-  Shared& shared;
-  bool leader;
-  Cursor at;
-  // Waits until the next slot is filled; its address.
-  __device__ uint32_t wait() const {
-    ptx::barrier_wait(ptx::shared_address(&shared.full[at.slot]), at.parity);
-    return ptx::shared_address(shared.slots[at.slot]);
-  }
-  __device__ void release(int slot) const {
-    if (leader) ptx::barrier_arrive(ptx::shared_address(&shared.empty[slot]));
-  }
-};
-
-// Whether any pixel of the tile's box reads inside the input with this tap.
-__device__ bool reaches(const Arguments& args, const Tile& tile, const Tap& tap) {
-  const int y = tile.y * args.step_y + tap.dy, x = tile.x * args.step_x + tap.dx;
-  const int last_y = y + ((1 << args.box.log2_h) - 1) * args.step_y;
-  const int last_x = x + ((1 << args.box.log2_w) - 1) * args.step_x;
-  return y < args.in_h && last_y >= 0 && x < args.in_w && last_x >= 0;
-}
-
-template <class V>
-__device__ void produce(const Arguments& args, Shared& shared) {
-  Cursor at;
-  uint32_t slot = 0, full = 0;  // addresses
-  // Waits for the slot, announces the bytes that will come.
-  auto acquire = [&](uint32_t bytes) {
-    slot = ptx::shared_address(shared.slots[at.slot]);
-    full = ptx::shared_address(&shared.full[at.slot]);
-    ptx::barrier_wait(ptx::shared_address(&shared.empty[at.slot]), at.parity ^ 1);
-    ptx::barrier_arrive_expect(full, bytes);
-    at.advance();
-  };
-  for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
-    const Tile tile = args.tiles[i];
-    const Group& group = args.groups[tile.group];
-    for (int t = group.first_tap; t < group.first_tap + group.tap_count; ++t) {
-      const Tap tap = shared.taps[t];
-      if (!reaches(args, tile, tap)) continue;
-      const uint8_t* weights = args.weights + (static_cast<int64_t>(tap.weights_kib) << 10);
-      const int x = tile.x * args.step_x + tap.dx, y = tile.y * args.step_y + tap.dy;
-      for (int block = tap.first_block; block < tap.end_block; ++block) {
-        if constexpr (V::kOneSlot) {
-          constexpr int kWeightBytes = V::kPlanes * V::kColumns * 128;
-          acquire(V::kPlanes * args.copied_bytes + kWeightBytes);
-          for (int plane = 0; plane < V::kPlanes; ++plane) {
-            ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlock, x, y,
-                          tile.n, plane);
-          }
-          ptx::copy_bytes(slot + V::kPlanes * V::kPlaneBytes, weights, kWeightBytes, full);
-          weights += kWeightBytes;
-        } else {
-          // float16: both boxes of a tall tile share a slot.
-          for (int box = 0; box < V::kBoxes; ++box) {
-            if (box == 0 || !V::kHalf) {
-              acquire((V::kHalf ? V::kBoxes : 2) * args.copied_bytes);
-            } else {
-              slot += V::kPlaneBytes;
-            }
-            for (int plane = 0; plane < V::kPlanes; ++plane) {
-              ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlock,
-                            x + box * args.second_box.x, y + box * args.second_box.y,
-                            tile.n + box * args.second_box.n, plane);
-            }
-          }
-          for (int left = tap.blocks * V::kPlanes * kBlock * 128; left > 0; left -= kSlotBytes) {
-            const int bytes = min(left, kSlotBytes);
-            acquire(bytes);
-            ptx::copy_bytes(slot, weights, bytes, full);
-            weights += bytes;
-          }
-        }
-      }
-    }
-  }
-}
 
 // sums[the first kBlocks * 64 columns] += a (64 x 64) * b (kBlocks * 64 x 64)^T
 template <int kBlocks, class V>
@@ -200,7 +80,7 @@ __device__ __forceinline__ void multiply_step(Sums<V>& sums, uint32_t a, uint32_
 
 // The same where hi and lo of B have a slot each.
 template <class V>
-__device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consumer& ring) {
+__device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consumer<V>& ring) {
   const uint32_t b = ring.wait();
   const int b_slot = ring.at.slot;
   ptx::wgmma_fence();
@@ -216,22 +96,8 @@ __device__ __forceinline__ void multiply_wide(Sums<V>& sums, uint32_t a, Consume
   ptx::wgmma_wait<0>();
 }
 
-// Products of small tiles are so short that a step starts before the one before it is complete. Its
-// slots are then held until the next step has started.
-template <class V>
-constexpr bool kOverlaps = V::kColumns == 64;
-
-struct HeldSlots {
-  int a = -1, b = -1;
-  __device__ void release(const Consumer& ring) {
-    if (a >= 0) ring.release(a);
-    if (b >= 0) ring.release(b);
-    a = b = -1;
-  }
-};
-
-// Ends a stretch of a small tile: its sums are added to the total, which fits in registers. Without
-// a branch, at which the compiler would let no products be under way.
+// Ends a stretch of a small tile: its sums are added to the total. Without a branch, at which the
+// compiler would let no products be under way.
 template <class V>
 __device__ __forceinline__ void end_stretch(bool ends, Sums<V>& sums, Sums<V>& total) {
 #pragma unroll
@@ -241,7 +107,7 @@ __device__ __forceinline__ void end_stretch(bool ends, Sums<V>& sums, Sums<V>& t
   }
 }
 
-// Of other tiles, sums wait between stretches where the output will be. `again`: if they have
+// Of large tiles, sums wait between stretches where the output will be. `again`: if they have
 // before.
 template <class V>
 __device__ __forceinline__ void park(const Arguments& args, const Tile& tile, int row,
@@ -263,40 +129,96 @@ __device__ __forceinline__ void clear(Sums<V>& sums) {
   }
 }
 
+// Where a consumer thread is: its warpgroup, and its first row of a tile.
 template <class V>
-__device__ void consume(const Arguments& args, Shared& shared) {
-  const int warpgroup = threadIdx.x / 128;
-  const int row = warpgroup * 64 * V::kRowTiles + threadIdx.x / 32 % 4 * 16 + threadIdx.x % 32 / 4;
-  Consumer ring{shared, threadIdx.x % 32 == 0, {}};
+struct Place {
+  int warpgroup = static_cast<int>(threadIdx.x) / 128;
+  int row = warpgroup * 64 * V::kRowTiles + static_cast<int>(threadIdx.x) / 32 % 4 * 16 +
+            static_cast<int>(threadIdx.x) % 32 / 4;
+
+  // Without images for any row of it, a warpgroup only keeps pace.
+  __device__ bool is_idle(const Arguments& args, const Tile& tile) const {
+    const int existing = (args.images - tile.n) << (args.box.log2_w + args.box.log2_h);
+    return warpgroup * 64 * V::kRowTiles >= min(existing, V::kRows);
+  }
+};
+
+// Tiles of 64 columns: all their sums fit in registers. Products are so short that a step starts
+// before the one before it is complete; that one's slots are then held until it is. Inside of a
+// stretch nothing else happens, else the compiler would let no products be under way.
+template <class V>
+__device__ void consume_small(const Arguments& args, Shared<V>& shared) {
+  const Place<V> place;
+  Consumer<V> ring{shared, threadIdx.x % 32 == 0, {}};
   for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
     const Tile tile = args.tiles[i];
     const Group& group = args.groups[tile.group];
-    Sums<V> sums, total;  // of a stretch; of small tiles, of those before it
+    const bool idle = place.is_idle(args, tile);
+    const int end = group.first_tap + group.tap_count;
+    Sums<V> sums, total;  // of a stretch; of those before it
     clear<V>(sums);
-    if constexpr (kOverlaps<V>) clear<V>(total);
-    bool stretch_ends = false, empty = true, parked = false;
-    HeldSlots held;
-    const auto complete = [&] {
-      if constexpr (kOverlaps<V>) {
-        ptx::wgmma_wait<0>();
-        held.release(ring);
-      }
+    clear<V>(total);
+    int held_a = -1, held_b = -1;
+    const auto release = [&] {
+      if (held_a >= 0) ring.release(held_a);
+      if (held_b >= 0) ring.release(held_b);
+      held_a = held_b = -1;
     };
-    // Without images for any row of it, a warpgroup only keeps pace.
-    const int existing_rows = (args.images - tile.n) << (args.box.log2_w + args.box.log2_h);
-    const bool idle = warpgroup * 64 * V::kRowTiles >= min(existing_rows, V::kRows);
+    bool empty = true;
+    for (int t = group.first_tap; t < end;) {
+      int steps = 0;
+      do {
+        const Tap tap = shared.taps[t];
+        if (reaches(args, tile, tap)) steps += tap.end_block - tap.first_block;
+      } while (++t < end && !shared.taps[t].promotes);
+      ptx::wgmma_wait<0>();
+      release();
+      end_stretch<V>(!empty, sums, total);
+      empty = empty && steps == 0;
+      for (; steps > 0; --steps) {
+        const int a_slot = ring.at.slot;
+        int b_slot = -1;
+        const uint32_t a = ring.wait();
+        uint32_t b = a + V::kPlanes * V::kPlaneBytes;
+        ring.at.advance();
+        if constexpr (!V::kOneSlot) {
+          b = ring.wait();
+          b_slot = ring.at.slot;
+          ring.at.advance();
+        }
+        if (!idle) multiply_step<1, V, 1>(sums, a + place.warpgroup * 64 * 128, b);
+        release();
+        held_a = a_slot;
+        held_b = b_slot;
+      }
+    }
+    ptx::wgmma_wait<0>();
+    release();
+    end_stretch<V>(!empty, sums, total);
+    finish<V::kColumns, V::kHalf, V::kAdd>(args, tile, Rows(args, tile, place.row), total[0]);
+  }
+}
+
+template <class V>
+__device__ void consume_large(const Arguments& args, Shared<V>& shared) {
+  const Place<V> place;
+  const int warpgroup = place.warpgroup;
+  Consumer<V> ring{shared, threadIdx.x % 32 == 0, {}};
+  for (int i = args.tile_begin[blockIdx.x]; i < args.tile_begin[blockIdx.x + 1]; ++i) {
+    const Tile tile = args.tiles[i];
+    const Group& group = args.groups[tile.group];
+    Sums<V> sums;  // of a stretch
+    clear<V>(sums);
+    bool stretch_ends = false, empty = true, parked = false;
+    const bool idle = place.is_idle(args, tile);
     const int end = group.first_tap + group.tap_count;
     for (int t = group.first_tap; t < end; ++t) {
       const Tap tap = shared.taps[t];
       stretch_ends |= tap.promotes;
       if (!reaches(args, tile, tap)) continue;
       if constexpr (!V::kHalf) {
-        const bool ends = stretch_ends && !empty;
-        if constexpr (kOverlaps<V>) {
-          complete();
-          end_stretch<V>(ends, sums, total);
-        } else if (ends && !idle) {
-          park<V>(args, tile, row, sums, parked);
+        if (stretch_ends && !empty && !idle) {
+          park<V>(args, tile, place.row, sums, parked);
           clear<V>(sums);
           parked = true;
         }
@@ -318,21 +240,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
           if (warpgroup == 1) a = second;
         }
         ring.at.advance();
-        if constexpr (V::kOneSlot) {
-          // Of tiny tiles, the second warpgroup is idle.
-          const uint32_t b = ptx::shared_address(shared.slots[a_slot]) + V::kPlanes * V::kPlaneBytes;
-          if (!idle) multiply_step<1, V, 1>(sums, a, b);
-          held.release(ring);
-          held = {a_slot, -1};
-          continue;
-        } else if constexpr (kOverlaps<V>) {
-          const uint32_t b = ring.wait();
-          if (!idle) multiply_step<1, V, 1>(sums, a, b);
-          held.release(ring);
-          held = {a_slot, ring.at.slot};
-          ring.at.advance();
-          continue;
-        } else if constexpr (V::kColumns == 256 && !V::kHalf) {
+        if constexpr (V::kColumns == 256 && !V::kHalf) {
           multiply_wide<V>(sums, a, ring);
         } else {
           const uint32_t b = ring.wait();
@@ -348,17 +256,10 @@ __device__ void consume(const Arguments& args, Shared& shared) {
         ring.at.advance();
       }
     }
-    complete();
-    if (64 * V::kRowTiles * warpgroup >= V::kRows) continue;
 #pragma unroll
     for (int m = 0; m < V::kRowTiles; ++m) {
-      const Rows rows(args, tile, row + m * 64);
-      if constexpr (kOverlaps<V>) {
-#pragma unroll
-        for (int i = 0; i < V::kColumns / 2; ++i) sums[m][i] += total[m][i];
-      } else if (parked) {
-        move_parked<V::kColumns, true>(args, tile, rows, sums[m]);
-      }
+      const Rows rows(args, tile, place.row + m * 64);
+      if (parked) move_parked<V::kColumns, true>(args, tile, rows, sums[m]);
       finish<V::kColumns, V::kHalf, V::kAdd>(args, tile, rows, sums[m]);
     }
   }
@@ -377,39 +278,55 @@ __device__ void prefetch_weights(const Arguments& args) {
 }
 
 template <class V>
-__global__ void __launch_bounds__(kThreads, 1) hopper_gemm(const __grid_constant__ Arguments args) {
+__global__ void __launch_bounds__(V::kThreads, V::kMinCtas)
+    hopper_gemm(const __grid_constant__ Arguments args) {
   extern __shared__ __align__(1024) char memory[];
-  Shared& shared = *reinterpret_cast<Shared*>(memory);
+  Shared<V>& shared = *reinterpret_cast<Shared<V>*>(memory);
 
-  for (int t = threadIdx.x; t < args.tap_count; t += kThreads) shared.taps[t] = args.taps[t];
+  ptx::let_next_step_start();
   if (threadIdx.x == 0) {
     ptx::prefetch_map(&args.input);
-    for (int s = 0; s < kSlots; ++s) {
+    for (int s = 0; s < V::kSlots; ++s) {
       ptx::barrier_init(ptx::shared_address(&shared.full[s]), 1);
-      ptx::barrier_init(ptx::shared_address(&shared.empty[s]), kConsumerWarps);
+      ptx::barrier_init(ptx::shared_address(&shared.empty[s]), V::kConsumers / 32);
     }
     ptx::barrier_init_fence();
   }
-  // Weights wait for no step before this one.
-  if (threadIdx.x == 256 && args.images <= kEarlyImages) prefetch_weights(args);
+  for (int t = threadIdx.x; t < args.tap_count; t += V::kThreads) shared.taps[t] = args.taps[t];
   __syncthreads();
-  ptx::wait_for_steps_before();
-  // 240 * 256 + 24 * 128 registers of the 65,536.
-  if (threadIdx.x < 256) {
-    ptx::take_registers<240>();
-    consume<V>(args, shared);
+  if (threadIdx.x < V::kConsumers) {
+    // Weights wait for no step before this one. (Where A and B share a slot the ring has the first
+    // ones, and more than those would keep the step before waiting for its own: pix2pix lost 5%.)
+    if (!V::kOneSlot && threadIdx.x == 0 && args.images <= kEarlyImages) prefetch_weights(args);
+    __syncwarp();
+    ptx::wait_for_steps_before();
+    // 240 * 256 + 24 * 128 registers of the 65,536.
+    if constexpr (!V::kLight) ptx::take_registers<240>();
+    if constexpr (V::kColumns == kBlock) {
+      consume_small<V>(args, shared);
+    } else {
+      consume_large<V>(args, shared);
+    }
   } else {
-    ptx::give_registers<24>();
-    if (threadIdx.x == 256) produce<V>(args, shared);
+    if constexpr (!V::kLight) ptx::give_registers<24>();
+    if (threadIdx.x == V::kConsumers) {
+      if constexpr (V::kOneSlot) {
+        produce_shared<V>(args, shared);
+      } else {
+        produce<V>(args, shared);
+      }
+    }
   }
 }
 
 template <class V>
 void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
+  constexpr int kBytes = sizeof(Shared<V>);
+  static_assert(kBytes <= 227 << 10, "the shared memory of a multiprocessor");
   FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-      hopper_gemm<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, sizeof(Shared)));
-  launch(hopper_gemm<V>, dim3(static_cast<unsigned>(ctas)), kThreads, sizeof(Shared),
-         arguments.images, stream, arguments);
+      hopper_gemm<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
+  launch(hopper_gemm<V>, dim3(static_cast<unsigned>(ctas)), V::kThreads, kBytes, arguments.images,
+         stream, arguments);
 }
 
 template <Shape kShape, bool kHalf>

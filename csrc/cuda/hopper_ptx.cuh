@@ -157,11 +157,15 @@ __device__ inline void sync_threads(int barrier, int threads) {
 
 // --- overlapping kernels --------------------------------------------------------------------
 
-// Lets the next kernel of the stream start (see hopper_launch.h), and waits until all steps before
-// this one are complete and their results visible. Every thread must call it before it touches
-// activations.
-__device__ inline void wait_for_steps_before() {
+// Lets the next kernel of the stream start (see hopper_launch.h) once all CTAs of this one have.
+__device__ inline void let_next_step_start() {
   asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+}
+
+// The same, and waits until all steps before this one are complete and their results visible. Every
+// thread must call it before it touches activations.
+__device__ inline void wait_for_steps_before() {
+  let_next_step_start();
   asm volatile("griddepcontrol.wait;" ::: "memory");
 }
 
