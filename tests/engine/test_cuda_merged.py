@@ -128,6 +128,13 @@ def u_net(g: Graph) -> None:
     g.output(x)
 
 
+def large_norm(g: Graph) -> None:
+    """A map of so many pixels that its norm is cut as small and large batches do it alike."""
+    x = g.input("x", Shape(66, 65, 3))
+    x = g.add("norm", InstanceNorm(24), g.add("conv", Conv2d(3, 24, 3, padding=1), x))
+    g.output(g.add("next", Conv2d(24, 32, 3, padding=1, stride=2), g.add("relu", ReLU(), x)))
+
+
 def last_layer(g: Graph) -> None:
     """128 pixels wide, 128 channels to 3."""
     x = g.input("x", Shape(6, 128, 128))
@@ -146,7 +153,7 @@ def scale_alone(g: Graph) -> None:
 
 BUILDERS = [
     first_layer, padded_first_layer, one_channel, wide_steps, wider_steps, wide_steps_inside, fire,
-    fire_of_wide_rows, softmax_head, u_net, last_layer, scale_alone,
+    fire_of_wide_rows, softmax_head, u_net, large_norm, last_layer, scale_alone,
 ]
 
 
@@ -193,3 +200,16 @@ def test_a_single_image_sees_nothing_of_those_before(build, precision):
     whole = runner(images)
     for i in list(range(5)) * 10:
         assert (runner(images[i : i + 1]) == whole[i : i + 1]).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_what_is_the_same_of_every_image_is_kept_between_batches(precision):
+    """The innermost norm of the U-Net is over one pixel: what follows from it alone runs once."""
+    graph = Graph("u_net")
+    u_net(graph)
+    program = lower(graph, random_weights(graph, np.random.default_rng(5)))
+    images = np.random.default_rng(6).standard_normal((11, 16, 16, 3)).astype(np.float32)
+    whole = Runner(program, "cuda", precision=precision)(images)
+    runner = Runner(program, "cuda", precision=precision)
+    for count in (1, 1, 1, 11, 3, 1):  # three times: as it comes, recorded as a graph, replayed
+        assert (runner(images[:count]) == whole[:count]).all()
