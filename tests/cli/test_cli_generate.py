@@ -149,6 +149,8 @@ def test_lists_of_seeds_that_are_refused(run: Run, network_bin: Path, text: str)
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["-s", "0-3", "-o", "{sed}.png"], "{sed}.png: expected {seed} or {index} in a name"),
+        (["-s", "0-3", "-o", "{seed:x}.png"], "expected {seed} or {index} in a name"),
         (["-s", "0-3", "-o", "faces.jpg"], "faces.jpg: expected a name in .png"),
         (["-s", "0-3", "-o", "faces"], "faces: expected a name in"),
         (["-s", "0-3", "-o", "no/faces.png"], "no: No such file"),

@@ -95,6 +95,10 @@ class FaceFiles:
             return cls(_names(output, seeds, count), folder, count, None)
         if extension not in (*_PICTURES, ".npy"):
             raise FormatError(f"{output}: expected a name in .png, .bmp or .npy, or a folder/")
+        if "{" in output:
+            raise FacegenError(
+                f"{output}: expected {{seed}} or {{index}} in a name, or with digits, {{seed:04d}}"
+            )
         folder = os.path.dirname(output) or "."
         if not os.path.isdir(folder):
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
