@@ -79,7 +79,10 @@ void direct_tile(const DirectLine& line, int row, int panel) {
     for (int k = 0; k < line.run_floats; ++k, b += kLanes) {
       Vec column[V];
 #pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) column[v] = load(b + v * panel_floats);
+      for (int v = 0; v < V; ++v) {
+        column[v] = load(b + v * panel_floats);
+        if (V > 1) __builtin_prefetch(b + (V + v) * panel_floats, 0, 2);  // the next panels: into L2
+      }
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) {
         const Vec element = broadcast(a[r / 3][r % 3 * stride]);
