@@ -7,16 +7,33 @@
 #include "cpu/small_ops.h"
 
 namespace facegen::cpu {
+namespace {
+
+// Maps of several images that one step reads and writes stay in the L3 cache up to here.
+constexpr int64_t kCacheFloats = (int64_t{8} << 20) / 4;
+
+// Between the arenas of two images: the same pixels of all images would else share a few sets of the
+// caches.
+constexpr int64_t kApart = 1040;
+
+int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c; }
+
+}  // namespace
 
 Executable::Executable(const Program& program, const Kernels& kernels)
     : kernels_(kernels),
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
-      arena_floats_(program.arena_floats) {
+      arena_floats_(program.arena_floats),
+      arena_stride_(program.arena_floats + kApart) {
   for (std::size_t i = 0; i < steps_.size(); ++i) {
     const Step& step = steps_[i];
     const bool gemm = step.op == Op::kGemm;
-    if (gemm) weight_floats_ += int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c;
+    const int64_t weights =
+        gemm ? int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c : 0;
+    weight_floats_ += weights;
+    const int64_t maps = floats(step.in) + floats(step.out);
+    at_once_.push_back(weights < maps ? kCacheFloats / maps : kAllImages);
     const bool thin = gemm && ThinGemm::suits(step, kernels);
     const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
     const bool pooled = gemm && !thin && !winograd && merges_with_next(i) &&
@@ -80,51 +97,77 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
   }
 }
 
+// Steps on large maps follow one another for a few images at a time, so that each finds in the
+// cache what the one before it wrote; the others take all images, for the sake of their weights.
 void Executable::run_images(int64_t first, int64_t images, const float* const* inputs,
                             float* const* outputs, int threads) const {
-  Arena arena = take_arena(arena_floats_ * images);
+  Arena arena = take_arena(arena_stride_ * images);
+  const Batch batch = {arena.memory.get(), first, inputs, outputs};
+  const auto at_once = [&](std::size_t step) {
+    return std::min(images, std::max<int64_t>(at_once_[step], threads));
+  };
+  for (std::size_t begin = 0, end; begin < steps_.size(); begin = end) {
+    int64_t part = at_once(begin);
+    for (end = begin + 1; end < steps_.size(); ++end) {
+      if ((at_once(end) < images) != (part < images)) break;
+      part = std::min(part, at_once(end));
+    }
+    for (int64_t image = 0; image < images; image += part) {
+      for (std::size_t step = begin; step < end; ++step) {
+        run_step(step, batch, image, std::min(part, images - image), threads);
+      }
+    }
+  }
+  return_arena(std::move(arena));
+}
+
+void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int64_t images,
+                          int threads) const {
   const auto locate = [&](const View& view) -> Images {
     if (view.buffer < 0) return {};
     const Buffer& buffer = buffers_[static_cast<std::size_t>(view.buffer)];
     float* base = nullptr;
     switch (buffer.kind) {
       // Inputs are only ever read: no step's output view lies in one.
-      case BufferKind::kInput: base = const_cast<float*>(inputs[buffer.index]); break;
-      case BufferKind::kOutput: base = outputs[buffer.index]; break;
+      case BufferKind::kInput:
+        base = const_cast<float*>(batch.inputs[buffer.index]) + batch.first * buffer.floats;
+        break;
+      case BufferKind::kOutput:
+        base = batch.outputs[buffer.index] + batch.first * buffer.floats;
+        break;
       case BufferKind::kArena:
-        return {arena.memory.get() + buffer.arena_offset * images + view.offset, buffer.floats};
+        return {batch.arena + first * arena_stride_ + buffer.arena_offset + view.offset,
+                arena_stride_};
     }
     return {base + first * buffer.floats + view.offset, buffer.floats};
   };
-  for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const Step& step = steps_[i];
-    const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
-                           locate(step.epilogue.add), threads};
-    switch (step.op) {
-      case Op::kGemm:
-        if (pooled_gemms_[i] != nullptr) {
-          ++i;  // the pool
-          pooled_gemms_[i - 1]->run(images, call.in, locate(steps_[i].out), threads);
-        } else if (thin_gemms_[i] != nullptr) {
-          thin_gemms_[i]->run(images, call.in, call.out, threads);
-        } else if (winograds_[i] != nullptr) {
-          winograds_[i]->run(images, call.in, call.out, call.add, threads);
-        } else if (direct_gemms_[i] != nullptr) {
-          direct_gemms_[i]->run(images, call.in, call.out, call.add, threads);
-        } else {
-          gemms_[i]->run(images, call.in, call.out, call.add, threads);
-        }
-        break;
-      case Op::kMaxPool: max_pool(call); break;
-      case Op::kInstanceNorm: instance_norm(call); break;
-      case Op::kSoftmax: softmax(call); break;
-      case Op::kUpsample: upsample_bilinear(call); break;
-      case Op::kPointwise: pointwise(call); break;
-      case Op::kArgMax: arg_max(call); break;
-      case Op::kGlobalAvgPool: global_avg_pool(call); break;
-    }
+  const Step& step = steps_[i];
+  const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
+                         locate(step.epilogue.add), threads};
+  switch (step.op) {
+    case Op::kGemm:
+      if (pooled_gemms_[i] != nullptr) {
+        pooled_gemms_[i]->run(images, call.in, locate(steps_[i + 1].out), threads);
+      } else if (thin_gemms_[i] != nullptr) {
+        thin_gemms_[i]->run(images, call.in, call.out, threads);
+      } else if (winograds_[i] != nullptr) {
+        winograds_[i]->run(images, call.in, call.out, call.add, threads);
+      } else if (direct_gemms_[i] != nullptr) {
+        direct_gemms_[i]->run(images, call.in, call.out, call.add, threads);
+      } else {
+        gemms_[i]->run(images, call.in, call.out, call.add, threads);
+      }
+      break;
+    case Op::kMaxPool:
+      if (i == 0 || pooled_gemms_[i - 1] == nullptr) max_pool(call);
+      break;
+    case Op::kInstanceNorm: instance_norm(call); break;
+    case Op::kSoftmax: softmax(call); break;
+    case Op::kUpsample: upsample_bilinear(call); break;
+    case Op::kPointwise: pointwise(call); break;
+    case Op::kArgMax: arg_max(call); break;
+    case Op::kGlobalAvgPool: global_avg_pool(call); break;
   }
-  return_arena(std::move(arena));
 }
 
 }  // namespace facegen::cpu

@@ -1,6 +1,8 @@
 // A Program made ready for the CPU: weights packed once, memory planned once, run() per batch.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -33,17 +35,29 @@ class Executable {
     AlignedArray<float> memory;
     int64_t floats = 0;
   };
+  // What a run of all steps has in memory: images first, first + 1, ... of the caller's buffers.
+  struct Batch {
+    float* arena;  // of all images, each with its own
+    int64_t first;
+    const float* const* inputs;
+    float* const* outputs;
+  };
   void run_images(int64_t first, int64_t images, const float* const* inputs, float* const* outputs,
                   int threads) const;
   bool merges_with_next(std::size_t i) const;
+  // `images` images of a batch, from its image `first` on.
+  void run_step(std::size_t step, const Batch& batch, int64_t first, int64_t images,
+                int threads) const;
   Arena take_arena(int64_t floats) const;
   void return_arena(Arena arena) const;
 
   const Kernels& kernels_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
-  int64_t arena_floats_;
+  int64_t arena_floats_, arena_stride_;  // of one image, and from one to the next
   int64_t weight_floats_ = 0;
+  static constexpr int64_t kAllImages = std::numeric_limits<int64_t>::max();
+  std::vector<int64_t> at_once_;  // by step: images that fit the cache together
   // By step; null for other ops, and a kGemm step has one of them. A pooled one takes the next step
   // with it.
   std::vector<std::unique_ptr<Gemm>> gemms_;

@@ -85,6 +85,18 @@ struct ThinTile {
   bool accumulate;  // add to the sums that are there
 };
 
+// C (rows, panels * panel_columns) += or = A (rows, depth) * B, for any number of rows.
+struct RowsProduct {
+  int rows, depth;
+  const float* a;  // rows kMaxDepth floats apart
+  const void* weights;
+  int panels;
+  float* c;
+  int64_t c_stride;
+  bool accumulate;
+  const void* ahead;  // the weights that come next
+};
+
 // One row of points of a few tiles of Winograd's convolution, as panels of A; see winograd.h. Rows
 // of a patch are combined, d = the sum of term_factor[t] * pixels[term_row[t]], then transformed
 // along x.
@@ -149,7 +161,8 @@ struct Kernels {
   // products); no tanh
   void (*direct_multiply)(const DirectLine& line);
 
-  // ---- Winograd's convolution, with the GEMM's pack and multiply (not with split products)
+  // ---- Winograd's convolution, with the GEMM's pack; not with split products
+  void (*multiply_rows)(const RowsProduct& product);
   void (*winograd_input)(const WinogradInput& input);
   void (*winograd_output)(const WinogradOutput& output);
 

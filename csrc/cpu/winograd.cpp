@@ -15,9 +15,9 @@ namespace {
 constexpr int64_t kBlockColumns = 128, kBlockColumnsOfFew = 256;
 constexpr int kFewChannels = 64;
 
-// What a task's products may take of L2: 66 tiles of 36 points. Smaller blocks read the weights more
-// often: 512 channels on 32x32, 64 tiles, take 8.2 ms so and 10.0 ms with 464 KiB, of L2s of 1 MiB.
-constexpr int64_t kProductBytes = int64_t{1200} << 10;
+// What a task comes back to, which should stay in L2: the products of its tiles, and what it reads
+// of the input for one stretch. Larger tasks read the weights less often.
+constexpr int64_t kTaskBytes = int64_t{1200} << 10;
 
 // Channels of a stretch. Half as many would keep a row tile's panels in L1, and took 1.03 times as
 // long: sums are then added to M in memory twice as often.
@@ -37,11 +37,14 @@ constexpr int kFewestChannels = 16;
 // and of 16 tiles of 4 x 4 against 64 of 2 x 2:
 //                   3x3 256 -> 512, 16x16      18 MiB             1.10 / 1.48
 //                   4x4 s2 256 -> 512, 32x32   50 MiB             0.84
-constexpr int64_t kFewestRows = 24;
+constexpr int64_t kFewestRows = 16;
 
 // Every phase transforms the input for itself: the 16 of an 11x11 layer of stride 4 and 21 channels
 // take 2.4 ms so, 2.1 ms as Gemm's bundles.
 constexpr int kManyPhases = 9, kFewestChannelsOfMany = 64;
+
+// Row tiles that are transformed at a time, and meet each weight while it is in L1.
+constexpr int kGroupTiles = 4;
 
 constexpr int kPatchPixels = kWinogradPoints * kWinogradPoints;
 
@@ -181,19 +184,20 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
 }
 
 // A grid with fewer taps than others has a last tap of zero: its weights at the point at infinity
-// are zero, and that point is left out.
+// are zero, and that point is left out. All rows of points of some input channels come before the
+// next channels, so that what they read of the input stays in L2.
 void Winograd::add_blocks(Part& part) {
-  for (int row = 0; row < points(part.y); ++row) {
-    bool accumulate = false;
-    for (const AxisGrid& y : part.y.grids) {
-      if (row == points(part.y) - (y.taps < part.y.taps)) continue;
-      for (const AxisGrid& x : part.x.grids) {
-        const int used = points(part.x) - (x.taps < part.x.taps);
-        for (int first = 0; first < in_.c; first += stretch_channels_) {
-          const int channels = std::min(stretch_channels_, in_.c - first);
-          part.blocks.push_back({row, y, x, used, accumulate, first, channels, packed_bytes_});
+  bool accumulate[kWinogradPoints] = {};
+  for (const AxisGrid& y : part.y.grids) {
+    for (const AxisGrid& x : part.x.grids) {
+      const int rows = points(part.y) - (y.taps < part.y.taps);
+      const int used = points(part.x) - (x.taps < part.x.taps);
+      for (int first = 0; first < in_.c; first += stretch_channels_) {
+        const int channels = std::min(stretch_channels_, in_.c - first);
+        for (int row = 0; row < rows; ++row) {
+          part.blocks.push_back({row, y, x, used, accumulate[row], first, channels, packed_bytes_});
           packed_bytes_ += kernels_.weight_panel_bytes(channels) * panels_ * used;
-          accumulate = true;
+          accumulate[row] = true;
         }
       }
     }
@@ -245,9 +249,9 @@ void Winograd::run(int64_t images, Images in, Images out, Images add, int thread
   const int64_t panel_bytes = 4 * kernels_.panel_columns;
   const int64_t block_columns = in_.c > kFewChannels ? kBlockColumns : kBlockColumnsOfFew;
   int64_t panel_parts = divide_up(panels_ * kernels_.panel_columns, block_columns);
-  const int64_t tile_bytes =
-      most_points * divide_up(panels_, panel_parts) * panel_bytes;
-  int64_t tile_parts = divide_up(most_tiles, std::max<int64_t>(1, kProductBytes / tile_bytes));
+  const int64_t tile_bytes = most_points * divide_up(panels_, panel_parts) * panel_bytes +
+                             int64_t{4} * outputs_ * outputs_ * stretch_channels_;
+  int64_t tile_parts = divide_up(most_tiles, std::max<int64_t>(1, kTaskBytes / tile_bytes));
   // Too few for the threads: lower tasks, and where they are low, narrower ones, which repeat the
   // input's transform.
   const auto parts = static_cast<int64_t>(parts_.size());
@@ -295,7 +299,8 @@ void Winograd::run_task(const Task& task, Images in, Images out, Images add) con
     const bool same = found != nullptr && found->y.low == block.y.low && found->x.low == block.x.low;
     if (!same) find_pixels(task, block, in, pixels);
     found = &block;
-    multiply_block(task, block, pixels, products);
+    const bool last = &block == &part.blocks.back();
+    multiply_block(task, block, last ? block : *(&block + 1), pixels, products);
   }
   if (kernels_.end_task != nullptr) kernels_.end_task();
   finish(task, products, out, add);
@@ -324,12 +329,14 @@ void Winograd::find_pixels(const Task& task, const Block& block, Images in,
 }
 
 // products: (points, tiles, columns), points point_stride apart
-void Winograd::multiply_block(const Task& task, const Block& block, const float* const* pixels,
-                              float* products) const {
+void Winograd::multiply_block(const Task& task, const Block& block, const Block& next,
+                              const float* const* pixels, float* products) const {
   static thread_local Scratch panel_scratch;
+  const int64_t tiles = task.tile_end - task.tile_begin;
+  const int64_t groups = divide_up(tiles, kGroupTiles * kernels_.tile_rows);
   // Panels of few channels lie side by side in the kMaxDepth floats of a row.
   const int beside = kMaxDepth / block.channels;
-  const int64_t panel_floats = kernels_.row_panel_bytes(kMaxDepth) / 4;
+  const int64_t panel_floats = divide_up(tiles, groups) * kMaxDepth;
   float* const memory = panel_scratch.get<float>(kWinogradPoints * panel_floats);
   float* panels[kWinogradPoints];
   for (int p = 0; p < block.points; ++p) {
@@ -349,26 +356,27 @@ void Winograd::multiply_block(const Task& task, const Block& block, const float*
   input.first_channel = block.first_channel;
   input.channels = block.channels;
   input.panels = panels;
-  const int64_t panel_bytes = kernels_.weight_panel_bytes(block.channels);
   const int64_t stride = columns(task);
-  const int64_t tiles = task.tile_end - task.tile_begin;
-  const int64_t row_tiles = divide_up(tiles, kernels_.tile_rows);
-  for (int64_t tile = 0; tile < row_tiles; ++tile) {
-    const int64_t begin = tiles * tile / row_tiles;
-    const auto rows = static_cast<int>(tiles * (tile + 1) / row_tiles - begin);
+  for (int64_t group = 0; group < groups; ++group) {
+    const int64_t begin = tiles * group / groups;
+    input.rows = static_cast<int>(tiles * (group + 1) / groups - begin);
     input.pixels = pixels + begin * kPatchPixels;
-    input.rows = rows;
     kernels_.winograd_input(input);
+    const Block& after = group + 1 < groups ? block : next;
     for (int p = 0; p < block.points; ++p) {
-      float* target[64];
+      const bool last = p + 1 == block.points;
       float* c = products + (block.row * row_points + p) * point_stride(task) + begin * stride;
-      for (int r = 0; r < rows; ++r) target[r] = c + r * stride;
-      const char* weights =
-          packed_.get() + block.weights + (p * panels_ + task.panel_begin) * panel_bytes;
-      kernels_.multiply(rows, block.channels, panels[p], weights,
-                        task.panel_end - task.panel_begin, target, block.accumulate);
+      kernels_.multiply_rows({input.rows, block.channels, panels[p], weights(task, block, p),
+                              task.panel_end - task.panel_begin, c, stride, block.accumulate,
+                              last ? weights(task, after, 0) : weights(task, block, p + 1)});
     }
   }
+}
+
+// Of a point of a block's row, for a task's columns.
+const char* Winograd::weights(const Task& task, const Block& block, int point) const {
+  return packed_.get() + block.weights +
+         (point * panels_ + task.panel_begin) * kernels_.weight_panel_bytes(block.channels);
 }
 
 void Winograd::finish(const Task& task, const float* products, Images out, Images add) const {

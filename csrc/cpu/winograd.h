@@ -98,8 +98,9 @@ class Winograd {
   void pack_weights(const Part& part, const Step& step);
   void run_task(const Task& task, Images in, Images out, Images add) const;
   void find_pixels(const Task& task, const Block& block, Images in, const float** pixels) const;
-  void multiply_block(const Task& task, const Block& block, const float* const* pixels,
-                      float* products) const;
+  void multiply_block(const Task& task, const Block& block, const Block& next,
+                      const float* const* pixels, float* products) const;
+  const char* weights(const Task& task, const Block& block, int point) const;
   void finish(const Task& task, const float* products, Images out, Images add) const;
   int64_t columns(const Task& task) const;
   int64_t point_stride(const Task& task) const;

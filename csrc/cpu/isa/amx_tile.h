@@ -196,4 +196,6 @@ void multiply(int rows, int depth, const void* panel, const void* weights, int p
   }
 }
 
+constexpr void (*multiply_rows)(const facegen::cpu::RowsProduct&) = nullptr;
+
 }  // namespace

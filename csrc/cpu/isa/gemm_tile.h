@@ -43,9 +43,10 @@ constexpr int kTallest(int vectors) {
   return vectors <= 2 ? kTileRows : (kRegisters - vectors - 1) / vectors;
 }
 
+// Meanwhile V * depth places, `ahead_step` bytes apart, are fetched into L2.
 template <int R, int V>
 void tile(int depth, const float* __restrict a, const float* __restrict b, float* const* c,
-          bool accumulate) {
+          bool accumulate, const char* ahead, int64_t ahead_step) {
   Vec sum[R][V] = {};  // (R, V * kLanes)
   const int64_t panel = static_cast<int64_t>(depth) * kLanes;
 #pragma GCC unroll 2
@@ -54,7 +55,7 @@ void tile(int depth, const float* __restrict a, const float* __restrict b, float
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
       column[v] = load(b + v * panel + k * kLanes);
-      __builtin_prefetch(b + (V + v) * panel + k * kLanes, 0, 2);  // the next panels: into L2
+      __builtin_prefetch(ahead + (v * depth + k) * ahead_step, 0, 2);
     }
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
@@ -73,7 +74,8 @@ void tile(int depth, const float* __restrict a, const float* __restrict b, float
   }
 }
 
-using TileFunction = void (*)(int, const float*, const float*, float* const*, bool);
+using TileFunction = void (*)(int, const float*, const float*, float* const*, bool, const char*,
+                              int64_t);
 
 // tile<1, V>, tile<2, V>, ... as a table indexed by rows - 1.
 template <int V, int... Index>
@@ -93,8 +95,9 @@ void multiply(int rows, int depth, const void* panel, const void* weights, int p
   float* moved[kTileRows];
   for (int r = 0; r < rows; ++r) moved[r] = c[r];
   const auto run = [&](TileFunction function, int vectors) {
-    function(depth, a, b, moved, accumulate);
-    b += vectors * panel_floats;
+    const float* const next = b + vectors * panel_floats;
+    function(depth, a, b, moved, accumulate, reinterpret_cast<const char*>(next), kLanes * 4);
+    b = next;
     panels -= vectors;
     for (int r = 0; r < rows; ++r) moved[r] += vectors * kLanes;
   };
@@ -103,6 +106,33 @@ void multiply(int rows, int depth, const void* panel, const void* weights, int p
   }
   while (panels >= 2) run(MakeTiles<2, kTileRows>::table[rows - 1], 2);
   if (panels == 1) run(MakeTiles<1, kTileRows>::table[rows - 1], 1);
+}
+
+// The weights outermost: some panels meet all rows while they are in L1. What comes after them is
+// fetched meanwhile, evenly, so that neither memory nor the multiply-adds wait for the other.
+void multiply_rows(const facegen::cpu::RowsProduct& p) {
+  const int64_t tiles = (p.rows + kTileRows - 1) / kTileRows;
+  const int most_vectors = (p.rows + tiles - 1) / tiles <= kTallest(4) ? 4 : 2;
+  const float* b = static_cast<const float*>(p.weights);
+  float* c = p.c;
+  for (int panels = p.panels, vectors; panels > 0; panels -= vectors) {
+    vectors = panels >= most_vectors ? most_vectors : panels >= 2 ? 2 : 1;
+    const int64_t floats = static_cast<int64_t>(vectors) * p.depth * kLanes;
+    const float* const next = panels > vectors ? b + floats : static_cast<const float*>(p.ahead);
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t begin = p.rows * t / tiles;
+      const int rows = static_cast<int>(p.rows * (t + 1) / tiles - begin);
+      float* row[kTileRows];
+      for (int r = 0; r < rows; ++r) row[r] = c + (begin + r) * p.c_stride;
+      const TileFunction function = vectors == 4   ? MakeTiles<4, kTallest(4)>::table[rows - 1]
+                                    : vectors == 2 ? MakeTiles<2, kTileRows>::table[rows - 1]
+                                                   : MakeTiles<1, kTileRows>::table[rows - 1];
+      function(p.depth, p.a + begin * kMaxDepth, b, row, p.accumulate,
+               reinterpret_cast<const char*>(next + floats * t / tiles), kLanes * 4 / tiles);
+    }
+    b += floats;
+    c += vectors * kLanes;
+  }
 }
 
 int64_t row_panel_bytes(int) { return int64_t{4} * kTileRows * kMaxDepth; }

@@ -25,7 +25,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
       begin_task, end_task,
       direct_multiply,
-      winograd_input, winograd_output,
+      multiply_rows, winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
       epilogue, max_pool, moments, centre_and_scale, blend, softmax,
       fma_burst,
