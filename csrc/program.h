@@ -2,8 +2,9 @@
 //
 // Python lowers a network to this form (python/facegen/nn/program.py mirrors it field by field and
 // explains each); both engines read it and nothing else. Every tensor is float32, NHWC.
-// All sizes and offsets count floats of ONE image; a buffer of a batch is its images one after
-// another, so image n of a view starts at  buffer + n * buffer_floats[view.buffer] + view.offset.
+// All sizes and offsets count floats of ONE image; an input or output of a batch is its images one
+// after another, so image n of a view starts at  buffer + n * buffer_floats[view.buffer] +
+// view.offset. How the arenas of several images lie is the engine's choice.
 #pragma once
 
 #include <cstdint>

@@ -12,8 +12,8 @@ namespace {
 // Maps of several images that one step reads and writes stay in the L3 cache up to here.
 constexpr int64_t kCacheFloats = (int64_t{8} << 20) / 4;
 
-// Between the arenas of two images: the same pixels of all images would else share a few sets of the
-// caches.
+// Floats between the arenas of two images: the same pixels of all images would else share a few
+// sets of the caches.
 constexpr int64_t kApart = 1040;
 
 int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c; }

@@ -23,8 +23,8 @@
 //   M[point] (tile, output channel) = V[point] (tile, input channel) * U[point] (input, output)
 //
 // Rows are the tiles of all images, so that small maps fill the micro-tiles. A task is a block of
-// tiles times some weight panels of one phase: for each row of points, each grid and each stretch
-// of channels, a row tile's patches are transformed straight into panels of A, one a point, which
+// tiles times some weight panels of one phase: for each grid, each stretch of channels and each row
+// of points, some row tiles' patches are transformed straight into panels of A, one a point, which
 // multiply the weights U, transformed and packed once. M stays in L2 until it is transformed to
 // the outputs.
 //
@@ -69,7 +69,7 @@ class Winograd {
     int spacing() const { return step * dilation; }
     int64_t count() const { return static_cast<int64_t>(first_output.size()); }
   };
-  // One row of points, one grid and one stretch of channels.
+  // One grid, one stretch of channels and one row of points.
   struct Block {
     int row;
     AxisGrid y, x;

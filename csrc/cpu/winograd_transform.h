@@ -59,4 +59,13 @@ static constexpr WinogradTransform winograd_transform(int outputs, int taps) {
   return t;
 }
 
+// By outputs, then taps.
+static constexpr WinogradTransform kWinogradTransforms[kWinogradOutputs + 1][kWinogradTaps + 1] = {
+    {},
+    {},
+    {{}, {}, winograd_transform(2, 2), winograd_transform(2, 3)},
+    {},
+    {{}, {}, winograd_transform(4, 2), winograd_transform(4, 3)},
+};
+
 }  // namespace facegen::cpu

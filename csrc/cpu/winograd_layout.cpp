@@ -1,0 +1,193 @@
+// What Winograd decides when a network is loaded: tiles, blocks, and the transformed weights.
+#include <algorithm>
+#include <cstdlib>
+
+#include "cpu/ranges.h"
+#include "cpu/winograd.h"
+#include "cpu/winograd_transform.h"
+
+namespace facegen::cpu {
+namespace {
+
+// Channels of a stretch. Half as many would keep a row tile's panels in L1, and took 1.03 times as
+// long: sums are then added to M in memory twice as often.
+constexpr int kDepth = kMaxDepth;
+
+// Below that the transforms cost more than they save (16 -> 16 channels gain 1.5 times, 8 -> 128
+// nothing).
+constexpr int kFewestChannels = 16;
+
+// A product of few rows takes the time of reading its weights, at batch 1: as long as so many rows.
+// A core of an AMD EPYC, family 26, reads 33 GB/s: a line in the time of 16 multiply-adds of
+// vectors. Speed of 16 tiles of 4 x 4 against 64 of 2 x 2 there, at batch 1 / 8:
+//   4x4 s2 256 -> 512, 32x32      50 MiB of weights    1.11 / 1.27
+//   t 4x4 s2 1024 -> 256, 16x16  100 MiB of weights    1.28 / 1.28
+constexpr int64_t kFewestRows = 16;
+
+// Every phase transforms the input for itself: the 16 of an 11x11 layer of stride 4 and 21 channels
+// take 2.4 ms so, 2.1 ms as Gemm's bundles.
+constexpr int kManyPhases = 9, kFewestChannelsOfMany = 64;
+
+// Pairs (output, tap) that read inside an input of `size`: what Gemm multiplies.
+int64_t valid_taps(const Axis& axis, int size) {
+  int64_t count = 0;
+  for (int64_t o = 0; o < axis.out; ++o) {
+    for (int64_t t = 0; t < axis.taps; ++t) {
+      const int64_t i = o * axis.step + t * axis.dir + axis.base;
+      count += i >= 0 && i < size;
+    }
+  }
+  return count;
+}
+
+}  // namespace
+
+// Whether each grid of the axis has at most kWinogradTaps taps, and one more than 1.
+bool Winograd::cuts(const Axis& axis) {
+  if (axis.step != 1 && axis.dir != 1) return false;
+  const int64_t taps = divide_up(axis.taps, axis.step);
+  return axis.dir != 0 && taps >= 2 && taps <= kWinogradTaps;
+}
+
+int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
+  if (step.direct_only || kernels.split_products) return 0;
+  if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return 0;
+  if (step.phase_count > kManyPhases && step.in.c < kFewestChannelsOfMany) return 0;
+  for (int i = 0; i < step.phase_count; ++i) {
+    if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
+  }
+  // Costs of one image in products a pair of channels.
+  double least = 0;
+  for (int i = 0; i < step.phase_count; ++i) {
+    const auto& [y, x] = step.phases[i];
+    const int64_t rows = std::max(int64_t{1} * y.out * x.out, kFewestRows);
+    const double inside = double(valid_taps(y, step.in.h)) * double(valid_taps(x, step.in.w)) /
+                          (double(y.out) * y.taps * x.out * x.taps);
+    least += inside * double(rows) * y.taps * x.taps;
+  }
+  int best = 0;
+  for (const int outputs : {2, 4}) {
+    double cost = 0;
+    for (int i = 0; i < step.phase_count; ++i) {
+      const Tiles y = cut_axis(step.phases[i].y, outputs), x = cut_axis(step.phases[i].x, outputs);
+      const int64_t tiles = std::max(y.count() * x.count(), kFewestRows);
+      const auto products = [outputs](const Tiles& t) {  // points that weights are not zero at
+        int64_t count = 0;
+        for (const AxisGrid& grid : t.grids) count += outputs + t.taps - 1 - (grid.taps < t.taps);
+        return count;
+      };
+      cost += double(tiles * products(y) * products(x));
+    }
+    if (cost < least) {
+      least = cost;
+      best = outputs;
+    }
+  }
+  return best;
+}
+
+// The outputs that are a multiple of the dilation apart form a grid of their own, which an
+// undilated filter runs over.
+Winograd::Tiles Winograd::cut_axis(const Axis& axis, int outputs) {
+  Tiles tiles{{},
+              {},
+              axis.step == 1 ? std::abs(axis.dir) : 1,
+              axis.step,
+              static_cast<int>(divide_up(axis.taps, axis.step)),
+              axis.out,
+              axis.out_origin,
+              axis.out_step};
+  for (int grid = 0; grid < std::min(tiles.dilation, axis.out); ++grid) {
+    for (int64_t o = grid; o < axis.out; o += int64_t{outputs} * tiles.dilation) {
+      tiles.first_output.push_back(static_cast<int>(o));
+    }
+  }
+  if (axis.dir < 0) {  // the last tap reads the lowest input
+    const int last = axis.taps - 1;
+    tiles.grids = {{axis.base + axis.dir * last, axis.taps, axis.first_tap + last * axis.tap_step,
+                    -axis.tap_step}};
+    return tiles;
+  }
+  for (int grid = 0; grid < axis.step; ++grid) {
+    tiles.grids.push_back({axis.base + grid, static_cast<int>(divide_up(axis.taps - grid, axis.step)),
+                           axis.first_tap + grid * axis.tap_step, axis.step * axis.tap_step});
+  }
+  return tiles;
+}
+
+Winograd::Winograd(const Step& step, const Kernels& kernels)
+    : kernels_(kernels),
+      in_(step.in),
+      out_(step.out),
+      epilogue_(step.epilogue),
+      bias_(step.bias),
+      outputs_(tile_outputs(step, kernels)),
+      panels_(static_cast<int>(divide_up(step.out.c, kernels.panel_columns))),
+      stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
+      zeros_(static_cast<std::size_t>(step.in.c), 0.0f) {
+  for (int i = 0; i < step.phase_count; ++i) {
+    const Phase& phase = step.phases[i];
+    if (phase.y.out <= 0 || phase.x.out <= 0) continue;
+    parts_.push_back({cut_axis(phase.y, outputs_), cut_axis(phase.x, outputs_), {}});
+    add_blocks(parts_.back());
+  }
+  packed_ = allocate_aligned<char>(packed_bytes_);
+  for (const Part& part : parts_) pack_weights(part, step);
+}
+
+// A grid with fewer taps than others has a last tap of zero: its weights at the point at infinity
+// are zero, and that point is left out. All rows of points of some input channels come before the
+// next channels, so that what they read of the input stays in L2.
+void Winograd::add_blocks(Part& part) {
+  bool accumulate[kWinogradPoints] = {};
+  for (const AxisGrid& y : part.y.grids) {
+    for (const AxisGrid& x : part.x.grids) {
+      const int rows = points(part.y) - (y.taps < part.y.taps);
+      const int used = points(part.x) - (x.taps < part.x.taps);
+      for (int first = 0; first < in_.c; first += stretch_channels_) {
+        const int channels = std::min(stretch_channels_, in_.c - first);
+        for (int row = 0; row < rows; ++row) {
+          part.blocks.push_back({row, y, x, used, accumulate[row], first, channels, packed_bytes_});
+          packed_bytes_ += kernels_.weight_panel_bytes(channels) * panels_ * used;
+          accumulate[row] = true;
+        }
+      }
+    }
+  }
+}
+
+// Transforms in double: each weight is rounded once.
+void Winograd::pack_weights(const Part& part, const Step& step) {
+  const WinogradTransform &along_y = kWinogradTransforms[outputs_][part.y.taps],
+                          &along_x = kWinogradTransforms[outputs_][part.x.taps];
+  std::vector<double> sum;
+  std::vector<float> point;  // (out.c, channels)
+  for (const Block& block : part.blocks) {
+    const auto channels = static_cast<std::size_t>(block.channels);
+    point.resize(static_cast<std::size_t>(out_.c) * channels);
+    for (int px = 0; px < block.points; ++px) {
+      for (int n = 0; n < out_.c; ++n) {
+        sum.assign(channels, 0.0);
+        for (int ty = 0; ty < block.y.taps; ++ty) {
+          for (int tx = 0; tx < block.x.taps; ++tx) {
+            const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
+            if (factor == 0.0) continue;
+            const int64_t tap_y = block.y.first_tap + ty * block.y.tap_step;
+            const int64_t tap_x = block.x.first_tap + tx * block.x.tap_step;
+            const float* g = step.weight + block.first_channel +
+                             ((n * int64_t{step.kernel_h} + tap_y) * step.kernel_w + tap_x) * in_.c;
+            for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
+          }
+        }
+        float* to = point.data() + static_cast<std::size_t>(n) * channels;
+        for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<float>(sum[c]);
+      }
+      const int64_t offset = 0;
+      kernels_.pack({point.data(), block.channels, &offset, out_.c}, {1, block.channels},
+                    packed_.get() + block.weights +
+                        px * panels_ * kernels_.weight_panel_bytes(block.channels));
+    }
+  }
+}
+
+}  // namespace facegen::cpu
