@@ -61,6 +61,20 @@ def test_a_report_of_a_folder(run: Run, network: Path) -> None:
     assert probabilities == sorted(probabilities, reverse=True)
 
 
+def test_shards(run: Run, network: Path) -> None:
+    for i in range(3):
+        save(f"{i}.png", i)
+    command = ["classify", "0.png", "1.png", "2.png", "-n", network, "--device", "cpu", "-q"]
+    assert run(*command, "--json", "all.json").code == 0
+    shares = []
+    for part in range(2):
+        assert run(*command, "--shard", f"{part}/2", "--json", "{shard}.json").code == 0
+        shares += json.loads(Path(f"{part}.json").read_text())["items"]
+    assert shares == json.loads(Path("all.json").read_text())["items"]
+    result = run(*command, "--shard", "0/2", "--json", "one.json")
+    assert result.code == 2 and "all shards would write it" in result.err
+
+
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the trained weights of SqueezeNet are not here")
 def test_a_cat(run: Run) -> None:
     data = pytest.importorskip("skimage.data")

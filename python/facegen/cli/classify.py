@@ -37,6 +37,7 @@ from facegen.cli import options, picture_options
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
+@picture_options.shard_option
 @options.engine
 @options.common
 def command(
@@ -47,6 +48,7 @@ def command(
     recursive: bool,
     json_: str | None,
     overwrite: bool,
+    shard: str | None,
     engine: dict[str, Any],
     quiet: bool,
 ) -> int:
@@ -65,11 +67,14 @@ def command(
     from facegen.pictures.sources import find
 
     names = None if labels is None else label_files.read(labels, CLASSES)
-    items = [Item(source.path, ()) for source in find(pictures, recursive)]
+    found = [Item(source.path, ()) for source in find(pictures, recursive)]
+    _, items, json_ = picture_options.take_share(shard, found, json_)
     options.check_report(json_, overwrite)
     classifier = Classifier(network, **engine)
     work = task(classifier, top, names)
-    report = picture_options.run_shown(items, work, OneResult(overwrite=False), quiet)
+    report = picture_options.run_shown(
+        items, work, OneResult(overwrite=False), quiet, on_ranks=shard is None
+    )
     if json_ != "-" and not quiet:
         for outcome in report.outcomes:
             if outcome.status == "done":

@@ -25,17 +25,20 @@ if TYPE_CHECKING:
 EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
 
 
+shard_option = click.option(
+    "--shard",
+    metavar="i/n",
+    help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun. {shard} in "
+    "the name of a report is i.",
+)
+
+
 def inputs(
     command: Callable[..., Any], output_required: bool = True, metavar: str = "PICTURE..."
 ) -> Callable[..., Any]:
     """PICTURE... and the options about files; they arrive as keywords for `plan`."""
     for option in (
-        click.option(
-            "--shard",
-            metavar="i/n",
-            help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun. "
-            "{shard} in the name of a report is i.",
-        ),
+        shard_option,
         options.json_report,
         click.option("--overwrite", is_flag=True, help="Do finished pictures anew."),
         click.option(
@@ -97,24 +100,33 @@ def plan(
     FacegenError, OSError
         For what is wrong with names.
     """
-    from facegen.parallel import find_shard
     from facegen.pictures.items import is_folder, items
     from facegen.pictures.results import FolderResults, OneResult
     from facegen.pictures.sources import find
-    from facegen.shares import share
 
     folder = is_folder(output)
     sources = find(pictures, recursive, skip=output if folder else None)
     found = items(sources, output, suffixes, EXTENSIONS.get(format_, format_))
-    part, parts = (0, 1) if shard is None else find_shard(shard, os.environ)
-    results: Results = (
-        FolderResults(output, overwrite, (part, parts)) if folder else OneResult(overwrite)
-    )
-    if shard is not None and json_ is not None and json_ != "-":
-        json_ = options.of_shard(json_, part)
+    part, own, json_ = take_share(shard, found, json_)
+    results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
     options.check_report(json_, overwrite or _is_report(json_))
-    own = share(len(found), part, parts)
-    return Plan(found[own.start : own.stop], results, output, json_, shard is not None)
+    return Plan(own, results, output, json_, shard is not None)
+
+
+def take_share(
+    shard: str | None, items: Sequence[Item], json_: str | None
+) -> tuple[tuple[int, int], Sequence[Item], str | None]:
+    """(i, n) of --shard, the items of this share, and the name of its report."""
+    from facegen.parallel import find_shard
+    from facegen.shares import share
+
+    if shard is None:
+        return (0, 1), items, json_
+    part, parts = find_shard(shard, os.environ)
+    if json_ is not None and json_ != "-":
+        json_ = options.of_shard(json_, part)
+    own = share(len(items), part, parts)
+    return (part, parts), items[own.start : own.stop], json_
 
 
 def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
