@@ -32,6 +32,14 @@ def test_error_leaves_the_old_file(tmp_path: Path, error: type[BaseException]) -
     assert os.listdir(tmp_path) == ["out.bin"]
 
 
+def test_a_file_that_nobody_closes_is_no_file(tmp_path: Path) -> None:
+    """As where a signal comes between its opening and the with block."""
+    file = AtomicFile(tmp_path / "out.bin")
+    assert len(os.listdir(tmp_path)) == 1
+    del file
+    assert os.listdir(tmp_path) == []
+
+
 def test_replaces_keeping_permissions_and_links(tmp_path: Path) -> None:
     real, link = tmp_path / "real.bin", tmp_path / "link.bin"
     real.write_bytes(b"old")

@@ -10,6 +10,7 @@ import re
 import secrets
 import stat
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -49,7 +50,7 @@ class AtomicFile:
     def __init__(self, path: str | os.PathLike[str], keep: int | None = None) -> None:
         self.path = Path(path)
         self._temporary: Path | None = None
-        self._kept = keep is not None
+        self._removal: weakref.finalize[..., Any] | None = None  # not of what is kept
         with _naming(self.path):
             descriptor = _open_special(self.path)
             self.direct = descriptor is not None
@@ -64,6 +65,8 @@ class AtomicFile:
                 mode = _mode_of_existing(self._target)
                 _clear(self._target.parent)
                 self._temporary = self._target.with_name(f".facegen-{secrets.token_hex(8)}.part")
+                # Also where an interrupt comes before the caller's with block has begun.
+                self._removal = weakref.finalize(self, _remove, self._temporary)
                 descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
                 with suppress(OSError):  # not every file system has locks; see _clear
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -77,6 +80,8 @@ class AtomicFile:
             if self._temporary is not None:
                 with _naming(self.path):
                     os.replace(self._temporary, self._target)
+                if self._removal is not None:
+                    self._removal.detach()
         except BaseException:
             self.discard()
             raise
@@ -92,8 +97,8 @@ class AtomicFile:
         """Close the file and remove it, unless it is kept."""
         with suppress(OSError):  # what could not be written is not wanted any more
             self.file.close()
-        if self._temporary is not None and not self._kept:
-            self._temporary.unlink(missing_ok=True)
+        if self._removal is not None:
+            self._removal()
 
     def __enter__(self) -> BinaryIO:
         return self.file
@@ -160,6 +165,11 @@ def forget_part(path: str | os.PathLike[str]) -> None:
     with suppress(OSError), open(part, "rb") as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         part.unlink()
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):  # it may not even have come to be
+        path.unlink()
 
 
 def _open_part(part: Path, mode: int, keep: int) -> int:
