@@ -92,6 +92,7 @@ class Torch:
         dtype = torch.float16 if precision == "fp16" else torch.float32
         layout = torch.contiguous_format if variant == "eager" else torch.channels_last
         module = torch_network(workload).to(device="cuda", dtype=dtype, memory_format=layout)
+        self._module = module  # a CUDA graph reads its weights, but does not keep them
         self._inputs = [
             torch.from_numpy(x).permute(0, 3, 1, 2).to("cuda", dtype).contiguous(
                 memory_format=layout
