@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
@@ -12,6 +13,8 @@ from facegen.errors import FacegenError
 from facegen.parallel.heartbeat import Heartbeat, longest_silence
 from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
 from facegen.place import Place
+
+_LAST_WORDS_SECONDS = 0.5
 
 
 class Transport(Protocol):
@@ -116,6 +119,8 @@ class MpiTransport:
         self._pump.stop()
 
     def abort(self) -> None:
+        # mpirun ends all ranks at once, and drops what it has not yet read of their words.
+        time.sleep(_LAST_WORDS_SECONDS)
         self._world.Abort(1)
 
     def _end_for(self, rank: int) -> None:
