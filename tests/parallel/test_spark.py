@@ -19,7 +19,7 @@ from facegen.networks.dcgan import latents
 for module in ("pyspark", "pandas", "pyarrow"):
     pytest.importorskip(module, reason=f"{module} is not installed")
 if shutil.which("java") is None:
-    pytest.skip("Spark takes Java", allow_module_level=True)
+    pytest.skip("java is not installed, and Spark runs on it", allow_module_level=True)
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "distributed.md"
 BLOCK = re.compile(r"^```python\n((?:(?!^```).)*mapInPandas.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -7,6 +7,7 @@ and conv_transpose2d (out, kernel height, kernel width, in), linear (out, in).
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,7 +71,7 @@ def _positive(layer: Layer, **values: int) -> None:
             raise ValueError(f"{name} of {type(layer).__name__} must be at least 1, not {value}")
 
 
-class GemmLayer(Layer):
+class GemmLayer(Layer, ABC):
     """A layer of sums of products, which becomes an indirect GEMM for each of its phases."""
 
     in_channels: int
@@ -80,10 +81,10 @@ class GemmLayer(Layer):
     def __post_init__(self) -> None:
         _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
 
-    @cached_property
+    @property
+    @abstractmethod
     def axes(self) -> tuple[WindowAxis, WindowAxis]:
         """Of the window: vertical, horizontal."""
-        raise NotImplementedError
 
     @property
     def kernel_size(self) -> tuple[int, int]:
@@ -98,9 +99,9 @@ class GemmLayer(Layer):
         shapes = {"weight": self.weight_shape}
         return {**shapes, "bias": (self.out_channels,)} if self.bias else shapes
 
+    @abstractmethod
     def phases(self, x: Shape) -> tuple[Phase, ...]:
         """How an input of shape `x` becomes the rows of the GEMMs."""
-        raise NotImplementedError
 
     def flops(self, *inputs: Shape) -> int:
         (x,) = self._take(1, inputs)
