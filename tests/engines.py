@@ -54,4 +54,4 @@ def run_program(
     cuda = cuda_module()
     executable = cuda.CudaExecutable(program, 0, precision, kernels, poison=True)
     count = len(inputs[0])
-    executable.run(inputs, outputs, cuda.ChunkQueue(count, max(count, 1), 1, 1), threads)
+    executable.run(inputs, outputs, cuda.ChunkQueue(count, 1, max(count, 1)), threads)

@@ -157,14 +157,11 @@ PYBIND11_MODULE(_cuda, m) {
     }
   });
   py::class_<ChunkQueue>(m, "ChunkQueue", "The images of a batch, handed out in chunks.")
-      .def(py::init([](int64_t images, int64_t largest, int64_t smallest, int64_t parts) {
-             if (smallest < 1 || largest < smallest || parts < 1) {
-               throw py::value_error("sizes must be at least 1, and largest at least smallest");
-             }
-             return std::make_unique<ChunkQueue>(images,
-                                                 ChunkQueue::Sizes{largest, smallest, parts});
+      .def(py::init([](int64_t images, int64_t gpus, int64_t smallest) {
+             if (gpus < 1 || smallest < 1) throw py::value_error("expected at least 1 of each");
+             return std::make_unique<ChunkQueue>(images, gpus, smallest);
            }),
-           py::arg("images"), py::arg("largest"), py::arg("smallest"), py::arg("parts"))
+           py::arg("images"), py::arg("gpus"), py::arg("smallest"))
       .def("stop", &ChunkQueue::stop, "Hand out nothing more.");
   py::class_<CudaExecutable>(m, "CudaExecutable", "A lowered program on one GPU.")
       .def(py::init<const py::object&, int, const std::string&, const std::string&, int64_t,

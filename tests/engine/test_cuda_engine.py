@@ -226,7 +226,7 @@ def test_pickling(weights, latents):
 
 
 def test_wrong_arrays(program, latents):
-    executable, queue = cuda_module().CudaExecutable(program), cuda_module().ChunkQueue(2, 2, 1, 1)
+    executable, queue = cuda_module().CudaExecutable(program), cuda_module().ChunkQueue(2, 1, 2)
     output = np.empty((2, 64, 64, 3), np.float32)
     with pytest.raises(ValueError, match="input 0 must hold 2 images of 100 values, found 150"):
         executable.run([np.zeros((2, 75), np.float32)], [output], queue)

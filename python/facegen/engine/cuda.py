@@ -17,9 +17,7 @@ from facegen.nn.program import Program
 if TYPE_CHECKING:
     from facegen._cuda import CudaExecutable
 
-# A chunk is this part of what is left of a batch, for each GPU, but no smaller than the second: the
-# copies of all but the last are hidden behind the arithmetic of the others.
-PARTS = 2
+# Smaller chunks keep no GPU busy.
 MIN_CHUNK = 128
 # Threads that copy between the caller's arrays and pinned memory, a GPU. Measured beside an H200:
 # 2 copy 7 GB/s, 4 12, 8 21, 16 27; results in pinned memory arrive at 54 GB/s, the bus's own rate.
@@ -79,9 +77,7 @@ class CudaEngine:
         if count == 0:
             return
         gpus = len(self._executables)
-        smallest = min(MIN_CHUNK, -(-count // gpus))
-        largest = max(smallest, count // (PARTS * gpus))
-        queue = self._cuda.ChunkQueue(count, largest, smallest, PARTS * gpus)
+        queue = self._cuda.ChunkQueue(count, gpus, min(MIN_CHUNK, -(-count // gpus)))
         threads = max(1, min(COPY_THREADS, self.threads // gpus))
 
         def run_on(executable: CudaExecutable) -> None:
