@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,8 @@ class Runner:
 
     Raises
     ------
+    ValueError
+        `threads` or `max_batch` is no whole number, or below 1.
     DeviceError
         For a device, an instruction set (``FACEGEN_ISA``) or a precision that is not to be had.
     DeviceFailure
@@ -56,10 +59,9 @@ class Runner:
         precision: str = "float32",
         max_batch: int | None = None,
     ) -> None:
-        if threads is not None and threads < 1:
-            raise ValueError(f"threads must be at least 1, not {threads}")
-        if max_batch is not None and max_batch < 1:
-            raise ValueError(f"max_batch must be at least 1, not {max_batch}")
+        for name, value in (("threads", threads), ("max_batch", max_batch)):
+            if value is not None and not (isinstance(value, Integral) and value >= 1):
+                raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")
         if precision not in PRECISIONS:
             raise DeviceError(
                 f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}"
