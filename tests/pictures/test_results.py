@@ -124,6 +124,28 @@ def test_results_that_are_named_by_content() -> None:
     assert sorted(p.name for p in Path("out").glob("a*")) == ["a-5.txt", "a.json"]
 
 
+def test_a_folder_of_results_goes_with_the_last_of_them() -> None:
+    """As that of masks, where they are not asked for any more; one with other files stays."""
+    Path("a.png").write_bytes(png())
+    item = Item("a.png", ("out/a.json",))
+
+    def task(*more: str) -> Task:
+        def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
+            return Made({path: b"content" for path in (*outputs, *more)})
+
+        settings = {"more": more}
+        return Task(settings, lambda photo: photo.pixels, lambda values: values, finish)
+
+    for precious in (False, True):
+        assert statuses(go([item], task("out/masks/cat.txt", "out/masks/dog.txt"))) == "d"
+        if precious:
+            Path("out/masks/notes.txt").write_text("precious")
+        assert statuses(go([item], task())) == "d"
+        assert [p.name for p in Path("out").rglob("*.txt")] == ["notes.txt"] * precious
+        assert Path("out/masks").exists() == precious
+    assert statuses(go([item], task())) == "s"
+
+
 def test_a_finished_picture_that_is_gone_fails_alone() -> None:
     items = make(3)
     go(items)

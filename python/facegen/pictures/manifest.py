@@ -23,6 +23,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from io import FileIO
@@ -153,7 +154,8 @@ class Manifest:
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         """Write files under their names, all complete, and record them.
 
-        What else was made of the picture before, under names that are not among these, is removed.
+        What else was made of the picture before, under names that are not among these, is removed,
+        with its folder where that is empty then.
         May be called from several threads at once, for different outputs.
         """
         files: list[AtomicFile] = []
@@ -184,8 +186,12 @@ class Manifest:
         They are to take their own names next; what has these now is removed.
         """
         names = {os.path.relpath(path, self.folder): size for path, size in outputs.items()}
-        for path in [*outputs, *self._outdated(names)]:
+        outdated = list(self._outdated(names))
+        for path in [*outputs, *outdated]:
             Path(os.path.realpath(path)).unlink(missing_ok=True)
+        for folder in {os.path.dirname(path) for path in outdated}:
+            with suppress(OSError):  # others have files there
+                os.rmdir(folder)
         self._append(Record(made_of, settings, names, facts, time.time_ns()))
 
     def _outdated(self, names: Iterable[str]) -> Iterator[str]:
