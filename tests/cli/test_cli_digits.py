@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,7 @@ def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
     Path("labels.idx").write_bytes(encode_idx(np.zeros(24)))
     Path("eleven.idx").write_bytes(encode_idx(np.full(25, 11)))
     draw_one("one.png")
+    os.mkfifo("pipe.png")
     images_and_labels = ["images.idx.gz", "--labels"]
     for arguments, message in (
         (["missing"], "missing: No such file"),
@@ -126,6 +128,7 @@ def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
         ([*images_and_labels, "eleven.idx"], "labels: expected 0 to 9, found 11"),
         ([*images_and_labels, "images.idx.gz"], "expected 1 dimensions at byte 3, found 3"),
         (["one.png", "--labels", "labels.idx"], "--labels are those of one INPUT"),
+        (["pipe.png", "--labels", "labels.idx"], "--labels are those of one INPUT"),
         (["images.idx.gz", "one.png", "--labels", "labels.idx"], "--labels are those of one"),
         ([], "Missing argument 'INPUT...'"),
     ):

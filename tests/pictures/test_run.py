@@ -76,6 +76,33 @@ def test_bad_pictures_do_not_end_the_run() -> None:
     ]  # fmt: skip
 
 
+def test_links_and_pipes_do_not_end_the_run() -> None:
+    items = make(4)
+    for i in (0, 1, 2):
+        Path(f"p{i}.png").unlink()
+    Path("p0.png").symlink_to("nowhere.png")
+    Path("p1.png").symlink_to("p1.png")
+    os.mkfifo("p2.png")
+    report = go(items)
+    assert statuses(report) == "fffd"
+    assert [outcome.error for outcome in report.outcomes[:3]] == [
+        os.strerror(errno.ENOENT),
+        os.strerror(errno.ELOOP),
+        "expected a file, found a pipe ('-' reads standard input)",
+    ]
+
+
+def test_a_shells_pipe_is_read() -> None:
+    read_end, write_end = os.pipe()
+    with os.fdopen(write_end, "wb") as file:
+        file.write(png(5, 7))
+    try:
+        item = Item(f"/dev/fd/{read_end}", ("out/a.png",))
+        assert statuses(go([item])) == "d" and read("out/a.png").shape == (5, 7, 3)
+    finally:
+        os.close(read_end)
+
+
 def test_what_fails_when_it_finishes() -> None:
     task = negative()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_nothing_there(photos: None) -> None:
 def test_loops_of_links(photos: None) -> None:
     Path("photos/sub/loop").symlink_to("..")
     assert len(names(["photos"], recursive=True)) == 4
+
+
+@pytest.mark.parametrize("inputs", ["photos", "photos/*"])
+def test_what_cannot_be_read_is_among_them(photos: None, inputs: str) -> None:
+    """Whoever reads them says so; nothing here opens a file."""
+    Path("photos/gone.png").symlink_to("nowhere.png")
+    Path("photos/loop.png").symlink_to("loop.png")
+    os.mkfifo("photos/pipe.png")
+    Path("photos/folder.png").mkdir()
+    assert names([inputs]) == ["a.png", "b.JPG", "gone.png", "loop.png", "pipe.png"]
 
 
 SOURCES = [Source("photos/sub/cat.jpg", "sub/cat.jpg"), Source("photos/dog.xyz", "dog.xyz")]

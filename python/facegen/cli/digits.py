@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,7 +68,7 @@ def command(
 
     items = [Item(source.path, ()) for source in find(inputs, recursive)]
     right = None if labels is None else idx.read(labels, dimensions=1)
-    if right is not None and (len(items) > 1 or not idx.is_idx(_start(items[0].source))):
+    if right is not None and (len(items) > 1 or not _is_idx(items[0].source)):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     options.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
@@ -96,9 +97,13 @@ def command(
     return done.exit_code
 
 
-def _start(path: str) -> bytes:
+def _is_idx(path: str) -> bool:
+    from facegen.media import idx
+
+    if not os.path.isfile(path):  # a pipe's beginning would be lost
+        return False
     with open(path, "rb") as file:
-        return file.read(4)
+        return idx.is_idx(file.read(4))
 
 
 def _entries(outcome: Outcome) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import stat
 from dataclasses import dataclass
 from functools import cache
 
@@ -155,7 +156,19 @@ def encode(
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """A file's content ('-' is standard input), up to `MAX_FILE_BYTES`; above, a FormatError."""
+    """A file's content ('-' is standard input).
+
+    Raises
+    ------
+    FormatError
+        More than `MAX_FILE_BYTES`; or a pipe with a name of its own, in which nobody may ever write
+        (a shell's, /dev/fd/63, is read).
+    OSError
+        It cannot be read.
+    """
+    named = path != STANDARD and not os.fspath(path).startswith("/dev/")
+    if named and stat.S_ISFIFO(os.stat(path).st_mode):
+        raise FormatError("expected a file, found a pipe ('-' reads standard input)")
     with open(0 if path == STANDARD else path, "rb", closefd=path != STANDARD) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:

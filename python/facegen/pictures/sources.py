@@ -37,7 +37,8 @@ def find(inputs: Iterable[str], recursive: bool = False, skip: str | None = None
     ----------
     inputs
         Files, folders, globs ("photos/*.jpg", "photos/**/*.jpg") or "-". Files that are named are
-        taken whatever they are; in folders, what has a picture's extension and is not hidden.
+        taken whatever they are; in folders, what has a picture's extension and is not hidden. What
+        cannot be read (a link that leads nowhere, a pipe) is among them: whoever reads it says so.
     recursive
         Folders with all that is below them.
     skip
@@ -77,7 +78,7 @@ def _expand(name: str, recursive: bool, skip: str | None) -> Iterator[Source]:
         root = _fixed_part(name)
         skip = None if _inside(root, skip) else skip
         for path in sorted(glob.glob(name, recursive=True)):
-            if os.path.isfile(path) and _is_picture(path) and not _inside(path, skip):
+            if not os.path.isdir(path) and _is_picture(path) and not _inside(path, skip):
                 yield Source(path, os.path.relpath(path, root))
     else:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -87,7 +88,7 @@ def _folder(folder: str, recursive: bool, skip: str | None) -> Iterator[Source]:
     for place, folders, files in os.walk(folder, onerror=_raise):
         for file in sorted(files):
             path = os.path.join(place, file)
-            if not file.startswith(".") and _is_picture(file) and os.path.isfile(path):
+            if not file.startswith(".") and _is_picture(file):
                 yield Source(path, os.path.relpath(path, folder))
         below = [name for name in folders if not name.startswith(".")] if recursive else []
         folders[:] = sorted(
