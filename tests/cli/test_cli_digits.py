@@ -116,6 +116,24 @@ def test_pictures_and_idx_files_in_one_run(run: Run, network: str, images: np.nd
     assert [int(line[0]) for line in lines] == guesses.digits.tolist()
 
 
+def test_shares_are_the_whole(run: Run, network: str, images: np.ndarray) -> None:
+    for name in ("one.png", "ten.png"):
+        draw_one(name)
+    words = ["digits", "images.idx.gz", ".", "-n", network, "--device", "cpu"]
+    parts = [run(*words, "--shard", f"{part}/2").out for part in range(2)]
+    assert "".join(parts) == run(*words).out and all(parts)
+    assert run(*words, "--shard", "1/2", "--json", "part-{shard}.json").code == 0
+    report = json.loads(Path("part-1.json").read_text())
+    assert [entry["name"] for entry in report["images"]] == ["./ten.png"]
+    for more, message in (
+        (["--json", "report.json"], "report.json: all shards would write it"),
+        (["--labels", "labels.idx"], "--labels are those of one"),
+    ):
+        Path("labels.idx").write_bytes(encode_idx(np.zeros(25)))
+        result = run("digits", "images.idx.gz", "-n", network, "--shard", "0/2", *more)
+        assert result.code == 2 and message in result.err
+
+
 def test_bad_input(run: Run, network: str, images: np.ndarray) -> None:
     Path("labels.idx").write_bytes(encode_idx(np.zeros(24)))
     Path("eleven.idx").write_bytes(encode_idx(np.full(25, 11)))

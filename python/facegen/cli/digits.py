@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "facegen digits t10k-images-idx3-ubyte.gz",
         "facegen digits t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz",
         "facegen digits seven.png --network mine.safetensors --json report.json",
+        "facegen digits scans/ -r --shard auto --json 'report-{shard}.json'",
     ),
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 )
 @options.json_report
 @options.overwrite
+@picture_options.shard_option
 @options.engine
 @options.common
 def command(
@@ -46,6 +48,7 @@ def command(
     labels: str | None,
     json_: str | None,
     overwrite: bool,
+    shard: str | None,
     engine: dict[str, Any],
     quiet: bool,
 ) -> int:
@@ -66,13 +69,18 @@ def command(
     from facegen.pictures.results import OneResult
     from facegen.pictures.sources import find
 
-    items = [Item(source.path, ()) for source in find(inputs, recursive)]
+    found = [Item(source.path, ()) for source in find(inputs, recursive)]
     right = None if labels is None else idx.read(labels, dimensions=1)
-    if right is not None and (len(items) > 1 or not _is_idx(items[0].source)):
+    if right is not None and (len(found) > 1 or not _is_idx(found[0].source)):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
+    if right is not None and shard is not None:
+        raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
+    _, items, json_ = picture_options.take_share(shard, found, json_)
     options.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
-    done = picture_options.run_shown(items, task(classifier), OneResult(overwrite=False), quiet)
+    done = picture_options.run_shown(
+        items, task(classifier), OneResult(overwrite=False), quiet, on_ranks=shard is None
+    )
     entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]
     report: dict[str, Any] = {
         "device": classifier.runner.device,
