@@ -116,15 +116,32 @@ def test_lightness_of_another_size(run: Run, size: int) -> None:
 
 
 @pytest.mark.usefixtures("no_network")
-def test_lightness_that_is_not_finite(run: Run) -> None:
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 255, 100.1, -0.1, 1e38])
+def test_lightness_out_of_range(run: Run, value: float) -> None:
     Path("network.bin").touch()
     values = lightness(40)
-    values[37, 5, 6] = np.nan
+    values[37, 5, 6] = value
+    values[38] = 1000
     values.tofile("in.bin")
     result = run("colorizer", "main", "in.bin", "network.bin", "out.bin")
     assert (result.code, result.err.count("\n")) == (2, 1)
-    assert "in.bin: picture 37: L is nan at row 5, column 6" in result.err
+    assert f"in.bin: picture 37, row 5, column 6: expected L from 0 to 100, found {value:g}" in (
+        result.err
+    )
     assert sorted(os.listdir()) == ["in.bin", "network.bin"]
+
+
+@pytest.mark.usefixtures("no_network")
+def test_the_ends_of_lightness(run: Run) -> None:
+    """Black, white, and what other programs make of them in float32; all is passed on as it is."""
+    Path("network.bin").touch()
+    values = lightness(1)
+    above = np.nextafter(np.float32(100), np.float32(200))
+    ends = np.float32([0, -0.0, 100, above, -1e-5, 100.001])
+    values[0, 0, : len(ends)] = ends
+    values.tofile("in.bin")
+    assert run("colorizer", "main", "in.bin", "network.bin", "out.bin").code == 0
+    assert Path("out.bin").read_bytes()[: values.nbytes] == values.tobytes()
 
 
 def test_main_with_bad_arguments(run: Run, network_bin: Path) -> None:

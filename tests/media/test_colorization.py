@@ -29,6 +29,14 @@ def test_lightness_is_that_of_pillows_copy(size: tuple[int, int]) -> None:
     np.testing.assert_array_equal(lightness, rgb_to_lightness(np.asarray(small)))
 
 
+def test_lightness_of_every_grey_is_from_0_to_100() -> None:
+    """Exactly: what img2bin writes, main takes."""
+    greys = np.arange(256, dtype=np.uint8).repeat(3).reshape(256, 1, 3)
+    lightness = rgb_to_lightness(greys)
+    assert lightness.min() == 0 and lightness.max() == 100
+    assert np.all(np.diff(lightness[:, 0]) > 0)
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3000, 500), (256, 256), (300, 200)])
 def test_the_pictures_own_lightness_is_kept(size: tuple[int, int]) -> None:
     rgb, ab = picture(*size), colours()

@@ -16,22 +16,31 @@ from facegen.errors import FormatError
 from facegen.media.colorization import SIDE
 from facegen.media.raw import RawReader
 
+MAX_LIGHTNESS = 100.0
+# Conversions to L*a*b* in float32 differ by 1e-4; this lets all of them pass and no other scale.
+ROUNDING = 0.01
+
 
 class LightnessReader(RawReader):
-    """Pictures of an INPUT.bin: chunks are (k, 256, 256) float32, all of them finite."""
+    """Pictures of an INPUT.bin: chunks are (k, 256, 256) float32, from 0 to 100 but for rounding.
+
+    Values are given as they are in the file.
+    """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         super().__init__(path, (SIDE, SIDE), "<f4", "256x256 float32, L")
 
     def chunks(self, size: int) -> Iterator[NDArray[Any]]:
-        """As for `RawReader`; a FormatError names the first L that is NaN or infinite."""
+        """As for `RawReader`; a FormatError names the first L that is NaN or out of range."""
+        least, most = -ROUNDING, MAX_LIGHTNESS + ROUNDING
         done = 0
         for chunk in super().chunks(size):
-            finite = np.isfinite(chunk)
-            if not finite.all():
-                i, y, x = (int(index) for index in np.argwhere(~finite)[0])
+            if not (chunk.min() >= least and chunk.max() <= most):  # NaN is neither
+                within = (chunk >= least) & (chunk <= most)
+                i, y, x = (int(index) for index in np.argwhere(~within)[0])
                 raise FormatError(
-                    f"{self.name}: picture {done + i}: L is {chunk[i, y, x]} at row {y}, column {x}"
+                    f"{self.name}: picture {done + i}, row {y}, column {x}: expected L from 0 to "
+                    f"100, found {chunk[i, y, x]:g}"
                 )
             done += len(chunk)
             yield chunk
