@@ -1,10 +1,20 @@
-"""``python -m facegen``: the command line."""
+"""The command `facegen`, and ``python -m facegen``."""
 
 from __future__ import annotations
 
 import sys
 
-from facegen.cli.main import main
+
+def main() -> int:
+    """Run the command line and return its exit code; Ctrl-C is quiet already while it loads."""
+    try:
+        from facegen.cli.main import main
+
+        return main()
+    except KeyboardInterrupt:
+        print("facegen: interrupted", file=sys.stderr)
+        return 130
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -101,6 +101,19 @@ def test_as_a_module(tmp_path: Path) -> None:
     assert (process.returncode, out.decode(), err) == (0, f"facegen {facegen.__version__}\n", b"")
 
 
+def test_an_interrupt_while_modules_are_imported(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("raise KeyboardInterrupt")
+    process = subprocess.run(
+        [sys.executable, "-m", "facegen", "--version"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        check=False,
+    )
+    found = (process.returncode, process.stdout, process.stderr)
+    assert found == (130, "", "facegen: interrupted\n")
+
+
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 def test_standard_output_on_a_full_disk(tmp_path: Path) -> None:
     with open("/dev/full", "w") as full:
