@@ -17,7 +17,12 @@ constexpr int64_t kMaxPixels = int64_t{1} << 30;
 
 std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
   if (auto softmax = make_softmax_gemm(spec)) return softmax;
-  if (auto stem = make_hopper_stem(spec)) return stem;
+  switch (spec.prepared.pool) {
+    case PoolKernel::kNone: break;
+    case PoolKernel::kStem: return make_hopper_stem(spec);
+    case PoolKernel::kWindows: return make_hopper_pool_windows(spec);
+    case PoolKernel::kMaps: return make_hopper_pool_maps(spec);
+  }
   if (kernels == "auto") {
     if (auto rows = make_hopper_rows(spec)) return rows;
     if (auto expand = make_hopper_expand(spec)) return expand;

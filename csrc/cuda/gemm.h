@@ -41,8 +41,10 @@ std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
-// Where the max-pool of its output is part of the step.
+// Where the max-pool of its output is part of the step (PreparedStep::pool).
 std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec);
 // Null as those above.
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec);

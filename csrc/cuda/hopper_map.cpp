@@ -2,6 +2,8 @@
 
 #include <cudaTypedefs.h>
 
+#include <algorithm>
+#include <array>
 #include <string>
 
 #include "cuda/error.h"
@@ -25,37 +27,49 @@ PFN_cuTensorMapEncodeTiled_v12000 encode_function() {
   return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
 }
 
-}  // namespace
-
-CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box box, int step_y,
-                      int step_x) {
+// Boxes of `lengths` (c, x, y, n) at every `steps`-th position.
+CUtensorMap make_map(const View& view, const Images& in, int64_t images,
+                     const std::array<int, 4>& lengths, const std::array<int, 4>& steps,
+                     CUtensorMapSwizzle swizzle) {
   static const PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
   const bool half = in.format == Format::kHalf;
   const cuuint64_t planes = half ? 1 : 2;
   const auto stride = [](int64_t elements) { return static_cast<cuuint64_t>(2 * elements); };
-  const auto length = [](int log2, int step) {
-    return static_cast<cuuint32_t>(((1 << log2) - 1) * step + 1);
-  };
   const cuuint64_t sizes[5] = {static_cast<cuuint64_t>(view.c), static_cast<cuuint64_t>(view.w),
                                static_cast<cuuint64_t>(view.h), static_cast<cuuint64_t>(images),
                                planes};
   const cuuint64_t strides[4] = {stride(view.pixel_stride), stride(view.pixel_stride * view.w),
                                  stride(in.image_stride),
                                  stride(half ? in.image_stride : in.plane)};
-  const cuuint32_t lengths[5] = {kBlock, length(box.log2_w, step_x),
-                                 length(box.log2_h, step_y), length(box.log2_n, 1), 1};
-  const cuuint32_t steps[5] = {1, static_cast<cuuint32_t>(step_x),
-                               static_cast<cuuint32_t>(step_y), 1, 1};
+  cuuint32_t box[5] = {1, 1, 1, 1, 1}, positions[5] = {1, 1, 1, 1, 1};
+  std::copy(lengths.begin(), lengths.end(), box);
+  std::copy(steps.begin(), steps.end(), positions);
   CUtensorMap map;
   const CUresult result = encode(
       &map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, in.data,
-      sizes, strides, lengths, steps, CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B,
+      sizes, strides, box, positions, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
       CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
   if (result != CUDA_SUCCESS) {
     throw Error(cudaErrorInvalidValue, "cuTensorMapEncodeTiled: " +
                                            std::to_string(static_cast<int>(result)));
   }
   return map;
+}
+
+}  // namespace
+
+CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box box, int step_y,
+                      int step_x) {
+  const auto length = [](int log2, int step) { return ((1 << log2) - 1) * step + 1; };
+  return make_map(view, in, images,
+                  {kBlock, length(box.log2_w, step_x), length(box.log2_h, step_y), 1 << box.log2_n},
+                  {1, step_x, step_y, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
+}
+
+CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int channels, int height,
+                      int width) {
+  return make_map(view, in, images, {channels, width, height, 1}, {1, 1, 1, 1},
+                  CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
 }  // namespace facegen::cuda::hopper

@@ -21,4 +21,8 @@ struct Box {
 CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box box, int step_y,
                       int step_x);
 
+// The same with boxes of `channels` and height x width pixels of an image, without swizzle.
+CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int channels, int height,
+                      int width);
+
 }  // namespace facegen::cuda::hopper

@@ -14,8 +14,6 @@
 //
 // Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share
 // a multiprocessor: one loads, or takes maxima, while the other multiplies.
-#include "cuda/hopper_stem.h"
-
 #include <algorithm>
 
 #include "cuda/divide.h"
@@ -24,6 +22,7 @@
 #include "cuda/gemm.h"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
+#include "cuda/hopper_pool.h"
 #include "cuda/memory.h"
 
 namespace facegen::cuda {
@@ -224,35 +223,25 @@ class HopperStem final : public Gemm {
   DeviceArray<uint16_t> weights_;
 };
 
-bool is_plain(const Epilogue& e) { return !e.scale && !e.shift && e.add.buffer < 0; }
-
-bool axis_suits(const Axis& axis) {
-  return axis.step == 2 && axis.dir == 1 && axis.taps <= kMaxTaps && axis.first_tap == 0 &&
-         axis.tap_step == 1 && axis.out_step == 1 && axis.out_origin == 0;
-}
+bool axis_suits(const Axis& axis) { return axis.step == 2 && axis.taps <= kMaxTaps; }
 
 }  // namespace
 
 bool stem_suits(const Step& conv, const Step& pool) {
-  if (conv.op != Op::kGemm || pool.op != Op::kMaxPool || conv.phase_count != 1) return false;
+  if (!is_pooled_conv(conv, pool)) return false;
   const Pool& p = pool.pool;
   const View& out = pool.out;
   const bool windows = p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2 &&
                        p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= conv.out.h &&
                        2 * out.w + 1 <= conv.out.w && out.w <= kMaxPoolWidth;
-  const Activation activation = conv.epilogue.activation;
-  const bool monotone = activation == Activation::kNone || activation == Activation::kRelu;
-  return windows && monotone && is_plain(conv.epilogue) && is_plain(pool.epilogue) &&
-         pool.epilogue.activation == Activation::kNone && axis_suits(conv.phases[0].y) &&
-         axis_suits(conv.phases[0].x) && conv.phases[0].y.taps == conv.kernel_h &&
-         conv.phases[0].x.taps == conv.kernel_w && conv.in.c == 3 && conv.in.pixel_stride == 3 &&
-         out.c <= kColumns && out.c % 8 == 0 && out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
+  return windows && axis_suits(conv.phases[0].y) && axis_suits(conv.phases[0].x) &&
+         conv.in.c == 3 && conv.in.pixel_stride == 3 && out.c <= kColumns && out.c % 8 == 0 &&
+         out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
 }
 
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec) {
-  if (!spec.prepared.pooled) return nullptr;
   return std::make_unique<hopper::HopperStem>(spec);
 }
 

@@ -7,7 +7,7 @@
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_norm.h"
 #include "cuda/hopper_patch.h"
-#include "cuda/hopper_stem.h"
+#include "cuda/hopper_pool.h"
 #include "cuda/softmax_gemm.h"
 
 namespace facegen::cuda {
@@ -40,6 +40,22 @@ BufferKind kind_of(const PreparedProgram& program, const View& view) {
   return program.buffers[static_cast<std::size_t>(view.buffer)].kind;
 }
 
+// What the kernel of few input channels reads stays float32.
+bool read_by_patches(const PreparedProgram& program, int32_t buffer) {
+  return std::any_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
+    return prepared.step.in.buffer == buffer && hopper::patch_suits(prepared.step);
+  });
+}
+
+// Whether matrix products alone read the buffer.
+bool only_gemms_read(const PreparedProgram& program, int32_t buffer) {
+  return std::all_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
+    const Step& step = prepared.step;
+    return (step.in.buffer != buffer || (step.op == Op::kGemm && !prepared.softmax)) &&
+           step.epilogue.add.buffer != buffer;
+  });
+}
+
 // A softmax that a GEMM of few output channels alone reads becomes a part of it.
 void merge_softmax(PreparedProgram& program) {
   auto& steps = program.steps;
@@ -57,21 +73,37 @@ void merge_softmax(PreparedProgram& program) {
   }
 }
 
-// A max-pool that alone reads what a first convolution makes becomes a part of it.
-void merge_pools(PreparedProgram& program) {
+// The kernel for a convolution and the max-pool of what it makes.
+PoolKernel find_pool_kernel(const PreparedProgram& program, const Step& conv, const Step& pool,
+                            bool half) {
+  const bool first = kind_of(program, conv.in) == BufferKind::kInput;  // and so float32
+  if (first && hopper::stem_suits(conv, pool)) return PoolKernel::kStem;
+  if (first && hopper::pool_windows_suit(conv, pool)) return PoolKernel::kWindows;
+  // Inputs are staged; other maps must be stored as operands (see choose_layouts).
+  const bool operands = first ? hopper::suits(conv)
+                              : kind_of(program, conv.in) == BufferKind::kArena &&
+                                    only_gemms_read(program, conv.in.buffer) &&
+                                    !read_by_patches(program, conv.in.buffer);
+  if (operands && hopper::pool_maps_suit(conv, pool, half)) return PoolKernel::kMaps;
+  return PoolKernel::kNone;
+}
+
+// A max-pool that alone reads what a convolution makes becomes a part of it.
+void merge_pools(PreparedProgram& program, bool half) {
   auto& steps = program.steps;
   for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
     const Step& pool = steps[i + 1].step;
     Step& conv = steps[i].step;
-    if (!hopper::stem_suits(conv, pool) || !same(conv.out, pool.in) ||
-        kind_of(program, conv.in) != BufferKind::kInput ||
+    if (pool.op != Op::kMaxPool || !same(conv.out, pool.in) ||
         kind_of(program, conv.out) != BufferKind::kArena ||
         count_readers(program, conv.out.buffer) != 1 ||
         program.buffers[static_cast<std::size_t>(pool.out.buffer)].floats % 8 != 0) {
       continue;
     }
+    const PoolKernel kernel = find_pool_kernel(program, conv, pool, half);
+    if (kernel == PoolKernel::kNone) continue;
     conv.out = pool.out;
-    steps[i].pooled = true;
+    steps[i].pool = kernel;
     steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
   }
 }
@@ -79,7 +111,7 @@ void merge_pools(PreparedProgram& program) {
 // Whether the step's kernel writes its output in two places.
 bool has_copy(const PreparedProgram& program, const PreparedStep& producer) {
   const Step& step = producer.step;
-  if (producer.pooled) return false;
+  if (producer.pool != PoolKernel::kNone) return false;
   if (hopper::norm_suits(step)) return true;
   return step.op == Op::kGemm && kind_of(program, step.in) == BufferKind::kInput &&
          step.phase_count == 1 && step.out.c % 8 == 0 &&
@@ -232,22 +264,6 @@ void stage_inputs(PreparedProgram& program) {
   }
 }
 
-// What the kernel of few input channels reads stays float32.
-bool read_by_patches(const PreparedProgram& program, int32_t buffer) {
-  return std::any_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
-    return prepared.step.in.buffer == buffer && hopper::patch_suits(prepared.step);
-  });
-}
-
-// Whether matrix products alone read the buffer.
-bool only_gemms_read(const PreparedProgram& program, int32_t buffer) {
-  return std::all_of(program.steps.begin(), program.steps.end(), [&](const PreparedStep& prepared) {
-    const Step& step = prepared.step;
-    return (step.in.buffer != buffer || (step.op == Op::kGemm && !prepared.softmax)) &&
-           step.epilogue.add.buffer != buffer;
-  });
-}
-
 // Formats of all buffers. What only GEMMs read is stored as they multiply it.
 void choose_layouts(PreparedProgram& program, Precision precision, bool tensor_cores,
                     bool hopper) {
@@ -332,7 +348,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
   const bool hopper = kernels == "auto" && split_or_half && major == 9;
   if (hopper) {
     merge_siblings(prepared);
-    merge_pools(prepared);
+    merge_pools(prepared, precision == Precision::kFloat16);
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);

@@ -19,6 +19,9 @@ enum class Precision : int32_t {
   kFloat16,
 };
 
+// The kernels that do a convolution with its max-pool: see hopper_pool.h.
+enum class PoolKernel { kNone, kStem, kWindows, kMaps };
+
 struct PreparedStep {
   Step step;
   // A second place for the output, or for max(output, 0): what a U-Net's skip connection reads.
@@ -27,7 +30,7 @@ struct PreparedStep {
   // A GEMM of the softmax of its input, over the channels.
   bool softmax = false;
   // A GEMM whose output is max-pooled: step.out is the pool's.
-  bool pooled = false;
+  PoolKernel pool = PoolKernel::kNone;
   // A GEMM whose output the next step alone reads, which is a norm: it may leave it in slices.
   bool norm_follows = false;
 };

@@ -49,6 +49,15 @@ def padded_first_layer(g: Graph) -> None:
     g.output(g.add("next", Conv2d(64, 32, 1), x))
 
 
+def pools_of_two(g: Graph) -> None:
+    """Pools that kernels take with the convolution: of few channels, and of a multiple of 32."""
+    x = g.input("x", Shape(37, 42, 1))
+    for i, (before, after, kernel) in enumerate(((1, 32, 5), (32, 64, 5), (64, 48, 3))):
+        x = g.add(f"relu{i}", ReLU(), g.add(f"conv{i}", Conv2d(before, after, kernel), x))
+        x = g.add(f"pool{i}", MaxPool2d(2), x)
+    g.output(g.add("next", Conv2d(48, 32, 2), x))
+
+
 def one_channel(g: Graph) -> None:
     """Scale and shift behind the activation."""
     x = g.input("x", Shape(33, 40, 1))
@@ -152,8 +161,9 @@ def scale_alone(g: Graph) -> None:
 
 
 BUILDERS = [
-    first_layer, padded_first_layer, one_channel, wide_steps, wider_steps, wide_steps_inside, fire,
-    fire_of_wide_rows, softmax_head, u_net, large_norm, last_layer, scale_alone,
+    first_layer, padded_first_layer, pools_of_two, one_channel, wide_steps, wider_steps,
+    wide_steps_inside, fire, fire_of_wide_rows, softmax_head, u_net, large_norm, last_layer,
+    scale_alone,
 ]
 
 
@@ -187,7 +197,9 @@ def test_merged_steps_agree_with_the_cpu_and_with_themselves(build, precision):
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
-@pytest.mark.parametrize("build", [fire, wide_steps, u_net], ids=lambda build: build.__name__)
+@pytest.mark.parametrize(
+    "build", [fire, wide_steps, u_net, pools_of_two], ids=lambda build: build.__name__
+)
 def test_a_single_image_sees_nothing_of_those_before(build, precision):
     """Kernels of small batches start early, in memory where others' results lay a moment before."""
     graph = Graph(build.__name__)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from one_layer import ISAS, draw
+from one_layer import ISAS, draw, every_gemm
 
 import reference
+import tolerance
 from engines import run_program
 from facegen.nn import Conv2d, Graph, MaxPool2d, ReLU, Shape, lower
 
@@ -20,6 +21,20 @@ CASES = {
     "lines left out": (Conv2d(2, 5, 3), MaxPool2d(2, 3), (2, 22, 19, 2)),
     "small output": (Conv2d(16, 5, 3), MaxPool2d(2), (2, 20, 20, 16)),
     "one row": (Conv2d(2, 5, 3), MaxPool2d(2, 3), (2, 4, 19, 2)),
+}
+
+# (convolution, (n, h, w, in)) before a pool of 2x2, which GPUs have kernels for
+BY_TWO = {
+    "lenet, first": (Conv2d(1, 32, 5), (5, 28, 28, 1)),
+    "lenet, second": (Conv2d(32, 64, 5), (5, 12, 12, 32)),
+    "three channels": (Conv2d(3, 40, 3, padding=1), (3, 17, 22, 3)),
+    "bands of an image": (Conv2d(3, 96, 3, padding=1), (2, 35, 150, 3)),
+    "a window of one word": (Conv2d(1, 8, 1), (2, 6, 4, 1)),
+    "uneven padding": (Conv2d(2, 16, (2, 4), padding=((0, 1), (3, 2))), (2, 9, 11, 2)),
+    "no tile is full": (Conv2d(32, 24, 3, padding=1), (3, 13, 9, 32)),
+    "64 channels": (Conv2d(64, 72, 3, padding=((0, 1), (2, 0)), bias=False), (2, 19, 26, 64)),
+    "1x1 kernel": (Conv2d(96, 16, 1), (2, 5, 5, 96)),
+    "too many channels": (Conv2d(320, 64, 3, bias=False), (2, 6, 6, 320)),
 }
 
 
@@ -40,6 +55,40 @@ def test_same_bits_as_one_after_the_other(name, isa, first):
         np.testing.assert_array_equal(found, expected)
     alone = _pooled(conv, pool, x[-1:], isa, 2, first, keep_map=False)
     np.testing.assert_array_equal(alone, expected[-1:])
+
+
+@every_gemm
+@pytest.mark.parametrize("name", BY_TWO)
+def test_pool_of_two_against_its_definition(name, isa):
+    conv, shape = BY_TWO[name]
+    x = draw(shape)
+    graph = Graph("convolution and pool")
+    y = graph.add("conv", conv, graph.input("x", Shape(*shape[1:])))
+    if conv.bias:
+        y = graph.add("relu", ReLU(), y)
+    y = graph.add("pool", MaxPool2d(2), y)
+    graph.output(y)
+    weights = reference.random_weights(graph, np.random.default_rng(0))
+    program = lower(graph, weights, "direct")
+
+    def run(images):
+        output = np.full((len(images), *y.shape), np.nan, np.float32)
+        run_program(program, [images], [output], isa)
+        return output
+
+    got = run(x)
+    (want,) = reference.run_graph(graph, weights, x)
+    sizes = {name: np.abs(value) for name, value in weights.items()}
+    (magnitude,) = reference.run_graph(graph, sizes, np.abs(x))
+    length = int(np.prod(conv.parameters()["weight"][1:]))
+    # Maxima differ by no more than what they are the largest of; float16 may store that.
+    stored = 2.0**-11 * magnitude if isa.endswith("float16") else 0
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, length, isa) + stored)
+    np.testing.assert_array_equal(run(x[-1:]), got[-1:])
+
+    x[0, 2, 3] = np.nan
+    (reached,) = reference.run_graph(graph, weights, x)
+    np.testing.assert_array_equal(np.isnan(run(x)), np.isnan(reached))
 
 
 def _pooled(

@@ -1,0 +1,326 @@
+// A convolution of 32, 64, ... channels and stride 1, and the 2x2 max-pool of stride 2 behind it, on
+// Hopper: LeNet's conv2. What the convolution makes never leaves the registers.
+//
+// A tile is 8 x 8 pixels of the convolution. The copy engine brings the patch of the input that they
+// read into shared memory, each value once, in planes of 32 channels (64 bytes a pixel), and zeros
+// for what lies outside the map. A goes from there to registers, 16 bytes a load: of 32 channels of
+// a pixel, lane % 4 = q loads the 8 that start at 8 q, and in the sum's order, which is free, these
+// are its places of two steps:
+//
+//   place 8 s + 2 q + e of step 2 c + j  is  channel 8 q + 4 j + 2 s + e of slice c
+//
+// A slice is 32 channels of a tap. All weights that a block multiplies stay in its shared memory:
+// those of 32 or 64 channels out. A warp has two rows of the tile, lane 4 g + q the pixels (0, g) and
+// (1, g) of them. So the largest of four is taken between two registers and two lanes.
+//
+// Each warpgroup of a block has tiles and a patch of its own: while one waits for its next patch, or
+// stores, the others multiply.
+#include <algorithm>
+
+#include "cuda/element.cuh"
+#include "cuda/error.h"
+#include "cuda/gemm.h"
+#include "cuda/hopper_fragments.cuh"
+#include "cuda/hopper_launch.h"
+#include "cuda/hopper_map.h"
+#include "cuda/hopper_pool.h"
+#include "cuda/hopper_pool_store.cuh"
+#include "cuda/memory.h"
+
+namespace facegen::cuda {
+namespace hopper {
+namespace {
+
+constexpr int kTeamThreads = 128;
+constexpr int kMinTeams = 3, kMaxTeams = 5;  // warpgroups of a block
+constexpr int kTile = 8;                     // pixels of the convolution, each way
+constexpr int kSlice = 32;                   // channels
+constexpr int kPixelBytes = 2 * kSlice;
+constexpr int kMaxPatch = 256;  // pixels each way, of a box of the copy engine
+
+struct MapsArguments {
+  CUtensorMap input;
+  PooledOutput to;
+  const uint8_t* weights;  // of every group of columns as pack_steps makes them
+  int32_t weight_bytes;    // of a group
+  int32_t images, tiles_y, tiles_x;
+  int32_t top, left;      // of the input's row and pixel that the first tap reads
+  int32_t taps_h, taps_w, chunks;  // chunks: of 32 channels
+  int32_t patch_w, copied_bytes, plane_bytes;  // of a chunk's plane in device and in shared memory
+};
+
+struct Tile {
+  int image, y, x;  // of the convolution's first pixel
+};
+
+__device__ inline Tile find_tile(const MapsArguments& args, int number) {
+  const int of_image = args.tiles_y * args.tiles_x, rest = number % of_image;
+  return {number / of_image, rest / args.tiles_x * kTile, rest % args.tiles_x * kTile};
+}
+
+template <bool kHalf>
+__device__ void fetch_patch(const MapsArguments& args, int number, uint32_t patch, uint32_t arrived) {
+  constexpr int kPlanes = kHalf ? 1 : 2;
+  const Tile tile = find_tile(args, number);
+  ptx::barrier_arrive_expect(arrived, args.chunks * kPlanes * args.copied_bytes);
+  for (int chunk = 0; chunk < args.chunks; ++chunk) {
+    for (int plane = 0; plane < kPlanes; ++plane) {
+      ptx::copy_box(patch, &args.input, arrived, chunk * kSlice, tile.x + args.left,
+                    tile.y + args.top, tile.image, plane);
+      patch += args.plane_bytes;
+    }
+  }
+}
+
+// Where a thread's share of each slice lies, one after another.
+template <bool kHalf>
+struct Slices {
+  const MapsArguments& args;
+  uint32_t at;
+  int y = 0, x = 0;
+
+  __device__ uint32_t next() {
+    const uint32_t slice = at;
+    at += kPixelBytes;
+    if (++x == args.taps_w) {
+      x = 0;
+      at += (args.patch_w - args.taps_w) * kPixelBytes;
+      if (++y == args.taps_h) {
+        y = 0;
+        at += (kHalf ? 1 : 2) * args.plane_bytes - args.taps_h * args.patch_w * kPixelBytes;
+      }
+    }
+    return slice;
+  }
+};
+
+// A of a slice's two steps; `second`: bytes to the thread's second pixel.
+template <bool kHalf>
+__device__ __forceinline__ void load_slice(uint32_t slice, uint32_t second, uint32_t plane,
+                                           uint32_t* hi, uint32_t* lo) {
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const uint4 v = ptx::load_shared16(slice + r * second);
+    hi[r] = v.x, hi[2 + r] = v.y, hi[4 + r] = v.z, hi[6 + r] = v.w;
+    if constexpr (!kHalf) {
+      const uint4 w = ptx::load_shared16(slice + r * second + plane);
+      lo[r] = w.x, lo[2 + r] = w.y, lo[4 + r] = w.z, lo[6 + r] = w.w;
+    }
+  }
+}
+
+// The largest of each four pixels, finished and stored. Two lanes have the four: the eight channels
+// of every other 32 are stored by the first, the rest by the second.
+template <int kColumns, bool kHalf>
+__device__ __forceinline__ void store_tile(const MapsArguments& args, const Tile& tile,
+                                           const float (&sums)[kColumns / 2]) {
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads, g = thread % 32 / 4;
+  const int y = tile.y / 2 + thread / 32, x = tile.x / 2 + g / 2;
+  const bool exists = y < args.to.out.h && x < args.to.out.w;
+  const int64_t pixel = tile.image * args.to.out.image_stride +
+                        (int64_t{y} * args.to.out.w + x) * args.to.out.pixel_stride;
+#pragma unroll
+  for (int i = 0; i < kColumns / 32; ++i) {
+    float v[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const float* sum = &sums[16 * i + 4 * (e / 2) + e % 2];
+      v[e] = ptx::max_or_nan(sum[0], sum[2]);
+      v[e] = ptx::max_or_nan(v[e], __shfl_xor_sync(~0u, v[e], 4));
+    }
+    const int channel = static_cast<int>(blockIdx.y) * kColumns + 32 * i + 8 * (thread % 4);
+    if (g % 2 != i % 2 || !exists || channel >= args.to.out.c) continue;
+    store_pooled<kHalf>(args.to, pixel, channel, v);
+  }
+}
+
+template <int kColumns, bool kHalf>
+__global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
+    hopper_pool_maps(const __grid_constant__ MapsArguments args) {
+  constexpr int kPlanes = kHalf ? 1 : 2;
+  extern __shared__ __align__(128) char memory[];
+  __shared__ uint64_t weights_arrived, patch_arrived[kMaxTeams];
+  const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
+  const int teams = static_cast<int>(blockDim.x) / kTeamThreads;
+  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
+  const uint32_t arrived = ptx::shared_address(&patch_arrived[team]);
+  if (thread == 0) ptx::barrier_init(arrived, 1);
+  ptx::barrier_init_fence();
+  fetch_weights(weights_arrived, memory, args.weights + int64_t{blockIdx.y} * args.weight_bytes,
+                args.weight_bytes);
+  ptx::wait_for_steps_before();
+
+  const uint32_t patch = ptx::shared_address(memory) + args.weight_bytes +
+                         team * args.chunks * kPlanes * args.plane_bytes;
+  const uint32_t second = args.patch_w * kPixelBytes;
+  const uint32_t lane =
+      patch + thread / 32 * 2 * second + thread % 32 / 4 * kPixelBytes + thread % 4 * 16;
+  const int slices = args.chunks * args.taps_h * args.taps_w;
+  const int tiles = args.images * args.tiles_y * args.tiles_x;
+  // Neighbouring tiles go to different blocks: the last ones are then spread over all of them.
+  const int stride = static_cast<int>(gridDim.x) * teams;
+  int number = team * static_cast<int>(gridDim.x) + static_cast<int>(blockIdx.x);
+  if (thread == 0 && number < tiles) fetch_patch<kHalf>(args, number, patch, arrived);
+  wait_for_weights(weights_arrived);
+  for (uint32_t parity = 0; number < tiles; number += stride, parity ^= 1) {
+    ptx::barrier_wait(arrived, parity);
+    float sums[kColumns / 2] = {};
+    uint64_t b = core_descriptor(ptx::shared_address(memory));
+    Slices<kHalf> slice{args, lane};
+    uint32_t hi[16], lo[16];
+#pragma unroll 1  // else the compiler puts the products one after another
+    for (int left = slices; left > 1; left -= 2) {
+      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi, lo);
+      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi + 8, lo + 8);
+      multiply_steps<kColumns, kHalf, 4>(sums, hi, lo, b);
+      b += 4 * (step_bytes(kColumns, kHalf) >> 4);
+    }
+    if (slices % 2) {
+      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi, lo);
+      multiply_steps<kColumns, kHalf, 2>(sums, hi, lo, b);
+    }
+    ptx::sync_threads(1 + team, kTeamThreads);  // all have read the patch
+    if (thread == 0 && number + stride < tiles) {
+      fetch_patch<kHalf>(args, number + stride, patch, arrived);
+    }
+    store_tile<kColumns, kHalf>(args, find_tile(args, number), sums);
+  }
+}
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// How a block's shared memory is used.
+struct MapsPlan {
+  int columns = 0;  // 0: the layer does not fit
+  int weight_bytes = 0, patch_h = 0, patch_w = 0, plane_bytes = 0, team_bytes = 0, teams = 0;
+};
+
+MapsPlan plan_maps(const Step& conv, bool half) {
+  MapsPlan plan;
+  const int planes = half ? 1 : 2, chunks = conv.in.c / kSlice;
+  plan.patch_h = kTile + conv.kernel_h - 1;
+  plan.patch_w = kTile + conv.kernel_w - 1;
+  if (std::max(plan.patch_h, plan.patch_w) > kMaxPatch) return plan;
+  plan.plane_bytes = divide_up(plan.patch_h * plan.patch_w * kPixelBytes, 128) * 128;
+  plan.team_bytes = chunks * planes * plan.plane_bytes;
+  const int steps = 2 * chunks * conv.kernel_h * conv.kernel_w;
+  for (const int columns : {64, 32}) {
+    if (columns == 64 && conv.out.c <= 32) continue;
+    const int weight_bytes = steps * step_bytes(columns, half);
+    const int teams = std::min((kMostSharedBytes - weight_bytes) / plan.team_bytes, kMaxTeams);
+    if (teams < kMinTeams) continue;
+    plan.columns = columns;
+    plan.weight_bytes = weight_bytes;
+    plan.teams = teams;
+    break;
+  }
+  return plan;
+}
+
+class HopperPoolMaps final : public Gemm {
+ public:
+  explicit HopperPoolMaps(const GemmSpec& spec)
+      : step_(spec.step),
+        half_(spec.precision == Precision::kFloat16),
+        plan_(plan_maps(step_, half_)) {
+    int device = 0;
+    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+    FACEGEN_CUDA_CHECK(
+        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    const std::vector<uint16_t> packed = pack();
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.weight_bytes = plan_.weight_bytes;
+    fixed_.tiles_y = divide_up(2 * step_.out.h, kTile);
+    fixed_.tiles_x = divide_up(2 * step_.out.w, kTile);
+    fixed_.top = step_.phases[0].y.base;
+    fixed_.left = step_.phases[0].x.base;
+    fixed_.taps_h = step_.kernel_h;
+    fixed_.taps_w = step_.kernel_w;
+    fixed_.chunks = step_.in.c / kSlice;
+    fixed_.patch_w = plan_.patch_w;
+    fixed_.copied_bytes = plan_.patch_h * plan_.patch_w * kPixelBytes;
+    fixed_.plane_bytes = plan_.plane_bytes;
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+    with_kernel([&](auto kernel) {
+      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
+    });
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    MapsArguments args = fixed_;
+    args.input = patch_map(step_.in, operands.in, images, kSlice, plan_.patch_h, plan_.patch_w);
+    args.to = pooled_output(step_, operands.out);
+    args.images = static_cast<int32_t>(images);
+    // Of small batches, warpgroups spread over all multiprocessors.
+    const int64_t tiles = images * fixed_.tiles_y * fixed_.tiles_x;
+    const int groups = divide_up(step_.out.c, plan_.columns);
+    const int64_t at_once = std::max(multiprocessors_ / groups, 1);
+    const auto teams =
+        static_cast<int>(std::clamp<int64_t>((tiles + at_once - 1) / at_once, 1, plan_.teams));
+    const dim3 grid(static_cast<unsigned>(std::min(tiles, at_once)), static_cast<unsigned>(groups));
+    with_kernel([&](auto kernel) {
+      launch(kernel, grid, teams * kTeamThreads,
+             static_cast<std::size_t>(plan_.weight_bytes + teams * plan_.team_bytes), images, stream,
+             args);
+    });
+  }
+
+  const char* name() const override {
+    return half_ ? "wgmma maps f16 + max pool" : "wgmma maps bf16x3 + max pool";
+  }
+
+ private:
+  template <class Function>
+  void with_kernel(const Function& function) const {
+    if (plan_.columns == 32) {
+      half_ ? function(hopper_pool_maps<32, true>) : function(hopper_pool_maps<32, false>);
+    } else {
+      half_ ? function(hopper_pool_maps<64, true>) : function(hopper_pool_maps<64, false>);
+    }
+  }
+
+  std::vector<uint16_t> pack() const {
+    const int taps = step_.kernel_h * step_.kernel_w, channels = step_.in.c;
+    std::vector<uint16_t> all;
+    for (int first = 0; first < step_.out.c; first += plan_.columns) {
+      const auto weight = [&](int step, int place, int n) {
+        const int out = first + neighbouring_channel(n), slice = step / 2;
+        const int channel = slice / taps * kSlice + place % 8 / 2 * 8 + step % 2 * 4 +
+                            place / 8 * 2 + place % 2;
+        return out < step_.out.c ? step_.weight[(out * taps + slice % taps) * channels + channel]
+                                 : 0.0f;
+      };
+      const std::vector<uint16_t> packed =
+          pack_steps(2 * taps * channels / kSlice, plan_.columns, half_, weight);
+      all.insert(all.end(), packed.begin(), packed.end());
+    }
+    return all;
+  }
+
+  Step step_;
+  bool half_;
+  MapsPlan plan_;
+  int multiprocessors_ = 0;
+  MapsArguments fixed_ = {};
+  DeviceArray<uint16_t> weights_;
+};
+
+}  // namespace
+
+bool pool_maps_suit(const Step& conv, const Step& pool, bool half) {
+  const View &in = conv.in, &out = pool.out;
+  return is_pooled_by_two(conv, pool) && in.c % kSlice == 0 && in.pixel_stride % 8 == 0 &&
+         in.offset % 8 == 0 && out.c % 8 == 0 && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
+         plan_maps(conv, half).columns > 0;
+}
+
+}  // namespace hopper
+
+std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec) {
+  return std::make_unique<hopper::HopperPoolMaps>(spec);
+}
+
+}  // namespace facegen::cuda

@@ -1,0 +1,30 @@
+// What follows the maxima in the kernels that pool what they make: bias, activation and store.
+#pragma once
+
+#include "cuda/hopper_epilogue.cuh"
+
+namespace facegen::cuda::hopper {
+
+struct PooledOutput {
+  Operand out;
+  const float* bias;
+  float least;  // of an output: 0 behind ReLU, else -infinity
+};
+
+inline PooledOutput pooled_output(const Step& step, const Images& out) {
+  const bool relu = step.epilogue.activation == Activation::kRelu;
+  return {make_operand(step.out, out), step.bias, relu ? 0.0f : -INFINITY};
+}
+
+// Eight neighbouring channels of the pixel that starts at element `pixel`.
+template <bool kHalf>
+__device__ __forceinline__ void store_pooled(const PooledOutput& to, int64_t pixel, int channel,
+                                             float (&v)[8]) {
+  float bias[8] = {};
+  if (to.bias != nullptr) load8(to.bias + channel, bias);
+#pragma unroll
+  for (int e = 0; e < 8; ++e) v[e] = ptx::max_or_nan(v[e] + bias[e], to.least);
+  store<kHalf>(to.out.format, to.out.data, to.out.plane, pixel + channel, v);
+}
+
+}  // namespace facegen::cuda::hopper

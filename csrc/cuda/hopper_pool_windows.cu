@@ -1,0 +1,359 @@
+// A convolution of few channels and stride 1, and the 2x2 max-pool of stride 2 behind it, on Hopper:
+// LeNet's conv1. What the convolution makes is four times the pool's output and never leaves the
+// registers.
+//
+// The four pixels of the convolution that a pixel of the pool is the largest of read one window of
+// the input, one pixel higher and wider than the kernel. So a row of A is such a window, and of B, 32
+// channels of each of the four are columns side by side, with zeros where they do not read:
+//
+//   place of a sum   word, of two neighbouring elements (channels of a pixel, then of the next), of
+//                    the window's rows one after another; lane % 4 = q takes the words q, q + 4, ...
+//   column n         position n / 32 of the four (y, x), and a channel of 32
+//
+// Neighbouring windows start two pixels, and so `channels` words, apart: no element is at an odd
+// place. The four positions of a channel are in registers of one thread, and so are both maxima.
+//
+// A block is a warpgroup. It brings the rows of some images, or of a band of one image, into shared
+// memory, and multiplies 64 windows at a time. Several blocks share a multiprocessor: while one
+// loads or stores, the others multiply.
+#include <algorithm>
+
+#include "cuda/divide.h"
+#include "cuda/element.cuh"
+#include "cuda/error.h"
+#include "cuda/gemm.h"
+#include "cuda/hopper_fragments.cuh"
+#include "cuda/hopper_launch.h"
+#include "cuda/hopper_pool.h"
+#include "cuda/hopper_pool_store.cuh"
+#include "cuda/memory.h"
+
+namespace facegen::cuda {
+namespace hopper {
+namespace {
+
+constexpr int kThreads = 128;
+constexpr int kTileWindows = 64;
+constexpr int kPositions = 4;
+constexpr int kChannels = 32;  // of a group
+constexpr int kColumns = kPositions * kChannels;
+constexpr int kSteps = 3;  // of 16 places
+constexpr int kLaneWords = 2 * kSteps;
+constexpr int kMaxWords = 4 * kLaneWords;  // of a window
+constexpr int kMaxChannels = 96;
+constexpr int kMaxStageBytes = 24 << 10;
+constexpr int kMaxImages = 8;
+constexpr int kLoads = 8;  // of words that a thread has under way
+
+__host__ __device__ constexpr int word_bytes(bool half) { return half ? 4 : 8; }
+
+struct WindowsArguments {
+  Operand in;
+  PooledOutput to;
+  const uint8_t* weights;  // of every group as pack_steps makes them
+  int32_t weight_bytes, groups;
+  int32_t images, item_images, item_rows, items;  // an item: rows of the pool of some images
+  int32_t top, left;            // of the input's row and pixel that the first tap reads
+  int32_t overlap;              // rows of the input that a band reads beyond two for each of its own
+  int32_t row_words;            // of a row as it is staged
+  int32_t window_row, window;   // words
+  uint32_t of_row, of_image;    // reciprocals: of row_words, of the rows that are staged of an image
+  uint32_t of_width, of_band;   // and of the windows in a row, and in an item's share of an image
+};
+
+struct Item {
+  int first_image, images, first_row, rows;  // rows: of the pool
+};
+
+__device__ inline Item find_item(const WindowsArguments& args, int number) {
+  const int bands = (args.to.out.h + args.item_rows - 1) / args.item_rows;
+  const int image = number / bands * args.item_images, row = number % bands * args.item_rows;
+  return {image, min(args.item_images, args.images - image), row,
+          min(args.item_rows, args.to.out.h - row)};
+}
+
+// Brings the rows that an item reads into shared memory, as words of two elements (float32: the hi
+// of both, then their lo); zeros outside the input.
+template <bool kHalf>
+__device__ void stage(const WindowsArguments& args, const Item& item, char* staged) {
+  const int elements = args.in.w * args.in.c, rows = 2 * args.item_rows + args.overlap;
+  const int words = item.images * rows * args.row_words;
+  const auto* images =
+      reinterpret_cast<const float*>(args.in.data) + item.first_image * args.in.image_stride;
+  for (int at = static_cast<int>(threadIdx.x); at < words; at += kLoads * kThreads) {
+    float x[kLoads], next[kLoads];  // all on their way before the first is used
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      const int word = at + i * kThreads, row = divide(word, args.of_row);
+      const int image = divide(row, args.of_image);
+      const int y = 2 * item.first_row + args.top + row - image * rows;
+      const int e = args.left * args.in.c + 2 * (word - row * args.row_words);
+      const float* from = images + image * args.in.image_stride + y * elements + e;
+      const bool exists = y >= 0 && y < args.in.h && word < words;
+      x[i] = exists && e >= 0 && e < elements ? *from : 0.0f;
+      next[i] = exists && e >= -1 && e + 1 < elements ? from[1] : 0.0f;
+    }
+#pragma unroll
+    for (int i = 0; i < kLoads; ++i) {
+      const int word = at + i * kThreads;
+      if (word >= words) continue;
+      auto* to = reinterpret_cast<uint32_t*>(staged + word * word_bytes(kHalf));
+      if constexpr (kHalf) {
+        const __half2 both = __floats2half2_rn(x[i], next[i]);
+        to[0] = *reinterpret_cast<const uint32_t*>(&both);
+      } else {
+        const __nv_bfloat162 hi = __floats2bfloat162_rn(x[i], next[i]);
+        const __nv_bfloat162 lo =
+            __floats2bfloat162_rn(x[i] - __low2float(hi), next[i] - __high2float(hi));
+        *reinterpret_cast<uint2*>(to) = make_uint2(*reinterpret_cast<const uint32_t*>(&hi),
+                                                   *reinterpret_cast<const uint32_t*>(&lo));
+      }
+    }
+  }
+}
+
+// Two windows that a thread multiplies.
+struct Windows {
+  uint32_t address[2];
+  int64_t pixel[2];  // element of the output, or -1
+};
+
+template <bool kHalf>
+__device__ Windows find_windows(const WindowsArguments& args, const Item& item, uint32_t staged,
+                                int tile) {
+  const int of_image = args.item_rows * args.to.out.w, count = item.images * of_image;
+  const int rows = 2 * args.item_rows + args.overlap;
+  Windows windows;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    const int number = tile * kTileWindows + static_cast<int>(threadIdx.x) / 32 * 16 +
+                       static_cast<int>(threadIdx.x) % 32 / 4 + 8 * r;
+    const int exists = min(number, count - 1);
+    const int image = divide(exists, args.of_band), rest = exists - image * of_image;
+    const int y = divide(rest, args.of_width), x = rest - y * args.to.out.w;
+    const int word = (image * rows + 2 * y) * args.row_words + x * args.in.c;
+    windows.address[r] = staged + word * word_bytes(kHalf);
+    windows.pixel[r] =
+        number < count && y < item.rows
+            ? (item.first_image + image) * args.to.out.image_stride +
+                  (int64_t{item.first_row + y} * args.to.out.w + x) * args.to.out.pixel_stride
+            : -1;
+  }
+  return windows;
+}
+
+// A of all steps: the lane's words of its two windows.
+template <bool kHalf>
+__device__ __forceinline__ void load_windows(const Windows& windows,
+                                             const uint32_t (&offsets)[kLaneWords],
+                                             uint32_t (&hi)[4 * kSteps], uint32_t (&lo)[4 * kSteps]) {
+#pragma unroll
+  for (int i = 0; i < kLaneWords; ++i) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const uint32_t word = windows.address[r] + offsets[i];
+      if constexpr (kHalf) {
+        ptx::load_shared4(word, hi[2 * i + r]);
+      } else {
+        ptx::load_shared8(word, hi[2 * i + r], lo[2 * i + r]);
+      }
+    }
+  }
+}
+
+// The largest of the four positions, finished and stored.
+template <bool kHalf>
+__device__ __forceinline__ void store_windows(const WindowsArguments& args, const Windows& windows,
+                                              int channel, const float (&sums)[kColumns / 2]) {
+  if (channel >= args.to.out.c) return;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    if (windows.pixel[r] < 0) continue;
+    float v[8];
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      v[e] = sums[4 * (e / 2) + 2 * r + e % 2];
+#pragma unroll
+      for (int p = 1; p < kPositions; ++p) {
+        v[e] = ptx::max_or_nan(v[e], sums[kChannels / 2 * p + 4 * (e / 2) + 2 * r + e % 2]);
+      }
+    }
+    store_pooled<kHalf>(args.to, windows.pixel[r], channel, v);
+  }
+}
+
+template <bool kHalf>
+__global__ void __launch_bounds__(kThreads, 4)
+    hopper_pool_windows(const __grid_constant__ WindowsArguments args) {
+  extern __shared__ __align__(128) char memory[];
+  __shared__ uint64_t arrived;  // of the weights
+  fetch_weights(arrived, memory, args.weights, args.weight_bytes);
+  ptx::wait_for_steps_before();
+
+  char* staged = memory + args.weight_bytes;
+  const int lane = static_cast<int>(threadIdx.x) % 4;
+  uint32_t offsets[kLaneWords];  // of the lane's words, from the start of a window
+#pragma unroll
+  for (int i = 0; i < kLaneWords; ++i) {
+    // Those past the window are multiplied by zeros.
+    const int word = 4 * i + lane < args.window ? 4 * i + lane : 0, row = word / args.window_row;
+    offsets[i] = (row * args.row_words + word - row * args.window_row) * word_bytes(kHalf);
+  }
+  for (int number = static_cast<int>(blockIdx.x); number < args.items;
+       number += static_cast<int>(gridDim.x)) {
+    const Item item = find_item(args, number);
+    stage<kHalf>(args, item, staged);
+    wait_for_weights(arrived);
+    __syncthreads();
+    const int windows_in_item = item.images * args.item_rows * args.to.out.w;
+#pragma unroll 1
+    for (int tile = 0; tile * kTileWindows < windows_in_item; ++tile) {
+      const Windows windows =
+          find_windows<kHalf>(args, item, ptx::shared_address(staged), tile);
+      uint32_t hi[4 * kSteps], lo[4 * kSteps];
+      load_windows<kHalf>(windows, offsets, hi, lo);
+      uint64_t b = core_descriptor(ptx::shared_address(memory));
+#pragma unroll 1
+      for (int group = 0; group < args.groups; ++group) {
+        float sums[kColumns / 2] = {};
+        multiply_steps<kColumns, kHalf, kSteps>(sums, hi, lo, b);
+        store_windows<kHalf>(args, windows, group * kChannels + 8 * lane, sums);
+        b += kSteps * (step_bytes(kColumns, kHalf) >> 4);
+      }
+    }
+    __syncthreads();  // all have read the item
+  }
+}
+
+int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+// Words of a window's row, of a whole row, and rows that a band of one row of the pool reads.
+int window_row_words(const Step& conv) { return divide_up((conv.kernel_w + 1) * conv.in.c, 2); }
+
+int staged_row_words(const Step& conv, int pool_width) {
+  return (pool_width - 1) * conv.in.c + window_row_words(conv);
+}
+
+class HopperPoolWindows final : public Gemm {
+ public:
+  explicit HopperPoolWindows(const GemmSpec& spec)
+      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
+    int device = 0;
+    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
+    FACEGEN_CUDA_CHECK(
+        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    const auto& [y, x] = step_.phases[0];
+    fixed_.groups = divide_up(step_.out.c, kChannels);
+    fixed_.top = y.base;
+    fixed_.left = x.base;
+    fixed_.overlap = step_.kernel_h - 1;
+    fixed_.row_words = staged_row_words(step_, step_.out.w);
+    fixed_.window_row = window_row_words(step_);
+    fixed_.window = fixed_.window_row * (step_.kernel_h + 1);
+    fixed_.of_row = reciprocal(fixed_.row_words);
+    fixed_.of_width = reciprocal(step_.out.w);
+    const std::vector<uint16_t> packed = pack();
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
+    shared_bytes_ = fixed_.weight_bytes + kMaxStageBytes;
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+    const auto kernel = half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>;
+    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                            shared_bytes_));
+    FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
+        &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    WindowsArguments args = fixed_;
+    args.in = make_operand(step_.in, operands.in);
+    args.to = pooled_output(step_, operands.out);
+    args.images = static_cast<int32_t>(images);
+    const int blocks = multiprocessors_ * blocks_a_multiprocessor_;
+    cut_items(args, blocks);
+    launch(half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>,
+           dim3(static_cast<unsigned>(std::min(args.items, blocks))), kThreads,
+           static_cast<std::size_t>(shared_bytes_), images, stream, args);
+  }
+
+  const char* name() const override {
+    return half_ ? "wgmma windows f16 + max pool" : "wgmma windows bf16x3 + max pool";
+  }
+
+ private:
+  std::vector<uint16_t> pack() const {
+    const int kernel_h = step_.kernel_h, kernel_w = step_.kernel_w, channels = step_.in.c;
+    std::vector<uint16_t> all;
+    for (int group = 0; group < fixed_.groups; ++group) {
+      const auto weight = [&](int step, int place, int n) {
+        const int word = 4 * (2 * step + place / 8) + place % 8 / 2;
+        const int position = n / kChannels, element = word % fixed_.window_row * 2 + place % 2;
+        const int out = group * kChannels + neighbouring_channel(n % kChannels);
+        const int ty = word / fixed_.window_row - position / 2;
+        const int tx = element / channels - position % 2;
+        if (word >= fixed_.window || out >= step_.out.c || ty < 0 || ty >= kernel_h || tx < 0 ||
+            tx >= kernel_w) {
+          return 0.0f;
+        }
+        return step_.weight[((out * kernel_h + ty) * kernel_w + tx) * channels + element % channels];
+      };
+      const std::vector<uint16_t> packed = pack_steps(kSteps, kColumns, half_, weight);
+      all.insert(all.end(), packed.begin(), packed.end());
+    }
+    return all;
+  }
+
+  int staged_bytes(int images, int rows) const {
+    return images * (2 * rows + fixed_.overlap) * fixed_.row_words * word_bytes(half_);
+  }
+
+  // As many whole images an item as leave the fewest places of tiles empty, or as many rows of one
+  // as fit. Of small batches less, so that all blocks have some.
+  void cut_items(WindowsArguments& args, int blocks) const {
+    const int height = step_.out.h, width = step_.out.w;
+    int images = 1, rows = height;
+    double least = 2.0;
+    for (int n = 1; n <= kMaxImages && staged_bytes(n, height) <= kMaxStageBytes; ++n) {
+      const int windows = n * height * width;
+      const double places = divide_up(windows, kTileWindows) * kTileWindows;
+      if (places / windows < least) images = n, least = places / windows;
+    }
+    while (staged_bytes(images, rows) > kMaxStageBytes) --rows;
+    const auto items = [&] { return divide_up(args.images, images) * divide_up(height, rows); };
+    while (images > 1 && items() < blocks) images = divide_up(images, 2);
+    while (items() < blocks && rows > 1 && rows * width > kTileWindows) rows = divide_up(rows, 2);
+    args.item_images = images;
+    args.item_rows = rows;
+    args.items = items();
+    args.of_image = reciprocal(2 * rows + fixed_.overlap);
+    args.of_band = reciprocal(rows * width);
+  }
+
+  Step step_;
+  bool half_;
+  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1, shared_bytes_ = 0;
+  WindowsArguments fixed_ = {};
+  DeviceArray<uint16_t> weights_;
+};
+
+}  // namespace
+
+bool pool_windows_suit(const Step& conv, const Step& pool) {
+  if (!is_pooled_by_two(conv, pool)) return false;
+  const View& out = pool.out;
+  const int words = window_row_words(conv) * (conv.kernel_h + 1);
+  const int band_words = (conv.kernel_h + 1) * staged_row_words(conv, out.w);
+  return conv.in.pixel_stride == conv.in.c && words <= kMaxWords &&
+         band_words * word_bytes(false) <= kMaxStageBytes && out.w >= 2 && out.c % 8 == 0 &&
+         out.c <= kMaxChannels && out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
+}
+
+}  // namespace hopper
+
+std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec) {
+  return std::make_unique<hopper::HopperPoolWindows>(spec);
+}
+
+}  // namespace facegen::cuda
