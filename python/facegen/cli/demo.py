@@ -59,9 +59,8 @@ def command(
         seconds.append(perf_counter() - start)
     pictures.save(out, pictures.grid(faces, rows, columns))
     if not quiet:
-        runner = generator.runner
         rate = count / min(seconds)
         click.echo(
             f"{out}: {count:,} faces in {1000 * min(seconds):.1f} ms, {rate:,.0f} faces/s "
-            f"on {runner.device} ({runner.isa}, {runner.threads} threads)"
+            f"on {options.device_used(generator.runner)}"
         )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from facegen import Generator
-from facegen.cli.stream import Writer, open_journal, run_stream
+from facegen.cli.stream import Stream
 from facegen.media import pictures
 from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
@@ -41,7 +41,7 @@ class FaceRun:
     resume
         Keep what is finished, and note what will be.
     on_ranks
-        As for `run_stream`.
+        As for `Stream`.
     """
 
     source: FaceSource
@@ -91,30 +91,29 @@ class FaceRun:
             return passed + len(encoded)
 
         with self._latents() as read:
-            self._stream(missing(read(0)), partial(encode_each, self.files.paths[0]), write)
+            encode = partial(encode_each, self.files.paths[0])
+            self._stream(encode).run(missing(read(0)), write, {}, NoJournal([]))
         return there
 
     def _values(self) -> int:
         """A .npy; the journal knows how far it has come."""
         (path,), count = self.files.paths, self.source.count
-        whole = self.source.whole if self.resume else None
-        settings = {**self.settings, "source": whole and whole.sha256}
-        settings["isa"] = self.generator.runner.isa
+        journal: Journal | NoJournal = NoJournal([path])
+        if self.resume:
+            isa, source = self.generator.runner.isa, self.source.whole.sha256
+            settings = {**self.settings, "isa": isa, "source": source}
+            journal = Journal([path], count, CHUNK, [], settings)
+        there = journal.done
         header = npy_header((count, FACE, FACE, 3))
         with (
             self._latents() as read,
-            open_journal(self.resume, [path], count, CHUNK, [], settings) as journal,
+            journal,
             RawWriter(path, header, resume=journal.resume(path)) as values,
         ):
-            there = journal.done
-
-            def write(faces: np.ndarray) -> int:
-                values.write(faces)
-                return len(faces)
-
-            self._stream(read(journal.chunks), as_values, write, {path: values}, journal)
-            if whole is not None:
-                self.results.note(whole, {path: values.synchronize()})
+            chunks = read(journal.chunks)
+            self._stream(as_values).run(chunks, values.write, {path: values}, journal)
+            if self.resume:
+                self.results.note(self.source.whole, {path: values.synchronize()})
         return there
 
     def _picture(self) -> int:
@@ -128,7 +127,7 @@ class FaceRun:
             return len(pixels)
 
         with self._latents() as read:
-            self._stream(read(0), to_uint8, keep)
+            self._stream(to_uint8).run(read(0), keep, {}, NoJournal([]))
             picture = pictures.grid(np.concatenate(tiles), rows, columns)
             if self.resume:
                 self.results.write(path, self.source.whole, pictures.encode(path, picture))
@@ -166,23 +165,7 @@ class FaceRun:
             if self.resume:
                 self.results.note(self.source.whole, {path: writer.synchronize()})
 
-    def _stream(
-        self,
-        chunks: Iterator[np.ndarray],
-        encode: Callable[[np.ndarray], Any],
-        write: Callable[[Any], int],
-        outputs: Mapping[str, Writer] | None = None,
-        journal: Journal | NoJournal | None = None,
-    ) -> None:
-        run_stream(
-            chunks,
-            self.generator,
-            encode,
-            write,
-            outputs or {},
-            journal or NoJournal([]),
-            self.source.count,
-            "faces",
-            self.quiet,
-            self.on_ranks,
+    def _stream(self, encode: Callable[[np.ndarray], Any]) -> Stream:
+        return Stream(
+            self.generator, encode, self.source.count, "faces", self.quiet, self.on_ranks
         )

@@ -52,9 +52,10 @@ def command(
 
     from facegen import Generator, __version__
     from facegen.cli.main import COMMANDS
-    from facegen.cli.stream import open_journal, run_stream
+    from facegen.cli.stream import Stream
     from facegen.media.bmp import GridWriter, grid_side
     from facegen.media.face_files import encode_faces
+    from facegen.media.journal import Journal, NoJournal
     from facegen.media.standard import input_file, output_file
     from facegen.media.text import LatentReader, ResultWriter
     from facegen.networks.files import resolve
@@ -76,20 +77,24 @@ def command(
     runner = generator.runner
     # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
     encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
-    say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
+    say(f"facegen {__version__} on {options.device_used(runner)}")
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
     text_file = output_file(output)
+    paths = [text_file, image]
     with LatentReader(input_file(input_)) as latents:
-        say(f"Input   : {input_} ({latents.count:,} faces)")
-        count, files = latents.count, [network, latents.name]
-        settings = {**generator.arithmetic, "isa": runner.isa}
+        count = latents.count
+        say(f"Input   : {input_} ({count:,} faces)")
+        journal: Journal | NoJournal = NoJournal(paths)
+        if resume:
+            settings = {**generator.arithmetic, "isa": runner.isa}
+            journal = Journal(paths, count, CHUNK, [network, latents.name], settings)
+            say(f"Resumed : {journal.done:,} faces are there")
+        stream = Stream(generator, encode, count, "faces", quiet)
         with (
-            open_journal(resume, [text_file, image], count, CHUNK, files, settings) as journal,
+            journal,
             GridWriter(image, count, resume=journal.resume(image)) as picture,
             ResultWriter(text_file, count, resume=journal.resume(text_file)) as values,
         ):
-            if resume:
-                say(f"Resumed : {journal.done:,} faces are there")
 
             def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
                 text, pixels = faces
@@ -97,20 +102,11 @@ def command(
                 picture.write(pixels)
                 return len(pixels)
 
-            elapsed = run_stream(
-                journal.rest(latents.chunks(CHUNK)),
-                generator,
-                encode,
-                write,
-                {text_file: values, image: picture},
-                journal,
-                count,
-                "faces",
-                quiet,
-            )
+            chunks = journal.rest(latents.chunks(CHUNK))
+            elapsed = stream.run(chunks, write, {text_file: values, image: picture}, journal)
         for warning in latents.warnings:
             options.warn(warning)
-        side = grid_side(latents.count)
+        side = grid_side(count)
     say(f"Output  : {output}")
     say(f"Image   : {image} ({side} x {side} faces)")
     say(f"Elapsed time : {elapsed:.6f} sec")

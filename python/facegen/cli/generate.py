@@ -123,18 +123,23 @@ def command(
         results = FaceResults(files.folder, settings, share)
         stack.callback(results.close)
         # A shard is this process's alone, even where several were started together.
-        run = FaceRun(
-            source, files, save_latents, generator, results, settings, resume, shard is None, quiet
-        )
-        there = run.run()
+        there = FaceRun(
+            source=source,
+            files=files,
+            save_latents=save_latents,
+            generator=generator,
+            results=results,
+            settings=settings,
+            resume=resume,
+            on_ranks=shard is None,
+            quiet=quiet,
+        ).run()
     for warning in source.warnings:
         options.warn(warning)
     if not quiet:
-        runner = generator.runner
         what = "1 face" if source.count == 1 else f"{source.count:,} faces"
         kept = f", {there:,} of them there already" if there else ""
-        where = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
-        click.echo(f"{output}: {what}{kept}, on {where}")
+        click.echo(f"{output}: {what}{kept}, on {options.device_used(generator.runner)}")
 
 
 def _share(

@@ -6,11 +6,14 @@ import math
 import os
 from collections.abc import Callable, Mapping
 from functools import wraps
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.errors import FacegenError
+
+if TYPE_CHECKING:
+    from facegen.engine import Runner
 
 Command = Callable[..., Any]
 
@@ -77,6 +80,11 @@ def engine(command: Command) -> Command:
     ):
         decorated = option(decorated)
     return decorated
+
+
+def device_used(runner: Runner) -> str:
+    """As "cpu (avx512, 2 threads)"."""
+    return f"{runner.device} ({runner.isa}, {runner.threads} threads)"
 
 
 class FiniteRange(click.FloatRange):

@@ -146,9 +146,9 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
         plan.results.close()
     write_report(plan.json, report, task, runner)
     if not quiet:
-        device = f"{runner.device} ({runner.isa}, {runner.threads} threads)"
         to_stderr = "-" in (plan.output, plan.json)
-        click.echo(f"{plan.output}: {_summary(report)} on {device}", err=to_stderr)
+        summary = f"{plan.output}: {_summary(report)} on {options.device_used(runner)}"
+        click.echo(summary, err=to_stderr)
     return report.exit_code
 
 

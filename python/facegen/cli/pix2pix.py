@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facegen.cli import options, picture_options
-
-if TYPE_CHECKING:
-    from facegen.networks.pix2pix import Pix2Pix
 
 CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
 
@@ -64,30 +60,27 @@ def command(
     pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
-    from facegen import Pix2Pix
     from facegen.networks.files import resolve
 
     if network is None:
         network, pictures = pictures[0], pictures[1:]
     network = str(resolve(network, "pix2pix"))
-    model = partial(Pix2Pix, network, **engine)
     if output is None:
         if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
-        _run_program(network, pictures[0], pictures[1], resume, model, quiet)
+        _run_program(network, *pictures, resume, engine, quiet)
         return 0
     if _is_picture(network) or not pictures:
         raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
 
+    from facegen import Pix2Pix
     from facegen.pictures.translation import task
 
     plan = picture_options.plan([""], pictures, output, **files)
-    generator = model()
-    return picture_options.carry_out(
-        plan, task(generator, size == "original"), generator.runner, quiet
-    )
+    model = Pix2Pix(network, **engine)
+    return picture_options.carry_out(plan, task(model, size == "original"), model.runner, quiet)
 
 
 def _is_picture(name: str) -> bool:
@@ -97,45 +90,18 @@ def _is_picture(name: str) -> bool:
 
 
 def _run_program(
-    network: str,
-    input_: str,
-    output: str,
-    resume: bool,
-    make_model: Callable[[], Pix2Pix],
-    quiet: bool,
+    network: str, input_: str, output: str, resume: bool, engine: dict[str, Any], quiet: bool
 ) -> None:
     """From one .rgb file to another, in bounded memory."""
-    from facegen import __version__
-    from facegen.cli.raw_program import run_raw
+    from facegen import Pix2Pix
+    from facegen.cli.raw_program import RawProgram
     from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
     from facegen.media.standard import input_file
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
-
-    def say(line: str) -> None:
-        if not quiet:
-            click.echo(line, err=output == "-")
-
+    program = RawProgram(network, input_, output, resume, quiet)
     with RgbReader(input_file(input_)) as pictures:
-        model = make_model()
-        runner = model.runner
-        say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
-        settings = {**model.arithmetic, "isa": runner.isa}
-        done, there, elapsed = run_raw(
-            pictures,
-            network,
-            output,
-            pictures.chunks(CHUNK),
-            CHUNK,
-            model.values,
-            to_uint8,
-            settings,
-            resume,
-            say,
-            quiet,
-        )
-    say(f"Input   : {input_} ({there + done:,} pictures)")
-    say(f"Output  : {output}")
-    say(f"Elapsed time : {elapsed:.6f} sec")
-    say(f"Throughput : {done / elapsed if elapsed else 0.0:.2f} img / sec")
+        model = Pix2Pix(network, **engine)
+        rate = program.run(pictures, CHUNK, model, model.values, to_uint8)
+    program.say(f"Throughput : {rate:.2f} img / sec")

@@ -1,72 +1,94 @@
-"""What the course's programs on bare arrays share: pix2pix and colorizer main."""
+"""The course's programs from one bare file to another: pix2pix, and colorizer main."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
 
-if TYPE_CHECKING:
-    import numpy as np
+import click
+import numpy as np
 
-    from facegen.media.raw import RawReader
+from facegen import __version__
+from facegen.cli import options
+from facegen.cli.stream import Stream
+from facegen.media.journal import Journal, NoJournal
+from facegen.media.raw import RawReader, RawWriter
+from facegen.media.standard import output_file
+from facegen.networks.model import Model
 
 
-def run_raw(
-    reader: RawReader,
-    network: str,
-    output: str,
-    chunks: Iterable[np.ndarray],
-    chunk: int,
-    compute: Callable[[np.ndarray], np.ndarray],
-    encode: Callable[[np.ndarray], np.ndarray],
-    settings: Mapping[str, Any],
-    resume: bool,
-    say: Callable[[str], None],
-    quiet: bool,
-) -> tuple[int, int, float]:
-    """Compute `chunks` of the reader's pictures and write the bytes of what is encoded.
+@dataclass(frozen=True)
+class RawProgram:
+    """What was asked for on the command line.
 
-    Parameters
+    Attributes
     ----------
-    chunk
-        Pictures in each of the chunks.
-    compute, encode
-        Of a chunk its results, and of these the array whose bytes are written.
-    settings
-        What results depend on, besides the input and the network.
-
-    Returns
-    -------
-    int, int, float
-        Pictures that this run wrote, those that were there before, and the seconds of computation.
+    network
+        File of the model's weights.
+    input_, output
+        Files, or '-'.
+    resume
+        Keep what is done if the run is killed, and go on from there.
     """
-    from facegen.cli.stream import open_journal, run_stream
-    from facegen.media.raw import RawWriter
-    from facegen.media.standard import output_file
 
-    path = output_file(output)
-    files = [network, reader.name]
-    with (
-        open_journal(resume, [path], reader.count, chunk, files, settings) as journal,
-        RawWriter(path, resume=journal.resume(path)) as file,
-    ):
-        there = journal.done
-        if resume:
-            say(f"Resumed : {there:,} pictures are there")
+    network: str
+    input_: str
+    output: str
+    resume: bool
+    quiet: bool
 
-        def write(values: np.ndarray) -> int:
-            file.write(values)
-            return len(values)
+    def say(self, line: str) -> None:
+        """Print a line, not into the output."""
+        if not self.quiet:
+            click.echo(line, err=self.output == "-")
 
-        elapsed = run_stream(
-            journal.rest(chunks),
-            compute,
-            encode,
-            write,
-            {path: file},
-            journal,
-            reader.count,
-            "img",
-            quiet,
-        )
-    return file.written - there, there, elapsed
+    def run(
+        self,
+        pictures: RawReader,
+        chunk: int,
+        model: Model,
+        compute: Callable[[np.ndarray], np.ndarray],
+        encode: Callable[[np.ndarray], np.ndarray],
+    ) -> float:
+        """Compute all pictures, write the bytes of the results, and say what was done.
+
+        Parameters
+        ----------
+        pictures
+            Of the input, `chunk` of them at a time.
+        model
+            What computes.
+        compute, encode
+            Of a chunk its results, and of these the array whose bytes are written.
+
+        Returns
+        -------
+        float
+            Pictures a second.
+        """
+        self.say(f"facegen {__version__} on {options.device_used(model.runner)}")
+        size = os.path.getsize(self.network)
+        self.say(f"Network : {self.network} ({model.network.name}, {size:,} bytes)")
+        path = output_file(self.output)
+        stream = Stream(compute, encode, pictures.count, "img", self.quiet)
+        with (
+            self._journal(pictures, chunk, model) as journal,
+            RawWriter(path, resume=journal.resume(path)) as file,
+        ):
+            there = journal.done
+            if self.resume:
+                self.say(f"Resumed : {there:,} pictures are there")
+            chunks = journal.rest(pictures.chunks(chunk))
+            seconds = stream.run(chunks, file.write, {path: file}, journal)
+        self.say(f"Input   : {self.input_} ({file.written:,} pictures)")
+        self.say(f"Output  : {self.output}")
+        self.say(f"Elapsed time : {seconds:.6f} sec")
+        return (file.written - there) / seconds if seconds else 0.0
+
+    def _journal(self, pictures: RawReader, chunk: int, model: Model) -> Journal | NoJournal:
+        outputs, files = [output_file(self.output)], [self.network, pictures.name]
+        if not self.resume:
+            return NoJournal(outputs)
+        settings = {**model.arithmetic, "isa": model.runner.isa}
+        return Journal(outputs, pictures.count or 0, chunk, files, settings)

@@ -13,12 +13,13 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
+from facegen import __version__
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile, forget_part, part_of
 
@@ -26,6 +27,13 @@ Chunk = TypeVar("Chunk")
 
 _SECONDS = 1.0  # between two entries, or more: they may take a tenth of the time
 _BLOCK_BYTES = 1 << 20
+
+
+class Writer(Protocol):
+    """An output that comes in order; `facegen.media` has those of all formats."""
+
+    def synchronize(self) -> int:
+        """Have what was written on the disk; gives its bytes."""
 
 
 class NoJournal:
@@ -45,7 +53,7 @@ class NoJournal:
     def rest(self, source: Iterable[Chunk]) -> Iterable[Chunk]:
         return source
 
-    def wrote(self, outputs: Mapping[str, Callable[[], int]]) -> None:
+    def wrote(self, outputs: Mapping[str, Writer]) -> None:
         pass
 
     def __enter__(self) -> NoJournal:
@@ -74,7 +82,7 @@ class Journal:
     files
         What is read: input, network. Their content counts.
     settings
-        All else that results depend on: options, the kind of device.
+        All else that results depend on, besides facegen's version: options, the kind of device.
 
     Attributes
     ----------
@@ -97,7 +105,8 @@ class Journal:
         settings: Mapping[str, Any],
     ) -> None:
         self._path = _path(outputs)
-        everything = [sorted(settings.items()), count, items, [file_digest(file) for file in files]]
+        inputs = [file_digest(file) for file in files]
+        everything = [__version__, sorted(settings.items()), count, items, inputs]
         self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
         self._count, self._items = count, items
         self.chunks, self._bytes = self._read(outputs)
@@ -128,11 +137,8 @@ class Journal:
         """The chunks of the source that are not written yet."""
         return islice(source, self.chunks, None)
 
-    def wrote(self, outputs: Mapping[str, Callable[[], int]]) -> None:
-        """Another chunk is written; noted if it is time.
-
-        `outputs` are what has everything on the disk and gives the bytes, for each.
-        """
+    def wrote(self, outputs: Mapping[str, Writer]) -> None:
+        """Another chunk is written to all outputs, path -> writer; noted if it is time."""
         self.chunks += 1
         begin = time.monotonic()
         if begin < self._due:
@@ -140,7 +146,7 @@ class Journal:
         entry = {
             "key": self._key,
             "chunks": self.chunks,
-            "bytes": {output: synchronize() for output, synchronize in outputs.items()},
+            "bytes": {output: writer.synchronize() for output, writer in outputs.items()},
         }
         with AtomicFile(self._path) as file:
             file.write(json.dumps(entry).encode() + b"\n")

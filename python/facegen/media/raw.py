@@ -127,10 +127,11 @@ class RawWriter:
         if not keep:
             self._output.file.write(header)
 
-    def write(self, items: NDArray[Any]) -> None:
-        """Add (k, ...) as it lies in memory."""
+    def write(self, items: NDArray[Any]) -> int:
+        """Add (k, ...) as it lies in memory; gives k."""
         self._output.file.write(np.ascontiguousarray(items).data)
         self.written += len(items)
+        return len(items)
 
     def synchronize(self) -> int:
         """Have what was written on the disk; gives its bytes."""

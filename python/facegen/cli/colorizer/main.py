@@ -11,6 +11,8 @@ from facegen.cli import options
 if TYPE_CHECKING:
     import numpy as np
 
+    from facegen.engine import Runner
+
 CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 
 
@@ -43,12 +45,10 @@ def command(
     file of the colorizer's weights, or colorizer, the one that facegen fetch got. The elapsed time
     is that of the computation alone.
     """
-    import os
+    from functools import partial
 
-    import numpy as np
-
-    from facegen import Colorizer, __version__
-    from facegen.cli.raw_program import run_raw
+    from facegen import Colorizer
+    from facegen.cli.raw_program import RawProgram
     from facegen.media.lab_planes import LightnessReader
     from facegen.media.standard import input_file
     from facegen.networks.files import resolve
@@ -56,34 +56,18 @@ def command(
     network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}
     options.check_distinct(inputs, {"OUTPUT.bin": output})
-
-    def say(line: str) -> None:
-        if not quiet:
-            click.echo(line, err=output == "-")
-
+    program = RawProgram(network, input_, output, resume, quiet)
     with LightnessReader(input_file(input_)) as lightness:
         colorizer = Colorizer(network, **engine)
-        runner = colorizer.runner
-        say(f"facegen {__version__} on {runner.device} ({runner.isa}, {runner.threads} threads)")
-        say(f"Network : {network} (colorizer, {os.path.getsize(network):,} bytes)")
-        settings = {**colorizer.arithmetic, "isa": runner.isa}
-        done, there, elapsed = run_raw(
-            lightness,
-            network,
-            output,
-            (chunk[..., np.newaxis] for chunk in lightness.chunks(CHUNK)),
-            CHUNK,
-            runner,
-            _encode,
-            settings,
-            resume,
-            say,
-            quiet,
-        )
-    say(f"Input   : {input_} ({there + done:,} pictures)")
-    say(f"Output  : {output}")
-    say(f"Elapsed time : {elapsed:.6f} sec")
-    say(f"Performance: {done / elapsed if elapsed else 0.0:.2f} img/s")
+        compute = partial(_compute, colorizer.runner)
+        rate = program.run(lightness, CHUNK, colorizer, compute, _encode)
+    program.say(f"Performance: {rate:.2f} img/s")
+
+
+def _compute(runner: Runner, lightness: np.ndarray) -> np.ndarray:
+    """(n, 256, 256) of L to (n, 256, 256, 2) of a and b."""
+    ab: np.ndarray = runner(lightness[..., None])
+    return ab
 
 
 def _encode(ab: np.ndarray) -> np.ndarray:
