@@ -21,6 +21,7 @@ from facegen.media import journal
 from facegen.networks.dcgan import Generator
 
 FACES = 40  # 7 faces a row
+JOURNAL = ".out.txt.facegen-journal"
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +40,7 @@ def expected(run: Run, network_bin: Path) -> tuple[bytes, bytes]:
 
 def check_complete(expected: tuple[bytes, bytes]) -> None:
     assert (Path("out.txt").read_bytes(), Path("out.bmp").read_bytes()) == expected
-    assert sorted(os.listdir()) == ["e.bmp", "e.txt", "in.txt", "out.bmp", "out.txt"]
+    assert sorted(os.listdir()) == [JOURNAL, "e.bmp", "e.txt", "in.txt", "out.bmp", "out.txt"]
 
 
 def fail_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
@@ -58,7 +59,12 @@ def fail_at(monkeypatch: pytest.MonkeyPatch, call: int) -> list[int]:
 
 
 def resumed(out: str) -> int:
-    return int(out.split("Resumed : ")[1].split()[0])
+    return int(out.split("Resumed : ")[1].removeprefix("all ").split()[0])
+
+
+def stamps(*names: str) -> list[tuple[int, int]]:
+    """A file that nobody touched keeps them."""
+    return [(status.st_ino, status.st_mtime_ns) for status in map(os.stat, names)]
 
 
 @pytest.mark.parametrize("call", [0, 1, 5, 13])
@@ -108,11 +114,71 @@ def test_what_is_damaged_is_made_anew(
     with monkeypatch.context() as patch:
         fail_at(patch, 9)
         run(*command)
-    path = Path(f".out.txt.facegen-{damage}")
+    path = Path(JOURNAL.replace("journal", damage))
     path.write_bytes(path.read_bytes()[: 100 if damage == "part" else 10])
     result = run(*command)
     assert result.code == 0 and resumed(result.out) == 0
     check_complete(expected)
+
+
+def test_what_is_finished_stays(
+    run: Run, network_bin: Path, expected: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    assert run(*command).code == 0
+    before = stamps("out.txt", "out.bmp", JOURNAL)
+    sizes = fail_at(monkeypatch, -1)
+    result = run(*command)
+    assert (result.code, result.err) == (0, "") and "Resumed : all 40 faces are there" in result.out
+    assert not sizes and stamps("out.txt", "out.bmp", JOURNAL) == before
+    assert run(*command, "--quiet") == (0, "", "")
+    assert run(*command[:-1]).code == 0 and sum(sizes) == FACES  # without --resume
+    assert not Path(JOURNAL).exists()
+
+
+def write_again() -> None:
+    time.sleep(0.02)  # more than a tick of the file system's clock
+    Path("out.txt").write_bytes(Path("e.txt").read_bytes())
+
+
+CHANGES = {
+    "an output is gone": lambda: Path("out.bmp").unlink(),
+    "an output is cut": lambda: os.truncate("out.txt", 1000),
+    "an output was written to": write_again,
+    "another file took its place": lambda: Path("e.bmp").replace("out.bmp"),
+    "an input changed": lambda: Path("in.txt").write_text(latent_text(range(100, 100 + FACES))),
+    "the journal is damaged": lambda: Path(JOURNAL).write_text("[]"),
+    "the journal is another's": lambda: Path(JOURNAL).write_text('{"key": "", "finished": {}}'),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_is_not_as_it_was_is_made_anew(
+    run: Run,
+    network_bin: Path,
+    expected: tuple[bytes, bytes],
+    change: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    assert run(*command).code == 0
+    CHANGES[change]()
+    sizes = fail_at(monkeypatch, -1)
+    assert resumed(run(*command).out) == 0 and sum(sizes) == FACES
+    assert resumed(run(*command).out) == FACES and sum(sizes) == FACES
+    if change != "an input changed":
+        assert (Path("out.txt").read_bytes(), Path("out.bmp").read_bytes()) == expected
+
+
+@pytest.mark.parametrize("other", [["other.bmp"], ["out.bmp", "--precision", "strict"]])
+def test_another_command_line_begins_anew(
+    run: Run, network_bin: Path, expected: tuple[bytes, bytes], other: list[str]
+) -> None:
+    command = [network_bin, "in.txt", "out.txt"]
+    options = ["--device", "cpu", "--resume"]
+    assert run(*command, "out.bmp", *options).code == 0
+    assert resumed(run(*command, *other, *options).out) == 0
+    assert resumed(run(*command, *other, *options).out) == FACES
 
 
 @pytest.mark.parametrize("pipe", ["INPUT", "OUTPUT"])
@@ -146,7 +212,7 @@ def test_killed(
             cwd=tmp_path,
             env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
         )
-        entry = tmp_path / ".out.txt.facegen-journal"
+        entry = tmp_path / JOURNAL
         before = entry.read_bytes() if entry.exists() else b""
         while process.poll() is None and kills < 3:
             if entry.exists() and entry.read_bytes() != before:  # it has come further
@@ -199,4 +265,7 @@ def test_programs_of_pictures_go_on(
     result = run(*command, "--resume")
     assert result.code == 0 and resumed(result.out) > 0
     assert output.read_bytes() == expected
-    assert sorted(os.listdir()) == sorted(["in.bin", "in.rgb", "network.bin", output.name])
+    before = stamps(output.name)
+    assert resumed(run(*command, "--resume").out) == 3 and stamps(output.name) == before
+    left = [f".{output.name}.facegen-journal", "in.bin", "in.rgb", "network.bin", output.name]
+    assert sorted(os.listdir()) == sorted(left)

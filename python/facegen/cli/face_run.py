@@ -96,13 +96,13 @@ class FaceRun:
         return there
 
     def _values(self) -> int:
-        """A .npy; the journal knows how far it has come."""
+        """A .npy; the journal knows how far it has come, and the manifest when it is finished."""
         (path,), count = self.files.paths, self.source.count
         journal: Journal | NoJournal = NoJournal([path])
         if self.resume:
             isa, source = self.generator.runner.isa, self.source.whole.sha256
             settings = {**self.settings, "isa": isa, "source": source}
-            journal = Journal([path], count, CHUNK, [], settings)
+            journal = Journal([path], count, CHUNK, [], settings, stays=False)
         there = journal.done
         header = npy_header((count, FACE, FACE, 3))
         with (

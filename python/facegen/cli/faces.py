@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli import options
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facegen.cli.stream import Stream
+    from facegen.media.journal import Journal, NoJournal
+    from facegen.media.text import LatentReader
 
 # Faces computed, formatted and written at a time: 3 MB of values, so that a run's memory does not
 # grow with the number of faces, and little is left to write when the last are computed.
@@ -48,16 +55,14 @@ def command(
     import os
     from functools import partial
 
-    import numpy as np
-
     from facegen import Generator, __version__
     from facegen.cli.main import COMMANDS
-    from facegen.cli.stream import Stream
-    from facegen.media.bmp import GridWriter, grid_side
+    from facegen.cli.stream import Stream, resumed
+    from facegen.media.bmp import grid_side
     from facegen.media.face_files import encode_faces
     from facegen.media.journal import Journal, NoJournal
     from facegen.media.standard import input_file, output_file
-    from facegen.media.text import LatentReader, ResultWriter
+    from facegen.media.text import LatentReader
     from facegen.networks.files import resolve
 
     first = [*networks, input_][0]
@@ -80,33 +85,45 @@ def command(
     say(f"facegen {__version__} on {options.device_used(runner)}")
     say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
     text_file = output_file(output)
-    paths = [text_file, image]
     with LatentReader(input_file(input_)) as latents:
         count = latents.count
         say(f"Input   : {input_} ({count:,} faces)")
-        journal: Journal | NoJournal = NoJournal(paths)
+        journal: Journal | NoJournal = NoJournal([text_file, image])
         if resume:
-            settings = {**generator.arithmetic, "isa": runner.isa}
-            journal = Journal(paths, count, CHUNK, [network, latents.name], settings)
-            say(f"Resumed : {journal.done:,} faces are there")
-        stream = Stream(generator, encode, count, "faces", quiet)
-        with (
-            journal,
-            GridWriter(image, count, resume=journal.resume(image)) as picture,
-            ResultWriter(text_file, count, resume=journal.resume(text_file)) as values,
-        ):
-
-            def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
-                text, pixels = faces
-                values.write_text(text.data, len(pixels))
-                picture.write(pixels)
-                return len(pixels)
-
-            chunks = journal.rest(latents.chunks(CHUNK))
-            elapsed = stream.run(chunks, write, {text_file: values, image: picture}, journal)
+            files, settings = [network, latents.name], {**generator.arithmetic, "isa": runner.isa}
+            journal = Journal([text_file, image], count, CHUNK, files, settings)
+            say(resumed(journal, "faces"))
+        elapsed = 0.0
+        if not journal.finished:
+            stream = Stream(generator, encode, count, "faces", quiet)
+            elapsed = _compute(latents, stream, text_file, image, journal)
         for warning in latents.warnings:
             options.warn(warning)
-        side = grid_side(count)
+    side = grid_side(count)
     say(f"Output  : {output}")
     say(f"Image   : {image} ({side} x {side} faces)")
     say(f"Elapsed time : {elapsed:.6f} sec")
+
+
+def _compute(
+    latents: LatentReader, stream: Stream, output: str, image: str, journal: Journal | NoJournal
+) -> float:
+    """Write both files of the faces that are not there yet; gives the seconds of computing."""
+    from facegen.media.bmp import GridWriter
+    from facegen.media.text import ResultWriter
+
+    count = latents.count
+    with (
+        journal,
+        GridWriter(image, count, resume=journal.resume(image)) as picture,
+        ResultWriter(output, count, resume=journal.resume(output)) as values,
+    ):
+
+        def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
+            text, pixels = faces
+            values.write_text(text.data, len(pixels))
+            picture.write(pixels)
+            return len(pixels)
+
+        chunks = journal.rest(latents.chunks(CHUNK))
+        return stream.run(chunks, write, {output: values, image: picture}, journal)

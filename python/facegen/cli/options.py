@@ -112,7 +112,8 @@ network = network_of("the package's own faces")
 resume = click.option(
     "--resume",
     is_flag=True,
-    help="Keep what is done if the run is killed; the same command line again goes on from there.",
+    help="Keep what is done if the run is killed; the same command line again goes on from there, "
+    "and has nothing to do once all is there.",
 )
 
 overwrite = click.option("--overwrite", is_flag=True, help="Replace files that exist.")

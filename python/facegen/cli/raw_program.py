@@ -11,7 +11,7 @@ import numpy as np
 
 from facegen import __version__
 from facegen.cli import options
-from facegen.cli.stream import Stream
+from facegen.cli.stream import Stream, resumed
 from facegen.media.journal import Journal, NoJournal
 from facegen.media.raw import RawReader, RawWriter
 from facegen.media.standard import output_file
@@ -71,24 +71,21 @@ class RawProgram:
         size = os.path.getsize(self.network)
         self.say(f"Network : {self.network} ({model.network.name}, {size:,} bytes)")
         path = output_file(self.output)
-        stream = Stream(compute, encode, pictures.count, "img", self.quiet)
-        with (
-            self._journal(pictures, chunk, model) as journal,
-            RawWriter(path, resume=journal.resume(path)) as file,
-        ):
-            there = journal.done
-            if self.resume:
-                self.say(f"Resumed : {there:,} pictures are there")
-            chunks = journal.rest(pictures.chunks(chunk))
-            seconds = stream.run(chunks, file.write, {path: file}, journal)
-        self.say(f"Input   : {self.input_} ({file.written:,} pictures)")
+        journal: Journal | NoJournal = NoJournal([path])
+        if self.resume:
+            files = [self.network, pictures.name]
+            settings = {**model.arithmetic, "isa": model.runner.isa}
+            journal = Journal([path], pictures.count or 0, chunk, files, settings)
+            self.say(resumed(journal, "pictures"))
+        there = total = journal.done
+        seconds = 0.0
+        if not journal.finished:
+            stream = Stream(compute, encode, pictures.count, "img", self.quiet)
+            with journal, RawWriter(path, resume=journal.resume(path)) as file:
+                chunks = journal.rest(pictures.chunks(chunk))
+                seconds = stream.run(chunks, file.write, {path: file}, journal)
+            total = file.written
+        self.say(f"Input   : {self.input_} ({total:,} pictures)")
         self.say(f"Output  : {self.output}")
         self.say(f"Elapsed time : {seconds:.6f} sec")
-        return (file.written - there) / seconds if seconds else 0.0
-
-    def _journal(self, pictures: RawReader, chunk: int, model: Model) -> Journal | NoJournal:
-        outputs, files = [output_file(self.output)], [self.network, pictures.name]
-        if not self.resume:
-            return NoJournal(outputs)
-        settings = {**model.arithmetic, "isa": model.runner.isa}
-        return Journal(outputs, pictures.count or 0, chunk, files, settings)
+        return (total - there) / seconds if seconds else 0.0

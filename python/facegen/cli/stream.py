@@ -11,6 +11,12 @@ from facegen.cli.progress import progress
 from facegen.media.journal import Journal, NoJournal, Writer
 
 
+def resumed(journal: Journal | NoJournal, items: str) -> str:
+    """What --resume found, for people: "Resumed : 64 faces are there"."""
+    every = "all " if journal.finished else ""
+    return f"Resumed : {every}{journal.done:,} {items} are there"
+
+
 @dataclass(frozen=True)
 class Stream:
     """How chunks are computed: on all ranks, and with progress.

@@ -1,10 +1,14 @@
 """How far a run has come, so that one that was killed can go on: ``--resume``.
 
-Beside the first output lies ``.NAME.facegen-journal``, a few lines of JSON: the digest of all that
+Beside the first output lies ``.NAME.facegen-journal``, a line of JSON: the digest of all that
 results depend on, the chunks that are written, and the bytes of each unfinished output
 (``.NAME.facegen-part``). It is replaced about once a second, after what it speaks of is on the
 disk. So whenever a run ends, by a signal or with the power, its outputs up to the journal's place
 are as it says; what lies behind is cut off and made again.
+
+When a run has ended well, the journal has the size and the time of each output instead, and the
+same run again has nothing to do. An output that anything has written to or replaced since has
+another time, so that nothing else is taken for one that is finished.
 """
 
 from __future__ import annotations
@@ -43,6 +47,7 @@ class NoJournal:
     """
 
     chunks = done = 0
+    finished = False
 
     def __init__(self, outputs: Sequence[str]) -> None:
         self._outputs = outputs
@@ -70,8 +75,8 @@ class NoJournal:
 class Journal:
     """The journal of a run whose outputs come in chunks, all of them in step.
 
-    It is removed when the ``with`` block ends well: the outputs' own blocks lie inside, so that
-    they are complete then.
+    When its ``with`` block ends well, the run is finished: the outputs' own blocks lie inside, so
+    that they are complete then.
 
     Parameters
     ----------
@@ -83,12 +88,17 @@ class Journal:
         What is read: input, network. Their content counts.
     settings
         All else that results depend on, besides facegen's version: options, the kind of device.
+    stays
+        Whether a finished run leaves its journal for the next to find; False where something else
+        knows what is finished.
 
     Attributes
     ----------
     chunks
         Those that are written already; 0 for a run that begins, as one does whose inputs are not
         those of the run before.
+    finished
+        The run before was the same and ended well, and its outputs are there as it left them.
 
     Raises
     ------
@@ -103,31 +113,36 @@ class Journal:
         items: int,
         files: Iterable[str | os.PathLike[str]],
         settings: Mapping[str, Any],
+        stays: bool = True,
     ) -> None:
         self._path = _path(outputs)
         inputs = [file_digest(file) for file in files]
         everything = [__version__, sorted(settings.items()), count, items, inputs]
         self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
-        self._count, self._items = count, items
-        self.chunks, self._bytes = self._read(outputs)
+        self._count, self._items, self._stays = count, items, stays
+        self.chunks, self._bytes = 0, dict.fromkeys(outputs, 0)
+        self.finished = False
+        # Whatever a journal holds that is damaged, or of another kind, counts as none.
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            self._read(json.loads(self._path.read_bytes()))
         self._due = time.monotonic() + _SECONDS
 
-    def _read(self, outputs: Sequence[str]) -> tuple[int, dict[str, int]]:
-        nothing = dict.fromkeys(outputs, 0)
-        try:
-            entry = json.loads(self._path.read_bytes())
-            kept = {output: int(entry["bytes"][output]) for output in outputs}
-            whole = all(part_of(name).stat().st_size >= size for name, size in kept.items())
-            if entry["key"] != self._key or not whole:
-                return 0, nothing
-            return int(entry["chunks"]), kept
-        except (OSError, ValueError, KeyError, TypeError):
-            return 0, nothing
+    def _read(self, entry: dict[str, Any]) -> None:
+        """Take over what the run before has noted, if it was the same."""
+        if entry["key"] != self._key:
+            return
+        if "finished" in entry:
+            found = {output: _stamp(output) for output in self._bytes}
+            self.finished = entry["finished"] == found
+            return
+        kept = {output: int(entry["bytes"][output]) for output in self._bytes}
+        if all(part_of(output).stat().st_size >= size for output, size in kept.items()):
+            self.chunks, self._bytes = int(entry["chunks"]), kept
 
     @property
     def done(self) -> int:
         """Items that are written already."""
-        return min(self.chunks * self._items, self._count)
+        return self._count if self.finished else min(self.chunks * self._items, self._count)
 
     def resume(self, output: str) -> tuple[int, int]:
         """Items and bytes of an output to go on from; for its writer."""
@@ -143,24 +158,36 @@ class Journal:
         begin = time.monotonic()
         if begin < self._due:
             return
-        entry = {
-            "key": self._key,
-            "chunks": self.chunks,
-            "bytes": {output: writer.synchronize() for output, writer in outputs.items()},
-        }
-        with AtomicFile(self._path) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        sizes = {output: writer.synchronize() for output, writer in outputs.items()}
+        self._note(chunks=self.chunks, bytes=sizes)
         end = time.monotonic()
         self._due = end + max(_SECONDS, 9 * (end - begin))
+
+    def _note(self, **state: Any) -> None:
+        with AtomicFile(self._path) as file:
+            file.write(json.dumps({"key": self._key, **state}).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
 
     def __enter__(self) -> Journal:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
-        if kind is None:
+        if kind is not None:
+            return
+        if not self._stays:
             self._path.unlink(missing_ok=True)
+            return
+        for output in self._bytes:
+            with open(output, "rb") as file:
+                os.fsync(file.fileno())
+        self._note(finished={output: _stamp(output) for output in self._bytes})
+
+
+def _stamp(path: str) -> list[int]:
+    """By which a file is known again, as JSON has it: its size, and when it was written to."""
+    status = os.stat(path)
+    return [status.st_size, status.st_mtime_ns]
 
 
 def _path(outputs: Sequence[str]) -> Path:
