@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from bench.machine import describe
-from bench.reference import reference
+from bench.reference import run_graph
 from facegen import __version__, _native
 from facegen.engine import Runner
 from facegen.engine.devices import cuda_module
@@ -37,7 +37,7 @@ class Case:
 
     def exact(self) -> np.ndarray:
         """The output of the definition, in float64."""
-        return reference(self.graph, self.weights, [self.inputs])[0]
+        return run_graph(self.graph, self.weights, self.inputs)[0]
 
     def measured(self, isa: str, algorithm: str) -> np.ndarray:
         """The output of the engine."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from bench.machine import fma_peak
 from bench.peers import Contender, NotApplicable
-from bench.reference import disagreement, reference
+from bench.reference import disagreement, run_graph
 from bench.worker import Worker, WorkerError, Workers
 from bench.workload import Workload
 
@@ -73,7 +73,7 @@ def measure(
     where = f"{workload.name}, batch {batch}, threads {workers.threads}"
     images = _verified_images(batch)
     inputs = [x[images] for x in workload.inputs(batch, 0)]
-    expected = reference(workload.graph, workload.weights, inputs)
+    expected = run_graph(workload.graph, workload.weights, *inputs)
     results = [Result(contender) for contender in contenders]
     ready: list[tuple[Result, Worker]] = []
     for result in results:

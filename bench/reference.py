@@ -1,10 +1,17 @@
-"""The float64 answer that everything is verified against: NumPy, tap by tap, NHWC."""
+"""Naive definitions in float64: what every op and every graph must compute.
+
+Contenders are verified against them before they are measured, and so is the package in its tests.
+Written from the definitions alone, without the package's geometry (windows, phases, views). Loops
+run over the taps of a window only, so that small cases are quick. Maps are (n, h, w, c).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegen.nn import (
     Add,
@@ -22,38 +29,236 @@ from facegen.nn import (
     MaxPool2d,
     ReLU,
     Reshape,
-    Shape,
     Softmax,
     Tanh,
     Upsample,
 )
 from facegen.nn.layers import Layer
-from facegen.nn.window import WindowAxis
+
+Array = NDArray[Any]
+Doubles = NDArray[np.float64]
+Sides = tuple[tuple[int, int], tuple[int, int]]
 
 TOLERANCE = 1e-3  # two outputs agree where |a-b| or |a-b|/|b| is below it
 
 
-def reference(
-    graph: Graph, weights: Mapping[str, np.ndarray], inputs: Sequence[np.ndarray]
-) -> list[np.ndarray]:
-    """The graph's outputs, (n, h, w, c) float64, for inputs (n, h, w, c)."""
-    values = {
-        tensor.name: np.asarray(array, np.float64)
-        for tensor, array in zip(graph.inputs, inputs, strict=True)
-    }
+def both(value: Any) -> tuple[Any, Any]:
+    """An int or a pair as (vertical, horizontal)."""
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def sides(padding: Any) -> Sides:
+    """Any padding as ((top, bottom), (left, right))."""
+    vertical, horizontal = both(padding)
+    return both(vertical), both(horizontal)
+
+
+def conv2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+) -> Doubles:
+    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    (sy, sx), (dy, dx) = both(stride), both(dilation)
+    out, kh, kw, _ = weight.shape
+    x = np.pad(x, ((0, 0), *sides(padding), (0, 0)))
+    height = (x.shape[1] - (kh - 1) * dy - 1) // sy + 1
+    width = (x.shape[2] - (kw - 1) * dx - 1) // sx + 1
+    y = np.zeros((x.shape[0], height, width, out))
+    for r in range(kh):
+        for s in range(kw):
+            rows = np.arange(height)[:, None] * sy + r * dy
+            columns = np.arange(width)[None, :] * sx + s * dx
+            y += x[:, rows, columns] @ weight[:, r, s].T
+    return y if bias is None else y + bias.astype(np.float64)
+
+
+def conv_transpose2d(
+    x: Array,
+    weight: Array,
+    bias: Array | None = None,
+    *,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+) -> Doubles:
+    x, weight = x.astype(np.float64), weight.astype(np.float64)
+    (sy, sx), (ey, ex) = both(stride), both(output_padding)
+    (top, bottom), (left, right) = sides(padding)
+    n, h, w, _ = x.shape
+    out, kh, kw, _ = weight.shape
+    full = np.zeros((n, (h - 1) * sy + kh + ey, (w - 1) * sx + kw + ex, out))
+    for r in range(kh):
+        for s in range(kw):
+            rows = np.arange(h)[:, None] * sy + r
+            columns = np.arange(w)[None, :] * sx + s
+            full[:, rows, columns] += x @ weight[:, r, s].T
+    y = full[:, top : full.shape[1] - bottom, left : full.shape[2] - right]
+    return y if bias is None else y + bias.astype(np.float64)
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Doubles:
+    y = x.astype(np.float64) @ weight.astype(np.float64).T
+    return y if bias is None else y + bias.astype(np.float64)
+
+
+def batch_norm(
+    x: Array, gamma: Array, beta: Array, mean: Array, var: Array, *, eps: float = 1e-5
+) -> Doubles:
+    gamma, beta, mean, var = (a.astype(np.float64) for a in (gamma, beta, mean, var))
+    return gamma * (x.astype(np.float64) - mean) / np.sqrt(var + eps) + beta
+
+
+def instance_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Doubles:
+    x = x.astype(np.float64)
+    mean = x.mean(axis=(1, 2), keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=(1, 2), keepdims=True)
+    return gamma.astype(np.float64) * (x - mean) / np.sqrt(var + eps) + beta.astype(np.float64)
+
+
+def max_pool2d(
+    x: Array, kernel: Any, *, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
+) -> Array:
+    (kh, kw), (sy, sx) = both(kernel), both(kernel if stride is None else stride)
+    (top, bottom), (left, right) = sides(padding)
+
+    def starts(size: int, k: int, s: int, front: int, back: int) -> list[int]:
+        """First positions of all windows, in the input's coordinates."""
+        result = [-front]
+        while True:
+            start = result[-1] + s
+            inside = start + k <= size + back
+            # PyTorch's ceil mode: a last, partial window that starts inside or in the left padding
+            partial = ceil_mode and start < size and result[-1] + k < size + back
+            if not (inside or partial):
+                return result
+            result.append(start)
+
+    ys = starts(x.shape[1], kh, sy, top, bottom)
+    xs = starts(x.shape[2], kw, sx, left, right)
+    y = np.empty((x.shape[0], len(ys), len(xs), x.shape[3]))
+    for i, y0 in enumerate(ys):
+        for j, x0 in enumerate(xs):
+            window = x[:, max(y0, 0) : y0 + kh, max(x0, 0) : x0 + kw]
+            y[:, i, j] = window.max(axis=(1, 2))
+    return y
+
+
+def softmax(x: Array) -> Doubles:
+    x = x.astype(np.float64)
+    e = np.exp(x - x.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def argmax(x: Array) -> Doubles:
+    return x.argmax(axis=-1)[..., np.newaxis].astype(np.float64)
+
+
+def global_avg_pool2d(x: Array) -> Doubles:
+    return x.astype(np.float64).mean(axis=(1, 2), keepdims=True)
+
+
+def upsample_bilinear2d(x: Array, size: tuple[int, int]) -> Doubles:
+    def axis(size_in: int, size_out: int) -> tuple[Array, Array, Array]:
+        position = np.clip((np.arange(size_out) + 0.5) * size_in / size_out - 0.5, 0, size_in - 1)
+        low = np.floor(position).astype(int)
+        return low, np.minimum(low + 1, size_in - 1), position - low
+
+    x = x.astype(np.float64)
+    y0, y1, fy = axis(x.shape[1], size[0])
+    x0, x1, fx = axis(x.shape[2], size[1])
+    fy, fx = fy[:, None, None], fx[:, None]
+    top = x[:, y0][:, :, x0] * (1 - fx) + x[:, y0][:, :, x1] * fx
+    bottom = x[:, y1][:, :, x0] * (1 - fx) + x[:, y1][:, :, x1] * fx
+    return top * (1 - fy) + bottom * fy
+
+
+def relu(x: Array) -> Doubles:
+    return np.maximum(x.astype(np.float64), 0)
+
+
+def leaky_relu(x: Array, slope: float) -> Doubles:
+    x = x.astype(np.float64)
+    return np.where(x > 0, x, slope * x)
+
+
+def run_layer(
+    layer: Layer, inputs: Sequence[Array], weights: Mapping[str, Array], name: str
+) -> Array:
+    """One layer of a graph on (n, h, w, c) maps."""
+    x = inputs[0]
+    parameters = {key: weights[f"{name}.{key}"] for key in layer.parameters()}
+    match layer:
+        case Conv2d():
+            stride, padding = layer.stride, layer.padding
+            return conv2d(
+                x, **parameters, stride=stride, padding=padding, dilation=layer.dilation
+            )
+        case ConvTranspose2d():
+            stride, padding, extra = layer.stride, layer.padding, layer.output_padding
+            return conv_transpose2d(
+                x, **parameters, stride=stride, padding=padding, output_padding=extra
+            )
+        case Linear():
+            return linear(x, **parameters)
+        case BatchNorm():
+            return batch_norm(x, **parameters, eps=layer.eps)
+        case InstanceNorm():
+            return instance_norm(x, **parameters, eps=layer.eps)
+        case MaxPool2d():
+            return max_pool2d(
+                x,
+                layer.kernel,
+                stride=layer.stride,
+                padding=layer.padding,
+                ceil_mode=layer.ceil_mode,
+            )
+        case Upsample():
+            if layer.size is not None:
+                return upsample_bilinear2d(x, both(layer.size))
+            vertical, horizontal = both(layer.scale)
+            return upsample_bilinear2d(x, (x.shape[1] * vertical, x.shape[2] * horizontal))
+        case ReLU():
+            return relu(x)
+        case LeakyReLU():
+            return leaky_relu(x, layer.slope)
+        case Tanh():
+            return np.tanh(x)
+        case Softmax():
+            return softmax(x)
+        case ArgMax():
+            return argmax(x)
+        case GlobalAvgPool2d():
+            return global_avg_pool2d(x)
+        case Concat():
+            return np.concatenate(inputs, axis=-1)
+        case Add():
+            return inputs[0] + inputs[1]
+        case Affine():
+            return layer.scale * x + layer.shift
+        case Reshape():
+            return x.reshape(len(x), *layer.shape)
+    raise AssertionError(f"no definition of {layer}")
+
+
+def run_graph(graph: Graph, weights: Mapping[str, Array], *inputs: Array) -> list[Array]:
+    """All outputs of a graph, layer by layer in float64."""
+    values: dict[str, Array] = {}
+    given = iter(inputs)
     for node in graph.nodes:
         if node.layer is None:
-            continue
-        parameters = {
-            name: np.asarray(weights[f"{node.name}.{name}"], np.float64)
-            for name in node.layer.parameters()
-        }
-        arguments = [values[name] for name in node.inputs]
-        values[node.name] = _apply(node.layer, arguments, parameters, node.shape)
+            values[node.name] = next(given).astype(np.float64)
+        else:
+            reads = [values[name] for name in node.inputs]
+            values[node.name] = run_layer(node.layer, reads, weights, node.name)
     return [values[tensor.name] for tensor in graph.outputs]
 
 
-def disagreement(a: np.ndarray, b: np.ndarray) -> str | None:
+def disagreement(a: Array, b: Array) -> str | None:
     """Why output `a` does not agree with the reference `b`, or None where it does."""
     if a.shape != b.shape:
         return f"shape {a.shape}, expected {b.shape}"
@@ -63,108 +268,3 @@ def disagreement(a: np.ndarray, b: np.ndarray) -> str | None:
         return None
     place = tuple(int(i) for i in np.argwhere(~agrees)[0])
     return f"{a[place]:.6g} instead of {b[place]:.6g} at {place}, {np.sum(~agrees)} values differ"
-
-
-def _apply(
-    layer: Layer, inputs: list[np.ndarray], w: dict[str, np.ndarray], shape: Shape
-) -> np.ndarray:
-    x = inputs[0]
-    match layer:
-        case Conv2d():
-            return _conv(layer, x, w["weight"], shape) + w.get("bias", 0.0)
-        case ConvTranspose2d():
-            return _conv_transpose(layer, x, w["weight"], shape) + w.get("bias", 0.0)
-        case Linear():
-            return x @ w["weight"].T + w.get("bias", 0.0)
-        case BatchNorm():
-            return w["gamma"] * (x - w["mean"]) / np.sqrt(w["var"] + layer.eps) + w["beta"]
-        case InstanceNorm():
-            mean, var = x.mean((1, 2), keepdims=True), x.var((1, 2), keepdims=True)
-            return w["gamma"] * (x - mean) / np.sqrt(var + layer.eps) + w["beta"]
-        case ReLU():
-            return np.maximum(x, 0)
-        case LeakyReLU():
-            return np.where(x > 0, x, layer.slope * x)
-        case Tanh():
-            return np.tanh(x)
-        case Softmax():
-            e = np.exp(x - x.max(-1, keepdims=True))
-            return e / e.sum(-1, keepdims=True)
-        case MaxPool2d():
-            return _max_pool(layer, x, shape)
-        case GlobalAvgPool2d():
-            return x.mean((1, 2), keepdims=True)
-        case ArgMax():
-            return x.argmax(-1)[..., None].astype(np.float64)
-        case Concat():
-            return np.concatenate(inputs, -1)
-        case Add():
-            return inputs[0] + inputs[1]
-        case Upsample():
-            return _resize(_resize(x, shape.height, 1), shape.width, 2)
-        case Affine():
-            return layer.scale * x + layer.shift
-        case Reshape():
-            return x.reshape(len(x), *shape)
-    raise NotImplementedError(type(layer).__name__)
-
-
-def _padded(axes: tuple[WindowAxis, WindowAxis], x: np.ndarray, shape: Shape, fill: float):
-    """`x` with `fill` around it, as far as the windows of an output of `shape` reach."""
-    pads = [
-        (a.pad_front, max((out - 1) * a.stride + (a.kernel - 1) * a.dilation + 1 - size, 0))
-        for a, size, out in zip(axes, x.shape[1:3], shape[:2], strict=True)
-    ]
-    return np.pad(x, ((0, 0), *pads, (0, 0)), constant_values=fill)
-
-
-def _taps(axes: tuple[WindowAxis, WindowAxis], x: np.ndarray, shape: Shape):
-    """For each tap (ty, tx) its index and the pixels of `x` that the outputs multiply with it."""
-    y_axis, x_axis = axes
-    for ty in range(y_axis.kernel):
-        for tx in range(x_axis.kernel):
-            top, left = ty * y_axis.dilation, tx * x_axis.dilation
-            rows = slice(top, top + (shape.height - 1) * y_axis.stride + 1, y_axis.stride)
-            columns = slice(left, left + (shape.width - 1) * x_axis.stride + 1, x_axis.stride)
-            yield ty, tx, x[:, rows, columns]
-
-
-def _conv(layer: Conv2d, x: np.ndarray, weight: np.ndarray, shape: Shape) -> np.ndarray:
-    y = np.zeros((len(x), *shape))
-    for ty, tx, pixels in _taps(layer.axes, _padded(layer.axes, x, shape, 0.0), shape):
-        y += pixels @ weight[:, ty, tx].T
-    return y
-
-
-def _conv_transpose(
-    layer: ConvTranspose2d, x: np.ndarray, weight: np.ndarray, shape: Shape
-) -> np.ndarray:
-    """Adds every input pixel's contribution to a map large enough for all, then cuts."""
-    (top, left), (kh, kw) = (a.pad_front for a in layer.axes), layer.kernel_size
-    sy, sx = (a.stride for a in layer.axes)
-    n, h, w, _ = x.shape
-    rows = max((h - 1) * sy + kh, top + shape.height)
-    columns = max((w - 1) * sx + kw, left + shape.width)
-    y = np.zeros((n, rows, columns, shape.channels))
-    for ty in range(kh):
-        for tx in range(kw):
-            spread = y[:, ty : ty + (h - 1) * sy + 1 : sy, tx : tx + (w - 1) * sx + 1 : sx]
-            spread += x @ weight[:, ty, tx].T
-    return y[:, top : top + shape.height, left : left + shape.width]
-
-
-def _max_pool(layer: MaxPool2d, x: np.ndarray, shape: Shape) -> np.ndarray:
-    y = np.full((len(x), *shape), -np.inf)
-    for _, _, pixels in _taps(layer.axes, _padded(layer.axes, x, shape, -np.inf), shape):
-        np.maximum(y, pixels, out=y)
-    return y
-
-
-def _resize(x: np.ndarray, size: int, axis: int) -> np.ndarray:
-    """Linear interpolation along one axis, half-pixel centres, edges clamped."""
-    position = (np.arange(size) + 0.5) * x.shape[axis] / size - 0.5
-    position = np.clip(position, 0, x.shape[axis] - 1)
-    low = np.floor(position).astype(int)
-    high = np.minimum(low + 1, x.shape[axis] - 1)
-    share = (position - low).reshape(-1, *[1] * (x.ndim - 1 - axis))
-    return x.take(low, axis) * (1 - share) + x.take(high, axis) * share

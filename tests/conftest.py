@@ -1,4 +1,4 @@
-"""Makes tests/reference.py and tests/tolerance.py importable from every folder of tests.
+"""Makes the helpers in this folder (tests/tolerance.py) importable from every folder of tests.
 
 Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is usable.
 """

@@ -15,7 +15,7 @@ from bench.measure import Cell, Result
 from bench.nchw import nchw_network
 from bench.peers import OURS, PEERS, Contender, NotApplicable, contenders, stream_count
 from bench.record import Record, record
-from bench.reference import disagreement, reference
+from bench.reference import disagreement, run_graph
 from bench.tables import markdown
 from bench.worker import Worker, WorkerError
 from bench.workload import Workload
@@ -39,7 +39,7 @@ from facegen.nn import (
     Tanh,
     Upsample,
 )
-from reference import random_weights
+from random_weights import random_weights
 
 BATCH, THREADS = 2, 2
 
@@ -77,7 +77,7 @@ def work() -> Workload:
 
 @pytest.fixture(scope="module")
 def answer(work: Workload) -> list[np.ndarray]:
-    return reference(work.graph, work.weights, work.inputs(BATCH, 0))
+    return run_graph(work.graph, work.weights, *work.inputs(BATCH, 0))
 
 
 def slow_if_compiled(contender: Contender) -> Any:
@@ -113,7 +113,7 @@ def test_reference_tconv_of_one_pixel_spreads_its_taps() -> None:
     taps = np.arange(1.0, 26.0).reshape(1, 5, 5, 1)
     x = np.zeros((1, 3, 3, 1))
     x[0, 1, 1] = 1.0
-    (y,) = reference(g, {"t.weight": taps}, [x])
+    (y,) = run_graph(g, {"t.weight": taps}, x)
     expected = np.zeros((6, 6))
     expected[1:6, 1:6] = taps[0, :, :, 0]  # 2 * 1 + r - 1 for r = 0..4
     np.testing.assert_array_equal(y[0, :, :, 0], expected)

@@ -23,7 +23,7 @@ from facegen.nn import (
     Tanh,
     lower,
 )
-from reference import random_weights
+from random_weights import random_weights
 
 pytestmark = pytest.mark.cuda
 

@@ -7,8 +7,8 @@ import doctest
 import numpy as np
 import pytest
 
-import reference
 import tolerance
+from bench import reference
 from facegen import kernels
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from one_layer import draw, draw_weights, every_gemm, every_gemm_engine, every_isa, run_layer
 from shapes import channels, few, maps, pads, pair_of
 
-import reference
 import tolerance
+from bench import reference
 from facegen.nn import Conv2d, ConvTranspose2d, Linear
 
 

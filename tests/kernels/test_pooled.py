@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from one_layer import ISAS, draw, every_gemm
 
-import reference
 import tolerance
+from bench import reference
 from engines import run_program
 from facegen.nn import Conv2d, Graph, MaxPool2d, ReLU, Shape, lower
+from random_weights import random_weights
 
 # (convolution, pool, (n, h, w, in)): the networks' own, in small, then padding, windows that share
 # several lines, share none, leave lines out, and reach below the map
@@ -68,7 +69,7 @@ def test_pool_of_two_against_its_definition(name, isa):
         y = graph.add("relu", ReLU(), y)
     y = graph.add("pool", MaxPool2d(2), y)
     graph.output(y)
-    weights = reference.random_weights(graph, np.random.default_rng(0))
+    weights = random_weights(graph, np.random.default_rng(0))
     program = lower(graph, weights, "direct")
 
     def run(images):
@@ -109,7 +110,7 @@ def _pooled(
     if keep_map:
         graph.output(y)
     graph.output(z)
-    weights = reference.random_weights(graph, np.random.default_rng(0))
+    weights = random_weights(graph, np.random.default_rng(0))
     outputs = [np.full((len(x), *t.shape), np.nan, np.float32) for t in graph.outputs]
     run_program(lower(graph, weights), [x], outputs, isa, threads)
     return outputs[-1]

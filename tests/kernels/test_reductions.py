@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from one_layer import draw, run_layer
 
-import reference
 import tolerance
+from bench import reference
 from engines import ENGINES, ISAS, run_program
 from facegen.nn import (
     Add,

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from one_layer import draw, draw_weights, every_engine, every_isa, run_layer
 from shapes import few, maps, pair_of
 
-import reference
 import tolerance
+from bench import reference
 from facegen.nn import (
     Add,
     Affine,

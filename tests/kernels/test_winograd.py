@@ -10,11 +10,12 @@ import pytest
 from one_layer import ISAS, draw, draw_weights, run_layer
 
 import engines
-import reference
 import tolerance
+from bench import reference
 from facegen import _native
 from facegen.engine import Runner
 from facegen.nn import Add, Concat, Conv2d, ConvTranspose2d, Graph, LeakyReLU, Shape, lower
+from random_weights import random_weights
 
 # With split products the same layers take the GEMM.
 WINOGRAD_ISAS = _native.available_isas(strict=True)
@@ -75,7 +76,7 @@ def test_in_a_network_with_sums_and_concatenations(isa):
     from_part = graph.add("from_part", Conv2d(22, 39, 3, padding=1), right)
     total = graph.add("total", LeakyReLU(0.2), graph.add("sum", Add(), from_part, both))
     graph.output(graph.add("up", ConvTranspose2d(39, 18, 4, stride=2, padding=1), total))
-    weights = reference.random_weights(graph, np.random.default_rng(0))
+    weights = random_weights(graph, np.random.default_rng(0))
     batch = draw((3, 8, 9, 20))
     got = np.full((3, 16, 18, 18), np.nan, np.float32)
     engines.run_program(lower(graph, weights), [batch], [got], isa, 2)
@@ -90,7 +91,7 @@ def test_strict_multiplies_as_the_definition_does():
     graph = Graph("strict")
     x = graph.input("x", Shape(10, 10, 32))
     graph.output(graph.add("conv", Conv2d(32, 32, 3, padding=1), x))
-    weights = reference.random_weights(graph, np.random.default_rng(0))
+    weights = random_weights(graph, np.random.default_rng(0))
     batch = draw((2, 10, 10, 32))
     strict = Runner(lower(graph, weights), "cpu", precision="strict")
     assert strict.isa in WINOGRAD_ISAS

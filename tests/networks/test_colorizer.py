@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import facegen
+from bench.reference import run_graph
 from engines import GEMM_ENGINES, run_program
 from facegen import Colorizer, FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
@@ -18,7 +19,6 @@ from facegen.networks import NETWORKS
 from facegen.networks.colorizer import graph
 from facegen.nn import lower
 from facegen.weights import network_bin, read
-from reference import run_graph
 from tolerance import EPS, SPLIT_PRODUCT, assert_within, gemm, roundings
 
 COLORIZER = NETWORKS["colorizer"]

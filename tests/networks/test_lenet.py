@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-import reference
+from bench import reference
 from engines import GEMM_ENGINES, run_program
 from facegen import DigitClassifier, FormatError
 from facegen.networks import lenet

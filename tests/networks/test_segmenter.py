@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import engines
-import reference
+from bench import reference
 from facegen import FormatError, Segmenter
 from facegen.networks import segmentation
 from facegen.networks.segmentation import SEGMENTATION

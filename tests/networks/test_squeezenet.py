@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 import engines
-import reference
 import tolerance
+from bench import reference
 from facegen import Classifier, FormatError, load
 from facegen.networks import NETWORKS, imagenet, squeezenet
 from facegen.networks.imagenet import MEAN

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-import reference
+from bench import reference
 from facegen.nn.program import (
     ArgMax,
     Gemm,

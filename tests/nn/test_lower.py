@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from interpreter import run_program
 
-import reference
+from bench import reference
 from facegen.nn import (
     Add,
     Affine,
@@ -26,12 +26,13 @@ from facegen.nn import (
     lower,
 )
 from facegen.nn.program import Gemm, MaxPool, Pointwise, Upsample
+from random_weights import random_weights
 
 
 def check(graph: Graph, seed: int = 0, batch: int = 2):
     """Lower `graph` with random weights, compare it with its definition, return the program."""
     rng = np.random.default_rng(seed)
-    weights = reference.random_weights(graph, rng)
+    weights = random_weights(graph, rng)
     inputs = [rng.standard_normal((batch, *tensor.shape)) for tensor in graph.inputs]
     program = lower(graph, weights, dtype=np.float64)
     expected = reference.run_graph(graph, weights, *inputs)
@@ -283,7 +284,7 @@ def test_memory_is_reused():
 
 def test_constants_are_rounded_once():
     graph = graphs.dcgan_like()
-    weights = reference.random_weights(graph, np.random.default_rng(1))
+    weights = random_weights(graph, np.random.default_rng(1))
     exact = lower(graph, weights, dtype=np.float64).constants
     rounded = lower(graph, weights).constants
     assert exact.keys() == rounded.keys()
@@ -294,7 +295,7 @@ def test_constants_are_rounded_once():
 
 def test_structure_without_weights():
     graph = graphs.unet_like()
-    weights = reference.random_weights(graph, np.random.default_rng(1))
+    weights = random_weights(graph, np.random.default_rng(1))
     structure = lower(graph, None)
     assert structure.steps == lower(graph, weights).steps
     assert not structure.constants
@@ -308,7 +309,7 @@ def test_direct_only_is_passed_on():
 
 def test_wrong_weights_are_named():
     graph = graphs.dcgan_like()
-    weights = reference.random_weights(graph, np.random.default_rng(1))
+    weights = random_weights(graph, np.random.default_rng(1))
     with pytest.raises(ValueError, match=r"lack bn1.beta, of shape \(6,\)"):
         lower(graph, {k: v for k, v in weights.items() if k != "bn1.beta"})
     with pytest.raises(ValueError, match=r"bn1.beta .* must have shape \(6,\), not \(5,\)"):

@@ -8,9 +8,9 @@ import pytest
 from interpreter import run_program
 
 import engines
-import reference
 import tolerance
 from facegen.nn import lower
+from random_weights import random_weights
 
 NETWORKS = [graphs.dcgan_like, graphs.unet_like, graphs.fire_like, graphs.eccv16_like]
 # A misplaced value is wrong by its own size. Rounding is not at stake here (tests/kernels is about
@@ -22,7 +22,7 @@ HALF_UNITS = 2**19
 
 def check(graph, isa, threads, seed=0):
     rng = np.random.default_rng(seed)
-    program = lower(graph, reference.random_weights(graph, rng))
+    program = lower(graph, random_weights(graph, rng))
     inputs = [rng.standard_normal((3, *tensor.shape)).astype(np.float32) for tensor in graph.inputs]
     outputs = [np.full((3, *tensor.shape), np.nan, np.float32) for tensor in graph.outputs]
     engines.run_program(program, inputs, outputs, isa, threads)
