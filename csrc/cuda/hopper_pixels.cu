@@ -1,4 +1,5 @@
-// 1x1 convolutions to at most 64 channels on Hopper: squeezes of fire modules, scores of skips.
+// 1x1 convolutions to at most 64 channels on Hopper: squeezes of fire modules, scores of skips,
+// last linear layers.
 // They read much and multiply little, so what counts is that memory never waits.
 //
 // Every value of the input is multiplied by one warpgroup alone, so A goes from device memory
@@ -8,7 +9,8 @@
 //
 //   place 8 s + 2 q + e of step 2 c + j  is  channel 32 c + 8 q + 4 j + 2 s + e
 //
-// A tile is 64 pixels of an image. Each of the four warpgroups of a block has tiles of its own, and
+// A tile is 64 pixels of an image; of a linear layer, whose images are one pixel, 64 images. (A
+// softmax behind it is over channels that the four lanes of a pixel hold.) Each of the four warpgroups of a block has tiles of its own, and
 // loads up to 128 channels at once: 128 KB are on their way to a multiprocessor.
 #include <algorithm>
 
@@ -17,6 +19,7 @@
 #include "cuda/hopper_epilogue.cuh"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
+#include "cuda/hopper_pixels.h"
 #include "cuda/memory.h"
 
 namespace facegen::cuda {
@@ -32,6 +35,7 @@ struct PixelsArguments {
   Operand in, out, add;    // add.data is null where there is none
   const float* bias;
   bool relu;
+  bool softmax;            // over at most 32 channels; neither addition nor activation
   const uint8_t* weights;  // as pack_steps makes them
   int32_t images, weight_bytes;
 };
@@ -92,6 +96,35 @@ __device__ __forceinline__ void store_tile(const PixelsArguments& args,
   }
 }
 
+// Bias, softmax and store of up to 32 channels.
+__device__ __forceinline__ void store_softmax(const PixelsArguments& args, const float (&sums)[16],
+                                              int image, const int (&pixels)[2]) {
+  const int first = static_cast<int>(threadIdx.x) % 4 * 8;
+#pragma unroll
+  for (int r = 0; r < 2; ++r) {
+    float v[8], largest = -INFINITY, total = 0.0f;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      const bool exists = first + e < args.out.c;
+      const float bias = exists && args.bias != nullptr ? __ldg(args.bias + first + e) : 0.0f;
+      v[e] = exists ? sums[4 * (e / 2) + 2 * r + e % 2] + bias : -INFINITY;
+      largest = ptx::max_or_nan(largest, v[e]);
+    }
+    for (const int lane : {1, 2}) {
+      largest = ptx::max_or_nan(largest, __shfl_xor_sync(~0u, largest, lane));
+    }
+#pragma unroll
+    for (int e = 0; e < 8; ++e) total += v[e] = expf(v[e] - largest);
+    for (const int lane : {1, 2}) total += __shfl_xor_sync(~0u, total, lane);
+    if (pixels[r] >= args.out.h * args.out.w) continue;
+    const int64_t pixel = image * args.out.image_stride + pixels[r] * args.out.pixel_stride;
+#pragma unroll
+    for (int e = 0; e < 8; ++e) {
+      if (first + e < args.out.c) cuda::store(args.out, pixel + first + e, v[e] / total);
+    }
+  }
+}
+
 template <int kColumns, bool kHalf, int kChunks>
 __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     hopper_pixels(const __grid_constant__ PixelsArguments args) {
@@ -132,8 +165,22 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
       from[0] += kChunks * kChunk / 8;
       from[1] += kChunks * kChunk / 8;
     }
+    if constexpr (kColumns == 32) {
+      if (args.softmax) {
+        store_softmax(args, sums, image, pixels);
+        continue;
+      }
+    }
     store_tile<kColumns, kHalf>(args, sums, image, pixels);
   }
+}
+
+bool is_linear(const Step& step) { return step.in.h * step.in.w == 1; }
+
+// Images of one pixel as an image of many.
+void join_images(Operand& operand, int64_t images) {
+  operand.w = static_cast<int32_t>(images);
+  operand.pixel_stride = operand.image_stride;
 }
 
 class HopperPixels final : public Gemm {
@@ -157,6 +204,7 @@ class HopperPixels final : public Gemm {
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     fixed_.bias = step_.bias;
     fixed_.relu = step_.epilogue.activation == Activation::kRelu;
+    fixed_.softmax = spec.prepared.softmax_follows;
     step_.weight = nullptr;
     step_.phases = nullptr;
     with_kernel([&](auto kernel) {
@@ -171,9 +219,13 @@ class HopperPixels final : public Gemm {
     args.out = make_operand(step_.out, operands.out);
     args.add = make_operand(step_.epilogue.add, operands.add);
     args.images = static_cast<int32_t>(images);
+    if (is_linear(step_)) {
+      for (Operand* operand : {&args.in, &args.out, &args.add}) join_images(*operand, images);
+      args.images = 1;
+    }
     // Of small batches, warpgroups spread over all multiprocessors.
-    const int64_t of_image = (step_.in.h * step_.in.w + kTilePixels - 1) / kTilePixels;
-    const int64_t tiles = images * of_image;
+    const int64_t of_image = (args.in.h * args.in.w + kTilePixels - 1) / kTilePixels;
+    const int64_t tiles = args.images * of_image;
     const auto teams = static_cast<int>(
         std::clamp<int64_t>((tiles + multiprocessors_ - 1) / multiprocessors_, 1, kMaxTeams));
     const int64_t blocks = std::min<int64_t>((tiles + teams - 1) / teams, multiprocessors_);
@@ -183,7 +235,12 @@ class HopperPixels final : public Gemm {
     });
   }
 
-  const char* name() const override { return half_ ? "wgmma pixels f16" : "wgmma pixels bf16x3"; }
+  const char* name() const override {
+    if (fixed_.softmax) {
+      return half_ ? "wgmma pixels f16 + softmax" : "wgmma pixels bf16x3 + softmax";
+    }
+    return half_ ? "wgmma pixels f16" : "wgmma pixels bf16x3";
+  }
 
  private:
   template <int kColumns, class Function>
@@ -209,31 +266,46 @@ class HopperPixels final : public Gemm {
   DeviceArray<uint16_t> weights_;
 };
 
-bool pixels_suit(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  const View &in = step.in, &out = step.out, &add = step.epilogue.add;
-  const Epilogue& e = step.epilogue;
-  const auto in_runs = [](const View& view, int64_t image_stride) {
-    return view.pixel_stride % 8 == 0 && view.offset % 8 == 0 && image_stride % 8 == 0;
-  };
+// What does not depend on how the output is stored.
+bool products_suit(const Step& step) {
   const auto axis_suits = [](const Axis& axis) {
     return axis.step == 1 && axis.base == 0 && axis.out_step == 1 && axis.out_origin == 0;
   };
+  const View& in = step.in;
+  return step.op == Op::kGemm && step.phase_count == 1 && axis_suits(step.phases[0].y) &&
+         axis_suits(step.phases[0].x) && step.kernel_h == 1 && step.kernel_w == 1 &&
+         step.out.h == in.h && step.out.w == in.w &&
+         (in.c % (3 * kChunk) == 0 || in.c % (4 * kChunk) == 0) && step.out.c <= 64 &&
+         in.c * (step.out.c <= 32 ? 32 : 64) * 4 <= kMostSharedBytes && in.pixel_stride % 8 == 0 &&
+         in.offset % 8 == 0 && !step.epilogue.scale && !step.epilogue.shift;
+}
+
+bool pixels_suit(const GemmSpec& spec) {
+  const Step& step = spec.step;
+  const Format format = spec.precision == Precision::kFloat16 ? Format::kHalf : Format::kSplit;
+  if (!products_suit(step) || spec.in.format != format || spec.in.image_stride % 8 != 0) {
+    return false;
+  }
+  if (spec.prepared.softmax_follows) return true;
+  const View &out = step.out, &add = step.epilogue.add;
+  const Activation activation = step.epilogue.activation;
   // Stores of 8 channels must not reach into a neighbour's.
   const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
-  const bool plain = !e.scale && !e.shift &&
-                     (e.activation == Activation::kNone || e.activation == Activation::kRelu);
-  const Format format = spec.precision == Precision::kFloat16 ? Format::kHalf : Format::kSplit;
-  return step.phase_count == 1 && axis_suits(step.phases[0].y) && axis_suits(step.phases[0].x) &&
-         step.kernel_h == 1 && step.kernel_w == 1 && out.h == in.h && out.w == in.w &&
-         (in.c % (3 * kChunk) == 0 || in.c % (4 * kChunk) == 0) && out.c >= 16 && out.c <= 64 &&
-         in.c * (out.c <= 32 ? 32 : 64) * 4 <= kMostSharedBytes &&
-         in_runs(in, spec.in.image_stride) && in_runs(out, spec.out.image_stride) && whole &&
-         plain && (add.buffer < 0 || (add.pixel_stride % 8 == 0 && add.offset % 8 == 0)) &&
-         spec.prepared.copy.buffer < 0 && spec.in.format == format;
+  return (activation == Activation::kNone || activation == Activation::kRelu) && out.c >= 16 &&
+         whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
+         spec.out.image_stride % 8 == 0 &&
+         (add.buffer < 0 || (add.pixel_stride % 8 == 0 && add.offset % 8 == 0)) &&
+         spec.prepared.copy.buffer < 0;
 }
 
 }  // namespace
+
+bool pixels_softmax_suits(const Step& linear, const Step& softmax) {
+  return softmax.op == Op::kSoftmax && is_linear(linear) && products_suit(linear) &&
+         linear.out.c <= 32 && linear.epilogue.activation == Activation::kNone &&
+         linear.epilogue.add.buffer < 0;
+}
+
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec) {

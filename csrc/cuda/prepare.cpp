@@ -7,6 +7,7 @@
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_norm.h"
 #include "cuda/hopper_patch.h"
+#include "cuda/hopper_pixels.h"
 #include "cuda/hopper_pool.h"
 #include "cuda/softmax_gemm.h"
 
@@ -73,17 +74,36 @@ void merge_softmax(PreparedProgram& program) {
   }
 }
 
+// Whether a view will be stored as the products of the Hopper kernels read it (see choose_layouts).
+bool is_operand(const PreparedProgram& program, const View& view) {
+  return kind_of(program, view) == BufferKind::kArena && only_gemms_read(program, view.buffer) &&
+         !read_by_patches(program, view.buffer);
+}
+
+// A softmax that alone reads what a linear layer makes becomes a part of it.
+void merge_scores(PreparedProgram& program) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    Step& linear = steps[i].step;
+    const Step& softmax = steps[i + 1].step;
+    if (!hopper::pixels_softmax_suits(linear, softmax) || !same(linear.out, softmax.in) ||
+        !is_operand(program, linear.in) || kind_of(program, linear.out) != BufferKind::kArena ||
+        count_readers(program, linear.out.buffer) != 1) {
+      continue;
+    }
+    linear.out = softmax.out;
+    steps[i].softmax_follows = true;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
+  }
+}
+
 // The kernel for a convolution and the max-pool of what it makes.
 PoolKernel find_pool_kernel(const PreparedProgram& program, const Step& conv, const Step& pool,
                             bool half) {
   const bool first = kind_of(program, conv.in) == BufferKind::kInput;  // and so float32
   if (first && hopper::stem_suits(conv, pool)) return PoolKernel::kStem;
   if (first && hopper::pool_windows_suit(conv, pool)) return PoolKernel::kWindows;
-  // Inputs are staged; other maps must be stored as operands (see choose_layouts).
-  const bool operands = first ? hopper::suits(conv)
-                              : kind_of(program, conv.in) == BufferKind::kArena &&
-                                    only_gemms_read(program, conv.in.buffer) &&
-                                    !read_by_patches(program, conv.in.buffer);
+  const bool operands = first ? hopper::suits(conv) : is_operand(program, conv.in);
   if (operands && hopper::pool_maps_suit(conv, pool, half)) return PoolKernel::kMaps;
   return PoolKernel::kNone;
 }
@@ -349,6 +369,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
   if (hopper) {
     merge_siblings(prepared);
     merge_pools(prepared, precision == Precision::kFloat16);
+    merge_scores(prepared);
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);

@@ -31,6 +31,8 @@ struct PreparedStep {
   bool softmax = false;
   // A GEMM whose output is max-pooled: step.out is the pool's.
   PoolKernel pool = PoolKernel::kNone;
+  // A linear layer whose softmax is the output.
+  bool softmax_follows = false;
   // A GEMM whose output the next step alone reads, which is a norm: it may leave it in slices.
   bool norm_follows = false;
 };
