@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from one_layer import draw, every_gemm
 
-import reference
 import tolerance
+from bench import reference
 from engines import run_program
 from facegen.nn import Graph, Linear, ReLU, Shape, Softmax, lower
+from random_weights import random_weights
 
 # (channels in, channels out); the last two are for other kernels
 SIZES = {
@@ -32,7 +33,7 @@ def test_linear_and_softmax(name, isa):
     y = graph.add("relu", ReLU(), graph.add("hidden", Linear(40, before), y))
     scores = graph.add("scores", Linear(before, after), y)
     graph.output(graph.add("softmax", Softmax(), scores))
-    weights = reference.random_weights(graph, np.random.default_rng(0))
+    weights = random_weights(graph, np.random.default_rng(0))
     program = lower(graph, weights)
 
     def run(images):
