@@ -16,9 +16,10 @@
 namespace facegen {
 namespace {
 
-// Long enough to bridge the serial code between two steps of a network, short enough that an idle
-// process costs nothing that anyone would notice.
-constexpr auto kSpin = std::chrono::microseconds(50);
+// Long enough to bridge the serial code between two steps of a network and between two calls from
+// Python (waking a thread takes about 50 microseconds), short enough that an idle process costs
+// nothing that anyone would notice.
+constexpr auto kSpin = std::chrono::microseconds(200);
 
 inline void pause_cpu() {
 #if defined(__x86_64__) || defined(__i386__)
@@ -41,13 +42,19 @@ bool spin_until(Ready ready) {
   return false;
 }
 
+// Tasks of a loop that follow one another. A worker does its own share first, then helps with the
+// others': from step to step it finds in its cache the part of the maps that it has written.
+struct alignas(64) Share {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
+
 struct Loop {
   TaskFunction function;
   void* context;
-  int64_t tasks;
-  int helpers;  // workers that may still join
-  std::atomic<int64_t> next{0};
-  std::exception_ptr error;  // guarded by Pool::mutex_
+  int threads;
+  std::vector<Share>& shares;  // (threads)
+  std::exception_ptr error;    // guarded by Pool::mutex_
 };
 
 class Pool {
@@ -56,7 +63,13 @@ class Pool {
   bool try_run(int64_t tasks, int threads, TaskFunction function, void* context) {
     std::unique_lock<std::mutex> owner(owner_, std::try_to_lock);
     if (!owner.owns_lock()) return false;
-    Loop loop{function, context, tasks, threads - 1, {0}, nullptr};
+    std::vector<Share> shares(static_cast<std::size_t>(threads));
+    for (int64_t i = 0; i < threads; ++i) {
+      Share& share = shares[static_cast<std::size_t>(i)];
+      share.next.store(tasks * i / threads, std::memory_order_relaxed);
+      share.end = tasks * (i + 1) / threads;
+    }
+    Loop loop{function, context, threads, shares, nullptr};
     {
       std::lock_guard<std::mutex> lock(mutex_);
       try {
@@ -101,7 +114,7 @@ class Pool {
       {
         std::lock_guard<std::mutex> lock(mutex_);
         seen = epoch_.load(std::memory_order_relaxed);
-        if (loop_ != nullptr && id <= loop_->helpers) {
+        if (loop_ != nullptr && id < loop_->threads) {
           loop = loop_;
           running_.fetch_add(1, std::memory_order_relaxed);
         }
@@ -117,15 +130,18 @@ class Pool {
   }
 
   void work(Loop& loop, int worker) {
-    for (;;) {
-      const int64_t task = loop.next.fetch_add(1, std::memory_order_relaxed);
-      if (task >= loop.tasks) return;
-      try {
-        loop.function(loop.context, task, worker);
-      } catch (...) {
-        loop.next.store(loop.tasks, std::memory_order_relaxed);
-        std::lock_guard<std::mutex> lock(mutex_);
-        if (!loop.error) loop.error = std::current_exception();
+    for (int i = 0; i < loop.threads; ++i) {
+      Share& share = loop.shares[static_cast<std::size_t>((worker + i) % loop.threads)];
+      for (;;) {
+        const int64_t task = share.next.fetch_add(1, std::memory_order_relaxed);
+        if (task >= share.end) break;
+        try {
+          loop.function(loop.context, task, worker);
+        } catch (...) {
+          for (Share& each : loop.shares) each.next.store(each.end, std::memory_order_relaxed);
+          std::lock_guard<std::mutex> lock(mutex_);
+          if (!loop.error) loop.error = std::current_exception();
+        }
       }
     }
   }

@@ -2,7 +2,7 @@
 //
 // Chosen over OpenMP for three reasons: a child made by fork() gets a fresh pool (libgomp hangs
 // there), Python threads that compute at once do not oversubscribe the machine (a loop that finds
-// the pool busy runs on its caller alone), and idle workers sleep after a few tens of microseconds.
+// the pool busy runs on its caller alone), and idle workers sleep after a fraction of a millisecond.
 // Which thread runs a task never changes a result: tasks write disjoint outputs.
 #pragma once
 
@@ -17,8 +17,9 @@ int hardware_threads();
 using TaskFunction = void (*)(void* context, int64_t task, int worker);
 
 // Runs function(context, task, worker) for 0 <= task < tasks on up to `threads` threads, in any
-// order; worker < threads names the thread, for scratch memory. The first exception is rethrown
-// here once all running tasks have ended; tasks not yet begun are then left out.
+// order; worker < threads names the thread. Tasks that follow one another mostly run on the same
+// thread, and so do those at the same place of one loop and the next. The first exception is
+// rethrown here once all running tasks have ended; tasks not yet begun are then left out.
 void run_tasks(int64_t tasks, int threads, TaskFunction function, void* context);
 
 // The same for a callable body(task, worker).
