@@ -18,6 +18,9 @@ constexpr int kFewChannels = 64;
 // of the input for one stretch. Larger tasks read the weights less often.
 constexpr int64_t kTaskBytes = int64_t{1200} << 10;
 
+// Of tasks: with more a thread it does not matter how many the last round has.
+constexpr int64_t kMostRounds = 8;
+
 // Row tiles that are transformed at a time, and meet each weight while it is in L1.
 constexpr int kGroupTiles = 4;
 
@@ -44,36 +47,61 @@ struct Winograd::Position {
   std::size_t y, x, rows, columns;
 };
 
-void Winograd::run(int64_t images, Images in, Images out, Images add, int threads) const {
-  static thread_local std::vector<Task> tasks;
-  tasks.clear();
-  int64_t most_tiles = 0, most_points = 0;
+Winograd::Cut Winograd::cut_tasks(int64_t images, int threads) const {
+  int64_t tiles = 0, most_points = 0;  // of the largest phase
   for (const Part& part : parts_) {
-    most_tiles = std::max(most_tiles, images * part.tiles());
+    tiles = std::max(tiles, images * part.tiles());
     most_points = std::max(most_points, int64_t{1} * points(part.y) * points(part.x));
   }
   const int64_t panel_bytes = 4 * kernels_.panel_columns;
   const int64_t block_columns = in_.c > kFewChannels ? kBlockColumns : kBlockColumnsOfFew;
-  int64_t panel_parts = divide_up(panels_ * kernels_.panel_columns, block_columns);
+  const int64_t panel_parts = divide_up(panels_ * kernels_.panel_columns, block_columns);
   const int64_t tile_bytes = most_points * divide_up(panels_, panel_parts) * panel_bytes +
                              int64_t{4} * outputs_ * outputs_ * stretch_channels_;
-  int64_t tile_parts = divide_up(most_tiles, std::max<int64_t>(1, kTaskBytes / tile_bytes));
-  // Too few for the threads: lower tasks, and where they are low, narrower ones, which repeat the
-  // input's transform.
-  const auto parts = static_cast<int64_t>(parts_.size());
-  const auto too_few = [&] {
-    return threads > 1 && parts * tile_parts * panel_parts < 2 * int64_t{threads};
-  };
-  while (too_few() && most_tiles > 2 * tile_parts * kernels_.tile_rows) tile_parts *= 2;
-  while (too_few() && panels_ >= 4 * panel_parts) panel_parts *= 2;
-  // All tiles with some weights before the next: there are more weights than L2 holds.
-  for (int64_t p = 0; p < panel_parts; ++p) {
-    for (const Part& part : parts_) {
-      const int64_t tiles = images * part.tiles();
-      for (int64_t t = 0; t < tile_parts; ++t) {
-        tasks.push_back({&part, tiles * t / tile_parts, tiles * (t + 1) / tile_parts,
-                         static_cast<int>(panels_ * p / panel_parts),
-                         static_cast<int>(panels_ * (p + 1) / panel_parts)});
+  const int64_t tile_parts = divide_up(tiles, std::max<int64_t>(1, kTaskBytes / tile_bytes));
+  const auto phases = static_cast<int64_t>(parts_.size());
+  Cut best = {tile_parts, panel_parts};
+  if (threads == 1 || phases * tile_parts * panel_parts >= kMostRounds * threads) return best;
+  // Few tasks: as many for each thread, so that the last is done as early as can be. A task takes its
+  // products; the input's transform, worth about 1.5 panels; and its weights, worth about 2 rows, or,
+  // where they are not in L2, the time of kFewestRows. In more rounds threads can help each other.
+  const int64_t fewest_rows = packed_bytes_ > phases * kTaskBytes ? kFewestRows : 1;
+  double least = 1e300;
+  for (int64_t p = panel_parts; p <= panels_; p *= 2) {
+    for (int64_t rounds = 1; rounds <= kMostRounds; ++rounds) {
+      const int64_t t = std::min(rounds * threads / (phases * p), tiles);
+      if (t < tile_parts) continue;
+      const int64_t rows = std::max(divide_up(tiles, t), fewest_rows);
+      const double longest = static_cast<double>(rounds * (rows + 2)) *
+                             (static_cast<double>(divide_up(panels_, p)) + 1.5) *
+                             (1.0 + 0.05 / static_cast<double>(rounds));
+      if (longest < least) {
+        least = longest;
+        best = {t, p};
+      }
+    }
+  }
+  return best;
+}
+
+void Winograd::run(int64_t images, Images in, Images out, Images add, int threads) const {
+  static thread_local std::vector<Task> tasks;
+  tasks.clear();
+  const auto [tile_parts, panel_parts] = cut_tasks(images, threads);
+  // A thread's own tiles, as close as can be to those of its other layers; of these, all with some
+  // weights before the next: there are more weights than L2 holds.
+  const int64_t chunks = std::min<int64_t>(tile_parts, threads);
+  for (int64_t chunk = 0; chunk < chunks; ++chunk) {
+    const int64_t first = tile_parts * chunk / chunks, last = tile_parts * (chunk + 1) / chunks;
+    for (int64_t p = 0; p < panel_parts; ++p) {
+      for (const Part& part : parts_) {
+        const int64_t tiles = images * part.tiles();
+        for (int64_t t = first; t < last; ++t) {
+          const int64_t begin = tiles * t / tile_parts, end = tiles * (t + 1) / tile_parts;
+          if (begin == end) continue;  // a phase of fewer tiles than the largest
+          tasks.push_back({&part, begin, end, static_cast<int>(panels_ * p / panel_parts),
+                           static_cast<int>(panels_ * (p + 1) / panel_parts)});
+        }
       }
     }
   }

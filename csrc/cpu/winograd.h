@@ -10,7 +10,7 @@
 //            v3 = d3 - d1    u3 = g2                     where m = u * v
 //
 // On both axes at once, a tile of 2 x 2 outputs takes 16 products a channel for 36 of a 3x3
-// convolution, a tile of 4 x 4 takes 36 for 144. The four phases (3x3, 3x2, 2x3, 2x2) of a 5x5
+// convolution and 36 for 100 of a 5x5 one, a tile of 4 x 4 takes 36 for 144 of a 3x3 one. The four phases (3x3, 3x2, 2x3, 2x2) of a 5x5
 // transposed convolution of stride 2 are four such convolutions.
 //
 // A convolution of stride s reads s x s grids of input pixels, each with every s-th tap: a sum of
@@ -83,12 +83,19 @@ class Winograd {
     std::vector<Block> blocks;
     int64_t tiles() const { return y.count() * x.count(); }
   };
+  // A product of few rows takes the time of reading its weights, at batch 1: as long as so many rows.
+  // A core of an AMD EPYC, family 26, reads 33 GB/s: a line in the time of 16 multiply-adds of vectors.
+  static constexpr int64_t kFewestRows = 16;
   struct Task {
     const Part* part;
     int64_t tile_begin, tile_end;  // over (image, tile y, tile x)
     int panel_begin, panel_end;
   };
 
+  // How the tiles and the weight panels of each phase are cut into tasks; only speed depends on it.
+  struct Cut {
+    int64_t tile_parts, panel_parts;
+  };
   struct Position;
 
   static bool cuts(const Axis& axis);
@@ -96,6 +103,7 @@ class Winograd {
   int points(const Tiles& tiles) const { return outputs_ + tiles.taps - 1; }
   void add_blocks(Part& part);
   void pack_weights(const Part& part, const Step& step);
+  Cut cut_tasks(int64_t images, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   void find_pixels(const Task& task, const Block& block, Images in, const float** pixels) const;
   void multiply_block(const Task& task, const Block& block, const Block& next,

@@ -17,12 +17,9 @@ constexpr int kDepth = kMaxDepth;
 // nothing).
 constexpr int kFewestChannels = 16;
 
-// A product of few rows takes the time of reading its weights, at batch 1: as long as so many rows.
-// A core of an AMD EPYC, family 26, reads 33 GB/s: a line in the time of 16 multiply-adds of
-// vectors. Speed of 16 tiles of 4 x 4 against 64 of 2 x 2 there, at batch 1 / 8:
-//   4x4 s2 256 -> 512, 32x32      50 MiB of weights    1.11 / 1.27
-//   t 4x4 s2 1024 -> 256, 16x16  100 MiB of weights    1.28 / 1.28
-constexpr int64_t kFewestRows = 16;
+// In and out, of filters of more than 3 taps: 5x5 ones of 16 -> 16 channels take 1.3 times
+// as long, those of 24 -> 24 gain 1.2 times, 64 -> 64 2.2 times.
+constexpr int kFewTaps = 3, kFewestChannelsOfManyTaps = 48;
 
 // Every phase transforms the input for itself: the 16 of an 11x11 layer of stride 4 and 21 channels
 // take 2.4 ms so, 2.1 ms as Gemm's bundles.
@@ -56,17 +53,24 @@ int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
   for (int i = 0; i < step.phase_count; ++i) {
     if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
   }
-  // Costs of one image in products a pair of channels.
+  // Costs of one image in products a pair of channels. Speed of 16 tiles of 4 x 4 against 64 of 2 x 2, at
+  // batch 1 / 8, on an AMD EPYC, family 26:
+  //   4x4 s2 256 -> 512, 32x32      50 MiB of weights    1.11 / 1.27
+  //   t 4x4 s2 1024 -> 256, 16x16  100 MiB of weights    1.28 / 1.28
   double least = 0;
+  int64_t most_taps = 0;  // of a grid
   for (int i = 0; i < step.phase_count; ++i) {
     const auto& [y, x] = step.phases[i];
+    most_taps = std::max({most_taps, divide_up(y.taps, y.step), divide_up(x.taps, x.step)});
     const int64_t rows = std::max(int64_t{1} * y.out * x.out, kFewestRows);
     const double inside = double(valid_taps(y, step.in.h)) * double(valid_taps(x, step.in.w)) /
                           (double(y.out) * y.taps * x.out * x.taps);
     least += inside * double(rows) * y.taps * x.taps;
   }
+  if (most_taps > kFewTaps && step.in.c + step.out.c < kFewestChannelsOfManyTaps) return 0;
   int best = 0;
   for (const int outputs : {2, 4}) {
+    if (outputs + most_taps - 1 > kWinogradPoints) continue;
     double cost = 0;
     for (int i = 0; i < step.phase_count; ++i) {
       const Tiles y = cut_axis(step.phases[i].y, outputs), x = cut_axis(step.phases[i].x, outputs);
@@ -125,8 +129,10 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
       panels_(static_cast<int>(divide_up(step.out.c, kernels.panel_columns))),
       stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
       zeros_(static_cast<std::size_t>(step.in.c), 0.0f) {
+  // From both ends in turn: tasks next to each other then have about as many products as others (phases
+  // of a 5x5 filter, stride 2: 3x3 and 2x2, 3x2 and 2x3).
   for (int i = 0; i < step.phase_count; ++i) {
-    const Phase& phase = step.phases[i];
+    const Phase& phase = step.phases[i % 2 == 0 ? i / 2 : step.phase_count - 1 - i / 2];
     if (phase.y.out <= 0 || phase.x.out <= 0) continue;
     parts_.push_back({cut_axis(phase.y, outputs_), cut_axis(phase.x, outputs_), {}});
     add_blocks(parts_.back());

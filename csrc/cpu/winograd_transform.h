@@ -19,7 +19,7 @@ namespace facegen::cpu {
 
 constexpr int kWinogradPoints = 6;   // on an axis, at most
 constexpr int kWinogradOutputs = 4;  // of a tile on an axis, at most
-constexpr int kWinogradTaps = 3;
+constexpr int kWinogradTaps = 5;     // on an axis, at most: with 2 outputs; 3 with 4
 
 struct WinogradTransform {
   int points;
@@ -63,7 +63,8 @@ static constexpr WinogradTransform winograd_transform(int outputs, int taps) {
 static constexpr WinogradTransform kWinogradTransforms[kWinogradOutputs + 1][kWinogradTaps + 1] = {
     {},
     {},
-    {{}, {}, winograd_transform(2, 2), winograd_transform(2, 3)},
+    {{}, {}, winograd_transform(2, 2), winograd_transform(2, 3), winograd_transform(2, 4),
+     winograd_transform(2, 5)},
     {},
     {{}, {}, winograd_transform(4, 2), winograd_transform(4, 3)},
 };

@@ -35,6 +35,7 @@ CASES = {
         {"padding": 2, "dilation": 2},
         (1, 13, 9, 32),
     ),
+    "5x5": (Conv2d(32, 64, 5), reference.conv2d, {}, (3, 12, 12, 32)),
     "dcgan": (
         ConvTranspose2d(64, 32, 5, stride=2, padding=((1, 2), (1, 2))),
         reference.conv_transpose2d,

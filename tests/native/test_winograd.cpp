@@ -10,6 +10,7 @@
 
 #include "check.h"
 #include "cpu/dispatch.h"
+#include "cpu/ranges.h"
 #include "gemm_layer.h"
 #include "one_step.h"
 #include "program.h"
@@ -29,8 +30,18 @@ int outputs(const Layer& l, const cpu::Kernels& kernels, bool direct_only = fals
   return cpu::Winograd::tile_outputs(step, kernels);
 }
 
+// Of the transform along the axis that has more.
+int points(const Layer& l, int tile_outputs) {
+  int64_t taps = 0;
+  for (const auto& [y, x] : phases_of(l)) {
+    taps = std::max({taps, cpu::divide_up(y.taps, y.step), cpu::divide_up(x.taps, x.step)});
+  }
+  return tile_outputs + static_cast<int>(taps) - 1;
+}
+
 // Sums whose magnitudes are those of Winograd's products: of the whole map, not of one output.
 Sums with_winograd_magnitudes(const Layer& l, Sums sums, int tile_outputs) {
+  const double factor = winograd_magnitude(points(l, tile_outputs));
   const int64_t size = l.out.size();
   for (int64_t image = 0; image < l.images; ++image) {
     for (int64_t column = 0; column < l.out.c; ++column) {
@@ -39,7 +50,7 @@ Sums with_winograd_magnitudes(const Layer& l, Sums sums, int tile_outputs) {
       };
       double largest = 0;
       for (int64_t p = 0; p < l.out.pixels(); ++p) largest = std::max(largest, at(p));
-      for (int64_t p = 0; p < l.out.pixels(); ++p) at(p) = winograd_magnitude(tile_outputs) * largest;
+      for (int64_t p = 0; p < l.out.pixels(); ++p) at(p) = factor * largest;
     }
   }
   return sums;
@@ -91,6 +102,27 @@ std::vector<Layer> listed_layers() {
       // dilation: grids of equal and of different sizes
       conv2d(2, {8, 8, 16}, 16, {3, 1, 2, 2, 2}),
       conv2d(1, {9, 11, 17}, 18, {3, 1, 2, 2, 2}),
+  };
+}
+
+// 4 and 5 taps, which have tiles of 2 x 2 outputs alone.
+std::vector<Layer> many_taps_layers() {
+  const Window three = {3, 1, 1, 1}, four = {4, 1, 1, 2}, five = {5, 1, 2, 2};
+  return {
+      conv2d(2, {12, 12, 32}, 64, {5, 1}),
+      conv2d(1, {9, 10, 24}, 24, five),
+      conv2d(1, {10, 9, 25}, 31, four),
+      conv2d(1, {20, 23, 24}, 24, five, four),
+      conv2d(1, {9, 11, 24}, 24, three, five),
+      conv2d(1, {11, 9, 24}, 24, four, three),
+      conv2d(1, {12, 10, 24}, 24, {2, 1, 1, 1}, five),
+      conv2d(1, {12, 12, 24}, 24, {5, 1, 4, 4, 2}),
+      conv_transpose2d(1, {9, 8, 24}, 24, five),
+      // strides: grids of 4 and 3, 5 and 4, 5 and 5 taps; phases of 4 and 5
+      conv2d(1, {24, 23, 24}, 24, {7, 2, 3, 3}),
+      conv2d(1, {27, 24, 24}, 25, {9, 2, 4, 4}),
+      conv2d(1, {24, 26, 24}, 24, {10, 2, 4, 4}, {8, 2, 3, 3}),
+      conv_transpose2d(1, {12, 13, 24}, 24, {9, 2, 3, 3}, {8, 2, 3, 3}),
   };
 }
 
@@ -177,7 +209,8 @@ void test_choice() {
     CHECK(!outputs(l, *kernels, true));                                          // direct only
     CHECK(!outputs(conv2d(1, {16, 16, 64}, 64, {2, 2, 0, 0}), *kernels));        // grids of 1 tap
     CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, Window{}), *kernels));              // 1 tap
-    CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, {5, 1, 2, 2}), *kernels));          // 5 taps
+    CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, {6, 1, 2, 3}), *kernels));          // 6 taps
+    CHECK(!outputs(conv2d(1, {28, 28, 16}, 16, {5, 1, 2, 2}), *kernels));        // few for 5 taps
     CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, same, {1, 1}), *kernels));          // 1 tap along x
     CHECK(!outputs(conv_transpose2d(1, {8, 8, 64}, 64, {3, 2, 1, 1}), *kernels));  // phases of 1 tap
     CHECK(!outputs(conv2d(1, {8, 8, 15}, 64, same), *kernels));                  // few channels
@@ -197,7 +230,9 @@ void test_accuracy(std::mt19937& random) {
                          conv_transpose2d(1, {16, 16, 256}, 16, {5, 2, 1, 2}),
                          conv_transpose2d(1, {16, 16, 256}, 16, {4, 2, 1, 1}),
                          conv2d(1, {32, 32, 128}, 16, {3, 2, 1, 1}),
-                         conv2d(1, {14, 14, 256}, 16, {3, 1, 1, 1})}) {
+                         conv2d(1, {14, 14, 256}, 16, {3, 1, 1, 1}),
+                         conv2d(1, {16, 16, 256}, 16, {5, 1, 2, 2}),
+                         conv2d(1, {16, 16, 256}, 16, {4, 1, 1, 2})}) {
     const Data data = draw_data(l, random);
     const Sums sums = sums_of(l, data);
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
@@ -216,7 +251,7 @@ void test_accuracy(std::mt19937& random) {
       };
       const double direct = rms_error(true), winograd = rms_error(false);
       CHECK(winograd != direct);
-      CHECK(winograd <= winograd_rms(outputs(l, *kernels)) * direct);
+      CHECK(winograd <= winograd_rms(points(l, outputs(l, *kernels))) * direct);
     }
   }
 }
@@ -249,13 +284,15 @@ void test_nan_pixel(std::mt19937& random) {
 // More threads than processors, and than some layers have tasks.
 void test_many_threads(std::mt19937& random) {
   for (const Layer& l : {conv2d(1, {19, 23, 16}, 33, {3, 1, 1, 1}),
+                         conv2d(1, {9, 9, 24}, 24, {5, 1, 2, 2}),
+                         conv_transpose2d(1, {7, 9, 16}, 16, {5, 2, 2, 2}),
                          conv_transpose2d(1, {8, 8, 32}, 64, {5, 2, 1, 2})}) {
     const Data data = draw_data(l, random);
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
       begin_case("many threads, " + describe(l), *kernels);
       const OneStep network = executable(l, data, *kernels, false);
       const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
-      for (int threads : {5, 16, 64}) {
+      for (int threads : {2, 5, 16, 64}) {
         CHECK(same_bits(network.run(l.images, data.in, {}, threads), alone));
       }
     }
@@ -267,6 +304,7 @@ void test_many_threads(std::mt19937& random) {
 int main() {
   std::mt19937 random(seed());
   for (const Layer& layer : listed_layers()) check_layer(layer, 2, random);
+  for (const Layer& layer : many_taps_layers()) check_layer(layer, 2, random);
   for (const Layer& layer : large_layers()) check_layer(layer, 4, random);
   for (const Layer& layer : edge_layers()) check_layer(layer, 2, random);
   for (const Layer& layer : epilogue_layers()) check_layer(layer, 2, random);

@@ -36,15 +36,16 @@ inline Bounded sum_of_products(double value, double magnitude, int64_t length, b
 // What Winograd's transforms may make of the sum of the products' magnitudes, for values of about
 // equal size: on each of two axes, the largest over the outputs j of
 //   sum over points p of |A[j][p]| sum |G[p]| sum |B[p]|,  over the taps
-// (csrc/cpu/winograd_transform.h): 8/3 for F(2,3), 2 for F(2,2), 7.9 for F(4,3), 7.3 for F(4,2).
+// (csrc/cpu/winograd_transform.h): 8/3 for F(2,3), 2 for F(2,2), 5.3 for F(2,4), 6.7 for F(2,5), 7.9
+// for F(4,3), 7.3 for F(4,2).
 // Every input of a tile takes part, so that the magnitude is the largest of the map, not that of
 // the taps of one output.
-constexpr double winograd_magnitude(int outputs) { return outputs == 2 ? 64.0 / 9.0 : 64.0; }
+constexpr double winograd_magnitude(int points) { return points <= 4 ? 64.0 / 9.0 : 64.0; }
 
 // The same for root mean squares, where errors add as independent ones: the squares of the entries,
-// 2 an axis for F(2,2), 5/3 for F(2,3), 4.0 for F(4,2), 4.8 for F(4,3) (their roots on two axes
-// multiply to the same numbers); with some room for chance.
-constexpr double winograd_rms(int outputs) { return (outputs == 2 ? 2.0 : 4.8) * 1.25; }
+// 2 an axis for F(2,2), 5/3 for F(2,3), 4.0 for F(2,4) and F(4,2), 4.8 for F(4,3), 5.4 for F(2,5)
+// (their roots on two axes multiply to the same numbers); with some room for chance.
+constexpr double winograd_rms(int points) { return (points <= 4 ? 2.0 : 5.4) * 1.25; }
 
 inline Bounded activate(Bounded x, Activation activation, float slope) {
   switch (activation) {

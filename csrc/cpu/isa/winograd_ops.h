@@ -145,13 +145,17 @@ void winograd_output_tile(const WinogradOutput& output) {
   }
 }
 
-template <int Outputs>
-void winograd_output_taps(const WinogradOutput& o) {
-  if (o.taps_y == 3) {
-    o.taps_x == 3 ? winograd_output_tile<Outputs, 3, 3>(o) : winograd_output_tile<Outputs, 3, 2>(o);
-  } else {
-    o.taps_x == 3 ? winograd_output_tile<Outputs, 2, 3>(o) : winograd_output_tile<Outputs, 2, 2>(o);
+// Finds the tile's taps among those that leave no more than kWinogradPoints.
+template <int Outputs, int TapsY = 2, int TapsX = 2>
+void winograd_output_taps(const WinogradOutput& output) {
+  constexpr int kMostTaps = kWinogradPoints + 1 - Outputs;
+  if constexpr (TapsY < kMostTaps) {
+    if (output.taps_y > TapsY) return winograd_output_taps<Outputs, TapsY + 1, TapsX>(output);
   }
+  if constexpr (TapsX < kMostTaps) {
+    if (output.taps_x > TapsX) return winograd_output_taps<Outputs, TapsY, TapsX + 1>(output);
+  }
+  winograd_output_tile<Outputs, TapsY, TapsX>(output);
 }
 
 void winograd_output(const WinogradOutput& output) {
