@@ -68,12 +68,3 @@ def test_unknown_extension(tmp_path: Path, name: str) -> None:
     with pytest.raises(FormatError, match=f"{name}: no picture format"):
         pictures.save(tmp_path / name, images(1)[0])
     assert os.listdir(tmp_path) == []
-
-
-def test_save_each(tmp_path: Path) -> None:
-    folder = tmp_path / "new" / "faces"
-    paths = pictures.save_each(folder, images(2), ["a.png", "b.bmp"])
-    assert paths == [folder / "a.png", folder / "b.bmp"]
-    for path, image in zip(paths, images(2), strict=True):
-        with Image.open(path) as picture:
-            np.testing.assert_array_equal(np.asarray(picture), to_uint8(image))

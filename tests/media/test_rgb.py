@@ -11,7 +11,9 @@ import pytest
 
 from facegen import FormatError
 from facegen.media.pixels import from_uint8, to_uint8
-from facegen.media.rgb import PICTURE_BYTES, RgbReader
+from facegen.media.rgb import RgbReader
+
+PICTURE_BYTES = 256 * 256 * 3
 
 
 def pictures(count: int) -> np.ndarray:

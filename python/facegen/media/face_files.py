@@ -24,6 +24,7 @@ _PLACE = re.compile(r"\{(seed|index)(?::0?(\d{1,2})d?)?\}")
 
 MAX_FILES = 1_000_000  # in one run: more take shards, or a .npy
 
+
 def encode_faces(
     faces: NDArray[np.float32], threads: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

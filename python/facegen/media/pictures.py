@@ -1,10 +1,9 @@
-"""Images as picture files: grids, one file a face, any format that Pillow writes."""
+"""Images as picture files: grids, any format that Pillow writes."""
 
 from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -70,19 +69,3 @@ def encode(path: str | os.PathLike[str], image: ArrayLike) -> bytes:
     encoded = io.BytesIO()
     Image.fromarray(pixels).save(encoded, picture_format)
     return encoded.getvalue()
-
-
-def save_each(
-    folder: str | os.PathLike[str], images: ArrayLike, names: Iterable[str]
-) -> list[Path]:
-    """Write each image (n, height, width, channels) as ``folder/name``; makes the folder.
-
-    Returns the paths written, in order.
-    """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for image, name in zip(to_uint8(images), names, strict=True):
-        paths.append(folder / name)
-        save(paths[-1], image)
-    return paths

@@ -12,7 +12,6 @@ import numpy as np
 from facegen.media.raw import RawReader
 
 PICTURE_SHAPE = (256, 256, 3)
-PICTURE_BYTES = 256 * 256 * 3
 
 
 class RgbReader(RawReader):
