@@ -27,20 +27,16 @@ def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
 
     "weights" is a digest of the values alone: the same in every format.
     """
-    import hashlib
     import os
 
     from facegen import weights
     from facegen.loading import read_network
+    from facegen.media.digest import file_digest
     from facegen.networks.files import resolve
 
     options.check_report(json_, overwrite)
     file = str(resolve(file))
     network, tensors = read_network(file)
-    with open(file, "rb") as stream:
-        file_digest = hashlib.sha256()
-        while block := stream.read(1 << 20):
-            file_digest.update(block)
     report = {
         "file": file,
         "format": weights.sniff(file),
@@ -48,7 +44,7 @@ def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
         "summary": network.summary,
         "bytes": os.path.getsize(file),
         "values": sum(tensor.size for tensor in tensors.values()),
-        "sha256": file_digest.hexdigest(),
+        "sha256": file_digest(file),
         "weights_sha256": weights.digest(tensors),
         "tensors": [
             {

@@ -6,7 +6,6 @@ is removed: what is fetched again must be the same.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 from facegen.errors import FacegenError, FormatError
 from facegen.hub.published import PUBLISHED, Published
 from facegen.media.atomic import AtomicFile
+from facegen.media.digest import file_digest
 
 
 def folder() -> Path:
@@ -74,11 +74,7 @@ def expected_digest(published: Published) -> str | None:
 
 def check(published: Published, path: Path, where: str | None = None) -> str:
     """SHA-256 of a file, or a FormatError where it is not the one expected."""
-    with open(path, "rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    found, expected = digest.hexdigest(), expected_digest(published)
+    found, expected = file_digest(path), expected_digest(published)
     if expected is not None and not found.startswith(expected):
         raise FormatError(f"{where or path}: expected SHA-256 {expected}, found {found}")
     return found

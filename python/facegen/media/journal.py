@@ -26,11 +26,11 @@ from typing import Any, Protocol, TypeVar
 from facegen import __version__
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile, forget_part, part_of
+from facegen.media.digest import file_digest
 
 Chunk = TypeVar("Chunk")
 
 _SECONDS = 1.0  # between two entries, or more: they may take a tenth of the time
-_BLOCK_BYTES = 1 << 20
 
 
 class Writer(Protocol):
@@ -116,7 +116,7 @@ class Journal:
         stays: bool = True,
     ) -> None:
         self._path = _path(outputs)
-        inputs = [file_digest(file) for file in files]
+        inputs = [input_digest(file) for file in files]
         everything = [__version__, sorted(settings.items()), count, items, inputs]
         self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
         self._count, self._items, self._stays = count, items, stays
@@ -195,12 +195,8 @@ def _path(outputs: Sequence[str]) -> Path:
     return first.with_name(f".{first.name}.facegen-journal")
 
 
-def file_digest(path: str | os.PathLike[str]) -> str:
-    """SHA-256 of a file's content."""
+def input_digest(path: str | os.PathLike[str]) -> str:
+    """SHA-256 of a file; FacegenError for a pipe, which could not be read again."""
     if os.path.exists(path) and not os.path.isfile(path):
         raise FacegenError(f"{os.fspath(path)}: is no file, so a run cannot be resumed")
-    content = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(_BLOCK_BYTES):
-            content.update(block)
-    return content.hexdigest()
+    return file_digest(path)

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
-from facegen.media.journal import file_digest
+from facegen.media.journal import input_digest
 from facegen.media.latents import Latents, NpyLatentReader
 from facegen.media.text import LatentReader
 from facegen.networks.dcgan import latents
@@ -81,5 +81,5 @@ class FileSource:
     @cached_property
     def whole(self) -> Input:
         status = os.stat(self._path)
-        digest = file_digest(self._path)
+        digest = input_digest(self._path)
         return Input(self._path, status.st_size, status.st_mtime_ns, digest)
