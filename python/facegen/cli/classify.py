@@ -59,6 +59,7 @@ def command(
     The middle square of a picture is looked at. One that cannot be read fails alone.
     """
     from facegen import Classifier
+    from facegen.cli import picture_run
     from facegen.media import labels as label_files
     from facegen.networks.squeezenet import CLASSES
     from facegen.pictures.classification import task
@@ -68,18 +69,18 @@ def command(
 
     names = None if labels is None else label_files.read(labels, CLASSES)
     found = [Item(source.path, ()) for source in find(pictures, recursive)]
-    _, items, json_ = picture_options.take_share(shard, found, json_)
+    _, items, json_ = picture_run.take_share(shard, found, json_)
     options.check_report(json_, overwrite)
     classifier = Classifier(network, **engine)
     work = task(classifier, top, names)
-    report = picture_options.run_shown(
+    report = picture_run.run_shown(
         items, work, OneResult(overwrite=False), quiet, on_ranks=shard is None
     )
     if json_ != "-" and not quiet:
         for outcome in report.outcomes:
             if outcome.status == "done":
                 _print(outcome.source, outcome.facts["classes"])
-    picture_options.write_report(json_, report, work, classifier.runner)
+    picture_run.write_report(json_, report, work, classifier.runner)
     return report.exit_code
 
 

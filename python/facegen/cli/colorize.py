@@ -42,10 +42,10 @@ def command(
     channel and the colour profile of their pictures. Finished ones are skipped when the command
     runs again, and made anew where the picture, the network or an option changed.
     """
-    plan = picture_options.plan([""], **files)
-
     from facegen import Colorizer
+    from facegen.cli import picture_run
     from facegen.pictures.colouring import task
 
+    plan = picture_run.plan([""], **files)
     model = Colorizer(network, **engine)
-    return picture_options.carry_out(plan, task(model, strength), model.runner, quiet)
+    return picture_run.carry_out(plan, task(model, strength), model.runner, quiet)

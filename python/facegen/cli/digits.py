@@ -63,6 +63,7 @@ def command(
     has the probabilities of all ten digits.
     """
     from facegen import DigitClassifier
+    from facegen.cli import picture_run
     from facegen.media import idx
     from facegen.pictures.digits import task
     from facegen.pictures.items import Item
@@ -75,10 +76,10 @@ def command(
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     if right is not None and shard is not None:
         raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
-    _, items, json_ = picture_options.take_share(shard, found, json_)
+    _, items, json_ = picture_run.take_share(shard, found, json_)
     options.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
-    done = picture_options.run_shown(
+    done = picture_run.run_shown(
         items, task(classifier), OneResult(overwrite=False), quiet, on_ranks=shard is None
     )
     entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]

@@ -1,29 +1,15 @@
-"""Options of the commands that work through pictures, and what becomes of them.
-
-A command parses with `inputs` and the options below, plans with `plan`, makes its model and its
-`Task`, and ends with `carry_out`.
-"""
+"""Options of the commands that work through pictures; `picture_run` is what becomes of them."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import click
 
 from facegen.cli import options
 
-if TYPE_CHECKING:
-    from facegen.engine import Runner
-    from facegen.pictures.items import Item
-    from facegen.pictures.report import Report
-    from facegen.pictures.results import Results
-    from facegen.pictures.task import Task
-
 EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
-
 
 shard_option = click.option(
     "--shard",
@@ -36,7 +22,7 @@ shard_option = click.option(
 def inputs(
     command: Callable[..., Any], output_required: bool = True, metavar: str = "PICTURE..."
 ) -> Callable[..., Any]:
-    """PICTURE... and the options about files; they arrive as keywords for `plan`."""
+    """PICTURE... and the options about files; they arrive as keywords for `picture_run.plan`."""
     for option in (
         shard_option,
         options.json_report,
@@ -68,138 +54,3 @@ def any_given(
 ) -> bool:
     """Whether any of the options of `inputs` was used."""
     return recursive or format_ != "png" or overwrite or json_ is not None or shard is not None
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is to be done, found out before anything is loaded."""
-
-    items: Sequence[Item]
-    results: Results
-    output: str
-    json: str | None
-    sharded: bool
-
-
-def plan(
-    suffixes: Sequence[str],
-    pictures: Sequence[str],
-    output: str,
-    recursive: bool,
-    format_: str,
-    overwrite: bool,
-    json_: str | None,
-    shard: str | None,
-) -> Plan:
-    """Find the pictures, name the results, and take this process's share.
-
-    `suffixes` are as for `facegen.pictures.items.items`; the others come from `inputs`.
-
-    Raises
-    ------
-    FacegenError, OSError
-        For what is wrong with names.
-    """
-    from facegen.pictures.items import is_folder, items
-    from facegen.pictures.results import FolderResults, OneResult
-    from facegen.pictures.sources import find
-
-    folder = is_folder(output)
-    sources = find(pictures, recursive, skip=output if folder else None)
-    found = items(sources, output, suffixes, EXTENSIONS.get(format_, format_))
-    part, own, json_ = take_share(shard, found, json_)
-    results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
-    options.check_report(json_, overwrite or _is_report(json_))
-    return Plan(own, results, output, json_, shard is not None)
-
-
-def take_share(
-    shard: str | None, items: Sequence[Item], json_: str | None
-) -> tuple[tuple[int, int], Sequence[Item], str | None]:
-    """(i, n) of --shard, the items of this share, and the name of its report."""
-    from facegen.parallel import find_shard
-    from facegen.shares import share
-
-    if shard is None:
-        return (0, 1), items, json_
-    part, parts = find_shard(shard, os.environ)
-    if json_ is not None and json_ != "-":
-        json_ = options.of_shard(json_, part)
-    own = share(len(items), part, parts)
-    return (part, parts), items[own.start : own.stop], json_
-
-
-def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
-    """Run the task, show progress, failures and a summary, write the report.
-
-    `runner` is the model's, for what there is to say about the device. Returns the exit code: 1
-    where a picture failed, else 0.
-    """
-    from facegen.pictures.items import is_folder
-
-    if is_folder(plan.output):
-        os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
-        options.check_folder(plan.output)
-    try:
-        report = run_shown(plan.items, task, plan.results, quiet, on_ranks=not plan.sharded)
-    finally:
-        plan.results.close()
-    write_report(plan.json, report, task, runner)
-    if not quiet:
-        to_stderr = "-" in (plan.output, plan.json)
-        summary = f"{plan.output}: {_summary(report)} on {options.device_used(runner)}"
-        click.echo(summary, err=to_stderr)
-    return report.exit_code
-
-
-def run_shown(
-    items: Sequence[Item], task: Task, results: Results, quiet: bool, on_ranks: bool = True
-) -> Report:
-    """`facegen.pictures.run.run`, with progress and a line on stderr for every failure."""
-    from facegen.cli.progress import progress
-    from facegen.pictures.report import Outcome
-    from facegen.pictures.run import run
-
-    with progress(len(items), "pictures", quiet) as advance:
-
-        def show(outcome: Outcome) -> None:
-            if outcome.status == "failed":
-                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
-            advance(1)
-
-        return run(items, task, results, show, on_ranks=on_ranks)
-
-
-def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:
-    """What --json asks for, if it was given."""
-    from facegen import __version__
-
-    about = {
-        "facegen": __version__,
-        **task.settings,
-        "device": runner.device,
-        "isa": runner.isa,
-        "threads": runner.threads,
-    }
-    options.write_report(path, report.as_json(about))
-
-
-def _is_report(path: str | None) -> bool:
-    """The file is an earlier run's report, which the same command line may replace."""
-    if path is None or not os.path.isfile(path):
-        return False
-    with open(path, "rb") as file:
-        return file.read(64).startswith(b'{\n  "facegen": "')
-
-
-def _summary(report: Report) -> str:
-    """As "8 done, 1 failed of 9 pictures in 1.50 s (5.3 pictures/s)"."""
-    counts = [f"{report.count('done'):,} done"]
-    for status in ("failed", "skipped"):
-        if report.count(status):
-            counts.append(f"{report.count(status):,} {status}")
-    rate = report.count("done") / report.seconds if report.seconds else 0.0
-    return (
-        f"{', '.join(counts)} of {len(report.outcomes):,} pictures in {report.seconds:.2f} s "
-        f"({rate:.1f} pictures/s)"
-    )

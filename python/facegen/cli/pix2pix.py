@@ -76,11 +76,12 @@ def command(
         raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
 
     from facegen import Pix2Pix
+    from facegen.cli import picture_run
     from facegen.pictures.translation import task
 
-    plan = picture_options.plan([""], pictures, output, **files)
+    plan = picture_run.plan([""], pictures, output, **files)
     model = Pix2Pix(network, **engine)
-    return picture_options.carry_out(plan, task(model, size == "original"), model.runner, quiet)
+    return picture_run.carry_out(plan, task(model, size == "original"), model.runner, quiet)
 
 
 def _is_picture(name: str) -> bool:

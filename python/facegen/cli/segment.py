@@ -51,6 +51,7 @@ def command(
     The report (--json) has the areas of every picture. --format is that of overlays and legends.
     """
     from facegen import FacegenError, Segmenter
+    from facegen.cli import picture_run
     from facegen.pictures.items import is_folder
     from facegen.pictures.segmentation import Parts, task
 
@@ -67,6 +68,6 @@ def command(
         legend=f"_legend{pictures}" if legend else None,
         masks=masks,
     )
-    plan = picture_options.plan(parts.suffixes, **files)
+    plan = picture_run.plan(parts.suffixes, **files)
     segmenter = Segmenter(network, **engine)
-    return picture_options.carry_out(plan, task(segmenter, parts), segmenter.runner, quiet)
+    return picture_run.carry_out(plan, task(segmenter, parts), segmenter.runner, quiet)

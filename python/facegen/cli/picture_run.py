@@ -1,0 +1,147 @@
+"""From the options of a picture command to its report.
+
+A command finds out what is to be done with `plan`, makes its model and its `Task`, and ends with
+`carry_out`. One that writes no files takes its share with `take_share`, and ends with `run_shown`
+and `write_report`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import click
+
+from facegen import __version__
+from facegen.cli import options, picture_options
+from facegen.cli.progress import progress
+from facegen.engine import Runner
+from facegen.parallel import find_shard
+from facegen.pictures.items import Item, is_folder, items
+from facegen.pictures.report import Outcome, Report
+from facegen.pictures.results import FolderResults, OneResult, Results
+from facegen.pictures.run import run
+from facegen.pictures.sources import find
+from facegen.pictures.task import Task
+from facegen.shares import share
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be done, found out before anything is loaded."""
+
+    items: Sequence[Item]
+    results: Results
+    output: str
+    json: str | None
+    sharded: bool
+
+
+def plan(
+    suffixes: Sequence[str],
+    pictures: Sequence[str],
+    output: str,
+    recursive: bool,
+    format_: str,
+    overwrite: bool,
+    json_: str | None,
+    shard: str | None,
+) -> Plan:
+    """Find the pictures, name the results, and take this process's share.
+
+    `suffixes` are as for `facegen.pictures.items.items`; the others are of `picture_options.inputs`.
+
+    Raises
+    ------
+    FacegenError, OSError
+        For what is wrong with names.
+    """
+    folder = is_folder(output)
+    sources = find(pictures, recursive, skip=output if folder else None)
+    found = items(sources, output, suffixes, picture_options.EXTENSIONS.get(format_, format_))
+    part, own, json_ = take_share(shard, found, json_)
+    results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
+    options.check_report(json_, overwrite or _is_report(json_))
+    return Plan(own, results, output, json_, shard is not None)
+
+
+def take_share(
+    shard: str | None, items: Sequence[Item], json_: str | None
+) -> tuple[tuple[int, int], Sequence[Item], str | None]:
+    """(i, n) of --shard, the items of this share, and the name of its report."""
+    if shard is None:
+        return (0, 1), items, json_
+    part, parts = find_shard(shard, os.environ)
+    if json_ is not None and json_ != "-":
+        json_ = options.of_shard(json_, part)
+    own = share(len(items), part, parts)
+    return (part, parts), items[own.start : own.stop], json_
+
+
+def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
+    """Run the task, show progress, failures and a summary, write the report.
+
+    `runner` is the model's, for what there is to say about the device. Returns the exit code: 1
+    where a picture failed, else 0.
+    """
+    if is_folder(plan.output):
+        os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
+        options.check_folder(plan.output)
+    try:
+        report = run_shown(plan.items, task, plan.results, quiet, on_ranks=not plan.sharded)
+    finally:
+        plan.results.close()
+    write_report(plan.json, report, task, runner)
+    if not quiet:
+        to_stderr = "-" in (plan.output, plan.json)
+        summary = f"{plan.output}: {_summary(report)} on {options.device_used(runner)}"
+        click.echo(summary, err=to_stderr)
+    return report.exit_code
+
+
+def run_shown(
+    items: Sequence[Item], task: Task, results: Results, quiet: bool, on_ranks: bool = True
+) -> Report:
+    """`facegen.pictures.run.run`, with progress and a line on stderr for every failure."""
+    with progress(len(items), "pictures", quiet) as advance:
+
+        def show(outcome: Outcome) -> None:
+            if outcome.status == "failed":
+                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
+            advance(1)
+
+        return run(items, task, results, show, on_ranks=on_ranks)
+
+
+def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:
+    """What --json asks for, if it was given."""
+    about = {
+        "facegen": __version__,
+        **task.settings,
+        "device": runner.device,
+        "isa": runner.isa,
+        "threads": runner.threads,
+    }
+    options.write_report(path, report.as_json(about))
+
+
+def _is_report(path: str | None) -> bool:
+    """The file is an earlier run's report, which the same command line may replace."""
+    if path is None or not os.path.isfile(path):
+        return False
+    with open(path, "rb") as file:
+        return file.read(64).startswith(b'{\n  "facegen": "')
+
+
+def _summary(report: Report) -> str:
+    """As "8 done, 1 failed of 9 pictures in 1.50 s (5.3 pictures/s)"."""
+    counts = [f"{report.count('done'):,} done"]
+    for status in ("failed", "skipped"):
+        if report.count(status):
+            counts.append(f"{report.count(status):,} {status}")
+    rate = report.count("done") / report.seconds if report.seconds else 0.0
+    return (
+        f"{', '.join(counts)} of {len(report.outcomes):,} pictures in {report.seconds:.2f} s "
+        f"({rate:.1f} pictures/s)"
+    )
