@@ -50,7 +50,7 @@ def plan(
 ) -> Plan:
     """Find the pictures, name the results, and take this process's share.
 
-    `suffixes` are as for `facegen.pictures.items.items`; the others are of `picture_options.inputs`.
+    `suffixes` are as for `facegen.pictures.items.items`, the others from `picture_options.inputs`.
 
     Raises
     ------

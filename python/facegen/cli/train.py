@@ -32,7 +32,7 @@ def command() -> None:
     pass
 
 
-def check_output(path: str, half: bool, overwrite: bool) -> None:
+def check_network_file(path: str, half: bool, overwrite: bool) -> None:
     """Whether --output and --half fit a network without network.bin, and the file can be made."""
     from facegen import weights
 

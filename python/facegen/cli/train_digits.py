@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options
-from facegen.cli.train import check_output, require_torch
+from facegen.cli.train import check_network_file, require_torch
 
 
 @click.command(
@@ -58,7 +58,7 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    check_output(output, half, overwrite)
+    check_network_file(output, half, overwrite)
 
     from facegen.training.digits import Settings, train
     from facegen.training.ranks import find_device

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from facegen.cli import options
-from facegen.cli.train import check_output, require_torch
+from facegen.cli.train import check_network_file, require_torch
 
 
 @click.command(
@@ -75,7 +75,7 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    check_output(output, half, overwrite)
+    check_network_file(output, half, overwrite)
     if log is not None:
         options.check_output(log, overwrite)
 

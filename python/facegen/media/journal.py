@@ -82,7 +82,7 @@ class Journal:
     ----------
     outputs
         The files.
-    count, items
+    count, chunk
         Items in all, and in a chunk; the last may have fewer.
     files
         What is read: input, network. Their content counts.
@@ -110,16 +110,16 @@ class Journal:
         self,
         outputs: Sequence[str],
         count: int,
-        items: int,
+        chunk: int,
         files: Iterable[str | os.PathLike[str]],
         settings: Mapping[str, Any],
         stays: bool = True,
     ) -> None:
         self._path = _path(outputs)
         inputs = [input_digest(file) for file in files]
-        everything = [__version__, sorted(settings.items()), count, items, inputs]
+        everything = [__version__, sorted(settings.items()), count, chunk, inputs]
         self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
-        self._count, self._items, self._stays = count, items, stays
+        self._count, self._chunk, self._stays = count, chunk, stays
         self.chunks, self._bytes = 0, dict.fromkeys(outputs, 0)
         self.finished = False
         # Whatever a journal holds that is damaged, or of another kind, counts as none.
@@ -142,7 +142,7 @@ class Journal:
     @property
     def done(self) -> int:
         """Items that are written already."""
-        return self._count if self.finished else min(self.chunks * self._items, self._count)
+        return self._count if self.finished else min(self.chunks * self._chunk, self._count)
 
     def resume(self, output: str) -> tuple[int, int]:
         """Items and bytes of an output to go on from; for its writer."""

@@ -140,8 +140,7 @@ def encode(
     kind, holds_alpha, options = _WRITERS[extension]
     image = Image.fromarray(pixels)
     if alpha is not None and not holds_alpha:
-        white = Image.new("RGB", image.size, "white")
-        image = Image.composite(image, white, Image.fromarray(alpha))
+        image = on_white(image, alpha)
     if profile is not None:
         image = profiles.from_srgb(image, profile)
         options = options | {"icc_profile": profile}
@@ -153,6 +152,12 @@ def encode(
     except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
         raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
     return file.getvalue()
+
+
+def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
+    """A picture in mode RGB, laid on white paper where alpha (height, width) is below 255."""
+    white = Image.new("RGB", image.size, "white")
+    return Image.composite(image, white, Image.fromarray(alpha))
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:

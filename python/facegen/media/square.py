@@ -24,11 +24,11 @@ def squared(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArr
     """
     from PIL import Image
 
-    image = Image.fromarray(pixels)
+    from facegen.media.photo import on_white
+
     if alpha is not None:
-        white = Image.new("RGB", image.size, "white")
-        image = Image.composite(image, white, Image.fromarray(alpha))
-    return resized(np.asarray(image), SIDE, SIDE)
+        pixels = np.asarray(on_white(Image.fromarray(pixels), alpha))
+    return resized(pixels, SIDE, SIDE)
 
 
 def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

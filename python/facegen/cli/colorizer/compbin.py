@@ -21,6 +21,7 @@ def command(a: str, b: str, quiet: bool) -> int:
     Exit code 0 if it is, 1 if not, 2 if a file cannot be read.
     """
     from facegen.comparison import compare
+    from facegen.media.colorization import SIDE
     from facegen.media.lab_planes import AbReader
 
     for path in (a, b):
@@ -34,10 +35,9 @@ def command(a: str, b: str, quiet: bool) -> int:
     if not quiet:
         click.echo(f"Max difference: {result.largest.size:.9f}")
         if not accepted:
-            at = result.largest.at
-            picture, rest = divmod(at, 2 * 256 * 256)
-            plane, pixel = divmod(rest, 256 * 256)
-            row, column = divmod(pixel, 256)
+            plane_index, pixel = divmod(result.largest.at, SIDE * SIDE)
+            picture, plane = divmod(plane_index, 2)
+            row, column = divmod(pixel, SIDE)
             click.echo(
                 f"not accepted: above {ACCEPTED} at row {row}, column {column} of plane "
                 f"{'ab'[plane]} of picture {picture}: {result.largest.a:.6g} against "
