@@ -35,9 +35,12 @@ def test_a_folder(tmp_path: Path) -> None:
     (tmp_path / "broken.png").write_bytes((tmp_path / "a.png").read_bytes()[:60])
     (tmp_path / "notes.txt").write_text("no picture")
     (tmp_path / ".hidden.png").write_bytes(b"")
+    (tmp_path / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
     found = read_pictures(tmp_path)
     assert found.pixels.shape == (4, 64, 64, 3) and len(found) == 4
-    assert [os.path.basename(path) for path, _ in found.skipped] == ["broken.png", "notes.txt"]
+    skipped = [os.path.basename(path) for path, _ in found.skipped]
+    assert skipped == ["broken.png", "gone.png", "notes.txt", "pipe.png"]
     np.testing.assert_array_equal(found.pixels[0], np.asarray(halves(64, 64)))  # a.png, as it is
     for picture in (found.pixels[1], found.pixels[2]):  # b/tall.png is grey, b/wide.bmp
         assert picture[:, :28].std(axis=(0, 1)).max() < 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -68,11 +69,16 @@ def test_what_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     refused("a.png: expected indexed or 8-bit grey, found RGB")
     (masks / "a.png").write_bytes(good[:60])
     refused("a.png: not a mask that can be read")
+    (masks / "a.png").write_bytes(b"\xff\xd8")
+    refused("a.png: expected a PNG")
     save_mask(masks / "c.png", np.zeros((9, 9), np.uint8))
     refused("c.png: there is no picture c in")
     (masks / "c.png").unlink()
     (pictures / "a.jpg").write_bytes(b"\xff\xd8")
     refused("a.jpg: ")
+    (pictures / "a.jpg").unlink()
+    os.mkfifo(pictures / "a.jpg")
+    refused("a.jpg: expected a file, found a pipe")
     with pytest.raises(FormatError, match="expected masks, found no .png"):
         read_pairs(pictures, pictures.parent)
     with pytest.raises(FileNotFoundError):

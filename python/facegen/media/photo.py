@@ -160,20 +160,27 @@ def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
     return Image.composite(image, white, Image.fromarray(alpha))
 
 
+def refuse_pipe(path: str | os.PathLike[str]) -> None:
+    """FormatError for a pipe that has a name in a folder: nobody may ever write into it.
+
+    A shell's own, /dev/fd/63, is read.
+    """
+    if not os.fspath(path).startswith("/dev/") and stat.S_ISFIFO(os.stat(path).st_mode):
+        raise FormatError("expected a file, found a pipe ('-' reads standard input)")
+
+
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """A file's content ('-' is standard input).
 
     Raises
     ------
     FormatError
-        More than `MAX_FILE_BYTES`; or a pipe with a name of its own, in which nobody may ever write
-        (a shell's, /dev/fd/63, is read).
+        More than `MAX_FILE_BYTES`, or as `refuse_pipe`.
     OSError
         It cannot be read.
     """
-    named = path != STANDARD and not os.fspath(path).startswith("/dev/")
-    if named and stat.S_ISFIFO(os.stat(path).st_mode):
-        raise FormatError("expected a file, found a pipe ('-' reads standard input)")
+    if path != STANDARD:
+        refuse_pipe(path)
     with open(0 if path == STANDARD else path, "rb", closefd=path != STANDARD) as file:
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:

@@ -107,6 +107,9 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     """One picture, turned upright, its middle square resized: (64, 64, 3) uint8 RGB."""
     from PIL import Image, ImageOps
 
+    from facegen.media.photo import refuse_pipe
+
+    refuse_pipe(path)
     with Image.open(path) as opened:
         opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # JPEG: decode no larger than is of use
         upright = ImageOps.exif_transpose(opened).convert("RGB")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from facegen.errors import FormatError
 from facegen.media import photo
@@ -70,27 +71,18 @@ def read_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
 
 
 def _read_picture(path: Path) -> Image.Image:
-    data = photo.read_bytes(path)
     try:
-        return Image.fromarray(photo.decode(data).pixels)
+        return Image.fromarray(photo.decode(photo.read_bytes(path)).pixels)
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
 
 
 def _read_mask(path: Path) -> Image.Image:
     """Its classes as a grey picture; of an indexed one, the indices and not their colours."""
-    with open(path, "rb") as file:
-        try:
-            with Image.open(file, formats=("PNG",)) as image:
-                if image.mode not in ("P", "L"):
-                    kind = image.mode
-                    raise FormatError(f"{path}: expected indexed or 8-bit grey, found {kind}")
-                classes = np.array(image)
-        except FormatError:
-            raise
-        except Exception as error:  # whatever a decoder raises for a broken file
-            reason = " ".join(str(error).split())
-            raise FormatError(f"{path}: not a mask that can be read: {reason}") from error
+    try:
+        classes = _decode_mask(photo.read_bytes(path))
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
     wrong = (classes >= CLASSES) & (classes != VOID)
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
@@ -99,3 +91,16 @@ def _read_mask(path: Path) -> Image.Image:
             f"found {classes[y, x]} at row {y}, column {x}"
         )
     return Image.fromarray(classes)
+
+
+def _decode_mask(data: bytes) -> NDArray[np.uint8]:
+    try:
+        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+            mode = image.mode
+            if mode in ("P", "L"):
+                return np.array(image)
+    except UnidentifiedImageError:
+        raise FormatError("expected a PNG") from None
+    except Exception as error:  # whatever a decoder raises for a broken file
+        raise FormatError(f"not a mask that can be read: {error}") from error
+    raise FormatError(f"expected indexed or 8-bit grey, found {mode}")
