@@ -1,1 +1,11 @@
-"""The command line: one file a command; each parses and prints, nothing else."""
+"""The command line: one file a command, and what several of them share.
+
+| file | what it is |
+|---|---|
+| `main` | finds the command, turns errors into one line and an exit code |
+| `options` | options of several commands |
+| `picture_options`, `picture_run` | commands for people's pictures: their options, and a run |
+| `stream`, `raw_program` | long files computed chunk by chunk; the course's programs on bare ones |
+| `face_run` | the runs of `generate` |
+| `lazy`, `signals`, `progress`, `seeds` | commands imported late, Ctrl-C, the bar, lists of seeds |
+"""

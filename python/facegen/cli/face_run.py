@@ -65,7 +65,8 @@ class FaceRun:
     def _one_a_face(self) -> int:
         """Files appear one by one; the manifest knows of each what it was made of."""
         todo: deque[tuple[str, Input]] = deque()  # the faces that are being made, in order
-        there = told = 0
+        there = 0  # found finished, so far
+        counted = 0  # of those, told to the progress
 
         def missing(chunks: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
             nonlocal there
@@ -84,11 +85,11 @@ class FaceRun:
                     yield chunk[rows]
 
         def write(encoded: list[bytes]) -> int:
-            nonlocal told
+            nonlocal counted
             for data in encoded:
                 self.results.write(*todo.popleft(), data)
-            passed, told = there - told, there
-            return passed + len(encoded)
+            found, counted = there - counted, there
+            return found + len(encoded)
 
         with self._latents() as read:
             encode = partial(encode_each, self.files.paths[0])

@@ -43,11 +43,11 @@ OnOutcome = Callable[[Outcome], None]
 
 @dataclass
 class _Work:
-    """A picture on its way: fields are filled in as it goes."""
+    """A picture on its way: fields are filled in as it goes, as far as it gets without an error."""
 
     index: int
     item: Item
-    budget: int = 0  # pixels taken
+    pixels: int = 0  # taken from the budget
     made_of: Input | None = None
     photo: Any = None
     value: Any = None  # the network's input, then its output
@@ -98,18 +98,18 @@ def run(
     todo = [item for item in items if item not in outcomes]
     for outcome in outcomes.values():
         on_outcome(outcome)
-    do = partial(_do, task=task, settings=settings, results=results, workers=workers)
+    here = partial(_in_this_process, task=task, settings=settings, results=results, workers=workers)
     place = find_place(os.environ)
     if on_ranks and place.connected and len(todo) > 1:
-        done = _on_all_ranks(do, todo, place.size, 2 * task.batch, on_outcome)
+        done = _on_all_ranks(here, todo, place.size, 2 * task.batch, on_outcome)
     else:
-        done = do(todo, on_outcome=on_outcome)
+        done = here(todo, on_outcome=on_outcome)
     outcomes |= dict(zip(todo, done, strict=True))
     return Report(tuple(outcomes[item] for item in items), time.perf_counter() - begin)
 
 
 def _on_all_ranks(
-    do: Callable[[Sequence[Item]], list[Outcome]],
+    in_one: Callable[[Sequence[Item]], list[Outcome]],
     items: Sequence[Item],
     ranks: int,
     most: int,
@@ -126,11 +126,11 @@ def _on_all_ranks(
             on_outcome(outcome)
 
     size = max(1, min(most, len(items) // (4 * ranks)))  # so that unequal ranks finish together
-    parallel.run(chunks(items, size), do, collect)
+    parallel.run(chunks(items, size), in_one, collect)
     return done
 
 
-def _do(
+def _in_this_process(
     items: Sequence[Item],
     task: Task,
     settings: str,
@@ -138,7 +138,7 @@ def _do(
     workers: int | None,
     on_outcome: OnOutcome = lambda outcome: None,
 ) -> list[Outcome]:
-    """All items in this process."""
+    """Do all of these items here; outcomes in their order."""
     workers = workers or min(_native.hardware_threads(), MAX_WORKERS)
     with warnings.catch_warnings():  # of damaged tags; what is above Pillow's limit is an error
         warnings.filterwarnings("ignore", module="PIL")
@@ -147,6 +147,8 @@ def _do(
 
 
 class _Run:
+    """What the threads of one run share."""
+
     def __init__(
         self, task: Task, settings: str, results: Results, on_outcome: OnOutcome, workers: int
     ) -> None:
@@ -197,7 +199,7 @@ class _Run:
             work.made_of, data = Input.read(work.item.source)
             pixels = max(self._task.pixels(data), MIN_PIXELS)
             if self._budget.take(pixels):
-                work.budget = pixels
+                work.pixels = pixels
                 work.photo = self._task.decode(data)
                 work.value = self._task.prepare(work.photo)
         self._ready.put(work)
@@ -225,7 +227,7 @@ class _Run:
                 outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)
         if work.error is not None:
             outcome = Outcome(work.item.source, "failed", error=work.error)
-        self._budget.give_back(work.budget)
+        self._budget.give_back(work.pixels)
         if outcome is not None:
             with self._lock:
                 self._outcomes[work.index] = outcome
