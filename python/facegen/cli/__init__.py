@@ -1,4 +1,4 @@
-"""The command line: one file a command, and what several of them share.
+"""The command line: one file a command, which parses and prints; and what several of them share.
 
 | file | what it is |
 |---|---|
