@@ -1,6 +1,5 @@
 // 1x1 convolutions to at most 64 channels on Hopper: squeezes of fire modules, scores of skips,
-// last linear layers.
-// They read much and multiply little, so what counts is that memory never waits.
+// last linear layers. They read much and multiply little, so what counts is that memory never waits.
 //
 // Every value of the input is multiplied by one warpgroup alone, so A goes from device memory
 // straight to registers, 16 bytes a load: of 32 channels of a pixel, lane % 4 = q loads the 8 that
@@ -9,9 +8,10 @@
 //
 //   place 8 s + 2 q + e of step 2 c + j  is  channel 32 c + 8 q + 4 j + 2 s + e
 //
-// A tile is 64 pixels of an image; of a linear layer, whose images are one pixel, 64 images. (A
-// softmax behind it is over channels that the four lanes of a pixel hold.) Each of the four warpgroups of a block has tiles of its own, and
-// loads up to 128 channels at once: 128 KB are on their way to a multiprocessor.
+// A tile is 64 pixels of an image; of a linear layer, whose images are one pixel, 64 images. Each of
+// the four warpgroups of a block has tiles of its own, and loads up to 128 channels at once: 128 KB
+// are on their way to a multiprocessor. A softmax behind a linear layer is over channels that the
+// four lanes of a pixel hold.
 #include <algorithm>
 
 #include "cuda/error.h"

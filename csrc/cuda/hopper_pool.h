@@ -1,5 +1,5 @@
-// Convolutions on Hopper that are max-pooled before they are stored: which pairs of steps one kernel
-// can do. All leave formats and buffers apart.
+// Convolutions on Hopper that are max-pooled before they are stored: which pairs of steps one
+// kernel can do. All leave formats and buffers apart.
 //
 // Only maxima that bias and activation cannot change are taken before these: see is_pooled_conv.
 #pragma once

@@ -1,20 +1,24 @@
-// A convolution of 32, 64, ... channels and stride 1, and the 2x2 max-pool of stride 2 behind it, on
-// Hopper: LeNet's conv2. What the convolution makes never leaves the registers.
+// A convolution of 32, 64, ... channels and stride 1, and the 2x2 max-pool of stride 2 behind it,
+// on Hopper: LeNet's conv2. What the convolution makes never leaves the registers.
 //
-// A tile is 8 x 8 pixels of the convolution. The copy engine brings the patch of the input that they
-// read into shared memory, each value once, in planes of 32 channels (64 bytes a pixel), and zeros
-// for what lies outside the map. A goes from there to registers, 16 bytes a load: of 32 channels of
-// a pixel, lane % 4 = q loads the 8 that start at 8 q, and in the sum's order, which is free, these
-// are its places of two steps:
+// A tile is 8 x 8 pixels of the convolution. The copy engine brings the patch of the input that
+// they read into shared memory, each value once, in planes of 32 channels (64 bytes a pixel), and
+// zeros for what lies outside the map. A goes from there to registers, 16 bytes a load: of 32
+// channels of a pixel, lane % 4 = q loads the 8 that start at 8 q, and in the sum's order, which is
+// free, these are its places of two steps:
 //
 //   place 8 s + 2 q + e of step 2 c + j  is  channel 8 q + 4 j + 2 s + e of slice c
 //
-// A slice is 32 channels of a tap. All weights that a block multiplies stay in its shared memory:
-// those of 32 or 64 channels out. A warp has two rows of the tile, lane 4 g + q the pixels (0, g) and
-// (1, g) of them. So the largest of four is taken between two registers and two lanes.
+// A slice is 32 channels of a tap; columns of the kernel are taken one after another. A warp has
+// two rows of the tile, lane 4 g + q the pixels (0, g) and (1, g) of them: what is the second pixel
+// for a tap is the first for the tap below, and loaded once. The largest of four pixels is taken
+// between two registers and two lanes.
 //
-// Each warpgroup of a block has tiles and a patch of its own: while one waits for its next patch, or
-// stores, the others multiply.
+// All weights that a block multiplies stay in its shared memory: those of 32 or, in float16, 64
+// channels out.
+//
+// Each warpgroup of a block has tiles and a patch of its own: while one waits for its next patch,
+// or stores, the others multiply.
 #include <algorithm>
 
 #include "cuda/element.cuh"
@@ -32,7 +36,7 @@ namespace hopper {
 namespace {
 
 constexpr int kTeamThreads = 128;
-constexpr int kMinTeams = 3, kMaxTeams = 5;  // warpgroups of a block
+constexpr int kMinTeams = 3, kMaxTeams = 6;  // warpgroups of a block
 constexpr int kTile = 8;                     // pixels of the convolution, each way
 constexpr int kSlice = 32;                   // channels
 constexpr int kPixelBytes = 2 * kSlice;
@@ -49,19 +53,20 @@ struct MapsArguments {
   int32_t patch_w, copied_bytes, plane_bytes;  // of a chunk's plane in device and in shared memory
 };
 
-struct Tile {
+struct MapTile {
   int image, y, x;  // of the convolution's first pixel
 };
 
-__device__ inline Tile find_tile(const MapsArguments& args, int number) {
+__device__ inline MapTile find_tile(const MapsArguments& args, int number) {
   const int of_image = args.tiles_y * args.tiles_x, rest = number % of_image;
   return {number / of_image, rest / args.tiles_x * kTile, rest % args.tiles_x * kTile};
 }
 
 template <bool kHalf>
-__device__ void fetch_patch(const MapsArguments& args, int number, uint32_t patch, uint32_t arrived) {
+__device__ void fetch_patch(const MapsArguments& args, int number, uint32_t patch,
+                            uint32_t arrived) {
   constexpr int kPlanes = kHalf ? 1 : 2;
-  const Tile tile = find_tile(args, number);
+  const MapTile tile = find_tile(args, number);
   ptx::barrier_arrive_expect(arrived, args.chunks * kPlanes * args.copied_bytes);
   for (int chunk = 0; chunk < args.chunks; ++chunk) {
     for (int plane = 0; plane < kPlanes; ++plane) {
@@ -72,47 +77,53 @@ __device__ void fetch_patch(const MapsArguments& args, int number, uint32_t patc
   }
 }
 
-// Where a thread's share of each slice lies, one after another.
-template <bool kHalf>
-struct Slices {
-  const MapsArguments& args;
-  uint32_t at;
-  int y = 0, x = 0;
-
-  __device__ uint32_t next() {
-    const uint32_t slice = at;
-    at += kPixelBytes;
-    if (++x == args.taps_w) {
-      x = 0;
-      at += (args.patch_w - args.taps_w) * kPixelBytes;
-      if (++y == args.taps_h) {
-        y = 0;
-        at += (kHalf ? 1 : 2) * args.plane_bytes - args.taps_h * args.patch_w * kPixelBytes;
-      }
-    }
-    return slice;
-  }
+// Eight channels of a pixel.
+struct Eight {
+  uint4 hi, lo;
 };
 
-// A of a slice's two steps; `second`: bytes to the thread's second pixel.
 template <bool kHalf>
-__device__ __forceinline__ void load_slice(uint32_t slice, uint32_t second, uint32_t plane,
-                                           uint32_t* hi, uint32_t* lo) {
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const uint4 v = ptx::load_shared16(slice + r * second);
-    hi[r] = v.x, hi[2 + r] = v.y, hi[4 + r] = v.z, hi[6 + r] = v.w;
-    if constexpr (!kHalf) {
-      const uint4 w = ptx::load_shared16(slice + r * second + plane);
-      lo[r] = w.x, lo[2 + r] = w.y, lo[4 + r] = w.z, lo[6 + r] = w.w;
-    }
+__device__ __forceinline__ Eight load_eight(uint32_t from, uint32_t plane) {
+  Eight eight = {};
+  eight.hi = ptx::load_shared16(from);
+  if constexpr (!kHalf) eight.lo = ptx::load_shared16(from + plane);
+  return eight;
+}
+
+// A of a slice's two steps, from the thread's two pixels.
+__device__ __forceinline__ void arrange(const Eight& first, const Eight& second, uint32_t* hi,
+                                        uint32_t* lo) {
+  const auto put = [](const uint4& a, const uint4& b, uint32_t* to) {
+    to[0] = a.x, to[2] = a.y, to[4] = a.z, to[6] = a.w;
+    to[1] = b.x, to[3] = b.y, to[5] = b.z, to[7] = b.w;
+  };
+  put(first.hi, second.hi, hi);
+  put(first.lo, second.lo, lo);
+}
+
+// sums += the taps of one column of the kernel, of 32 channels. Pixels are loaded once for two
+// taps: the second of one is the first of the tap below.
+template <int kColumns, bool kHalf>
+__device__ __forceinline__ void multiply_column(const MapsArguments& args, uint32_t pixel,
+                                                uint64_t& b, float (&sums)[kColumns / 2]) {
+  const uint32_t row = args.patch_w * kPixelBytes, plane = args.plane_bytes;
+  uint32_t hi[8], lo[8];
+  Eight first = load_eight<kHalf>(pixel, plane);
+#pragma unroll 1  // else the compiler puts the products one after another
+  for (int tap = 0; tap < args.taps_h; ++tap) {
+    pixel += row;
+    const Eight second = load_eight<kHalf>(pixel, plane);
+    arrange(first, second, hi, lo);
+    multiply_steps<kColumns, kHalf, 2>(sums, hi, lo, b);
+    b += 2 * (step_bytes(kColumns, kHalf) >> 4);
+    first = second;
   }
 }
 
 // The largest of each four pixels, finished and stored. Two lanes have the four: the eight channels
 // of every other 32 are stored by the first, the rest by the second.
 template <int kColumns, bool kHalf>
-__device__ __forceinline__ void store_tile(const MapsArguments& args, const Tile& tile,
+__device__ __forceinline__ void store_tile(const MapsArguments& args, const MapTile& tile,
                                            const float (&sums)[kColumns / 2]) {
   const int thread = static_cast<int>(threadIdx.x) % kTeamThreads, g = thread % 32 / 4;
   const int y = tile.y / 2 + thread / 32, x = tile.x / 2 + g / 2;
@@ -130,7 +141,9 @@ __device__ __forceinline__ void store_tile(const MapsArguments& args, const Tile
     }
     const int channel = static_cast<int>(blockIdx.y) * kColumns + 32 * i + 8 * (thread % 4);
     if (g % 2 != i % 2 || !exists || channel >= args.to.out.c) continue;
-    store_pooled<kHalf>(args.to, pixel, channel, v);
+    float bias[8];
+    load_bias(args.to, channel, bias);
+    store_pooled<kHalf>(args.to, pixel + channel, v, bias);
   }
 }
 
@@ -152,10 +165,8 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
 
   const uint32_t patch = ptx::shared_address(memory) + args.weight_bytes +
                          team * args.chunks * kPlanes * args.plane_bytes;
-  const uint32_t second = args.patch_w * kPixelBytes;
-  const uint32_t lane =
-      patch + thread / 32 * 2 * second + thread % 32 / 4 * kPixelBytes + thread % 4 * 16;
-  const int slices = args.chunks * args.taps_h * args.taps_w;
+  const uint32_t lane = patch + (thread / 32 * 2 * args.patch_w + thread % 32 / 4) * kPixelBytes +
+                        thread % 4 * 16;
   const int tiles = args.images * args.tiles_y * args.tiles_x;
   // Neighbouring tiles go to different blocks: the last ones are then spread over all of them.
   const int stride = static_cast<int>(gridDim.x) * teams;
@@ -166,18 +177,13 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     ptx::barrier_wait(arrived, parity);
     float sums[kColumns / 2] = {};
     uint64_t b = core_descriptor(ptx::shared_address(memory));
-    Slices<kHalf> slice{args, lane};
-    uint32_t hi[16], lo[16];
-#pragma unroll 1  // else the compiler puts the products one after another
-    for (int left = slices; left > 1; left -= 2) {
-      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi, lo);
-      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi + 8, lo + 8);
-      multiply_steps<kColumns, kHalf, 4>(sums, hi, lo, b);
-      b += 4 * (step_bytes(kColumns, kHalf) >> 4);
-    }
-    if (slices % 2) {
-      load_slice<kHalf>(slice.next(), second, args.plane_bytes, hi, lo);
-      multiply_steps<kColumns, kHalf, 2>(sums, hi, lo, b);
+#pragma unroll 1
+    for (int chunk = 0; chunk < args.chunks; ++chunk) {
+#pragma unroll 1
+      for (int x = 0; x < args.taps_w; ++x) {
+        multiply_column<kColumns, kHalf>(
+            args, lane + chunk * kPlanes * args.plane_bytes + x * kPixelBytes, b, sums);
+      }
     }
     ptx::sync_threads(1 + team, kTeamThreads);  // all have read the patch
     if (thread == 0 && number + stride < tiles) {
@@ -205,7 +211,7 @@ MapsPlan plan_maps(const Step& conv, bool half) {
   plan.team_bytes = chunks * planes * plan.plane_bytes;
   const int steps = 2 * chunks * conv.kernel_h * conv.kernel_w;
   for (const int columns : {64, 32}) {
-    if (columns == 64 && conv.out.c <= 32) continue;
+    if (columns == 64 && (!half || conv.out.c <= 32)) continue;  // float32 has twice the weights
     const int weight_bytes = steps * step_bytes(columns, half);
     const int teams = std::min((kMostSharedBytes - weight_bytes) / plan.team_bytes, kMaxTeams);
     if (teams < kMinTeams) continue;
@@ -263,8 +269,8 @@ class HopperPoolMaps final : public Gemm {
     const dim3 grid(static_cast<unsigned>(std::min(tiles, at_once)), static_cast<unsigned>(groups));
     with_kernel([&](auto kernel) {
       launch(kernel, grid, teams * kTeamThreads,
-             static_cast<std::size_t>(plan_.weight_bytes + teams * plan_.team_bytes), images, stream,
-             args);
+             static_cast<std::size_t>(plan_.weight_bytes + teams * plan_.team_bytes), images,
+             stream, args);
     });
   }
 
@@ -275,11 +281,9 @@ class HopperPoolMaps final : public Gemm {
  private:
   template <class Function>
   void with_kernel(const Function& function) const {
-    if (plan_.columns == 32) {
-      half_ ? function(hopper_pool_maps<32, true>) : function(hopper_pool_maps<32, false>);
-    } else {
-      half_ ? function(hopper_pool_maps<64, true>) : function(hopper_pool_maps<64, false>);
-    }
+    if (!half_) return function(hopper_pool_maps<32, false>);
+    if (plan_.columns == 32) return function(hopper_pool_maps<32, true>);
+    function(hopper_pool_maps<64, true>);
   }
 
   std::vector<uint16_t> pack() const {
@@ -290,8 +294,9 @@ class HopperPoolMaps final : public Gemm {
         const int out = first + neighbouring_channel(n), slice = step / 2;
         const int channel = slice / taps * kSlice + place % 8 / 2 * 8 + step % 2 * 4 +
                             place / 8 * 2 + place % 2;
-        return out < step_.out.c ? step_.weight[(out * taps + slice % taps) * channels + channel]
-                                 : 0.0f;
+        const int y = slice % step_.kernel_h, x = slice % taps / step_.kernel_h;
+        const int tap = y * step_.kernel_w + x;
+        return out < step_.out.c ? step_.weight[(out * taps + tap) * channels + channel] : 0.0f;
       };
       const std::vector<uint16_t> packed =
           pack_steps(2 * taps * channels / kSlice, plan_.columns, half_, weight);

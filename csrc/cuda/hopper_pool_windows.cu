@@ -1,21 +1,22 @@
-// A convolution of few channels and stride 1, and the 2x2 max-pool of stride 2 behind it, on Hopper:
-// LeNet's conv1. What the convolution makes is four times the pool's output and never leaves the
-// registers.
+// A convolution of few channels and stride 1, and the 2x2 max-pool of stride 2 behind it, on
+// Hopper: LeNet's conv1. What the convolution makes is four times the pool's output and never
+// leaves the registers.
 //
 // The four pixels of the convolution that a pixel of the pool is the largest of read one window of
-// the input, one pixel higher and wider than the kernel. So a row of A is such a window, and of B, 32
-// channels of each of the four are columns side by side, with zeros where they do not read:
+// the input, one pixel higher and wider than the kernel. So a row of A is such a window, and of B,
+// 32 channels of each of the four are columns side by side, with zeros where they do not read:
 //
 //   place of a sum   word, of two neighbouring elements (channels of a pixel, then of the next), of
-//                    the window's rows one after another; lane % 4 = q takes the words q, q + 4, ...
+//                    the window's rows one after another; lane % 4 = q takes words q, q + 4, ...
 //   column n         position n / 32 of the four (y, x), and a channel of 32
 //
 // Neighbouring windows start two pixels, and so `channels` words, apart: no element is at an odd
 // place. The four positions of a channel are in registers of one thread, and so are both maxima.
 //
 // A block is a warpgroup. It brings the rows of some images, or of a band of one image, into shared
-// memory, and multiplies 64 windows at a time. Several blocks share a multiprocessor: while one
-// loads or stores, the others multiply.
+// memory, and multiplies 64 windows at a time; where each window starts, and where its output goes,
+// is the same of all items, and so a table. Several blocks share a multiprocessor: while one loads
+// or stores, the others multiply.
 #include <algorithm>
 
 #include "cuda/divide.h"
@@ -41,7 +42,8 @@ constexpr int kSteps = 3;  // of 16 places
 constexpr int kLaneWords = 2 * kSteps;
 constexpr int kMaxWords = 4 * kLaneWords;  // of a window
 constexpr int kMaxChannels = 96;
-constexpr int kMaxStageBytes = 24 << 10;
+constexpr int kMaxStageBytes = 14 << 10;
+constexpr int kMaxWindows = 640;  // of an item
 constexpr int kMaxImages = 8;
 constexpr int kLoads = 8;  // of words that a thread has under way
 
@@ -54,11 +56,10 @@ struct WindowsArguments {
   int32_t weight_bytes, groups;
   int32_t images, item_images, item_rows, items;  // an item: rows of the pool of some images
   int32_t top, left;            // of the input's row and pixel that the first tap reads
-  int32_t overlap;              // rows of the input that a band reads beyond two for each of its own
+  int32_t overlap;              // rows of the input that a band reads beyond two for each row
   int32_t row_words;            // of a row as it is staged
   int32_t window_row, window;   // words
-  uint32_t of_row, of_image;    // reciprocals: of row_words, of the rows that are staged of an image
-  uint32_t of_width, of_band;   // and of the windows in a row, and in an item's share of an image
+  uint32_t of_row, of_image;    // reciprocals: of row_words, of the rows staged of an image
 };
 
 struct Item {
@@ -88,10 +89,14 @@ __device__ void stage(const WindowsArguments& args, const Item& item, char* stag
       const int image = divide(row, args.of_image);
       const int y = 2 * item.first_row + args.top + row - image * rows;
       const int e = args.left * args.in.c + 2 * (word - row * args.row_words);
-      const float* from = images + image * args.in.image_stride + y * elements + e;
-      const bool exists = y >= 0 && y < args.in.h && word < words;
-      x[i] = exists && e >= 0 && e < elements ? *from : 0.0f;
-      next[i] = exists && e >= -1 && e + 1 < elements ? from[1] : 0.0f;
+      const float* from =
+          images + (image * static_cast<int>(args.in.image_stride) + y * elements + e);
+      // Negative numbers are large ones.
+      const auto height = static_cast<unsigned>(args.in.h);
+      const auto width = static_cast<unsigned>(elements), first = static_cast<unsigned>(e);
+      const bool exists = static_cast<unsigned>(y) < height && word < words;
+      x[i] = exists && first < width ? from[0] : 0.0f;
+      next[i] = exists && first + 1 < width ? from[1] : 0.0f;
     }
 #pragma unroll
     for (int i = 0; i < kLoads; ++i) {
@@ -112,73 +117,70 @@ __device__ void stage(const WindowsArguments& args, const Item& item, char* stag
   }
 }
 
-// Two windows that a thread multiplies.
-struct Windows {
-  uint32_t address[2];
-  int64_t pixel[2];  // element of the output, or -1
+// Where a window of an item starts, in bytes of what is staged, and where its output goes, in
+// elements from the item's first.
+struct Window {
+  uint32_t start;
+  int32_t pixel;
 };
 
 template <bool kHalf>
-__device__ Windows find_windows(const WindowsArguments& args, const Item& item, uint32_t staged,
-                                int tile) {
-  const int of_image = args.item_rows * args.to.out.w, count = item.images * of_image;
+__device__ void list_windows(const WindowsArguments& args, Window* windows) {
+  const int of_image = args.item_rows * args.to.out.w;
   const int rows = 2 * args.item_rows + args.overlap;
-  Windows windows;
-#pragma unroll
-  for (int r = 0; r < 2; ++r) {
-    const int number = tile * kTileWindows + static_cast<int>(threadIdx.x) / 32 * 16 +
-                       static_cast<int>(threadIdx.x) % 32 / 4 + 8 * r;
-    const int exists = min(number, count - 1);
-    const int image = divide(exists, args.of_band), rest = exists - image * of_image;
-    const int y = divide(rest, args.of_width), x = rest - y * args.to.out.w;
+  for (int i = static_cast<int>(threadIdx.x); i < args.item_images * of_image; i += kThreads) {
+    const int image = i / of_image, rest = i % of_image;
+    const int y = rest / args.to.out.w, x = rest % args.to.out.w;
     const int word = (image * rows + 2 * y) * args.row_words + x * args.in.c;
-    windows.address[r] = staged + word * word_bytes(kHalf);
-    windows.pixel[r] =
-        number < count && y < item.rows
-            ? (item.first_image + image) * args.to.out.image_stride +
-                  (int64_t{item.first_row + y} * args.to.out.w + x) * args.to.out.pixel_stride
-            : -1;
+    windows[i] = {static_cast<uint32_t>(word * word_bytes(kHalf)),
+                  image * static_cast<int>(args.to.out.image_stride) +
+                      rest * static_cast<int>(args.to.out.pixel_stride)};
   }
-  return windows;
 }
 
 // A of all steps: the lane's words of its two windows.
 template <bool kHalf>
-__device__ __forceinline__ void load_windows(const Windows& windows,
+__device__ __forceinline__ void load_windows(const uint32_t (&starts)[2],
                                              const uint32_t (&offsets)[kLaneWords],
-                                             uint32_t (&hi)[4 * kSteps], uint32_t (&lo)[4 * kSteps]) {
+                                             uint32_t (&hi)[4 * kSteps],
+                                             uint32_t (&lo)[4 * kSteps]) {
 #pragma unroll
   for (int i = 0; i < kLaneWords; ++i) {
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      const uint32_t word = windows.address[r] + offsets[i];
       if constexpr (kHalf) {
-        ptx::load_shared4(word, hi[2 * i + r]);
+        ptx::load_shared4(starts[r] + offsets[i], hi[2 * i + r]);
       } else {
-        ptx::load_shared8(word, hi[2 * i + r], lo[2 * i + r]);
+        ptx::load_shared8(starts[r] + offsets[i], hi[2 * i + r], lo[2 * i + r]);
       }
     }
   }
 }
 
-// The largest of the four positions, finished and stored.
+// Of each of the thread's windows and eight channels, the largest of the four positions. All at
+// once: the sums' registers are then free.
+__device__ __forceinline__ void take_largest(const float (&sums)[kColumns / 2],
+                                             float (&largest)[2][8]) {
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    const float* sum = &sums[4 * (i % 8 / 2) + 2 * (i / 8) + i % 2];
+    float& most = largest[i / 8][i % 8] = sum[0];
+#pragma unroll
+    for (int p = 1; p < kPositions; ++p) most = ptx::max_or_nan(most, sum[kChannels / 2 * p]);
+  }
+}
+
+// Finishes and stores them; pixels[r] < 0: not there.
 template <bool kHalf>
-__device__ __forceinline__ void store_windows(const WindowsArguments& args, const Windows& windows,
-                                              int channel, const float (&sums)[kColumns / 2]) {
+__device__ __forceinline__ void store_windows(const WindowsArguments& args, int64_t first,
+                                              const int (&pixels)[2], int channel,
+                                              const float (&largest)[2][8]) {
   if (channel >= args.to.out.c) return;
+  float bias[8];
+  load_bias(args.to, channel, bias);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    if (windows.pixel[r] < 0) continue;
-    float v[8];
-#pragma unroll
-    for (int e = 0; e < 8; ++e) {
-      v[e] = sums[4 * (e / 2) + 2 * r + e % 2];
-#pragma unroll
-      for (int p = 1; p < kPositions; ++p) {
-        v[e] = ptx::max_or_nan(v[e], sums[kChannels / 2 * p + 4 * (e / 2) + 2 * r + e % 2]);
-      }
-    }
-    store_pooled<kHalf>(args.to, windows.pixel[r], channel, v);
+    if (pixels[r] >= 0) store_pooled<kHalf>(args.to, first + pixels[r] + channel, largest[r], bias);
   }
 }
 
@@ -188,9 +190,11 @@ __global__ void __launch_bounds__(kThreads, 4)
   extern __shared__ __align__(128) char memory[];
   __shared__ uint64_t arrived;  // of the weights
   fetch_weights(arrived, memory, args.weights, args.weight_bytes);
+  char* staged = memory + args.weight_bytes;
+  auto* table = reinterpret_cast<Window*>(staged + kMaxStageBytes);
+  list_windows<kHalf>(args, table);
   ptx::wait_for_steps_before();
 
-  char* staged = memory + args.weight_bytes;
   const int lane = static_cast<int>(threadIdx.x) % 4;
   uint32_t offsets[kLaneWords];  // of the lane's words, from the start of a window
 #pragma unroll
@@ -205,20 +209,33 @@ __global__ void __launch_bounds__(kThreads, 4)
     stage<kHalf>(args, item, staged);
     wait_for_weights(arrived);
     __syncthreads();
-    const int windows_in_item = item.images * args.item_rows * args.to.out.w;
+    const int64_t first =
+        item.first_image * args.to.out.image_stride +
+        int64_t{item.first_row} * args.to.out.w * args.to.out.pixel_stride;
+    const int windows = item.images * item.rows * args.to.out.w;  // several images have all rows
 #pragma unroll 1
-    for (int tile = 0; tile * kTileWindows < windows_in_item; ++tile) {
-      const Windows windows =
-          find_windows<kHalf>(args, item, ptx::shared_address(staged), tile);
+    for (int tile = 0; tile < windows; tile += kTileWindows) {
+      uint32_t starts[2];
+      int pixels[2];
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        const int number = tile + static_cast<int>(threadIdx.x) / 32 * 16 +
+                           static_cast<int>(threadIdx.x) % 32 / 4 + 8 * r;
+        const Window window = table[min(number, windows - 1)];
+        starts[r] = ptx::shared_address(staged) + window.start;
+        pixels[r] = number < windows ? window.pixel : -1;
+      }
       uint32_t hi[4 * kSteps], lo[4 * kSteps];
-      load_windows<kHalf>(windows, offsets, hi, lo);
+      load_windows<kHalf>(starts, offsets, hi, lo);
       uint64_t b = core_descriptor(ptx::shared_address(memory));
 #pragma unroll 1
       for (int group = 0; group < args.groups; ++group) {
         float sums[kColumns / 2] = {};
         multiply_steps<kColumns, kHalf, kSteps>(sums, hi, lo, b);
-        store_windows<kHalf>(args, windows, group * kChannels + 8 * lane, sums);
         b += kSteps * (step_bytes(kColumns, kHalf) >> 4);
+        float largest[2][8];
+        take_largest(sums, largest);
+        store_windows<kHalf>(args, first, pixels, group * kChannels + 8 * lane, largest);
       }
     }
     __syncthreads();  // all have read the item
@@ -251,12 +268,12 @@ class HopperPoolWindows final : public Gemm {
     fixed_.window_row = window_row_words(step_);
     fixed_.window = fixed_.window_row * (step_.kernel_h + 1);
     fixed_.of_row = reciprocal(fixed_.row_words);
-    fixed_.of_width = reciprocal(step_.out.w);
     const std::vector<uint16_t> packed = pack();
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
-    shared_bytes_ = fixed_.weight_bytes + kMaxStageBytes;
+    shared_bytes_ = fixed_.weight_bytes + kMaxStageBytes +
+                    kMaxWindows * static_cast<int>(sizeof(Window));
     step_.weight = nullptr;
     step_.phases = nullptr;
     const auto kernel = half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>;
@@ -297,7 +314,8 @@ class HopperPoolWindows final : public Gemm {
             tx >= kernel_w) {
           return 0.0f;
         }
-        return step_.weight[((out * kernel_h + ty) * kernel_w + tx) * channels + element % channels];
+        const int tap = (out * kernel_h + ty) * kernel_w + tx;
+        return step_.weight[tap * channels + element % channels];
       };
       const std::vector<uint16_t> packed = pack_steps(kSteps, kColumns, half_, weight);
       all.insert(all.end(), packed.begin(), packed.end());
@@ -305,8 +323,10 @@ class HopperPoolWindows final : public Gemm {
     return all;
   }
 
-  int staged_bytes(int images, int rows) const {
-    return images * (2 * rows + fixed_.overlap) * fixed_.row_words * word_bytes(half_);
+  bool fits(int images, int rows) const {
+    const int words = images * (2 * rows + fixed_.overlap) * fixed_.row_words;
+    return words * word_bytes(half_) <= kMaxStageBytes &&
+           images * rows * step_.out.w <= kMaxWindows;
   }
 
   // As many whole images an item as leave the fewest places of tiles empty, or as many rows of one
@@ -315,12 +335,12 @@ class HopperPoolWindows final : public Gemm {
     const int height = step_.out.h, width = step_.out.w;
     int images = 1, rows = height;
     double least = 2.0;
-    for (int n = 1; n <= kMaxImages && staged_bytes(n, height) <= kMaxStageBytes; ++n) {
+    for (int n = 1; n <= kMaxImages && fits(n, height); ++n) {
       const int windows = n * height * width;
       const double places = divide_up(windows, kTileWindows) * kTileWindows;
       if (places / windows < least) images = n, least = places / windows;
     }
-    while (staged_bytes(images, rows) > kMaxStageBytes) --rows;
+    while (!fits(images, rows)) --rows;
     const auto items = [&] { return divide_up(args.images, images) * divide_up(height, rows); };
     while (images > 1 && items() < blocks) images = divide_up(images, 2);
     while (items() < blocks && rows > 1 && rows * width > kTileWindows) rows = divide_up(rows, 2);
@@ -328,7 +348,6 @@ class HopperPoolWindows final : public Gemm {
     args.item_rows = rows;
     args.items = items();
     args.of_image = reciprocal(2 * rows + fixed_.overlap);
-    args.of_band = reciprocal(rows * width);
   }
 
   Step step_;
@@ -346,8 +365,9 @@ bool pool_windows_suit(const Step& conv, const Step& pool) {
   const int words = window_row_words(conv) * (conv.kernel_h + 1);
   const int band_words = (conv.kernel_h + 1) * staged_row_words(conv, out.w);
   return conv.in.pixel_stride == conv.in.c && words <= kMaxWords &&
-         band_words * word_bytes(false) <= kMaxStageBytes && out.w >= 2 && out.c % 8 == 0 &&
-         out.c <= kMaxChannels && out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
+         band_words * word_bytes(false) <= kMaxStageBytes && out.w <= kMaxWindows &&
+         out.c % 8 == 0 && out.c <= kMaxChannels && out.pixel_stride % 8 == 0 &&
+         out.offset % 8 == 0;
 }
 
 }  // namespace hopper
