@@ -57,6 +57,22 @@ struct Gemm::Rows {
   const float** sources;  // (taps, kBlockRows)
 };
 
+// Where the panels are cut so that each part has about as many products as the others: phases have
+// different numbers of taps.
+int Gemm::Group::first_panel(int64_t part, int64_t parts) const {
+  int64_t products = 0;
+  for (const Bundle& bundle : bundles) products += bundle.panels * bundle.products;
+  int64_t before = products * part / parts;
+  for (const Bundle& bundle : bundles) {
+    const int64_t all = bundle.panels * bundle.products;
+    if (before < all) {
+      return bundle.first_panel + static_cast<int>((before + bundle.products / 2) / bundle.products);
+    }
+    before -= all;
+  }
+  return panels();
+}
+
 void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
   static thread_local std::vector<Task> tasks;
   tasks.clear();
@@ -69,9 +85,11 @@ void Gemm::run(int64_t images, Images in, Images out, Images add, int threads) c
     const Cut cut = cut_tasks(rows, panels, kernels_.panel_columns, threads);
     for (int64_t r = 0; r < cut.row_parts; ++r) {
       for (int64_t p = 0; p < cut.panel_parts; ++p) {
-        tasks.push_back({&group, rows * r / cut.row_parts, rows * (r + 1) / cut.row_parts,
-                         static_cast<int>(panels * p / cut.panel_parts),
-                         static_cast<int>(panels * (p + 1) / cut.panel_parts)});
+        const int first = group.first_panel(p, cut.panel_parts);
+        const int last = group.first_panel(p + 1, cut.panel_parts);
+        if (first == last) continue;
+        tasks.push_back(
+            {&group, rows * r / cut.row_parts, rows * (r + 1) / cut.row_parts, first, last});
       }
     }
   }

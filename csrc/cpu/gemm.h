@@ -43,7 +43,8 @@ class Gemm {
   struct Bundle {
     std::vector<Phase> phases;
     int first_panel, panels;
-    bool zeroed;  // its columns of C must start from zero
+    int64_t products;  // of a column, in one image
+    bool zeroed;       // its columns of C must start from zero
     int panel_end() const { return first_panel + panels; }
     int columns(int channels) const { return static_cast<int>(phases.size()) * channels; }
   };
@@ -65,6 +66,7 @@ class Gemm {
     std::vector<Bundle> bundles;
     std::vector<Block> blocks;
     int panels() const { return bundles.back().panel_end(); }
+    int first_panel(int64_t part, int64_t parts) const;
   };
   // A rectangle of C: rows of all images in a batch, weight panels of all bundles of a group.
   struct Task {

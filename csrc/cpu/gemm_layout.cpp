@@ -83,7 +83,7 @@ void Gemm::add_phase(const Phase& phase) {
       return;
     }
   }
-  group->bundles.push_back({{phase}, 0, 0, true});
+  group->bundles.push_back({{phase}, 0, 0, 0, true});
 }
 
 // Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
@@ -98,7 +98,9 @@ void Gemm::add_blocks(Group& group, const float* weight) {
   };
   std::map<std::pair<int, int>, Read> reads_at;
   for (int i = 0; i < static_cast<int>(group.bundles.size()); ++i) {
-    const auto& [y, x] = group.bundles[static_cast<std::size_t>(i)].phases.front();
+    Bundle& bundle = group.bundles[static_cast<std::size_t>(i)];
+    const auto& [y, x] = bundle.phases.front();
+    bundle.products = 1;  // at least: a column that reads nothing is written
     for (int ty = 0; ty < y.taps; ++ty) {
       for (int tx = 0; tx < x.taps; ++tx) {
         const int dy = y.base + ty * y.dir, dx = x.base + tx * x.dir;
@@ -109,6 +111,7 @@ void Gemm::add_blocks(Group& group, const float* weight) {
         read.partial = !(covers_all(ys, y.out) && covers_all(xs, x.out));
         read.at = {dy, dx};
         read.bundles.push_back(i);
+        bundle.products += int64_t{1} * (ys.last - ys.first) * (xs.last - xs.first) * in_.c;
         read.taps.push_back({ty, tx});
       }
     }
