@@ -71,6 +71,7 @@ def test_shards(run: Run, network: Path) -> None:
         assert run(*command, "--shard", f"{part}/2", "--json", "{shard}.json").code == 0
         shares += json.loads(Path(f"{part}.json").read_text())["items"]
     assert shares == json.loads(Path("all.json").read_text())["items"]
+    assert run(*command, "--shard", "1/2", "--json", "{shard}.json").code == 0  # once more
     result = run(*command, "--shard", "0/2", "--json", "one.json")
     assert result.code == 2 and "all shards would write it" in result.err
 

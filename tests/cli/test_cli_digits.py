@@ -123,6 +123,8 @@ def test_shares_are_the_whole(run: Run, network: str, images: np.ndarray) -> Non
     parts = [run(*words, "--shard", f"{part}/2").out for part in range(2)]
     assert "".join(parts) == run(*words).out and all(parts)
     assert run(*words, "--shard", "1/2", "--json", "part-{shard}.json").code == 0
+    again = run(*words, "--shard", "1/2", "--json", "part-{shard}.json")  # an array, once more
+    assert (again.code, again.err) == (0, "")
     report = json.loads(Path("part-1.json").read_text())
     assert [entry["name"] for entry in report["images"]] == ["./ten.png"]
     for more, message in (

@@ -36,7 +36,7 @@ from facegen.cli import options, picture_options
 @click.option("--labels", type=click.Path(), help="Text file of the 1,000 names, one a line.")
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.json_report
-@click.option("--overwrite", is_flag=True, help="Replace a report that exists.")
+@click.option("--overwrite", is_flag=True, help="Replace a file that is no report by the report.")
 @picture_options.shard_option
 @options.engine
 @options.common
@@ -70,7 +70,7 @@ def command(
     names = None if labels is None else label_files.read(labels, CLASSES)
     found = [Item(source.path, ()) for source in find(pictures, recursive)]
     _, items, json_ = picture_run.take_share(shard, found, json_)
-    options.check_report(json_, overwrite)
+    picture_run.check_report(json_, overwrite)
     classifier = Classifier(network, **engine)
     work = task(classifier, top, names)
     report = picture_run.run_shown(

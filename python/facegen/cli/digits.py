@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     help="The right answers (IDX, for one INPUT that is IDX too): gives the accuracy.",
 )
 @options.json_report
-@options.overwrite
+@click.option("--overwrite", is_flag=True, help="Replace a file that is no report by the report.")
 @picture_options.shard_option
 @options.engine
 @options.common
@@ -62,7 +62,7 @@ def command(
     taken for each other (column). One INPUT that cannot be read fails alone. The report (--json)
     has the probabilities of all ten digits.
     """
-    from facegen import DigitClassifier
+    from facegen import DigitClassifier, __version__
     from facegen.cli import picture_run
     from facegen.media import idx
     from facegen.pictures.digits import task
@@ -77,13 +77,14 @@ def command(
     if right is not None and shard is not None:
         raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
     _, items, json_ = picture_run.take_share(shard, found, json_)
-    options.check_report(json_, overwrite)
+    picture_run.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
     done = picture_run.run_shown(
         items, task(classifier), OneResult(overwrite=False), quiet, on_ranks=shard is None
     )
     entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]
     report: dict[str, Any] = {
+        "facegen": __version__,
         "device": classifier.runner.device,
         "images": entries,
         "failed": [

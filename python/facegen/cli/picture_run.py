@@ -1,8 +1,8 @@
 """From the options of a picture command to its report.
 
 A command finds out what is to be done with `plan`, makes its model and its `Task`, and ends with
-`carry_out`. One that writes no files takes its share with `take_share`, and ends with `run_shown`
-and `write_report`.
+`carry_out`. One that writes no files takes its share with `take_share`, calls `check_report`, and
+ends with `run_shown` and `write_report`.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def plan(
     found = items(sources, output, suffixes, picture_options.EXTENSIONS.get(format_, format_))
     part, own, json_ = take_share(shard, found, json_)
     results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
-    options.check_report(json_, overwrite or _is_report(json_))
+    check_report(json_, overwrite)
     return Plan(own, results, output, json_, shard is not None)
 
 
@@ -100,6 +100,17 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
     return report.exit_code
 
 
+def check_report(path: str | None, overwrite: bool) -> None:
+    """Whether --json can be written; an earlier run's report may be replaced by the same command.
+
+    Raises
+    ------
+    FacegenError
+        The file is something else, or its folder takes none.
+    """
+    options.check_report(path, overwrite or (path is not None and _is_report(path)))
+
+
 def run_shown(
     items: Sequence[Item], task: Task, results: Results, quiet: bool, on_ranks: bool = True
 ) -> Report:
@@ -126,9 +137,8 @@ def write_report(path: str | None, report: Report, task: Task, runner: Runner) -
     options.write_report(path, report.as_json(about))
 
 
-def _is_report(path: str | None) -> bool:
-    """The file is an earlier run's report, which the same command line may replace."""
-    if path is None or not os.path.isfile(path):
+def _is_report(path: str) -> bool:
+    if not os.path.isfile(path):
         return False
     with open(path, "rb") as file:
         return file.read(64).startswith(b'{\n  "facegen": "')
