@@ -121,6 +121,20 @@ def test_files_that_are_something_else_are_refused(generate: Run, run: Run) -> N
     assert result.code == 2 and "name one of them" in result.err
 
 
+@pytest.mark.parametrize("output", ["faces.npy", "faces.png"])
+def test_latents_of_faces_that_are_finished(
+    generate: Run, output: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert generate("-o", output, "--resume").code == 0
+    expected = Path(output).read_bytes()
+    sizes = fail_at(monkeypatch, -1)
+    result = generate("-o", output, "--resume", "--save-latents", "saved.txt")
+    assert was_there(result.out) == FACES and not sizes
+    assert Path(output).read_bytes() == expected
+    saved, given = (np.loadtxt(name, np.float32, skiprows=1) for name in ("saved.txt", "in.txt"))
+    np.testing.assert_array_equal(saved, given)
+
+
 @pytest.mark.parametrize("of", ["seeds", "latents"])
 def test_npy_goes_on(generate: Run, of: str, monkeypatch: pytest.MonkeyPatch) -> None:
     assert generate("-o", "whole.npy", of=of).code == 0

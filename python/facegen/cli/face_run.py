@@ -58,7 +58,10 @@ class FaceRun:
         """Make the faces; gives how many were there already."""
         if self.files.one_a_face:
             return self._one_a_face()
-        if self._finished(self.files.paths[0]) and self._finished(self.save_latents):
+        if self._finished(self.files.paths[0]):
+            if not self._finished(self.save_latents):
+                with self._latents() as read:
+                    deque(read(0), maxlen=0)  # all of them, for nothing but to be written
             return self.source.count
         return self._values() if self.files.values else self._picture()
 
