@@ -6,6 +6,7 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <math_constants.h>
 
 #include <cfloat>
 
@@ -24,9 +25,12 @@ __device__ __forceinline__ void activate(const Arguments& args, float (&v)[8]) {
 #pragma unroll
     for (float& e : v) e = short_tanh(e);
   } else {
-    const float slope = args.activation == Activation::kRelu ? 0.0f : args.slope;
+    // ReLU of NaN is NaN, but of minus infinity 0.
+    const bool relu = args.activation == Activation::kRelu;
+    const float slope = relu ? 0.0f : args.slope;
+    const float least = relu ? -FLT_MAX : -CUDART_INF_F;
 #pragma unroll
-    for (float& e : v) e = e > 0.0f ? e : fmaxf(e, -FLT_MAX) * slope;
+    for (float& e : v) e = e > 0.0f ? e : ptx::max_or_nan(e, least) * slope;
   }
 }
 

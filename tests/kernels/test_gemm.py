@@ -14,7 +14,18 @@ from shapes import channels, few, maps, pads, pair_of
 
 import tolerance
 from bench import reference
-from facegen.nn import Conv2d, ConvTranspose2d, Linear
+from engines import run_program
+from facegen.nn import (
+    Conv2d,
+    ConvTranspose2d,
+    Graph,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Shape,
+    Tanh,
+    lower,
+)
 
 
 def check_gemm(layer, definition, x, isa, threads, **options):
@@ -209,6 +220,44 @@ def test_nan_and_infinity_reach_the_outputs_that_read_them_alone(layer, isa):
     expected = np.zeros((6, 40), bool)
     expected[:reach, :reach] = expected[-reach:, -reach:] = True
     np.testing.assert_array_equal(~np.isfinite(got[0]).all(axis=-1), expected)
+
+
+SPECIAL = np.float32([np.nan, np.inf, -np.inf, -1.5, 0, 2])
+ACTIVATIONS = {
+    "relu": (ReLU(), [np.nan, np.inf, 0, 0, 0, 2]),
+    "leaky": (LeakyReLU(0.25), [np.nan, np.inf, -np.inf, -0.375, 0, 2]),
+    "steep": (LeakyReLU(2.0), [np.nan, np.inf, -np.inf, -3, 0, 2]),
+    "tanh": (Tanh(), np.tanh(SPECIAL)),
+}
+
+
+@every_gemm
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize(
+    ("layer", "size"),
+    [
+        (Conv2d(32, 48, 1), 8),
+        (Conv2d(3, 24, 3, padding=1), 8),
+        (Conv2d(20, 3, 3, padding=1), 8),
+        (ConvTranspose2d(64, 3, 5, stride=2, padding=((1, 2), (1, 2))), 32),
+    ],
+    ids=str,
+)
+def test_activations_of_what_is_not_finite(layer, size, activation, isa):
+    """The bias is what comes out of the sums."""
+    function, expected = ACTIVATIONS[activation]
+    graph = Graph("activation")
+    y = graph.add("layer", layer, graph.input("x", Shape(size, size, layer.in_channels)))
+    graph.output(graph.add("activation", function, y))
+    repeats = -(-layer.out_channels // len(SPECIAL))
+    weights = {
+        "layer.weight": np.zeros(layer.parameters()["weight"], np.float32),
+        "layer.bias": np.tile(SPECIAL, repeats)[: layer.out_channels],
+    }
+    output = np.zeros((2, *y.shape), np.float32)
+    run_program(lower(graph, weights), [draw((2, size, size, layer.in_channels))], [output], isa)
+    wanted = np.tile(np.float32(expected), repeats)[: layer.out_channels]
+    np.testing.assert_allclose(output, np.broadcast_to(wanted, output.shape), rtol=1e-5)
 
 
 @every_isa
