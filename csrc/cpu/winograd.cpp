@@ -10,8 +10,9 @@ namespace facegen::cpu {
 namespace {
 
 // Columns of a task; more where there are few channels, since the input's transform is repeated for
-// each block of columns (48 -> 192 channels on 27x27: 0.25 ms with 128, 0.22 ms with 256).
-constexpr int64_t kBlockColumns = 128, kBlockColumnsOfFew = 256;
+// each block of columns (48 -> 192 channels on 27x27: 0.25 ms with 128, 0.22 ms with 256; 21 channels to 16
+// phases of 21: 1.16 ms with 256, 1.0 with 512).
+constexpr int64_t kBlockColumns = 128, kBlockColumnsOfFew = 512;
 constexpr int kFewChannels = 64;
 
 // What a task comes back to, which should stay in L2: the products of its tiles, and what it reads
@@ -48,7 +49,7 @@ struct Winograd::Position {
 };
 
 Winograd::Cut Winograd::cut_tasks(int64_t images, int threads) const {
-  int64_t tiles = 0, most_points = 0;  // of the largest phase
+  int64_t tiles = 0, most_points = 0;  // of the largest part
   for (const Part& part : parts_) {
     tiles = std::max(tiles, images * part.tiles());
     most_points = std::max(most_points, int64_t{1} * points(part.y) * points(part.x));
@@ -59,17 +60,17 @@ Winograd::Cut Winograd::cut_tasks(int64_t images, int threads) const {
   const int64_t tile_bytes = most_points * divide_up(panels_, panel_parts) * panel_bytes +
                              int64_t{4} * outputs_ * outputs_ * stretch_channels_;
   const int64_t tile_parts = divide_up(tiles, std::max<int64_t>(1, kTaskBytes / tile_bytes));
-  const auto phases = static_cast<int64_t>(parts_.size());
+  const auto parts = static_cast<int64_t>(parts_.size());
   Cut best = {tile_parts, panel_parts};
-  if (threads == 1 || phases * tile_parts * panel_parts >= kMostRounds * threads) return best;
+  if (threads == 1 || parts * tile_parts * panel_parts >= kMostRounds * threads) return best;
   // Few tasks: as many for each thread, so that the last is done as early as can be. A task takes its
   // products; the input's transform, worth about 1.5 panels; and its weights, worth about 2 rows, or,
   // where they are not in L2, the time of kFewestRows. In more rounds threads can help each other.
-  const int64_t fewest_rows = packed_bytes_ > phases * kTaskBytes ? kFewestRows : 1;
+  const int64_t fewest_rows = packed_bytes_ > parts * kTaskBytes ? kFewestRows : 1;
   double least = 1e300;
   for (int64_t p = panel_parts; p <= panels_; p *= 2) {
     for (int64_t rounds = 1; rounds <= kMostRounds; ++rounds) {
-      const int64_t t = std::min(rounds * threads / (phases * p), tiles);
+      const int64_t t = std::min(rounds * threads / (parts * p), tiles);
       if (t < tile_parts) continue;
       const int64_t rows = std::max(divide_up(tiles, t), fewest_rows);
       const double longest = static_cast<double>(rounds * (rows + 2)) *
@@ -98,7 +99,7 @@ void Winograd::run(int64_t images, Images in, Images out, Images add, int thread
         const int64_t tiles = images * part.tiles();
         for (int64_t t = first; t < last; ++t) {
           const int64_t begin = tiles * t / tile_parts, end = tiles * (t + 1) / tile_parts;
-          if (begin == end) continue;  // a phase of fewer tiles than the largest
+          if (begin == end) continue;  // a part of fewer tiles than the largest
           tasks.push_back({&part, begin, end, static_cast<int>(panels_ * p / panel_parts),
                            static_cast<int>(panels_ * (p + 1) / panel_parts)});
         }
@@ -214,36 +215,89 @@ const char* Winograd::weights(const Task& task, const Block& block, int point) c
          (point * panels_ + task.panel_begin) * kernels_.weight_panel_bytes(block.channels);
 }
 
+// How many phases of a part, from this one on, write pixels that follow one another in memory: one
+// run of columns, where no constant or summand belongs to a channel.
+int64_t Winograd::neighbours(const Part& part, std::size_t first) const {
+  int64_t count = 1;
+  if (out_.pixel_stride != out_.c || bias_ != nullptr || epilogue_.scale != nullptr ||
+      epilogue_.shift != nullptr || epilogue_.add.buffer >= 0) {
+    return count;
+  }
+  const auto& [y, x] = part.phases[first];
+  for (std::size_t p = first + 1; p < part.phases.size(); ++p, ++count) {
+    const auto& [next_y, next_x] = part.phases[p];
+    if (next_y.out_origin != y.out_origin || next_x.out_origin != x.out_origin + count) break;
+  }
+  return count;
+}
+
+// What a task writes of phases that are neighbours.
+struct Winograd::Run {
+  const Phase* phase;  // the first of them
+  int64_t channel;     // of the first column, from the phase's channel 0
+  int64_t sum;         // the same column among the task's
+  EpilogueRow row;     // all but the pixel
+};
+
+std::vector<Winograd::Run> Winograd::runs(const Task& task) const {
+  const Part& part = *task.part;
+  const int64_t task_first = int64_t{1} * task.panel_begin * kernels_.panel_columns;
+  const int64_t task_last = int64_t{1} * task.panel_end * kernels_.panel_columns;
+  std::vector<Run> found;
+  int64_t column = 0;  // of the phase's channel 0
+  for (std::size_t p = 0; p < part.phases.size();) {
+    const int64_t phases = neighbours(part, p);
+    const int64_t first = std::max(column, task_first);
+    const int64_t last = std::min(column + phases * out_.c, task_last);
+    if (first < last) {
+      const auto from_first = [&](const float* c) { return c == nullptr ? c : c + first - column; };
+      EpilogueRow row = {};
+      row.bias = from_first(bias_);
+      row.scale = from_first(epilogue_.scale);
+      row.shift = from_first(epilogue_.shift);
+      row.activation = epilogue_.activation;
+      row.slope = epilogue_.slope;
+      row.columns = static_cast<int>(last - first);
+      found.push_back({&part.phases[p], first - column, first - task_first, row});
+    }
+    column += phases * out_.c;
+    p += static_cast<std::size_t>(phases);
+  }
+  return found;
+}
+
 void Winograd::finish(const Task& task, const float* products, Images out, Images add) const {
   static thread_local Scratch sum_scratch;
   const Tiles &y = task.part->y, &x = task.part->x;
   const int64_t stride = columns(task);
   float* sums = sum_scratch.get<float>(outputs_ * outputs_ * stride);
-  const int column = task.panel_begin * kernels_.panel_columns;
-  EpilogueRow row = {};
-  row.bias = bias_ == nullptr ? nullptr : bias_ + column;
-  row.scale = epilogue_.scale == nullptr ? nullptr : epilogue_.scale + column;
-  row.shift = epilogue_.shift == nullptr ? nullptr : epilogue_.shift + column;
-  row.activation = epilogue_.activation;
-  row.slope = epilogue_.slope;
-  row.columns = std::min(task.panel_end * kernels_.panel_columns, out_.c) - column;
+  const std::vector<Run> found = runs(task);
   Position position(*task.part, task.tile_begin);
   for (int64_t m = task.tile_begin; m < task.tile_end; ++m, position.next(), products += stride) {
     kernels_.winograd_output({products, point_stride(task), outputs_, y.taps, x.taps,
                               static_cast<int>(stride), sums});
     const int first_y = y.first_output[position.y], first_x = x.first_output[position.x];
-    for (int p = 0; p < outputs_ * outputs_; ++p) {
-      const int64_t oy = first_y + p / outputs_ * int64_t{y.dilation};
-      const int64_t ox = first_x + p % outputs_ * int64_t{x.dilation};
-      if (oy >= y.out || ox >= x.out) continue;
-      const int64_t pixel = (y.out_origin + oy * y.out_step) * out_.w + x.out_origin +
-                            ox * x.out_step;
-      row.sum = sums + p * stride;
-      row.out = out.data + position.image * out.image_stride + pixel * out_.pixel_stride + column;
-      row.add = add.data == nullptr ? nullptr
-                                    : add.data + position.image * add.image_stride +
-                                          pixel * epilogue_.add.pixel_stride + column;
-      kernels_.epilogue(row);
+    for (const Run& run : found) {
+      const auto& [phase_y, phase_x] = *run.phase;
+      EpilogueRow row = run.row;
+      for (int p = 0; p < outputs_ * outputs_; ++p) {
+        const int64_t oy = first_y + p / outputs_ * int64_t{y.dilation};
+        const int64_t ox = first_x + p % outputs_ * int64_t{x.dilation};
+        if (oy >= phase_y.out || ox >= phase_x.out) continue;
+        const int64_t px = phase_x.out_origin + ox * phase_x.out_step;
+        const int64_t pixel = (phase_y.out_origin + oy * phase_y.out_step) * out_.w + px;
+        row.sum = sums + p * stride + run.sum;
+        row.out = out.data + position.image * out.image_stride + pixel * out_.pixel_stride +
+                  run.channel;
+        if (add.data != nullptr) {
+          row.add = add.data + position.image * add.image_stride +
+                    pixel * epilogue_.add.pixel_stride + run.channel;
+        }
+        // At the right end there may be outputs of the first of the phases alone.
+        row.columns = static_cast<int>(
+            std::min<int64_t>(run.row.columns, (out_.w - px) * out_.c - run.channel));
+        if (row.columns > 0) kernels_.epilogue(row);
+      }
     }
   }
 }

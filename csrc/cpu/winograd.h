@@ -23,10 +23,10 @@
 //   M[point] (tile, output channel) = V[point] (tile, input channel) * U[point] (input, output)
 //
 // Rows are the tiles of all images, so that small maps fill the micro-tiles. A task is a block of
-// tiles times some weight panels of one phase: for each grid, each stretch of channels and each row
-// of points, some row tiles' patches are transformed straight into panels of A, one a point, which
-// multiply the weights U, transformed and packed once. M stays in L2 until it is transformed to
-// the outputs.
+// tiles times some weight panels of one part (a phase, or many that read alike): for each grid, each
+// stretch of channels and each row of points, some row tiles' patches are transformed straight into
+// panels of A, one a point, which multiply the weights U, transformed and packed once. M stays in L2
+// until it is transformed to the outputs.
 //
 // docs/accuracy.md has the errors. A value that is not finite reaches the whole tiles of the
 // outputs that read it.
@@ -55,17 +55,15 @@ class Winograd {
   void run(int64_t images, Images in, Images out, Images add, int threads) const;
 
  private:
-  // One axis of a grid of input pixels: output o reads  o * step + low + t * spacing  by tap
-  // first_tap + t * tap_step.
+  // One axis of a grid of input pixels: output o reads  o * step + low + t * spacing,  t < taps.
   struct AxisGrid {
-    int low, taps, first_tap, tap_step;
+    int low, taps;
   };
-  // One axis of a phase, cut into tiles of outputs that are `dilation` apart.
+  // One axis of a part, cut into tiles of outputs that are `dilation` apart.
   struct Tiles {
     std::vector<int> first_output;  // (tiles)
     std::vector<AxisGrid> grids;
     int dilation, step, taps;  // taps: of the grid with most
-    int out, out_origin, out_step;
     int spacing() const { return step * dilation; }
     int64_t count() const { return static_cast<int64_t>(first_output.size()); }
   };
@@ -78,7 +76,9 @@ class Winograd {
     int first_channel, channels;
     int64_t weights;  // byte offset in packed_, of the row's first point
   };
-  struct Part {  // a phase
+  // A phase, or several that share a transform of the input: their columns stand side by side.
+  struct Part {
+    std::vector<Phase> phases;
     Tiles y, x;
     std::vector<Block> blocks;
     int64_t tiles() const { return y.count() * x.count(); }
@@ -92,17 +92,21 @@ class Winograd {
     int panel_begin, panel_end;
   };
 
-  // How the tiles and the weight panels of each phase are cut into tasks; only speed depends on it.
+  // How the tiles and the weight panels of each part are cut into tasks; only speed depends on it.
   struct Cut {
     int64_t tile_parts, panel_parts;
   };
   struct Position;
+  struct Run;
 
   static bool cuts(const Axis& axis);
   static Tiles cut_axis(const Axis& axis, int outputs);
+  static std::vector<Part> lay_out(const Step& step, int outputs);
   int points(const Tiles& tiles) const { return outputs_ + tiles.taps - 1; }
   void add_blocks(Part& part);
   void pack_weights(const Part& part, const Step& step);
+  int64_t neighbours(const Part& part, std::size_t first) const;
+  std::vector<Run> runs(const Task& task) const;
   Cut cut_tasks(int64_t images, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   void find_pixels(const Task& task, const Block& block, Images in, const float** pixels) const;
@@ -118,7 +122,7 @@ class Winograd {
   Epilogue epilogue_;
   const float* bias_;
   int outputs_;           // of a tile on an axis: 2 or 4
-  int panels_;            // weight panels of one phase
+  int panels_;            // weight panels of a part
   int stretch_channels_;  // of all stretches but the last
   std::vector<Part> parts_;
   AlignedArray<char> packed_;

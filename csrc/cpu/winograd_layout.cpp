@@ -21,9 +21,10 @@ constexpr int kFewestChannels = 16;
 // as long, those of 24 -> 24 gain 1.2 times, 64 -> 64 2.2 times.
 constexpr int kFewTaps = 3, kFewestChannelsOfManyTaps = 48;
 
-// Every phase transforms the input for itself: the 16 of an 11x11 layer of stride 4 and 21 channels
-// take 2.4 ms so, 2.1 ms as Gemm's bundles.
-constexpr int kManyPhases = 9, kFewestChannelsOfMany = 64;
+// That share a part where they can. Where each transforms the input for itself, the 16 of an 11x11 layer of
+// stride 4 and 21 channels take 2.4 ms, as Gemm's bundles 2.1 ms, together 1.2 ms.
+constexpr std::size_t kManyPhases = 9;
+constexpr int kFewestChannelsOfMany = 64;  // of as many parts
 
 // Pairs (output, tap) that read inside an input of `size`: what Gemm multiplies.
 int64_t valid_taps(const Axis& axis, int size) {
@@ -49,7 +50,6 @@ bool Winograd::cuts(const Axis& axis) {
 int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
   if (step.direct_only || kernels.split_products) return 0;
   if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return 0;
-  if (step.phase_count > kManyPhases && step.in.c < kFewestChannelsOfMany) return 0;
   for (int i = 0; i < step.phase_count; ++i) {
     if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
   }
@@ -72,15 +72,16 @@ int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
   for (const int outputs : {2, 4}) {
     if (outputs + most_taps - 1 > kWinogradPoints) continue;
     double cost = 0;
-    for (int i = 0; i < step.phase_count; ++i) {
-      const Tiles y = cut_axis(step.phases[i].y, outputs), x = cut_axis(step.phases[i].x, outputs);
-      const int64_t tiles = std::max(y.count() * x.count(), kFewestRows);
+    const std::vector<Part> parts = lay_out(step, outputs);
+    if (parts.size() > kManyPhases && step.in.c < kFewestChannelsOfMany) continue;
+    for (const Part& part : parts) {
+      const int64_t tiles = std::max(part.tiles(), kFewestRows);
       const auto products = [outputs](const Tiles& t) {  // points that weights are not zero at
         int64_t count = 0;
         for (const AxisGrid& grid : t.grids) count += outputs + t.taps - 1 - (grid.taps < t.taps);
         return count;
       };
-      cost += double(tiles * products(y) * products(x));
+      cost += double(tiles * products(part.y) * products(part.x)) * double(part.phases.size());
     }
     if (cost < least) {
       least = cost;
@@ -97,26 +98,58 @@ Winograd::Tiles Winograd::cut_axis(const Axis& axis, int outputs) {
               {},
               axis.step == 1 ? std::abs(axis.dir) : 1,
               axis.step,
-              static_cast<int>(divide_up(axis.taps, axis.step)),
-              axis.out,
-              axis.out_origin,
-              axis.out_step};
+              static_cast<int>(divide_up(axis.taps, axis.step))};
   for (int grid = 0; grid < std::min(tiles.dilation, axis.out); ++grid) {
     for (int64_t o = grid; o < axis.out; o += int64_t{outputs} * tiles.dilation) {
       tiles.first_output.push_back(static_cast<int>(o));
     }
   }
   if (axis.dir < 0) {  // the last tap reads the lowest input
-    const int last = axis.taps - 1;
-    tiles.grids = {{axis.base + axis.dir * last, axis.taps, axis.first_tap + last * axis.tap_step,
-                    -axis.tap_step}};
+    tiles.grids = {{axis.base + axis.dir * (axis.taps - 1), axis.taps}};
     return tiles;
   }
   for (int grid = 0; grid < axis.step; ++grid) {
-    tiles.grids.push_back({axis.base + grid, static_cast<int>(divide_up(axis.taps - grid, axis.step)),
-                           axis.first_tap + grid * axis.tap_step, axis.step * axis.tap_step});
+    tiles.grids.push_back({axis.base + grid, static_cast<int>(divide_up(axis.taps - grid, axis.step))});
   }
   return tiles;
+}
+
+// An axis of phases of a transposed convolution that reads what both do, of the size of the larger.
+Axis cover(const Axis& a, const Axis& b) {
+  Axis all = a.out >= b.out ? a : b;
+  all.base = std::max(a.base, b.base);
+  all.taps = all.base - std::min(a.base - a.taps, b.base - b.taps);
+  return all;
+}
+
+// A part a phase. Many phases whose taps lie in a window of few share one, with weights of zero for what
+// they do not read.
+std::vector<Winograd::Part> Winograd::lay_out(const Step& step, int outputs) {
+  std::vector<Phase> phases;
+  for (int i = 0; i < step.phase_count; ++i) {
+    const Phase& phase = step.phases[i];
+    if (phase.y.out > 0 && phase.x.out > 0) phases.push_back(phase);
+  }
+  std::vector<Part> parts;
+  const auto add = [&](const std::vector<Phase>& some, const Phase& window) {
+    parts.push_back({some, cut_axis(window.y, outputs), cut_axis(window.x, outputs), {}});
+  };
+  const auto fits = [](const Axis& axis) { return axis.dir == -1 && axis.taps <= kFewTaps; };
+  if (phases.size() > kManyPhases) {
+    Phase window = phases.front();
+    for (const auto& [y, x] : phases) window = {cover(window.y, y), cover(window.x, x)};
+    if (fits(window.y) && fits(window.x)) {
+      add(phases, window);
+      return parts;
+    }
+  }
+  // From both ends in turn: tasks next to each other then have about as many products as others (phases
+  // of a 5x5 filter, stride 2: 3x3 and 2x2, 3x2 and 2x3).
+  for (std::size_t i = 0; i < phases.size(); ++i) {
+    const Phase& phase = phases[i % 2 == 0 ? i / 2 : phases.size() - 1 - i / 2];
+    add({phase}, phase);
+  }
+  return parts;
 }
 
 Winograd::Winograd(const Step& step, const Kernels& kernels)
@@ -126,17 +159,12 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
       epilogue_(step.epilogue),
       bias_(step.bias),
       outputs_(tile_outputs(step, kernels)),
-      panels_(static_cast<int>(divide_up(step.out.c, kernels.panel_columns))),
       stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
+      parts_(lay_out(step, outputs_)),
       zeros_(static_cast<std::size_t>(step.in.c), 0.0f) {
-  // From both ends in turn: tasks next to each other then have about as many products as others (phases
-  // of a 5x5 filter, stride 2: 3x3 and 2x2, 3x2 and 2x3).
-  for (int i = 0; i < step.phase_count; ++i) {
-    const Phase& phase = step.phases[i % 2 == 0 ? i / 2 : step.phase_count - 1 - i / 2];
-    if (phase.y.out <= 0 || phase.x.out <= 0) continue;
-    parts_.push_back({cut_axis(phase.y, outputs_), cut_axis(phase.x, outputs_), {}});
-    add_blocks(parts_.back());
-  }
+  const auto phases = static_cast<int64_t>(parts_.front().phases.size());  // of all parts
+  panels_ = static_cast<int>(divide_up(phases * step.out.c, kernels.panel_columns));
+  for (Part& part : parts_) add_blocks(part);
   packed_ = allocate_aligned<char>(packed_bytes_);
   for (const Part& part : parts_) pack_weights(part, step);
 }
@@ -162,34 +190,45 @@ void Winograd::add_blocks(Part& part) {
   }
 }
 
+// The tap of an axis by which its outputs read the t-th position of a grid; -1 if they do not.
+int tap_at(const Axis& axis, int low, int spacing, int t) {
+  const int i = (low + t * spacing - axis.base) / axis.dir;
+  return i < 0 || i >= axis.taps ? -1 : axis.first_tap + i * axis.tap_step;
+}
+
 // Transforms in double: each weight is rounded once.
 void Winograd::pack_weights(const Part& part, const Step& step) {
   const WinogradTransform &along_y = kWinogradTransforms[outputs_][part.y.taps],
                           &along_x = kWinogradTransforms[outputs_][part.x.taps];
   std::vector<double> sum;
-  std::vector<float> point;  // (out.c, channels)
+  std::vector<float> point;  // (phases, out.c, channels)
   for (const Block& block : part.blocks) {
     const auto channels = static_cast<std::size_t>(block.channels);
-    point.resize(static_cast<std::size_t>(out_.c) * channels);
-    for (int px = 0; px < block.points; ++px) {
-      for (int n = 0; n < out_.c; ++n) {
-        sum.assign(channels, 0.0);
-        for (int ty = 0; ty < block.y.taps; ++ty) {
-          for (int tx = 0; tx < block.x.taps; ++tx) {
-            const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
-            if (factor == 0.0) continue;
-            const int64_t tap_y = block.y.first_tap + ty * block.y.tap_step;
-            const int64_t tap_x = block.x.first_tap + tx * block.x.tap_step;
-            const float* g = step.weight + block.first_channel +
-                             ((n * int64_t{step.kernel_h} + tap_y) * step.kernel_w + tap_x) * in_.c;
-            for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
-          }
+    const auto add = [&](const Phase& phase, int n, int px) {
+      for (int ty = 0; ty < block.y.taps; ++ty) {
+        for (int tx = 0; tx < block.x.taps; ++tx) {
+          const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
+          const int64_t tap_y = tap_at(phase.y, block.y.low, part.y.spacing(), ty);
+          const int64_t tap_x = tap_at(phase.x, block.x.low, part.x.spacing(), tx);
+          if (factor == 0.0 || tap_y < 0 || tap_x < 0) continue;
+          const float* g = step.weight + block.first_channel +
+                           ((n * int64_t{step.kernel_h} + tap_y) * step.kernel_w + tap_x) * in_.c;
+          for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
         }
-        float* to = point.data() + static_cast<std::size_t>(n) * channels;
-        for (std::size_t c = 0; c < channels; ++c) to[c] = static_cast<float>(sum[c]);
+      }
+    };
+    for (int px = 0; px < block.points; ++px) {
+      point.clear();
+      for (const Phase& phase : part.phases) {
+        for (int n = 0; n < out_.c; ++n) {
+          sum.assign(channels, 0.0);
+          add(phase, n, px);
+          for (const double value : sum) point.push_back(static_cast<float>(value));
+        }
       }
       const int64_t offset = 0;
-      kernels_.pack({point.data(), block.channels, &offset, out_.c}, {1, block.channels},
+      const int columns = static_cast<int>(part.phases.size()) * out_.c;
+      kernels_.pack({point.data(), block.channels, &offset, columns}, {1, block.channels},
                     packed_.get() + block.weights +
                         px * panels_ * kernels_.weight_panel_bytes(block.channels));
     }

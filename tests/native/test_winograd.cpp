@@ -162,6 +162,22 @@ std::vector<Layer> large_layers() {
   };
 }
 
+// Phases that share a part: all 16 of them, of 3 and 2 taps, some with an output less than the others; in
+// buffers of their own and in wider ones.
+std::vector<Layer> merged_layers() {
+  std::vector<Layer> layers = {conv_transpose2d(2, {19, 23, 21}, 21, {11, 4}),
+                               conv_transpose2d(1, {24, 17, 16, 1, 2}, 19, {8, 4, 2, 2}),
+                               conv_transpose2d(1, {17, 19, 24}, 16, {10, 5, 2, 1}, {8, 3})};
+  for (std::size_t i = 0; i < 3; ++i) {
+    layers.push_back(layers[i]);
+    layers.back().bias = false;
+  }
+  layers.push_back(layers[0]);
+  layers.back().out.front = 3;
+  layers.back().add = layers.back().scale = layers.back().shift = true;
+  return layers;
+}
+
 // One less and one more than what the engine cuts by: lanes, weight panels, stretches of 256
 // channels, tasks of 128 columns and of 960 tiles, groups of 56, 24 and 20 tiles.
 std::vector<Layer> edge_layers() {
@@ -306,6 +322,7 @@ int main() {
   for (const Layer& layer : listed_layers()) check_layer(layer, 2, random);
   for (const Layer& layer : many_taps_layers()) check_layer(layer, 2, random);
   for (const Layer& layer : large_layers()) check_layer(layer, 4, random);
+  for (const Layer& layer : merged_layers()) check_layer(layer, 4, random);
   for (const Layer& layer : edge_layers()) check_layer(layer, 2, random);
   for (const Layer& layer : epilogue_layers()) check_layer(layer, 2, random);
   test_choice();
