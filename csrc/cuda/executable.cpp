@@ -24,7 +24,9 @@ std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kerne
     case PoolKernel::kStem: return make_hopper_stem(spec);
     case PoolKernel::kWindows: return make_hopper_pool_windows(spec);
     case PoolKernel::kMaps: return make_hopper_pool_maps(spec);
+    case PoolKernel::kExpand: return make_hopper_expand_pool(spec);
   }
+  if (spec.prepared.squeeze) return make_hopper_expand_squeeze(spec);
   if (kernels == "auto") {
     if (auto rows = make_hopper_rows(spec)) return rows;
     if (auto expand = make_hopper_expand(spec)) return expand;
@@ -69,6 +71,7 @@ Executable::Executable(const Program& program, const Options& options)
   for (PreparedStep& one : steps_) {
     Step& step = one.step;
     step.bias = upload_constant(step.bias, step.out.c);
+    if (one.squeeze) one.squeeze->bias = upload_constant(one.squeeze->bias, one.squeeze->out.c);
     if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, step.out.c);
     // Kernels expect both or neither.
     Epilogue& epilogue = step.epilogue;
@@ -81,7 +84,8 @@ Executable::Executable(const Program& program, const Options& options)
     most_pixels = std::max({most_pixels, int64_t{step.out.h} * step.out.w,
                             int64_t{step.in.h} * step.in.w});
     gemms_.push_back(step.op == Op::kGemm
-                         ? choose_gemm({one, step, layout(step.in), layout(step.out), options.precision},
+                         ? choose_gemm({one, step, layout(step.in), layout(one.output()),
+                                        options.precision},
                                        options.kernels)
                          : nullptr);
     if (gemms_.back()) sizes_.scratch = std::max(sizes_.scratch, gemms_.back()->scratch_floats());
@@ -141,7 +145,7 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
   };
   const PreparedStep& prepared = steps_[i];
   const Step& step = prepared.step;
-  Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
+  Operands operands = {locate(step.in), locate(prepared.output()), locate(step.epilogue.add),
                        locate(prepared.copy), context.scratch.get()};
   if (prepared.norm_follows) {
     operands.slices = gemms_[i]->slices(images);

@@ -15,7 +15,7 @@ namespace facegen::cuda {
 struct GemmSpec {
   const PreparedStep& prepared;
   const Step& step;  // of it
-  Layout in, out;
+  Layout in, out;  // out: of prepared.output()
   Precision precision;
 };
 
@@ -45,6 +45,9 @@ std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_expand_pool(const GemmSpec& spec);
+// Where a squeeze of it is (PreparedStep::squeeze).
+std::unique_ptr<Gemm> make_hopper_expand_squeeze(const GemmSpec& spec);
 // Null as those above.
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec);

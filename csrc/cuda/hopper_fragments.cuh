@@ -72,10 +72,16 @@ inline int neighbouring_channel(int n) {
   return n / 32 * 32 + n % 8 / 2 * 8 + n % 32 / 8 * 2 + n % 2;
 }
 
-__device__ inline uint64_t core_descriptor(uint32_t address) {
-  constexpr uint64_t kAlongSum = uint64_t{128 >> 4} << 16;
+// Descriptors of B: the lower half says where it lies, the upper one is the same for all. So a sum's
+// place in B is 32 bits wide, and half as many instructions find the next.
+__device__ inline uint32_t core_matrices(uint32_t address) {
+  constexpr uint32_t kAlongSum = uint32_t{128 >> 4} << 16;
+  return kAlongSum | ((address & 0x3FFFF) >> 4);
+}
+
+__device__ inline uint64_t core_descriptor(uint32_t b) {
   constexpr uint64_t kAlongColumns = uint64_t{256 >> 4} << 32;
-  return kAlongColumns | kAlongSum | ((address & 0x3FFFF) >> 4);
+  return kAlongColumns | b;
 }
 
 // Activations are loaded with __ldcg, from the L2 cache: a kernel that starts while those before it
@@ -134,16 +140,16 @@ __device__ __forceinline__ void load_tap(uint32_t address, uint32_t second, uint
 // sums += steps of 16 places, of hi * hi, lo * hi and hi * lo each.
 template <int kColumns, bool kHalf, int kSteps>
 __device__ __forceinline__ void multiply_steps(float (&sums)[kColumns / 2], const uint32_t* hi,
-                                               const uint32_t* lo, uint64_t b) {
+                                               const uint32_t* lo, uint32_t b) {
   constexpr int kPlane = kColumns * 32 >> 4;
   ptx::wgmma_fence();
 #pragma unroll
   for (int k = 0; k < kSteps; ++k) {
-    const uint64_t b_step = b + k * (step_bytes(kColumns, kHalf) >> 4);
-    ptx::wgmma_registers<kColumns, kHalf>(sums, hi + 4 * k, b_step);
+    const uint32_t b_step = b + k * (step_bytes(kColumns, kHalf) >> 4);
+    ptx::wgmma_registers<kColumns, kHalf>(sums, hi + 4 * k, core_descriptor(b_step));
     if constexpr (!kHalf) {
-      ptx::wgmma_registers<kColumns, kHalf>(sums, lo + 4 * k, b_step);
-      ptx::wgmma_registers<kColumns, kHalf>(sums, hi + 4 * k, b_step + kPlane);
+      ptx::wgmma_registers<kColumns, kHalf>(sums, lo + 4 * k, core_descriptor(b_step));
+      ptx::wgmma_registers<kColumns, kHalf>(sums, hi + 4 * k, core_descriptor(b_step + kPlane));
     }
   }
   ptx::wgmma_commit();
@@ -154,7 +160,7 @@ __device__ __forceinline__ void multiply_steps(float (&sums)[kColumns / 2], cons
 // warpgroups multiply while this one loads: nothing is loaded ahead.
 template <int kColumns, bool kHalf, class Address>
 __device__ __forceinline__ void multiply_taps(float (&sums)[kColumns / 2], int taps, uint32_t second,
-                                              uint64_t b, const Address& address) {
+                                              uint32_t b, const Address& address) {
   uint32_t hi[4 * kTapSlots], lo[4 * kTapSlots];
 #pragma unroll 1  // else the compiler puts the products one after another
   for (int tap = 0; tap + 1 < taps; tap += 2) {

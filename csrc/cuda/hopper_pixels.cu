@@ -150,7 +150,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
                 (image * args.in.image_stride + exists * args.in.pixel_stride) / 8 + thread % 4;
     }
     float sums[kColumns / 2] = {};
-    uint64_t b = core_descriptor(ptx::shared_address(memory));
+    uint32_t b = core_matrices(ptx::shared_address(memory));
 #pragma unroll 1  // else the compiler puts the products one after another
     for (int c = 0; c < args.in.c; c += kChunks * kChunk) {
       uint32_t hi[8 * kChunks], lo[8 * kChunks];

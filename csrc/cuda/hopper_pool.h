@@ -24,4 +24,7 @@ bool pool_windows_suit(const Step& conv, const Step& pool);
 // hopper_pool_maps.cu: a multiple of 32 channels.
 bool pool_maps_suit(const Step& conv, const Step& pool, bool half);
 
+// hopper_expand_pool.cu: both expands of a fire module, and a 3x3 pool of stride 2.
+bool expand_pool_suits(const Step& expand, const Step& pool, bool half);
+
 }  // namespace facegen::cuda::hopper

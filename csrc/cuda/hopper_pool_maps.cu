@@ -105,7 +105,7 @@ __device__ __forceinline__ void arrange(const Eight& first, const Eight& second,
 // taps: the second of one is the first of the tap below.
 template <int kColumns, bool kHalf>
 __device__ __forceinline__ void multiply_column(const MapsArguments& args, uint32_t pixel,
-                                                uint64_t& b, float (&sums)[kColumns / 2]) {
+                                                uint32_t& b, float (&sums)[kColumns / 2]) {
   const uint32_t row = args.patch_w * kPixelBytes, plane = args.plane_bytes;
   uint32_t hi[8], lo[8];
   Eight first = load_eight<kHalf>(pixel, plane);
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   for (uint32_t parity = 0; number < tiles; number += stride, parity ^= 1) {
     ptx::barrier_wait(arrived, parity);
     float sums[kColumns / 2] = {};
-    uint64_t b = core_descriptor(ptx::shared_address(memory));
+    uint32_t b = core_matrices(ptx::shared_address(memory));
 #pragma unroll 1
     for (int chunk = 0; chunk < args.chunks; ++chunk) {
 #pragma unroll 1

@@ -227,7 +227,7 @@ __global__ void __launch_bounds__(kThreads, 4)
       }
       uint32_t hi[4 * kSteps], lo[4 * kSteps];
       load_windows<kHalf>(starts, offsets, hi, lo);
-      uint64_t b = core_descriptor(ptx::shared_address(memory));
+      uint32_t b = core_matrices(ptx::shared_address(memory));
 #pragma unroll 1
       for (int group = 0; group < args.groups; ++group) {
         float sums[kColumns / 2] = {};

@@ -179,7 +179,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
 
   char* const patch = memory + args.weight_bytes + team * (args.patch_bytes + args.staging_bytes);
   auto* staged = reinterpret_cast<float*>(patch + args.patch_bytes);
-  const uint64_t b = core_descriptor(ptx::shared_address(memory));
+  const uint32_t b = core_matrices(ptx::shared_address(memory));
   // The thread's first position is 16 w + g, the second 8 on; its unit of a pixel is the q-th.
   const uint32_t lane = ptx::shared_address(patch) +
                         (thread / 32 * 16 + thread % 32 / 4) * kPixelBytes + thread % 4 * kUnitBytes;

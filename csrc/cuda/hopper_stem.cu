@@ -23,6 +23,7 @@
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
 #include "cuda/hopper_pool.h"
+#include "cuda/hopper_pool_rows.cuh"
 #include "cuda/memory.h"
 
 namespace facegen::cuda {
@@ -33,11 +34,10 @@ constexpr int kColumns = 96;
 constexpr int kThreads = 256;
 constexpr int kRing = 16;  // rows: what a step reads, and the 4 that the next one adds
 constexpr int kMaxTaps = 8;
-constexpr int kWarpPixels = 7;  // of the pool
-constexpr int kMaxPoolWidth = kThreads / 32 * kWarpPixels;
+constexpr int kMaxPoolWidth = kThreads / 32 * kWarpPooled;
 constexpr int kLoads = 6;    // of pairs of elements that a thread has under way
 // Units that the last lanes read of a row, for pixels that need not exist.
-constexpr int kReadUnits = kThreads / 32 * 2 * kWarpPixels + 6;
+constexpr int kReadUnits = kThreads / 32 * 2 * kWarpPooled + 6;
 
 struct StemArguments {
   Operand in, out;
@@ -80,20 +80,10 @@ __device__ void load_rows(const StemArguments& args, const Ring& ring, int image
   }
 }
 
-// Of a row of the convolution, for each pair of neighbours and the pixel behind it.
-__device__ __forceinline__ void pool_along(const float (&sums)[kColumns / 2],
-                                           float (&pooled)[kColumns / 4]) {
-#pragma unroll
-  for (int i = 0; i < kColumns / 4; ++i) {
-    const float first = sums[i / 2 * 4 + i % 2], second = sums[i / 2 * 4 + 2 + i % 2];
-    pooled[i] = ptx::max_or_nan(ptx::max_or_nan(first, second), __shfl_down_sync(~0u, first, 4));
-  }
-}
-
 __device__ void store_pixel(const StemArguments& args, int image, int y, const float (&pooled)[24]) {
   const int g = static_cast<int>(threadIdx.x) % 32 / 4, q = static_cast<int>(threadIdx.x) % 4;
-  const int x = static_cast<int>(threadIdx.x) / 32 * kWarpPixels + g;
-  if (g == kWarpPixels || x >= args.out.w) return;
+  const int x = static_cast<int>(threadIdx.x) / 32 * kWarpPooled + g;
+  if (g == kWarpPooled || x >= args.out.w) return;
   const int64_t pixel = image * args.out.image_stride +
                         (int64_t{y} * args.out.w + x) * args.out.pixel_stride;
 #pragma unroll
@@ -118,11 +108,11 @@ __global__ void __launch_bounds__(kThreads, 2)
   ptx::wait_for_steps_before();
 
   const Ring ring = {memory + args.weight_bytes, args.row_units * kUnitBytes};
-  const uint64_t weights = core_descriptor(ptx::shared_address(memory));
+  const uint32_t weights = core_matrices(ptx::shared_address(memory));
   // The lane's first pixel is 14 w + 2 g; its unit of a tap is q units further right.
   const uint32_t lane = ptx::shared_address(ring.rows) +
-                        (thread / 32 * 2 * kWarpPixels + thread % 32 / 4 * 2 + thread % 4) * kUnitBytes;
-  const bool idle = thread / 128 * 4 * kWarpPixels >= args.out.w;  // the same for a warpgroup
+                        (thread / 32 * 2 * kWarpPooled + thread % 32 / 4 * 2 + thread % 4) * kUnitBytes;
+  const bool idle = thread / 128 * 4 * kWarpPooled >= args.out.w;  // the same for a warpgroup
 
   const int64_t rows = int64_t{args.images} * args.out.h;
   const auto end = static_cast<int>(rows * (blockIdx.x + 1) / gridDim.x);
@@ -145,19 +135,8 @@ __global__ void __launch_bounds__(kThreads, 2)
       multiply_taps<kColumns, kHalf>(sums, args.taps, kUnitBytes, weights, [&](int tap) {
         return lane + (first + tap) % kRing * ring.row_bytes;
       });
-      float pooled[kColumns / 4];
-      pool_along(sums, pooled);
-      if (i == 0) {
-#pragma unroll
-        for (int c = 0; c < kColumns / 4; ++c) largest[c] = pooled[c];
-        continue;
-      }
-#pragma unroll
-      for (int c = 0; c < kColumns / 4; ++c) largest[c] = ptx::max_or_nan(largest[c], pooled[c]);
-      if (i == 1) continue;
-      store_pixel(args, image, y, largest);
-#pragma unroll
-      for (int c = 0; c < kColumns / 4; ++c) largest[c] = pooled[c];
+      pool_row<kColumns>(pool_pairs<kColumns>, sums, largest, i,
+                         [&](const auto& pooled) { store_pixel(args, image, y, pooled); });
     }
     resumes = true;
     __syncthreads();  // the rows of the next step are there, and those of this one are read

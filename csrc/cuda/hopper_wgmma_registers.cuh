@@ -9,6 +9,13 @@ namespace facegen::cuda::ptx {
 #define FACEGEN_ACC16(d, i)                                                                        \
   FACEGEN_ACC4(d, i), FACEGEN_ACC4(d, i + 4), FACEGEN_ACC4(d, i + 8), FACEGEN_ACC4(d, i + 12)
 
+#define FACEGEN_WGMMA_REGISTERS_16(TYPE)                                                           \
+  asm volatile("wgmma.mma_async.sync.aligned.m64n16k16.f32." TYPE "." TYPE " "                     \
+      "{%0, %1, %2, %3, %4, %5, %6, %7}, "                                                         \
+      "{%8, %9, %10, %11}, %12, 1, 1, 1, 0;\n"                                                     \
+      : FACEGEN_ACC4(d, 0), FACEGEN_ACC4(d, 4)                                                     \
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
+
 #define FACEGEN_WGMMA_REGISTERS_32(TYPE)                                                           \
   asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " "                     \
       "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                          \
@@ -73,8 +80,10 @@ namespace facegen::cuda::ptx {
 // each 8 columns of b: two of row g, which start at 2 * q, then two of row g + 8.
 template <int kColumns, bool kHalf>
 __device__ __forceinline__ void wgmma_registers(float* d, const uint32_t* a, uint64_t b) {
-  static_assert(kColumns == 32 || kColumns == 64 || kColumns == 88 || kColumns == 96 ||
-                kColumns == 128);
+  static_assert(kColumns == 16 || kColumns == 32 || kColumns == 64 || kColumns == 88 ||
+                kColumns == 96 || kColumns == 128);
+  if constexpr (kColumns == 16 && kHalf) FACEGEN_WGMMA_REGISTERS_16("f16");
+  if constexpr (kColumns == 16 && !kHalf) FACEGEN_WGMMA_REGISTERS_16("bf16");
   if constexpr (kColumns == 32 && kHalf) FACEGEN_WGMMA_REGISTERS_32("f16");
   if constexpr (kColumns == 32 && !kHalf) FACEGEN_WGMMA_REGISTERS_32("bf16");
   if constexpr (kColumns == 64 && kHalf) FACEGEN_WGMMA_REGISTERS_64("f16");
@@ -89,6 +98,7 @@ __device__ __forceinline__ void wgmma_registers(float* d, const uint32_t* a, uin
 
 #undef FACEGEN_ACC4
 #undef FACEGEN_ACC16
+#undef FACEGEN_WGMMA_REGISTERS_16
 #undef FACEGEN_WGMMA_REGISTERS_32
 #undef FACEGEN_WGMMA_REGISTERS_64
 #undef FACEGEN_WGMMA_REGISTERS_88

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <utility>
 
+#include "cuda/hopper_expand.h"
 #include "cuda/hopper_gemm.h"
 #include "cuda/hopper_norm.h"
 #include "cuda/hopper_patch.h"
@@ -20,7 +21,8 @@ int64_t align(int64_t elements) { return (elements + kAlignment - 1) / kAlignmen
 
 std::vector<View*> views_of(PreparedStep& prepared) {
   Step& step = prepared.step;
-  return {&step.in, &step.out, &step.epilogue.add, &prepared.copy};
+  View& out = prepared.squeeze ? prepared.squeeze->out : step.out;
+  return {&step.in, &out, &step.epilogue.add, &prepared.copy};
 }
 
 bool same(const View& a, const View& b) {
@@ -105,6 +107,7 @@ PoolKernel find_pool_kernel(const PreparedProgram& program, const Step& conv, co
   if (first && hopper::pool_windows_suit(conv, pool)) return PoolKernel::kWindows;
   const bool operands = first ? hopper::suits(conv) : is_operand(program, conv.in);
   if (operands && hopper::pool_maps_suit(conv, pool, half)) return PoolKernel::kMaps;
+  if (operands && hopper::expand_pool_suits(conv, pool, half)) return PoolKernel::kExpand;
   return PoolKernel::kNone;
 }
 
@@ -124,6 +127,24 @@ void merge_pools(PreparedProgram& program, bool half) {
     if (kernel == PoolKernel::kNone) continue;
     conv.out = pool.out;
     steps[i].pool = kernel;
+    steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
+  }
+}
+
+// The squeeze that alone reads what a fire module's expands make becomes a part of their step.
+void merge_squeezes(PreparedProgram& program, bool half) {
+  auto& steps = program.steps;
+  for (std::size_t i = 0; i + 1 < steps.size(); ++i) {
+    const Step& expand = steps[i].step;
+    const Step& squeeze = steps[i + 1].step;
+    if (steps[i].pool != PoolKernel::kNone || steps[i + 1].pool != PoolKernel::kNone ||
+        !hopper::expand_squeeze_suits(expand, squeeze, half) || !same(expand.out, squeeze.in) ||
+        !is_operand(program, expand.in) || kind_of(program, expand.out) != BufferKind::kArena ||
+        count_readers(program, expand.out.buffer) != 1 ||
+        program.buffers[static_cast<std::size_t>(squeeze.out.buffer)].floats % 8 != 0) {
+      continue;
+    }
+    steps[i].squeeze = squeeze;
     steps.erase(steps.begin() + static_cast<std::ptrdiff_t>(i + 1));
   }
 }
@@ -370,6 +391,7 @@ PreparedProgram prepare(const Program& program, Precision precision, const std::
     merge_siblings(prepared);
     merge_pools(prepared, precision == Precision::kFloat16);
     merge_scores(prepared);
+    merge_squeezes(prepared, precision == Precision::kFloat16);
     pad_pixels(prepared);
     merge_copies(prepared);
     stage_inputs(prepared);

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,7 @@ enum class Precision : int32_t {
 };
 
 // The kernels that do a convolution with its max-pool: see hopper_pool.h.
-enum class PoolKernel { kNone, kStem, kWindows, kMaps };
+enum class PoolKernel { kNone, kStem, kWindows, kMaps, kExpand };
 
 struct PreparedStep {
   Step step;
@@ -33,8 +34,13 @@ struct PreparedStep {
   PoolKernel pool = PoolKernel::kNone;
   // A linear layer whose softmax is the output.
   bool softmax_follows = false;
+  // A 1x1 convolution that alone reads the GEMM's output and is computed with it; then step.out lies
+  // nowhere.
+  std::optional<Step> squeeze;
   // A GEMM whose output the next step alone reads, which is a norm: it may leave it in slices.
   bool norm_follows = false;
+
+  const View& output() const { return squeeze ? squeeze->out : step.out; }
 };
 
 struct PreparedProgram {

@@ -58,13 +58,13 @@ void find_constant_steps(PreparedProgram& program) {
   const auto is_known = [&](const View& view) {
     return view.buffer < 0 ||
            std::any_of(constant.begin(), constant.end(), [&](const PreparedStep& maker) {
-             return same(maker.step.out, view) || same(maker.copy, view);
+             return same(maker.output(), view) || same(maker.copy, view);
            });
   };
   for (const PreparedStep& prepared : program.steps) {
     const Step& step = prepared.step;
     const bool known = is_known(step.in) && is_known(step.epilogue.add);
-    (known && in_arena(program, step.out) ? constant : others).push_back(prepared);
+    (known && in_arena(program, prepared.output()) ? constant : others).push_back(prepared);
   }
   program.constant_steps = constant.size();
   program.steps = std::move(constant);

@@ -7,7 +7,9 @@ import pytest
 
 from engines import ISAS, run_program
 from facegen.engine import Runner
+from facegen.engine.devices import cuda_module
 from facegen.nn import (
+    Add,
     Affine,
     BatchNorm,
     Concat,
@@ -100,12 +102,38 @@ def fire(g: Graph) -> None:
 
 
 def fire_of_wide_rows(g: Graph) -> None:
-    """Tiles of one row; a pool that reads what they make."""
+    """Tiles of one row; a pool of more pixels than the four warps make of such a row."""
     x = g.input("x", Shape(10, 60, 32))
     s = g.add("s", ReLU(), g.add("squeeze", Conv2d(32, 32, 1), x))
     one = g.add("r", ReLU(), g.add("one", Conv2d(32, 64, 1), s))
     three = g.add("q", ReLU(), g.add("three", Conv2d(32, 64, 3, padding=1), s))
     x = g.add("concat", Concat(), one, three)
+    g.output(g.add("pool", MaxPool2d(3, stride=2), x))
+
+
+def fires_and_pool(g: Graph) -> None:
+    """Modules with the squeeze of the next, or the pool, behind them; two layers read the pool."""
+    x = g.input("x", Shape(23, 55, 32))
+    for i, (squeeze, expand) in enumerate(((16, 64), (16, 64), (32, 128))):
+        s = g.add(f"s{i}", ReLU(), g.add(f"squeeze{i}", Conv2d(x.shape.channels, squeeze, 1), x))
+        one = g.add(f"r{i}", ReLU(), g.add(f"one{i}", Conv2d(squeeze, expand, 1), s))
+        three = g.add(f"q{i}", ReLU(), g.add(f"three{i}", Conv2d(squeeze, expand, 3, padding=1), s))
+        x = g.add(f"concat{i}", Concat(), one, three)
+    x = g.add("pool", MaxPool2d(3, stride=2, ceil_mode=True), x)
+    score, following = g.add("score", Conv2d(256, 32, 1), x), g.add("next", Conv2d(256, 32, 1), x)
+    g.output(g.add("sum", Add(), score, following))
+
+
+def fires_without_activation(g: Graph) -> None:
+    """Negative maxima, and windows that leave the last row and column out."""
+    x = g.input("x", Shape(12, 34, 32))
+    x = g.add("squeeze", Conv2d(32, 16, 1, bias=False), x)
+    one = g.add("one", Conv2d(16, 64, 1, bias=False), x)
+    three = g.add("three", Conv2d(16, 64, 3, padding=1, bias=False), x)
+    x = g.add("squeezed", Conv2d(128, 32, 1, bias=False), g.add("concat", Concat(), one, three))
+    one, three = (g.add("one2", Conv2d(32, 64, 1), x),
+                  g.add("three2", Conv2d(32, 64, 3, padding=1), x))
+    x = g.add("concat2", Concat(), one, three)
     g.output(g.add("pool", MaxPool2d(3, stride=2), x))
 
 
@@ -162,8 +190,8 @@ def scale_alone(g: Graph) -> None:
 
 BUILDERS = [
     first_layer, padded_first_layer, pools_of_two, one_channel, wide_steps, wider_steps,
-    wide_steps_inside, fire, fire_of_wide_rows, softmax_head, u_net, large_norm, last_layer,
-    scale_alone,
+    wide_steps_inside, fire, fire_of_wide_rows, fires_and_pool, fires_without_activation,
+    softmax_head, u_net, large_norm, last_layer, scale_alone,
 ]
 
 
@@ -198,7 +226,9 @@ def test_merged_steps_agree_with_the_cpu_and_with_themselves(build, precision):
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 @pytest.mark.parametrize(
-    "build", [fire, wide_steps, u_net, pools_of_two], ids=lambda build: build.__name__
+    "build",
+    [fire, fires_and_pool, wide_steps, u_net, pools_of_two],
+    ids=lambda build: build.__name__,
 )
 def test_a_single_image_sees_nothing_of_those_before(build, precision):
     """Kernels of small batches start early, in memory where others' results lay a moment before."""
@@ -225,3 +255,17 @@ def test_what_is_the_same_of_every_image_is_kept_between_batches(precision):
     runner = Runner(program, "cuda", precision=precision)
     for count in (1, 1, 1, 11, 3, 1):  # three times: as it comes, recorded as a graph, replayed
         assert (runner(images[:count]) == whole[:count]).all()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16"])
+def test_what_follows_a_fire_module_is_computed_with_it(precision):
+    graph = Graph("fires")
+    fires_and_pool(graph)
+    program = lower(graph, random_weights(graph, np.random.default_rng(5)))
+    cuda = cuda_module()
+    if cuda.devices()[0]["capability"][0] != 9:
+        pytest.skip("only Hopper has these kernels")
+    executable = cuda.CudaExecutable(program, precision=precision)
+    names = [name for name, _ in executable.time_steps(1, 1)]
+    assert sum("squeeze" in name for name in names) == 2
+    assert [name for name in names if "pool" in name] != ["max pool"]
