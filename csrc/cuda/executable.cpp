@@ -27,13 +27,17 @@ std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kerne
     case PoolKernel::kExpand: return make_hopper_expand_pool(spec);
   }
   if (spec.prepared.squeeze) return make_hopper_expand_squeeze(spec);
-  if (kernels == "auto") {
+  const bool hopper = spec.device.major == 9 && (spec.precision == Precision::kFloat32 ||
+                                                 spec.precision == Precision::kFloat16);
+  if (kernels == "auto" && hopper) {
     if (auto rows = make_hopper_rows(spec)) return rows;
     if (auto expand = make_hopper_expand(spec)) return expand;
     if (auto pixels = make_hopper_pixels(spec)) return pixels;
     if (auto patch = make_hopper_patch(spec)) return patch;
     if (auto scatter = make_hopper_scatter(spec)) return scatter;
-    if (auto hopper = make_hopper_gemm(spec)) return hopper;
+    if (auto gemm = make_hopper_gemm(spec)) return gemm;
+  }
+  if (kernels == "auto") {
     if (auto thin = make_thin_gemm(spec)) return thin;
   }
   if (kernels == "fma" || spec.precision == Precision::kStrict) return make_fma_gemm(spec);
@@ -85,7 +89,7 @@ Executable::Executable(const Program& program, const Options& options)
                             int64_t{step.in.h} * step.in.w});
     gemms_.push_back(step.op == Op::kGemm
                          ? choose_gemm({one, step, layout(step.in), layout(one.output()),
-                                        options.precision},
+                                        options.precision, device_},
                                        options.kernels)
                          : nullptr);
     if (gemms_.back()) sizes_.scratch = std::max(sizes_.scratch, gemms_.back()->scratch_floats());

@@ -91,7 +91,8 @@ void Executable::run_small(Context& context, ChunkQueue& queue, const HostStagin
   while (true) {
     const ChunkQueue::Chunk chunk = queue.take(context.capacity);
     if (chunk.count == 0) break;
-    staging.bring_in(slot, chunk.first, chunk.count, true);  // a graph reads where it read when it was recorded
+    // A graph reads where it read when it was recorded.
+    staging.bring_in(slot, chunk.first, chunk.count, true);
     enqueue_small(context, chunk.count);
     enqueue_copies_out(slot, staging.places_out(slot, chunk.first), chunk.count, stream);
     FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream));
@@ -100,7 +101,8 @@ void Executable::run_small(Context& context, ChunkQueue& queue, const HostStagin
 }
 
 // kSlots chunks under way at once.
-void Executable::run_pipelined(Context& context, ChunkQueue& queue, const HostStaging& staging) const {
+void Executable::run_pipelined(Context& context, ChunkQueue& queue,
+                               const HostStaging& staging) const {
   struct UnderWay {
     Slot* slot;
     ChunkQueue::Chunk chunk;

@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "cuda/device.h"
 #include "cuda/prepare.h"
 #include "cuda/tensor.h"
 
@@ -17,6 +18,7 @@ struct GemmSpec {
   const Step& step;  // of it
   Layout in, out;  // out: of prepared.output()
   Precision precision;
+  const DeviceInfo& device;  // the calling thread's
 };
 
 class Gemm {
@@ -37,7 +39,7 @@ std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
 // Null where it does not suit the layer.
 std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
-// Null where they do not suit the layer, its formats, or the device.
+// On Hopper, in float32 or float16; null where they do not suit the layer or its formats.
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);

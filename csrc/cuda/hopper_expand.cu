@@ -136,12 +136,7 @@ bool plain_expand_suits(const GemmSpec& spec) {
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec) {
-  const bool precise =
-      spec.precision == Precision::kFloat16 || spec.precision == Precision::kFloat32;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  if (!precise || major != 9 || !hopper::plain_expand_suits(spec)) return nullptr;
+  if (!hopper::plain_expand_suits(spec)) return nullptr;
   return std::make_unique<hopper::HopperExpand>(spec);
 }
 

@@ -102,10 +102,7 @@ bool expand_suits(const Step& step) {
 
 ExpandLayer::ExpandLayer(const GemmSpec& spec, const std::vector<uint16_t>& more, bool spare)
     : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-  int device = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(
-      cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  multiprocessors_ = spec.device.multiprocessors;
   const std::vector<int2> pairs = pair_channels(step_);
   std::vector<uint16_t> packed;
   for (const int2 channels : pairs) {

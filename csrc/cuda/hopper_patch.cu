@@ -264,10 +264,7 @@ class HopperPatch final : public Gemm {
         copy_(spec.prepared.copy),
         half_(spec.precision == Precision::kFloat16),
         plan_(std::move(plan)) {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    multiprocessors_ = spec.device.multiprocessors;
     columns_ = plan_.columns <= 64 ? 64 : kMaxPatchColumns;
     int longest = 0;
     for (const PatchGroup& group : plan_.groups) longest = std::max(longest, group.k);
@@ -366,12 +363,7 @@ class HopperPatch final : public Gemm {
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
-  const bool precise =
-      spec.precision == Precision::kFloat16 || spec.precision == Precision::kFloat32;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  if (!precise || major != 9 || spec.in.format != Format::kFloat32) return nullptr;
+  if (spec.in.format != Format::kFloat32) return nullptr;
   hopper::PatchPlan plan = hopper::plan_patch(spec.step);
   // Other formats are stored in vectors.
   const View& out = spec.step.out;

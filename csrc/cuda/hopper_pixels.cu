@@ -187,10 +187,7 @@ class HopperPixels final : public Gemm {
  public:
   explicit HopperPixels(const GemmSpec& spec)
       : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    multiprocessors_ = spec.device.multiprocessors;
     columns_ = step_.out.c <= 32 ? 32 : 64;
     const auto weight = [&](int step, int place, int n) {
       const int channel = neighbouring_channel(n);
@@ -309,12 +306,7 @@ bool pixels_softmax_suits(const Step& linear, const Step& softmax) {
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec) {
-  const bool precise =
-      spec.precision == Precision::kFloat16 || spec.precision == Precision::kFloat32;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  if (!precise || major != 9 || !hopper::pixels_suit(spec)) return nullptr;
+  if (!hopper::pixels_suit(spec)) return nullptr;
   return std::make_unique<hopper::HopperPixels>(spec);
 }
 

@@ -229,10 +229,7 @@ class HopperPoolMaps final : public Gemm {
       : step_(spec.step),
         half_(spec.precision == Precision::kFloat16),
         plan_(plan_maps(step_, half_)) {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    multiprocessors_ = spec.device.multiprocessors;
     const std::vector<uint16_t> packed = pack();
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());

@@ -255,10 +255,7 @@ class HopperPoolWindows final : public Gemm {
  public:
   explicit HopperPoolWindows(const GemmSpec& spec)
       : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    multiprocessors_ = spec.device.multiprocessors;
     const auto& [y, x] = step_.phases[0];
     fixed_.groups = divide_up(step_.out.c, kChannels);
     fixed_.top = y.base;

@@ -226,7 +226,9 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
 class HopperRows final : public Gemm {
  public:
   HopperRows(const GemmSpec& spec, const PatchPlan& plan)
-      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
+      : step_(spec.step),
+        half_(spec.precision == Precision::kFloat16),
+        multiprocessors_(spec.device.multiprocessors) {
     columns_ = plan.columns <= 88 ? 88 : 96;
     fixed_.pitch = plan.columns;
     fixed_.row_floats = static_cast<int32_t>(step_.out.w * step_.out.pixel_stride);
@@ -333,10 +335,6 @@ class HopperRows final : public Gemm {
 
   // As many warpgroups as shared memory has room for.
   void choose_teams() {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
     fixed_.patch_bytes = (fixed_.ring_rows * fixed_.patch_w * kPixelBytes + 127) / 128 * 128;
     fixed_.staging_bytes = (4 * fixed_.tile_floats + 16 + 127) / 128 * 128;
     for (teams_ = kMaxTeams; teams_ > 0 && shared_bytes(teams_) > kMostSharedBytes; --teams_) {
@@ -362,7 +360,7 @@ class HopperRows final : public Gemm {
 
   Step step_;
   bool half_;
-  int columns_ = 0, teams_ = 0, multiprocessors_ = 0;
+  int multiprocessors_, columns_ = 0, teams_ = 0;
   RowsArguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
 };
@@ -391,12 +389,6 @@ bool rows_suit(const GemmSpec& spec, const PatchPlan& plan) {
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec) {
-  const bool precise =
-      spec.precision == Precision::kFloat16 || spec.precision == Precision::kFloat32;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
-  if (!precise || major != 9) return nullptr;
   const hopper::PatchPlan plan = hopper::plan_patch(spec.step);
   if (!hopper::rows_suit(spec, plan)) return nullptr;
   auto gemm = std::make_unique<hopper::HopperRows>(spec, plan);

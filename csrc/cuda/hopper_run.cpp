@@ -15,10 +15,7 @@ bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 HopperGemm::HopperGemm(const GemmSpec& spec)
     : step_(spec.step), in_(step_.in), out_(step_.out), add_(step_.epilogue.add) {
-  int device = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(
-      cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  multiprocessors_ = spec.device.multiprocessors;
   const bool half = spec.in.format == Format::kHalf;
   for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
     if (add_.buffer >= 0 && shape != hopper::Shape::kSmall) continue;
@@ -157,12 +154,9 @@ void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stre
 
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
   const Step& step = spec.step;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   const bool formats = spec.precision == Precision::kFloat16 ? spec.in.format == Format::kHalf
                        : spec.precision == Precision::kFloat32 && spec.in.format == Format::kSplit;
-  if (major != 9 || !formats || !hopper::suits(step)) return nullptr;
+  if (!formats || !hopper::suits(step)) return nullptr;
   // The copy engine and the epilogue move 16 bytes at a time.
   for (const int64_t elements : {step.in.pixel_stride, step.in.offset, spec.in.image_stride,
                                  step.out.pixel_stride, step.out.offset, spec.out.image_stride}) {

@@ -309,10 +309,7 @@ HopperScatter::HopperScatter(const GemmSpec& spec)
     : in_(spec.step.in),
       kernel_(spec.step.kernel_h),
       half_(spec.in.format == Format::kHalf) {
-  int device = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(
-      cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+  multiprocessors_ = spec.device.multiprocessors;
   hopper::with_layer(kernel_, half_, [&](auto layer) {
     const std::vector<uint16_t> packed = hopper::pack<decltype(layer)>(spec.step);
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
@@ -354,12 +351,9 @@ void HopperScatter::run(int64_t images, const Operands& operands, cudaStream_t s
 
 std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec) {
   const Step& step = spec.step;
-  int device = 0, major = 0;
-  FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-  FACEGEN_CUDA_CHECK(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, device));
   const bool formats = (spec.precision == Precision::kFloat16 && spec.in.format == Format::kHalf) ||
                        (spec.precision == Precision::kFloat32 && spec.in.format == Format::kSplit);
-  bool fits = major == 9 && formats && spec.out.format == Format::kFloat32 &&
+  bool fits = formats && spec.out.format == Format::kFloat32 &&
               step.epilogue.add.buffer < 0 && !step.epilogue.scale && step.phase_count == 4 &&
               (hopper::has_sizes<hopper::Layer<5, 32, 1, true>>(step) ||
                hopper::has_sizes<hopper::Layer<4, 128, 2, true>>(step));

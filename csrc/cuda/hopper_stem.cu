@@ -147,10 +147,7 @@ class HopperStem final : public Gemm {
  public:
   explicit HopperStem(const GemmSpec& spec)
       : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    int device = 0;
-    FACEGEN_CUDA_CHECK(cudaGetDevice(&device));
-    FACEGEN_CUDA_CHECK(
-        cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device));
+    multiprocessors_ = spec.device.multiprocessors;
     const auto& [y, x] = step_.phases[0];
     const int row = step_.kernel_w * step_.in.c;
     const auto weight = [&](int tap, int element, int n) {
