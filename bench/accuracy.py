@@ -105,6 +105,8 @@ def cases() -> Iterator[Case]:
     yield one_layer("conv 3x3x512 on 32x32, K = 4,608", layer, 32, 1)
     strided = Conv2d(128, 256, 4, stride=2, padding=1, bias=False)
     yield one_layer("conv 4x4x128, stride 2, on 64x64, K = 2,048", strided, 64, 1)
+    wide = Conv2d(64, 128, 5, padding=2, bias=False)
+    yield one_layer("conv 5x5x64 on 16x16, K = 1,600", wide, 16, 4)
     conv = one_layer("conv 3x3x512, K = 4,608", layer, 8, 4)
     yield conv
 
