@@ -8,6 +8,9 @@ import sys
 def main() -> int:
     """Run the command line and return its exit code; Ctrl-C is quiet already while it loads."""
     try:
+        from facegen.cli import signals
+
+        signals.handle()
         from facegen.cli.main import main
 
         return main()
