@@ -6,7 +6,10 @@ import sys
 
 
 def main() -> int:
-    """Run the command line and return its exit code; Ctrl-C is quiet already while it loads."""
+    """Run the command line and return its exit code; Ctrl-C is quiet already while it loads.
+
+    Signals are handled here, for the process: `facegen.cli.main.main` may be called in another's.
+    """
     try:
         from facegen.cli import signals
 

@@ -18,7 +18,6 @@ from importlib import import_module
 import click
 
 from facegen import FacegenError, __version__
-from facegen.cli import signals
 from facegen.cli.lazy import LazyGroup
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 from facegen.place import find_place
@@ -108,7 +107,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; too large is an error
-    signals.handle()
     try:
         _join_ranks(arguments)
         code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
@@ -191,7 +189,3 @@ def _forget_stdout() -> None:
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.close(null)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
