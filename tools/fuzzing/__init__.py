@@ -1,0 +1,1 @@
+"""Targets of tools/fuzz.py: modules with ``one_round(rng) -> None`` that raises on a fault."""
