@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from facegen.errors import FormatError
-from facegen.media import profiles
+from facegen.media import heif, profiles
 from facegen.media.standard import STANDARD
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
@@ -63,10 +63,13 @@ class Photo:
 def readable_extensions() -> frozenset[str]:
     """Extensions of what `decode` reads, in lower case."""
     known = Image.registered_extensions()
-    return frozenset(extension for extension, kind in known.items() if kind in FORMATS)
+    extensions = frozenset(extension for extension, kind in known.items() if kind in FORMATS)
+    return extensions | heif.EXTENSIONS if heif.installed() else extensions
 
 
 def _open(data: bytes) -> Image.Image:
+    if heif.is_heif(data):
+        return heif.opened(data)
     Image.init()
     known = [kind for kind in FORMATS if kind in Image.OPEN]
     return Image.open(io.BytesIO(data), formats=known)
