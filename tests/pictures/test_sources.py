@@ -54,6 +54,29 @@ def test_globs(photos: None) -> None:
     assert names(["*/a.png"], skip="other") == ["photos/a.png"]
 
 
+def test_globs_below_folders_with_names_of_globs(photos: None) -> None:
+    for name in ("[2020]/a.png", "[2020]/[x]*/b.png", "2/a.png", "2/z.png"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(b"x")
+    here = os.getcwd()
+    for pattern, path, name in (
+        ("[2020]/*.png", "[2020]/a.png", "a.png"),
+        (f"{here}/[2020]/*.png", f"{here}/[2020]/a.png", "a.png"),
+        ("[2020]/[x]*/*.png", "[2020]/[x]*/b.png", "b.png"),
+        ("*/[x]*/*.png", "[2020]/[x]*/b.png", "[2020]/[x]*/b.png"),
+        ("[23]/z*", "2/z.png", "2/z.png"),  # nothing has this very name: it is a pattern
+        ("**/[x]*/b*", "[2020]/[x]*/b.png", "[2020]/[x]*/b.png"),
+    ):
+        assert find([pattern]) == [Source(path, name)]
+
+
+def test_globs_across_folders(photos: None) -> None:
+    every = ["odd [1].png", "other/a.png", "photos/a.png"]
+    assert names(["**/*.png"]) == names(["**/**/*.png"]) == every
+    assert names(["./**/*.png"]) == every and names(["photos/../**/a.png"])[0] == "other/a.png"
+    assert names(["**/sub/*.webp"]) == ["photos/sub/c.webp"]
+
+
 def test_each_once(photos: None) -> None:
     assert names(["photos/b.JPG", "./photos/b.JPG", "photos"]) == ["b.JPG", "a.png"]
 

@@ -75,9 +75,9 @@ def _expand(name: str, recursive: bool, skip: str | None) -> Iterator[Source]:
     elif os.path.lexists(name):
         yield Source(name, os.path.basename(name))
     elif glob.has_magic(name):
-        root = _fixed_part(name)
+        root, fitting = _fitting(name)
         skip = None if _inside(root, skip) else skip
-        for path in sorted(glob.glob(name, recursive=True)):
+        for path in fitting:
             if not os.path.isdir(path) and _is_picture(path) and not _inside(path, skip):
                 yield Source(path, os.path.relpath(path, root))
     else:
@@ -100,12 +100,32 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _fixed_part(pattern: str) -> str:
-    """The folder before the first wildcard."""
-    folder = os.path.dirname(pattern)
-    while glob.has_magic(folder):
-        folder = os.path.dirname(folder)
-    return folder or os.curdir
+def _fitting(pattern: str) -> tuple[str, list[str]]:
+    """The folder before a pattern's first wildcard, and what fits the pattern, in order.
+
+    A part that is something's very name means that alone: folders are called "[2020]" too.
+    """
+    *folders, last = pattern.split(os.sep)
+    root, found, wild = "", [""], False
+    for part in folders:
+        found = _matches(found, part + os.sep)
+        wild = wild or found != [root + part + os.sep]
+        if not wild:
+            root += part + os.sep
+    return root or os.curdir, sorted(_matches(found, last))
+
+
+def _matches(folders: Iterable[str], part: str) -> list[str]:
+    """What fits a part of a pattern in folders, each of which ends as one or is empty."""
+    found: list[str] = []
+    for folder in folders:
+        if os.path.lexists(folder + part):
+            found.append(folder + part)
+            continue
+        if part == "**" + os.sep:
+            found.append(folder)
+        found += glob.glob(glob.escape(folder) + part, recursive=True)
+    return list(dict.fromkeys(found))
 
 
 def _is_picture(path: str) -> bool:
