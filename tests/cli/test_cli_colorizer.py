@@ -167,7 +167,7 @@ def test_an_unknown_program(run: Run) -> None:
 def test_img2bin_of_pictures_and_lists(run: Run) -> None:
     first, second = picture("a.png", 1), picture("b.jpg", 2, (1, 300))
     expected = np.stack([network_lightness(p) for p in (first, second, first)])
-    Path("list.txt").write_text("a.png\n\n  b.jpg\r\na.png\n")
+    Path("list.txt").write_bytes(b"\xef\xbb\xbfa.png\n\n  b.jpg\r\na.png\n")  # as Windows writes it
     assert run("colorizer", "img2bin", "list.txt", "of_list.bin") == (
         0, "of_list.bin: 3 pictures\n", ""
     )  # fmt: skip
@@ -232,6 +232,8 @@ def test_img2bin_with_bad_pictures(run: Run) -> None:
     Path("list.txt").write_text("a.png\nmissing.png\n")
     Path("empty.txt").write_text("\n")
     Path("data.bin").write_bytes(bytes(10))
+    Path("utf16.txt").write_bytes("a.png\n".encode("utf-16"))
+    Path("long.txt").write_bytes(b"x\r\n" * 1_000_000 + b"x")
     present = sorted(os.listdir())
     for arguments, words in (
         (("a.png", "broken.png", "out.bin"), "broken.png: "),
@@ -239,6 +241,8 @@ def test_img2bin_with_bad_pictures(run: Run) -> None:
         (("list.txt", "out.bin"), "missing.png: No such file"),
         (("empty.txt", "out.bin"), "empty.txt: an empty list"),
         (("data.bin", "out.bin"), "data.bin: neither named as a picture nor a text"),
+        (("utf16.txt", "out.bin"), "utf16.txt: neither named as a picture nor a text"),
+        (("long.txt", "out.bin"), "long.txt: a list of 1,000,001 lines, expected at most"),
         (("a.png", "a.png"), "are the same file"),
         (("list.txt", "list.txt"), "are the same file"),
         (("a.png",), "Missing argument"),

@@ -133,6 +133,17 @@ def test_bad_text(run: Run, network_bin: Path, case: str) -> None:
     assert os.listdir() == ["in.txt"]
 
 
+@pytest.mark.parametrize("count", [3, 65])
+def test_input_of_a_pipe_that_ends_early(network_bin: Path, tmp_path: Path, count: int) -> None:
+    """Nothing behind the count, or one chunk less than announced; no newline at the end."""
+    text = latent_text(range(64 if count == 65 else 0)).partition("\n")[2].strip()
+    process = start([network_bin, "-", "out.txt", "out.bmp"], tmp_path, stdin=subprocess.PIPE)
+    out, err = process.communicate(f"{count}\n{text}".strip().encode())
+    message = f"/dev/stdin: expected {100 * count:,} numbers .* before the end in line"
+    check_refused((process.returncode, out.decode(), err.decode()), message)
+    assert os.listdir(tmp_path) == []
+
+
 def check_refused(result: tuple[int, str, str], message: str, code: int = 2) -> None:
     """One clear line and the right exit code."""
     found, _, err = result

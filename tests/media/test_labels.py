@@ -14,6 +14,13 @@ def test_names_one_a_line(tmp_path: Path) -> None:
     assert labels.read(path, 3) == ["n01 tench, Tinca tinca", "höckerschwan", "last"]
 
 
+def test_what_ends_a_line(tmp_path: Path) -> None:
+    """As in a text file, and nothing else that Unicode counts as an end."""
+    path = tmp_path / "names.txt"
+    path.write_bytes("one\u2028line\rtwo\x0cpages\r\nx\x85y\n".encode())
+    assert labels.read(path, 3) == ["one\u2028line", "two\x0cpages", "x\x85y"]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

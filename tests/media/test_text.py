@@ -36,13 +36,14 @@ def test_latents_of_the_reference(course_data: Path) -> None:
         np.testing.assert_array_equal(latents, expected)
 
 
-@pytest.mark.parametrize("block", [1, 5, 100, 1 << 22])
+@pytest.mark.parametrize("block", [1, 3, 5, 100, 1 << 22])
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_block_and_chunk_sizes(monkeypatch: pytest.MonkeyPatch, block: int, size: int) -> None:
     monkeypatch.setattr(media_text, "_BLOCK_BYTES", block)
     source = b" \n\n\t" + latent_text(5)
     expected = np.array(source.split()[1:], np.float64).astype(np.float32).reshape(5, 100)
     np.testing.assert_array_equal(read(source, size), expected)
+    np.testing.assert_array_equal(read(b"\xef\xbb\xbf" + source, size), expected)
 
 
 def test_one_line_and_one_number_a_line() -> None:
@@ -70,7 +71,13 @@ def test_items_one_by_one() -> None:
         (b"1e1 1 2", "'1e1' is not a number of latents"),
         (b"99999999999999999999999 1", "'99999999999999999999999' is not a number of latents"),
         (b"2147483648 1", "'2147483648' is not a number of latents"),
-        (b"\x00\xff\n", r"'\\x00\\\\xff' is not a number of latents"),
+        (b"\x00\xff\n", r"'\\x00\\xff' is not a number of latents"),
+        ("3 7".encode("utf-16"), r"'\\xff\\xfe3\\x00' is not a number of latents"),
+        (b"\xef\xbb\xbf", "empty, expected the number of latents"),
+        (b"\xef\xbb\xbf\xef\xbb\xbf1 7", r"column 1: '\\xef\\xbb\\xbf1' is not a number of"),
+        (b"3", r"expected 300 numbers \(3 latents\), found 0 before the end in line 1"),
+        (b"3\n", r"expected 300 numbers \(3 latents\), found 0 before the end in line 2"),
+        (latent_text(15, 1400).strip(), r"expected 1,500 numbers .*, found 1,400 before .* line 2"),
         (b"9" * 100_000, "is not a number of latents"),
         (b"0\n", "announces 0 latents, expected at least 1"),
         (latent_text(3, 250), r"expected 300 numbers \(3 latents\), found 250 .* in line 3"),

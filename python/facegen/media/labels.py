@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 
@@ -30,10 +31,11 @@ def read(path: str | os.PathLike[str], count: int) -> list[str]:
     with open(path, "rb") as file:
         data = file.read()
     try:
-        lines = data.decode("utf-8-sig").rstrip().splitlines()
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise FormatError(f"{path}: no UTF-8 text at byte {error.start}") from error
-    names = [line.strip() for line in lines]
+    # Lines end with \n, \r\n or \r; str.splitlines would split a name at U+2028 too.
+    names = [line.strip() for line in io.StringIO(text.rstrip(), newline=None)]
     if len(names) != count:
         raise FormatError(f"{path}: expected {count:,} lines, one a class, found {len(names):,}")
     if "" in names:

@@ -6,6 +6,7 @@ face, its 64 x 64 x 3 values (HWC) each printed ``%.4f`` and followed by one spa
 
 from __future__ import annotations
 
+import codecs
 import io
 import math
 import os
@@ -119,11 +120,9 @@ class _ArrayReader:
     def _read_count(self, finite: bool) -> int:
         """The first word; what was read behind it goes to the parser."""
         line = column = 1
-        text = b""
+        text = block = self._read_start()
         while True:
-            block = self._read()
-            skipped = len(text + block) - len((text + block).lstrip(_WHITE_SPACE))
-            text += block
+            skipped = len(text) - len(text.lstrip(_WHITE_SPACE))
             line += text.count(b"\n", 0, skipped)
             newline = text.rfind(b"\n", 0, skipped)
             column = skipped - newline if newline >= 0 else column + skipped
@@ -133,18 +132,26 @@ class _ArrayReader:
                 break
             if len(word) > 100:  # no count, and no white space in sight
                 break
+            block = self._read()
+            text += block
         if not word:
             raise FormatError(f"{self.name}: empty, expected the number of {self._item_name}s")
         if not word.isdigit() or len(word) > 20 or int(word) > _LARGEST_COUNT:
-            shown = word[:40].decode("ascii", "backslashreplace").encode("unicode_escape").decode()
             raise FormatError(
-                f"{self.name}: line {line}, column {column}: '{shown}' is not a number of "
+                f"{self.name}: line {line}, column {column}: '{_shown(word)}' is not a number of "
                 f"{self._item_name}s (0 to {_LARGEST_COUNT:,})"
             )
         self._parser = NumberParser(finite, line, column + len(word))
         self._ended = not block
         self._values = self._parse(text[len(word) :])
         return int(word)
+
+    def _read_start(self) -> bytes:
+        """What the file begins with, without the mark that some editors put before UTF-8."""
+        start = b""
+        while len(start) <= len(codecs.BOM_UTF8) and (block := self._read()):
+            start += block
+        return start.removeprefix(codecs.BOM_UTF8)
 
     def _check_size(self) -> None:
         size = _file_size(self._file)
@@ -179,7 +186,9 @@ class _ArrayReader:
             part, self._values = self._values[:wanted], self._values[wanted:]
             parts.append(part)
             wanted -= part.size
-        return np.concatenate(parts) if len(parts) != 1 else parts[0]
+        if not parts:  # the file has ended
+            return self._values
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
 
     def _drain(self) -> None:
         """Warn of numbers behind the last one announced; words are errors there too."""
@@ -324,6 +333,12 @@ class ResultWriter:
             self._output.discard()
             raise ValueError(f"{self.written} faces for a file of {self.count}")
         self._output.__exit__(kind, *error)
+
+
+def _shown(word: bytes) -> str:
+    """The beginning of a word for a message, as NumberParser shows one."""
+    plain = set(range(0x21, 0x7F)) - set(b"\\'")
+    return "".join(chr(byte) if byte in plain else f"\\x{byte:02x}" for byte in word[:40])
 
 
 def _file_size(file: BinaryIO | io.FileIO) -> int | None:
