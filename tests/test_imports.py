@@ -1,4 +1,8 @@
-"""Data goes one way: nothing in the package imports what is built on top of it."""
+"""Data goes one way: nothing in the package imports what is built on top of it.
+
+And pictures come in by one door, facegen.media.photo, which knows their depths, profiles,
+orientations and alpha.
+"""
 
 from __future__ import annotations
 
@@ -43,3 +47,19 @@ def test_imports_go_one_way(part: str) -> None:
             _, *inner = facegen._HOME.get(name.removeprefix("facegen."), name).split(".")
             if name.startswith("facegen.") and inner[0] not in facegen.__all__:
                 assert inner[0] in below, f"{file} imports {name}"
+
+
+# Who opens files with Pillow, who turns pictures, who tells images from paths. Masks hold classes,
+# not colours, and have a rule of their own.
+DOORS = {
+    "Image.open(": ["media/photo.py", "training/masks.py"],
+    "exif_transpose(": ["media/photo.py"],
+    ", Image.Image)": ["media/kinds.py"],
+}
+
+
+@pytest.mark.parametrize("call", DOORS)
+def test_pictures_come_in_by_one_door(call: str) -> None:
+    files = sorted(PACKAGE.rglob("*.py"))
+    found = [file for file in files if call in file.read_text(encoding="utf-8")]
+    assert [file.relative_to(PACKAGE).as_posix() for file in found] == DOORS[call]

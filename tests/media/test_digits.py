@@ -14,6 +14,8 @@ from PIL import Image, ImageDraw
 from facegen import DigitClassifier, FormatError
 from facegen.media.digits import prepare, read, to_mnist
 
+ODD = Path(__file__).resolve().parents[2].parent / "shared/data/odd-pictures"
+
 
 def stroke(
     size: tuple[int, int] = (200, 160), ink: str = "black", paper: str = "white", mode: str = "RGB"
@@ -105,6 +107,37 @@ def test_what_people_have(tmp_path: Path) -> None:
     for other in (7, [[0.0]], None):
         with pytest.raises(FormatError, match="expected a path, a Pillow image or an array, found"):
             classifier(other)
+
+
+@pytest.mark.parametrize("mode", ["I;16", "LA", "La", "RGBa", "CMYK", "1", "turned"])
+def test_pillow_images_are_read_as_files_are(mode: str) -> None:
+    """Of any mode; 16 bits are scaled, and an image is turned as its orientation says."""
+    grey = stroke(mode="L")
+    paper = Image.new("L", grey.size, "black")  # seen nowhere: the alpha is that of the stroke
+    images = {
+        "I;16": lambda: Image.fromarray(np.asarray(grey).astype(np.uint16) * 257),
+        "LA": lambda: Image.merge("LA", (paper, grey.point(lambda v: 255 - v))),
+        "La": lambda: images["LA"]().convert("La"),
+        "RGBa": lambda: images["LA"]().convert("RGBA").convert("RGBa"),
+        "CMYK": lambda: stroke().convert("CMYK"),
+        "1": lambda: grey.convert("1"),
+        "turned": lambda: grey.transpose(Image.Transpose.ROTATE_90),
+    }
+    image = images[mode]()
+    if mode == "turned":
+        image.getexif()[0x0112] = 6  # a quarter clockwise makes it upright
+    else:
+        assert image.mode == mode
+    (found,) = prepare(image)
+    assert np.abs(found.astype(int) - mnist(grey)).max() <= 2
+    assert DigitClassifier(device="cpu")(image).digits.tolist() == [7]
+
+
+@pytest.mark.skipif(not ODD.exists(), reason=f"{ODD} is not there")
+def test_a_digit_of_16_bits() -> None:
+    with Image.open(ODD / "digit16.png") as image:
+        of_image, of_file = prepare(image), read(ODD / "digit16.png")
+    np.testing.assert_array_equal(of_image, of_file)
 
 
 def test_idx_files_are_taken_as_they_are(tmp_path: Path) -> None:

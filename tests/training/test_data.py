@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
 
 from facegen import FormatError  # noqa: E402
+from facegen.media import photo  # noqa: E402
 from facegen.media.pixels import to_uint8  # noqa: E402
 from facegen.training.data import Batches, read_pictures, to_values  # noqa: E402
 
@@ -56,6 +57,40 @@ def test_pictures_are_turned_upright(tmp_path: Path) -> None:
     lying.save(tmp_path / "a.png", exif=exif)
     found = read_pictures(tmp_path).pixels[0]
     np.testing.assert_array_equal(found, np.asarray(halves(64, 64)))
+
+
+def test_every_kind_of_picture_is_read_as_everywhere(tmp_path: Path) -> None:
+    """16 bits are scaled, a colour profile is converted from, what is transparent becomes white."""
+    values = np.linspace(0, 65535, 64 * 64).astype(np.uint16).reshape(64, 64)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    halves(64, 64).save(tmp_path / "b.png", icc_profile=swapped_profile())
+    clear = np.zeros((64, 64, 4), np.uint8)
+    clear[:32] = 10, 20, 30, 255
+    Image.fromarray(clear).save(tmp_path / "c.png")
+    grey, swapped, opaque = read_pictures(tmp_path).pixels
+    np.testing.assert_array_equal(grey[..., 0], np.rint(values / 257))
+    assert np.abs(swapped[32, 5].astype(int) - [0, 255, 0]).max() < 3
+    assert (opaque[:32] == [10, 20, 30]).all() and (opaque[32:] == 255).all()
+
+
+def swapped_profile() -> bytes:
+    """sRGB's ICC profile, with red and green changing places, and another name."""
+    data = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    tags = {bytes(data[i : i + 4]): i for i in range(132, 132 + 12 * data[131], 12)}
+    places = [slice(tags[name] + 4, tags[name] + 12) for name in (b"rXYZ", b"gXYZ")]
+    data[places[0]], data[places[1]] = data[places[1]], data[places[0]]
+    return bytes(data).replace("sRGB".encode("utf-16-be"), "swap".encode("utf-16-be"))
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_a_large_photo_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is above Pillow's limit is refused all the same."""
+    halves(1200, 900).save(tmp_path / "a.jpg", quality=95)
+    decoded = photo.decode((tmp_path / "a.jpg").read_bytes(), least_side=128)
+    assert decoded.pixels.shape == (225, 300, 3)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1_000_000)
+    with pytest.raises(FormatError, match="found 1 files that are none"):
+        read_pictures(tmp_path)
 
 
 def test_an_array(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -31,6 +33,20 @@ def save_mask(path: Path, classes: np.ndarray, mode: str = "P") -> None:
     if mode == "P":
         image.putpalette(np.random.default_rng(1).integers(0, 256, 768, dtype=np.uint8).tobytes())
     image.save(path)
+
+
+def four_bits(values: np.ndarray) -> bytes:
+    """A grey PNG of 4 bits a pixel, which Pillow does not write; values 0 to 15."""
+
+    def chunk(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", crc32(name + data))
+
+    height, width = values.shape
+    rows = (values[:, ::2] << 4) | values[:, 1::2]
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), rows], axis=1)  # no filter
+    header = struct.pack(">IIBBBBB", width, height, 4, 0, 0, 0, 0)
+    data = chunk(b"IHDR", header) + chunk(b"IDAT", compress(lines.tobytes())) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + data
 
 
 @pytest.mark.parametrize("mode", ["P", "L"])
@@ -67,6 +83,8 @@ def test_what_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:
     refused("a.png: 120 x 80 pixels, but its picture has 120 x 90")
     Image.new("RGB", (120, 90)).save(masks / "a.png")
     refused("a.png: expected indexed or 8-bit grey, found RGB")
+    (masks / "a.png").write_bytes(four_bits(classes // 21))
+    refused("a.png: expected indexed or 8-bit grey, found 4-bit grey")
     (masks / "a.png").write_bytes(good[:60])
     refused("a.png: not a mask that can be read")
     (masks / "a.png").write_bytes(b"\xff\xd8")

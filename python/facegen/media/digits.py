@@ -15,6 +15,7 @@ from PIL import Image
 
 from facegen.errors import FormatError
 from facegen.media import idx, photo
+from facegen.media.kinds import photo_of
 
 SIDE = 28
 _BOX = 20  # longer side of the digit itself
@@ -48,11 +49,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 def parse(data: bytes) -> NDArray[np.uint8]:
     """The same of a file's content; messages do not name the file."""
     if not idx.is_idx(data):
-        picture = photo.decode(data)
-        image = Image.fromarray(picture.pixels)
-        if picture.alpha is not None:
-            image.putalpha(Image.fromarray(picture.alpha))
-        return prepare(image)
+        return _of_photo(photo.decode(data))
     images = idx.parse(data, dimensions=3)
     if images.shape[1:] != (SIDE, SIDE):
         height, width = images.shape[1:]
@@ -81,12 +78,11 @@ def prepare(pictures: Any) -> NDArray[np.uint8]:
         return np.concatenate([np.empty((0, SIDE, SIDE), np.uint8), *parts])
     if isinstance(pictures, (str, os.PathLike)):
         return read(pictures)
-    if isinstance(pictures, Image.Image):
-        colours = pictures.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        return to_mnist(np.asarray(Image.alpha_composite(white, colours)))[np.newaxis]
-    kind = type(pictures).__name__
-    raise FormatError(f"digits: expected a path, a Pillow image or an array, found {kind}")
+    return _of_photo(photo_of(pictures))
+
+
+def _of_photo(picture: photo.Photo) -> NDArray[np.uint8]:
+    return to_mnist(photo.opaque(picture))[np.newaxis]
 
 
 def to_mnist(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -98,7 +94,7 @@ def to_mnist(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     pixels
-        (height, width, 3) RGB or (height, width) grey; a fourth channel is not looked at.
+        (height, width, 3) RGB or (height, width) grey.
 
     Raises
     ------

@@ -87,8 +87,14 @@ def size(data: bytes) -> tuple[int, int]:
         return _checked_size(image)
 
 
-def decode(data: bytes) -> Photo:
+def decode(data: bytes, least_side: int | None = None) -> Photo:
     """A picture file's bytes as a `Photo`; the first frame where there are several.
+
+    Parameters
+    ----------
+    least_side
+        For those who make pictures small: a JPEG may be decoded to a size below its own, which is
+        faster, with at least so many pixels a side.
 
     Raises
     ------
@@ -97,6 +103,9 @@ def decode(data: bytes) -> Photo:
         (``PIL.Image.MAX_IMAGE_PIXELS``), or one of floating-point values, which have no range.
     """
     with _errors(), _open(data) as image:
+        if least_side is not None:
+            _checked_size(image)
+            image.draft(None, (least_side, least_side))
         return _photo(image)
 
 
@@ -161,6 +170,13 @@ def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
     """A picture in mode RGB, laid on white paper where alpha (height, width) is below 255."""
     white = Image.new("RGB", image.size, "white")
     return Image.composite(image, white, Image.fromarray(alpha))
+
+
+def opaque(photo: Photo) -> NDArray[np.uint8]:
+    """Its pixels (height, width, 3), on white paper where it is transparent."""
+    if photo.alpha is None:
+        return photo.pixels
+    return np.array(on_white(Image.fromarray(photo.pixels), photo.alpha))
 
 
 def refuse_pipe(path: str | os.PathLike[str]) -> None:

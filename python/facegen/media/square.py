@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from facegen.media.photo import Photo
 
 SIDE = 256
 
 
-def squared(pixels: NDArray[np.uint8], alpha: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
+def squared(photo: Photo) -> NDArray[np.uint8]:
     """The whole picture, resized (bicubic, as Pillow does); what is transparent becomes white.
-
-    Parameters
-    ----------
-    pixels
-        (height, width, 3).
-    alpha
-        (height, width), or None.
 
     Returns
     -------
     (256, 256, 3)
     """
-    from PIL import Image
+    from facegen.media.photo import opaque
 
-    from facegen.media.photo import on_white
-
-    if alpha is not None:
-        pixels = np.asarray(on_white(Image.fromarray(pixels), alpha))
-    return resized(pixels, SIDE, SIDE)
+    return resized(opaque(photo), SIDE, SIDE)
 
 
 def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

@@ -222,8 +222,7 @@ def _pixels(picture: Any) -> np.ndarray:
     if isinstance(picture, np.ndarray):
         _check(picture[np.newaxis])
         return picture
-    photo = photo_of(picture)
-    return squared(photo.pixels, photo.alpha)
+    return squared(photo_of(picture))
 
 
 def _check(pixels: np.ndarray) -> None:

@@ -26,7 +26,7 @@ def task(model: Pix2Pix, original_size: bool = False) -> Task:
 
 
 def _prepare(photo: Photo) -> np.ndarray:
-    return squared(photo.pixels, photo.alpha)
+    return squared(photo)
 
 
 def _compute(model: Pix2Pix, batch: list[np.ndarray]) -> Any:

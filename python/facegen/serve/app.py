@@ -122,8 +122,7 @@ class _Api:
         data = await _body(request, MAX_DRAWING_BYTES)
 
         def work() -> np.ndarray:
-            drawing = _decode(data)
-            return model(squared(drawing.pixels, drawing.alpha))
+            return model(squared(_decode(data)))
 
         return await self._png(work)
 

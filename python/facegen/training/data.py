@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.errors import FormatError
+from facegen.media import photo
 
 SIDE = 64
 
@@ -36,9 +37,10 @@ class Pictures:
 def read_pictures(source: str | os.PathLike[str]) -> Pictures:
     """Read a folder of pictures (with its sub-folders) or a .npy of uint8 (n, 64, 64, 3).
 
-    Pictures of a folder are turned as their EXIF orientation says, cut to the square in their
-    middle and resized to 64x64. A file that Pillow cannot read is skipped and listed; hidden files
-    are passed over. The order is that of the sorted paths.
+    Pictures of a folder are read as all pictures are (`facegen.media.photo`), put on white where
+    they are transparent, cut to the square in their middle and resized to 64x64. A file that cannot
+    be read is skipped and listed; hidden files are passed over. The order is that of the sorted
+    paths.
 
     Raises
     ------
@@ -99,20 +101,18 @@ def _files(folder: Path) -> Iterator[Path]:
 def _read_or_reason(path: Path) -> NDArray[np.uint8] | str:
     try:
         return read_picture(path)
+    except FormatError as error:
+        return str(error)
     except Exception as error:  # whatever a decoder raises for a broken file
         return f"{type(error).__name__}: {error}"
 
 
 def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """One picture, turned upright, its middle square resized: (64, 64, 3) uint8 RGB."""
+    """One picture, its middle square resized: (64, 64, 3) uint8 RGB."""
     from PIL import Image, ImageOps
 
-    from facegen.media.photo import refuse_pipe
-
-    refuse_pipe(path)
-    with Image.open(path) as opened:
-        opened.draft("RGB", (2 * SIDE, 2 * SIDE))  # JPEG: decode no larger than is of use
-        upright = ImageOps.exif_transpose(opened).convert("RGB")
+    decoded = photo.decode(photo.read_bytes(path), least_side=2 * SIDE)
+    upright = Image.fromarray(photo.opaque(decoded))
     square = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(square)
 

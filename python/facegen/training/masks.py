@@ -18,6 +18,7 @@ from facegen.networks.squeezenet import IMAGE
 
 VOID = 255  # pixels that belong to no class, such as the borders in VOC's masks
 SIDE = IMAGE.height
+_PNG_BITS = 24  # where a PNG says how many bits a value has
 
 
 @dataclass(frozen=True)
@@ -96,11 +97,15 @@ def _read_mask(path: Path) -> Image.Image:
 def _decode_mask(data: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            mode = image.mode
-            if mode in ("P", "L"):
+            found = image.mode
+            # Pillow spreads greys of fewer bits over 0 to 255: the class 1 of 4 bits would be 17.
+            bits = data[_PNG_BITS]
+            if found == "L" and bits < 8:
+                found = f"{bits}-bit grey"
+            if found in ("P", "L"):
                 return np.array(image)
     except UnidentifiedImageError:
         raise FormatError("expected a PNG") from None
     except Exception as error:  # whatever a decoder raises for a broken file
         raise FormatError(f"not a mask that can be read: {error}") from error
-    raise FormatError(f"expected indexed or 8-bit grey, found {mode}")
+    raise FormatError(f"expected indexed or 8-bit grey, found {found}")
