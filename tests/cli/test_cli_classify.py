@@ -53,7 +53,7 @@ def test_a_report_of_a_folder(run: Run, network: Path) -> None:
     assert result.code == 1 and "in/bad.png: not a picture" in result.err
     report = json.loads(result.out)
     assert (report["precision"], report["algorithm"]) == ("float32", "direct")
-    assert report["counts"] == {"in": 4, "done": 3, "failed": 1, "skipped": 0}
+    assert report["counts"] == {"in": 4, "done": 3, "failed": 1, "skipped": 0, "passed_over": 0}
     items = {item["source"]: item for item in report["items"]}
     classes = items["in/1.png"]["classes"]
     assert len(classes) == 5 and set(classes[0]) == {"id", "probability"}

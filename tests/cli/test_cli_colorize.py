@@ -74,7 +74,7 @@ def test_folder(run: Run, tinter: Tinter) -> None:
     np.testing.assert_array_equal(read("out/sub/b.png"), expected(tinter, GREY[:7, :9]))
     report = json.loads(Path("report.json").read_text())
     assert report["command"] == "colorize" and report["strength"] == 1 and report["device"] == "cpu"
-    assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0}
+    assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0, "passed_over": 0}
     assert [item["status"] for item in report["items"]] == ["done", "failed", "done"]
     result = run("colorize", "photos", "-r", "-o", "out", "--json", "report.json")
     assert result.code == 1 and result.out.startswith("out: 0 done, 1 failed, 2 skipped of 3")
@@ -84,6 +84,22 @@ def test_folder(run: Run, tinter: Tinter) -> None:
     result = run("colorize", "photos", "-r", "-o", "out", "--strength", "0.5")
     assert result.out.startswith("out: 2 done of 2 ")
     np.testing.assert_array_equal(read("out/a.png"), expected(tinter, GREY, 0.5))
+
+
+def test_what_is_passed_over_is_said(run: Run, tinter: Tinter) -> None:
+    """Once, by the first of several shares."""
+    save("photos/a.png")
+    save("photos/b.png")
+    Path("photos/raw.NEF").write_bytes(b"x")
+    options = ("photos", "-o", "out", "--json", "report-{shard}.json", "--shard")
+    for part, passed_over in ((0, ["photos/raw.NEF"]), (1, [])):
+        result = run("colorize", *options, f"{part}/2")
+        said = "1 .nef (first photos/raw.NEF): raw of a camera, to be developed"
+        assert result.err == (f"facegen: passed over: {said}\n" if passed_over else "")
+        assert result.code == 0
+        report = json.loads(Path(f"report-{part}.json").read_text())
+        assert report["counts"]["passed_over"] == len(passed_over)
+        assert report["passed_over"] == passed_over
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.webp", "a.tiff", "a.bmp"])
@@ -165,7 +181,7 @@ def test_reports_of_shards(run: Run, tinter: Tinter) -> None:
     assert [(count["in"], count["failed"]) for count in counts] == [(2, 0), (2, 1)]
     assert run(*command, "--json", "report.json").code == 1
     report = json.loads(Path("report.json").read_text())
-    assert report["counts"] == {"in": 4, "done": 0, "failed": 1, "skipped": 3}
+    assert report["counts"] == {"in": 4, "done": 0, "failed": 1, "skipped": 3, "passed_over": 0}
     outputs = [item.get("outputs") for item in report["items"]]
     assert outputs == [["out/a.png"], ["out/b.png"], None, ["out/c.png"]]
 

@@ -80,9 +80,11 @@ def test_pictures(run: Run, network: str) -> None:
     result = run("digits", ".", "-n", network, "--json", "-")
     assert result.code == 1
     reason = "./broken.png: not a picture, or of a format that is not read"
-    assert result.err == f"facegen: failed: {reason}\n"
+    passed_over = "facegen: passed over: 1 .safetensors (first ./n.safetensors)"
+    assert result.err == f"{passed_over}\nfacegen: failed: {reason}\n"
     report = json.loads(result.out)
     assert report["failed"] == [{"name": "./broken.png", "reason": reason}]
+    assert report["passed_over"] == ["./n.safetensors"]
     (entry,) = report["images"]
     guesses = DigitClassifier(network, device="cpu")(pictures.read("one.png"))
     assert entry["name"] == "./one.png" and entry["digit"] == guesses.digits[0]

@@ -63,7 +63,7 @@ def test_a_folder_with_everything(run: Run, network: Path) -> None:
 
     report = json.loads(Path("report.json").read_text())
     assert report["command"] == "segment" and report["device"] == "cpu"
-    assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0}
+    assert report["counts"] == {"in": 3, "done": 2, "failed": 1, "skipped": 0, "passed_over": 0}
     items = {item["source"]: item for item in report["items"]}
     assert items["in/a.png"]["classes"] == found
 

@@ -222,16 +222,18 @@ def test_report() -> None:
             Outcome("c", "skipped", ("o/c",)),
         ),
         1.5,
+        ("d.heic", "e.txt"),
     )
     assert report.as_json({"command": "negative"}) == {
         "command": "negative",
-        "counts": {"in": 3, "done": 1, "failed": 1, "skipped": 1},
+        "counts": {"in": 3, "done": 1, "failed": 1, "skipped": 1, "passed_over": 2},
         "seconds": 1.5,
         "items": [
             {"source": "a", "status": "done", "outputs": ["o/a"], "size": [1, 2]},
             {"source": "b", "status": "failed", "error": "no"},
             {"source": "c", "status": "skipped", "outputs": ["o/c"]},
         ],
+        "passed_over": ["d.heic", "e.txt"],
     }
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from facegen import FacegenError
 from facegen.pictures.items import Item, is_folder, items
+from facegen.pictures.passed_over import lines
 from facegen.pictures.sources import Source, find
 
 
@@ -26,11 +27,11 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def names(inputs: list[str], recursive: bool = False, skip: str | None = None) -> list[str]:
-    return [source.name for source in find(inputs, recursive, skip)]
+    return [source.name for source in find(inputs, recursive, skip).pictures]
 
 
 def test_folders(photos: None) -> None:
-    assert find(["photos"]) == [
+    assert find(["photos"]).pictures == [
         Source("photos/a.png", "a.png"),
         Source("photos/b.JPG", "b.JPG"),
     ]
@@ -67,7 +68,7 @@ def test_globs_below_folders_with_names_of_globs(photos: None) -> None:
         ("[23]/z*", "2/z.png", "2/z.png"),  # nothing has this very name: it is a pattern
         ("**/[x]*/b*", "[2020]/[x]*/b.png", "[2020]/[x]*/b.png"),
     ):
-        assert find([pattern]) == [Source(path, name)]
+        assert find([pattern]).pictures == [Source(path, name)]
 
 
 def test_globs_across_folders(photos: None) -> None:
@@ -77,12 +78,40 @@ def test_globs_across_folders(photos: None) -> None:
     assert names(["**/sub/*.webp"]) == ["photos/sub/c.webp"]
 
 
+def test_what_is_passed_over(photos: None) -> None:
+    """Files of folders and of globs, each once; those that are named are read as pictures."""
+    Path("photos/sub/scan.PDF").write_bytes(b"x")
+    Path("photos/sub/loose").write_bytes(b"x")
+    assert find(["photos"]).passed_over == ["photos/notes.txt"]
+    everything = ["photos/notes.txt", "photos/sub/loose", "photos/sub/scan.PDF"]
+    assert find(["photos"], recursive=True).passed_over == everything
+    assert find(["photos", "photos/**/*"], recursive=True).passed_over == everything
+    assert find(["photos"], True, skip="photos/sub").passed_over == everything[:1]
+    assert find(["photos/*.png"]).passed_over == []
+    found = find(["photos", "./photos/notes.txt"])
+    assert found.passed_over == [] and found.pictures[-1].name == "notes.txt"
+    message = r"no pictures there; passed over: 1 \.pdf \(first photos/sub/scan\.PDF\): a document"
+    with pytest.raises(FacegenError, match=message):
+        find(["photos/sub/*.PDF"], recursive=True)
+
+
+def test_what_is_said_of_it() -> None:
+    paths = ["a/1.HEIC", "a/x.txt", "a/2.heic", "a/3.nef", "a/y.txt", "a/z", "a/4.pdf"]
+    assert lines(paths) == [
+        "1 .nef (first a/3.nef): raw of a camera, to be developed",
+        "1 .pdf (first a/4.pdf): a document; pdftoppm makes pictures of its pages",
+        "2 .heic (first a/1.HEIC): HEIC, which pip install 'facegen[heif]' reads",
+        "2 .txt, 1 without extension (first a/x.txt)",
+    ]
+    assert lines([]) == []
+
+
 def test_each_once(photos: None) -> None:
     assert names(["photos/b.JPG", "./photos/b.JPG", "photos"]) == ["b.JPG", "a.png"]
 
 
 def test_standard_input() -> None:
-    assert find(["-"]) == [Source("-", "stdin")]
+    assert find(["-"]).pictures == [Source("-", "stdin")]
     with pytest.raises(FacegenError, match="goes alone"):
         find(["-", "a.png"])
 

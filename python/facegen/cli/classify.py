@@ -68,13 +68,19 @@ def command(
     from facegen.pictures.sources import find
 
     names = None if labels is None else label_files.read(labels, CLASSES)
-    found = [Item(source.path, ()) for source in find(pictures, recursive)]
-    _, items, json_ = picture_run.take_share(shard, found, json_)
+    found = find(pictures, recursive)
+    every = [Item(source.path, ()) for source in found.pictures]
+    (part, _), items, json_ = picture_run.take_share(shard, every, json_)
     picture_run.check_report(json_, overwrite)
     classifier = Classifier(network, **engine)
     work = task(classifier, top, names)
     report = picture_run.run_shown(
-        items, work, OneResult(overwrite=False), quiet, on_ranks=shard is None
+        items,
+        work,
+        OneResult(overwrite=False),
+        quiet,
+        on_ranks=shard is None,
+        passed_over=found.passed_over if part == 0 else (),
     )
     if json_ != "-" and not quiet:
         for outcome in report.outcomes:

@@ -70,17 +70,23 @@ def command(
     from facegen.pictures.results import OneResult
     from facegen.pictures.sources import find
 
-    found = [Item(source.path, ()) for source in find(inputs, recursive)]
+    found = find(inputs, recursive)
+    every = [Item(source.path, ()) for source in found.pictures]
     right = None if labels is None else idx.read(labels, dimensions=1)
-    if right is not None and (len(found) > 1 or not _is_idx(found[0].source)):
+    if right is not None and (len(every) > 1 or not _is_idx(every[0].source)):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     if right is not None and shard is not None:
         raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
-    _, items, json_ = picture_run.take_share(shard, found, json_)
+    (part, _), items, json_ = picture_run.take_share(shard, every, json_)
     picture_run.check_report(json_, overwrite)
     classifier = DigitClassifier(network, **engine)
     done = picture_run.run_shown(
-        items, task(classifier), OneResult(overwrite=False), quiet, on_ranks=shard is None
+        items,
+        task(classifier),
+        OneResult(overwrite=False),
+        quiet,
+        on_ranks=shard is None,
+        passed_over=found.passed_over if part == 0 else (),
     )
     entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]
     report: dict[str, Any] = {
@@ -92,6 +98,7 @@ def command(
             for outcome in done.outcomes
             if outcome.status == "failed"
         ],
+        "passed_over": list(done.passed_over),
     }
     if right is not None and not report["failed"]:
         if len(right) != len(entries):

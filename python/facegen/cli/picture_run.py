@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import click
 
@@ -19,6 +19,7 @@ from facegen.cli.progress import progress
 from facegen.engine import Runner
 from facegen.parallel import find_shard
 from facegen.pictures.items import Item, is_folder, items
+from facegen.pictures.passed_over import lines
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import FolderResults, OneResult, Results
 from facegen.pictures.run import run
@@ -32,6 +33,7 @@ class Plan:
     """What is to be done, found out before anything is loaded."""
 
     items: Sequence[Item]
+    passed_over: Sequence[str]
     results: Results
     output: str
     json: str | None
@@ -58,12 +60,14 @@ def plan(
         For what is wrong with names.
     """
     folder = is_folder(output)
-    sources = find(pictures, recursive, skip=output if folder else None)
-    found = items(sources, output, suffixes, picture_options.EXTENSIONS.get(format_, format_))
-    part, own, json_ = take_share(shard, found, json_)
+    found = find(pictures, recursive, skip=output if folder else None)
+    extension = picture_options.EXTENSIONS.get(format_, format_)
+    named = items(found.pictures, output, suffixes, extension)
+    part, own, json_ = take_share(shard, named, json_)
     results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
     check_report(json_, overwrite)
-    return Plan(own, results, output, json_, shard is not None)
+    passed_over = found.passed_over if part[0] == 0 else []  # one share says it for all
+    return Plan(own, passed_over, results, output, json_, shard is not None)
 
 
 def take_share(
@@ -89,7 +93,9 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
         os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
         options.check_folder(plan.output)
     try:
-        report = run_shown(plan.items, task, plan.results, quiet, on_ranks=not plan.sharded)
+        report = run_shown(
+            plan.items, task, plan.results, quiet, not plan.sharded, plan.passed_over
+        )
     finally:
         plan.results.close()
     write_report(plan.json, report, task, runner)
@@ -112,9 +118,19 @@ def check_report(path: str | None, overwrite: bool) -> None:
 
 
 def run_shown(
-    items: Sequence[Item], task: Task, results: Results, quiet: bool, on_ranks: bool = True
+    items: Sequence[Item],
+    task: Task,
+    results: Results,
+    quiet: bool,
+    on_ranks: bool = True,
+    passed_over: Sequence[str] = (),
 ) -> Report:
-    """`facegen.pictures.run.run`, with progress and a line on stderr for every failure."""
+    """`facegen.pictures.run.run`, with progress and a line on stderr for every failure.
+
+    What was passed over is said first, and is in the report.
+    """
+    for line in () if quiet else lines(passed_over):
+        click.echo(f"facegen: passed over: {line}", err=True)
     with progress(len(items), "pictures", quiet) as advance:
 
         def show(outcome: Outcome) -> None:
@@ -122,7 +138,8 @@ def run_shown(
                 click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
             advance(1)
 
-        return run(items, task, results, show, on_ranks=on_ranks)
+        report = run(items, task, results, show, on_ranks=on_ranks)
+    return replace(report, passed_over=tuple(passed_over))
 
 
 def write_report(path: str | None, report: Report, task: Task, runner: Runner) -> None:

@@ -40,10 +40,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """Outcomes in the order of the items, and the seconds that the run took."""
+    """Outcomes in the order of the items, and the seconds that the run took.
+
+    `passed_over` are files where pictures were looked for that are not read.
+    """
 
     outcomes: tuple[Outcome, ...]
     seconds: float
+    passed_over: tuple[str, ...] = ()
 
     def count(self, status: Status) -> int:
         return sum(outcome.status == status for outcome in self.outcomes)
@@ -62,7 +66,9 @@ class Report:
                 "done": self.count("done"),
                 "failed": self.count("failed"),
                 "skipped": self.count("skipped"),
+                "passed_over": len(self.passed_over),
             },
             "seconds": round(self.seconds, 6),
             "items": [outcome.as_json() for outcome in self.outcomes],
+            "passed_over": list(self.passed_over),
         }

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from facegen.errors import FacegenError
 from facegen.media.photo import readable_extensions
 from facegen.media.standard import STANDARD
+from facegen.pictures.passed_over import lines
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,32 @@ class Source:
     name: str
 
 
-def find(inputs: Iterable[str], recursive: bool = False, skip: str | None = None) -> list[Source]:
-    """The pictures that the inputs mean, each once, in order; folders in order of names.
+@dataclass(frozen=True)
+class Found:
+    """What inputs mean.
+
+    Attributes
+    ----------
+    pictures
+        Each once, in order; those of a folder in order of names.
+    passed_over
+        Paths of the files of folders, or that fit globs, that are not read.
+    """
+
+    pictures: list[Source]
+    passed_over: list[str]
+
+
+def find(inputs: Iterable[str], recursive: bool = False, skip: str | None = None) -> Found:
+    """The pictures that the inputs mean.
 
     Parameters
     ----------
     inputs
         Files, folders, globs ("photos/*.jpg", "photos/**/*.jpg") or "-". Files that are named are
-        taken whatever they are; in folders, what has a picture's extension and is not hidden. What
-        cannot be read (a link that leads nowhere, a pipe) is among them: whoever reads it says so.
+        taken whatever they are; in folders, what has a picture's extension. What cannot be read (a
+        link that leads nowhere, a pipe) is among them: whoever reads it says so. Hidden files are
+        neither taken nor passed over.
     recursive
         Folders with all that is below them.
     skip
@@ -55,21 +73,27 @@ def find(inputs: Iterable[str], recursive: bool = False, skip: str | None = None
     if STANDARD in inputs:
         if len(inputs) > 1:
             raise FacegenError("'-' (standard input) is one picture and goes alone")
-        return [Source(STANDARD, "stdin")]
+        return Found([Source(STANDARD, "stdin")], [])
     hidden = None if skip is None else os.path.realpath(skip)
     found: dict[str, Source] = {}
+    passed_over: dict[str, str] = {}
     for name in inputs:
-        some = False
-        for source in _expand(name, recursive, hidden):
+        here = list(_expand(name, recursive, hidden))
+        if os.path.isdir(name) or not os.path.lexists(name):
+            others = [source.path for source in here if not _is_picture(source.path)]
+            passed_over |= {os.path.abspath(path): path for path in others}
+            here = [source for source in here if _is_picture(source.path)]
+            if not here:
+                hint = "" if recursive else " (-r looks into its folders too)"
+                more = "".join(f"; passed over: {line}" for line in lines(others))
+                raise FacegenError(f"{name}: no pictures there{hint}{more}")
+        for source in here:
             found.setdefault(os.path.abspath(source.path), source)
-            some = True
-        if not some:
-            hint = "" if recursive else " (-r looks into its folders too)"
-            raise FacegenError(f"{name}: no pictures there{hint}")
-    return list(found.values())
+    return Found(list(found.values()), [passed_over[p] for p in passed_over if p not in found])
 
 
 def _expand(name: str, recursive: bool, skip: str | None) -> Iterator[Source]:
+    """All files that an input means, whatever they are."""
     if os.path.isdir(name):
         yield from _folder(name, recursive, None if _inside(name, skip) else skip)
     elif os.path.lexists(name):
@@ -78,7 +102,7 @@ def _expand(name: str, recursive: bool, skip: str | None) -> Iterator[Source]:
         root, fitting = _fitting(name)
         skip = None if _inside(root, skip) else skip
         for path in fitting:
-            if not os.path.isdir(path) and _is_picture(path) and not _inside(path, skip):
+            if not os.path.isdir(path) and not _inside(path, skip):
                 yield Source(path, os.path.relpath(path, root))
     else:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
@@ -88,7 +112,7 @@ def _folder(folder: str, recursive: bool, skip: str | None) -> Iterator[Source]:
     for place, folders, files in os.walk(folder, onerror=_raise):
         for file in sorted(files):
             path = os.path.join(place, file)
-            if not file.startswith(".") and _is_picture(file):
+            if not file.startswith("."):
                 yield Source(path, os.path.relpath(path, folder))
         below = [name for name in folders if not name.startswith(".")] if recursive else []
         folders[:] = sorted(

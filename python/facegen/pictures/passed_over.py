@@ -1,0 +1,38 @@
+"""Files of folders that are not read: what is said of them, so that none is left out unnoticed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable
+
+from facegen.media import heif
+
+_RAW = (
+    "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf "
+    "srw x3f"
+)
+_HINTS = {
+    **dict.fromkeys(heif.EXTENSIONS, f"HEIC, which {heif.INSTALL} reads"),
+    **dict.fromkeys([f".{name}" for name in _RAW.split()], "raw of a camera, to be developed"),
+    ".pdf": "a document; pdftoppm makes pictures of its pages",
+}
+
+
+def lines(paths: Iterable[str]) -> list[str]:
+    """A line for each kind that may be wanted, and one for all others; none for no paths."""
+    kinds: dict[str, list[str]] = {}
+    for path in paths:
+        kinds.setdefault(_HINTS.get(_extension(path), ""), []).append(path)
+    return [_line(hint, kinds[hint]) for hint in sorted(kinds, reverse=True)]  # others come last
+
+
+def _line(hint: str, paths: list[str]) -> str:
+    """As "12 .heic (first a/1.heic): HEIC, which pip install 'facegen[heif]' reads"."""
+    counts = Counter(_extension(path) or "without extension" for path in paths).most_common()
+    found = ", ".join(f"{count:,} {extension}" for extension, count in counts)
+    return f"{found} (first {paths[0]})" + (f": {hint}" if hint else "")
+
+
+def _extension(path: str) -> str:
+    return os.path.splitext(path)[1].lower()
