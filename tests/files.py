@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -29,6 +30,7 @@ def png(height: int = 9, width: int = 7, seed: int = 0) -> bytes:
     return encoded(Image.fromarray(pixels(height, width, seed)), "PNG")
 
 
+@cache  # it has the time of its making
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 

@@ -1,8 +1,8 @@
 """A picture file as the networks want it: 8-bit RGB in sRGB, upright; and the way back to a file.
 
 What Pillow reads comes in many shapes. Here they become one: the EXIF orientation is applied, 16
-bits are rounded to 8, palettes, grey and CMYK become RGB, an ICC profile is converted from, and
-alpha is kept apart.
+bits are rounded to 8, palettes, grey and CMYK become RGB, other colour spaces are converted from,
+and alpha is kept apart, as is what the file says besides its pixels.
 """
 
 from __future__ import annotations
@@ -10,16 +10,21 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from facegen.errors import FormatError
-from facegen.media import heif, profiles
+from facegen.media import heif, png_chunks, profiles, tiff_pixels
+from facegen.media import metadata as metadata_of_files
+from facegen.media.metadata import Metadata
 from facegen.media.standard import STANDARD
+from facegen.media.transparency import key_alpha, key_of, split_alpha
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -51,12 +56,15 @@ class Photo:
     alpha
         (height, width) uint8, or None where the picture is opaque.
     profile
-        The ICC profile that results should get, or None for sRGB.
+        The ICC profile that results should get, or None for sRGB. They can be converted to it.
+    metadata
+        What results should say as the file does; empty for images that others have opened.
     """
 
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     profile: bytes | None = None
+    metadata: Metadata = Metadata()
 
 
 @cache
@@ -68,11 +76,23 @@ def readable_extensions() -> frozenset[str]:
 
 
 def _open(data: bytes) -> Image.Image:
+    """Without what is no pixel where Pillow would refuse the picture for a fault in it."""
     if heif.is_heif(data):
         return heif.opened(data)
+    if png_chunks.is_png(data):
+        data = png_chunks.pixels_only(data)
+    elif tiff_pixels.is_tiff(data):
+        data = tiff_pixels.pixels_only(data)
     Image.init()
     known = [kind for kind in FORMATS if kind in Image.OPEN]
     return Image.open(io.BytesIO(data), formats=known)
+
+
+def _described(data: bytes) -> dict[str, Any]:
+    """What `_open` keeps from Pillow, as `Image.info` has it."""
+    if png_chunks.is_png(data):
+        return png_chunks.describe(data)
+    return tiff_pixels.describe(data) if tiff_pixels.is_tiff(data) else {}
 
 
 def size(data: bytes) -> tuple[int, int]:
@@ -106,25 +126,50 @@ def decode(data: bytes, least_side: int | None = None) -> Photo:
         if least_side is not None:
             _checked_size(image)
             image.draft(None, (least_side, least_side))
-        return _photo(image)
+        info: dict[Any, Any] = {**image.info, **_described(data)}
+        return _photo(image, info, metadata_of_files.read(info), partial(_open, data))
 
 
 def of_image(image: Image.Image) -> Photo:
     """A Pillow image of any mode as a `Photo`; FormatError as for `decode`."""
     with _errors():
-        return _photo(image)
+        info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
+        return _photo(image, info, Metadata(), None)
 
 
-def _photo(image: Image.Image) -> Photo:
+def _photo(
+    image: Image.Image,
+    info: Mapping[str, Any],
+    metadata: Metadata,
+    reopened: Callable[[], Image.Image] | None,
+) -> Photo:
+    """`info` says more than `image.info`; for `reopened` see `key_alpha`."""
     _checked_size(image)
-    image.load()  # before it is turned: TIFFs turn themselves when they load
-    profile = image.info.get("icc_profile")
-    image = ImageOps.exif_transpose(image)
-    image, alpha = _split_alpha(_to_8_bits(image))
-    if profile:
-        image, profile = profiles.to_srgb(image, profile)
-    pixels = np.array(image.convert("RGB"))
-    return Photo(pixels, None if alpha is None else np.array(alpha), profile or None)
+    key = key_of(image)
+    image.load()
+    invisible = image.format in ("BMP", "DIB")  # a fourth byte that nobody set is no alpha
+    if key is not None:
+        alpha: Image.Image | None = key_alpha(image, key, reopened)
+    else:
+        image, alpha = split_alpha(_to_8_bits(image, info))
+    opaque = alpha is None or alpha.getextrema() in ((255, 255), (0, 0) if invisible else ())
+    image, profile = profiles.to_srgb(image, info)
+    turn = _TURNS.get(metadata_of_files.orientation(info))
+    image, alpha = image.convert("RGB"), None if opaque else alpha
+    if turn is not None:
+        image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
+    return Photo(np.array(image), None if alpha is None else np.array(alpha), profile, metadata)
+
+
+_TURNS = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def encode(
@@ -132,6 +177,7 @@ def encode(
     path: str,
     alpha: NDArray[np.uint8] | None = None,
     profile: bytes | None = None,
+    metadata: Metadata | None = None,
 ) -> bytes:
     """The bytes of a picture file.
 
@@ -145,6 +191,8 @@ def encode(
         (height, width) uint8. What cannot hold it (JPEG, BMP) is laid on white.
     profile
         Of `Photo`: pixels are converted to its space, and it is embedded.
+    metadata
+        Of `Photo`: as much of it as the format holds.
     """
     extension = ".png" if path == STANDARD else os.path.splitext(path)[1].lower()
     if extension not in _WRITERS:
@@ -153,16 +201,25 @@ def encode(
     image = Image.fromarray(pixels)
     if alpha is not None and not holds_alpha:
         image = on_white(image, alpha)
-    if profile is not None:
-        image = profiles.from_srgb(image, profile)
-        options = options | {"icc_profile": profile}
-    if alpha is not None and holds_alpha:
-        image.putalpha(Image.fromarray(alpha))
-    file = io.BytesIO()
     try:
-        image.save(file, kind, **options)
+        if profile is not None:
+            image = profiles.from_srgb(image, profile)
+            options = options | {"icc_profile": profile}
+        if alpha is not None and holds_alpha:
+            image.putalpha(Image.fromarray(alpha))
+        if metadata is not None:
+            try:
+                return _saved(image, kind, options | metadata_of_files.options(metadata, kind))
+            except Exception:  # Pillow's writers of tags raise whatever odd ones lead to
+                return _saved(image, kind, options)  # the picture is not lost for what it says
+        return _saved(image, kind, options)
     except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
         raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
+
+
+def _saved(image: Image.Image, kind: str, options: Mapping[str, Any]) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **options)
     return file.getvalue()
 
 
@@ -231,30 +288,19 @@ def _checked_size(image: Image.Image) -> tuple[int, int]:
     return image.height, image.width
 
 
-def _to_8_bits(image: Image.Image) -> Image.Image:
+def _to_8_bits(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
     """Greys of 16 bits, which Pillow's own conversions clip, rounded: v / 257."""
     if image.mode == "F":
         raise FormatError("floating-point pixels, which have no range; convert to 8 or 16 bits")
     if image.mode != "I" and not image.mode.startswith("I;16"):
         return image
     values = np.asarray(image).astype(np.int64)
-    if values.min() < 0 or values.max() > 0xFFFF:
-        raise FormatError(f"values of {values.min()} to {values.max()}, expected 0 to 65,535")
-    grey = Image.fromarray(((values + 128) // 257).astype(np.uint8))
+    most = info.get("most", 0xFFFF)
+    if values.min() < 0 or values.max() > most:
+        raise FormatError(f"values of {values.min()} to {values.max()}, expected 0 to {most:,}")
+    light = most - values if info.get("min_is_white") else values
+    grey = Image.fromarray(((light * 255 + most // 2) // most).astype(np.uint8))
     transparent = image.info.get("transparency")
     if transparent is not None:
         grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
     return grey
-
-
-def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """The colours alone, and the alpha channel where there is any transparency."""
-    if not image.has_transparency_data:
-        return image, None
-    grey = image.mode in ("L", "LA", "La", "1")
-    image = image.convert("LA" if grey and image.mode != "1" else "RGBA")
-    alpha = image.getchannel("A")
-    colours = image.convert("L" if image.mode == "LA" else "RGB")
-    if alpha.getextrema() == (255, 255):
-        return colours, None
-    return colours, alpha

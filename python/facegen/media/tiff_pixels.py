@@ -1,0 +1,72 @@
+"""TIFFs as Pillow reads them right: what it refuses a picture for, or forgets, is taken over here.
+
+Pillow reads 16-bit greys whose least value is white as if it were black, or not at all, and takes
+12-bit ones for 16-bit ones. It also turns a TIFF upright itself, for which it must understand all
+that EXIF says.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from PIL import Image
+from PIL.TiffImagePlugin import TiffImageFile
+
+from facegen.media import metadata
+from facegen.media.tiff_tags import (
+    BITS_PER_SAMPLE,
+    EXIF_DIRECTORY,
+    GPS_DIRECTORY,
+    ORIENTATION,
+    PHOTOMETRIC,
+    SAMPLES_PER_PIXEL,
+    first_directory,
+    is_tiff,
+)
+
+__all__ = ["describe", "is_tiff", "of_image", "pixels_only"]
+
+_MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1
+
+
+def pixels_only(data: bytes) -> bytes:
+    """The same picture without EXIF and turned as it is stored, 16-bit greys in their values."""
+    directory = first_directory(data)
+    if directory is None:
+        return data
+    patched = bytearray(data)
+    for tag in (ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY):
+        directory.hide(patched, tag)
+    if directory.number(data, PHOTOMETRIC) == _MIN_IS_WHITE and _is_deep_grey(data):
+        directory.set_number(patched, PHOTOMETRIC, _MIN_IS_BLACK)
+    return bytes(patched)
+
+
+def describe(data: bytes) -> dict[str, Any]:
+    """As `metadata.of_tiff`; of deep greys also "most", the largest value, and "min_is_white"."""
+    info = metadata.of_tiff(data)
+    directory = first_directory(data)
+    if directory is not None and _is_deep_grey(data):
+        bits = directory.number(data, BITS_PER_SAMPLE) or 16
+        info |= _deep_grey(bits, directory.number(data, PHOTOMETRIC))
+    return info
+
+
+def of_image(image: Image.Image) -> dict[str, Any]:
+    """The same about the pixels of an image that Pillow has opened by itself."""
+    if not isinstance(image, TiffImageFile) or not image.mode.startswith("I;16"):
+        return {}
+    bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))[0]
+    return _deep_grey(bits, image.tag_v2.get(PHOTOMETRIC, _MIN_IS_WHITE))
+
+
+def _deep_grey(bits: int, photometric: int | None) -> dict[str, Any]:
+    return {"most": (1 << bits) - 1, "min_is_white": photometric == _MIN_IS_WHITE}
+
+
+def _is_deep_grey(data: bytes) -> bool:
+    """12 or 16 bits, unsigned, which are all that Pillow reads of these depths."""
+    directory = first_directory(data)
+    if directory is None or directory.number(data, BITS_PER_SAMPLE) not in (12, 16):
+        return False
+    return directory.number(data, SAMPLES_PER_PIXEL) in (None, 1)
