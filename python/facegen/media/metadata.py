@@ -76,6 +76,15 @@ def orientation(info: Mapping[str, Any]) -> int:
     return found if found is not None and 1 <= found <= 8 else 1
 
 
+def orientation_of_image(image: Image.Image) -> int:
+    """The same of an image that Pillow has loaded, in which it may have been changed."""
+    try:
+        found = image.getexif().get(ORIENTATION)
+    except Exception:  # Pillow's reader of tags raises whatever damage leads to
+        return 1
+    return found if isinstance(found, int) and 1 <= found <= 8 else 1
+
+
 def read(info: Mapping[str, Any]) -> Metadata:
     """From what `Image.info` has of a file, and "iptc" and "text" as of `png_chunks.describe`."""
     photoshop = info.get("photoshop")

@@ -24,7 +24,7 @@ from facegen.media import heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata
 from facegen.media.standard import STANDARD
-from facegen.media.transparency import key_alpha, key_of, split_alpha
+from facegen.media.transparency import Key, key_alpha, key_of, split_alpha
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
@@ -127,25 +127,30 @@ def decode(data: bytes, least_side: int | None = None) -> Photo:
             _checked_size(image)
             image.draft(None, (least_side, least_side))
         info: dict[Any, Any] = {**image.info, **_described(data)}
-        return _photo(image, info, metadata_of_files.read(info), partial(_open, data))
+        turned, metadata = metadata_of_files.orientation(info), metadata_of_files.read(info)
+        return _photo(image, key_of(image), info, turned, metadata, partial(_open, data))
 
 
 def of_image(image: Image.Image) -> Photo:
     """A Pillow image of any mode as a `Photo`; FormatError as for `decode`."""
     with _errors():
         info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
-        return _photo(image, info, Metadata(), None)
+        _checked_size(image)
+        key = key_of(image)
+        image.load()  # before its orientation is asked for: TIFFs turn themselves when they load
+        return _photo(image, key, info, metadata_of_files.orientation_of_image(image), Metadata())
 
 
 def _photo(
     image: Image.Image,
+    key: Key | None,
     info: Mapping[str, Any],
+    turned: int,
     metadata: Metadata,
-    reopened: Callable[[], Image.Image] | None,
+    reopened: Callable[[], Image.Image] | None = None,
 ) -> Photo:
-    """`info` says more than `image.info`; for `reopened` see `key_alpha`."""
+    """`info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`."""
     _checked_size(image)
-    key = key_of(image)
     image.load()
     invisible = image.format in ("BMP", "DIB")  # a fourth byte that nobody set is no alpha
     if key is not None:
@@ -154,7 +159,7 @@ def _photo(
         image, alpha = split_alpha(_to_8_bits(image, info))
     opaque = alpha is None or alpha.getextrema() in ((255, 255), (0, 0) if invisible else ())
     image, profile = profiles.to_srgb(image, info)
-    turn = _TURNS.get(metadata_of_files.orientation(info))
+    turn = _TURNS.get(turned)
     image, alpha = image.convert("RGB"), None if opaque else alpha
     if turn is not None:
         image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
