@@ -31,10 +31,10 @@ def run(
 
 
 def check(array: Any, name: str) -> None:
-    """Raise TypeError for what is no array of float32."""
+    """Raise TypeError for what is no array of float32, in any byte order."""
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a NumPy array, not {type(array).__name__}")
-    if array.dtype != np.float32:
+    if array.dtype.newbyteorder("=") != np.float32:
         raise TypeError(f"{name} must be float32, not {array.dtype}")
 
 

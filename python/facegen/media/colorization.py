@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FormatError
 from facegen.media.lab import lab_to_rgb, rgb_to_lightness
+from facegen.media.pixels import in_native_order
 
 SIDE = 256  # of the picture that the network sees
 _BAND_PIXELS = 1 << 20  # converted at a time: 12 MB of L*a*b*
@@ -38,7 +39,7 @@ def network_lightness(rgb: NDArray[Any]) -> NDArray[np.float32]:
     """
     from PIL import Image
 
-    _check_picture(rgb)
+    rgb = _checked_picture(rgb)
     small = Image.fromarray(_as_bytes(rgb)).convert("RGB")
     if small.size != (SIDE, SIDE):
         small = small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
@@ -63,14 +64,14 @@ def with_colours(
 
     Returns
     -------
-    (height, width, 3) of the picture's type (float32 for all floats).
+    (height, width, 3) of the picture's type (float32 for all floats), in the machine's byte order.
 
     Raises
     ------
     FormatError
         Another shape or type, floats outside of 0 to 1, or a strength that is not finite.
     """
-    _check_picture(rgb)
+    rgb = _checked_picture(rgb)
     if not math.isfinite(strength):
         raise FormatError(f"strength: expected a finite number, found {strength}")
     if ab.ndim != 3 or len(ab) != 2:
@@ -94,7 +95,9 @@ def with_colours(
     return result
 
 
-def _check_picture(rgb: NDArray[Any]) -> None:
+def _checked_picture(rgb: NDArray[Any]) -> NDArray[Any]:
+    """In the machine's byte order."""
+    rgb = in_native_order(rgb)
     if not (rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 3)):
         raise FormatError(
             f"picture: expected shape (height, width, 3) or (height, width), found {rgb.shape}"
@@ -107,6 +110,7 @@ def _check_picture(rgb: NDArray[Any]) -> None:
         least, most = rgb.min(), rgb.max()
         if not (least >= 0 and most <= 1):  # so is NaN
             raise FormatError(f"picture: expected floats from 0 to 1, found {least} to {most}")
+    return rgb
 
 
 def _as_bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """CIE L*a*b* (D65, the 2 degree observer), as ``skimage.color``'s rgb2lab and lab2rgb.
 
-RGB is sRGB: uint8, uint16, or floats from 0 to 1. Computed by native code on all threads.
+RGB is sRGB: uint8, uint16, or floats from 0 to 1, in any byte order. Computed by native code on all
+threads.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facegen import _native
+from facegen.media.pixels import in_native_order
 
 
 def rgb_to_lab(rgb: ArrayLike, threads: int | None = None) -> NDArray[np.float32]:
@@ -69,7 +71,7 @@ def lab_to_rgb(lab: ArrayLike, dtype: Any = np.uint8, threads: int | None = None
         Another shape or type.
     """
     values = np.ascontiguousarray(_three(lab), np.float32)
-    dtype = np.dtype(dtype)
+    dtype = np.dtype(dtype).newbyteorder("=")
     if dtype not in (np.uint8, np.uint16, np.float32):
         raise ValueError(f"RGB may be uint8, uint16 or float32, not {dtype}")
     rgb = np.empty(values.shape, np.uint8 if dtype == np.uint8 else np.float32)
@@ -90,7 +92,7 @@ def _native_rgb(rgb: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
 
 
 def _three(values: ArrayLike) -> NDArray[Any]:
-    array = np.asarray(values)
+    array = in_native_order(np.asarray(values))
     if array.ndim < 1 or array.shape[-1] != 3:
         raise ValueError(f"expected an array of shape (..., 3), found {array.shape}")
     return array

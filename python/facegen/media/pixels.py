@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+
+def in_native_order(values: NDArray[Any]) -> NDArray[Any]:
+    """The same numbers in this machine's byte order; others read big-endian TIFFs as >u2."""
+    return values.astype(values.dtype.newbyteorder("="), copy=False)
 
 
 def from_uint8(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -121,5 +121,6 @@ def _entries(path: Path, step: int) -> list[dict[str, Any]]:
     """Lines of a log up to a step: those after it will be written anew."""
     if step == 0 or not path.exists():
         return []
-    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    with path.open(encoding="utf-8") as lines:
+        entries = [json.loads(line) for line in lines]
     return [entry for entry in entries if entry["step"] <= step]

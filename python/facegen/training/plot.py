@@ -19,7 +19,8 @@ def draw_log(log: Path, picture: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    with log.open(encoding="utf-8") as lines:
+        entries = [json.loads(line) for line in lines]
     figure = Figure(figsize=(10, 6), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PANELS.items(), strict=True):
         for name in names:

@@ -105,7 +105,7 @@ def _read_tensor(
 ) -> np.ndarray:
     shape, fortran_order, dtype = _read_npy_header(path, name, stream)
     check_shape(path, name, expected, shape)
-    if dtype != np.dtype("<f4"):
+    if dtype.newbyteorder("=") != np.float32:
         raise FormatError(f"{path}: tensor {name!r}: expected float32, found {dtype}")
     size_bytes = prod(expected) * dtype.itemsize
     header_bytes = stream.tell()
