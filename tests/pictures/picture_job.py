@@ -1,6 +1,7 @@
-"""A program for several ranks: picture_job.py COUNT [kill]; does p0.png ..., prints their statuses.
+"""A program for several ranks: picture_job.py COUNT [kill|raise]; does p0.png ..., prints their statuses.
 
-With "kill", rank 1 kills itself at its fourth picture.
+With "kill", rank 1 kills itself at its fourth picture. With "raise", the network raises what no
+picture should lead to, for p9.png.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ done = 0
 
 def compute(values: list[files.np.ndarray]) -> list[files.np.ndarray]:
     global done
+    if sys.argv[2:] == ["raise"] and any(len(value) == 5 + 9 for value in values):
+        raise ZeroDivisionError("no luck")
     done += len(values)
     time.sleep(0.01)
     if RANK == 1 and done >= 4 and sys.argv[2:] == ["kill"]:

@@ -54,6 +54,12 @@ def test_ranks_share_the_pictures(count: int) -> None:
         assert len(list(Path("out/.facegen").iterdir())) > 1
 
 
+def test_whatever_is_raised_fails_one_picture() -> None:
+    for i in range(20):
+        Path(f"p{i}.png").write_bytes(png(5 + i, 7, seed=i))
+    assert launch(2, 20, "raise") == ["failed" if i == 9 else "done" for i in range(20)]
+
+
 def test_a_rank_that_dies() -> None:
     """The others do its pictures, also those that it had finished of a chunk that it did not."""
     for i in range(80):

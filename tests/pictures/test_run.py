@@ -9,6 +9,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ import pytest
 from runs import go, make, read, statuses
 
 from facegen import FacegenError
+from facegen.errors import DeviceFailure
 from facegen.media.photo import Photo
 from facegen.pictures import run as run_module
 from facegen.pictures.items import Item
@@ -146,16 +149,76 @@ def test_a_full_disk_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert report.count("skipped") == 5 and report.count("done") == 15
 
 
-def test_a_device_that_fails_ends_the_run() -> None:
-    task = negative()
+@pytest.mark.parametrize("part", ["pixels", "decode", "prepare", "compute", "finish"])
+@pytest.mark.parametrize("error", [ZeroDivisionError("no\nluck"), AssertionError(), KeyError("x")])
+def test_whatever_is_raised_fails_one_picture(part: str, error: Exception) -> None:
+    """In a batch as well: the others of it are computed without the bad one."""
+    bad = Path("p4.png")
+    whole, items = negative(batch=4), make(11)
+    data, shape = bad.read_bytes(), pixels(9, 7).shape
 
-    def compute(values: list[np.ndarray]) -> list[np.ndarray]:
-        raise RuntimeError("the device failed")
+    def raise_for(value: object) -> None:
+        values = value if isinstance(value, list) else [value]
+        if any(v == data if isinstance(v, bytes) else v.shape == shape for v in values):
+            raise error
+
+    def guarded(function: Callable[..., object]) -> Callable[..., object]:
+        def call(value: object, *rest: object) -> object:
+            raise_for(value.pixels if isinstance(value, Photo) else value)
+            return function(value, *rest)
+
+        return call
+
+    task = replace(whole, **{part: guarded(getattr(whole, part))})
+    before = threading.active_count()
+    report = go(items, task)
+    assert statuses(report) == "ddddfdddddd" and report.exit_code == 1
+    reason = report.outcomes[4].error
+    assert reason is not None and reason.startswith(type(error).__name__ + ":")
+    assert len(reason.splitlines()) == 1
+    for i in (3, 5):  # of its batch
+        np.testing.assert_array_equal(read(f"out/p{i}.png"), 255 - pixels(5 + i, 7, seed=i))
+    assert not Path("out/p4.png").exists() and threading.active_count() == before
+    assert statuses(go(items)) == "ssss" + "d" + "ssssss"  # the rerun does what is missing
+
+
+def test_too_few_results_of_a_batch_fail_its_pictures() -> None:
+    whole = negative(batch=4)
+    report = go(make(3), replace(whole, compute=lambda values: []))
+    assert statuses(report) == "fff"
+
+
+@pytest.mark.parametrize(
+    "error", [DeviceFailure("the device failed"), OSError(errno.ENOSPC, "full"), SystemExit(3)]
+)
+@pytest.mark.parametrize("part", ["prepare", "compute", "finish"])
+def test_a_device_or_a_machine_that_fails_ends_the_run(part: str, error: BaseException) -> None:
+    def fail(*values: object) -> object:
+        raise error
 
     before = threading.active_count()
-    with pytest.raises(RuntimeError, match="the device failed"):
-        go(make(9), Task(task.settings, task.prepare, compute, task.finish))
+    with pytest.raises(type(error)):
+        go(make(9), replace(negative(), **{part: fail}))
     assert threading.active_count() == before
+
+
+def test_a_device_that_fails_where_a_batch_is_done_again_ends_the_run() -> None:
+    def compute(values: list[np.ndarray]) -> list[np.ndarray]:
+        if len(values) > 1:
+            raise ValueError
+        raise DeviceFailure("the device failed")
+
+    task = replace(negative(batch=9), compute=compute)
+    with pytest.raises(DeviceFailure, match="the device failed"):
+        go(make(40), task)
+
+
+def test_who_is_told_may_fail() -> None:
+    def tell(outcome: Outcome) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        run(make(9), negative(), FolderResults("out", False), tell)
 
 
 def test_facts_without_results() -> None:

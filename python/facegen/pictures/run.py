@@ -206,10 +206,21 @@ class _Run:
 
     def _compute(self, group: list[_Work]) -> list[_Work]:
         good = [work for work in group if work.error is None]
-        values = self._task.compute([work.value for work in good]) if good else []
-        for work, value in zip(good, values, strict=True):
-            work.value = value
+        try:
+            self._compute_together(good)
+        except Exception as error:
+            if _reason(error, None) is None:
+                raise
+            for work in good:  # one of them is at fault: the others do not fail with it
+                with self._guarded(work):
+                    self._compute_together([work])
+            self._raise_failure()
         return group
+
+    def _compute_together(self, batch: list[_Work]) -> None:
+        values = self._task.compute([work.value for work in batch]) if batch else []
+        for work, value in zip(batch, list(values), strict=True):
+            work.value = value
 
     def _hand_on(self, group: list[_Work]) -> None:
         self._raise_failure()
@@ -229,13 +240,19 @@ class _Run:
             outcome = Outcome(work.item.source, "failed", error=work.error)
         self._budget.give_back(work.pixels)
         if outcome is not None:
+            self._note(work.index, outcome)
+
+    def _note(self, index: int, outcome: Outcome) -> None:
+        try:
             with self._lock:
-                self._outcomes[work.index] = outcome
+                self._outcomes[index] = outcome
                 self._on_outcome(outcome)
+        except BaseException as error:  # of who is told: no picture's fault
+            self._failure = self._failure or error
 
     @contextmanager
     def _guarded(self, work: _Work) -> Iterator[None]:
-        """What is wrong with one picture is noted; anything else ends the run."""
+        """What one picture leads to is noted; what all of them would lead to ends the run."""
         try:
             yield
         except BaseException as error:
@@ -248,13 +265,22 @@ class _Run:
             raise self._failure
 
 
-def _reason(error: BaseException, item: Item) -> str | None:
-    """Why one picture failed, on one line; None for what fails all of them."""
-    if isinstance(error, FacegenError) and not isinstance(error, DeviceError):
+def _reason(error: BaseException, item: Item | None) -> str | None:
+    """Why one picture failed, on one line; None for what fails all of them.
+
+    Those are failures of the device and of the machine, and what is no Exception, as Ctrl-C. Any
+    other exception is one picture's, whatever it is: libraries raise all kinds for odd files.
+    """
+    if isinstance(error, DeviceError) or not isinstance(error, Exception):
+        return None
+    if isinstance(error, FacegenError):
         return " ".join(str(error).split())
     if isinstance(error, MemoryError):
         return "out of memory"
-    if isinstance(error, OSError) and error.errno not in MACHINE_ERRORS:
+    if isinstance(error, OSError):
+        if error.errno in MACHINE_ERRORS:
+            return None
         reason = error.strerror or str(error)
-        return reason if error.filename in (None, item.source) else f"{error.filename}: {reason}"
-    return None
+        own = error.filename is None or (item is not None and error.filename == item.source)
+        return " ".join((reason if own else f"{error.filename}: {reason}").split())
+    return " ".join(f"{type(error).__name__}: {error}".split())
