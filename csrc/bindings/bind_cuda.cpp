@@ -141,7 +141,8 @@ py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device) {
 }  // namespace
 }  // namespace facegen
 
-PYBIND11_MODULE(_cuda, m) {
+// As in _native, what threads share is behind locks of its own.
+PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   using facegen::CudaExecutable;
   using facegen::cuda::ChunkQueue;
   m.doc() = "facegen's CUDA engine.";

@@ -1,5 +1,6 @@
 #include <pybind11/numpy.h>
 
+#include <atomic>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -44,7 +45,7 @@ py::bytes format_rows_bytes(const Floats& values, int threads) {
   return text;
 }
 
-// The parser, with a flag (guarded by the GIL) against two threads feeding it at once.
+// The parser, with a flag against two threads feeding it at once.
 class PyNumberParser {
  public:
   PyNumberParser(bool finite, int64_t line, int64_t column) : parser_(finite, line, column) {}
@@ -65,12 +66,13 @@ class PyNumberParser {
 
  private:
   struct Busy {
-    explicit Busy(bool& flag) : flag_(flag) {
-      if (flag_) throw std::runtime_error("this NumberParser is in use by another thread");
-      flag_ = true;
+    explicit Busy(std::atomic<bool>& flag) : flag_(flag) {
+      if (flag_.exchange(true)) {
+        throw std::runtime_error("this NumberParser is in use by another thread");
+      }
     }
     ~Busy() { flag_ = false; }
-    bool& flag_;
+    std::atomic<bool>& flag_;
   };
 
   template <typename Action>
@@ -86,7 +88,7 @@ class PyNumberParser {
   }
 
   NumberParser parser_;
-  bool busy_ = false;
+  std::atomic<bool> busy_ = false;
 };
 
 }  // namespace

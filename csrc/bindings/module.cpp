@@ -1,6 +1,7 @@
 #include "bindings.h"
 
-PYBIND11_MODULE(_native, m) {
+// Nothing here relies on the GIL: what threads share is behind locks of its own.
+PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
   m.doc() = "facegen's native code: the CPU engine, number text, colours.";
   facegen::bind_text(m);
   facegen::bind_cpu(m);
