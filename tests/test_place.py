@@ -82,6 +82,12 @@ FOUND: dict[str, tuple[dict[str, str], Place]] = {
         STEP | {"FACEGEN_RANK": "1", "FACEGEN_RANKS": "2"},
         Place(1, 2, 1, 2, "launch"),
     ),
+    "torchrun that is to be left out of account": (TORCHRUN | {"FACEGEN_RANKS": "off"}, Place()),
+    "mpirun that is to be left out of account": (MPICH | {"FACEGEN_RANKS": "off"}, Place()),
+    "launch that is to be left out of account": (
+        {"FACEGEN_RANK": "1", "FACEGEN_RANKS": "off"},
+        Place(),
+    ),
     "a job array": (BATCH | {"SLURM_ARRAY_TASK_ID": "3"}, Place()),
 }
 

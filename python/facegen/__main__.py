@@ -20,6 +20,9 @@ def main() -> int:
     except KeyboardInterrupt:
         print("facegen: interrupted", file=sys.stderr)
         return 130
+    except SystemExit as error:  # of SIGTERM
+        print("facegen: terminated", file=sys.stderr)
+        return error.code if isinstance(error.code, int) else 1
 
 
 if __name__ == "__main__":

@@ -8,15 +8,16 @@
 | srun | SLURM_PROCID, SLURM_STEP_NUM_TASKS, SLURM_LOCALID | MPI |
 | torchrun | RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE | nothing: a share each |
 
-The first line that fits counts. In a batch script Slurm's variables of the job announce tasks too,
-but no step (SLURM_STEP_ID): a command that is not started by srun is one process there.
+The first line that fits counts; none does where FACEGEN_RANKS is "off". In a batch script Slurm's
+variables of the job announce tasks too, but no step (SLURM_STEP_ID): a command that is not started
+by srun is one process there.
 Everything here is a function of a mapping and imports nothing of MPI.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
@@ -62,7 +63,18 @@ def find_place(environment: Environment) -> Place:
     FacegenError
         A variable is no number, or a rank is not below the number of ranks.
     """
-    for find in (_launch, _open_mpi, _pmi, _slurm, _torchrun):
+    return _first(environment, _launch, _open_mpi, _pmi, _slurm, _torchrun)
+
+
+def find_torchrun(environment: Environment) -> Place:
+    """The same by torchrun's variables alone: inside a task of srun they are those that count."""
+    return _first(environment, _torchrun)
+
+
+def _first(environment: Environment, *finds: Callable[[Environment], Place | None]) -> Place:
+    if environment.get("FACEGEN_RANKS") == "off":
+        return Place()
+    for find in finds:
         place = find(environment)
         if place is not None:
             if not 0 <= place.rank < place.size:

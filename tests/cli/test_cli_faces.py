@@ -325,6 +325,7 @@ def test_interrupt(tmp_path: Path, network_bin: Path, number: int, code: int, ti
     assert os.listdir(tmp_path) == []
     err = process.stderr.read().decode() if process.stderr else ""
     assert "Traceback" not in err and len(err.splitlines()) <= 2, err
+    assert ("interrupted" if number == signal.SIGINT else "terminated") in err
     process.stdin.close()
 
 

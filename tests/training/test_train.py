@@ -173,6 +173,18 @@ def test_settings_are_checked() -> None:
         pass
 
 
+def test_ranks_that_cannot_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a scheduler's pod; PyTorch would wait there, or raise what says nothing to a user."""
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(FacegenError, match="FACEGEN_RANKS=off"), join_ranks("cpu"):
+        pass
+    monkeypatch.setenv("FACEGEN_RANKS", "off")
+    with join_ranks("cpu") as ranks:
+        assert (ranks.rank, ranks.count) == (0, 1)
+
+
 def _train_as_rank(rank: int, count: int, port: int, folder: str) -> None:
     import os
 

@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.shared import SharedCommand
 
 
 @click.command(
     "classify",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen fetch squeezenet && facegen classify cat.jpg",
         "facegen classify cat.jpg --network squeezenet_v1.0.caffemodel",

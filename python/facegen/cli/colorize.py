@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.shared import SharedCommand
 
 
 @click.command(
     "colorize",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen colorize old.jpg -o coloured.png",
         "facegen colorize photos -r -o coloured --format same",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.shared import SharedCommand
 from facegen.errors import FormatError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 @click.command(
     "digits",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen digits seven.png photos/",
         "facegen digits t10k-images-idx3-ubyte.gz",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options
+from facegen.cli.shared import SharedCommand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,9 +21,13 @@ if TYPE_CHECKING:
 CHUNK = 64
 
 
+class _BareShared(options.BareCommand, SharedCommand):
+    pass
+
+
 @click.command(
     "faces",
-    cls=options.BareCommand,
+    cls=_BareShared,
     epilog=options.examples(
         "facegen network.bin input1.txt output1.txt output1.bmp",
         "facegen network.bin input1.txt output1.txt output1.bmp --device cpu --threads 4",

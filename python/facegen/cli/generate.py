@@ -10,6 +10,7 @@ import click
 
 from facegen.cli import options
 from facegen.cli.seeds import SeedList, Seeds
+from facegen.cli.shared import SharedCommand
 
 
 class Grid(click.ParamType):
@@ -28,6 +29,7 @@ class Grid(click.ParamType):
 
 @click.command(
     "generate",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen generate --seeds 0-15 -o faces.png",
         "facegen generate --network network.bin --seeds 0-15 -o faces.png",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -20,7 +21,6 @@ import click
 from facegen import FacegenError, __version__
 from facegen.cli.lazy import LazyGroup
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
-from facegen.place import find_place
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
 COMMANDS = {
@@ -108,7 +108,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     warnings.showwarning = _show_warning
     warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; too large is an error
     try:
-        _join_ranks(arguments)
         code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -117,26 +116,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if "--debug" in arguments and not isinstance(error, SystemExit):
             traceback.print_exc()
         return _report(error)
-
-
-def _join_ranks(arguments: Sequence[str]) -> None:
-    """Where several processes were started for this command: rank 0 returns from here alone."""
-    if arguments[:1] == ["launch"] or arguments[:1] == ["train"]:
-        return  # they have ranks of their own
-    place = find_place(os.environ)
-    if any(word.startswith("--shard") for word in arguments):
-        return  # each for itself, whoever started them
-    if place.launcher == "torchrun" and place.size > 1:
-        if place.rank > 0:
-            raise SystemExit(2)  # one error is enough
-        raise FacegenError(
-            f"started {place.size} times (RANK and WORLD_SIZE are set), but nothing connects these "
-            "processes: use mpirun, srun or facegen launch, or let each do a part (--shard auto)"
-        )
-    if place.connected:
-        from facegen.parallel import join
-
-        join()
 
 
 def _show_warning(
@@ -151,6 +130,8 @@ def _report(error: BaseException) -> int:
     if isinstance(error, SystemExit):
         if error.code == 1:  # click's way out of a broken pipe
             _forget_stdout()
+        if error.code == 128 + signal.SIGTERM:
+            return _say("terminated", error.code)
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return _say("interrupted", 130)

@@ -9,12 +9,14 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.shared import SharedCommand
 
 CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
 
 
 @click.command(
     "pix2pix",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen pix2pix network.bin input.rgb output.rgb",
         "facegen pix2pix drawing.png -o cat.png --network edges2cats_AtoB.pict",

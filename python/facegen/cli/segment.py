@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.shared import SharedCommand
 
 
 @click.command(
     "segment",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen segment street.jpg --network network.safetensors -o classes.png",
         "facegen segment photos/ -r --network network.safetensors -o classes/",

@@ -82,7 +82,7 @@ def _start(
     environment = os.environ | {
         "FACEGEN_RANK": str(rank),
         "FACEGEN_RANKS": str(ranks),
-        "FACEGEN_LINKS": ",".join(map(str, descriptors)),
+        "FACEGEN_LINKS": ",".join(f"{n}:{os.fstat(n).st_ino}" for n in descriptors),
         "PYTHONUNBUFFERED": "1",
     }
     output = None if raw else subprocess.PIPE

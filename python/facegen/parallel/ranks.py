@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 from facegen.errors import FacegenError
 from facegen.parallel.board import Board
+from facegen.parallel.inherited import started_by_a_rank
 from facegen.parallel.links import Link, LinkLost, QueueLink
 from facegen.parallel.transport import Transport, connect
 from facegen.pipeline import run_pipeline, run_together
@@ -45,33 +46,36 @@ _transport: Transport | None = None
 _leaving, _left = threading.Event(), threading.Event()
 
 
-def join() -> None:
+def join() -> int:
     """Connect with the other ranks, if there are any; in those the call never returns.
 
     Ranks other than 0 compute for rank 0 until it ends, and end then. Call it early, before files
     are opened and weights are loaded; `run` calls it otherwise. A process that was started by
-    itself goes on as it is.
+    itself goes on as it is, and so does one that a rank started as a tool.
+
+    Returns
+    -------
+    int
+        How many ranks share work from here on; 1 where there is this process alone.
 
     Raises
     ------
     FacegenError
-        In rank 0 alone: MPI is missing, or sees another number of ranks than were started.
+        In every rank: MPI is missing, or sees another number of ranks than were started.
     """
     global _transport
     place = find_place(os.environ)
-    if _transport is not None or not place.connected:
-        return
-    try:
-        _transport = connect(place)
-    except FacegenError:
-        if place.rank == 0:
-            raise
-        sys.exit(2)  # rank 0 says why
+    if _transport is not None:
+        return place.size
+    if not place.connected or started_by_a_rank(place):
+        return 1
+    _transport = connect(place)
     if place.rank > 0:
         _serve(_transport)
     # Started here, since Python 3.12 refuses new threads at the exit.
     threading.Thread(target=_watch_the_end, args=[_transport], daemon=True).start()
     atexit.register(leave)
+    return place.size
 
 
 def leave() -> None:
@@ -90,6 +94,15 @@ def leave() -> None:
             pass
     transport.close()
     _left.set()
+
+
+def _forget() -> None:
+    """In a child that was forked: the links are its parent's."""
+    global _transport
+    _transport = None
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _watch_the_end(transport: Transport) -> None:
@@ -244,7 +257,8 @@ def _serve(transport: Transport) -> None:
                 _work(link, *_received(transport))
         link.send((_STOP, None))
     except LinkLost:
-        os._exit(1)  # rank 0 is gone and said why; threads may hang in the link
+        print("facegen: error: rank 0 is gone", file=sys.stderr, flush=True)
+        os._exit(1)  # threads may hang in the link
     transport.close()
     sys.exit(0)
 

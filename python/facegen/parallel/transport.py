@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from facegen.errors import FacegenError
 from facegen.parallel.heartbeat import Heartbeat, longest_silence
+from facegen.parallel.inherited import check_connection
 from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
 from facegen.place import Place
 
@@ -45,12 +47,12 @@ def connect(place: Place) -> Transport:
 
 
 class SocketTransport:
-    """Rank 0 holds a socket to each of the others; FACEGEN_LINKS has their descriptors."""
+    """Rank 0 holds a socket to each of the others; FACEGEN_LINKS has descriptor:inode of each."""
 
     def __init__(self, place: Place) -> None:
         others = range(1, place.size) if place.rank == 0 else [0]
         try:
-            descriptors = [int(text) for text in os.environ["FACEGEN_LINKS"].split(",")]
+            descriptors = [_descriptor(text) for text in os.environ["FACEGEN_LINKS"].split(",")]
             self.links: dict[int, SocketLink] = {
                 rank: SocketLink(descriptor)
                 for rank, descriptor in zip(others, descriptors, strict=True)
@@ -59,8 +61,10 @@ class SocketTransport:
                 os.set_inheritable(descriptor, False)
         except (KeyError, ValueError, OSError) as error:
             raise FacegenError(
-                "FACEGEN_RANK is set, but this process has no sockets of facegen launch"
+                "FACEGEN_RANK is set, but this process has no sockets of facegen launch: what "
+                "started it has closed them; with FACEGEN_RANKS=off it works by itself"
             ) from error
+        os.environ["FACEGEN_LINKS"] = ""  # what this rank starts is told that they are taken
         self._root = place.rank == 0
 
     def broadcast(self, message: Any = None) -> Any:
@@ -79,17 +83,27 @@ class SocketTransport:
             link.shut_down()
 
 
+def _descriptor(text: str) -> int:
+    """Of "7:4711"; an OSError where 7 is something else than what was given to this process."""
+    number, inode = map(int, text.split(":"))
+    if os.fstat(number).st_ino != inode:
+        raise OSError(errno.EBADF, "is another file")
+    return number
+
+
 class MpiTransport:
     """Over a copy of MPI's communicator of all ranks."""
 
     def __init__(self, place: Place) -> None:
+        check_connection()
         try:
             from mpi4py import MPI
             from mpi4py.util import pkl5
         except ModuleNotFoundError as error:
             raise FacegenError(
                 f"{place.launcher} started {place.size} tasks, which takes mpi4py: "
-                "pip install 'facegen[mpi]' (or let each do a part: --shard auto)"
+                "pip install 'facegen[mpi]' (or let each do a part: --shard auto; or set "
+                "FACEGEN_RANKS=off where one is to do everything)"
             ) from error
         except (ImportError, RuntimeError) as error:
             raise FacegenError(f"mpi4py cannot load MPI: {' '.join(str(error).split())}") from error

@@ -10,7 +10,6 @@ are between the beginning of decoding and the end of writing.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 import warnings
@@ -22,7 +21,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from facegen import _native
+from facegen import _native, parallel
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
@@ -31,7 +30,6 @@ from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
 from facegen.pictures.task import Task
 from facegen.pipeline import run_pipeline
-from facegen.place import find_place
 from facegen.shares import chunks
 
 MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
@@ -99,9 +97,9 @@ def run(
     for outcome in outcomes.values():
         on_outcome(outcome)
     here = partial(_in_this_process, task=task, settings=settings, results=results, workers=workers)
-    place = find_place(os.environ)
-    if on_ranks and place.connected and len(todo) > 1:
-        done = _on_all_ranks(here, todo, place.size, 2 * task.batch, on_outcome)
+    ranks = parallel.join() if on_ranks and len(todo) > 1 else 1
+    if ranks > 1:
+        done = _on_all_ranks(here, todo, ranks, 2 * task.batch, on_outcome)
     else:
         done = here(todo, on_outcome=on_outcome)
     outcomes |= dict(zip(todo, done, strict=True))
@@ -116,8 +114,6 @@ def _on_all_ranks(
     on_outcome: OnOutcome,
 ) -> list[Outcome]:
     """Every rank reads, computes and writes whole pictures: only names travel."""
-    from facegen import parallel
-
     done: list[Outcome] = []
 
     def collect(outcomes: list[Outcome]) -> None:

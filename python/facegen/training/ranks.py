@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from facegen.errors import DeviceError
+from facegen.errors import DeviceError, FacegenError
+from facegen.place import find_torchrun
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,16 @@ def join_ranks(device: str = "auto") -> Iterator[Ranks]:
     ------
     DeviceError
         There is no such device.
+    FacegenError
+        There are several processes, and no address at which they meet.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    rank = int(os.environ.get("RANK", "0"))
+    place = find_torchrun(os.environ)
+    count, rank = place.size, place.rank
+    if count > 1 and not os.environ.get("MASTER_ADDR"):
+        raise FacegenError(
+            f"started {count} times (RANK and WORLD_SIZE are set), but MASTER_ADDR is not: start "
+            "it with torchrun, or set FACEGEN_RANKS=off where this process is to train by itself"
+        )
     chosen = find_device(device, int(os.environ.get("LOCAL_RANK", "0")) if count > 1 else None)
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)

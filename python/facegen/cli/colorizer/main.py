@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options
+from facegen.cli.shared import SharedCommand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +19,7 @@ CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 
 @click.command(
     "main",
+    cls=SharedCommand,
     epilog=options.examples(
         "facegen colorizer main input.bin network.bin output.bin",
         "facegen colorizer main input.bin network.bin output.bin --device cpu --algorithm direct",
