@@ -17,7 +17,7 @@ import numpy as np
 
 from bench.machine import describe
 from bench.reference import run_graph
-from facegen import __version__, _native
+from facegen import __version__, _native, processors
 from facegen.engine import Runner
 from facegen.engine.devices import cuda_module
 from facegen.networks import dcgan
@@ -46,7 +46,7 @@ class Case:
         shape = (len(self.inputs), view.height, view.width, view.channels)
         output = np.empty(shape, np.float32)
         executable = _native.CpuExecutable(program, isa)
-        executable.run([self.inputs], [output], _native.hardware_threads())
+        executable.run([self.inputs], [output], processors.count())
         return output
 
     def measured_on_gpu(self, precision: str) -> np.ndarray:

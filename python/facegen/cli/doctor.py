@@ -34,7 +34,7 @@ def examine() -> dict[str, Any]:
     import numpy as np
 
     import facegen
-    from facegen import _native
+    from facegen import _native, processors
 
     try:
         chosen = _native.choose_isa()
@@ -51,7 +51,7 @@ def examine() -> dict[str, Any]:
         "isas": _native.available_isas(),
         "strict_isas": _native.available_isas(strict=True),
         "isa": chosen,
-        "threads": _threads(_native.hardware_threads(), os.cpu_count()),
+        "threads": _threads(processors.count(), os.cpu_count()),
         **_gpus(),
     }
 
@@ -71,6 +71,12 @@ def _gpus() -> dict[str, Any]:
 
 
 def _threads(usable: int, present: int | None) -> str:
+    """How many by default, and what bounds them."""
+    from facegen import processors
+
+    in_mask, quota = processors.in_mask(), processors.quota()
+    if quota is not None and usable < in_mask:
+        return f"{usable} (of {in_mask} processors; the control group's quota is {quota:g} of them)"
     if present is None or usable == present:
         return f"{usable}"
     return f"{usable} (of {present} processors; the others are not in this process's affinity mask)"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facegen import _native
+from facegen import _native, processors
 from facegen.errors import DeviceError
 from facegen.nn.program import Gemm, Program
 
@@ -26,7 +26,7 @@ class CpuEngine:
     def __init__(
         self, program: Program, threads: int | None, precision: str, max_batch: int | None
     ) -> None:
-        self.threads = threads or _native.hardware_threads()
+        self.threads = threads or processors.count()
         self._max_batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)

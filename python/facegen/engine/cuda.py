@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facegen import _native
+from facegen import processors
 from facegen.engine.devices import Device, cuda_module
 from facegen.errors import DeviceError
 from facegen.nn.program import Program
@@ -38,7 +38,7 @@ class CudaEngine:
         max_batch: int | None,
     ) -> None:
         self._device = device
-        self.threads = threads or _native.hardware_threads()
+        self.threads = threads or processors.count()
         kernels = os.environ.get("FACEGEN_CUDA_KERNELS") or "auto"
         limit = os.environ.get("FACEGEN_CUDA_MEMORY_LIMIT") or "0"
         if not limit.isdecimal():

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from facegen import _native
+from facegen import _native, processors
 from facegen.media.pixels import in_native_order
 
 
@@ -36,7 +36,7 @@ def rgb_to_lab(rgb: ArrayLike, threads: int | None = None) -> NDArray[np.float32
     """
     pixels = _native_rgb(rgb)
     lab = np.empty(pixels.shape, np.float32)
-    _native.rgb_to_lab(pixels.reshape(-1, 3), lab.reshape(-1, 3), threads or _all_threads())
+    _native.rgb_to_lab(pixels.reshape(-1, 3), lab.reshape(-1, 3), threads or processors.count())
     return lab
 
 
@@ -44,7 +44,7 @@ def rgb_to_lightness(rgb: ArrayLike, threads: int | None = None) -> NDArray[np.f
     """L alone: ``rgb_to_lab(rgb)[..., 0]``, (...) float32, at a third of the work."""
     pixels = _native_rgb(rgb)
     lightness = np.empty(pixels.shape[:-1], np.float32)
-    threads = threads or _all_threads()
+    threads = threads or processors.count()
     _native.rgb_to_lightness(pixels.reshape(-1, 3), lightness.reshape(-1, 1), threads)
     return lightness
 
@@ -75,7 +75,7 @@ def lab_to_rgb(lab: ArrayLike, dtype: Any = np.uint8, threads: int | None = None
     if dtype not in (np.uint8, np.uint16, np.float32):
         raise ValueError(f"RGB may be uint8, uint16 or float32, not {dtype}")
     rgb = np.empty(values.shape, np.uint8 if dtype == np.uint8 else np.float32)
-    _native.lab_to_rgb(values.reshape(-1, 3), rgb.reshape(-1, 3), threads or _all_threads())
+    _native.lab_to_rgb(values.reshape(-1, 3), rgb.reshape(-1, 3), threads or processors.count())
     return np.rint(rgb * 65535).astype(np.uint16) if dtype == np.uint16 else rgb
 
 
@@ -96,7 +96,3 @@ def _three(values: ArrayLike) -> NDArray[Any]:
     if array.ndim < 1 or array.shape[-1] != 3:
         raise ValueError(f"expected an array of shape (..., 3), found {array.shape}")
     return array
-
-
-def _all_threads() -> int:
-    return _native.hardware_threads()

@@ -21,7 +21,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import Any
 
-from facegen import _native, parallel
+from facegen import parallel, processors
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, settings_digest
@@ -135,7 +135,7 @@ def _in_this_process(
     on_outcome: OnOutcome = lambda outcome: None,
 ) -> list[Outcome]:
     """Do all of these items here; outcomes in their order."""
-    workers = workers or min(_native.hardware_threads(), MAX_WORKERS)
+    workers = workers or min(processors.count(), MAX_WORKERS)
     with warnings.catch_warnings():  # of damaged tags; what is above Pillow's limit is an error
         warnings.filterwarnings("ignore", module="PIL")
         outcomes = _Run(task, settings, results, on_outcome, workers).run(items)

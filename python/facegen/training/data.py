@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen import processors
 from facegen.errors import FormatError
 from facegen.media import photo
 
@@ -76,7 +77,8 @@ def _read_folder(folder: Path) -> Pictures:
     paths = sorted(_files(folder))
     pixels = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
     count, skipped = 0, []
-    with ThreadPoolExecutor() as pool:  # Pillow decodes and resizes without the GIL
+    # Pillow decodes and resizes without the GIL.
+    with ThreadPoolExecutor(processors.count()) as pool:
         for path, result in zip(paths, pool.map(_read_or_reason, paths), strict=True):
             if isinstance(result, str):
                 skipped.append((str(path), result))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from facegen.errors import FacegenError
 from facegen.media import pictures
 from facegen.media.atomic import AtomicFile
+from facegen.processors import count as count_processors
 from facegen.training.synthetic.many import render_many
 from facegen.training.synthetic.portrait import SIZE
 
@@ -31,18 +31,11 @@ def _columns_by_rows(
     return columns, rows
 
 
-def _cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 @click.command()
 @click.option("--grid", callback=_columns_by_rows, help="Draw a picture of COLUMNSxROWS faces.")
 @click.option("--count", type=click.IntRange(1), help="Draw so many faces into a .npy file.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
-@click.option("--processes", type=click.IntRange(1), help="One a core when left out.")
+@click.option("--processes", type=click.IntRange(1), help="One a processor when left out.")
 @click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), required=True)
 def main(
     grid: tuple[int, int] | None,
@@ -52,7 +45,7 @@ def main(
     output: Path,
 ) -> None:
     """Draw synthetic faces: --grid 12x8 -o faces.png, or --count 200000 -o faces.npy."""
-    processes = processes or _cores()
+    processes = processes or count_processors()
     start = time.perf_counter()
     try:
         if grid is not None and count is None:
