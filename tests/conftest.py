@@ -1,6 +1,7 @@
 """Makes the helpers in this folder (tests/tolerance.py) importable from every folder of tests.
 
-Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is usable.
+Tests marked ``cuda`` need a GPU and are skipped, with the reason, where none is usable. A run ends
+with why tests were skipped, and how many.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import signal
 import pytest
 from hypothesis import settings
 
+import skips
 from facegen.engine.devices import why_no_cuda
 
 # No test is timed: machines are shared.
@@ -26,3 +28,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if on_gpu and (reason := why_no_cuda()):
         for item in on_gpu:
             item.add_marker(pytest.mark.skip(reason=f"no GPU: {reason}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    places = (report.longrepr for report in terminalreporter.getreports("skipped"))
+    reasons = [place[2].removeprefix("Skipped: ") for place in places if isinstance(place, tuple)]
+    if line := skips.summary(reasons):
+        terminalreporter.write_line(line)
