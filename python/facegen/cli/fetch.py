@@ -38,7 +38,7 @@ def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bo
     if not names:
         width = max(map(len, hub.PUBLISHED))
         for published in hub.PUBLISHED.values():
-            here = " (fetched)" if (hub.folder() / published.file_name).is_file() else ""
+            here = " (fetched)" if hub.is_cached(published) else ""
             click.echo(f"{published.name:{width}}  {published.summary}{here}")
         return
     for name in names:

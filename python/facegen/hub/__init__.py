@@ -6,8 +6,8 @@
 
 from __future__ import annotations
 
-from facegen.hub.cache import cached, find, folder, look_up
+from facegen.hub.cache import cached, find, folder, is_cached, look_up
 from facegen.hub.fetch import fetch
 from facegen.hub.published import PUBLISHED, Published
 
-__all__ = ["PUBLISHED", "Published", "cached", "fetch", "find", "folder", "look_up"]
+__all__ = ["PUBLISHED", "Published", "cached", "fetch", "find", "folder", "is_cached", "look_up"]

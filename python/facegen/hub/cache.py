@@ -18,16 +18,36 @@ from facegen.media.digest import file_digest
 
 
 def folder() -> Path:
-    """``$FACEGEN_CACHE``, or ``facegen`` in ``$XDG_CACHE_HOME``, which is ~/.cache if not set."""
+    """``$FACEGEN_CACHE``, or ``facegen`` in ``$XDG_CACHE_HOME``, which is ~/.cache if not set.
+
+    Raises
+    ------
+    FacegenError
+        There is no home folder, as in a container whose user has no name.
+    """
     own = os.environ.get("FACEGEN_CACHE")
-    if own:
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facegen"
+    try:
+        if own:
+            return Path(own).expanduser()
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facegen"
+    except RuntimeError:
+        raise FacegenError(
+            f"the cache of fetched networks has no place: HOME is not set, and user {os.getuid()} "
+            "has no home folder; set FACEGEN_CACHE to a folder"
+        ) from None
 
 
 def file_of(published: Published) -> Path:
     """Where its file is, or will be."""
     return folder() / published.file_name
+
+
+def is_cached(published: Published) -> bool:
+    """Whether its file is there; False also where the cache has no place."""
+    try:
+        return file_of(published).is_file()
+    except FacegenError:
+        return False
 
 
 def cached(name: str) -> Path:
