@@ -10,6 +10,7 @@ from zlib import compress, crc32
 import numpy as np
 import pytest
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from facegen import FormatError
 from facegen.training.masks import SIDE, read_pairs
@@ -62,6 +63,17 @@ def test_a_pair(folders: tuple[Path, Path], mode: str) -> None:
     edges = np.flatnonzero(np.diff(pairs.classes[0, 100].astype(int)))
     np.testing.assert_allclose(edges, [SIDE / 6, SIDE / 2], atol=1)
     assert np.unique(pairs.classes).tolist() == [0, 5, 255]
+
+
+def test_a_mask_with_a_long_text(folders: tuple[Path, Path]) -> None:
+    """Pillow refuses texts above 1 MiB, and with them the picture."""
+    pictures, masks = folders
+    expected = read_pairs(pictures, masks).classes
+    text = PngInfo()
+    text.add_text("Comment", "x" * (2 << 20), zip=True)
+    with Image.open(masks / "a.png") as mask:
+        mask.save(masks / "a.png", pnginfo=text)
+    np.testing.assert_array_equal(read_pairs(pictures, masks).classes, expected)
 
 
 def test_what_is_refused(folders: tuple[Path, Path], tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from facegen.errors import FormatError
-from facegen.media import photo
+from facegen.media import photo, png_chunks
 from facegen.networks.segmentation import CLASSES
 from facegen.networks.squeezenet import IMAGE
 
@@ -96,7 +96,8 @@ def _read_mask(path: Path) -> Image.Image:
 
 def _decode_mask(data: bytes) -> NDArray[np.uint8]:
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        pixels = png_chunks.pixels_only(data)  # what a mask says besides is no reason to refuse it
+        with Image.open(io.BytesIO(pixels), formats=("PNG",)) as image:
             found = image.mode
             # Pillow spreads greys of fewer bits over 0 to 255: the class 1 of 4 bits would be 17.
             bits = data[_PNG_BITS]
