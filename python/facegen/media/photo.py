@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.errors import FormatError
-from facegen.media import heif, png_chunks, profiles, tiff_pixels
+from facegen.media import camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata
 from facegen.media.standard import STANDARD
@@ -82,6 +82,7 @@ def _open(data: bytes) -> Image.Image:
     if png_chunks.is_png(data):
         data = png_chunks.pixels_only(data)
     elif tiff_pixels.is_tiff(data):
+        camera_raw.refuse(data)
         data = tiff_pixels.pixels_only(data)
     Image.init()
     known = [kind for kind in FORMATS if kind in Image.OPEN]

@@ -6,15 +6,11 @@ import os
 from collections import Counter
 from collections.abc import Iterable
 
-from facegen.media import heif
+from facegen.media import camera_raw, heif
 
-_RAW = (
-    "3fr arw cr2 cr3 crw dcr dng erf iiq kdc mef mos mrw nef nrw orf pef raf raw rw2 rwl sr2 srf "
-    "srw x3f"
-)
 _HINTS = {
     **dict.fromkeys(heif.EXTENSIONS, f"HEIC, which {heif.INSTALL} reads"),
-    **dict.fromkeys([f".{name}" for name in _RAW.split()], "raw of a camera, to be developed"),
+    **dict.fromkeys(camera_raw.EXTENSIONS, "raw of a camera, to be developed"),
     ".pdf": "a document; pdftoppm makes pictures of its pages",
 }
 
