@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facegen import FormatError
 from facegen.media import idx
+from memory import outcome_within
 
 
 def encoded(values: np.ndarray) -> bytes:
@@ -91,6 +92,42 @@ def test_sizes_are_not_believed(tmp_path: Path, zipped: bool, size: int) -> None
     path.write_bytes(gzip.compress(data) if zipped else data)
     with pytest.raises(FormatError, match="announces .* more than the file holds|over 2,147,483"):
         idx.read(path, 3)
+
+
+def test_sizes_of_an_empty_array_are_not_believed() -> None:
+    header = bytes([0, 0, 8, 3]) + np.array([0, 2**32 - 1, 2**32 - 1], ">u4").tobytes()
+    with pytest.raises(
+        FormatError, match="announces 0 x 4,294,967,295 x 4,294,967,295 bytes, over"
+    ):
+        idx.parse(header, 3)
+    with pytest.raises(FormatError, match="over 2,147,483,648"):
+        idx.count(header, 3)
+
+
+@pytest.mark.parametrize(("values", "found"), [(1 << 28, "268,435,456"), (1 << 29, "more")])
+def test_a_small_gzip_file_is_refused_in_little_memory(
+    tmp_path: Path, values: int, found: str
+) -> None:
+    """0.3 MB that unpacks to less or more than the 268 MB that it announces."""
+    path = tmp_path / "bomb.gz"
+    piece = gzip.compress(bytes(1 << 24))
+    sizes = np.array([16_385, 1 << 7, 1 << 7], ">u4").tobytes()
+    path.write_bytes(gzip.compress(bytes([0, 0, 8, 3]) + sizes) + piece * (values >> 24))
+    said = outcome_within(200 << 20, "facegen.media.idx:read", path, 3)
+    announced = "16,385 x 128 x 128 = 268,451,840 bytes"
+    assert said == f"FormatError: {path}: expected {announced}, found {found}"
+
+
+def test_the_shape_of_an_image_is_checked_first(tmp_path: Path) -> None:
+    data = encoded(IMAGES)
+    np.testing.assert_array_equal(idx.parse(data, 3, item=(4, 3)), IMAGES)
+    with pytest.raises(FormatError, match="expected images of 28x28, found 4x3"):
+        idx.parse(data, 3, item=(28, 28))
+
+
+def test_what_is_large_is_unpacked_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(idx, "_ALWAYS_BYTES", -1_000)
+    np.testing.assert_array_equal(idx.parse(gzip.compress(encoded(IMAGES)), 3), IMAGES)
 
 
 @pytest.mark.parametrize(

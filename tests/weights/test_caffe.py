@@ -2,41 +2,22 @@
 
 from __future__ import annotations
 
-import builtins
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from caffe_model import model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facegen import FacegenError, FormatError
+from facegen import FormatError
 from facegen.networks import NETWORKS
 from facegen.weights import caffe, digest, read, sniff
+from memory import outcome_within
 
 pytest.importorskip("google.protobuf", reason="protobuf is not installed")
 SQUEEZENET = NETWORKS["squeezenet"]
-
-
-def model(tensors: dict[str, np.ndarray], old: bool = False, double: bool = False) -> Any:
-    """A NetParameter; `old` is the form of 2014: V1 layers, blobs with four sizes."""
-    net = caffe._net_parameter()()
-    layers: dict[str, Any] = {}
-    for name, values in tensors.items():
-        layer = name.rpartition(".")[0]
-        if layer not in layers:
-            layers[layer] = (net.layers if old else net.layer).add(name=layer)
-        blob = layers[layer].blobs.add()
-        (blob.double_data if double else blob.data).extend(values.reshape(-1).tolist())
-        if old:
-            sizes = (1,) * (4 - values.ndim) + values.shape
-            blob.num, blob.channels, blob.height, blob.width = sizes
-        else:
-            blob.shape.dim.extend(values.shape)
-    (net.layers if old else net.layer).add(name="relu")  # has no blobs
-    return net
 
 
 def caffe_tensors() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -52,10 +33,11 @@ def caffe_tensors() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
 
 @pytest.mark.parametrize("old", [False, True])
 @pytest.mark.parametrize("double", [False, True])
-def test_squeezenet_is_read(tmp_path: Path, old: bool, double: bool) -> None:
+@pytest.mark.parametrize("packed", [True, False])
+def test_squeezenet_is_read(tmp_path: Path, old: bool, double: bool, packed: bool) -> None:
     theirs, weights = caffe_tensors()
     path = tmp_path / "squeezenet_v1.0.caffemodel"
-    path.write_bytes(model(theirs, old, double).SerializeToString())
+    path.write_bytes(model(theirs, old, double, packed).SerializeToString())
     assert sniff(path) == "caffe"
     network, found = read(path, NETWORKS.values())
     assert network is SQUEEZENET and digest(found) == digest(weights)
@@ -89,6 +71,8 @@ def spoil(change: str) -> bytes:
             net.layer[0].blobs.add()
         case "twice":
             net.layer.add().CopyFrom(net.layer[0])
+        case "70 sizes":
+            blob.shape.dim.extend([1] * 66)
         case "no layers":
             net.Clear()
         case "cut":
@@ -102,6 +86,7 @@ def spoil(change: str) -> bytes:
         ("fewer values", r"'a.weight': found 5 values, expected shape \(2, 3, 1, 1\)"),
         ("another shape", r"found 6 values, expected shape \(1152921504606846976, 3, 1, 1\)"),
         ("a negative size", r"expected shape \(-1, -1, 1, 1\)"),
+        ("70 sizes", "not a valid .caffemodel: field 1: more than 8 integers"),
         ("three blobs", "layer 'a': expected a weight and a bias, found 4 blobs"),
         ("twice", "'a.weight' is there twice"),
         ("no layers", "no layer in it has weights"),
@@ -151,18 +136,53 @@ def test_tensors_of_another_network(tmp_path: Path) -> None:
         read(path, [SQUEEZENET])
 
 
-def test_without_protobuf_the_extra_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_field_after_another(tmp_path: Path) -> None:
+    """Runs of unpacked floats end where another field stands among them."""
     path = tmp_path / "tiny.caffemodel"
-    path.write_bytes(b"")
-    real = builtins.__import__
+    one = b"\x2d" + np.float32(1).tobytes()  # field 5, 4 bytes
+    blob = one * 3 + b"\x08\x01\x10\x01\x18\x01" + one * 2 + b"\x20\x06" + one
+    layer = b"\x0a\x01a\x3a" + bytes([len(blob)]) + blob
+    path.write_bytes(b"\xa2\x06" + bytes([len(layer)]) + layer)
+    (values,) = caffe.read(path).values()
+    np.testing.assert_array_equal(values, np.ones((1, 1, 1, 6), np.float32))
 
-    def without(name: str, *rest: Any) -> Any:
-        if name.startswith("google"):
-            raise ImportError(name)
-        return real(name, *rest)
 
-    monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(FacegenError, match=r"pip install 'facegen\[caffe\]'"):
-        caffe.read(path)
+def nested(*numbers: int, content: bytes) -> bytes:
+    """A message in a field in a message ..., by fields' numbers from the outside."""
+    for number in reversed(numbers):
+        content = varint(number << 3 | 2) + varint(len(content)) + content
+    return content
+
+
+def varint(value: int) -> bytes:
+    low, high = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + varint(high) if high else bytes([low])
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("layers", "more than 100,000 fields"),
+        ("blobs", "more than 100,000 fields"),
+        ("sizes", "more than 8 integers"),
+        ("integers", "more than 100,000 fields"),
+        ("pieces", "more than 100,000 fields"),
+        ("name", "a name of 33,554,432 bytes"),
+    ],
+)
+def test_what_expands_is_refused_in_little_memory(tmp_path: Path, case: str, message: str) -> None:
+    """32 MiB of what takes 300 bytes of memory for 2 or 3 in the file."""
+    size = 32 << 20
+    data = {
+        "layers": nested(100, content=b"") * (size // 3),
+        "blobs": nested(100, content=nested(7, content=b"") * (size // 2)),
+        "sizes": nested(100, 7, 7, 1, content=b"\1" * size),
+        "integers": b"\x18\1" * (size // 2),
+        "pieces": nested(100, 7, content=nested(5, content=b"") * (size // 2)),
+        "name": nested(100, 1, content=b"a" * size),
+    }[case]
+    path = tmp_path / "wide.caffemodel"
+    path.write_bytes(data)
+    said = outcome_within(4 * len(data) + (200 << 20), "facegen.weights.caffe:read", path)
+    assert said.startswith(f"FormatError: {path}: not a valid .caffemodel: ")
+    assert said.endswith(message)

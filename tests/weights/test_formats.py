@@ -20,6 +20,7 @@ from facegen import FormatError
 from facegen.networks import NETWORKS, Network
 from facegen.weights import digest, network_bin, npz, read, safetensors, sniff, write
 from facegen.weights.network_bin import Entry
+from memory import outcome_within
 
 DCGAN = NETWORKS["dcgan"]
 NAMES = ("network.bin", "network.safetensors", "network.npz")
@@ -287,6 +288,13 @@ def hostile_npz() -> dict[str, bytes]:
         "absurd shape": zipped(good | {"a.bias.npy": npy(np.zeros(3, "<f4"), "(9**9,)")}),
         "bomb": zipped(good | {"a.bias.npy": bias + bytes(1 << 26)}, zipfile.ZIP_DEFLATED),
         "path": zipped({f"../{name}": data for name, data in good.items()}),
+        "70 dimensions": zipped(
+            good | {"a.bias.npy": npy(np.zeros(3, "<f4"), "1, " * 70).replace(b"v\0{", b"\xf2\0{")}
+        ),
+        "unfinished header": zipped(good | {"a.bias.npy": bias.replace(b"}", b"(")}),
+        "lzma": zipped(good, zipfile.ZIP_LZMA),
+        "20,000 members": zipped({f"{i:05d}.npy": b"" for i in range(20_000)}),
+        "offset beyond the file": zipped(good).replace(b"PK\5\6", b"PK\5\6" + b"\xff" * 10),
     }
 
 
@@ -335,6 +343,79 @@ def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:
 def test_writing_where_nothing_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(OSError):
         write(tmp_path / "missing" / "network.bin", TINY, tiny_weights())
+
+
+def npz_that_expands(case: str) -> bytes:
+    """0.3 to 8 MB, as `facegen generate -n` would get it."""
+    header = b"\x93NUMPY\2\0" + (1 << 28).to_bytes(4, "little") + b"{"
+    match case:
+        case "header":
+            return zipped({"proj.weight.npy": header + b" " * (1 << 28)}, zipfile.ZIP_DEFLATED)
+        case "values":
+            zeros = npy(np.zeros(1 << 26, np.float32))
+            return zipped({"proj.weight.npy": zeros}, zipfile.ZIP_DEFLATED)
+        case "members":
+            return zipped({f"{i:x}": b"" for i in range(12_000)})
+    assert case == "directory"
+    end = zipped({"a.npy": b""})[-22:]
+    one = b"PK\1\2" + bytes(42)
+    count = (8 << 20) // len(one)
+    size = (count * len(one)).to_bytes(4, "little")
+    return (
+        b"PK\3\4"
+        + bytes(26)
+        + one * count
+        + end[:12]
+        + size
+        + (30).to_bytes(4, "little")
+        + end[20:]
+    )
+
+
+@pytest.mark.parametrize(
+    ("case", "message"),
+    [
+        ("header", "announces 268,435,"),
+        ("values", "announces 268,435,"),
+        ("members", "unknown member"),
+        ("directory", "a zip's directory of 8,"),
+    ],
+)
+def test_a_small_npz_is_refused_in_little_memory(tmp_path: Path, case: str, message: str) -> None:
+    path = tmp_path / "small.npz"
+    path.write_bytes(npz_that_expands(case))
+    size = path.stat().st_size
+    assert size < 9 << 20
+    said = outcome_within(4 * size + (200 << 20), "facegen.loading:read_network", path)
+    assert said.startswith(f"FormatError: {path}: ") and message in said
+
+
+def test_safetensors_cut_while_it_is_read(
+    tmp_path: Path, weights: dict[str, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error: a mapping of such a file would end the process by a signal."""
+    path = tmp_path / "x.safetensors"
+    write(path, DCGAN, weights)
+    expected = safetensors.check_names
+
+    def cut(*arguments: Any) -> None:
+        os.truncate(path, path.stat().st_size - 100)
+        expected(*arguments)
+
+    monkeypatch.setattr(safetensors, "check_names", cut)
+    with pytest.raises(FormatError, match="x.safetensors: not a valid safetensors file"):
+        safetensors.read(path, DCGAN.shapes)
+
+
+def test_safetensors_that_name_a_tensor_twice(tmp_path: Path) -> None:
+    path = tmp_path / "x.safetensors"
+    good = safetensors_save(tiny_weights())
+    header_bytes = int.from_bytes(good[:8], "little")
+    text = good[8 : 8 + header_bytes].rstrip()
+    text = text[:-1] + b',"a.bias":{"dtype":"F16","shape":[3],"data_offsets":[0,6]}}'
+    path.write_bytes(len(text).to_bytes(8, "little") + text + good[8 + header_bytes : -6])
+    with pytest.raises(FormatError, match="x.safetensors: "):
+        safetensors.read(path, SHAPES)
 
 
 def test_half_precision(tmp_path: Path) -> None:

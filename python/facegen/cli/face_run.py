@@ -14,13 +14,13 @@ import numpy as np
 
 from facegen import Generator
 from facegen.cli.stream import Stream
-from facegen.media import pictures
+from facegen.media import npy, pictures
 from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
 from facegen.media.journal import Journal, NoJournal
 from facegen.media.latents import LatentWriter
 from facegen.media.pixels import to_uint8
-from facegen.media.raw import RawWriter, npy_header
+from facegen.media.raw import RawWriter
 from facegen.pictures.face_sources import FaceSource
 from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.manifest import Input
@@ -108,7 +108,7 @@ class FaceRun:
             settings = {**self.settings, "isa": isa, "source": source}
             journal = Journal([path], count, CHUNK, [], settings, stays=False)
         there = journal.done
-        header = npy_header((count, FACE, FACE, 3))
+        header = npy.header_of((count, FACE, FACE, 3))
         with (
             self._latents() as read,
             journal,

@@ -50,11 +50,7 @@ def parse(data: bytes) -> NDArray[np.uint8]:
     """The same of a file's content; messages do not name the file."""
     if not idx.is_idx(data):
         return _of_photo(photo.decode(data))
-    images = idx.parse(data, dimensions=3)
-    if images.shape[1:] != (SIDE, SIDE):
-        height, width = images.shape[1:]
-        raise FormatError(f"expected images of {SIDE}x{SIDE}, found {height}x{width}")
-    return images
+    return idx.parse(data, dimensions=3, item=(SIDE, SIDE))
 
 
 def pixels(data: bytes) -> int:

@@ -28,6 +28,8 @@ from facegen.errors import FormatError
 MAX_BYTES = 1 << 31  # of an array
 _GZIP = b"\x1f\x8b"
 _UNSIGNED_BYTES = b"\x00\x00\x08"
+_ALWAYS_BYTES = 100 << 20  # of memory are taken for what a gzip file only announces
+_PIECE_BYTES = 1 << 20
 _MAX_DEFLATE = 1032  # bytes that one byte of a gzip file may become
 
 
@@ -63,9 +65,12 @@ def read(path: str | os.PathLike[str], dimensions: int) -> NDArray[np.uint8]:
         raise FormatError(f"{path}: {error}") from error
 
 
-def parse(data: bytes, dimensions: int) -> NDArray[np.uint8]:
-    """The array of a file's content, as `read`; messages do not name the file."""
-    return _read(io.BytesIO(data), len(data), dimensions)
+def parse(data: bytes, dimensions: int, item: tuple[int, ...] | None = None) -> NDArray[np.uint8]:
+    """The array of a file's content, as `read`; messages do not name the file.
+
+    Where `item` is given, that is the shape of array[0], checked before memory is taken.
+    """
+    return _read(io.BytesIO(data), len(data), dimensions, item)
 
 
 def count(data: bytes, dimensions: int) -> int:
@@ -74,17 +79,36 @@ def count(data: bytes, dimensions: int) -> int:
         return math.prod(_shape(file, most, dimensions))
 
 
-def _read(file: BinaryIO, size: int, dimensions: int) -> NDArray[np.uint8]:
+def _read(
+    file: BinaryIO, size: int, dimensions: int, item: tuple[int, ...] | None = None
+) -> NDArray[np.uint8]:
     """From the beginning of a file of `size` bytes."""
     with _unzipped(file, size) as (plain, most):
         shape = _shape(plain, most, dimensions)
-        values = np.empty(shape, np.uint8)
-        held = plain.readinto(values.reshape(-1).data)
-        more = plain.read(1) if held == values.size else b""
-    if held != values.size or more:
-        found = "more" if more else f"{held:,}"
-        raise FormatError(f"expected {_text(shape)} = {values.size:,} bytes, found {found}")
-    return values
+        if item is not None and shape[1:] != item:
+            expected, found = ("x".join(map(str, sizes)) for sizes in (item, shape[1:]))
+            raise FormatError(f"expected images of {expected}, found {found}")
+        total = math.prod(shape)
+        if total > size + _ALWAYS_BYTES:  # zipped: it is unpacked once without being kept
+            start, held = plain.tell(), 0
+            while held <= total and (piece := plain.read(_PIECE_BYTES)):
+                held += len(piece)
+            _check_length(shape, held)
+            plain.seek(start)
+        values = np.empty(total, np.uint8)
+        held = 0
+        while held < total and (piece := plain.read(min(_PIECE_BYTES, total - held))):
+            values[held : held + len(piece)] = np.frombuffer(piece, np.uint8)
+            held += len(piece)
+        _check_length(shape, held + len(plain.read(1)))
+    return values.reshape(shape)
+
+
+def _check_length(shape: tuple[int, ...], found: int) -> None:
+    total = math.prod(shape)
+    if found != total:
+        held = "more" if found > total else f"{found:,}"
+        raise FormatError(f"expected {_text(shape)} = {total:,} bytes, found {held}")
 
 
 @contextmanager
@@ -117,10 +141,11 @@ def _shape(file: BinaryIO, most: int, dimensions: int) -> tuple[int, ...]:
     if len(header) < 4 * dimensions:
         raise FormatError(f"ends within its {dimensions} sizes, at byte {4 + len(header)}")
     shape = tuple(int(n) for n in np.frombuffer(header, ">u4"))
+    if math.prod(n or 1 for n in shape) > MAX_BYTES:  # of which one may be 0
+        raise FormatError(f"announces {_text(shape)} bytes, over {MAX_BYTES:,}")
     size = math.prod(shape)
-    if size > min(MAX_BYTES, most - 4 - len(header)):
-        reason = "more than the file holds" if size <= MAX_BYTES else f"over {MAX_BYTES:,}"
-        raise FormatError(f"announces {_text(shape)} = {size:,} bytes, {reason}")
+    if size > most - 4 - len(header):
+        raise FormatError(f"announces {_text(shape)} = {size:,} bytes, more than the file holds")
     return shape
 
 

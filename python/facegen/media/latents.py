@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
-from facegen.media.raw import npy_header
+from facegen.media.npy import NpyFile, header_of
 from facegen.media.text import LATENT_SHAPE, LatentReader
 
 Latents = NDArray[np.float32]
 
 
 class NpyLatentReader:
-    """Latents of a .npy file, with the interface of `LatentReader`; the file is mapped, not read.
+    """Latents of a .npy file, with the interface of `LatentReader`.
 
     Raises
     ------
@@ -28,27 +28,30 @@ class NpyLatentReader:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.warnings: list[str] = []
-        try:
-            values = np.lib.format.open_memmap(path, mode="r")
-        except (ValueError, EOFError) as error:
-            reason = str(error).splitlines()[0] if str(error) else "ends too early"
-            raise FormatError(f"{path}: not a valid .npy file: {reason}") from error
-        if values.ndim != 2 or values.shape[1:] != LATENT_SHAPE or values.dtype.kind not in "fiu":
-            raise FormatError(
-                f"{path}: expected (n, {LATENT_SHAPE[0]}) real numbers, "
-                f"found {values.shape} of {values.dtype}"
-            )
-        self.count = len(values)
-        if self.count == 0:
-            raise FormatError(f"{path}: holds 0 latents, expected at least 1")
-        self._values = values
         self._path = path
+        self._array = NpyFile(path)
+        try:
+            self.count = self._check(self._array)
+        except BaseException:
+            self._array.close()
+            raise
+
+    def _check(self, array: NpyFile) -> int:
+        """How many latents there are."""
+        if array.shape[1:] != LATENT_SHAPE or array.dtype.kind not in "fiu":
+            raise FormatError(
+                f"{self._path}: expected (n, {LATENT_SHAPE[0]}) real numbers, "
+                f"found {array.shape} of {array.dtype}"
+            )
+        if array.shape[0] == 0:
+            raise FormatError(f"{self._path}: holds 0 latents, expected at least 1")
+        return array.shape[0]
 
     def chunks(self, size: int) -> Iterator[Latents]:
         """Yield all latents in order, up to `size` at a time: (k, 100) float32."""
         for start in range(0, self.count, size):
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-                chunk = self._values[start : start + size].astype(np.float32)
+                chunk = self._array.rows(start, start + size).astype(np.float32, order="C")
             if not np.isfinite(chunk).all():
                 row, column = np.argwhere(~np.isfinite(chunk))[0]
                 place = f"[{start + row}, {column}]"
@@ -59,7 +62,7 @@ class NpyLatentReader:
         return self
 
     def __exit__(self, *error: object) -> None:
-        pass  # the mapping goes with its last array
+        self._array.close()
 
 
 def open_latents(path: str | os.PathLike[str]) -> LatentReader | NpyLatentReader:
@@ -78,7 +81,7 @@ class LatentWriter:
         self._binary = Path(path).suffix.lower() == ".npy"
         self._output = AtomicFile(path)
         if self._binary:
-            self._output.file.write(npy_header((count, *LATENT_SHAPE)))
+            self._output.file.write(header_of((count, *LATENT_SHAPE)))
         else:
             self._output.file.write(f"{count}\n".encode())
 

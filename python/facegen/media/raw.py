@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
 from facegen.errors import FormatError
@@ -142,10 +141,3 @@ class RawWriter:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         self._output.__exit__(kind, *error)
-
-
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    """What a .npy of little-endian float32 begins with."""
-    header = io.BytesIO()
-    npy.write_array_header_1_0(header, {"descr": "<f4", "fortran_order": False, "shape": shape})
-    return header.getvalue()

@@ -20,6 +20,7 @@ from torch import Tensor
 from facegen import processors
 from facegen.errors import FormatError
 from facegen.media import photo
+from facegen.media.npy import NpyFile
 
 SIDE = 64
 
@@ -57,20 +58,15 @@ def read_pictures(source: str | os.PathLike[str]) -> Pictures:
 
 
 def _read_npy(path: Path) -> NDArray[np.uint8]:
-    try:
-        array = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise FormatError(f"{path}: expected a folder or a .npy of pictures: {error}") from error
-    if not isinstance(array, np.ndarray):
-        raise FormatError(f"{path}: expected a .npy of pictures, found a .npz")
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != (SIDE, SIDE, 3):
-        raise FormatError(
-            f"{path}: expected uint8 of shape (n, {SIDE}, {SIDE}, 3), "
-            f"found {array.dtype} of shape {array.shape}"
-        )
-    if len(array) == 0:
-        raise FormatError(f"{path}: holds no pictures")
-    return np.array(array, order="C")
+    with NpyFile(path, "expected a folder or a .npy of pictures") as array:
+        if array.dtype != np.uint8 or array.shape[1:] != (SIDE, SIDE, 3):
+            raise FormatError(
+                f"{path}: expected uint8 of shape (n, {SIDE}, {SIDE}, 3), "
+                f"found {array.dtype} of shape {array.shape}"
+            )
+        if array.shape[0] == 0:
+            raise FormatError(f"{path}: holds no pictures")
+        return np.ascontiguousarray(array.rows(0, array.shape[0]))
 
 
 def _read_folder(folder: Path) -> Pictures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -22,6 +23,15 @@ def file_size(path: Path) -> int:
     if not stat.S_ISREG(status.st_mode):
         raise FormatError(f"{path}: expected a regular file, found a pipe or a device")
     return status.st_size
+
+
+def parse_json(path: Path, text: bytes) -> object:
+    """What a header of JSON means."""
+    try:
+        return json.loads(text.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        raise FormatError(f"{path}: its header is no JSON: {reason}") from error
 
 
 def check_names(where: Path, expected: Iterable[str], found: Iterable[str]) -> None:
@@ -46,7 +56,8 @@ def _others(names: list[str]) -> str:
 def check_shape(where: Path, name: str, expected: Shape, found: Iterable[int]) -> None:
     found = tuple(found)
     if found != expected:
-        raise FormatError(f"{where}: tensor {name!r}: expected shape {expected}, found {found}")
+        shown = found if len(found) <= 8 else f"{len(found):,} dimensions"
+        raise FormatError(f"{where}: tensor {name!r}: expected shape {expected}, found {shown}")
 
 
 def check_finite(where: Path, name: str, values: np.ndarray, offset: int | None = None) -> None:

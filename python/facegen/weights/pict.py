@@ -12,14 +12,21 @@ the network's tensors before memory is taken for weights.
 
 from __future__ import annotations
 
-import json
 from math import prod
 from typing import BinaryIO
 
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape, file_size
+from facegen.weights.checks import (
+    Path,
+    Shape,
+    check_finite,
+    check_names,
+    check_shape,
+    file_size,
+    parse_json,
+)
 from facegen.weights.network_bin import Layout
 
 CODES = 256
@@ -101,11 +108,7 @@ def _read_header(path: Path, file: BinaryIO, size: int) -> list[tuple[str, Shape
             f"{path}: its header has {length:,} bytes, at most {_LARGEST_HEADER:,} expected, "
             f"in a file of {size:,}"
         )
-    try:
-        tensors = json.loads(file.read(length).decode("utf-8"))
-    except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
-        raise FormatError(f"{path}: its header is no JSON: {reason}") from error
+    tensors = parse_json(path, file.read(length))
     if not isinstance(tensors, list):
         raise FormatError(f"{path}: its header is no list of tensors")
     return [_tensor(path, i, tensor) for i, tensor in enumerate(tensors)]
@@ -121,7 +124,7 @@ def _tensor(path: Path, index: int, tensor: object) -> tuple[str, Shape]:
         if older in name:
             raise FormatError(f"{path}: tensor {name!r}: {meaning} is not supported")
     if not all(type(n) is int and n > 0 for n in shape):
-        raise FormatError(f"{path}: tensor {name!r}: {shape} is no shape")
+        raise FormatError(f"{path}: tensor {name!r}: {str(shape)[:80]} is no shape")
     return name, tuple(shape)
 
 

@@ -15,17 +15,20 @@ import numpy as np
 
 from facegen.errors import FacegenError, FormatError
 from facegen.weights.checks import Path, file_size
+from facegen.weights.zips import first_line, open_zip
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+
+_WHAT = "a valid PyTorch checkpoint"
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a zip is one of PyTorch's rather than a .npz."""
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, _WHAT) as archive:
             return any(name.endswith("/data.pkl") for name in archive.namelist())
-    except (zipfile.BadZipFile, NotImplementedError, ValueError):
+    except FormatError:
         return False
 
 
@@ -59,11 +62,8 @@ def _check_stored(path: Path) -> None:
     """PyTorch stores its members as they are; a small file of large ones is not its work."""
     if not zipfile.is_zipfile(path):
         return
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
-    except (zipfile.BadZipFile, NotImplementedError, ValueError) as error:
-        raise FormatError(f"{path}: not a valid PyTorch checkpoint: {error}") from error
+    with open_zip(path, _WHAT) as archive:
+        packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
     if packed:
         raise FormatError(f"{path}: member {packed[0].filename!r} is compressed, expected stored")
 
@@ -81,10 +81,10 @@ def _load(path: Path) -> Any:
     except OSError:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to mean
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        reason = first_line(error)
         if refused := re.search(r"[Uu]nsupported .*GLOBAL (\S+)", str(error)):
             reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
-        raise FormatError(f"{path}: not a valid PyTorch checkpoint: {reason}") from error
+        raise FormatError(f"{path}: not {_WHAT}: {reason}") from error
 
 
 def _array(path: Path, name: str, value: Any) -> np.ndarray:

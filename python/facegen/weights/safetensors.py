@@ -6,7 +6,8 @@ Tensors may be stored as float16 to halve the file: every float16 is a float32 t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from math import prod
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import safetensors
@@ -21,45 +22,59 @@ from facegen.weights.checks import (
     check_names,
     check_shape,
     file_size,
+    parse_json,
 )
 
-# The header is JSON that the library parses in memory: ours takes about 100 bytes a tensor.
+# The header is JSON that is parsed in memory: ours takes about 100 bytes a tensor.
 MAX_HEADER_BYTES = 1 << 20
+_LENGTH_BYTES = 8
+_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
 class Header(NamedTuple):
     network: str | None  # what the metadata says
     shapes: dict[str, Shape]
-
-
-def _open(path: Path) -> Any:
-    size = file_size(path)
-    with open(path, "rb") as file:
-        header_bytes = int.from_bytes(file.read(8), "little")
-    if size < 8 or header_bytes > size - 8:
-        raise FormatError(
-            f"{path}: header of {header_bytes:,} bytes announced at byte 0, in {size:,} bytes"
-        )
-    if header_bytes > MAX_HEADER_BYTES:
-        raise FormatError(
-            f"{path}: header of {header_bytes:,} bytes announced at byte 0, "
-            f"at most {MAX_HEADER_BYTES:,} expected"
-        )
-    try:
-        return safetensors.safe_open(path, framework="numpy")
-    except safetensors.SafetensorError as error:
-        raise FormatError(f"{path}: not a valid safetensors file: {error}") from error
+    types: dict[str, str]
 
 
 def read_header(path: Path) -> Header:
-    """Names and shapes, and the network's name where the file tells; reads no tensor."""
-    with _open(path) as file:
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-        return Header((file.metadata() or {}).get("network"), shapes)
+    """Names, shapes and types, and the network's name where the file tells; reads no tensor."""
+    size = file_size(path)
+    with open(path, "rb") as file:
+        return _read_header(path, file, size)
+
+
+def _read_header(path: Path, file: BinaryIO, size: int) -> Header:
+    length = int.from_bytes(file.read(_LENGTH_BYTES), "little")
+    if length > size - _LENGTH_BYTES:
+        raise FormatError(
+            f"{path}: header of {length:,} bytes announced at byte 0, in {size:,} bytes"
+        )
+    if length > MAX_HEADER_BYTES:
+        raise FormatError(
+            f"{path}: header of {length:,} bytes announced at byte 0, "
+            f"at most {MAX_HEADER_BYTES:,} expected"
+        )
+    tensors = parse_json(path, file.read(length))
+    if not isinstance(tensors, dict):
+        raise FormatError(f"{path}: its header is no dict of tensors")
+    metadata = tensors.pop("__metadata__", None)
+    network = metadata.get("network") if isinstance(metadata, dict) else None
+    header = Header(network if isinstance(network, str) else None, {}, {})
+    for name, tensor in tensors.items():
+        shape = tensor.get("shape") if isinstance(tensor, dict) else None
+        if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+            raise FormatError(f"{path}: tensor {name!r} has no shape")
+        header.shapes[name] = tuple(shape)
+        header.types[name] = str(tensor.get("dtype"))
+    return header
 
 
 def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
     """Canonical weights, which must be exactly the tensors of `shapes` and finite; float32.
+
+    The file is read, not mapped: one that is cut meanwhile is an error, where a mapping would end
+    the process by a signal.
 
     Raises
     ------
@@ -69,17 +84,40 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
     OSError
         The file cannot be read.
     """
-    with _open(path) as file:
-        check_names(path, shapes, file.keys())
+    size = file_size(path)
+    with open(path, "rb") as file:
+        header = _read_header(path, file, size)
+        check_names(path, shapes, header.shapes)
         for name, shape in shapes.items():
-            tensor = file.get_slice(name)
-            check_shape(path, name, shape, tensor.get_shape())
-            if tensor.get_dtype() not in ("F32", "F16"):
-                found = tensor.get_dtype()
-                raise FormatError(f"{path}: tensor {name!r}: expected F32 or F16, found {found}")
-        weights = {name: np.asarray(file.get_tensor(name), np.float32) for name in shapes}
-    for name, values in weights.items():
-        check_finite(path, name, values)
+            check_shape(path, name, shape, header.shapes[name])
+            found = header.types[name]
+            if found not in _TYPES:
+                raise FormatError(
+                    f"{path}: tensor {name!r}: expected F32 or F16, found {found:.20}"
+                )
+        expected = file.tell() + sum(
+            prod(shape) * _TYPES[header.types[name]].itemsize for name, shape in shapes.items()
+        )
+        if size != expected:
+            raise FormatError(
+                f"{path}: not a valid safetensors file: expected {expected:,} bytes, found {size:,}"
+            )
+        file.seek(0)
+        data = file.read(size)
+    try:
+        tensors = dict(safetensors.deserialize(data))
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"{path}: not a valid safetensors file: {error}") from error
+    del data
+    weights = {}
+    for name, shape in shapes.items():
+        tensor = tensors.pop(name)
+        # The library has a header of its own: of a name that is there twice it may take the other.
+        if (tuple(tensor["shape"]), tensor["dtype"]) != (shape, header.types[name]):
+            raise FormatError(f"{path}: tensor {name!r} is there twice")
+        values = np.frombuffer(tensor["data"], _TYPES[header.types[name]]).reshape(shape)
+        weights[name] = values.astype(np.float32, copy=False)
+        check_finite(path, name, weights[name])
     return weights
 
 

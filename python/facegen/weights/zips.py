@@ -1,0 +1,94 @@
+"""Zips of weights: .npz and PyTorch's checkpoints. A small one cannot fill the memory.
+
+What a zip says about its members is believed only where it fits the file: its directory has a
+limit, and so has what all members are unpacked.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from facegen.errors import FormatError
+from facegen.weights.checks import Path, file_size
+
+# zipfile reads the directory in one piece, and takes about 10 times its size for the entries.
+PIECE_BYTES = 1 << 20
+# Float32 weights hardly shrink; what was 8 bits before takes a quarter.
+_LARGEST_RATIO = 4
+_ALWAYS_BYTES = 100 << 20
+
+# Whatever zipfile raises for damaged files.
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    NotImplementedError,  # another compression
+    RuntimeError,  # encrypted
+    OverflowError,
+    ValueError,
+)
+
+
+class _Pieces(io.FileIO):
+    """A file that refuses to be read in large pieces.
+
+    With no size zipfile reads the last 64 kB alone.
+    """
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        if size is not None and size > PIECE_BYTES:
+            raise FormatError(
+                f"a zip's directory of {size:,} bytes, at most {PIECE_BYTES:,} expected"
+            )
+        return super().read(size) or b""
+
+
+@contextmanager
+def open_zip(path: Path, what: str) -> Iterator[zipfile.ZipFile]:
+    """A zip, whose members are to be read in pieces of `PIECE_BYTES` at most.
+
+    Raises
+    ------
+    FormatError
+        It is damaged, has a directory above 1 MiB, or members that are packed by other means than
+        deflate, or more than 4 times; the message says what was expected: `what`.
+    OSError
+        The file cannot be read.
+    """
+    size = file_size(path)
+    with _Pieces(path) as file:
+        try:
+            archive = zipfile.ZipFile(file)
+        except DAMAGED as error:
+            raise FormatError(f"{path}: not {what}: {first_line(error)}") from error
+        with archive:
+            _check_members(path, archive, size)
+            yield archive
+
+
+def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
+    total = 0
+    for member in archive.infolist():
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise FormatError(
+                f"{path}: member {member.filename!r}: expected stored or deflated, "
+                f"found compression {member.compress_type}"
+            )
+        total += member.file_size
+    most = _LARGEST_RATIO * size + _ALWAYS_BYTES
+    if total > most:
+        raise FormatError(
+            f"{path}: announces {total:,} bytes in members, at most {most:,} expected "
+            f"of a zip of {size:,}"
+        )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
