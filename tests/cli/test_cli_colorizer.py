@@ -15,6 +15,7 @@ from PIL import Image
 from facegen import weights
 from facegen.cli.colorizer import PROGRAMS
 from facegen.cli.main import main
+from facegen.media import heif
 from facegen.media.colorization import network_lightness, with_colours
 from facegen.networks import colorizer
 from facegen.networks.colorizer import COLORIZER, Colorizer
@@ -250,6 +251,14 @@ def test_img2bin_with_bad_pictures(run: Run) -> None:
         result = run("colorizer", "img2bin", *arguments)
         assert (result.code, result.err.count("\n")) == (2, 1) and words in result.err
         assert sorted(os.listdir()) == present
+
+
+def test_img2bin_without_a_reader_of_heic(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(heif, "installed", lambda: False)
+    Path("a.heic").write_bytes(b"\0\0\0\x14ftypheic\0\0\0\0mif1")
+    result = run("colorizer", "img2bin", "a.heic", "out.bin")
+    assert result.code == 2 and not Path("out.bin").exists()
+    assert "error: a.heic: HEIC, " in result.err and "pip install 'facegen[heif]'" in result.err
 
 
 def test_bin2img(run: Run) -> None:

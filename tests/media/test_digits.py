@@ -138,6 +138,7 @@ def test_a_digit_of_16_bits() -> None:
     with Image.open(ODD / "digit16.png") as image:
         of_image, of_file = prepare(image), read(ODD / "digit16.png")
     np.testing.assert_array_equal(of_image, of_file)
+    assert DigitClassifier(device="cpu")(ODD / "digit16.png").digits.tolist() == [1]
 
 
 def test_idx_files_are_taken_as_they_are(tmp_path: Path) -> None:

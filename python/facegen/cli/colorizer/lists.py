@@ -26,9 +26,10 @@ def pictures_of(arguments: Iterable[str]) -> list[str]:
     OSError
         A list cannot be read.
     """
+    from facegen.media import heif
     from facegen.media.photo import readable_extensions
 
-    known = readable_extensions()
+    known = readable_extensions() | heif.EXTENSIONS  # who reads it says what is missing
     paths = []
     for argument in arguments:
         if os.path.splitext(argument)[1].lower() in known:
