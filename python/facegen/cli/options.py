@@ -179,15 +179,14 @@ def check_report(path: str | None, overwrite: bool) -> None:
 
 def write_report(path: str | None, report: Mapping[str, Any]) -> None:
     """What --json asks for, if it was given."""
-    import json
-
     from facegen.media.atomic import AtomicFile
+    from facegen.media.json_text import json_text
     from facegen.media.standard import output_file
 
     if path is None:
         return
     with AtomicFile(output_file(path)) as file:
-        file.write(json.dumps(report, indent=2).encode() + b"\n")
+        file.write(json_text(report, indent=2).encode() + b"\n")
 
 
 def warn(message: str) -> None:

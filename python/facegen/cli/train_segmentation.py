@@ -67,11 +67,10 @@ def command(
     classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --init, the
     decoder is trained. The mean IoU of the pairs held out is printed last. Needs PyTorch.
     """
-    import json
-
     from facegen import FacegenError, weights
     from facegen.loading import read_network
     from facegen.media.atomic import AtomicFile
+    from facegen.media.json_text import json_text
     from facegen.networks import NETWORKS
 
     require_torch()
@@ -97,7 +96,7 @@ def command(
 
         def say(entry: dict[str, Any]) -> None:
             if file is not None:
-                file.write(json.dumps(entry).encode() + b"\n")
+                file.write(json_text(entry).encode() + b"\n")
             if not quiet:
                 loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
                 where = f"epoch {entry['epoch']}/{settings.epochs}"

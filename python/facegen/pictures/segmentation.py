@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from functools import partial
@@ -10,6 +9,7 @@ from functools import partial
 import numpy as np
 
 from facegen.media import voc
+from facegen.media.json_text import json_text
 from facegen.media.photo import Photo, encode
 from facegen.networks.segmentation import Segmenter, enlarge
 from facegen.pictures.task import Made, Task
@@ -65,7 +65,7 @@ def _finish(parts: Parts, photo: Photo, small: np.ndarray, outputs: tuple[str, .
         elif part == parts.areas:
             height, width = classes.shape
             found = {"width": width, "height": height, "classes": areas}
-            files[other] = (json.dumps(found, indent=2) + "\n").encode()
+            files[other] = (json_text(found, indent=2) + "\n").encode()
         else:
             files[other] = encode(voc.legend(areas), other)
     if parts.masks:

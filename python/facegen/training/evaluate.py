@@ -6,7 +6,6 @@ at: samples, samples beside their nearest training pictures, and walks from face
 
 from __future__ import annotations
 
-import json
 import math
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facegen.media import pictures as picture_files
+from facegen.media.json_text import json_text
 from facegen.networks.dcgan import Generator, latents
 from facegen.networks.paths import walk
 from facegen.shares import chunks
@@ -114,8 +114,8 @@ def main(network: str, pictures: str, count: int, output: Path) -> None:
     output.mkdir(parents=True, exist_ok=True)
     draw(generator, pixels, output, device)
     measured = evaluate(generator, pixels, count, device)
-    (output / "evaluation.json").write_text(json.dumps(measured, indent=2) + "\n")
-    click.echo(json.dumps(measured))
+    (output / "evaluation.json").write_text(json_text(measured, indent=2) + "\n")
+    click.echo(json_text(measured))
 
 
 if __name__ == "__main__":
