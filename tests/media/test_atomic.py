@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from facegen.media.atomic import AtomicFile, _clear
+from facegen import FacegenError
+from facegen.media.atomic import AtomicFile, _clear, forget_part, hidden_beside, part_of
 
 
 def test_appears_when_complete(tmp_path: Path) -> None:
@@ -150,3 +151,78 @@ def test_what_killed_runs_left_goes_with_a_later_run(tmp_path: Path) -> None:
     assert not living.exists()
     names = [".facegen-1234.part", "a.bin", "b.bin", "c.bin", "old.part"]
     assert sorted(os.listdir(tmp_path)) == names
+
+
+NAMES = {
+    "ascii": lambda size: "n" * size,
+    "of 2 bytes": lambda size: "é" * (size // 2) + "n" * (size % 2),
+    "of 4 bytes": lambda size: "n" * (size % 4) + "\N{GRINNING FACE}" * (size // 4),
+    "no text": lambda size: os.fsdecode(b"\xff" * size),
+}
+
+
+@pytest.mark.parametrize("kind", NAMES)
+@pytest.mark.parametrize("size", [238, 239, 241, 250, 255])
+def test_names_as_long_as_they_may_be(tmp_path: Path, kind: str, size: int) -> None:
+    names = [NAMES[kind](size), NAMES[kind](size - 1) + "x", "x" + NAMES[kind](size - 1)]
+    paths = [tmp_path / name for name in names]
+    assert all(len(os.fsencode(path.name)) == size for path in paths)
+    hidden = {hidden_beside(path, end) for path in paths for end in (".facegen-journal", ".x")}
+    assert len(hidden) == 6
+    for path in hidden:
+        path.touch()
+        assert path.parent == tmp_path and path.name.startswith(".")
+        path.unlink()
+    for path in paths:
+        with pytest.raises(KeyError), AtomicFile(path, keep=0) as file:
+            file.write(b"abc")
+            raise KeyError
+        assert part_of(path).read_bytes() == b"abc"
+        with AtomicFile(path, keep=1) as file:
+            file.write(b"x")
+        assert path.read_bytes() == b"ax" and os.listdir(tmp_path) == [path.name]
+        path.unlink()
+
+
+def test_short_names_are_kept_whole(tmp_path: Path) -> None:
+    assert part_of(tmp_path / "out.txt").name == ".out.txt.facegen-part"
+    longest = "é" * 120
+    assert part_of(tmp_path / longest).name == f".{longest}.facegen-part"
+
+
+@pytest.mark.parametrize("kind", ["link", "dangling link", "pipe"])
+def test_it_takes_the_place_of_what_has_the_name(tmp_path: Path, kind: str) -> None:
+    """Where it is told to, whatever that is; else a link is followed."""
+    path, elsewhere = tmp_path / "out.bin", tmp_path / "elsewhere"
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(elsewhere)
+    if kind == "link":
+        elsewhere.write_bytes(b"precious")
+    with AtomicFile(path, replace=True) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new" and path.is_file() and not path.is_symlink()
+    assert not elsewhere.exists() or elsewhere.read_bytes() == b"precious"
+    assert elsewhere.exists() == (kind == "link")
+
+
+@pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
+def test_what_has_the_name_of_an_unfinished_file(tmp_path: Path, kind: str) -> None:
+    """Nothing is cut or removed that no run has left; and nothing hangs."""
+    path, elsewhere = tmp_path / "out.bin", tmp_path / "elsewhere"
+    elsewhere.write_bytes(b"precious")
+    part = part_of(path)
+    {"link": lambda: part.symlink_to(elsewhere), "pipe": lambda: os.mkfifo(part),
+        "folder": part.mkdir}[kind]()  # fmt: skip
+    with pytest.raises(FacegenError, match="out.bin.facegen-part: .*no file"):
+        AtomicFile(path, keep=0)
+    forget_part(path)
+    assert elsewhere.read_bytes() == b"precious" and os.path.lexists(part)
+    for old in (".facegen-1.part", ".facegen-2.part"):
+        (tmp_path / old).symlink_to(elsewhere) if "1" in old else os.mkfifo(tmp_path / old)
+        os.utime(tmp_path / old, (0, 0))
+    _clear.cache_clear()
+    with AtomicFile(path):
+        pass
+    assert elsewhere.exists()

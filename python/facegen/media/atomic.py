@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import io
 import os
 import re
@@ -20,15 +21,17 @@ from typing import Any, BinaryIO, cast
 from facegen.errors import FacegenError
 
 _STALE_SECONDS = 3600.0  # since a temporary file was written to
+_NEW = 0o666  # permissions of a file that is new, less the umask
+_LONGEST_NAME = 255  # bytes, where a file system does not say; names of temporary files fit it too
 
 
 class AtomicFile:
     """A binary output file: complete under its name, or not there at all.
 
     Bytes go to a temporary file in the same folder, which takes the name when the ``with`` block
-    ends and is removed where it raises. A symbolic link is followed; a file that is replaced keeps
-    its permissions (less the umask). Devices, pipes and open files (``/dev/full``,
-    ``/dev/stdout``) are written directly. Every OSError names the path asked for.
+    ends and is removed where it raises. A file that is replaced keeps its permissions (less the
+    umask). Devices, pipes and open files (``/dev/full``, ``/dev/stdout``) are written directly.
+    Every OSError names the path asked for.
 
     Parameters
     ----------
@@ -37,6 +40,9 @@ class AtomicFile:
     keep
         None, or the bytes to go on from, of what a run that was killed has left: the temporary file
         then has a name that can be found again (`part_of`), and stays where the block raises.
+    replace
+        Let the file take the place of whatever has the name, of a symbolic link or a pipe too. If
+        not, a link is followed and a pipe written, as people expect of a name that they give.
 
     Raises
     ------
@@ -47,14 +53,18 @@ class AtomicFile:
     ...     file.write(b"...")
     """
 
-    def __init__(self, path: str | os.PathLike[str], keep: int | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], keep: int | None = None, replace: bool = False
+    ) -> None:
         self.path = Path(path)
         self._temporary: Path | None = None
         self._removal: weakref.finalize[..., Any] | None = None  # not of what is kept
-        with _naming(self.path):
-            descriptor = _open_special(self.path)
+        with naming(self.path):
+            descriptor = None if replace else _open_special(self.path)
             self.direct = descriptor is not None
             self._target = Path(os.path.realpath(self.path))
+            if replace and self.path.is_symlink():
+                self._target = Path(os.path.realpath(self.path.parent), self.path.name)
             if keep is not None:
                 if descriptor is not None:
                     os.close(descriptor)
@@ -64,7 +74,7 @@ class AtomicFile:
             elif descriptor is None:
                 mode = _mode_of_existing(self._target)
                 _clear(self._target.parent)
-                self._temporary = self._target.with_name(f".facegen-{secrets.token_hex(8)}.part")
+                self._temporary = temporary_beside(self._target)
                 # Also where an interrupt comes before the caller's with block has begun.
                 self._removal = weakref.finalize(self, _remove, self._temporary)
                 descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
@@ -78,7 +88,7 @@ class AtomicFile:
         try:
             self.file.close()
             if self._temporary is not None:
-                with _naming(self.path):
+                with naming(self.path):
                     os.replace(self._temporary, self._target)
                 if self._removal is not None:
                     self._removal.detach()
@@ -88,7 +98,7 @@ class AtomicFile:
 
     def synchronize(self) -> int:
         """Have all that was written on the disk; gives the bytes up to the present place."""
-        with _naming(self.path):
+        with naming(self.path):
             self.file.flush()
             os.fsync(self.file.fileno())
         return self.file.tell()
@@ -118,20 +128,21 @@ class _OutputFile(io.FileIO):
         super().__init__(descriptor, "wb")
 
     def write(self, data: Any) -> int:
-        with _naming(self._path):
+        with naming(self._path):
             return super().write(data)
 
     def truncate(self, size: int | None = None) -> int:
-        with _naming(self._path):
+        with naming(self._path):
             return super().truncate(size)
 
     def close(self) -> None:
-        with _naming(self._path):
+        with naming(self._path):
             super().close()
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let every OSError name the path."""
     try:
         yield
     except OSError as error:
@@ -147,22 +158,66 @@ def _clear(folder: Path) -> None:
     """
     with suppress(OSError):
         for path in folder.glob(".facegen-*.part"):
-            with suppress(OSError), open(path, "rb") as file:
+            with suppress(OSError), open_regular(path) as file:
                 if time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     path.unlink()
 
 
+def temporary_beside(path: str | os.PathLike[str]) -> Path:
+    """A new name in the folder of a path, that a run of an hour later removes if it is left."""
+    return Path(path).with_name(f".facegen-{secrets.token_hex(8)}.part")
+
+
+def hidden_beside(path: str | os.PathLike[str], suffix: str) -> Path:
+    """The file ``.NAMEsuffix`` in the folder of a path, whose links are followed.
+
+    Where that name is too long for the file system, NAME is shortened, and a digest of all of it
+    makes up for what is missing.
+    """
+    target = Path(os.path.realpath(path))
+    hidden = f".{target.name}{suffix}"
+    longest = _longest_name(target.parent)
+    if len(os.fsencode(hidden)) > longest:
+        digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
+        start = target.name
+        while len(os.fsencode(hidden := f".{start}-{digest}{suffix}")) > longest:
+            start = start[:-1]
+    return target.with_name(hidden)
+
+
+def _longest_name(folder: Path) -> int:
+    try:
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):  # no such folder, which whoever writes will say; no such limit
+        return _LONGEST_NAME
+
+
+def open_regular(path: str | os.PathLike[str], follow: bool = False) -> BinaryIO:
+    """Open a file for reading that is one: no pipe, which would hang, no device, and no link.
+
+    Raises
+    ------
+    OSError
+        It is something else (EINVAL, for a link ELOOP), or cannot be opened.
+    """
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    descriptor = os.open(path, flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "is no file", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
+
+
 def part_of(path: str | os.PathLike[str]) -> Path:
     """Where the unfinished file of a run that can be resumed lies."""
-    target = Path(os.path.realpath(path))
-    return target.with_name(f".{target.name}.facegen-part")
+    return hidden_beside(path, ".facegen-part")
 
 
 def forget_part(path: str | os.PathLike[str]) -> None:
     """Remove the unfinished file of a run that can be resumed, unless it is still running."""
     part = part_of(path)
-    with suppress(OSError), open(part, "rb") as file:
+    with suppress(OSError), open_regular(part) as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         part.unlink()
 
@@ -173,15 +228,22 @@ def _remove(path: Path) -> None:
 
 
 def _open_part(part: Path, mode: int, keep: int) -> int:
-    """Open what an earlier run left, cut to what is to be kept of it; one process at a time."""
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT, mode)
+    """Open what an earlier run left, cut to what is to be kept of it; one process at a time.
+
+    What is there under this name and is no file, such as a link, is no run's, and is not touched.
+    """
+    if os.path.lexists(part) and not stat.S_ISREG(os.lstat(part).st_mode):
+        raise FacegenError(f"{part}: expected what an earlier run left, found no file; remove it")
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(descriptor, keep)
         os.lseek(descriptor, keep, os.SEEK_SET)
-    except BlockingIOError:
+    except BaseException as error:
         os.close(descriptor)
-        raise FacegenError(f"{part}: another run is writing this file") from None
+        if isinstance(error, BlockingIOError):
+            raise FacegenError(f"{part}: another run is writing this file") from None
+        raise
     return descriptor
 
 
@@ -199,9 +261,11 @@ def _open_special(path: Path) -> int | None:
 def _mode_of_existing(target: Path) -> int:
     """Permissions for the new file; refuses what open() would have refused."""
     try:
-        mode = target.stat().st_mode
+        mode = target.lstat().st_mode
     except FileNotFoundError:
-        return 0o666  # less the umask
+        return _NEW
+    if stat.S_ISLNK(mode):
+        return _NEW
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     if not os.access(target, os.W_OK):
