@@ -6,15 +6,16 @@ is removed: what is fetched again must be the same.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from facegen.errors import FacegenError, FormatError
 from facegen.hub.published import PUBLISHED, Published
+from facegen.media import state
 from facegen.media.atomic import AtomicFile
 from facegen.media.digest import file_digest
+from facegen.media.json_text import json_text
 
 
 def folder() -> Path:
@@ -103,13 +104,12 @@ def check(published: Published, path: Path, where: str | None = None) -> str:
 def record(published: Published) -> dict[str, Any]:
     """What was noted when it was fetched; empty if it never was."""
     try:
-        fields = json.loads(_record_file(published).read_text(encoding="utf-8"))
+        fields = state.read(_record_file(published), follow=True)
+        state.digest(fields.get("sha256"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except state.Damaged as error:
         raise FormatError(f"{_record_file(published)}: {error}; remove it") from None
-    if not isinstance(fields, dict) or not isinstance(fields.get("sha256"), str):
-        raise FormatError(f"{_record_file(published)}: has no SHA-256; remove it")
     return fields
 
 
@@ -117,7 +117,7 @@ def note(published: Published, url: str, sha256: str) -> Path:
     """Remember the digest, for the times to come; gives the file that does."""
     path = _record_file(published)
     with AtomicFile(path) as file:
-        file.write(json.dumps({"url": url, "sha256": sha256}, indent=2).encode() + b"\n")
+        file.write(json_text({"url": url, "sha256": sha256}, indent=2).encode() + b"\n")
     return path
 
 

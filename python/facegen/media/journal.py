@@ -2,9 +2,10 @@
 
 Beside the first output lies ``.NAME.facegen-journal``, a line of JSON: the digest of all that
 results depend on, the chunks that are written, and the bytes of each unfinished output
-(``.NAME.facegen-part``). It is replaced about once a second, after what it speaks of is on the
-disk. So whenever a run ends, by a signal or with the power, its outputs up to the journal's place
-are as it says; what lies behind is cut off and made again.
+(``.NAME.facegen-part``; a NAME that leaves no room for these is shortened). It is replaced about
+once a second, after what it speaks of is on the disk. So whenever a run ends, by a signal or with
+the power, its outputs up to the journal's place are as it says; what lies behind is cut off and
+made again.
 
 When a run has ended well, the journal has the size and the time of each output instead, and the
 same run again has nothing to do. An output that anything has written to or replaced since has
@@ -14,7 +15,6 @@ another time, so that nothing else is taken for one that is finished.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,8 +25,10 @@ from typing import Any, Protocol, TypeVar
 
 from facegen import __version__
 from facegen.errors import FacegenError
-from facegen.media.atomic import AtomicFile, forget_part, part_of
+from facegen.media import state
+from facegen.media.atomic import AtomicFile, forget_part, hidden_beside, part_of
 from facegen.media.digest import file_digest
+from facegen.media.json_text import json_text
 
 Chunk = TypeVar("Chunk")
 
@@ -118,26 +120,30 @@ class Journal:
         self._path = _path(outputs)
         inputs = [input_digest(file) for file in files]
         everything = [__version__, sorted(settings.items()), count, chunk, inputs]
-        self._key = hashlib.sha256(json.dumps(everything).encode()).hexdigest()
+        self._key = hashlib.sha256(json_text(everything).encode()).hexdigest()
         self._count, self._chunk, self._stays = count, chunk, stays
         self.chunks, self._bytes = 0, dict.fromkeys(outputs, 0)
         self.finished = False
         # Whatever a journal holds that is damaged, or of another kind, counts as none.
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            self._read(json.loads(self._path.read_bytes()))
+        with suppress(OSError, state.Damaged):
+            self._read(state.read(self._path))
         self._due = time.monotonic() + _SECONDS
 
     def _read(self, entry: dict[str, Any]) -> None:
         """Take over what the run before has noted, if it was the same."""
-        if entry["key"] != self._key:
+        if entry.get("key") != self._key:
             return
         if "finished" in entry:
             found = {output: _stamp(output) for output in self._bytes}
             self.finished = entry["finished"] == found
             return
-        kept = {output: int(entry["bytes"][output]) for output in self._bytes}
-        if all(part_of(output).stat().st_size >= size for output, size in kept.items()):
-            self.chunks, self._bytes = int(entry["chunks"]), kept
+        sizes = state.mapping(entry.get("bytes"))
+        kept = {output: state.whole(sizes.get(output)) for output in self._bytes}
+        chunks = state.whole(entry.get("chunks"))
+        if chunks <= -(-self._count // self._chunk) and all(
+            part_of(output).lstat().st_size >= size for output, size in kept.items()
+        ):
+            self.chunks, self._bytes = chunks, kept
 
     @property
     def done(self) -> int:
@@ -163,9 +169,9 @@ class Journal:
         end = time.monotonic()
         self._due = end + max(_SECONDS, 9 * (end - begin))
 
-    def _note(self, **state: Any) -> None:
-        with AtomicFile(self._path) as file:
-            file.write(json.dumps({"key": self._key, **state}).encode() + b"\n")
+    def _note(self, **fields: Any) -> None:
+        with AtomicFile(self._path, replace=True) as file:
+            file.write(json_text({"key": self._key, **fields}).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
@@ -191,8 +197,7 @@ def _stamp(path: str) -> list[int]:
 
 
 def _path(outputs: Sequence[str]) -> Path:
-    first = Path(os.path.realpath(outputs[0]))
-    return first.with_name(f".{first.name}.facegen-journal")
+    return hidden_beside(outputs[0], ".facegen-journal")
 
 
 def input_digest(path: str | os.PathLike[str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,9 @@ from torch import Tensor
 
 from facegen.errors import FacegenError
 from facegen.media import pictures as picture_files
+from facegen.media import state
+from facegen.media.atomic import AtomicFile
+from facegen.media.json_text import json_text
 from facegen.networks import dcgan as network
 from facegen.training import export, quality
 from facegen.training.data import to_values
@@ -55,7 +57,8 @@ class Log:
         reports.folder.mkdir(parents=True, exist_ok=True)
         self.path = reports.folder / "log.jsonl"
         entries = _entries(self.path, trainer.step)
-        self.path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+        with AtomicFile(self.path) as file:
+            file.writelines(json_text(entry).encode() + b"\n" for entry in entries)
         self.seconds_before = entries[-1]["seconds"] if entries else 0.0
         self.start = self.mark = perf_counter()
         self.mark_step = trainer.step
@@ -106,7 +109,7 @@ class Log:
 
     def _write(self, entry: dict[str, Any]) -> None:
         with open(self.path, "a") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write(json_text(entry) + "\n")
         self.reports.say(entry)
 
 
@@ -118,9 +121,10 @@ def save_grid(path: Path, samples: Tensor) -> None:
 
 
 def _entries(path: Path, step: int) -> list[dict[str, Any]]:
-    """Lines of a log up to a step: those after it will be written anew."""
-    if step == 0 or not path.exists():
-        return []
-    with path.open(encoding="utf-8") as lines:
-        entries = [json.loads(line) for line in lines]
-    return [entry for entry in entries if entry["step"] <= step]
+    """Lines of a log up to a step: those after it will be written anew. Damaged ones go."""
+    entries = state.read_lines(path, follow=True) if step > 0 else []
+    return [entry for entry in entries if _is_entry(entry) and entry["step"] <= step]
+
+
+def _is_entry(entry: Mapping[str, Any]) -> bool:
+    return isinstance(entry.get("step"), int) and isinstance(entry.get("seconds"), (int, float))

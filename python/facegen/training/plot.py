@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
+
+from facegen.media import state
 
 _PANELS = {
     "loss": ("discriminator", "generator"),
@@ -19,12 +20,11 @@ def draw_log(log: Path, picture: Path) -> bool:
         from matplotlib.figure import Figure
     except ImportError:
         return False
-    with log.open(encoding="utf-8") as lines:
-        entries = [json.loads(line) for line in lines]
+    entries = list(state.read_lines(log, follow=True))
     figure = Figure(figsize=(10, 6), layout="constrained")
     for axes, (title, names) in zip(figure.subplots(2, 2).flat, _PANELS.items(), strict=True):
         for name in names:
-            points = [(e["step"], e[name]) for e in entries if name in e]
+            points = [(e["step"], e[name]) for e in entries if e.get(name) is not None]
             if points:
                 axes.plot(*zip(*points, strict=True), label=name)
         axes.set_title(title, fontsize="medium")
