@@ -117,7 +117,7 @@ class FaceRun:
             chunks = read(journal.chunks)
             self._stream(as_values).run(chunks, values.write, {path: values}, journal)
             if self.resume:
-                self.results.note(self.source.whole, {path: values.synchronize()})
+                self.results.note(path, self.source.whole, values.synchronize())
         return there
 
     def _picture(self) -> int:
@@ -167,7 +167,7 @@ class FaceRun:
 
             yield written
             if self.resume:
-                self.results.note(self.source.whole, {path: writer.synchronize()})
+                self.results.note(path, self.source.whole, writer.synchronize())
 
     def _stream(self, encode: Callable[[np.ndarray], Any]) -> Stream:
         return Stream(

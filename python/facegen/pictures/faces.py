@@ -31,7 +31,8 @@ class FaceResults:
     def __init__(
         self, folder: str, settings: Mapping[str, Any], share: tuple[int, int] = (0, 1)
     ) -> None:
-        self._manifest = Manifest(folder, share)
+        self._folder, self._share = folder, share
+        self._manifests: dict[str, Manifest] = {}
         self._settings = settings_digest(settings)
 
     def finished(self, path: str, made_of: Input) -> bool:
@@ -44,24 +45,35 @@ class FaceResults:
         """
         if not os.path.lexists(path):
             return False
-        record = self._manifest.known(path)
+        manifest = self._manifest(path)
+        record = manifest.known(path)
         if record.input.sha256 != made_of.sha256 or record.settings != self._settings:
             raise FacegenError(
                 f"{path}: exists, made of {record.input.source}, another network or by other "
                 "options (--overwrite replaces it)"
             )
-        return self._manifest.complete(record)
+        return manifest.complete(record)
 
     def write(self, path: str, made_of: Input, data: bytes) -> None:
         """Write one file, and note it."""
-        self._manifest.write(made_of, self._settings, Made({path: data}))
+        self._manifest(path).write(made_of, self._settings, Made({path: data}))
 
-    def note(self, made_of: Input, outputs: Mapping[str, int]) -> None:
-        """Note files (path -> bytes) that are about to take their names."""
-        self._manifest.note(made_of, self._settings, outputs, {})
+    def note(self, path: str, made_of: Input, size: int) -> None:
+        """Note a file of so many bytes that is about to take its name."""
+        self._manifest(path).note(made_of, self._settings, {path: size}, {})
 
     def close(self) -> None:
-        self._manifest.close()
+        for manifest in self._manifests.values():
+            manifest.close()
+
+    def _manifest(self, path: str) -> Manifest:
+        """That of the folder; a file that lies elsewhere (--save-latents) has one beside it."""
+        folder = self._folder
+        if os.path.relpath(path, folder).split(os.sep)[0] == os.pardir:
+            folder = os.path.dirname(path) or os.curdir
+        if folder not in self._manifests:
+            self._manifests[folder] = Manifest(folder, self._share)
+        return self._manifests[folder]
 
 
 def of_latent(name: str, latent: NDArray[np.float32]) -> Input:

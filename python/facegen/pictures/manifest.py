@@ -11,34 +11,42 @@ else was found. Of the lines that name an output the one written last counts. Th
 is its latent vector, and "seed 17" its name.
 
 A line is written when all its outputs stand complete under temporary names, just before they take
-their own; what stood there before has been removed by then. So whenever a run is killed, an output
-that is there and in the manifest is complete and was made as the line says. Sizes are compared too:
-power that fails may leave a shorter file. Each process writes a file of its own, and reads all.
+their own; what stood there before has been set aside by then, and goes when the line is written.
+So whenever a run is killed, an output that is there and in the manifest is complete and was made as
+the line says; and where the line cannot be written, what was there before comes back. Sizes are
+compared too: power that fails may leave a shorter file. Each process writes a file of its own, and
+reads all.
+
+A line that is not as ours are counts as none. It vouches for files in the folder alone: nothing
+that it names is touched where a link leads out of the folder, or is a link itself.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
+import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property
-from io import FileIO
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
 from facegen.errors import FacegenError
-from facegen.media.atomic import AtomicFile
+from facegen.media import state
+from facegen.media.atomic import AtomicFile, temporary_beside
+from facegen.media.json_text import json_text
 from facegen.media.photo import read_bytes
 from facegen.media.standard import STANDARD
 from facegen.pictures.task import Made
 from facegen.place import find_place
 
 FOLDER = ".facegen"
+_NO_FILE = re.compile(r"seeds? [0-9]")  # what a face is of
 
 
 @dataclass(frozen=True)
@@ -85,9 +93,12 @@ class Record:
     written_ns: int
 
 
+_FIELDS = {field.name for kind in (Input, Record) for field in fields(kind)} - {"input"}
+
+
 def settings_digest(settings: Mapping[str, Any]) -> str:
     """SHA-256 of what results depend on; values as JSON has them."""
-    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+    return hashlib.sha256(json_text(settings, sort_keys=True).encode()).hexdigest()
 
 
 class Manifest:
@@ -106,7 +117,7 @@ class Manifest:
 
     def __init__(self, folder: str, share: tuple[int, int] = (0, 1)) -> None:
         self.folder, self._share = folder, share
-        self._file: FileIO | None = None
+        self._file: state.LineFile | None = None
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -116,10 +127,11 @@ class Manifest:
     def _records(self) -> dict[str, Record]:
         """The last one of every output, when they were read."""
         records: dict[str, Record] = {}
-        for path in Path(self.folder, FOLDER).glob("*.jsonl"):
-            for line in path.read_bytes().splitlines():
-                record = _parse(line)
-                if record is None:
+        for path in self._place().glob("*.jsonl"):
+            for entry in state.read_lines(path):
+                try:
+                    record = _checked(entry)
+                except state.Damaged:
                     continue
                 for name in record.outputs:
                     if name not in records or records[name].written_ns <= record.written_ns:
@@ -135,34 +147,60 @@ class Manifest:
         return self._records.get(name)
 
     def known(self, output: str) -> Record:
-        """How an output that is there was made; FacegenError where that is not known."""
-        record = self.record(output)
+        """How an output that is there was made; FacegenError where that is not known.
+
+        A link, or what a link leads to outside of the folder, was made by no run.
+        """
+        self.check_place(output)
+        record = None if os.path.islink(output) else self.record(output)
         if record is None:
             raise FacegenError(
                 f"{output}: exists, and no run is known to have made it (--overwrite replaces it)"
             )
         return record
 
+    def check_place(self, output: str) -> None:
+        """FacegenError for what lies elsewhere, by its name or by a link to its folder.
+
+        So it is where the manifest's own folder is a link.
+        """
+        self._place()
+        if not state.is_below(output, self.folder):
+            raise FacegenError(
+                f"{output}: a link leads out of {self.folder}, and results stay in their folder"
+            )
+
     def complete(self, record: Record) -> bool:
         """All its outputs are there, of the recorded sizes."""
-        for name, size in record.outputs.items():
-            path = os.path.join(self.folder, name)
-            if not os.path.isfile(path) or os.path.getsize(path) != size:
-                return False
-        return True
+        return all(self._there(name, size) for name, size in record.outputs.items())
+
+    def _there(self, name: str, size: int) -> bool:
+        """A file of this size, no link, has the name."""
+        path = os.path.join(self.folder, name)
+        try:
+            status = os.lstat(path)
+        except OSError:
+            return False
+        return (
+            stat.S_ISREG(status.st_mode)
+            and status.st_size == size
+            and state.is_below(path, self.folder)
+        )
 
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         """Write files under their names, all complete, and record them.
 
         What else was made of the picture before, under names that are not among these, is removed,
-        with its folder where that is empty then.
+        with its folder where that is empty then. A link that has the name of an output is replaced,
+        not followed.
         May be called from several threads at once, for different outputs.
         """
         files: list[AtomicFile] = []
         try:
             for path, data in made.files.items():
+                self.check_place(path)
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
-                files.append(AtomicFile(path))
+                files.append(AtomicFile(path, replace=True))
                 files[-1].file.write(data)
                 files[-1].file.flush()
             sizes = {path: len(data) for path, data in made.files.items()}
@@ -186,33 +224,58 @@ class Manifest:
         They are to take their own names next; what has these now is removed.
         """
         names = {os.path.relpath(path, self.folder): size for path, size in outputs.items()}
-        outdated = list(self._outdated(names))
-        for path in [*outputs, *outdated]:
-            Path(os.path.realpath(path)).unlink(missing_ok=True)
+        records = self._records
+        outdated = list(self._outdated(names, records))
+        known = [records[name].written_ns for name in names if name in records]
+        written_ns = max([time.time_ns(), *(before + 1 for before in known)])  # clocks are set back
+        aside: list[tuple[str, Path]] = []
+        try:
+            for path in [*outputs, *outdated]:
+                other = temporary_beside(path)
+                with suppress(FileNotFoundError):
+                    os.rename(path, other)
+                    aside.append((path, other))
+            self._append(Record(made_of, settings, names, facts, written_ns))
+        except BaseException:
+            for path, other in aside:
+                with suppress(OSError):
+                    os.rename(other, path)
+            raise
+        for _, other in aside:
+            other.unlink(missing_ok=True)
         for folder in {os.path.dirname(path) for path in outdated}:
             with suppress(OSError):  # others have files there
                 os.rmdir(folder)
-        self._append(Record(made_of, settings, names, facts, time.time_ns()))
 
-    def _outdated(self, names: Iterable[str]) -> Iterator[str]:
+    def _outdated(self, names: Iterable[str], records: Mapping[str, Record]) -> Iterator[str]:
         """Paths that were made together with these, but not by anything since."""
         for name in names:
-            before = self._records.get(name)
-            for other in before.outputs if before is not None else ():
-                if other not in names and self._records.get(other) is before:
+            before = records.get(name)
+            for other, size in before.outputs.items() if before is not None else ():
+                if (
+                    other not in names
+                    and records.get(other) is before
+                    and self._there(other, size)
+                ):
                     yield os.path.join(self.folder, other)
 
     def _append(self, record: Record) -> None:
-        fields = asdict(record)
-        line = {**fields.pop("input"), **fields}
+        entry = asdict(record)
+        line = {**entry.pop("input"), **entry}
         with self._lock:
             if self._file is None:
                 (index, count), rank = self._share, find_place(os.environ).rank
-                path = Path(self.folder, FOLDER, f"{index}-of-{count}-rank-{rank}.jsonl")
+                path = self._place() / f"{index}-of-{count}-rank-{rank}.jsonl"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                self._file = open(path, "ab", buffering=0)  # noqa: SIM115
-                self._file.write(b"\n")  # a run that was killed may have left half a line
-            self._file.write(json.dumps(line).encode() + b"\n")
+                self._file = state.LineFile(path)
+            self._file.append(line)
+
+    def _place(self) -> Path:
+        """The manifest's folder, to which no link may lead."""
+        place = Path(self.folder, FOLDER)
+        if place.is_symlink():
+            raise FacegenError(f"{place}: expected a folder of ours, found a link")
+        return place
 
     def close(self) -> None:
         if self._file is not None:
@@ -220,13 +283,24 @@ class Manifest:
             self._file = None
 
 
-def _parse(line: bytes) -> Record | None:
-    """None for what is no record: half a line, or one of another version."""
-    try:
-        fields = json.loads(line)
-        outputs = {str(name): int(size) for name, size in fields.pop("outputs").items()}
-        settings, facts = str(fields.pop("settings")), dict(fields.pop("facts"))
-        written_ns = int(fields.pop("written_ns"))
-        return Record(Input(**fields), settings, outputs, facts, written_ns)
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return None
+def _checked(entry: dict[str, Any]) -> Record:
+    """A record, each field of which is as ours are; else `state.Damaged`."""
+    if entry.keys() != _FIELDS:
+        raise state.Damaged("other fields than ours")
+    source, mtime_ns = entry["source"], entry["mtime_ns"]
+    if type(source) is not str or not (os.path.isabs(source) or _NO_FILE.match(source)):
+        raise state.Damaged("a source that is none")
+    if type(mtime_ns) is not int:  # before 1970 it is negative
+        raise state.Damaged("a time that is none")
+    made_of = Input(source, state.whole(entry["size"]), mtime_ns, state.digest(entry["sha256"]))
+    outputs = {
+        _output(name): state.whole(size) for name, size in state.mapping(entry["outputs"]).items()
+    }
+    settings, facts = state.digest(entry["settings"]), state.mapping(entry["facts"])
+    return Record(made_of, settings, outputs, facts, state.whole(entry["written_ns"]))
+
+
+def _output(name: str) -> str:
+    if state.file_name(name).split(os.sep)[0] == FOLDER:
+        raise state.Damaged("a result in the manifest's own folder")
+    return name

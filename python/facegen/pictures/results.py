@@ -24,7 +24,7 @@ class Results(Protocol):
         Raises
         ------
         FacegenError
-            A file has the name of a result and is none of ours.
+            A file has the name of a result and is none of ours, or a link leads elsewhere.
         """
 
     def write(self, made_of: Input, settings: str, made: Made) -> None:
@@ -52,6 +52,9 @@ class FolderResults:
         self._manifest = Manifest(folder, share)
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
+        for item in items:
+            for path in item.outputs:
+                self._manifest.check_place(path)
         found = {} if self._overwrite else {i: self._finished(i, settings) for i in items}
         return {item: outcome for item, outcome in found.items() if outcome is not None}
 
