@@ -103,6 +103,16 @@ def test_the_lesser_counts(
     assert processors.count() == expected
 
 
+def test_ranks_of_a_launch_share_the_quota(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processors, "in_mask", lambda: 8)
+    monkeypatch.setattr(processors, "quota", lambda: 6.0)
+    monkeypatch.setenv("FACEGEN_RANK", "1")
+    monkeypatch.setenv("FACEGEN_RANKS", "4")
+    assert processors.count() == 2
+    monkeypatch.setattr(processors, "quota", lambda: None)
+    assert processors.count() == 8
+
+
 def test_doctor_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     from facegen.cli.doctor import examine
 

@@ -15,18 +15,26 @@ A group gets no more than those above it. Where they are mounted is in /proc/sel
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from facegen import _native
+from facegen.place import Place, find_place
 
 
 def count() -> int:
-    """Threads where none are asked for: the mask's, or the quota, rounded up, if that is less."""
+    """Threads where none are asked for: the mask's, or the quota, rounded up, if that is less.
+
+    The ranks of `facegen launch` share the quota, as they do the mask.
+    """
     limit = quota()
-    return in_mask() if limit is None else min(in_mask(), math.ceil(limit))
+    if limit is None:
+        return in_mask()
+    place = find_place(os.environ) if "FACEGEN_RANK" in os.environ else Place()
+    return min(in_mask(), math.ceil(limit / place.size))
 
 
 def in_mask() -> int:
