@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import Run, start
+from command_line import SHARED_DATA, Run, start
 from PIL import Image, ImageCms
 
 import facegen
@@ -23,6 +23,7 @@ from facegen.media import colorization
 from facegen.media.colorization import with_colours
 from facegen.media.photo import decode
 
+ODD = SHARED_DATA / "odd-pictures"
 GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)
 
 
@@ -128,6 +129,40 @@ def test_alpha_profile_and_orientation_stay(run: Run, tinter: Tinter) -> None:
     np.testing.assert_array_equal(np.asarray(result)[..., 3], np.rot90(alpha, -1))
     colours = expected(tinter, np.rot90(GREY, -1))
     np.testing.assert_array_equal(np.asarray(result)[..., :3], colours)
+
+
+def test_what_pictures_say_stays_unless_it_is_stripped(run: Run, tinter: Tinter) -> None:
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = 6, "Box Brownie"
+    save("photos/a.jpg", exif=exif, dpi=(300, 300), comment=b"in the garden")
+    for format_ in ("jpg", "png", "tiff", "webp"):
+        words = ["colorize", "photos", "-o", format_, "--format", format_, "-q"]
+        assert run(*words).code == 0
+        with Image.open(f"{format_}/a.{format_}") as result:
+            tags = result.getexif()
+            assert tags[0x010F] == "Box Brownie" and 0x0112 not in tags
+            assert result.size == GREY.shape
+            if format_ != "webp":
+                assert round(float(result.info["dpi"][0])) == 300
+        assert run(*words, "--strip").code == 0  # made anew: another setting
+        with Image.open(f"{format_}/a.{format_}") as result:
+            assert not set(result.getexif()) & {0x010F, 0x0112}
+            assert "comment" not in result.info and "Comment" not in result.info
+            assert result.info.get("dpi") in (None, (1, 1))  # as Pillow says what is not there
+
+
+@pytest.mark.skipif(not ODD.is_dir(), reason=f"no {ODD}: the odd pictures are not here")
+def test_odd_pictures_do_not_end_the_run(run: Run, tinter: Tinter) -> None:
+    """A profile that can only be read from, EXIF and chunks that are none of theirs."""
+    save("photos/a.png")
+    for name in os.listdir(ODD):
+        if name.endswith((".png", ".jpg", ".webp", ".tif", ".bmp")):
+            Path("photos", name).write_bytes((ODD / name).read_bytes())
+    count = len(os.listdir("photos"))
+    for format_ in ("same", "jpg"):
+        result = run("colorize", "photos", "-o", format_, "--format", format_)
+        assert result.code == 0 and result.err == ""
+        assert result.out.startswith(f"{format_}: {count} done of {count} pictures")
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB", "CMYK", "I;16", "LA"])

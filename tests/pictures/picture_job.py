@@ -1,4 +1,4 @@
-"""A program for several ranks: picture_job.py COUNT [kill|raise]; does p0.png ..., prints their statuses.
+"""A program for several ranks: picture_job.py COUNT [kill|raise]; prints what became of p0.png ...
 
 With "kill", rank 1 kills itself at its fourth picture. With "raise", the network raises what no
 picture should lead to, for p9.png.

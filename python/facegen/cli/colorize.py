@@ -29,11 +29,13 @@ from facegen.cli.shared import SharedCommand
     show_default=True,
     help="What colours are multiplied by: 0 is grey, 1 as the network has them.",
 )
+@picture_options.strip
 @options.engine
 @options.common
 def command(
     network: str | None,
     strength: float,
+    strip: bool,
     engine: dict[str, Any],
     quiet: bool,
     **files: Any,
@@ -41,8 +43,9 @@ def command(
     """Give grey pictures colours.
 
     PICTURE is a file, a folder, a glob or '-'. Results keep the size, the lightness, the alpha
-    channel and the colour profile of their pictures. Finished ones are skipped when the command
-    runs again, and made anew where the picture, the network or an option changed.
+    channel and the colour profile of their pictures, are upright, and say what those say (EXIF and
+    the like; --strip). Finished ones are skipped when the command runs again, and made anew where
+    the picture, the network or an option changed.
     """
     from facegen import Colorizer
     from facegen.cli import picture_run
@@ -50,4 +53,4 @@ def command(
 
     plan = picture_run.plan([""], **files)
     model = Colorizer(network, **engine)
-    return picture_run.carry_out(plan, task(model, strength), model.runner, quiet)
+    return picture_run.carry_out(plan, task(model, strength, strip), model.runner, quiet)

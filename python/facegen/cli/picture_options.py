@@ -18,6 +18,12 @@ shard_option = click.option(
     "the name of a report is i.",
 )
 
+strip = click.option(
+    "--strip",
+    is_flag=True,
+    help="Leave out what pictures' files say besides: EXIF, XMP, keywords, texts, resolution.",
+)
+
 
 def inputs(
     command: Callable[..., Any], output_required: bool = True, metavar: str = "PICTURE..."

@@ -37,6 +37,7 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
     show_default=True,
     help="Of results: as the network makes them, or resized to that of the picture.",
 )
+@picture_options.strip
 @options.resume
 @options.engine
 @options.common
@@ -45,6 +46,7 @@ def command(
     output: str | None,
     network: str | None,
     size: str,
+    strip: bool,
     resume: bool,
     engine: dict[str, Any],
     quiet: bool,
@@ -56,7 +58,8 @@ def command(
     a fetched network; --network may name it too.
 
     With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
-    what is transparent becomes white.
+    what is transparent becomes white. Results of --size original say what their pictures say (EXIF
+    and the like; --strip).
 
     Without -o it is the course's program: the two files after NETWORK are its input and its output,
     pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
@@ -68,7 +71,7 @@ def command(
         network, pictures = pictures[0], pictures[1:]
     network = str(resolve(network, "pix2pix"))
     if output is None:
-        if len(pictures) != 2 or size != "256" or picture_options.any_given(**files):
+        if len(pictures) != 2 or size != "256" or strip or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
@@ -83,7 +86,7 @@ def command(
 
     plan = picture_run.plan([""], pictures, output, **files)
     model = Pix2Pix(network, **engine)
-    return picture_run.carry_out(plan, task(model, size == "original"), model.runner, quiet)
+    return picture_run.carry_out(plan, task(model, size == "original", strip), model.runner, quiet)
 
 
 def _is_picture(name: str) -> bool:

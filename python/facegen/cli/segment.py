@@ -32,6 +32,7 @@ from facegen.cli.shared import SharedCommand
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
 @click.option("--areas", is_flag=True, help="Also NAME_areas.json: pixels and share of each class.")
 @click.option("--legend", is_flag=True, help="Also NAME_legend: colours, names and shares.")
+@picture_options.strip
 @options.engine
 @options.common
 def command(
@@ -40,6 +41,7 @@ def command(
     masks: bool,
     areas: bool,
     legend: bool,
+    strip: bool,
     engine: dict[str, Any],
     quiet: bool,
     **files: Any,
@@ -51,6 +53,8 @@ def command(
     finished already are skipped; one that cannot be read fails alone.
 
     The report (--json) has the areas of every picture. --format is that of overlays and legends.
+    Overlays keep the colour profile of their pictures, and what those say (EXIF and the like;
+    --strip).
     """
     from facegen import FacegenError, Segmenter
     from facegen.cli import picture_run
@@ -72,4 +76,4 @@ def command(
     )
     plan = picture_run.plan(parts.suffixes, **files)
     segmenter = Segmenter(network, **engine)
-    return picture_run.carry_out(plan, task(segmenter, parts), segmenter.runner, quiet)
+    return picture_run.carry_out(plan, task(segmenter, parts, strip), segmenter.runner, quiet)

@@ -1,7 +1,8 @@
 """What a picture's file says besides its pixels, and how results say it too.
 
-Results are upright, so the orientation becomes 1; EXIF's thumbnail, which shows the picture as it
-was, is unlinked. Else bytes stay as they are. What a format has no place for is left out.
+Results are upright, so EXIF's orientation is taken out, and XMP's becomes 1; EXIF's thumbnail,
+which shows the picture as it was, is unlinked. Else bytes stay as they are. What a format has no
+place for is left out.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from facegen.media.tiff_tags import (
+    BYTES,
     EXIF_DIRECTORY,
     GPS_DIRECTORY,
     IPTC,
     ORIENTATION,
     XMP,
+    Field,
+    fields,
     first_directory,
+    packed,
 )
 
 MAX_BYTES = 16 << 20  # of EXIF, of XMP, of keywords: what is larger is left out
@@ -33,8 +38,11 @@ _MAX_SEGMENT = 65_000  # of a JPEG's segment, with some room for its name
 
 # TIFF's tags that say something about the picture but not how its pixels are stored: title,
 # camera, program, time, author, host, copyright, Windows' title, comment, author, keywords and
-# subject.
-_DESCRIPTIVE = (270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095)
+# subject; and EXIF's directories.
+_DESCRIPTIVE = (
+    *(270, 271, 272, 305, 306, 315, 316, 33432, 40091, 40092, 40093, 40094, 40095),
+    *(EXIF_DIRECTORY, GPS_DIRECTORY),
+)
 
 
 @dataclass(frozen=True)
@@ -104,15 +112,37 @@ def of_tiff(data: bytes) -> dict[str, Any]:
     directory = first_directory(data)
     if directory is None:
         return {}
+    order, tags = directory.order, (*_DESCRIPTIVE, ORIENTATION)
+    content = packed(fields(data, directory, order, tags, MAX_BYTES), 8, order)
+    head = b"II*\0" if order == "<" else b"MM\0*"
     return {
-        "exif": _exif_of_tiff(data, directory.number(data, ORIENTATION)),
+        "exif": head + struct.pack(order + "I", 8) + content,
         "xmp": directory.content(data, XMP),
         "iptc": directory.content(data, IPTC),
     }
 
 
+def into_tiff(data: bytes, metadata: Metadata) -> bytes:
+    """A TIFF as Pillow writes it, with entries for what its own writer has no way for.
+
+    The first directory is written anew at the end.
+    """
+    directory, exif = first_directory(data), metadata.exif or b""
+    assert directory is not None
+    order, described = directory.order, first_directory(exif)
+    own = fields(data, directory, order, None, len(data))
+    more = [Field(tag, BYTES, c) for tag, c in ((XMP, metadata.xmp), (IPTC, metadata.iptc)) if c]
+    if described is not None:
+        more += fields(exif, described, order, _DESCRIPTIVE, MAX_BYTES)
+    if not more:
+        return data
+    data += bytes(len(data) % 2)
+    head = data[:4] + struct.pack(order + "I", len(data))
+    return head + data[8:] + packed([*own, *more], len(data), order)
+
+
 def options(metadata: Metadata, kind: str) -> dict[str, Any]:
-    """What `Image.save` takes to write it in one of Pillow's formats."""
+    """What `Image.save` takes to write it in one of Pillow's formats; TIFF also `into_tiff`."""
     found = _OPTIONS[kind](metadata) if kind in _OPTIONS else {}
     if metadata.dpi is not None and kind != "WEBP":
         found["dpi"] = metadata.dpi
@@ -131,33 +161,10 @@ def _upright_exif(exif: bytes) -> bytes | None:
     if directory is None:
         return None
     data = bytearray(exif)
-    if directory.number(data, ORIENTATION) is not None:
-        directory.set_number(data, ORIENTATION, 1)
     directory.end_here(data)
+    if ORIENTATION in directory.entries:
+        directory.remove(data, ORIENTATION)
     return bytes(data)
-
-
-def _exif_of_tiff(data: bytes, turned: int | None) -> bytes | None:
-    """The tags that describe the picture; of damaged ones no more than can be read."""
-    try:
-        source, kept = Image.Exif(), Image.Exif()
-        source.load(data)
-        for tag in _DESCRIPTIVE:
-            if tag in source:
-                kept[tag] = source[tag]
-        for tag in (EXIF_DIRECTORY, GPS_DIRECTORY):
-            directory = source.get_ifd(tag)
-            if directory:
-                kept[tag] = dict(directory)
-        if turned is not None:
-            kept[ORIENTATION] = turned
-        return kept.tobytes() if len(kept) else None
-    except Exception:  # Pillow's reader and writer of tags raise whatever damage leads to
-        return None if turned is None else _EXIF + _orientation_alone(turned)
-
-
-def _orientation_alone(turned: int) -> bytes:
-    return b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, ORIENTATION, 3, 1, turned, 0, 0)
 
 
 def _dpi(dpi: Any) -> tuple[float, float] | None:
@@ -212,22 +219,8 @@ def _webp(metadata: Metadata) -> dict[str, Any]:
     return {name: value for name, value in found.items() if value}
 
 
-def _tiff(metadata: Metadata) -> dict[str, Any]:
-    """EXIF's directory becomes the file's own."""
-    tags = Image.Exif()
-    if metadata.exif:
-        made = _exif_of_tiff(metadata.exif, None)
-        if made is not None:
-            tags.load(made)
-    for tag, content in ((XMP, metadata.xmp), (IPTC, metadata.iptc)):
-        if content:
-            tags[tag] = content
-    return {"exif": tags} if len(tags) else {}
-
-
 _OPTIONS: dict[str, Callable[[Metadata], dict[str, Any]]] = {
     "JPEG": _jpeg,
     "PNG": _png,
-    "TIFF": _tiff,
     "WEBP": _webp,
 }

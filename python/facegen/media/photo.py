@@ -22,7 +22,7 @@ from PIL import Image
 from facegen.errors import FormatError
 from facegen.media import camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
-from facegen.media.metadata import Metadata
+from facegen.media.metadata import Metadata, into_tiff
 from facegen.media.standard import STANDARD
 from facegen.media.transparency import Key, key_alpha, key_of, split_alpha
 
@@ -43,6 +43,7 @@ _WRITERS: dict[str, tuple[str, bool, dict[str, object]]] = {
 WRITABLE = tuple(_WRITERS)
 
 MAX_FILE_BYTES = 1 << 30
+_AVIF_HEAD = 1 << 16  # bytes in which the kinds of its items are listed
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,14 @@ def _open(data: bytes) -> Image.Image:
         data = tiff_pixels.pixels_only(data)
     Image.init()
     known = [kind for kind in FORMATS if kind in Image.OPEN]
-    return Image.open(io.BytesIO(data), formats=known)
+    try:
+        return Image.open(io.BytesIO(data), formats=known)
+    except Exception:  # an AVIF's reader raises all kinds for damaged EXIF
+        place = data.find(b"Exif", 0, _AVIF_HEAD) if data[4:8] == b"ftyp" else -1
+        if place < 0:
+            raise
+        without = data[:place] + b"none" + data[place + 4 :]  # as a kind of item that is not known
+        return Image.open(io.BytesIO(without), formats=known)
 
 
 def _described(data: bytes) -> dict[str, Any]:
@@ -214,19 +222,13 @@ def encode(
         if alpha is not None and holds_alpha:
             image.putalpha(Image.fromarray(alpha))
         if metadata is not None:
-            try:
-                return _saved(image, kind, options | metadata_of_files.options(metadata, kind))
-            except Exception:  # Pillow's writers of tags raise whatever odd ones lead to
-                return _saved(image, kind, options)  # the picture is not lost for what it says
-        return _saved(image, kind, options)
+            options = options | metadata_of_files.options(metadata, kind)
+        file = io.BytesIO()
+        image.save(file, kind, **options)
     except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
         raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
-
-
-def _saved(image: Image.Image, kind: str, options: Mapping[str, Any]) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
+    data = file.getvalue()
+    return data if metadata is None or kind != "TIFF" else into_tiff(data, metadata)
 
 
 def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:

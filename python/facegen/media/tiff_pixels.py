@@ -17,9 +17,11 @@ from facegen.media.tiff_tags import (
     BITS_PER_SAMPLE,
     EXIF_DIRECTORY,
     GPS_DIRECTORY,
+    IPTC,
     ORIENTATION,
     PHOTOMETRIC,
     SAMPLES_PER_PIXEL,
+    XMP,
     first_directory,
     is_tiff,
 )
@@ -30,12 +32,12 @@ _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1
 
 
 def pixels_only(data: bytes) -> bytes:
-    """The same picture without EXIF and turned as it is stored, 16-bit greys in their values."""
+    """The same picture without EXIF and XMP, as it is stored: not turned, greys in their values."""
     directory = first_directory(data)
     if directory is None:
         return data
     patched = bytearray(data)
-    for tag in (ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY):
+    for tag in (ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY, XMP, IPTC):
         directory.hide(patched, tag)
     if directory.number(data, PHOTOMETRIC) == _MIN_IS_WHITE and _is_deep_grey(data):
         directory.set_number(patched, PHOTOMETRIC, _MIN_IS_BLACK)

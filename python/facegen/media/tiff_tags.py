@@ -8,13 +8,19 @@ found by their place, and changed there.
 from __future__ import annotations
 
 import struct
+from collections.abc import Collection
 from dataclasses import dataclass
 
-BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLES_PER_PIXEL = 258, 262, 274, 277
-XMP, IPTC, EXIF_DIRECTORY, GPS_DIRECTORY = 700, 33723, 34665, 34853
+import numpy as np
 
-_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 16: 8}
-_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
+BITS_PER_SAMPLE, PHOTOMETRIC, ORIENTATION, SAMPLES_PER_PIXEL = 258, 262, 274, 277
+XMP, IPTC, EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 700, 33723, 34665, 34853, 40965
+
+# Types of values: their bytes, of each the bytes that are swapped together; and whole numbers.
+_UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
+_BYTES = {**_UNITS, 5: 8, 10: 8, 16: 8, 18: 8}  # 5 and 10 are fractions, 16 and on of BigTIFF
+_NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+BYTES, LONG = 1, 4
 _MAX_ENTRIES = 65_535  # that a TIFF can have; a BigTIFF could announce more
 _UNKNOWN = 65000  # a private tag, which nobody reads
 
@@ -39,9 +45,10 @@ class Directory:
     """The entries by their tags, the byte order as of `struct`, and where the next one is named."""
 
     order: str
+    big: bool  # BigTIFF, with offsets of 8 bytes
+    start: int
     entries: dict[int, Entry]
     next_at: int
-    next_bytes: int
 
     def number(self, data: bytes | bytearray, tag: int) -> int | None:
         """The first value of an entry of whole numbers, None where there is none."""
@@ -55,6 +62,15 @@ class Directory:
         entry = self.entries.get(tag)
         return None if entry is None else data[entry.values_at : entry.values_at + entry.length]
 
+    def remove(self, data: bytearray, tag: int) -> None:
+        """Take an entry out; those behind it move up, and the directory must be read anew."""
+        at, size, pointer = self.entries[tag].at, *((20, 8) if self.big else (12, 4))
+        end = self.next_at + pointer
+        data[at:end] = data[at + size : end] + bytes(size)
+        counts = self.order + ("Q" if self.big else "H")
+        (count,) = struct.unpack_from(counts, data, self.start)
+        struct.pack_into(counts, data, self.start, count - 1)
+
     def set_number(self, data: bytearray, tag: int, number: int) -> None:
         """Change the first value of an entry that `number` reads."""
         entry = self.entries[tag]
@@ -67,7 +83,8 @@ class Directory:
 
     def end_here(self, data: bytearray) -> None:
         """No directory follows: in EXIF the next one has a thumbnail."""
-        data[self.next_at : self.next_at + self.next_bytes] = bytes(self.next_bytes)
+        size = 8 if self.big else 4
+        data[self.next_at : self.next_at + size] = bytes(size)
 
 
 def is_tiff(data: bytes) -> bool:
@@ -75,24 +92,33 @@ def is_tiff(data: bytes) -> bool:
 
 
 def first_directory(data: bytes | bytearray) -> Directory | None:
-    """The first directory, or None where the data is none or ends before it does.
+    """The first directory, or None where the data is none or ends before it does."""
+    if not is_tiff(bytes(data[:4])):
+        return None
+    order, big = "<" if data[:2] == b"II" else ">", 43 in data[2:4]
+    try:
+        (start,) = struct.unpack_from(order + ("Q" if big else "I"), data, 8 if big else 4)
+    except struct.error:
+        return None
+    return directory_at(data, start, order, big)
+
+
+def directory_at(
+    data: bytes | bytearray, start: int, order: str, big: bool
+) -> Directory | None:
+    """A directory that another one names, or None where the data ends before it does.
 
     Entries whose values lie outside the data are left out.
     """
-    if not is_tiff(bytes(data[:4])):
-        return None
-    order = "<" if data[:2] == b"II" else ">"
-    big = 43 in data[2:4]  # BigTIFF, with offsets of 8 bytes
     pointer, counts, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
     fields = struct.Struct(f"{order}HH{pointer}")  # then values or their place
     inline = struct.calcsize("=" + pointer)
     try:
-        (start,) = struct.unpack_from(order + pointer, data, inline)
         (count,) = struct.unpack_from(order + counts, data, start)
         first = start + struct.calcsize("=" + counts)
         next_at = first + count * entry_bytes
         struct.unpack_from(order + pointer, data, next_at)
-    except struct.error:
+    except (struct.error, OverflowError):
         return None
     if count > _MAX_ENTRIES:
         return None
@@ -105,4 +131,84 @@ def first_directory(data: bytes | bytearray) -> Directory | None:
         entry = Entry(at, kind, values, values_at)
         if entry.values_at + entry.length <= len(data):
             entries.setdefault(tag, entry)
-    return Directory(order, entries, next_at, inline)
+    return Directory(order, big, start, entries, next_at)
+
+
+@dataclass(frozen=True)
+class Field:
+    """An entry by itself: its values as bytes, or the fields of the directory that it names."""
+
+    tag: int
+    type: int
+    content: bytes | tuple[Field, ...]
+
+
+def fields(
+    data: bytes, directory: Directory, order: str, tags: Collection[int] | None, room: int
+) -> tuple[Field, ...]:
+    """Entries to write into another file of some byte order, with directories that they name.
+
+    Parameters
+    ----------
+    tags
+        Which; None for all.
+    room
+        Bytes of all values: what is beyond, as the many entries of an attacker's file that share
+        theirs, is left out.
+    """
+    found: list[Field] = []
+    for tag, entry in directory.entries.items():
+        if (tags is not None and tag not in tags) or entry.type not in _UNITS:
+            continue
+        if tag in _DIRECTORIES:
+            start = directory.number(data, tag) or 0
+            inner = directory_at(data, start, directory.order, directory.big)
+            if inner is None:
+                continue
+            below = set(inner.entries) - {EXIF_DIRECTORY, GPS_DIRECTORY}  # it cannot go in circles
+            if tag == INTEROPERABILITY:
+                below.discard(INTEROPERABILITY)
+            content: bytes | tuple[Field, ...] = fields(data, inner, order, below, room)
+            if content:
+                found.append(Field(tag, LONG, content))
+        else:
+            content = data[entry.values_at : entry.values_at + entry.length]
+            if order != directory.order:
+                unit = f"u{_UNITS[entry.type]}"
+                content = np.frombuffer(content, ">" + unit).astype("<" + unit).tobytes()
+            found.append(Field(tag, entry.type, content))
+        room -= _size(found[-1]) if found and found[-1].tag == tag else 0
+        if room < 0:
+            found.pop()
+            break
+    return tuple(found)
+
+
+def packed(content: Collection[Field], start: int, order: str) -> bytes:
+    """A directory as it stands at `start`, an even place, with its values behind it."""
+    table = struct.pack(order + "H", len(content))
+    values = b""
+    values_at = start + 2 + 12 * len(content) + 4
+    for field in sorted(content, key=lambda field: field.tag):
+        place = values_at + len(values)
+        if isinstance(field.content, tuple):
+            table += struct.pack(order + "HHII", field.tag, LONG, 1, place)
+            values += packed(field.content, place, order)
+            continue
+        count = len(field.content) // _BYTES[field.type]
+        table += struct.pack(order + "HHI", field.tag, field.type, count)
+        if len(field.content) <= 4:
+            table += field.content.ljust(4, b"\0")
+        else:
+            table += struct.pack(order + "I", place)
+            values += field.content + bytes(len(field.content) % 2)
+    return table + bytes(4) + values
+
+
+_DIRECTORIES = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY)
+
+
+def _size(field: Field) -> int:
+    if isinstance(field.content, bytes):
+        return 12 + len(field.content)
+    return 12 + sum(_size(inner) for inner in field.content)

@@ -16,16 +16,21 @@ from facegen.weights import digest
 GPU_BATCH, CPU_BATCH = 32, 4
 
 
-def task(model: Colorizer, strength: float = 1.0) -> Task:
-    """Results keep the size, the lightness, the alpha and the profile of their pictures."""
+def task(model: Colorizer, strength: float = 1.0, strip: bool = False) -> Task:
+    """Results keep the size, the lightness, the alpha and the profile of their pictures.
+
+    And what their files say besides, unless it is to be stripped.
+    """
     settings = {
         "command": "colorize",
         "network": digest(model.weights),
         **model.arithmetic,
         "strength": strength,
+        "strip": strip,
     }
     batch = GPU_BATCH if model.runner.device.startswith("cuda") else CPU_BATCH
-    return Task(settings, _prepare, partial(_compute, model), partial(_finish, strength), batch)
+    finish = partial(_finish, strength, strip)
+    return Task(settings, _prepare, partial(_compute, model), finish, batch)
 
 
 def _prepare(photo: Photo) -> np.ndarray:
@@ -38,7 +43,10 @@ def _compute(model: Colorizer, lightness: list[np.ndarray]) -> np.ndarray:
     return model.predict_ab(np.stack(lightness))
 
 
-def _finish(strength: float, photo: Photo, ab: np.ndarray, outputs: tuple[str, ...]) -> Made:
+def _finish(
+    strength: float, strip: bool, photo: Photo, ab: np.ndarray, outputs: tuple[str, ...]
+) -> Made:
     (output,) = outputs
     pixels = with_colours(photo.pixels, ab, strength, threads=1)  # other pictures have the others
-    return Made({output: encode(pixels, output, photo.alpha, photo.profile)})
+    metadata = None if strip else photo.metadata
+    return Made({output: encode(pixels, output, photo.alpha, photo.profile, metadata)})

@@ -279,4 +279,4 @@ def _reason(error: BaseException, item: Item | None) -> str | None:
         reason = error.strerror or str(error)
         own = error.filename is None or (item is not None and error.filename == item.source)
         return " ".join((reason if own else f"{error.filename}: {reason}").split())
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join([type(error).__name__ + (":" if str(error) else ""), *str(error).split()])

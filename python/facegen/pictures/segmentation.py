@@ -33,16 +33,20 @@ class Parts:
         return [CLASSES, *filter(None, (self.overlay, self.areas, self.legend))]
 
 
-def task(segmenter: Segmenter, parts: Parts) -> Task:
-    """Class maps in the size of their pictures; the facts are the areas of the classes."""
+def task(segmenter: Segmenter, parts: Parts, strip: bool = False) -> Task:
+    """Class maps in the size of their pictures; the facts are the areas of the classes.
+
+    Overlays keep what the pictures' files say besides pixels, unless it is to be stripped.
+    """
     settings = {
         "command": "segment",
         "network": digest(segmenter.weights),
         **segmenter.arithmetic,
         "parts": [*parts.suffixes, *(["masks"] if parts.masks else [])],
+        "strip": strip,
     }
     prepare, compute = partial(_prepare, segmenter), partial(_compute, segmenter)
-    return Task(settings, prepare, compute, partial(_finish, parts))
+    return Task(settings, prepare, compute, partial(_finish, parts, strip))
 
 
 def _prepare(segmenter: Segmenter, photo: Photo) -> np.ndarray:
@@ -53,7 +57,9 @@ def _compute(segmenter: Segmenter, batch: list[np.ndarray]) -> np.ndarray:
     return segmenter.classes(np.stack(batch))
 
 
-def _finish(parts: Parts, photo: Photo, small: np.ndarray, outputs: tuple[str, ...]) -> Made:
+def _finish(
+    parts: Parts, strip: bool, photo: Photo, small: np.ndarray, outputs: tuple[str, ...]
+) -> Made:
     classes = enlarge(small, photo.pixels.shape[:2])
     areas = voc.areas(classes)
     path, *others = outputs
@@ -61,7 +67,8 @@ def _finish(parts: Parts, photo: Photo, small: np.ndarray, outputs: tuple[str, .
     for part, other in zip(parts.suffixes[1:], others, strict=True):
         if part == parts.overlay:
             pixels = voc.overlay(photo.pixels, classes)
-            files[other] = encode(pixels, other, photo.alpha, photo.profile)
+            metadata = None if strip else photo.metadata
+            files[other] = encode(pixels, other, photo.alpha, photo.profile, metadata)
         elif part == parts.areas:
             height, width = classes.shape
             found = {"width": width, "height": height, "classes": areas}

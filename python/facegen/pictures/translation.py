@@ -14,15 +14,21 @@ from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 
 
-def task(model: Pix2Pix, original_size: bool = False) -> Task:
-    """Results are 256x256, or of the size of their pictures."""
+def task(model: Pix2Pix, original_size: bool = False, strip: bool = False) -> Task:
+    """Results are 256x256, or of the size of their pictures.
+
+    Those of the pictures' size keep what their files say besides pixels, unless it is to be
+    stripped; squares are pictures of another shape, of which it is not true.
+    """
     settings = {
         "command": "pix2pix",
         "network": digest(model.weights),
         **model.arithmetic,
         "original_size": original_size,
+        "strip": strip,
     }
-    return Task(settings, _prepare, partial(_compute, model), partial(_finish, original_size))
+    finish = partial(_finish, original_size, strip)
+    return Task(settings, _prepare, partial(_compute, model), finish)
 
 
 def _prepare(photo: Photo) -> np.ndarray:
@@ -34,8 +40,9 @@ def _compute(model: Pix2Pix, batch: list[np.ndarray]) -> Any:
 
 
 def _finish(
-    original_size: bool, photo: Photo, value: np.ndarray, outputs: tuple[str, ...]
+    original_size: bool, strip: bool, photo: Photo, value: np.ndarray, outputs: tuple[str, ...]
 ) -> Made:
     (output,) = outputs
     height, width = photo.pixels.shape[:2] if original_size else (SIDE, SIDE)
-    return Made({output: encode(resized(value, height, width), output)})
+    metadata = photo.metadata if original_size and not strip else None
+    return Made({output: encode(resized(value, height, width), output, metadata=metadata)})
