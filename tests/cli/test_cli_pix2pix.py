@@ -102,7 +102,7 @@ def test_pictures_of_every_kind(
     result = run("pix2pix", network, "in", "-r", "-o", "out", "--device", "cpu", "--json", "r.json")
     assert result.code == 1 and "bad.png: not a picture" in result.err
     counts = json.loads(Path("r.json").read_text())["counts"]
-    assert counts == {"in": 6, "done": 5, "failed": 1, "skipped": 0}
+    assert counts == {"in": 6, "done": 5, "failed": 1, "skipped": 0, "passed_over": 0}
     model = Pix2Pix(network, device="cpu")
     for name in ("alpha", "square", "palette", "deep", "sub/cmyk"):
         with Image.open(f"out/{name}.png") as image:
@@ -118,3 +118,20 @@ def test_pictures_of_every_kind(
     assert run("pix2pix", "in/alpha.png", *words).code == 0
     with Image.open("one.jpg") as image:
         assert (image.format, image.size) == ("JPEG", (90, 60))
+
+
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [(["--size", "original"], True), (["--size", "original", "--strip"], False), ([], False)],
+)
+def test_results_of_the_same_size_say_what_pictures_say(
+    run: Run, monkeypatch: pytest.MonkeyPatch, options: list[str], kept: bool
+) -> None:
+    stand_in(monkeypatch)
+    exif = Image.Exif()
+    exif[0x010F] = "Box Brownie"
+    Image.new("RGB", (30, 20), "red").save("a.jpg", exif=exif)
+    words = ["pix2pix", "a.jpg", "-o", "b.jpg", "--network", "network.bin", *options]
+    assert run(*words, "--device", "cpu").code == 0
+    with Image.open("b.jpg") as image:
+        assert dict(image.getexif()) == ({0x010F: "Box Brownie"} if kept else {})

@@ -71,6 +71,19 @@ def test_a_folder_with_everything(run: Run, network: Path) -> None:
     assert again.code == 0 and "1 skipped" in again.out
 
 
+@pytest.mark.parametrize("strip", [False, True])
+def test_overlays_say_what_pictures_say(run: Run, network: Path, strip: bool) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Box Brownie"
+    with Image.fromarray(save("a.png")) as picture:
+        picture.save("a.png", exif=exif)
+    options = ["--overlay", "--device", "cpu", "-q", *(["--strip"] if strip else [])]
+    assert run("segment", "a.png", "-n", network, "-o", "out", *options).code == 0
+    said = {} if strip else {0x010F: "Box Brownie"}
+    assert dict(Image.open("out/a_overlay.png").getexif()) == said
+    assert not Image.open("out/a.png").getexif()  # a map of classes is no picture
+
+
 def test_overlays_in_another_format(run: Run, network: Path) -> None:
     save("a.png")
     options = ["--overlay", "--format", "jpg", "--device", "cpu", "-q"]

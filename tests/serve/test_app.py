@@ -23,6 +23,7 @@ from starlette.testclient import TestClient  # noqa: E402
 from facegen.serve import app as serve_app  # noqa: E402
 from facegen.serve import guard  # noqa: E402
 from facegen.serve.app import Models, create_app  # noqa: E402
+from files import odd_picture  # noqa: E402
 
 LOCAL = "http://localhost:8000"
 
@@ -255,3 +256,20 @@ def test_a_failure_at_work_is_json(client: TestClient, monkeypatch: pytest.Monke
     response = client.get("/api/face.png?seed=1")
     assert response.status_code == 500
     assert response.json() == {"error": "ZeroDivisionError: division by zero"}
+
+
+@pytest.mark.parametrize("name", ["icc-wide-sharing.jpg", "exif-junk.webp", "png-icc-method1.png"])
+def test_odd_photos_are_coloured(client: TestClient, name: str) -> None:
+    headers = {"Content-Type": "image/jpeg"}
+    response = client.post("/api/colorize", content=odd_picture(name), headers=headers)
+    assert pixels(response).shape[:2] == (48, 64)
+
+
+def test_a_photo_keeps_what_it_says(client: TestClient) -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "Box Brownie"
+    file = io.BytesIO()
+    Image.new("L", (30, 20), 90).save(file, "JPEG", exif=exif)
+    headers = {"Content-Type": "image/jpeg"}
+    response = client.post("/api/colorize", content=file.getvalue(), headers=headers)
+    assert dict(Image.open(io.BytesIO(response.content)).getexif()) == {0x010F: "Box Brownie"}

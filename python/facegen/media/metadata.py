@@ -136,9 +136,10 @@ def into_tiff(data: bytes, metadata: Metadata) -> bytes:
         more += fields(exif, described, order, _DESCRIPTIVE, MAX_BYTES)
     if not more:
         return data
-    data += bytes(len(data) % 2)
-    head = data[:4] + struct.pack(order + "I", len(data))
-    return head + data[8:] + packed([*own, *more], len(data), order)
+    start = len(data) + len(data) % 2
+    head = data[:4] + struct.pack(order + "I", start)
+    content = packed([*own, *more], start, order)
+    return b"".join([head, memoryview(data)[8:], bytes(start - len(data)), content])
 
 
 def options(metadata: Metadata, kind: str) -> dict[str, Any]:

@@ -47,14 +47,16 @@ class Task:
         in one thread.
     finish
         A photo, the network's output for it and the paths of the item's outputs to the results.
-        Runs in several threads at once. Like `prepare` it may raise FacegenError, which fails this
-        picture alone.
+        Runs in several threads at once.
     batch
         Most inputs computed at once. Results must not depend on it.
     pixels, decode
         A file's content to the pixels that its header announces, and to the photo; a command may
         take files of another kind, and has what it decodes in the place of photos then. Both run
         in several threads at once.
+
+    What any of them raises fails this picture alone, in `compute` after a second try without the
+    others of its batch; but for failures of the device or the machine, which end the run.
 
     For several ranks it must be picklable: functions of a module, `functools.partial` of them.
     """

@@ -135,7 +135,9 @@ class _Api:
         def work() -> bytes:
             photo = _decode(data)
             pixels = model(photo.pixels, strength=strength)
-            return photos.encode(pixels, "photo.png", photo.alpha, photo.profile)
+            return photos.encode(
+                pixels, "photo.png", photo.alpha, photo.profile, photo.metadata
+            )
 
         return Response(await self._places.run(work), media_type="image/png")
 
