@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from facegen.errors import DeviceError, FacegenError, FormatError
 
 if TYPE_CHECKING:
-    from facegen.loading import load
+    from facegen.loading import fetch, load
     from facegen.networks.colorizer import Colorizer
     from facegen.networks.dcgan import Generator
     from facegen.networks.lenet import DigitClassifier
@@ -36,6 +36,7 @@ __all__ = [
     "Pix2Pix",
     "Segmenter",
     "__version__",
+    "fetch",
     "load",
 ]
 
@@ -46,6 +47,7 @@ _HOME = {
     "Generator": "facegen.networks.dcgan",
     "Pix2Pix": "facegen.networks.pix2pix",
     "Segmenter": "facegen.networks.segmentation",
+    "fetch": "facegen.loading",
     "load": "facegen.loading",
 }
 _SUBPACKAGES = {

@@ -1,13 +1,15 @@
-"""From a file of weights to the model that runs them."""
+"""From a file of weights, or the name of a published network, to the model that runs them."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facegen import weights
+from facegen import hub, weights
 from facegen.networks import NETWORKS, Network
 from facegen.networks.files import resolve
 
@@ -71,3 +73,25 @@ def load(
     return network.model(
         tensors, device=device, threads=threads, precision=precision, algorithm=algorithm
     )
+
+
+def fetch(
+    name: str,
+    mirror: str | None = None,
+    offline: bool = False,
+    advance: Callable[[int], None] = lambda count: None,
+) -> Path:
+    """The file of a network that others published: from the cache, or downloaded into it.
+
+    Where no digest of it is published, the first file must hold the network, and later ones must be
+    the same. All the rest is as for `facegen.hub.fetch`.
+
+    Examples
+    --------
+    >>> fetch("colorizer")  # the path of the file
+    """
+    return hub.fetch(name, _check_published, mirror, offline, advance)
+
+
+def _check_published(path: Path, published: hub.Published) -> None:
+    weights.read(path, [NETWORKS[published.network]])

@@ -32,7 +32,7 @@ def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bo
     Where a command takes a network, its name then stands for it. The terms of its publishers,
     which are shown, hold for it; it is no part of facegen.
     """
-    from facegen import hub
+    from facegen import fetch, hub
     from facegen.cli.progress import progress
 
     if not names:
@@ -46,5 +46,5 @@ def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bo
         if not quiet:
             click.echo(f"{name}: {published.summary}\nLicence: {published.licence}", err=True)
         with progress(published.about_bytes, "bytes", quiet) as advance:
-            path = hub.fetch(name, mirror, offline, advance)
+            path = fetch(name, mirror, offline, advance)
         click.echo(str(path))

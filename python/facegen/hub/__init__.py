@@ -1,7 +1,9 @@
 """Networks that others published: fetched by name, checked, kept in a cache.
 
->>> from facegen import hub
->>> hub.fetch("colorizer")  # the path of the file
+`facegen.fetch` is what fetches them: it knows what a file of each must hold.
+
+>>> import facegen
+>>> facegen.fetch("colorizer")  # the path of the file
 """
 
 from __future__ import annotations

@@ -5,33 +5,40 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from facegen.errors import DownloadFailure, FacegenError, FormatError
-from facegen.hub.cache import cached, check, file_of, folder, look_up, note
+from facegen.hub.arrival import place_of_arrival
+from facegen.hub.cache import cached, check, expected_digest, file_of, folder, look_up, note
 from facegen.hub.published import Published
 
 TIMEOUT_SECONDS = 30  # without a byte
 
 Advance = Callable[[int], None]
+Holds = Callable[[Path, Published], object]
 
 
 def fetch(
     name: str,
+    holds: Holds,
     mirror: str | None = None,
     offline: bool = False,
     advance: Advance = lambda count: None,
 ) -> Path:
     """The file of a published network: from the cache, or downloaded into it.
 
+    `facegen.fetch` is this for all that the package can read.
+
     Parameters
     ----------
     name
         Key of `PUBLISHED`.
+    holds
+        Called with the file that came where no digest is known, before its own is noted: raises
+        a FacegenError if it does not hold the network.
     mirror
         http(s) address of a folder that has the file too, under its own name.
     offline
@@ -44,8 +51,8 @@ def fetch(
     FacegenError
         An unknown name; not cached, and `offline`; an address that is none; pooch is missing.
     FormatError
-        Another digest than was published or noted the first time, or a file too large: it is
-        removed.
+        Another digest than was published or noted the first time, a file too large, or, the first
+        time, one that does not hold the network: it is not kept.
     DownloadFailure
         The server or the way to it failed.
     OSError
@@ -56,11 +63,13 @@ def fetch(
     if path.is_file() or offline:
         return cached(name)
     url = published.url if mirror is None else f"{mirror.rstrip('/')}/{published.file_name}"
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).netloc:
+    if not _is_address(url):
         raise FacegenError(f"{mirror}: expected a mirror's address, as https://example.org/networks")
     folder().mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder()) as temporary:
-        arrived = _download(published, url, temporary, advance)
+    with place_of_arrival(folder()) as place:
+        arrived = _download(published, url, place, advance)
+        if expected_digest(published) is None:
+            _check_content(published, url, arrived, holds)
         digest = check(published, arrived, url)
         # pooch's temporary files are for one user alone; a cache may be for many.
         shutil.copymode(note(published, url, digest), arrived)
@@ -68,7 +77,30 @@ def fetch(
     return path
 
 
-def _download(published: Published, url: str, place: str, advance: Advance) -> Path:
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # half an IPv6 address, a port that is no number
+        return False
+
+
+def _check_content(published: Published, url: str, arrived: Path, holds: Holds) -> None:
+    """The page of a captive portal, or a file cut short, is not what later ones must be."""
+    try:
+        holds(arrived, published)
+    except FacegenError as error:
+        reason = str(error).removeprefix(f"{arrived}: ")
+        if isinstance(error, FormatError):
+            raise FormatError(
+                f"{url}: what came is not {published.name}, and is not kept: {reason}"
+            ) from error
+        raise FacegenError(
+            f"{url}: what came cannot be checked, and is not kept: {reason}"
+        ) from error
+
+
+def _download(published: Published, url: str, place: Path, advance: Advance) -> Path:
     try:
         import pooch
         import requests
@@ -84,8 +116,11 @@ def _download(published: Published, url: str, place: str, advance: Advance) -> P
 
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        path = pooch.retrieve(url, None, fname="arriving", path=place, downloader=download)
-    except requests.RequestException as error:
+        name = published.file_name
+        path = pooch.retrieve(url, None, fname=name, path=place, downloader=download)
+    except FacegenError:
+        raise
+    except (requests.RequestException, ValueError) as error:  # the latter of odd answers
         raise DownloadFailure(f"{url}: {_reason(error)}") from error
     return Path(path)
 
