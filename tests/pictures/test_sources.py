@@ -169,7 +169,12 @@ def test_what_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.chdir(tmp_path)
     Path("old.png").mkdir()
     assert all(is_folder(name) for name in ("out", "out.d", "new.png/", "old.png", "."))
+    assert all(is_folder(name) for name in ("v1.0", "photos.old", "x.heic/", ".hidden", "2020.12"))
     assert not any(is_folder(name) for name in ("-", "a.png", "a.JPG", "x/a.tiff", "a.gif"))
+    for name in ("a.heic", "a.HEIF", "a.jxl", "a.psd", "a.pdf", "a.cr2", "a.mp4", "a.json"):
+        assert not is_folder(name)
+        with pytest.raises(FacegenError, match=f"{name}: pictures are written .* be {name}/"):
+            items(SOURCES[:1], name, [""])
 
 
 def test_collisions_are_refused() -> None:
@@ -177,6 +182,14 @@ def test_collisions_are_refused() -> None:
     with pytest.raises(FacegenError, match="out/cat.png: would be .* a/cat.jpg and b/cat.png"):
         items(twice, "out", [""])
     assert len(items(twice, "out", [""], "same")) == 2
+    for suffixes, extension, sources, cure in (
+        ([""], ".png", twice, "--format same keeps them apart"),
+        (["_mask.png"], ".png", twice, "use a folder for each"),
+        ([""], ".png", [twice[0], Source("c/cat.jpg", "cat.jpg")], "use a folder for each"),
+        ([""], "same", [twice[1], Source("c/cat.gif", "cat.gif")], "use a folder for each"),
+    ):
+        with pytest.raises(FacegenError, match=rf"of both .* \({cure}\)"):
+            items(sources, "out", suffixes, extension)
     with pytest.raises(FacegenError, match="would replace a picture that is to be read"):
         items([Source("a/cat.png", "cat.png")], "a", [""])
     with pytest.raises(FacegenError, match="would be the result of both"):

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from PIL import Image
+
 from facegen.errors import FacegenError
-from facegen.media.photo import WRITABLE, readable_extensions
+from facegen.media import heif
+from facegen.media.photo import WRITABLE
 from facegen.media.standard import STANDARD
 from facegen.pictures.sources import Source
 
 SAME = "same"  # as a format: the extension of the source
+
+# Names that end so mean a file and no folder, though no result is written as one: beside all kinds
+# of pictures that Pillow knows those that it does not, and what else programs write.
+_OTHER_FILES = heif.EXTENSIONS | {
+    *(".jxl", ".svg", ".exr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"),
+    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".txt", ".json", ".csv", ".npy", ".npz", ".bin"),
+    *(".safetensors", ".zip", ".tar", ".gz", ".rw2"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -31,13 +42,16 @@ class Item:
 
 
 def is_folder(output: str) -> bool:
-    """Whether ``-o`` names a folder: it is one, ends as one, or has no picture's extension."""
+    """Whether ``-o`` names a folder: it is one, ends as one, or has no extension of a file's.
+
+    "v1.0" is a folder, and "out.heic" a file, of a kind that `items` refuses.
+    """
     if output == STANDARD:
         return False
+    if output.endswith("/") or os.path.isdir(output):
+        return True
     extension = os.path.splitext(output)[1].lower()
-    return (
-        output.endswith("/") or os.path.isdir(output) or extension not in readable_extensions()
-    )
+    return extension not in _OTHER_FILES | Image.registered_extensions().keys()
 
 
 def items(
@@ -70,13 +84,21 @@ def items(
             for source in sources
         ]
     elif output != STANDARD and os.path.splitext(output)[1].lower() not in WRITABLE:
-        raise FacegenError(f"{output}: pictures are written as {', '.join(WRITABLE)}")
+        raise FacegenError(
+            f"{output}: pictures are written as {', '.join(WRITABLE)}; a folder of this name would "
+            f"be {output}/"
+        )
     elif len(sources) == 1 and len(suffixes) == 1:
         named = [Item(sources[0].path, (output,))]
     else:
         what = "several pictures" if len(sources) > 1 else "several results"
         raise FacegenError(f"{output}: is one file, and there are {what}; name a folder")
-    _check(named)
+
+    def same_differs(a: Source, b: Source) -> bool:
+        """Whether with the extensions of their sources results would have names of their own."""
+        return "" in suffixes and _name(a, output, "", SAME) != _name(b, output, "", SAME)
+
+    _check(named, sources, same_differs)
     return named
 
 
@@ -89,17 +111,21 @@ def _name(source: Source, folder: str, suffix: str, extension: str) -> str:
     return os.path.join(folder, stem + suffix)
 
 
-def _check(named: Iterable[Item]) -> None:
-    named = list(named)
+def _check(
+    named: Sequence[Item], sources: Sequence[Source], same_differs: Callable[[Source, Source], bool]
+) -> None:
     inputs = {os.path.realpath(item.source) for item in named if item.source != STANDARD}
-    makers: dict[str, str] = {}
-    for item in named:
+    makers: dict[str, Source] = {}
+    for item, source in zip(named, sources, strict=True):
         for path in item.outputs:
             real = os.path.realpath(path)
             if real in makers:
+                same = same_differs(makers[real], source)
+                cure = "--format same keeps them apart" if same else "use a folder for each"
                 raise FacegenError(
-                    f"{path}: would be the result of both {makers[real]} and {item.source}"
+                    f"{path}: would be the result of both {makers[real].path} and {item.source} "
+                    f"({cure})"
                 )
             if real in inputs:
                 raise FacegenError(f"{path}: would replace a picture that is to be read")
-            makers[real] = item.source
+            makers[real] = source
