@@ -61,7 +61,7 @@ def test_bad_arguments(run: Run, network: Path, pictures: np.ndarray, network_bi
     for arguments, words in (
         ((network, "in.rgb", "in.rgb"), "INPUT and OUTPUT are the same file"),
         (("missing.bin", "in.rgb", "out.rgb"), "missing.bin: No such file"),
-        ((network_bin, "in.rgb", "out.rgb"), "found 20,549,132 bytes, which is no network.bin"),
+        ((network_bin, "in.rgb", "out.rgb"), "holds a dcgan network, expected a pix2pix network"),
         ((network, "missing.rgb", "out.rgb"), "missing.rgb: No such file"),
         ((network, "in.rgb", "nowhere/out.rgb"), "nowhere/out.rgb: No such file"),
         ((network, "in.rgb"), "expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR"),

@@ -64,7 +64,13 @@ def cached(name: str) -> Path:
     published = look_up(name)
     path = file_of(published)
     if not path.is_file():
-        raise FacegenError(f"{name}: is not in {folder()}; get it with facegen fetch {name}")
+        digest = expected_digest(published)
+        more = "..." if digest and len(digest) < 64 else ""  # its beginning alone is published
+        known = f"SHA-256 {digest}{more}" if digest else "its SHA-256 is not published"
+        raise FacegenError(
+            f"{name}: is not in {folder()}; get it with facegen fetch {name}, or download "
+            f"{published.url} ({known}) and name the file{published.takes}"
+        )
     try:
         check(published, path)
     except FormatError as error:

@@ -10,7 +10,7 @@ import numpy as np
 
 from facegen import weights as weight_files
 from facegen.engine import Runner
-from facegen.networks.files import resolve
+from facegen.networks.files import read, resolve
 from facegen.networks.network import Network
 from facegen.nn import Graph, lower
 
@@ -56,8 +56,7 @@ class Model:
             self.weights = weight_files.checked(network, self.network.shapes)
         else:
             path = resolve(network, self.network.name)
-            known = [self.network, *self.variants]
-            self.network, self.weights = weight_files.read(path, known)
+            self.network, self.weights = read(path, [self.network, *self.variants])
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,

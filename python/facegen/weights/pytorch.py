@@ -73,8 +73,9 @@ def _load(path: Path) -> Any:
         import torch
     except ImportError:
         raise FacegenError(
-            f"{path}: PyTorch checkpoints need PyTorch, which is missing: "
-            "pip install 'facegen[torch]'"
+            f"{path}: is a PyTorch checkpoint, and PyTorch is missing: pip install "
+            "'facegen[torch]'; or facegen convert, on a machine that has it, makes a .safetensors "
+            "of it, which is read without"
         ) from None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

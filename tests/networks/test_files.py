@@ -1,0 +1,61 @@
+"""What a file of weights holds, and what is said where it is another network than wanted."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegen import Colorizer, DigitClassifier, FacegenError, FormatError, Generator, Segmenter
+from facegen.networks import NETWORKS
+from facegen.networks.files import read
+from facegen.weights import npz, pytorch, write
+
+LENET = NETWORKS["lenet"]
+
+
+@pytest.mark.parametrize("name", ["a.bin", "a.safetensors", "a.npz"])
+def test_another_network_is_named(
+    tmp_path: Path, weights: dict[str, np.ndarray], name: str
+) -> None:
+    path = tmp_path / name
+    write(path, NETWORKS["dcgan"], weights)
+    for model, wanted in ((Colorizer, "colorizer"), (Segmenter, "segmentation")):
+        message = rf"{name}: holds a dcgan network, expected a {wanted} network"
+        with pytest.raises(FormatError, match=message):
+            model(path, device="cpu")
+    found, tensors = read(path, [LENET, NETWORKS["dcgan"]])
+    assert found is NETWORKS["dcgan"] and tensors.keys() == weights.keys()
+    with pytest.raises(FormatError, match="expected a lenet or a pix2pix network"):
+        read(path, [LENET, NETWORKS["pix2pix"]])
+
+
+def test_what_is_damaged_keeps_its_own_message(tmp_path: Path) -> None:
+    weights = LENET.initial_weights(1)
+    weights.pop("conv1.bias")
+    npz.write(tmp_path / "a.npz", weights)
+    with pytest.raises(FormatError, match=r"a\.npz: tensor 'conv1.bias' is missing"):
+        DigitClassifier(tmp_path / "a.npz")
+    (tmp_path / "a.bin").write_bytes(b"x" * 100)
+    with pytest.raises(FormatError, match=r"a\.bin: found 100 bytes, which is no network.bin's"):
+        Generator(tmp_path / "a.bin")
+
+
+def test_a_checkpoint_where_none_is_read(tmp_path: Path) -> None:
+    """Whether PyTorch is there or not, it would not help."""
+    path = tmp_path / "x.pth"
+    path.write_bytes(pytorch.BARE_MAGIC + b"and no more")
+    message = "x.pth: is a PyTorch checkpoint, expected a dcgan network as network.bin, .safetens"
+    with pytest.raises(FormatError, match=message):
+        Generator(path)
+
+
+def test_a_checkpoint_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x/data.pkl", b"")
+    with pytest.raises(FacegenError, match="pip install 'facegen.torch.'; or facegen convert, on"):
+        Colorizer(path)
