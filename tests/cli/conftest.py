@@ -5,13 +5,18 @@ from pathlib import Path
 import pytest
 from command_line import Result, Run
 
+from facegen.cli import models
 from facegen.cli.main import main
 
 
 @pytest.fixture
 def run(capfd: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run a command line in this process, in an empty folder."""
+    """Run a command line in this process, in an empty folder.
+
+    Seeded weights stand for trained ones; test_cli_seeded has what is said of them.
+    """
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models, "is_seeded", lambda weights: False)
 
     def run(*arguments: object) -> Result:
         capfd.readouterr()

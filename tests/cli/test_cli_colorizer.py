@@ -62,7 +62,7 @@ def test_main_is_the_network(run: Run, network: Path) -> None:
     assert result.code == 0 and result.err == ""
     assert re.search(r"^Elapsed time : \d+\.\d{6} sec$", result.out, re.MULTILINE)
     assert re.fullmatch(r"Performance: \d+\.\d{2} img/s", result.out.splitlines()[-1])
-    assert "1 pictures" in result.out
+    assert "(1 picture)" in result.out
     found = np.fromfile("out.bin", "<f4").reshape(1, 2, SIDE, SIDE)
     expected = Colorizer(network, device="cpu").predict_ab(lightness(1))
     np.testing.assert_array_equal(found, expected)
@@ -89,7 +89,7 @@ def test_main_keeps_the_order_of_pictures(run: Run, n: int) -> None:
     Path("network.bin").touch()
     lightness(n).tofile("in.bin")
     result = run("colorizer", "main", "in.bin", "network.bin", "out.bin")
-    assert result.code == 0 and f"{n} pictures" in result.out
+    assert result.code == 0 and f"({n} picture" in result.out
     found = np.fromfile("out.bin", "<f4").reshape(n, 2, SIDE, SIDE)
     np.testing.assert_array_equal(found[:, 0], lightness(n))
     np.testing.assert_array_equal(found[:, 1], -lightness(n))
@@ -149,7 +149,7 @@ def test_main_with_bad_arguments(run: Run, network_bin: Path) -> None:
     lightness(1).tofile("in.bin")
     for arguments, words in (
         (("in.bin", "missing.bin", "out.bin"), "missing.bin: No such file"),
-        (("in.bin", network_bin, "out.bin"), "found 20,549,132 bytes, which is no network.bin"),
+        (("in.bin", network_bin, "out.bin"), "holds a dcgan network, expected a colorizer network"),
         (("missing.bin", network_bin, "out.bin"), "missing.bin: No such file"),
         (("in.bin", network_bin, "in.bin"), "INPUT.bin and OUTPUT.bin are the same file"),
         (("in.bin", network_bin), "Missing argument 'OUTPUT.bin'"),
@@ -290,7 +290,7 @@ def test_bin2img_with_bad_arguments(run: Run) -> None:
         assert sorted(os.listdir()) == present
     picture("b.png")
     result = run("colorizer", "bin2img", "a.png", "b.png", "one.bin")
-    assert result.code == 2 and "one.bin: holds colours of 1 pictures, 2 are named" in result.err
+    assert result.code == 2 and "one.bin: holds colours of 1 picture, 2 are named" in result.err
 
 
 @pytest.mark.parametrize(("difference", "code"), [(0.0, 0), (0.0009, 0), (0.0011, 1), (np.nan, 1)])
@@ -343,7 +343,7 @@ def test_genans(run: Run, network: Path) -> None:
     assert run("colorizer", "img2bin", "a.png", "in.bin").code == 0
     assert run("colorizer", "main", "in.bin", network, "out.bin", "--device", "cpu").code == 0
     result = run("colorizer", "genans", "-n", network, "a.png", "answer.bin", "--double")
-    assert result == (0, "answer.bin: answers for 1 pictures\n", "")
+    assert result == (0, "answer.bin: answers for 1 picture\n", "")
     assert run("colorizer", "compbin", "out.bin", "answer.bin").code == 0
 
 

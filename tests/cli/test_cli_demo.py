@@ -53,6 +53,35 @@ def test_demo_does_not_replace(run: Run, own: Generator) -> None:
     assert run("demo", "--overwrite").code == 0
 
 
+def test_demo_twice(run: Run, own: Generator) -> None:
+    """The first command that people try, again."""
+    assert run("demo").code == 0
+    first = Path("faces.png").read_bytes()
+    again = run("demo")
+    assert again.code == 0 and "64 faces in" in again.out
+    assert run("demo", "--seeds", "1").code == 2  # this would be another picture
+    assert Path("faces.png").read_bytes() == first
+    Path("faces.png").write_bytes(first[:-1] + b"x")  # of the same size
+    assert run("demo").code == 2
+
+
+def test_demo_takes_seeds_as_generate_does(run: Run, own: Generator) -> None:
+    for name, options in (
+        ("a.png", ["--seeds", "7-9,3"]),
+        ("b.png", ["-s", "7-9,3", "--grid", "2x2"]),
+    ):
+        assert run("demo", name, *options, "-q") == (0, "", "")
+        assert run("generate", "-o", f"of-{name}", *options, "-q") == (0, "", "")
+        assert Path(name).read_bytes() == Path(f"of-{name}").read_bytes()
+    assert run("demo", "c.png", "--seed", "5", "--grid", "2x1").code == 0  # as it once was called
+    assert run("demo", "d.png", "--seeds", "5,6", "--grid", "2x1").code == 0
+    assert Path("c.png").read_bytes() == Path("d.png").read_bytes()
+    assert "1 face in" in run("demo", "e.png", "--seeds", "5").out
+    both = run("demo", "f.png", "--seed", "5", "--seeds", "5")
+    assert both.code == 2 and "name one of them" in both.err
+    assert "--seed " not in run("demo", "-h").out
+
+
 @pytest.mark.parametrize("name", ["faces.npy", "faces.gif", "folder/", "no/faces.png"])
 def test_demo_to_something_else(run: Run, own: Generator, name: str) -> None:
     result = run("demo", name)

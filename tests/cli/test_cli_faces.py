@@ -21,7 +21,7 @@ def test_steps_values_and_picture(run: Run, network_bin: Path) -> None:
     Path("in.txt").write_text(latent_text(range(5)))
     result = run(network_bin, "in.txt", "out.txt", "out.bmp", "--threads", 1)
     assert result.code == 0 and result.err == ""
-    for word in ("network.bin", "in.txt", "5 faces", "out.txt", "out.bmp", "cpu", "1 threads"):
+    for word in ("network.bin", "in.txt", "5 faces", "out.txt", "out.bmp", "cpu", "1 thread)"):
         assert word in result.out
     assert re.fullmatch(r"Elapsed time : \d+\.\d{6} sec", result.out.splitlines()[-1])
 
@@ -269,9 +269,68 @@ def test_the_same_file_twice(run: Run, network_bin: Path) -> None:
     assert Path("in.txt").read_text() == GOOD
 
 
-@pytest.mark.parametrize("arguments", [["a"], ["a", "b"], ["a", "b", "c", "d", "e"]])
-def test_wrong_number_of_arguments(run: Run, arguments: list[str]) -> None:
-    check_refused(run(*arguments), r".*(argument|expected 3 or 4 files).*\(see facegen --help\)")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--device", "cpu"], "INPUT and OUTPUT and IMAGE missing"),
+        (["a"], "found INPUT a; OUTPUT and IMAGE missing"),
+        (["a", "b"], "found INPUT a, OUTPUT b; IMAGE missing"),
+        (["a", "b", "c", "d", "e"], "found 5 names"),
+    ],
+)
+def test_wrong_number_of_arguments(run: Run, arguments: list[str], message: str) -> None:
+    expected = rf"expected \[NETWORK\] INPUT OUTPUT IMAGE, {message} \(see facegen --help\)"
+    check_refused(run(*arguments), expected)
+
+
+def test_a_network_is_known_by_its_content(run: Run, network_bin: Path) -> None:
+    """Where a name is left out behind it, it is not taken for INPUT."""
+    Path("in.txt").write_text(GOOD)
+    network = f"NETWORK {network_bin} .which holds a dcgan network."
+    check_refused(run(network_bin), rf".*found {network}; INPUT and OUTPUT and IMAGE missing")
+    check_refused(run(network_bin, "in.txt"), rf".*found {network}, INPUT in.txt; OUTPUT and IMAGE")
+    check_refused(
+        run(network_bin, "in.txt", "out.txt"),
+        rf".*found {network}, INPUT in.txt, OUTPUT out.txt; IMAGE missing",
+    )
+    assert Path("in.txt").read_text() == GOOD
+
+
+def test_names_of_other_kinds_of_files(run: Run, network_bin: Path) -> None:
+    Path("in.txt").write_text(GOOD)
+    for image in ("out.png", "out.JPG", "out.heic"):
+        check_refused(
+            run(network_bin, "in.txt", "out.txt", image),
+            f"IMAGE {image}: is written as BMP, expected a name in .bmp .for PNG, facegen generate "
+            "--latents in.txt -o out.png",
+        )
+    check_refused(
+        run(network_bin, "in.txt", "out.bmp", "out.txt"),
+        "OUTPUT out.bmp: is named as a picture, and gets text",
+    )
+    assert os.listdir() == ["in.txt"]
+    assert run(network_bin, "in.txt", "out", "picture.raw").code == 0  # as the course's program
+    assert Path("picture.raw").read_bytes()[:2] == b"BM"
+
+
+def test_the_picture_on_standard_output(tmp_path: Path, network_bin: Path) -> None:
+    (tmp_path / "in.txt").write_text(GOOD)
+    outputs = {}
+    for image in ("-", "out.bmp"):
+        process = start([network_bin, "in.txt", "out.txt", image], tmp_path)
+        outputs[image], err = process.communicate(timeout=120)
+        assert process.returncode == 0
+        assert (b"Elapsed time" in err) == (image == "-")
+    assert outputs["-"] == (tmp_path / "out.bmp").read_bytes()
+    assert sorted(os.listdir(tmp_path)) == ["in.txt", "out.bmp", "out.txt"]
+
+
+def test_standard_output_takes_one_output(run: Run, network_bin: Path) -> None:
+    Path("in.txt").write_text(GOOD)
+    check_refused(run(network_bin, "in.txt", "-", "-"), "OUTPUT and IMAGE cannot both be '-'")
+    Path("a.png").touch()
+    result = run("colorize", "a.png", "-o", "-", "--json", "-", "-n", network_bin)
+    assert result.code == 2 and "--output and --json cannot both be '-'" in result.err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import re
 import subprocess
@@ -14,7 +13,6 @@ from command_line import Run, start
 
 import facegen
 from facegen.cli.main import COMMANDS
-from facegen.cli.progress import progress
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +33,7 @@ def test_help_of_a_command_has_examples(run: Run, command: str) -> None:
     assert result.code == 0 and result.err == ""
     assert f"  facegen {command} " in result.out or f"  facegen {command}\n" in result.out
     assert "--debug" in result.out and "--quiet" in result.out
+    assert "--verbose" in result.out
 
 
 @pytest.mark.parametrize(
@@ -46,6 +45,16 @@ def test_all_that_compute_take_the_same_options(run: Run, command: str) -> None:
     text = run(*command.split(), "-h").out
     for option in ("--device", "--threads", "--precision", "--algorithm"):
         assert f"  {option} " in text
+
+
+def test_help_as_a_command(run: Run) -> None:
+    assert run("help") == run("--help")
+    for words in (["colorize"], ["colorizer", "main"], ["train"], ["train", "digits"]):
+        assert run("help", *words) == run(*words, "--help")
+        assert run("help", *words).code == 0
+    for word, message in (("generat", "did you mean generate?"), ("vgg", "no command 'vgg'")):
+        result = run("help", word)
+        assert result.code == 2 and message in result.err
 
 
 def test_help_of_the_bare_form(run: Run) -> None:
@@ -61,25 +70,6 @@ def test_a_mistyped_command_is_named(run: Run) -> None:
     assert "did you mean generate" not in run("generat", "in.txt", "out.txt", "out.bmp").err
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_progress_is_shown_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for kind, quiet, shown in ((Terminal, False, True), (Terminal, True, False)):
-        stream = kind()
-        monkeypatch.setattr(sys, "stderr", stream)
-        with progress(7, "faces", quiet) as advance:
-            advance(3)
-            advance(4)
-        assert ("7/7" in stream.getvalue()) == shown
-    monkeypatch.setattr(sys, "stderr", io.StringIO())
-    with progress(7, "faces") as advance:
-        advance(7)
-    assert sys.stderr.getvalue() == ""  # type: ignore[attr-defined]
-
-
 def test_names_that_are_no_text(run: Run) -> None:
     name = os.fsdecode(b"\xff\n.bin")
     result = run(name, "in.txt", "out.txt", "out.bmp")
@@ -91,7 +81,10 @@ def test_names_that_are_no_text(run: Run) -> None:
 
 
 def test_version(run: Run) -> None:
-    assert run("--version") == (0, f"facegen {facegen.__version__}\n", "")
+    for words in (["--version"], ["-V"], ["version"]):
+        assert run(*words) == (0, f"facegen {facegen.__version__}\n", "")
+    Path("version").touch()  # a file is a network, or an input
+    assert run("version").code == 2
     assert f'version = "{facegen.__version__}"' in (ROOT / "pyproject.toml").read_text()
 
 

@@ -7,5 +7,7 @@
 | `picture_options`, `picture_run` | commands for people's pictures: their options, and a run |
 | `stream`, `raw_program` | long files computed chunk by chunk; the course's programs on bare ones |
 | `face_run` | the runs of `generate` |
-| `lazy`, `signals`, `progress`, `seeds` | commands imported late, Ctrl-C, the bar, lists of seeds |
+| `terminal`, `progress` | all that is printed, and where; the bar |
+| `models` | the model that a command computes with, and what there is to say of it |
+| `lazy`, `signals`, `seeds` | commands imported late, Ctrl-C, lists of seeds |
 """

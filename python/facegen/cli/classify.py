@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options, picture_options
+from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 
 
@@ -25,6 +25,7 @@ from facegen.cli.shared import SharedCommand
     "-n",
     "--network",
     type=click.Path(),
+    shell_complete=options.networks,
     help="File of weights: SqueezeNet v1.0's .caffemodel, torchvision's checkpoint, or ours; what "
     "facegen fetch squeezenet brought if not given.",
 )
@@ -52,7 +53,6 @@ def command(
     overwrite: bool,
     shard: str | None,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> int:
     """Say what pictures show, of ImageNet's 1,000 classes.
 
@@ -62,29 +62,31 @@ def command(
     """
     from facegen import Classifier
     from facegen.cli import picture_run
+    from facegen.cli.models import prepared
     from facegen.media import labels as label_files
+    from facegen.networks.files import resolve
     from facegen.networks.squeezenet import CLASSES
     from facegen.pictures.classification import task
     from facegen.pictures.items import Item
     from facegen.pictures.results import OneResult
     from facegen.pictures.sources import find
 
+    network = str(resolve(network, "squeezenet"))  # first: without one, nothing else matters
     names = None if labels is None else label_files.read(labels, CLASSES)
     found = find(pictures, recursive)
     every = [Item(source.path, ()) for source in found.pictures]
     (part, _), items, json_ = picture_run.take_share(shard, every, json_)
     picture_run.check_report(json_, overwrite)
-    classifier = Classifier(network, **engine)
+    classifier = prepared(Classifier, network, engine)
     work = task(classifier, top, names)
     report = picture_run.run_shown(
         items,
         work,
         OneResult(overwrite=False),
-        quiet,
         on_ranks=shard is None,
         passed_over=found.passed_over if part == 0 else (),
     )
-    if json_ != "-" and not quiet:
+    if json_ != "-":
         for outcome in report.outcomes:
             if outcome.status == "done":
                 _print(outcome.source, outcome.facts["classes"])
@@ -93,7 +95,7 @@ def command(
 
 
 def _print(source: str, classes: list[dict]) -> None:
-    click.echo(source)
+    terminal.say(source)
     for found in classes:
         name = f"  {found['name']}" if "name" in found else ""
-        click.echo(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")
+        terminal.say(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")

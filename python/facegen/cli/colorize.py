@@ -37,7 +37,6 @@ def command(
     strength: float,
     strip: bool,
     engine: dict[str, Any],
-    quiet: bool,
     **files: Any,
 ) -> int:
     """Give grey pictures colours.
@@ -49,8 +48,11 @@ def command(
     """
     from facegen import Colorizer
     from facegen.cli import picture_run
+    from facegen.cli.models import prepared
+    from facegen.networks.files import resolve
     from facegen.pictures.colouring import task
 
+    network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)
-    model = Colorizer(network, **engine)
-    return picture_run.carry_out(plan, task(model, strength, strip), model.runner, quiet)
+    model = prepared(Colorizer, network, engine)
+    return picture_run.carry_out(plan, task(model, strength, strip), model.runner)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 
 
 @click.command(
@@ -24,7 +25,7 @@ from facegen.cli import options
     help="They agree where |a-b| or |a-b|/|b| is below it.",
 )
 @options.common
-def command(a: str, b: str, tolerance: float, quiet: bool) -> int:
+def command(a: str, b: str, tolerance: float) -> int:
     """Say whether the result A agrees with the answer B.
 
     Results are texts of faces, .bin files of float32, or .rgb files of 256x256x3 bytes. Where they
@@ -39,17 +40,16 @@ def command(a: str, b: str, tolerance: float, quiet: bool) -> int:
         return f"{np.float32(difference.a)!s} against {np.float32(difference.b)!s}"
 
     result = compare(a, b, tolerance)
-    if quiet:
-        return 0 if result.same else 1
     if result.values_a != result.values_b:
-        click.echo(f"different: {a} holds {result.values_a:,} values, {b} {result.values_b:,}")
+        found = counted(result.values_a, "value")
+        terminal.say(f"different: {a} holds {found}, {b} {result.values_b:,}")
         return 1
     if result.first is None:
-        click.echo(f"same: {result.values_a:,} values")
+        terminal.say(f"same: {counted(result.values_a, 'value')}")
     else:
-        click.echo(f"different: {result.differing:,} of {result.values_a:,} values")
-        click.echo(f"first  : {result.place(result.first.at)}: {values(result.first)}")
+        terminal.say(f"different: {result.differing:,} of {counted(result.values_a, 'value')}")
+        terminal.say(f"first  : {result.place(result.first.at)}: {values(result.first)}")
     if result.largest is not None and result.largest.size != 0.0:
         size, place = result.largest.size, result.place(result.largest.at)
-        click.echo(f"largest: {size:.3g} at {place}: {values(result.largest)}")
+        terminal.say(f"largest: {size:.3g} at {place}: {values(result.largest)}")
     return 0 if result.same else 1

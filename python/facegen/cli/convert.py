@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 
 
 @click.command(
@@ -18,12 +18,12 @@ from facegen.cli import options
         "facegen convert colorizer colorizer.safetensors",
     ),
 )
-@click.argument("source", metavar="SRC", type=click.Path())
+@click.argument("source", metavar="SRC", type=click.Path(), shell_complete=options.networks)
 @click.argument("target", metavar="DST", type=click.Path())
 @click.option("--half", is_flag=True, help="Round to float16 (.safetensors, half the size).")
 @options.overwrite
 @options.common
-def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) -> None:
+def command(source: str, target: str, half: bool, overwrite: bool) -> None:
     """Convert weights between formats.
 
     SRC is a network.bin, .safetensors, .npz, .pict or PyTorch checkpoint, known by its content, or
@@ -33,15 +33,17 @@ def command(source: str, target: str, half: bool, overwrite: bool, quiet: bool) 
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network
+    from facegen.networks.files import resolve
 
     if not overwrite:
         options.refuse_existing(target)
-    network, tensors = read_network(source)
+    file = resolve(source)
+    terminal.detail(f"network {file} ({weights.sniff(file)})")
+    network, tensors = read_network(file)
     weights.write(target, network, tensors, half)
     _, copied = weights.read(target, [network])
     expected = weights.halve(tensors) if half else tensors
     if weights.digest(copied) != weights.digest(expected):
         raise FacegenError(f"{target}: reads back other values than those of {source}")
-    if not quiet:
-        values = sum(tensor.size for tensor in tensors.values())
-        click.echo(f"{target}: {network.name}, {len(tensors)} tensors, {values:,} values, verified")
+    values = sum(tensor.size for tensor in tensors.values())
+    terminal.say(f"{target}: {network.name}, {len(tensors)} tensors, {values:,} values, verified")

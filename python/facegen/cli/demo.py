@@ -6,61 +6,84 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.generate import Grid
+from facegen.cli.seeds import SeedList, Seeds
+from facegen.cli.terminal import counted
 
 ROUNDS = 5  # the fastest of so many runs is reported: the first ones warm up
 
 
 @click.command(
     "demo",
-    epilog=options.examples("facegen demo", "facegen demo faces.png --seed 100 --grid 16x9"),
+    epilog=options.examples("facegen demo", "facegen demo faces.png --seeds 100-243 --grid 16x9"),
 )
 @click.argument("out", metavar="[OUT]", default="faces.png", type=click.Path())
-@click.option("--seed", type=click.IntRange(0, 10**18), default=0, show_default=True)
-@click.option("--grid", type=Grid(), default="8x8", show_default=True, help="COLUMNSxROWS.")
+@click.option(
+    "-s", "--seeds", type=Seeds(), help="0-63 or 3,17: whose faces; as many from 0 as the grid has "
+    "places if not given.",
+)
+@click.option("--seed", "first", type=click.IntRange(0, 10**18), hidden=True)  # with those after it
+@click.option("--grid", type=Grid(), help="COLUMNSxROWS; 8x8, or square with --seeds.")
 @options.network
 @options.overwrite
 @options.engine
 @options.common
 def command(
     out: str,
-    seed: int,
-    grid: tuple[int, int],
+    seeds: SeedList | None,
+    first: int | None,
+    grid: tuple[int, int] | None,
     network: str | None,
     overwrite: bool,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Draw a grid of faces to a picture (faces.png if not named) and say how fast that was.
 
-    The first face is that of the seed given, the others are of the seeds that follow.
+    A file that exists is not replaced without --overwrite, unless it is this very picture.
     """
     from time import perf_counter
 
     from facegen import FacegenError, Generator
+    from facegen.cli.models import prepared
     from facegen.media import pictures
     from facegen.media.face_files import FaceFiles
     from facegen.networks.dcgan import latents
 
-    columns, rows = grid
-    count = columns * rows
-    files = FaceFiles.plan(out, None, count, grid)
+    if seeds is None:
+        grid = grid or (8, 8)
+        seeds = SeedList([range(first or 0, (first or 0) + grid[0] * grid[1])])
+    elif first is not None:
+        raise click.UsageError("--seed is the first of --seeds; name one of them")
+    count = len(seeds)
+    files = FaceFiles.plan(out, seeds, count, grid)
     if files.grid is None:
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
-    if not overwrite:
-        options.refuse_existing(out)
-    generator = Generator(network, **engine)
-    inputs = latents(range(seed, seed + count))
+    columns, rows = files.grid
+    generator = prepared(Generator, network, engine)
+    inputs = latents(seeds)
     seconds = []
     for _ in range(ROUNDS):
         start = perf_counter()
         faces = generator(inputs)
         seconds.append(perf_counter() - start)
-    pictures.save(out, pictures.grid(faces, rows, columns))
-    if not quiet:
-        rate = count / min(seconds)
-        click.echo(
-            f"{out}: {count:,} faces in {1000 * min(seconds):.1f} ms, {rate:,.0f} faces/s "
-            f"on {options.device_used(generator.runner)}"
-        )
+    picture = pictures.grid(faces, rows, columns)
+    if overwrite or not _holds(out, pictures.encode(out, picture)):
+        if not overwrite:
+            options.refuse_existing(out)
+        pictures.save(out, picture)
+    rate = count / min(seconds)
+    terminal.say(
+        f"{out}: {counted(count, 'face')} in {1000 * min(seconds):.1f} ms, {rate:,.0f} faces/s "
+        f"on {options.device_used(generator.runner)}"
+    )
+
+
+def _holds(path: str, data: bytes) -> bool:
+    """Whether there is a file of just this content."""
+    import os
+
+    if not os.path.isfile(path) or os.path.getsize(path) != len(data):
+        return False
+    with open(path, "rb") as file:
+        return file.read() == data

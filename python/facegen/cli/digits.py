@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options, picture_options
+from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 from facegen.errors import FormatError
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
 @click.option(
-    "-n", "--network", type=click.Path(),
+    "-n", "--network", type=click.Path(), shell_complete=options.networks,
     help="File of weights; the package's own digits if not given.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
@@ -52,7 +52,6 @@ def command(
     overwrite: bool,
     shard: str | None,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> int:
     """Say which digit each image shows: digit, probability and name, a line each.
 
@@ -66,6 +65,7 @@ def command(
     """
     from facegen import DigitClassifier, __version__
     from facegen.cli import picture_run
+    from facegen.cli.models import prepared
     from facegen.media import idx
     from facegen.pictures.digits import task
     from facegen.pictures.items import Item
@@ -81,12 +81,11 @@ def command(
         raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
     (part, _), items, json_ = picture_run.take_share(shard, every, json_)
     picture_run.check_report(json_, overwrite)
-    classifier = DigitClassifier(network, **engine)
+    classifier = prepared(DigitClassifier, network, engine)
     done = picture_run.run_shown(
         items,
         task(classifier),
         OneResult(overwrite=False),
-        quiet,
         on_ranks=shard is None,
         passed_over=found.passed_over if part == 0 else (),
     )
@@ -106,12 +105,13 @@ def command(
         if len(right) != len(entries):
             raise FormatError(f"{labels}: expected {len(entries):,} labels, found {len(right):,}")
         report |= judge(entries, right)
-    if not quiet and json_ != "-":
+    if json_ != "-":
         for entry in entries:
             if (line := text_line(entry)) is not None:
-                click.echo(line)
+                terminal.say(line)
         if "accuracy" in report:
-            click.echo(table(report))
+            for line in table(report):
+                terminal.say(line)
     options.write_report(json_, report)
     return done.exit_code
 
@@ -152,17 +152,15 @@ def text_line(entry: dict[str, Any]) -> str | None:
     return None if entry["digit"] == entry["label"] else f"{line}  (is {entry['label']})"
 
 
-def table(report: dict[str, Any]) -> str:
+def table(report: dict[str, Any]) -> list[str]:
     """The accuracy, and a row of counts for each label."""
     count = sum(map(sum, report["confusion"]))
     rows = [
         f"{label:>5}" + "".join(f"{n or '.':>7}" for n in row)
         for label, row in enumerate(report["confusion"])
     ]
-    return "\n".join(
-        [
-            f"{report['right']:,} of {count:,} right: {report['accuracy']:.2%}",
-            f"{'label':>5}" + "".join(f"{digit:>7}" for digit in range(10)) + "  (taken for)",
-            *rows,
-        ]
-    )
+    return [
+        f"{report['right']:,} of {count:,} right: {report['accuracy']:.2%}",
+        f"{'label':>5}" + "".join(f"{digit:>7}" for digit in range(10)) + "  (taken for)",
+        *rows,
+    ]

@@ -6,23 +6,23 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 
 
 @click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json -"))
 @options.json_report
 @options.overwrite
 @options.common
-def command(json_: str | None, overwrite: bool, quiet: bool) -> None:
+def command(json_: str | None, overwrite: bool) -> None:
     """Explain what facegen found: processor, instruction sets, threads, devices."""
     options.check_report(json_, overwrite)
     report = examine()
     options.write_report(json_, report)
-    if json_ == "-" or quiet:
+    if json_ == "-":
         return
     for name, value in report.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-        click.echo(f"{name.replace('_', ' '):<13}: {text}")
+        terminal.say(f"{name.replace('_', ' '):<13}: {text}")
 
 
 def examine() -> dict[str, Any]:

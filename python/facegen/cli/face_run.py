@@ -52,7 +52,6 @@ class FaceRun:
     settings: Mapping[str, Any]
     resume: bool
     on_ranks: bool
-    quiet: bool
 
     def run(self) -> int:
         """Make the faces; gives how many were there already."""
@@ -171,5 +170,5 @@ class FaceRun:
 
     def _stream(self, encode: Callable[[np.ndarray], Any]) -> Stream:
         return Stream(
-            self.generator, encode, self.source.count, "faces", self.quiet, self.on_ranks
+            self.generator, encode, self.source.count, "faces", self.on_ranks
         )

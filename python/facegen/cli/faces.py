@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.shared import SharedCommand
+from facegen.cli.terminal import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 # Faces computed, formatted and written at a time: 3 MB of values, so that a run's memory does not
 # grow with the number of faces, and little is left to write when the last are computed.
 CHUNK = 64
+FILES = "[NETWORK] INPUT OUTPUT IMAGE"
 
 
 class _BareShared(options.BareCommand, SharedCommand):
@@ -35,33 +37,27 @@ class _BareShared(options.BareCommand, SharedCommand):
         "mpirun -n 4 facegen network.bin input1.txt output1.txt output1.bmp --resume",
     ),
 )
-@click.argument("networks", metavar="[NETWORK]", nargs=-1, type=click.Path())
-@click.argument("input_", metavar="INPUT", type=click.Path(allow_dash=True))
-@click.argument("output", metavar="OUTPUT", type=click.Path(allow_dash=True))
-@click.argument("image", metavar="IMAGE", type=click.Path())
+@click.argument("files", metavar=FILES, nargs=-1, type=click.Path(allow_dash=True))
 @options.resume
 @options.engine
 @options.common
 def command(
-    networks: tuple[str, ...],
-    input_: str,
-    output: str,
-    image: str,
+    files: tuple[str, ...],
     resume: bool,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Make a face of every latent vector of a text file.
 
     INPUT holds a count and 100 numbers a face; OUTPUT gets all values as text, IMAGE all faces as
-    one BMP. '-' is standard input or output. The elapsed time is that of the computation alone.
-    Without NETWORK, the package's own is used.
+    one BMP. '-' is standard input, or standard output for one of the two; what else is printed
+    then goes to stderr. The elapsed time is that of the computation alone. Without NETWORK, the
+    package's own is used.
     """
     import os
     from functools import partial
 
     from facegen import Generator, __version__
-    from facegen.cli.main import COMMANDS
+    from facegen.cli.models import prepared
     from facegen.cli.stream import Stream, resumed
     from facegen.media.bmp import grid_side
     from facegen.media.face_files import encode_faces
@@ -70,44 +66,98 @@ def command(
     from facegen.media.text import LatentReader
     from facegen.networks.files import resolve
 
-    first = [*networks, input_][0]
-    if first in COMMANDS and not os.path.exists(first):
-        raise click.UsageError(f"options go after the command: facegen {first} ...")
-    if len(networks) > 1:
-        raise click.UsageError(f"expected 3 or 4 files, found {len(networks) + 3}")
-    network = str(resolve(networks[0] if networks else None))
+    named, input_, output, image = _taken(files)
+    network = str(resolve(named))
     inputs, outputs = {"NETWORK": network, "INPUT": input_}, {"OUTPUT": output, "IMAGE": image}
     options.check_distinct(inputs, outputs)
 
-    def say(line: str) -> None:
-        if not quiet:
-            click.echo(line, err=output == "-")
-
-    generator = Generator(network, **engine)
+    generator = prepared(Generator, network, engine)
     runner = generator.runner
     # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
     encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
-    say(f"facegen {__version__} on {options.device_used(runner)}")
-    say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
-    text_file = output_file(output)
+    terminal.say(f"facegen {__version__} on {options.device_used(runner)}")
+    terminal.say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
+    text_file, picture_file = output_file(output), output_file(image)
     with LatentReader(input_file(input_)) as latents:
         count = latents.count
-        say(f"Input   : {input_} ({count:,} faces)")
-        journal: Journal | NoJournal = NoJournal([text_file, image])
+        terminal.say(f"Input   : {input_} ({counted(count, 'face')})")
+        journal: Journal | NoJournal = NoJournal([text_file, picture_file])
         if resume:
-            files, settings = [network, latents.name], {**generator.arithmetic, "isa": runner.isa}
-            journal = Journal([text_file, image], count, CHUNK, files, settings)
-            say(resumed(journal, "faces"))
+            settings = {**generator.arithmetic, "isa": runner.isa}
+            made_of = [network, latents.name]
+            journal = Journal([text_file, picture_file], count, CHUNK, made_of, settings)
+            terminal.say(resumed(journal, "face"))
         elapsed = 0.0
         if not journal.finished:
-            stream = Stream(generator, encode, count, "faces", quiet)
-            elapsed = _compute(latents, stream, text_file, image, journal)
+            stream = Stream(generator, encode, count, "faces")
+            elapsed = _compute(latents, stream, text_file, picture_file, journal)
         for warning in latents.warnings:
-            options.warn(warning)
+            terminal.warn(warning)
     side = grid_side(count)
-    say(f"Output  : {output}")
-    say(f"Image   : {image} ({side} x {side} faces)")
-    say(f"Elapsed time : {elapsed:.6f} sec")
+    terminal.say(f"Output  : {output}")
+    terminal.say(f"Image   : {image} ({side} x {side} faces)")
+    terminal.say(f"Elapsed time : {elapsed:.6f} sec")
+
+
+def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
+    """NETWORK (None where it is left out), INPUT, OUTPUT and IMAGE.
+
+    Raises
+    ------
+    UsageError
+        One is missing or too many, or a name cannot be that of what it is taken for.
+    """
+    import os
+
+    from facegen.cli.main import COMMANDS
+
+    if files and files[0] in COMMANDS and not os.path.exists(files[0]):
+        raise click.UsageError(f"options go after the command: facegen {files[0]} ...")
+    if len(files) > 4:
+        raise click.UsageError(f"expected {FILES}, found {len(files)} names")
+    network = _network_in(files[0]) if 0 < len(files) < 4 else None
+    names = ["NETWORK", "INPUT", "OUTPUT", "IMAGE"][0 if network or len(files) == 4 else 1 :]
+    if len(files) < len(names):
+        taken = [f"{name} {file}" for name, file in zip(names, files, strict=False)]
+        if network:
+            taken[0] += f" (which holds a {network} network)"
+        missing = names[len(files) :]
+        found = f"found {', '.join(taken)}; " if taken else ""
+        raise click.UsageError(f"expected {FILES}, {found}{' and '.join(missing)} missing")
+    input_, output, image = files[-3:]
+    if _kind(output) is not None:
+        raise click.UsageError(
+            f"OUTPUT {output}: is named as a picture, and gets text; expected {FILES}"
+        )
+    if _kind(image) not in (None, "BMP", "DIB"):
+        raise click.UsageError(
+            f"IMAGE {image}: is written as BMP, expected a name in .bmp (for PNG, facegen generate "
+            f"--latents {input_} -o {os.path.splitext(image)[0]}.png)"
+        )
+    return (files[0] if len(files) == 4 else None), input_, output, image
+
+
+def _network_in(path: str) -> str | None:
+    """The kind of network that is in a file; None where it holds none."""
+    from facegen import FacegenError
+    from facegen.loading import read_network
+
+    try:
+        return read_network(path)[0].name
+    except (FacegenError, OSError):
+        return None
+
+
+def _kind(name: str) -> str | None:
+    """The format of pictures with a file's extension; None where it is no picture's."""
+    import os
+
+    from PIL import Image
+
+    from facegen.media import heif
+
+    extension = os.path.splitext(name)[1].lower()
+    return "HEIF" if extension in heif.EXTENSIONS else Image.registered_extensions().get(extension)
 
 
 def _compute(

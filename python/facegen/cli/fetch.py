@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+
+
+def _published(context: click.Context, option: click.Parameter, begun: str) -> list[str]:
+    from facegen import hub
+
+    return [name for name in hub.PUBLISHED if name.startswith(begun)]
 
 
 @click.command(
@@ -16,7 +22,7 @@ from facegen.cli import options
         "facegen fetch edges2cats --mirror https://example.org/networks",
     ),
 )
-@click.argument("names", metavar="[NAME]...", nargs=-1)
+@click.argument("names", metavar="[NAME]...", nargs=-1, shell_complete=_published)
 @click.option(
     "--mirror",
     metavar="URL",
@@ -25,7 +31,7 @@ from facegen.cli import options
 )
 @click.option("--offline", is_flag=True, help="Only look into the cache.")
 @options.common
-def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bool) -> None:
+def command(names: tuple[str, ...], mirror: str | None, offline: bool) -> None:
     """Fetch networks that others published, or list them.
 
     A file is checked by its SHA-256 and kept in a cache ($FACEGEN_CACHE, or ~/.cache/facegen).
@@ -39,12 +45,13 @@ def command(names: tuple[str, ...], mirror: str | None, offline: bool, quiet: bo
         width = max(map(len, hub.PUBLISHED))
         for published in hub.PUBLISHED.values():
             here = " (fetched)" if hub.is_cached(published) else ""
-            click.echo(f"{published.name:{width}}  {published.summary}{here}")
+            terminal.result(f"{published.name:{width}}  {published.summary}{here}")
         return
     for name in names:
         published = hub.look_up(name)
-        if not quiet:
-            click.echo(f"{name}: {published.summary}\nLicence: {published.licence}", err=True)
-        with progress(published.about_bytes, "bytes", quiet) as advance:
+        terminal.progressed(f"{name}: {published.summary}")
+        terminal.progressed(f"Licence: {published.licence}")
+        terminal.detail(f"from {mirror or published.url}, to {hub.folder()}")
+        with progress(published.about_bytes, "bytes") as advance:
             path = fetch(name, mirror, offline, advance)
-        click.echo(str(path))
+        terminal.result(str(path))

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.seeds import SeedList, Seeds
 from facegen.cli.shared import SharedCommand
+from facegen.cli.terminal import counted
 
 
 class Grid(click.ParamType):
@@ -74,7 +75,6 @@ def command(
     resume: bool,
     overwrite: bool,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Make faces of seeds, or of latent vectors from a file.
 
@@ -86,6 +86,8 @@ def command(
         raise click.UsageError("name either --seeds or --latents")
     if resume and overwrite:
         raise click.UsageError("--resume keeps what --overwrite replaces; name one of them")
+    if save_latents is not None:
+        options.refuse_dash(save_latents)
     share = (0, 1)
     if shard is not None:
         share, seeds, output, save_latents = _share(shard, seeds, output, save_latents)
@@ -97,6 +99,7 @@ def command(
 
     from facegen import Generator
     from facegen.cli.face_run import FaceRun
+    from facegen.cli.models import prepared
     from facegen.media.face_files import FaceFiles
     from facegen.media.latents import open_latents
     from facegen.pictures.face_sources import FaceSource, FileSource, SeedSource
@@ -115,7 +118,7 @@ def command(
         if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)
-        generator = Generator(network, **engine)
+        generator = prepared(Generator, network, engine)
         settings = {
             "command": "generate",
             "network": digest(generator.weights),
@@ -134,14 +137,12 @@ def command(
             settings=settings,
             resume=resume,
             on_ranks=shard is None,
-            quiet=quiet,
         ).run()
     for warning in source.warnings:
-        options.warn(warning)
-    if not quiet:
-        what = "1 face" if source.count == 1 else f"{source.count:,} faces"
-        kept = f", {there:,} of them there already" if there else ""
-        click.echo(f"{output}: {what}{kept}, on {options.device_used(generator.runner)}")
+        terminal.warn(warning)
+    kept = f", {there:,} of them there already" if there else ""
+    device = options.device_used(generator.runner)
+    terminal.say(f"{output}: {counted(source.count, 'face')}{kept}, on {device}")
 
 
 def _share(

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+
+
+def _kinds(context: click.Context, option: click.Parameter, begun: str) -> list[str]:
+    from facegen.networks import NETWORKS
+
+    return [name for name in NETWORKS if name.startswith(begun)]
 
 
 @click.command(
@@ -14,12 +20,12 @@ from facegen.cli import options
         "facegen init colorizer --seed 7 network.safetensors",
     ),
 )
-@click.argument("kind", metavar="KIND")
+@click.argument("kind", metavar="KIND", shell_complete=_kinds)
 @click.argument("out", metavar="OUT", type=click.Path())
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
 @options.overwrite
 @options.common
-def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> None:
+def command(kind: str, out: str, seed: int, overwrite: bool) -> None:
     """Write weights of a network, for trials and benchmarks.
 
     KIND is dcgan, colorizer, pix2pix, segmentation, squeezenet, squeezenet-torchvision or lenet.
@@ -36,6 +42,5 @@ def command(kind: str, out: str, seed: int, overwrite: bool, quiet: bool) -> Non
     network = NETWORKS[kind]
     tensors = network.initial_weights(seed)
     weights.write(out, network, tensors)
-    if not quiet:
-        values = sum(tensor.size for tensor in tensors.values())
-        click.echo(f"{out}: {kind}, seed {seed}, {len(tensors)} tensors, {values:,} values")
+    values = sum(tensor.size for tensor in tensors.values())
+    terminal.say(f"{out}: {kind}, seed {seed}, {len(tensors)} tensors, {values:,} values")

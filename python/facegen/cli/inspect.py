@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 
 
 @click.command(
@@ -15,11 +15,11 @@ from facegen.cli import options
         "facegen inspect default:lenet",
     ),
 )
-@click.argument("file", metavar="FILE", type=click.Path())
+@click.argument("file", metavar="FILE", type=click.Path(), shell_complete=options.networks)
 @options.json_report
 @options.overwrite
 @options.common
-def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
+def command(file: str, json_: str | None, overwrite: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
     FILE is a file of weights in any format that facegen convert reads; the name of a fetched
@@ -33,6 +33,7 @@ def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
     from facegen.loading import read_network
     from facegen.media.digest import file_digest
     from facegen.networks.files import resolve
+    from facegen.networks.seeded import is_seeded
 
     options.check_report(json_, overwrite)
     file = str(resolve(file))
@@ -42,6 +43,7 @@ def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
         "format": weights.sniff(file),
         "network": network.name,
         "summary": network.summary,
+        "seeded": is_seeded(tensors),
         "bytes": os.path.getsize(file),
         "values": sum(tensor.size for tensor in tensors.values()),
         "sha256": file_digest(file),
@@ -59,17 +61,20 @@ def command(file: str, json_: str | None, overwrite: bool, quiet: bool) -> None:
         ],
     }
     options.write_report(json_, report)
-    if json_ == "-" or quiet:
+    if json_ == "-":
         return
-    click.echo(f"network : {network.name} ({network.summary})")
-    click.echo(f"format  : {report['format']}, {report['bytes']:,} bytes")
-    click.echo(f"values  : {report['values']:,} float32 in {len(tensors)} tensors")
-    click.echo(f"sha256  : {report['sha256']}")
-    click.echo(f"weights : {report['weights_sha256']}")
+    terminal.say(f"network : {network.name} ({network.summary})")
+    if report["seeded"]:
+        terminal.say("seeded  : yes, for trials: what they make means nothing (facegen init)")
+    terminal.say(f"format  : {report['format']}, {report['bytes']:,} bytes")
+    terminal.say(f"values  : {report['values']:,} float32 in {len(tensors)} tensors")
+    terminal.say(f"sha256  : {report['sha256']}")
+    terminal.say(f"weights : {report['weights_sha256']}")
     width = max(map(len, tensors)) + 2
-    click.echo(f"\n{'tensor':<{width}}{'shape':<16}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
+    terminal.say("")
+    terminal.say(f"{'tensor':<{width}}{'shape':<16}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
     for name, tensor in tensors.items():
         shape = "x".join(map(str, tensor.shape))
         low, high, mean = tensor.min(), tensor.max(), tensor.mean(dtype="float64")
         numbers = f"{tensor.size:>11,}{low:>11.4f}{high:>11.4f}{mean:>11.4f}"
-        click.echo(f"{name:<{width}}{shape:<16}{numbers}")
+        terminal.say(f"{name:<{width}}{shape:<16}{numbers}")

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.seeds import SeedList, Seeds
 
 MAX_FRAMES = 10_000
@@ -51,7 +51,6 @@ def command(
     network: str | None,
     overwrite: bool,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Walk from the face of each seed to that of the next.
 
@@ -60,18 +59,19 @@ def command(
     """
     if len(seeds) < 2:
         raise click.UsageError("--seeds: a walk needs two seeds at least")
+    terminal.give_stdout_to({"--output": output})
     if output != "-" and not overwrite:
         options.refuse_existing(output)
 
     from facegen import Generator
+    from facegen.cli.models import prepared
     from facegen.media import animation
     from facegen.networks.dcgan import latents
     from facegen.networks.paths import walk
 
     animation.writer(output)  # refuse a name or a missing library before computing
-    generator = Generator(network, **engine)
+    generator = prepared(Generator, network, engine)
     faces = generator.images(walk(latents(seeds), frames, closed=loop))
     animation.save(output, animation.enlarge(faces, scale), fps)
-    if not quiet:
-        side = 64 * scale
-        click.echo(f"{output}: {frames:,} frames of {side}x{side}", err=output == "-")
+    side = 64 * scale
+    terminal.say(f"{output}: {frames:,} frames of {side}x{side}")

@@ -27,7 +27,7 @@ from facegen.cli import options
 @options.common
 @click.argument("command_", metavar="-- COMMAND...", nargs=-1, required=True)
 def command(
-    ranks: int | None, hosts: str | None, raw: bool, quiet: bool, command_: tuple[str, ...]
+    ranks: int | None, hosts: str | None, raw: bool, command_: tuple[str, ...]
 ) -> int:
     """Run COMMAND as ranks 0 to n - 1 on this machine, without MPI.
 

@@ -11,15 +11,17 @@ import io
 import os
 import signal
 import sys
-import traceback
+import time
 import warnings
 from collections.abc import Sequence
 from importlib import import_module
 
 import click
+from click.shell_completion import CompletionItem
 
 from facegen import FacegenError, __version__
-from facegen.cli.lazy import LazyGroup
+from facegen.cli import terminal
+from facegen.cli.lazy import LazyGroup, command_first
 from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 
 # Sub-command -> what its help says in the list; each lives in facegen.cli.<name>.
@@ -58,6 +60,8 @@ _HELP = """Faces and pictures from small networks, on facegen's own kernels.
 The form without a command name reads latent vectors from a text file and writes all values
 as text and all faces as one BMP: `facegen [NETWORK] INPUT OUTPUT IMAGE`, '-' for standard input or
 output. Where no network is named, the package's own is used.
+
+`facegen help COMMAND` explains one; -q and -v, for less and more to read, go with all of them.
 """
 
 
@@ -65,16 +69,34 @@ class Commands(LazyGroup):
     """All commands; anything else is taken as the bare form."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        own = {"-h", "--help", "--version"}
+        args = _spelt_out(command_first(args, COMMANDS))
+        own = {"-h", "--help", "-V", "--version"}
         if args and args[0] not in COMMANDS and not (args[0] in own and len(args) == 1):
-            _check_mistyped(args[0])
+            if not ctx.resilient_parsing:  # as it is while a shell completes a line
+                _check_mistyped(args[0])
             args = [BARE_FORM, *args]
         return super().parse_args(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        found = super().shell_complete(ctx, incomplete)
+        return found or [CompletionItem(incomplete, type="file")]  # of the bare form
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name == BARE_FORM:
             return import_module(f"facegen.cli.{name}").command
         return super().get_command(ctx, name)
+
+
+def _spelt_out(args: list[str]) -> list[str]:
+    """`facegen help [COMMAND]` and `facegen version` as options, unless files have these names."""
+    if args == ["version"] and not os.path.exists("version"):
+        return ["--version"]
+    if args[:1] != ["help"] or os.path.exists("help"):
+        return args
+    if len(args) > 1 and args[1] not in COMMANDS:
+        _check_mistyped(args[1])
+        raise click.UsageError(f"no command {args[1]!r}; facegen help lists them")
+    return [*args[1:], "--help"]
 
 
 def _check_mistyped(word: str) -> None:
@@ -95,7 +117,9 @@ def _check_mistyped(word: str) -> None:
     context_settings={"help_option_names": ["-h", "--help"]},
     subcommand_metavar="COMMAND [ARGS]... | [NETWORK] INPUT OUTPUT IMAGE",
 )
-@click.version_option(__version__, prog_name="facegen", message="%(prog)s %(version)s")
+@click.version_option(
+    __version__, "-V", "--version", prog_name="facegen", message="%(prog)s %(version)s"
+)
 def group() -> None:
     pass
 
@@ -103,7 +127,9 @@ def group() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line (sys.argv's if None) and return its exit code."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files need not be text
+    terminal.reset()
+    begin = time.perf_counter()
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names need not be in the terminal's encoding
         sys.stdout.reconfigure(errors="backslashreplace")
     warnings.showwarning = _show_warning
     warnings.filterwarnings("ignore", module="PIL")  # of damaged tags; too large is an error
@@ -111,18 +137,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = group.main(list(arguments) or ["--help"], prog_name="facegen", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()
+        terminal.results_are_there()
+        terminal.detail(f"took {time.perf_counter() - begin:.2f} s in all")
         return code if isinstance(code, int) else 0
     except BaseException as error:
         if "--debug" in arguments and not isinstance(error, SystemExit):
-            traceback.print_exc()
+            terminal.show_traceback()
         return _report(error)
 
 
 def _show_warning(
     message: Warning | str, category: type[Warning], *place: object, **more: object
 ) -> None:
-    if sys.stderr is not None:
-        print(f"facegen: warning: {message}", file=sys.stderr)
+    terminal.warn(" ".join(str(message).split()))
 
 
 def _report(error: BaseException) -> int:
@@ -131,17 +158,18 @@ def _report(error: BaseException) -> int:
         if error.code == 1:  # click's way out of a broken pipe
             _forget_stdout()
         if error.code == 128 + signal.SIGTERM:
-            return _say("terminated", error.code)
+            return _end("terminated", error.code)
         return error.code if isinstance(error.code, int) else 1
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return _say("interrupted", 130)
+        return _end("interrupted", 130)
     if isinstance(error, click.UsageError):
+        message = " ".join(error.format_message().split())  # click's may have several lines
         where = error.ctx.command_path if error.ctx else "facegen"
         where = where.removesuffix(f" {BARE_FORM}")
-        return _say(f"error: {error.format_message()} (see {where} --help)", 2)
+        return _end(f"error: {message} (see {where} --help)", 2)
     if isinstance(error, FacegenError):
         failed = isinstance(error, (DeviceFailure, DownloadFailure))
-        return _say(f"error: {error}", 1 if failed else 2)
+        return _end(f"error: {error}", 1 if failed else 2)
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1
@@ -151,17 +179,15 @@ def _report(error: BaseException) -> int:
         if error.filename is None and error.errno == errno.ENOSPC:  # output files have names
             _forget_stdout()
             where = "standard output: "
-        return _say(f"error: {where}{reason}", 1 if error.errno in MACHINE_ERRORS else 2)
+        return _end(f"error: {where}{reason}", 1 if error.errno in MACHINE_ERRORS else 2)
     if isinstance(error, MemoryError):
-        return _say("error: out of memory", 1)
-    name = type(error).__name__
-    return _say(f"error: {name}: {error} (--debug shows where)", 1)
+        return _end("error: out of memory", 1)
+    message = " ".join(f"{type(error).__name__}: {error}".split())
+    return _end(f"error: {message} (--debug shows where)", 1)
 
 
-def _say(message: str, code: int) -> int:
-    """On one line, whatever is in a file's name."""
-    if sys.stderr is not None:
-        print("facegen:", *message.split(), file=sys.stderr)
+def _end(message: str, code: int) -> int:
+    terminal.fail(message)
     return code
 
 

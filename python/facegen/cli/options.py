@@ -9,8 +9,12 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.shell_completion import CompletionItem
 
+from facegen.cli import terminal
+from facegen.cli.terminal import Loudness, counted
 from facegen.errors import FacegenError
+from facegen.media.standard import STANDARD
 
 if TYPE_CHECKING:
     from facegen.engine import Runner
@@ -27,11 +31,42 @@ class BareCommand(click.Command):
 
 
 def common(command: Command) -> Command:
-    """--quiet and --debug; --debug is acted upon in `main`, where errors end up."""
-    command = click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks.")(
-        command
-    )
-    return click.option("-q", "--quiet", is_flag=True, help="Print errors only.")(command)
+    """--quiet, --verbose, --debug; the last is acted upon in `main`, where errors end up."""
+    for option in (
+        click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
+        _loudness("-v", "--verbose", Loudness.VERBOSE, "Also say what is read, where, how long."),
+        _loudness("-q", "--quiet", Loudness.QUIET, "Print errors only."),
+    ):
+        command = option(command)
+    return command
+
+
+def _loudness(
+    short: str, long: str, loudness: Loudness, text: str
+) -> Callable[[Command], Command]:
+    """An option about how much is printed, which no command has to know of."""
+
+    def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
+        if given:
+            terminal.choose(loudness)
+
+    return click.option(short, long, is_flag=True, expose_value=False, callback=choose, help=text)
+
+
+Complete = Callable[[click.Context, click.Parameter, str], list[str]]
+
+
+def one_of(*words: str) -> Complete:
+    """What a shell offers for an option whose values are checked elsewhere."""
+    return lambda context, option, begun: [word for word in words if word.startswith(begun)]
+
+
+def networks(context: click.Context, option: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What a shell offers where a network is named: published ones, or files."""
+    from facegen.hub import PUBLISHED
+
+    names = [CompletionItem(name) for name in ("default", *PUBLISHED) if name.startswith(begun)]
+    return [CompletionItem(begun, type="file"), *names]
 
 
 def engine(command: Command) -> Command:
@@ -62,6 +97,7 @@ def engine(command: Command) -> Command:
             "--precision",
             default="float32",
             show_default=True,
+            shell_complete=one_of("float32", "strict", "tf32", "float16"),
             help="float32 (its accuracy, by the fastest arithmetic) or strict (its very products); "
             "on GPUs also tf32 or float16.",
         ),
@@ -75,6 +111,7 @@ def engine(command: Command) -> Command:
             default="auto",
             show_default=True,
             metavar="DEVICE",
+            shell_complete=one_of("auto", "cpu", "cuda", "all"),
             help="auto, cpu, cuda, cuda:0,1 or all; only auto may fall back to the CPU.",
         ),
     ):
@@ -84,7 +121,7 @@ def engine(command: Command) -> Command:
 
 def device_used(runner: Runner) -> str:
     """As "cpu (avx512, 2 threads)"."""
-    return f"{runner.device} ({runner.isa}, {runner.threads} threads)"
+    return f"{runner.device} ({runner.isa}, {counted(runner.threads, 'thread')})"
 
 
 class FiniteRange(click.FloatRange):
@@ -103,6 +140,7 @@ def network_of(default: str) -> Callable[[Command], Command]:
         "-n",
         "--network",
         type=click.Path(),
+        shell_complete=networks,
         help=f"File of weights, or name of a fetched network; {default} if not given.",
     )
 
@@ -129,7 +167,11 @@ def examples(*lines: str) -> str:
 
 
 def check_distinct(inputs: dict[str, str], outputs: dict[str, str]) -> None:
-    """No output is also an input or another output; what is no regular file may be."""
+    """No output is also an input or another output; what is no regular file may be.
+
+    Where '-' is an output, what else is printed goes to stderr.
+    """
+    terminal.give_stdout_to(outputs)
     taken: dict[str, str] = {}
     for names in (inputs, outputs):
         for label, path in names.items():
@@ -141,6 +183,12 @@ def check_distinct(inputs: dict[str, str], outputs: dict[str, str]) -> None:
             taken[real] = label
 
 
+def refuse_dash(path: str) -> None:
+    """Where no output may be standard output, '-' is hardly meant as a file's name."""
+    if path == STANDARD:
+        raise click.UsageError("-: expected a file; this is not written to standard output")
+
+
 def refuse_existing(path: str) -> None:
     """What exists is replaced with --overwrite alone; devices and pipes may be written."""
     if os.path.isfile(path) or os.path.isdir(path):
@@ -149,6 +197,7 @@ def refuse_existing(path: str) -> None:
 
 def check_output(path: str, overwrite: bool) -> None:
     """Before long work: refuse what exists without --overwrite, and what its folder cannot take."""
+    refuse_dash(path)
     if not overwrite:
         refuse_existing(path)
     folder = os.path.dirname(path)
@@ -189,5 +238,3 @@ def write_report(path: str | None, report: Mapping[str, Any]) -> None:
         file.write(json_text(report, indent=2).encode() + b"\n")
 
 
-def warn(message: str) -> None:
-    click.echo(f"facegen: warning: {message}", err=True)

@@ -11,11 +11,10 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-import click
-
 from facegen import __version__
-from facegen.cli import options, picture_options
+from facegen.cli import options, picture_options, terminal
 from facegen.cli.progress import progress
+from facegen.cli.terminal import counted
 from facegen.engine import Runner
 from facegen.parallel import find_shard
 from facegen.pictures.items import Item, is_folder, items
@@ -59,6 +58,7 @@ def plan(
     FacegenError, OSError
         For what is wrong with names.
     """
+    terminal.give_stdout_to({"--output": output, "--json": json_})
     folder = is_folder(output)
     found = find(pictures, recursive, skip=output if folder else None)
     extension = picture_options.EXTENSIONS.get(format_, format_)
@@ -83,7 +83,7 @@ def take_share(
     return (part, parts), items[own.start : own.stop], json_
 
 
-def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
+def carry_out(plan: Plan, task: Task, runner: Runner) -> int:
     """Run the task, show progress, failures and a summary, write the report.
 
     `runner` is the model's, for what there is to say about the device. Returns the exit code: 1
@@ -94,15 +94,12 @@ def carry_out(plan: Plan, task: Task, runner: Runner, quiet: bool) -> int:
         options.check_folder(plan.output)
     try:
         report = run_shown(
-            plan.items, task, plan.results, quiet, not plan.sharded, plan.passed_over
+            plan.items, task, plan.results, not plan.sharded, plan.passed_over
         )
     finally:
         plan.results.close()
     write_report(plan.json, report, task, runner)
-    if not quiet:
-        to_stderr = "-" in (plan.output, plan.json)
-        summary = f"{plan.output}: {_summary(report)} on {options.device_used(runner)}"
-        click.echo(summary, err=to_stderr)
+    terminal.say(f"{plan.output}: {_summary(report)} on {options.device_used(runner)}")
     return report.exit_code
 
 
@@ -121,7 +118,6 @@ def run_shown(
     items: Sequence[Item],
     task: Task,
     results: Results,
-    quiet: bool,
     on_ranks: bool = True,
     passed_over: Sequence[str] = (),
 ) -> Report:
@@ -129,13 +125,16 @@ def run_shown(
 
     What was passed over is said first, and is in the report.
     """
-    for line in () if quiet else lines(passed_over):
-        click.echo(f"facegen: passed over: {line}", err=True)
-    with progress(len(items), "pictures", quiet) as advance:
+    for line in lines(passed_over):
+        terminal.progressed(f"facegen: passed over: {line}")
+    with progress(len(items), "pictures") as advance:
 
         def show(outcome: Outcome) -> None:
             if outcome.status == "failed":
-                click.echo(f"facegen: failed: {outcome.source}: {outcome.error}", err=True)
+                terminal.fail(f"failed: {outcome.source}: {outcome.error}")
+            else:
+                to = f" -> {', '.join(outcome.outputs)}" if outcome.outputs else ""
+                terminal.detail(f"{outcome.status}: {outcome.source}{to}")
             advance(1)
 
         report = run(items, task, results, show, on_ranks=on_ranks)
@@ -167,8 +166,9 @@ def _summary(report: Report) -> str:
     for status in ("failed", "skipped"):
         if report.count(status):
             counts.append(f"{report.count(status):,} {status}")
+    total = counted(len(report.outcomes), "picture")
     rate = report.count("done") / report.seconds if report.seconds else 0.0
     return (
-        f"{', '.join(counts)} of {len(report.outcomes):,} pictures in {report.seconds:.2f} s "
+        f"{', '.join(counts)} of {total} in {report.seconds:.2f} s "
         f"({rate:.1f} pictures/s)"
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options, picture_options
+from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 
 CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
@@ -28,6 +28,7 @@ CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
     "-n",
     "--network",
     type=click.Path(),
+    shell_complete=options.networks,
     help="File of weights, or name of a fetched network; the first of the names if not given.",
 )
 @click.option(
@@ -49,7 +50,6 @@ def command(
     strip: bool,
     resume: bool,
     engine: dict[str, Any],
-    quiet: bool,
     **files: Any,
 ) -> int:
     """Make pictures from pictures.
@@ -75,18 +75,19 @@ def command(
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
-        _run_program(network, *pictures, resume, engine, quiet)
+        _run_program(network, *pictures, resume, engine)
         return 0
     if _is_picture(network) or not pictures:
         raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
 
     from facegen import Pix2Pix
     from facegen.cli import picture_run
+    from facegen.cli.models import prepared
     from facegen.pictures.translation import task
 
     plan = picture_run.plan([""], pictures, output, **files)
-    model = Pix2Pix(network, **engine)
-    return picture_run.carry_out(plan, task(model, size == "original", strip), model.runner, quiet)
+    model = prepared(Pix2Pix, network, engine)
+    return picture_run.carry_out(plan, task(model, size == "original", strip), model.runner)
 
 
 def _is_picture(name: str) -> bool:
@@ -96,18 +97,19 @@ def _is_picture(name: str) -> bool:
 
 
 def _run_program(
-    network: str, input_: str, output: str, resume: bool, engine: dict[str, Any], quiet: bool
+    network: str, input_: str, output: str, resume: bool, engine: dict[str, Any]
 ) -> None:
     """From one .rgb file to another, in bounded memory."""
     from facegen import Pix2Pix
+    from facegen.cli.models import prepared
     from facegen.cli.raw_program import RawProgram
     from facegen.media.pixels import to_uint8
     from facegen.media.rgb import RgbReader
     from facegen.media.standard import input_file
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
-    program = RawProgram(network, input_, output, resume, quiet)
+    program = RawProgram(network, input_, output, resume)
     with RgbReader(input_file(input_)) as pictures:
-        model = Pix2Pix(network, **engine)
+        model = prepared(Pix2Pix, network, engine)
         rate = program.run(pictures, CHUNK, model, model.values, to_uint8)
-    program.say(f"Throughput : {rate:.2f} img / sec")
+    terminal.say(f"Throughput : {rate:.2f} img / sec")

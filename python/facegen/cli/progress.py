@@ -6,11 +6,17 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from facegen.cli import terminal
+
 
 @contextmanager
-def progress(total: int, unit: str, quiet: bool = False) -> Iterator[Callable[[int], None]]:
-    """Give a function that says how many more are done; it may be called from any thread."""
-    if quiet or sys.stderr is None or not sys.stderr.isatty():
+def progress(total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
+    """Give a function that says how many more are done; it may be called from any thread.
+
+    No bar is shown where the total is not known, nor with --quiet.
+    """
+    hidden = total is None or terminal.is_quiet()
+    if hidden or sys.stderr is None or not sys.stderr.isatty():
         yield lambda done: None
         return
     from rich.console import Console
@@ -29,6 +35,15 @@ def progress(total: int, unit: str, quiet: bool = False) -> Iterator[Callable[[i
             return Text(f"{task.speed:,.0f} {unit}/s" if task.speed else f"- {unit}/s")
 
     columns = (BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(unit, total=total)
-        yield lambda done: bar.advance(task, done)
+    console = Console(stderr=True)
+    # Lines come by `terminal`; rich would take all of stdout to stderr, where the bar is.
+    bar = Progress(
+        *columns, console=console, transient=True, redirect_stdout=False, redirect_stderr=False
+    )
+    with bar:
+        terminal.show_above(lambda line: console.print(Text(line), soft_wrap=True))
+        try:
+            task = bar.add_task(unit, total=total)
+            yield lambda done: bar.advance(task, done)
+        finally:
+            terminal.show_above(None)

@@ -6,12 +6,12 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import click
 import numpy as np
 
 from facegen import __version__
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.stream import Stream, resumed
+from facegen.cli.terminal import counted
 from facegen.media.journal import Journal, NoJournal
 from facegen.media.raw import RawReader, RawWriter
 from facegen.media.standard import output_file
@@ -36,12 +36,6 @@ class RawProgram:
     input_: str
     output: str
     resume: bool
-    quiet: bool
-
-    def say(self, line: str) -> None:
-        """Print a line, not into the output."""
-        if not self.quiet:
-            click.echo(line, err=self.output == "-")
 
     def run(
         self,
@@ -67,25 +61,25 @@ class RawProgram:
         float
             Pictures a second.
         """
-        self.say(f"facegen {__version__} on {options.device_used(model.runner)}")
+        terminal.say(f"facegen {__version__} on {options.device_used(model.runner)}")
         size = os.path.getsize(self.network)
-        self.say(f"Network : {self.network} ({model.network.name}, {size:,} bytes)")
+        terminal.say(f"Network : {self.network} ({model.network.name}, {size:,} bytes)")
         path = output_file(self.output)
         journal: Journal | NoJournal = NoJournal([path])
         if self.resume:
             files = [self.network, pictures.name]
             settings = {**model.arithmetic, "isa": model.runner.isa}
             journal = Journal([path], pictures.count or 0, chunk, files, settings)
-            self.say(resumed(journal, "pictures"))
+            terminal.say(resumed(journal, "picture"))
         there = total = journal.done
         seconds = 0.0
         if not journal.finished:
-            stream = Stream(compute, encode, pictures.count, "img", self.quiet)
+            stream = Stream(compute, encode, pictures.count, "img")
             with journal, RawWriter(path, resume=journal.resume(path)) as file:
                 chunks = journal.rest(pictures.chunks(chunk))
                 seconds = stream.run(chunks, file.write, {path: file}, journal)
             total = file.written
-        self.say(f"Input   : {self.input_} ({total:,} pictures)")
-        self.say(f"Output  : {self.output}")
-        self.say(f"Elapsed time : {seconds:.6f} sec")
+        terminal.say(f"Input   : {self.input_} ({counted(total, 'picture')})")
+        terminal.say(f"Output  : {self.output}")
+        terminal.say(f"Elapsed time : {seconds:.6f} sec")
         return (total - there) / seconds if seconds else 0.0

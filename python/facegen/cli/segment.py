@@ -26,6 +26,7 @@ from facegen.cli.shared import SharedCommand
     "--network",
     required=True,
     type=click.Path(),
+    shell_complete=options.networks,
     help="File of weights of the segmentation network.",
 )
 @click.option("--overlay", is_flag=True, help="Also NAME_overlay: classes' colours on the picture.")
@@ -43,7 +44,6 @@ def command(
     legend: bool,
     strip: bool,
     engine: dict[str, Any],
-    quiet: bool,
     **files: Any,
 ) -> int:
     """Find the class of every pixel: Pascal VOC's 20 and background.
@@ -58,6 +58,7 @@ def command(
     """
     from facegen import FacegenError, Segmenter
     from facegen.cli import picture_run
+    from facegen.cli.models import prepared
     from facegen.pictures.items import is_folder
     from facegen.pictures.segmentation import Parts, task
 
@@ -75,5 +76,5 @@ def command(
         masks=masks,
     )
     plan = picture_run.plan(parts.suffixes, **files)
-    segmenter = Segmenter(network, **engine)
-    return picture_run.carry_out(plan, task(segmenter, parts, strip), segmenter.runner, quiet)
+    segmenter = prepared(Segmenter, network, engine)
+    return picture_run.carry_out(plan, task(segmenter, parts, strip), segmenter.runner)

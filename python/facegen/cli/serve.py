@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 
 
 @click.command(
@@ -25,6 +25,7 @@ from facegen.cli import options
     "networks",
     multiple=True,
     type=click.Path(),
+    shell_complete=options.networks,
     help="File of weights (DCGAN, pix2pix or colorizer); may be given once for each kind. Faces "
     "are the package's own if not given.",
 )
@@ -41,7 +42,6 @@ def command(
     networks: tuple[str, ...],
     port: int,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Show a page to play on: faces to shape, a canvas to draw on, photos to colourise.
 
@@ -67,9 +67,9 @@ def command(
     with _bound(port) as listener:  # first, since networks take seconds to load
         app = create_app(Models(**_models(networks, engine)))
         listener.listen()
-        if not quiet:
-            host, number = listener.getsockname()
-            click.echo(f"http://{host}:{number}/ (Ctrl-C ends it)")
+        host, number = listener.getsockname()
+        terminal.results_are_there()
+        terminal.say(f"http://{host}:{number}/ (Ctrl-C ends it)")
         config = uvicorn.Config(
             app, log_level="warning", limit_concurrency=64, server_header=False
         )
@@ -93,11 +93,12 @@ def _bound(port: int) -> socket:
 def _models(networks: Sequence[str], engine: Mapping[str, Any]) -> dict[str, Any]:
     """The model of each file, by the part of the page that it is for."""
     from facegen import FacegenError, Generator, load
+    from facegen.cli.models import prepared
 
     fields = {"dcgan": "generator", "pix2pix": "pix2pix", "colorizer": "colorizer"}
     models = {}
     for path in networks:
-        model = load(path, **engine)
+        model = prepared(load, path, engine)
         kind = model.network.name
         if kind not in fields:
             raise FacegenError(f"{path}: the page has no use for a {kind} network")

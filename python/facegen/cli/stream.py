@@ -8,13 +8,15 @@ from typing import Any
 
 from facegen import parallel
 from facegen.cli.progress import progress
+from facegen.cli.terminal import counted
 from facegen.media.journal import Journal, NoJournal, Writer
 
 
-def resumed(journal: Journal | NoJournal, items: str) -> str:
+def resumed(journal: Journal | NoJournal, item: str) -> str:
     """What --resume found, for people: "Resumed : 64 faces are there"."""
-    every = "all " if journal.finished else ""
-    return f"Resumed : {every}{journal.done:,} {items} are there"
+    every = "all " if journal.finished and journal.done > 1 else ""
+    verb = "is" if journal.done == 1 else "are"
+    return f"Resumed : {every}{counted(journal.done, item)} {verb} there"
 
 
 @dataclass(frozen=True)
@@ -27,8 +29,6 @@ class Stream:
         As for `facegen.parallel.run`.
     count, unit
         Items in all, None if that is not known, and what they are, for people.
-    quiet
-        Without progress.
     on_ranks
         False where the work is this process's alone, though others were started with it.
     """
@@ -37,7 +37,6 @@ class Stream:
     encode: Callable[[Any], Any]
     count: int | None
     unit: str
-    quiet: bool
     on_ranks: bool = True
 
     def run(
@@ -63,7 +62,7 @@ class Stream:
         float
             Seconds of computing.
         """
-        with progress(self.count or 0, self.unit, self.quiet or self.count is None) as advance:
+        with progress(self.count, self.unit) as advance:
             advance(journal.done)
 
             def sink(result: Any) -> None:

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 import click
 
 from facegen.cli import options
+from facegen.cli.lazy import command_first
 from facegen.errors import FacegenError
 
 # Each lives in facegen.cli.train_<name>.
@@ -19,6 +20,7 @@ class Tasks(click.Group):
     """A group that takes anything but a task as the bare form, --help included."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        args = command_first(args, TASKS)
         if not args or args[0] not in TASKS:
             args = [BARE_FORM, *args]
         return super().parse_args(ctx, args)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.train import check_network_file, require_torch
 
 
@@ -34,7 +34,10 @@ from facegen.cli.train import check_network_file, require_torch
 @click.option(
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
+    shell_complete=options.one_of("auto", "cpu", "cuda"),
+)
 @options.overwrite
 @options.common
 def command(
@@ -44,7 +47,6 @@ def command(
     half: bool,
     device: str,
     overwrite: bool,
-    quiet: bool,
     **choices: Any,
 ) -> None:
     """Train the digit classifier on images and labels as MNIST's: IDX files, gzipped or not.
@@ -66,12 +68,11 @@ def command(
     settings = Settings(**choices)
 
     def say(epoch: int, loss: float) -> None:
-        if not quiet:
-            click.echo(f"epoch {epoch}/{settings.epochs}, loss {loss:.4f}", err=True)
+        terminal.progressed(f"epoch {epoch}/{settings.epochs}, loss {loss:.4f}")
 
     answers = idx.read(labels, dimensions=1)
     trained = train(idx.read(images, dimensions=3), answers, settings, find_device(device), say)
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
-    if not quiet:
+    if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)
-        click.echo(f"{output}: {right:,} of {count:,} held out right ({right / count:.2%})")
+        terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.2%})")

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 from facegen.cli.train import require_torch
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
@@ -72,7 +73,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)
 @click.option("--save-every", type=click.IntRange(1), default=1000, show_default=True)
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
+    shell_complete=options.one_of("auto", "cpu", "cuda"),
+)
 @options.overwrite
 @options.common
 def command(
@@ -87,7 +91,6 @@ def command(
     save_every: int,
     device: str,
     overwrite: bool,
-    quiet: bool,
     **choices: Any,
 ) -> None:
     """Train a generator on a folder of pictures, or on a .npy of uint8 (n, 64, 64, 3).
@@ -119,14 +122,14 @@ def command(
     if init is not None:
         network, first_weights = read_network(init)
         if network.name != "dcgan":
-            raise FacegenError(f"{init}: holds the network {network.name!r}, expected 'dcgan'")
+            raise FacegenError(f"{init}: holds a {network.name} network, expected a dcgan network")
     elif choices["freeze"]:
         raise click.UsageError("--freeze keeps weights of --init, which is not given")
     with join_ranks(device) as ranks:
 
         def say(line: str) -> None:
-            if ranks.first and not quiet:
-                click.echo(line, err=True)
+            if ranks.first:
+                terminal.progressed(line)
 
         def progress(entry: Mapping[str, Any]) -> None:
             say(progress_line(entry, choices["steps"]))
@@ -134,7 +137,8 @@ def command(
         pictures = read_pictures(source)
         for path, reason in pictures.skipped[:10]:
             say(f"skipped {path}: {reason}")
-        say(f"{len(pictures):,} pictures, {len(pictures.skipped):,} skipped, on {ranks.device}")
+        found = counted(len(pictures), "picture")
+        say(f"{found}, {len(pictures.skipped):,} skipped, on {ranks.device}")
         if augment == "auto":
             augment = "small" if len(pictures) < SMALL_SET else "none"
         settings = Settings(augmentation=augment, **choices)
@@ -144,7 +148,7 @@ def command(
         trained = train(trainer, reports, resume)
         if ranks.first:
             weights.write(output, NETWORKS["dcgan"], trained)
-            say(f"{output}: trained {trainer.step:,} steps, agrees with the engine")
+            say(f"{output}: trained {counted(trainer.step, 'step')}, agrees with the engine")
 
 
 def progress_line(entry: Mapping[str, Any], steps: int) -> str:

@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 from facegen.cli.train import check_network_file, require_torch
 
 
@@ -44,7 +45,10 @@ from facegen.cli.train import check_network_file, require_torch
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-4, show_default=True
 )
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option(
+    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
+    shell_complete=options.one_of("auto", "cpu", "cuda"),
+)
 @options.overwrite
 @options.common
 def command(
@@ -58,7 +62,6 @@ def command(
     log: str | None,
     device: str,
     overwrite: bool,
-    quiet: bool,
     **choices: Any,
 ) -> None:
     """Fine-tune the segmentation network on a folder of pictures and one of masks.
@@ -97,14 +100,15 @@ def command(
         def say(entry: dict[str, Any]) -> None:
             if file is not None:
                 file.write(json_text(entry).encode() + b"\n")
-            if not quiet:
-                loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
-                where = f"epoch {entry['epoch']}/{settings.epochs}"
-                click.echo(f"{where}{loss}, IoU {entry['iou']:.3f}", err=True)
+            loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
+            where = f"epoch {entry['epoch']}/{settings.epochs}"
+            terminal.progressed(f"{where}{loss}, IoU {entry['iou']:.3f}")
 
         trained = train(pairs, start, settings, chosen_device, say)
     weights.write(output, NETWORKS["segmentation"], trained, half)
-    if not quiet:
+    if not terminal.is_quiet():
         iou, counts = iou_of_engine(trained, pairs, held_out)
         there = int((counts.sum(axis=1) > 0).sum())
-        click.echo(f"{output}: mean IoU {iou:.3f} of {there} classes, {held_out} pairs held out")
+        classes = "1 class" if there == 1 else f"{there} classes"
+        kept = f"{counted(held_out, 'pair')} held out"
+        terminal.say(f"{output}: mean IoU {iou:.3f} of {classes}, {kept}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,6 @@ _ALIKE = {"RGB": ("1", "L", "P", "YCbCr"), "GRAY": ("1",)}  # modes that become 
 _CICP_PRIMARIES = {1: icc.SRGB_PRIMARIES, 9: icc.BT2020_PRIMARIES, 12: icc.P3_PRIMARIES}
 _CICP_CURVES = {4: icc.power(2.2), 5: icc.power(2.8), 8: icc.power(1.0), 13: icc.SRGB_CURVE}
 
-_REMEMBERED = 4  # profiles, of which the last ones are: pictures of a folder often have one
 _SAME_LEVELS = 2  # of 255: flavours of sRGB differ by so much, and to convert costs a rounding
 
 
@@ -60,7 +59,7 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
     """
     try:
         target = _opened(profile)
-        if _is_srgb(profile):
+        if _is_srgb(target):
             return image
         converted = ImageCms.profileToProfile(image, _srgb(), target, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError) as error:
@@ -70,10 +69,8 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _described(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
-    """Profiles that say what the colours are, and whether each is the file's own.
-
-    The first usable one holds; the order is that of PNG's third edition.
-    """
+    """Profiles that say what the colours are, the first usable one holds (PNG's third edition);
+    and whether it is the file's own."""
     cicp = info.get("cicp", ())
     if len(cicp) == 4 and cicp[2:] == (0, 1):  # of RGB, in full range
         made = _made(_CICP_PRIMARIES.get(cicp[0]), _CICP_CURVES.get(cicp[1]))
@@ -105,38 +102,31 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
             image = image.convert(_MODES[space])  # grey in the space of the profile
         if image.mode != _MODES.get(space):
             return None
-        if space == "RGB" and _is_srgb(profile):
+        if space == "RGB" and _is_srgb(source):
             return image
         return ImageCms.profileToProfile(image, source, _srgb(), outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return None
 
 
-@lru_cache(maxsize=_REMEMBERED)
 def _takes(profile: bytes) -> bool:
     """Whether results can be converted to it: phones embed some that can only be read from."""
     try:
         target = _opened(profile)
         if target.profile.xcolor_space.strip() != "RGB":
             return False
-        _tried(_srgb(), target)
+        ImageCms.profileToProfile(Image.new("RGB", (1, 1)), _srgb(), target, outputMode="RGB")
     except (ImageCms.PyCMSError, OSError, ValueError):
         return False
     return True
 
 
-@lru_cache(maxsize=_REMEMBERED)
-def _is_srgb(profile: bytes) -> bool:
+def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
     """By what it does to colours, whatever its name: primaries, white and curve."""
-    difference = _tried(_opened(profile), _srgb()) - np.asarray(_samples(), np.int16)
+    colours = _samples()
+    converted = ImageCms.profileToProfile(colours, profile, _srgb(), outputMode="RGB")
+    difference = np.asarray(converted, np.int16) - np.asarray(colours, np.int16)
     return bool(np.abs(difference).max() <= _SAME_LEVELS)
-
-
-def _tried(source: ImageCms.ImageCmsProfile, target: ImageCms.ImageCmsProfile) -> np.ndarray:
-    """The samples converted; not to prepare the transform for whole pictures saves up to 60 ms."""
-    flags = ImageCms.Flags.NOOPTIMIZE
-    transform = ImageCms.buildTransform(source, target, "RGB", "RGB", flags=flags)
-    return np.asarray(ImageCms.applyTransform(_samples(), transform), np.int16)
 
 
 @cache
@@ -153,5 +143,5 @@ def _opened(profile: bytes) -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(io.BytesIO(profile))
 
 
-def _srgb() -> ImageCms.ImageCmsProfile:
-    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
+def _srgb() -> ImageCms.core.CmsProfile:
+    return ImageCms.createProfile("sRGB")

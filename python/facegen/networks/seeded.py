@@ -36,7 +36,7 @@ def seeded_weights(
     generator = np.random.Generator(np.random.PCG64(seed))
     weights = {}
     for name, shape in shapes.items():
-        kind = name.rpartition(".")[2]
+        kind = _kind(name)
         if kind == "weight":
             fan_in = prod(shape[1:]) / (strides or {}).get(name, 1) ** 2
             centre, half_width = 0.0, sqrt(3.0 * 2.0 / fan_in)
@@ -45,3 +45,40 @@ def seeded_weights(
         draws = generator.random(shape) * 2.0 - 1.0
         weights[name] = (centre + half_width * draws).astype(np.float32)
     return weights
+
+
+def is_seeded(weights: Mapping[str, np.ndarray]) -> bool:
+    """Whether weights are such as `seeded_weights` draws: so, those of no trained network.
+
+    No format has to be marked for it, not even network.bin, and no seed to be known: uniform
+    numbers fill their range evenly up to its ends, while training leaves few large weights and many
+    small ones. The mean square over the square of the largest is 1/3 of the former and was at most
+    0.1 in the trained networks that were looked at; their biases, moreover, keep to no range.
+    """
+    others = [_scaled(name, values) for name, values in weights.items() if _kind(name) in _RANGES]
+    layers = [_some(values) for name, values in weights.items() if _kind(name) == "weight"]
+    layers = [values / np.abs(values).max() for values in layers if values.any()]
+    if not others or not layers:
+        return False
+    spread = np.median([np.mean(values**2) for values in layers])  # a layer may be no draw
+    return _fills(np.concatenate(others)) and bool(abs(spread - 1 / 3) < 0.03)
+
+
+def _kind(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _some(values: np.ndarray) -> np.ndarray:
+    """Enough of them to see how they are spread."""
+    return values.reshape(-1)[:20_000].astype(np.float64)
+
+
+def _scaled(name: str, values: np.ndarray) -> np.ndarray:
+    """-1 to 1, if they were drawn here."""
+    centre, half_width = _RANGES[_kind(name)]
+    return (_some(values) - centre) / half_width
+
+
+def _fills(values: np.ndarray) -> bool:
+    """Whether values are spread evenly from -1 to 1 (a hundred or more; rounded to float32)."""
+    return bool(np.abs(values).max() < 1 + 1e-5 and abs(np.mean(values**2) - 1 / 3) < 0.1)

@@ -34,5 +34,5 @@ def command() -> None:
     """The course's programs for colouring grey pictures.
 
     They pass on bare files: lightness in, colours out. Each has a help of its own, and takes
-    --quiet and --debug.
+    --quiet, --verbose and --debug.
     """

@@ -6,7 +6,8 @@ import os
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 
 
 @click.command(
@@ -19,7 +20,7 @@ from facegen.cli import options
 @click.argument("pictures", metavar="LIST|PICTURE...", nargs=-1, required=True, type=click.Path())
 @click.argument("output", metavar="OUTPUT.bin", type=click.Path())
 @options.common
-def command(pictures: tuple[str, ...], output: str, quiet: bool) -> None:
+def command(pictures: tuple[str, ...], output: str) -> None:
     """Write NAME_colorized.png beside each picture.
 
     The pictures are those that img2bin was given, in the same order. Each keeps its size and its
@@ -42,13 +43,12 @@ def command(pictures: tuple[str, ...], output: str, quiet: bool) -> None:
         twice = next(name for name in names if names.count(name) > 1)
         raise FacegenError(f"{twice}: would be written for several of the pictures")
     options.check_distinct({"OUTPUT.bin": output}, dict(zip(names, names, strict=True)))
-    with AbReader(output) as colours, progress(len(paths), "pictures", quiet) as advance:
+    with AbReader(output) as colours, progress(len(paths), "pictures") as advance:
         if colours.count is None:
             raise FacegenError(f"{output}: expected a regular file, found a pipe")
         if colours.count != len(paths):
-            raise FacegenError(
-                f"{output}: holds colours of {colours.count:,} pictures, {len(paths):,} are named"
-            )
+            found = counted(colours.count, "picture")
+            raise FacegenError(f"{output}: holds colours of {found}, {len(paths):,} are named")
 
         def join(item: tuple[str, str, np.ndarray]) -> tuple[str, np.ndarray]:
             path, name, ab = item
@@ -59,6 +59,5 @@ def command(pictures: tuple[str, ...], output: str, quiet: bool) -> None:
             advance(1)
 
         run_pipeline(zip(paths, names, colours.chunks(1), strict=True), join, write)
-    if not quiet:
-        for name in names:
-            click.echo(name)
+    for name in names:
+        terminal.say(name)

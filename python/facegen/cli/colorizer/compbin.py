@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 
 ACCEPTED = 0.001
 
@@ -15,7 +16,7 @@ ACCEPTED = 0.001
 @click.argument("a", metavar="A", type=click.Path())
 @click.argument("b", metavar="B", type=click.Path())
 @options.common
-def command(a: str, b: str, quiet: bool) -> int:
+def command(a: str, b: str) -> int:
     """Print the largest difference of two files of a and b; up to 0.001 is accepted.
 
     Exit code 0 if it is, 1 if not, 2 if a file cannot be read.
@@ -28,19 +29,18 @@ def command(a: str, b: str, quiet: bool) -> int:
         AbReader(path).close()  # says what is wrong with its size
     result = compare(a, b, kind="float32")
     if result.largest is None:
-        if not quiet:
-            click.echo(f"different: {a} holds {result.values_a:,} values, {b} {result.values_b:,}")
+        found = counted(result.values_a, "value")
+        terminal.say(f"different: {a} holds {found}, {b} {result.values_b:,}")
         return 1
     accepted = result.largest.size <= ACCEPTED
-    if not quiet:
-        click.echo(f"Max difference: {result.largest.size:.9f}")
-        if not accepted:
-            plane_index, pixel = divmod(result.largest.at, SIDE * SIDE)
-            picture, plane = divmod(plane_index, 2)
-            row, column = divmod(pixel, SIDE)
-            click.echo(
-                f"not accepted: above {ACCEPTED} at row {row}, column {column} of plane "
-                f"{'ab'[plane]} of picture {picture}: {result.largest.a:.6g} against "
-                f"{result.largest.b:.6g}"
-            )
+    terminal.say(f"Max difference: {result.largest.size:.9f}")
+    if not accepted:
+        plane_index, pixel = divmod(result.largest.at, SIDE * SIDE)
+        picture, plane = divmod(plane_index, 2)
+        row, column = divmod(pixel, SIDE)
+        terminal.say(
+            f"not accepted: above {ACCEPTED} at row {row}, column {column} of plane "
+            f"{'ab'[plane]} of picture {picture}: {result.largest.a:.6g} against "
+            f"{result.largest.b:.6g}"
+        )
     return 0 if accepted else 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 
 CHUNK = 4  # pictures computed at a time
 
@@ -21,7 +22,7 @@ CHUNK = 4  # pictures computed at a time
 @options.network_of("the one that facegen fetch colorizer got")
 @click.option("--double", is_flag=True, help="Compute in float64.")
 @options.common
-def command(pictures: tuple[str, ...], out: str, network: str, double: bool, quiet: bool) -> None:
+def command(pictures: tuple[str, ...], out: str, network: str, double: bool) -> None:
     """Compute a and b of pictures with PyTorch's own layers, on the CPU.
 
     OUT.bin is to main's OUTPUT.bin what an answer is to a result: compare them with compbin.
@@ -30,7 +31,6 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
 
     import numpy as np
 
-    from facegen import weights
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
     from facegen.media.atomic import AtomicFile
@@ -39,21 +39,20 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool, qui
     from facegen.media.standard import output_file
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
-    from facegen.networks.files import resolve
+    from facegen.networks.files import read, resolve
 
     paths = pictures_of(pictures)
     network = str(resolve(network, COLORIZER.name))
     inputs = {f"picture {path}": path for path in [*pictures, *paths]} | {"--network": network}
     options.check_distinct(inputs, {"OUT.bin": out})
-    _, tensors = weights.read(network, [COLORIZER])
+    _, tensors = read(network, [COLORIZER])
     model = Eccv16(tensors, "float64" if double else "float32")
     with (
         AtomicFile(output_file(out)) as file,
-        progress(len(paths), "pictures", quiet) as advance,
+        progress(len(paths), "pictures") as advance,
     ):
         lightness = (network_lightness(opened(path)[0]) for path in paths)
         while chunk := list(islice(lightness, CHUNK)):
             file.write(model.predict_ab(np.stack(chunk)).astype("<f4").data)
             advance(len(chunk))
-    if not quiet:
-        click.echo(f"{out}: answers for {len(paths):,} pictures", err=out == "-")
+    terminal.say(f"{out}: answers for {counted(len(paths), 'picture')}")

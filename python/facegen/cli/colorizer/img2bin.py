@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
+from facegen.cli.terminal import counted
 
 
 @click.command(
@@ -17,7 +18,7 @@ from facegen.cli import options
 @click.argument("pictures", metavar="LIST|PICTURE...", nargs=-1, required=True, type=click.Path())
 @click.argument("out", metavar="OUT.bin", type=click.Path(allow_dash=True))
 @options.common
-def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
+def command(pictures: tuple[str, ...], out: str) -> None:
     """Write L of pictures, each resized to 256x256.
 
     LIST is a text file with the path of a picture a line. OUT.bin gets 256x256 float32 values from
@@ -38,7 +39,7 @@ def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
     options.check_distinct(inputs, {"OUT.bin": out})
     with (
         AtomicFile(output_file(out)) as file,
-        progress(len(paths), "pictures", quiet) as advance,
+        progress(len(paths), "pictures") as advance,
     ):
 
         def write(lightness: np.ndarray) -> None:
@@ -46,5 +47,4 @@ def command(pictures: tuple[str, ...], out: str, quiet: bool) -> None:
             advance(1)
 
         run_pipeline((opened(path)[0] for path in paths), network_lightness, write)
-    if not quiet:
-        click.echo(f"{out}: {len(paths):,} pictures", err=out == "-")
+    terminal.say(f"{out}: {counted(len(paths), 'picture')}")

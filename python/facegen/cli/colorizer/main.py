@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 from facegen.cli.shared import SharedCommand
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ def command(
     output: str,
     resume: bool,
     engine: dict[str, Any],
-    quiet: bool,
 ) -> None:
     """Make a and b of L.
 
@@ -50,6 +49,7 @@ def command(
     from functools import partial
 
     from facegen import Colorizer
+    from facegen.cli.models import prepared
     from facegen.cli.raw_program import RawProgram
     from facegen.media.lab_planes import LightnessReader
     from facegen.media.standard import input_file
@@ -58,12 +58,12 @@ def command(
     network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}
     options.check_distinct(inputs, {"OUTPUT.bin": output})
-    program = RawProgram(network, input_, output, resume, quiet)
+    program = RawProgram(network, input_, output, resume)
     with LightnessReader(input_file(input_)) as lightness:
-        colorizer = Colorizer(network, **engine)
+        colorizer = prepared(Colorizer, network, engine)
         compute = partial(_compute, colorizer.runner)
         rate = program.run(lightness, CHUNK, colorizer, compute, _encode)
-    program.say(f"Performance: {rate:.2f} img/s")
+    terminal.say(f"Performance: {rate:.2f} img/s")
 
 
 def _compute(runner: Runner, lightness: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from facegen.cli import options
+from facegen.cli import options, terminal
 
 
 @click.command(
@@ -17,24 +17,22 @@ from facegen.cli import options
 @click.argument("checkpoints", metavar="[CHECKPOINT]", nargs=-1, type=click.Path())
 @click.argument("out", metavar="OUT.bin", type=click.Path())
 @options.common
-def command(checkpoints: tuple[str, ...], out: str, quiet: bool) -> None:
+def command(checkpoints: tuple[str, ...], out: str) -> None:
     """Write the weights of a PyTorch checkpoint as network.bin.
 
     CHECKPOINT is any with the colorizer's tensors; if not given, the published one that facegen
     fetch colorizer got. OUT.bin has 128,964,012 bytes. facegen convert writes other formats too.
     """
-    from facegen import weights
     from facegen.networks.colorizer import COLORIZER
-    from facegen.networks.files import resolve
+    from facegen.networks.files import read, resolve
     from facegen.weights import network_bin
 
     if len(checkpoints) > 1:
         raise click.UsageError(f"expected 1 or 2 files, found {len(checkpoints) + 1}")
     checkpoint = str(resolve(checkpoints[0] if checkpoints else None, COLORIZER.name))
     options.check_distinct({"CHECKPOINT": checkpoint}, {"OUT.bin": out})
-    _, tensors = weights.read(checkpoint, [COLORIZER])
+    _, tensors = read(checkpoint, [COLORIZER])
     assert COLORIZER.binary_layout is not None
     network_bin.write(out, COLORIZER.binary_layout, tensors)
-    if not quiet:
-        size = network_bin.size_bytes(COLORIZER.binary_layout)
-        click.echo(f"{out}: {len(tensors)} tensors, {size:,} bytes")
+    size = network_bin.size_bytes(COLORIZER.binary_layout)
+    terminal.say(f"{out}: {len(tensors)} tensors, {size:,} bytes")
