@@ -5,36 +5,35 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
-#endif
 #if defined(__linux__)
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 #endif
 
 namespace facegen::cpu {
 namespace {
 
-// __builtin_cpu_supports asks the processor and, for the wide registers, the operating system.
-bool has_avx2() {
+struct Entry {
+  const Kernels* (*kernels)();
+  bool (*runs_here)();
+};
+
+bool always() { return true; }
+
 #if defined(__x86_64__)
-  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-#else
-  return false;
-#endif
-}
+
+// __builtin_cpu_supports asks the processor and, for the wide registers, the operating system.
+bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
 
 bool has_avx512() {
-#if defined(__x86_64__)
   return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-#else
-  return false;
-#endif
 }
 
 // AMX has 8 KiB of registers, which Linux gives a process only on request.
 bool has_amx() {
-#if defined(__x86_64__) && defined(__linux__)
+#if defined(__linux__)
   if (!has_avx512() || !__builtin_cpu_supports("avx512bf16")) return false;
   unsigned a = 0, b = 0, c = 0, d = 0;
   if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
@@ -48,19 +47,21 @@ bool has_amx() {
 #endif
 }
 
-struct Entry {
-  const Kernels* (*kernels)();
-  bool (*runs_here)();
-};
+constexpr Entry kBestFirst[] = {{amx_kernels, has_amx},
+                                {avx512_kernels, has_avx512},
+                                {avx2_kernels, has_avx2},
+                                {portable_kernels, always}};
 
-constexpr Entry kBestFirst[] = {
-#if defined(__x86_64__)
-    {amx_kernels, has_amx},
-    {avx512_kernels, has_avx512},
-    {avx2_kernels, has_avx2},
+#elif defined(__aarch64__)
+
+// NEON with fused multiply-adds is part of the architecture.
+constexpr Entry kBestFirst[] = {{neon_kernels, always}, {portable_kernels, always}};
+
+#else
+
+constexpr Entry kBestFirst[] = {{portable_kernels, always}};
+
 #endif
-    {portable_kernels, [] { return true; }},
-};
 
 }  // namespace
 

@@ -192,10 +192,11 @@ struct Kernels {
   double (*fma_burst)();
 };
 
-// Null where the instruction set was not compiled in.
+// Each is there where CMakeLists.txt compiles it: neon on aarch64, the other three on x86-64.
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* amx_kernels();
+const Kernels* neon_kernels();
 
 }  // namespace facegen::cpu

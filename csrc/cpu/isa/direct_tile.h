@@ -29,22 +29,22 @@ inline void finish_panel(const DirectLine& line, Vec (&sum)[R][V], int v, int pa
   const LaneRun* const last = line.lane_runs + line.first_run[panel + 1];
   if (line.bias != nullptr) {
     const Vec bias = load(line.bias + panel * kLanes);
-#pragma GCC unroll 16
+    FACEGEN_UNROLL_ALL
     for (int r = 0; r < R; ++r) sum[r][v] += bias;
   }
   if (add != nullptr) {
     for (const LaneRun* run = first; run != last; ++run) {
-#pragma GCC unroll 16
+      FACEGEN_UNROLL_ALL
       for (int r = 0; r < R; ++r) {
         sum[r][v] += load_lanes(add + r * line.add_stride + run->add, run->lane, run->count);
       }
     }
   }
   if (line.activation == Activation::kRelu) {
-#pragma GCC unroll 16
+    FACEGEN_UNROLL_ALL
     for (int r = 0; r < R; ++r) sum[r][v] = select(sum[r][v] < 0.0f, Vec{}, sum[r][v]);
   } else if (line.activation == Activation::kLeakyRelu) {
-#pragma GCC unroll 16
+    FACEGEN_UNROLL_ALL
     for (int r = 0; r < R; ++r) {
       sum[r][v] = select(sum[r][v] < 0.0f, sum[r][v] * line.slope, sum[r][v]);
     }
@@ -52,10 +52,10 @@ inline void finish_panel(const DirectLine& line, Vec (&sum)[R][V], int v, int pa
   for (const LaneRun* run = first; run != last; ++run) {
     float* to = out + run->out;
     if (run->count == kLanes) {
-#pragma GCC unroll 16
+      FACEGEN_UNROLL_ALL
       for (int r = 0; r < R; ++r) store(to + r * line.out_stride, sum[r][v]);
     } else {
-#pragma GCC unroll 16
+      FACEGEN_UNROLL_ALL
       for (int r = 0; r < R; ++r) {
         store_lanes(to + r * line.out_stride, sum[r][v], run->lane, run->count);
       }
@@ -73,29 +73,29 @@ void direct_tile(const DirectLine& line, int row, int panel) {
   Vec sum[R][V] = {};
   for (int run = 0; run < line.runs; ++run, start += line.run_stride) {
     const float* a[kGroups];
-#pragma GCC unroll 8
+    FACEGEN_UNROLL_ALL
     for (int g = 0; g < kGroups; ++g) a[g] = start + 3 * g * stride;
-#pragma GCC unroll 1
+    FACEGEN_UNROLL(1)
     for (int k = 0; k < line.run_floats; ++k, b += kLanes) {
       Vec column[V];
-#pragma GCC unroll 4
+      FACEGEN_UNROLL_ALL
       for (int v = 0; v < V; ++v) {
         column[v] = load(b + v * panel_floats);
         if (V > 1) __builtin_prefetch(b + (V + v) * panel_floats, 0, 2);  // the next panels: into L2
       }
-#pragma GCC unroll 16
+      FACEGEN_UNROLL_ALL
       for (int r = 0; r < R; ++r) {
         const Vec element = broadcast(a[r / 3][r % 3 * stride]);
-#pragma GCC unroll 4
-        for (int v = 0; v < V; ++v) sum[r][v] += element * column[v];
+        FACEGEN_UNROLL_ALL
+        for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(element, column[v], sum[r][v]);
       }
-#pragma GCC unroll 8
+      FACEGEN_UNROLL_ALL
       for (int g = 0; g < kGroups; ++g) ++a[g];
     }
   }
   float* out = line.out + row * line.out_stride;
   const float* add = line.add == nullptr ? nullptr : line.add + row * line.add_stride;
-#pragma GCC unroll 4
+  FACEGEN_UNROLL_ALL
   for (int v = 0; v < V; ++v) finish_panel(line, sum, v, panel + v, out, add);
 }
 

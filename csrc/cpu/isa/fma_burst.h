@@ -7,10 +7,12 @@ namespace {
 
 // Returns the floating-point operations done (a multiply-add is 2).
 double fma_burst() {
-#if defined(__aarch64__)
+#if defined(__x86_64__) || defined(__i386__)
+#define FACEGEN_VECTOR "x"
+#elif defined(__aarch64__)
 #define FACEGEN_VECTOR "w"
 #else
-#define FACEGEN_VECTOR "x"
+#define FACEGEN_VECTOR "m"
 #endif
   constexpr int kChains = 12;  // latency 4 x 2 units needs 8; 12 fits 16 registers
   constexpr int kRounds = 100000;
@@ -18,9 +20,10 @@ double fma_burst() {
   for (int i = 0; i < kChains; ++i) chain[i] = broadcast(static_cast<float>(i));
   Vec a = broadcast(0.999f), b = broadcast(1e-3f);
   for (int round = 0; round < kRounds; ++round) {
-    asm volatile("" : "+" FACEGEN_VECTOR(a), "+" FACEGEN_VECTOR(b));  // keeps the compiler from solving the recurrence
-#pragma GCC unroll 12
-    for (int i = 0; i < kChains; ++i) chain[i] = chain[i] * a + b;
+    // Keeps the compiler from solving the recurrence.
+    asm volatile("" : "+" FACEGEN_VECTOR(a), "+" FACEGEN_VECTOR(b));
+    FACEGEN_UNROLL_ALL
+    for (int i = 0; i < kChains; ++i) chain[i] = multiply_add(chain[i], a, b);
   }
   Vec sum = {};
   for (int i = 0; i < kChains; ++i) sum += chain[i];

@@ -25,9 +25,7 @@ using facegen::cpu::kMaxDepth;
 
 #if defined(__AVX512F__)
 constexpr int kTileRows = 14;
-#elif defined(__aarch64__)
-constexpr int kTileRows = 12;
-#elif defined(__AVX2__)
+#elif defined(__AVX2__) || defined(FACEGEN_NEON)
 constexpr int kTileRows = 6;
 #else
 constexpr int kTileRows = 5;  // without FMA, a product needs a register of its own
@@ -49,24 +47,24 @@ void tile(int depth, const float* __restrict a, const float* __restrict b, float
           bool accumulate, const char* ahead, int64_t ahead_step) {
   Vec sum[R][V] = {};  // (R, V * kLanes)
   const int64_t panel = static_cast<int64_t>(depth) * kLanes;
-#pragma GCC unroll 2
+  FACEGEN_UNROLL(2)
   for (int k = 0; k < depth; ++k) {
     Vec column[V];
-#pragma GCC unroll 4
+    FACEGEN_UNROLL_ALL
     for (int v = 0; v < V; ++v) {
       column[v] = load(b + v * panel + k * kLanes);
       __builtin_prefetch(ahead + (v * depth + k) * ahead_step, 0, 2);
     }
-#pragma GCC unroll 16
+    FACEGEN_UNROLL_ALL
     for (int r = 0; r < R; ++r) {
       const Vec element = broadcast(a[r * kMaxDepth + k]);
-#pragma GCC unroll 4
-      for (int v = 0; v < V; ++v) sum[r][v] += element * column[v];
+      FACEGEN_UNROLL_ALL
+      for (int v = 0; v < V; ++v) sum[r][v] = multiply_add(element, column[v], sum[r][v]);
     }
   }
-#pragma GCC unroll 16
+  FACEGEN_UNROLL_ALL
   for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
+    FACEGEN_UNROLL_ALL
     for (int v = 0; v < V; ++v) {
       float* out = c[r] + v * kLanes;
       store(out, accumulate ? load(out) + sum[r][v] : sum[r][v]);

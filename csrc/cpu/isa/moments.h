@@ -11,6 +11,17 @@ constexpr int kHalf = kLanes / 2;  // a register of doubles
 typedef double VecD __attribute__((vector_size(kHalf * 8)));
 typedef float HalfVec __attribute__((vector_size(kHalf * 4)));
 
+// a * b + c, as multiply_add of floats.
+#if defined(__AVX512F__)
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm512_fmadd_pd(a, b, c); }
+#elif defined(__AVX2__)
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm256_fmadd_pd(a, b, c); }
+#elif defined(FACEGEN_NEON)
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return vfmaq_f64(c, a, b); }
+#else
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return a * b + c; }
+#endif
+
 inline VecD load_doubles(const float* p) {
   HalfVec v;
   __builtin_memcpy(&v, p, sizeof v);
@@ -24,11 +35,11 @@ inline void moments_of_groups(const float* in, int64_t pixel_stride, int64_t pix
   VecD first[Groups], total[Groups] = {}, square[Groups] = {};
   for (int g = 0; g < Groups; ++g) first[g] = load_doubles(in + g * kHalf);
   for (int64_t p = 0; p < pixels; ++p, in += pixel_stride) {
-#pragma GCC unroll 4
+    FACEGEN_UNROLL_ALL
     for (int g = 0; g < Groups; ++g) {
       const VecD x = load_doubles(in + g * kHalf) - first[g];
       total[g] += x;
-      square[g] += x * x;
+      square[g] = multiply_add(x, x, square[g]);
     }
   }
   for (int g = 0; g < Groups; ++g) {
@@ -54,7 +65,7 @@ void moments(const float* in, int64_t pixel_stride, int64_t pixels, int channels
     for (int64_t p = 0; p < pixels; ++p) {
       const double x = static_cast<double>(in[p * pixel_stride + c]) - first;
       sum[c] += x;
-      squares[c] += x * x;
+      squares[c] = multiply_add(VecD{x}, VecD{x}, VecD{squares[c]})[0];
     }
   }
 }

@@ -69,7 +69,7 @@ inline void max_of_window(const facegen::cpu::PoolLine& line, int64_t first, int
     Vec largest = get(line.rows[0] + first + i), sum = {};
     for (int y = 0; y < line.row_count; ++y) {
       const float* pixel = line.rows[y] + first + i;
-#pragma GCC unroll 4
+      FACEGEN_UNROLL(4)
       for (int x = 0; x < count; ++x) {
         const Vec value = get(pixel + x * line.pixel_stride);
         largest = maximum(value, largest);
@@ -112,7 +112,7 @@ void centre_and_scale(const float* in, const float* centre, const float* scale, 
 
 void blend(const float* a, float wa, const float* b, float wb, float* out, int count) {
   for_each_vector(count, [&](int i, auto get, auto put) {
-    put(out + i, get(a + i) * wa + get(b + i) * wb);
+    put(out + i, multiply_add(wa, get(a + i), get(b + i) * wb));
   });
 }
 

@@ -32,17 +32,17 @@ void thin_tile(const ThinTile& tile) {
     for (int t = 0; t < tile.taps; ++t) {
       const int64_t offset = tile.tap_offset[t];
       Vec pixel[kThinVectors];
-#pragma GCC unroll 4
+      FACEGEN_UNROLL_ALL
       for (int v = 0; v < kThinVectors; ++v) pixel[v] = load(pixels[v] + offset);
-#pragma GCC unroll 4
+      FACEGEN_UNROLL_ALL
       for (int n = 0; n < N; ++n) {
         const Vec w = broadcast(weight[n]);
-#pragma GCC unroll 4
-        for (int v = 0; v < kThinVectors; ++v) sum[n][v] += w * pixel[v];
+        FACEGEN_UNROLL_ALL
+        for (int v = 0; v < kThinVectors; ++v) sum[n][v] = multiply_add(w, pixel[v], sum[n][v]);
       }
       weight += N;
     }
-#pragma GCC unroll 4
+    FACEGEN_UNROLL_ALL
     for (int v = 0; v < kThinVectors; ++v) pixels[v] += tile.channel_stride;
   }
   for (int n = 0; n < N; ++n) {
@@ -62,28 +62,26 @@ void thin_multiply(const ThinTile& tile) {
   }
 }
 
-// Lane masks of one butterfly step of a square transpose: swaps the off-diagonal blocks of size S
-// of two vectors that are S rows apart.
-template <int S>
-struct Swap {
-  VecI low, high;
-  constexpr Swap() : low{}, high{} {
-    for (int lane = 0; lane < kLanes; ++lane) {
-      low[lane] = lane & S ? kLanes + lane - S : lane;
-      high[lane] = lane & S ? kLanes + lane : lane + S;
-    }
-  }
-};
+// 0, 1, ... Count - 1 as a type.
+template <int Count, int... Lane>
+struct Lanes : Lanes<Count - 1, Count - 1, Lane...> {};
+template <int... Lane>
+struct Lanes<0, Lane...> {};
 
+// Swaps the off-diagonal blocks of size S of two vectors that are S rows apart.
+template <int S, int... Lane>
+inline void swap_blocks(Vec& low, Vec& high, Lanes<0, Lane...>) {
+  const Vec a = low, b = high;
+  low = shuffle<(Lane & S ? kLanes + Lane - S : Lane)...>(a, b);
+  high = shuffle<(Lane & S ? kLanes + Lane : Lane + S)...>(a, b);
+}
+
+// One butterfly step of a square transpose.
 template <int S>
 inline void transpose_step(Vec* rows) {
-  const Swap<S> swap;
-#pragma GCC unroll 16
+  FACEGEN_UNROLL_ALL
   for (int r = 0; r < kLanes; ++r) {
-    if (r & S) continue;
-    const Vec a = rows[r], b = rows[r + S];
-    rows[r] = __builtin_shuffle(a, b, swap.low);
-    rows[r + S] = __builtin_shuffle(a, b, swap.high);
+    if (!(r & S)) swap_blocks<S>(rows[r], rows[r + S], Lanes<kLanes>{});
   }
 }
 
@@ -98,13 +96,13 @@ void transpose(const float* in, int64_t in_stride, int pixels, int channels, flo
       float* to = out + c * out_stride + x;
       if (width == kLanes && depth == kLanes) {
         Vec rows[kLanes];
-#pragma GCC unroll 16
+        FACEGEN_UNROLL_ALL
         for (int r = 0; r < kLanes; ++r) rows[r] = load(block + r * in_stride);
         if constexpr (kLanes > 8) transpose_step<8>(rows);
         if constexpr (kLanes > 4) transpose_step<4>(rows);
         transpose_step<2>(rows);
         transpose_step<1>(rows);
-#pragma GCC unroll 16
+        FACEGEN_UNROLL_ALL
         for (int r = 0; r < kLanes; ++r) store(to + r * out_stride, rows[r]);
       } else {
         for (int r = 0; r < width; ++r) {

@@ -1,14 +1,32 @@
 // One vector type for whatever this translation unit is compiled for.
 //
 // GCC's and Clang's vector extensions give operators on a native register, so one source serves
-// AVX-512, AVX2, SSE2 and NEON. Everything here has internal linkage and no STL is included: an
-// inline function compiled for AVX-512 must never be the copy that baseline code links to.
+// AVX-512, AVX2, NEON and, as `portable`, any other processor. Everything here has internal linkage
+// and no STL is included: an inline function compiled for AVX-512 must never be the copy that
+// baseline code links to.
+//
+// Where something is added to a product, multiply_add says so, and the compiler may fuse nothing
+// that is written apart (-ffp-contract=off in CMakeLists.txt). Its own choice would differ from one
+// tile to the next, and from one release to the next: then the bits of a sum would depend on the
+// tile that it is computed in.
 #pragma once
 
 #include <cstdint>
 
 #if defined(__AVX2__)
 #include <immintrin.h>
+#elif defined(FACEGEN_NEON)
+#include <arm_neon.h>
+#endif
+
+// Before a loop: its body `count` times in a row; or as often as it runs, which is known.
+#define FACEGEN_PRAGMA(text) _Pragma(#text)
+#if defined(__clang__)
+#define FACEGEN_UNROLL(count) FACEGEN_PRAGMA(clang loop unroll_count(count))
+#define FACEGEN_UNROLL_ALL FACEGEN_PRAGMA(clang loop unroll(full))
+#else
+#define FACEGEN_UNROLL(count) FACEGEN_PRAGMA(GCC unroll count)
+#define FACEGEN_UNROLL_ALL FACEGEN_PRAGMA(GCC unroll 16)
 #endif
 
 namespace {
@@ -21,7 +39,7 @@ constexpr int kLanes = 8;
 constexpr int kLanes = 4;
 #endif
 
-#if defined(__AVX512F__) || defined(__aarch64__)
+#if defined(__AVX512F__) || defined(FACEGEN_NEON)
 constexpr int kRegisters = 32;
 #else
 constexpr int kRegisters = 16;
@@ -34,6 +52,19 @@ typedef float VecMemory __attribute__((vector_size(kLanes * 4), aligned(4), may_
 inline Vec load(const float* p) { return *reinterpret_cast<const VecMemory*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecMemory*>(p) = v; }
 inline Vec broadcast(float x) { return x - Vec{}; }
+
+// a * b + c, rounded once; where the processor may lack the instruction, always twice.
+#if defined(__AVX512F__)
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+#elif defined(__AVX2__)
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+#elif defined(FACEGEN_NEON)
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+#else
+inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
+#endif
+inline Vec multiply_add(float a, Vec b, Vec c) { return multiply_add(broadcast(a), b, c); }
+inline Vec multiply_add(Vec a, Vec b, float c) { return multiply_add(a, b, broadcast(c)); }
 
 // The first `count` lanes; the others are zero / left alone, and their memory is not touched. With
 // masks this takes a cycle; a memcpy of unknown length is a call.
@@ -114,6 +145,16 @@ inline void for_each_vector(int count, Body body) {
 inline Vec to_float(VecI v) { return __builtin_convertvector(v, Vec); }
 inline VecI to_int(Vec v) { return __builtin_convertvector(v, VecI); }  // truncates
 inline Vec select(VecI mask, Vec a, Vec b) { return mask ? a : b; }
+
+// Lane i is lane Lanes[i] of a and b, one behind the other.
+#if defined(__clang__)
+template <int... Lanes>
+inline Vec shuffle(Vec a, Vec b) { return __builtin_shufflevector(a, b, Lanes...); }
+#else
+template <int... Lanes>
+inline Vec shuffle(Vec a, Vec b) { return __builtin_shuffle(a, b, VecI{Lanes...}); }
+#endif
+
 // a > b ? a : b, in one instruction. (GCC 12 warns of _mm512_max_ps.)
 #if defined(__AVX512F__)
 inline Vec maximum(Vec a, Vec b) { return _mm512_maskz_max_ps(0xffff, a, b); }

@@ -48,10 +48,12 @@ inline Vec rest_of_sum(const Vec* x, Vec sum) {
     constexpr float factor = Row::at(I);
     if constexpr (factor == 0.0f) {
       return rest_of_sum<Row, I + 1, Started>(x, sum);
-    } else if constexpr (Started) {
-      return rest_of_sum<Row, I + 1, true>(x, sum + factor * x[I]);
-    } else {
+    } else if constexpr (!Started) {
       return rest_of_sum<Row, I + 1, true>(x, factor * x[I]);
+    } else if constexpr (factor == 1.0f || factor == -1.0f) {
+      return rest_of_sum<Row, I + 1, true>(x, factor > 0.0f ? sum + x[I] : sum - x[I]);
+    } else {
+      return rest_of_sum<Row, I + 1, true>(x, multiply_add(factor, x[I], sum));
     }
   }
 }
@@ -87,11 +89,13 @@ void winograd_input_rows(const WinogradInput& input) {
     }
     for_each_vector(input.channels, [&](int i, auto get, auto put) {
       Vec d[Points];
-#pragma GCC unroll 6
+      FACEGEN_UNROLL_ALL
       for (int p = 0; p < Points; ++p) {
         d[p] = input.term_factor[0] * get(pixel[0][p] + i);
-#pragma GCC unroll 4
-        for (int t = 1; t < Terms; ++t) d[p] += input.term_factor[t] * get(pixel[t][p] + i);
+        FACEGEN_UNROLL_ALL
+        for (int t = 1; t < Terms; ++t) {
+          d[p] = multiply_add(input.term_factor[t], get(pixel[t][p] + i), d[p]);
+        }
       }
       transform_input<Points>(d, [&](int p, Vec v) {
         if (p < input.used_points) put(point[p] + i, v);
@@ -124,20 +128,20 @@ void winograd_output_tile(const WinogradOutput& output) {
   constexpr int kPointsY = Outputs + TapsY - 1, kPointsX = Outputs + TapsX - 1;
   for (int i = 0; i < output.columns; i += kLanes) {
     Vec along_x[Outputs][kPointsY];  // row of points by row of points
-#pragma GCC unroll 6
+    FACEGEN_UNROLL_ALL
     for (int py = 0; py < kPointsY; ++py) {
       Vec m[kPointsX];
-#pragma GCC unroll 6
+      FACEGEN_UNROLL_ALL
       for (int px = 0; px < kPointsX; ++px) {
         m[px] = load(output.products + (py * kPointsX + px) * output.point_stride + i);
       }
       transform_output<Outputs, TapsX>(m, &along_x[0][py], kPointsY);
     }
-#pragma GCC unroll 4
+    FACEGEN_UNROLL_ALL
     for (int x = 0; x < Outputs; ++x) {
       Vec y[Outputs];
       transform_output<Outputs, TapsY>(along_x[x], y, 1);
-#pragma GCC unroll 4
+      FACEGEN_UNROLL_ALL
       for (int j = 0; j < Outputs; ++j) {
         store(output.sums + (j * Outputs + x) * output.columns + i, y[j]);
       }
