@@ -29,7 +29,9 @@ from facegen.media.tiff_tags import (
     packed,
 )
 
-MAX_BYTES = 16 << 20  # of EXIF, of XMP, of keywords: what is larger is left out
+MAX_EXIF_BYTES = 16 << 20  # what is larger is left out
+MAX_XMP_BYTES = 1 << 20  # as any text of a PNG
+MAX_BYTES = 1 << 18  # of keywords, which a PNG's text has as digits, and of a comment
 
 _EXIF = b"Exif\0\0"
 _XMP_ORIENTATION = re.compile(rb"""(tiff:Orientation(?:\s*=\s*["']|>)\s*)([1-8])""")
@@ -75,11 +77,11 @@ class Metadata:
 
 def orientation(info: Mapping[str, Any]) -> int:
     """1 to 8, as EXIF or else XMP says it; 1 where neither does, or what it says is damaged."""
-    exif = _bytes(info.get("exif")).removeprefix(_EXIF)
+    exif = _exif(info)
     directory = first_directory(exif)
     found = None if directory is None else directory.number(exif, ORIENTATION)
     if found is None:
-        match = _XMP_ORIENTATION.search(_bytes(info.get("xmp")))
+        match = _XMP_ORIENTATION.search(_bytes(info.get("xmp"), MAX_XMP_BYTES))
         found = None if match is None else int(match[2])
     return found if found is not None and 1 <= found <= 8 else 1
 
@@ -97,9 +99,10 @@ def read(info: Mapping[str, Any]) -> Metadata:
     """From what `Image.info` has of a file, and "iptc" and "text" as of `png_chunks.describe`."""
     photoshop = info.get("photoshop")
     iptc = info.get("iptc") or (photoshop.get(_IPTC_RECORD) if isinstance(photoshop, dict) else b"")
+    xmp = _bytes(info.get("xmp"), MAX_XMP_BYTES)
     return Metadata(
-        _upright_exif(_bytes(info.get("exif")).removeprefix(_EXIF)),
-        _XMP_ORIENTATION.sub(rb"\g<1>1", _bytes(info.get("xmp"))) or None,
+        _upright_exif(_exif(info)),
+        _XMP_ORIENTATION.sub(rb"\g<1>1", xmp) or None,
         _bytes(iptc) or None,
         _dpi(info.get("dpi")),
         _bytes(info.get("comment")) or None,
@@ -113,7 +116,7 @@ def of_tiff(data: bytes) -> dict[str, Any]:
     if directory is None:
         return {}
     order, tags = directory.order, (*_DESCRIPTIVE, ORIENTATION)
-    content = packed(fields(data, directory, order, tags, MAX_BYTES), 8, order)
+    content = packed(fields(data, directory, order, tags, MAX_EXIF_BYTES), 8, order)
     head = b"II*\0" if order == "<" else b"MM\0*"
     return {
         "exif": head + struct.pack(order + "I", 8) + content,
@@ -133,7 +136,7 @@ def into_tiff(data: bytes, metadata: Metadata) -> bytes:
     own = fields(data, directory, order, None, len(data))
     more = [Field(tag, BYTES, c) for tag, c in ((XMP, metadata.xmp), (IPTC, metadata.iptc)) if c]
     if described is not None:
-        more += fields(exif, described, order, _DESCRIPTIVE, MAX_BYTES)
+        more += fields(exif, described, order, _DESCRIPTIVE, MAX_EXIF_BYTES)
     if not more:
         return data
     start = len(data) + len(data) % 2
@@ -150,11 +153,15 @@ def options(metadata: Metadata, kind: str) -> dict[str, Any]:
     return found
 
 
-def _bytes(value: Any) -> bytes:
+def _exif(info: Mapping[str, Any]) -> bytes:
+    return _bytes(info.get("exif"), MAX_EXIF_BYTES).removeprefix(_EXIF)
+
+
+def _bytes(value: Any, most: int = MAX_BYTES) -> bytes:
     """What a damaged or strange file has in its place is nothing."""
     if isinstance(value, str):
         value = value.encode("utf-8", "replace")
-    return value if isinstance(value, bytes) and len(value) <= MAX_BYTES else b""
+    return value if isinstance(value, bytes) and len(value) <= most else b""
 
 
 def _upright_exif(exif: bytes) -> bytes | None:

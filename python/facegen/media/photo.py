@@ -24,6 +24,7 @@ from facegen.media import camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata, into_tiff
 from facegen.media.standard import STANDARD
+from facegen.media.tiff_tags import is_tiff
 from facegen.media.transparency import Key, key_alpha, key_of, split_alpha
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
@@ -82,7 +83,7 @@ def _open(data: bytes) -> Image.Image:
         return heif.opened(data)
     if png_chunks.is_png(data):
         data = png_chunks.pixels_only(data)
-    elif tiff_pixels.is_tiff(data):
+    elif is_tiff(data):
         camera_raw.refuse(data)
         data = tiff_pixels.pixels_only(data)
     Image.init()
@@ -101,7 +102,7 @@ def _described(data: bytes) -> dict[str, Any]:
     """What `_open` keeps from Pillow, as `Image.info` has it."""
     if png_chunks.is_png(data):
         return png_chunks.describe(data)
-    return tiff_pixels.describe(data) if tiff_pixels.is_tiff(data) else {}
+    return tiff_pixels.describe(data) if is_tiff(data) else {}
 
 
 def size(data: bytes) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,6 +18,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MAX_PROFILE_BYTES = 16 << 20  # what is larger, unpacked, is left out
 MAX_TEXT_BYTES = 1 << 20  # of one chunk: other programs, Pillow among them, read no more
 MAX_TEXTS_BYTES = 16 << 20  # of all of them
+MAX_TEXTS = 1000  # of each kind of chunk, of other chunks the first: to unpack takes time
 
 _XMP = "XML:com.adobe.xmp"
 
@@ -30,15 +32,12 @@ def pixels_only(data: bytes) -> bytes:
 
     Of an animation that is its first picture.
     """
-    kept: list[list[int]] = [[0, len(SIGNATURE)]]  # from where to where, without gaps in a part
+    kept, view = bytearray(SIGNATURE), memoryview(data)
     for name, start, end in _chunks(data):
         critical = not name[:1].islower()
         if critical or (name == b"tRNS" and _content(data, name, start, end) is not None):
-            if kept[-1][1] != start - 8:
-                kept.append([start - 8, start - 8])
-            kept[-1][1] = end + 4
-    view = memoryview(data)
-    return b"".join(view[begin:end] for begin, end in kept)
+            kept += view[start - 8 : end + 4]
+    return bytes(kept)
 
 
 def describe(data: bytes) -> dict[str, Any]:
@@ -49,23 +48,25 @@ def describe(data: bytes) -> dict[str, Any]:
     """
     info: dict[str, Any] = {}
     texts: list[tuple[str, str]] = []
-    room = MAX_TEXTS_BYTES
+    room, seen = MAX_TEXTS_BYTES, Counter[bytes]()
     for name, start, end in _chunks(data):
-        if not name[:1].islower():
+        if name not in _FIELDS and name not in _TEXTS:
             continue
-        content = _content(data, name, start, end)
+        seen[name] += 1
+        looked_at = seen[name] <= (MAX_TEXTS if name in _TEXTS else 1)
+        content = _content(data, name, start, end) if looked_at else None
         if content is None:
             continue
-        if name in _TEXTS:
-            text = _TEXTS[name](content)
-            if text is not None and len(text[1]) <= room:
-                room -= len(text[1])
-                texts.append(text)
-        elif name in _FIELDS:
+        if name in _FIELDS:
             key, read = _FIELDS[name]
             value = read(content)
             if value is not None:
-                info.setdefault(key, value)
+                info[key] = value
+            continue
+        text = _TEXTS[name](content)
+        if text is not None and len(text[1]) <= room:
+            room -= len(text[1])
+            texts.append(text)
     for keyword, value in texts:
         if keyword == _XMP:
             info.setdefault("xmp", value.encode())

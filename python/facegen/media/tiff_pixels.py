@@ -22,11 +22,9 @@ from facegen.media.tiff_tags import (
     PHOTOMETRIC,
     SAMPLES_PER_PIXEL,
     XMP,
+    Directory,
     first_directory,
-    is_tiff,
 )
-
-__all__ = ["describe", "is_tiff", "of_image", "pixels_only"]
 
 _MIN_IS_WHITE, _MIN_IS_BLACK = 0, 1
 
@@ -39,7 +37,7 @@ def pixels_only(data: bytes) -> bytes:
     patched = bytearray(data)
     for tag in (ORIENTATION, EXIF_DIRECTORY, GPS_DIRECTORY, XMP, IPTC):
         directory.hide(patched, tag)
-    if directory.number(data, PHOTOMETRIC) == _MIN_IS_WHITE and _is_deep_grey(data):
+    if directory.number(data, PHOTOMETRIC) == _MIN_IS_WHITE and _deep_bits(data, directory):
         directory.set_number(patched, PHOTOMETRIC, _MIN_IS_BLACK)
     return bytes(patched)
 
@@ -48,8 +46,8 @@ def describe(data: bytes) -> dict[str, Any]:
     """As `metadata.of_tiff`; of deep greys also "most", the largest value, and "min_is_white"."""
     info = metadata.of_tiff(data)
     directory = first_directory(data)
-    if directory is not None and _is_deep_grey(data):
-        bits = directory.number(data, BITS_PER_SAMPLE) or 16
+    bits = None if directory is None else _deep_bits(data, directory)
+    if directory is not None and bits is not None:
         info |= _deep_grey(bits, directory.number(data, PHOTOMETRIC))
     return info
 
@@ -66,9 +64,8 @@ def _deep_grey(bits: int, photometric: int | None) -> dict[str, Any]:
     return {"most": (1 << bits) - 1, "min_is_white": photometric == _MIN_IS_WHITE}
 
 
-def _is_deep_grey(data: bytes) -> bool:
-    """12 or 16 bits, unsigned, which are all that Pillow reads of these depths."""
-    directory = first_directory(data)
-    if directory is None or directory.number(data, BITS_PER_SAMPLE) not in (12, 16):
-        return False
-    return directory.number(data, SAMPLES_PER_PIXEL) in (None, 1)
+def _deep_bits(data: bytes, directory: Directory) -> int | None:
+    """Of a grey of 12 or 16 bits, of which Pillow reads no others between 8 and 32."""
+    bits = directory.number(data, BITS_PER_SAMPLE)
+    grey = directory.number(data, SAMPLES_PER_PIXEL) in (None, 1)
+    return bits if grey and bits in (12, 16) else None

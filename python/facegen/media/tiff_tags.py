@@ -21,6 +21,7 @@ _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12
 _BYTES = {**_UNITS, 5: 8, 10: 8, 16: 8, 18: 8}  # 5 and 10 are fractions, 16 and on of BigTIFF
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
 BYTES, LONG = 1, 4
+_DIRECTORIES = {EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY}
 _MAX_ENTRIES = 65_535  # that a TIFF can have; a BigTIFF could announce more
 _UNKNOWN = 65000  # a private tag, which nobody reads
 
@@ -111,7 +112,7 @@ def directory_at(
     Entries whose values lie outside the data are left out.
     """
     pointer, counts, entry_bytes = ("Q", "Q", 20) if big else ("I", "H", 12)
-    fields = struct.Struct(f"{order}HH{pointer}")  # then values or their place
+    head = struct.Struct(f"{order}HH{pointer}")  # then values or their place
     inline = struct.calcsize("=" + pointer)
     try:
         (count,) = struct.unpack_from(order + counts, data, start)
@@ -124,8 +125,8 @@ def directory_at(
         return None
     entries: dict[int, Entry] = {}
     for at in range(first, next_at, entry_bytes):
-        tag, kind, values = fields.unpack_from(data, at)
-        values_at = at + fields.size
+        tag, kind, values = head.unpack_from(data, at)
+        values_at = at + head.size
         if values * _BYTES.get(kind, 0) > inline:
             (values_at,) = struct.unpack_from(order + pointer, data, values_at)
         entry = Entry(at, kind, values, values_at)
@@ -153,41 +154,43 @@ def fields(
     tags
         Which; None for all.
     room
-        Bytes of all values: what is beyond, as the many entries of an attacker's file that share
-        theirs, is left out.
+        Bytes of all values: what is beyond is left out, as many entries of an attacker's file may
+        share theirs.
     """
     found: list[Field] = []
     for tag, entry in directory.entries.items():
-        if (tags is not None and tag not in tags) or entry.type not in _UNITS:
+        if tags is not None and tag not in tags:
             continue
         if tag in _DIRECTORIES:
-            start = directory.number(data, tag) or 0
-            inner = directory_at(data, start, directory.order, directory.big)
-            if inner is None:
-                continue
-            below = set(inner.entries) - {EXIF_DIRECTORY, GPS_DIRECTORY}  # it cannot go in circles
-            if tag == INTEROPERABILITY:
-                below.discard(INTEROPERABILITY)
-            content: bytes | tuple[Field, ...] = fields(data, inner, order, below, room)
-            if content:
-                found.append(Field(tag, LONG, content))
-        else:
+            inner = _named_fields(data, directory, tag, order, room)
+            if inner:
+                found.append(Field(tag, LONG, inner))
+                room -= sum(_size(field) for field in inner)
+        elif entry.type in _UNITS and entry.length <= room:
             content = data[entry.values_at : entry.values_at + entry.length]
             if order != directory.order:
                 unit = f"u{_UNITS[entry.type]}"
                 content = np.frombuffer(content, ">" + unit).astype("<" + unit).tobytes()
             found.append(Field(tag, entry.type, content))
-        room -= _size(found[-1]) if found and found[-1].tag == tag else 0
-        if room < 0:
-            found.pop()
-            break
+            room -= _size(found[-1])
     return tuple(found)
+
+
+def _named_fields(
+    data: bytes, directory: Directory, tag: int, order: str, room: int
+) -> tuple[Field, ...]:
+    """Those of a directory that an entry names; of deeper ones EXIF's alone names one."""
+    start = directory.number(data, tag)
+    inner = None if start is None else directory_at(data, start, directory.order, directory.big)
+    if inner is None:
+        return ()
+    deeper = {INTEROPERABILITY} if tag == EXIF_DIRECTORY else set()
+    return fields(data, inner, order, inner.entries.keys() - _DIRECTORIES | deeper, room)
 
 
 def packed(content: Collection[Field], start: int, order: str) -> bytes:
     """A directory as it stands at `start`, an even place, with its values behind it."""
-    table = struct.pack(order + "H", len(content))
-    values = b""
+    table, values = bytearray(struct.pack(order + "H", len(content))), bytearray()
     values_at = start + 2 + 12 * len(content) + 4
     for field in sorted(content, key=lambda field: field.tag):
         place = values_at + len(values)
@@ -202,10 +205,7 @@ def packed(content: Collection[Field], start: int, order: str) -> bytes:
         else:
             table += struct.pack(order + "I", place)
             values += field.content + bytes(len(field.content) % 2)
-    return table + bytes(4) + values
-
-
-_DIRECTORIES = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY)
+    return bytes(table + bytes(4) + values)
 
 
 def _size(field: Field) -> int:
