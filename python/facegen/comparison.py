@@ -115,8 +115,8 @@ def _compare_chunks(
     largest: Difference | None = None
     start = 0
     for x, y in zip(chunks_a, chunks_b, strict=True):
-        x, y = x.reshape(-1).astype(np.float64), y.reshape(-1).astype(np.float64)
-        with np.errstate(invalid="ignore"):  # inf - inf
+        with np.errstate(invalid="ignore"):  # signalling NaN; inf - inf
+            x, y = x.reshape(-1).astype(np.float64), y.reshape(-1).astype(np.float64)
             gap = np.where(x == y, 0.0, np.abs(x - y))
             gap[np.isnan(gap)] = np.inf
             agree = (gap < tolerance) | (gap < tolerance * np.abs(y)) | (x == y)

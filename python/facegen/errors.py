@@ -35,3 +35,9 @@ class DeviceFailure(DeviceError):
 
 class DownloadFailure(FacegenError):
     """A server, or the way to it, failed."""
+
+
+def first_line(error: BaseException) -> str:
+    """What an error of a library says, in one line; its type where it says nothing."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if len(line) <= 300 else line[:300] + "..."  # some cite the file's own bytes

@@ -81,6 +81,9 @@ def test_values_that_are_not_finite(run: Run) -> None:
     values.tofile("b.bin")
     result = run("compare", "a.bin", "b.bin")
     assert result.code == 1 and "inf against -inf" in result.out
+    np.array([0x7F800001], "<u4").tofile("a.bin")  # signalling NaN is no warning
+    result = run("compare", "a.bin", "a.bin")
+    assert (result.code, result.err) == (1, "") and "nan against nan" in result.out
 
 
 def test_pictures(run: Run) -> None:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.floats import as_float32
 from facegen.media.npy import NpyFile, header_of
 from facegen.media.text import LATENT_SHAPE, LatentReader
 
@@ -50,8 +51,7 @@ class NpyLatentReader:
     def chunks(self, size: int) -> Iterator[Latents]:
         """Yield all latents in order, up to `size` at a time: (k, 100) float32."""
         for start in range(0, self.count, size):
-            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-                chunk = self._array.rows(start, start + size).astype(np.float32, order="C")
+            chunk = as_float32(self._array.rows(start, start + size))
             if not np.isfinite(chunk).all():
                 row, column = np.argwhere(~np.isfinite(chunk))[0]
                 place = f"[{start + row}, {column}]"

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from facegen.errors import FormatError
+from facegen.errors import FormatError, first_line
 from facegen.media import camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata, into_tiff
@@ -45,6 +45,7 @@ WRITABLE = tuple(_WRITERS)
 
 MAX_FILE_BYTES = 1 << 30
 _AVIF_HEAD = 1 << 16  # bytes in which the kinds of its items are listed
+_PIECE_BYTES = 1 << 20  # read(n) takes memory for n bytes, however few there are
 
 
 @dataclass(frozen=True)
@@ -267,10 +268,13 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     if path != STANDARD:
         refuse_pipe(path)
     with open(0 if path == STANDARD else path, "rb", closefd=path != STANDARD) as file:
-        data = file.read(MAX_FILE_BYTES + 1)
-    if len(data) > MAX_FILE_BYTES:
+        pieces, size = [], 0
+        while size <= MAX_FILE_BYTES and (piece := file.read(_PIECE_BYTES)):
+            pieces.append(piece)
+            size += len(piece)
+    if size > MAX_FILE_BYTES:
         raise FormatError(f"more than {MAX_FILE_BYTES:,} bytes, too large for a picture")
-    return data
+    return b"".join(pieces)
 
 
 class _errors:
@@ -285,7 +289,7 @@ class _errors:
         if isinstance(error, Image.UnidentifiedImageError):
             raise FormatError("not a picture, or of a format that is not read") from None
         if isinstance(error, Exception):
-            raise FormatError(f"cannot be decoded: {error}") from error
+            raise FormatError(f"cannot be decoded: {first_line(error)}") from error
 
 
 def _checked_size(image: Image.Image) -> tuple[int, int]:

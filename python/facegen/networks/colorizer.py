@@ -27,6 +27,7 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
+from facegen.media.floats import as_float32
 from facegen.media.kinds import opened
 from facegen.networks.model import Model
 from facegen.networks.network import Network
@@ -259,8 +260,7 @@ def _checked_lightness(values: Any) -> np.ndarray:
         raise FormatError(f"L: expected real numbers, found {values.dtype}")
     if values.ndim != 3 or values.shape[1:] != (SIDE, SIDE):
         raise FormatError(f"L: expected shape (n, {SIDE}, {SIDE}), found {values.shape}")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-        values = np.ascontiguousarray(values, np.float32)
+    values = as_float32(values)
     finite = np.isfinite(values)
     if not finite.all():
         n, y, x = np.argwhere(~finite)[0]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.floats import as_float32
 from facegen.media.pixels import to_uint8
 from facegen.networks.model import Model
 from facegen.networks.network import Network
@@ -115,8 +116,7 @@ def check_latents(values: Any) -> np.ndarray:
         values = values[np.newaxis]
     if values.ndim != 2 or values.shape[1] != LATENT:
         raise FormatError(f"latents: expected shape (n, {LATENT}), found {values.shape}")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-        values = np.ascontiguousarray(values, np.float32)
+    values = as_float32(values)
     finite = np.isfinite(values)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]

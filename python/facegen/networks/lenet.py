@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.floats import as_float32
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -79,8 +80,7 @@ def check_images(images: Any) -> np.ndarray:
         )
     if pixels.dtype != np.uint8 and pixels.dtype.kind != "f":
         raise FormatError(f"digits: expected uint8, or floats from 0 to 1, found {pixels.dtype}")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-        values = pixels.reshape(-1, *IMAGE).astype(np.float32)
+    values = as_float32(pixels.reshape(-1, *IMAGE))
     if pixels.dtype == np.uint8:
         return values / np.float32(255)
     outside = ~((values >= 0) & (values <= 1))  # NaN too

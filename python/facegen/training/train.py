@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import FacegenError, FormatError, first_line
 from facegen.media.atomic import AtomicFile
 from facegen.training import export
 from facegen.training.log import Log, Reports
@@ -54,8 +54,7 @@ def _read_checkpoint(path: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise FacegenError(f"{path}: there is no run to resume") from None
     except Exception as error:  # whatever unpickling a damaged file raises
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise FormatError(f"{path}: not a valid checkpoint: {reason}") from error
+        raise FormatError(f"{path}: not a valid checkpoint: {first_line(error)}") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise FormatError(f"{path}: not a checkpoint of this version of facegen")
     return state

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.floats import as_float32
 from facegen.weights import caffe, named, network_bin, npz, pict, pytorch, safetensors
 from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 
@@ -133,7 +134,7 @@ def _by_tensors(
         for network in networks:
             if network.name == name:
                 return network
-        raise FormatError(f"{path}: holds the network {name!r}, expected {names}")
+        raise FormatError(f"{path}: holds the network {name!r:.100}, expected {names}")
     for network in networks:
         if network.shapes == shapes:
             return network
@@ -197,8 +198,7 @@ def halve(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     result = dict(weights)
     for name, values in weights.items():
         if name.endswith(".weight"):
-            with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-                result[name] = values.astype(np.float16)
+            result[name] = as_float32(values, np.float16)
             check_finite("float16", name, result[name])
     return result
 

@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.floats import as_float32
 from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.protobuf import DamagedMessage, Message
 
@@ -109,5 +110,4 @@ def _array(name: str, blob: Message) -> np.ndarray:
     values = parts[0] if len(parts) == 1 else np.concatenate(parts)
     if min(sizes) < 0 or prod(sizes) != len(values):
         raise FormatError(f"tensor {name!r}: found {len(values):,} values, expected shape {sizes}")
-    with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused later
-        return values.astype(np.float32).reshape(sizes)
+    return np.require(as_float32(values), requirements="W").reshape(sizes)

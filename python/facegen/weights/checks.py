@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from facegen.errors import FormatError
+from facegen.errors import FormatError, first_line
+from facegen.media.floats import as_float32
 
 Path = str | os.PathLike[str]
 Shape = tuple[int, ...]
@@ -30,7 +31,7 @@ def parse_json(path: Path, text: bytes) -> object:
     try:
         return json.loads(text.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        reason = "nested too deeply" if isinstance(error, RecursionError) else error
+        reason = "nested too deeply" if isinstance(error, RecursionError) else first_line(error)
         raise FormatError(f"{path}: its header is no JSON: {reason}") from error
 
 
@@ -43,10 +44,10 @@ def check_names(where: Path, expected: Iterable[str], found: Iterable[str]) -> N
     if missing:
         raise FormatError(f"{where}: tensor {missing[0]!r} is missing{_others(missing)}")
     if unknown:
-        raise FormatError(f"{where}: unknown tensor {unknown[0]!r}{_others(unknown)}")
+        raise FormatError(f"{where}: unknown tensor {unknown[0]!r:.100}{_others(unknown)}")
     if len(found) != len(present):
         twice = next(name for name in found if found.count(name) > 1)
-        raise FormatError(f"{where}: tensor {twice!r} is there twice")
+        raise FormatError(f"{where}: tensor {twice!r:.100} is there twice")
 
 
 def _others(names: list[str]) -> str:
@@ -91,7 +92,6 @@ def checked(
         if values.dtype.kind != "f" or values.dtype.itemsize > 8:
             raise FormatError(f"{where}: tensor {name!r}: expected float32, found {values.dtype}")
         check_shape(where, name, shape, values.shape)
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-            result[name] = np.ascontiguousarray(values, np.float32)
+        result[name] = as_float32(values)
         check_finite(where, name, result[name])
     return result

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.media.floats import as_float32
 from facegen.weights.checks import Path, check_finite, check_names, check_shape
 from facegen.weights.network_bin import Entry
 
@@ -34,8 +35,7 @@ def canonical(
         check_shape(path, name, entry.file_shape, values.shape)  # before memory is taken
         if values.dtype.kind != "f":
             raise FormatError(f"{path}: tensor {name!r}: expected float32, found {values.dtype}")
-        with np.errstate(over="ignore"):  # what does not fit becomes infinite, and is refused
-            values = values.astype(np.float32)
+        values = as_float32(values)
         check_finite(path, name, values)
         weights[entry.name] = np.ascontiguousarray(values.transpose(entry.axes))
     return weights

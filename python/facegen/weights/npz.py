@@ -13,11 +13,12 @@ from typing import IO
 
 import numpy as np
 
-from facegen.errors import FormatError
+from facegen.errors import FormatError, first_line
 from facegen.media import npy
 from facegen.media.atomic import AtomicFile
+from facegen.media.floats import as_float32
 from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape
-from facegen.weights.zips import DAMAGED, PIECE_BYTES, first_line, open_zip
+from facegen.weights.zips import DAMAGED, PIECE_BYTES, open_zip
 
 _SUFFIX = ".npy"
 _WHAT = "a complete zip file, as .npz files and PyTorch checkpoints are"
@@ -25,7 +26,7 @@ _WHAT = "a complete zip file, as .npz files and PyTorch checkpoints are"
 
 def _tensor_name(path: Path, member: zipfile.ZipInfo) -> str:
     if not member.filename.endswith(_SUFFIX):
-        raise FormatError(f"{path}: unknown member {member.filename!r}, expected .npy files")
+        raise FormatError(f"{path}: unknown member {member.filename!r:.100}, expected .npy files")
     return member.filename[: -len(_SUFFIX)]
 
 
@@ -49,7 +50,7 @@ def _member(
         with archive.open(member) as stream:
             yield stream
     except DAMAGED as error:
-        raise FormatError(f"{path}: tensor {name!r}: {first_line(error)}") from error
+        raise FormatError(f"{path}: tensor {name!r:.100}: {first_line(error)}") from error
 
 
 def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
@@ -93,7 +94,7 @@ def _read_values(header: npy.Header, member: zipfile.ZipInfo, stream: IO[bytes])
     values = np.frombuffer(data, header.dtype)
     if header.fortran_order:
         values = values.reshape(header.shape, order="F")
-    return np.ascontiguousarray(values.reshape(header.shape), np.float32)
+    return as_float32(values.reshape(header.shape))
 
 
 def write(path: Path, weights: Mapping[str, np.ndarray]) -> None:

@@ -95,7 +95,7 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
             entry = entries[name]
             encoded = np.empty(shape, np.uint8)
             if file.readinto(encoded.reshape(-1).data) != encoded.nbytes:
-                raise FormatError(f"{path}: ends inside tensor {name!r}")
+                raise FormatError(f"{path}: ends inside tensor {name!r:.100}")
             weights[entry.name] = np.ascontiguousarray(codebook[encoded.transpose(entry.axes)])
     return weights
 
@@ -122,9 +122,9 @@ def _tensor(path: Path, index: int, tensor: object) -> tuple[str, Shape]:
         raise FormatError(f"{path}: item {index} of its header has no name or no shape")
     for older, meaning in _OLDER.items():
         if older in name:
-            raise FormatError(f"{path}: tensor {name!r}: {meaning} is not supported")
+            raise FormatError(f"{path}: tensor {name!r:.100}: {meaning} is not supported")
     if not all(type(n) is int and n > 0 for n in shape):
-        raise FormatError(f"{path}: tensor {name!r}: {str(shape)[:80]} is no shape")
+        raise FormatError(f"{path}: tensor {name!r:.100}: {str(shape)[:80]} is no shape")
     return name, tuple(shape)
 
 

@@ -23,7 +23,7 @@ from facegen.errors import FormatError
 
 # In a file, with those of messages in it: bounds the time and memory that empty ones take.
 MAX_FIELDS = 100_000
-_MAX_TEXT_BYTES = 1000
+_MAX_TEXT_BYTES = 100  # of a name
 _FIXED_BYTES = {1: 8, 5: 4}
 
 

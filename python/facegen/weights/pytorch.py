@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import FacegenError, FormatError, first_line
 from facegen.weights.checks import Path, file_size
-from facegen.weights.zips import first_line, open_zip
+from facegen.weights.zips import open_zip
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -65,7 +65,8 @@ def _check_stored(path: Path) -> None:
     with open_zip(path, _WHAT) as archive:
         packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
     if packed:
-        raise FormatError(f"{path}: member {packed[0].filename!r} is compressed, expected stored")
+        name = packed[0].filename
+        raise FormatError(f"{path}: member {name!r:.100} is compressed, expected stored")
 
 
 def _load(path: Path) -> Any:
@@ -93,9 +94,10 @@ def _array(path: Path, name: str, value: Any) -> np.ndarray:
     import torch
 
     if not isinstance(value, torch.Tensor):
-        raise FormatError(f"{path}: {name!r}: expected a tensor, found {type(value).__name__}")
+        raise FormatError(f"{path}: {name!r:.100}: expected a tensor, found {type(value).__name__}")
     try:
         return value.detach().numpy()
     except (TypeError, RuntimeError) as error:  # bfloat16, sparse and such
         found = f"{value.dtype} ({value.layout})".replace("torch.", "")
-        raise FormatError(f"{path}: tensor {name!r}: expected float32, found {found}") from error
+        place = f"{path}: tensor {name!r:.100}"
+        raise FormatError(f"{place}: expected float32, found {found}") from error

@@ -15,6 +15,7 @@ import safetensors.numpy
 
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.floats import as_float32
 from facegen.weights.checks import (
     Path,
     Shape,
@@ -64,7 +65,7 @@ def _read_header(path: Path, file: BinaryIO, size: int) -> Header:
     for name, tensor in tensors.items():
         shape = tensor.get("shape") if isinstance(tensor, dict) else None
         if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-            raise FormatError(f"{path}: tensor {name!r} has no shape")
+            raise FormatError(f"{path}: tensor {name!r:.100} has no shape")
         header.shapes[name] = tuple(shape)
         header.types[name] = str(tensor.get("dtype"))
     return header
@@ -93,7 +94,7 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
             found = header.types[name]
             if found not in _TYPES:
                 raise FormatError(
-                    f"{path}: tensor {name!r}: expected F32 or F16, found {found:.20}"
+                    f"{path}: tensor {name!r:.100}: expected F32 or F16, found {found:.20}"
                 )
         expected = file.tell() + sum(
             prod(shape) * _TYPES[header.types[name]].itemsize for name, shape in shapes.items()
@@ -114,9 +115,9 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         tensor = tensors.pop(name)
         # The library has a header of its own: of a name that is there twice it may take the other.
         if (tuple(tensor["shape"]), tensor["dtype"]) != (shape, header.types[name]):
-            raise FormatError(f"{path}: tensor {name!r} is there twice")
+            raise FormatError(f"{path}: tensor {name!r:.100} is there twice")
         values = np.frombuffer(tensor["data"], _TYPES[header.types[name]]).reshape(shape)
-        weights[name] = values.astype(np.float32, copy=False)
+        weights[name] = as_float32(values)
         check_finite(path, name, weights[name])
     return weights
 

@@ -7,13 +7,14 @@ limit, and so has what all members are unpacked.
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from facegen.errors import FormatError
+from facegen.errors import FormatError, first_line
 from facegen.weights.checks import Path, file_size
 
 # zipfile reads the directory in one piece, and takes about 10 times its size for the entries.
@@ -36,10 +37,16 @@ DAMAGED = (
 
 
 class _Pieces(io.FileIO):
-    """A file that refuses to be read in large pieces.
+    """A file that refuses to be read in large pieces, and where it has ended.
 
     With no size zipfile reads the last 64 kB alone.
     """
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        size = os.fstat(self.fileno()).st_size
+        if whence == os.SEEK_SET and not 0 <= offset <= size:
+            raise FormatError(f"something is said to be at byte {offset:,} of {size:,}")
+        return super().seek(offset, whence)
 
     def read(self, size: int | None = -1, /) -> bytes:
         if size is not None and size > PIECE_BYTES:
@@ -77,7 +84,7 @@ def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
     for member in archive.infolist():
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise FormatError(
-                f"{path}: member {member.filename!r}: expected stored or deflated, "
+                f"{path}: member {member.filename!r:.100}: expected stored or deflated, "
                 f"found compression {member.compress_type}"
             )
         total += member.file_size
@@ -87,8 +94,3 @@ def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
             f"{path}: announces {total:,} bytes in members, at most {most:,} expected "
             f"of a zip of {size:,}"
         )
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__
