@@ -211,6 +211,18 @@ def test_what_is_left_of_a_run_goes_with_the_next(
     assert sorted(os.listdir()) == ["faces.npy", "in.txt"]
 
 
+def test_a_run_that_was_killed_at_its_very_end(
+    generate: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The output has its name, and the journal is still there."""
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "__exit__", lambda *error: None)
+        assert generate("-o", "faces.npy", "--resume").code == 0
+    assert Path(".faces.npy.facegen-journal").exists()
+    assert was_there(generate("-o", "faces.npy", "--resume").out) == FACES
+    assert sorted(os.listdir()) == [".facegen", "faces.npy", "in.txt"]
+
+
 PROGRAM = """
 import sys
 from facegen.cli import face_run, main

@@ -17,7 +17,7 @@ from facegen.cli.stream import Stream
 from facegen.media import npy, pictures
 from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
-from facegen.media.journal import Journal, NoJournal
+from facegen.media.journal import Journal, NoJournal, forget
 from facegen.media.latents import LatentWriter
 from facegen.media.pixels import to_uint8
 from facegen.media.raw import RawWriter
@@ -58,6 +58,7 @@ class FaceRun:
         if self.files.one_a_face:
             return self._one_a_face()
         if self._finished(self.files.paths[0]):
+            forget(self.files.paths)  # a run may have been killed when it had made all of them
             if not self._finished(self.save_latents):
                 with self._latents() as read:
                     deque(read(0), maxlen=0)  # all of them, for nothing but to be written

@@ -68,10 +68,7 @@ class NoJournal:
 
     def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
         if kind is None:
-            for output in self._outputs:
-                forget_part(output)
-            with suppress(OSError):
-                _path(self._outputs).unlink()
+            forget(self._outputs)
 
 
 class Journal:
@@ -188,6 +185,14 @@ class Journal:
             with open(output, "rb") as file:
                 os.fsync(file.fileno())
         self._note(finished={output: _stamp(output) for output in self._bytes})
+
+
+def forget(outputs: Sequence[str]) -> None:
+    """Remove what a run has left that was to be resumed: the outputs are complete."""
+    for output in outputs:
+        forget_part(output)
+    with suppress(OSError):
+        _path(outputs).unlink()
 
 
 def _stamp(path: str) -> list[int]:
