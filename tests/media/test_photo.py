@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from PIL import Image
 from facegen import FormatError
 from facegen.media.photo import WRITABLE, decode, encode, size
 from files import encoded, pixels, png, srgb_profile
+from memory import outcome_within
 
 pytestmark = [  # of damaged files
     pytest.mark.filterwarnings("ignore::UserWarning:PIL"),
@@ -235,3 +237,18 @@ def test_a_damaged_byte_is_an_error_or_a_picture(kind: str, place: float, value:
         assert str(error)
     else:
         assert photo.pixels.ndim == 3 and photo.pixels.dtype == np.uint8
+
+
+def test_a_small_file_takes_little_memory(tmp_path: Path) -> None:
+    """Not that of the largest file that would be read."""
+    (tmp_path / "a.png").write_bytes(png())
+    assert outcome_within(64 << 20, "facegen.media.photo:read_bytes", tmp_path / "a.png") == "read"
+
+
+def test_a_message_of_a_decoder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*arguments: object, **options: object) -> None:
+        raise OSError("no room\nfor the second line")
+
+    monkeypatch.setattr(Image, "open", fail)
+    with pytest.raises(FormatError, match=r"^cannot be decoded: no room$"):
+        decode(png())

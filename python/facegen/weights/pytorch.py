@@ -84,7 +84,7 @@ def _load(path: Path) -> Any:
         raise
     except Exception as error:  # damaged pickles raise whatever their bytes happen to mean
         reason = first_line(error)
-        if refused := re.search(r"[Uu]nsupported .*GLOBAL (\S+)", str(error)):
+        if refused := re.search(r"[Uu]nsupported .*GLOBAL ([\w.]{1,100})", str(error)):
             reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
         raise FormatError(f"{path}: not {_WHAT}: {reason}") from error
 
