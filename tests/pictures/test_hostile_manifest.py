@@ -215,9 +215,10 @@ def test_damaged_lines_count_as_none(damage: str) -> None:
     assert colour() + colour() == "ds" and untouched()
 
 
-def test_the_last_line_counts_though_clocks_were_set_back() -> None:
+@pytest.mark.parametrize("written_ns", [2**61, 2**62])
+def test_the_last_line_counts_though_clocks_were_set_back(written_ns: int) -> None:
     lay()
-    note(line({"a.png": 3}, written_ns=2**61))
+    note(line({"a.png": 3}, written_ns=written_ns))
     assert colour() + colour() == "ds"
 
 

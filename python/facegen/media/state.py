@@ -20,7 +20,7 @@ from facegen.media.atomic import naming, open_regular
 from facegen.media.json_text import json_text
 
 LONGEST_ENTRY = 1 << 20  # bytes; a thousand times what ours have
-_LARGEST = 2**62  # of whole numbers: sizes, times in nanoseconds
+LARGEST = 2**62  # of whole numbers: sizes, times in nanoseconds
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -117,7 +117,7 @@ class LineFile:
 
 def whole(value: object) -> int:
     """A number of bytes or of items, or a time in nanoseconds."""
-    if type(value) is not int or not 0 <= value <= _LARGEST:
+    if type(value) is not int or not 0 <= value <= LARGEST:
         raise Damaged(f"expected a whole number, found {value!r:.40}")
     return value
 

@@ -118,6 +118,7 @@ class Manifest:
     def __init__(self, folder: str, share: tuple[int, int] = (0, 1)) -> None:
         self.folder, self._share = folder, share
         self._file: state.LineFile | None = None
+        self._inside: dict[str, bool] = {}  # folders of results, whether they are in this one
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -164,8 +165,7 @@ class Manifest:
 
         So it is where the manifest's own folder is a link.
         """
-        self._place()
-        if not state.is_below(output, self.folder):
+        if not self._is_inside(output):
             raise FacegenError(
                 f"{output}: a link leads out of {self.folder}, and results stay in their folder"
             )
@@ -182,10 +182,16 @@ class Manifest:
         except OSError:
             return False
         return (
-            stat.S_ISREG(status.st_mode)
-            and status.st_size == size
-            and state.is_below(path, self.folder)
+            stat.S_ISREG(status.st_mode) and status.st_size == size and self._is_inside(path)
         )
+
+    def _is_inside(self, path: str) -> bool:
+        """No link leads out of the folder; found out once for each folder below it."""
+        below = os.path.dirname(path)
+        if below not in self._inside:
+            self._place()
+            self._inside[below] = state.is_below(path, self.folder)
+        return self._inside[below]
 
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         """Write files under their names, all complete, and record them.
@@ -226,8 +232,8 @@ class Manifest:
         names = {os.path.relpath(path, self.folder): size for path, size in outputs.items()}
         records = self._records
         outdated = list(self._outdated(names, records))
-        known = [records[name].written_ns for name in names if name in records]
-        written_ns = max([time.time_ns(), *(before + 1 for before in known)])  # clocks are set back
+        before = [records[name].written_ns + 1 for name in names if name in records]
+        written_ns = min(max([time.time_ns(), *before]), state.LARGEST)  # clocks are set back
         aside: list[tuple[str, Path]] = []
         try:
             for path in [*outputs, *outdated]:
