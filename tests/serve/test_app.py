@@ -144,7 +144,9 @@ def test_what_is_no_picture(client: TestClient, address: str) -> None:
         (b"", "image/png", 400, "not a picture"),
         (png(Image.new("RGB", (64, 64)))[:-30], "image/png", 400, "cannot be decoded"),
         (png(Image.new("RGB", (9, 9))), "text/plain", 415, "expected a picture"),
-        (png(Image.new("1", (9000, 9000))), "image/png", 413, "pixels"),
+        (png(Image.new("1", (9000, 9000))), "image/png", 413, "more than 50,000,000 pixels"),
+        (png(Image.new("1", (50_000_000, 1))), "image/png", 413, "more than 32,767 pixels a side"),
+        (png(Image.new("1", (1, 50_000_000))), "image/png", 413, "more than 32,767 pixels a side"),
     ):
         response = client.post(address, content=content, headers={"Content-Type": kind})
         assert response.status_code == status and words in response.json()["error"]
@@ -251,11 +253,17 @@ def test_too_much_work_at_once() -> None:
     assert third.status_code == 503
 
 
-def test_a_failure_at_work_is_json(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_at_work_is_json(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(Generator, "images", lambda *_: 1 / 0)
     response = client.get("/api/face.png?seed=1")
     assert response.status_code == 500
     assert response.json() == {"error": "ZeroDivisionError: division by zero"}
+    assert response.headers["x-content-type-options"] == "nosniff"
+    (record,) = (record for record in caplog.records if record.name.startswith("facegen"))
+    said = "facegen: error: GET /api/face.png: ZeroDivisionError: division by zero"
+    assert record.getMessage() == said and record.exc_info is None
 
 
 @pytest.mark.parametrize("name", ["icc-wide-sharing.jpg", "exif-junk.webp", "png-icc-method1.png"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Mapping, Sequence
 from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any
@@ -49,14 +51,13 @@ def command(
     (127.0.0.1) and turns away the requests of other web sites; from another machine, use an SSH
     tunnel. It needs the extra [serve].
     """
-    from contextlib import suppress
-
     from facegen import FacegenError
 
     try:
         import uvicorn
 
         from facegen.serve.app import Models, create_app
+        from facegen.serve.server import settings
     except ImportError as error:
         if error.name not in ("starlette", "uvicorn"):
             raise
@@ -70,11 +71,21 @@ def command(
         host, number = listener.getsockname()
         terminal.results_are_there()
         terminal.say(f"http://{host}:{number}/ (Ctrl-C ends it)")
-        config = uvicorn.Config(
-            app, log_level="warning", limit_concurrency=64, server_header=False
-        )
-        with suppress(KeyboardInterrupt):  # the way to end it
-            uvicorn.Server(config).run(sockets=[listener])
+        try:
+            uvicorn.Server(settings(app)).run(sockets=[listener])
+        except KeyboardInterrupt:  # the way to end it
+            _end_at_once_if(app.state.places.busy, 0)
+        except SystemExit as stopped:
+            _end_at_once_if(app.state.places.busy, stopped.code)
+            raise
+
+
+def _end_at_once_if(busy: bool, code: Any) -> None:
+    """Python would wait for threads that compute for nobody; nothing half written is left."""
+    if busy:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code if isinstance(code, int) else 1)
 
 
 def _bound(port: int) -> socket:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -13,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -24,8 +24,11 @@ from facegen import FacegenError, __version__
 from facegen.media import photo as photos
 from facegen.media.pictures import grid
 from facegen.media.square import resized, squared
+from facegen.pictures.memory import PixelBudget
+from facegen.serve.connection import CONNECTIONS
 from facegen.serve.faces import DIRECTIONS, Faces, Point
 from facegen.serve.guard import Guard
+from facegen.serve.uploads import Uploads
 
 if TYPE_CHECKING:
     from facegen.networks.colorizer import Colorizer
@@ -37,9 +40,14 @@ SIZES = (64, 128, 256, 512)  # of one face, in pixels
 MAX_SEED = 2**53 - 1  # what JavaScript counts exactly
 MAX_DRAWING_BYTES = 2 << 20
 MAX_PHOTO_BYTES = 40 << 20
-MAX_PHOTO_PIXELS = 50_000_000
+MAX_PHOTO_PIXELS = 50_000_000  # of a photo, and of all that are decoded at a time
+MAX_PHOTO_SIDE = 32_767  # work is done by bands of whole rows
+MAX_UPLOADS_BYTES = 4 << 30  # of all bodies that are here at a time, on disk
 AT_ONCE = 2  # requests that compute at once ...
-WAITING = 16  # ... and that wait for it; others are sent away
+WAITING = CONNECTIONS  # ... and that wait for it; others are sent away
+
+
+_Decoded = Callable[[], AbstractContextManager[photos.Photo]]
 
 
 @dataclass(frozen=True)
@@ -69,10 +77,11 @@ def create_app(models: Models) -> Starlette:
         exception_handlers={
             HTTPException: _http_error,
             FacegenError: lambda request, error: _error(400, str(error)),
-            Exception: lambda request, error: _error(500, f"{type(error).__name__}: {error}"),
+            ClientDisconnect: lambda request, error: Response(status_code=499),  # to nobody
         },
     )
     app.add_middleware(Guard)
+    app.state.places = api.places
     return app
 
 
@@ -82,7 +91,9 @@ class _Api:
     def __init__(self, models: Models) -> None:
         self._models = models
         self._faces = None if models.generator is None else Faces(models.generator)
-        self._places = _Places(AT_ONCE, WAITING)
+        self.places = _Places(AT_ONCE, WAITING)
+        self._uploads = Uploads(MAX_UPLOADS_BYTES)
+        self._pixels = PixelBudget(MAX_PHOTO_PIXELS)
 
     async def info(self, request: Request) -> Response:
         return JSONResponse(
@@ -101,7 +112,8 @@ class _Api:
         faces = _offered(self._faces, "faces")
         columns, rows = SHEET
         first = _integer(request, "first", 0, MAX_SEED - columns * rows)
-        return await self._png(lambda: grid(faces.seeds(first, columns * rows), rows, columns))
+        count = columns * rows
+        return await self._png(request, lambda: grid(faces.seeds(first, count), rows, columns))
 
     async def face(self, request: Request) -> Response:
         """One face."""
@@ -109,59 +121,102 @@ class _Api:
         size = _integer(request, "size", 64, 512)
         if size not in SIZES:
             raise HTTPException(400, f"size: expected one of {SIZES}, found {size}")
-        return await self._png(lambda: resized(faces.images([point])[0], size, size))
+        return await self._png(request, lambda: resized(faces.images([point])[0], size, size))
 
     async def ends(self, request: Request) -> Response:
         """The face with each slider at its two ends: a row a slider."""
         faces, point = _offered(self._faces, "faces"), _point(request)
-        return await self._png(lambda: grid(faces.ends(point), DIRECTIONS, 2))
+        return await self._png(request, lambda: grid(faces.ends(point), DIRECTIONS, 2))
 
     async def draw(self, request: Request) -> Response:
         """A picture in, the network's picture out."""
         model = _offered(self._models.pix2pix, "pix2pix")
-        data = await _body(request, MAX_DRAWING_BYTES)
+        async with self._picture(request, MAX_DRAWING_BYTES) as picture:
 
-        def work() -> np.ndarray:
-            return model(squared(_decode(data)))
+            def work() -> np.ndarray:
+                with picture() as drawing:
+                    return model(squared(drawing))
 
-        return await self._png(work)
+            return await self._png(request, work)
 
     async def colorize(self, request: Request) -> Response:
         """A photo in, the same in colour out, at its full size."""
         model = _offered(self._models.colorizer, "colorizer")
         strength = _number(request, "strength", 1.0, 0.0, 2.0)
-        data = await _body(request, MAX_PHOTO_BYTES)
+        async with self._picture(request, MAX_PHOTO_BYTES) as picture:
 
-        def work() -> bytes:
-            photo = _decode(data)
-            pixels = model(photo.pixels, strength=strength)
-            return photos.encode(
-                pixels, "photo.png", photo.alpha, photo.profile, photo.metadata
-            )
+            def work() -> bytes:
+                with picture() as photo:
+                    pixels = model(photo.pixels, strength=strength)
+                    return photos.encode(
+                        pixels, "photo.png", photo.alpha, photo.profile, photo.metadata
+                    )
 
-        return Response(await self._places.run(work), media_type="image/png")
+            return Response(await self.places.run(work, request), media_type="image/png")
 
-    async def _png(self, work: Callable[[], np.ndarray]) -> Response:
-        data = await self._places.run(lambda: photos.encode(work(), "picture.png"))
+    async def _png(self, request: Request, work: Callable[[], np.ndarray]) -> Response:
+        data = await self.places.run(lambda: photos.encode(work(), "picture.png"), request)
         return Response(data, media_type="image/png")
+
+    @asynccontextmanager
+    async def _picture(self, request: Request, limit: int) -> AsyncIterator[_Decoded]:
+        """Receive a picture of up to `limit` bytes; what is given decodes it, in a thread."""
+        kind = request.headers.get("content-type", "")
+        if not kind.startswith("image/"):
+            raise HTTPException(
+                415, f"expected a picture (Content-Type: image/...), found {kind!r}"
+            )
+        async with self._uploads.receive(request, limit) as read:
+
+            @contextmanager
+            def decoded() -> Iterator[photos.Photo]:
+                data = read()
+                pixels = _checked_pixels(data)
+                self._pixels.take(pixels)  # waits while others are worked on
+                try:
+                    yield photos.decode(data)
+                finally:
+                    self._pixels.give_back(pixels)
+
+            yield decoded
 
 
 class _Places:
-    """Work in threads: some at once, some waiting, the rest refused."""
+    """Work in threads: some at once, some waiting, in turn, the rest refused."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="facegen-serve")
         self._free = asyncio.Semaphore(at_once)
         self._limit = at_once + waiting
         self._taken = 0
+        self._computing = 0
 
-    async def run(self, work: Callable[[], Any]) -> Any:
+    @property
+    def busy(self) -> bool:
+        """Whether a thread computes now, perhaps for nobody any more."""
+        return self._computing > 0
+
+    async def run(self, work: Callable[[], Any], request: Request | None = None) -> Any:
+        """What `work` returns; it is not begun where the request is given up meanwhile."""
         if self._taken >= self._limit:
             raise HTTPException(503, "busy; try again in a second", {"Retry-After": "1"})
-        async with self._place(), self._free:
-            return await run_in_threadpool(work)
+        with self._place():
+            async with self._free:
+                if request is not None and await request.is_disconnected():
+                    raise ClientDisconnect
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._threads, self._counted, work
+                )
 
-    @asynccontextmanager
-    async def _place(self) -> Any:
+    def _counted(self, work: Callable[[], Any]) -> Any:
+        self._computing += 1
+        try:
+            return work()
+        finally:
+            self._computing -= 1
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         self._taken += 1
         try:
             yield
@@ -203,24 +258,14 @@ def _within(name: str, text: str, low: float, high: float) -> float:
     return value
 
 
-async def _body(request: Request, limit: int) -> bytes:
-    """The picture that was sent, never more than `limit` bytes in memory."""
-    kind = request.headers.get("content-type", "")
-    if not kind.startswith("image/"):
-        raise HTTPException(415, f"expected a picture (Content-Type: image/...), found {kind!r}")
-    data = bytearray()
-    async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise HTTPException(413, f"more than {limit:,} bytes")
-    return bytes(data)
-
-
-def _decode(data: bytes) -> photos.Photo:
+def _checked_pixels(data: bytes) -> int:
+    """How many pixels a picture has by its header; too many are refused before any is decoded."""
     height, width = photos.size(data)
     if height * width > MAX_PHOTO_PIXELS:
         raise HTTPException(413, f"more than {MAX_PHOTO_PIXELS:,} pixels: {width} x {height}")
-    return photos.decode(data)
+    if max(height, width) > MAX_PHOTO_SIDE:
+        raise HTTPException(413, f"more than {MAX_PHOTO_SIDE:,} pixels a side: {width} x {height}")
+    return height * width
 
 
 def _offered(model: Any, what: str) -> Any:

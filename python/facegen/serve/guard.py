@@ -8,6 +8,7 @@ name this machine's address is turned away), and if no other site has sent it (`
 
 from __future__ import annotations
 
+import logging
 import time
 from urllib.parse import urlsplit
 
@@ -17,7 +18,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HOSTS = {"localhost", "127.0.0.1", "::1"}
 PER_SECOND = 50  # requests on average
-BURST = 200  # requests at once
+BURST = 600  # requests at once; more than there may be connections
+
+_LOG = logging.getLogger(__name__)
 
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob:; "
@@ -44,7 +47,11 @@ class Guard:
         if scope["type"] != "http":
             return  # no WebSockets here
 
+        begun = False
+
         async def with_headers(message: Message) -> None:
+            nonlocal begun
+            begun = True
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -52,7 +59,14 @@ class Guard:
             await send(message)
 
         app = self._refusal(Headers(scope=scope)) or self._app
-        await app(scope, receive, with_headers)
+        try:
+            await app(scope, receive, with_headers)
+        except Exception as error:
+            what = f"{type(error).__name__}: {error}"
+            line = f"facegen: error: {scope['method']} {scope['path']}: {what}"
+            _LOG.error("%s", ascii(line)[1:-1])  # nothing that could steer a terminal
+            if not begun:
+                await _error(500, what)(scope, receive, with_headers)
 
     def _refusal(self, headers: Headers) -> ASGIApp | None:
         host, origin = headers.get("host", ""), headers.get("origin")
