@@ -186,6 +186,19 @@ def test_other_tensors_are_refused(
         read(path, [DCGAN, TINY])
 
 
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_a_message_names_the_file_once(tmp_path: Path, name: str) -> None:
+    weights = tiny_weights() | {"a.bias": np.zeros(4, np.float32)}
+    path = tmp_path / name
+    if name.endswith(".npz"):
+        npz.write(path, weights)
+    else:
+        safetensors.write(path, "tiny", weights)
+    with pytest.raises(FormatError) as error:
+        read(path, [TINY])
+    assert str(error.value) == f"{path}: tensor 'a.bias': expected shape (3,), found (4,)"
+
+
 def safetensors_save(weights: dict[str, np.ndarray], network: str = "tiny") -> bytes:
     return safetensors.safetensors.numpy.save(weights, metadata={"network": network})
 

@@ -17,7 +17,7 @@ from facegen.errors import FormatError, first_line
 from facegen.media import npy
 from facegen.media.atomic import AtomicFile
 from facegen.media.floats import as_float32
-from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape
+from facegen.weights.checks import Path, Shape, check_finite, check_names
 from facegen.weights.zips import DAMAGED, PIECE_BYTES, open_zip
 
 _SUFFIX = ".npy"
@@ -71,14 +71,15 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
         for member in members:
             name = _tensor_name(path, member)
             with _member(path, name, archive, member) as stream:
-                header = npy.read_header(stream)
-                check_shape(path, name, shapes[name], header.shape)
-                weights[name] = _read_values(header, member, stream)
+                weights[name] = _read_values(shapes[name], member, stream)
             check_finite(path, name, weights[name])
     return {name: weights[name] for name in shapes}
 
 
-def _read_values(header: npy.Header, member: zipfile.ZipInfo, stream: IO[bytes]) -> np.ndarray:
+def _read_values(expected: Shape, member: zipfile.ZipInfo, stream: IO[bytes]) -> np.ndarray:
+    header = npy.read_header(stream)
+    if header.shape != expected:
+        raise FormatError(f"expected shape {expected}, found {header.shape}")
     if header.dtype.newbyteorder("=") != np.float32:
         raise FormatError(f"expected float32, found {header.dtype}")
     size = header.bytes + header.value_bytes

@@ -13,7 +13,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from facegen.errors import FormatError
+from facegen.errors import FormatError, first_line
 from facegen.media.atomic import AtomicFile
 from facegen.media.floats import as_float32
 from facegen.weights.checks import (
@@ -108,7 +108,8 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
     try:
         tensors = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
-        raise FormatError(f"{path}: not a valid safetensors file: {error}") from error
+        reason = first_line(error)
+        raise FormatError(f"{path}: not a valid safetensors file: {reason}") from error
     del data
     weights = {}
     for name, shape in shapes.items():
