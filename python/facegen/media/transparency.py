@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
-_GREY_BITS = {"1": 1, "L;2": 2, "L;4": 4}  # of a PNG's samples, by Pillow's raw modes
+_GREY_BITS = {"L;2": 2, "L;4": 4}  # of a PNG's samples, by Pillow's raw modes; else 8
 _RGB_16 = "RGB;16B"  # of which Pillow keeps the upper bytes ...
 _RGB_16_LOW = "RGB;16L"  # ... as which the same bytes are read for the lower ones
 
@@ -30,16 +30,13 @@ def key_of(image: Image.Image) -> Key | None:
     colour = image.info.get("transparency")
     if image.mode not in ("1", "L", "RGB") or not isinstance(colour, (int, tuple)):
         return None  # 16-bit greys are compared where they are rounded
-    raw = None
-    if image.format == "PNG" and isinstance(image, ImageFile.ImageFile) and image.tile:
-        raw = image.tile[0].args
-    if image.mode == "RGB":
-        bits = 16 if raw == _RGB_16 else 8
-    else:
-        bits = _GREY_BITS.get(raw, 8) if isinstance(raw, str) else 8
-    most = (1 << bits) - 1
     if image.mode == "1":
         return Key((1 if colour else 0,), 1)  # Pillow has read it as 0 or 255
+    raw: object = None
+    if image.format == "PNG" and isinstance(image, ImageFile.ImageFile) and image.tile:
+        raw = image.tile[0].args
+    bits = 16 if raw == _RGB_16 else _GREY_BITS.get(str(raw), 8)
+    most = (1 << bits) - 1
     samples = (colour,) if isinstance(colour, int) else colour
     return Key(tuple(sample & most for sample in samples), bits)
 
