@@ -6,12 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 FUZZ = Path(__file__).parents[1] / "tools" / "fuzz.py"
 
 
-def test_loaders() -> None:
+@pytest.mark.parametrize("target", ["kills", "loaders"])
+def test_it_runs(target: str) -> None:
     done = subprocess.run(
-        [sys.executable, FUZZ, "loaders", "--rounds", "3", "--seed", "1"],
+        [sys.executable, FUZZ, target, "--rounds", "3", "--seed", "1"],
         capture_output=True, text=True,
     )  # fmt: skip
     assert done.returncode == 0 and "3 rounds from seed 1, 0 faults" in done.stdout, done.stdout

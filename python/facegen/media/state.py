@@ -7,11 +7,13 @@ checks every field by the functions here before anything depends on it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from facegen.media.json_text import json_text
 
 LONGEST_ENTRY = 1 << 20  # bytes; a thousand times what ours have
 LARGEST = 2**62  # of whole numbers: sizes, times in nanoseconds
+_NO_FILE = {errno.ENOENT, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # link, pipe, folder, socket
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -64,17 +67,23 @@ def read(path: str | os.PathLike[str], follow: bool = False) -> dict[str, Any]:
 def read_lines(path: str | os.PathLike[str], follow: bool = False) -> Iterator[dict[str, Any]]:
     """The entries of a file that has one a line, `follow` as for `read`.
 
-    Lines that are none are left out, and so is all of a file that cannot be read.
+    Lines that are none are left out. There are none in what is no file, nor where nothing is.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read; the error names it.
     """
     try:
-        with open_regular(path, follow) as file:
-            while line := file.readline(LONGEST_ENTRY):
-                try:
-                    yield parse(line)
-                except Damaged:
-                    continue
-    except OSError:
-        return
+        file = open_regular(path, follow)
+    except OSError as error:
+        if error.errno in _NO_FILE:
+            return
+        raise
+    with file, naming(path):
+        while line := file.readline(LONGEST_ENTRY):
+            with suppress(Damaged):
+                yield parse(line)
 
 
 class LineFile:
