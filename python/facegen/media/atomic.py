@@ -72,7 +72,7 @@ class AtomicFile:
                 self._temporary = part_of(path)
                 descriptor = _open_part(self._temporary, _mode_of_existing(self._target), keep)
             elif descriptor is None:
-                mode = _mode_of_existing(self._target)
+                mode = _mode_of_existing(self._target, replace)
                 _clear(self._target.parent)
                 self._temporary = temporary_beside(self._target)
                 # Also where an interrupt comes before the caller's with block has begun.
@@ -258,10 +258,13 @@ def _open_special(path: Path) -> int | None:
     return os.open(path, os.O_WRONLY)
 
 
-def _mode_of_existing(target: Path) -> int:
-    """Permissions for the new file; refuses what open() would have refused."""
+def _mode_of_existing(target: Path, replace: bool = False) -> int:
+    """Permissions for the new file; refuses what open() would have refused, as a loop of links.
+
+    With `replace`, a link is no matter.
+    """
     try:
-        mode = target.lstat().st_mode
+        mode = target.lstat().st_mode if replace else target.stat().st_mode
     except FileNotFoundError:
         return _NEW
     if stat.S_ISLNK(mode):
