@@ -7,8 +7,8 @@ one lies in a folder, made by debootstrap where it is missing, which takes root:
     tools/compiler-matrix.py FOLDER [ROW ...]      # rows as in trixie/g++-13; all by default
 
 Each row installs the package from a copy of the last commit into an empty environment, with the
-native tests and warnings as errors. It runs these and then the tests of same bits, on every instruction
-set that the processor has. What a row says is in FOLDER/ROW.log.
+native tests and warnings as errors. It runs these and then the tests of same bits, on every
+instruction set that the processor has. What a row says is in FOLDER/ROW.log.
 """
 
 from __future__ import annotations

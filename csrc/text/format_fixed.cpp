@@ -42,6 +42,29 @@ constexpr std::array<uint32_t, 10000> make_four_digits() {
 }
 constexpr std::array<uint32_t, 10000> kFourDigits = make_four_digits();
 
+// Writes the digits of |value|, an integer from 2^24 on, so that they end before `end`; returns where
+// they begin. By long division: 32-bit systems have no integers of 128 bits.
+char* integer_digits(float value, char* end) {
+  int exponent;
+  const auto significand =
+      static_cast<uint64_t>(std::ldexp(std::frexp(std::fabs(value), &exponent), 24));
+  const int shift = exponent - 24;  // |value| = significand * 2^shift
+  uint32_t words[5] = {};           // lowest first
+  words[shift / 32] = static_cast<uint32_t>(significand << shift % 32);
+  words[shift / 32 + 1] = static_cast<uint32_t>(significand << shift % 32 >> 32);
+  for (int top = shift / 32 + 1; top >= 0;) {
+    uint64_t rest = 0;
+    for (int i = top; i >= 0; --i) {
+      rest = rest << 32 | words[i];
+      words[i] = static_cast<uint32_t>(rest / 10);
+      rest %= 10;
+    }
+    *--end = static_cast<char>('0' + rest);
+    while (top >= 0 && words[top] == 0) --top;
+  }
+  return end;
+}
+
 // Everything but a single digit before the point.
 char* format_general(float value, char* out) {
   if (std::signbit(value)) *out++ = '-';
@@ -57,11 +80,8 @@ char* format_general(float value, char* out) {
     out = std::to_chars(out, out + 20, scaled / 10000).ptr;
   } else {  // an integer below 2^128
     char digits[39];
-    char* first = digits + sizeof digits;
-    for (auto whole = static_cast<unsigned __int128>(std::fabs(value)); whole != 0; whole /= 10) {
-      *--first = static_cast<char>('0' + static_cast<int>(whole % 10));
-    }
-    out = std::copy(first, digits + sizeof digits, out);
+    char* const end = digits + sizeof digits;
+    out = std::copy(integer_digits(value, end), end, out);
   }
   const uint32_t digits = kFourDigits[fraction];
   *out++ = '.';

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from command_line import Run
 
+from facegen.cli.doctor import processor_name
 from facegen.networks import NETWORKS
 from facegen.weights import digest
 
@@ -120,6 +121,21 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         assert name.replace("_", " ") in result.out
     monkeypatch.setenv("FACEGEN_ISA", "mmx")
     assert "mmx is not available" in run("doctor").out
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: A 3000\nflags\t: fma\nmodel name\t: B\n", "A 3000"),
+        ("processor\t: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd0c\n", "Arm Neoverse N1"),
+        ("CPU implementer : 0x61\nCPU part : 0xd0c\n", "Apple part 0xd0c"),
+        ("CPU implementer : 0x7\nCPU part : 0x8\n", "implementer 0x7 part 0x8"),
+        ("CPU implementer : none\nCPU part : 0x8\n", ""),
+        ("", ""),
+    ],
+)
+def test_doctor_names_the_processor(cpuinfo: str, name: str) -> None:
+    assert processor_name(cpuinfo) == name
 
 
 @pytest.mark.parametrize("words", [["doctor"], ["inspect", "{network}"]])

@@ -8,7 +8,9 @@
 // For each k: V vectors of B are loaded, each A element is broadcast into a register once and
 // used V times. Register budget with R rows and V vectors: R*V accumulators + V (B) + 1 (A).
 //   AVX-512 (32 registers): 14 x 2 = 28 + 2 + 1 = 31;  6 x 4 = 24 + 4 + 1 = 29
-//   AVX2, SSE2 (16):         6 x 2 = 12 + 2 + 1 = 15
+//   AVX2 (16):               6 x 2 = 12 + 2 + 1 = 15
+//   NEON (32):               6 x 4, and 6 x 2 for the last panels
+//   portable (16 or more):   5 x 2 = 10 + 2 + 1, and one for the product
 // Loads a k: R + V, FMAs: R*V, both two a cycle, so 14 x 2 is bound by its FMAs (14 cycles against
 // 8 for the loads), and so is every tile of at least 3 rows by 2 vectors.
 //

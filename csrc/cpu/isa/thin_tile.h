@@ -8,7 +8,7 @@
 //
 // so that tap (dy, dx) of all lanes is one unaligned load at a fixed distance, and each loaded
 // vector meets every column's weight. Register budget with V vectors and N columns: N*V sums + V
-// pixels + 1 weight: AVX-512 4*4 + 4 + 1 = 21, AVX2 and SSE2 4*2 + 2 + 1 = 11.
+// pixels + 1 weight: AVX-512 and NEON 4*4 + 4 + 1 = 21, AVX2 and SSE2 4*2 + 2 + 1 = 11.
 #pragma once
 
 #include "cpu/kernels.h"
