@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <sched.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -156,18 +157,14 @@ class Pool {
 };
 
 // Never destroyed: its threads may outlive static destructors. After fork() the child has no
-// workers and perhaps a locked mutex, so it starts over with a new pool.
+// workers and perhaps a locked mutex, so it starts over with a new pool. The first is made when the
+// library is loaded: a static that another thread initialises at the time of the fork would stay
+// locked in the child.
 std::atomic<Pool*> pool{nullptr};
-
-Pool& the_pool() {
-  static const bool registered = [] {
-    pool.store(new Pool);
-    pthread_atfork(nullptr, nullptr, [] { pool.store(new Pool); });
-    return true;
-  }();
-  (void)registered;
-  return *pool.load();
-}
+[[maybe_unused]] const int registered = [] {
+  pool.store(new Pool);
+  return pthread_atfork(nullptr, nullptr, [] { pool.store(new Pool); });
+}();
 
 }  // namespace
 
@@ -178,9 +175,14 @@ int hardware_threads() {
   return std::max(1u, std::thread::hardware_concurrency());
 }
 
+int most_threads() {
+  constexpr long kAtLeast = 16;
+  return static_cast<int>(std::max(kAtLeast, sysconf(_SC_NPROCESSORS_CONF)));
+}
+
 void run_tasks(int64_t tasks, int threads, TaskFunction function, void* context) {
   threads = static_cast<int>(std::min<int64_t>(threads, tasks));
-  if (threads > 1 && the_pool().try_run(tasks, threads, function, context)) return;
+  if (threads > 1 && pool.load()->try_run(tasks, threads, function, context)) return;
   for (int64_t task = 0; task < tasks; ++task) function(context, task, 0);
 }
 

@@ -1,5 +1,7 @@
 #include "batch_arrays.h"
 
+#include "arguments.h"
+
 namespace py = pybind11;
 
 namespace facegen {
@@ -38,11 +40,14 @@ std::vector<float*> BatchArrays::pointers(const std::vector<py::array>& arrays,
     if (!py::isinstance<py::array_t<float>>(array) || !(array.flags() & py::array::c_style)) {
       throw py::type_error(name + " must be a C-contiguous float32 array");
     }
+    require_aligned(array, name);
     if (writeable && !array.writeable()) throw py::value_error(name + " is read-only");
-    if (array.ndim() < 1 || array.shape(0) != images || array.size() != images * floats[i]) {
+    const int64_t size = array.size();
+    const bool fits = images == 0 ? size == 0 : size % images == 0 && size / images == floats[i];
+    if (array.ndim() < 1 || array.shape(0) != images || !fits) {
       throw py::value_error(name + " must hold " + std::to_string(images) + " images of " +
                             std::to_string(floats[i]) + " values, found " +
-                            std::to_string(array.size()) + " values");
+                            std::to_string(size) + " values");
     }
     result.push_back(const_cast<float*>(static_cast<const float*>(array.data())));
   }

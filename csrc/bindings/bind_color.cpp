@@ -3,14 +3,15 @@
 #include <stdexcept>
 #include <string>
 
+#include "arguments.h"
 #include "bindings.h"
 #include "color/lab.h"
+#include "without_gil.h"
 
 namespace py = pybind11;
 
 namespace facegen {
 namespace {
-
 
 // Pixels of an array (n, channels).
 int64_t pixels_of(const py::array& array, const char* name, int64_t channels) {
@@ -32,18 +33,17 @@ void bind_conversion(py::module_& m, const char* name, Convert<From, To> convert
   using ToArray = py::array_t<To, py::array::c_style>;
   m.def(
       name,
-      [convert, to_channels](const FromArray& from, ToArray to, int threads) {
+      [convert, to_channels](const FromArray& from, ToArray to, int64_t threads) {
         const int64_t pixels = pixels_of(from, "from", 3);
         if (pixels_of(to, "to", to_channels) != pixels) {
           throw py::value_error("from and to must have as many pixels");
         }
-        if (threads < 1) {
-          throw py::value_error("threads must be at least 1, not " + std::to_string(threads));
-        }
+        require_aligned(from, "from");
+        require_aligned(to, "to");
+        const int some = checked_threads(threads);
         const From* in = from.data();
         To* out = to.mutable_data();
-        py::gil_scoped_release release;
-        convert(in, pixels, threads, out);
+        without_gil([&] { convert(in, pixels, some, out); });
       },
       py::arg("from_").noconvert(), py::arg("to").noconvert(), py::arg("threads") = 1, doc);
 }

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "batch_arrays.h"
 #include "bindings.h"
 #include "cpu/dispatch.h"
@@ -13,6 +14,7 @@
 #include "cpu/fma_peak.h"
 #include "read_program.h"
 #include "threads.h"
+#include "without_gil.h"
 
 namespace py = pybind11;
 
@@ -25,19 +27,18 @@ class CpuExecutable {
   CpuExecutable(const py::object& program, const std::string& isa)
       : storage_(program), arrays_(storage_.program()) {
     const cpu::Kernels& kernels = cpu::choose_kernels(isa);
-    {
-      py::gil_scoped_release release;
-      executable_ = std::make_unique<cpu::Executable>(storage_.program(), kernels);
-    }
+    executable_ = without_gil(
+        [&] { return std::make_unique<cpu::Executable>(storage_.program(), kernels); });
     storage_.release_weights();
   }
 
   void run(const std::vector<py::array>& inputs, const std::vector<py::array>& outputs,
-           int threads) const {
+           int64_t threads) const {
     const BatchArrays::Batch batch = arrays_.check(inputs, outputs);
-    if (threads < 1) throw py::value_error("threads must be at least 1");
-    py::gil_scoped_release release;
-    executable_->run(batch.images, batch.inputs.data(), batch.outputs.data(), threads);
+    const int some = checked_threads(threads);
+    without_gil([&] {
+      executable_->run(batch.images, batch.inputs.data(), batch.outputs.data(), some);
+    });
   }
 
   std::string isa() const { return executable_->kernels().isa; }
@@ -73,11 +74,13 @@ void bind_cpu(py::module_& m) {
       "choose_isa", [] { return std::string(cpu::choose_kernels("").isa); },
       "The instruction set that FACEGEN_ISA names, or the best. Raises ValueError.");
   m.def("hardware_threads", &hardware_threads, "Processors that this process may use.");
+  m.def("most_threads", &most_threads,
+        "Most threads that are ever used: the machine's processors, or 16 where there are fewer.");
   m.def(
       "measure_fma_peak",
-      [](int threads, double seconds) {
-        py::gil_scoped_release release;
-        return cpu::measure_fma_peak(threads, seconds);
+      [](int64_t threads, double seconds) {
+        const int some = checked_threads(threads);
+        return without_gil([&] { return cpu::measure_fma_peak(some, seconds); });
       },
       py::arg("threads"), py::arg("seconds") = 0.05,
       "GFLOP/s of independent fused multiply-adds in registers, the best ISA, all threads at once.");

@@ -8,12 +8,15 @@
 #include <utility>
 #include <vector>
 
+#include "arguments.h"
 #include "batch_arrays.h"
 #include "cuda/device.h"
 #include "cuda/error.h"
 #include "cuda/executable.h"
+#include "cuda/forked.h"
 #include "cuda/pinned_pool.h"
 #include "read_program.h"
+#include "without_gil.h"
 
 namespace py = pybind11;
 
@@ -45,35 +48,35 @@ class CudaExecutable {
     arrays_.emplace(storage.program());
     const cuda::Options options = {device, read_precision(precision), kernels, max_images,
                                    memory_limit, poison};
-    py::gil_scoped_release release;
-    executable_ = std::make_unique<cuda::Executable>(storage.program(), options);
+    executable_.reset(without_gil(
+        [&] { return new cuda::Executable(storage.program(), options); }));
   }
 
   void run(const std::vector<py::array>& inputs, const std::vector<py::array>& outputs,
-           cuda::ChunkQueue& queue, int threads) const {
+           cuda::ChunkQueue& queue, int64_t threads) const {
     const BatchArrays::Batch batch = arrays_->check(inputs, outputs);
     if (batch.images != queue.images()) {
       throw py::value_error("the queue hands out " + std::to_string(queue.images()) +
                             " images, the arrays hold " + std::to_string(batch.images));
     }
-    if (threads < 1) throw py::value_error("threads must be at least 1");
-    py::gil_scoped_release release;
-    executable_->run(queue, batch.inputs.data(), batch.outputs.data(), threads);
+    const int some = checked_threads(threads);
+    cuda::require_not_forked();
+    without_gil([&] {
+      executable_->run(queue, batch.inputs.data(), batch.outputs.data(), some);
+    });
   }
 
   std::vector<float> time_resident(int64_t images, int repeats, bool graph) const {
     if (images < 1 || repeats < 1) throw py::value_error("images and repeats must be at least 1");
-    py::gil_scoped_release release;
-    return executable_->time_resident(images, repeats, graph);
+    cuda::require_not_forked();
+    return without_gil([&] { return executable_->time_resident(images, repeats, graph); });
   }
 
   py::list time_steps(int64_t images, int repeats) const {
     if (images < 1 || repeats < 1) throw py::value_error("images and repeats must be at least 1");
-    std::vector<float> times;
-    {
-      py::gil_scoped_release release;
-      times = executable_->time_steps(images, repeats);
-    }
+    cuda::require_not_forked();
+    const std::vector<float> times =
+        without_gil([&] { return executable_->time_steps(images, repeats); });
     const std::vector<std::string> kernels = executable_->step_kernels();
     py::list result;
     for (std::size_t i = 0; i < times.size(); ++i) {
@@ -90,8 +93,14 @@ class CudaExecutable {
   }
 
  private:
+  struct Delete {
+    void operator()(cuda::Executable* executable) const {
+      if (!cuda::is_forked()) delete executable;  // else all that it holds is the parent's
+    }
+  };
+
   std::optional<BatchArrays> arrays_;
-  std::unique_ptr<cuda::Executable> executable_;
+  std::unique_ptr<cuda::Executable, Delete> executable_;
 };
 
 py::list devices() {
@@ -123,15 +132,15 @@ py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device) {
     if (size < 0) throw py::value_error("negative dimensions are not allowed");
     floats *= size;
   }
-  auto block = std::make_unique<cuda::PinnedPool::Block>();
-  {
-    py::gil_scoped_release release;
+  cuda::require_not_forked();
+  auto block = std::make_unique<cuda::PinnedPool::Block>(without_gil([&] {
     const cuda::DeviceScope scope(device);  // pinning would wake the current one otherwise
-    *block = pinned_pool().take(floats * int64_t{sizeof(float)});
-  }
+    return pinned_pool().take(floats * int64_t{sizeof(float)});
+  }));
   if (block->get() == nullptr) return py::none();
   auto* memory = reinterpret_cast<float*>(block->get());
   const py::capsule owner(block.release(), [](void* p) {
+    if (cuda::is_forked()) return;  // it is the parent's
     std::unique_ptr<cuda::PinnedPool::Block> returned(static_cast<cuda::PinnedPool::Block*>(p));
     pinned_pool().give_back(std::move(*returned));
   });
@@ -185,6 +194,8 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   m.def("empty_pinned", &facegen::empty_pinned, py::arg("shape"), py::arg("device"),
         "An uninitialised float32 array that GPUs copy to without staging, from a pool; None where\n"
         "too much is pinned already.");
+  m.def("require_not_forked", &facegen::cuda::require_not_forked,
+        "Raises DeviceFailure in a child of a process that had used CUDA when it was forked.");
   m.def("why_unusable", &facegen::cuda::why_unusable,
         "Empty where a GPU is usable, else the reason in one line.");
 }

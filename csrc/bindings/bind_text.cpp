@@ -5,9 +5,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "arguments.h"
 #include "bindings.h"
 #include "text/format_fixed.h"
 #include "text/parse_numbers.h"
+#include "without_gil.h"
 
 namespace py = pybind11;
 
@@ -16,14 +18,9 @@ namespace {
 
 using Floats = py::array_t<float, py::array::c_style>;
 
-void check_threads(int threads) {
-  if (threads < 1) {
-    throw py::value_error("threads must be at least 1, not " + std::to_string(threads));
-  }
-}
-
-py::bytes format_rows_bytes(const Floats& values, int threads) {
-  check_threads(threads);
+py::bytes format_rows_bytes(const Floats& values, int64_t threads) {
+  const int some = checked_threads(threads);
+  require_aligned(values, "values");
   if (values.ndim() != 2) {
     throw py::value_error("values must be 2D (rows, cols), not " + std::to_string(values.ndim()) +
                           "D");
@@ -31,17 +28,12 @@ py::bytes format_rows_bytes(const Floats& values, int threads) {
   const int64_t rows = values.shape(0), cols = values.shape(1);
   const float* data = values.data();
   const std::unique_ptr<int64_t[]> offsets(new int64_t[static_cast<size_t>(rows) + 1]);
-  {
-    py::gil_scoped_release release;
-    measure_rows(data, rows, cols, threads, offsets.get());
-  }
+  without_gil([&] { measure_rows(data, rows, cols, some, offsets.get()); });
   auto text = py::reinterpret_steal<py::bytes>(PyBytes_FromStringAndSize(nullptr, offsets[rows]));
   if (!text) throw py::error_already_set();
   char* out = PyBytes_AS_STRING(text.ptr());
-  {
-    py::gil_scoped_release release;  // nobody else has seen `text` yet
-    format_rows(data, rows, cols, threads, offsets.get(), out);
-  }
+  // Nobody else has seen `text` yet.
+  without_gil([&] { format_rows(data, rows, cols, some, offsets.get(), out); });
   return text;
 }
 
@@ -50,11 +42,11 @@ class PyNumberParser {
  public:
   PyNumberParser(bool finite, int64_t line, int64_t column) : parser_(finite, line, column) {}
 
-  Floats feed(const py::bytes& block, int threads) {
-    check_threads(threads);
+  Floats feed(const py::bytes& block, int64_t threads) {
+    const int some = checked_threads(threads);
     const char* text = PyBytes_AS_STRING(block.ptr());
     const int64_t bytes = PyBytes_GET_SIZE(block.ptr());
-    return run([&] { parser_.feed(text, bytes, threads); });
+    return run([&] { parser_.feed(text, bytes, some); });
   }
 
   Floats finish() {
@@ -78,10 +70,7 @@ class PyNumberParser {
   template <typename Action>
   Floats run(Action&& action) {
     const Busy busy(busy_);
-    {
-      py::gil_scoped_release release;
-      action();
-    }
+    without_gil(action);
     Floats values(parser_.count());
     parser_.copy_to(values.mutable_data());
     return values;

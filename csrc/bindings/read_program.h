@@ -27,7 +27,6 @@ class ProgramStorage {
   const float* constant(const pybind11::object& name, int64_t size, bool packed_only);
   View view(const pybind11::object& object) const;
   Epilogue epilogue(const pybind11::object& object, int channels);
-  void check(const View& view, const char* what) const;
   Step step(const pybind11::object& object);
 
   pybind11::dict constants_;

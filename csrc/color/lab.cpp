@@ -42,14 +42,13 @@ double to_linear(double v) { return v > 0.04045 ? std::pow((v + 0.055) / 1.055, 
 
 inline double linear_of(float v) { return to_linear(v); }
 
-inline double linear_of(uint8_t v) {
-  static const std::array<double, 256> table = [] {
-    std::array<double, 256> result;
-    for (int i = 0; i < 256; ++i) result[static_cast<size_t>(i)] = to_linear(i / 255.0);
-    return result;
-  }();
-  return table[v];
-}
+const std::array<double, 256> kLinearOfByte = [] {
+  std::array<double, 256> result;
+  for (int i = 0; i < 256; ++i) result[static_cast<size_t>(i)] = to_linear(i / 255.0);
+  return result;
+}();
+
+inline double linear_of(uint8_t v) { return kLinearOfByte[v]; }
 
 // A cube root by Halley's iteration, which triples the digits: y (y^3 + 2 x) / (2 y^3 + x).
 template <typename Real>

@@ -1,6 +1,7 @@
 #include "cpu/executable.h"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
 #include "cpu/reductions.h"
@@ -15,6 +16,9 @@ constexpr int64_t kCacheFloats = (int64_t{8} << 20) / 4;
 // Floats between the arenas of two images: the same pixels of all images would else share a few
 // sets of the caches.
 constexpr int64_t kApart = 1040;
+
+// More than any machine has.
+constexpr int64_t kMostArenaFloats = int64_t{1} << 50;
 
 int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c; }
 
@@ -70,23 +74,6 @@ bool Executable::merges_with_next(std::size_t i) const {
          out.arena_offset + out.floats <= in.arena_offset;
 }
 
-Executable::Arena Executable::take_arena(int64_t floats) const {
-  {
-    std::lock_guard<std::mutex> lock(mutex_);
-    if (!free_arenas_.empty()) {
-      Arena arena = std::move(free_arenas_.back());
-      free_arenas_.pop_back();
-      if (arena.floats >= floats) return arena;
-    }
-  }
-  return {allocate_aligned<float>(floats), floats};
-}
-
-void Executable::return_arena(Arena arena) const {
-  std::lock_guard<std::mutex> lock(mutex_);
-  free_arenas_.push_back(std::move(arena));
-}
-
 void Executable::run(int64_t images, const float* const* inputs, float* const* outputs,
                      int threads) const {
   // Where one image's maps take more memory than all weights, several images at once would push
@@ -101,8 +88,9 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
 // cache what the one before it wrote; the others take all images, for the sake of their weights.
 void Executable::run_images(int64_t first, int64_t images, const float* const* inputs,
                             float* const* outputs, int threads) const {
-  Arena arena = take_arena(arena_stride_ * images);
-  const Batch batch = {arena.memory.get(), first, inputs, outputs};
+  if (images > kMostArenaFloats / arena_stride_) throw std::bad_alloc();
+  std::unique_ptr<Arena> arena = arenas_.take(arena_stride_ * images);
+  const Batch batch = {arena->memory.get(), first, inputs, outputs};
   const auto at_once = [&](std::size_t step) {
     return std::min(images, std::max<int64_t>(at_once_[step], threads));
   };
@@ -118,7 +106,7 @@ void Executable::run_images(int64_t first, int64_t images, const float* const* i
       }
     }
   }
-  return_arena(std::move(arena));
+  arenas_.give_back(std::move(arena));
 }
 
 void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int64_t images,

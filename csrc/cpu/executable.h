@@ -4,13 +4,12 @@
 #include <cstdint>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <vector>
 
+#include "cpu/arena_store.h"
 #include "cpu/direct_gemm.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
-#include "cpu/memory.h"
 #include "cpu/pooled_gemm.h"
 #include "cpu/thin_gemm.h"
 #include "cpu/winograd.h"
@@ -31,10 +30,6 @@ class Executable {
   const Kernels& kernels() const { return kernels_; }
 
  private:
-  struct Arena {
-    AlignedArray<float> memory;
-    int64_t floats = 0;
-  };
   // What a run of all steps has in memory: images first, first + 1, ... of the caller's buffers.
   struct Batch {
     float* arena;  // of all images, each with its own
@@ -48,8 +43,6 @@ class Executable {
   // `images` images of a batch, from its image `first` on.
   void run_step(std::size_t step, const Batch& batch, int64_t first, int64_t images,
                 int threads) const;
-  Arena take_arena(int64_t floats) const;
-  void return_arena(Arena arena) const;
 
   const Kernels& kernels_;
   std::vector<Step> steps_;
@@ -65,8 +58,7 @@ class Executable {
   std::vector<std::unique_ptr<DirectGemm>> direct_gemms_;
   std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;
   std::vector<std::unique_ptr<Winograd>> winograds_;
-  mutable std::mutex mutex_;
-  mutable std::vector<Arena> free_arenas_;  // one a thread that runs at once
+  mutable ArenaStore arenas_;
 };
 
 }  // namespace facegen::cpu

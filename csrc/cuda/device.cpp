@@ -3,6 +3,7 @@
 #include <cuda.h>
 
 #include "cuda/error.h"
+#include "cuda/forked.h"
 
 namespace facegen::cuda {
 namespace {
@@ -25,6 +26,7 @@ std::string too_old(const DeviceInfo& info) {
 }
 
 int count() {
+  require_not_forked();
   int found = 0;
   const cudaError_t code = cudaGetDeviceCount(&found);
   if (code == cudaErrorInsufficientDriver) {
@@ -45,6 +47,7 @@ int count() {
     throw Error(code, "the NVIDIA driver shows no GPU (is CUDA_VISIBLE_DEVICES set?)");
   }
   FACEGEN_CUDA_CHECK(code);
+  note_use();
   return found;
 }
 

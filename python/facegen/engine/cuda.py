@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facegen import processors
 from facegen.engine.devices import Device, cuda_module
 from facegen.errors import DeviceError
 from facegen.nn.program import Program
@@ -33,12 +32,12 @@ class CudaEngine:
         self,
         program: Program,
         device: Device,
-        threads: int | None,
+        threads: int,
         precision: str,
         max_batch: int | None,
     ) -> None:
         self._device = device
-        self.threads = threads or processors.count()
+        self.threads = threads
         kernels = os.environ.get("FACEGEN_CUDA_KERNELS") or "auto"
         limit = os.environ.get("FACEGEN_CUDA_MEMORY_LIMIT") or "0"
         if not limit.isdecimal():
@@ -76,6 +75,7 @@ class CudaEngine:
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         if count == 0:
             return
+        self._cuda.require_not_forked()  # the pool's threads are not in a child
         gpus = len(self._executables)
         queue = self._cuda.ChunkQueue(count, gpus, min(MIN_CHUNK, -(-count // gpus)))
         threads = max(1, min(COPY_THREADS, self.threads // gpus))

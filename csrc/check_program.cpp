@@ -1,0 +1,171 @@
+#include "check_program.h"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace facegen {
+namespace {
+
+void require(bool fits, const std::string& what) {
+  if (!fits) throw std::invalid_argument("program: " + what);
+}
+
+bool in_range(int64_t value, int64_t first, int64_t last) { return first <= value && value <= last; }
+
+const Buffer& buffer_of(const View& view, const Program& program) {
+  return program.buffers[view.buffer];
+}
+
+// Floats from a view's first to behind its last, gaps included.
+int64_t span(const View& view) {
+  return (int64_t{view.h} * view.w - 1) * view.pixel_stride + view.c;
+}
+
+// Whether some float belongs to both views.
+bool overlap(const View& a, const View& b, const Program& program) {
+  const Buffer &of_a = buffer_of(a, program), &of_b = buffer_of(b, program);
+  const bool both_in_arena = of_a.kind == BufferKind::kArena && of_b.kind == BufferKind::kArena;
+  if (a.buffer != b.buffer && !both_in_arena) return false;
+  const int64_t first_a = a.offset + (both_in_arena ? of_a.arena_offset : 0);
+  const int64_t first_b = b.offset + (both_in_arena ? of_b.arena_offset : 0);
+  if (first_a + span(a) <= first_b || first_b + span(b) <= first_a) return false;
+  if (a.pixel_stride != b.pixel_stride) return true;
+  // Parts of one concatenation: other channels of the same pixels.
+  const int64_t stride = a.pixel_stride;
+  const int64_t apart = ((first_b - first_a) % stride + stride) % stride;
+  return apart < a.c || apart + b.c > stride;
+}
+
+// An axis of a convolution (one phase) or of a transposed one: outputs `out_step` apart.
+void check_axis(const Axis& axis, int kernel, int size, bool one_phase) {
+  require(in_range(axis.out_step, 1, kMostPositions) &&
+              in_range(axis.out_origin, 0, std::min(axis.out_step, size) - 1) &&
+              axis.out == (int64_t{size} - axis.out_origin + axis.out_step - 1) / axis.out_step,
+          "an axis does not write every out_step-th output from its origin on");
+  require(in_range(axis.step, 1, kMostPositions) && in_range(axis.dir, -1, kMostPositions) &&
+              axis.dir != 0 && ((one_phase && axis.dir > 0) || axis.step == 1) &&
+              (one_phase || axis.dir == -1),
+          "an axis has a step or a direction that no convolution has");
+  require(in_range(axis.taps, 0, kernel) && in_range(axis.base, -kMostPositions, kMostPositions) &&
+              int64_t{axis.out - 1} * axis.step <= kMostPositions &&
+              std::max(axis.taps - 1, 0) * int64_t{axis.dir} <= kMostPositions,
+          "an axis reads from too far away");
+  if (axis.taps == 0) return;
+  const int64_t last = axis.first_tap + int64_t{axis.taps - 1} * axis.tap_step;
+  require((axis.tap_step >= 1 || axis.taps == 1) && in_range(axis.first_tap, 0, kernel - 1) &&
+              in_range(last, 0, kernel - 1),
+          "an axis takes a weight tap outside the kernel, or one twice");
+}
+
+// The phases write each output once: every pair of origins below the steps is there once.
+void check_phases(const Step& step) {
+  require(step.phase_count >= 1, "a GEMM without phases");
+  require(product({step.phase_count, step.out.c}) >= 0 &&
+              int64_t{step.phase_count} * step.out.c <= kMostPositions,
+          "a GEMM of too many columns");
+  const Phase& first = step.phases[0];
+  std::set<std::pair<int32_t, int32_t>> origins;
+  for (int32_t i = 0; i < step.phase_count; ++i) {
+    const auto& [y, x] = step.phases[i];
+    check_axis(y, step.kernel_h, step.out.h, step.phase_count == 1);
+    check_axis(x, step.kernel_w, step.out.w, step.phase_count == 1);
+    require(y.out_step == first.y.out_step && x.out_step == first.x.out_step,
+            "phases of different output steps");
+    origins.insert({y.out_origin, x.out_origin});
+  }
+  const int64_t wanted = int64_t{std::min(first.y.out_step, step.out.h)} *
+                         std::min(first.x.out_step, step.out.w);
+  require(wanted == step.phase_count && static_cast<int64_t>(origins.size()) == wanted,
+          "phases that do not write each output once");
+}
+
+// Every window holds at least one pixel of the input.
+void check_pool(const Step& step) {
+  const Pool& pool = step.pool;
+  const auto fits = [](int kernel, int stride, int pad, int in, int out) {
+    return in_range(kernel, 1, kMostPositions) && in_range(stride, 1, kMostPositions) &&
+           in_range(pad, 0, kernel - 1) && int64_t{out - 1} * stride - pad < in;
+  };
+  require(fits(pool.kernel_h, pool.stride_h, pool.pad_top, step.in.h, step.out.h) &&
+              fits(pool.kernel_w, pool.stride_w, pool.pad_left, step.in.w, step.out.w),
+          "a pool with a window that holds no pixel");
+}
+
+}  // namespace
+
+int64_t product(std::initializer_list<int64_t> sizes) {
+  int64_t result = 1;
+  for (const int64_t size : sizes) {
+    if (size == 0) return 0;
+    if (result > kMostFloats / size) return -1;
+    result *= size;
+  }
+  return result;
+}
+
+void check_buffers(const Program& program) {
+  std::vector<int32_t> inputs, outputs;
+  require(in_range(program.arena_floats, 0, kMostFloats), "an arena of impossible size");
+  for (int32_t i = 0; i < program.buffer_count; ++i) {
+    const Buffer& buffer = program.buffers[i];
+    require(in_range(buffer.floats, 1, kMostFloats), "a buffer of impossible size");
+    if (buffer.kind == BufferKind::kArena) {
+      require(in_range(buffer.arena_offset, 0, program.arena_floats - buffer.floats),
+              "a buffer lies outside the arena");
+    } else {
+      (buffer.kind == BufferKind::kInput ? inputs : outputs).push_back(buffer.index);
+    }
+  }
+  for (std::vector<int32_t>* indices : {&inputs, &outputs}) {
+    std::sort(indices->begin(), indices->end());
+    for (std::size_t i = 0; i < indices->size(); ++i) {
+      require((*indices)[i] == static_cast<int32_t>(i),
+              "the inputs or the outputs are not numbered from 0 on, each once");
+    }
+  }
+}
+
+void check_view(const View& v, const Program& program) {
+  require(in_range(v.buffer, 0, program.buffer_count - 1), "a view names no buffer");
+  require(in_range(v.h, 1, kMostPositions) && in_range(v.w, 1, kMostPositions) &&
+              in_range(v.c, 1, kMostPositions) && int64_t{v.h} * v.w <= kMostPixels &&
+              in_range(v.pixel_stride, v.c, kMostPositions) && v.offset >= 0,
+          "a view has an impossible shape");
+  const int64_t floats = buffer_of(v, program).floats;
+  require(v.offset <= floats && span(v) <= floats - v.offset, "a view lies outside its buffer");
+}
+
+void check_step(const Step& step, const Program& program) {
+  const View &in = step.in, &out = step.out, &add = step.epilogue.add;
+  require(buffer_of(out, program).kind != BufferKind::kInput, "a step writes into an input");
+  require(!overlap(in, out, program), "a step writes over what it reads");
+  if (add.buffer >= 0) {
+    require(add.h == out.h && add.w == out.w && add.c == out.c, "an addition of another shape");
+    require(!overlap(add, out, program), "a step writes over what it adds");
+  }
+  const bool same_channels = in.c == out.c;
+  const bool same_map = in.h == out.h && in.w == out.w;
+  switch (step.op) {
+    case Op::kGemm: return check_phases(step);
+    case Op::kMaxPool:
+      require(same_channels, "max-pool changes the channels");
+      return check_pool(step);
+    case Op::kInstanceNorm:
+      return require(same_channels && same_map, "instance norm changes the shape");
+    case Op::kSoftmax: return require(same_channels && same_map, "softmax changes the shape");
+    case Op::kUpsample: return require(same_channels, "upsample changes the channels");
+    case Op::kPointwise:
+      return require(same_channels && same_map, "a pointwise step changes the shape");
+    case Op::kArgMax:
+      return require(same_map && out.c == 1, "argmax gives one channel of the same map");
+    case Op::kGlobalAvgPool:
+      return require(same_channels && out.h == 1 && out.w == 1,
+                     "global average pool gives one pixel");
+  }
+}
+
+}  // namespace facegen

@@ -1,0 +1,28 @@
+// The one gate of a Program that comes from outside: what passes it, the engines trust.
+#pragma once
+
+#include <cstdint>
+#include <initializer_list>
+
+#include "program.h"
+
+namespace facegen {
+
+// Of every size and position along an axis, and of each term that a position is the sum of. Three of
+// them and a size still fit int32_t, which the engines compute positions in.
+constexpr int32_t kMostPositions = 1 << 29;
+// Of a map.
+constexpr int64_t kMostPixels = int64_t{1} << 30;
+// Of a buffer and of the arena: no machine has as many.
+constexpr int64_t kMostFloats = int64_t{1} << 46;
+
+// Every function throws std::invalid_argument, which says what is wrong.
+void check_buffers(const Program& program);
+void check_view(const View& view, const Program& program);
+// The step's views have been checked.
+void check_step(const Step& step, const Program& program);
+
+// The product of sizes that are at least 0; -1 where it is above kMostFloats.
+int64_t product(std::initializer_list<int64_t> sizes);
+
+}  // namespace facegen
