@@ -70,10 +70,11 @@ bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
     line_rows = std::max(line_rows, x.out);
     if (int64_t{1} * y.taps * x.taps * step.in.c > kMostTerms) return false;
     if (int64_t{4} * x.step * step.in.pixel_stride % kSetBytes == 0) return false;
-    const bool padded = padding_before(x) > 0 || padding_after(x, step.in.w) > 0;
+    const int64_t padding = int64_t{padding_before(x)} + padding_after(x, step.in.w);
     const bool neighbours = x.taps <= 1 || std::abs(x.dir) == 1;
     if (!neighbours) return false;
-    if ((x.taps > 1 || padded) && step.in.pixel_stride != step.in.c) return false;
+    if ((x.taps > 1 || padding > 0) && step.in.pixel_stride != step.in.c) return false;
+    if (!worth_padding(step.in.w, padding)) return false;
   }
   return line_rows >= kFewestRows;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "cpu/gemm.h"
+#include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
 
 namespace facegen::cpu {
@@ -56,8 +57,11 @@ void Gemm::merge_row_taps(Phase& phase) {
   Axis& x = phase.x;
   const bool in_memory = x.dir == 1 && in_.pixel_stride == in_.c;
   if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kMaxDepth) return;
-  pad_left_ = std::max(0, -x.base);
-  pad_right_ = std::max(0, (x.out - 1) * x.step + x.base + x.taps - in_.w);
+  const int left = std::max(0, -x.base);
+  const int right = std::max(0, (x.out - 1) * x.step + x.base + x.taps - in_.w);
+  if (!worth_padding(in_.w, int64_t{left} + right)) return;
+  pad_left_ = left;
+  pad_right_ = right;
   in_.w += pad_left_ + pad_right_;
   in_.c *= x.taps;
   x.base += pad_left_;

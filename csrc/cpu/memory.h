@@ -23,6 +23,8 @@ using AlignedArray = std::unique_ptr<T[], FreeDeleter>;
 template <typename T>
 AlignedArray<T> allocate_aligned(int64_t count) {
   constexpr int64_t kLine = 64, kHugePage = int64_t{2} << 20;
+  constexpr int64_t kMost = int64_t{1} << 60;
+  if (count > kMost / static_cast<int64_t>(sizeof(T))) throw std::bad_alloc();
   int64_t bytes = count * static_cast<int64_t>(sizeof(T));
   const int64_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
   bytes = (bytes + alignment - 1) / alignment * alignment;

@@ -12,7 +12,7 @@ bool PooledGemm::suits(const Step& gemm, const Step& pool, const Kernels& kernel
   if (gemm.op != Op::kGemm || pool.op != Op::kMaxPool || !is_identity(pool.epilogue)) return false;
   const View &from = gemm.out, &to = pool.in;
   return from.buffer == to.buffer && from.offset == to.offset && from.h == to.h &&
-         from.w == to.w && from.c == to.c &&
+         from.w == to.w && from.c == to.c && from.pixel_stride == to.pixel_stride &&
          DirectGemm::suits(gemm, kernels) && DirectGemm::has_lines(gemm);
 }
 
@@ -31,20 +31,21 @@ void PooledGemm::run(int64_t images, Images in, Images out, int threads) const {
   });
 }
 
-// Rows first .. last - 1 of one image's windows. Line y of the map waits in place y % kernel_h.
+// Rows first .. last - 1 of one image's windows. Line y of the map waits in place y % places.
 void PooledGemm::run_part(const float* in, float* out, int first, int last) const {
   static thread_local Scratch line_scratch, row_scratch;
   const int64_t line_floats = map_.w * map_.pixel_stride;
-  float* lines = line_scratch.get<float>(pool_.kernel_h * line_floats);
-  auto* rows = row_scratch.get<const float*>(pool_.kernel_h);
+  const int places = std::min(pool_.kernel_h, map_.h);
+  float* lines = line_scratch.get<float>(places * line_floats);
+  auto* rows = row_scratch.get<const float*>(places);
   int done = 0;  // lines before this one were computed, or no window of this part holds them
   for (int oy = first; oy < last; ++oy) {
     const int y = oy * pool_.stride_h - pool_.pad_top;
     const int begin = std::max(y, 0), end = std::min(y + pool_.kernel_h, map_.h);
     for (done = std::max(done, begin); done < end; ++done) {
-      gemm_.run_line(done, in, lines + done % pool_.kernel_h * line_floats);
+      gemm_.run_line(done, in, lines + done % places * line_floats);
     }
-    for (int i = begin; i < end; ++i) rows[i - begin] = lines + i % pool_.kernel_h * line_floats;
+    for (int i = begin; i < end; ++i) rows[i - begin] = lines + i % places * line_floats;
     kernels_.max_pool({rows, end - begin, map_.pixel_stride, map_.w, pool_.kernel_w, pool_.stride_w,
                        pool_.pad_left, out + int64_t{oy} * out_.w * out_.pixel_stride,
                        out_.pixel_stride, out_.w, out_.c});

@@ -38,7 +38,7 @@ void max_pool(const StepCall& call) {
   const Pool& pool = step.pool;
   for_each_row(call, [&](int64_t image, int64_t oy) {
     static thread_local Scratch row_scratch;
-    auto* rows = row_scratch.get<const float*>(pool.kernel_h);
+    auto* rows = row_scratch.get<const float*>(std::min(pool.kernel_h, step.in.h));
     const int64_t y = oy * pool.stride_h - pool.pad_top;
     const int64_t last = std::min<int64_t>(y + pool.kernel_h, step.in.h);
     int count = 0;

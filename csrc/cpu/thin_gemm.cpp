@@ -12,18 +12,34 @@ constexpr int kChannels = 16;
 constexpr int64_t kStripFloats = (int64_t{32} << 10) / 4;
 constexpr int kMostColumns = 4;
 
+// A strip holds the rows and columns that its outputs' windows reach: with taps far apart these are
+// more than the map.
+constexpr int64_t kMostStripFloats = int64_t{1} << 22;
+
+// How far an axis reads before output * step, and behind it.
+void widen(const Axis& axis, int& before, int& after) {
+  if (axis.taps == 0) return;
+  const int last = axis.base + (axis.taps - 1) * axis.dir;
+  before = std::max(before, -std::min(axis.base, last));
+  after = std::max(after, std::max(axis.base, last));
+}
+
 }  // namespace
 
 bool ThinGemm::suits(const Step& step, const Kernels& kernels) {
   if (step.out.c > kMostColumns || step.epilogue.add.buffer >= 0) return false;
   bool taps = false;
+  int top = 0, bottom = 0, left = 0, right = 0;
   for (int i = 0; i < step.phase_count; ++i) {
     const auto& [y, x] = step.phases[i];
     if (y.step != 1 || x.step != 1) return false;
     taps = taps || (y.taps > 0 && x.taps > 0);
     if (x.out > 0 && x.out < kernels.lanes / 2) return false;
+    widen(y, top, bottom);
+    widen(x, left, right);
   }
-  return taps;
+  const int64_t rows = int64_t{1} + top + bottom, row = int64_t{left} + right + step.out.w;
+  return taps && rows <= kMostStripFloats / kChannels / row;
 }
 
 ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
@@ -38,12 +54,6 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
     if (phase.y.out <= 0 || phase.x.out <= 0) continue;
     out_h_ = std::max(out_h_, phase.y.out);
     out_w_ = std::max(out_w_, phase.x.out);
-    const auto widen = [](const Axis& axis, int& before, int& after) {
-      if (axis.taps == 0) return;
-      const int last = axis.base + (axis.taps - 1) * axis.dir;
-      before = std::max(before, -std::min(axis.base, last));
-      after = std::max(after, std::max(axis.base, last));
-    };
     widen(phase.y, top_, bottom_);
     widen(phase.x, left_, right_);
     phases_.push_back({phase, {}, weight_count});
@@ -51,7 +61,7 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
   }
   // Whole vectors are loaded, so a row is as long as its last vector reaches.
   const int64_t lanes = kernels.lanes;
-  row_stride_ = left_ + right_ + (out_w_ + lanes - 1) / lanes * lanes;
+  row_stride_ = int64_t{left_} + right_ + (out_w_ + lanes - 1) / lanes * lanes;
   const int64_t halo = top_ + bottom_;
   strip_rows_ = static_cast<int>(
       std::clamp<int64_t>(kStripFloats / (row_stride_ * kChannels) - halo, 1, out_h_));

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
+from facegen import _native
 from facegen.engine import Runner
 from facegen.nn import Graph, ReLU, Shape, lower
 from facegen.nn.program import Program
@@ -27,4 +30,14 @@ def test_counts_that_are_none(program: Program, option: str, value: object) -> N
 
 def test_numpys_integers_are_counts(program: Program) -> None:
     runner = Runner(program, "cpu", threads=np.int64(1), max_batch=np.int32(2))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(runner(np.full((3, 2, 2, 1), -1, np.float32)), 0)
+
+
+@pytest.mark.parametrize("threads", [10**5, 2**31, 10**30])
+def test_more_threads_than_processors_are_as_many_as_there_can_be(
+    program: Program, threads: int
+) -> None:
+    runner = Runner(program, "cpu", threads=threads)
+    assert runner.threads == _native.most_threads()
+    assert 16 <= _native.most_threads() <= max(16, os.cpu_count() or 1)
     np.testing.assert_array_equal(runner(np.full((3, 2, 2, 1), -1, np.float32)), 0)

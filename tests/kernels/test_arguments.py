@@ -147,3 +147,77 @@ def test_wrong_parameters_of_norms():
         kernels.batch_norm(X, V, V, V, draw(4))
     with pytest.raises(TypeError, match="beta must be float32, not float64"):
         kernels.instance_norm(X, V, V.astype(np.float64))
+
+
+MOST = 2**29
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dilation": (1, 2**31 - 1), "padding": ((0, 0), (0, 2**32 - 2))}, "padding must be at"),
+        ({"dilation": (1, 2**31 - 1)}, f"dilation must be at most {MOST}, not"),
+        ({"dilation": MOST}, "reaches over 1073741825 pixels"),
+        ({"stride": 2**31}, f"stride must be at most {MOST}, not 2147483648"),
+        ({"stride": 2**64}, "stride must be at most"),
+        ({"padding": MOST}, "6 pixels with padding are 1073741830, more than"),
+    ],
+)
+def test_absurd_windows_are_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        kernels.conv2d(X, W, **options)
+
+
+def test_absurd_windows_of_other_ops_are_refused():
+    with pytest.raises(ValueError, match="stride must be at most"):
+        kernels.max_pool2d(X, 2, stride=2**31)
+    with pytest.raises(ValueError, match="kernel must be at most"):
+        kernels.max_pool2d(X, 2**31)
+    with pytest.raises(ValueError, match="is too large: "):
+        kernels.upsample_bilinear2d(X, scale=2**28)
+    with pytest.raises(ValueError, match="stride .300, 300. has 90000 phases"):
+        kernels.conv_transpose2d(X, W, stride=300)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 8, 16])
+@pytest.mark.parametrize("out", [1, 8, 16])
+@pytest.mark.parametrize(
+    "far",
+    [
+        {"dilation": (1, 2**28 - 7), "padding": ((0, 0), (0, 2**29 - 14)), "stride": (1, 2**25)},
+        {"dilation": (2**26, 1), "padding": ((2**27, 3), (1, 1)), "stride": (2**24 + 1, 1)},
+        {"stride": 2**28, "padding": ((0, 2**28), (2**28, 0))},
+    ],
+)
+def test_windows_that_reach_far_find_what_the_definition_finds(far, channels, out):
+    x, weight = draw(2, 6, 12, channels), draw(out, 3, 3, channels)
+    want, magnitude = gathered(x, weight, **far), gathered(np.abs(x), np.abs(weight), **far)
+    length = 9 * channels
+    bound = np.maximum(tolerance.gemm(magnitude, length), tolerance.winograd(magnitude, length))
+    tolerance.assert_within(kernels.conv2d(x, weight, **far), want, bound)
+
+
+def gathered(x, weight, *, stride, padding, dilation=1):
+    """The definition, without a map that holds the padding."""
+    strides, dilations = reference.both(stride), reference.both(dilation)
+    pads = reference.sides(padding)
+    sizes = [
+        (x.shape[1 + i] + sum(pads[i]) - (weight.shape[1 + i] - 1) * dilations[i] - 1)
+        // strides[i] + 1
+        for i in range(2)
+    ]  # fmt: skip
+    y = np.zeros((len(x), *sizes, len(weight)))
+    for r, s in np.ndindex(weight.shape[1:3]):
+        iy = np.arange(sizes[0]) * strides[0] + r * dilations[0] - pads[0][0]
+        ix = np.arange(sizes[1]) * strides[1] + s * dilations[1] - pads[1][0]
+        oy = np.flatnonzero((iy >= 0) & (iy < x.shape[1]))
+        ox = np.flatnonzero((ix >= 0) & (ix < x.shape[2]))
+        taken = x[:, iy[oy][:, None], ix[ox]].astype(np.float64)
+        y[:, oy[:, None], ox] += taken @ weight[:, r, s].astype(np.float64).T
+    return y
+
+
+def test_a_window_that_is_larger_than_the_map():
+    got = kernels.max_pool2d(X, 2**20, stride=2**19, padding=2**19)
+    want = X.max(axis=(1, 2), keepdims=True)
+    np.testing.assert_array_equal(got, np.broadcast_to(want, got.shape))

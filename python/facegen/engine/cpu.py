@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from facegen import _native, processors
+from facegen import _native
 from facegen.errors import DeviceError
 from facegen.nn.program import Gemm, Program
 
@@ -24,16 +24,13 @@ class CpuEngine:
     device = "cpu"
 
     def __init__(
-        self, program: Program, threads: int | None, precision: str, max_batch: int | None
+        self, program: Program, threads: int, precision: str, max_batch: int | None
     ) -> None:
-        self.threads = threads or processors.count()
+        self.threads = threads
         self._max_batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)
-        try:
-            self._executable = _native.CpuExecutable(program, _choose_isa(precision))
-        except ValueError as error:
-            raise DeviceError(str(error)) from None
+        self._executable = _native.CpuExecutable(program, _choose_isa(precision))
 
     @property
     def isa(self) -> str:
@@ -64,11 +61,14 @@ def _as_defined(program: Program) -> Program:
     return replace(program, steps=steps)
 
 
-def _choose_isa(precision: str) -> str | None:
-    """The instruction set for a precision; None leaves the choice to FACEGEN_ISA or the best."""
+def _choose_isa(precision: str) -> str:
+    """The instruction set for a precision: the one that FACEGEN_ISA names, or the best."""
     if precision in ("tf32", "float16"):
         raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")
-    chosen = _native.choose_isa()
+    try:
+        chosen = _native.choose_isa()
+    except ValueError as error:
+        raise DeviceError(str(error)) from None
     if precision == "strict" and chosen not in (strict := _native.available_isas(strict=True)):
         if os.environ.get("FACEGEN_ISA"):
             raise DeviceError(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from facegen import _native, processors
 from facegen.engine.cpu import CpuEngine
 from facegen.engine.cuda import CudaEngine
 from facegen.engine.devices import PRECISIONS, parse_device
@@ -25,7 +26,7 @@ class Runner:
         "auto", "cpu", "cuda", "cuda:0,1" or "all".
     threads
         Threads to compute (or, for GPUs, to copy) with; None means every processor this process
-        may use.
+        may use. More than the machine has processors (or 16, where there are fewer) are as many.
     precision
         "float32": the accuracy of float32, by whatever arithmetic is fastest; on GPUs and on
         processors with AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the
@@ -71,11 +72,12 @@ class Runner:
         self.max_batch = max_batch
         self._requested = (device, threads)
         chosen = parse_device(device)
+        some = min(threads or processors.count(), _native.most_threads())
         self._engine: CpuEngine | CudaEngine
         if chosen.kind == "cpu":
-            self._engine = CpuEngine(program, threads, precision, max_batch)
+            self._engine = CpuEngine(program, some, precision, max_batch)
         else:
-            self._engine = CudaEngine(program, chosen, threads, precision, max_batch)
+            self._engine = CudaEngine(program, chosen, some, precision, max_batch)
 
     @property
     def device(self) -> str:
@@ -133,4 +135,4 @@ def _checked(x: np.ndarray, view: View) -> np.ndarray:
     if x.ndim != 4 or x.shape[1:] != expected:
         raise ValueError(f"expected an array of shape (n, {', '.join(map(str, expected))}), "
                          f"found {x.shape}")
-    return np.ascontiguousarray(x, np.float32)
+    return np.require(x, np.float32, ["C", "A", "E"])  # "A": a view may begin at any byte

@@ -9,7 +9,8 @@ run the same layers again and again, build a :class:`facegen.nn.Graph` and keep 
 Every op takes these keywords:
 
 threads : int, optional
-    Threads to use; by default all processors that this process may use.
+    Threads to use; by default all processors that this process may use. More than the machine has
+    processors (or 16, where there are fewer) are as many.
 device : str
     "cpu", or another device as :mod:`facegen.engine.devices` names it.
 
@@ -18,7 +19,10 @@ and raises
 TypeError
     An array is not of float32.
 ValueError
-    Shapes or numbers do not fit together.
+    Shapes or numbers do not fit together. Or one is absurd: a kernel, stride, padding, dilation,
+    height or width (padding included) or number of channels above 2**29, a window that reaches over
+    more pixels, a map of more than 2**30, a transposed convolution of more than 2**16 phases
+    (the product of its strides).
 DeviceError
     The device is not there (:class:`facegen.errors.DeviceError`).
 """

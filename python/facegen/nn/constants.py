@@ -42,7 +42,8 @@ def draft_constants(draft: Draft, weights: Weights, dtype: np.dtype) -> dict[str
         constants[f"{name}.scale"] = scale
     if draft.has_shift:
         constants[f"{name}.shift"] = shift
-    return {key: np.ascontiguousarray(value, dtype) for key, value in constants.items()}
+    # "A": not at any byte, as views of other memory may be.
+    return {key: np.require(value, dtype, ["C", "A", "E"]) for key, value in constants.items()}
 
 
 def channel_affine(

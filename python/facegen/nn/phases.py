@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from facegen.nn.program import Axis, Phase
 from facegen.nn.window import WindowAxis
 
+# Of a transposed convolution: strides up to 256 x 256.
+MOST_PHASES = 2**16
+
 
 def conv_phases(axes: Sequence[WindowAxis], out: tuple[int, int]) -> tuple[Phase, ...]:
     """The one phase of a convolution with `out` = (height, width) outputs."""
@@ -26,6 +29,11 @@ def conv_transpose_phases(axes: Sequence[WindowAxis], out: tuple[int, int]) -> t
     They cover every output once, also those that no tap reaches (phases with 0 taps): these are
     the bias alone.
     """
+    count = min(axes[0].stride, out[0]) * min(axes[1].stride, out[1])
+    if count > MOST_PHASES:
+        strides = axes[0].stride, axes[1].stride
+        raise ValueError(f"a transposed convolution of stride {strides} has {count} phases, more "
+                         f"than {MOST_PHASES}")
     ys, xs = (_conv_transpose_axes(axis, size) for axis, size in zip(axes, out, strict=True))
     return tuple(Phase(y, x) for y in ys for x in xs)
 

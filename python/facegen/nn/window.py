@@ -10,12 +10,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# Of every number of a window, of the reach of its taps, of a map's sides with padding and
+# of its channels: engines compute positions in 32 bits, as sums of up to three of them.
+MOST = 2**29
+MOST_PIXELS = 2**30  # of a map
+
 IntOrPair = int | Sequence[int]  # one for both axes, or (vertical, horizontal)
 Padding = int | Sequence[int] | Sequence[Sequence[int]]  # also ((top, bottom), (left, right))
 
 
 def pair(value: IntOrPair, name: str, minimum: int) -> tuple[int, int]:
-    """`value` as (vertical, horizontal), each checked to be at least `minimum`."""
+    """`value` as (vertical, horizontal), each checked to be from `minimum` to `MOST`."""
     try:
         first, second = (value, value) if not isinstance(value, Sequence) else value
         result = operator.index(first), operator.index(second)
@@ -23,6 +28,8 @@ def pair(value: IntOrPair, name: str, minimum: int) -> tuple[int, int]:
         raise ValueError(f"{name} must be an int or a pair of ints, not {value!r}") from None
     if min(result) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {value!r}")
+    if max(result) > MOST:
+        raise ValueError(f"{name} must be at most {MOST}, not {value!r}")
     return result
 
 
@@ -42,10 +49,21 @@ class WindowAxis:
     pad_back: int
     dilation: int = 1
 
+    @property
+    def reach(self) -> int:
+        """Pixels from the first that a window reads to its last, both included."""
+        return (self.kernel - 1) * self.dilation + 1
+
+    def padded(self, size: int) -> int:
+        """`size` inputs with the padding; ValueError where there are too many."""
+        padded = size + self.pad_front + self.pad_back
+        if padded > MOST:
+            raise ValueError(f"{size} pixels with padding are {padded}, more than {MOST}")
+        return padded
+
     def conv_size(self, size: int) -> int:
         """Outputs of a convolution over `size` inputs; 0 or less where the window does not fit."""
-        reach = (self.kernel - 1) * self.dilation + 1
-        return (size + self.pad_front + self.pad_back - reach) // self.stride + 1
+        return (self.padded(size) - self.reach) // self.stride + 1
 
     def conv_transpose_size(self, size: int, output_padding: int) -> int:
         """Outputs of a transposed convolution over `size` inputs."""
@@ -61,7 +79,7 @@ class WindowAxis:
         """
         if not ceil_mode:
             return self.conv_size(size)
-        span = size + self.pad_front + self.pad_back - self.kernel
+        span = self.padded(size) - self.kernel
         outputs = -(-span // self.stride) + 1
         if (outputs - 1) * self.stride >= size + self.pad_front:
             outputs -= 1
@@ -79,4 +97,10 @@ def window(
     vertical, horizontal = (
         WindowAxis(kernels[i], strides[i], *paddings[i], dilations[i]) for i in range(2)
     )
+    for axis in (vertical, horizontal):
+        if axis.reach > MOST:
+            raise ValueError(
+                f"a kernel of {axis.kernel} with dilation {axis.dilation} reaches over "
+                f"{axis.reach} pixels, more than {MOST}"
+            )
     return vertical, horizontal
