@@ -332,3 +332,16 @@ def test_printed_program():
     assert "tconv1+bn1+relu1" in text
     assert "gemm 5x5 4 phases, relu" in text
     assert "3 steps" in text
+
+
+def test_a_part_that_is_activated_and_copied_keeps_both_values():
+    graph = Graph("reshaped part")
+    x = graph.input("x", Shape(2, 2, 4))
+    x = graph.add("conv", Conv2d(4, 4, 1, bias=False), x)
+    x = graph.add("reshape", Reshape(Shape(2, 4, 2)), x)
+    x = graph.add("concat", Concat(), x)
+    graph.output(graph.add("relu", ReLU(), x))
+    weight = np.eye(4, dtype=np.float32).reshape(4, 1, 1, 4)
+    batch = np.arange(-8, 8, dtype=np.float32).reshape(1, 2, 2, 4)
+    (got,) = run_program(lower(graph, {"conv.weight": weight}), batch)
+    np.testing.assert_array_equal(got, np.maximum(batch, 0).reshape(1, 2, 4, 2))

@@ -94,7 +94,9 @@ def _read_in_other_shapes(fused: Fused, outputs: Sequence[str]) -> set[str]:
 
 
 def _copy(name: str, source: str, fused: Fused) -> Draft:
-    """A draft that copies `source`; `name` becomes a value of its own."""
+    """A draft that copies `source` to a value of its own, `name` or the like where it is taken."""
+    while name in fused.shapes:  # an activation of one part of a concatenation is named alike
+        name += "'"
     fused.shapes[name] = fused.shapes[source]
     fused.base[name] = name
     return Draft(Node(name, None, (source,), fused.shapes[source]), (source,), [name])
