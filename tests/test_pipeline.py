@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from facegen.errors import DeviceFailure
 from facegen.pipeline import run_pipeline
 
 
@@ -87,6 +88,7 @@ def test_an_interrupt_does_not_wait_for_a_source_that_hangs() -> None:
 
 _A_SIGNAL = """
 import signal, time
+from facegen.errors import DeviceFailure
 from facegen.pipeline import run_pipeline
 
 def source():
@@ -107,3 +109,12 @@ def test_a_signal_does_not_stop_the_waiting() -> None:
     command = [sys.executable, "-c", _A_SIGNAL]
     result = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert result.stdout == "ended\n", result.stderr
+
+
+def test_no_more_threads_are_a_failure_of_the_machine(monkeypatch):
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(DeviceFailure, match="starts no more threads for this process"):
+        run_pipeline(range(3), lambda item: item, lambda item: None)

@@ -7,7 +7,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Generic, TypeVar
+
+from facegen.errors import DeviceFailure
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -127,6 +130,20 @@ def run_together(
         raise errors[0]
 
 
+@contextmanager
+def starting_threads() -> Iterator[None]:
+    """Raise DeviceFailure where Python cannot start a thread that the body asks for."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "start new thread" not in str(error):
+            raise
+        raise DeviceFailure(
+            "the system starts no more threads for this process (ulimit -u, or the limit of tasks "
+            "of its control group)"
+        ) from None
+
+
 class _Worker(threading.Thread):
     """A thread that hands its exception over, and that knows whether it has begun and ended.
 
@@ -143,6 +160,10 @@ class _Worker(threading.Thread):
         self.begun = self.ended = False
         self._running = threading.Lock()
         self._running.acquire()
+
+    def start(self) -> None:
+        with starting_threads():
+            super().start()
 
     def run(self) -> None:
         self.begun = True

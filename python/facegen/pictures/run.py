@@ -29,7 +29,7 @@ from facegen.pictures.memory import PixelBudget
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
 from facegen.pictures.task import Task
-from facegen.pipeline import run_pipeline
+from facegen.pipeline import run_pipeline, starting_threads
 from facegen.shares import chunks
 
 MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
@@ -178,7 +178,8 @@ class _Run:
         submitted = received = 0
         while received < len(items):
             while submitted < min(len(items), received + ahead):
-                decoders.submit(self._decode, _Work(submitted, items[submitted]))
+                with starting_threads():
+                    decoders.submit(self._decode, _Work(submitted, items[submitted]))
                 submitted += 1
             group: list[_Work] = []
             while not group or (len(group) < self._task.batch and not self._ready.empty()):
@@ -221,7 +222,8 @@ class _Run:
     def _hand_on(self, group: list[_Work]) -> None:
         self._raise_failure()
         for work in group:
-            self._encoders.submit(self._finish, work)
+            with starting_threads():
+                self._encoders.submit(self._finish, work)
 
     def _finish(self, work: _Work) -> None:
         outcome: Outcome | None = None  # where the whole run fails
