@@ -1,6 +1,6 @@
 #include "bindings.h"
 
-// Nothing here relies on the GIL: what threads share is behind locks of its own.
+// Nothing here relies on the GIL: what threads share is atomic or behind locks of its own.
 PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
   m.doc() = "facegen's native code: the CPU engine, number text, colours.";
   facegen::bind_text(m);
