@@ -8,6 +8,8 @@ import threading
 import time
 from types import FrameType
 
+from facegen import system
+
 # Launchers and `timeout` send a signal twice, and so do hasty people: for so long after the first
 # one the tidying up goes on. Whoever asks again later does not want to wait for it.
 _TIDYING_SECONDS = 1.0
@@ -38,7 +40,7 @@ def handle() -> None:
         if not asked:
             asked.append(now)
         if _imports(frame) and now - asked[0] < _IMPORT_SECONDS:
-            again = threading.Timer(_AGAIN_SECONDS, signal.pthread_kill, (main, number))
+            again = threading.Timer(_AGAIN_SECONDS, system.interrupt, (main, number))
             again.daemon = True
             again.start()
             return

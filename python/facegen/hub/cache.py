@@ -33,8 +33,8 @@ def folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facegen"
     except RuntimeError:
         raise FacegenError(
-            f"the cache of fetched networks has no place: HOME is not set, and user {os.getuid()} "
-            "has no home folder; set FACEGEN_CACHE to a folder"
+            "the cache of fetched networks has no place: HOME is not set, and this user has "
+            "no home folder; set FACEGEN_CACHE to a folder"
         ) from None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import io
 import os
@@ -18,11 +17,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
+from facegen import system
 from facegen.errors import FacegenError
 
 _STALE_SECONDS = 3600.0  # since a temporary file was written to
 _NEW = 0o666  # permissions of a file that is new, less the umask
-_LONGEST_NAME = 255  # bytes, where a file system does not say; names of temporary files fit it too
 
 
 class AtomicFile:
@@ -77,9 +76,10 @@ class AtomicFile:
                 self._temporary = temporary_beside(self._target)
                 # Also where an interrupt comes before the caller's with block has begun.
                 self._removal = weakref.finalize(self, _remove, self._temporary)
-                descriptor = os.open(self._temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | system.PLAIN
+                descriptor = os.open(self._temporary, flags, mode)
                 with suppress(OSError):  # not every file system has locks; see _clear
-                    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    system.lock(descriptor)
         raw = _OutputFile(self.path, descriptor)
         self.file = cast(BinaryIO, io.BufferedWriter(raw, buffer_size=1 << 20))
 
@@ -160,7 +160,7 @@ def _clear(folder: Path) -> None:
         for path in folder.glob(".facegen-*.part"):
             with suppress(OSError), open_regular(path) as file:
                 if time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    system.lock(file)
                     path.unlink()
 
 
@@ -177,20 +177,13 @@ def hidden_beside(path: str | os.PathLike[str], suffix: str) -> Path:
     """
     target = Path(os.path.realpath(path))
     hidden = f".{target.name}{suffix}"
-    longest = _longest_name(target.parent)
+    longest = system.longest_name(target.parent)
     if len(os.fsencode(hidden)) > longest:
         digest = hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]
         start = target.name
         while len(os.fsencode(hidden := f".{start}-{digest}{suffix}")) > longest:
             start = start[:-1]
     return target.with_name(hidden)
-
-
-def _longest_name(folder: Path) -> int:
-    try:
-        return os.pathconf(folder, "PC_NAME_MAX")
-    except (OSError, ValueError):  # no such folder, which whoever writes will say; no such limit
-        return _LONGEST_NAME
 
 
 def open_regular(path: str | os.PathLike[str], follow: bool = False) -> BinaryIO:
@@ -201,7 +194,7 @@ def open_regular(path: str | os.PathLike[str], follow: bool = False) -> BinaryIO
     OSError
         It is something else (EINVAL, for a link ELOOP), or cannot be opened.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    flags = os.O_RDONLY | system.PLAIN | system.NO_WAIT | (0 if follow else system.NO_FOLLOW)
     descriptor = os.open(path, flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
@@ -218,7 +211,7 @@ def forget_part(path: str | os.PathLike[str]) -> None:
     """Remove the unfinished file of a run that can be resumed, unless it is still running."""
     part = part_of(path)
     with suppress(OSError), open_regular(part) as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.lock(file)
         part.unlink()
 
 
@@ -234,9 +227,9 @@ def _open_part(part: Path, mode: int, keep: int) -> int:
     """
     if os.path.lexists(part) and not stat.S_ISREG(os.lstat(part).st_mode):
         raise FacegenError(f"{part}: expected what an earlier run left, found no file; remove it")
-    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, mode)
+    descriptor = os.open(part, os.O_RDWR | os.O_CREAT | system.PLAIN | system.NO_FOLLOW, mode)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        system.lock(descriptor)
         os.ftruncate(descriptor, keep)
         os.lseek(descriptor, keep, os.SEEK_SET)
     except BaseException as error:
@@ -255,7 +248,7 @@ def _open_special(path: Path) -> int | None:
         return os.dup(int(number) if number else 1 if stdout else 2)
     if path.is_file() or path.is_dir() or not path.exists():
         return None
-    return os.open(path, os.O_WRONLY)
+    return os.open(path, os.O_WRONLY | system.PLAIN)
 
 
 def _mode_of_existing(target: Path, replace: bool = False) -> int:

@@ -13,7 +13,7 @@ import shutil
 import struct
 import tempfile
 from contextlib import ExitStack
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +93,7 @@ class GridWriter:
                 return
             if self._output.direct:
                 scratch = tempfile.TemporaryFile()  # noqa: SIM115 (closed by _scratch)
-                self._file = self._scratch.enter_context(scratch)
+                self._file = cast(BinaryIO, self._scratch.enter_context(scratch))
             self._file.truncate(size)  # what is never written reads as zeros: black
             self._file.write(bmp_header(self._side * FACE, self._side * FACE))
         except BaseException:
@@ -133,13 +133,13 @@ class GridWriter:
     def _read_strip(self) -> None:
         """The faces of the row that an earlier run did not fill."""
         if self.written % self._side:
-            place = self._seek(self.written // self._side)
-            data = os.pread(self._file.fileno(), self._strip.nbytes, place)
+            self._seek(self.written // self._side)
+            data = os.read(self._file.fileno(), self._strip.nbytes)
             self._strip[:] = np.frombuffer(data, np.uint8).reshape(self._strip.shape)
 
-    def _seek(self, row: int) -> int:
-        """To a row of faces; gives its place."""
-        return self._file.seek(HEADER_BYTES + (self._side - 1 - row) * self._strip.nbytes)
+    def _seek(self, row: int) -> None:
+        """To a row of faces."""
+        self._file.seek(HEADER_BYTES + (self._side - 1 - row) * self._strip.nbytes)
 
     def __enter__(self) -> GridWriter:
         return self

@@ -17,6 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from facegen import system
 from facegen.errors import FacegenError
 from facegen.media.atomic import naming, open_regular
 from facegen.media.json_text import json_text
@@ -106,7 +107,7 @@ class LineFile:
         self._path = Path(path)
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise FacegenError(f"{path}: expected a file of an earlier run, found no file")
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | system.PLAIN | system.NO_FOLLOW
         with naming(path):
             self._descriptor = os.open(path, flags, 0o666)
         self._half = True  # a run that was killed may have left half a line

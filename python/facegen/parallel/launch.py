@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import IO
 
+from facegen import system
 from facegen.errors import FacegenError
 from facegen.shares import split
 
@@ -49,10 +50,13 @@ def launch(command: Sequence[str], ranks: int, raw: bool = False) -> int:
     Each gets neighbouring processors of those that this process may use, as many for each rank, and
     takes its GPUs by its number (`facegen.place.gpus_of`). Lines of output and errors
     begin with ``[rank]`` unless `raw`. A rank that dies is reported at once. SIGINT and SIGTERM are
-    passed on. An OSError says that its output could not be passed on.
+    passed on. An OSError says that its output could not be passed on, a FacegenError that this
+    system has no such ranks.
     """
+    if reason := system.why_no_launch():
+        raise FacegenError(reason)
     processors = _processors()
-    everything = os.sched_getaffinity(0)
+    everything = system.processors()
     shares = split(len(processors), ranks)
     children: list[subprocess.Popen[bytes]] = []
     with ExitStack() as sockets:
@@ -64,14 +68,14 @@ def launch(command: Sequence[str], ranks: int, raw: bool = False) -> int:
             for rank, share in enumerate(shares):
                 ends = [near for near, _ in pairs] if rank == 0 else [pairs[rank - 1][1]]
                 own = [processors[i] for i in share] or [processors[rank % len(processors)]]
-                os.sched_setaffinity(0, own)  # children inherit it
+                system.bind(own)  # children inherit it
                 children.append(_start(command, rank, ranks, ends, raw))
         except BaseException:
             for child in children:
                 child.kill()
             raise
         finally:
-            os.sched_setaffinity(0, everything)
+            system.bind(everything)
     return _wait(children, raw)
 
 
@@ -172,4 +176,4 @@ def _processors() -> list[int]:
         except (OSError, ValueError):
             return 0, cpu, cpu
 
-    return sorted(os.sched_getaffinity(0), key=place)
+    return sorted(system.processors(), key=place)

@@ -19,6 +19,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Any, TypeVar
 
+from facegen import system
 from facegen.errors import FacegenError
 from facegen.parallel.board import Board
 from facegen.parallel.inherited import started_by_a_rank
@@ -102,7 +103,7 @@ def _forget() -> None:
     _transport = None
 
 
-os.register_at_fork(after_in_child=_forget)
+system.after_fork_in_child(_forget)
 
 
 def _watch_the_end(transport: Transport) -> None:

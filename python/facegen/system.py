@@ -1,0 +1,96 @@
+"""What differs from system to system, in one room: nothing else in the package asks which it is.
+
+| | Linux | macOS | Windows |
+|---|---|---|---|
+| processors that a process may use | its affinity mask | all | all |
+| binding children to some of them | yes | no | no |
+| a file that one process writes is locked | flock | flock | msvcrt.locking |
+| opening refuses links, waits for no pipe | yes | yes | no: links are looked for before |
+| children inherit sockets (`facegen launch`) | yes | yes | no |
+| standard input and output have a name | /dev/stdin | /dev/stdin | CONIN$, which is no pipe |
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from typing import IO
+
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
+
+# For os.open: bytes as they are, in this process alone.
+PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
+NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a link is refused
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to is not waited for
+
+
+def lock(file: IO[bytes] | int) -> None:
+    """Take a file for this process until it is closed.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process has it.
+    OSError
+        The file's system has no locks.
+    """
+    descriptor = file if isinstance(file, int) else file.fileno()
+    if sys.platform == "win32":
+        try:  # one byte, far behind any content: Windows locks what it is asked to from reading too
+            place = os.lseek(descriptor, 0, os.SEEK_CUR)
+            os.lseek(descriptor, 0x7FFF_0000, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+            os.lseek(descriptor, place, os.SEEK_SET)
+        except PermissionError as error:
+            raise BlockingIOError(error.errno, error.strerror) from None
+    else:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def longest_name(folder: str | os.PathLike[str]) -> int:
+    """Bytes that a file's name may have there; 255, the usual limit, where that cannot be told."""
+    try:
+        if sys.platform == "win32":
+            return 255
+        return os.pathconf(folder, "PC_NAME_MAX")
+    except (OSError, ValueError):  # no such folder, which whoever writes will say; no such limit
+        return 255
+
+
+def processors() -> list[int]:
+    """Numbers of the processors that this process may use."""
+    if sys.platform == "linux":
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))
+
+
+def bind(numbers: Iterable[int]) -> None:
+    """Have this process, and children that it starts, use these processors alone, if it can be."""
+    if sys.platform == "linux":
+        os.sched_setaffinity(0, numbers)
+
+
+def interrupt(thread: int, number: int) -> None:
+    """Have a signal's handler run in the main thread, whose `threading.get_ident` is given."""
+    if sys.platform == "win32":  # Python runs handlers in the main thread, whoever raises
+        signal.raise_signal(number)
+    else:
+        signal.pthread_kill(thread, number)
+
+
+def after_fork_in_child(forget: Callable[[], None]) -> None:
+    """Call a function in every child that is forked, where there is such a thing."""
+    if sys.platform != "win32":
+        os.register_at_fork(after_in_child=forget)
+
+
+def why_no_launch() -> str:
+    """Why ranks cannot be children of this process, in one line; empty where they can."""
+    if sys.platform == "win32":
+        return "facegen launch needs children that inherit sockets, which Windows does not have"
+    return ""
