@@ -12,10 +12,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import IO
 
 if sys.platform == "win32":
@@ -50,6 +53,22 @@ def lock(file: IO[bytes] | int) -> None:
             raise BlockingIOError(error.errno, error.strerror) from None
     else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+@contextmanager
+def locked_folder(folder: Path) -> Iterator[None]:
+    """OSError where another process has it, or where it is no folder but a link to one."""
+    if sys.platform == "win32":
+        if not folder.is_dir() or folder.is_symlink():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+        yield  # folders have no locks there
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | NO_FOLLOW | PLAIN)
+    try:
+        lock(descriptor)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def longest_name(folder: str | os.PathLike[str]) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+
+from facegen import system
 
 _PREFIX = ".fetch-"
 _STALE_SECONDS = 3600.0  # since anything came
@@ -23,24 +23,13 @@ def place_of_arrival(cache: Path) -> Iterator[Path]:
     lock may be seen on its own machine alone (NFS), hence the hour.
     """
     for left in cache.glob(f"{_PREFIX}*"):
-        with suppress(OSError), _locked(left):
+        with suppress(OSError), system.locked_folder(left):
             if time.time() - _last_change(left) > _STALE_SECONDS:
                 shutil.rmtree(left)
     with tempfile.TemporaryDirectory(prefix=_PREFIX, dir=cache) as name, ExitStack() as lock:
         with suppress(OSError):  # not every file system has locks
-            lock.enter_context(_locked(Path(name)))
+            lock.enter_context(system.locked_folder(Path(name)))
         yield Path(name)
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """OSError where another process has it, or where it is no folder but a link to one."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _last_change(folder: Path) -> float:
