@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from PIL import Image
 
 from facegen.errors import FacegenError
-from facegen.media import heif
+from facegen.media import camera_raw, heif
 from facegen.media.photo import WRITABLE
 from facegen.media.standard import STANDARD
 from facegen.pictures.sources import Source
@@ -18,10 +18,9 @@ SAME = "same"  # as a format: the extension of the source
 
 # Names that end so mean a file and no folder, though no result is written as one: beside all kinds
 # of pictures that Pillow knows those that it does not, and what else programs write.
-_OTHER_FILES = heif.EXTENSIONS | {
-    *(".jxl", ".svg", ".exr", ".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf"),
-    *(".mp4", ".mov", ".avi", ".mkv", ".webm", ".txt", ".json", ".csv", ".npy", ".npz", ".bin"),
-    *(".safetensors", ".zip", ".tar", ".gz", ".rw2"),
+_OTHER_FILES = heif.EXTENSIONS | camera_raw.EXTENSIONS | {
+    *(".jxl", ".svg", ".exr", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".txt", ".json", ".csv"),
+    *(".npy", ".npz", ".bin", ".safetensors", ".zip", ".tar", ".gz"),
 }  # fmt: skip
 
 
