@@ -20,11 +20,17 @@ MAX_TEXT_BYTES = 1 << 20  # of one chunk: other programs, Pillow among them, rea
 MAX_TEXTS_BYTES = 16 << 20  # of all of them
 MAX_TEXTS = 1000  # of each kind of chunk, of other chunks the first: to unpack takes time
 
+_BIT_DEPTH_AT = 24
 _XMP = "XML:com.adobe.xmp"
 
 
 def is_png(data: bytes) -> bool:
     return data.startswith(SIGNATURE)
+
+
+def bit_depth(data: bytes) -> int:
+    """Bits of a sample, or of an index into the palette, as IHDR says: the first chunk."""
+    return data[_BIT_DEPTH_AT]
 
 
 def pixels_only(data: bytes) -> bytes:

@@ -69,8 +69,10 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 
 
 def _described(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
-    """Profiles that say what the colours are, the first usable one holds (PNG's third edition);
-    and whether it is the file's own."""
+    """Profiles that say what the colours are, and whether each is the file's own.
+
+    The first that can be used holds (PNG's third edition).
+    """
     cicp = info.get("cicp", ())
     if len(cicp) == 4 and cicp[2:] == (0, 1):  # of RGB, in full range
         made = _made(_CICP_PRIMARIES.get(cicp[0]), _CICP_CURVES.get(cicp[1]))

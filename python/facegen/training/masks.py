@@ -18,7 +18,6 @@ from facegen.networks.squeezenet import IMAGE
 
 VOID = 255  # pixels that belong to no class, such as the borders in VOC's masks
 SIDE = IMAGE.height
-_PNG_BITS = 24  # where a PNG says how many bits a value has
 
 
 @dataclass(frozen=True)
@@ -100,7 +99,7 @@ def _decode_mask(data: bytes) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(pixels), formats=("PNG",)) as image:
             found = image.mode
             # Pillow spreads greys of fewer bits over 0 to 255: the class 1 of 4 bits would be 17.
-            bits = data[_PNG_BITS]
+            bits = png_chunks.bit_depth(data)
             if found == "L" and bits < 8:
                 found = f"{bits}-bit grey"
             if found in ("P", "L"):
