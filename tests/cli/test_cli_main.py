@@ -66,6 +66,10 @@ def test_help_of_the_bare_form(run: Run) -> None:
 def test_a_mistyped_command_is_named(run: Run) -> None:
     result = run("generat", "--seeds", "1", "-o", "a.png")
     assert result.code == 2 and "no command or file 'generat'; did you mean generate?" in result.err
+    assert "did you mean colorize?" in run("colour", "photos", "-o", "out").err
+    result = run("stylize", "photos", "-o", "out")
+    assert "no command or file 'stylize'; facegen help lists the commands" in result.err
+    assert "no command" not in run("default", "in.txt", "out.txt", "out.bmp").err
     Path("generat").touch()  # a file is a network
     assert "did you mean generate" not in run("generat", "in.txt", "out.txt", "out.bmp").err
 
