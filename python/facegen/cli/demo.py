@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import click
@@ -81,8 +82,6 @@ def command(
 
 def _holds(path: str, data: bytes) -> bool:
     """Whether there is a file of just this content."""
-    import os
-
     if not os.path.isfile(path) or os.path.getsize(path) != len(data):
         return False
     with open(path, "rb") as file:

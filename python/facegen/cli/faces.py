@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -53,7 +54,6 @@ def command(
     then goes to stderr. The elapsed time is that of the computation alone. Without NETWORK, the
     package's own is used.
     """
-    import os
     from functools import partial
 
     from facegen import Generator, __version__
@@ -107,8 +107,6 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
     UsageError
         One is missing or too many, or a name cannot be that of what it is taken for.
     """
-    import os
-
     from facegen.cli.main import COMMANDS
 
     if files and files[0] in COMMANDS and not os.path.exists(files[0]):
@@ -150,8 +148,6 @@ def _network_in(path: str) -> str | None:
 
 def _kind(name: str) -> str | None:
     """The format of pictures with a file's extension; None where it is no picture's."""
-    import os
-
     from PIL import Image
 
     from facegen.media import heif
