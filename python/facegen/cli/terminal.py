@@ -2,8 +2,8 @@
 
 | function | prints | where |
 |---|---|---|
-| `result` | what was asked for | stdout |
-| `say` | what was done; not with --quiet | stdout, or stderr where an output has taken that |
+| `result` | what scripts read, with --quiet too: paths of fetched files | stdout |
+| `say` | what was done or found; not with --quiet | stdout, or stderr where an output has it |
 | `detail` | what --verbose adds | stderr |
 | `warn` | warnings; not with --quiet | stderr |
 | `warn_of_results` | the same, at the end, and not where the command fails | stderr |
