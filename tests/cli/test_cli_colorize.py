@@ -81,6 +81,7 @@ def test_folder(run: Run, tinter: Tinter) -> None:
     assert [item["status"] for item in report["items"]] == ["done", "failed", "done"]
     result = run("colorize", "photos", "-r", "-o", "out", "--json", "report.json")
     assert result.code == 1 and result.out.startswith("out: 0 done, 1 failed, 2 skipped of 3")
+    assert "pictures/s" not in result.out
     assert json.loads(Path("report.json").read_text())["counts"]["skipped"] == 2
     Path("photos/bad.jpg").unlink()
     assert run("colorize", "photos", "-r", "-o", "out", "--quiet") == (0, "", "")

@@ -161,14 +161,12 @@ def _is_report(path: str) -> bool:
 
 
 def _summary(report: Report) -> str:
-    """As "8 done, 1 failed of 9 pictures in 1.50 s (5.3 pictures/s)"."""
+    """As "8 done, 1 failed of 9 pictures in 1.50 s (5.3 pictures/s)"; without done ones no rate."""
     counts = [f"{report.count('done'):,} done"]
     for status in ("failed", "skipped"):
         if report.count(status):
             counts.append(f"{report.count(status):,} {status}")
     total = counted(len(report.outcomes), "picture")
-    rate = report.count("done") / report.seconds if report.seconds else 0.0
-    return (
-        f"{', '.join(counts)} of {total} in {report.seconds:.2f} s "
-        f"({rate:.1f} pictures/s)"
-    )
+    done = report.count("done")
+    rate = f" ({done / report.seconds:.1f} pictures/s)" if done and report.seconds else ""
+    return f"{', '.join(counts)} of {total} in {report.seconds:.2f} s{rate}"
