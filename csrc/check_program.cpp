@@ -64,9 +64,7 @@ void check_axis(const Axis& axis, int kernel, int size, bool one_phase) {
 // The phases write each output once: every pair of origins below the steps is there once.
 void check_phases(const Step& step) {
   require(step.phase_count >= 1, "a GEMM without phases");
-  require(product({step.phase_count, step.out.c}) >= 0 &&
-              int64_t{step.phase_count} * step.out.c <= kMostPositions,
-          "a GEMM of too many columns");
+  require(int64_t{step.phase_count} * step.out.c <= kMostPositions, "a GEMM of too many columns");
   const Phase& first = step.phases[0];
   std::set<std::pair<int32_t, int32_t>> origins;
   for (int32_t i = 0; i < step.phase_count; ++i) {
