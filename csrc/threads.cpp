@@ -1,7 +1,6 @@
 #include "threads.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -167,13 +166,6 @@ std::atomic<Pool*> pool{nullptr};
 }();
 
 }  // namespace
-
-int hardware_threads() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return std::max(1, CPU_COUNT(&set));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 int most_threads() {
   constexpr long kAtLeast = 16;

@@ -11,9 +11,6 @@
 
 namespace facegen {
 
-// Processors this process may use (its affinity mask).
-int hardware_threads();
-
 // Most threads that a loop takes: the machine's processors, or 16 where there are fewer. Callers
 // bound by it what they are asked for.
 int most_threads();
@@ -22,9 +19,9 @@ using TaskFunction = void (*)(void* context, int64_t task, int worker);
 
 // Runs function(context, task, worker) for 0 <= task < tasks on up to `threads` threads, in any
 // order; worker < threads names the thread. Where the system gives no more threads, those there are
-// do all of it. Tasks that follow one another mostly run on the same
-// thread, and so do those at the same place of one loop and the next. The first exception is
-// rethrown here once all running tasks have ended; tasks not yet begun are then left out.
+// do all of it. Tasks that follow one another mostly run on the same thread, and so do those at the
+// same place of one loop and the next. The first exception is rethrown here once all running tasks
+// have ended; tasks not yet begun are then left out.
 void run_tasks(int64_t tasks, int threads, TaskFunction function, void* context);
 
 // The same for a callable body(task, worker).

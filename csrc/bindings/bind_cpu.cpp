@@ -73,7 +73,6 @@ void bind_cpu(py::module_& m) {
   m.def(
       "choose_isa", [] { return std::string(cpu::choose_kernels("").isa); },
       "The instruction set that FACEGEN_ISA names, or the best. Raises ValueError.");
-  m.def("hardware_threads", &hardware_threads, "Processors that this process may use.");
   m.def("most_threads", &most_threads,
         "Most threads that are ever used: the machine's processors, or 16 where there are fewer.");
   m.def(

@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from facegen import _native
+from facegen import system
 from facegen.place import Place, find_place
 
 
@@ -39,7 +39,7 @@ def count() -> int:
 
 def in_mask() -> int:
     """Processors in the affinity mask."""
-    return _native.hardware_threads()
+    return len(system.processors())
 
 
 @cache
