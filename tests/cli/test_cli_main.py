@@ -68,7 +68,7 @@ def test_a_mistyped_command_is_named(run: Run) -> None:
     assert result.code == 2 and "no command or file 'generat'; did you mean generate?" in result.err
     assert "did you mean colorize?" in run("colour", "photos", "-o", "out").err
     result = run("stylize", "photos", "-o", "out")
-    assert "no command or file 'stylize'; facegen help lists the commands" in result.err
+    assert "no command is called stylize (facegen help lists them)" in result.err
     assert "no command" not in run("default", "in.txt", "out.txt", "out.bmp").err
     Path("generat").touch()  # a file is a network
     assert "did you mean generate" not in run("generat", "in.txt", "out.txt", "out.bmp").err

@@ -25,7 +25,14 @@ FILES = "[NETWORK] INPUT OUTPUT IMAGE"
 
 
 class _BareShared(options.BareCommand, SharedCommand):
-    pass
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        hint = _no_command(tuple(args))
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:  # perhaps one of the command that was meant
+            if not hint:
+                raise
+            raise click.UsageError(error.format_message().rstrip(".") + hint, ctx) from None
 
 
 @click.command(
@@ -112,7 +119,7 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
     if files and files[0] in COMMANDS and not os.path.exists(files[0]):
         raise click.UsageError(f"options go after the command: facegen {files[0]} ...")
     if len(files) > 4:
-        raise click.UsageError(f"expected {FILES}, found {len(files)} names")
+        raise click.UsageError(f"expected {FILES}, found {len(files)} names{_no_command(files)}")
     network = _network_in(files[0]) if 0 < len(files) < 4 else None
     names = ["NETWORK", "INPUT", "OUTPUT", "IMAGE"][0 if network or len(files) == 4 else 1 :]
     if len(files) < len(names):
@@ -121,7 +128,9 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
             taken[0] += f" (which holds a {network} network)"
         missing = names[len(files) :]
         found = f"found {', '.join(taken)}; " if taken else ""
-        raise click.UsageError(f"expected {FILES}, {found}{' and '.join(missing)} missing")
+        raise click.UsageError(
+            f"expected {FILES}, {found}{' and '.join(missing)} missing{_no_command(files)}"
+        )
     input_, output, image = files[-3:]
     if _kind(output) is not None:
         raise click.UsageError(
@@ -133,6 +142,14 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
             f"--latents {input_} -o {os.path.splitext(image)[0]}.png)"
         )
     return (files[0] if len(files) == 4 else None), input_, output, image
+
+
+def _no_command(files: tuple[str, ...]) -> str:
+    """To be added where the first name is a word, as a command's is, and no file has it."""
+    word = files[0] if files else ""
+    if len(word) < 3 or not word.isalpha() or os.path.exists(word):
+        return ""
+    return f"; no command is called {word} (facegen help lists them)"
 
 
 def _network_in(path: str) -> str | None:

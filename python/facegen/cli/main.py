@@ -94,24 +94,19 @@ def _spelt_out(args: list[str]) -> list[str]:
     if args[:1] != ["help"] or os.path.exists("help"):
         return args
     if len(args) > 1 and args[1] not in COMMANDS:
-        raise click.UsageError(f"no command {args[1]!r}; {_cure(args[1])}")
+        _check_mistyped(args[1])
+        raise click.UsageError(f"no command {args[1]!r}; facegen help lists them")
     return [*args[1:], "--help"]
 
 
 def _check_mistyped(word: str) -> None:
-    """Say so where a plain word is no command's name, no file's and no network's."""
+    """Say so where a word is nearly a command's name, and no file's."""
     if word.isalpha() and not os.path.exists(word):
-        from facegen.hub import PUBLISHED
+        from difflib import get_close_matches
 
-        if word not in ("default", *PUBLISHED):
-            raise click.UsageError(f"no command or file {word!r}; {_cure(word)}")
-
-
-def _cure(word: str) -> str:
-    from difflib import get_close_matches
-
-    close = get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
-    return f"did you mean {close[0]}?" if close else "facegen help lists the commands"
+        close = get_close_matches(word, COMMANDS, n=1, cutoff=0.7)
+        if close:
+            raise click.UsageError(f"no command or file {word!r}; did you mean {close[0]}?")
 
 
 @click.group(
