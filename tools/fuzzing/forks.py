@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from facegen import kernels
 from facegen.engine import Runner
 from facegen.media.lab import rgb_to_lab
 from facegen.nn import Conv2d, Graph, InstanceNorm, Shape, lower
@@ -47,6 +48,8 @@ def use() -> None:
         if not (runner(batch) == expected).all():
             raise AssertionError("another result than before")
     rgb_to_lab(np.full((64, 64, 3), 77, np.uint8), threads=2)
+    ones = np.ones((1, 4, 4, 1), np.float32)
+    kernels.conv2d(ones, np.ones((1, 2, 2, 1), np.float32))  # a network made, lowered and used
 
 
 @functools.cache

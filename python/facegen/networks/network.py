@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from facegen.cached import cached_property
 from facegen.nn import Graph
 from facegen.weights import named
 from facegen.weights.network_bin import Layout

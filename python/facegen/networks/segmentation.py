@@ -15,11 +15,11 @@ transposed convolutions have no padding and no bias. 1,348,951 parameters.
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from facegen.cached import cached_property
 from facegen.engine import Runner
 from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import from_bgr, prepare

@@ -10,9 +10,9 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import NamedTuple
 
+from facegen.cached import cached_property
 from facegen.nn.phases import conv_phases, conv_transpose_phases
 from facegen.nn.program import Phase
 from facegen.nn.window import IntOrPair, Padding, WindowAxis, pair, window

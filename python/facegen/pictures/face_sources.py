@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from itertools import islice
 from typing import Protocol
 
+from facegen.cached import cached_property
 from facegen.media.journal import input_digest
 from facegen.media.latents import Latents, NpyLatentReader
 from facegen.media.text import LatentReader

@@ -31,11 +31,11 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
-from functools import cached_property
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
+from facegen.cached import cached_property
 from facegen.errors import FacegenError
 from facegen.media import state
 from facegen.media.atomic import AtomicFile, temporary_beside
