@@ -128,9 +128,8 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
             taken[0] += f" (which holds a {network} network)"
         missing = names[len(files) :]
         found = f"found {', '.join(taken)}; " if taken else ""
-        raise click.UsageError(
-            f"expected {FILES}, {found}{' and '.join(missing)} missing{_no_command(files)}"
-        )
+        hint = "" if network else _no_command(files)
+        raise click.UsageError(f"expected {FILES}, {found}{' and '.join(missing)} missing{hint}")
     input_, output, image = files[-3:]
     if _kind(output) is not None:
         raise click.UsageError(
