@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import suppress
 from types import FrameType
 
 from facegen import system
@@ -42,8 +43,9 @@ def handle() -> None:
         if _imports(frame) and now - asked[0] < _IMPORT_SECONDS:
             again = threading.Timer(_AGAIN_SECONDS, system.interrupt, (main, number))
             again.daemon = True
-            again.start()
-            return
+            with suppress(RuntimeError):  # the system may start no more threads: then at once
+                again.start()
+                return
         if not first:
             first.append(now)
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
