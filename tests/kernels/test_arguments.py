@@ -142,6 +142,14 @@ def test_linear():
         kernels.linear(x, weight.T)
 
 
+@pytest.mark.parametrize("eps", [-1e-5, float("nan"), float("inf"), 1e39, pytest.param(10**400, id="huge")])
+def test_eps_that_is_none(eps):
+    with pytest.raises(ValueError, match="eps must be from 0 to"):
+        kernels.batch_norm(X, V, V, V, V, eps=eps)
+    with pytest.raises(ValueError, match="eps must be from 0 to"):
+        kernels.instance_norm(X, V, V, eps=eps)
+
+
 def test_wrong_parameters_of_norms():
     with pytest.raises(ValueError, match=r"var must be \(c,\) with c = 3, not \(4,\)"):
         kernels.batch_norm(X, V, V, V, draw(4))

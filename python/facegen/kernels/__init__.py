@@ -22,7 +22,7 @@ ValueError
     Shapes or numbers do not fit together. Or one is absurd: a kernel, stride, padding, dilation,
     height or width (padding included) or number of channels above 2**29, a window that reaches over
     more pixels, a map of more than 2**30, a transposed convolution of more than 2**16 phases
-    (the product of its strides).
+    (the product of its strides), an eps that is negative or no finite float32.
 DeviceError
     The device is not there (:class:`facegen.errors.DeviceError`).
 """

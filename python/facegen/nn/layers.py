@@ -17,6 +17,8 @@ from facegen.nn.phases import conv_phases, conv_transpose_phases
 from facegen.nn.program import Phase
 from facegen.nn.window import IntOrPair, Padding, WindowAxis, pair, window
 
+_MOST_EPS = 3.4e38  # about the largest float32
+
 
 class Shape(NamedTuple):
     """Of one image: pixels down, pixels across, channels."""
@@ -197,12 +199,20 @@ class Linear(GemmLayer):
         return conv_phases(self.axes, x[:2])
 
 
+def _check_eps(eps: float) -> None:
+    if not 0 <= eps <= _MOST_EPS:  # NaN is neither
+        raise ValueError(f"eps must be from 0 to {_MOST_EPS:g}, not {eps!r:.40}")
+
+
 @dataclass(frozen=True)
 class BatchNorm(Layer):
     """``gamma * (x - mean) / sqrt(var + eps) + beta`` with the stored mean and variance."""
 
     channels: int
     eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return self._take_channels(self.channels, inputs)
@@ -217,6 +227,9 @@ class InstanceNorm(Layer):
 
     channels: int
     eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        _check_eps(self.eps)
 
     def output_shape(self, *inputs: Shape) -> Shape:
         return self._take_channels(self.channels, inputs)
