@@ -1,8 +1,5 @@
 #include "threads.h"
 
-#include <pthread.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
 #include <chrono>
@@ -12,6 +9,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "system.h"
 
 namespace facegen {
 namespace {
@@ -162,15 +161,13 @@ class Pool {
 std::atomic<Pool*> pool{nullptr};
 [[maybe_unused]] const int registered = [] {
   pool.store(new Pool);
-  return pthread_atfork(nullptr, nullptr, [] { pool.store(new Pool); });
+  after_fork_in_child([] { pool.store(new Pool); });
+  return 0;
 }();
 
 }  // namespace
 
-int most_threads() {
-  constexpr long kAtLeast = 16;
-  return static_cast<int>(std::max(kAtLeast, sysconf(_SC_NPROCESSORS_CONF)));
-}
+int most_threads() { return std::max(16, machine_processors()); }
 
 void run_tasks(int64_t tasks, int threads, TaskFunction function, void* context) {
   threads = static_cast<int>(std::min<int64_t>(threads, tasks));

@@ -2,7 +2,8 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
-#include <unistd.h>
+
+#include "system.h"
 
 #ifdef __GLIBCXX__
 #include <cxxabi.h>
@@ -24,7 +25,7 @@ class WithoutGil {
     try {
       PyEval_RestoreThread(state_);
     } catch (abi::__forced_unwind&) {
-      for (;;) pause();  // leaving the handler would abort the process
+      wait_for_the_end();  // leaving the handler would abort the process
     }
 #else
     PyEval_RestoreThread(state_);

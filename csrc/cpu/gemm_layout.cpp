@@ -124,8 +124,9 @@ void Gemm::add_blocks(Group& group, const float* weight) {
   // zeroing. Those with the same readers stand together, so that they can share a block.
   std::vector<Read> reads;
   for (auto& [at, read] : reads_at) reads.push_back(std::move(read));
-  std::stable_sort(reads.begin(), reads.end(), [](const Read& a, const Read& b) {
-    return std::tie(a.partial, a.bundles) < std::tie(b.partial, b.bundles);
+  std::sort(reads.begin(), reads.end(), [](const Read& a, const Read& b) {
+    return std::tie(a.partial, a.bundles, a.at.dy, a.at.dx) <
+           std::tie(b.partial, b.bundles, b.at.dy, b.at.dx);
   });
 
   for (Bundle& bundle : group.bundles) bundle.zeroed = true;

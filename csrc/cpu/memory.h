@@ -2,18 +2,15 @@
 #pragma once
 
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <new>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
+#include "system.h"
 
 namespace facegen::cpu {
 
 struct FreeDeleter {
-  void operator()(void* p) const { std::free(p); }
+  void operator()(void* p) const { free_aligned_bytes(p); }
 };
 
 template <typename T>
@@ -28,12 +25,9 @@ AlignedArray<T> allocate_aligned(int64_t count) {
   int64_t bytes = count * static_cast<int64_t>(sizeof(T));
   const int64_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
   bytes = (bytes + alignment - 1) / alignment * alignment;
-  void* p = std::aligned_alloc(static_cast<std::size_t>(alignment),
-                               static_cast<std::size_t>(bytes > 0 ? bytes : alignment));
+  void* p = allocate_aligned_bytes(static_cast<std::size_t>(bytes > 0 ? bytes : alignment),
+                                   static_cast<std::size_t>(alignment), alignment == kHugePage);
   if (p == nullptr) throw std::bad_alloc();
-#ifdef __linux__
-  if (alignment == kHugePage) madvise(p, static_cast<std::size_t>(bytes), MADV_HUGEPAGE);
-#endif
   return AlignedArray<T>(static_cast<T*>(p));
 }
 

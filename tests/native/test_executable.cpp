@@ -2,9 +2,6 @@
 // instruction set.
 #include "cpu/executable.h"
 
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdlib>
 #include <random>
@@ -16,6 +13,7 @@
 #include "check.h"
 #include "cpu/dispatch.h"
 #include "one_step.h"
+#include "system.h"
 
 using namespace facegen;
 using namespace facegen::test;
@@ -141,15 +139,7 @@ void test_fork(const cpu::Kernels& kernels) {
   std::mt19937 random(seed());
   const std::vector<float> in = draw(9 * Network::in_floats(), random);
   const std::vector<float> out = network.run(9, in, 2);
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    alarm(20);  // a hang is a failure
-    _exit(same_bits(network.run(9, in, 2), out) ? 0 : 1);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  check_in_child([&] { return same_bits(network.run(9, in, 2), out); });
   CHECK(same_bits(network.run(9, in, 2), out));
 }
 
@@ -163,22 +153,22 @@ std::string refusal(const std::string& isa) {
 }
 
 void test_choice() {
-  unsetenv("FACEGEN_ISA");
+  unset_variable("FACEGEN_ISA");
   const auto available = cpu::available_kernels();
   CHECK(std::string(available.back()->isa) == "portable");
   CHECK(&cpu::choose_kernels("") == available.front());
   for (const cpu::Kernels* kernels : available) {
     CHECK(&cpu::choose_kernels(kernels->isa) == kernels);
-    setenv("FACEGEN_ISA", kernels->isa, 1);
+    set_variable("FACEGEN_ISA", kernels->isa);
     CHECK(&cpu::choose_kernels("") == kernels);
     CHECK(&cpu::choose_kernels("portable") == available.back());  // an argument goes first
   }
-  setenv("FACEGEN_ISA", "avx9", 1);
+  set_variable("FACEGEN_ISA", "avx9");
   CHECK(refusal("").rfind("FACEGEN_ISA=avx9 is not available here; expected one of: ", 0) == 0);
   CHECK(refusal("sse9").rfind("instruction set sse9 is not available here", 0) == 0);
-  setenv("FACEGEN_ISA", "", 1);
+  set_variable("FACEGEN_ISA", "");
   CHECK(&cpu::choose_kernels("") == available.front());
-  unsetenv("FACEGEN_ISA");
+  unset_variable("FACEGEN_ISA");
 }
 
 }  // namespace

@@ -1,9 +1,5 @@
 #include "threads.h"
 
-#include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <atomic>
 #include <stdexcept>
 #include <string>
@@ -11,6 +7,7 @@
 #include <vector>
 
 #include "check.h"
+#include "system.h"
 
 using namespace facegen;
 
@@ -103,30 +100,20 @@ void test_callers_at_once() {
   for (std::thread& caller : callers) caller.join();
 }
 
-// prepare() runs in the child first.
-void check_child_computes(void (*prepare)()) {
-  const pid_t child = fork();
-  CHECK(child >= 0);
-  if (child == 0) {
-    alarm(20);  // a hang is a failure
-    prepare();
-    for (int i = 0; i < 20; ++i) CHECK(sum_of_tasks(1000, 3) == 499500);
-    _exit(0);
-  }
-  int status = -1;
-  CHECK(waitpid(child, &status, 0) == child);
-  CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+bool computes() {
+  for (int i = 0; i < 20; ++i) CHECK(sum_of_tasks(1000, 3) == 499500);
+  return true;
 }
 
 // The child has none of the parent's workers; nor, while another thread computes, a free pool.
 void test_fork() {
   CHECK(sum_of_tasks(1000, 3) == 499500);
-  check_child_computes([] {});
+  test::check_in_child(computes);
   std::atomic<bool> stop{false};
   std::thread busy([&] {
     while (!stop) CHECK(sum_of_tasks(1000, 3) == 499500);
   });
-  for (int i = 0; i < 10; ++i) check_child_computes([] {});
+  for (int i = 0; i < 10; ++i) test::check_in_child(computes);
   stop = true;
   busy.join();
   CHECK(sum_of_tasks(1000, 3) == 499500);
@@ -134,12 +121,14 @@ void test_fork() {
 
 // Where the system starts no more threads, the caller does the work.
 void test_no_more_threads() {
-  check_child_computes([] {
+#if !defined(_WIN32)
+  test::check_in_child([] {
     const rlimit none = {0, 0};
     CHECK(setrlimit(RLIMIT_NPROC, &none) == 0);
     // Root is exempt from the limit; where it cannot become another user, nothing is shown.
-    if (geteuid() == 0 && setuid(65534) != 0) return;
+    return (geteuid() == 0 && setuid(65534) != 0) || computes();
   });
+#endif
 }
 
 }  // namespace

@@ -100,7 +100,7 @@ void gather(const float* const* sources, int64_t source_stride, int rows, Stretc
     alignas(64) float line[kMaxDepth + kStep] = {};  // the rest of the last step stays zero
     for (int t = 0; t < stretch.taps; ++t) {
       __builtin_memcpy(line + t * stretch.channels, sources[t * source_stride + r],
-                       static_cast<unsigned long>(stretch.channels) * 4);
+                       static_cast<decltype(sizeof 0)>(stretch.channels) * 4);
     }
     for (int s = 0; s < steps; ++s, out += kSplitBytes) {
       split(line + s * kStep, out, out + kTileBytes);

@@ -89,11 +89,11 @@ inline void store_part(float* p, Vec v, int count) {
 #else
 inline Vec load_part(const float* p, int count) {
   Vec v = {};
-  __builtin_memcpy(&v, p, static_cast<unsigned long>(count) * 4);
+  __builtin_memcpy(&v, p, static_cast<decltype(sizeof 0)>(count) * 4);
   return v;
 }
 inline void store_part(float* p, Vec v, int count) {
-  __builtin_memcpy(p, &v, static_cast<unsigned long>(count) * 4);
+  __builtin_memcpy(p, &v, static_cast<decltype(sizeof 0)>(count) * 4);
 }
 #endif
 
