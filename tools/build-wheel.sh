@@ -20,7 +20,8 @@ for tool in cc c++; do
 done
 for python in "${@:-python3}"; do
   CC=$work/zig-cc CXX=$work/zig-c++ "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work/wheels" \
-    -C build-dir="$work/build/{wheel_tag}" -C cmake.define.FACEGEN_CUDA=OFF .
+    --config-settings=build-dir="$work/build/{wheel_tag}" \
+    --config-settings=cmake.define.FACEGEN_CUDA=OFF .
 done
 PATH=$work/tools/bin:$PATH "$work/tools/bin/auditwheel" repair --plat "manylinux_${glibc/./_}_x86_64" \
   --wheel-dir "$wheelhouse" "$work"/wheels/*.whl

@@ -45,10 +45,21 @@ std::string error_of(const std::string& text, int64_t block = 1 << 20, bool fini
 
 bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
+// That of Windows (of Wine 8 at least) rounds twice, to double first, and has another NaN: there a
+// value may differ by its last bit.
+float close_to_strtof(float value, const std::string& word) {
+  const float found = std::strtof(word.c_str(), nullptr);
+#if defined(_WIN32)
+  const bool near = std::nextafter(found, value) == value;
+  if (near || (std::isnan(found) && std::isnan(value))) return value;
+#endif
+  return found;
+}
+
 void check_like_strtof(const std::string& word) {
   for (const std::string& text : {word, word + " 1", "  " + word + "\n2"}) {
     const std::vector<float> values = parse(text, 1 << 20, 1);
-    CHECK(same_bits(values.at(0), std::strtof(word.c_str(), nullptr)));
+    CHECK(same_bits(values.at(0), close_to_strtof(values.at(0), word)));
   }
 }
 
