@@ -166,7 +166,9 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 rng.shuffle(inputs)
                 layer = Add()
             case "u":
-                layer = Upsample(size=(4, 4))
+                # Not of one value: the variance of a constant map is its rounding, which a norm of it
+                # would show at its full size.
+                layer = Upsample(size=(4, 4) if height * width > 1 else (1, 1))
             case "f":
                 layer = Affine(float(rng.choice([1.0, 0.5])), float(rng.choice([0.0, -0.25])))
             case "R":
