@@ -166,8 +166,8 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 rng.shuffle(inputs)
                 layer = Add()
             case "u":
-                # Not of one value: the variance of a constant map is its rounding, which a norm of it
-                # would show at its full size.
+                # Not of one value: the variance of a constant map is its rounding, which a norm
+                # would show at full size.
                 layer = Upsample(size=(4, 4) if height * width > 1 else (1, 1))
             case "f":
                 layer = Affine(float(rng.choice([1.0, 0.5])), float(rng.choice([0.0, -0.25])))
