@@ -47,7 +47,7 @@ bool same_bits(float a, float b) { return std::memcmp(&a, &b, sizeof a) == 0; }
 
 // That of Windows (of Wine 8 at least) rounds twice, to double first, and has another NaN: there a
 // value may differ by its last bit.
-float close_to_strtof(float value, const std::string& word) {
+float close_to_strtof([[maybe_unused]] float value, const std::string& word) {
   const float found = std::strtof(word.c_str(), nullptr);
 #if defined(_WIN32)
   const bool near = std::nextafter(found, value) == value;
