@@ -23,22 +23,46 @@ bool always() { return true; }
 
 #if defined(__x86_64__)
 
-// __builtin_cpu_supports asks the processor and, for the wide registers, the operating system.
-bool has_avx2() { return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"); }
+// What the processor has, and whether the system saves its wide registers. __builtin_cpu_supports
+// would say so too, but not with every compiler's run-time library: zig's knows of nothing.
+struct Processor {
+  unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
+  unsigned saved = 0;  // XCR0: the registers that the system saves
+
+  Processor() {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    if (__get_cpuid(1, &a, &b, &c, &d)) leaf1_ecx = c;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+      leaf7_ebx = b;
+      leaf7_edx = d;
+      if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) leaf7_1_eax = a;
+    }
+    constexpr unsigned kXgetbv = 1u << 27;  // OSXSAVE
+    if (leaf1_ecx & kXgetbv) asm volatile("xgetbv" : "=a"(saved), "=d"(d) : "c"(0));
+  }
+};
+
+bool all(unsigned bits, unsigned of) { return (bits & of) == of; }
+
+bool has_avx2() {
+  constexpr unsigned kFma = 1u << 12, kAvx = 1u << 28, kAvx2 = 1u << 5, kYmm = 0x6;
+  const Processor here;
+  return all(here.leaf1_ecx, kFma | kAvx) && all(here.leaf7_ebx, kAvx2) && all(here.saved, kYmm);
+}
 
 bool has_avx512() {
-  return has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  constexpr unsigned kF = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31, kZmm = 0xe6;
+  const Processor here;
+  return has_avx2() && all(here.leaf7_ebx, kF | kDq | kBw | kVl) && all(here.saved, kZmm);
 }
 
 // AMX has 8 KiB of registers, which Linux gives a process only on request.
 bool has_amx() {
 #if defined(__linux__)
-  if (!has_avx512() || !__builtin_cpu_supports("avx512bf16")) return false;
-  unsigned a = 0, b = 0, c = 0, d = 0;
-  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0) return false;
-  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
-  if ((d & kAmxBf16) == 0 || (d & kAmxTile) == 0) return false;
+  constexpr unsigned kAvx512Bf16 = 1u << 5, kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  const Processor here;
+  if (!has_avx512() || !all(here.leaf7_1_eax, kAvx512Bf16)) return false;
+  if (!all(here.leaf7_edx, kAmxBf16 | kAmxTile)) return false;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
