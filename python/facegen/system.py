@@ -7,7 +7,6 @@
 | a file that one process writes is locked | flock | flock | msvcrt.locking |
 | opening refuses links, waits for no pipe | yes | yes | no: links are looked for before |
 | children inherit sockets (`facegen launch`) | yes | yes | no |
-| standard input and output have a name | /dev/stdin | /dev/stdin | CONIN$, which is no pipe |
 """
 
 from __future__ import annotations
