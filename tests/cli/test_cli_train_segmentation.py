@@ -30,7 +30,7 @@ def test_train_and_use(run: Run, data: tuple[str, str]) -> None:
     small = ("--init", "encoder.safetensors", "--epochs", "1", "--device", "cpu")
     result = run("train", "segmentation", *data, *small, "--log", "log.jsonl", "--half")
     assert result.code == 0 and "epoch 0/1, IoU 0." in result.err
-    assert "epoch 1/1, loss " in result.err and "1 pairs held out" in result.out
+    assert "epoch 1/1, loss " in result.err and "1 pair held out" in result.out
     entries = [json.loads(line) for line in Path("log.jsonl").read_text().splitlines()]
     assert [entry["epoch"] for entry in entries] == [0, 1]
     assert json.loads(run("inspect", "segmentation.safetensors", "--json", "-").out)["network"] == (
