@@ -17,7 +17,7 @@ import facegen
 PACKAGE = Path(facegen.__file__).parent
 # From the ground up; each may import those before it.
 ORDER = (
-    *("_native", "_cuda", "system", "errors", "cached", "shares", "pipeline", "place"),
+    *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline", "place"),
     *("processors", "nn", "media", "comparison", "hub", "weights", "engine", "kernels"),
     *("networks", "loading", "parallel", "pictures", "training", "serve", "cli", "__main__"),
 )

@@ -68,7 +68,7 @@ def test_mp4_without_pyav(
 ) -> None:
     monkeypatch.setitem(__import__("sys").modules, "av", None)
     result = run("interpolate", "-n", network_bin, "-s", "1,5", "-o", "a.mp4")
-    assert result.code == 2 and "pip install 'facegen[video]'" in result.err
+    assert result.code == 2 and "pip install 'av>=" in result.err
 
 
 @pytest.mark.parametrize(

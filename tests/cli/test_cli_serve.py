@@ -28,7 +28,7 @@ def test_without_the_extra(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", without)
     result = run("serve")
     assert result.code == 2
-    assert "facegen serve needs uvicorn, which is missing: pip install 'facegen[serve]'" in (
+    assert "facegen serve needs uvicorn, which is missing: pip install 'starlette>=" in (
         result.err
     )
 

@@ -69,4 +69,4 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
 def test_without_torch(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
     result = run("train", folder)
-    assert result.code == 2 and "pip install 'facegen[train]'" in result.err
+    assert result.code == 2 and "pip install 'torch>=" in result.err

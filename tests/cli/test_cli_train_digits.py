@@ -64,7 +64,7 @@ def test_without_torch(
 ) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
     result = run("train", "digits", *data)
-    assert result.code == 2 and "pip install 'facegen[train]'" in result.err
+    assert result.code == 2 and "pip install 'torch>=" in result.err
 
 
 def test_help_of_both_forms(run: Run) -> None:

@@ -68,4 +68,4 @@ def test_without_torch(
 ) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
     result = run("train", "segmentation", *data, "--init", "encoder.safetensors")
-    assert result.code == 2 and "pip install 'facegen[train]'" in result.err
+    assert result.code == 2 and "pip install 'torch>=" in result.err

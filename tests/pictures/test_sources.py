@@ -100,7 +100,7 @@ def test_what_is_said_of_it() -> None:
     assert lines(paths) == [
         "1 .nef (first a/3.nef): raw of a camera, to be developed",
         "1 .pdf (first a/4.pdf): a document; pdftoppm makes pictures of its pages",
-        "2 .heic (first a/1.HEIC): HEIC, which pip install 'facegen[heif]' reads",
+        "2 .heic (first a/1.HEIC): HEIC, to be read after pip install 'pillow-heif>=1'",
         "2 .txt, 1 without extension (first a/x.txt)",
     ]
     assert lines([]) == []

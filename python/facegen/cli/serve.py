@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from facegen import extras
 from facegen.cli import options, terminal
 
 
@@ -62,7 +63,7 @@ def command(
         if error.name not in ("starlette", "uvicorn"):
             raise
         raise FacegenError(
-            f"facegen serve needs {error.name}, which is missing: pip install 'facegen[serve]'"
+            f"facegen serve needs {error.name}, which is missing: {extras.install('serve')}"
         ) from None
 
     with _bound(port) as listener:  # first, since networks take seconds to load

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 
 import click
 
+from facegen import extras
 from facegen.cli import options
 from facegen.cli.lazy import command_first
 from facegen.errors import FacegenError
@@ -47,4 +48,6 @@ def check_network_file(path: str, half: bool, overwrite: bool) -> None:
 def require_torch() -> None:
     """Raise FacegenError where PyTorch is not installed."""
     if find_spec("torch") is None:
-        raise FacegenError("training needs PyTorch, which is missing: pip install 'facegen[train]'")
+        raise FacegenError(
+            f"training needs PyTorch, which is missing: {extras.install('train')}"
+        )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from facegen import extras
 from facegen.errors import DownloadFailure, FacegenError, FormatError
 from facegen.hub.arrival import place_of_arrival
 from facegen.hub.cache import cached, check, expected_digest, file_of, folder, look_up, note
@@ -105,7 +106,9 @@ def _download(published: Published, url: str, place: Path, advance: Advance) -> 
         import pooch
         import requests
     except ImportError:
-        raise FacegenError("fetching networks takes pooch: pip install 'facegen[hub]'") from None
+        raise FacegenError(
+            f"fetching networks needs pooch, which is missing: {extras.install('hub')}"
+        ) from None
 
     def download(url: str, output: str, pooch_: Any) -> None:
         with open(output, "wb") as file:

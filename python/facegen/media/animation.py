@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen import extras
 from facegen.errors import FacegenError, FormatError
 from facegen.media.atomic import AtomicFile
 from facegen.media.standard import STANDARD, output_file
@@ -45,7 +46,7 @@ def writer(path: str) -> Callable[[Frames, float], bytes]:
             import av  # noqa: F401
         except ImportError:
             raise FacegenError(
-                f"{path}: MP4 needs PyAV, which is missing: pip install 'facegen[video]'"
+                f"{path}: MP4 needs PyAV, which is missing: {extras.install('video')}"
             ) from None
     return _WRITERS[extension]
 

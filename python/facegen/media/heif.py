@@ -7,10 +7,10 @@ from importlib.util import find_spec
 
 from PIL import Image
 
+from facegen import extras
 from facegen.errors import FormatError
 
 EXTENSIONS = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
-INSTALL = "pip install 'facegen[heif]'"
 
 # What the first box says that the file may be read as. AVIF is of the same family; Pillow reads it.
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
@@ -42,7 +42,7 @@ def opened(data: bytes) -> Image.Image:
         pillow-heif is not installed.
     """
     if not installed():
-        raise FormatError(f"HEIC, which takes pillow-heif to read: {INSTALL}")
+        raise FormatError(f"HEIC needs pillow-heif, which is missing: {extras.install('heif')}")
     from pillow_heif import HeifImageFile
 
     image: Image.Image = HeifImageFile(io.BytesIO(data))

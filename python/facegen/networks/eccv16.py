@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from facegen import extras
 from facegen.errors import FacegenError
 from facegen.networks.colorizer import AB_SCALE, BINS, BLOCKS, COLORIZER, DILATED
 
@@ -35,7 +36,7 @@ class Eccv16:
             import torch
         except ImportError:
             raise FacegenError(
-                "this needs PyTorch, which is missing: pip install 'facegen[torch]'"
+                f"this needs PyTorch, which is missing: {extras.install('torch')}"
             ) from None
         self._torch = torch
         self._dtype = getattr(torch, dtype)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, Protocol
 
+from facegen import extras
 from facegen.errors import FacegenError
 from facegen.parallel.heartbeat import Heartbeat, longest_silence
 from facegen.parallel.inherited import check_connection
@@ -101,8 +102,8 @@ class MpiTransport:
             from mpi4py.util import pkl5
         except ModuleNotFoundError as error:
             raise FacegenError(
-                f"{place.launcher} started {place.size} tasks, which takes mpi4py: "
-                "pip install 'facegen[mpi]' (or let each do a part: --shard auto; or set "
+                f"{place.launcher} started {place.size} tasks, which needs mpi4py: "
+                f"{extras.install('mpi')} (or let each do a part: --shard auto; or set "
                 "FACEGEN_RANKS=off where one is to do everything)"
             ) from error
         except (ImportError, RuntimeError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from facegen import extras
 from facegen.errors import FacegenError, FormatError, first_line
 from facegen.weights.checks import Path, file_size
 from facegen.weights.zips import open_zip
@@ -74,9 +75,9 @@ def _load(path: Path) -> Any:
         import torch
     except ImportError:
         raise FacegenError(
-            f"{path}: is a PyTorch checkpoint, and PyTorch is missing: pip install "
-            "'facegen[torch]'; or facegen convert, on a machine that has it, makes a .safetensors "
-            "of it, which is read without"
+            f"{path}: is a PyTorch checkpoint, and PyTorch is missing: {extras.install('torch')}; "
+            "or facegen convert, on a machine that has it, makes a .safetensors of it, which is "
+            "read without"
         ) from None
     try:
         return torch.load(path, map_location="cpu", weights_only=True)

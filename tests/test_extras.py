@@ -1,0 +1,55 @@
+"""What a message says about a missing package is what pyproject.toml says."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import facegen
+from facegen import extras
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def anew() -> Iterator[None]:
+    extras.install.cache_clear()
+    yield
+    extras.install.cache_clear()
+
+
+@pytest.mark.parametrize("extra", ["heif", "hub", "mpi", "serve", "torch", "train", "video"])
+def test_the_command_names_the_packages(extra: str) -> None:
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (stated,) = re.findall(rf"^{extra} = \[(.*)\]$", text, re.M)
+    packages = [f"'{package}'" for package in re.findall(r'"(.+?)"', stated)]
+    assert extras.install(extra) == f"pip install {' '.join(packages)}"
+
+
+def test_of_a_wheel_with_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        if name == "facegen":
+            raise metadata.PackageNotFoundError(name)
+        return ["numpy>=1.24", "av >= 14 ; extra == 'video'", 'x; extra == "video2"']
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    assert extras.install("video") == "pip install 'av >= 14'"
+
+
+def test_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def requires(name: str) -> list[str]:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "requires", requires)
+    assert extras.install("video") == "pip install '.[video]' in facegen's source"
+
+
+def test_nothing_speaks_of_an_index() -> None:
+    """No index has the package: "pip install facegen[...]" would get none, or another's."""
+    package = Path(facegen.__file__).parent
+    for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *package.rglob("*.py")]:
+        assert "facegen[" not in path.read_text(encoding="utf-8"), path
