@@ -27,7 +27,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from damage import changed
 from PIL import Image
 
 from facegen import FacegenError, weights
@@ -42,6 +41,7 @@ from facegen.networks import Network
 from facegen.pictures.manifest import Manifest
 from facegen.weights import pict
 from facegen.weights.network_bin import Entry
+from fuzzing._damage import changed
 
 Rng = np.random.Generator
 FOLDER = tempfile.TemporaryDirectory(prefix="facegen-fuzz-")  # removed when the process ends
