@@ -219,10 +219,14 @@ def test_what_has_the_name_of_an_unfinished_file(tmp_path: Path, kind: str) -> N
         AtomicFile(path, keep=0)
     forget_part(path)
     assert elsewhere.read_bytes() == b"precious" and os.path.lexists(part)
-    for old in (".facegen-1.part", ".facegen-2.part"):
-        (tmp_path / old).symlink_to(elsewhere) if "1" in old else os.mkfifo(tmp_path / old)
-        os.utime(tmp_path / old, (0, 0))
+    olds = [tmp_path / f".facegen-{number}.part" for number in (1, 2, 3)]
+    olds[0].symlink_to(elsewhere)
+    os.mkfifo(olds[1])
+    olds[2].mkdir()
+    for old in (*olds[1:], elsewhere):
+        os.utime(old, (0, 0))
     _clear.cache_clear()
     with AtomicFile(path):
         pass
     assert elsewhere.exists()
+    assert all(os.path.lexists(old) for old in olds)

@@ -73,7 +73,7 @@ def test_what_is_told_apart() -> None:
 
 def test_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(heif, "installed", lambda: False)
-    with pytest.raises(FormatError, match=r"HEIC needs pillow-heif, .*pip install 'pillow-heif>=1'"):
+    with pytest.raises(FormatError, match=r"HEIC needs .*pip install 'pillow-heif>=1'"):
         photo.decode(BOX)
     assert ".heic" not in photo.readable_extensions.__wrapped__()
 

@@ -8,6 +8,7 @@ import io
 import os
 import re
 import secrets
+import shutil
 import stat
 import time
 import weakref
@@ -20,7 +21,8 @@ from typing import Any, BinaryIO, cast
 from facegen import system
 from facegen.errors import FacegenError
 
-_STALE_SECONDS = 3600.0  # since a temporary file was written to
+_TEMPORARY = ".facegen-"  # with which names of temporary files begin
+_STALE_SECONDS = 3600.0  # since what was left was written to
 _NEW = 0o666  # permissions of a file that is new, less the umask
 
 
@@ -151,22 +153,41 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @cache
 def _clear(folder: Path) -> None:
-    """Once a process and folder: remove the temporary files of runs that were killed.
+    """Once a process and folder: remove the temporary files of runs that were killed."""
+    clear_left(folder, f"{_TEMPORARY}*.part")
+
+
+def clear_left(folder: Path, pattern: str, folders: bool = False) -> None:
+    """Remove files, or folders, of such names that processes made for a while and were killed.
 
     Those are what nobody has locked or written to for an hour. A lock may be seen on its own
-    machine alone (NFS, Lustre), hence the hour.
+    machine alone (NFS, Lustre), hence the hour. What cannot be removed stays, and so do links.
     """
     with suppress(OSError):
-        for path in folder.glob(".facegen-*.part"):
-            with suppress(OSError), open_regular(path) as file:
-                if time.time() - os.fstat(file.fileno()).st_mtime > _STALE_SECONDS:
-                    system.lock(file)
-                    path.unlink()
+        for path in folder.glob(pattern):
+            with suppress(OSError):
+                written = [path, *path.iterdir()] if folders else [path]
+                if time.time() - max(p.lstat().st_mtime for p in written) < _STALE_SECONDS:
+                    continue  # not locked for a moment either: who has just made it is about to
+                with _taken(path, folders):
+                    shutil.rmtree(path) if folders else path.unlink()
+
+
+@contextmanager
+def _taken(path: Path, folder: bool) -> Iterator[None]:
+    """A file or a folder while this process has locked it; OSError where it is no such thing."""
+    if folder:
+        with system.locked_folder(path):
+            yield
+    else:
+        with open_regular(path) as file:
+            system.lock(file)
+            yield
 
 
 def temporary_beside(path: str | os.PathLike[str]) -> Path:
     """A new name in the folder of a path, that a run of an hour later removes if it is left."""
-    return Path(path).with_name(f".facegen-{secrets.token_hex(8)}.part")
+    return Path(path).with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.part")
 
 
 def hidden_beside(path: str | os.PathLike[str], suffix: str) -> Path:
