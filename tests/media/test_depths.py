@@ -41,8 +41,11 @@ def test_a_transparent_grey_of_any_depth(depth: int, which: int) -> None:
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8])
 def test_only_the_bits_that_samples_have_count_in_a_key(depth: int) -> None:
-    data, values = grey_png(depth, (1 << depth) + 1)
-    np.testing.assert_array_equal(decode(data).alpha[0], np.where(values == 1, 0, 255))
+    """As libpng has it; what an encoder left in the others is nothing."""
+    for left in (1 << depth, 0xFFFF << depth & 0xFFFF, 0x0100):
+        for value in (0, 1):
+            data, values = grey_png(depth, left | value)
+            np.testing.assert_array_equal(decode(data).alpha[0], np.where(values == value, 0, 255))
 
 
 def test_a_key_of_16_bits_is_compared_whole() -> None:
@@ -115,6 +118,17 @@ def test_a_white_tiff_that_pillow_has_opened() -> None:
     image = Image.open(io.BytesIO(raw_tiff(DEEP, "<", {262: 0})))
     expected = np.rint((65_535 - DEEP.astype(int)) / 257)
     np.testing.assert_array_equal(of_image(image).pixels[..., 0], expected)
+
+
+def test_a_white_tiff_whose_copy_does_not_say_so() -> None:
+    """Pillow gives copies no tags, and both kinds the same mode and info: values are all there is.
+
+    docs/pictures.md says so; of a file it is known.
+    """
+    white, black = (Image.open(io.BytesIO(raw_tiff(DEEP, "<", {262: n}))) for n in (0, 1))
+    assert (white.mode, white.info, white.tile) == (black.mode, black.info, black.tile)
+    for image in (white, black):
+        np.testing.assert_array_equal(of_image(image.copy()).pixels[..., 0], np.rint(DEEP / 257))
 
 
 def bmp(alpha: np.ndarray) -> bytes:

@@ -143,7 +143,12 @@ def decode(data: bytes, least_side: int | None = None) -> Photo:
 
 
 def of_image(image: Image.Image) -> Photo:
-    """A Pillow image of any mode as a `Photo`; FormatError as for `decode`."""
+    """A Pillow image of any mode as a `Photo`; FormatError as for `decode`.
+
+    What only the file says, Pillow's own objects alone still know: of a 16-bit TIFF that its least
+    value is white, or that it has 12 bits. Images that `copy` and the like make of those count as
+    16-bit ones whose least value is black.
+    """
     with _errors():
         info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
         _checked_size(image)

@@ -41,9 +41,22 @@ def pixels_only(data: bytes) -> bytes:
     kept, view = bytearray(SIGNATURE), memoryview(data)
     for name, start, end in _chunks(data):
         critical = not name[:1].islower()
-        if critical or (name == b"tRNS" and _content(data, name, start, end) is not None):
+        if critical:
             kept += view[start - 8 : end + 4]
+        elif name == b"tRNS" and (content := _content(data, name, start, end)) is not None:
+            if _is_1_bit_grey(data) and len(content) == 2:
+                content = bytes([0, content[1] & 1])  # Pillow asks whether any bit is set
+            kept += _chunk(name, content)
     return bytes(kept)
+
+
+def _is_1_bit_grey(data: bytes) -> bool:
+    return data[_BIT_DEPTH_AT : _BIT_DEPTH_AT + 2] == b"\1\0"  # the colour type comes next
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    checksum = zlib.crc32(name + content)
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
 
 def describe(data: bytes) -> dict[str, Any]:

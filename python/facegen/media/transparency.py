@@ -31,7 +31,7 @@ def key_of(image: Image.Image) -> Key | None:
     if image.mode not in ("1", "L", "RGB") or not isinstance(colour, (int, tuple)):
         return None  # 16-bit greys are compared where they are rounded
     if image.mode == "1":
-        return Key((1 if colour else 0,), 1)  # Pillow has read it as 0 or 255
+        return Key((1 if colour else 0,), 1)  # Pillow made 0 or 255 of it; see png_chunks
     raw: object = None
     if image.format == "PNG" and isinstance(image, ImageFile.ImageFile) and image.tile:
         raw = image.tile[0].args
