@@ -35,6 +35,19 @@ def png(height: int = 9, width: int = 7, seed: int = 0) -> bytes:
     return encoded(Image.fromarray(pixels(height, width, seed)), "PNG")
 
 
+def heic(image: Image.Image, orientation: int = 1) -> bytes:
+    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
+    made = pillow_heif.HeifFile()
+    made.add_from_pillow(image)
+    if orientation != 1:
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        made[0].info["exif"] = exif.tobytes()
+    file = io.BytesIO()
+    made.save(file, quality=100, chroma=444, save_nclx_profile=True)
+    return file.getvalue()
+
+
 @cache  # it has the time of its making
 def srgb_profile() -> bytes:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

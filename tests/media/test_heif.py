@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import subprocess
 import sys
 
@@ -12,24 +11,11 @@ from PIL import Image
 
 from facegen import FormatError
 from facegen.media import heif, photo
-from files import encoded, pixels
+from files import encoded, heic, pixels
 
 RGB = pixels(64, 48)
 # A phone's first box, and nothing after it.
 BOX = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-
-
-def heic(image: Image.Image, orientation: int = 1) -> bytes:
-    pillow_heif = pytest.importorskip("pillow_heif", reason="pillow-heif is not installed")
-    made = pillow_heif.HeifFile()
-    made.add_from_pillow(image)
-    if orientation != 1:
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        made[0].info["exif"] = exif.tobytes()
-    file = io.BytesIO()
-    made.save(file, quality=100, chroma=444)
-    return file.getvalue()
 
 
 def close(found: np.ndarray, expected: np.ndarray) -> bool:

@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from facegen.errors import FormatError
+from facegen.media import avif
 from facegen.media.photo import decode, encode
-from files import chunk, encoded, pixels, png, profile_of, srgb_profile, with_chunks
+from facegen.media.profiles import to_srgb
+from files import chunk, encoded, heic, pixels, png, profile_of, srgb_profile, with_chunks
 
 RGB = pixels(11, 6)
 RAMP = np.repeat(np.arange(256, dtype=np.uint8)[:, np.newaxis, np.newaxis], 3, axis=2)
@@ -231,3 +233,62 @@ def test_a_profile_of_more_than_a_megabyte() -> None:
     profile = srgb_profile() + random.Random(0).randbytes(2 << 20)
     data = with_chunks(png(), chunk(b"iCCP", b"big\0\0" + zlib.compress(profile)))
     assert decode(data).profile == profile
+
+
+def with_nclx(data: bytes, primaries: int, curve: int) -> bytes:
+    """An AVIF or HEIC whose box of colours says something else."""
+    start, found, rest = data.partition(b"nclx")
+    assert found and b"nclx" not in rest
+    return start + found + struct.pack(">HH", primaries, curve) + rest[4:]
+
+
+@pytest.mark.parametrize("kind", ["AVIF", "HEIC"])
+def test_nclx(kind: str) -> None:
+    """Converted as PNG's cICP of the same numbers, and HDR neither there nor here."""
+    if kind == "AVIF":
+        data = encoded(Image.fromarray(RGB), kind, quality=100, subsampling="4:4:4")
+    else:
+        data = heic(Image.fromarray(RGB))
+    plain = decode(data).pixels
+    for numbers in ((1, 13), (12, 13), (9, 13), (9, 8), (9, 16), (9, 18), (2, 2), (1, 1)):
+        as_png = with_chunks(
+            encoded(Image.fromarray(plain), "PNG"), chunk(b"cICP", bytes([*numbers, 0, 1]))
+        )
+        photo = decode(with_nclx(data, *numbers))
+        np.testing.assert_array_equal(photo.pixels, decode(as_png).pixels)
+        changed = not np.array_equal(photo.pixels, plain)
+        assert changed == (numbers in ((12, 13), (9, 13), (9, 8))) and photo.profile is None
+
+
+def test_a_profile_comes_before_nclx() -> None:
+    data = encoded(Image.fromarray(RGB), "AVIF", icc_profile=srgb_profile())
+    assert decode(data).profile == srgb_profile()
+    colr = b"nclx" + struct.pack(">HHHB", 12, 13, 6, 0x80)
+    both = {"icc_profile": srgb_profile(), **avif.describe(with_boxes(colr))}
+    image = Image.fromarray(RGB)
+    assert both["nclx_profile"]["color_primaries"] == 12
+    assert to_srgb(image, both)[1] == srgb_profile()
+    both["icc_profile"] = b"damaged"
+    assert not np.array_equal(np.asarray(to_srgb(image, both)[0]), RGB)
+
+
+def box(name: bytes, content: bytes) -> bytes:
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def with_boxes(*colours: bytes) -> bytes:
+    properties = b"".join(box(b"colr", colour) for colour in colours)
+    meta = box(b"meta", bytes(4) + box(b"iprp", box(b"ipco", properties)))
+    return box(b"ftyp", b"avif" + bytes(4)) + meta
+
+
+def test_nclx_of_pictures_that_differ() -> None:
+    p3, hdr = (b"nclx" + struct.pack(">HHHB", n, 13, 6, 0x80) for n in (12, 9))
+    assert avif.describe(with_boxes(p3, p3)) and avif.describe(with_boxes(b"prof" + p3, p3))
+    assert not avif.describe(with_boxes(p3, hdr))
+    whole = with_boxes(p3)
+    for end in range(len(whole)):
+        assert not avif.describe(whole[:end])
+    for place in range(8, len(whole)):
+        for byte in (0, 1, 7, 255):
+            avif.describe(whole[:place] + bytes([byte]) + whole[place + 1 :])

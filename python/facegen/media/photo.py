@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.errors import FormatError, first_line
-from facegen.media import camera_raw, heif, png_chunks, profiles, tiff_pixels
+from facegen.media import avif, camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata, into_tiff
 from facegen.media.standard import STANDARD
@@ -103,6 +103,8 @@ def _described(data: bytes) -> dict[str, Any]:
     """What `_open` keeps from Pillow, as `Image.info` has it."""
     if png_chunks.is_png(data):
         return png_chunks.describe(data)
+    if avif.is_avif(data):
+        return avif.describe(data)
     return tiff_pixels.describe(data) if is_tiff(data) else {}
 
 

@@ -18,7 +18,8 @@ from facegen.media import icc
 _MODES = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK", "LAB": "LAB"}  # of ICC's spaces
 _ALIKE = {"RGB": ("1", "L", "P", "YCbCr"), "GRAY": ("1",)}  # modes that become a space's mode first
 
-# PNG's cICP (ITU-T H.273). High dynamic range is not among them: it takes more than a profile.
+# PNG's cICP, nclx of HEIF and AVIF (ITU-T H.273). High dynamic range is not among them: it takes
+# more than a profile.
 _CICP_PRIMARIES = {1: icc.SRGB_PRIMARIES, 9: icc.BT2020_PRIMARIES, 12: icc.P3_PRIMARIES}
 _CICP_CURVES = {4: icc.power(2.2), 5: icc.power(2.8), 8: icc.power(1.0), 13: icc.SRGB_CURVE}
 
@@ -35,7 +36,8 @@ def to_srgb(
     Parameters
     ----------
     info
-        As `Image.info`, with "cicp" for PNG's chunk of that name.
+        As `Image.info`, with "cicp" for PNG's chunk of that name, and "nclx_profile" as pillow-heif
+        has it.
 
     Returns
     -------
@@ -71,16 +73,17 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
 def _described(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
     """Profiles that say what the colours are, and whether each is the file's own.
 
-    The first that can be used holds (PNG's third edition).
+    The first that can be used holds (PNG's third edition; in HEIF and AVIF a profile before nclx).
     """
     cicp = info.get("cicp", ())
     if len(cicp) == 4 and cicp[2:] == (0, 1):  # of RGB, in full range
-        made = _made(_CICP_PRIMARIES.get(cicp[0]), _CICP_CURVES.get(cicp[1]))
-        if made is not None:
-            yield made, False
+        yield from _numbered(cicp[0], cicp[1])
     profile = info.get("icc_profile")
     if isinstance(profile, bytes) and profile:
         yield profile, True
+    nclx = info.get("nclx_profile")
+    if isinstance(nclx, Mapping):  # the decoder has undone its matrix and its range
+        yield from _numbered(nclx.get("color_primaries"), nclx.get("transfer_characteristics"))
     gamma = info.get("gamma")
     if "srgb" not in info and isinstance(gamma, float) and 0.1 < gamma < 10:
         about_srgb = abs(gamma * 2.2 - 1) < 0.05  # 1 / 2.2 stands for its curve
@@ -89,6 +92,13 @@ def _described(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:
             made = _made(primaries, curve)
             if made is not None:
                 yield made, False
+
+
+def _numbered(primaries: Any, curve: Any) -> Iterator[tuple[bytes, bool]]:
+    """The profile of two of H.273's numbers, if they are understood."""
+    made = _made(_CICP_PRIMARIES.get(primaries), _CICP_CURVES.get(curve))
+    if made is not None:
+        yield made, False
 
 
 def _made(primaries: tuple[float, ...] | None, curve: icc.Curve | None) -> bytes | None:
