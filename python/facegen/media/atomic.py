@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import re
 import secrets
 import shutil
 import stat
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from facegen import system
 from facegen.errors import FacegenError
+from facegen.media.standard import open_already
 
 _TEMPORARY = ".facegen-"  # with which names of temporary files begin
 _STALE_SECONDS = 3600.0  # since what was left was written to
@@ -263,10 +263,9 @@ def _open_part(part: Path, mode: int, keep: int) -> int:
 
 def _open_special(path: Path) -> int | None:
     """Open a device or a pipe; None for what is or will be a regular file."""
-    open_file = re.fullmatch(r"/dev/(?:fd/(\d+)|(stdout)|(stderr))", str(path))
-    if open_file:  # duplicated, not opened anew: that would start over at the file's beginning
-        number, stdout, _ = open_file.groups()
-        return os.dup(int(number) if number else 1 if stdout else 2)
+    open_descriptor = open_already(path)
+    if open_descriptor is not None:
+        return os.dup(open_descriptor)
     if path.is_file() or path.is_dir() or not path.exists():
         return None
     return os.open(path, os.O_WRONLY | system.PLAIN)

@@ -29,6 +29,7 @@ from facegen.media import state
 from facegen.media.atomic import AtomicFile, forget_part, hidden_beside, part_of
 from facegen.media.digest import file_digest
 from facegen.media.json_text import json_text
+from facegen.media.standard import open_already
 
 Chunk = TypeVar("Chunk")
 
@@ -207,6 +208,7 @@ def _path(outputs: Sequence[str]) -> Path:
 
 def input_digest(path: str | os.PathLike[str]) -> str:
     """SHA-256 of a file; FacegenError for a pipe, which could not be read again."""
-    if os.path.exists(path) and not os.path.isfile(path):
+    standard = open_already(Path(path)) is not None  # where the system has no such name
+    if (os.path.exists(path) or standard) and not os.path.isfile(path):
         raise FacegenError(f"{os.fspath(path)}: is no file, so a run cannot be resumed")
     return file_digest(path)

@@ -14,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.standard import open_input
 
 _Reader = TypeVar("_Reader", bound="RawReader")
 
@@ -51,10 +52,13 @@ class RawReader:
         self.dtype = np.dtype(dtype)
         self._what = what
         self._item_bytes = math.prod(shape) * self.dtype.itemsize
-        self._file = io.BufferedReader(io.FileIO(path))
+        self.count: int | None
+        self._file = io.BufferedReader(open_input(path))
         try:
             status = os.fstat(self._file.fileno())
-            self.count = self._count(status.st_size) if stat.S_ISREG(status.st_mode) else None
+            self.count = None
+            if stat.S_ISREG(status.st_mode):  # standard input may be read from the middle on
+                self.count = self._count(status.st_size - self._file.tell())
         except BaseException:
             self._file.close()
             raise

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from facegen._native import NumberParser, format_rows
 from facegen.errors import FormatError
 from facegen.media.atomic import AtomicFile
+from facegen.media.standard import open_input
 
 _Reader = TypeVar("_Reader", bound="_ArrayReader")
 
@@ -56,7 +57,7 @@ class _ArrayReader:
         self._owns_file = isinstance(source, (str, os.PathLike))
         if isinstance(source, (str, os.PathLike)):
             self.name = os.fspath(source)
-            self._file: BinaryIO | io.FileIO = io.FileIO(source)
+            self._file: BinaryIO | io.FileIO = open_input(source)
         else:
             self.name = str(getattr(source, "name", "<stream>"))
             self._file = source
