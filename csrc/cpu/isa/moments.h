@@ -7,21 +7,6 @@
 
 namespace {
 
-constexpr int kHalf = kLanes / 2;  // a register of doubles
-typedef double VecD __attribute__((vector_size(kHalf * 8)));
-typedef float HalfVec __attribute__((vector_size(kHalf * 4)));
-
-// a * b + c, as multiply_add of floats.
-#if defined(__AVX512F__)
-inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm512_fmadd_pd(a, b, c); }
-#elif defined(__AVX2__)
-inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm256_fmadd_pd(a, b, c); }
-#elif defined(FACEGEN_NEON)
-inline VecD multiply_add(VecD a, VecD b, VecD c) { return vfmaq_f64(c, a, b); }
-#else
-inline VecD multiply_add(VecD a, VecD b, VecD c) { return a * b + c; }
-#endif
-
 inline VecD load_doubles(const float* p) {
   HalfVec v;
   __builtin_memcpy(&v, p, sizeof v);

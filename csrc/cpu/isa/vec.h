@@ -49,6 +49,10 @@ typedef float Vec __attribute__((vector_size(kLanes * 4)));
 typedef int32_t VecI __attribute__((vector_size(kLanes * 4)));
 typedef float VecMemory __attribute__((vector_size(kLanes * 4), aligned(4), may_alias));
 
+constexpr int kHalf = kLanes / 2;  // a register of doubles
+typedef double VecD __attribute__((vector_size(kHalf * 8)));
+typedef float HalfVec __attribute__((vector_size(kHalf * 4)));
+
 inline Vec load(const float* p) { return *reinterpret_cast<const VecMemory*>(p); }
 inline void store(float* p, Vec v) { *reinterpret_cast<VecMemory*>(p) = v; }
 inline Vec broadcast(float x) { return x - Vec{}; }
@@ -56,12 +60,16 @@ inline Vec broadcast(float x) { return x - Vec{}; }
 // a * b + c, rounded once; where the processor may lack the instruction, always twice.
 #if defined(__AVX512F__)
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm512_fmadd_pd(a, b, c); }
 #elif defined(__AVX2__)
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return _mm256_fmadd_pd(a, b, c); }
 #elif defined(FACEGEN_NEON)
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return vfmaq_f32(c, a, b); }
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return vfmaq_f64(c, a, b); }
 #else
 inline Vec multiply_add(Vec a, Vec b, Vec c) { return a * b + c; }
+inline VecD multiply_add(VecD a, VecD b, VecD c) { return a * b + c; }
 #endif
 inline Vec multiply_add(float a, Vec b, Vec c) { return multiply_add(broadcast(a), b, c); }
 inline Vec multiply_add(Vec a, Vec b, float c) { return multiply_add(a, b, broadcast(c)); }
