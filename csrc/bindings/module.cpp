@@ -1,4 +1,5 @@
 #include "bindings.h"
+#include "check_program.h"
 
 // Nothing here relies on the GIL: what threads share is atomic or behind locks of its own.
 PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
@@ -6,6 +7,9 @@ PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
   facegen::bind_text(m);
   facegen::bind_cpu(m);
   facegen::bind_color(m);
+  // Limits that layers are checked for when they are made: whoever reads a program asks the same.
+  m.attr("MOST_POSITIONS") = facegen::kMostPositions;
+  m.attr("MOST_PIXELS") = facegen::kMostPixels;
   // Why this build has no facegen._cuda; empty where it has one.
   m.attr("WHY_NO_CUDA") = FACEGEN_WHY_NO_CUDA;
 }

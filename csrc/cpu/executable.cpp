@@ -4,6 +4,7 @@
 #include <new>
 #include <utility>
 
+#include "check_program.h"
 #include "cpu/reductions.h"
 #include "cpu/small_ops.h"
 
@@ -16,9 +17,6 @@ constexpr int64_t kCacheFloats = (int64_t{8} << 20) / 4;
 // Floats between the arenas of two images: the same pixels of all images would else share a few
 // sets of the caches.
 constexpr int64_t kApart = 1040;
-
-// More than any machine has.
-constexpr int64_t kMostArenaFloats = int64_t{1} << 50;
 
 int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c; }
 
@@ -88,7 +86,7 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
 // cache what the one before it wrote; the others take all images, for the sake of their weights.
 void Executable::run_images(int64_t first, int64_t images, const float* const* inputs,
                             float* const* outputs, int threads) const {
-  if (images > kMostArenaFloats / arena_stride_) throw std::bad_alloc();
+  if (images > kMostFloats / arena_stride_) throw std::bad_alloc();
   std::unique_ptr<Arena> arena = arenas_.take(arena_stride_ * images);
   const Batch batch = {arena->memory.get(), first, inputs, outputs};
   const auto at_once = [&](std::size_t step) {

@@ -5,6 +5,8 @@ from numpy.typing import NDArray
 
 from facegen.nn.program import Program
 
+MOST_POSITIONS: int  # of every size and position along an axis, and of channels
+MOST_PIXELS: int  # of a map
 WHY_NO_CUDA: str
 
 class CpuExecutable:

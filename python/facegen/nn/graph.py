@@ -6,9 +6,9 @@ import math
 import re
 from typing import NamedTuple
 
+from facegen._native import MOST_PIXELS, MOST_POSITIONS
 from facegen.nn.layers import Layer, Shape
 from facegen.nn.table import quantity, text_table
-from facegen.nn.window import MOST, MOST_PIXELS
 
 
 class Tensor(NamedTuple):
@@ -130,7 +130,7 @@ class Graph:
             raise ValueError(f"a layer's name is letters, digits and _ . / -, not {node.name!r}")
         if node.name in self._nodes:
             raise ValueError(f"{self.name} already has a layer named {node.name!r}")
-        if max(node.shape) > MOST or node.shape.height * node.shape.width > MOST_PIXELS:
+        if max(node.shape) > MOST_POSITIONS or node.shape.height * node.shape.width > MOST_PIXELS:
             raise ValueError(f"{node.name!r} of {self.name} is too large: {node.shape}")
         self._nodes[node.name] = node
         return Tensor(node.name, node.shape)

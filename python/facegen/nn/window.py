@@ -1,6 +1,8 @@
 """Windows that slide over an image: kernel, stride, padding and dilation, one axis at a time.
 
-The one place where "an int or a pair" becomes two axes and where output sizes are computed.
+The one place where "an int or a pair" becomes two axes and where output sizes are computed. Every
+number of a window, the reach of its taps, a map's sides with padding and its channels are at most
+`MOST_POSITIONS`: engines compute positions in 32 bits, as sums of up to three of them.
 """
 
 from __future__ import annotations
@@ -10,17 +12,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-# Of every number of a window, of the reach of its taps, of a map's sides with padding and
-# of its channels: engines compute positions in 32 bits, as sums of up to three of them.
-MOST = 2**29
-MOST_PIXELS = 2**30  # of a map
+from facegen._native import MOST_POSITIONS
 
 IntOrPair = int | Sequence[int]  # one for both axes, or (vertical, horizontal)
 Padding = int | Sequence[int] | Sequence[Sequence[int]]  # also ((top, bottom), (left, right))
 
 
 def pair(value: IntOrPair, name: str, minimum: int) -> tuple[int, int]:
-    """`value` as (vertical, horizontal), each checked to be from `minimum` to `MOST`."""
+    """`value` as (vertical, horizontal), each checked to be from `minimum` to `MOST_POSITIONS`."""
     try:
         first, second = (value, value) if not isinstance(value, Sequence) else value
         result = operator.index(first), operator.index(second)
@@ -28,8 +27,8 @@ def pair(value: IntOrPair, name: str, minimum: int) -> tuple[int, int]:
         raise ValueError(f"{name} must be an int or a pair of ints, not {value!r}") from None
     if min(result) < minimum:
         raise ValueError(f"{name} must be at least {minimum}, not {value!r}")
-    if max(result) > MOST:
-        raise ValueError(f"{name} must be at most {MOST}, not {value!r}")
+    if max(result) > MOST_POSITIONS:
+        raise ValueError(f"{name} must be at most {MOST_POSITIONS}, not {value!r}")
     return result
 
 
@@ -57,8 +56,8 @@ class WindowAxis:
     def padded(self, size: int) -> int:
         """`size` inputs with the padding; ValueError where there are too many."""
         padded = size + self.pad_front + self.pad_back
-        if padded > MOST:
-            raise ValueError(f"{size} pixels with padding are {padded}, more than {MOST}")
+        if padded > MOST_POSITIONS:
+            raise ValueError(f"{size} pixels with padding are {padded}, more than {MOST_POSITIONS}")
         return padded
 
     def conv_size(self, size: int) -> int:
@@ -98,9 +97,9 @@ def window(
         WindowAxis(kernels[i], strides[i], *paddings[i], dilations[i]) for i in range(2)
     )
     for axis in (vertical, horizontal):
-        if axis.reach > MOST:
+        if axis.reach > MOST_POSITIONS:
             raise ValueError(
                 f"a kernel of {axis.kernel} with dilation {axis.dilation} reaches over "
-                f"{axis.reach} pixels, more than {MOST}"
+                f"{axis.reach} pixels, more than {MOST_POSITIONS}"
             )
     return vertical, horizontal
