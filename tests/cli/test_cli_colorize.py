@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -287,6 +288,43 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("colorize") / "network.bin"
     assert main(["init", "colorizer", "--seed", "1", str(path), "--quiet"]) == 0
     return path
+
+
+@pytest.mark.parametrize("kind", ["file", "pipe", "pipe with a name", "picture's pipe"])
+def test_what_is_written_as_standard_output_is(run: Run, tinter: Tinter, kind: str) -> None:
+    """An open file, /dev/stdout among them, is no folder and no file that exists."""
+    save("a.png")
+    with open("result", "w+b") as file, ThreadPoolExecutor() as pool:
+        if kind == "file":
+            result = run("colorize", "a.png", "-o", f"/dev/fd/{file.fileno()}")
+            file.seek(0)
+            data = file.read()
+        elif kind == "pipe":
+            end, other = os.pipe()
+            result = run("colorize", "a.png", "-o", f"/dev/fd/{other}")
+            os.close(other)
+            with open(end, "rb") as pipe:
+                data = pipe.read()
+        else:
+            name = "out" if kind == "pipe with a name" else "out.jpg"
+            os.mkfifo(name)
+            read = pool.submit(Path(name).read_bytes)
+            result = run("colorize", "a.png", "-o", name)
+            data = read.result(60)
+    assert result.code == 0 and result.err == ""
+    assert Image.open(io.BytesIO(data)).format == ("JPEG" if kind == "picture's pipe" else "PNG")
+
+
+def test_the_names_of_standard_output(run: Run, tinter: Tinter) -> None:
+    """What is said goes to stderr where the picture has stdout; capfd's is a file."""
+    save("a.png")
+    for name in ("/dev/stdout", "/dev/fd/1"):
+        result = run("colorize", "a.png", "-o", name)
+        assert result.code == 0 and "PNG" in result.out and f"{name}: 1 done" in result.err
+        assert "1 done" not in result.out
+        result = run("colorize", "a.png", "-o", name, "--json", "-")
+        assert result.code == 2 and "--output and --json cannot both be standard" in result.err
+    assert os.listdir() == ["a.png"]
 
 
 def test_the_network_itself(weights: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -79,3 +80,43 @@ def test_pictures_weights_and_reports(
     assert run("pix2pix", source, "-o", "out", *words) == (0, "", "")
     assert run("pix2pix", source, "-o", name(size, ".webp"), *words) == (0, "", "")
     assert {result, ".facegen"} == set(os.listdir("out"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "digits @", "digits x.png --json @", "inspect @", "compare a @", "convert default @",
+        "demo @",
+        "generate -s 1 -o @", "generate -s 1 -o a.png --save-latents @", "fetch @", "init dcgan @",
+        "colorizer img2bin @ out.bin", "serve --network @", "train @", "train digits a @",
+        "train segmentation a b --init @", "train segmentation a b --init c --log @",
+        "colorize -n n x.png -o @", "pix2pix n in.rgb @",
+        "network.bin @ out.txt out.bmp", "@",
+    ],
+)  # fmt: skip
+def test_an_empty_name(run: Run, line: str) -> None:
+    """As of a shell's variable that is not set."""
+    result = run(*("" if word == "@" else word for word in line.split()))
+    assert result.code == 2 and "expected a name, found an empty one" in result.err
+    assert len(result.err.splitlines()) == 1 and os.listdir() == []
+
+
+def test_words_of_another_program_may_be_empty(run: Run) -> None:
+    code = "import sys; sys.exit(sys.argv[1:] != [''])"
+    assert run("launch", "-n", 1, "--", sys.executable, "-c", code, "").code == 0
+
+
+@pytest.mark.parametrize("more", [[], ["--overwrite"]])
+def test_a_folder_where_a_file_is_expected(run: Run, more: list[str]) -> None:
+    Path("folder").mkdir()
+    Path("a.png").write_bytes(png())
+    for line in (
+        "digits a.png --json folder",
+        "inspect default --json folder",
+        "doctor --json folder",
+        "demo folder",
+    ):
+        result = run(*line.split(), *more)
+        assert result.code == 2
+        assert result.err == "facegen: error: folder: is a folder, expected the name of a file\n"
+    assert os.listdir("folder") == []

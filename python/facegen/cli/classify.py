@@ -8,6 +8,7 @@ import click
 
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
+from facegen.media.standard import is_stdout
 
 
 @click.command(
@@ -86,7 +87,7 @@ def command(
         on_ranks=shard is None,
         passed_over=found.passed_over if part == 0 else (),
     )
-    if json_ != "-":
+    if not is_stdout(json_):
         for outcome in report.outcomes:
             if outcome.status == "done":
                 _print(outcome.source, outcome.facts["classes"])

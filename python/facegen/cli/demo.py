@@ -56,6 +56,7 @@ def command(
         seeds = SeedList([range(first or 0, (first or 0) + grid[0] * grid[1])])
     elif first is not None:
         raise click.UsageError("--seed is the first of --seeds; name one of them")
+    options.refuse_folder(out)
     count = len(seeds)
     files = FaceFiles.plan(out, seeds, count, grid)
     if files.grid is None:

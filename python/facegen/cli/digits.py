@@ -10,6 +10,7 @@ import click
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 from facegen.errors import FormatError
+from facegen.media.standard import is_stdout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,7 +106,7 @@ def command(
         if len(right) != len(entries):
             raise FormatError(f"{labels}: expected {len(entries):,} labels, found {len(right):,}")
         report |= judge(entries, right)
-    if json_ != "-":
+    if not is_stdout(json_):
         for entry in entries:
             if (line := text_line(entry)) is not None:
                 terminal.say(line)

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, terminal
+from facegen.media.standard import is_stdout
 
 
 @click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json -"))
@@ -18,7 +19,7 @@ def command(json_: str | None, overwrite: bool) -> None:
     options.check_report(json_, overwrite)
     report = examine()
     options.write_report(json_, report)
-    if json_ == "-":
+    if is_stdout(json_):
         return
     for name, value in report.items():
         text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)

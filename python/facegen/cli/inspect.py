@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from facegen.cli import options, terminal
+from facegen.media.standard import is_stdout
 
 
 @click.command(
@@ -61,7 +62,7 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
         ],
     }
     options.write_report(json_, report)
-    if json_ == "-":
+    if is_stdout(json_):
         return
     terminal.say(f"network : {network.name} ({network.summary})")
     if report["seeded"]:

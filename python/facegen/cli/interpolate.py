@@ -60,7 +60,7 @@ def command(
     if len(seeds) < 2:
         raise click.UsageError("--seeds: a walk needs two seeds at least")
     terminal.give_stdout_to({"--output": output})
-    if output != "-" and not overwrite:
+    if not overwrite:
         options.refuse_existing(output)
 
     from facegen import Generator

@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from facegen.cli import terminal
 from facegen.cli.terminal import Loudness, counted
 from facegen.errors import FacegenError
-from facegen.media.standard import STANDARD
+from facegen.media.standard import STANDARD, is_stream
 
 if TYPE_CHECKING:
     from facegen.engine import Runner
@@ -31,14 +31,34 @@ class BareCommand(click.Command):
 
 
 def common(command: Command) -> Command:
-    """--quiet, --verbose, --debug; the last is acted upon in `main`, where errors end up."""
+    """--quiet, --verbose, --debug, which is acted upon in `main`, where errors end up; names.
+
+    Those that are given must not be empty, as they are where a shell's variable is.
+    """
+
+    @wraps(command)
+    def checked(*values: Any, **named: Any) -> Any:
+        _refuse_empty(click.get_current_context())
+        return command(*values, **named)
+
+    decorated: Command = checked
     for option in (
         click.option("--debug", is_flag=True, expose_value=False, help="Show tracebacks."),
         _loudness("-v", "--verbose", Loudness.VERBOSE, "Also say what is read, where, how long."),
         _loudness("-q", "--quiet", Loudness.QUIET, "Print errors only."),
     ):
-        command = option(command)
-    return command
+        decorated = option(decorated)
+    return decorated
+
+
+def _refuse_empty(context: click.Context) -> None:
+    if context.ignore_unknown_options:  # the words are another program's
+        return
+    for parameter in context.command.params:
+        value = context.params.get(parameter.name or "")
+        if "" in (value if isinstance(value, tuple) else (value,)):
+            hint = parameter.get_error_hint(context)
+            raise click.UsageError(f"{hint}: expected a name, found an empty one")
 
 
 def _loudness(
@@ -176,7 +196,7 @@ def check_distinct(inputs: dict[str, str], outputs: dict[str, str]) -> None:
     for names in (inputs, outputs):
         for label, path in names.items():
             real = os.path.realpath(path)
-            if path == "-" or (os.path.exists(real) and not os.path.isfile(real)):
+            if is_stream(path) or os.path.isdir(path):
                 continue
             if names is outputs and real in taken:
                 raise click.UsageError(f"{taken[real]} and {label} are the same file: {path}")
@@ -189,21 +209,29 @@ def refuse_dash(path: str) -> None:
         raise click.UsageError("-: expected a file; this is not written to standard output")
 
 
+def refuse_folder(path: str) -> None:
+    """Where an output is one file, a folder has no use."""
+    if os.path.isdir(path):
+        raise FacegenError(f"{path}: is a folder, expected the name of a file")
+
+
 def refuse_existing(path: str) -> None:
     """What exists is replaced with --overwrite alone; devices and pipes may be written."""
-    if os.path.isfile(path) or os.path.isdir(path):
+    refuse_folder(path)
+    if os.path.isfile(path) and not is_stream(path):
         raise FacegenError(f"{path}: exists (--overwrite replaces it)")
 
 
 def check_output(path: str, overwrite: bool) -> None:
     """Before long work: refuse what exists without --overwrite, and what its folder cannot take."""
     refuse_dash(path)
+    refuse_folder(path)
     if not overwrite:
         refuse_existing(path)
     folder = os.path.dirname(path)
     if not os.path.isdir(folder or "."):
         raise FacegenError(f"{path}: there is no folder {folder}")
-    if os.path.isfile(path) or not os.path.exists(path):  # others are written in place
+    if not is_stream(path):
         check_folder(folder or ".")
 
 

@@ -8,6 +8,7 @@ import click
 
 from facegen.cli import options, picture_options
 from facegen.cli.shared import SharedCommand
+from facegen.media.standard import is_stream
 
 
 @click.command(
@@ -66,7 +67,7 @@ def command(
     if not is_folder(output):
         if masks:
             raise FacegenError(f"{output}: is one file, and --masks makes several; name a folder")
-        if output != "-" and not output.lower().endswith(".png"):
+        if not is_stream(output) and not output.lower().endswith(".png"):
             raise FacegenError(f"{output}: class maps are PNG; name a .png or a folder")
     pictures = picture_options.EXTENSIONS.get(files["format_"], ".png")
     parts = Parts(

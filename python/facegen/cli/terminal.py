@@ -24,7 +24,7 @@ from enum import IntEnum
 
 import click
 
-from facegen.media.standard import STANDARD
+from facegen.media.standard import is_stdout
 
 # Names of files may hold them: C0 and C1 control characters (escape sequences begin with one),
 # ends of lines, what turns the direction of writing, and bytes that are no text.
@@ -74,10 +74,10 @@ def is_verbose() -> bool:
 
 
 def give_stdout_to(outputs: Mapping[str, str | None]) -> None:
-    """Where one of the outputs is '-', lines go to stderr; a UsageError where two are."""
-    there = [label for label, name in outputs.items() if name == STANDARD]
+    """Where one of the outputs is standard output, lines go to stderr; UsageError where two are."""
+    there = [label for label, name in outputs.items() if is_stdout(name)]
     if len(there) > 1:
-        raise click.UsageError(f"{there[0]} and {there[1]} cannot both be '-', standard output")
+        raise click.UsageError(f"{there[0]} and {there[1]} cannot both be standard output")
     if there:
         _state.stdout_is_data = True
 

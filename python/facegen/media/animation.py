@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facegen import extras
 from facegen.errors import FacegenError, FormatError
 from facegen.media.atomic import AtomicFile
-from facegen.media.standard import STANDARD, output_file
+from facegen.media.standard import is_stream, output_file
 
 Frames = NDArray[np.uint8]  # (n, height, width, 3), RGB
 
@@ -29,7 +29,9 @@ def enlarge(frames: Frames, factor: int) -> Frames:
 
 
 def writer(path: str) -> Callable[[Frames, float], bytes]:
-    """What encodes frames at a rate in frames a second, by the path's extension; '-' is raw.
+    """What encodes frames at a rate in frames a second, by the path's extension.
+
+    '-', a device or a pipe without one gets raw frames.
 
     Raises
     ------
@@ -38,7 +40,9 @@ def writer(path: str) -> Callable[[Frames, float], bytes]:
     FacegenError
         An .mp4 without PyAV.
     """
-    extension = ".rgb" if path == STANDARD else os.path.splitext(path)[1].lower()
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _WRITERS and is_stream(path):
+        extension = ".rgb"
     if extension not in _WRITERS:
         raise FormatError(f"{path}: expected a name in {', '.join(_WRITERS)}, or - for raw frames")
     if extension == ".mp4":

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, cast
 
 from facegen import system
 from facegen.errors import FacegenError
-from facegen.media.standard import open_already
+from facegen.media.standard import is_stream, open_already
 
 _TEMPORARY = ".facegen-"  # with which names of temporary files begin
 _STALE_SECONDS = 3600.0  # since what was left was written to
@@ -266,9 +266,7 @@ def _open_special(path: Path) -> int | None:
     open_descriptor = open_already(path)
     if open_descriptor is not None:
         return os.dup(open_descriptor)
-    if path.is_file() or path.is_dir() or not path.exists():
-        return None
-    return os.open(path, os.O_WRONLY | system.PLAIN)
+    return os.open(path, os.O_WRONLY | system.PLAIN) if is_stream(path) else None
 
 
 def _mode_of_existing(target: Path, replace: bool = False) -> int:

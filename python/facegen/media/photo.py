@@ -23,7 +23,7 @@ from facegen.errors import FormatError, first_line
 from facegen.media import avif, camera_raw, heif, png_chunks, profiles, tiff_pixels
 from facegen.media import metadata as metadata_of_files
 from facegen.media.metadata import Metadata, into_tiff
-from facegen.media.standard import STANDARD
+from facegen.media.standard import STANDARD, is_stream
 from facegen.media.tiff_tags import is_tiff
 from facegen.media.transparency import Key, key_alpha, key_of, split_alpha
 
@@ -209,7 +209,8 @@ def encode(
     pixels
         (height, width, 3) uint8, sRGB.
     path
-        Its extension, one of `WRITABLE`, decides on the format; "-" (standard output) gets PNG.
+        Its extension, one of `WRITABLE`, decides on the format; "-", a device or a pipe
+        without one gets PNG.
     alpha
         (height, width) uint8. What cannot hold it (JPEG, BMP) is laid on white.
     profile
@@ -217,7 +218,9 @@ def encode(
     metadata
         Of `Photo`: as much of it as the format holds.
     """
-    extension = ".png" if path == STANDARD else os.path.splitext(path)[1].lower()
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _WRITERS and is_stream(path):
+        extension = ".png"
     if extension not in _WRITERS:
         raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
     kind, holds_alpha, options = _WRITERS[extension]

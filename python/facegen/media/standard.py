@@ -49,3 +49,15 @@ def open_input(path: str | os.PathLike[str]) -> io.FileIO:
         if copy is not None:
             os.close(copy)
         raise OSError(error.errno, error.strerror, os.fspath(path)) from None
+
+
+def is_stdout(name: str | None) -> bool:
+    """'-', or another name of standard output."""
+    return name is not None and (name == STANDARD or open_already(PurePath(name)) == 1)
+
+
+def is_stream(name: str | os.PathLike[str]) -> bool:
+    """What is written as it stands, '-' or an open file, a device, a pipe: no file to be made."""
+    if name == STANDARD or open_already(PurePath(name)) is not None:
+        return True
+    return os.path.exists(name) and not os.path.isfile(name) and not os.path.isdir(name)

@@ -11,7 +11,7 @@ from PIL import Image
 from facegen.errors import FacegenError
 from facegen.media import camera_raw, heif
 from facegen.media.photo import WRITABLE
-from facegen.media.standard import STANDARD
+from facegen.media.standard import STANDARD, is_stream
 from facegen.pictures.sources import Source
 
 SAME = "same"  # as a format: the extension of the source
@@ -43,9 +43,10 @@ class Item:
 def is_folder(output: str) -> bool:
     """Whether ``-o`` names a folder: it is one, ends as one, or has no extension of a file's.
 
-    "v1.0" is a folder, and "out.heic" a file, of a kind that `items` refuses.
+    "v1.0" is a folder, and "out.heic" a file, of a kind that `items` refuses. A device or a pipe is
+    a file.
     """
-    if output == STANDARD:
+    if is_stream(output):
         return False
     if output.endswith("/") or os.path.isdir(output):
         return True
@@ -63,7 +64,7 @@ def items(
     output
         A folder, where results are named after their sources ("sub/cat.jpg" and the suffix
         "_areas.json" give "OUTPUT/sub/cat_areas.json"); or, for one source and one suffix, a
-        picture file or "-".
+        picture file, "-", a device or a pipe.
     suffixes
         What follows a source's name without its extension, one a result; "" is a picture, which
         gets `extension`.
@@ -82,7 +83,7 @@ def items(
             Item(source.path, tuple(_name(source, output, s, extension) for s in suffixes))
             for source in sources
         ]
-    elif output != STANDARD and os.path.splitext(output)[1].lower() not in WRITABLE:
+    elif not is_stream(output) and os.path.splitext(output)[1].lower() not in WRITABLE:
         raise FacegenError(
             f"{output}: pictures are written as {', '.join(WRITABLE)}; a folder of this name would "
             f"be {output}/"

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from facegen.errors import FacegenError
 from facegen.media.atomic import AtomicFile
-from facegen.media.standard import output_file
+from facegen.media.standard import is_stream, output_file
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, Manifest
 from facegen.pictures.report import Outcome
@@ -94,6 +94,8 @@ class OneResult:
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
         for item in items:
             for path in item.outputs:
+                if is_stream(path):
+                    continue
                 if os.path.isfile(path) and not self._overwrite:
                     raise FacegenError(f"{path}: exists (--overwrite replaces it)")
                 folder = os.path.dirname(path) or "."
