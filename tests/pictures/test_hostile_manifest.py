@@ -87,16 +87,16 @@ def test_links_that_lead_out(link: str) -> None:
     """What was made together with a result that is made anew is removed, but not through a link."""
     lay()
     if link == "to a file":
-        name, size = "b.png", len(PRECIOUS)
-        Path("out/b.png").symlink_to(os.path.abspath("elsewhere/x"))
+        name, size = "a_b.png", len(PRECIOUS)
+        Path("out/a_b.png").symlink_to(os.path.abspath("elsewhere/x"))
     elif link == "to a folder":
-        name, size = "sub/y", len(PRECIOUS)
-        Path("out/sub").symlink_to(os.path.abspath("elsewhere/sub"))
+        name, size = "a_sub/y", len(PRECIOUS)
+        Path("out/a_sub").symlink_to(os.path.abspath("elsewhere/sub"))
     else:
-        name, size = "link/z", 1
+        name, size = "a_link/z", 1
         Path("out/inner").mkdir()
         Path("out/inner/z").write_bytes(b"z")
-        Path("out/link").symlink_to("inner")
+        Path("out/a_link").symlink_to("inner")
     note(line({"a.png": 3, name: size}))
     assert colour() == "d" and untouched()
     assert os.path.lexists(f"out/{name}") == (link != "to a folder inside")
@@ -104,12 +104,27 @@ def test_links_that_lead_out(link: str) -> None:
 
 def test_only_what_the_line_speaks_of_is_removed() -> None:
     lay()
-    for name in ("edited.png", "mask.png"):
+    for name in ("a_edited.png", "a_mask.png"):
         Path("out", name).write_bytes(PRECIOUS)
-    Path("out/folder").mkdir()
-    note(line({"a.png": 3, "edited.png": 3, "mask.png": len(PRECIOUS), "folder": 4096}))
+    Path("out/a_folder").mkdir()
+    note(line({"a.png": 3, "a_edited.png": 3, "a_mask.png": len(PRECIOUS), "a_folder": 4096}))
     assert colour() == "d"
-    assert sorted(os.listdir("out")) == [".facegen", "a.png", "edited.png", "folder"]
+    assert sorted(os.listdir("out")) == [".facegen", "a.png", "a_edited.png", "a_folder"]
+
+
+def test_only_what_is_named_as_a_result_of_the_picture_is_removed() -> None:
+    """Whatever a line says: anybody may have written it."""
+    lay()
+    others = ["ab.png", "b.png", "notes.txt", "sub/a.png", "sub/a_mask.png", "b_a.png"]
+    results = ["a.jpg", "a_areas.json", "a_masks/dog.png"]
+    for name in others + results:
+        Path("out", name).parent.mkdir(exist_ok=True)
+        Path("out", name).write_bytes(PRECIOUS)
+    note(line({"a.png": 3, **dict.fromkeys(others + results, len(PRECIOUS))}))
+    assert colour() == "d"
+    assert all(Path("out", name).read_bytes() == PRECIOUS for name in others)
+    assert not any(Path("out", name).exists() for name in results)
+    assert not Path("out/a_masks").exists()
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

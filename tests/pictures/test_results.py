@@ -137,12 +137,12 @@ def test_a_folder_of_results_goes_with_the_last_of_them() -> None:
         return Task(settings, lambda photo: photo.pixels, lambda values: values, finish)
 
     for precious in (False, True):
-        assert statuses(go([item], task("out/masks/cat.txt", "out/masks/dog.txt"))) == "d"
+        assert statuses(go([item], task("out/a_masks/cat.txt", "out/a_masks/dog.txt"))) == "d"
         if precious:
-            Path("out/masks/notes.txt").write_text("precious")
+            Path("out/a_masks/notes.txt").write_text("precious")
         assert statuses(go([item], task())) == "d"
         assert [p.name for p in Path("out").rglob("*.txt")] == ["notes.txt"] * precious
-        assert Path("out/masks").exists() == precious
+        assert Path("out/a_masks").exists() == precious
     assert statuses(go([item], task())) == "s"
 
 

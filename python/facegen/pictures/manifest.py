@@ -18,7 +18,9 @@ compared too: power that fails may leave a shorter file. Each process writes a f
 reads all.
 
 A line that is not as ours are counts as none. It vouches for files in the folder alone: nothing
-that it names is touched where a link leads out of the folder, or is a link itself.
+that it names is touched where a link leads out of the folder, or is a link itself. And what it says
+was made together with a result is removed only where its name says so too: "cat_overlay.png",
+"cat_masks/dog.png" and "cat.jpg" go with "cat.png", a forged line's "notes.txt" does not.
 """
 
 from __future__ import annotations
@@ -196,9 +198,9 @@ class Manifest:
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         """Write files under their names, all complete, and record them.
 
-        What else was made of the picture before, under names that are not among these, is removed,
-        with its folder where that is empty then. A link that has the name of an output is replaced,
-        not followed.
+        What else was made of the picture before, under names that begin as these but are not among
+        them, is removed, with its folder where that is empty then. A link that has the name of an
+        output is replaced, not followed.
         May be called from several threads at once, for different outputs.
         """
         files: list[AtomicFile] = []
@@ -254,12 +256,18 @@ class Manifest:
                 os.rmdir(folder)
 
     def _outdated(self, names: Iterable[str], records: Mapping[str, Record]) -> Iterator[str]:
-        """Paths that were made together with these, but not by anything since."""
+        """Paths that were made together with these, but not by anything since.
+
+        A line alone does not vouch for that: they have names as results of the same picture have.
+        """
+        names = set(names)
+        stems = tuple(os.path.splitext(name)[0] + mark for name in names for mark in "._-")
         for name in names:
             before = records.get(name)
             for other, size in before.outputs.items() if before is not None else ():
                 if (
                     other not in names
+                    and other.startswith(stems)
                     and records.get(other) is before
                     and self._there(other, size)
                 ):

@@ -17,7 +17,8 @@ class Made:
     ----------
     files
         Path -> content: every output of the item. More are allowed, where names depend on what is
-        found in the picture.
+        found in the picture; those of an earlier run go with the outputs where their names begin as
+        an output's without its extension.
     facts
         For the report, as JSON has values.
     """
