@@ -323,7 +323,7 @@ def test_the_names_of_standard_output(run: Run, tinter: Tinter) -> None:
         assert result.code == 0 and "PNG" in result.out and f"{name}: 1 done" in result.err
         assert "1 done" not in result.out
         result = run("colorize", "a.png", "-o", name, "--json", "-")
-        assert result.code == 2 and "--output and --json cannot both be standard" in result.err
+        assert result.code == 2 and "--output and --json cannot both be '-'" in result.err
     assert os.listdir() == ["a.png"]
 
 

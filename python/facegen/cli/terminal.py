@@ -77,7 +77,7 @@ def give_stdout_to(outputs: Mapping[str, str | None]) -> None:
     """Where one of the outputs is standard output, lines go to stderr; UsageError where two are."""
     there = [label for label, name in outputs.items() if is_stdout(name)]
     if len(there) > 1:
-        raise click.UsageError(f"{there[0]} and {there[1]} cannot both be standard output")
+        raise click.UsageError(f"{there[0]} and {there[1]} cannot both be '-', standard output")
     if there:
         _state.stdout_is_data = True
 
