@@ -41,7 +41,7 @@ class Case:
 
     def measured(self, isa: str, algorithm: str) -> np.ndarray:
         """The output of the engine."""
-        program = lower(self.graph, self.weights, algorithm)
+        program = lower(self.graph, self.weights, algorithm, device=f"cpu:{isa}")
         view = program.outputs[0]
         shape = (len(self.inputs), view.height, view.width, view.channels)
         output = np.empty(shape, np.float32)

@@ -64,19 +64,20 @@ void check_axis(const Axis& axis, int kernel, int size, bool one_phase) {
 // The phases write each output once: every pair of origins below the steps is there once.
 void check_phases(const Step& step) {
   require(step.phase_count >= 1, "a GEMM without phases");
-  require(int64_t{step.phase_count} * step.out.c <= kMostPositions, "a GEMM of too many columns");
+  const View& map = map_of(step);
+  require(int64_t{step.phase_count} * map.c <= kMostPositions, "a GEMM of too many columns");
   const Phase& first = step.phases[0];
   std::set<std::pair<int32_t, int32_t>> origins;
   for (int32_t i = 0; i < step.phase_count; ++i) {
     const auto& [y, x] = step.phases[i];
-    check_axis(y, step.kernel_h, step.out.h, step.phase_count == 1);
-    check_axis(x, step.kernel_w, step.out.w, step.phase_count == 1);
+    check_axis(y, step.kernel_h, map.h, step.phase_count == 1);
+    check_axis(x, step.kernel_w, map.w, step.phase_count == 1);
     require(y.out_step == first.y.out_step && x.out_step == first.x.out_step,
             "phases of different output steps");
     origins.insert({y.out_origin, x.out_origin});
   }
-  const int64_t wanted = int64_t{std::min(first.y.out_step, step.out.h)} *
-                         std::min(first.x.out_step, step.out.w);
+  const int64_t wanted = int64_t{std::min(first.y.out_step, map.h)} *
+                         std::min(first.x.out_step, map.w);
   require(wanted == step.phase_count && static_cast<int64_t>(origins.size()) == wanted,
           "phases that do not write each output once");
 }
@@ -91,6 +92,53 @@ void check_pool(const Step& step) {
   require(fits(pool.kernel_h, pool.stride_h, pool.pad_top, step.in.h, step.out.h) &&
               fits(pool.kernel_w, pool.stride_w, pool.pad_left, step.in.w, step.out.w),
           "a pool with a window that holds no pixel");
+}
+
+void check_op(const Step& step);
+
+// A GEMM, and the step that takes what it makes.
+void check_gemm(const Step& step) {
+  check_phases(step);
+  require(in_range(step.centre_channels, 0, map_of(step).c), "more centre channels than there are");
+  if (step.finish == nullptr) return;
+  const Step& finish = *step.finish;
+  const View &map = finish.in, &out = step.out;
+  require(in_range(map.h, 1, kMostPositions) && in_range(map.w, 1, kMostPositions) &&
+              in_range(map.c, 1, kMostPositions) && int64_t{map.h} * map.w <= kMostPixels &&
+              in_range(map.pixel_stride, map.c, kMostPositions),
+          "a map of an impossible shape");
+  require(finish.out.buffer == out.buffer && finish.out.offset == out.offset &&
+              finish.out.h == out.h && finish.out.w == out.w && finish.out.c == out.c &&
+              finish.out.pixel_stride == out.pixel_stride,
+          "a finish that writes elsewhere than its step");
+  require(finish.finish == nullptr && finish.copy.buffer < 0 && !finish.slices &&
+              finish.epilogue.add.buffer < 0 && !finish.softmax_input,
+          "a finish that does more than its op");
+  check_op(finish);
+}
+
+void check_op(const Step& step) {
+  const View &in = step.in, &out = step.out;
+  const bool same_channels = in.c == out.c;
+  const bool same_map = in.h == out.h && in.w == out.w;
+  switch (step.op) {
+    case Op::kGemm: return check_gemm(step);
+    case Op::kMaxPool:
+      require(same_channels, "max-pool changes the channels");
+      return check_pool(step);
+    case Op::kInstanceNorm:
+      return require(same_channels && same_map, "instance norm changes the shape");
+    case Op::kSoftmax: return require(same_channels && same_map, "softmax changes the shape");
+    case Op::kUpsample: return require(same_channels, "upsample changes the channels");
+    case Op::kPointwise:
+      return require(same_channels && same_map, "a pointwise step changes the shape");
+    case Op::kFill: return;
+    case Op::kArgMax:
+      return require(same_map && out.c == 1, "argmax gives one channel of the same map");
+    case Op::kGlobalAvgPool:
+      return require(same_channels && out.h == 1 && out.w == 1,
+                     "global average pool gives one pixel");
+  }
 }
 
 }  // namespace
@@ -137,32 +185,44 @@ void check_view(const View& v, const Program& program) {
   require(v.offset <= floats && span(v) <= floats - v.offset, "a view lies outside its buffer");
 }
 
-void check_step(const Step& step, const Program& program) {
-  const View &in = step.in, &out = step.out, &add = step.epilogue.add;
+void check_step(const Step& step, const Program& program, bool shapes_alone) {
+  const View &in = step.in, &out = step.out, &add = step.epilogue.add, &copy = step.copy;
   require(buffer_of(out, program).kind != BufferKind::kInput, "a step writes into an input");
-  require(!overlap(in, out, program), "a step writes over what it reads");
   if (add.buffer >= 0) {
-    require(add.h == out.h && add.w == out.w && add.c == out.c, "an addition of another shape");
-    require(!overlap(add, out, program), "a step writes over what it adds");
+    const View& map = map_of(step);
+    require(add.h == map.h && add.w == map.w && add.c == map.c, "an addition of another shape");
   }
-  const bool same_channels = in.c == out.c;
-  const bool same_map = in.h == out.h && in.w == out.w;
-  switch (step.op) {
-    case Op::kGemm: return check_phases(step);
-    case Op::kMaxPool:
-      require(same_channels, "max-pool changes the channels");
-      return check_pool(step);
-    case Op::kInstanceNorm:
-      return require(same_channels && same_map, "instance norm changes the shape");
-    case Op::kSoftmax: return require(same_channels && same_map, "softmax changes the shape");
-    case Op::kUpsample: return require(same_channels, "upsample changes the channels");
-    case Op::kPointwise:
-      return require(same_channels && same_map, "a pointwise step changes the shape");
-    case Op::kArgMax:
-      return require(same_map && out.c == 1, "argmax gives one channel of the same map");
-    case Op::kGlobalAvgPool:
-      return require(same_channels && out.h == 1 && out.w == 1,
-                     "global average pool gives one pixel");
+  if (copy.buffer >= 0) {
+    require(buffer_of(copy, program).kind != BufferKind::kInput, "a step writes into an input");
+    require(copy.h == out.h && copy.w == out.w && copy.c == out.c, "a copy of another shape");
+  }
+  if (!shapes_alone) {
+    const auto is_apart = [&](const View& written) {
+      require(in.buffer < 0 || !overlap(written, in, program), "a step writes over what it reads");
+      require(add.buffer < 0 || !overlap(written, add, program),
+              "a step writes over what it adds");
+    };
+    is_apart(out);
+    if (copy.buffer >= 0) {
+      is_apart(copy);
+      require(!overlap(copy, out, program), "a step writes its output and its copy in one place");
+    }
+  }
+  check_op(step);
+}
+
+void check_order(const Program& program) {
+  require(in_range(program.constant_steps, 0, program.step_count),
+          "more constant steps than there are steps");
+  for (int32_t i = 0; i < program.step_count; ++i) {
+    const Step& step = program.steps[i];
+    if (!step.slices) continue;
+    const bool product = step.op == Op::kGemm;
+    const int32_t other = product ? i + 1 : i - 1;
+    require(in_range(other, 0, program.step_count - 1) && program.steps[other].slices &&
+                program.steps[other].op == (product ? Op::kInstanceNorm : Op::kGemm) &&
+                (i >= program.constant_steps) == (other >= program.constant_steps),
+            "slices without a norm that adds them up, or a product that leaves them");
   }
 }
 

@@ -19,8 +19,11 @@ constexpr int64_t kMostFloats = int64_t{1} << 46;
 // Every function throws std::invalid_argument, which says what is wrong.
 void check_buffers(const Program& program);
 void check_view(const View& view, const Program& program);
-// The step's views have been checked.
-void check_step(const Step& step, const Program& program);
+// The step's views have been checked, but for its finish's input. `shapes_alone`: buffers have no
+// places in the arena yet.
+void check_step(const Step& step, const Program& program, bool shapes_alone = false);
+// Steps that belong together follow one another, and constant ones come first.
+void check_order(const Program& program);
 
 // The product of sizes that are at least 0; -1 where it is above kMostFloats.
 int64_t product(std::initializer_list<int64_t> sizes);

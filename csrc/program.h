@@ -1,7 +1,8 @@
 // What a device engine runs: a flat list of steps over buffers, as plain structs.
 //
 // Python lowers a network to this form (python/facegen/nn/program.py mirrors it field by field and
-// explains each); both engines read it and nothing else. Every tensor is float32, NHWC.
+// explains each); both engines read it and nothing else. Every tensor is NHWC; inputs and outputs are
+// float32, and so is all between them on the CPU.
 // All sizes and offsets count floats of ONE image; an input or output of a batch is its images one
 // after another, so image n of a view starts at  buffer + n * buffer_floats[view.buffer] +
 // view.offset. How the arenas of several images lie is the engine's choice.
@@ -59,6 +60,7 @@ enum class Op : int32_t {
   kSoftmax,        // over c
   kUpsample,       // bilinear to the output's size, half-pixel centres, edge clamp
   kPointwise,      // epilogue applied to the input: affine, activation, add, copy into a concat
+  kFill,           // epilogue applied to bias, the same for every pixel: reads no input
   kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
   kGlobalAvgPool,  // over h, w
 };
@@ -75,22 +77,50 @@ struct Step {
   const Phase* phases = nullptr;
   int32_t phase_count = 0;
   int32_t kernel_h = 0, kernel_w = 0;
-  const float* weight = nullptr;  // kGemm: (out.c, kernel_h, kernel_w, in.c)
-  const float* bias = nullptr;    // (out.c) or null
+  const float* weight = nullptr;  // kGemm: (map_of(step).c, kernel_h, kernel_w, in.c)
+  const float* bias = nullptr;    // (map_of(step).c) or null
   bool direct_only = false;       // kGemm: no algorithm of lower complexity
   // kMaxPool
   Pool pool = {};
   // kInstanceNorm
   float eps = 0.0f;
+
+  // What is done besides, in the same kernel, where python/facegen/nn/fit.py has merged steps. The
+  // step is refused by a device that has no kernel for all of it.
+
+  // kGemm: the step that reads the map that this one makes. The map lies nowhere (finish->in names no
+  // buffer), and out is that step's.
+  const Step* finish = nullptr;
+  bool softmax_input = false;   // kGemm: multiplies the softmax of its input over the channels
+  int32_t centre_channels = 0;  // kGemm: the first so many that it makes have the centre tap alone
+  // A second place for the output, or for max(output, 0).
+  View copy;
+  bool copy_relu = false;
+  // kGemm: may leave its sums in slices; kInstanceNorm right behind it: adds such slices up.
+  bool slices = false;
 };
 
+// What the phases of a GEMM make.
+inline const View& map_of(const Step& step) {
+  return step.finish != nullptr ? step.finish->in : step.out;
+}
+
 enum class BufferKind : int32_t { kInput, kOutput, kArena };
+
+// The number formats of a buffer in the arena. Offsets and strides always count elements, so that a
+// View means the same in every format.
+enum class Format : int32_t {
+  kFloat32,
+  kSplit,  // two planes of bfloat16: all hi = bf16(x), then all lo = bf16(x - hi)
+  kHalf,   // float16
+};
 
 struct Buffer {
   BufferKind kind;
   int32_t index;         // which input or output
   int64_t floats;        // of one image
   int64_t arena_offset;  // kArena: floats from the arena's start, of one image
+  Format format = Format::kFloat32;
 };
 
 struct Program {
@@ -99,6 +129,7 @@ struct Program {
   const Buffer* buffers;
   int32_t buffer_count;
   int64_t arena_floats;  // of one image
+  int32_t constant_steps = 0;  // the first so many make the same of every image
 };
 
 }  // namespace facegen

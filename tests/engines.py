@@ -10,6 +10,8 @@ import pytest
 
 from facegen import _native
 from facegen.engine.devices import cuda_module
+from facegen.nn.device import Device, find_device
+from facegen.nn.fit import fit
 from facegen.nn.program import Program
 
 ISAS = _native.available_isas()
@@ -36,6 +38,14 @@ GEMM_ENGINES = [
 ENGINES = [*ISAS, *on_gpu("cuda auto float32")]
 
 
+def device_of(engine: str) -> Device:
+    """What a program is fitted to for an engine."""
+    if not engine.startswith("cuda "):
+        return find_device(f"cpu:{engine}")
+    _, kernels, precision = engine.split()
+    return _native.FitCuda(*cuda_module().devices()[0]["capability"], precision, kernels)
+
+
 def run_program(
     program: Program,
     inputs: list[np.ndarray],
@@ -47,6 +57,7 @@ def run_program(
 
     All memory of a GPU starts as NaN.
     """
+    program = fit(program, device_of(engine))
     if not engine.startswith("cuda "):
         _native.CpuExecutable(program, engine).run(inputs, outputs, threads)
         return

@@ -16,6 +16,7 @@
 #include "cuda/forked.h"
 #include "cuda/pinned_pool.h"
 #include "read_program.h"
+#include "read_target.h"
 #include "without_gil.h"
 
 namespace py = pybind11;
@@ -23,30 +24,20 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-cuda::Precision read_precision(const std::string& name) {
-  if (name == "float32") return cuda::Precision::kFloat32;
-  if (name == "strict") return cuda::Precision::kStrict;
-  if (name == "tf32") return cuda::Precision::kTf32;
-  if (name == "float16") return cuda::Precision::kFloat16;
-  throw py::value_error("unknown precision " + name);
-}
-
 // A Program on one GPU.
 class CudaExecutable {
  public:
   CudaExecutable(const py::object& program, int device, const std::string& precision,
                  const std::string& kernels, int64_t max_images, int64_t memory_limit,
                  bool poison) {
-    if (kernels != "auto" && kernels != "mma" && kernels != "fma") {
-      throw py::value_error("kernels must be auto, mma or fma, not " + kernels);
-    }
+    const cuda::Target asked = read_target(0, 0, precision, kernels);
     if (max_images < 0 || memory_limit < 0) {
       throw py::value_error("max_images and memory_limit must be at least 0");
     }
     // All constants are copied to the GPU: the arrays need not outlive this constructor.
     ProgramStorage storage(program);
     arrays_.emplace(storage.program());
-    const cuda::Options options = {device, read_precision(precision), kernels, max_images,
+    const cuda::Options options = {device,       asked.precision, kernels, max_images,
                                    memory_limit, poison};
     executable_.reset(without_gil(
         [&] { return new cuda::Executable(storage.program(), options); }));

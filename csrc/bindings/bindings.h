@@ -8,5 +8,6 @@ namespace facegen {
 void bind_text(pybind11::module_& m);
 void bind_cpu(pybind11::module_& m);
 void bind_color(pybind11::module_& m);
+void bind_fit(pybind11::module_& m);
 
 }  // namespace facegen

@@ -3,10 +3,11 @@
 
 // Nothing here relies on the GIL: what threads share is atomic or behind locks of its own.
 PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
-  m.doc() = "facegen's native code: the CPU engine, number text, colours.";
+  m.doc() = "facegen's native code: the CPU engine, what devices can do, number text, colours.";
   facegen::bind_text(m);
   facegen::bind_cpu(m);
   facegen::bind_color(m);
+  facegen::bind_fit(m);
   // Limits that layers are checked for when they are made: whoever reads a program asks the same.
   m.attr("MOST_POSITIONS") = facegen::kMostPositions;
   m.attr("MOST_PIXELS") = facegen::kMostPixels;

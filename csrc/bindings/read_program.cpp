@@ -36,6 +36,13 @@ Axis read_axis(const py::object& axis) {
           field<int32_t>(axis, "out_step")};
 }
 
+Format read_format(const std::string& name) {
+  if (name == "float32") return Format::kFloat32;
+  if (name == "split") return Format::kSplit;
+  if (name == "half") return Format::kHalf;
+  throw py::value_error("program: unknown format " + name);
+}
+
 Activation read_activation(const std::string& name) {
   if (name == "none") return Activation::kNone;
   if (name == "relu") return Activation::kRelu;
@@ -48,7 +55,25 @@ Activation read_activation(const std::string& name) {
 
 ProgramStorage::ProgramStorage(const py::object& object) {
   constants_ = py::dict(object.attr("constants"));
-  for (const auto item : object.attr("buffers")) {
+  read_buffers(object.attr("buffers"));
+  program_.arena_floats = field<int64_t>(object, "arena_floats");
+  check_buffers(program_);
+  for (const auto item : object.attr("steps")) {
+    steps_.push_back(read_step(py::reinterpret_borrow<py::object>(item)));
+  }
+  program_.steps = steps_.data();
+  program_.step_count = static_cast<int32_t>(steps_.size());
+  program_.constant_steps = field<int32_t>(object, "constant_steps");
+  check_order(program_);
+  constants_ = py::dict();
+}
+
+ProgramStorage::ProgramStorage(Shapes, const py::object& buffers) : shapes_alone_(true) {
+  read_buffers(buffers);
+}
+
+void ProgramStorage::read_buffers(const py::object& object) {
+  for (const auto item : object) {
     const auto buffer = py::reinterpret_borrow<py::object>(item);
     const auto kind = field<std::string>(buffer, "kind");
     require(kind == "input" || kind == "output" || kind == "arena", "unknown buffer kind " + kind);
@@ -56,17 +81,13 @@ ProgramStorage::ProgramStorage(const py::object& object) {
                         : kind == "output" ? BufferKind::kOutput
                                            : BufferKind::kArena,
                         field<int32_t>(buffer, "index"), field<int64_t>(buffer, "floats"),
-                        field<int64_t>(buffer, "arena_offset")});
+                        field<int64_t>(buffer, "arena_offset"),
+                        read_format(field<std::string>(buffer, "format"))});
+    require(kind == "arena" || buffers_.back().format == Format::kFloat32,
+            "inputs and outputs are float32");
   }
-  program_ = {nullptr, 0, buffers_.data(), static_cast<int32_t>(buffers_.size()),
-              field<int64_t>(object, "arena_floats")};
-  check_buffers(program_);
-  for (const auto item : object.attr("steps")) {
-    steps_.push_back(step(py::reinterpret_borrow<py::object>(item)));
-  }
-  program_.steps = steps_.data();
-  program_.step_count = static_cast<int32_t>(steps_.size());
-  constants_ = py::dict();
+  program_.buffers = buffers_.data();
+  program_.buffer_count = static_cast<int32_t>(buffers_.size());
 }
 
 void ProgramStorage::release_weights() { packed_only_.clear(); }
@@ -77,6 +98,10 @@ const float* ProgramStorage::optional_constant(const py::object& name, int64_t s
 
 const float* ProgramStorage::constant(const py::object& name, int64_t size, bool packed_only) {
   require(!name.is_none(), "a step lacks a constant that it cannot do without");
+  if (shapes_alone_) {
+    static const float some = 0.0f;
+    return &some;
+  }
   const auto text = py::str(name).cast<std::string>();
   require(constants_.contains(name), "constant " + text + " is missing");
   const py::object value = constants_[name];
@@ -91,10 +116,14 @@ const float* ProgramStorage::constant(const py::object& name, int64_t size, bool
   return array.data();
 }
 
+View ProgramStorage::shape(const py::object& object) const {
+  return {field<int32_t>(object, "buffer"),       field<int32_t>(object, "height"),
+          field<int32_t>(object, "width"),        field<int32_t>(object, "channels"),
+          field<int64_t>(object, "pixel_stride"), field<int64_t>(object, "offset")};
+}
+
 View ProgramStorage::view(const py::object& object) const {
-  const View v = {field<int32_t>(object, "buffer"),       field<int32_t>(object, "height"),
-                  field<int32_t>(object, "width"),        field<int32_t>(object, "channels"),
-                  field<int64_t>(object, "pixel_stride"), field<int64_t>(object, "offset")};
+  const View v = shape(object);
   check_view(v, program_);
   return v;
 }
@@ -109,28 +138,47 @@ Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   return e;
 }
 
-Step ProgramStorage::step(const py::object& object) {
+void ProgramStorage::read_gemm(const py::object& object, Step& s) {
+  using Two = std::pair<int32_t, int32_t>;
+  s.op = Op::kGemm;
+  std::tie(s.kernel_h, s.kernel_w) = field<Two>(object, "kernel");
+  require(s.kernel_h >= 1 && s.kernel_w >= 1, "a kernel without taps");
+  std::vector<Phase>& phases = phases_.emplace_back();
+  for (const auto item : object.attr("phases")) {
+    const auto phase = py::reinterpret_borrow<py::object>(item);
+    phases.push_back({read_axis(phase.attr("y")), read_axis(phase.attr("x"))});
+  }
+  s.phases = phases.data();
+  s.phase_count = static_cast<int32_t>(phases.size());
+  if (!object.attr("finish").is_none()) {
+    // As a step of its own it would read a buffer: here only the shape of what it reads counts.
+    const py::object finish = object.attr("finish");
+    s.finish = &finishes_.emplace_back(read_op(finish, shape(finish.attr("input"))));
+  }
+  const int channels = map_of(s).c;
+  s.weight = constant(object.attr("weight"), product({channels, s.kernel_h, s.kernel_w, s.in.c}),
+                      true);
+  s.bias = optional_constant(object.attr("bias"), channels);
+  s.direct_only = field<bool>(object, "direct_only");
+  s.softmax_input = field<bool>(object, "softmax_input");
+  s.centre_channels = field<int32_t>(object, "centre_channels");
+}
+
+Step ProgramStorage::read_step(const py::object& object) {
+  const bool fill = py::type::of(object).attr("__name__").cast<std::string>() == "Fill";
+  const Step s = read_op(object, fill ? View{} : view(object.attr("input")));
+  check_step(s, program_, shapes_alone_);
+  return s;
+}
+
+Step ProgramStorage::read_op(const py::object& object, const View& in) {
   using Two = std::pair<int32_t, int32_t>;
   const auto kind = py::type::of(object).attr("__name__").cast<std::string>();
   Step s{};
-  s.in = view(object.attr("input"));
+  s.in = in;
   s.out = view(object.attr("output"));
-  if (py::hasattr(object, "epilogue")) s.epilogue = epilogue(object.attr("epilogue"), s.out.c);
   if (kind == "Gemm") {
-    s.op = Op::kGemm;
-    std::tie(s.kernel_h, s.kernel_w) = field<Two>(object, "kernel");
-    require(s.kernel_h >= 1 && s.kernel_w >= 1, "a kernel without taps");
-    std::vector<Phase>& phases = phases_.emplace_back();
-    for (const auto item : object.attr("phases")) {
-      const auto phase = py::reinterpret_borrow<py::object>(item);
-      phases.push_back({read_axis(phase.attr("y")), read_axis(phase.attr("x"))});
-    }
-    s.phases = phases.data();
-    s.phase_count = static_cast<int32_t>(phases.size());
-    s.weight = constant(object.attr("weight"), product({s.out.c, s.kernel_h, s.kernel_w, s.in.c}),
-                        true);
-    s.bias = optional_constant(object.attr("bias"), s.out.c);
-    s.direct_only = field<bool>(object, "direct_only");
+    read_gemm(object, s);
   } else if (kind == "MaxPool") {
     s.op = Op::kMaxPool;
     std::tie(s.pool.kernel_h, s.pool.kernel_w) = field<Two>(object, "kernel");
@@ -148,6 +196,9 @@ Step ProgramStorage::step(const py::object& object) {
     s.op = Op::kUpsample;
   } else if (kind == "Pointwise") {
     s.op = Op::kPointwise;
+  } else if (kind == "Fill") {
+    s.op = Op::kFill;
+    s.bias = constant(object.attr("value"), s.out.c, false);
   } else if (kind == "ArgMax") {
     s.op = Op::kArgMax;
   } else if (kind == "GlobalAvgPool") {
@@ -155,7 +206,15 @@ Step ProgramStorage::step(const py::object& object) {
   } else {
     throw py::type_error("program: unknown step " + kind);
   }
-  check_step(s, program_);
+  if (py::hasattr(object, "epilogue")) s.epilogue = epilogue(object.attr("epilogue"), map_of(s).c);
+  if (py::hasattr(object, "slices")) {
+    s.slices = field<bool>(object, "slices");
+    const py::object copy = object.attr("copy");
+    if (!copy.is_none()) {
+      s.copy = view(copy.attr("view"));
+      s.copy_relu = field<bool>(copy, "relu");
+    }
+  }
   return s;
 }
 

@@ -17,6 +17,12 @@ class ProgramStorage {
   // Raises TypeError or ValueError where a field, a constant's dtype or its size does not fit.
   explicit ProgramStorage(const pybind11::object& program);
 
+  // The structs of steps on some buffers, of which neither the places in the arena nor any constant
+  // is known: where there is one, the pointer is not null, and points to nothing of use.
+  struct Shapes {};
+  ProgramStorage(Shapes, const pybind11::object& buffers);
+  Step read_step(const pybind11::object& step);
+
   const Program& program() const { return program_; }
   // Drops the constants that only packing needs (the GEMMs' weights).
   void release_weights();
@@ -25,13 +31,19 @@ class ProgramStorage {
   using Constant = pybind11::array_t<float, pybind11::array::c_style>;
   const float* optional_constant(const pybind11::object& name, int64_t size);
   const float* constant(const pybind11::object& name, int64_t size, bool packed_only);
+  void read_buffers(const pybind11::object& buffers);
   View view(const pybind11::object& object) const;
+  View shape(const pybind11::object& object) const;
   Epilogue epilogue(const pybind11::object& object, int channels);
-  Step step(const pybind11::object& object);
+  // `in`: the view that it reads, which of a finish lies nowhere.
+  Step read_op(const pybind11::object& object, const View& in);
+  void read_gemm(const pybind11::object& object, Step& step);
 
+  bool shapes_alone_ = false;
   pybind11::dict constants_;
   std::vector<Constant> kept_, packed_only_;
   std::deque<std::vector<Phase>> phases_;
+  std::deque<Step> finishes_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   Program program_{};

@@ -61,6 +61,7 @@ bool same_pixels(const Step& step) {
 
 bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
   const Epilogue& e = step.epilogue;
+  if (step.finish != nullptr) return false;
   if (kernels.split_products || e.activation == Activation::kTanh) return false;
   if (e.scale != nullptr || e.shift != nullptr) return false;
   int line_rows = same_pixels(step) ? step.out.h * step.out.w : 0;

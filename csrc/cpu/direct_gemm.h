@@ -17,14 +17,14 @@
 
 namespace facegen::cpu {
 
-class DirectGemm {
+class DirectGemm final : public Gemm {
  public:
   static bool suits(const Step& step, const Kernels& kernels);
 
   // `step` need not outlive the constructor except its epilogue's constants and bias.
   DirectGemm(const Step& step, const Kernels& kernels);
 
-  void run(int64_t images, Images in, Images out, Images add, int threads) const;
+  void run(int64_t images, Images in, Images out, Images add, int threads) const override;
 
   // The same line by line, for a caller who wants them one at a time: `in` is an image of what pad
   // returned, `out` the line's first pixel. Convolutions without a summand, of separate lines.

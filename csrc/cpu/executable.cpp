@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <new>
+#include <stdexcept>
+#include <string>
 #include <utility>
 
 #include "check_program.h"
@@ -22,54 +24,50 @@ int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c;
 
 }  // namespace
 
+const char* find_kernel(const Step& step, const Kernels& kernels) {
+  if (step.op == Op::kGemm) {
+    const GemmImplementation* gemm = find_gemm(step, kernels);
+    return gemm != nullptr ? gemm->name : "";
+  }
+  if (step.copy.buffer >= 0 || step.slices) return "";
+  switch (step.op) {
+    case Op::kGemm: break;
+    case Op::kMaxPool: return "max pool";
+    case Op::kInstanceNorm: return "instance norm";
+    case Op::kSoftmax: return "softmax";
+    case Op::kUpsample: return "upsample";
+    case Op::kPointwise: return "pointwise";
+    case Op::kFill: break;
+    case Op::kArgMax: return "argmax";
+    case Op::kGlobalAvgPool: return "global average pool";
+  }
+  return "";
+}
+
 Executable::Executable(const Program& program, const Kernels& kernels)
     : kernels_(kernels),
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
       arena_floats_(program.arena_floats),
       arena_stride_(program.arena_floats + kApart) {
+  for (const Buffer& buffer : buffers_) {
+    if (buffer.format == Format::kFloat32) continue;
+    throw std::invalid_argument("program: fitted to another device, whose formats the CPU has not");
+  }
   for (std::size_t i = 0; i < steps_.size(); ++i) {
-    const Step& step = steps_[i];
+    Step& step = steps_[i];
+    if (*find_kernel(step, kernels) == 0) {
+      throw std::invalid_argument("program: the CPU has no kernel for step " + std::to_string(i));
+    }
     const bool gemm = step.op == Op::kGemm;
     const int64_t weights =
-        gemm ? int64_t{step.out.c} * step.kernel_h * step.kernel_w * step.in.c : 0;
+        gemm ? int64_t{map_of(step).c} * step.kernel_h * step.kernel_w * step.in.c : 0;
     weight_floats_ += weights;
-    const int64_t maps = floats(step.in) + floats(step.out);
+    const int64_t maps = floats(step.in) + floats(map_of(step));
     at_once_.push_back(weights < maps ? kCacheFloats / maps : kAllImages);
-    const bool thin = gemm && ThinGemm::suits(step, kernels);
-    const bool winograd = gemm && !thin && Winograd::tile_outputs(step, kernels) > 0;
-    const bool pooled = gemm && !thin && !winograd && merges_with_next(i) &&
-                        PooledGemm::suits(step, steps_[i + 1], kernels);
-    const bool direct =
-        gemm && !thin && !winograd && !pooled && DirectGemm::suits(step, kernels);
-    const bool gathered = gemm && !thin && !winograd && !pooled && !direct;
-    pooled_gemms_.push_back(
-        pooled ? std::make_unique<PooledGemm>(step, steps_[i + 1], kernels) : nullptr);
-    gemms_.push_back(gathered ? std::make_unique<Gemm>(step, kernels) : nullptr);
-    direct_gemms_.push_back(direct ? std::make_unique<DirectGemm>(step, kernels) : nullptr);
-    thin_gemms_.push_back(thin ? std::make_unique<ThinGemm>(step, kernels) : nullptr);
-    winograds_.push_back(winograd ? std::make_unique<Winograd>(step, kernels) : nullptr);
+    gemms_.push_back(gemm ? find_gemm(step, kernels)->make(step, kernels) : nullptr);
+    step.finish = nullptr;  // may not outlive us
   }
-}
-
-// Whether steps i and i + 1 may run as one that leaves out what is between them: nothing else reads it
-// or is in its buffer, and what the second writes does not take the place of what the first reads.
-bool Executable::merges_with_next(std::size_t i) const {
-  if (i + 1 == steps_.size()) return false;
-  const auto buffer = [this](const View& view) -> const Buffer& {
-    return buffers_[static_cast<std::size_t>(view.buffer)];
-  };
-  const int32_t between = steps_[i].out.buffer;
-  if (buffer(steps_[i].out).kind != BufferKind::kArena) return false;
-  for (std::size_t other = 0; other < steps_.size(); ++other) {
-    const Step& step = steps_[other];
-    if (other != i && step.out.buffer == between) return false;
-    if (other != i + 1 && step.in.buffer == between) return false;
-    if (step.epilogue.add.buffer == between) return false;
-  }
-  const Buffer &in = buffer(steps_[i].in), &out = buffer(steps_[i + 1].out);
-  return in.kind != out.kind || in.arena_offset + in.floats <= out.arena_offset ||
-         out.arena_offset + out.floats <= in.arena_offset;
 }
 
 void Executable::run(int64_t images, const float* const* inputs, float* const* outputs,
@@ -131,26 +129,13 @@ void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int6
   const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
                          locate(step.epilogue.add), threads};
   switch (step.op) {
-    case Op::kGemm:
-      if (pooled_gemms_[i] != nullptr) {
-        pooled_gemms_[i]->run(images, call.in, locate(steps_[i + 1].out), threads);
-      } else if (thin_gemms_[i] != nullptr) {
-        thin_gemms_[i]->run(images, call.in, call.out, threads);
-      } else if (winograds_[i] != nullptr) {
-        winograds_[i]->run(images, call.in, call.out, call.add, threads);
-      } else if (direct_gemms_[i] != nullptr) {
-        direct_gemms_[i]->run(images, call.in, call.out, call.add, threads);
-      } else {
-        gemms_[i]->run(images, call.in, call.out, call.add, threads);
-      }
-      break;
-    case Op::kMaxPool:
-      if (i == 0 || pooled_gemms_[i - 1] == nullptr) max_pool(call);
-      break;
+    case Op::kGemm: gemms_[i]->run(images, call.in, call.out, call.add, threads); break;
+    case Op::kMaxPool: max_pool(call); break;
     case Op::kInstanceNorm: instance_norm(call); break;
     case Op::kSoftmax: softmax(call); break;
     case Op::kUpsample: upsample_bilinear(call); break;
     case Op::kPointwise: pointwise(call); break;
+    case Op::kFill: break;  // refused
     case Op::kArgMax: arg_max(call); break;
     case Op::kGlobalAvgPool: global_avg_pool(call); break;
   }

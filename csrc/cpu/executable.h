@@ -7,20 +7,19 @@
 #include <vector>
 
 #include "cpu/arena_store.h"
-#include "cpu/direct_gemm.h"
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
-#include "cpu/pooled_gemm.h"
-#include "cpu/thin_gemm.h"
-#include "cpu/winograd.h"
 #include "program.h"
 
 namespace facegen::cpu {
 
+// The name of what runs a step, "winograd" or "max pool"; empty where nothing here can.
+const char* find_kernel(const Step& step, const Kernels& kernels);
+
 class Executable {
  public:
   // Copies what it needs of `program` except the small constants (bias, scale, shift, gamma,
-  // beta), which must outlive it.
+  // beta), which must outlive it. Throws std::invalid_argument for a step that nothing here can do.
   Executable(const Program& program, const Kernels& kernels);
 
   // inputs[i] and outputs[i] hold `images` images of the program's i-th input and output buffer.
@@ -39,7 +38,6 @@ class Executable {
   };
   void run_images(int64_t first, int64_t images, const float* const* inputs, float* const* outputs,
                   int threads) const;
-  bool merges_with_next(std::size_t i) const;
   // `images` images of a batch, from its image `first` on.
   void run_step(std::size_t step, const Batch& batch, int64_t first, int64_t images,
                 int threads) const;
@@ -51,13 +49,7 @@ class Executable {
   int64_t weight_floats_ = 0;
   static constexpr int64_t kAllImages = std::numeric_limits<int64_t>::max();
   std::vector<int64_t> at_once_;  // by step: images that fit the cache together
-  // By step; null for other ops, and a kGemm step has one of them. A pooled one takes the next step
-  // with it.
-  std::vector<std::unique_ptr<Gemm>> gemms_;
-  std::vector<std::unique_ptr<PooledGemm>> pooled_gemms_;  // with the step that follows
-  std::vector<std::unique_ptr<DirectGemm>> direct_gemms_;
-  std::vector<std::unique_ptr<ThinGemm>> thin_gemms_;
-  std::vector<std::unique_ptr<Winograd>> winograds_;
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
   mutable ArenaStore arenas_;
 };
 

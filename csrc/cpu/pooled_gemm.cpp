@@ -4,22 +4,40 @@
 
 #include "cpu/memory.h"
 #include "cpu/ranges.h"
+#include "cpu/thin_gemm.h"
+#include "cpu/winograd.h"
 #include "threads.h"
 
 namespace facegen::cpu {
 
-bool PooledGemm::suits(const Step& gemm, const Step& pool, const Kernels& kernels) {
-  if (gemm.op != Op::kGemm || pool.op != Op::kMaxPool || !is_identity(pool.epilogue)) return false;
-  const View &from = gemm.out, &to = pool.in;
-  return from.buffer == to.buffer && from.offset == to.offset && from.h == to.h &&
-         from.w == to.w && from.c == to.c && from.pixel_stride == to.pixel_stride &&
+namespace {
+
+Step without_finish(Step step) {
+  step.out = map_of(step);
+  step.finish = nullptr;
+  return step;
+}
+
+}  // namespace
+
+bool PooledGemm::suits(const Step& step, const Kernels& kernels) {
+  if (step.finish == nullptr || step.finish->op != Op::kMaxPool ||
+      !is_identity(step.finish->epilogue)) {
+    return false;
+  }
+  const Step gemm = without_finish(step);
+  return !ThinGemm::suits(gemm, kernels) && !Winograd::suits(gemm, kernels) &&
          DirectGemm::suits(gemm, kernels) && DirectGemm::has_lines(gemm);
 }
 
-PooledGemm::PooledGemm(const Step& gemm, const Step& pool, const Kernels& kernels)
-    : kernels_(kernels), gemm_(gemm, kernels), map_(gemm.out), out_(pool.out), pool_(pool.pool) {}
+PooledGemm::PooledGemm(const Step& step, const Kernels& kernels)
+    : kernels_(kernels),
+      gemm_(without_finish(step), kernels),
+      map_(map_of(step)),
+      out_(step.out),
+      pool_(step.finish->pool) {}
 
-void PooledGemm::run(int64_t images, Images in, Images out, int threads) const {
+void PooledGemm::run(int64_t images, Images in, Images out, Images, int threads) const {
   in = gemm_.pad(images, in, threads);
   // Parts repeat the lines that their windows share: few of them.
   const int64_t parts =

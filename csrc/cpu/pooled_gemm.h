@@ -11,14 +11,15 @@
 
 namespace facegen::cpu {
 
-class PooledGemm {
+class PooledGemm final : public Gemm {
  public:
-  // For steps one after the other, the second the only reader of the first.
-  static bool suits(const Step& gemm, const Step& pool, const Kernels& kernels);
+  // Convolutions that DirectGemm would do, with a pool as their finish.
+  static bool suits(const Step& step, const Kernels& kernels);
 
-  PooledGemm(const Step& gemm, const Step& pool, const Kernels& kernels);
+  // `step` need not outlive the constructor except its bias.
+  PooledGemm(const Step& step, const Kernels& kernels);
 
-  void run(int64_t images, Images in, Images out, int threads) const;
+  void run(int64_t images, Images in, Images out, Images add, int threads) const override;
 
  private:
   void run_part(const float* in, float* out, int first, int last) const;

@@ -27,6 +27,7 @@ void widen(const Axis& axis, int& before, int& after) {
 }  // namespace
 
 bool ThinGemm::suits(const Step& step, const Kernels& kernels) {
+  if (step.finish != nullptr) return false;
   if (step.out.c > kMostColumns || step.epilogue.add.buffer >= 0) return false;
   bool taps = false;
   int top = 0, bottom = 0, left = 0, right = 0;
@@ -90,7 +91,7 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
   }
 }
 
-void ThinGemm::run(int64_t images, Images in, Images out, int threads) const {
+void ThinGemm::run(int64_t images, Images in, Images out, Images, int threads) const {
   // Shorter strips where there would be too few for the threads; each repeats the halo's transpose.
   const int64_t strips = (out_h_ + strip_rows_ - 1) / strip_rows_;
   const int64_t parts = std::min<int64_t>(

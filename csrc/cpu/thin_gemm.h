@@ -15,7 +15,7 @@
 
 namespace facegen::cpu {
 
-class ThinGemm {
+class ThinGemm final : public Gemm {
  public:
   // Whether this way of computing fits the layer: few columns, neighbouring outputs read
   // neighbouring inputs, and rows long enough to fill a vector.
@@ -24,7 +24,7 @@ class ThinGemm {
   // `step` need not outlive the constructor except its epilogue's constants and bias.
   ThinGemm(const Step& step, const Kernels& kernels);
 
-  void run(int64_t images, Images in, Images out, int threads) const;
+  void run(int64_t images, Images in, Images out, Images add, int threads) const override;
 
  private:
   struct PhaseWeights {

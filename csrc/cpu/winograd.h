@@ -42,17 +42,20 @@
 
 namespace facegen::cpu {
 
-class Winograd {
+class Winograd final : public Gemm {
  public:
   // Outputs of a tile on an axis, 2 or 4; 0 where the layer does not suit or Gemm is faster. The
   // answer depends on the layer alone, not on the batch: so do the bits of the results.
   static int tile_outputs(const Step& step, const Kernels& kernels);
+  static bool suits(const Step& step, const Kernels& kernels) {
+    return step.finish == nullptr && tile_outputs(step, kernels) > 0;
+  }
 
   // Transforms and packs the weights; `step` need not outlive the constructor except its
   // epilogue's constants and bias.
   Winograd(const Step& step, const Kernels& kernels);
 
-  void run(int64_t images, Images in, Images out, Images add, int threads) const;
+  void run(int64_t images, Images in, Images out, Images add, int threads) const override;
 
  private:
   // One axis of a grid of input pixels: output o reads  o * step + low + t * spacing,  t < taps.

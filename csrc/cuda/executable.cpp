@@ -1,6 +1,7 @@
 #include "cuda/executable.h"
 
 #include <algorithm>
+#include <stdexcept>
 
 #include "cuda/hopper_norm.h"
 #include "cuda/reductions.h"
@@ -17,38 +18,33 @@ constexpr int64_t kSmallBytes = int64_t{256} << 20;
 // Kernels number the rows of a chunk in 32 bits.
 constexpr int64_t kMaxPixels = int64_t{1} << 30;
 
-std::unique_ptr<Gemm> choose_gemm(const GemmSpec& spec, const std::string& kernels) {
-  if (auto softmax = make_softmax_gemm(spec)) return softmax;
-  switch (spec.prepared.pool) {
-    case PoolKernel::kNone: break;
-    case PoolKernel::kStem: return make_hopper_stem(spec);
-    case PoolKernel::kWindows: return make_hopper_pool_windows(spec);
-    case PoolKernel::kMaps: return make_hopper_pool_maps(spec);
-    case PoolKernel::kExpand: return make_hopper_expand_pool(spec);
+std::unique_ptr<Gemm> make_gemm(Kernel kernel, const GemmSpec& spec) {
+  switch (kernel) {
+    case Kernel::kSoftmaxGemm: return make_softmax_gemm(spec);
+    case Kernel::kHopperStem: return make_hopper_stem(spec);
+    case Kernel::kHopperPoolWindows: return make_hopper_pool_windows(spec);
+    case Kernel::kHopperPoolMaps: return make_hopper_pool_maps(spec);
+    case Kernel::kHopperExpandPool: return make_hopper_expand_pool(spec);
+    case Kernel::kHopperExpandSqueeze: return make_hopper_expand_squeeze(spec);
+    case Kernel::kHopperRows: return make_hopper_rows(spec);
+    case Kernel::kHopperExpand: return make_hopper_expand(spec);
+    case Kernel::kHopperPixels: return make_hopper_pixels(spec);
+    case Kernel::kHopperPatch: return make_hopper_patch(spec);
+    case Kernel::kHopperScatter: return make_hopper_scatter(spec);
+    case Kernel::kHopperGemm: return make_hopper_gemm(spec);
+    case Kernel::kThin: return make_thin_gemm(spec);
+    case Kernel::kFma: return make_fma_gemm(spec);
+    case Kernel::kMma: return make_mma_gemm(spec);
+    default: return nullptr;  // no GEMM
   }
-  if (spec.prepared.squeeze) return make_hopper_expand_squeeze(spec);
-  const bool hopper = spec.device.major == 9 && (spec.precision == Precision::kFloat32 ||
-                                                 spec.precision == Precision::kFloat16);
-  if (kernels == "auto" && hopper) {
-    if (auto rows = make_hopper_rows(spec)) return rows;
-    if (auto expand = make_hopper_expand(spec)) return expand;
-    if (auto pixels = make_hopper_pixels(spec)) return pixels;
-    if (auto patch = make_hopper_patch(spec)) return patch;
-    if (auto scatter = make_hopper_scatter(spec)) return scatter;
-    if (auto gemm = make_hopper_gemm(spec)) return gemm;
-  }
-  if (kernels == "auto") {
-    if (auto thin = make_thin_gemm(spec)) return thin;
-  }
-  if (kernels == "fma" || spec.precision == Precision::kStrict) return make_fma_gemm(spec);
-  return make_mma_gemm(spec);
 }
 
 // Floats of one image of every input and output, and of the arena.
-ContextSizes sizes_of(const PreparedProgram& program) {
+ContextSizes sizes_of(const Program& program) {
   ContextSizes sizes;
   sizes.arena = program.arena_floats;
-  for (const Buffer& buffer : program.buffers) {
+  for (int32_t b = 0; b < program.buffer_count; ++b) {
+    const Buffer& buffer = program.buffers[b];
     if (buffer.kind == BufferKind::kArena) continue;
     auto& floats = buffer.kind == BufferKind::kInput ? sizes.inputs : sizes.outputs;
     const auto index = static_cast<std::size_t>(buffer.index);
@@ -62,39 +58,47 @@ ContextSizes sizes_of(const PreparedProgram& program) {
 
 Executable::Executable(const Program& program, const Options& options)
     : device_(find_device(options.device)),
-      hopper_norm_(options.kernels == "auto" && device_.major == 9) {
+      target_{device_.major, device_.minor, options.precision, options.kernels},
+      steps_(program.steps, program.steps + program.step_count),
+      constant_steps_(static_cast<std::size_t>(program.constant_steps)),
+      buffers_(program.buffers, program.buffers + program.buffer_count),
+      sizes_(sizes_of(program)) {
   const DeviceScope scope(device_.index);
-  PreparedProgram prepared =
-      prepare(program, options.precision, options.kernels, device_.major);
-  sizes_ = sizes_of(prepared);
-  steps_ = std::move(prepared.steps);
-  constant_steps_ = prepared.constant_steps;
-  buffers_ = std::move(prepared.buffers);
-  layouts_ = std::move(prepared.layouts);
   int64_t most_pixels = 1;
-  for (PreparedStep& one : steps_) {
-    Step& step = one.step;
-    step.bias = upload_constant(step.bias, step.out.c);
-    if (one.squeeze) one.squeeze->bias = upload_constant(one.squeeze->bias, one.squeeze->out.c);
-    if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, step.out.c);
+  for (std::size_t i = 0; i < steps_.size(); ++i) {
+    Step& step = steps_[i];
+    const Layout in = step.op == Op::kFill ? Layout{} : layout(step.in);
+    kernels_.push_back(find_kernel({step, in, layout(step.out), target_}));
+    if (kernels_.back() == Kernel::kNone) {
+      throw std::invalid_argument("program: this GPU has no kernel for step " + std::to_string(i));
+    }
+    names_.push_back(kernel_name(kernels_.back(), step, target_));
+    const int32_t channels = map_of(step).c;
+    step.bias = upload_constant(step.bias, channels);
+    if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, channels);
     // Kernels expect both or neither.
     Epilogue& epilogue = step.epilogue;
-    const auto channels = static_cast<std::size_t>(step.out.c);
-    const std::vector<float> ones(channels, 1.0f), zeros(channels, 0.0f);
+    const std::vector<float> ones(static_cast<std::size_t>(channels), 1.0f);
+    const std::vector<float> zeros(static_cast<std::size_t>(channels), 0.0f);
     if (epilogue.scale || epilogue.shift) {
-      epilogue.scale = upload_constant(epilogue.scale ? epilogue.scale : ones.data(), step.out.c);
-      epilogue.shift = upload_constant(epilogue.shift ? epilogue.shift : zeros.data(), step.out.c);
+      epilogue.scale = upload_constant(epilogue.scale ? epilogue.scale : ones.data(), channels);
+      epilogue.shift = upload_constant(epilogue.shift ? epilogue.shift : zeros.data(), channels);
     }
-    most_pixels = std::max({most_pixels, int64_t{step.out.h} * step.out.w,
-                            int64_t{step.in.h} * step.in.w});
-    gemms_.push_back(step.op == Op::kGemm
-                         ? choose_gemm({one, step, layout(step.in), layout(one.output()),
-                                        options.precision, device_},
-                                       options.kernels)
-                         : nullptr);
+    for (const View& view : {step.in, step.out, map_of(step)}) {
+      most_pixels = std::max(most_pixels, int64_t{view.h} * view.w);
+    }
+    Step finish;
+    if (step.finish != nullptr) {
+      finish = *step.finish;
+      finish.bias = upload_constant(finish.bias, finish.out.c);
+      step.finish = &finish;
+    }
+    gemms_.push_back(make_gemm(kernels_.back(), {step, in, layout(step.out), target_,
+                                                 device_.multiprocessors}));
     if (gemms_.back()) sizes_.scratch = std::max(sizes_.scratch, gemms_.back()->scratch_floats());
-    step.weight = step.op == Op::kGemm ? nullptr : step.weight;  // packed; may not outlive us
+    if (step.op == Op::kGemm) step.weight = nullptr;  // packed; may not outlive us
     step.phases = nullptr;
+    step.finish = nullptr;
   }
   const int64_t many = std::max(kManyImages, kSmallBytes / sizes_.bytes(1));
   const int64_t fitting = std::clamp(kChunkBytes / sizes_.bytes(1), int64_t{1}, many);
@@ -125,7 +129,7 @@ const float* Executable::upload_constant(const float* values, int64_t count) {
 }
 
 Layout Executable::layout(const View& view) const {
-  return layouts_[static_cast<std::size_t>(view.buffer)];
+  return layout_of(buffers_[static_cast<std::size_t>(view.buffer)]);
 }
 
 void Executable::enqueue_step(const Context& context, const Slot& slot, std::size_t i,
@@ -143,30 +147,30 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
         base = context.arena.get() + 4 * buffer.arena_offset * context.capacity;
         break;
     }
-    const auto [format, image_stride] = layouts_[b];
+    const auto [format, image_stride] = layout_of(buffer);
     return {base + view.offset * element_bytes(format), image_stride,
             image_stride * context.capacity, format};
   };
-  const PreparedStep& prepared = steps_[i];
-  const Step& step = prepared.step;
-  Operands operands = {locate(step.in), locate(prepared.output()), locate(step.epilogue.add),
-                       locate(prepared.copy), context.scratch.get()};
-  if (prepared.norm_follows) {
+  const Step& step = steps_[i];
+  Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
+                       locate(step.copy), context.scratch.get()};
+  if (step.slices && step.op == Op::kGemm) {
     operands.slices = gemms_[i]->slices(images);
-  } else if (i > 0 && steps_[i - 1].norm_follows) {
+  } else if (step.slices) {
     operands.slices = gemms_[i - 1]->slices(images);
-    operands.bias = steps_[i - 1].step.bias;
+    operands.bias = steps_[i - 1].bias;
   }
-  const StepCall call = {prepared, step, images, operands, stream};
+  const StepCall call = {step, images, operands, stream};
   switch (step.op) {
     case Op::kGemm: gemms_[i]->run(images, operands, stream); break;
     case Op::kMaxPool: max_pool(call); break;
     case Op::kInstanceNorm:
-      hopper_norm_ && hopper::norm_suits(step) ? hopper::instance_norm(call) : instance_norm(call);
+      kernels_[i] == Kernel::kHopperNorm ? hopper::instance_norm(call) : instance_norm(call);
       break;
     case Op::kSoftmax: softmax(call); break;
     case Op::kUpsample: upsample_bilinear(call); break;
     case Op::kPointwise: pointwise(call); break;
+    case Op::kFill: pointwise(call); break;  // its bias is all that there is
     case Op::kArgMax: arg_max(call); break;
     case Op::kGlobalAvgPool: global_avg_pool(call); break;
   }
@@ -256,20 +260,7 @@ std::vector<float> Executable::time_steps(int64_t images, int repeats) const {
 }
 
 std::vector<std::string> Executable::step_kernels() const {
-  std::vector<std::string> names;
-  for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
-    switch (steps_[i].step.op) {
-      case Op::kGemm: names.emplace_back(gemms_[i]->name()); break;
-      case Op::kMaxPool: names.emplace_back("max pool"); break;
-      case Op::kInstanceNorm: names.emplace_back("instance norm"); break;
-      case Op::kSoftmax: names.emplace_back("softmax"); break;
-      case Op::kUpsample: names.emplace_back("upsample"); break;
-      case Op::kPointwise: names.emplace_back("pointwise"); break;
-      case Op::kArgMax: names.emplace_back("argmax"); break;
-      case Op::kGlobalAvgPool: names.emplace_back("global average pool"); break;
-    }
-  }
-  return names;
+  return {names_.begin() + static_cast<std::ptrdiff_t>(constant_steps_), names_.end()};
 }
 
 }  // namespace facegen::cuda

@@ -19,7 +19,6 @@
 #include "cuda/device.h"
 #include "cuda/gemm.h"
 #include "cuda/memory.h"
-#include "cuda/prepare.h"
 #include "program.h"
 
 namespace facegen::cuda {
@@ -29,7 +28,7 @@ class HostStaging;
 struct Options {
   int device = 0;
   Precision precision = Precision::kFloat32;
-  // Which GEMM kernels: "auto", or one family alone for tests and comparisons: "mma", "fma".
+  // As in Target.
   std::string kernels = "auto";
   int64_t max_images = 0;    // of one chunk; 0: as many as a share of the memory holds
   int64_t memory_limit = 0;  // bytes of buffers; 0: what the GPU has
@@ -38,7 +37,8 @@ struct Options {
 
 class Executable {
  public:
-  // Copies what it needs of `program`, the small constants included.
+  // Copies what it needs of `program`, the small constants included. Throws std::invalid_argument for
+  // a step that this GPU has no kernel for.
   Executable(const Program& program, const Options& options);
   ~Executable();
 
@@ -53,7 +53,7 @@ class Executable {
   // and of each step on its own.
   std::vector<float> time_resident(int64_t images, int repeats, bool graph) const;
   std::vector<float> time_steps(int64_t images, int repeats) const;
-  // What runs each step: "mma bf16x3 128x64", "instance norm".
+  // What runs each step but the constant ones: "mma bf16x3", "instance norm".
   std::vector<std::string> step_kernels() const;
 
   const DeviceInfo& device() const { return device_; }
@@ -80,11 +80,12 @@ class Executable {
   Layout layout(const View& view) const;
 
   DeviceInfo device_;
-  bool hopper_norm_;
-  std::vector<PreparedStep> steps_;
-  std::size_t constant_steps_ = 0;  // the first ones
+  Target target_;
+  std::vector<Step> steps_;
+  std::size_t constant_steps_;  // the first ones
+  std::vector<Kernel> kernels_;  // by step
+  std::vector<std::string> names_;
   std::vector<Buffer> buffers_;
-  std::vector<Layout> layouts_;  // by buffer
   ContextSizes sizes_;
   int64_t max_images_ = 1;
   std::vector<DeviceArray<float>> constants_;

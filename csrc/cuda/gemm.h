@@ -5,20 +5,18 @@
 
 #include <memory>
 
-#include "cuda/device.h"
-#include "cuda/prepare.h"
+#include "cuda/fit/kernel.h"
 #include "cuda/tensor.h"
 
 namespace facegen::cuda {
 
-// The constructors below read `step.weight` on the host; bias, scale and shift are device pointers
+// The constructors below read the weights on the host; bias, scale and shift are device pointers
 // that outlive the kernel. They upload their packed weights to the calling thread's device.
 struct GemmSpec {
-  const PreparedStep& prepared;
-  const Step& step;  // of it
-  Layout in, out;  // out: of prepared.output()
-  Precision precision;
-  const DeviceInfo& device;  // the calling thread's
+  const Step& step;
+  Layout in, out;
+  const Target& target;
+  int multiprocessors;  // of the calling thread's device
 };
 
 class Gemm {
@@ -31,30 +29,23 @@ class Gemm {
   virtual int64_t scratch_floats() const { return 0; }
   // In how many slices a batch of this size is computed, if it can be left so (Operands::slices).
   virtual int slices(int64_t) const { return 0; }
-  // For tables of times: "fma 128x64".
-  virtual const char* name() const = 0;
 };
 
-std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
-// Null where it does not suit the layer.
-std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
-// On Hopper, in float32 or float16; null where they do not suit the layer or its formats.
-std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
-// Where the max-pool of its output is part of the step (PreparedStep::pool).
+// For steps that the kernel of that name does: see fit/kernel.h.
+std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_expand_pool(const GemmSpec& spec);
-// Where a squeeze of it is (PreparedStep::squeeze).
 std::unique_ptr<Gemm> make_hopper_expand_squeeze(const GemmSpec& spec);
-// Null as those above.
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec);
-// Where the softmax of its input is part of the step.
-std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
 
 }  // namespace facegen::cuda

@@ -1,5 +1,5 @@
 // Both expands of a fire module, 1x1 and 3x3, that read the squeezed map and write side by side
-// (merge_siblings in prepare.cpp joins them), on Hopper. hopper_expand.cuh says how they multiply.
+// (join_siblings in nn/fit.py joins them), on Hopper. hopper_expand.cuh says how they multiply.
 //
 // Every warpgroup walks down the images by itself, a tile of up to 64 pixels (whole rows) at a
 // time: while one stores, the others multiply. What the next tile adds to the patch is loaded into
@@ -10,8 +10,6 @@
 namespace facegen::cuda {
 namespace hopper {
 namespace {
-
-constexpr int kMaxItems = 3;  // of a tile's new rows, by a thread
 
 // Bias, activation and store of a warpgroup's tile; pixels[r] < 0: not there.
 template <bool kHalf>
@@ -46,7 +44,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   __shared__ uint64_t arrived;  // of the weights
   fetch_weights(arrived, memory, args.weights + int64_t{blockIdx.y} * args.weight_bytes,
                 args.weight_bytes);
-  const int2 channels = __ldg(args.channels + blockIdx.y);
+  const ChannelPair channels = args.channels[blockIdx.y];
   ptx::wait_for_steps_before();
 
   const PatchShape& shape = args.patch;
@@ -71,7 +69,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
       sync_team();
     }
     const bool goes_on = tile + 1 < end && y0 + shape.tile_rows < args.in.h;
-    Item items[kMaxItems] = {};
+    Item items[kMaxExpandItems] = {};
     if (goes_on) {
       fetch<kHalf>(args, image, y0 + shape.tile_rows + 2, shape.tile_rows, items);
     }
@@ -85,7 +83,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     }
     float sums[kExpandColumns / 2] = {};
     multiply_large<kHalf>(sums, args, a, y0, b);
-    store_tile<kHalf>(args, sums, pixels, channels.x);
+    store_tile<kHalf>(args, sums, pixels, channels.large);
 #pragma unroll
     for (float& sum : sums) sum = 0.0f;
     multiply_one<kHalf>(sums, args, a, y0, b);
@@ -93,7 +91,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     if (goes_on) {
       put<kHalf>(args, y0 + shape.tile_rows + 2, shape.tile_rows, items, patch);
     }
-    store_tile<kHalf>(args, sums, pixels, channels.y);
+    store_tile<kHalf>(args, sums, pixels, channels.one);
     sync_team();
   }
 }
@@ -113,30 +111,12 @@ class HopperExpand final : public ExpandLayer {
     launch_pieces(half_ ? hopper_expand<true> : hopper_expand<false>, tiles, images, stream, args);
   }
 
-  const char* name() const override { return half_ ? "wgmma expand f16" : "wgmma expand bf16x3"; }
 };
-
-bool plain_expand_suits(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  const View& out = step.out;
-  const bool half = spec.precision == Precision::kFloat16;
-  const bool in_runs = spec.in.image_stride % 8 == 0 && out.pixel_stride % 8 == 0 &&
-                       out.offset % 8 == 0 && spec.out.image_stride % 8 == 0;
-  if (!expand_suits(step) || !in_runs || spec.prepared.copy.buffer >= 0 ||
-      spec.in.format != (half ? Format::kHalf : Format::kSplit)) {
-    return false;
-  }
-  // Not where too few warpgroups share a multiprocessor, or have too much to load.
-  const PatchShape patch = make_patch(step.in, half, false);
-  return patch.items <= kMaxItems && count_teams(patch, pair_bytes(step, half)) >= 3 &&
-         !pair_channels(step).empty();
-}
 
 }  // namespace
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec) {
-  if (!hopper::plain_expand_suits(spec)) return nullptr;
   return std::make_unique<hopper::HopperExpand>(spec);
 }
 

@@ -14,10 +14,10 @@
 
 #include <algorithm>
 
-#include "cuda/divide.h"
+#include "cuda/fit/divide.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_epilogue.cuh"
-#include "cuda/hopper_expand.h"
+#include "cuda/fit/expand_plan.h"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
 #include "cuda/memory.h"
@@ -30,7 +30,7 @@ struct ExpandArguments {
   const float* bias;
   bool relu;
   const uint8_t* weights;  // by pair, as pack_pair makes them, and what a kernel adds
-  const int2* channels;    // by pair
+  const ChannelPair* channels;  // by pair
   int32_t images, weight_bytes;
   PatchShape patch;
 };
@@ -81,7 +81,7 @@ __device__ __forceinline__ void put(const ExpandArguments& args, int first, int 
     const int pixel = divide(along, shape.per_pixel), eight = along - pixel * eights;
     int slot = first_slot + row;
     if (slot >= shape.ring_rows) slot -= shape.ring_rows;
-    char* to = patch + eight * shape.eight_bytes + slot * shape.row_bytes + pixel * kPixelBytes;
+    char* to = patch + eight * shape.eight_bytes + slot * shape.row_bytes + pixel * kExpandPixelBytes;
     for (int copy = 0; copy < 2; ++copy) {
       *reinterpret_cast<uint4*>(to) = items[i].hi;
       if constexpr (!kHalf) *reinterpret_cast<uint4*>(to + shape.plane_bytes) = items[i].lo;
@@ -115,7 +115,7 @@ __device__ inline uint32_t find_a(const PatchShape& shape, const char* patch) {
 
 template <int kPixels>
 __device__ inline uint64_t a_descriptor(uint32_t a) {
-  return uint64_t{kPixels * kPixelBytes >> 4} << 32 | a;
+  return uint64_t{kPixels * kExpandPixelBytes >> 4} << 32 | a;
 }
 
 // A step of 16 places, of hi * hi, lo * hi and hi * lo each.
@@ -225,7 +225,7 @@ class ExpandLayer : public Gemm {
   int multiprocessors_ = 0, teams_ = 0, groups_ = 0;
   ExpandArguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
-  DeviceArray<int2> channels_;
+  DeviceArray<ChannelPair> channels_;
 };
 
 }  // namespace facegen::cuda::hopper

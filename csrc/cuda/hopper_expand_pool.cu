@@ -10,7 +10,7 @@
 // them, and three warpgroups a row of the expands each.
 #include "cuda/error.h"
 #include "cuda/hopper_expand.cuh"
-#include "cuda/hopper_pool.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/hopper_pool_rows.cuh"
 #include "cuda/hopper_pool_store.cuh"
 
@@ -18,8 +18,6 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kMaxItems = 2;  // of a row, by a thread
-constexpr int kMaxPoolWidth = 4 * kWarpPooled;
 constexpr int kMaxima = kExpandColumns / 2;  // of a thread, of 3x3 and of 1x1
 constexpr int kTogetherBytes = 2 * kTeamThreads * kMaxima * 4;
 
@@ -70,7 +68,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   __shared__ uint64_t arrived;  // of the weights
   fetch_weights(arrived, memory, args.weights + int64_t{blockIdx.y} * args.weight_bytes,
                 args.weight_bytes);
-  const int2 channels = __ldg(args.channels + blockIdx.y);
+  const ChannelPair channels = args.channels[blockIdx.y];
   ptx::wait_for_steps_before();
 
   const PatchShape& shape = args.patch;
@@ -118,23 +116,23 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
       const bool brings = !together && (i < 2 || goes_on);
       float sums[kExpandColumns / 2] = {};
       multiply_large<kHalf, kWarpPooled>(sums, args, a, row, b);
-      take_row(sums, of_window, largest[0], channels.x);
+      take_row(sums, of_window, largest[0], channels.large);
       // On its way while the 1x1 is multiplied.
-      Item items[kMaxItems] = {};
+      Item items[kMaxPoolItems] = {};
       if (brings) fetch<kHalf>(args, image, row + 3, 1, items);
 #pragma unroll
       for (float& sum : sums) sum = 0.0f;
       multiply_one<kHalf, kWarpPooled>(sums, args, a, row, b);
       if (tight) sync_team();  // the rows have been read
       if (brings) put<kHalf>(args, row + 3, 1, items, patch);
-      take_row(sums, of_window, largest[1], channels.y);
+      take_row(sums, of_window, largest[1], channels.one);
       sync_team();
     }
     if (together) {
       gather(largest, reinterpret_cast<float*>(memory + args.weight_bytes + teams * shape.bytes));
       if (team == 0 && exists) {
-        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.x, largest[0]);
-        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.y, largest[1]);
+        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.large, largest[0]);
+        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.one, largest[1]);
       }
     }
   }
@@ -148,7 +146,7 @@ bool has_spare(const Step& step, bool half) {
 class HopperExpandPool final : public ExpandLayer {
  public:
   explicit HopperExpandPool(const GemmSpec& spec)
-      : ExpandLayer(spec, {}, has_spare(spec.step, spec.precision == Precision::kFloat16)) {
+      : ExpandLayer(spec, {}, has_spare(spec.step, spec.target.half())) {
     FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel(), cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             kMostSharedBytes));
   }
@@ -166,9 +164,6 @@ class HopperExpandPool final : public ExpandLayer {
     }
   }
 
-  const char* name() const override {
-    return half_ ? "wgmma expand f16 + max pool" : "wgmma expand bf16x3 + max pool";
-  }
 
  private:
   auto kernel() const -> void (*)(PoolArguments) {
@@ -177,20 +172,6 @@ class HopperExpandPool final : public ExpandLayer {
 };
 
 }  // namespace
-
-bool expand_pool_suits(const Step& expand, const Step& pool, bool half) {
-  if (!expand_suits(expand) || !is_pooled_conv(expand, pool)) return false;
-  const Pool& p = pool.pool;
-  const View& out = pool.out;
-  // Rows so long that the four warps have one.
-  const bool windows = p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2 &&
-                       p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= expand.out.h &&
-                       2 * out.w + 1 <= expand.out.w && out.w <= kMaxPoolWidth;
-  const PatchShape patch = make_patch(expand.in, half, false);
-  return windows && patch.tile_rows == 1 && patch.items <= kMaxItems &&
-         out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
-         count_teams(patch, pair_bytes(expand, half)) >= 3 && !pair_channels(expand).empty();
-}
 
 }  // namespace hopper
 

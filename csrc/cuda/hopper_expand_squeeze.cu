@@ -15,10 +15,6 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kMaxItems = 2;  // of a tile's new rows, by a thread
-constexpr int kSteps = kExpandColumns / 16;  // of the squeeze, of 64 channels
-constexpr int kMaxSqueezed = 32;
-
 struct SqueezeArguments {
   ExpandArguments expand;  // its output is the squeeze's
   const float* bias;
@@ -47,7 +43,7 @@ template <int kSqueezed, bool kHalf>
 __device__ __forceinline__ void squeeze(const ExpandArguments& args,
                                         const float (&sums)[kExpandColumns / 2], int channel,
                                         uint32_t b, float (&squeezed)[kSqueezed / 2]) {
-  uint32_t hi[4 * kSteps], lo[4 * kSteps];
+  uint32_t hi[4 * kSqueezeSteps], lo[4 * kSqueezeSteps];
 #pragma unroll
   for (int i = 0; i < kExpandColumns / 32; ++i) {
     float bias[8] = {};
@@ -65,7 +61,7 @@ __device__ __forceinline__ void squeeze(const ExpandArguments& args,
       }
     }
   }
-  multiply_steps<kSqueezed, kHalf, kSteps>(squeezed, hi, lo, b);
+  multiply_steps<kSqueezed, kHalf, kSqueezeSteps>(squeezed, hi, lo, b);
 }
 
 // Of kSqueezed columns, a thread has as many neighbouring channels as fit.
@@ -121,7 +117,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
   __shared__ uint64_t arrived;  // of the weights
   fetch_weights(arrived, memory, args.weights, args.weight_bytes);
-  const int2 channels = __ldg(args.channels);
+  const ChannelPair channels = args.channels[0];
   ptx::wait_for_steps_before();
 
   const PatchShape& shape = args.patch;
@@ -150,16 +146,16 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
     const int next = y0 + shape.tile_rows + 2;
     float squeezed[kSqueezed / 2] = {}, sums[kExpandColumns / 2] = {};
     multiply_large<kHalf>(sums, args, a, y0, b);
-    squeeze<kSqueezed, kHalf>(args, sums, channels.x, b_squeeze, squeezed);
+    squeeze<kSqueezed, kHalf>(args, sums, channels.large, b_squeeze, squeezed);
     // On its way while the 1x1 is multiplied.
-    Item items[kMaxItems] = {};
+    Item items[kMaxSqueezeItems] = {};
     if (goes_on) fetch<kHalf>(args, image, next, shape.tile_rows, items);
 #pragma unroll
     for (float& sum : sums) sum = 0.0f;
     multiply_one<kHalf>(sums, args, a, y0, b);
     if (goes_on) put<kHalf>(args, next, shape.tile_rows, items, patch);
-    squeeze<kSqueezed, kHalf>(args, sums, channels.y,
-                              b_squeeze + kSteps * (step_bytes(kSqueezed, kHalf) >> 4), squeezed);
+    squeeze<kSqueezed, kHalf>(args, sums, channels.one,
+                              b_squeeze + kSqueezeSteps * (step_bytes(kSqueezed, kHalf) >> 4), squeezed);
     int64_t pixels[2];
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
@@ -173,15 +169,13 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   }
 }
 
-int squeeze_columns(const Step& squeeze) { return squeeze.out.c <= 16 ? 16 : kMaxSqueezed; }
-
 // B of the squeeze: the channels of the 3x3, then of the 1x1.
-std::vector<uint16_t> pack_squeeze(const Step& squeeze, int2 channels, bool half) {
+std::vector<uint16_t> pack_squeeze(const Step& squeeze, ChannelPair channels, bool half) {
   const int columns = squeeze_columns(squeeze);
-  return pack_steps(2 * kSteps, columns, half, [&](int step, int place, int n) {
+  return pack_steps(2 * kSqueezeSteps, columns, half, [&](int step, int place, int n) {
     const int channel = squeezed_channel(n, columns);
-    const int input = (step < kSteps ? channels.x : channels.y) +
-                      neighbouring_channel(step % kSteps * 16 + place);
+    const int input = (step < kSqueezeSteps ? channels.large : channels.one) +
+                      neighbouring_channel(step % kSqueezeSteps * 16 + place);
     return channel < squeeze.out.c ? squeeze.weight[channel * squeeze.in.c + input] : 0.0f;
   });
 }
@@ -190,10 +184,10 @@ class HopperExpandSqueeze final : public ExpandLayer {
  public:
   explicit HopperExpandSqueeze(const GemmSpec& spec)
       : ExpandLayer(spec,
-                    pack_squeeze(*spec.prepared.squeeze, pair_channels(spec.step)[0],
-                                 spec.precision == Precision::kFloat16),
+                    pack_squeeze(*spec.step.finish, pair_channels(spec.step)[0],
+                                 spec.target.half()),
                     true),
-        squeeze_(*spec.prepared.squeeze) {
+        squeeze_(*spec.step.finish) {
     fixed_.bias = squeeze_.bias;
     fixed_.relu = squeeze_.epilogue.activation == Activation::kRelu;
     fixed_.expand_bytes = pair_bytes(spec.step, half_);
@@ -211,9 +205,6 @@ class HopperExpandSqueeze final : public ExpandLayer {
     launch_pieces(kernel(), tiles, images, stream, args);
   }
 
-  const char* name() const override {
-    return half_ ? "wgmma expand f16 + squeeze" : "wgmma expand bf16x3 + squeeze";
-  }
 
  private:
   auto kernel() const -> void (*)(SqueezeArguments) {
@@ -228,28 +219,6 @@ class HopperExpandSqueeze final : public ExpandLayer {
 };
 
 }  // namespace
-
-bool expand_squeeze_suits(const Step& expand, const Step& squeeze, bool half) {
-  if (!expand_suits(expand) || expand.out.c != 2 * kExpandColumns || squeeze.op != Op::kGemm ||
-      squeeze.phase_count != 1) {
-    return false;
-  }
-  const View& out = squeeze.out;
-  const Epilogue& e = squeeze.epilogue;
-  const auto axis_suits = [](const Axis& axis) {
-    return axis.step == 1 && axis.base == 0 && axis.out_step == 1 && axis.out_origin == 0;
-  };
-  const bool plain = !e.scale && !e.shift && e.add.buffer < 0 &&
-                     (e.activation == Activation::kNone || e.activation == Activation::kRelu);
-  const PatchShape patch = make_patch(expand.in, half, true);
-  const int bytes =
-      pair_bytes(expand, half) + 2 * kSteps * step_bytes(squeeze_columns(squeeze), half);
-  return squeeze.kernel_h == 1 && squeeze.kernel_w == 1 && axis_suits(squeeze.phases[0].y) &&
-         axis_suits(squeeze.phases[0].x) && out.h == expand.out.h && out.w == expand.out.w &&
-         out.c >= 16 && out.c <= kMaxSqueezed && out.c % 8 == 0 && out.pixel_stride % 8 == 0 &&
-         out.offset % 8 == 0 && plain && patch.items <= kMaxItems &&
-         count_teams(patch, bytes) == kMaxTeams && !pair_channels(expand).empty();
-}
 
 }  // namespace hopper
 

@@ -20,21 +20,10 @@
 
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/hopper_wgmma_registers.cuh"
-#include "cuda/split.h"
+#include "cuda/fit/shared_memory.h"
+#include "cuda/fit/split.h"
 
 namespace facegen::cuda::hopper {
-
-// Shared memory that a block asks for at most, of 227 KiB; the rest is for what is declared in
-// kernels.
-constexpr int kMostSharedBytes = 226 << 10;
-
-constexpr int kUnitElements = 6;
-constexpr int kUnitBytes = 24;
-constexpr int kTapElements = 4 * kUnitElements;
-constexpr int kTapSlots = 3;  // of 8 places
-
-constexpr int steps_of_taps(int taps) { return (kTapSlots * taps + 1) / 2; }
-__host__ __device__ constexpr int step_bytes(int columns, bool half) { return columns * 32 * (half ? 1 : 2); }
 
 // B as it lies in shared memory: weight(step, place, n) is that of a step's place (0 to 15) and of
 // the n-th column.

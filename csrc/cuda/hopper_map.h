@@ -3,17 +3,11 @@
 
 #include <cuda.h>
 
+#include "cuda/fit/box.h"
 #include "cuda/tensor.h"
 #include "program.h"
 
 namespace facegen::cuda::hopper {
-
-constexpr int kBlock = 64;  // channels of a copied box: 128 bytes, one swizzled row
-
-// A box of pixels.
-struct Box {
-  int32_t log2_w, log2_h, log2_n;
-};
 
 // Of the 16-bit values of `in` as a (plane, n, y, x, c) tensor: boxes of one plane, the pixels of
 // `box` at every step-th position, and 64 channels, with 128-byte swizzle. What a box has outside

@@ -28,11 +28,7 @@ namespace {
 
 namespace cg = cooperative_groups;
 
-constexpr int kChannels = 8;  // of a thread: one vector
-constexpr int kThreadsAPixel = 2;
-constexpr int kMaxThreads = 512;
-constexpr int kMaxParts = 16;
-constexpr int kMaxPixels = 4;         // of a thread and part
+constexpr int kChannels = kNormChannels, kMaxThreads = kMaxNormThreads;
 constexpr int kPixelsOfAPart = 512;   // more only where 16 parts are too few
 constexpr int kSlicesAtOnce = 8;      // on their way to a thread
 constexpr int kSums = 2 * kChannels;  // of x, then of x^2
@@ -244,17 +240,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   }
 }
 
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
 }  // namespace
-
-bool norm_suits(const Step& step) {
-  return step.op == Op::kInstanceNorm && step.in.c % kChannels == 0 &&
-         step.in.pixel_stride % 8 == 0 && step.in.offset % 8 == 0 &&
-         step.out.pixel_stride % 8 == 0 && step.out.offset % 8 == 0 &&
-         step.epilogue.add.buffer < 0 &&
-         int64_t{step.in.h} * step.in.w <= kMaxParts * kMaxThreads / kThreadsAPixel * kMaxPixels;
-}
 
 void instance_norm(const StepCall& call) {
   const Step& step = call.step;
@@ -267,8 +253,8 @@ void instance_norm(const StepCall& call) {
   Arguments args = {{call.operands.scratch, call.operands.slices, call.operands.bias},
                     make_operand(step.in, call.operands.in),
                     make_operand(step.out, call.operands.out),
-                    make_operand(call.prepared.copy, call.operands.copy),
-                    call.prepared.copy_relu,
+                    make_operand(step.copy, call.operands.copy),
+                    step.copy_relu,
                     make_epilogue(step, {}),
                     step.weight,
                     step.eps,

@@ -16,11 +16,11 @@
 // A block has one or two teams of two warpgroups, with an A and a patch each; they take tiles in turn
 // and only share B, so that one builds while the other multiplies. Each warpgroup of a team
 // multiplies half of the columns. The order of every sum is that of k, whatever the batch.
-#include "cuda/hopper_patch.h"
+#include "cuda/fit/patch_plan.h"
 
 #include <algorithm>
 
-#include "cuda/divide.h"
+#include "cuda/fit/divide.h"
 #include "cuda/element.cuh"
 #include "cuda/error.h"
 #include "cuda/gemm.h"
@@ -28,14 +28,14 @@
 #include "cuda/hopper_patch_store.cuh"
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/memory.h"
-#include "cuda/split.h"
+#include "cuda/fit/split.h"
 
 namespace facegen::cuda {
 namespace hopper {
 namespace {
 
 // Elements of a patch that a thread loads at most.
-constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kTeamThreads;
+constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kPatchThreads;
 // Teams of a block: where patches are small, so are the weights, and blocks of one team serve better.
 constexpr int count_teams(int elements) { return elements == kFewElements ? 1 : 2; }
 constexpr int kBlock = 64;  // of k
@@ -77,10 +77,10 @@ struct Elements {
   __device__ Elements(const PatchArguments& args, const PatchGroup& group, int thread) {
     const int row_elements = group.patch_w * args.in.c;
     const int left = group.patch_h * row_elements - thread;
-    count = left <= 0 ? 0 : (left + kTeamThreads - 1) / kTeamThreads;
+    count = left <= 0 ? 0 : (left + kPatchThreads - 1) / kPatchThreads;
 #pragma unroll
     for (int i = 0; i < kMaxElements; ++i) {
-      const int e = thread + i * kTeamThreads;
+      const int e = thread + i * kPatchThreads;
       const int y = divide(e, group.reciprocal), along = e - y * row_elements;
       const int x = args.in.c == 1 ? along : divide(along, args.reciprocal);
       const int stride = static_cast<int>(args.in.pixel_stride);
@@ -113,7 +113,7 @@ template <bool kHalf, int kMaxElements>
 __device__ void store_patch(const Elements<kMaxElements>& elements, int thread, uint32_t* patch) {
 #pragma unroll
   for (int i = 0; i < kMaxElements; ++i) {
-    if (i < elements.count) patch[thread + i * kTeamThreads] = encode<kHalf>(elements.value[i]);
+    if (i < elements.count) patch[thread + i * kPatchThreads] = encode<kHalf>(elements.value[i]);
   }
 }
 
@@ -127,7 +127,7 @@ __device__ void build_rows(const PatchArguments& args, const PatchGroup& group, 
   const uint32_t* pixel =
       patch + (y * args.step_y * group.patch_w + x * args.step_x) * args.in.c;
 #pragma unroll 2
-  for (int eight = thread / kPatchRows; eight < 2 * k_steps; eight += kTeamThreads / kPatchRows) {
+  for (int eight = thread / kPatchRows; eight < 2 * k_steps; eight += kPatchThreads / kPatchRows) {
     const int4 places = *reinterpret_cast<const int4*>(offsets + 8 * eight);
     const int pairs[4] = {places.x, places.y, places.z, places.w};
     uint32_t hi[4], lo[4];
@@ -146,17 +146,17 @@ __device__ void build_rows(const PatchArguments& args, const PatchGroup& group, 
 }
 
 template <int kColumns, bool kHalf, int kMaxElements>
-__global__ void __launch_bounds__(kTeamThreads * (kMaxElements == kFewElements ? 1 : 2))
+__global__ void __launch_bounds__(kPatchThreads * (kMaxElements == kFewElements ? 1 : 2))
     hopper_patch(const __grid_constant__ PatchArguments args) {
   extern __shared__ __align__(1024) char memory[];
   constexpr int kPlanes = kHalf ? 1 : 2;
   constexpr int kTeams = kMaxElements == kFewElements ? 1 : 2;
-  constexpr int kThreads = kTeams * kTeamThreads;
+  constexpr int kThreads = kTeams * kPatchThreads;
   constexpr int kWeightBytes = kColumns * 128;  // of a block of k and a plane
   const int weight_bytes = args.blocks * kPlanes * kWeightBytes;
   constexpr int kHalfColumns = kColumns / 2;  // of a warpgroup
-  const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
-  const int thread = static_cast<int>(threadIdx.x) % kTeamThreads;
+  const int team = static_cast<int>(threadIdx.x) / kPatchThreads;
+  const int thread = static_cast<int>(threadIdx.x) % kPatchThreads;
   const int warpgroup = thread / 128;
   char* work = memory + weight_bytes + team * args.work_bytes;
   char* after = memory + weight_bytes + kTeams * args.work_bytes;
@@ -176,7 +176,7 @@ __global__ void __launch_bounds__(kTeamThreads * (kMaxElements == kFewElements ?
   __syncthreads();
   ptx::wait_for_steps_before();
 
-  const auto sync_team = [team] { ptx::sync_threads(1 + team, kTeamThreads); };
+  const auto sync_team = [team] { ptx::sync_threads(1 + team, kPatchThreads); };
   const int k_steps = (group.k + 15) / 16;
   const int tiles = args.images * group.tiles_y * group.tiles_x;
   const uint64_t a_start = ptx::tile_descriptor(ptx::shared_address(work));
@@ -261,10 +261,10 @@ class HopperPatch final : public Gemm {
  public:
   HopperPatch(const GemmSpec& spec, PatchPlan plan, bool vectors)
       : step_(spec.step),
-        copy_(spec.prepared.copy),
-        half_(spec.precision == Precision::kFloat16),
+        copy_(spec.step.copy),
+        half_(spec.target.half()),
         plan_(std::move(plan)) {
-    multiprocessors_ = spec.device.multiprocessors;
+    multiprocessors_ = spec.multiprocessors;
     columns_ = plan_.columns <= 64 ? 64 : kMaxPatchColumns;
     int longest = 0;
     for (const PatchGroup& group : plan_.groups) longest = std::max(longest, group.k);
@@ -273,7 +273,7 @@ class HopperPatch final : public Gemm {
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     offsets_ = upload(plan_.offsets.data(), static_cast<int64_t>(plan_.offsets.size()));
     groups_ = upload(plan_.groups.data(), static_cast<int64_t>(plan_.groups.size()));
-    fixed_.copy_relu = spec.prepared.copy_relu;
+    fixed_.copy_relu = spec.step.copy_relu;
     fixed_.vectors = vectors;
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
     fixed_.offsets = offsets_.get();
@@ -288,7 +288,7 @@ class HopperPatch final : public Gemm {
     fixed_.work_bytes = work_bytes(blocks, planes, columns_);
     fixed_.patch_elements = plan_.patch_elements;
     fixed_.reciprocal = reciprocal(step_.in.c);
-    elements_ = plan_.patch_elements <= kFewElements * kTeamThreads ? kFewElements : kManyElements;
+    elements_ = plan_.patch_elements <= kFewElements * kPatchThreads ? kFewElements : kManyElements;
     teams_ = count_teams(elements_);
     shared_bytes_ = blocks * planes * columns_ * 128 +
                     teams_ * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
@@ -296,11 +296,12 @@ class HopperPatch final : public Gemm {
     plan_.weight_index = {};
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     with_kernel([&](auto kernel) {
       FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
       FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-          &blocks_a_multiprocessor_, kernel, teams_ * kTeamThreads, static_cast<std::size_t>(shared_bytes_)));
+          &blocks_a_multiprocessor_, kernel, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_)));
     });
   }
 
@@ -321,12 +322,11 @@ class HopperPatch final : public Gemm {
     const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + teams_ - 1) / teams_)),
                     static_cast<unsigned>(groups));
     with_kernel([&](auto kernel) {
-      launch(kernel, grid, teams_ * kTeamThreads, static_cast<std::size_t>(shared_bytes_), images,
+      launch(kernel, grid, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_), images,
              stream, args);
     });
   }
 
-  const char* name() const override { return half_ ? "wgmma patch f16" : "wgmma patch bf16x3"; }
 
  private:
   static constexpr int kMaxSharedBytes = 227 << 10;
@@ -363,15 +363,9 @@ class HopperPatch final : public Gemm {
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
-  if (spec.in.format != Format::kFloat32) return nullptr;
-  hopper::PatchPlan plan = hopper::plan_patch(spec.step);
-  // Other formats are stored in vectors.
-  const View& out = spec.step.out;
-  const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
-  const bool vectors = whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
-                       spec.out.image_stride % 8 == 0;
-  if (plan.groups.empty() || (!vectors && spec.out.format != Format::kFloat32)) return nullptr;
-  return std::make_unique<hopper::HopperPatch>(spec, std::move(plan), vectors);
+  const bool vectors =
+      hopper::patch_in_vectors({spec.step, spec.in, spec.out, spec.target});
+  return std::make_unique<hopper::HopperPatch>(spec, hopper::plan_patch(spec.step), vectors);
 }
 
 }  // namespace facegen::cuda

@@ -2,11 +2,11 @@
 #pragma once
 
 #include "cuda/element.cuh"
-#include "cuda/hopper_patch.h"
+#include "cuda/fit/patch_plan.h"
 
 namespace facegen::cuda::hopper {
 
-constexpr int kTeamThreads = 256;  // that share a tile
+constexpr int kPatchThreads = 256;  // that share a tile
 
 // The kernel's argument.
 struct PatchArguments {
@@ -38,7 +38,7 @@ template <int kColumns>
 __device__ void store_vectors(const PatchArguments& args, const PatchGroup& group,
                               const PatchTile& tile, int thread, const float* sums) {
   const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
-  for (int i = thread; i < kPatchRows * kColumns / 8; i += kTeamThreads) {
+  for (int i = thread; i < kPatchRows * kColumns / 8; i += kPatchThreads) {
     const int row = i / (kColumns / 8), column = i % (kColumns / 8) * 8;
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
     if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
@@ -73,7 +73,7 @@ __device__ void store_floats(const PatchArguments& args, const PatchGroup& group
   const DeviceEpilogue& e = args.epilogue;
   const int row_end = args.out.w * static_cast<int>(args.out.pixel_stride);
   auto* out = reinterpret_cast<float*>(args.out.data) + tile.image * args.out.image_stride;
-  for (int i = thread; i < kPatchRows * kQuads; i += kTeamThreads) {
+  for (int i = thread; i < kPatchRows * kQuads; i += kPatchThreads) {
     const int row = i / kQuads, column = i % kQuads * 4;
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
     if (column >= args.columns || y >= group.rows || x >= group.cols) continue;
@@ -124,7 +124,7 @@ __device__ void store_single(const PatchArguments& args, const PatchGroup& group
     shift[i] = exists && e.shift != nullptr ? __ldg(e.shift + channel) : 0.0f;
   }
 #pragma unroll 2
-  for (int row = thread / 32; row < kPatchRows; row += kTeamThreads / 32) {
+  for (int row = thread / 32; row < kPatchRows; row += kPatchThreads / 32) {
     const int y = tile.y + (row >> args.log2_w), x = tile.x + (row & ((1 << args.log2_w) - 1));
     if (y >= group.rows || x >= group.cols) continue;
     const int out_y = group.origin_y + y * group.out_step_y, out_x = x * args.phases_x;

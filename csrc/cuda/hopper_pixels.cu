@@ -15,11 +15,11 @@
 #include <algorithm>
 
 #include "cuda/error.h"
+#include "cuda/fit/pixels.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_epilogue.cuh"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
-#include "cuda/hopper_pixels.h"
 #include "cuda/memory.h"
 
 namespace facegen::cuda {
@@ -27,9 +27,8 @@ namespace hopper {
 namespace {
 
 constexpr int kTilePixels = 64;
-constexpr int kTeamThreads = 128;
 constexpr int kMaxTeams = 4;  // warpgroups
-constexpr int kChunk = 32;    // channels
+constexpr int kChunk = kPixelsChunk;
 
 struct PixelsArguments {
   Operand in, out, add;    // add.data is null where there is none
@@ -175,8 +174,6 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   }
 }
 
-bool is_linear(const Step& step) { return step.in.h * step.in.w == 1; }
-
 // Images of one pixel as an image of many.
 void join_images(Operand& operand, int64_t images) {
   operand.w = static_cast<int32_t>(images);
@@ -186,8 +183,8 @@ void join_images(Operand& operand, int64_t images) {
 class HopperPixels final : public Gemm {
  public:
   explicit HopperPixels(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    multiprocessors_ = spec.device.multiprocessors;
+      : step_(spec.step), half_(spec.target.half()) {
+    multiprocessors_ = spec.multiprocessors;
     columns_ = step_.out.c <= 32 ? 32 : 64;
     const auto weight = [&](int step, int place, int n) {
       const int channel = neighbouring_channel(n);
@@ -201,9 +198,10 @@ class HopperPixels final : public Gemm {
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     fixed_.bias = step_.bias;
     fixed_.relu = step_.epilogue.activation == Activation::kRelu;
-    fixed_.softmax = spec.prepared.softmax_follows;
+    fixed_.softmax = spec.step.finish != nullptr;
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     with_kernel([&](auto kernel) {
       FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
@@ -232,12 +230,6 @@ class HopperPixels final : public Gemm {
     });
   }
 
-  const char* name() const override {
-    if (fixed_.softmax) {
-      return half_ ? "wgmma pixels f16 + softmax" : "wgmma pixels bf16x3 + softmax";
-    }
-    return half_ ? "wgmma pixels f16" : "wgmma pixels bf16x3";
-  }
 
  private:
   template <int kColumns, class Function>
@@ -263,50 +255,10 @@ class HopperPixels final : public Gemm {
   DeviceArray<uint16_t> weights_;
 };
 
-// What does not depend on how the output is stored.
-bool products_suit(const Step& step) {
-  const auto axis_suits = [](const Axis& axis) {
-    return axis.step == 1 && axis.base == 0 && axis.out_step == 1 && axis.out_origin == 0;
-  };
-  const View& in = step.in;
-  return step.op == Op::kGemm && step.phase_count == 1 && axis_suits(step.phases[0].y) &&
-         axis_suits(step.phases[0].x) && step.kernel_h == 1 && step.kernel_w == 1 &&
-         step.out.h == in.h && step.out.w == in.w &&
-         (in.c % (3 * kChunk) == 0 || in.c % (4 * kChunk) == 0) && step.out.c <= 64 &&
-         in.c * (step.out.c <= 32 ? 32 : 64) * 4 <= kMostSharedBytes && in.pixel_stride % 8 == 0 &&
-         in.offset % 8 == 0 && !step.epilogue.scale && !step.epilogue.shift;
-}
-
-bool pixels_suit(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  const Format format = spec.precision == Precision::kFloat16 ? Format::kHalf : Format::kSplit;
-  if (!products_suit(step) || spec.in.format != format || spec.in.image_stride % 8 != 0) {
-    return false;
-  }
-  if (spec.prepared.softmax_follows) return true;
-  const View &out = step.out, &add = step.epilogue.add;
-  const Activation activation = step.epilogue.activation;
-  // Stores of 8 channels must not reach into a neighbour's.
-  const bool whole = out.c % 8 == 0 || (out.offset == 0 && out.pixel_stride == (out.c + 7) / 8 * 8);
-  return (activation == Activation::kNone || activation == Activation::kRelu) && out.c >= 16 &&
-         whole && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
-         spec.out.image_stride % 8 == 0 &&
-         (add.buffer < 0 || (add.pixel_stride % 8 == 0 && add.offset % 8 == 0)) &&
-         spec.prepared.copy.buffer < 0;
-}
-
 }  // namespace
-
-bool pixels_softmax_suits(const Step& linear, const Step& softmax) {
-  return softmax.op == Op::kSoftmax && is_linear(linear) && products_suit(linear) &&
-         linear.out.c <= 32 && linear.epilogue.activation == Activation::kNone &&
-         linear.epilogue.add.buffer < 0;
-}
-
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec) {
-  if (!hopper::pixels_suit(spec)) return nullptr;
   return std::make_unique<hopper::HopperPixels>(spec);
 }
 

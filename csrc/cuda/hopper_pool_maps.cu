@@ -27,7 +27,7 @@
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
 #include "cuda/hopper_map.h"
-#include "cuda/hopper_pool.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/hopper_pool_store.cuh"
 #include "cuda/memory.h"
 
@@ -35,12 +35,7 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kTeamThreads = 128;
-constexpr int kMinTeams = 3, kMaxTeams = 6;  // warpgroups of a block
-constexpr int kTile = 8;                     // pixels of the convolution, each way
-constexpr int kSlice = 32;                   // channels
-constexpr int kPixelBytes = 2 * kSlice;
-constexpr int kMaxPatch = 256;  // pixels each way, of a box of the copy engine
+constexpr int kTile = kMapTile, kPixelBytes = kSliceBytes, kMaxTeams = kMaxMapTeams;
 
 struct MapsArguments {
   CUtensorMap input;
@@ -193,43 +188,13 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   }
 }
 
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-// How a block's shared memory is used.
-struct MapsPlan {
-  int columns = 0;  // 0: the layer does not fit
-  int weight_bytes = 0, patch_h = 0, patch_w = 0, plane_bytes = 0, team_bytes = 0, teams = 0;
-};
-
-MapsPlan plan_maps(const Step& conv, bool half) {
-  MapsPlan plan;
-  const int planes = half ? 1 : 2, chunks = conv.in.c / kSlice;
-  plan.patch_h = kTile + conv.kernel_h - 1;
-  plan.patch_w = kTile + conv.kernel_w - 1;
-  if (std::max(plan.patch_h, plan.patch_w) > kMaxPatch) return plan;
-  plan.plane_bytes = divide_up(plan.patch_h * plan.patch_w * kPixelBytes, 128) * 128;
-  plan.team_bytes = chunks * planes * plan.plane_bytes;
-  const int steps = 2 * chunks * conv.kernel_h * conv.kernel_w;
-  for (const int columns : {64, 32}) {
-    if (columns == 64 && (!half || conv.out.c <= 32)) continue;  // float32 has twice the weights
-    const int weight_bytes = steps * step_bytes(columns, half);
-    const int teams = std::min((kMostSharedBytes - weight_bytes) / plan.team_bytes, kMaxTeams);
-    if (teams < kMinTeams) continue;
-    plan.columns = columns;
-    plan.weight_bytes = weight_bytes;
-    plan.teams = teams;
-    break;
-  }
-  return plan;
-}
-
 class HopperPoolMaps final : public Gemm {
  public:
   explicit HopperPoolMaps(const GemmSpec& spec)
       : step_(spec.step),
-        half_(spec.precision == Precision::kFloat16),
+        half_(spec.target.half()),
         plan_(plan_maps(step_, half_)) {
-    multiprocessors_ = spec.device.multiprocessors;
+    multiprocessors_ = spec.multiprocessors;
     const std::vector<uint16_t> packed = pack();
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
@@ -246,6 +211,7 @@ class HopperPoolMaps final : public Gemm {
     fixed_.plane_bytes = plan_.plane_bytes;
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     with_kernel([&](auto kernel) {
       FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
           kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
@@ -271,9 +237,6 @@ class HopperPoolMaps final : public Gemm {
     });
   }
 
-  const char* name() const override {
-    return half_ ? "wgmma maps f16 + max pool" : "wgmma maps bf16x3 + max pool";
-  }
 
  private:
   template <class Function>
@@ -311,13 +274,6 @@ class HopperPoolMaps final : public Gemm {
 };
 
 }  // namespace
-
-bool pool_maps_suit(const Step& conv, const Step& pool, bool half) {
-  const View &in = conv.in, &out = pool.out;
-  return is_pooled_by_two(conv, pool) && in.c % kSlice == 0 && in.pixel_stride % 8 == 0 &&
-         in.offset % 8 == 0 && out.c % 8 == 0 && out.pixel_stride % 8 == 0 && out.offset % 8 == 0 &&
-         plan_maps(conv, half).columns > 0;
-}
 
 }  // namespace hopper
 

@@ -6,11 +6,10 @@
 //   blocks   14 w + g and the one 7 further right
 #pragma once
 
+#include "cuda/fit/shared_memory.h"
 #include "cuda/hopper_ptx.cuh"
 
 namespace facegen::cuda::hopper {
-
-constexpr int kWarpPooled = 7;
 
 // Of a row of the convolution, for each pair of neighbours and the pixel behind it.
 template <int kColumns>

@@ -19,13 +19,13 @@
 // or stores, the others multiply.
 #include <algorithm>
 
-#include "cuda/divide.h"
+#include "cuda/fit/divide.h"
 #include "cuda/element.cuh"
 #include "cuda/error.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
-#include "cuda/hopper_pool.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/hopper_pool_store.cuh"
 #include "cuda/memory.h"
 
@@ -38,16 +38,10 @@ constexpr int kTileWindows = 64;
 constexpr int kPositions = 4;
 constexpr int kChannels = 32;  // of a group
 constexpr int kColumns = kPositions * kChannels;
-constexpr int kSteps = 3;  // of 16 places
+constexpr int kSteps = kWindowSteps;
 constexpr int kLaneWords = 2 * kSteps;
-constexpr int kMaxWords = 4 * kLaneWords;  // of a window
-constexpr int kMaxChannels = 96;
-constexpr int kMaxStageBytes = 14 << 10;
-constexpr int kMaxWindows = 640;  // of an item
 constexpr int kMaxImages = 8;
 constexpr int kLoads = 8;  // of words that a thread has under way
-
-__host__ __device__ constexpr int word_bytes(bool half) { return half ? 4 : 8; }
 
 struct WindowsArguments {
   Operand in;
@@ -242,26 +236,17 @@ __global__ void __launch_bounds__(kThreads, 4)
   }
 }
 
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-// Words of a window's row, of a whole row, and rows that a band of one row of the pool reads.
-int window_row_words(const Step& conv) { return divide_up((conv.kernel_w + 1) * conv.in.c, 2); }
-
-int staged_row_words(const Step& conv, int pool_width) {
-  return (pool_width - 1) * conv.in.c + window_row_words(conv);
-}
-
 class HopperPoolWindows final : public Gemm {
  public:
   explicit HopperPoolWindows(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    multiprocessors_ = spec.device.multiprocessors;
+      : step_(spec.step), half_(spec.target.half()) {
+    multiprocessors_ = spec.multiprocessors;
     const auto& [y, x] = step_.phases[0];
     fixed_.groups = divide_up(step_.out.c, kChannels);
     fixed_.top = y.base;
     fixed_.left = x.base;
     fixed_.overlap = step_.kernel_h - 1;
-    fixed_.row_words = staged_row_words(step_, step_.out.w);
+    fixed_.row_words = staged_row_words(step_);
     fixed_.window_row = window_row_words(step_);
     fixed_.window = fixed_.window_row * (step_.kernel_h + 1);
     fixed_.of_row = reciprocal(fixed_.row_words);
@@ -273,6 +258,7 @@ class HopperPoolWindows final : public Gemm {
                     kMaxWindows * static_cast<int>(sizeof(Window));
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     const auto kernel = half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>;
     FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             shared_bytes_));
@@ -292,9 +278,6 @@ class HopperPoolWindows final : public Gemm {
            static_cast<std::size_t>(shared_bytes_), images, stream, args);
   }
 
-  const char* name() const override {
-    return half_ ? "wgmma windows f16 + max pool" : "wgmma windows bf16x3 + max pool";
-  }
 
  private:
   std::vector<uint16_t> pack() const {
@@ -355,17 +338,6 @@ class HopperPoolWindows final : public Gemm {
 };
 
 }  // namespace
-
-bool pool_windows_suit(const Step& conv, const Step& pool) {
-  if (!is_pooled_by_two(conv, pool)) return false;
-  const View& out = pool.out;
-  const int words = window_row_words(conv) * (conv.kernel_h + 1);
-  const int band_words = (conv.kernel_h + 1) * staged_row_words(conv, out.w);
-  return conv.in.pixel_stride == conv.in.c && words <= kMaxWords &&
-         band_words * word_bytes(false) <= kMaxStageBytes && out.w <= kMaxWindows &&
-         out.c % 8 == 0 && out.c <= kMaxChannels && out.pixel_stride % 8 == 0 &&
-         out.offset % 8 == 0;
-}
 
 }  // namespace hopper
 

@@ -19,21 +19,16 @@
 #include "cuda/gemm.h"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
-#include "cuda/hopper_patch.h"
+#include "cuda/fit/patch_plan.h"
 #include "cuda/memory.h"
 
 namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kTilePixels = 64;
-constexpr int kTeamThreads = 128;
-constexpr int kMaxTeams = 4;  // warpgroups
-constexpr int kPixelBytes = 4 * kUnitBytes;
-constexpr int kPixelPairs = kTapElements / 2;
-constexpr int kMaxTaps = 16;
-constexpr int kMaxGroups = 8;
-constexpr int kMaxPairs = 6;  // of elements of a row, by a thread
+constexpr int kTilePixels = kRowsTilePixels, kMaxTeams = kMaxRowsTeams;
+constexpr int kPixelBytes = kRowsPixelBytes, kPixelPairs = kRowsPixelPairs;
+constexpr int kMaxTaps = kMaxRowsTaps, kMaxGroups = kMaxRowsGroups, kMaxPairs = kMaxRowsPairs;
 
 // Output rows of one phase along y.
 struct RowsGroup {
@@ -227,31 +222,33 @@ class HopperRows final : public Gemm {
  public:
   HopperRows(const GemmSpec& spec, const PatchPlan& plan)
       : step_(spec.step),
-        half_(spec.precision == Precision::kFloat16),
-        multiprocessors_(spec.device.multiprocessors) {
-    columns_ = plan.columns <= 88 ? 88 : 96;
+        half_(spec.target.half()),
+        multiprocessors_(spec.multiprocessors) {
+    const RowsPlan rows = plan_rows(plan, step_.in.c, half_);
+    columns_ = rows.columns;
+    teams_ = rows.teams;
     fixed_.pitch = plan.columns;
     fixed_.row_floats = static_cast<int32_t>(step_.out.w * step_.out.pixel_stride);
+    fixed_.tile_floats = rows.tile_floats;
+    fixed_.ring_rows = rows.ring_rows;
+    fixed_.patch_w = rows.patch_w;
+    fixed_.patch_bytes = rows.patch_bytes;
+    fixed_.staging_bytes = rows.staging_bytes;
+    fixed_.weight_bytes = rows.weight_bytes;
     fixed_.bias = step_.bias;
-    for (const PatchGroup& group : plan.groups) {
-      for (int tap = 0; tap < group.k / step_.in.c; ++tap) {
-        const Place place = place_of(plan, group, tap);
-        fixed_.ring_rows = std::max(fixed_.ring_rows, place.y + 1);
-        fixed_.patch_w = std::max(fixed_.patch_w, group.cols + place.x);
-      }
-      fixed_.tile_floats = std::max(fixed_.tile_floats, group.cols * plan.columns);
-    }
     std::vector<uint16_t> packed;
     for (const PatchGroup& group : plan.groups) add_group(plan, group, packed);
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
     step_.weight = nullptr;
     step_.phases = nullptr;
-    choose_teams();
+    step_.finish = nullptr;
+    with_kernel([&](auto kernel) {
+      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
+    });
+    shared_ = rows;
   }
-
-  // False where too few warpgroups share a multiprocessor.
-  bool ready() const { return teams_ >= 2; }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     RowsArguments args = fixed_;
@@ -280,11 +277,10 @@ class HopperRows final : public Gemm {
     }
     with_kernel([&](auto kernel) {
       launch(kernel, dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
-             static_cast<std::size_t>(shared_bytes(teams)), images, stream, args);
+             static_cast<std::size_t>(shared_.shared_bytes(teams)), images, stream, args);
     });
   }
 
-  const char* name() const override { return half_ ? "wgmma rows f16" : "wgmma rows bf16x3"; }
 
  private:
   // Of a tap in a patch.
@@ -325,25 +321,7 @@ class HopperRows final : public Gemm {
       return index < 0 ? 0.0f : step_.weight[index];
     };
     const std::vector<uint16_t> of_group = pack_taps(group.taps, columns_, half_, weight);
-    fixed_.weight_bytes = std::max(fixed_.weight_bytes, static_cast<int32_t>(of_group.size() * 2));
     packed.insert(packed.end(), of_group.begin(), of_group.end());
-  }
-
-  int shared_bytes(int teams) const {
-    return fixed_.weight_bytes + teams * (fixed_.patch_bytes + fixed_.staging_bytes) + kPastPatch;
-  }
-
-  // As many warpgroups as shared memory has room for.
-  void choose_teams() {
-    fixed_.patch_bytes = (fixed_.ring_rows * fixed_.patch_w * kPixelBytes + 127) / 128 * 128;
-    fixed_.staging_bytes = (4 * fixed_.tile_floats + 16 + 127) / 128 * 128;
-    for (teams_ = kMaxTeams; teams_ > 0 && shared_bytes(teams_) > kMostSharedBytes; --teams_) {
-    }
-    if (!ready()) return;
-    with_kernel([&](auto kernel) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
-    });
   }
 
   template <class Function>
@@ -355,45 +333,19 @@ class HopperRows final : public Gemm {
     }
   }
 
-  // What is read of a patch for positions that do not exist.
-  static constexpr int kPastPatch = kTilePixels * kPixelBytes;
-
   Step step_;
   bool half_;
   int multiprocessors_, columns_ = 0, teams_ = 0;
+  RowsPlan shared_;
   RowsArguments fixed_ = {};
   DeviceArray<uint16_t> weights_;
 };
-
-bool rows_suit(const GemmSpec& spec, const PatchPlan& plan) {
-  const View &in = spec.step.in, &out = spec.step.out;
-  const Epilogue& e = spec.step.epilogue;
-  const bool vectors = out.pixel_stride % 4 == 0 && out.offset % 4 == 0 &&
-                       spec.out.image_stride % 4 == 0;
-  const auto group_suits = [&](const PatchGroup& group) {
-    const int taps = group.k / in.c;
-    const int patch_w = group.cols + group.patch_w - (1 << plan.log2_w);
-    return taps <= kMaxTaps && group.cols <= kTilePixels &&
-           patch_w * kPixelPairs <= kTeamThreads * kMaxPairs;
-  };
-  return !plan.groups.empty() && plan.groups.size() <= kMaxGroups && in.c > 16 &&
-         in.pixel_stride == kTapElements && in.offset % 2 == 0 && spec.in.image_stride % 2 == 0 &&
-         plan.step_y == 1 && plan.step_x == 1 && plan.phases_x > 1 && plan.columns > 64 &&
-         (plan.columns <= 88 || vectors) && e.activation == Activation::kNone && !e.scale &&
-         !e.shift && spec.prepared.copy.buffer < 0 && spec.in.format == Format::kFloat32 &&
-         spec.out.format == Format::kFloat32 &&
-         std::all_of(plan.groups.begin(), plan.groups.end(), group_suits);
-}
 
 }  // namespace
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec) {
-  const hopper::PatchPlan plan = hopper::plan_patch(spec.step);
-  if (!hopper::rows_suit(spec, plan)) return nullptr;
-  auto gemm = std::make_unique<hopper::HopperRows>(spec, plan);
-  if (!gemm->ready()) return nullptr;
-  return gemm;
+  return std::make_unique<hopper::HopperRows>(spec, hopper::plan_patch(spec.step));
 }
 
 }  // namespace facegen::cuda

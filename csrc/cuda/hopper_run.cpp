@@ -9,13 +9,11 @@ namespace {
 // Modelled cycles of another kernel, which adds the slices of a split plan.
 constexpr double kAddSlices = 7000.0;
 
-bool aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
-
 }  // namespace
 
 HopperGemm::HopperGemm(const GemmSpec& spec)
     : step_(spec.step), in_(step_.in), out_(step_.out), add_(step_.epilogue.add) {
-  multiprocessors_ = spec.device.multiprocessors;
+  multiprocessors_ = spec.multiprocessors;
   const bool half = spec.in.format == Format::kHalf;
   for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
     if (add_.buffer >= 0 && shape != hopper::Shape::kSmall) continue;
@@ -65,10 +63,6 @@ void HopperGemm::add_variant(hopper::Plan plan, bool split) {
 int64_t HopperGemm::scratch_floats() const {
   if (!variants_.back().split) return 0;
   return int64_t{variants_.back().plan.slices} * out_.h * out_.w * ((out_.c + 7) / 8 * 8);
-}
-
-const char* HopperGemm::name() const {
-  return variants_[0].plan.half ? "wgmma f16" : "wgmma bf16x3";
 }
 
 const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
@@ -153,27 +147,7 @@ void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stre
 }
 
 std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  const bool formats = spec.precision == Precision::kFloat16 ? spec.in.format == Format::kHalf
-                       : spec.precision == Precision::kFloat32 && spec.in.format == Format::kSplit;
-  if (!formats || !hopper::suits(step)) return nullptr;
-  // The copy engine and the epilogue move 16 bytes at a time.
-  for (const int64_t elements : {step.in.pixel_stride, step.in.offset, spec.in.image_stride,
-                                 step.out.pixel_stride, step.out.offset, spec.out.image_stride}) {
-    if (elements % 8 != 0) return nullptr;
-  }
-  // Stores of 8 channels must not reach into a neighbour's.
-  if (step.out.c % 8 && (step.out.offset || step.out.pixel_stride != (step.out.c + 7) / 8 * 8)) {
-    return nullptr;
-  }
-  const View& add = step.epilogue.add;
-  if (add.buffer >= 0 && (add.pixel_stride % 8 || add.offset % 8)) return nullptr;
-  for (const float* constants : {step.bias, step.epilogue.scale, step.epilogue.shift}) {
-    if (!aligned(constants)) return nullptr;
-  }
-  auto gemm = std::make_unique<HopperGemm>(spec);
-  if (!gemm->ready()) return nullptr;  // too many taps
-  return gemm;
+  return std::make_unique<HopperGemm>(spec);
 }
 
 }  // namespace facegen::cuda

@@ -22,13 +22,13 @@
 #include "cuda/hopper_launch.h"
 #include "cuda/hopper_ptx.cuh"
 #include "cuda/hopper_scatter.h"
-#include "cuda/split.h"
+#include "cuda/fit/split.h"
 
 namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kChannels = 3;
+constexpr int kChannels = kScatterChannels;
 constexpr int kStages = 2;
 
 template <int kKernelSize, int kRowPixels, int kInputBlocks, bool kHalfOperands>
@@ -74,7 +74,7 @@ struct Walk {
 __device__ float activate(const ScatterArguments& args, float v) {
   switch (args.activation) {
     case Activation::kNone: return v;
-    case Activation::kRelu: return fmaxf(v, 0.0f);
+    case Activation::kRelu: return v < 0.0f ? 0.0f : v;
     case Activation::kLeakyRelu: return v > 0.0f ? v : v * args.slope;
     case Activation::kTanh: return tanhf(v);
   }
@@ -287,20 +287,6 @@ void with_layer(int kernel, bool half, const Function& function) {
   }
 }
 
-template <class L>
-bool has_sizes(const Step& step) {
-  return step.kernel_h == L::kKernel && step.kernel_w == L::kKernel && step.in.w == L::kWidth &&
-         step.in.c <= L::kBlocks * kBlock && step.in.c % 8 == 0 && step.out.c <= kChannels &&
-         step.in.h % 2 == 0 && step.out.h == 2 * step.in.h && step.out.w == 2 * step.in.w;
-}
-
-// Whether output o = 2 i + k - 1 for both phases of an axis.
-bool is_same_padding(const Axis& axis, int kernel) {
-  const int o = axis.out_origin;
-  return axis.step == 1 && axis.dir == -1 && axis.out_step == 2 && axis.tap_step == 2 &&
-         axis.first_tap == 1 - o && axis.base == o && axis.taps == (kernel + o) / 2;
-}
-
 }  // namespace
 
 }  // namespace hopper
@@ -309,7 +295,7 @@ HopperScatter::HopperScatter(const GemmSpec& spec)
     : in_(spec.step.in),
       kernel_(spec.step.kernel_h),
       half_(spec.in.format == Format::kHalf) {
-  multiprocessors_ = spec.device.multiprocessors;
+  multiprocessors_ = spec.multiprocessors;
   hopper::with_layer(kernel_, half_, [&](auto layer) {
     const std::vector<uint16_t> packed = hopper::pack<decltype(layer)>(spec.step);
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
@@ -350,21 +336,6 @@ void HopperScatter::run(int64_t images, const Operands& operands, cudaStream_t s
 }
 
 std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  const bool formats = (spec.precision == Precision::kFloat16 && spec.in.format == Format::kHalf) ||
-                       (spec.precision == Precision::kFloat32 && spec.in.format == Format::kSplit);
-  bool fits = formats && spec.out.format == Format::kFloat32 &&
-              step.epilogue.add.buffer < 0 && !step.epilogue.scale && step.phase_count == 4 &&
-              (hopper::has_sizes<hopper::Layer<5, 32, 1, true>>(step) ||
-               hopper::has_sizes<hopper::Layer<4, 128, 2, true>>(step));
-  for (int p = 0; fits && p < step.phase_count; ++p) {
-    fits = hopper::is_same_padding(step.phases[p].y, step.kernel_h) &&
-           hopper::is_same_padding(step.phases[p].x, step.kernel_w);
-  }
-  for (const int64_t elements : {step.in.pixel_stride, step.in.offset, spec.in.image_stride}) {
-    fits = fits && elements % 8 == 0;  // the copy engine moves 16 bytes at a time
-  }
-  if (!fits) return nullptr;
   return std::make_unique<HopperScatter>(spec);
 }
 

@@ -4,6 +4,7 @@
 
 #include <cuda.h>
 
+#include "cuda/fit/scatter.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_map.h"
 #include "cuda/memory.h"
@@ -30,7 +31,6 @@ class HopperScatter final : public Gemm {
  public:
   explicit HopperScatter(const GemmSpec& spec);
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
-  const char* name() const override { return "wgmma scatter"; }
 
  private:
   View in_;

@@ -16,13 +16,13 @@
 // a multiprocessor: one loads, or takes maxima, while the other multiplies.
 #include <algorithm>
 
-#include "cuda/divide.h"
+#include "cuda/fit/divide.h"
 #include "cuda/element.cuh"
 #include "cuda/error.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper_fragments.cuh"
 #include "cuda/hopper_launch.h"
-#include "cuda/hopper_pool.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/hopper_pool_rows.cuh"
 #include "cuda/memory.h"
 
@@ -30,11 +30,9 @@ namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kColumns = 96;
-constexpr int kThreads = 256;
+constexpr int kColumns = kStemColumns;
+constexpr int kThreads = kStemThreads;
 constexpr int kRing = 16;  // rows: what a step reads, and the 4 that the next one adds
-constexpr int kMaxTaps = 8;
-constexpr int kMaxPoolWidth = kThreads / 32 * kWarpPooled;
 constexpr int kLoads = 6;    // of pairs of elements that a thread has under way
 // Units that the last lanes read of a row, for pixels that need not exist.
 constexpr int kReadUnits = kThreads / 32 * 2 * kWarpPooled + 6;
@@ -146,8 +144,8 @@ __global__ void __launch_bounds__(kThreads, 2)
 class HopperStem final : public Gemm {
  public:
   explicit HopperStem(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.precision == Precision::kFloat16) {
-    multiprocessors_ = spec.device.multiprocessors;
+      : step_(spec.step), half_(spec.target.half()) {
+    multiprocessors_ = spec.multiprocessors;
     const auto& [y, x] = step_.phases[0];
     const int row = step_.kernel_w * step_.in.c;
     const auto weight = [&](int tap, int element, int n) {
@@ -168,6 +166,7 @@ class HopperStem final : public Gemm {
     shared_bytes_ = fixed_.weight_bytes + (kRing * fixed_.row_units + past_row) * kUnitBytes;
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     const auto kernel = half_ ? hopper_stem<true> : hopper_stem<false>;
     FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                             kMostSharedBytes));
@@ -187,9 +186,6 @@ class HopperStem final : public Gemm {
            kThreads, static_cast<std::size_t>(shared_bytes_), images, stream, args);
   }
 
-  const char* name() const override {
-    return half_ ? "wgmma f16 + max pool" : "wgmma bf16x3 + max pool";
-  }
 
  private:
   Step step_;
@@ -199,22 +195,7 @@ class HopperStem final : public Gemm {
   DeviceArray<uint16_t> weights_;
 };
 
-bool axis_suits(const Axis& axis) { return axis.step == 2 && axis.taps <= kMaxTaps; }
-
 }  // namespace
-
-bool stem_suits(const Step& conv, const Step& pool) {
-  if (!is_pooled_conv(conv, pool)) return false;
-  const Pool& p = pool.pool;
-  const View& out = pool.out;
-  const bool windows = p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2 &&
-                       p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= conv.out.h &&
-                       2 * out.w + 1 <= conv.out.w && out.w <= kMaxPoolWidth;
-  return windows && axis_suits(conv.phases[0].y) && axis_suits(conv.phases[0].x) &&
-         conv.in.c == 3 && conv.in.pixel_stride == 3 && out.c <= kColumns && out.c % 8 == 0 &&
-         out.pixel_stride % 8 == 0 && out.offset % 8 == 0;
-}
-
 }  // namespace hopper
 
 std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec) {

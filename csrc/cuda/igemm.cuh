@@ -2,7 +2,10 @@
 #pragma once
 
 #include "cuda/element.cuh"
-#include "cuda/igemm.h"
+#include "cuda/error.h"
+#include "cuda/fit/igemm_plan.h"
+#include "cuda/gemm.h"
+#include "cuda/memory.h"
 
 namespace facegen::cuda {
 

@@ -119,7 +119,7 @@ __global__ void __launch_bounds__(kThreads)
 class FmaGemm final : public Gemm {
  public:
   explicit FmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_gemm(spec, kChunk, kTileColumns)) {
+      : step_(spec.step), plan_(plan_gemm(step_, spec.in, kChunk, kTileColumns)) {
     const int column_tiles = plan_.columns_padded / kTileColumns;
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
     std::vector<float> packed(static_cast<std::size_t>(int64_t{plan_.total_chunks} * kChunk *
@@ -144,6 +144,7 @@ class FmaGemm final : public Gemm {
     taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
@@ -168,7 +169,6 @@ class FmaGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("fma_kernel");
   }
 
-  const char* name() const override { return "fma 128x64"; }
 
  private:
   Step step_;

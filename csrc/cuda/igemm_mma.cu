@@ -323,7 +323,7 @@ template <Product P>
 class MmaGemm final : public Gemm {
  public:
   explicit MmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_gemm(spec, S::kChunk, kTileColumns)) {
+      : step_(spec.step), plan_(plan_gemm(step_, spec.in, S::kChunk, kTileColumns)) {
     const int column_tiles = plan_.columns_padded / kTileColumns;
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
     std::vector<char> packed(
@@ -349,6 +349,7 @@ class MmaGemm final : public Gemm {
     taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
     // More than 48 KiB must be asked for, once a device.
     for (const auto kernel : {mma_kernel<P, true>, mma_kernel<P, false>}) {
       FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
@@ -375,14 +376,6 @@ class MmaGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("mma_kernel");
   }
 
-  const char* name() const override {
-    switch (P) {
-      case Product::kBf16x3: return "mma bf16x3 128x64";
-      case Product::kFp16: return "mma fp16 128x64";
-      case Product::kTf32: return "mma tf32 128x64";
-    }
-    return "";
-  }
 
  private:
   using S = Scheme<P>;
@@ -396,7 +389,7 @@ class MmaGemm final : public Gemm {
 }  // namespace
 
 std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec) {
-  switch (spec.precision) {
+  switch (spec.target.precision) {
     case Precision::kFloat16: return std::make_unique<MmaGemm<Product::kFp16>>(spec);
     case Precision::kTf32: return std::make_unique<MmaGemm<Product::kTf32>>(spec);
     default: return std::make_unique<MmaGemm<Product::kBf16x3>>(spec);

@@ -3,15 +3,14 @@
 
 #include <cuda_runtime_api.h>
 
-#include "cuda/prepare.h"
 #include "cuda/tensor.h"
+#include "program.h"
 
 namespace facegen::cuda {
 
 // A step on a batch; bias (beta), weight (gamma), scale and shift of `step` are device pointers.
 struct StepCall {
-  const PreparedStep& prepared;
-  const Step& step;  // of it
+  const Step& step;
   int64_t images;
   Operands operands;
   cudaStream_t stream;

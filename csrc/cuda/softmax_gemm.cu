@@ -4,13 +4,12 @@
 // The softmax never reaches memory. A warp takes one pixel after another: lane l has channels l,
 // l + 32, ... and keeps its weights in registers. Lanes sum in order and are added as a tree, so
 // the order depends on the layer alone.
-#include "cuda/softmax_gemm.h"
-
 #include <algorithm>
 #include <vector>
 
 #include "cuda/element.cuh"
 #include "cuda/error.h"
+#include "cuda/fit/softmax_gemm.h"
 #include "cuda/gemm.h"
 #include "cuda/memory.h"
 
@@ -18,9 +17,8 @@ namespace facegen::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPerLane = 16;  // channels
-constexpr int kMaxChannels = 32 * kPerLane;
-constexpr int kMaxOutputs = 4;
+constexpr int kMaxChannels = kSoftmaxChannels, kMaxOutputs = kSoftmaxOutputs;
+constexpr int kPerLane = kMaxChannels / 32;
 constexpr int kPixelsAWarp = 16;  // at least, where there are enough: its weights are read once
 
 struct Arguments {
@@ -101,6 +99,7 @@ class SoftmaxGemm final : public Gemm {
     weights_ = upload(padded.data(), static_cast<int64_t>(padded.size()));
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
@@ -122,28 +121,16 @@ class SoftmaxGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("softmax_gemm_kernel");
   }
 
-  const char* name() const override { return "softmax and fma"; }
 
  private:
   Step step_;
   DeviceArray<float> weights_;
 };
 
-bool is_pointwise(const Axis& axis, int in) {
-  return axis.taps == 1 && axis.step == 1 && axis.base == 0 && axis.out == in &&
-         axis.out_step == 1 && axis.out_origin == 0;
-}
-
 }  // namespace
 
-bool softmax_gemm_suits(const Step& step) {
-  return step.op == Op::kGemm && step.phase_count == 1 && step.in.c <= kMaxChannels &&
-         step.out.c <= kMaxOutputs && is_pointwise(step.phases[0].y, step.in.h) &&
-         is_pointwise(step.phases[0].x, step.in.w);
-}
-
 std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec) {
-  return spec.prepared.softmax ? std::make_unique<SoftmaxGemm>(spec) : nullptr;
+  return std::make_unique<SoftmaxGemm>(spec);
 }
 
 }  // namespace facegen::cuda

@@ -3,21 +3,9 @@
 
 #include <cstdint>
 
+#include "program.h"
+
 namespace facegen::cuda {
-
-// The number formats of a buffer. Offsets and strides always count elements, so that a View means
-// the same in every format.
-enum class Format : int32_t {
-  kFloat32,
-  kSplit,  // two planes of bfloat16: all hi = bf16(x), then all lo = bf16(x - hi)
-  kHalf,   // float16
-};
-
-// What is known of a buffer when a program is made ready.
-struct Layout {
-  Format format;
-  int64_t image_stride;  // elements from an image to the next
-};
 
 // Where a view's images lie.
 struct Images {
@@ -30,10 +18,10 @@ struct Images {
 // Of a step's operands; `data` is null for those that it has not.
 struct Operands {
   Images in, out, add;
-  Images copy;  // a second place for the output (see PreparedStep)
+  Images copy;  // a second place for the output (see Step)
   float* scratch = nullptr;  // Gemm::scratch_floats() for each of the first kScratchImages images
   // Where a product is left to the norm behind it: the slices in scratch that the norm has to add
-  // up, and the bias (see make_split_plan in hopper_gemm.h).
+  // up, and the bias (see make_split_plan in fit/hopper_plan.h).
   int slices = 0;
   const float* bias = nullptr;
 };

@@ -12,26 +12,16 @@
 // the order run of channels, tap, channel: it depends on the layer alone.
 #include <algorithm>
 
+#include "cuda/fit/thin_plan.h"
 #include "cuda/igemm.cuh"
 
 namespace facegen::cuda {
 namespace {
 
-constexpr int kTileHeight = 16, kTileWidth = 32, kThreads = 128;
+constexpr int kTileHeight = kThinHeight, kTileWidth = kThinWidth, kThreads = 128;
 constexpr int kBlocks = 4;  // of a multiprocessor: as many as its shared memory holds
-constexpr int kOutputsAThread = 4, kMaxColumns = 4;
+constexpr int kOutputsAThread = 4, kMaxColumns = kMaxThinColumns;
 static_assert(kThreads * kOutputsAThread == kTileHeight * kTileWidth);
-constexpr int64_t kSharedFloats = 48 * 1024 / 4;
-constexpr int kMaxChannels = 16;  // at once: more would leave too few blocks on a multiprocessor
-
-struct ThinPhase {
-  GemmPhase rows;
-  int32_t top, left;                   // smallest tap offsets
-  int32_t patch_height, patch_width;
-  int32_t patch_pitch;                 // floats of a channel; odd, so that channels differ in bank
-  int32_t tiles_y, tiles_x;
-  int64_t weights;                     // float4: (run of channels, tap, channel)
-};
 
 struct ThinArguments {
   Operand in, out;
@@ -138,53 +128,16 @@ __global__ void __launch_bounds__(kThreads, kBlocks) thin_kernel(const __grid_co
   }
 }
 
-// The patch that a tile of the phase reads.
-ThinPhase measure(const GemmPlan& plan, const GemmPhase& rows) {
-  ThinPhase phase = {};
-  phase.rows = rows;
-  int bottom = 0, right = 0;
-  for (int t = 0; t < rows.taps; ++t) {
-    const auto [dy, dx] = plan.taps[static_cast<std::size_t>(rows.first_tap + t)];
-    phase.top = t == 0 ? dy : std::min(phase.top, dy);
-    phase.left = t == 0 ? dx : std::min(phase.left, dx);
-    bottom = t == 0 ? dy : std::max(bottom, dy);
-    right = t == 0 ? dx : std::max(right, dx);
-  }
-  phase.patch_height = (kTileHeight - 1) * rows.step_y + bottom - phase.top + 1;
-  phase.patch_width = (kTileWidth - 1) * rows.step_x + right - phase.left + 1;
-  phase.patch_pitch = phase.patch_height * phase.patch_width | 1;
-  phase.tiles_y = (rows.out_h + kTileHeight - 1) / kTileHeight;
-  phase.tiles_x = (rows.out_w + kTileWidth - 1) / kTileWidth;
-  return phase;
-}
-
-// Input channels that fit into shared memory at once, over all phases; 0 where not even one does.
-int channels_at_once(const std::vector<ThinPhase>& phases, int in_c) {
-  int64_t channels = std::min(kMaxChannels, in_c);
-  for (const ThinPhase& phase : phases) {
-    const int64_t one = int64_t{4} * phase.rows.taps + phase.patch_pitch;
-    channels = std::min(channels, (kSharedFloats - phase.rows.taps) / one);
-  }
-  // Whole runs of 8 can be read as vectors.
-  return static_cast<int>(channels >= 8 ? channels / 8 * 8 : std::max<int64_t>(channels, 0));
-}
-
-int64_t shared_floats(const std::vector<ThinPhase>& phases, int channels) {
-  int64_t floats = 0;
-  for (const ThinPhase& p : phases) {
-    floats = std::max(floats, channels * (int64_t{4} * p.rows.taps + p.patch_pitch) + p.rows.taps);
-  }
-  return floats;
-}
-
 class ThinGemm final : public Gemm {
  public:
-  ThinGemm(const GemmSpec& spec, const GemmPlan& plan, std::vector<ThinPhase> phases, int channels)
-      : step_(spec.step),
-        channels_(channels),
-        by_runs_(plan.aligned && channels % 8 == 0),
-        phase_count_(static_cast<int>(phases.size())),
-        shared_bytes_(static_cast<std::size_t>(shared_floats(phases, channels)) * sizeof(float)) {
+  explicit ThinGemm(const GemmSpec& spec) : step_(spec.step) {
+    ThinPlan thin = plan_thin(step_, spec.in);
+    const GemmPlan& plan = thin.gemm;
+    std::vector<ThinPhase>& phases = thin.phases;
+    const int channels = channels_ = thin.channels;
+    by_runs_ = plan.aligned && channels % 8 == 0;
+    phase_count_ = static_cast<int>(phases.size());
+    shared_bytes_ = static_cast<std::size_t>(thin.shared_floats) * sizeof(float);
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
     std::vector<float> packed;
     for (ThinPhase& phase : phases) {
@@ -208,6 +161,7 @@ class ThinGemm final : public Gemm {
     taps_ = upload(plan.taps.data(), static_cast<int64_t>(plan.taps.size()));
     step_.weight = nullptr;
     step_.phases = nullptr;
+    step_.finish = nullptr;
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
@@ -226,14 +180,13 @@ class ThinGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("thin_kernel");
   }
 
-  const char* name() const override { return "thin 16x32"; }
 
  private:
   Step step_;
-  int channels_;  // at once
-  bool by_runs_;
-  int phase_count_;
-  std::size_t shared_bytes_;
+  int channels_ = 0;  // at once
+  bool by_runs_ = false;
+  int phase_count_ = 0;
+  std::size_t shared_bytes_ = 0;
   int64_t map_tiles_ = 0;
   DeviceArray<float> weights_;
   DeviceArray<ThinPhase> phases_;
@@ -243,18 +196,7 @@ class ThinGemm final : public Gemm {
 }  // namespace
 
 std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec) {
-  const Step& step = spec.step;
-  // Below 8 outputs a row, most lanes of a tile would have nothing to do.
-  if (step.out.c > kMaxColumns || step.phase_count == 0) return nullptr;
-  const GemmPlan plan = plan_gemm(spec, 1, 1);
-  std::vector<ThinPhase> phases;
-  for (const GemmPhase& rows : plan.phases) {
-    if (rows.out_w < 8) return nullptr;
-    phases.push_back(measure(plan, rows));
-  }
-  const int channels = channels_at_once(phases, step.in.c);
-  if (phases.empty() || channels == 0) return nullptr;
-  return std::make_unique<ThinGemm>(spec, plan, std::move(phases), channels);
+  return std::make_unique<ThinGemm>(spec);
 }
 
 }  // namespace facegen::cuda

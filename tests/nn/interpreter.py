@@ -11,6 +11,7 @@ import numpy as np
 from bench import reference
 from facegen.nn.program import (
     ArgMax,
+    Fill,
     Gemm,
     GlobalAvgPool,
     InstanceNorm,
@@ -20,6 +21,8 @@ from facegen.nn.program import (
     Softmax,
     Upsample,
     WithoutEpilogue,
+    step_reads,
+    step_writes,
 )
 
 
@@ -28,7 +31,7 @@ class Memory:
 
     def __init__(self, program: Program, inputs: list[np.ndarray]) -> None:
         self.program = program
-        n = len(inputs[0])
+        n = self.batch = len(inputs[0])
         self.arena = np.full((n, program.arena_floats), np.nan)
         self.inputs = [x.reshape(n, -1).astype(np.float64) for x in inputs]
         self.outputs = [np.full((n, view.floats), np.nan) for view in program.outputs]
@@ -70,18 +73,37 @@ def run_program(program: Program, *inputs: np.ndarray) -> list[np.ndarray]:
     """All outputs, in float64."""
     memory = Memory(program, list(inputs))
     for step in program.steps:
-        add = None if isinstance(step, WithoutEpilogue) else step.epilogue.add
-        for view in (step.input, *([add] if add else [])):
-            assert not memory.overlap(view, step.output), f"{step.name} overwrites what it reads"
-        y = _compute(step, memory.read(step.input), program.constants)
-        if not isinstance(step, WithoutEpilogue):
-            y = _epilogue(step, y, memory, program.constants)
+        for written in step_writes(step):
+            for view in step_reads(step):
+                assert not memory.overlap(view, written), f"{step.name} overwrites what it reads"
+        if isinstance(step, Fill):
+            shape = (memory.batch, step.output.height, step.output.width, step.output.channels)
+            y = np.broadcast_to(program.constants[step.value], shape)
+        else:
+            y = memory.read(step.input)
+        y = _run(step, y, memory, program.constants)
         memory.write(step.output, y)
+        if isinstance(step, Gemm | InstanceNorm) and step.copy is not None:
+            memory.write(step.copy.view, np.maximum(y, 0) if step.copy.relu else y)
     return [memory.read(view) for view in program.outputs]
+
+
+def _run(step, x, memory, constants):
+    """The step on its input, and its finish on what it makes."""
+    if isinstance(step, Gemm) and step.softmax_input:
+        x = reference.softmax(x)
+    y = _compute(step, x, constants)
+    if not isinstance(step, WithoutEpilogue):
+        y = _epilogue(step, y, memory, constants)
+    if isinstance(step, Gemm) and step.finish is not None:
+        y = _run(step.finish, y, memory, constants)
+    return y
 
 
 def _compute(step, x, constants):
     match step:
+        case Fill():
+            return x
         case Gemm():
             return _gemm(step, x, constants)
         case MaxPool():
@@ -103,8 +125,11 @@ def _compute(step, x, constants):
 
 
 def _gemm(step, x, constants):
-    out = step.output
+    out = step.map
     weight = constants[step.weight].astype(np.float64)
+    if step.centre_channels:
+        taps = np.abs(weight[: step.centre_channels]).max(axis=(0, 3))
+        assert (np.flatnonzero(taps) == [taps.size // 2]).all() or not taps.any()
     assert weight.shape == (out.channels, *step.kernel, step.input.channels)
     y = np.full((len(x), out.height, out.width, out.channels), np.nan)
     for phase in step.phases:

@@ -9,6 +9,8 @@ import numpy as np
 
 from facegen import _native
 from facegen.errors import DeviceError
+from facegen.nn.device import find_device
+from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
 
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
@@ -30,7 +32,9 @@ class CpuEngine:
         self._max_batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)
-        self._executable = _native.CpuExecutable(program, _choose_isa(precision))
+        isa = _choose_isa(precision)
+        fitted = fit(program, find_device(f"cpu:{isa}"))
+        self._executable = _native.CpuExecutable(fitted, isa)
 
     @property
     def isa(self) -> str:

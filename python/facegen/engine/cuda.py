@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facegen import _native
 from facegen.engine.devices import Device, cuda_module
 from facegen.errors import DeviceError
+from facegen.nn.fit import fit
 from facegen.nn.program import Program
 
 if TYPE_CHECKING:
@@ -43,15 +45,20 @@ class CudaEngine:
         if not limit.isdecimal():
             raise DeviceError(f"FACEGEN_CUDA_MEMORY_LIMIT must be a number of bytes, not {limit}")
         self._cuda = cuda_module()
+        capabilities = {gpu["index"]: gpu["capability"] for gpu in self._cuda.devices()}
         try:
-            self._executables: list[CudaExecutable] = [
-                self._cuda.CudaExecutable(
-                    program, index, precision, kernels, max_batch or 0, int(limit)
-                )
+            targets = {
+                index: _native.FitCuda(*capabilities[index], precision, kernels)
                 for index in device.indices
-            ]
+            }
         except ValueError as error:
             raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
+        self._executables: list[CudaExecutable] = [
+            self._cuda.CudaExecutable(
+                fit(program, target), index, precision, kernels, max_batch or 0, int(limit)
+            )
+            for index, target in targets.items()
+        ]
         # The caller's thread runs the first GPU. These live on: a thread's first CUDA call is slow.
         self._pool = ThreadPoolExecutor(max(1, len(device.indices) - 1))
 

@@ -1,9 +1,9 @@
 """Lowering: a graph and its weights become a flat program of a few fused steps.
 
-    graph --rewrite--> graph --fuse--> drafts --place--> views, buffers --> Program
+    graph --rewrite--> graph --fuse--> drafts --place--> views, buffers --> Program --fit--> Program
                                          +-- constants (folded in float64, rounded once)
 
-Pure Python and NumPy: nothing here knows a device.
+What every device can do is done here; ``fit.py`` merges more, by asking one device.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from facegen.nn.constants import draft_constants
+from facegen.nn.device import find_device
+from facegen.nn.fit import fit
 from facegen.nn.fuse import Draft, fuse
 from facegen.nn.graph import Graph
 from facegen.nn.layers import ArgMax as ArgMaxLayer
@@ -43,6 +45,8 @@ def lower(
     weights: Mapping[str, np.ndarray] | None,
     algorithm: str = "auto",
     *,
+    device: str | None = None,
+    precision: str = "float32",
     dtype: DTypeLike = np.float32,
 ) -> Program:
     """Lower `graph` to the program that an engine runs.
@@ -56,6 +60,12 @@ def lower(
         print it), without constants.
     algorithm
         "auto", or "direct": no algorithm of lower complexity than the definition's.
+    device
+        Fit the program to this kind of device, which need not be here: see
+        :func:`facegen.nn.device.find_device`. ``print(lower(graph, None, device="cuda"))`` shows
+        the kernel of every step. None: it runs anywhere, and :class:`facegen.engine.Runner` fits it.
+    precision
+        That it is fitted for: see :class:`facegen.engine.Runner`.
     dtype
         Of the program's constants. The engines take float32; float64 shows the lowering's own
         error.
@@ -63,8 +73,8 @@ def lower(
     Raises
     ------
     ValueError
-        For a graph without outputs, another algorithm, and weights that are missing, unknown or
-        of another shape.
+        For a graph without outputs, another algorithm, a device that there is not, and weights that
+        are missing, unknown or of another shape.
     """
     if algorithm not in ("auto", "direct"):
         raise ValueError(f'algorithm must be "auto" or "direct", not {algorithm!r}')
@@ -81,7 +91,7 @@ def lower(
     if weights is not None:
         for draft in placement.drafts:
             constants.update(draft_constants(draft, weights, np.dtype(dtype)))
-    return Program(
+    program = Program(
         name=graph.name,
         steps=tuple(_step(draft, placement, algorithm) for draft in placement.drafts),
         buffers=tuple(placement.buffers),
@@ -90,6 +100,7 @@ def lower(
         arena_floats=placement.arena_floats,
         constants=constants,
     )
+    return program if device is None else fit(program, find_device(device, precision))
 
 
 def check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> None:

@@ -1,8 +1,8 @@
 """A lowered network: a flat list of fused steps over planned buffers, as plain data.
 
 This is all that a device engine sees; ``csrc/program.h`` mirrors it field by field. Every tensor
-is float32 in NHWC order. Sizes and offsets count floats of ONE image: a buffer that holds a batch
-holds its images one after another.
+is in NHWC order; inputs and outputs are float32. Sizes and offsets count floats of ONE image: a
+buffer that holds a batch holds its images one after another.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from facegen.nn.table import quantity, text_table
+
+
+NOWHERE = -1  # the buffer of a map that its kernel does not store
 
 
 @dataclass(frozen=True)
@@ -85,25 +88,49 @@ class Epilogue:
 
 
 @dataclass(frozen=True)
+class Copy:
+    """A second place for a step's output, or for max(output, 0)."""
+
+    view: View
+    relu: bool = False
+
+
+@dataclass(frozen=True)
 class Gemm:
-    """conv2d, conv_transpose2d or linear: rows found by phases and axes, times packed weights."""
+    """conv2d, conv_transpose2d or linear: rows found by phases and axes, times packed weights.
+
+    The fields from `finish` on say what its kernel does besides; ``fit.py`` sets them where a
+    device has such a kernel.
+    """
 
     name: str
     input: View
     output: View
     phases: tuple[Phase, ...]
     kernel: tuple[int, int]
-    weight: str  # constant (output.channels, *kernel, input.channels)
-    bias: str | None  # constant (output.channels,)
+    weight: str  # constant (map.channels, *kernel, input.channels)
+    bias: str | None  # constant (map.channels,)
     epilogue: Epilogue = Epilogue()
     direct_only: bool = False
+    # The step that takes the map that this one makes; `output` is that step's, the map is nowhere.
+    finish: MaxPool | Softmax | Gemm | None = None
+    softmax_input: bool = False  # multiplies the softmax of its input over the channels
+    centre_channels: int = 0  # the first so many have weights at the centre tap alone
+    copy: Copy | None = None
+    slices: bool = False  # may leave its sums in slices, which the norm right behind it adds up
+
+    @property
+    def map(self) -> View:
+        """What the phases make."""
+        return self.output if self.finish is None else self.finish.input
 
     @property
     def flops(self) -> int:
         """Of one image: 2 a multiply-add that reads inside the input."""
         height, width, channels = self.input.height, self.input.width, self.input.channels
         pairs = sum(p.y.valid_taps(height) * p.x.valid_taps(width) for p in self.phases)
-        return 2 * pairs * channels * self.output.channels
+        own = 2 * pairs * channels * self.map.channels
+        return own + (self.finish.flops if isinstance(self.finish, Gemm) else 0)
 
 
 @dataclass(frozen=True)
@@ -131,6 +158,8 @@ class InstanceNorm:
     beta: str
     eps: float
     epilogue: Epilogue = Epilogue()
+    copy: Copy | None = None
+    slices: bool = False  # its input may lie in slices that the GEMM before it has left
 
 
 @dataclass(frozen=True)
@@ -163,6 +192,16 @@ class Pointwise:
 
 
 @dataclass(frozen=True)
+class Fill:
+    """The epilogue applied to the same channels for every pixel; nothing is read."""
+
+    name: str
+    output: View
+    value: str  # constant (output.channels,)
+    epilogue: Epilogue = Epilogue()
+
+
+@dataclass(frozen=True)
 class ArgMax:
     """Index of each pixel's largest channel: the lowest, or the first NaN, as in NumPy."""
 
@@ -181,7 +220,7 @@ class GlobalAvgPool:
 
 
 WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool
-Step = Gemm | MaxPool | InstanceNorm | Upsample | Pointwise | WithoutEpilogue
+Step = Gemm | MaxPool | InstanceNorm | Upsample | Pointwise | Fill | WithoutEpilogue
 
 
 @dataclass(frozen=True)
@@ -192,11 +231,17 @@ class Buffer:
     index: int
     floats: int  # of one image
     arena_offset: int = 0  # floats of one image from the arena's start
+    # Of the arena: "float32", "split" (two bfloat16: the value, and what is left of it), "half".
+    format: str = "float32"
 
 
 @dataclass(frozen=True)
 class Program:
-    """Steps in order, and where every tensor lives. ``print(program)`` is a table."""
+    """Steps in order, and where every tensor lives. ``print(program)`` is a table.
+
+    As ``lower`` makes it without a device, it runs anywhere. Fitted to a device, it has the name of
+    the kernel of every step, and runs there alone.
+    """
 
     name: str
     steps: tuple[Step, ...]
@@ -205,6 +250,9 @@ class Program:
     outputs: tuple[View, ...]
     arena_floats: int
     constants: Mapping[str, np.ndarray] = field(default_factory=dict, repr=False)
+    device: str = ""  # that it is fitted to
+    kernels: tuple[str, ...] = ()  # by step
+    constant_steps: int = 0  # the first so many make the same of every image: they run once
 
     @property
     def flops(self) -> int:
@@ -217,7 +265,8 @@ class Program:
                 str(number),
                 step.name,
                 _operation(step),
-                str(step.input),
+                *([self.kernels[number]] if self.kernels else []),
+                "-" if isinstance(step, Fill) else str(step.input),
                 str(step.output),
                 quantity(step.flops) if isinstance(step, Gemm) else "-",
                 quantity(FLOAT_BYTES * _weight_floats(step)) if _weight_floats(step) else "-",
@@ -225,7 +274,9 @@ class Program:
             ]
             for number, step in enumerate(self.steps)
         ]
-        headers = ["#", "step", "operation", "in", "out", "FLOPs", "weight bytes", "moved bytes"]
+        kernel = ["kernel"] if self.kernels else []
+        headers = ["#", "step", "operation", *kernel, "in", "out"]
+        headers += ["FLOPs", "weight bytes", "moved bytes"]
         weight_floats = sum(_weight_floats(step) for step in self.steps)
         totals = [
             f"{len(self.steps)} steps",
@@ -233,7 +284,9 @@ class Program:
             f"weights {quantity(FLOAT_BYTES * weight_floats)}B",
             f"arena {quantity(FLOAT_BYTES * self.arena_floats)}B an image",
         ]
-        return "\n".join([self.name, text_table(headers, rows, left=5), ", ".join(totals)])
+        title = f"{self.name} on {self.device}" if self.device else self.name
+        table = text_table(headers, rows, left=5 + len(kernel))
+        return "\n".join([title, table, ", ".join(totals)])
 
 
 FLOAT_BYTES = 4
@@ -244,6 +297,7 @@ _NAMES = {
     Softmax: "softmax",
     Upsample: "upsample",
     Pointwise: "pointwise",
+    Fill: "fill",
     ArgMax: "argmax",
     GlobalAvgPool: "global average pool",
 }
@@ -253,7 +307,8 @@ def _operation(step: Step) -> str:
     """What the step does, its epilogue included, in a few characters."""
     if isinstance(step, Gemm):
         phases = f" {len(step.phases)} phases" if len(step.phases) > 1 else ""
-        parts = [f"gemm {step.kernel[0]}x{step.kernel[1]}{phases}"]
+        parts = ["softmax"] if step.softmax_input else []
+        parts.append(f"gemm {step.kernel[0]}x{step.kernel[1]}{phases}")
     elif isinstance(step, MaxPool):
         parts = [f"max pool {step.kernel[0]}x{step.kernel[1]}"]
     else:
@@ -264,18 +319,25 @@ def _operation(step: Step) -> str:
         parts += [epilogue.activation] if epilogue.activation != "none" else []
         parts += ["scale"] if epilogue.scale else []
         parts += ["shift"] if epilogue.shift else []
+    if isinstance(step, Gemm) and step.finish is not None:
+        parts.append(_operation(step.finish))
+    if isinstance(step, Gemm | InstanceNorm):
+        if step.copy is not None:
+            parts.append("relu copy" if step.copy.relu else "copy")
+        parts += ["slices"] if step.slices else []
     return ", ".join(parts)
 
 
 def _weight_floats(step: Step) -> int:
     """Constants that the step reads."""
-    channels = step.output.channels
+    channels = step.map.channels if isinstance(step, Gemm) else step.output.channels
     floats = 0
     if isinstance(step, Gemm):
         floats += channels * step.kernel[0] * step.kernel[1] * step.input.channels
         floats += channels if step.bias else 0
-    elif isinstance(step, InstanceNorm):
-        floats += 2 * channels
+        floats += _weight_floats(step.finish) if step.finish is not None else 0
+    elif isinstance(step, InstanceNorm | Fill):
+        floats += (2 if isinstance(step, InstanceNorm) else 1) * channels
     if not isinstance(step, WithoutEpilogue):
         floats += sum(channels for name in (step.epilogue.scale, step.epilogue.shift) if name)
     return floats
@@ -283,5 +345,21 @@ def _weight_floats(step: Step) -> int:
 
 def _activation_floats(step: Step) -> int:
     """What one image's step reads and writes, each float counted once."""
-    add = None if isinstance(step, WithoutEpilogue) else step.epilogue.add
-    return step.input.floats + step.output.floats + (add.floats if add else 0)
+    return sum(view.floats for view in (*step_reads(step), *step_writes(step)))
+
+
+def step_reads(step: Step) -> tuple[View, ...]:
+    """The views that a step reads, of what lies somewhere."""
+    views = [] if isinstance(step, Fill) else [step.input]
+    if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
+        views.append(step.epilogue.add)
+    if isinstance(step, Gemm) and isinstance(step.finish, Gemm) and step.finish.epilogue.add:
+        views.append(step.finish.epilogue.add)
+    return tuple(views)
+
+
+def step_writes(step: Step) -> tuple[View, ...]:
+    """The views that a step writes."""
+    if isinstance(step, Gemm | InstanceNorm) and step.copy is not None:
+        return step.output, step.copy.view
+    return (step.output,)

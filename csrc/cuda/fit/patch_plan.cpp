@@ -2,8 +2,8 @@
 #include <cstdlib>
 #include <set>
 
-#include "cuda/divide.h"
-#include "cuda/hopper_patch.h"
+#include "cuda/fit/divide.h"
+#include "cuda/fit/patch_plan.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -12,8 +12,6 @@ constexpr int kMaxChannels = 24;  // of the input: with more, the copy engine se
 constexpr int kMinOutputs = 8;
 // What a tile costs besides its patch, in elements of a patch.
 constexpr int kTileCost = 1500;
-
-int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 int offset_of(const Axis& axis, int tap) { return axis.base + tap * axis.dir; }
 
@@ -103,7 +101,7 @@ void add_elements(PatchPlan& plan, const Step& step, const Rows& rows, const Pat
 
 PatchPlan plan_patch(const Step& step) {
   if (step.op != Op::kGemm || step.phase_count == 0 || step.in.c > kMaxChannels ||
-      step.out.c < kMinOutputs || step.epilogue.add.buffer >= 0) {
+      map_of(step).c < kMinOutputs || step.epilogue.add.buffer >= 0) {
     return {};
   }
   const std::vector<Rows> rows = rows_of(step);
@@ -111,7 +109,7 @@ PatchPlan plan_patch(const Step& step) {
   plan.step_y = step.phases[0].y.step;
   plan.step_x = step.phases[0].x.step;
   plan.phases_x = step.phases[0].x.out_step;
-  const auto pitch = plan.phases_x > 1 ? step.out.pixel_stride : (step.out.c + 7) / 8 * 8;
+  const auto pitch = plan.phases_x > 1 ? map_of(step).pixel_stride : (map_of(step).c + 7) / 8 * 8;
   if (rows.empty() || plan.phases_x * pitch > kMaxPatchColumns) return {};
   plan.columns = static_cast<int>(plan.phases_x * pitch);
 
@@ -139,6 +137,71 @@ PatchPlan plan_patch(const Step& step) {
     add_elements(plan, step, of_group, plan.groups.back());
   }
   return plan;
+}
+
+bool patch_suits(const StepFit& fit) {
+  const Step& step = fit.step;
+  if (!fit.target.hopper_gemms() || fit.in.format != Format::kFloat32) return false;
+  if (step.finish != nullptr || step.softmax_input || step.centre_channels || step.slices) return false;
+  // Other formats, and the second place, are stored in vectors.
+  if (!patch_in_vectors(fit) && fit.out.format != Format::kFloat32) return false;
+  const View& copy = step.copy;
+  const bool copied = copy.buffer >= 0;
+  if (copied && (step.phase_count != 1 || step.out.c % 8 || step.out.pixel_stride % 8 ||
+                 step.out.offset % 8 || copy.pixel_stride % 8 || copy.offset % 8)) {
+    return false;
+  }
+  return has_patches(step);
+}
+
+RowsPlan plan_rows(const PatchPlan& plan, int channels, bool half) {
+  RowsPlan rows;
+  rows.columns = plan.columns <= 88 ? 88 : 96;
+  for (std::size_t g = 0; g < plan.groups.size(); ++g) {
+    const PatchGroup& group = plan.groups[g];
+    const int taps = group.k / channels;
+    for (int tap = 0; tap < taps; ++tap) {
+      const int pixel =
+          plan.offsets[g * kMaxPatchK + static_cast<std::size_t>(tap * channels)] / channels;
+      rows.ring_rows = std::max(rows.ring_rows, pixel / group.patch_w + 1);
+      rows.patch_w = std::max(rows.patch_w, group.cols + pixel % group.patch_w);
+    }
+    rows.tile_floats = std::max(rows.tile_floats, group.cols * plan.columns);
+    rows.weight_bytes =
+        std::max(rows.weight_bytes, steps_of_taps(taps) * step_bytes(rows.columns, half));
+  }
+  rows.patch_bytes = divide_up(rows.ring_rows * rows.patch_w * kRowsPixelBytes, 128) * 128;
+  rows.staging_bytes = divide_up(4 * rows.tile_floats + 16, 128) * 128;
+  rows.teams = kMaxRowsTeams;
+  while (rows.teams > 0 && rows.shared_bytes(rows.teams) > kMostSharedBytes) --rows.teams;
+  return rows;
+}
+
+bool rows_suit(const StepFit& fit) {
+  const View &in = fit.step.in, &out = fit.step.out;
+  const Epilogue& e = fit.step.epilogue;
+  if (!fit.target.hopper_gemms() || in.c <= 16 || in.pixel_stride != kTapElements) return false;
+  if (fit.step.finish != nullptr || fit.step.softmax_input || fit.step.centre_channels ||
+      fit.step.copy.buffer >= 0 || fit.step.slices || !is_sum_and_bias(e) ||
+      e.activation != Activation::kNone) {
+    return false;
+  }
+  if (fit.in.format != Format::kFloat32 || fit.out.format != Format::kFloat32 ||
+      in.offset % 2 || fit.in.image_stride % 2) {
+    return false;
+  }
+  const PatchPlan plan = plan_patch(fit.step);
+  const auto group_suits = [&](const PatchGroup& group) {
+    const int patch_w = group.cols + group.patch_w - (1 << plan.log2_w);
+    return group.k / in.c <= kMaxRowsTaps && group.cols <= kRowsTilePixels &&
+           patch_w * kRowsPixelPairs <= kTeamThreads * kMaxRowsPairs;
+  };
+  // Two warpgroups at least share a multiprocessor.
+  return !plan.groups.empty() && plan.groups.size() <= kMaxRowsGroups && plan.step_y == 1 &&
+         plan.step_x == 1 && plan.phases_x > 1 && plan.columns > 64 &&
+         (plan.columns <= 88 || in_vectors(out, fit.out, 4)) &&
+         std::all_of(plan.groups.begin(), plan.groups.end(), group_suits) &&
+         plan_rows(plan, in.c, fit.target.half()).teams >= 2;
 }
 
 }  // namespace facegen::cuda::hopper

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <utility>
 
-#include "cpu/gemm.h"
+#include "cpu/indirect_gemm.h"
 #include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
 
@@ -18,7 +18,7 @@ bool covers_all(Range range, int out) { return range.first == 0 && range.last ==
 
 }  // namespace
 
-Gemm::Gemm(const Step& step, const Kernels& kernels)
+IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
     : kernels_(kernels),
       in_(step.in),
       out_(step.out),
@@ -53,7 +53,7 @@ Gemm::Gemm(const Step& step, const Kernels& kernels)
 
 // The pixels that a row of taps reads follow one another in memory: with few channels they become
 // one pixel of more channels.
-void Gemm::merge_row_taps(Phase& phase) {
+void IndirectGemm::merge_row_taps(Phase& phase) {
   Axis& x = phase.x;
   const bool in_memory = x.dir == 1 && in_.pixel_stride == in_.c;
   if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kMaxDepth) return;
@@ -68,7 +68,7 @@ void Gemm::merge_row_taps(Phase& phase) {
   x.taps = kernel_w_ = 1;
 }
 
-void Gemm::add_phase(const Phase& phase) {
+void IndirectGemm::add_phase(const Phase& phase) {
   auto group = std::find_if(groups_.begin(), groups_.end(), [&](const Group& g) {
     return g.out_h == phase.y.out && g.out_w == phase.x.out && g.step_y == phase.y.step &&
            g.step_x == phase.x.step;
@@ -92,7 +92,7 @@ void Gemm::add_phase(const Phase& phase) {
 
 // Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
 // order of summation. With a null weight only counts the bytes.
-void Gemm::add_blocks(Group& group, const float* weight) {
+void IndirectGemm::add_blocks(Group& group, const float* weight) {
   // An input position relative to the output's, and the bundles that read it with which tap.
   struct Read {
     bool partial;  // outside the input for some output
@@ -161,7 +161,7 @@ void Gemm::add_blocks(Group& group, const float* weight) {
 }
 
 // The weights of a bundle's columns for one block, by way of rows (phase, output channel) x depth.
-void Gemm::pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
+void IndirectGemm::pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
                 const float* weight, void* panels) const {
   const auto depth = static_cast<std::size_t>(block.stretch.depth());
   const auto channels = static_cast<std::size_t>(block.stretch.channels);

@@ -5,7 +5,7 @@
 #include <queue>
 #include <utility>
 
-#include "cuda/hopper_gemm.h"
+#include "cuda/fit/hopper_plan.h"
 
 namespace facegen::cuda::hopper {
 namespace {

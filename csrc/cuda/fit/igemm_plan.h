@@ -18,8 +18,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/gemm.h"
-#include "cuda/memory.h"
+#include "cuda/fit/step_fit.h"
 
 namespace facegen::cuda {
 
@@ -52,7 +51,8 @@ struct GemmPlan {
   int64_t weight_index(const GemmPhase& phase, int chunk, int k, int in_c) const;
 };
 
-GemmPlan plan_gemm(const GemmSpec& spec, int chunk_k, int tile_columns);
+// `layout`: of the input.
+GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns);
 
 // Row tiles of `tile_rows` over all phases.
 int64_t count_row_tiles(const std::vector<GemmPhase>& phases, int64_t images, int tile_rows);

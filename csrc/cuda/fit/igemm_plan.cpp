@@ -1,4 +1,6 @@
-#include "cuda/igemm.h"
+#include "cuda/fit/igemm_plan.h"
+
+#include "cuda/fit/positions.h"
 
 #include <algorithm>
 
@@ -7,26 +9,15 @@ namespace {
 
 int divide_up(int a, int b) { return (a + b - 1) / b; }
 
-// Whether any output of the axis reads inside `size` inputs at this offset.
-bool ever_inside(const Axis& axis, int offset, int size) {
-  for (int o = 0; o < axis.out; ++o) {
-    const int position = o * axis.step + offset;
-    if (position >= 0 && position < size) return true;
-  }
-  return false;
-}
-
 }  // namespace
 
-GemmPlan plan_gemm(const GemmSpec& spec, int chunk_k, int tile_columns) {
-  const Step& step = spec.step;
+GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns) {
   const View& in = step.in;
   GemmPlan plan;
   plan.chunk_k = chunk_k;
   plan.columns_padded = divide_up(step.out.c, tile_columns) * tile_columns;
   plan.run_chunks = divide_up(in.c, chunk_k);
-  plan.aligned = in.c % 8 == 0 && in.pixel_stride % 8 == 0 && in.offset % 8 == 0 &&
-                 spec.in.image_stride % 8 == 0;
+  plan.aligned = in.c % 8 == 0 && in_vectors(in, layout, 8);
   // Padding may cost up to half again of the arithmetic before single loads are the better way.
   plan.by_runs = plan.aligned && 2 * plan.run_chunks * chunk_k <= 3 * in.c;
   for (int p = 0; p < step.phase_count; ++p) {

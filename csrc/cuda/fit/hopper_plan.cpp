@@ -14,8 +14,10 @@
 #include <map>
 #include <utility>
 
-#include "cuda/hopper_gemm.h"
-#include "cuda/split.h"
+#include "cuda/fit/hopper_plan.h"
+#include "cuda/fit/positions.h"
+#include "cuda/fit/shared_memory.h"
+#include "cuda/fit/split.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -23,17 +25,6 @@ namespace {
 // The longest stretch of a sum, in channels; of maps of few pixels, it is one tap.
 constexpr int kStretch = 2048;
 constexpr int kSmallMap = 16;
-
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-// Whether any output of the axis reads inside `size` inputs at this offset.
-bool ever_inside(const Axis& axis, int offset, int size) {
-  for (int o = 0; o < axis.out; ++o) {
-    const int position = o * axis.step + offset;
-    if (position >= 0 && position < size) return true;
-  }
-  return false;
-}
 
 // One phase's weight tap at each input offset (dy, dx).
 using Offsets = std::map<std::pair<int, int>, int>;
@@ -44,28 +35,18 @@ struct Block {
 };
 using BlockList = std::vector<Block>;
 
-// Whether all weights of a block's channels are zero at a tap (see merge_siblings in prepare.cpp).
-bool is_zero(const Step& step, const Block& block, int tap) {
-  const int64_t taps = int64_t{step.kernel_h} * step.kernel_w;
-  for (int k = block.channel; k < std::min(block.channel + kBlock, step.out.c); ++k) {
-    const float* weight = step.weight + (k * taps + tap) * step.in.c;
-    if (std::any_of(weight, weight + step.in.c, [](float w) { return w != 0.0f; })) return false;
-  }
-  return true;
-}
-
 Offsets offsets_of(const Step& step, const Block& block) {
   const auto& [y, x] = step.phases[block.phase];
+  const bool centre_alone = block.channel < step.centre_channels;
   Offsets offsets;
   for (int ty = 0; ty < y.taps; ++ty) {
     const int dy = y.base + ty * y.dir;
     if (!ever_inside(y, dy, step.in.h)) continue;
     for (int tx = 0; tx < x.taps; ++tx) {
       const int dx = x.base + tx * x.dir;
-      if (!ever_inside(x, dx, step.in.w)) continue;
-      const int tap =
+      if (!ever_inside(x, dx, step.in.w) || (centre_alone && (dy != 0 || dx != 0))) continue;
+      offsets[{dy, dx}] =
           (y.first_tap + ty * y.tap_step) * step.kernel_w + x.first_tap + tx * x.tap_step;
-      if (!is_zero(step, block, tap)) offsets[{dy, dx}] = tap;
     }
   }
   return offsets;
@@ -193,21 +174,6 @@ void pack(const Step& step, const BlockList& blocks, const std::vector<int>& wei
 
 }  // namespace
 
-bool suits(const Step& step) {
-  if (step.in.c < 16 || step.out.c < 16) return false;
-  if (step.epilogue.add.buffer >= 0 && step.phase_count > 1) return false;
-  for (int p = 0; p < step.phase_count; ++p) {
-    for (const Axis* axis : {&step.phases[p].y, &step.phases[p].x}) {
-      if (axis->step > 8 || axis->step != step.phases[0].y.step) return false;
-      if (axis->out_step != step.phases[0].y.out_step) return false;
-      for (const int t : {0, axis->taps - 1}) {
-        if (std::abs(axis->base + t * axis->dir) > 127) return false;
-      }
-    }
-  }
-  return true;
-}
-
 Shape large_shape(const Step& step) {
   return step.out.c <= 2 * kBlock || is_uneven(step) ? Shape::kTall : Shape::kWide;
 }
@@ -296,7 +262,40 @@ void append_group(Plan& plan, const Step& step, const BlockList& blocks, const G
   plan.groups.push_back(group);
 }
 
+// Whether the table of taps has room for all of a plan's.
+bool has_room(const Step& step, Shape shape, bool half) {
+  std::size_t taps = 0;
+  for (const BlockList& blocks : group_blocks(step, tile_blocks(shape))) {
+    taps += make_group(step, blocks, shape, half, step.out.pixel_stride).taps.size();
+  }
+  return taps <= kMaxTaps;
+}
+
 }  // namespace
+
+bool wgmma_suits(const StepFit& fit) {
+  const Step& step = fit.step;
+  const View& add = step.epilogue.add;
+  if (!fit.target.hopper_gemms() || fit.in.format != fit.target.operand_format()) return false;
+  if (step.finish != nullptr || step.softmax_input || step.copy.buffer >= 0) return false;
+  if (step.in.c < 16 || step.out.c < 16) return false;
+  for (int p = 0; p < step.phase_count; ++p) {
+    for (const Axis* axis : {&step.phases[p].y, &step.phases[p].x}) {
+      if (axis->step > 8 || axis->step != step.phases[0].y.step) return false;
+      if (axis->out_step != step.phases[0].y.out_step) return false;
+      for (const int t : {0, axis->taps - 1}) {
+        if (std::abs(axis->base + t * axis->dir) > 127) return false;
+      }
+    }
+  }
+  // The copy engine and the epilogue move 16 bytes at a time.
+  if (!in_vectors(step.in, fit.in, 8) || !in_whole_vectors(step.out, fit.out)) return false;
+  if (add.buffer >= 0 && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
+  if (step.centre_channels % kBlock || (step.centre_channels && step.out.c % kBlock)) return false;
+  const bool half = fit.target.half();
+  return has_room(step, Shape::kSmall, half) ||
+         (add.buffer < 0 && has_room(step, large_shape(step), half));
+}
 
 Plan make_plan(const Step& step, Shape shape, bool half) {
   Plan plan = start_plan(step, shape, half);

@@ -1,0 +1,108 @@
+// The devices that a program can be fitted to: see python/facegen/nn/device.py. No GPU is needed.
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "bindings.h"
+#include "cpu/dispatch.h"
+#include "cpu/executable.h"
+#include "cuda/fit/kernel.h"
+#include "read_program.h"
+#include "read_target.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+// Lower is better; and the kernel's name.
+using Found = std::optional<std::pair<int, std::string>>;
+
+class FitCpu {
+ public:
+  explicit FitCpu(const std::string& isa) : kernels_(cpu::choose_kernels(isa)) {}
+
+  Found kernel(const py::object& step, const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    const std::string name = cpu::find_kernel(storage.read_step(step), kernels_);
+    if (name.empty()) return std::nullopt;
+    return std::make_pair(0, name);
+  }
+
+  std::string name() const { return std::string("cpu ") + kernels_.isa; }
+
+ private:
+  const cpu::Kernels& kernels_;
+};
+
+const char* format_name(Format format) {
+  switch (format) {
+    case Format::kFloat32: return "float32";
+    case Format::kSplit: return "split";
+    case Format::kHalf: return "half";
+  }
+  return "";
+}
+
+class FitCuda {
+ public:
+  FitCuda(int major, int minor, const std::string& precision, const std::string& kernels)
+      : target_(read_target(major, minor, precision, kernels)), precision_(precision) {}
+
+  Found kernel(const py::object& object, const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    const Step step = storage.read_step(object);
+    const auto layout = [&](const View& view) {
+      return view.buffer < 0 ? cuda::Layout{} : cuda::layout_of(storage.program().buffers[view.buffer]);
+    };
+    const cuda::Kernel kernel =
+        cuda::find_kernel({step, layout(step.in), layout(step.out), target_});
+    if (kernel == cuda::Kernel::kNone) return std::nullopt;
+    return std::make_pair(static_cast<int>(kernel), cuda::kernel_name(kernel, step, target_));
+  }
+
+  std::string input_format(const py::object& object, const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    return format_name(cuda::best_input_format(storage.read_step(object), target_));
+  }
+
+  std::string name() const {
+    return "sm_" + std::to_string(target_.major) + std::to_string(target_.minor) + " " + precision_;
+  }
+  std::string operand_format() const { return format_name(target_.operand_format()); }
+  std::string value_format() const { return format_name(target_.value_format()); }
+  int pixel_channels() const { return target_.hopper_gemms() ? 8 : 1; }
+
+ private:
+  cuda::Target target_;
+  std::string precision_;
+};
+
+}  // namespace
+
+void bind_fit(py::module_& m) {
+  py::class_<FitCpu>(m, "FitCpu", "The CPU, as programs are fitted to it.")
+      .def(py::init<const std::string&>(), py::arg("isa"))
+      .def("kernel", &FitCpu::kernel, py::arg("step"), py::arg("buffers"))
+      .def(
+          "input_format", [](const FitCpu&, const py::object&, const py::object&) { return "float32"; },
+          py::arg("step"), py::arg("buffers"))
+      .def_property_readonly("name", &FitCpu::name)
+      .def_property_readonly("operand_format", [](const FitCpu&) { return "float32"; })
+      .def_property_readonly("value_format", [](const FitCpu&) { return "float32"; })
+      .def_property_readonly("pixel_channels", [](const FitCpu&) { return 1; });
+  py::class_<FitCuda>(m, "FitCuda", "A generation of GPUs, as programs are fitted to it.")
+      .def(py::init<int, int, const std::string&, const std::string&>(), py::arg("major"),
+           py::arg("minor"), py::arg("precision"), py::arg("kernels"))
+      .def("kernel", &FitCuda::kernel, py::arg("step"), py::arg("buffers"))
+      .def("input_format", &FitCuda::input_format, py::arg("step"), py::arg("buffers"))
+      .def_property_readonly("name", &FitCuda::name)
+      .def_property_readonly("operand_format", &FitCuda::operand_format)
+      .def_property_readonly("value_format", &FitCuda::value_format)
+      .def_property_readonly("pixel_channels", &FitCuda::pixel_channels);
+}
+
+}  // namespace facegen

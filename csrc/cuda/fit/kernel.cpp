@@ -1,0 +1,138 @@
+#include "cuda/fit/kernel.h"
+
+#include "cuda/fit/expand_plan.h"
+#include "cuda/fit/hopper_plan.h"
+#include "cuda/fit/norm.h"
+#include "cuda/fit/patch_plan.h"
+#include "cuda/fit/pixels.h"
+#include "cuda/fit/pooled.h"
+#include "cuda/fit/scatter.h"
+#include "cuda/fit/softmax_gemm.h"
+#include "cuda/fit/thin_plan.h"
+
+namespace facegen::cuda {
+namespace {
+
+// What every GEMM kernel does, and no more.
+bool is_bare(const Step& step) {
+  return step.finish == nullptr && !step.softmax_input && !step.centre_channels &&
+         step.copy.buffer < 0 && !step.slices;
+}
+
+bool thin_suits(const StepFit& fit) {
+  return fit.target.kernels == "auto" && is_bare(fit.step) &&
+         !plan_thin(fit.step, fit.in).phases.empty();
+}
+
+bool fma_suits(const StepFit& fit) {
+  return is_bare(fit.step) &&
+         (fit.target.kernels == "fma" || fit.target.precision == Precision::kStrict);
+}
+
+bool mma_suits(const StepFit& fit) { return is_bare(fit.step) && !fma_suits(fit); }
+
+struct Entry {
+  Kernel kernel;
+  bool (*suits)(const StepFit& fit);
+};
+
+constexpr Entry kGemms[] = {
+    {Kernel::kSoftmaxGemm, softmax_gemm_suits},
+    {Kernel::kHopperStem, hopper::stem_suits},
+    {Kernel::kHopperPoolWindows, hopper::pool_windows_suit},
+    {Kernel::kHopperPoolMaps, hopper::pool_maps_suit},
+    {Kernel::kHopperExpandPool, hopper::expand_pool_suits},
+    {Kernel::kHopperExpandSqueeze, hopper::expand_squeeze_suits},
+    {Kernel::kHopperRows, hopper::rows_suit},
+    {Kernel::kHopperExpand, hopper::expand_suits},
+    {Kernel::kHopperPixels, hopper::pixels_suit},
+    {Kernel::kHopperPatch, hopper::patch_suits},
+    {Kernel::kHopperScatter, hopper::scatter_suits},
+    {Kernel::kHopperGemm, hopper::wgmma_suits},
+    {Kernel::kThin, thin_suits},
+    {Kernel::kFma, fma_suits},
+    {Kernel::kMma, mma_suits},
+};
+
+Kernel kernel_of(Op op) {
+  switch (op) {
+    case Op::kGemm: break;
+    case Op::kMaxPool: return Kernel::kMaxPool;
+    case Op::kInstanceNorm: return Kernel::kNorm;
+    case Op::kSoftmax: return Kernel::kSoftmax;
+    case Op::kUpsample: return Kernel::kUpsample;
+    case Op::kPointwise: return Kernel::kPointwise;
+    case Op::kFill: return Kernel::kPointwise;
+    case Op::kArgMax: return Kernel::kArgMax;
+    case Op::kGlobalAvgPool: return Kernel::kGlobalAvgPool;
+  }
+  return Kernel::kNone;
+}
+
+std::string family_of(Kernel kernel) {
+  switch (kernel) {
+    case Kernel::kSoftmaxGemm: return "softmax and fma";
+    case Kernel::kHopperStem: return "wgmma stem";
+    case Kernel::kHopperPoolWindows: return "wgmma windows";
+    case Kernel::kHopperPoolMaps: return "wgmma maps";
+    case Kernel::kHopperExpandPool: return "wgmma expand";
+    case Kernel::kHopperExpandSqueeze: return "wgmma expand";
+    case Kernel::kHopperRows: return "wgmma rows";
+    case Kernel::kHopperExpand: return "wgmma expand";
+    case Kernel::kHopperPixels: return "wgmma pixels";
+    case Kernel::kHopperPatch: return "wgmma patch";
+    case Kernel::kHopperScatter: return "wgmma scatter";
+    case Kernel::kHopperGemm: return "wgmma";
+    case Kernel::kThin: return "thin";
+    case Kernel::kFma: return "fma";
+    case Kernel::kMma: return "mma";
+    case Kernel::kHopperNorm: return "instance norm, one pass";
+    case Kernel::kNorm: return "instance norm";
+    case Kernel::kMaxPool: return "max pool";
+    case Kernel::kSoftmax: return "softmax";
+    case Kernel::kUpsample: return "upsample";
+    case Kernel::kPointwise: return "pointwise";
+    case Kernel::kArgMax: return "argmax";
+    case Kernel::kGlobalAvgPool: return "global average pool";
+    case Kernel::kNone: break;
+  }
+  return "";
+}
+
+// How tensor cores multiply.
+const char* product_of(const Target& target) {
+  if (target.half()) return " f16";
+  return target.precision == Precision::kTf32 ? " tf32" : " bf16x3";
+}
+
+}  // namespace
+
+Kernel find_kernel(const StepFit& fit) {
+  const Step& step = fit.step;
+  if (step.op == Op::kGemm) {
+    for (const Entry& entry : kGemms) {
+      if (entry.suits(fit)) return entry.kernel;
+    }
+    return Kernel::kNone;
+  }
+  if (hopper::norm_suits(fit)) return Kernel::kHopperNorm;
+  return step.copy.buffer >= 0 || step.slices ? Kernel::kNone : kernel_of(step.op);
+}
+
+std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {
+  const std::string name = family_of(kernel);
+  const bool by_precision = name.rfind("wgmma", 0) == 0 || name == "mma";
+  const char* finish = step.finish == nullptr             ? ""
+                       : step.finish->op == Op::kMaxPool ? " + max pool"
+                       : step.finish->op == Op::kSoftmax ? " + softmax"
+                                                         : " + 1x1";
+  return name + (by_precision ? product_of(target) : "") + finish;
+}
+
+Format best_input_format(const Step& step, const Target& target) {
+  if (step.op != Op::kGemm || step.softmax_input) return target.value_format();
+  if (target.hopper_gemms() && hopper::has_patches(step)) return Format::kFloat32;
+  return target.operand_format();
+}
+
+}  // namespace facegen::cuda

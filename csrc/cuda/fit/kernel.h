@@ -1,0 +1,46 @@
+// Which kernel does a step on a GPU: the one place where that is decided.
+#pragma once
+
+#include <string>
+
+#include "cuda/fit/step_fit.h"
+
+namespace facegen::cuda {
+
+// Best first, where several can do a step.
+enum class Kernel {
+  kSoftmaxGemm,
+  kHopperStem,
+  kHopperPoolWindows,
+  kHopperPoolMaps,
+  kHopperExpandPool,
+  kHopperExpandSqueeze,
+  kHopperRows,
+  kHopperExpand,
+  kHopperPixels,
+  kHopperPatch,
+  kHopperScatter,
+  kHopperGemm,
+  kThin,
+  kFma,
+  kMma,
+  kHopperNorm,
+  kNorm,
+  kMaxPool,
+  kSoftmax,
+  kUpsample,
+  kPointwise,
+  kArgMax,
+  kGlobalAvgPool,
+  kNone,  // nothing does all that the step asks for
+};
+
+Kernel find_kernel(const StepFit& fit);
+
+// For tables: "wgmma expand bf16x3 + max pool".
+std::string kernel_name(Kernel kernel, const Step& step, const Target& target);
+
+// The format in which a step's input would best be, where it lies in the arena.
+Format best_input_format(const Step& step, const Target& target);
+
+}  // namespace facegen::cuda

@@ -1,0 +1,66 @@
+"""What lowering asks of a device: which of its kernels does a step?
+
+The answers come from the C++ predicates by which the engines choose their kernels. They know no
+CUDA and no weights, so a program can be fitted to any device on any machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from facegen import _native
+from facegen.nn.program import Buffer, Step
+
+# Compute capability by the name of an architecture.
+ARCHITECTURES = {"ampere": (8, 0), "ada": (8, 9), "hopper": (9, 0)}
+
+
+class Device(Protocol):
+    """A device as `fit` sees it."""
+
+    @property
+    def name(self) -> str:
+        """For people: "cpu avx512", "sm_90 float32"."""
+
+    def kernel(self, step: Step, buffers: Sequence[Buffer]) -> tuple[int, str] | None:
+        """Rank (lower is better) and name of the kernel for a step; None where there is none.
+
+        The formats of the buffers count, their places in the arena do not.
+        """
+
+    def input_format(self, step: Step, buffers: Sequence[Buffer]) -> str:
+        """The format in which a product would best read what it multiplies."""
+
+    @property
+    def operand_format(self) -> str:
+        """The format in which matrix products are read best."""
+
+    @property
+    def value_format(self) -> str:
+        """The format of buffers that others than matrix products read."""
+
+    @property
+    def pixel_channels(self) -> int:
+        """Pixels that begin at multiples of so many elements are read best."""
+
+
+def find_device(name: str, precision: str = "float32", kernels: str = "auto") -> Device:
+    """The device of a name: "cpu", "cpu:avx2", "cuda" (Hopper), "cuda:ampere", "cuda:8.9".
+
+    Raises
+    ------
+    ValueError
+        There is no such device, precision, or family of kernels.
+    """
+    kind, _, which = name.partition(":")
+    if kind == "cpu":
+        return _native.FitCpu(which or _native.choose_isa())
+    capability = ARCHITECTURES.get(which or "hopper")
+    if kind == "cuda" and capability is None and which.replace(".", "", 1).isdecimal():
+        major, _, minor = which.partition(".")
+        capability = int(major), int(minor or 0)
+    if kind != "cuda" or capability is None:
+        names = ", ".join(["cpu", "cpu:ISA", "cuda", *(f"cuda:{a}" for a in ARCHITECTURES)])
+        raise ValueError(f"a device to lower for is one of {names}, not {name!r}")
+    return _native.FitCuda(*capability, precision, kernels)
