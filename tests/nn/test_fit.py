@@ -1,10 +1,9 @@
-"""Programs fitted to devices, which need not be here: what is merged, and by which kernel it runs."""
+"""Programs fitted to devices, which need not be here: what is merged, and its kernels."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import graphs
@@ -14,23 +13,12 @@ from interpreter import run_program
 
 from facegen.networks import colorizer, dcgan, lenet, pix2pix, segmentation
 from facegen.nn import (
-    Add,
-    Concat,
-    Conv2d,
-    ConvTranspose2d,
     Graph,
-    GlobalAvgPool2d,
-    InstanceNorm,
-    MaxPool2d,
-    ReLU,
-    Shape,
-    Softmax,
-    Upsample,
     lower,
 )
 from facegen.nn.device import find_device
 from facegen.nn.fit import fit
-from facegen.nn.program import NOWHERE, Copy, Fill, Gemm, MaxPool, Program, step_reads, step_writes
+from facegen.nn.program import Program
 from random_weights import random_weights
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -76,9 +64,7 @@ def check(graph: Graph, device, seed: int = 0) -> Program:
     program = lower(graph, random_weights(graph, rng), dtype=np.float64)
     inputs = [rng.standard_normal((2, *tensor.shape)) for tensor in graph.inputs]
     fitted = fit(program, device)
-    for want, got in zip(
-        run_program(program, *inputs), run_program(fitted, *inputs), strict=True
-    ):
+    for want, got in zip(run_program(program, *inputs), run_program(fitted, *inputs), strict=True):
         rms = float(np.sqrt((want**2).mean())) or 1.0
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * rms)
     assert len(fitted.kernels) == len(fitted.steps)

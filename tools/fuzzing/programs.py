@@ -31,6 +31,8 @@ from facegen.nn import (
     Upsample,
     lower,
 )
+from facegen.nn.device import find_device
+from facegen.nn.fit import fit
 from facegen.nn.program import Program
 from random_weights import random_weights
 

@@ -45,19 +45,22 @@ class CudaEngine:
         if not limit.isdecimal():
             raise DeviceError(f"FACEGEN_CUDA_MEMORY_LIMIT must be a number of bytes, not {limit}")
         self._cuda = cuda_module()
-        capabilities = {gpu["index"]: gpu["capability"] for gpu in self._cuda.devices()}
+        capabilities: dict[int, tuple[int, int]] = {
+            gpu["index"]: gpu["capability"] for gpu in self._cuda.devices()
+        }
         try:
             targets = {
-                index: _native.FitCuda(*capabilities[index], precision, kernels)
-                for index in device.indices
+                index: _native.FitCuda(major, minor, precision, kernels)
+                for index, (major, minor) in capabilities.items()
+                if index in device.indices
             }
         except ValueError as error:
             raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
         self._executables: list[CudaExecutable] = [
             self._cuda.CudaExecutable(
-                fit(program, target), index, precision, kernels, max_batch or 0, int(limit)
+                fit(program, targets[index]), index, precision, kernels, max_batch or 0, int(limit)
             )
-            for index, target in targets.items()
+            for index in device.indices
         ]
         # The caller's thread runs the first GPU. These live on: a thread's first CUDA call is slow.
         self._pool = ThreadPoolExecutor(max(1, len(device.indices) - 1))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
+
+K = TypeVar("K")  # what a buffer is called
 
 ALIGNMENT = 16  # floats: one cache line, one AVX-512 register
 
@@ -19,13 +21,13 @@ class Lifetime(NamedTuple):
         return self.first <= other.last and other.first <= self.last
 
 
-def plan_arena(lifetimes: Mapping[str, Lifetime]) -> tuple[dict[str, int], int]:
+def plan_arena(lifetimes: Mapping[K, Lifetime]) -> tuple[dict[K, int], int]:
     """Offset of every buffer and the size of the arena, in floats.
 
     Best fit, largest buffer first: each goes into the smallest sufficient gap between those
     already placed that live at the same time, or behind them.
     """
-    offsets: dict[str, int] = {}
+    offsets: dict[K, int] = {}
     arena_floats = 0
     for name, lifetime in sorted(lifetimes.items(), key=lambda item: -item[1].floats):
         size = _aligned(lifetime.floats)

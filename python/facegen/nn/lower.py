@@ -63,7 +63,8 @@ def lower(
     device
         Fit the program to this kind of device, which need not be here: see
         :func:`facegen.nn.device.find_device`. ``print(lower(graph, None, device="cuda"))`` shows
-        the kernel of every step. None: it runs anywhere, and :class:`facegen.engine.Runner` fits it.
+        the kernel of every step. None: it runs anywhere;
+        :class:`facegen.engine.Runner` fits it.
     precision
         That it is fitted for: see :class:`facegen.engine.Runner`.
     dtype

@@ -14,7 +14,6 @@ import numpy as np
 
 from facegen.nn.table import quantity, text_table
 
-
 NOWHERE = -1  # the buffer of a map that its kernel does not store
 
 

@@ -1,0 +1,81 @@
+"""Fitting: steps of a program are merged where a device has a kernel for both.
+
+    Program --merge--> steps, each with a kernel of this device --place--> Program
+
+Every change is tried by asking the device (``Device.kernel``) for a kernel of the step that would
+come of it, and made where there is one. In the end every step has a kernel, or the program is
+refused: what a step says and what its kernel does cannot differ.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from facegen.nn.device import Device
+from facegen.nn.fit.constant import put_constant_steps_first, replace_norms_of_one_pixel
+from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.merges import (
+    leave_slices,
+    merge_copies,
+    merge_pools,
+    merge_scores,
+    merge_softmax_inputs,
+    merge_squeezes,
+)
+from facegen.nn.fit.operands import pad_pixels, stage_inputs
+from facegen.nn.fit.places import place_buffers
+from facegen.nn.fit.siblings import join_siblings
+from facegen.nn.program import Program
+
+__all__ = ["fit"]
+
+
+def fit(program: Program, device: Device) -> Program:
+    """The program with steps merged, formats chosen and buffers placed for a device.
+
+    Parameters
+    ----------
+    program
+        As ``lower`` made it, fitted to no device yet; with constants or without.
+    device
+        See :func:`facegen.nn.device.find_device`.
+
+    Raises
+    ------
+    ValueError
+        The program is fitted already, or the device has no kernel for a step.
+    """
+    if program.device:
+        raise ValueError(f"{program.name} is fitted to {program.device} already")
+    draft = Draft(device, list(program.steps), list(program.buffers), dict(program.constants))
+    for change in (
+        replace_norms_of_one_pixel,
+        merge_softmax_inputs,
+        join_siblings,
+        merge_pools,
+        merge_scores,
+        merge_squeezes,
+        pad_pixels,
+        merge_copies,
+        stage_inputs,
+    ):
+        change(draft)
+    constant_steps = put_constant_steps_first(draft)
+    leave_slices(draft)
+    buffers, arena_floats = place_buffers(draft, constant_steps)
+    kernels = []
+    for step in draft.steps:
+        found = device.kernel(step, buffers)
+        if found is None:
+            raise ValueError(f"{device.name} has no kernel for {step.name} of {program.name}")
+        kernels.append(found[1])
+    return replace(
+        program,
+        steps=tuple(draft.steps),
+        buffers=tuple(buffers),
+        arena_floats=arena_floats,
+        constants=draft.constants,
+        device=device.name,
+        kernels=tuple(kernels),
+        constant_steps=constant_steps,
+    )

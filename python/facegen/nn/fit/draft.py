@@ -1,0 +1,113 @@
+"""A program while it is fitted: what every change asks it, and how one is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+import numpy as np
+
+from facegen.nn.device import Device
+from facegen.nn.fit.views import round_up
+from facegen.nn.program import Buffer, Fill, Gemm, InstanceNorm, Step, View, step_reads
+
+S = TypeVar("S", bound=Step)
+R = TypeVar("R", bound=Step)
+
+
+@dataclass
+class Draft:
+    """A program in the making: buffers have no places yet."""
+
+    device: Device
+    steps: list[Step]
+    buffers: list[Buffer]
+    constants: dict[str, np.ndarray]
+    staged: dict[View, View] = field(default_factory=dict)  # of inputs: copies in the arena
+    formats: dict[Step, str] = field(default_factory=dict)  # that products would best read
+
+    def kind(self, view: View) -> str:
+        return self.buffers[view.buffer].kind
+
+    def readers(self, view: View) -> int:
+        return sum(read.buffer == view.buffer for step in self.steps for read in step_reads(step))
+
+    def neighbours(self, maker: type[S], reader: type[R]) -> Iterator[tuple[S, R]]:
+        """Steps behind each other, the second the only reader of all that the first makes."""
+        for first, second in zip(list(self.steps), self.steps[1:], strict=False):
+            if (
+                isinstance(first, maker)
+                and isinstance(second, reader)
+                and not isinstance(second, Fill)
+                and any(first is step for step in self.steps)
+                and first.output == second.input
+                and self.kind(first.output) == "arena"
+                and self.readers(first.output) == 1
+            ):
+                yield first, second
+
+    def formatted(self, steps: Iterable[Step] | None = None) -> list[Buffer]:
+        """The buffers, each in the format in which all its readers would best have it."""
+        wishes: dict[int, set[str]] = {}
+        for step in self.steps if steps is None else steps:
+            for view in step_reads(step):
+                product = isinstance(step, Gemm) and view is step.input
+                wish = self._input_format(step) if product else self.device.value_format
+                wishes.setdefault(view.buffer, set()).add(wish)
+        for view in self.staged.values():
+            wishes.setdefault(view.buffer, {self.device.operand_format})
+        buffers = []
+        for number, buffer in enumerate(self.buffers):
+            wished = wishes.get(number, {self.device.value_format})
+            if buffer.kind == "arena":
+                buffer = replace(buffer, format=wished.pop() if len(wished) == 1 else "float32")
+            buffers.append(buffer)
+        return buffers
+
+    def _input_format(self, step: Step) -> str:
+        if step not in self.formats:
+            self.formats[step] = self.device.input_format(step, self.buffers)
+        return self.formats[step]
+
+    def put(self, step: Gemm | InstanceNorm, *old: Step) -> bool:
+        """The step in the place of the first of `old`, instead of all of these.
+
+        On the network's input as it is, or on a staged one, whatever has the better kernel. Nothing
+        happens, and False is returned, where the device has no kernel for it.
+        """
+        options = [step]
+        if isinstance(step, Gemm) and self.kind(step.input) == "input":
+            options.append(replace(step, input=self._staged(step.input)))
+        best: tuple[int, list[Step]] | None = None
+        for option in options:
+            steps = [
+                option if other is old[0] else other
+                for other in self.steps
+                if other is old[0] or not any(other is gone for gone in old)
+            ]
+            kernel = self.device.kernel(option, self.formatted(steps))
+            if kernel is not None and (best is None or kernel[0] < best[0]):
+                best = kernel[0], steps
+        if best is not None:
+            self.steps = best[1]
+        return best is not None
+
+    def _staged(self, view: View) -> View:
+        """Where a copy of an input lies in the arena, in the format of operands."""
+        if view not in self.staged:
+            stride = round_up(view.channels, self.device.pixel_channels)
+            floats = view.height * view.width * stride
+            self.staged[view] = replace(
+                view, buffer=len(self.buffers), offset=0, pixel_stride=stride
+            )
+            self.buffers.append(Buffer("arena", 0, floats))
+        return self.staged[view]
+
+    def take_constant(self, name: str, value: Callable[[], np.ndarray], *old: str) -> None:
+        """A constant in place of `old` ones; of a program without constants, only its name."""
+        if self.constants:
+            made = value()
+            for gone in old:
+                self.constants.pop(gone, None)
+            self.constants[name] = made

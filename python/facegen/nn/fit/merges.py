@@ -1,0 +1,85 @@
+"""Steps that become a part of the one before them, or of the one behind."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from facegen.nn.fit.draft import Draft
+from facegen.nn.program import (
+    NOWHERE,
+    Copy,
+    Epilogue,
+    Gemm,
+    InstanceNorm,
+    MaxPool,
+    Pointwise,
+    Softmax,
+)
+
+
+def merge_softmax_inputs(draft: Draft) -> None:
+    """A softmax that a product alone reads becomes a part of it."""
+    for softmax, product in draft.neighbours(Softmax, Gemm):
+        draft.put(replace(product, input=softmax.input, softmax_input=True), softmax, product)
+
+
+def merge_pools(draft: Draft) -> None:
+    """A max-pool that alone reads what a product makes becomes its finish."""
+    _merge_finishes(draft, MaxPool)
+
+
+def merge_scores(draft: Draft) -> None:
+    """A softmax that alone reads what a product makes becomes its finish."""
+    _merge_finishes(draft, Softmax)
+
+
+def merge_squeezes(draft: Draft) -> None:
+    """A 1x1 convolution that alone reads what a product makes becomes its finish."""
+    _merge_finishes(draft, Gemm)
+
+
+def _merge_finishes(draft: Draft, kind: type[MaxPool] | type[Softmax] | type[Gemm]) -> None:
+    for product, reader in draft.neighbours(Gemm, kind):
+        if product.finish is None and _can_finish(reader):
+            finish = replace(reader, input=replace(reader.input, buffer=NOWHERE))
+            name = f"{product.name}+{reader.name}"
+            merged = replace(product, name=name, output=reader.output, finish=finish)
+            draft.put(merged, product, reader)
+
+
+def _can_finish(step: MaxPool | Softmax | Gemm) -> bool:
+    """Whether a step does no more than its op and an epilogue without a summand."""
+    if isinstance(step, Softmax):
+        return True
+    if isinstance(step, Gemm) and (step.finish is not None or step.softmax_input):
+        return False
+    return step.epilogue.add is None
+
+
+def merge_copies(draft: Draft) -> None:
+    """A step that only copies what another makes, or its ReLU, becomes its second output."""
+    for copy in list(draft.steps):
+        if not isinstance(copy, Pointwise) or draft.kind(copy.output) != "arena":
+            continue
+        relu = copy.epilogue.activation == "relu"
+        if copy.epilogue != (Epilogue("relu") if relu else Epilogue()):
+            continue
+        for maker in draft.steps[: draft.steps.index(copy)]:
+            if not isinstance(maker, Gemm | InstanceNorm) or maker.copy is not None:
+                continue
+            if maker.output == copy.input and draft.put(
+                replace(maker, copy=Copy(copy.output, relu)), maker, copy
+            ):
+                break
+
+
+def leave_slices(draft: Draft) -> None:
+    """A product whose sums a norm alone reads may leave them in slices, which the norm adds up."""
+    for product, norm in list(draft.neighbours(Gemm, InstanceNorm)):
+        if norm.input.pixel_stride != norm.input.channels:
+            continue
+        both = replace(product, slices=True), replace(norm, slices=True)
+        buffers = draft.formatted()
+        if all(draft.device.kernel(step, buffers) for step in both):
+            draft.put(both[0], product)
+            draft.put(both[1], norm)
