@@ -6,25 +6,18 @@ import numpy as np
 import pytest
 
 from engines import ISAS, run_program
+from facegen import _native
 from facegen.engine import Runner
 from facegen.engine.devices import cuda_module
 from facegen.nn import (
-    Add,
-    Affine,
-    BatchNorm,
-    Concat,
-    Conv2d,
     ConvTranspose2d,
     Graph,
-    InstanceNorm,
-    LeakyReLU,
-    MaxPool2d,
     ReLU,
     Shape,
-    Softmax,
-    Tanh,
     lower,
 )
+from facegen.nn.fit import fit
+from merged_graphs import BUILDERS, fire, fires_and_pool, pools_of_two, u_net, wide_steps
 from random_weights import random_weights
 
 pytestmark = pytest.mark.cuda
@@ -33,166 +26,6 @@ pytestmark = pytest.mark.cuda
 # and 3e-4), and what norms over as few as 4 pixels make of it. A wrong element is off by about 1.
 RMS = {"float32": 1e-4, "float16": 1e-2}
 LARGEST = {"float32": 5e-3, "float16": 0.5}
-
-
-def first_layer(g: Graph) -> None:
-    """Few channels, and a pool that reads what they make."""
-    x = g.input("x", Shape(53, 47, 3))
-    x = g.add("conv", Conv2d(3, 96, 7, stride=2), x)
-    x = g.add("relu", ReLU(), x)
-    g.output(g.add("pool", MaxPool2d(3, stride=2, ceil_mode=True), x))
-
-
-def padded_first_layer(g: Graph) -> None:
-    """A pool whose last windows are not the convolution's last pixels; negative maxima."""
-    x = g.input("x", Shape(64, 40, 3))
-    x = g.add("conv", Conv2d(3, 64, 7, stride=2, padding=3), x)
-    x = g.add("pool", MaxPool2d(3, stride=2), x)
-    g.output(g.add("next", Conv2d(64, 32, 1), x))
-
-
-def pools_of_two(g: Graph) -> None:
-    """Pools that kernels take with the convolution: of few channels, and of a multiple of 32."""
-    x = g.input("x", Shape(37, 42, 1))
-    for i, (before, after, kernel) in enumerate(((1, 32, 5), (32, 64, 5), (64, 48, 3))):
-        x = g.add(f"relu{i}", ReLU(), g.add(f"conv{i}", Conv2d(before, after, kernel), x))
-        x = g.add(f"pool{i}", MaxPool2d(2), x)
-    g.output(g.add("next", Conv2d(48, 32, 2), x))
-
-
-def one_channel(g: Graph) -> None:
-    """Scale and shift behind the activation."""
-    x = g.input("x", Shape(33, 40, 1))
-    x = g.add("conv", Conv2d(1, 64, 3, padding=1), x)
-    x = g.add("bn", BatchNorm(64), g.add("relu", ReLU(), x))
-    g.output(g.add("next", Conv2d(64, 64, 3, padding=1, stride=2), x))
-
-
-def wide_steps(g: Graph) -> None:
-    """Phases side by side, whose pixels start anywhere."""
-    x = g.input("x", Shape(13, 11, 21))
-    x = g.add("small", ConvTranspose2d(21, 21, 3, stride=2, bias=False), x)
-    g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x))
-
-
-def wider_steps(g: Graph) -> None:
-    """The same with more positions along a row than a tile has."""
-    x = g.input("x", Shape(5, 66, 64))
-    x = g.add("few", Conv2d(64, 21, 1), x)
-    g.output(g.add("large", ConvTranspose2d(21, 21, 11, stride=4, bias=False), x))
-
-
-def wide_steps_inside(g: Graph) -> None:
-    """The same, with 24 floats a pixel, for a layer that reads them."""
-    x = g.input("x", Shape(29, 30, 64))
-    x = g.add("few", Conv2d(64, 21, 1), x)
-    x = g.add("large", ConvTranspose2d(21, 21, 11, stride=4), x)
-    g.output(g.add("softmax", Softmax(), x))
-
-
-def fire(g: Graph) -> None:
-    """Two convolutions of one map, side by side."""
-    x = g.input("x", Shape(27, 19, 64))
-    for i, (squeeze, expand) in enumerate(((16, 64), (32, 128), (48, 192))):
-        s = g.add(f"s{i}", ReLU(), g.add(f"squeeze{i}", Conv2d(x.shape.channels, squeeze, 1), x))
-        one = g.add(f"r{i}", ReLU(), g.add(f"one{i}", Conv2d(squeeze, expand, 1), s))
-        three = g.add(f"q{i}", ReLU(), g.add(f"three{i}", Conv2d(squeeze, expand, 3, padding=1), s))
-        x = g.add(f"concat{i}", Concat(), one, three)
-    g.output(x)
-
-
-def fire_of_wide_rows(g: Graph) -> None:
-    """Tiles of one row; a pool of more pixels than the four warps make of such a row."""
-    x = g.input("x", Shape(10, 60, 32))
-    s = g.add("s", ReLU(), g.add("squeeze", Conv2d(32, 32, 1), x))
-    one = g.add("r", ReLU(), g.add("one", Conv2d(32, 64, 1), s))
-    three = g.add("q", ReLU(), g.add("three", Conv2d(32, 64, 3, padding=1), s))
-    x = g.add("concat", Concat(), one, three)
-    g.output(g.add("pool", MaxPool2d(3, stride=2), x))
-
-
-def fires_and_pool(g: Graph) -> None:
-    """Modules with the squeeze of the next, or the pool, behind them; two layers read the pool."""
-    x = g.input("x", Shape(23, 55, 32))
-    for i, (squeeze, expand) in enumerate(((16, 64), (16, 64), (32, 128))):
-        s = g.add(f"s{i}", ReLU(), g.add(f"squeeze{i}", Conv2d(x.shape.channels, squeeze, 1), x))
-        one = g.add(f"r{i}", ReLU(), g.add(f"one{i}", Conv2d(squeeze, expand, 1), s))
-        three = g.add(f"q{i}", ReLU(), g.add(f"three{i}", Conv2d(squeeze, expand, 3, padding=1), s))
-        x = g.add(f"concat{i}", Concat(), one, three)
-    x = g.add("pool", MaxPool2d(3, stride=2, ceil_mode=True), x)
-    score, following = g.add("score", Conv2d(256, 32, 1), x), g.add("next", Conv2d(256, 32, 1), x)
-    g.output(g.add("sum", Add(), score, following))
-
-
-def fires_without_activation(g: Graph) -> None:
-    """Negative maxima, and windows that leave the last row and column out."""
-    x = g.input("x", Shape(12, 34, 32))
-    x = g.add("squeeze", Conv2d(32, 16, 1, bias=False), x)
-    one = g.add("one", Conv2d(16, 64, 1, bias=False), x)
-    three = g.add("three", Conv2d(16, 64, 3, padding=1, bias=False), x)
-    x = g.add("squeezed", Conv2d(128, 32, 1, bias=False), g.add("concat", Concat(), one, three))
-    one, three = (g.add("one2", Conv2d(32, 64, 1), x),
-                  g.add("three2", Conv2d(32, 64, 3, padding=1), x))
-    x = g.add("concat2", Concat(), one, three)
-    g.output(g.add("pool", MaxPool2d(3, stride=2), x))
-
-
-def softmax_head(g: Graph) -> None:
-    """Channels that are no multiple of 8, and a product of a softmax."""
-    x = g.input("x", Shape(9, 7, 64))
-    x = g.add("conv", Conv2d(64, 313, 1), x)
-    x = g.add("softmax", Softmax(), x)
-    g.output(g.add("out", Conv2d(313, 2, 1, bias=False), x))
-
-
-def u_net(g: Graph) -> None:
-    """Norms of long sums that are split, which write in two places; maps of down to one pixel."""
-    x = g.input("x", Shape(16, 16, 3))
-    sizes, skips = (3, 64, 512, 512, 512), []
-    for i, (before, after) in enumerate(zip(sizes, sizes[1:], strict=False)):
-        if i:
-            x = g.add(f"leaky{i}", LeakyReLU(0.2), x)
-        x = g.add(f"conv{i}", Conv2d(before, after, 4, stride=2, padding=1), x)
-        if i:
-            x = g.add(f"norm{i}", InstanceNorm(after), x)
-        skips.append(x)
-    for i, after in enumerate((512, 512, 64)):
-        if i:
-            x = g.add(f"concat{i}", Concat(), x, skips[-1 - i])
-        x = g.add(f"relu{i}", ReLU(), x)
-        tconv = ConvTranspose2d(x.shape.channels, after, 4, stride=2, padding=1)
-        x = g.add(f"up{i}", InstanceNorm(after), g.add(f"tconv{i}", tconv, x))
-    g.output(x)
-
-
-def large_norm(g: Graph) -> None:
-    """A map of so many pixels that its norm is cut as small and large batches do it alike."""
-    x = g.input("x", Shape(66, 65, 3))
-    x = g.add("norm", InstanceNorm(24), g.add("conv", Conv2d(3, 24, 3, padding=1), x))
-    g.output(g.add("next", Conv2d(24, 32, 3, padding=1, stride=2), g.add("relu", ReLU(), x)))
-
-
-def last_layer(g: Graph) -> None:
-    """128 pixels wide, 128 channels to 3."""
-    x = g.input("x", Shape(6, 128, 128))
-    x = g.add("tconv", ConvTranspose2d(128, 3, 4, stride=2, padding=1), x)
-    g.output(g.add("tanh", Tanh(), x))
-
-
-def scale_alone(g: Graph) -> None:
-    """An epilogue with a shift or a scale alone, and a sum that small batches split."""
-    x = g.input("x", Shape(8, 8, 512))
-    x = g.add("relu1", ReLU(), g.add("conv1", Conv2d(512, 512, 3, padding=1), x))
-    x = g.add("shift", Affine(1.0, 0.5), x)
-    x = g.add("relu2", ReLU(), g.add("conv2", Conv2d(512, 64, 3, padding=1), x))
-    g.output(g.add("scale", Affine(0.25, 0.0), x))
-
-
-BUILDERS = [
-    first_layer, padded_first_layer, pools_of_two, one_channel, wide_steps, wider_steps,
-    wide_steps_inside, fire, fire_of_wide_rows, fires_and_pool, fires_without_activation,
-    softmax_head, u_net, large_norm, last_layer, scale_alone,
-]
 
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
@@ -257,15 +90,31 @@ def test_what_is_the_same_of_every_image_is_kept_between_batches(precision):
         assert (runner(images[:count]) == whole[:count]).all()
 
 
-@pytest.mark.parametrize("precision", ["float32", "float16"])
-def test_what_follows_a_fire_module_is_computed_with_it(precision):
-    graph = Graph("fires")
-    fires_and_pool(graph)
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_what_runs_are_the_kernels_that_a_graph_is_for(build):
+    """The GPU's own names, beside what tests/nn/test_fit.py reads off the program."""
+    graph = Graph(build.__name__)
+    build(graph)
     program = lower(graph, random_weights(graph, np.random.default_rng(5)))
     cuda = cuda_module()
-    if cuda.devices()[0]["capability"][0] != 9:
+    capability = cuda.devices()[0]["capability"]
+    if capability[0] != 9:
         pytest.skip("only Hopper has these kernels")
-    executable = cuda.CudaExecutable(program, precision=precision)
-    names = [name for name, _ in executable.time_steps(1, 1)]
-    assert sum("squeeze" in name for name in names) == 2
-    assert [name for name in names if "pool" in name] != ["max pool"]
+    fitted = fit(program, _native.FitCuda(*capability, "float32", "auto"))
+    names = [name for name, _ in cuda.CudaExecutable(fitted).time_steps(1, 1)]
+    assert names == list(fitted.kernels[fitted.constant_steps :])
+
+
+def test_relu_of_nan_in_the_last_layer():
+    graph = Graph("last")
+    x = graph.input("x", Shape(6, 128, 128))
+    x = graph.add("tconv", ConvTranspose2d(128, 3, 4, stride=2, padding=1), x)
+    graph.output(graph.add("relu", ReLU(), x))
+    program = lower(graph, random_weights(graph, np.random.default_rng(3)))
+    images = np.random.default_rng(4).standard_normal((2, 6, 128, 128)).astype(np.float32)
+    images[0, 2, 5, 7] = np.nan
+    want, got = (np.empty((2, 12, 256, 3), np.float32) for _ in range(2))
+    run_program(program, [images], [want], ISAS[0])
+    run_program(program, [images], [got], "cuda auto float32")
+    assert np.isnan(want).any()
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(want))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import graphs
@@ -11,14 +12,37 @@ import numpy as np
 import pytest
 from interpreter import run_program
 
+from facegen import _native
 from facegen.networks import colorizer, dcgan, lenet, pix2pix, segmentation
 from facegen.nn import (
+    Add,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
+    InstanceNorm,
+    MaxPool2d,
+    ReLU,
+    Shape,
+    Softmax,
+    Upsample,
     lower,
 )
 from facegen.nn.device import find_device
 from facegen.nn.fit import fit
-from facegen.nn.program import Program
+from facegen.nn.layers import Layer
+from facegen.nn.program import (
+    NOWHERE,
+    Copy,
+    Fill,
+    Gemm,
+    MaxPool,
+    Program,
+    step_reads,
+    step_writes,
+)
+from merged_graphs import BUILDERS
 from random_weights import random_weights
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -92,3 +116,166 @@ def test_networks_make_the_same(make: Callable[[], Graph], target: str) -> None:
 @pytest.mark.parametrize("seed", range(40))
 def test_random_graphs_make_the_same(seed: int, target: str) -> None:
     check(graphs.random_graph(seed), TARGETS[target], seed)
+
+
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_graphs_get_the_kernels_that_they_are_for(build: Callable[[Graph], None]) -> None:
+    graph = Graph(build.__name__)
+    build(graph)
+    program = lower(graph, None, device="cuda")
+    names = {kernel.replace(" bf16x3", "") for kernel in program.kernels}
+    assert names >= set(BUILDERS[build])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("build", BUILDERS, ids=lambda build: build.__name__)
+def test_graphs_make_the_same(build: Callable[[Graph], None], target: str) -> None:
+    graph = Graph(build.__name__)
+    build(graph)
+    if graph.flops < 1e9:  # the interpreter is slow
+        check(graph, TARGETS[target])
+
+
+def chain(*layers: Layer) -> Graph:
+    graph = Graph("chain")
+    x = graph.input("x", Shape(16, 16, 32))
+    for i, layer in enumerate(layers):
+        x = graph.add(f"l{i}", layer, x)
+    graph.output(x)
+    return graph
+
+
+def test_a_map_that_somebody_else_reads_is_not_merged() -> None:
+    graph = Graph("two readers")
+    x = graph.add("conv", Conv2d(32, 32, 3), graph.input("x", Shape(16, 16, 32)))
+    graph.output(graph.add("pool", MaxPool2d(2), x))
+    graph.output(graph.add("softmax", Softmax(), x))
+    program = check(graph, Anything())
+    assert all(step.finish is None for step in program.steps if isinstance(step, Gemm))
+
+
+def test_a_map_that_is_an_output_is_not_merged() -> None:
+    graph = Graph("output")
+    x = graph.add("conv", Conv2d(32, 32, 3), graph.input("x", Shape(16, 16, 32)))
+    graph.output(x)
+    graph.output(graph.add("pool", MaxPool2d(2), x))
+    assert [type(step) for step in check(graph, Anything()).steps] == [Gemm, MaxPool]
+
+
+def test_a_step_that_no_kernel_takes_is_refused() -> None:
+    """On the device as well as before: nothing that a step asks for is dropped."""
+    program = lower(chain(Conv2d(32, 32, 3), MaxPool2d(2)), None)
+    conv, pool = program.steps
+    assert isinstance(conv, Gemm) and isinstance(pool, MaxPool)
+    merged = replace(
+        conv, output=pool.output, finish=replace(pool, input=replace(pool.input, buffer=NOWHERE))
+    )
+    for device in ("cuda:ampere", "cuda:hopper", "cpu:portable"):
+        for step in (
+            replace(merged, softmax_input=True),
+            replace(conv, softmax_input=True, slices=True),
+            replace(merged, copy=Copy(pool.output)),
+            replace(pool, epilogue=conv.epilogue, name="a pool alone"),
+        ):
+            found = find_device(device).kernel(step, program.buffers)
+            assert (found is None) == isinstance(step, Gemm)
+    constants = {
+        name: np.zeros(shape, np.float32)
+        for name, shape in chain(Conv2d(32, 32, 3)).parameters.items()
+    }
+    slices = replace(program, steps=(replace(conv, softmax_input=True), pool), constants=constants)
+    with pytest.raises(ValueError, match="no kernel for l0 of chain"):
+        fit(slices, find_device("cpu:portable"))
+    with pytest.raises(ValueError, match="the CPU has no kernel for step 0"):
+        _native.CpuExecutable(slices)
+
+
+def test_a_program_is_fitted_once_and_to_one_device() -> None:
+    program = lower(NETWORKS["lenet"](), None, device="cuda:ampere")
+    assert program.device == "sm_80 float32"
+    with pytest.raises(ValueError, match="lenet is fitted to sm_80 float32 already"):
+        fit(program, find_device("cpu:portable"))
+
+
+@pytest.mark.parametrize("name", ["", "gpu", "cuda:volta", "cuda:", "cpu:avx9", "cuda:9.x"])
+def test_devices_that_there_are_not(name: str) -> None:
+    if name == "cuda:":
+        assert find_device(name).name == "sm_90 float32"
+        return
+    with pytest.raises(ValueError, match="a device to lower for is one of|is not available here"):
+        find_device(name)
+    with pytest.raises(ValueError, match="unknown precision int8"):
+        find_device("cuda", "int8")
+
+
+def test_a_norm_over_one_pixel_is_its_beta_on_gpus() -> None:
+    layers = Conv2d(32, 64, 16), InstanceNorm(64), ReLU(), ConvTranspose2d(64, 32, 2)
+    program = check(chain(*layers), find_device("cuda:ampere"))
+    assert [type(step) for step in program.steps] == [Fill, Gemm]
+    assert program.constant_steps == 1
+
+
+def test_what_constant_steps_make_is_kept() -> None:
+    graph = Graph("kept")
+    x = graph.input("x", Shape(4, 4, 16))
+    one = graph.add("norm", InstanceNorm(16), graph.add("conv", Conv2d(16, 16, 4), x))
+    wide = graph.add("wide", Upsample((4, 4)), one)
+    deep = x
+    for i in range(4):
+        deep = graph.add(f"conv{i}", Conv2d(16, 16, 3, padding=1), deep)
+    graph.output(graph.add("sum", Add(), deep, wide))
+    program = check(graph, find_device("cuda:hopper"))
+    assert program.constant_steps == 2
+    kept = [program.steps[1].output.buffer]
+    offset = program.buffers[kept[0]].arena_offset
+    for step in program.steps[program.constant_steps :]:
+        for view in step_writes(step):
+            buffer = program.buffers[view.buffer]
+            apart = buffer.arena_offset >= offset + program.buffers[kept[0]].floats
+            assert buffer.kind != "arena" or apart or buffer.arena_offset + buffer.floats <= offset
+
+
+def test_an_input_is_staged_once_for_all_who_read_it() -> None:
+    graph = Graph("staged")
+    x = graph.input("x", Shape(8, 8, 64))
+    a, b = (graph.add(n, Conv2d(64, 64, 3, padding=1), x) for n in "ab")
+    graph.output(graph.add("sum", Add(), a, b))
+    program = check(graph, find_device("cuda:hopper"))
+    read = [view.buffer for step in program.steps for view in step_reads(step)]
+    assert read.count(0) == 1 and program.kernels[0] == "pointwise"
+
+
+def test_formats_are_those_of_all_readers() -> None:
+    """A map that a product and a pool read is not split; one that products alone read is."""
+    graph = Graph("formats")
+    x = graph.add("a", Conv2d(64, 64, 1), graph.input("x", Shape(8, 8, 64)))
+    y = graph.add("b", Conv2d(64, 64, 3), x)
+    graph.output(graph.add("c", Conv2d(64, 64, 3), y))
+    graph.output(graph.add("mean", GlobalAvgPool2d(), x))
+    program = lower(graph, None, device="cuda")
+    formats = {step.name: program.buffers[step.output.buffer].format for step in program.steps}
+    assert formats == {
+        "operands of input 0": "split",
+        "a": "float32",
+        "b": "split",
+        "c": "float32",
+        "mean": "float32",
+    }
+
+
+def test_siblings_of_other_shapes_are_not_joined() -> None:
+    def joined(one: Conv2d, large: Conv2d, activate: bool = False) -> bool:
+        graph = Graph("siblings")
+        x = graph.add("relu", ReLU(), graph.input("x", Shape(8, 8, 16)))
+        a, b = graph.add("one", one, x), graph.add("large", large, x)
+        if activate:
+            a = graph.add("activated", ReLU(), a)
+        graph.output(graph.add("both", Concat(), a, b))
+        steps = check(graph, Anything()).steps
+        return any(isinstance(step, Gemm) and step.centre_channels for step in steps)
+
+    one, large = Conv2d(16, 64, 1), Conv2d(16, 64, 3, padding=1)
+    assert joined(one, large) and joined(Conv2d(16, 64, 1, bias=False), large)
+    assert not joined(large, one) and not joined(one, large, activate=True)
+    assert not joined(one, Conv2d(16, 64, 3, padding=((2, 0), (2, 0))))
+    assert joined(one, Conv2d(16, 64, 3, padding=((0, 2), (1, 1))))

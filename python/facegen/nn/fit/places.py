@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from facegen.nn.arena import Lifetime, plan_arena
 from facegen.nn.fit.draft import Draft
-from facegen.nn.fit.views import places_of
+from facegen.nn.fit.views import places_of, with_places
 from facegen.nn.program import Buffer
 
 

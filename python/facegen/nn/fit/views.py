@@ -26,7 +26,7 @@ def places_of(step: Step) -> Iterable[View]:
     return (*step_reads(step), *step_writes(step))
 
 
-def _withplaces_of(step: S, change: Callable[[View], View]) -> S:
+def with_places(step: S, change: Callable[[View], View]) -> S:
     """The step with all views changed that lie somewhere."""
     changes: dict[str, Any] = {"output": change(step.output)}
     if not isinstance(step, Fill):
@@ -41,7 +41,7 @@ def _withplaces_of(step: S, change: Callable[[View], View]) -> S:
 
 
 def moved(step: S, view: View, to: View) -> S:
-    return _withplaces_of(step, lambda other: to if other == view else other)
+    return with_places(step, lambda other: to if other == view else other)
 
 
 def round_up(value: int, multiple: int) -> int:
