@@ -142,6 +142,18 @@ def test_truncated_checkpoints_are_refused(tmp_path: Path, bare: bool, kept: flo
         pytorch.read(path)
 
 
+@needs_torch
+def test_a_checkpoint_with_something_behind_it_is_refused(tmp_path: Path) -> None:
+    """PyTorch looks for the archive's end in a wrong place, and calls that an OSError."""
+    path = tmp_path / "x.pth"
+    torch.save(state_dict(), path)
+    path.write_bytes(path.read_bytes() + bytes(5000))
+    with pytest.raises(FormatError, match="x.pth: not a valid PyTorch checkpoint"):
+        pytorch.read(path)
+    with pytest.raises(FileNotFoundError):
+        pytorch.read(tmp_path / "missing.pth")
+
+
 def test_compressed_members_are_refused(tmp_path: Path) -> None:
     """Before anything is unpacked, so a small file cannot fill the memory."""
     path = tmp_path / "x.pth"

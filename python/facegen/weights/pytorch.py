@@ -79,15 +79,14 @@ def _load(path: Path) -> Any:
             "or facegen convert, on a machine that has it, makes a .safetensors of it, which is "
             "read without"
         ) from None
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
-        raise
-    except Exception as error:  # damaged pickles raise whatever their bytes happen to mean
-        reason = first_line(error)
-        if refused := re.search(r"[Uu]nsupported .*GLOBAL ([\w.]{1,100})", str(error)):
-            reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
-        raise FormatError(f"{path}: not {_WHAT}: {reason}") from error
+    with open(path, "rb") as file:
+        try:
+            return torch.load(file, map_location="cpu", weights_only=True)
+        except Exception as error:  # damaged ones raise whatever their bytes mean, OSError too
+            reason = first_line(error)
+            if refused := re.search(r"[Uu]nsupported .*GLOBAL ([\w.]{1,100})", str(error)):
+                reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
+            raise FormatError(f"{path}: not {_WHAT}: {reason}") from error
 
 
 def _array(path: Path, name: str, value: Any) -> np.ndarray:
