@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "cuda/hopper_norm.h"
-#include "cuda/reductions.h"
-#include "cuda/small_ops.h"
+#include "cuda/hopper/norm.h"
+#include "cuda/generic/reductions.h"
+#include "cuda/generic/small_ops.h"
 
 namespace facegen::cuda {
 namespace {

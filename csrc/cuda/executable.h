@@ -14,11 +14,11 @@
 #include <string>
 #include <vector>
 
-#include "cuda/chunk_queue.h"
-#include "cuda/context.h"
-#include "cuda/device.h"
+#include "cuda/runtime/chunk_queue.h"
+#include "cuda/runtime/context.h"
+#include "cuda/runtime/device.h"
 #include "cuda/gemm.h"
-#include "cuda/memory.h"
+#include "cuda/runtime/memory.h"
 #include "program.h"
 
 namespace facegen::cuda {

@@ -3,7 +3,7 @@
 #include <deque>
 
 #include "cuda/executable.h"
-#include "cuda/host_staging.h"
+#include "cuda/runtime/host_staging.h"
 
 namespace facegen::cuda {
 namespace {

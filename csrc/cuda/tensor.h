@@ -21,7 +21,7 @@ struct Operands {
   Images copy;  // a second place for the output (see Step)
   float* scratch = nullptr;  // Gemm::scratch_floats() for each of the first kScratchImages images
   // Where a product is left to the norm behind it: the slices in scratch that the norm has to add
-  // up, and the bias (see make_split_plan in fit/hopper_plan.h).
+  // up, and the bias (see make_split_plan in gemm_plan.h).
   int slices = 0;
   const float* bias = nullptr;
 };

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.h"
-#include "cuda/fit/hopper_plan.h"
+#include "cuda/fit/gemm_plan.h"
 #include "cuda/fit/kernel.h"
 #include "cuda/fit/split.h"
 #include "gemm_layer.h"

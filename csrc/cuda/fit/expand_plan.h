@@ -15,7 +15,7 @@ constexpr int kMaxTeams = 4;          // warpgroups of a block
 constexpr int kExpandPixelBytes = 16;  // of 8 channels of a plane
 constexpr int kStartItems = 6;         // by a thread at once, where an image starts
 
-// A warpgroup's patch of the map: a ring of rows in shared memory (see hopper_expand.cuh).
+// A warpgroup's patch of the map: a ring of rows in shared memory (see expand.cuh).
 struct PatchShape {
   int32_t warps_a_row = 0;  // 1, 2 or 4
   int32_t tile_rows = 0, ring_rows = 0, start_rows = 0;

@@ -1,16 +1,11 @@
 #include "cuda/fit/igemm_plan.h"
 
+#include "cuda/fit/divide.h"
 #include "cuda/fit/positions.h"
 
 #include <algorithm>
 
 namespace facegen::cuda {
-namespace {
-
-int divide_up(int a, int b) { return (a + b - 1) / b; }
-
-}  // namespace
-
 GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns) {
   const View& in = step.in;
   GemmPlan plan;

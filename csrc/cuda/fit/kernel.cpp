@@ -1,7 +1,7 @@
 #include "cuda/fit/kernel.h"
 
 #include "cuda/fit/expand_plan.h"
-#include "cuda/fit/hopper_plan.h"
+#include "cuda/fit/gemm_plan.h"
 #include "cuda/fit/norm.h"
 #include "cuda/fit/patch_plan.h"
 #include "cuda/fit/pixels.h"

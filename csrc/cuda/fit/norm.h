@@ -11,7 +11,7 @@ constexpr int kMaxNormThreads = 512;
 constexpr int kMaxParts = 16;
 constexpr int kMaxPixels = 4;  // of a thread and part
 
-// Whether hopper_norm.cu can do all of the step: its second output and slices to add up included.
+// Whether norm.cu can do all of the step: its second output and slices to add up included.
 inline bool norm_suits(const StepFit& fit) {
   const Step& step = fit.step;
   const auto even = [](const View& view) {

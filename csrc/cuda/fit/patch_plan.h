@@ -1,4 +1,4 @@
-// conv2d and conv_transpose2d of few input channels on Hopper (hopper_patch.cu, hopper_rows.cu): how
+// conv2d and conv_transpose2d of few input channels on Hopper (patch.cu, rows.cu): how
 // such a layer is cut.
 #pragma once
 
@@ -53,7 +53,7 @@ inline bool patch_in_vectors(const StepFit& fit) {
   return in_whole_vectors(fit.step.out, fit.out);
 }
 
-// Of hopper_rows.cu: how a plan's rows are shared by the warpgroups of a block.
+// Of rows.cu: how a plan's rows are shared by the warpgroups of a block.
 constexpr int kRowsTilePixels = 64;
 constexpr int kMaxRowsTeams = 4;
 constexpr int kMaxRowsTaps = 16;

@@ -9,7 +9,7 @@ constexpr int kPixelsChunk = 32;  // channels
 
 inline bool is_linear(const Step& step) { return step.in.h * step.in.w == 1; }
 
-// Whether hopper_pixels.cu can do all of the step.
+// Whether pixels.cu can do all of the step.
 bool pixels_suit(const StepFit& fit);
 
 }  // namespace facegen::cuda::hopper

@@ -12,14 +12,14 @@ namespace facegen::cuda::hopper {
 // plain 3x3 pool of stride 2 that reads nothing outside what the convolution makes.
 bool is_pooled_by_three(const Step& step);
 
-// hopper_stem.cu: a first convolution of 3 channels and stride 2, and a 3x3 pool of stride 2.
+// stem.cu: a first convolution of 3 channels and stride 2, and a 3x3 pool of stride 2.
 constexpr int kStemColumns = 96;
 constexpr int kStemThreads = 256;
 constexpr int kMaxStemTaps = 8;
 constexpr int kMaxStemPoolWidth = kStemThreads / 32 * kWarpPooled;
 bool stem_suits(const StepFit& fit);
 
-// hopper_pool_windows.cu: few channels, and a 2x2 pool.
+// pool_windows.cu: few channels, and a 2x2 pool.
 constexpr int kWindowSteps = 3;  // of 16 places
 constexpr int kMaxWindowWords = 8 * kWindowSteps;
 constexpr int kMaxWindowChannels = 96;
@@ -32,7 +32,7 @@ int window_row_words(const Step& step);
 int staged_row_words(const Step& step);
 bool pool_windows_suit(const StepFit& fit);
 
-// hopper_pool_maps.cu: a multiple of 32 channels, and a 2x2 pool.
+// pool_maps.cu: a multiple of 32 channels, and a 2x2 pool.
 constexpr int kMaxMapTeams = 6;  // warpgroups of a block
 constexpr int kMapTile = 8;  // pixels of the convolution, each way
 constexpr int kSlice = 32;   // channels

@@ -14,7 +14,7 @@ struct ScatterSizes {
 };
 constexpr ScatterSizes kScatterFive = {5, 32, 1}, kScatterFour = {4, 128, 2};
 
-// Whether hopper_scatter.cu can do all of the step.
+// Whether scatter.cu can do all of the step.
 bool scatter_suits(const StepFit& fit);
 
 }  // namespace facegen::cuda::hopper

@@ -1,6 +1,7 @@
 // How much shared memory a block has, and how operands lie in it.
 #pragma once
 
+#include "cuda/fit/divide.h"
 #include "cuda/fit/host_device.h"
 
 namespace facegen::cuda::hopper {
@@ -11,7 +12,7 @@ constexpr int kMostSharedBytes = 226 << 10;
 
 constexpr int kTeamThreads = 128;  // of a warpgroup
 
-// Units of neighbouring elements, of which a tap of a sum has four: see hopper_fragments.cuh.
+// Units of neighbouring elements, of which a tap of a sum has four: see fragments.cuh.
 constexpr int kUnitElements = 6;
 constexpr int kUnitBytes = 24;
 constexpr int kTapElements = 4 * kUnitElements;
@@ -22,9 +23,7 @@ FACEGEN_HOST_DEVICE constexpr int step_bytes(int columns, bool half) {
   return columns * 32 * (half ? 1 : 2);
 }
 
-// Pixels of a 3x3 pool that a warp makes of a row: see hopper_pool_rows.cuh.
+// Pixels of a 3x3 pool that a warp makes of a row: see pool_rows.cuh.
 constexpr int kWarpPooled = 7;
-
-constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 }  // namespace facegen::cuda::hopper

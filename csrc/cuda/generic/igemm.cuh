@@ -1,0 +1,91 @@
+// Device side of fit/igemm_plan.h: which rows a block has, and where each reads its input.
+#pragma once
+
+#include "cuda/generic/element.cuh"
+#include "cuda/runtime/error.h"
+#include "cuda/fit/igemm_plan.h"
+#include "cuda/gemm.h"
+#include "cuda/runtime/memory.h"
+
+namespace facegen::cuda {
+
+// The arguments that the tiled kernels share.
+struct IgemmArguments {
+  Operand in, out;
+  DeviceEpilogue epilogue;
+  const GemmPhase* phases;
+  const TapOffset* taps;
+  int32_t phase_count, column_tiles, run_chunks;
+  int64_t images;
+};
+
+// A block's tile: `rows` rows of a phase from `first_row`, and its column tile.
+struct BlockTile {
+  GemmPhase phase;
+  int64_t first_row, rows;
+  int column_tile;
+};
+
+// Column tiles run fastest, so that blocks side by side read the same rows of A.
+template <int kTileRows>
+__device__ inline BlockTile find_tile(const IgemmArguments& args) {
+  BlockTile tile;
+  tile.column_tile = static_cast<int>(blockIdx.x % static_cast<unsigned>(args.column_tiles));
+  int64_t row_tile = blockIdx.x / static_cast<unsigned>(args.column_tiles);
+  for (int p = 0; p < args.phase_count; ++p) {
+    tile.phase = args.phases[p];
+    const int64_t rows = args.images * tile.phase.out_h * tile.phase.out_w;
+    const int64_t tiles = (rows + kTileRows - 1) / kTileRows;
+    if (row_tile < tiles) {
+      tile.first_row = row_tile * kTileRows;
+      tile.rows = min(rows - tile.first_row, static_cast<int64_t>(kTileRows));
+      return tile;
+    }
+    row_tile -= tiles;
+  }
+  tile.rows = 0;  // not reached: the grid has exactly the tiles there are
+  return tile;
+}
+
+// A row of C: its image and output position within the phase.
+struct Row {
+  int64_t image;
+  int32_t oy, ox;
+};
+
+__device__ inline Row find_row(const GemmPhase& phase, int64_t row) {
+  // 32-bit divisions: the executable cuts batches so that rows fit.
+  const auto r = static_cast<uint32_t>(row);
+  const auto map = static_cast<uint32_t>(phase.out_h * phase.out_w);
+  const uint32_t image = r / map, pixel = r % map;
+  return {image, static_cast<int32_t>(pixel / static_cast<uint32_t>(phase.out_w)),
+          static_cast<int32_t>(pixel % static_cast<uint32_t>(phase.out_w))};
+}
+
+__device__ inline int64_t output_pixel(const GemmPhase& phase, const Row& row, int out_w) {
+  return int64_t{phase.origin_y + row.oy * phase.out_step_y} * out_w + phase.origin_x +
+         row.ox * phase.out_step_x;
+}
+
+// Where one row reads: input position of tap offset 0, and whether the row exists.
+struct Source {
+  int64_t image_start;  // element
+  int32_t iy, ix;
+  bool exists;
+};
+
+__device__ inline Source find_source(const IgemmArguments& args, const BlockTile& tile, int r) {
+  if (r >= tile.rows) return {0, 0, 0, false};
+  const Row row = find_row(tile.phase, tile.first_row + r);
+  return {row.image * args.in.image_stride, row.oy * tile.phase.step_y,
+          row.ox * tile.phase.step_x, true};
+}
+
+// The element at which a tap's channels start, or -1 where it reads padding.
+__device__ inline int64_t tap_start(const Operand& in, const Source& source, TapOffset tap) {
+  const int iy = source.iy + tap.dy, ix = source.ix + tap.dx;
+  const bool inside = source.exists && iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
+  return inside ? source.image_start + (int64_t{iy} * in.w + ix) * in.pixel_stride : -1;
+}
+
+}  // namespace facegen::cuda

@@ -1,0 +1,187 @@
+// The indirect GEMM by plain float32 multiply-adds: precision "strict", and the reference that any
+// GPU can run. fit/igemm_plan.h says how the product is cut.
+//
+// A block of 256 threads computes 128 rows x 64 columns; a thread 8 x 4 of them, in registers. Per
+// chunk of 16 of k, A (transposed) and B lie in shared memory, twice: while one copy is multiplied,
+// the next chunk travels through registers into the other.
+//
+//   shared memory: 2 x (16 x 132 + 16 x 64) floats = 25 KiB; each k costs a thread 3 vector reads
+//   for 32 multiply-adds. Every output is one chain of fused multiply-adds in the order of k.
+#include "cuda/generic/igemm.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+constexpr int kTileRows = 128, kTileColumns = 64, kChunk = 16, kThreads = 256;
+constexpr int kRowsAThread = 8, kColumnsAThread = 4;
+// Vector reads need a multiple of 4; 132 also sets neighbouring k apart by 4 banks.
+constexpr int kRowPitch = kTileRows + 4;
+static_assert(kThreads * kRowsAThread * kColumnsAThread == kTileRows * kTileColumns);
+static_assert(kThreads == 2 * kTileRows, "a thread fetches half a row of a chunk of A");
+static_assert(kThreads * 4 == kChunk * kTileColumns, "a thread fetches one float4 of B");
+
+struct Shared {
+  float a[2][kChunk][kRowPitch];    // (k, row)
+  float b[2][kChunk][kTileColumns]; // (k, column)
+};
+
+// Elements 8 * half .. + 7 of a chunk of one row.
+template <bool kByRuns>
+__device__ inline void fetch_a(const IgemmArguments& args, const BlockTile& tile,
+                               const Source& source, int chunk, int half, float (&x)[8]) {
+  const TapOffset* taps = args.taps + tile.phase.first_tap;
+  if constexpr (kByRuns) {
+    const int channel = chunk % args.run_chunks * kChunk + half * 8;
+    const int64_t start = tap_start(args.in, source, taps[chunk / args.run_chunks]);
+    load_run(args.in, start < 0 || channel >= args.in.c ? -1 : start + channel, x);
+  } else {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int k = chunk * kChunk + half * 8 + i;
+      const int tap = k / args.in.c;
+      const int64_t start =
+          tap < tile.phase.taps ? tap_start(args.in, source, taps[tap]) : -1;
+      x[i] = start < 0 ? 0.0f : load(args.in, start + k - tap * args.in.c);
+    }
+  }
+}
+
+// weights: (chunk, column tile, k, column)
+template <bool kByRuns>
+__global__ void __launch_bounds__(kThreads)
+    fma_kernel(const __grid_constant__ IgemmArguments args, const float* __restrict__ weights) {
+  __shared__ __align__(16) Shared shared;
+  const BlockTile tile = find_tile<kTileRows>(args);
+  const int thread = static_cast<int>(threadIdx.x);
+  const int fetch_row = thread % kTileRows, half = thread / kTileRows;
+  const Source source = find_source(args, tile, fetch_row);
+  const auto* b_tiles = reinterpret_cast<const float4*>(weights) + thread;
+  const auto b_tile = [&](int chunk) {
+    return b_tiles[(int64_t{tile.phase.first_chunk + chunk} * args.column_tiles +
+                    tile.column_tile) * (kChunk * kTileColumns / 4)];
+  };
+
+  float a_next[8];
+  float4 b_next;
+  const auto fetch = [&](int chunk) {
+    fetch_a<kByRuns>(args, tile, source, chunk, half, a_next);
+    b_next = b_tile(chunk);
+  };
+  const auto put = [&](int stage) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) shared.a[stage][half * 8 + i][fetch_row] = a_next[i];
+    reinterpret_cast<float4*>(shared.b[stage])[thread] = b_next;
+  };
+
+  const int row0 = thread / 16 * kRowsAThread, column0 = thread % 16 * kColumnsAThread;
+  float sum[kRowsAThread][kColumnsAThread] = {};
+  if (tile.phase.chunks > 0) {
+    fetch(0);
+    put(0);
+  }
+  __syncthreads();
+  for (int chunk = 0; chunk < tile.phase.chunks; ++chunk) {
+    const int stage = chunk % 2;
+    const bool more = chunk + 1 < tile.phase.chunks;
+    if (more) fetch(chunk + 1);
+#pragma unroll
+    for (int k = 0; k < kChunk; ++k) {
+      __align__(16) float a[kRowsAThread], b[kColumnsAThread];
+#pragma unroll
+      for (int i = 0; i < kRowsAThread; i += 4) {
+        *reinterpret_cast<float4*>(a + i) =
+            *reinterpret_cast<const float4*>(&shared.a[stage][k][row0 + i]);
+      }
+      *reinterpret_cast<float4*>(b) = *reinterpret_cast<const float4*>(&shared.b[stage][k][column0]);
+#pragma unroll
+      for (int i = 0; i < kRowsAThread; ++i) {
+#pragma unroll
+        for (int j = 0; j < kColumnsAThread; ++j) sum[i][j] = fmaf(a[i], b[j], sum[i][j]);
+      }
+    }
+    if (more) put(1 - stage);
+    __syncthreads();
+  }
+
+#pragma unroll
+  for (int i = 0; i < kRowsAThread; ++i) {
+    if (row0 + i >= tile.rows) break;
+    const Row row = find_row(tile.phase, tile.first_row + row0 + i);
+    const int64_t pixel = output_pixel(tile.phase, row, args.out.w);
+#pragma unroll
+    for (int j = 0; j < kColumnsAThread; ++j) {
+      const int c = tile.column_tile * kTileColumns + column0 + j;
+      if (c < args.out.c) finish(args.epilogue, args.out, row.image, pixel, c, sum[i][j]);
+    }
+  }
+}
+
+class FmaGemm final : public Gemm {
+ public:
+  explicit FmaGemm(const GemmSpec& spec)
+      : step_(spec.step), plan_(plan_gemm(step_, spec.in, kChunk, kTileColumns)) {
+    const int column_tiles = plan_.columns_padded / kTileColumns;
+    const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
+    std::vector<float> packed(static_cast<std::size_t>(int64_t{plan_.total_chunks} * kChunk *
+                                                       plan_.columns_padded));
+    for (const GemmPhase& phase : plan_.phases) {
+      for (int chunk = 0; chunk < phase.chunks; ++chunk) {
+        for (int k = 0; k < kChunk; ++k) {
+          const int64_t index = plan_.weight_index(phase, chunk, k, step_.in.c);
+          if (index < 0) continue;
+          for (int c = 0; c < step_.out.c; ++c) {
+            const int64_t tile =
+                int64_t{phase.first_chunk + chunk} * column_tiles + c / kTileColumns;
+            packed[static_cast<std::size_t>((tile * kChunk + k) * kTileColumns +
+                                            c % kTileColumns)] =
+                step_.weight[c * per_column + index];
+          }
+        }
+      }
+    }
+    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
+    phases_ = upload(plan_.phases.data(), static_cast<int64_t>(plan_.phases.size()));
+    taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
+    step_.weight = nullptr;
+    step_.phases = nullptr;
+    step_.finish = nullptr;
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    const int column_tiles = plan_.columns_padded / kTileColumns;
+    const auto blocks = static_cast<unsigned>(
+        count_row_tiles(plan_.phases, images, kTileRows) * column_tiles);
+    if (blocks == 0) return;
+    const IgemmArguments args = {make_operand(step_.in, operands.in),
+                                 make_operand(step_.out, operands.out),
+                                 make_epilogue(step_, operands.add),
+                                 phases_.get(),
+                                 taps_.get(),
+                                 static_cast<int32_t>(plan_.phases.size()),
+                                 column_tiles,
+                                 plan_.run_chunks,
+                                 images};
+    if (plan_.by_runs) {
+      fma_kernel<true><<<blocks, kThreads, 0, stream>>>(args, weights_.get());
+    } else {
+      fma_kernel<false><<<blocks, kThreads, 0, stream>>>(args, weights_.get());
+    }
+    FACEGEN_CUDA_CHECK_LAUNCH("fma_kernel");
+  }
+
+
+ private:
+  Step step_;
+  GemmPlan plan_;
+  DeviceArray<float> weights_;
+  DeviceArray<GemmPhase> phases_;
+  DeviceArray<TapOffset> taps_;
+};
+
+}  // namespace
+
+std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec) {
+  return std::make_unique<FmaGemm>(spec);
+}
+
+}  // namespace facegen::cuda

@@ -1,0 +1,268 @@
+// The steps that are not a GEMM. All are bound by memory: neighbouring threads have neighbouring
+// channels, so that every warp reads and writes whole lines.
+#include <algorithm>
+
+#include "cuda/generic/element.cuh"
+#include "cuda/runtime/error.h"
+#include "cuda/generic/small_ops.h"
+
+namespace facegen::cuda {
+namespace {
+
+constexpr int kThreads = 256;
+
+struct Arguments {
+  Operand in, out;
+  DeviceEpilogue epilogue;
+  int64_t images;
+};
+
+Arguments make_arguments(const StepCall& call) {
+  Arguments args = {make_operand(call.step.in, call.operands.in), make_operand(call.step.out, call.operands.out),
+                    make_epilogue(call.step, call.operands.add), call.images};
+  return args;
+}
+
+unsigned count_blocks(int64_t items, int64_t items_per_block) {
+  return static_cast<unsigned>((items + items_per_block - 1) / items_per_block);
+}
+
+__device__ inline int64_t global_thread() {
+  return int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
+}
+
+// The output element of a thread: (image, y, x, c), or image < 0 past the end.
+struct Element {
+  int64_t image, pixel;
+  int32_t y, x, c;
+};
+
+// `run` neighbouring channels count as one.
+__device__ inline Element find_element(const Operand& out, int64_t images, int run = 1) {
+  const int64_t i = global_thread();
+  const int channels = out.c / run;
+  const int64_t per_image = int64_t{out.h} * out.w * channels;
+  if (i >= images * per_image) return {-1, 0, 0, 0, 0};
+  Element e;
+  // A division of 64 bits takes a hundred instructions.
+  const bool narrow = (i | per_image) >> 32 == 0;
+  e.image = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(per_image) : i / per_image;
+  const auto rest = static_cast<uint32_t>(i - e.image * per_image);
+  const uint32_t pixel = rest / static_cast<uint32_t>(channels);
+  e.c = static_cast<int32_t>(rest - pixel * static_cast<uint32_t>(channels)) * run;
+  e.y = static_cast<int32_t>(pixel / static_cast<uint32_t>(out.w));
+  e.x = static_cast<int32_t>(pixel % static_cast<uint32_t>(out.w));
+  e.pixel = pixel;
+  return e;
+}
+
+__device__ inline float load_at(const Operand& in, int64_t image, int64_t y, int64_t x, int c) {
+  return load(in, image * in.image_stride + (y * in.w + x) * in.pixel_stride + c);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    max_pool_kernel(const __grid_constant__ Arguments args, Pool pool) {
+  const Element e = find_element(args.out, args.images);
+  if (e.image < 0) return;
+  const int y0 = e.y * pool.stride_h - pool.pad_top, x0 = e.x * pool.stride_w - pool.pad_left;
+  float best = -INFINITY;
+  for (int y = max(y0, 0); y < min(y0 + pool.kernel_h, args.in.h); ++y) {
+    for (int x = max(x0, 0); x < min(x0 + pool.kernel_w, args.in.w); ++x) {
+      const float value = load_at(args.in, e.image, y, x, e.c);
+      if (value > best || value != value) best = value;  // NaN wins, and stays
+    }
+  }
+  finish(args.epilogue, args.out, e.image, e.pixel, e.c, best);
+}
+
+// Eight channels a thread.
+__global__ void __launch_bounds__(kThreads)
+    max_pool_run_kernel(const __grid_constant__ Arguments args, Pool pool) {
+  const Element e = find_element(args.out, args.images, 8);
+  if (e.image < 0) return;
+  const int y0 = e.y * pool.stride_h - pool.pad_top, x0 = e.x * pool.stride_w - pool.pad_left;
+  const int y_end = min(y0 + pool.kernel_h, args.in.h), x_end = min(x0 + pool.kernel_w, args.in.w);
+  float best[8];
+#pragma unroll
+  for (float& b : best) b = -INFINITY;
+  for (int y = max(y0, 0); y < y_end; ++y) {
+    const int64_t row = e.image * args.in.image_stride + int64_t{y} * args.in.w * args.in.pixel_stride + e.c;
+#pragma unroll 3
+    for (int x = max(x0, 0); x < x_end; ++x) {
+      float value[8];
+      load_run(args.in, row + x * args.in.pixel_stride, value);
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        if (value[i] > best[i] || value[i] != value[i]) best[i] = value[i];
+      }
+    }
+  }
+  finish_run(args.epilogue, e.c, best);
+  store_run(args.out, e.image * args.out.image_stride + e.pixel * args.out.pixel_stride + e.c, best);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    pointwise_kernel(const __grid_constant__ Arguments args) {
+  const Element e = find_element(args.out, args.images);
+  if (e.image < 0) return;
+  float x = 0.0f;  // without an input
+  if (args.in.data != nullptr) {
+    x = load(args.in, e.image * args.in.image_stride + e.pixel * args.in.pixel_stride + e.c);
+  }
+  finish(args.epilogue, args.out, e.image, e.pixel, e.c, x);
+}
+
+// The two input positions that output o lies between, and the weight of the second. The position
+// is ((2 o + 1) in - out) / (2 out), in integers: exact.
+struct Between {
+  int32_t low, high;
+  float weight;
+};
+
+template <typename Int>
+__device__ inline Between between(Int o, Int in, Int out) {
+  const Int numerator = max((2 * o + 1) * in - out, Int{0});
+  const Int low = min(numerator / (2 * out), in - 1);
+  const Int rest = numerator - low * 2 * out;
+  return {static_cast<int32_t>(low), static_cast<int32_t>(min(low + 1, in - 1)),
+          static_cast<float>(rest) / static_cast<float>(2 * out)};
+}
+
+// Int holds 2 * in * out of both axes.
+template <typename Int>
+__global__ void __launch_bounds__(kThreads)
+    upsample_kernel(const __grid_constant__ Arguments args) {
+  const Element e = find_element(args.out, args.images);
+  if (e.image < 0) return;
+  const Between y = between<Int>(e.y, args.in.h, args.out.h);
+  const Between x = between<Int>(e.x, args.in.w, args.out.w);
+  const auto blend_rows = [&](int ix) {
+    return load_at(args.in, e.image, y.low, ix, e.c) * (1.0f - y.weight) +
+           load_at(args.in, e.image, y.high, ix, e.c) * y.weight;
+  };
+  const float blended = blend_rows(x.low) * (1.0f - x.weight) + blend_rows(x.high) * x.weight;
+  finish(args.epilogue, args.out, e.image, e.pixel, e.c, blended);
+}
+
+// A warp a pixel. Every lane sums its channels in order, then lanes are added as a tree.
+__global__ void __launch_bounds__(kThreads) softmax_kernel(const __grid_constant__ Arguments args) {
+  const int64_t warp = global_thread() / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32);
+  const int64_t map = int64_t{args.in.h} * args.in.w;
+  if (warp >= args.images * map) return;
+  const int64_t image = warp / map, pixel = warp % map;
+  const int64_t in = image * args.in.image_stride + pixel * args.in.pixel_stride;
+  const int64_t out = image * args.out.image_stride + pixel * args.out.pixel_stride;
+  float largest = -INFINITY;
+  for (int c = lane; c < args.in.c; c += 32) largest = fmaxf(largest, load(args.in, in + c));
+  for (int step = 16; step > 0; step /= 2) {
+    largest = fmaxf(largest, __shfl_xor_sync(~0u, largest, step));
+  }
+  float sum = 0.0f;
+  for (int c = lane; c < args.in.c; c += 32) sum += expf(load(args.in, in + c) - largest);
+  for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
+  for (int c = lane; c < args.in.c; c += 32) {
+    store(args.out, out + c, expf(load(args.in, in + c) - largest) / sum);
+  }
+}
+
+// A block an image and 32 channels: lanes have channels, warps have pixels. Mean and biased
+// variance in double; every warp sums its pixels in order, warps are added in order: the same bits
+// at any batch.
+constexpr int kNormWarps = 32;
+
+__global__ void __launch_bounds__(32 * kNormWarps)
+    instance_norm_kernel(const __grid_constant__ Arguments args, const float* __restrict__ gamma,
+                         float eps) {
+  __shared__ double parts[kNormWarps][32];
+  const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y);
+  const int groups = (args.in.c + 31) / 32;
+  const int64_t image = blockIdx.x / static_cast<unsigned>(groups);
+  const int c = static_cast<int>(blockIdx.x % static_cast<unsigned>(groups)) * 32 + lane;
+  const bool mine = c < args.in.c;
+  const int64_t pixels = int64_t{args.in.h} * args.in.w;
+  const auto value = [&](int64_t pixel) {
+    return load(args.in, image * args.in.image_stride + pixel * args.in.pixel_stride + c);
+  };
+  const auto add_up = [&](double part) {
+    parts[warp][lane] = part;
+    __syncthreads();
+    double total = 0.0;
+    for (int w = 0; w < kNormWarps; ++w) total += parts[w][lane];
+    __syncthreads();
+    return total / static_cast<double>(pixels);
+  };
+  double part = 0.0;
+  for (int64_t p = warp; mine && p < pixels; p += kNormWarps) part += value(p);
+  const double mean = add_up(part);
+  part = 0.0;
+  for (int64_t p = warp; mine && p < pixels; p += kNormWarps) {
+    const double d = value(p) - mean;
+    part += d * d;
+  }
+  const double variance = add_up(part);
+  if (!mine) return;
+  const float scale = static_cast<float>(gamma[c] / sqrt(variance + static_cast<double>(eps)));
+  const float centre = static_cast<float>(mean);
+  for (int64_t p = warp; p < pixels; p += kNormWarps) {
+    finish(args.epilogue, args.out, image, p, c, (value(p) - centre) * scale);
+  }
+}
+
+// Whether a view's channels can be read or written eight at a time.
+bool in_runs(const View& view, const Images& images) {
+  return view.c % 8 == 0 && view.pixel_stride % 8 == 0 && view.offset % 8 == 0 &&
+         images.image_stride % 8 == 0;
+}
+
+int64_t output_elements(const StepCall& call) {
+  return call.images * call.step.out.h * call.step.out.w * call.step.out.c;
+}
+
+}  // namespace
+
+void max_pool(const StepCall& call) {
+  if (in_runs(call.step.in, call.operands.in) && in_runs(call.step.out, call.operands.out) &&
+      call.step.epilogue.add.buffer < 0) {
+    const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
+    max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
+    FACEGEN_CUDA_CHECK_LAUNCH("max_pool_run_kernel");
+    return;
+  }
+  const unsigned blocks = count_blocks(output_elements(call), kThreads);
+  max_pool_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
+  FACEGEN_CUDA_CHECK_LAUNCH("max_pool_kernel");
+}
+
+void instance_norm(const StepCall& call) {
+  const unsigned blocks =
+      static_cast<unsigned>(call.images) * count_blocks(call.step.out.c, 32);
+  // The epilogue's bias is beta.
+  instance_norm_kernel<<<blocks, dim3(32, kNormWarps), 0, call.stream>>>(
+      make_arguments(call), call.step.weight, call.step.eps);
+  FACEGEN_CUDA_CHECK_LAUNCH("instance_norm_kernel");
+}
+
+void softmax(const StepCall& call) {
+  const int64_t pixels = call.images * call.step.out.h * call.step.out.w;
+  softmax_kernel<<<count_blocks(pixels, kThreads / 32), kThreads, 0, call.stream>>>(
+      make_arguments(call));
+  FACEGEN_CUDA_CHECK_LAUNCH("softmax_kernel");
+}
+
+void upsample_bilinear(const StepCall& call) {
+  const unsigned blocks = count_blocks(output_elements(call), kThreads);
+  const View &in = call.step.in, &out = call.step.out;
+  const int64_t largest = std::max((2 * int64_t{out.h} + 1) * in.h, (2 * int64_t{out.w} + 1) * in.w);
+  const auto kernel = largest >> 31 ? upsample_kernel<int64_t> : upsample_kernel<int32_t>;
+  kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
+  FACEGEN_CUDA_CHECK_LAUNCH("upsample_kernel");
+}
+
+void pointwise(const StepCall& call) {
+  const unsigned blocks = count_blocks(output_elements(call), kThreads);
+  pointwise_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
+  FACEGEN_CUDA_CHECK_LAUNCH("pointwise_kernel");
+}
+
+}  // namespace facegen::cuda

@@ -1,0 +1,195 @@
+// The end of a tile of the Hopper kernel: from float32 sums in registers to the output's format.
+//
+// A thread holds 2 rows (pixels) of 64, and of each 32 columns the 8 neighbouring channels that
+// start at 8 * (lane % 4): 16 bytes of each plane, 64 bytes of a row by 4 lanes.
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <math_constants.h>
+
+#include <cfloat>
+
+#include "cuda/generic/element.cuh"
+#include "cuda/hopper/gemm/gemm.h"
+#include "cuda/hopper/parts/ptx.cuh"
+
+namespace facegen::cuda::hopper {
+
+// The epilogue is unrolled over all sums, and long code runs at the speed of the instruction cache
+// (a tanhf for each sum made every tile 4 us slower): few instructions matter more than few
+// operations.
+__device__ __forceinline__ void activate(const Arguments& args, float (&v)[8]) {
+  if (args.activation == Activation::kNone) return;
+  if (args.activation == Activation::kTanh) {
+#pragma unroll
+    for (float& e : v) e = short_tanh(e);
+  } else {
+    // ReLU of NaN is NaN, but of minus infinity 0.
+    const bool relu = args.activation == Activation::kRelu;
+    const float slope = relu ? 0.0f : args.slope;
+    const float least = relu ? -FLT_MAX : -CUDART_INF_F;
+#pragma unroll
+    for (float& e : v) e = e > 0.0f ? e : ptx::max_or_nan(e, least) * slope;
+  }
+}
+
+template <class Pair>
+__device__ __forceinline__ uint32_t bits(Pair pair) {
+  return *reinterpret_cast<uint32_t*>(&pair);
+}
+
+// Writes 8 neighbouring channels of one pixel: float32, or the format of the operands.
+template <bool kHalf>
+__device__ __forceinline__ void store(Format format, void* out, int64_t plane, int64_t offset,
+                                      const float (&v)[8]) {
+  if (format == Format::kFloat32) {
+    float4* to = reinterpret_cast<float4*>(static_cast<float*>(out) + offset);
+    to[0] = make_float4(v[0], v[1], v[2], v[3]);
+    to[1] = make_float4(v[4], v[5], v[6], v[7]);
+    return;
+  }
+  uint16_t* to = static_cast<uint16_t*>(out) + offset;
+  uint32_t hi[4], lo[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    if constexpr (kHalf) {
+      hi[i] = bits(__floats2half2_rn(v[2 * i], v[2 * i + 1]));
+    } else {
+      hi[i] = bits(__floats2bfloat162_rn(v[2 * i], v[2 * i + 1]));
+      lo[i] = bits(__floats2bfloat162_rn(v[2 * i] - __uint_as_float(hi[i] << 16),
+                                         v[2 * i + 1] - __uint_as_float(hi[i] & 0xFFFF0000)));
+    }
+  }
+  ptx::store16(to, hi);
+  if constexpr (!kHalf) ptx::store16(to + plane, lo);
+}
+
+// The constants of 8 neighbouring channels.
+__device__ __forceinline__ void load8(const float* from, float (&v)[8]) {
+  const float4 a = __ldg(reinterpret_cast<const float4*>(from));
+  const float4 b = __ldg(reinterpret_cast<const float4*>(from) + 1);
+  v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
+}
+
+// A thread's 2 rows of a tile: which output pixels they are.
+struct Rows {
+  int n[2], y[2], x[2];
+  int64_t pixel[2];  // elements from the output's first pixel
+  bool exists[2];
+
+  __device__ __forceinline__ Rows(const Arguments& args, const Tile& tile, int row) {
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      const int i = row + 8 * r;
+      x[r] = tile.x + (i & ((1 << args.box.log2_w) - 1));
+      y[r] = tile.y + ((i >> args.box.log2_w) & ((1 << args.box.log2_h) - 1));
+      n[r] = tile.n + (i >> (args.box.log2_w + args.box.log2_h));
+      exists[r] = n[r] < args.images;
+      pixel[r] =
+          n[r] * args.out_image_stride + y[r] * args.out_row_stride + x[r] * args.out_col_stride;
+    }
+  }
+  // The element where row r's pixel starts in a map that is added: that of a layer of one phase.
+  __device__ __forceinline__ int64_t added(const Operand& add, int r) const {
+    return n[r] * add.image_stride + (int64_t{y[r]} * add.w + x[r]) * add.pixel_stride;
+  }
+  // Whether row r is inside a phase of this size.
+  __device__ __forceinline__ bool inside(int r, int rows, int cols) const {
+    return exists[r] & (y[r] < rows) & (x[r] < cols);
+  }
+};
+
+// Between two stretches of a sum, the sum so far lies, as float32, where the output will be: both
+// of its formats have 4 bytes an element. This thread alone writes and reads its elements.
+template <int kColumns, bool kRead>
+__device__ __forceinline__ void move_parked(const Arguments& args, const Tile& tile,
+                                            const Rows& rows, float (&sums)[kColumns / 2]) {
+  const Columns* columns = args.groups[tile.group].columns;
+  const bool split = args.out_format == Format::kSplit;
+  const int log2_bytes = split ? 1 : 2;
+  const int64_t second = split ? args.out_plane << 1 : 16;  // bytes
+  char* const pixels[2] = {static_cast<char*>(args.out) + (rows.pixel[0] << log2_bytes),
+                           static_cast<char*>(args.out) + (rows.pixel[1] << log2_bytes)};
+#pragma unroll
+  for (int b = 0; b < kColumns / kBlock; ++b) {
+    const Columns& block = columns[b];
+    const int valid = __ldg(&block.valid);
+    const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
+    const int64_t offset = __ldg(&block.offset) << log2_bytes;
+    char* at[4];  // pieces of 8 channels: 2 rows of each 32 columns
+    bool present[4];
+#pragma unroll
+    for (int p = 0; p < 4; ++p) {
+      const int channel = p / 2 * 32 + 8 * (threadIdx.x % 4);
+      at[p] = pixels[p % 2] + offset + (channel << log2_bytes);
+      present[p] = (channel < valid) & rows.inside(p % 2, block_rows, block_cols);
+    }
+    if constexpr (kRead) {
+      float4 parked[4][2];
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        parked[i / 2][i % 2] = ptx::load16_if(present[i / 2], at[i / 2] + i % 2 * second);
+      }
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        float* s = &sums[32 * b + 16 * (i / 4) + 8 * (i % 2) + i / 2 % 2 * 2];
+        const float4& v = parked[i / 2][i % 2];
+        s[0] += v.x, s[1] += v.y, s[4] += v.z, s[5] += v.w;
+      }
+    } else {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) {
+        const float* s = &sums[32 * b + 16 * (i / 4) + 8 * (i % 2) + i / 2 % 2 * 2];
+        if (!present[i / 2]) continue;
+        __stcg(reinterpret_cast<float4*>(at[i / 2] + i % 2 * second),
+               make_float4(s[0], s[1], s[4], s[5]));
+      }
+    }
+  }
+}
+
+// Bias, activation, scale and shift, and the store of 64 rows: of this thread, 2 rows, and of each
+// 32 columns the 8 that start at 8 * (lane % 4).
+template <int kColumns, bool kHalf, bool kAdd>
+__device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, const Rows& rows,
+                                       const float (&sums)[kColumns / 2]) {
+  const Columns* columns = args.groups[tile.group].columns;
+  const int lane_column = 8 * (threadIdx.x % 4);
+#pragma unroll
+  for (int g = 0; g < kColumns / 32; ++g) {
+    const Columns& block = columns[g / 2];
+    const int channel = g % 2 * 32 + lane_column;
+    if (channel >= __ldg(&block.valid)) continue;
+    const int constant = __ldg(&block.channel) + channel;
+    const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
+    const int64_t offset = __ldg(&block.offset) + channel;
+    float bias[8] = {}, scale[8], shift[8];
+    if (args.bias) load8(args.bias + constant, bias);
+    if (args.scale) {
+      load8(args.scale + constant, scale);
+      load8(args.shift + constant, shift);
+    }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+      if (!rows.inside(r, block_rows, block_cols)) continue;
+      float v[8];
+#pragma unroll
+      for (int e = 0; e < 8; ++e) v[e] = sums[16 * g + 4 * (e / 2) + 2 * r + e % 2] + bias[e];
+      if constexpr (kAdd) {
+        float other[8];
+        load_run(args.add, rows.added(args.add, r) + constant, other);
+#pragma unroll
+        for (int e = 0; e < 8; ++e) v[e] += other[e];
+      }
+      activate(args, v);
+      if (args.scale) {
+#pragma unroll
+        for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
+      }
+      store<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
+    }
+  }
+}
+
+}  // namespace facegen::cuda::hopper

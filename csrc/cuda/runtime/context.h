@@ -1,0 +1,70 @@
+// The memory and the streams that a run needs, and the contexts kept for the next runs.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "cuda/runtime/memory.h"
+#include "cuda/tensor.h"
+
+namespace facegen::cuda {
+
+constexpr std::size_t kSlots = 3;  // one travels in, one is computed, one travels out
+
+// Of one image, in floats.
+struct ContextSizes {
+  std::vector<int64_t> inputs, outputs;
+  int64_t arena = 0;
+  int64_t scratch = 0;  // for the first kScratchImages images
+  int64_t bytes(int64_t images) const;  // of all buffers on the device
+};
+
+struct Slot {
+  std::vector<DeviceArray<float>> in, out;
+  std::vector<PinnedArray<float>> host_in, host_out;  // empty until a batch needs staging
+  Event arrived, computed, left;
+};
+
+// Everything that one run at a time needs, for up to `capacity` images a chunk.
+struct Context {
+  int64_t capacity = 0;
+  bool has_constants = false;  // whether the constant steps have run
+  DeviceArray<char> arena;
+  DeviceArray<float> scratch;
+  std::vector<Slot> slots;
+  Stream in, compute, out;
+  std::map<int64_t, GraphExec> graphs;  // of small batches, by images; null: seen once
+
+  Context() = default;
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+  ~Context();
+};
+
+// One context a thread that runs at the same time. All calls need the device as the current one.
+class ContextPool {
+ public:
+  // `memory_limit` in bytes, 0 for none; `poison`: buffers start as NaN.
+  ContextPool(ContextSizes sizes, int64_t max_images, int64_t memory_limit, bool poison);
+
+  // A context for chunks of `images`, or of as many as there is memory for. Throws Error with
+  // cudaErrorMemoryAllocation where not even one image fits.
+  std::unique_ptr<Context> take(int64_t images);
+  void give_back(std::unique_ptr<Context> context);
+
+ private:
+  std::unique_ptr<Context> make(int64_t capacity) const;
+
+  const ContextSizes sizes_;
+  const int64_t memory_limit_;
+  const bool poison_;
+  std::atomic<int64_t> affordable_images_;  // falls where memory was short
+  std::mutex mutex_;
+  std::vector<std::unique_ptr<Context>> free_;
+};
+
+}  // namespace facegen::cuda
