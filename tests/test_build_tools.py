@@ -58,3 +58,15 @@ def test_an_old_compiler(tmp_path):
     old.chmod(0o755)
     line = line_of(configure(tmp_path / "build", CXX=str(old)))
     assert line.startswith("facegen: GCC 9.") and "11 or newer is needed" in line
+
+
+def test_a_python_that_is_not_there():
+    """Wheels are begun only where every Python that is named is there."""
+    done = subprocess.run(
+        [SOURCE / "tools" / "build-wheel.sh", "python3", "python9.9"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert done.stderr == "build-wheel.sh: python9.9: no such Python\n"

