@@ -89,16 +89,14 @@ class Row:
             command = ["debootstrap", "--variant=minbase", self.release, str(self.root), MIRROR]
             subprocess.run(command, stdout=log, stderr=log, check=True)
         if self.root != Path("/"):
-            for file in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
-                if Path("/", file).exists():
-                    (self.root / file).parent.mkdir(parents=True, exist_ok=True)
-                    shutil.copyfile(Path("/", file), self.root / file)
+            self.copy_in("etc/resolv.conf")
             packages = " ".join([*NEEDED, self.package])
             self.run(
                 "dpkg -s {packages} > /dev/null 2>&1 || (apt-get update && "
                 "apt-get install -y --no-install-recommends {packages})",
                 log, packages=packages,
             )  # fmt: skip
+            self.copy_in("etc/ssl/certs/ca-certificates.crt")  # the package has written its own
         source = self.root / self.words["work"].lstrip("/") / "source"
         shutil.rmtree(source, ignore_errors=True)
         source.mkdir(parents=True)
@@ -106,6 +104,12 @@ class Row:
         command = ["git", "-C", str(checkout), "archive", "HEAD"]
         archive = subprocess.run(command, check=True, stdout=subprocess.PIPE)
         subprocess.run(["tar", "-x", "-C", str(source)], input=archive.stdout, check=True)
+
+    def copy_in(self, file: str) -> None:
+        """This machine's own file, for pip reaches its index as this machine does."""
+        if Path("/", file).exists():
+            (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(Path("/", file), self.root / file)
 
     def table_line(self) -> str:
         """Builds and tests; a line of the table, which says what failed."""
