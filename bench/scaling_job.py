@@ -15,8 +15,8 @@ import numpy as np
 
 from facegen import parallel
 from facegen.engine import Runner
-from facegen.media.text import face_text
 from facegen.networks import NETWORKS
+from facegen.numbers.text import face_text
 
 DISTINCT = 8  # chunks of input, used in turns
 

@@ -7,6 +7,7 @@ with why tests were skipped, and how many.
 from __future__ import annotations
 
 import signal
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -21,6 +22,18 @@ settings.load_profile("untimed")
 # A shell's background job, and some CI, start with Ctrl-C ignored, and the commands under test
 # would inherit that. A handler of Python's own is not inherited: they start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+
+
+@pytest.fixture
+def course_data() -> Path:
+    """Real inputs and outputs of the reference program; not part of the project."""
+    folder = SHARED / "course-facegen"
+    if not folder.is_dir():
+        pytest.skip(f"no {folder}: the reference program's files are not here")
+    return folder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

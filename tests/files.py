@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from facegen.media.photo import Photo, encode
+from facegen.photos.photo import Photo, encode
 from facegen.pictures.items import Item
 from facegen.pictures.task import Made, Task
 

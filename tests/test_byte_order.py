@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from facegen import DigitClassifier, Generator, kernels
+from facegen.colour import lab
 from facegen.engine import Runner
-from facegen.media import bmp, lab, latents, pixels
+from facegen.media import bmp
 from facegen.media.colorization import network_lightness, with_colours
 from facegen.media.face_files import encode_faces
 from facegen.networks import colorizer, dcgan, lenet
 from facegen.nn import Graph, ReLU, Shape, lower
+from facegen.numbers import latents, pixels
 from facegen.weights import npz
 
 random = np.random.default_rng(0)

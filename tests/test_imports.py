@@ -1,6 +1,6 @@
 """Data goes one way: nothing in the package imports what is built on top of it.
 
-And pictures come in by one door, facegen.media.photo, which knows their depths, profiles,
+And pictures come in by one door, facegen.photos.photo, which knows their depths, profiles,
 orientations and alpha.
 """
 
@@ -18,7 +18,8 @@ PACKAGE = Path(facegen.__file__).parent
 # From the ground up; each may import those before it.
 ORDER = (
     *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline", "place"),
-    *("processors", "nn", "media", "comparison", "hub", "weights", "engine", "kernels"),
+    *("processors", "nn", "files", "numbers", "colour", "photos", "media", "comparison", "hub"),
+    *("weights", "engine", "kernels"),
     *("networks", "loading", "parallel", "pictures", "training", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
@@ -52,10 +53,10 @@ def test_imports_go_one_way(part: str) -> None:
 # Who opens files with Pillow, who turns pictures, who tells images from paths. Masks hold classes,
 # not colours, and have a rule of their own.
 DOORS = {
-    "Image.open(": ["media/photo.py", "training/masks.py"],
-    ".transpose(turn)": ["media/photo.py"],
+    "Image.open(": ["photos/photo.py", "training/masks.py"],
+    ".transpose(turn)": ["photos/photo.py"],
     "exif_transpose(": [],  # loses a picture whose EXIF is damaged
-    ", Image.Image)": ["media/kinds.py"],
+    ", Image.Image)": ["photos/kinds.py"],
 }
 
 

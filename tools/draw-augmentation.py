@@ -10,7 +10,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from facegen.media.pixels import to_uint8
+from facegen.numbers.pixels import to_uint8
 from facegen.training import augment
 from facegen.training.data import to_values
 from facegen.training.synthetic import render

@@ -51,13 +51,17 @@ _HOME = {
     "load": "facegen.loading",
 }
 _SUBPACKAGES = {
+    "colour",
     "engine",
+    "files",
     "hub",
     "kernels",
     "media",
     "networks",
     "nn",
+    "numbers",
     "parallel",
+    "photos",
     "pictures",
     "weights",
 }

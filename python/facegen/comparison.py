@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.text import ResultReader
+from facegen.numbers.text import ResultReader
 
 Kind = Literal["text", "float32", "uint8"]
 Path = str | os.PathLike[str]

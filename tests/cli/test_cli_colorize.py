@@ -22,8 +22,8 @@ from facegen import Colorizer
 from facegen.cli.main import main
 from facegen.media import colorization
 from facegen.media.colorization import with_colours
-from facegen.media.photo import decode
 from facegen.networks import files
+from facegen.photos.photo import decode
 
 ODD = SHARED_DATA / "odd-pictures"
 GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)

@@ -15,10 +15,10 @@ from PIL import Image
 from facegen import _native, weights
 from facegen.cli.colorizer import PROGRAMS
 from facegen.cli.main import main
-from facegen.media import heif
 from facegen.media.colorization import network_lightness, with_colours
 from facegen.networks import colorizer
 from facegen.networks.colorizer import COLORIZER, Colorizer
+from facegen.photos import heif
 
 SIDE = 256
 

@@ -11,7 +11,7 @@ import pytest
 from command_line import SHARED_DATA, Run
 
 from facegen.comparison import compare
-from facegen.media.text import ResultWriter
+from facegen.numbers.text import ResultWriter
 
 
 def write_text(path: str, faces: np.ndarray) -> None:

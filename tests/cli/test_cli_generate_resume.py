@@ -15,7 +15,7 @@ import pytest
 from command_line import Run, latent_text
 
 from facegen.cli import face_run
-from facegen.media import journal
+from facegen.files import journal
 from facegen.networks.dcgan import Generator
 
 FACES = 20
@@ -226,7 +226,7 @@ def test_a_run_that_was_killed_at_its_very_end(
 PROGRAM = """
 import sys
 from facegen.cli import face_run, main
-from facegen.media import journal
+from facegen.files import journal
 face_run.CHUNK, journal._SECONDS = 1, 0.0
 sys.exit(main.main())
 """

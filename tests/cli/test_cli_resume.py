@@ -17,7 +17,7 @@ from opposite import Opposite, stand_in
 
 from facegen.cli import faces, pix2pix
 from facegen.cli.colorizer import main as colorizer
-from facegen.media import journal
+from facegen.files import journal
 from facegen.networks.dcgan import Generator
 
 FACES = 40  # 7 faces a row
@@ -194,7 +194,7 @@ def test_pipes_are_refused(run: Run, network_bin: Path, pipe: str) -> None:
 PROGRAM = """
 import sys
 from facegen.cli import faces, main
-from facegen.media import journal
+from facegen.files import journal
 faces.CHUNK, journal._SECONDS = 3, 0.0
 sys.exit(main.main())
 """

@@ -13,8 +13,8 @@ from PIL import Image
 
 from facegen.errors import FormatError
 from facegen.media.bmp import GridWriter, bmp_header, grid_side, write_bmp
-from facegen.media.pixels import to_uint8
-from facegen.media.text import read_results
+from facegen.numbers.pixels import to_uint8
+from facegen.numbers.text import read_results
 
 
 def faces(count: int) -> np.ndarray:

@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from facegen import FormatError
+from facegen.colour.lab import lab_to_rgb, rgb_to_lab, rgb_to_lightness
 from facegen.media.colorization import SIDE, network_lightness, with_colours
-from facegen.media.lab import lab_to_rgb, rgb_to_lab, rgb_to_lightness
 
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:

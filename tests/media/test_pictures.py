@@ -13,7 +13,7 @@ from PIL import Image
 
 from facegen.errors import FormatError
 from facegen.media import pictures
-from facegen.media.pixels import to_uint8
+from facegen.numbers.pixels import to_uint8
 
 
 @given(hnp.arrays(np.float32, 20, elements=st.floats(-1, 1, width=32)))

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from facegen import FormatError
-from facegen.media.pixels import from_uint8, to_uint8
 from facegen.media.rgb import RgbReader
+from facegen.numbers.pixels import from_uint8, to_uint8
 
 PICTURE_BYTES = 256 * 256 * 3
 

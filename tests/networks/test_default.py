@@ -12,9 +12,9 @@ import pytest
 
 import facegen
 from facegen import DigitClassifier, FacegenError, FormatError, Generator
-from facegen.media import idx
 from facegen.networks import NETWORKS, dcgan, default
 from facegen.networks.files import resolve
+from facegen.numbers import idx
 from facegen.training.split import split
 from facegen.weights import write
 

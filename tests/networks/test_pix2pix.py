@@ -12,9 +12,9 @@ from PIL import Image
 
 from engines import ISAS, on_gpu, run_program
 from facegen import FormatError, Pix2Pix, load
-from facegen.media.pixels import from_uint8
 from facegen.networks import NETWORKS, pix2pix
 from facegen.nn import Program, lower
+from facegen.numbers.pixels import from_uint8
 from facegen.weights import network_bin, write
 from tolerance import EPS, SPLIT_PRODUCT, assert_within
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 from runs import go, make, statuses
 
-from facegen.media.photo import decode
-from facegen.media.state import LineFile, read_lines
+from facegen.files.state import LineFile, read_lines
+from facegen.photos.photo import decode
 from files import negative
 
 MANIFEST = Path("out/.facegen/0-of-1-rank-0.jsonl")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from runs import go, statuses
 
 from facegen import FacegenError
-from facegen.media.photo import Photo
+from facegen.photos.photo import Photo
 from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import settings_digest

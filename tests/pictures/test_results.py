@@ -11,7 +11,7 @@ import pytest
 from runs import go, make, read, statuses
 
 from facegen import FacegenError
-from facegen.media.photo import Photo
+from facegen.photos.photo import Photo
 from facegen.pictures.items import Item
 from facegen.pictures.results import OneResult
 from facegen.pictures.run import run

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facegen.media.photo import decode
+from facegen.photos.photo import decode
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 from files import negative, one, png

@@ -19,7 +19,7 @@ from runs import go, make, read, statuses
 
 from facegen import FacegenError
 from facegen.errors import DeviceFailure
-from facegen.media.photo import Photo
+from facegen.photos.photo import Photo
 from facegen.pictures import run as run_module
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Manifest

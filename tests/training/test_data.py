@@ -12,8 +12,8 @@ from PIL import Image, ImageCms
 torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
 
 from facegen import FormatError  # noqa: E402
-from facegen.media import photo  # noqa: E402
-from facegen.media.pixels import to_uint8  # noqa: E402
+from facegen.numbers.pixels import to_uint8  # noqa: E402
+from facegen.photos import photo  # noqa: E402
 from facegen.training.data import Batches, read_pictures, to_values  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -12,8 +12,8 @@ import time
 import numpy as np
 
 from facegen import kernels
+from facegen.colour.lab import rgb_to_lab
 from facegen.engine import Runner
-from facegen.media.lab import rgb_to_lab
 from facegen.nn import Conv2d, Graph, InstanceNorm, Shape, lower
 
 FORKS = 50  # of a round

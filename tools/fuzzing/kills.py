@@ -27,9 +27,9 @@ import numpy as np
 from facegen.cli import face_run, faces
 from facegen.cli import generate as _generate  # noqa: F401 (so that no child need import it)
 from facegen.cli.main import main
-from facegen.media import atomic, journal
-from facegen.media.photo import readable_extensions
+from facegen.files import atomic, journal
 from facegen.networks import dcgan
+from facegen.photos.photo import readable_extensions
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 from files import negative, one, png

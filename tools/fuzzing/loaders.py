@@ -32,12 +32,14 @@ from PIL import Image
 from facegen import FacegenError, weights
 from facegen.cli.colorizer.lists import pictures_of
 from facegen.comparison import compare
-from facegen.media import digits, idx, labels, photo
-from facegen.media.journal import Journal
-from facegen.media.latents import NpyLatentReader, open_latents
+from facegen.files.journal import Journal
+from facegen.media import digits, labels
 from facegen.media.raw import RawReader
 from facegen.media.rgb import RgbReader
 from facegen.networks import Network
+from facegen.numbers import idx
+from facegen.numbers.latents import NpyLatentReader, open_latents
+from facegen.photos import photo
 from facegen.pictures.manifest import Manifest
 from facegen.weights import pict
 from facegen.weights.network_bin import Entry

@@ -8,7 +8,7 @@ import click
 
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
-from facegen.media.standard import is_stdout
+from facegen.files.standard import is_stdout
 
 
 @click.command(

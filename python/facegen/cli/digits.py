@@ -10,7 +10,7 @@ import click
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 from facegen.errors import FormatError
-from facegen.media.standard import is_stdout
+from facegen.files.standard import is_stdout
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,7 +67,7 @@ def command(
     from facegen import DigitClassifier, __version__
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
-    from facegen.media import idx
+    from facegen.numbers import idx
     from facegen.pictures.digits import task
     from facegen.pictures.items import Item
     from facegen.pictures.results import OneResult
@@ -118,7 +118,7 @@ def command(
 
 
 def _is_idx(path: str) -> bool:
-    from facegen.media import idx
+    from facegen.numbers import idx
 
     if not os.path.isfile(path):  # a pipe's beginning would be lost
         return False

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, terminal
-from facegen.media.standard import is_stdout
+from facegen.files.standard import is_stdout
 
 
 @click.command("doctor", epilog=options.examples("facegen doctor", "facegen doctor --json -"))

@@ -14,13 +14,14 @@ import numpy as np
 
 from facegen import Generator
 from facegen.cli.stream import Stream
-from facegen.media import npy, pictures
+from facegen.files.journal import Journal, NoJournal, forget
+from facegen.media import pictures
 from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
-from facegen.media.journal import Journal, NoJournal, forget
-from facegen.media.latents import LatentWriter
-from facegen.media.pixels import to_uint8
 from facegen.media.raw import RawWriter
+from facegen.numbers import npy
+from facegen.numbers.latents import LatentWriter
+from facegen.numbers.pixels import to_uint8
 from facegen.pictures.face_sources import FaceSource
 from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.manifest import Input

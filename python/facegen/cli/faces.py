@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from facegen.cli.stream import Stream
-    from facegen.media.journal import Journal, NoJournal
-    from facegen.media.text import LatentReader
+    from facegen.files.journal import Journal, NoJournal
+    from facegen.numbers.text import LatentReader
 
 # Faces computed, formatted and written at a time: 3 MB of values, so that a run's memory does not
 # grow with the number of faces, and little is left to write when the last are computed.
@@ -66,12 +66,12 @@ def command(
     from facegen import Generator, __version__
     from facegen.cli.models import prepared
     from facegen.cli.stream import Stream, resumed
+    from facegen.files.journal import Journal, NoJournal
+    from facegen.files.standard import input_file, output_file
     from facegen.media.bmp import grid_side
     from facegen.media.face_files import encode_faces
-    from facegen.media.journal import Journal, NoJournal
-    from facegen.media.standard import input_file, output_file
-    from facegen.media.text import LatentReader
     from facegen.networks.files import resolve
+    from facegen.numbers.text import LatentReader
 
     named, input_, output, image = _taken(files)
     network = str(resolve(named))
@@ -166,7 +166,7 @@ def _kind(name: str) -> str | None:
     """The format of pictures with a file's extension; None where it is no picture's."""
     from PIL import Image
 
-    from facegen.media import heif
+    from facegen.photos import heif
 
     extension = os.path.splitext(name)[1].lower()
     return "HEIF" if extension in heif.EXTENSIONS else Image.registered_extensions().get(extension)
@@ -177,7 +177,7 @@ def _compute(
 ) -> float:
     """Write both files of the faces that are not there yet; gives the seconds of computing."""
     from facegen.media.bmp import GridWriter
-    from facegen.media.text import ResultWriter
+    from facegen.numbers.text import ResultWriter
 
     count = latents.count
     with (

@@ -101,7 +101,7 @@ def command(
     from facegen.cli.face_run import FaceRun
     from facegen.cli.models import prepared
     from facegen.media.face_files import FaceFiles
-    from facegen.media.latents import open_latents
+    from facegen.numbers.latents import open_latents
     from facegen.pictures.face_sources import FaceSource, FileSource, SeedSource
     from facegen.pictures.faces import FaceResults
     from facegen.weights import digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from facegen.cli import options, terminal
-from facegen.media.standard import is_stdout
+from facegen.files.standard import is_stdout
 
 
 @click.command(
@@ -31,8 +31,8 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     import os
 
     from facegen import weights
+    from facegen.files.digest import file_digest
     from facegen.loading import read_network
-    from facegen.media.digest import file_digest
     from facegen.networks.files import resolve
     from facegen.networks.seeded import is_seeded
 

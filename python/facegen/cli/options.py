@@ -14,7 +14,7 @@ from click.shell_completion import CompletionItem
 from facegen.cli import terminal
 from facegen.cli.terminal import Loudness, counted
 from facegen.errors import FacegenError
-from facegen.media.standard import STANDARD, is_stream
+from facegen.files.standard import STANDARD, is_stream
 
 if TYPE_CHECKING:
     from facegen.engine import Runner
@@ -256,9 +256,9 @@ def check_report(path: str | None, overwrite: bool) -> None:
 
 def write_report(path: str | None, report: Mapping[str, Any]) -> None:
     """What --json asks for, if it was given."""
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.json_text import json_text
-    from facegen.media.standard import output_file
+    from facegen.files.atomic import AtomicFile
+    from facegen.files.json_text import json_text
+    from facegen.files.standard import output_file
 
     if path is None:
         return

@@ -91,7 +91,7 @@ def command(
 
 
 def _is_picture(name: str) -> bool:
-    from facegen.media.photo import readable_extensions
+    from facegen.photos.photo import readable_extensions
 
     return os.path.splitext(name)[1].lower() in readable_extensions()
 
@@ -103,9 +103,9 @@ def _run_program(
     from facegen import Pix2Pix
     from facegen.cli.models import prepared
     from facegen.cli.raw_program import RawProgram
-    from facegen.media.pixels import to_uint8
+    from facegen.files.standard import input_file
     from facegen.media.rgb import RgbReader
-    from facegen.media.standard import input_file
+    from facegen.numbers.pixels import to_uint8
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
     program = RawProgram(network, input_, output, resume)

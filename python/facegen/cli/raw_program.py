@@ -12,9 +12,9 @@ from facegen import __version__
 from facegen.cli import options, terminal
 from facegen.cli.stream import Stream, resumed
 from facegen.cli.terminal import counted
-from facegen.media.journal import Journal, NoJournal
+from facegen.files.journal import Journal, NoJournal
+from facegen.files.standard import output_file
 from facegen.media.raw import RawReader, RawWriter
-from facegen.media.standard import output_file
 from facegen.networks.model import Model
 
 

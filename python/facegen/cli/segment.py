@@ -8,7 +8,7 @@ import click
 
 from facegen.cli import options, picture_options
 from facegen.cli.shared import SharedCommand
-from facegen.media.standard import is_stream
+from facegen.files.standard import is_stream
 
 
 @click.command(

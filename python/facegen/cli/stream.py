@@ -9,7 +9,7 @@ from typing import Any
 from facegen import parallel
 from facegen.cli.progress import progress
 from facegen.cli.terminal import counted
-from facegen.media.journal import Journal, NoJournal, Writer
+from facegen.files.journal import Journal, NoJournal, Writer
 
 
 def resumed(journal: Journal | NoJournal, item: str) -> str:

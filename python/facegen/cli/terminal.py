@@ -24,7 +24,7 @@ from enum import IntEnum
 
 import click
 
-from facegen.media.standard import is_stdout
+from facegen.files.standard import is_stdout
 
 # Names of files may hold them: C0 and C1 control characters (escape sequences begin with one),
 # ends of lines, what turns the direction of writing, and bytes that are no text.

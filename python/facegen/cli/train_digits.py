@@ -56,8 +56,8 @@ def command(
     Needs PyTorch.
     """
     from facegen import weights
-    from facegen.media import idx
     from facegen.networks import NETWORKS
+    from facegen.numbers import idx
 
     require_torch()
     check_network_file(output, half, overwrite)

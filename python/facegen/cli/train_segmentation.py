@@ -71,9 +71,9 @@ def command(
     decoder is trained. The mean IoU of the pairs held out is printed last. Needs PyTorch.
     """
     from facegen import FacegenError, weights
+    from facegen.files.atomic import AtomicFile
+    from facegen.files.json_text import json_text
     from facegen.loading import read_network
-    from facegen.media.atomic import AtomicFile
-    from facegen.media.json_text import json_text
     from facegen.networks import NETWORKS
 
     require_torch()

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from facegen import system
-from facegen.media.atomic import clear_left
+from facegen.files.atomic import clear_left
 
 _PREFIX = ".fetch-"
 

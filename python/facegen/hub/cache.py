@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from facegen.errors import FacegenError, FormatError
+from facegen.files import state
+from facegen.files.atomic import AtomicFile
+from facegen.files.digest import file_digest
+from facegen.files.json_text import json_text
 from facegen.hub.published import PUBLISHED, Published
-from facegen.media import state
-from facegen.media.atomic import AtomicFile
-from facegen.media.digest import file_digest
-from facegen.media.json_text import json_text
 
 
 def folder() -> Path:

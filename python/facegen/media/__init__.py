@@ -1,1 +1,1 @@
-"""What goes in and comes out: latents and results as text, pictures, output files."""
+"""What this package's own programs read and write: BMP, .rgb, faces, masks, digits, animations."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from facegen import extras
 from facegen.errors import FacegenError, FormatError
-from facegen.media.atomic import AtomicFile
-from facegen.media.standard import is_stream, output_file
+from facegen.files.atomic import AtomicFile
+from facegen.files.standard import is_stream, output_file
 
 Frames = NDArray[np.uint8]  # (n, height, width, 3), RGB
 

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facegen.errors import FormatError
-from facegen.media.atomic import AtomicFile
-from facegen.media.pixels import to_uint8
+from facegen.files.atomic import AtomicFile
+from facegen.numbers.pixels import to_uint8
 
 FACE = 64  # pixels of a face's side
 HEADER_BYTES = 54

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.colour.lab import lab_to_rgb, rgb_to_lightness
 from facegen.errors import FormatError
-from facegen.media.lab import lab_to_rgb, rgb_to_lightness
-from facegen.media.pixels import in_native_order
+from facegen.numbers.pixels import in_native_order
 
 SIDE = 256  # of the picture that the network sees
 _BAND_PIXELS = 1 << 20  # converted at a time: 12 MB of L*a*b*

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.errors import FormatError
-from facegen.media import idx, photo
-from facegen.media.kinds import photo_of
+from facegen.numbers import idx
+from facegen.photos import photo
+from facegen.photos.kinds import photo_of
 
 SIDE = 28
 _BOX = 20  # longer side of the digit itself

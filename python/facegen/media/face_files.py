@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from facegen.errors import FacegenError, FormatError
 from facegen.media import pictures
 from facegen.media.bmp import FACE, grid_side
-from facegen.media.pixels import to_uint8
-from facegen.media.text import face_text
+from facegen.numbers.pixels import to_uint8
+from facegen.numbers.text import face_text
 
 # Pillow's limit for the pictures of others: above it, readers refuse or warn.
 MAX_PIXELS = 89_478_485

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facegen.errors import FormatError
-from facegen.media.atomic import AtomicFile
-from facegen.media.pixels import to_uint8
+from facegen.files.atomic import AtomicFile
+from facegen.numbers.pixels import to_uint8
 
 
 def grid(images: ArrayLike, rows: int, columns: int) -> NDArray[np.uint8]:

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from facegen.errors import FormatError
-from facegen.media.atomic import AtomicFile
-from facegen.media.standard import open_input
+from facegen.files.atomic import AtomicFile
+from facegen.files.standard import open_input
 
 _Reader = TypeVar("_Reader", bound="RawReader")
 
@@ -115,7 +115,7 @@ class RawWriter:
     header
         Its first bytes.
     resume
-        As for `facegen.media.text.ResultWriter`.
+        As for `facegen.numbers.text.ResultWriter`.
     """
 
     def __init__(

@@ -27,8 +27,6 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
-from facegen.media.floats import as_float32
-from facegen.media.kinds import opened
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -43,13 +41,15 @@ from facegen.nn import (
     Softmax,
     Upsample,
 )
+from facegen.numbers.floats import as_float32
+from facegen.photos.kinds import opened
 from facegen.shares import chunks
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facegen.media.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Several
 
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0

@@ -22,12 +22,12 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.floats import as_float32
-from facegen.media.pixels import to_uint8
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh
+from facegen.numbers.floats import as_float32
+from facegen.numbers.pixels import to_uint8
 from facegen.weights.network_bin import Entry
 
 LATENT = 100

@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.floats import as_float32
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import Conv2d, Graph, Linear, MaxPool2d, ReLU, Reshape, Shape, Softmax
+from facegen.numbers.floats import as_float32
 
 IMAGE = Shape(28, 28, 1)
 CHANNELS = (32, 64)  # of the two convolutions

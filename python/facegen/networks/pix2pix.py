@@ -32,9 +32,6 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.kinds import photo_of
-from facegen.media.pixels import from_uint8, to_uint8
-from facegen.media.square import squared
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -50,13 +47,16 @@ from facegen.nn import (
     Tanh,
     Tensor,
 )
+from facegen.numbers.pixels import from_uint8, to_uint8
+from facegen.photos.kinds import photo_of
+from facegen.photos.square import squared
 from facegen.shares import chunks
 from facegen.weights.network_bin import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facegen.media.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Several
 
 IMAGE = Shape(256, 256, 3)
 DEPTH = 8

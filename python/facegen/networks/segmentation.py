@@ -21,17 +21,17 @@ import numpy as np
 
 from facegen.cached import cached_property
 from facegen.engine import Runner
-from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.squeezenet import IMAGE, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor
+from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
 
 if TYPE_CHECKING:
-    from facegen.media.kinds import Picture, Several
+    from facegen.photos.kinds import Picture, Several
 
 CLASSES = 21  # of Pascal VOC; 0 is the background
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}

@@ -28,7 +28,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from facegen.media.kinds import rgb_pixels, split_batch
 from facegen.networks.imagenet import (
     TORCHVISION_SIDE,
     from_bgr,
@@ -56,10 +55,11 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
+from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
 
 if TYPE_CHECKING:
-    from facegen.media.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Several
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)

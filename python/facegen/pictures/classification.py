@@ -7,8 +7,8 @@ from functools import partial
 
 import numpy as np
 
-from facegen.media.photo import Photo
 from facegen.networks.squeezenet import Classifier, best
+from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 
 from facegen.media.colorization import network_lightness, with_colours
-from facegen.media.photo import Photo, encode
 from facegen.networks.colorizer import Colorizer
+from facegen.photos.photo import Photo, encode
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

@@ -9,10 +9,10 @@ from itertools import islice
 from typing import Protocol
 
 from facegen.cached import cached_property
-from facegen.media.journal import input_digest
-from facegen.media.latents import Latents, NpyLatentReader
-from facegen.media.text import LatentReader
+from facegen.files.journal import input_digest
 from facegen.networks.dcgan import latents
+from facegen.numbers.latents import Latents, NpyLatentReader
+from facegen.numbers.text import LatentReader
 from facegen.pictures.manifest import Input
 
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from PIL import Image
 
 from facegen.errors import FacegenError
-from facegen.media import camera_raw, heif
-from facegen.media.photo import WRITABLE
-from facegen.media.standard import STANDARD, is_stream
+from facegen.files.standard import STANDARD, is_stream
+from facegen.photos import camera_raw, heif
+from facegen.photos.photo import WRITABLE
 from facegen.pictures.sources import Source
 
 SAME = "same"  # as a format: the extension of the source

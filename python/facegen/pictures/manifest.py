@@ -39,11 +39,11 @@ from typing import Any
 
 from facegen.cached import cached_property
 from facegen.errors import FacegenError
-from facegen.media import state
-from facegen.media.atomic import AtomicFile, temporary_beside
-from facegen.media.json_text import json_text
-from facegen.media.photo import read_bytes
-from facegen.media.standard import STANDARD
+from facegen.files import state
+from facegen.files.atomic import AtomicFile, temporary_beside
+from facegen.files.json_text import json_text
+from facegen.files.standard import STANDARD
+from facegen.photos.photo import read_bytes
 from facegen.pictures.task import Made
 from facegen.place import find_place
 

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from facegen import extras
-from facegen.media import camera_raw, heif
+from facegen.photos import camera_raw, heif
 
 _HINTS = {
     **dict.fromkeys(camera_raw.EXTENSIONS, "raw of a camera, to be developed"),

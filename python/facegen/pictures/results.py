@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from facegen.errors import FacegenError
-from facegen.media.atomic import AtomicFile
-from facegen.media.standard import is_stream, output_file
+from facegen.files.atomic import AtomicFile
+from facegen.files.standard import is_stream, output_file
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Input, Manifest
 from facegen.pictures.report import Outcome

@@ -8,10 +8,10 @@ from functools import partial
 
 import numpy as np
 
+from facegen.files.json_text import json_text
 from facegen.media import voc
-from facegen.media.json_text import json_text
-from facegen.media.photo import Photo, encode
 from facegen.networks.segmentation import Segmenter, enlarge
+from facegen.photos.photo import Photo, encode
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from facegen.errors import FacegenError
-from facegen.media.photo import readable_extensions
-from facegen.media.standard import STANDARD
+from facegen.files.standard import STANDARD
+from facegen.photos.photo import readable_extensions
 from facegen.pictures.passed_over import lines
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from facegen.media import photo as photos
+from facegen.photos import photo as photos
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from facegen.media.photo import Photo, encode
-from facegen.media.square import SIDE, resized, squared
 from facegen.networks.pix2pix import Pix2Pix
+from facegen.photos.photo import Photo, encode
+from facegen.photos.square import SIDE, resized, squared
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

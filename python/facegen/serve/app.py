@@ -21,9 +21,9 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from facegen import FacegenError, __version__
-from facegen.media import photo as photos
 from facegen.media.pictures import grid
-from facegen.media.square import resized, squared
+from facegen.photos import photo as photos
+from facegen.photos.square import resized, squared
 from facegen.pictures.memory import PixelBudget
 from facegen.serve.connection import CONNECTIONS
 from facegen.serve.faces import DIRECTIONS, Faces, Point

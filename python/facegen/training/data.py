@@ -19,8 +19,8 @@ from torch import Tensor
 
 from facegen import processors
 from facegen.errors import FormatError
-from facegen.media import photo
-from facegen.media.npy import NpyFile
+from facegen.numbers.npy import NpyFile
+from facegen.photos import photo
 
 SIDE = 64
 
@@ -39,7 +39,7 @@ class Pictures:
 def read_pictures(source: str | os.PathLike[str]) -> Pictures:
     """Read a folder of pictures (with its sub-folders) or a .npy of uint8 (n, 64, 64, 3).
 
-    Pictures of a folder are read as all pictures are (`facegen.media.photo`), put on white where
+    Pictures of a folder are read as all pictures are (`facegen.photos.photo`), put on white where
     they are transparent, cut to the square in their middle and resized to 64x64. A file that cannot
     be read is skipped and listed; hidden files are passed over. The order is that of the sorted
     paths.

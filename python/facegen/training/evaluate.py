@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facegen.files.json_text import json_text
 from facegen.media import pictures as picture_files
-from facegen.media.json_text import json_text
 from facegen.networks.dcgan import Generator, latents
 from facegen.networks.paths import walk
 from facegen.shares import chunks

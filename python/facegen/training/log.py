@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 
 from facegen.errors import FacegenError
+from facegen.files import state
+from facegen.files.atomic import AtomicFile
+from facegen.files.json_text import json_text
 from facegen.media import pictures as picture_files
-from facegen.media import state
-from facegen.media.atomic import AtomicFile
-from facegen.media.json_text import json_text
 from facegen.networks import dcgan as network
 from facegen.training import export, quality
 from facegen.training.data import to_values

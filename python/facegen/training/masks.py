@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from facegen.errors import FormatError
-from facegen.media import photo, png_chunks
 from facegen.networks.segmentation import CLASSES
 from facegen.networks.squeezenet import IMAGE
+from facegen.photos import photo, png_chunks
 
 VOID = 255  # pixels that belong to no class, such as the borders in VOC's masks
 SIDE = IMAGE.height

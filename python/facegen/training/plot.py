@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from facegen.media import state
+from facegen.files import state
 
 _PANELS = {
     "loss": ("discriminator", "generator"),

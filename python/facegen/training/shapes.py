@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from facegen.files.atomic import AtomicFile
 from facegen.media import pictures, voc
-from facegen.media.atomic import AtomicFile
 
 SIDE = 256
 NAMES = ("disc", "square", "triangle", "star", "cross")  # classes 1 to 5; 0 is the background

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from facegen.errors import FacegenError, FormatError, first_line
-from facegen.media.atomic import AtomicFile
+from facegen.files.atomic import AtomicFile
 from facegen.training import export
 from facegen.training.log import Log, Reports
 from facegen.training.trainer import FORMAT, Trainer

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.floats import as_float32
+from facegen.numbers.floats import as_float32
 from facegen.weights import caffe, named, network_bin, npz, pict, pytorch, safetensors
 from facegen.weights.checks import Path, Shape, check_finite, checked, file_size
 

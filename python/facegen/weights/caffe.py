@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.floats import as_float32
+from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.protobuf import DamagedMessage, Message
 

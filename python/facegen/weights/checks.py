@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 
 from facegen.errors import FormatError, first_line
-from facegen.media.floats import as_float32
+from facegen.numbers.floats import as_float32
 
 Path = str | os.PathLike[str]
 Shape = tuple[int, ...]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.floats import as_float32
+from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, check_finite, check_names, check_shape
 from facegen.weights.network_bin import Entry
 

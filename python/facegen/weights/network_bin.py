@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.media.atomic import AtomicFile
+from facegen.files.atomic import AtomicFile
 from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape, file_size
 
 _FLOAT = np.dtype("<f4")

@@ -14,9 +14,9 @@ from typing import IO
 import numpy as np
 
 from facegen.errors import FormatError, first_line
-from facegen.media import npy
-from facegen.media.atomic import AtomicFile
-from facegen.media.floats import as_float32
+from facegen.files.atomic import AtomicFile
+from facegen.numbers import npy
+from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, check_finite, check_names
 from facegen.weights.zips import DAMAGED, PIECE_BYTES, open_zip
 

@@ -14,8 +14,8 @@ import safetensors
 import safetensors.numpy
 
 from facegen.errors import FormatError, first_line
-from facegen.media.atomic import AtomicFile
-from facegen.media.floats import as_float32
+from facegen.files.atomic import AtomicFile
+from facegen.numbers.floats import as_float32
 from facegen.weights.checks import (
     Path,
     Shape,

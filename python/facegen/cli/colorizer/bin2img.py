@@ -33,8 +33,8 @@ def command(pictures: tuple[str, ...], output: str) -> None:
     from facegen.cli.progress import progress
     from facegen.media import pictures as picture_files
     from facegen.media.colorization import with_colours
-    from facegen.media.kinds import opened
     from facegen.media.lab_planes import AbReader
+    from facegen.photos.kinds import opened
     from facegen.pipeline import run_pipeline
 
     paths = pictures_of(pictures)

@@ -33,13 +33,13 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool) -> 
 
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.media.atomic import AtomicFile
+    from facegen.files.atomic import AtomicFile
+    from facegen.files.standard import output_file
     from facegen.media.colorization import network_lightness
-    from facegen.media.kinds import opened
-    from facegen.media.standard import output_file
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
     from facegen.networks.files import read, resolve
+    from facegen.photos.kinds import opened
 
     paths = pictures_of(pictures)
     network = str(resolve(network, COLORIZER.name))

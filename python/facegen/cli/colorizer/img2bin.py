@@ -28,10 +28,10 @@ def command(pictures: tuple[str, ...], out: str) -> None:
 
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.media.atomic import AtomicFile
+    from facegen.files.atomic import AtomicFile
+    from facegen.files.standard import output_file
     from facegen.media.colorization import network_lightness
-    from facegen.media.kinds import opened
-    from facegen.media.standard import output_file
+    from facegen.photos.kinds import opened
     from facegen.pipeline import run_pipeline
 
     paths = pictures_of(pictures)

@@ -26,8 +26,8 @@ def pictures_of(arguments: Iterable[str]) -> list[str]:
     OSError
         A list cannot be read.
     """
-    from facegen.media import heif
-    from facegen.media.photo import readable_extensions
+    from facegen.photos import heif
+    from facegen.photos.photo import readable_extensions
 
     known = readable_extensions() | heif.EXTENSIONS  # who reads it says what is missing
     paths = []

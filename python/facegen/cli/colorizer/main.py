@@ -51,8 +51,8 @@ def command(
     from facegen import Colorizer
     from facegen.cli.models import prepared
     from facegen.cli.raw_program import RawProgram
+    from facegen.files.standard import input_file
     from facegen.media.lab_planes import LightnessReader
-    from facegen.media.standard import input_file
     from facegen.networks.files import resolve
 
     network = str(resolve(network))

@@ -10,8 +10,8 @@ import click
 import numpy as np
 
 from facegen.errors import FacegenError
+from facegen.files.atomic import AtomicFile
 from facegen.media import pictures
-from facegen.media.atomic import AtomicFile
 from facegen.processors import count as count_processors
 from facegen.training.synthetic.many import render_many
 from facegen.training.synthetic.portrait import SIZE

@@ -1,0 +1,1 @@
+"""What colours mean: ICC profiles, primaries and curves, L*a*b*."""

@@ -1,0 +1,1 @@
+"""How files are written whole, taken by one process, remembered and trusted."""

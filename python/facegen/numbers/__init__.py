@@ -1,0 +1,1 @@
+"""Numbers in files: text, .npy, IDX, latents."""

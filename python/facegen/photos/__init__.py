@@ -1,0 +1,1 @@
+"""The one door by which pictures come in: all their depths, profiles, orientations and alpha."""

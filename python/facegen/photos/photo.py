@@ -1,0 +1,330 @@
+"""A picture file as the networks want it: 8-bit RGB in sRGB, upright; and the way back to a file.
+
+What Pillow reads comes in many shapes. Here they become one: the EXIF orientation is applied, 16
+bits are rounded to 8, palettes, grey and CMYK become RGB, other colour spaces are converted from,
+and alpha is kept apart, as is what the file says besides its pixels.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from facegen.colour import profiles
+from facegen.errors import FormatError, first_line
+from facegen.files.standard import STANDARD, is_stream
+from facegen.photos import avif, camera_raw, heif, png_chunks, tiff_pixels
+from facegen.photos import metadata as metadata_of_files
+from facegen.photos.metadata import Metadata, into_tiff
+from facegen.photos.tiff_tags import is_tiff
+from facegen.photos.transparency import Key, key_alpha, key_of, split_alpha
+
+# What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
+FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
+
+# What is written, by extension: Pillow's format, whether it holds alpha, and its options. PNG's
+# lowest level takes half the time of the usual one and 15% more bytes (24 megapixels, noise).
+_WRITERS: dict[str, tuple[str, bool, dict[str, object]]] = {
+    ".png": ("PNG", True, {"compress_level": 1}),
+    ".jpg": ("JPEG", False, {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", False, {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", True, {"quality": 95, "method": 2}),
+    ".tif": ("TIFF", True, {"compression": "tiff_lzw"}),
+    ".tiff": ("TIFF", True, {"compression": "tiff_lzw"}),
+    ".bmp": ("BMP", False, {}),
+}
+WRITABLE = tuple(_WRITERS)
+
+MAX_FILE_BYTES = 1 << 30
+_AVIF_HEAD = 1 << 16  # bytes in which the kinds of its items are listed
+_PIECE_BYTES = 1 << 20  # read(n) takes memory for n bytes, however few there are
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded picture.
+
+    Attributes
+    ----------
+    pixels
+        (height, width, 3) uint8, sRGB.
+    alpha
+        (height, width) uint8, or None where the picture is opaque.
+    profile
+        The ICC profile that results should get, or None for sRGB. They can be converted to it.
+    metadata
+        What results should say as the file does; empty for images that others have opened.
+    """
+
+    pixels: NDArray[np.uint8]
+    alpha: NDArray[np.uint8] | None = None
+    profile: bytes | None = None
+    metadata: Metadata = Metadata()
+
+
+@cache
+def readable_extensions() -> frozenset[str]:
+    """Extensions of what `decode` reads, in lower case."""
+    known = Image.registered_extensions()
+    extensions = frozenset(extension for extension, kind in known.items() if kind in FORMATS)
+    return extensions | heif.EXTENSIONS if heif.installed() else extensions
+
+
+def _open(data: bytes) -> Image.Image:
+    """Without what is no pixel where Pillow would refuse the picture for a fault in it."""
+    if heif.is_heif(data):
+        return heif.opened(data)
+    if png_chunks.is_png(data):
+        data = png_chunks.pixels_only(data)
+    elif is_tiff(data):
+        camera_raw.refuse(data)
+        data = tiff_pixels.pixels_only(data)
+    Image.init()
+    known = [kind for kind in FORMATS if kind in Image.OPEN]
+    try:
+        return Image.open(io.BytesIO(data), formats=known)
+    except Exception:  # an AVIF's reader raises all kinds for damaged EXIF
+        place = data.find(b"Exif", 0, _AVIF_HEAD) if data[4:8] == b"ftyp" else -1
+        if place < 0:
+            raise
+        without = data[:place] + b"none" + data[place + 4 :]  # as a kind of item that is not known
+        return Image.open(io.BytesIO(without), formats=known)
+
+
+def _described(data: bytes) -> dict[str, Any]:
+    """What `_open` keeps from Pillow, as `Image.info` has it."""
+    if png_chunks.is_png(data):
+        return png_chunks.describe(data)
+    if avif.is_avif(data):
+        return avif.describe(data)
+    return tiff_pixels.describe(data) if is_tiff(data) else {}
+
+
+def size(data: bytes) -> tuple[int, int]:
+    """(height, width) in the file's header, before any pixel is decoded.
+
+    Raises
+    ------
+    FormatError
+        As for `decode`.
+    """
+    with _errors(), _open(data) as image:
+        return _checked_size(image)
+
+
+def decode(data: bytes, least_side: int | None = None) -> Photo:
+    """A picture file's bytes as a `Photo`; the first frame where there are several.
+
+    Parameters
+    ----------
+    least_side
+        For those who make pictures small: a JPEG may be decoded to a size below its own, which is
+        faster, with at least so many pixels a side.
+
+    Raises
+    ------
+    FormatError
+        No picture, a damaged or truncated one, one above Pillow's limit of pixels
+        (``PIL.Image.MAX_IMAGE_PIXELS``), or one of floating-point values, which have no range.
+    """
+    with _errors(), _open(data) as image:
+        if least_side is not None:
+            _checked_size(image)
+            image.draft(None, (least_side, least_side))
+        info: dict[Any, Any] = {**image.info, **_described(data)}
+        turned, metadata = metadata_of_files.orientation(info), metadata_of_files.read(info)
+        return _photo(image, key_of(image), info, turned, metadata, partial(_open, data))
+
+
+def of_image(image: Image.Image) -> Photo:
+    """A Pillow image of any mode as a `Photo`; FormatError as for `decode`.
+
+    What only the file says, Pillow's own objects alone still know: of a 16-bit TIFF that its least
+    value is white, or that it has 12 bits. Images that `copy` and the like make of those count as
+    16-bit ones whose least value is black.
+    """
+    with _errors():
+        info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
+        _checked_size(image)
+        key = key_of(image)
+        image.load()  # before its orientation is asked for: TIFFs turn themselves when they load
+        return _photo(image, key, info, metadata_of_files.orientation_of_image(image), Metadata())
+
+
+def _photo(
+    image: Image.Image,
+    key: Key | None,
+    info: Mapping[str, Any],
+    turned: int,
+    metadata: Metadata,
+    reopened: Callable[[], Image.Image] | None = None,
+) -> Photo:
+    """`info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`."""
+    _checked_size(image)
+    image.load()
+    invisible = image.format in ("BMP", "DIB")  # a fourth byte that nobody set is no alpha
+    if key is not None:
+        alpha: Image.Image | None = key_alpha(image, key, reopened)
+    else:
+        image, alpha = split_alpha(_to_8_bits(image, info))
+    opaque = alpha is None or alpha.getextrema() in ((255, 255), (0, 0) if invisible else ())
+    image, profile = profiles.to_srgb(image, info)
+    turn = _TURNS.get(turned)
+    image, alpha = image.convert("RGB"), None if opaque else alpha
+    if turn is not None:
+        image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
+    return Photo(np.array(image), None if alpha is None else np.array(alpha), profile, metadata)
+
+
+_TURNS = {  # by EXIF's orientation
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def encode(
+    pixels: NDArray[np.uint8],
+    path: str,
+    alpha: NDArray[np.uint8] | None = None,
+    profile: bytes | None = None,
+    metadata: Metadata | None = None,
+) -> bytes:
+    """The bytes of a picture file.
+
+    Parameters
+    ----------
+    pixels
+        (height, width, 3) uint8, sRGB.
+    path
+        Its extension, one of `WRITABLE`, decides on the format; "-", a device or a pipe
+        without one gets PNG.
+    alpha
+        (height, width) uint8. What cannot hold it (JPEG, BMP) is laid on white.
+    profile
+        Of `Photo`: pixels are converted to its space, and it is embedded.
+    metadata
+        Of `Photo`: as much of it as the format holds.
+    """
+    extension = os.path.splitext(path)[1].lower()
+    if extension not in _WRITERS and is_stream(path):
+        extension = ".png"
+    if extension not in _WRITERS:
+        raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
+    kind, holds_alpha, options = _WRITERS[extension]
+    image = Image.fromarray(pixels)
+    if alpha is not None and not holds_alpha:
+        image = on_white(image, alpha)
+    try:
+        if profile is not None:
+            image = profiles.from_srgb(image, profile)
+            options = options | {"icc_profile": profile}
+        if alpha is not None and holds_alpha:
+            image.putalpha(Image.fromarray(alpha))
+        if metadata is not None:
+            options = options | metadata_of_files.options(metadata, kind)
+        file = io.BytesIO()
+        image.save(file, kind, **options)
+    except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
+        raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
+    data = file.getvalue()
+    return data if metadata is None or kind != "TIFF" else into_tiff(data, metadata)
+
+
+def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
+    """A picture in mode RGB, laid on white paper where alpha (height, width) is below 255."""
+    white = Image.new("RGB", image.size, "white")
+    return Image.composite(image, white, Image.fromarray(alpha))
+
+
+def opaque(photo: Photo) -> NDArray[np.uint8]:
+    """Its pixels (height, width, 3), on white paper where it is transparent."""
+    if photo.alpha is None:
+        return photo.pixels
+    return np.array(on_white(Image.fromarray(photo.pixels), photo.alpha))
+
+
+def refuse_pipe(path: str | os.PathLike[str]) -> None:
+    """FormatError for a pipe that has a name in a folder: nobody may ever write into it.
+
+    A shell's own, /dev/fd/63, is read.
+    """
+    if not os.fspath(path).startswith("/dev/") and stat.S_ISFIFO(os.stat(path).st_mode):
+        raise FormatError("expected a file, found a pipe ('-' reads standard input)")
+
+
+def read_bytes(path: str | os.PathLike[str]) -> bytes:
+    """A file's content ('-' is standard input).
+
+    Raises
+    ------
+    FormatError
+        More than `MAX_FILE_BYTES`, or as `refuse_pipe`.
+    OSError
+        It cannot be read.
+    """
+    if path != STANDARD:
+        refuse_pipe(path)
+    with open(0 if path == STANDARD else path, "rb", closefd=path != STANDARD) as file:
+        pieces, size = [], 0
+        while size <= MAX_FILE_BYTES and (piece := file.read(_PIECE_BYTES)):
+            pieces.append(piece)
+            size += len(piece)
+    if size > MAX_FILE_BYTES:
+        raise FormatError(f"more than {MAX_FILE_BYTES:,} bytes, too large for a picture")
+    return b"".join(pieces)
+
+
+class _errors:
+    """Whatever a damaged file makes Pillow raise becomes a FormatError."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, (FormatError, MemoryError)):
+            return
+        if isinstance(error, Image.UnidentifiedImageError):
+            raise FormatError("not a picture, or of a format that is not read") from None
+        if isinstance(error, Exception):
+            raise FormatError(f"cannot be decoded: {first_line(error)}") from error
+
+
+def _checked_size(image: Image.Image) -> tuple[int, int]:
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise FormatError(
+            f"{image.width:,} x {image.height:,} pixels, more than Pillow's limit of {limit:,}"
+        )
+    return image.height, image.width
+
+
+def _to_8_bits(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
+    """Greys of 16 bits, which Pillow's own conversions clip, rounded: v / 257."""
+    if image.mode == "F":
+        raise FormatError("floating-point pixels, which have no range; convert to 8 or 16 bits")
+    if image.mode != "I" and not image.mode.startswith("I;16"):
+        return image
+    values = np.asarray(image).astype(np.int64)
+    most = info.get("most", 0xFFFF)
+    if values.min() < 0 or values.max() > most:
+        raise FormatError(f"values of {values.min()} to {values.max()}, expected 0 to {most:,}")
+    light = most - values if info.get("min_is_white") else values
+    grey = Image.fromarray(((light * 255 + most // 2) // most).astype(np.uint8))
+    transparent = image.info.get("transparency")
+    if transparent is not None:
+        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
+    return grey
