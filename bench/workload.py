@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from bench.others import OTHERS, initial_weights
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape
 from facegen.nn.layers import Layer
 
@@ -50,11 +51,14 @@ class Workload:
 
 
 def network(name: str, seed: int = 0) -> Workload:
-    """The network of that name in the package's registry, with seeded weights."""
+    """The network of that name, the package's own or one of bench.others, with seeded weights."""
     from facegen.networks import NETWORKS
 
+    if name in OTHERS:
+        graph = OTHERS[name]()
+        return Workload(graph, initial_weights(graph, seed))
     if name not in NETWORKS:
-        raise ValueError(f"no network named {name!r}; there are {', '.join(NETWORKS)}")
+        raise ValueError(f"no network named {name!r}; there are {', '.join([*NETWORKS, *OTHERS])}")
     chosen = NETWORKS[name]
     input_range = INPUT_RANGES.get(name, Workload.input_range)
     return Workload(chosen.graph(), chosen.initial_weights(seed), input_range)

@@ -66,7 +66,8 @@ class FitCuda {
 
   std::string input_format(const py::object& object, const py::object& buffers) const {
     ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
-    return format_name(cuda::best_input_format(storage.read_step(object), target_));
+    const std::optional<Format> format = cuda::input_format(storage.read_step(object), target_);
+    return format ? format_name(*format) : "any";
   }
 
   std::string name() const {

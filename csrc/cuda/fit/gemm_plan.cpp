@@ -293,8 +293,7 @@ bool wgmma_suits(const StepFit& fit) {
   if (add.buffer >= 0 && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
   if (step.centre_channels % kBlock || (step.centre_channels && step.out.c % kBlock)) return false;
   const bool half = fit.target.half();
-  return has_room(step, Shape::kSmall, half) ||
-         (add.buffer < 0 && has_room(step, large_shape(step), half));
+  return has_room(step, Shape::kSmall, half) || has_room(step, large_shape(step), half);
 }
 
 Plan make_plan(const Step& step, Shape shape, bool half) {

@@ -129,7 +129,9 @@ std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {
   return name + (by_precision ? product_of(target) : "") + finish;
 }
 
-Format best_input_format(const Step& step, const Target& target) {
+std::optional<Format> input_format(const Step& step, const Target& target) {
+  // What these make of two bfloat16 has no more digits than the operands that become of it.
+  if (step.op == Op::kMaxPool || step.op == Op::kPointwise) return std::nullopt;
   if (step.op != Op::kGemm || step.softmax_input) return target.value_format();
   if (target.hopper_gemms() && hopper::has_patches(step)) return Format::kFloat32;
   return target.operand_format();

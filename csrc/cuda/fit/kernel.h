@@ -1,6 +1,7 @@
 // Which kernel does a step on a GPU: the one place where that is decided.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "cuda/fit/step_fit.h"
@@ -40,7 +41,7 @@ Kernel find_kernel(const StepFit& fit);
 // For tables: "wgmma expand bf16x3 + max pool".
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target);
 
-// The format in which a step's input would best be, where it lies in the arena.
-Format best_input_format(const Step& step, const Target& target);
+// The format in which a step's input should be, where it lies in the arena; none where all are alike.
+std::optional<Format> input_format(const Step& step, const Target& target);
 
 }  // namespace facegen::cuda

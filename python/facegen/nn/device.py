@@ -30,15 +30,15 @@ class Device(Protocol):
         """
 
     def input_format(self, step: Step, buffers: Sequence[Buffer]) -> str:
-        """The format in which a product would best read what it multiplies."""
+        """The format in which a step should read its input; "any" where all are alike."""
 
     @property
     def operand_format(self) -> str:
-        """The format in which matrix products are read best."""
+        """The format in which matrix products are read best by most kernels."""
 
     @property
     def value_format(self) -> str:
-        """The format of buffers that others than matrix products read."""
+        """The format of buffers that nobody wants in another one."""
 
     @property
     def pixel_channels(self) -> int:

@@ -331,10 +331,8 @@ void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
 
 template <Shape kShape, bool kHalf>
 void launch_shape(const Arguments& arguments, int channels, int ctas, cudaStream_t stream) {
-  if constexpr (kShape == Shape::kSmall) {
-    if (arguments.add.data) {
-      return launch_variant<Variant<kShape, kHalf, 4, true>>(arguments, ctas, stream);
-    }
+  if (arguments.add.data) {
+    return launch_variant<Variant<kShape, kHalf, 4, true>>(arguments, ctas, stream);
   }
   if constexpr (kShape != Shape::kWide) {
     if (channels <= 16) return launch_variant<Variant<kShape, kHalf, 1>>(arguments, ctas, stream);

@@ -43,7 +43,7 @@ struct Arguments {
   void* out;
   // In elements. Row and column: from an output pixel of a phase to its next.
   int64_t out_image_stride, out_row_stride, out_col_stride, out_plane;
-  Operand add;  // small tiles alone; data is null where there is none
+  Operand add;  // data is null where there is none
 };
 
 // `channels`: of the input.

@@ -16,10 +16,9 @@ HopperGemm::HopperGemm(const GemmSpec& spec)
   multiprocessors_ = spec.multiprocessors;
   const bool half = spec.in.format == Format::kHalf;
   for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
-    if (add_.buffer >= 0 && shape != hopper::Shape::kSmall) continue;
     add_variant(hopper::make_plan(step_, shape, half), false);
   }
-  if (!half && add_.buffer < 0 && !variants_.empty()) {
+  if (!half && add_.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
     hopper::Plan split = hopper::make_split_plan(step_);
     const bool stretches = !split.groups.empty();
     add_variant(stretches ? std::move(split) : hopper::make_plan(step_, hopper::Shape::kTiny, half),

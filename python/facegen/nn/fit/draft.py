@@ -25,7 +25,7 @@ class Draft:
     buffers: list[Buffer]
     constants: dict[str, np.ndarray]
     staged: dict[View, View] = field(default_factory=dict)  # of inputs: copies in the arena
-    formats: dict[Step, str] = field(default_factory=dict)  # that products would best read
+    formats: dict[Step, str] = field(default_factory=dict)  # in which inputs are wanted
 
     def kind(self, view: View) -> str:
         return self.buffers[view.buffer].kind
@@ -48,24 +48,25 @@ class Draft:
                 yield first, second
 
     def formatted(self, steps: Iterable[Step] | None = None) -> list[Buffer]:
-        """The buffers, each in the format in which all its readers would best have it."""
+        """The buffers, each in the format that its readers want; float32 where they disagree."""
         wishes: dict[int, set[str]] = {}
         for step in self.steps if steps is None else steps:
             for view in step_reads(step):
-                product = isinstance(step, Gemm) and view is step.input
-                wish = self._input_format(step) if product else self.device.value_format
-                wishes.setdefault(view.buffer, set()).add(wish)
+                wishes.setdefault(view.buffer, set()).add(self._wish(step, view))
         for view in self.staged.values():
             wishes.setdefault(view.buffer, {self.device.operand_format})
         buffers = []
         for number, buffer in enumerate(self.buffers):
-            wished = wishes.get(number, {self.device.value_format})
+            wanted = wishes.get(number, set()) - {"any"} or {self.device.value_format}
             if buffer.kind == "arena":
-                buffer = replace(buffer, format=wished.pop() if len(wished) == 1 else "float32")
+                buffer = replace(buffer, format=wanted.pop() if len(wanted) == 1 else "float32")
             buffers.append(buffer)
         return buffers
 
-    def _input_format(self, step: Step) -> str:
+    def _wish(self, step: Step, view: View) -> str:
+        """The format in which a step wants a view: its input, or what an epilogue adds."""
+        if isinstance(step, Fill) or view is not step.input:
+            return "any"
         if step not in self.formats:
             self.formats[step] = self.device.input_format(step, self.buffers)
         return self.formats[step]
