@@ -277,5 +277,40 @@ def test_siblings_of_other_shapes_are_not_joined() -> None:
     one, large = Conv2d(16, 64, 1), Conv2d(16, 64, 3, padding=1)
     assert joined(one, large) and joined(Conv2d(16, 64, 1, bias=False), large)
     assert not joined(large, one) and not joined(one, large, activate=True)
+    assert not joined(one, one)
     assert not joined(one, Conv2d(16, 64, 2, padding=1, dilation=2))  # none at the centre
     assert joined(one, Conv2d(16, 64, 3, padding=((0, 2), (1, 1))))
+
+
+@pytest.mark.parametrize("kernels", [(1, 1, 1), (1, 1, 3), (1, 3, 1)])
+def test_a_step_is_joined_once(kernels: tuple[int, ...]) -> None:
+    """As in an Inception module: several convolutions of one map, side by side."""
+    graph = Graph("three siblings")
+    x = graph.add("relu", ReLU(), graph.input("x", Shape(8, 8, 64)))
+    parts = [
+        graph.add(f"c{i}", Conv2d(64, 64, kernel, padding=kernel // 2), x)
+        for i, kernel in enumerate(kernels)
+    ]
+    graph.output(graph.add("all", Concat(), *parts))
+    for target in TARGETS.values():
+        check(graph, target)
+
+
+def test_siblings_are_joined_before_somebody_reads_either() -> None:
+    graph = Graph("read in between")
+    x = graph.add("relu", ReLU(), graph.input("x", Shape(8, 8, 64)))
+    large = graph.add("large", Conv2d(64, 64, 3, padding=1), x)
+    reader = graph.add("reader", Conv2d(64, 64, 1), large)
+    graph.output(graph.add("both", Concat(), graph.add("one", Conv2d(64, 64, 1), x), large))
+    graph.output(reader)
+    for device in (Anything(), find_device("cuda:hopper")):
+        names = [step.name for step in check(graph, device).steps]
+        assert names.index("one|large") < names.index("reader")
+
+
+def test_a_softmax_that_one_sibling_reads_is_not_lost() -> None:
+    graph = Graph("softmax of one")
+    x = graph.add("relu", ReLU(), graph.input("x", Shape(8, 8, 16)))
+    one = graph.add("one", Conv2d(16, 64, 1), graph.add("softmax", Softmax(), x))
+    graph.output(graph.add("both", Concat(), one, graph.add("l", Conv2d(16, 64, 3, padding=1), x)))
+    check(graph, Anything())

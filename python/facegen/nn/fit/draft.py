@@ -72,20 +72,22 @@ class Draft:
         return self.formats[step]
 
     def put(self, step: Gemm | InstanceNorm, *old: Step) -> bool:
-        """The step in the place of the first of `old`, instead of all of these.
+        """The step in the place of whichever of `old` comes first, instead of all of these.
 
         On the network's input as it is, or on a staged one, whatever has the better kernel. Nothing
         happens, and False is returned, where the device has no kernel for it.
         """
+        gone = [step for step in self.steps if any(step is other for other in old)]
+        assert len(gone) == len(old), "a step that is not in the draft any more"
         options = [step]
         if isinstance(step, Gemm) and self.kind(step.input) == "input":
             options.append(replace(step, input=self._staged(step.input)))
         best: tuple[int, list[Step]] | None = None
         for option in options:
             steps = [
-                option if other is old[0] else other
+                option if other is gone[0] else other
                 for other in self.steps
-                if other is old[0] or not any(other is gone for gone in old)
+                if other is gone[0] or not any(other is later for later in gone)
             ]
             kernel = self.device.kernel(option, self.formatted(steps))
             if kernel is not None and (best is None or kernel[0] < best[0]):

@@ -26,11 +26,15 @@ def join_siblings(draft: Draft) -> None:
 
 def _join(one: Step, large: Step) -> Gemm | None:
     """The step of two that may be joined; its constants' names are theirs, joined."""
-    if not (isinstance(one, Gemm) and isinstance(large, Gemm)) or one.kernel != (1, 1):
+    if not (isinstance(one, Gemm) and isinstance(large, Gemm)):
+        return None
+    if one.kernel != (1, 1) or large.kernel == (1, 1):
         return None
     for step in (one, large):
         e = step.epilogue
-        if len(step.phases) != 1 or e.scale or e.shift or e.add is not None or step.finish:
+        if len(step.phases) != 1 or e.scale or e.shift or e.add is not None:
+            return None
+        if step.finish is not None or step.softmax_input:
             return None
         for axis in (step.phases[0].y, step.phases[0].x):
             if axis.step != 1 or _centre_tap(axis) is None:
