@@ -48,12 +48,14 @@ void test_half() {
 }
 
 // A packed weight: of a channel and a column of the tap's tile.
-double weight_of(const hopper::Plan& plan, const hopper::Tap& tap, int channel, int column) {
+double weight_of(const hopper::Plan& plan, const hopper::Group& group, const hopper::Tap& tap,
+                 int channel, int column) {
   const int rows = tap.blocks * hopper::kBlock, planes = plan.half ? 1 : 2;
   const int block = channel / hopper::kBlock - tap.first_block, k = channel % hopper::kBlock;
   const int in_block = column % 32;
   const int r = column / 32 * 32 + in_block % 8 / 2 * 8 + in_block / 8 * 2 + in_block % 2;
-  const uint16_t* at = plan.weights.data() + std::size_t{tap.weights_kib} * 512 +
+  const auto kib = static_cast<std::size_t>(group.first_kib) + tap.weights_kib;
+  const uint16_t* at = plan.weights.data() + kib * 512 +
                        block * planes * rows * hopper::kBlock + r * hopper::kBlock +
                        ((k / 8) ^ (r % 8)) * 8 + k % 8;
   if (plan.half) return static_cast<double>(half_value(*at));
@@ -120,7 +122,7 @@ std::vector<double> follow(const Case& c, const hopper::Plan& plan, int multipro
               ((int64_t{n} * l.in.h + iy) * l.in.w + ix) * l.in.c)];
           const int end = std::min(tap.end_block * hopper::kBlock, l.in.c);
           for (int i = tap.first_block * hopper::kBlock; i < end; ++i) {
-            sum += static_cast<double>(in[i]) * weight_of(plan, tap, i, column);
+            sum += static_cast<double>(in[i]) * weight_of(plan, group, tap, i, column);
           }
         }
         const auto at = static_cast<std::size_t>(
@@ -188,6 +190,7 @@ int main() {
   test_plans(conv2d(1, {4, 4, 520}, 64, {3, 1, 1, 1}));  // few pixels: split by taps
   test_plans(conv2d(1, {2, 3, 2120}, 16, {1}));          // and by channels
   test_plans(linear(130, 100, 72));
+  test_plans(linear(1, 2112, 8000));  // more groups and stretches than the table of taps has places
   test_plans(conv_transpose2d(2, {5, 6, 64}, 24, {4, 2, 1, 1}));
   test_plans(conv_transpose2d(1, {4, 4, 128}, 192, {5, 2, 1, 2, 1, 0}));
   test_plans(conv_transpose2d(1, {3, 5, 32}, 16, {2, 3, 0, 0, 1, 2}));

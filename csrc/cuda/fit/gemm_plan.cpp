@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <map>
+#include <type_traits>
 #include <utility>
 
 #include "cuda/fit/gemm_plan.h"
@@ -242,33 +243,71 @@ GroupTaps make_group(const Step& step, const BlockList& blocks, Shape shape, boo
   return made;
 }
 
-// Appends taps `first` to `end` of a group, as a group of the plan, with their weights.
-void append_group(Plan& plan, const Step& step, const BlockList& blocks, const GroupTaps& made,
-                  std::size_t first, std::size_t end) {
-  Group group = made.group;
-  group.first_tap = static_cast<int32_t>(plan.taps.size());
-  group.tap_count = static_cast<int32_t>(end - first);
-  for (std::size_t t = first; t < end; ++t) {
-    Tap tap = made.taps[t];
-    tap.weights_kib = static_cast<uint32_t>(plan.weights.size() * 2 >> 10);
-    pack(step, blocks, made.weight_taps[t], tap, plan.half, plan.weights);
-    plan.taps.push_back(tap);
-  }
-  if (end > first) {
-    const auto packed = static_cast<int32_t>(plan.weights.size() * 2 >> 10);
-    group.weights_kib =
-        packed - static_cast<int32_t>(plan.taps[static_cast<std::size_t>(group.first_tap)].weights_kib);
-  }
-  plan.groups.push_back(group);
-}
+// A plan without its weights, and what these are packed from, by group.
+struct Outline {
+  struct Piece {
+    BlockList blocks;
+    std::vector<Tap> taps;
+    std::vector<std::vector<int>> weight_taps;
+  };
+  Plan plan;
+  std::vector<Piece> pieces;
+  int32_t kib = 0;
 
-// Whether the table of taps has room for all of a plan's.
-bool has_room(const Step& step, Shape shape, bool half) {
-  std::size_t taps = 0;
-  for (const BlockList& blocks : group_blocks(step, tile_blocks(shape))) {
-    taps += make_group(step, blocks, shape, half, step.out.pixel_stride).taps.size();
+  bool fits() const { return plan.taps.size() <= kMaxTaps; }
+
+  // Adds taps `first` to `end` of a group as a group of the plan.
+  void add(const BlockList& blocks, const GroupTaps& made, std::size_t first, std::size_t end) {
+    const auto cut = [&](const auto& all) {
+      const auto begin = all.begin();
+      return std::decay_t<decltype(all)>(begin + static_cast<std::ptrdiff_t>(first),
+                                         begin + static_cast<std::ptrdiff_t>(end));
+    };
+    Piece piece = {blocks, cut(made.taps), cut(made.weight_taps)};
+    Group group = made.group;
+    group.first_kib = kib;
+    for (Tap& tap : piece.taps) {
+      tap.weights_kib = static_cast<uint32_t>(group.weights_kib);
+      // 64 columns x 64 channels of a plane are 8 KiB.
+      group.weights_kib += (tap.end_block - tap.first_block) * tap.blocks * (plan.half ? 8 : 16);
+    }
+    kib += group.weights_kib;
+    const auto same = [](const Tap& a, const Tap& b) {
+      return a.dy == b.dy && a.dx == b.dx && a.blocks == b.blocks && a.promotes == b.promotes &&
+             a.first_block == b.first_block && a.end_block == b.end_block &&
+             a.weights_kib == b.weights_kib;
+    };
+    const auto found = std::search(plan.taps.begin(), plan.taps.end(), piece.taps.begin(),
+                                   piece.taps.end(), same);
+    group.first_tap = static_cast<int32_t>(found - plan.taps.begin());
+    group.tap_count = static_cast<int32_t>(piece.taps.size());
+    if (found == plan.taps.end()) {
+      plan.taps.insert(plan.taps.end(), piece.taps.begin(), piece.taps.end());
+    }
+    plan.groups.push_back(group);
+    pieces.push_back(std::move(piece));
   }
-  return taps <= kMaxTaps;
+
+  // The plan with its weights; without groups where the table of taps has no room for all.
+  Plan finish(const Step& step) && {
+    if (!fits()) return {};
+    plan.weights.reserve(static_cast<std::size_t>(kib) << 9);
+    for (const Piece& piece : pieces) {
+      for (std::size_t t = 0; t < piece.taps.size(); ++t) {
+        pack(step, piece.blocks, piece.weight_taps[t], piece.taps[t], plan.half, plan.weights);
+      }
+    }
+    return std::move(plan);
+  }
+};
+
+Outline outline(const Step& step, Shape shape, bool half) {
+  Outline made = {start_plan(step, shape, half), {}};
+  for (const BlockList& blocks : group_blocks(step, tile_blocks(shape))) {
+    const GroupTaps of_group = make_group(step, blocks, shape, half, step.out.pixel_stride);
+    made.add(blocks, of_group, 0, of_group.taps.size());
+  }
+  return made;
 }
 
 }  // namespace
@@ -293,21 +332,16 @@ bool wgmma_suits(const StepFit& fit) {
   if (add.buffer >= 0 && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
   if (step.centre_channels % kBlock || (step.centre_channels && step.out.c % kBlock)) return false;
   const bool half = fit.target.half();
-  return has_room(step, Shape::kSmall, half) || has_room(step, large_shape(step), half);
+  return outline(step, Shape::kSmall, half).fits() || outline(step, large_shape(step), half).fits();
 }
 
 Plan make_plan(const Step& step, Shape shape, bool half) {
-  Plan plan = start_plan(step, shape, half);
-  for (const BlockList& blocks : group_blocks(step, tile_blocks(shape))) {
-    const GroupTaps made = make_group(step, blocks, shape, half, step.out.pixel_stride);
-    append_group(plan, step, blocks, made, 0, made.taps.size());
-    if (plan.taps.size() > kMaxTaps) return {};
-  }
-  return plan;
+  return outline(step, shape, half).finish(step);
 }
 
 Plan make_split_plan(const Step& step) {
-  Plan plan = start_plan(step, Shape::kTiny, false);
+  Outline split = {start_plan(step, Shape::kTiny, false), {}};
+  Plan& plan = split.plan;
   const int64_t pixel_stride = (step.out.c + 7) / 8 * 8;
   const int64_t slice = int64_t{step.out.h} * step.out.w * pixel_stride;
   const std::vector<BlockList> lists = group_blocks(step, 1);
@@ -330,12 +364,11 @@ Plan make_split_plan(const Step& step) {
         const auto n = static_cast<std::size_t>(number);
         return n < starts[i].size() ? starts[i][n] : made[i].taps.size();
       };
-      append_group(plan, step, lists[i], made[i], start(s), start(s + 1));
+      split.add(lists[i], made[i], start(s), start(s + 1));
       plan.groups.back().columns[0].offset += s * slice;
     }
-    if (plan.taps.size() > kMaxTaps) return {};
   }
-  return plan;
+  return std::move(split).finish(step);
 }
 
 }  // namespace facegen::cuda::hopper

@@ -32,7 +32,7 @@ struct Tap {
   uint8_t blocks;               // it adds to the first blocks * 64 columns
   bool promotes;                // a stretch of the sum ends before it (see Plan)
   uint16_t first_block, end_block;  // of 64 channels
-  uint32_t weights_kib;         // where its packed weights start
+  uint32_t weights_kib;         // from the group's packed weights to its own
 };
 
 // 64 columns of a group: which output channels of which phase they are.
@@ -45,8 +45,8 @@ struct Columns {
 
 // The columns of a tile, and the taps that they need.
 struct Group {
-  int32_t first_tap = 0, tap_count = 0;
-  int32_t weights_kib = 0;  // of all its taps, which lie one after another
+  int32_t first_tap = 0, tap_count = 0;  // groups that read alike share them
+  int32_t first_kib = 0, weights_kib = 0;  // where its packed weights start, and how many there are
   Columns columns[kMaxBlocks] = {};
 };
 

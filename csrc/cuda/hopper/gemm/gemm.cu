@@ -269,7 +269,7 @@ __device__ void consume_large(const Arguments& args, Shared<V>& shared) {
 __device__ void prefetch_weights(const Arguments& args) {
   const Group& group = args.groups[args.tiles[args.tile_begin[blockIdx.x]].group];
   if (group.tap_count == 0) return;
-  const int64_t first = args.taps[group.first_tap].weights_kib;
+  const int64_t first = group.first_kib;
   const int64_t end = first + group.weights_kib;
   for (int64_t at = first; at < end; at += 16) {
     const auto kib = static_cast<uint32_t>(min(end - at, int64_t{16}));

@@ -89,7 +89,8 @@ __device__ void for_each_step(const Arguments& args, const Shared<V>& shared,
     for (int t = group.first_tap; t < end; ++t) {
       const Tap tap = shared.taps[t];
       if (!reaches(args, tile, tap)) continue;
-      const uint8_t* weights = args.weights + (static_cast<int64_t>(tap.weights_kib) << 10);
+      const uint8_t* weights =
+          args.weights + ((group.first_kib + static_cast<int64_t>(tap.weights_kib)) << 10);
       for (int block = tap.first_block; block < tap.end_block; ++block) {
         if (!step(tile, tap, block, weights)) return;
         weights += tap.blocks * V::kPlanes * kBlock * 128;
