@@ -33,6 +33,13 @@ bool is_pooled_by_two(const Step& step) {
          p.pad_left == 0 && 2 * out.h <= map.h && 2 * out.w <= map.w;
 }
 
+// Behind a 3x3 pool of stride 2.
+bool is_pooled_by_three_of_stride_two(const Step& step) {
+  if (!is_pooled_conv(step)) return false;
+  const Pool& p = step.finish->pool;
+  return p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2;
+}
+
 bool in_pooled_vectors(const StepFit& fit) {
   return fit.step.out.c % 8 == 0 && in_vectors(fit.step.out, fit.out, 8);
 }
@@ -40,17 +47,16 @@ bool in_pooled_vectors(const StepFit& fit) {
 }  // namespace
 
 bool is_pooled_by_three(const Step& step) {
-  if (!is_pooled_conv(step)) return false;
+  if (!is_pooled_by_three_of_stride_two(step)) return false;
   const Pool& p = step.finish->pool;
   const View &map = map_of(step), &out = step.out;
-  return p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2 &&
-         p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= map.h && 2 * out.w + 1 <= map.w;
+  return p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= map.h && 2 * out.w + 1 <= map.w;
 }
 
 bool stem_suits(const StepFit& fit) {
   const Step& step = fit.step;
   if (!fit.target.hopper_gemms() || fit.in.format != Format::kFloat32) return false;
-  if (!is_pooled_by_three(step) || step.centre_channels) return false;
+  if (!is_pooled_by_three_of_stride_two(step) || step.centre_channels) return false;
   const auto axis_suits = [](const Axis& axis) {
     return axis.step == 2 && axis.taps <= kMaxStemTaps;
   };

@@ -12,7 +12,8 @@
 //   along a row  the larger of the two, and of the next lane's first
 //   down         the larger of three rows, in 24 registers
 //
-// Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share
+// Where a window reaches over the map's edge (a padded pool), what is not there counts as minus
+// infinity. Bias and activation (none or ReLU) change no order, so they come after the pool. Two blocks share
 // a multiprocessor: one loads, or takes maxima, while the other multiplies.
 #include <algorithm>
 
@@ -42,6 +43,8 @@ struct StemArguments {
   DeviceEpilogue epilogue;
   const uint8_t* weights;  // as pack_taps makes them
   int32_t images, taps, top, left;  // of the input's row and pixel that the first tap reads
+  // Rows and pixels of the convolution that exist, counted from the first that a window may hold.
+  int32_t first_row, end_row, first_pixel, end_pixel;
   int32_t row_units, weight_bytes;
   uint32_t reciprocal;  // of a row's pairs of elements
 };
@@ -96,6 +99,15 @@ __device__ void store_pixel(const StemArguments& args, int image, int y, const f
   }
 }
 
+// Sums of a thread's first or second pixel that is not there.
+template <int kSums>
+__device__ __forceinline__ void leave_out(float (&sums)[kSums / 2], bool first, bool second) {
+#pragma unroll
+  for (int i = 0; i < kSums / 2; ++i) {
+    if (i % 4 < 2 ? first : second) sums[i] = -INFINITY;
+  }
+}
+
 template <bool kHalf>
 __global__ void __launch_bounds__(kThreads, 2)
     hopper_stem(const __grid_constant__ StemArguments args) {
@@ -111,6 +123,9 @@ __global__ void __launch_bounds__(kThreads, 2)
   const uint32_t lane = ptx::shared_address(ring.rows) +
                         (thread / 32 * 2 * kWarpPooled + thread % 32 / 4 * 2 + thread % 4) * kUnitBytes;
   const bool idle = thread / 128 * 4 * kWarpPooled >= args.out.w;  // the same for a warpgroup
+  const int pixel = thread / 32 * 2 * kWarpPooled + thread % 32 / 4 * 2;
+  const auto is_outside = [&](int x) { return x < args.first_pixel || x >= args.end_pixel; };
+  const bool first_outside = is_outside(pixel), second_outside = is_outside(pixel + 1);
 
   const int64_t rows = int64_t{args.images} * args.out.h;
   const auto end = static_cast<int>(rows * (blockIdx.x + 1) / gridDim.x);
@@ -133,6 +148,9 @@ __global__ void __launch_bounds__(kThreads, 2)
       multiply_taps<kColumns, kHalf>(sums, args.taps, kUnitBytes, weights, [&](int tap) {
         return lane + (first + tap) % kRing * ring.row_bytes;
       });
+      const int conv_row = 2 * y + i;
+      const bool no_row = conv_row < args.first_row || conv_row >= args.end_row;
+      leave_out<kColumns>(sums, no_row || first_outside, no_row || second_outside);
       pool_row<kColumns>(pool_pairs<kColumns>, sums, largest, i,
                          [&](const auto& pooled) { store_pixel(args, image, y, pooled); });
     }
@@ -158,8 +176,14 @@ class HopperStem final : public Gemm {
     fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     fixed_.taps = y.taps;
-    fixed_.top = y.base;
-    fixed_.left = x.base;
+    const Pool& pool = spec.step.finish->pool;
+    const View& map = map_of(spec.step);
+    fixed_.top = y.base - 2 * pool.pad_top;
+    fixed_.left = x.base - 2 * pool.pad_left;
+    fixed_.first_row = pool.pad_top;
+    fixed_.end_row = pool.pad_top + map.h;
+    fixed_.first_pixel = pool.pad_left;
+    fixed_.end_pixel = pool.pad_left + map.w;
     fixed_.row_units = 2 * step_.out.w + 1 + 3;
     fixed_.reciprocal = reciprocal(fixed_.row_units * kUnitElements / 2);
     const int past_row = std::max(kReadUnits - fixed_.row_units, 0);
