@@ -14,6 +14,7 @@ from facegen.nn import (
     Graph,
     InstanceNorm,
     LeakyReLU,
+    Linear,
     MaxPool2d,
     ReLU,
     Shape,
@@ -36,6 +37,31 @@ def padded_first_layer(g: Graph) -> None:
     x = g.add("conv", Conv2d(3, 64, 7, stride=2, padding=3), x)
     x = g.add("pool", MaxPool2d(3, stride=2), x)
     g.output(g.add("next", Conv2d(64, 32, 1), x))
+
+
+def padded_pool(g: Graph) -> None:
+    """As a residual network begins: the pool's first and last windows reach over the edges."""
+    x = g.input("x", Shape(66, 43, 3))
+    x = g.add("bn", BatchNorm(64), g.add("conv", Conv2d(3, 64, 7, stride=2, padding=3), x))
+    g.output(g.add("pool", MaxPool2d(3, stride=2, padding=1), x))
+
+
+def residual_blocks(g: Graph) -> None:
+    """Maps that convolutions, additions and a pool read; large tiles that add."""
+    x = g.input("x", Shape(40, 36, 64))
+    x = g.add("relu", ReLU(), g.add("first", Conv2d(64, 128, 3, padding=1), x))
+    for i in range(2):
+        y = g.add(f"relu{i}", ReLU(), g.add(f"one{i}", Conv2d(128, 128, 3, padding=1), x))
+        y = g.add(f"two{i}", Conv2d(128, 128, 3, padding=1), y)
+        x = g.add(f"out{i}", ReLU(), g.add(f"add{i}", Add(), y, x))
+    pooled = g.add("pool", MaxPool2d(2), x)
+    g.output(g.add("wide", Conv2d(128, 256, 3, padding=1), pooled))
+
+
+def long_linear(g: Graph) -> None:
+    """More groups of columns, and stretches of their sums, than the table of taps has places."""
+    x = g.input("x", Shape(1, 1, 2112))
+    g.output(g.add("linear", Linear(2112, 8000), x))
 
 
 def pools_of_two(g: Graph) -> None:
@@ -179,8 +205,11 @@ def scale_alone(g: Graph) -> None:
 
 # Each graph, and the kernels that it is there to test on Hopper.
 BUILDERS: dict[Callable[[Graph], None], tuple[str, ...]] = {
-    first_layer: ("wgmma patch",),
+    first_layer: ("wgmma stem + max pool",),
     padded_first_layer: ("wgmma stem + max pool", "wgmma"),
+    padded_pool: ("wgmma stem + max pool",),
+    residual_blocks: ("wgmma", "max pool"),
+    long_linear: ("wgmma",),
     pools_of_two: ("wgmma windows + max pool", "wgmma maps + max pool"),
     one_channel: ("wgmma patch", "wgmma"),
     wide_steps: ("wgmma patch", "wgmma rows"),

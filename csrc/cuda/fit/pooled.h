@@ -12,7 +12,8 @@ namespace facegen::cuda::hopper {
 // plain 3x3 pool of stride 2 that reads nothing outside what the convolution makes.
 bool is_pooled_by_three(const Step& step);
 
-// stem.cu: a first convolution of 3 channels and stride 2, and a 3x3 pool of stride 2.
+// stem.cu: a first convolution of 3 channels and stride 2, and a 3x3 pool of stride 2 with any
+// padding.
 constexpr int kStemColumns = 96;
 constexpr int kStemThreads = 256;
 constexpr int kMaxStemTaps = 8;
