@@ -114,3 +114,10 @@ def test_convert_and_inspect(run: Run, own: Generator) -> None:
     assert run("convert", "network.bin", "a.safetensors", "--half").code == 0
     assert run("inspect", "a.safetensors").code == 0
     assert "format  : safetensors" in run("inspect", "default").out
+
+
+@pytest.mark.parametrize("name", ["-", "faces.jpg", "faces", "d/", "d.npy"])
+def test_demo_draws_pictures_alone(run: Run, name: str) -> None:
+    result = run("demo", name)
+    assert result.code == 2 and f"error: {name}: expected a name in .png or .bmp" in result.err
+    assert os.listdir() == []

@@ -57,10 +57,11 @@ def command(
     elif first is not None:
         raise click.UsageError("--seed is the first of --seeds; name one of them")
     options.refuse_folder(out)
+    if os.path.splitext(out)[1].lower() not in (".png", ".bmp"):
+        raise FacegenError(f"{out}: expected a name in .png or .bmp")
     count = len(seeds)
     files = FaceFiles.plan(out, seeds, count, grid)
-    if files.grid is None:
-        raise FacegenError(f"{out}: expected a name in .png or .bmp")
+    assert files.grid is not None  # a picture of all
     columns, rows = files.grid
     generator = prepared(Generator, network, engine)
     inputs = latents(seeds)

@@ -6,6 +6,7 @@ CUDA and no weights, so a program can be fitted to any device on any machine.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -48,19 +49,25 @@ class Device(Protocol):
 def find_device(name: str, precision: str = "float32", kernels: str = "auto") -> Device:
     """The device of a name: "cpu", "cpu:avx2", "cuda" (Hopper), "cuda:ampere", "cuda:8.9".
 
+    Kinds of GPUs, not GPUs of this machine: "cuda:0" is none. Of CPUs only the instruction sets
+    that this one has.
+
     Raises
     ------
     ValueError
         There is no such device, precision, or family of kernels.
     """
-    kind, _, which = name.partition(":")
-    if kind == "cpu":
-        return _native.FitCpu(which or _native.choose_isa())
-    capability = ARCHITECTURES.get(which or "hopper")
-    if kind == "cuda" and capability is None and which.replace(".", "", 1).isdecimal():
-        major, _, minor = which.partition(".")
-        capability = int(major), int(minor or 0)
-    if kind != "cuda" or capability is None:
-        names = ", ".join(["cpu", "cpu:ISA", "cuda", *(f"cuda:{a}" for a in ARCHITECTURES)])
-        raise ValueError(f"a device to lower for is one of {names}, not {name!r}")
+    if name == "cpu":
+        return _native.FitCpu(_native.choose_isa())
+    if name.startswith("cpu:"):
+        return _native.FitCpu(name.removeprefix("cpu:"))
+    if name == "cuda":
+        name = "cuda:hopper"
+    capabilities = {f"cuda:{kind}": capability for kind, capability in ARCHITECTURES.items()}
+    capability = capabilities.get(name)
+    if exact := re.fullmatch(r"cuda:([89]|[1-9]\d)\.(\d)", name):
+        capability = int(exact[1]), int(exact[2])
+    if capability is None:
+        kinds = ", ".join(["cpu", "cpu:ISA", "cuda", *capabilities, "cuda:8.6 and the like"])
+        raise ValueError(f"a device to lower for is one of {kinds}, not {name!r}")
     return _native.FitCuda(*capability, precision, kernels)

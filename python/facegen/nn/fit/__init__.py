@@ -46,7 +46,9 @@ def fit(program: Program, device: Device) -> Program:
         The program is fitted already, or the device has no kernel for a step.
     """
     if program.device:
-        raise ValueError(f"{program.name} is fitted to {program.device} already")
+        raise ValueError(
+            f"{program.name} is fitted to {program.device} already: lower it without a device"
+        )
     draft = Draft(device, list(program.steps), list(program.buffers), dict(program.constants))
     for change in (
         replace_norms_of_one_pixel,
