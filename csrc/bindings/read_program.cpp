@@ -98,6 +98,7 @@ const float* ProgramStorage::optional_constant(const py::object& name, int64_t s
 
 const float* ProgramStorage::constant(const py::object& name, int64_t size, bool packed_only) {
   require(!name.is_none(), "a step lacks a constant that it cannot do without");
+  require(size >= 0, "a constant of impossible size");
   if (shapes_alone_) {
     static const float some = 0.0f;
     return &some;
@@ -153,6 +154,9 @@ void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   if (!object.attr("finish").is_none()) {
     // As a step of its own it would read a buffer: here only the shape of what it reads counts.
     const py::object finish = object.attr("finish");
+    // Refused before it is read: a chain of them may be deeper than the stack, or have no end.
+    require(!py::hasattr(finish, "finish") || finish.attr("finish").is_none(),
+            "a finish that has a finish");
     s.finish = &finishes_.emplace_back(read_op(finish, shape(finish.attr("input"))));
   }
   const int channels = map_of(s).c;

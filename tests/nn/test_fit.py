@@ -38,6 +38,7 @@ from facegen.nn.program import (
     Fill,
     Gemm,
     MaxPool,
+    Phase,
     Program,
     step_reads,
     step_writes,
@@ -313,3 +314,27 @@ def test_a_softmax_that_one_sibling_reads_is_not_lost() -> None:
     one = graph.add("one", Conv2d(16, 64, 1), graph.add("softmax", Softmax(), x))
     graph.output(graph.add("both", Concat(), one, graph.add("l", Conv2d(16, 64, 3, padding=1), x)))
     check(graph, Anything())
+
+
+def test_a_finish_that_finishes_itself_is_refused() -> None:
+    """And not followed until the stack is full."""
+    program = lower(chain(Conv2d(32, 32, 3), Conv2d(32, 32, 1)), None)
+    conv, squeeze = program.steps
+    assert isinstance(conv, Gemm) and isinstance(squeeze, Gemm)
+    finish = replace(squeeze, input=replace(squeeze.input, buffer=NOWHERE))
+    object.__setattr__(finish, "finish", finish)
+    step = replace(conv, output=finish.output, finish=finish)
+    for device in ("cuda:hopper", "cpu:portable"):
+        with pytest.raises(ValueError, match="a finish that has a finish"):
+            find_device(device).kernel(step, program.buffers)
+
+
+def test_a_kernel_of_more_weights_than_memory_is_refused() -> None:
+    """Its taps would be counted for years."""
+    program = lower(chain(Conv2d(32, 32, 1)), None)
+    (conv,) = program.steps
+    assert isinstance(conv, Gemm)
+    axis = replace(conv.phases[0].y, taps=1 << 28)
+    step = replace(conv, kernel=(1 << 28, 1 << 28), phases=(Phase(axis, axis),))
+    with pytest.raises(ValueError, match="a constant of impossible size"):
+        find_device("cuda:hopper").kernel(step, program.buffers)
