@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.files.standard import open_input
 from facegen.numbers.text import ResultReader
 
 Kind = Literal["text", "float32", "uint8"]
@@ -64,23 +67,22 @@ class Comparison:
         return f"pixel ({h}, {w}, {c}) of image {image}"
 
 
-def kind_of(path: Path) -> Kind:
-    """By the extension, .bin (float32) or .rgb (uint8); text by its first bytes."""
-    extension = os.path.splitext(os.fspath(path))[1].lower()
-    with open(path, "rb") as file:
-        start = file.read(4096)
+def kind_of(file: io.BufferedReader) -> Kind:
+    """By the extension, .bin (float32) or .rgb (uint8); text by its first bytes, which stay."""
+    extension = os.path.splitext(file.name)[1].lower()
+    start = file.peek()
     if extension == ".rgb":
         return "uint8"
     if extension != ".bin" and _TEXT_BYTES.issuperset(start):
         return "text"
     if extension == ".bin":
         return "float32"
-    raise FormatError(f"{path}: neither text of numbers nor named .bin (float32) or .rgb (uint8)")
+    raise FormatError(
+        f"{file.name}: neither text of numbers nor named .bin (float32) or .rgb (uint8)"
+    )
 
 
-def compare(
-    a: Path, b: Path, tolerance: float = TOLERANCE, kind: Kind | None = None
-) -> Comparison:
+def compare(a: Path, b: Path, tolerance: float = TOLERANCE, kind: Kind | None = None) -> Comparison:
     """Compare a result with the answer `b`.
 
     Two elements agree where |a-b| < tolerance or |a-b| / |b| < tolerance, and where they are
@@ -93,13 +95,15 @@ def compare(
     OSError
         One of them cannot be read.
     """
-    if kind is None:
-        kind, kind_b = kind_of(a), kind_of(b)
-        if kind != kind_b:
-            raise FormatError(f"{a} is {kind}, {b} is {kind_b}: they cannot be compared")
     with ExitStack() as stack:
-        values_a, chunks_a = _open(a, kind, stack)
-        values_b, chunks_b = _open(b, kind, stack)
+        # Each is opened once: a pipe does not give its first bytes again.
+        file_a, file_b = (stack.enter_context(_open(path)) for path in (a, b))
+        if kind is None:
+            kind, kind_b = kind_of(file_a), kind_of(file_b)
+            if kind != kind_b:
+                raise FormatError(f"{a} is {kind}, {b} is {kind_b}: they cannot be compared")
+        values_a, chunks_a = _values(file_a, kind)
+        values_b, chunks_b = _values(file_b, kind)
         if values_a != values_b:
             return Comparison(kind, values_a, values_b)
         differing, first, largest = _compare_chunks(chunks_a, chunks_b, tolerance)
@@ -132,22 +136,28 @@ def _compare_chunks(
     return differing, first, largest
 
 
-def _open(path: Path, kind: Kind, stack: ExitStack) -> tuple[int, Iterator[np.ndarray]]:
+def _open(path: Path) -> io.BufferedReader:
+    return io.BufferedReader(open_input(path))
+
+
+def _values(file: io.BufferedReader, kind: Kind) -> tuple[int, Iterator[np.ndarray]]:
     """Number of values, and the values in chunks of a fixed size."""
     if kind == "text":
-        reader = stack.enter_context(ResultReader(path))
+        reader = ResultReader(file)
         return reader.numbers, reader.chunks(_CHUNK_FACES)
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        raise FormatError(f"{file.name}: expected a regular file, found a pipe or a device")
     dtype = np.dtype("<f4" if kind == "float32" else np.uint8)
-    size = os.path.getsize(path)
+    size = status.st_size - file.tell()
     picture = _PICTURE[0] * _PICTURE[1] * _PICTURE[2]
     unit = dtype.itemsize if kind == "float32" else picture
     if size % unit:
         what = "float32 values" if kind == "float32" else "256x256x3 pictures"
-        raise FormatError(f"{path}: {size:,} bytes are no whole number of {what}")
-    return size // dtype.itemsize, _read_binary(path, dtype)
+        raise FormatError(f"{file.name}: {size:,} bytes are no whole number of {what}")
+    return size // dtype.itemsize, _read_binary(file, dtype)
 
 
-def _read_binary(path: Path, dtype: np.dtype) -> Iterator[np.ndarray]:
-    with open(path, "rb") as file:
-        while data := file.read(_CHUNK_VALUES * dtype.itemsize):
-            yield np.frombuffer(data, dtype)
+def _read_binary(file: io.BufferedReader, dtype: np.dtype) -> Iterator[np.ndarray]:
+    while data := file.read(_CHUNK_VALUES * dtype.itemsize):
+        yield np.frombuffer(data, dtype)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +52,32 @@ def test_texts(run: Run, faces: np.ndarray) -> None:
     result = run("compare", "a.txt", "b.txt")
     assert result.code == 1
     assert result.out == "different: a.txt holds 36,864 values, b.txt 24,576\n"
+
+
+def test_pipes(run: Run, faces: np.ndarray) -> None:
+    """A pipe gives its first bytes once: what tells the kind of a result is a part of it."""
+    write_text("a.txt", faces)
+    for name in ("a.fifo", "a.rgb"):
+        os.mkfifo(name)
+    with feeding("a.fifo", Path("a.txt").read_bytes()):
+        assert run("compare", "a.fifo", "a.txt") == (0, "same: 36,864 values\n", "")
+    Path("b.rgb").write_bytes(bytes(256 * 256 * 3))
+    with feeding("a.rgb", bytes(256 * 256 * 3)):
+        result = run("compare", "a.rgb", "b.rgb")
+    assert result.code == 2
+    assert "a.rgb: expected a regular file, found a pipe or a device" in result.err
+
+
+@contextmanager
+def feeding(pipe: str, data: bytes) -> Iterator[None]:
+    def write() -> None:
+        with suppress(BrokenPipeError):
+            Path(pipe).write_bytes(data)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield
+    writer.join()
 
 
 def test_the_relative_tolerance_is_that_of_the_answer(run: Run) -> None:

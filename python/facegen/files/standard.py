@@ -44,7 +44,9 @@ def open_input(path: str | os.PathLike[str]) -> io.FileIO:
     copy = None
     try:
         copy = os.dup(descriptor)
-        return io.FileIO(copy)
+        file = io.FileIO(copy)
+        file.name = os.fspath(path)  # as of every other file, for errors
+        return file
     except OSError as error:  # it is closed, or a folder
         if copy is not None:
             os.close(copy)
