@@ -1,7 +1,8 @@
 """Programs handed straight to the native engine.
 
 Valid ones must give what the interpreter of the tests gives. Hostile ones, with fields and arrays
-that do not fit, must be refused, or run without a write beside their outputs.
+that do not fit, must be refused, or run without a write beside their outputs. What devices say of
+the hostile steps of fitted programs must be an answer or a refusal.
 """
 
 from __future__ import annotations
@@ -31,9 +32,11 @@ from facegen.nn import (
     Upsample,
     lower,
 )
-from facegen.nn.device import find_device
+from facegen.nn import program as lowered
+from facegen.nn.device import ARCHITECTURES, find_device
 from facegen.nn.fit import fit
-from facegen.nn.program import Program
+from facegen.nn.program import Copy, Gemm, Program, Step
+from merged_graphs import BUILDERS
 from random_weights import random_weights
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "nn"))
@@ -50,6 +53,7 @@ OTHERS: list[Any] = [None, "", "relu", "tanh", "none", "x.weight", 1.5, True, ()
 UNITS = 2**13  # of rounding: see tests/nn/test_native.py
 GUARD = 64  # floats around each array
 MOST_FLOATS = 1 << 20  # of a hostile program that is run
+PRECISIONS = ["float32", "strict", "tf32", "float16"]
 
 
 def one_round(rng: Rng) -> None:
@@ -60,6 +64,64 @@ def one_round(rng: Rng) -> None:
         for _ in range(25):
             try_hostile(rng, mutated(rng, program))
         try_arrays(rng, program)
+        try_fitted(rng, program)
+    graph = Graph("merged")
+    list(BUILDERS)[rng.integers(len(BUILDERS))](graph)  # whose kernels small graphs do not get
+    ask_hostile(rng, lower(graph, None))
+
+
+def try_fitted(rng: Rng, program: Program) -> None:
+    """Programs that are fitted to any device, changed and given to the CPU."""
+    fitted = fit(program, any_device(rng))
+    for _ in range(10):
+        try_hostile(rng, mutated(rng, grafted(rng, fitted) if rng.integers(2) else fitted))
+    ask_hostile(rng, program)
+
+
+def ask_hostile(rng: Rng, program: Program) -> None:
+    """Devices are asked about the steps of a fitted program that were changed."""
+    fitted = fit(program, any_device(rng))
+    for _ in range(20):
+        changed_one = mutated(rng, grafted(rng, fitted) if rng.integers(2) else fitted)
+        device = any_device(rng)
+        if not isinstance(changed_one.steps, tuple):
+            continue
+        for step in changed_one.steps:
+            for ask in device.kernel, device.input_format:
+                try:
+                    ask(step, changed_one.buffers)
+                except REFUSALS:
+                    continue
+
+
+def any_device(rng: Rng) -> Any:
+    if rng.integers(4) == 0:
+        return find_device("cpu:portable")
+    name = list(ARCHITECTURES)[rng.integers(len(ARCHITECTURES))]
+    kernels = ["auto", "auto", "auto", "mma", "fma"][rng.integers(5)]
+    return find_device(f"cuda:{name}", PRECISIONS[rng.integers(4)], kernels)
+
+
+def grafted(rng: Rng, program: Program) -> Program:
+    """A step has something besides its op that another step has, or is."""
+    steps: list[Step] = list(program.steps)
+    at, other = rng.integers(len(steps), size=2)
+    step = steps[at]
+    if isinstance(step, Gemm) and rng.integers(2):
+        match rng.integers(4):
+            case 0:
+                finish: Any = steps[other]
+                steps[at] = replace(step, finish=finish, output=finish.output)
+            case 1:
+                steps[at] = replace(step, softmax_input=True)
+            case 2:
+                steps[at] = replace(step, centre_channels=int(rng.integers(step.map.channels + 1)))
+            case _:
+                steps[at] = replace(step, direct_only=True)
+    elif isinstance(step, Gemm | lowered.InstanceNorm):
+        copy = Copy(steps[other].output, bool(rng.integers(2)))
+        steps[at] = replace(step, copy=copy) if rng.integers(2) else replace(step, slices=True)
+    return replace(program, steps=tuple(steps))
 
 
 def random_graph(rng: Rng) -> Graph:
