@@ -26,6 +26,7 @@ from facegen.nn import (
     ReLU,
     Shape,
     Softmax,
+    Tanh,
     Upsample,
     lower,
 )
@@ -133,8 +134,7 @@ def test_graphs_get_the_kernels_that_they_are_for(build: Callable[[Graph], None]
 def test_graphs_make_the_same(build: Callable[[Graph], None], target: str) -> None:
     graph = Graph(build.__name__)
     build(graph)
-    if graph.flops < 1e9:  # the interpreter is slow
-        check(graph, TARGETS[target])
+    check(graph, TARGETS[target])
 
 
 def chain(*layers: Layer) -> Graph:
@@ -198,14 +198,24 @@ def test_a_program_is_fitted_once_and_to_one_device() -> None:
         fit(program, find_device("cpu:portable"))
 
 
+@pytest.mark.parametrize("name", ["cuda", "cuda:hopper", "cuda:9.0"])
+def test_names_of_hopper(name: str) -> None:
+    assert find_device(name).name == "sm_90 float32"
+
+
 @pytest.mark.parametrize(
     "name", ["", "gpu", "cuda:volta", "cuda:", "cpu:avx9", "cuda:9.x", "cuda:0", "cuda:7.5", "all"]
 )
 def test_devices_that_there_are_not(name: str) -> None:
     with pytest.raises(ValueError, match="a device to lower for is one of|is not available here"):
         find_device(name)
+
+
+def test_precisions_and_kernels_that_there_are_not() -> None:
     with pytest.raises(ValueError, match="unknown precision int8"):
         find_device("cuda", "int8")
+    with pytest.raises(ValueError, match="kernels must be auto, mma or fma, not wgmma"):
+        find_device("cuda", kernels="wgmma")
 
 
 def test_a_norm_over_one_pixel_is_its_beta_on_gpus() -> None:
@@ -246,7 +256,7 @@ def test_an_input_is_staged_once_for_all_who_read_it() -> None:
 
 
 def test_formats_are_those_of_all_readers() -> None:
-    """A map that a product and a pool read is not split; one that products alone read is."""
+    """A map that a product and a mean read is not split; one that products alone read is."""
     graph = Graph("formats")
     x = graph.add("a", Conv2d(64, 64, 1), graph.input("x", Shape(8, 8, 64)))
     y = graph.add("b", Conv2d(64, 64, 3), x)
@@ -261,6 +271,22 @@ def test_formats_are_those_of_all_readers() -> None:
         "c": "float32",
         "mean": "float32",
     }
+
+
+def test_pools_and_additions_take_the_format_of_a_product_beside_them() -> None:
+    graph = Graph("any format")
+    x = graph.add("a", Conv2d(64, 64, 1), graph.input("x", Shape(8, 8, 64)))
+    y = graph.add("b", Conv2d(64, 64, 3, padding=1), x)
+    z = graph.add("sum", Add(), y, x)  # x: read by a product, and added
+    graph.output(graph.add("c", Conv2d(64, 64, 3), z))
+    graph.output(graph.add("pool", MaxPool2d(2), z))  # z: read by a product, and by a pool
+    alone = graph.add("tanh", Tanh(), z)
+    graph.output(graph.add("pool2", MaxPool2d(2), alone))  # by a pool alone
+    for device, split in (("cuda:hopper", "split"), ("cpu:portable", "float32")):
+        program = check(graph, find_device(device))
+        formats = {step.name: program.buffers[step.output.buffer].format for step in program.steps}
+        assert formats["a"] == formats["b+sum"] == split
+        assert formats["tanh"] == "float32"
 
 
 def test_siblings_of_other_shapes_are_not_joined() -> None:
