@@ -1,4 +1,4 @@
-"""By what a file's content is known again."""
+"""The digest by which a file's content is known again."""
 
 from __future__ import annotations
 

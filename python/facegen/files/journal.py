@@ -37,7 +37,7 @@ _SECONDS = 1.0  # between two entries, or more: they may take a tenth of the tim
 
 
 class Writer(Protocol):
-    """An output that comes in order; `facegen.media` has those of all formats."""
+    """An output that comes in order; `facegen.media` and `facegen.numbers` have them."""
 
     def synchronize(self) -> int:
         """Have what was written on the disk; gives its bytes."""

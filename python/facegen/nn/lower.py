@@ -3,7 +3,7 @@
     graph --rewrite--> graph --fuse--> drafts --place--> views, buffers --> Program --fit--> Program
                                          +-- constants (folded in float64, rounded once)
 
-What every device can do is done here; ``fit.py`` merges more, by asking one device.
+What every device can do is done here; ``fit`` merges more, by asking one device.
 """
 
 from __future__ import annotations

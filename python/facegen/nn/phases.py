@@ -32,8 +32,10 @@ def conv_transpose_phases(axes: Sequence[WindowAxis], out: tuple[int, int]) -> t
     count = min(axes[0].stride, out[0]) * min(axes[1].stride, out[1])
     if count > MOST_PHASES:
         strides = axes[0].stride, axes[1].stride
-        raise ValueError(f"a transposed convolution of stride {strides} has {count} phases, more "
-                         f"than {MOST_PHASES}")
+        raise ValueError(
+            f"a transposed convolution of stride {strides} has {count} phases, more "
+            f"than {MOST_PHASES}"
+        )
     ys, xs = (_conv_transpose_axes(axis, size) for axis, size in zip(axes, out, strict=True))
     return tuple(Phase(y, x) for y in ys for x in xs)
 

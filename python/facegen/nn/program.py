@@ -98,8 +98,8 @@ class Copy:
 class Gemm:
     """conv2d, conv_transpose2d or linear: rows found by phases and axes, times packed weights.
 
-    The fields from `finish` on say what its kernel does besides; ``fit.py`` sets them where a
-    device has such a kernel.
+    The fields from `finish` on say what its kernel does besides; ``fit`` sets them where a device
+    has such a kernel.
     """
 
     name: str
@@ -352,8 +352,6 @@ def step_reads(step: Step) -> tuple[View, ...]:
     views = [] if isinstance(step, Fill) else [step.input]
     if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
         views.append(step.epilogue.add)
-    if isinstance(step, Gemm) and isinstance(step.finish, Gemm) and step.finish.epilogue.add:
-        views.append(step.finish.epilogue.add)
     return tuple(views)
 
 

@@ -28,9 +28,11 @@ class Draft:
     formats: dict[Step, str] = field(default_factory=dict)  # in which inputs are wanted
 
     def kind(self, view: View) -> str:
+        """Of the view's buffer: "input", "output" or "arena"."""
         return self.buffers[view.buffer].kind
 
     def readers(self, view: View) -> int:
+        """How often the steps read the view's buffer, be it other channels of it."""
         return sum(read.buffer == view.buffer for step in self.steps for read in step_reads(step))
 
     def neighbours(self, maker: type[S], reader: type[R]) -> Iterator[tuple[S, R]]:

@@ -7,14 +7,12 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from facegen.nn.program import (
-    ArgMax,
     Fill,
     Gemm,
-    GlobalAvgPool,
     InstanceNorm,
-    Softmax,
     Step,
     View,
+    WithoutEpilogue,
     step_reads,
     step_writes,
 )
@@ -23,6 +21,7 @@ S = TypeVar("S", bound=Step)
 
 
 def places_of(step: Step) -> Iterable[View]:
+    """All views of a step that lie somewhere: what it reads, then what it writes."""
     return (*step_reads(step), *step_writes(step))
 
 
@@ -31,7 +30,7 @@ def with_places(step: S, change: Callable[[View], View]) -> S:
     changes: dict[str, Any] = {"output": change(step.output)}
     if not isinstance(step, Fill):
         changes["input"] = change(step.input)
-    if not isinstance(step, Softmax | ArgMax | GlobalAvgPool) and step.epilogue.add is not None:
+    if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
         changes["epilogue"] = replace(step.epilogue, add=change(step.epilogue.add))
     if isinstance(step, Gemm | InstanceNorm) and step.copy is not None:
         changes["copy"] = replace(step.copy, view=change(step.copy.view))
@@ -41,6 +40,7 @@ def with_places(step: S, change: Callable[[View], View]) -> S:
 
 
 def moved(step: S, view: View, to: View) -> S:
+    """The step with another view in the place of one."""
     return with_places(step, lambda other: to if other == view else other)
 
 
