@@ -85,8 +85,8 @@ struct Step {
   // kInstanceNorm
   float eps = 0.0f;
 
-  // What is done besides, in the same kernel, where python/facegen/nn/fit.py has merged steps. The
-  // step is refused by a device that has no kernel for all of it.
+  // What is done besides, in the same kernel, where python/facegen/nn/fit has merged steps. The step is
+  // refused by a device that has no kernel for all of it.
 
   // kGemm: the step that reads the map that this one makes. The map lies nowhere (finish->in names no
   // buffer), and out is that step's.

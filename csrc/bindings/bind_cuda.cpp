@@ -10,9 +10,9 @@
 
 #include "arguments.h"
 #include "batch_arrays.h"
+#include "cuda/executable.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
-#include "cuda/executable.h"
 #include "cuda/runtime/forked.h"
 #include "cuda/runtime/pinned_pool.h"
 #include "read_program.h"

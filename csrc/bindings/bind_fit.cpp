@@ -18,7 +18,7 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-// Lower is better; and the kernel's name.
+// A kernel's rank (lower is better) and its name; nothing where no kernel does the step.
 using Found = std::optional<std::pair<int, std::string>>;
 
 class FitCpu {
@@ -32,6 +32,11 @@ class FitCpu {
     return std::make_pair(0, name);
   }
 
+  // All that the CPU computes with is float32.
+  std::string input_format(const py::object&, const py::object&) const { return "float32"; }
+  std::string operand_format() const { return "float32"; }
+  std::string value_format() const { return "float32"; }
+  int pixel_channels() const { return 1; }
   std::string name() const { return std::string("cpu ") + kernels_.isa; }
 
  private:
@@ -55,8 +60,9 @@ class FitCuda {
   Found kernel(const py::object& object, const py::object& buffers) const {
     ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
     const Step step = storage.read_step(object);
-    const auto layout = [&](const View& view) {
-      return view.buffer < 0 ? cuda::Layout{} : cuda::layout_of(storage.program().buffers[view.buffer]);
+    const auto layout = [&](const View& view) -> cuda::Layout {
+      if (view.buffer < 0) return {};  // a Fill reads nothing
+      return cuda::layout_of(storage.program().buffers[view.buffer]);
     };
     const cuda::Kernel kernel =
         cuda::find_kernel({step, layout(step.in), layout(step.out), target_});
@@ -88,13 +94,11 @@ void bind_fit(py::module_& m) {
   py::class_<FitCpu>(m, "FitCpu", "The CPU, as programs are fitted to it.")
       .def(py::init<const std::string&>(), py::arg("isa"))
       .def("kernel", &FitCpu::kernel, py::arg("step"), py::arg("buffers"))
-      .def(
-          "input_format", [](const FitCpu&, const py::object&, const py::object&) { return "float32"; },
-          py::arg("step"), py::arg("buffers"))
+      .def("input_format", &FitCpu::input_format, py::arg("step"), py::arg("buffers"))
       .def_property_readonly("name", &FitCpu::name)
-      .def_property_readonly("operand_format", [](const FitCpu&) { return "float32"; })
-      .def_property_readonly("value_format", [](const FitCpu&) { return "float32"; })
-      .def_property_readonly("pixel_channels", [](const FitCpu&) { return 1; });
+      .def_property_readonly("operand_format", &FitCpu::operand_format)
+      .def_property_readonly("value_format", &FitCpu::value_format)
+      .def_property_readonly("pixel_channels", &FitCpu::pixel_channels);
   py::class_<FitCuda>(m, "FitCuda", "A generation of GPUs, as programs are fitted to it.")
       .def(py::init<int, int, const std::string&, const std::string&>(), py::arg("major"),
            py::arg("minor"), py::arg("precision"), py::arg("kernels"))

@@ -4,7 +4,7 @@
 // Nothing is gathered and there is no block of C: a tile's sums stay in registers to the end, get
 // their bias and activation there and are stored where they belong. For sums of moderate length,
 // whose weights stay close without cutting them into stretches. The columns of phases that read
-// alike stand side by side, as in Gemm.
+// alike stand side by side, as in IndirectGemm.
 #pragma once
 
 #include <cstdint>

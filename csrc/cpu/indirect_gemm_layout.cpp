@@ -1,4 +1,4 @@
-// What Gemm decides when a network is loaded: groups, bundles, blocks, and the packed weights.
+// What IndirectGemm decides when a network is loaded: groups, bundles, blocks, and the packed weights.
 #include <algorithm>
 #include <map>
 #include <tuple>

@@ -9,7 +9,6 @@
 #include "threads.h"
 
 namespace facegen::cpu {
-
 namespace {
 
 Step without_finish(Step step) {

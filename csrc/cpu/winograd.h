@@ -10,8 +10,8 @@
 //            v3 = d3 - d1    u3 = g2                     where m = u * v
 //
 // On both axes at once, a tile of 2 x 2 outputs takes 16 products a channel for 36 of a 3x3
-// convolution and 36 for 100 of a 5x5 one, a tile of 4 x 4 takes 36 for 144 of a 3x3 one. The four phases (3x3, 3x2, 2x3, 2x2) of a 5x5
-// transposed convolution of stride 2 are four such convolutions.
+// convolution and 36 for 100 of a 5x5 one, a tile of 4 x 4 takes 36 for 144 of a 3x3 one. The four
+// phases (3x3, 3x2, 2x3, 2x2) of a 5x5 transposed convolution of stride 2 are four such convolutions.
 //
 // A convolution of stride s reads s x s grids of input pixels, each with every s-th tap: a sum of
 // s * s convolutions of stride 1. They share their outputs, so their products are added up before
@@ -44,8 +44,8 @@ namespace facegen::cpu {
 
 class Winograd final : public Gemm {
  public:
-  // Outputs of a tile on an axis, 2 or 4; 0 where the layer does not suit or Gemm is faster. The
-  // answer depends on the layer alone, not on the batch: so do the bits of the results.
+  // Outputs of a tile on an axis, 2 or 4; 0 where the layer does not suit or IndirectGemm is faster.
+  // The answer depends on the layer alone, not on the batch: so do the bits of the results.
   static int tile_outputs(const Step& step, const Kernels& kernels);
   static bool suits(const Step& step, const Kernels& kernels) {
     return step.finish == nullptr && tile_outputs(step, kernels) > 0;

@@ -22,11 +22,11 @@ constexpr int kFewestChannels = 16;
 constexpr int kFewTaps = 3, kFewestChannelsOfManyTaps = 48;
 
 // That share a part where they can. Where each transforms the input for itself, the 16 of an 11x11 layer of
-// stride 4 and 21 channels take 2.4 ms, as Gemm's bundles 2.1 ms, together 1.2 ms.
+// stride 4 and 21 channels take 2.4 ms, as IndirectGemm's bundles 2.1 ms, together 1.2 ms.
 constexpr std::size_t kManyPhases = 9;
 constexpr int kFewestChannelsOfMany = 64;  // of as many parts
 
-// Pairs (output, tap) that read inside an input of `size`: what Gemm multiplies.
+// Pairs (output, tap) that read inside an input of `size`: what IndirectGemm multiplies.
 int64_t valid_taps(const Axis& axis, int size) {
   int64_t count = 0;
   for (int64_t o = 0; o < axis.out; ++o) {

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <stdexcept>
+#include <string>
+#include <utility>
 
-#include "cuda/hopper/norm.h"
 #include "cuda/generic/reductions.h"
 #include "cuda/generic/small_ops.h"
+#include "cuda/hopper/norm.h"
 
 namespace facegen::cuda {
 namespace {

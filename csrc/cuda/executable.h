@@ -14,10 +14,10 @@
 #include <string>
 #include <vector>
 
+#include "cuda/gemm.h"
 #include "cuda/runtime/chunk_queue.h"
 #include "cuda/runtime/context.h"
 #include "cuda/runtime/device.h"
-#include "cuda/gemm.h"
 #include "cuda/runtime/memory.h"
 #include "program.h"
 

@@ -8,7 +8,7 @@
 
 #include "check.h"
 #include "cuda/fit/gemm_plan.h"
-#include "cuda/fit/kernel.h"
+#include "cuda/fit/step_fit.h"
 #include "cuda/fit/split.h"
 #include "gemm_layer.h"
 #include "one_step.h"

@@ -44,7 +44,8 @@ PatchShape make_patch(const View& map, bool half, bool spare) {
   patch.tile_rows = 4 / patch.warps_a_row;
   patch.ring_rows = patch.tile_rows + 2 + (spare ? patch.tile_rows : 0);
   // Rows of a tile lie as far apart as 8 pixels of A, times the eights that a row has.
-  patch.row_bytes = (patch.tile_rows == 1 ? pixels : kTilePixels / patch.tile_rows) * kExpandPixelBytes;
+  const int row_pixels = patch.tile_rows == 1 ? pixels : kTilePixels / patch.tile_rows;
+  patch.row_bytes = row_pixels * kExpandPixelBytes;
   // The first rows once more behind the last; neighbouring channels start in different banks.
   const int bytes = (patch.ring_rows + patch.tile_rows - 1) * patch.row_bytes;
   patch.eight_bytes = bytes / 128 * 128 + (eights == 2 ? 64 : 32) + (bytes % 128 ? 128 : 0);
@@ -71,7 +72,7 @@ int pair_bytes(const Step& step, bool half) {
 }
 
 int count_teams(const PatchShape& patch, int weight_bytes) {
-  return std::min((kMostSharedBytes - weight_bytes - kPastPatches) / patch.bytes, kMaxTeams);
+  return std::min((kMostSharedBytes - weight_bytes - kPastPatches) / patch.bytes, kMaxExpandTeams);
 }
 
 bool expand_suits(const StepFit& fit) {
@@ -105,7 +106,7 @@ bool expand_squeeze_suits(const StepFit& fit) {
          out.c >= 16 && out.c <= kMaxSqueezed && out.c % 8 == 0 && squeeze.finish == nullptr &&
          !squeeze.softmax_input && squeeze.copy.buffer < 0 && !squeeze.slices &&
          is_plain(squeeze.epilogue) && patch.items <= kMaxSqueezeItems &&
-         count_teams(patch, bytes) == kMaxTeams;
+         count_teams(patch, bytes) == kMaxExpandTeams;
 }
 
 }  // namespace facegen::cuda::hopper

@@ -1,5 +1,5 @@
-// The two convolutions of a fire module, 1x1 and 3x3, joined (join_siblings in nn/fit.py), on Hopper:
-// by themselves, with the max-pool behind them, or with the squeeze of the next module.
+// The two convolutions of a fire module, 1x1 and 3x3, that nn/fit/siblings.py has joined, on Hopper: by
+// themselves, with the max-pool behind them, or with the squeeze of the next module.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 namespace facegen::cuda::hopper {
 
 constexpr int kExpandColumns = 64;
-constexpr int kMaxTeams = 4;          // warpgroups of a block
+constexpr int kMaxExpandTeams = 4;     // warpgroups of a block
 constexpr int kExpandPixelBytes = 16;  // of 8 channels of a plane
 constexpr int kStartItems = 6;         // by a thread at once, where an image starts
 

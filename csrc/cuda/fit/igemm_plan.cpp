@@ -3,12 +3,11 @@
 #include "cuda/fit/divide.h"
 #include "cuda/fit/positions.h"
 
-#include <algorithm>
-
 namespace facegen::cuda {
-GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns) {
+
+IgemmPlan plan_igemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns) {
   const View& in = step.in;
-  GemmPlan plan;
+  IgemmPlan plan;
   plan.chunk_k = chunk_k;
   plan.columns_padded = divide_up(step.out.c, tile_columns) * tile_columns;
   plan.run_chunks = divide_up(in.c, chunk_k);
@@ -18,7 +17,7 @@ GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile
   for (int p = 0; p < step.phase_count; ++p) {
     const auto& [y, x] = step.phases[p];
     if (y.out <= 0 || x.out <= 0) continue;
-    GemmPhase phase = {y.out, x.out, y.step, x.step, y.out_origin, x.out_origin, y.out_step,
+    IgemmPhase phase = {y.out, x.out, y.step, x.step, y.out_origin, x.out_origin, y.out_step,
                        x.out_step, 0, static_cast<int32_t>(plan.taps.size()), 0,
                        plan.total_chunks};
     for (int ty = 0; ty < y.taps; ++ty) {
@@ -41,7 +40,7 @@ GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile
   return plan;
 }
 
-int64_t GemmPlan::weight_index(const GemmPhase& phase, int chunk, int k, int in_c) const {
+int64_t IgemmPlan::weight_index(const IgemmPhase& phase, int chunk, int k, int in_c) const {
   int tap, channel;
   if (by_runs) {
     tap = chunk / run_chunks;
@@ -55,9 +54,9 @@ int64_t GemmPlan::weight_index(const GemmPhase& phase, int chunk, int k, int in_
   return int64_t{weight_taps[static_cast<std::size_t>(phase.first_tap + tap)]} * in_c + channel;
 }
 
-int64_t count_row_tiles(const std::vector<GemmPhase>& phases, int64_t images, int tile_rows) {
+int64_t count_row_tiles(const std::vector<IgemmPhase>& phases, int64_t images, int tile_rows) {
   int64_t tiles = 0;
-  for (const GemmPhase& phase : phases) {
+  for (const IgemmPhase& phase : phases) {
     tiles += (images * phase.out_h * phase.out_w + tile_rows - 1) / tile_rows;
   }
   return tiles;

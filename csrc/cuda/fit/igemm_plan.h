@@ -28,33 +28,33 @@ struct TapOffset {
 };
 
 // One phase, as the kernels read it.
-struct GemmPhase {
+struct IgemmPhase {
   int32_t out_h, out_w, step_y, step_x;
   int32_t origin_y, origin_x, out_step_y, out_step_x;
-  int32_t taps, first_tap;      // in GemmPlan::taps
+  int32_t taps, first_tap;      // in IgemmPlan::taps
   int32_t chunks, first_chunk;  // of B, over all phases
 };
 
-struct GemmPlan {
+struct IgemmPlan {
   bool aligned = false;  // channels can be read in vectors of 8
   bool by_runs = false;
   int chunk_k = 0;
   int columns_padded = 0;
   int run_chunks = 0;  // by runs: chunks of one tap
-  std::vector<GemmPhase> phases;
+  std::vector<IgemmPhase> phases;
   std::vector<TapOffset> taps;
   std::vector<int32_t> weight_taps;  // as taps: ty * kernel_w + tx of the weight
   int total_chunks = 0;
 
   // Weight index (within one output channel: tap * in.c + channel) of element k of a chunk of a
   // phase, or -1 where it is padding.
-  int64_t weight_index(const GemmPhase& phase, int chunk, int k, int in_c) const;
+  int64_t weight_index(const IgemmPhase& phase, int chunk, int k, int in_c) const;
 };
 
 // `layout`: of the input.
-GemmPlan plan_gemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns);
+IgemmPlan plan_igemm(const Step& step, const Layout& layout, int chunk_k, int tile_columns);
 
 // Row tiles of `tile_rows` over all phases.
-int64_t count_row_tiles(const std::vector<GemmPhase>& phases, int64_t images, int tile_rows);
+int64_t count_row_tiles(const std::vector<IgemmPhase>& phases, int64_t images, int tile_rows);
 
 }  // namespace facegen::cuda

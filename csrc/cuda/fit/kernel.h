@@ -41,7 +41,7 @@ Kernel find_kernel(const StepFit& fit);
 // For tables: "wgmma expand bf16x3 + max pool".
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target);
 
-// The format in which a step's input should be, where it lies in the arena; none where all are alike.
+// The format in which a step's input should be, where it lies in the arena; none where any will do.
 std::optional<Format> input_format(const Step& step, const Target& target);
 
 }  // namespace facegen::cuda

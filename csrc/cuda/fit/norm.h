@@ -8,8 +8,8 @@ namespace facegen::cuda::hopper {
 constexpr int kNormChannels = 8;  // of a thread: one vector
 constexpr int kThreadsAPixel = 2;
 constexpr int kMaxNormThreads = 512;
-constexpr int kMaxParts = 16;
-constexpr int kMaxPixels = 4;  // of a thread and part
+constexpr int kMaxNormParts = 16;
+constexpr int kMaxNormPixels = 4;  // of a thread and part
 
 // Whether norm.cu can do all of the step: its second output and slices to add up included.
 inline bool norm_suits(const StepFit& fit) {
@@ -20,7 +20,8 @@ inline bool norm_suits(const StepFit& fit) {
   return fit.target.kernels == "auto" && fit.target.major == 9 && step.op == Op::kInstanceNorm &&
          step.in.c % kNormChannels == 0 && even(step.in) && even(step.out) &&
          (step.copy.buffer < 0 || even(step.copy)) && step.epilogue.add.buffer < 0 &&
-         int64_t{step.in.h} * step.in.w <= kMaxParts * kMaxNormThreads / kThreadsAPixel * kMaxPixels;
+         int64_t{step.in.h} * step.in.w <=
+             kMaxNormParts * kMaxNormThreads / kThreadsAPixel * kMaxNormPixels;
 }
 
 }  // namespace facegen::cuda::hopper

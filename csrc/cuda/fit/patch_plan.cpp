@@ -1,9 +1,10 @@
+#include "cuda/fit/patch_plan.h"
+
 #include <algorithm>
 #include <cstdlib>
 #include <set>
 
 #include "cuda/fit/divide.h"
-#include "cuda/fit/patch_plan.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -142,7 +143,9 @@ PatchPlan plan_patch(const Step& step) {
 bool patch_suits(const StepFit& fit) {
   const Step& step = fit.step;
   if (!fit.target.hopper_gemms() || fit.in.format != Format::kFloat32) return false;
-  if (step.finish != nullptr || step.softmax_input || step.centre_channels || step.slices) return false;
+  if (step.finish != nullptr || step.softmax_input || step.centre_channels || step.slices) {
+    return false;
+  }
   // Other formats, and the second place, are stored in vectors.
   if (!patch_in_vectors(fit) && fit.out.format != Format::kFloat32) return false;
   const View& copy = step.copy;

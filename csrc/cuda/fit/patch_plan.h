@@ -1,5 +1,5 @@
-// conv2d and conv_transpose2d of few input channels on Hopper (patch.cu, rows.cu): how
-// such a layer is cut.
+// conv2d and conv_transpose2d of few input channels on Hopper (patch.cu, rows.cu): how such a layer
+// is cut.
 #pragma once
 
 #include <cstdint>

@@ -14,7 +14,7 @@ inline bool ever_inside(const Axis& axis, int offset, int size) {
   return false;
 }
 
-// Whether output o of both axes of a lone phase reads input o alone.
+// Whether output o of a lone phase's axis reads input o alone.
 inline bool is_same_pixel(const Axis& axis) {
   return axis.taps == 1 && axis.step == 1 && axis.base == 0 && axis.out_step == 1 &&
          axis.out_origin == 0;

@@ -72,7 +72,7 @@ inline bool is_sum_and_bias(const Epilogue& e) {
   return e.scale == nullptr && e.shift == nullptr && e.add.buffer < 0;
 }
 
-// What a step asks for besides its op: see Step.
+// Whether the step that reads what this one makes is a part of it, and is such an op.
 inline bool has_finish(const Step& step, Op op) {
   return step.finish != nullptr && step.finish->op == op;
 }

@@ -1,6 +1,7 @@
 #include "cuda/fit/thin_plan.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace facegen::cuda {
 namespace {
@@ -11,7 +12,7 @@ constexpr int kMaxChannels = 16;  // at once: more would leave too few blocks on
 constexpr int kFewestOutputs = 8;
 
 // The patch that a tile of the phase reads.
-ThinPhase measure(const GemmPlan& plan, const GemmPhase& rows) {
+ThinPhase measure(const IgemmPlan& plan, const IgemmPhase& rows) {
   ThinPhase phase = {};
   phase.rows = rows;
   int bottom = 0, right = 0;
@@ -54,9 +55,9 @@ int64_t shared_floats(const std::vector<ThinPhase>& phases, int channels) {
 ThinPlan plan_thin(const Step& step, const Layout& layout) {
   ThinPlan plan;
   if (step.out.c > kMaxThinColumns) return plan;
-  plan.gemm = plan_gemm(step, layout, 1, 1);
+  plan.gemm = plan_igemm(step, layout, 1, 1);
   std::vector<ThinPhase> phases;
-  for (const GemmPhase& rows : plan.gemm.phases) {
+  for (const IgemmPhase& rows : plan.gemm.phases) {
     if (rows.out_w < kFewestOutputs) return plan;
     phases.push_back(measure(plan.gemm, rows));
   }

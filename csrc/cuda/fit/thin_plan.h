@@ -12,7 +12,7 @@ constexpr int kThinHeight = 16, kThinWidth = 32;  // outputs of a tile
 constexpr int kMaxThinColumns = 4;
 
 struct ThinPhase {
-  GemmPhase rows;
+  IgemmPhase rows;
   int32_t top, left;                   // smallest tap offsets
   int32_t patch_height, patch_width;
   int32_t patch_pitch;                 // floats of a channel; odd, so that channels differ in bank
@@ -21,7 +21,7 @@ struct ThinPhase {
 };
 
 struct ThinPlan {
-  GemmPlan gemm;
+  IgemmPlan gemm;
   std::vector<ThinPhase> phases;  // empty where the layer does not suit the kernel
   int channels = 0;               // at once
   int64_t shared_floats = 0;

@@ -1,10 +1,10 @@
 // Device side of fit/igemm_plan.h: which rows a block has, and where each reads its input.
 #pragma once
 
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
 #include "cuda/fit/igemm_plan.h"
 #include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
@@ -13,7 +13,7 @@ namespace facegen::cuda {
 struct IgemmArguments {
   Operand in, out;
   DeviceEpilogue epilogue;
-  const GemmPhase* phases;
+  const IgemmPhase* phases;
   const TapOffset* taps;
   int32_t phase_count, column_tiles, run_chunks;
   int64_t images;
@@ -21,7 +21,7 @@ struct IgemmArguments {
 
 // A block's tile: `rows` rows of a phase from `first_row`, and its column tile.
 struct BlockTile {
-  GemmPhase phase;
+  IgemmPhase phase;
   int64_t first_row, rows;
   int column_tile;
 };
@@ -53,7 +53,7 @@ struct Row {
   int32_t oy, ox;
 };
 
-__device__ inline Row find_row(const GemmPhase& phase, int64_t row) {
+__device__ inline Row find_row(const IgemmPhase& phase, int64_t row) {
   // 32-bit divisions: the executable cuts batches so that rows fit.
   const auto r = static_cast<uint32_t>(row);
   const auto map = static_cast<uint32_t>(phase.out_h * phase.out_w);
@@ -62,7 +62,7 @@ __device__ inline Row find_row(const GemmPhase& phase, int64_t row) {
           static_cast<int32_t>(pixel % static_cast<uint32_t>(phase.out_w))};
 }
 
-__device__ inline int64_t output_pixel(const GemmPhase& phase, const Row& row, int out_w) {
+__device__ inline int64_t output_pixel(const IgemmPhase& phase, const Row& row, int out_w) {
   return int64_t{phase.origin_y + row.oy * phase.out_step_y} * out_w + phase.origin_x +
          row.ox * phase.out_step_x;
 }

@@ -119,12 +119,12 @@ __global__ void __launch_bounds__(kThreads)
 class FmaGemm final : public Gemm {
  public:
   explicit FmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_gemm(step_, spec.in, kChunk, kTileColumns)) {
+      : step_(spec.step), plan_(plan_igemm(step_, spec.in, kChunk, kTileColumns)) {
     const int column_tiles = plan_.columns_padded / kTileColumns;
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
     std::vector<float> packed(static_cast<std::size_t>(int64_t{plan_.total_chunks} * kChunk *
                                                        plan_.columns_padded));
-    for (const GemmPhase& phase : plan_.phases) {
+    for (const IgemmPhase& phase : plan_.phases) {
       for (int chunk = 0; chunk < phase.chunks; ++chunk) {
         for (int k = 0; k < kChunk; ++k) {
           const int64_t index = plan_.weight_index(phase, chunk, k, step_.in.c);
@@ -172,9 +172,9 @@ class FmaGemm final : public Gemm {
 
  private:
   Step step_;
-  GemmPlan plan_;
+  IgemmPlan plan_;
   DeviceArray<float> weights_;
-  DeviceArray<GemmPhase> phases_;
+  DeviceArray<IgemmPhase> phases_;
   DeviceArray<TapOffset> taps_;
 };
 

@@ -323,12 +323,12 @@ template <Product P>
 class MmaGemm final : public Gemm {
  public:
   explicit MmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_gemm(step_, spec.in, S::kChunk, kTileColumns)) {
+      : step_(spec.step), plan_(plan_igemm(step_, spec.in, S::kChunk, kTileColumns)) {
     const int column_tiles = plan_.columns_padded / kTileColumns;
     const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
     std::vector<char> packed(
         static_cast<std::size_t>(int64_t{plan_.total_chunks} * column_tiles * S::kTileBytes));
-    for (const GemmPhase& phase : plan_.phases) {
+    for (const IgemmPhase& phase : plan_.phases) {
       for (int chunk = 0; chunk < phase.chunks; ++chunk) {
         for (int k = 0; k < S::kChunk; ++k) {
           const int64_t index = plan_.weight_index(phase, chunk, k, step_.in.c);
@@ -380,9 +380,9 @@ class MmaGemm final : public Gemm {
  private:
   using S = Scheme<P>;
   Step step_;
-  GemmPlan plan_;
+  IgemmPlan plan_;
   DeviceArray<char> weights_;
-  DeviceArray<GemmPhase> phases_;
+  DeviceArray<IgemmPhase> phases_;
   DeviceArray<TapOffset> taps_;
 };
 

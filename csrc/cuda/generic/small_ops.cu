@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
 #include "cuda/generic/small_ops.h"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda {
 namespace {

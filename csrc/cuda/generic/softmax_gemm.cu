@@ -7,10 +7,10 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
 #include "cuda/fit/softmax_gemm.h"
 #include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {

@@ -132,7 +132,7 @@ class ThinGemm final : public Gemm {
  public:
   explicit ThinGemm(const GemmSpec& spec) : step_(spec.step) {
     ThinPlan thin = plan_thin(step_, spec.in);
-    const GemmPlan& plan = thin.gemm;
+    const IgemmPlan& plan = thin.gemm;
     std::vector<ThinPhase>& phases = thin.phases;
     const int channels = channels_ = thin.channels;
     by_runs_ = plan.aligned && channels % 8 == 0;

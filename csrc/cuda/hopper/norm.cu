@@ -18,10 +18,12 @@
 
 #include <algorithm>
 
+#include "cuda/fit/divide.h"
+#include "cuda/fit/norm.h"
 #include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -246,7 +248,7 @@ void instance_norm(const StepCall& call) {
   const Step& step = call.step;
   const int pixels = step.in.h * step.in.w;
   int parts = 1;
-  while (parts < kMaxParts && pixels > parts * kPixelsOfAPart) parts *= 2;
+  while (parts < kMaxNormParts && pixels > parts * kPixelsOfAPart) parts *= 2;
   const int part_pixels = divide_up(pixels, parts);
   const int threads = std::min(kMaxThreads, divide_up(part_pixels * kThreadsAPixel, 32) * 32);
   const int groups = divide_up(step.in.c, kChannels * kThreadsAPixel);
@@ -280,21 +282,21 @@ void instance_norm(const StepCall& call) {
     FACEGEN_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, args));
   };
   const bool early = call.images <= kEarlyImages;
-  if (parts == kMaxParts) {
-    set_ctas(kMaxParts / 2);
-    if (!early) return launch(norm_kernel<kMaxPixels, 2, false>);
+  if (parts == kMaxNormParts) {
+    set_ctas(kMaxNormParts / 2);
+    if (!early) return launch(norm_kernel<kMaxNormPixels, 2, false>);
     // Clusters of 16 are more than every GPU must have room for.
-    const auto kernel = norm_kernel<kMaxPixels, 1, true>;
+    const auto kernel = norm_kernel<kMaxNormPixels, 1, true>;
     FACEGEN_CUDA_CHECK(
         cudaFuncSetAttribute(kernel, cudaFuncAttributeNonPortableClusterSizeAllowed, 1));
-    set_ctas(kMaxParts);
+    set_ctas(kMaxNormParts);
     int clusters = 0;
     if (cudaOccupancyMaxActiveClusters(&clusters, kernel, &config) == cudaSuccess && clusters > 0) {
       return launch(kernel);
     }
     cudaGetLastError();  // is no failure
-    set_ctas(kMaxParts / 2);
-    return launch(norm_kernel<kMaxPixels, 2, true>);
+    set_ctas(kMaxNormParts / 2);
+    return launch(norm_kernel<kMaxNormPixels, 2, true>);
   }
   set_ctas(parts);
   const int thread_pixels = divide_up(part_pixels, threads / kThreadsAPixel);

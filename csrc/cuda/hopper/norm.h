@@ -1,8 +1,6 @@
 // The per-image norm on Hopper, in one pass over memory.
 #pragma once
 
-#include "cuda/fit/norm.h"
-#include "cuda/fit/shared_memory.h"
 #include "cuda/generic/small_ops.h"
 
 namespace facegen::cuda::hopper {

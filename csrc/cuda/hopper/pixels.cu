@@ -14,12 +14,12 @@
 // four lanes of a pixel hold.
 #include <algorithm>
 
-#include "cuda/runtime/error.h"
 #include "cuda/fit/pixels.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper/parts/epilogue.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {

@@ -21,14 +21,14 @@
 // or stores, the others multiply.
 #include <algorithm>
 
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/map.h"
-#include "cuda/fit/pooled.h"
 #include "cuda/hopper/parts/pool_store.cuh"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {

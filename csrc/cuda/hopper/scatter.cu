@@ -18,11 +18,14 @@
 #include <algorithm>
 #include <vector>
 
-#include "cuda/runtime/error.h"
+#include "cuda/fit/box.h"
+#include "cuda/fit/scatter.h"
+#include "cuda/fit/split.h"
 #include "cuda/hopper/parts/launch.h"
+#include "cuda/hopper/parts/map.h"
 #include "cuda/hopper/parts/ptx.cuh"
 #include "cuda/hopper/scatter.h"
-#include "cuda/fit/split.h"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda {
 namespace hopper {

@@ -4,9 +4,7 @@
 
 #include <cuda.h>
 
-#include "cuda/fit/scatter.h"
 #include "cuda/gemm.h"
-#include "cuda/hopper/parts/map.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {

@@ -1,11 +1,11 @@
-// Both expands of a fire module, 1x1 and 3x3, that read the squeezed map and write side by side
-// (join_siblings in nn/fit.py joins them), on Hopper. expand.cuh says how they multiply.
+// Both expands of a fire module, 1x1 and 3x3, that read the squeezed map and write side by side,
+// on Hopper: nn/fit/siblings.py has joined them. expand.cuh says how they multiply.
 //
 // Every warpgroup walks down the images by itself, a tile of up to 64 pixels (whole rows) at a
 // time: while one stores, the others multiply. What the next tile adds to the patch is loaded into
 // registers while this one is multiplied.
-#include "cuda/runtime/error.h"
 #include "cuda/hopper/fire/expand.cuh"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda {
 namespace hopper {
@@ -36,7 +36,7 @@ __device__ __forceinline__ void store_tile(const ExpandArguments& args,
 }
 
 template <bool kHalf>
-__global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
+__global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
     hopper_expand(const __grid_constant__ ExpandArguments args) {
   extern __shared__ __align__(128) char memory[];
   const int teams = static_cast<int>(blockDim.x) / kTeamThreads;

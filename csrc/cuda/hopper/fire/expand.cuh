@@ -15,13 +15,13 @@
 #include <algorithm>
 
 #include "cuda/fit/divide.h"
+#include "cuda/fit/expand_plan.h"
 #include "cuda/gemm.h"
 #include "cuda/hopper/parts/epilogue.cuh"
-#include "cuda/fit/expand_plan.h"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/runtime/memory.h"
 #include "cuda/operand.h"
+#include "cuda/runtime/memory.h"
 
 namespace facegen::cuda::hopper {
 

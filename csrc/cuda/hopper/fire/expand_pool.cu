@@ -8,11 +8,11 @@
 //
 // Of one or two images there are fewer rows of the pool than multiprocessors: a block has one of
 // them, and three warpgroups a row of the expands each.
-#include "cuda/runtime/error.h"
-#include "cuda/hopper/fire/expand.cuh"
 #include "cuda/fit/pooled.h"
+#include "cuda/hopper/fire/expand.cuh"
 #include "cuda/hopper/parts/pool_rows.cuh"
 #include "cuda/hopper/parts/pool_store.cuh"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda {
 namespace hopper {
@@ -58,7 +58,7 @@ __device__ __forceinline__ void gather(float (&largest)[2][kMaxima / 2], float* 
 }
 
 template <bool kHalf>
-__global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
+__global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
     hopper_expand_pool(const __grid_constant__ PoolArguments pool_args) {
   extern __shared__ __align__(128) char memory[];
   const ExpandArguments& args = pool_args.expand;
@@ -140,7 +140,7 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
 
 // Whether new rows can have room of their own without a warpgroup less.
 bool has_spare(const Step& step, bool half) {
-  return count_teams(make_patch(step.in, half, true), pair_bytes(step, half)) == kMaxTeams;
+  return count_teams(make_patch(step.in, half, true), pair_bytes(step, half)) == kMaxExpandTeams;
 }
 
 class HopperExpandPool final : public ExpandLayer {

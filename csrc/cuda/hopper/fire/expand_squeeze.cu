@@ -8,8 +8,8 @@
 //   step s, place p of the squeeze's sum  is  column 16 s + p of the 3x3, then of the 1x1
 //
 // Every warpgroup walks down the images by itself, as in expand.cu.
-#include "cuda/runtime/error.h"
 #include "cuda/hopper/fire/expand.cuh"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda {
 namespace hopper {
@@ -109,7 +109,7 @@ __device__ __forceinline__ void store_squeezed(const SqueezeArguments& args,
 }
 
 template <int kSqueezed, bool kHalf>
-__global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
+__global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
     hopper_expand_squeeze(const __grid_constant__ SqueezeArguments all_args) {
   extern __shared__ __align__(128) char memory[];
   const ExpandArguments& args = all_args.expand;

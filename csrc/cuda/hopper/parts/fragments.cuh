@@ -18,10 +18,10 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/hopper/parts/wgmma_registers.cuh"
 #include "cuda/fit/shared_memory.h"
 #include "cuda/fit/split.h"
+#include "cuda/hopper/parts/ptx.cuh"
+#include "cuda/hopper/parts/wgmma_registers.cuh"
 
 namespace facegen::cuda::hopper {
 

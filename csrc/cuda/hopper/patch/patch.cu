@@ -21,14 +21,14 @@
 #include <algorithm>
 
 #include "cuda/fit/divide.h"
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/gemm.h"
-#include "cuda/hopper/parts/launch.h"
-#include "cuda/hopper/patch/patch_store.cuh"
-#include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/runtime/memory.h"
 #include "cuda/fit/split.h"
+#include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
+#include "cuda/hopper/parts/launch.h"
+#include "cuda/hopper/parts/ptx.cuh"
+#include "cuda/hopper/patch/patch_store.cuh"
+#include "cuda/runtime/error.h"
+#include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
 namespace hopper {
@@ -38,7 +38,7 @@ namespace {
 constexpr int kFewElements = 4, kManyElements = kMaxPatchElements / kPatchThreads;
 // Teams of a block: where patches are small, so are the weights, and blocks of one team serve better.
 constexpr int count_teams(int elements) { return elements == kFewElements ? 1 : 2; }
-constexpr int kBlock = 64;  // of k
+constexpr int kBlockPlaces = 64;  // of k: 128 bytes, one swizzled row
 constexpr int kBlockBytes = kPatchRows * 128;
 
 int work_bytes(int blocks, int planes, int columns) {
@@ -237,20 +237,20 @@ std::vector<uint16_t> pack(const PatchPlan& plan, const float* weight, int block
                            bool half) {
   const int planes = half ? 1 : 2;
   std::vector<uint16_t> packed(plan.groups.size() * static_cast<std::size_t>(blocks) * planes *
-                               columns * kBlock);
+                               columns * kBlockPlaces);
   for (std::size_t g = 0; g < plan.groups.size(); ++g) {
     for (int column = 0; column < plan.columns; ++column) {
       for (int k = 0; k < plan.groups[g].k; ++k) {
         const int32_t index =
             plan.weight_index[(g * plan.columns + column) * kMaxPatchK + static_cast<std::size_t>(k)];
         if (index < 0) continue;
-        const std::size_t block = g * blocks + k / kBlock;
-        const int in_block = k % kBlock;
-        uint16_t* to = packed.data() + block * planes * columns * kBlock + column * kBlock +
+        const std::size_t block = g * blocks + k / kBlockPlaces;
+        const int in_block = k % kBlockPlaces;
+        uint16_t* to = packed.data() + block * planes * columns * kBlockPlaces + column * kBlockPlaces +
                        ((in_block / 8) ^ (column % 8)) * 8 + in_block % 8;
         const float value = weight[index];
         *to = half ? half_bits(value) : bfloat16_bits(value);
-        if (!half) to[columns * kBlock] = bfloat16_bits(value - bfloat16_value(*to));
+        if (!half) to[columns * kBlockPlaces] = bfloat16_bits(value - bfloat16_value(*to));
       }
     }
   }
@@ -268,7 +268,7 @@ class HopperPatch final : public Gemm {
     columns_ = plan_.columns <= 64 ? 64 : kMaxPatchColumns;
     int longest = 0;
     for (const PatchGroup& group : plan_.groups) longest = std::max(longest, group.k);
-    const int blocks = (longest + kBlock - 1) / kBlock, planes = half_ ? 1 : 2;
+    const int blocks = (longest + kBlockPlaces - 1) / kBlockPlaces, planes = half_ ? 1 : 2;
     const std::vector<uint16_t> packed = pack(plan_, step_.weight, blocks, columns_, half_);
     weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
     offsets_ = upload(plan_.offsets.data(), static_cast<int64_t>(plan_.offsets.size()));

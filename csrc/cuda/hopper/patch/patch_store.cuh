@@ -1,8 +1,8 @@
 // The end of a tile of patch.cu: from float32 sums in shared memory to the output.
 #pragma once
 
-#include "cuda/generic/element.cuh"
 #include "cuda/fit/patch_plan.h"
+#include "cuda/generic/element.cuh"
 
 namespace facegen::cuda::hopper {
 

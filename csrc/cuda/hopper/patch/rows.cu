@@ -14,19 +14,19 @@
 //            may start anywhere, so its ends, up to 3 floats each, are stored by threads
 #include <algorithm>
 
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
+#include "cuda/fit/patch_plan.h"
 #include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/fit/patch_plan.h"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
 namespace hopper {
 namespace {
 
-constexpr int kTilePixels = kRowsTilePixels, kMaxTeams = kMaxRowsTeams;
+constexpr int kMaxTeams = kMaxRowsTeams;
 constexpr int kPixelBytes = kRowsPixelBytes, kPixelPairs = kRowsPixelPairs;
 constexpr int kMaxTaps = kMaxRowsTaps, kMaxGroups = kMaxRowsGroups, kMaxPairs = kMaxRowsPairs;
 

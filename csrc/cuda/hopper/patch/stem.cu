@@ -18,13 +18,13 @@
 #include <algorithm>
 
 #include "cuda/fit/divide.h"
-#include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
+#include "cuda/fit/pooled.h"
 #include "cuda/gemm.h"
+#include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/fit/pooled.h"
 #include "cuda/hopper/parts/pool_rows.cuh"
+#include "cuda/runtime/error.h"
 #include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
