@@ -48,6 +48,21 @@ def test_where_nothing_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert extras.install("video") == "pip install '.[video]' in facegen's source"
 
 
+@pytest.mark.parametrize("damage", [b"Name: facegen\nRequires-Dist: \xff\n", None])
+def test_where_what_is_stated_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, damage: bytes | None
+) -> None:
+    """A message about a missing package is no place for another fault."""
+    stated = tmp_path / "facegen-1.dist-info" / "METADATA"
+    stated.parent.mkdir()
+    if damage is None:
+        stated.symlink_to(stated.name)  # a loop
+    else:
+        stated.write_bytes(damage)
+    monkeypatch.syspath_prepend(tmp_path)
+    assert extras.install("video") == "pip install '.[video]' in facegen's source"
+
+
 def test_nothing_speaks_of_an_index() -> None:
     """No index has the package: "pip install facegen[...]" would get none, or another's."""
     package = Path(facegen.__file__).parent

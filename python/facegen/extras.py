@@ -27,7 +27,7 @@ def _requirements(extra: str) -> list[str]:
     for name in _NAMES:
         try:
             stated = metadata.requires(name) or []
-        except metadata.PackageNotFoundError:
+        except (metadata.PackageNotFoundError, OSError, ValueError):  # or it cannot be read
             continue
         return [match[1] for line in stated if (match := marker.fullmatch(line))]
     return []
