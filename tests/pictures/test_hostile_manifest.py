@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import pickle
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -21,6 +22,8 @@ from facegen.photos.photo import Photo
 from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import settings_digest
+from facegen.pictures.results import FolderResults
+from facegen.pictures.run import run
 from facegen.pictures.task import Made, Task
 from files import negative, one, png
 
@@ -125,6 +128,21 @@ def test_only_what_is_named_as_a_result_of_the_picture_is_removed() -> None:
     assert all(Path("out", name).read_bytes() == PRECIOUS for name in others)
     assert not any(Path("out", name).exists() for name in results)
     assert not Path("out/a_masks").exists()
+
+
+def test_pictures_that_are_to_be_read_stay() -> None:
+    """Where they lie among the results, and a line says that they were made of one of them."""
+    lay()
+    sources = ["out/a.jpg", "out/a-2.jpg", "out/a_3.jpg"]
+    for name in sources:
+        Path(name).write_bytes(png())
+    names = [os.path.basename(name) for name in sources]
+    forged = line({"a.png": 3, **dict.fromkeys(names, len(png()))}, source="/nowhere/a.jpg")
+    note(forged)
+    results = pickle.loads(pickle.dumps(FolderResults("out", False, sources=sources[2:])))
+    items = [one(name, f"{os.path.splitext(name)[0]}.png") for name in sources[:2]]
+    assert statuses(run(items, negative(), results)) == "dd"
+    assert all(Path(name).read_bytes() == png() for name in sources)
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

@@ -64,7 +64,9 @@ def plan(
     extension = picture_options.EXTENSIONS.get(format_, format_)
     named = items(found.pictures, output, suffixes, extension)
     part, own, json_ = take_share(shard, named, json_)
-    results: Results = FolderResults(output, overwrite, part) if folder else OneResult(overwrite)
+    results: Results = OneResult(overwrite)
+    if folder:
+        results = FolderResults(output, overwrite, part, [item.source for item in named])
     check_report(json_, overwrite)
     passed_over = found.passed_over if part[0] == 0 else []  # one share says it for all
     return Plan(own, passed_over, results, output, json_, shard is not None)
@@ -93,9 +95,7 @@ def carry_out(plan: Plan, task: Task, runner: Runner) -> int:
         os.makedirs(plan.output, exist_ok=True)  # where that fails, nothing has been computed
         options.check_folder(plan.output)
     try:
-        report = run_shown(
-            plan.items, task, plan.results, not plan.sharded, plan.passed_over
-        )
+        report = run_shown(plan.items, task, plan.results, not plan.sharded, plan.passed_over)
     finally:
         plan.results.close()
     write_report(plan.json, report, task, runner)

@@ -20,7 +20,8 @@ reads all.
 A line that is not as ours are counts as none. It vouches for files in the folder alone: nothing
 that it names is touched where a link leads out of the folder, or is a link itself. And what it says
 was made together with a result is removed only where its name says so too: "cat_overlay.png",
-"cat_masks/dog.png" and "cat.jpg" go with "cat.png", a forged line's "notes.txt" does not.
+"cat_masks/dog.png" and "cat.jpg" go with "cat.png", a forged line's "notes.txt" does not; and no
+picture that the run is to read goes.
 """
 
 from __future__ import annotations
@@ -117,14 +118,20 @@ class Manifest:
     A pickled manifest opens its file anew where it is unpickled.
     """
 
-    def __init__(self, folder: str, share: tuple[int, int] = (0, 1)) -> None:
-        self.folder, self._share = folder, share
+    def __init__(
+        self, folder: str, share: tuple[int, int] = (0, 1), sources: frozenset[str] = frozenset()
+    ) -> None:
+        self.folder, self._share, self._sources = folder, share, sources
         self._file: state.LineFile | None = None
         self._inside: dict[str, bool] = {}  # folders of results, whether they are in this one
         self._lock = Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Manifest, (self.folder, self._share)
+        return Manifest, (self.folder, self._share, self._sources)
+
+    def keep(self, sources: Iterable[str]) -> None:
+        """Pictures that are to be read, which stay whatever a line says of them."""
+        self._sources |= {os.path.realpath(source) for source in sources}
 
     @cached_property
     def _records(self) -> dict[str, Record]:
@@ -183,9 +190,7 @@ class Manifest:
             status = os.lstat(path)
         except OSError:
             return False
-        return (
-            stat.S_ISREG(status.st_mode) and status.st_size == size and self._is_inside(path)
-        )
+        return stat.S_ISREG(status.st_mode) and status.st_size == size and self._is_inside(path)
 
     def _is_inside(self, path: str) -> bool:
         """No link leads out of the folder; found out once for each folder below it."""
@@ -265,13 +270,15 @@ class Manifest:
         for name in names:
             before = records.get(name)
             for other, size in before.outputs.items() if before is not None else ():
+                path = os.path.join(self.folder, other)
                 if (
                     other not in names
                     and other.startswith(stems)
                     and records.get(other) is before
                     and self._there(other, size)
+                    and os.path.realpath(path) not in self._sources
                 ):
-                    yield os.path.join(self.folder, other)
+                    yield path
 
     def _append(self, record: Record) -> None:
         entry = asdict(record)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from facegen.errors import FacegenError
@@ -45,13 +45,23 @@ class FolderResults:
         Do all items anew, whatever is there.
     share
         As for `Manifest`.
+    sources
+        Pictures that other shares read, which stay as those of the items do.
     """
 
-    def __init__(self, folder: str, overwrite: bool, share: tuple[int, int] = (0, 1)) -> None:
+    def __init__(
+        self,
+        folder: str,
+        overwrite: bool,
+        share: tuple[int, int] = (0, 1),
+        sources: Iterable[str] = (),
+    ) -> None:
         self._folder, self._overwrite = folder, overwrite
         self._manifest = Manifest(folder, share)
+        self._manifest.keep(sources)
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
+        self._manifest.keep(item.source for item in items)
         for item in items:
             for path in item.outputs:
                 self._manifest.check_place(path)
