@@ -50,7 +50,7 @@ def lay(result: bool = True) -> None:
     """Make a.png, the folder elsewhere, and the folder out with a result and a manifest."""
     Path("a.png").write_bytes(png())
     Path("elsewhere/sub").mkdir(parents=True)
-    for name in ("elsewhere/x", "elsewhere/sub/y", "beside.txt"):
+    for name in ("elsewhere/x", "elsewhere/sub/y.png", "beside.txt"):
         Path(name).write_bytes(PRECIOUS)
     Path("out/.facegen").mkdir(parents=True)
     if result:
@@ -63,12 +63,12 @@ def note(*lines: object) -> None:
 
 
 def untouched() -> bool:
-    kept = ("elsewhere/x", "elsewhere/sub/y", "beside.txt")
+    kept = ("elsewhere/x", "elsewhere/sub/y.png", "beside.txt")
     names = {str(path) for path in Path("elsewhere").rglob("*")}
     return all(Path(name).read_bytes() == PRECIOUS for name in kept) and names == {
         "elsewhere/x",
         "elsewhere/sub",
-        "elsewhere/sub/y",
+        "elsewhere/sub/y.png",
     }
 
 
@@ -93,12 +93,12 @@ def test_links_that_lead_out(link: str) -> None:
         name, size = "a_b.png", len(PRECIOUS)
         Path("out/a_b.png").symlink_to(os.path.abspath("elsewhere/x"))
     elif link == "to a folder":
-        name, size = "a_sub/y", len(PRECIOUS)
+        name, size = "a_sub/y.png", len(PRECIOUS)
         Path("out/a_sub").symlink_to(os.path.abspath("elsewhere/sub"))
     else:
-        name, size = "a_link/z", 1
+        name, size = "a_link/z.png", 1
         Path("out/inner").mkdir()
-        Path("out/inner/z").write_bytes(b"z")
+        Path("out/inner/z.png").write_bytes(b"z")
         Path("out/a_link").symlink_to("inner")
     note(line({"a.png": 3, name: size}))
     assert colour() == "d" and untouched()
@@ -119,6 +119,7 @@ def test_only_what_is_named_as_a_result_of_the_picture_is_removed() -> None:
     """Whatever a line says: anybody may have written it."""
     lay()
     others = ["ab.png", "b.png", "notes.txt", "sub/a.png", "sub/a_mask.png", "b_a.png"]
+    others += ["a_notes.txt", "a.raw", "a-b.tar.gz", "a_b"]
     results = ["a.jpg", "a_areas.json", "a_masks/dog.png"]
     for name in others + results:
         Path("out", name).parent.mkdir(exist_ok=True)
@@ -164,8 +165,8 @@ def test_a_result_that_is_a_link(overwrite: bool) -> None:
 def test_a_result_in_a_folder_that_is_a_link(overwrite: bool) -> None:
     lay()
     Path("out/sub").symlink_to(os.path.abspath("elsewhere/sub"))
-    note(line({"sub/y": len(PRECIOUS)}))
-    for name in ("y", "new.png"):
+    note(line({"sub/y.png": len(PRECIOUS)}))
+    for name in ("y.png", "new.png"):
         with pytest.raises(FacegenError, match=f"out/sub/{name}: a link leads out of out"):
             go([one("a.png", f"out/sub/{name}")], overwrite=overwrite)
     assert untouched()
@@ -269,9 +270,9 @@ def test_latents_beside_have_a_manifest_of_their_own() -> None:
     assert "saved" not in Path("faces/.facegen/0-of-1-rank-0.jsonl").read_text()
 
 
-PLACES = ["a.png", "b.png", "sub/y", "link/y", "leak", "../beside.txt", "../elsewhere/x",
+PLACES = ["a.png", "b.png", "sub/y.png", "link/y.png", "leak", "../beside.txt", "../elsewhere/x",
     "/etc/passwd", "sub/../../beside.txt", ".", "..", "", "sub", ".facegen", "link",
-    "link/../../beside.txt", "a.png/b", "\0", "sub//y", "./b.png"]  # fmt: skip
+    "link/../../beside.txt", "a.png/b", "\0", "sub//y.png", "./b.png"]  # fmt: skip
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
@@ -295,7 +296,7 @@ FIELDS = st.fixed_dictionaries(
 LINKS = {
     "out/leak": "../elsewhere/x",
     "out/link": "../elsewhere/sub",
-    "out/sub/y": "../../beside.txt",
+    "out/sub/y.png": "../../beside.txt",
     "out/b.png": "../elsewhere/x",
     "out/masks": "../elsewhere",
 }
@@ -329,7 +330,11 @@ def test_hostile_folders_touch_nothing_else(
         with suppress(FacegenError):
             go(items, several(), overwrite)
         with suppress(FacegenError):
-            go([one("a.png", "out/sub/y"), one("a.png", "out/link/y")], negative(), overwrite)
+            go(
+                [one("a.png", "out/sub/y.png"), one("a.png", "out/link/y.png")],
+                negative(),
+                overwrite,
+            )
         assert untouched()
         assert set(os.listdir()) == {"a.png", "beside.txt", "elsewhere", "out"}
     finally:

@@ -20,8 +20,8 @@ reads all.
 A line that is not as ours are counts as none. It vouches for files in the folder alone: nothing
 that it names is touched where a link leads out of the folder, or is a link itself. And what it says
 was made together with a result is removed only where its name says so too: "cat_overlay.png",
-"cat_masks/dog.png" and "cat.jpg" go with "cat.png", a forged line's "notes.txt" does not; and no
-picture that the run is to read goes.
+"cat_masks/dog.png" and "cat.jpg" go with "cat.png", a forged line's "notes.txt" and "cat_diary.txt"
+do not; and no picture that the run is to read goes.
 """
 
 from __future__ import annotations
@@ -44,11 +44,12 @@ from facegen.files import state
 from facegen.files.atomic import AtomicFile, temporary_beside
 from facegen.files.json_text import json_text
 from facegen.files.standard import STANDARD
-from facegen.photos.photo import read_bytes
+from facegen.photos.photo import WRITABLE, read_bytes
 from facegen.pictures.task import Made
 from facegen.place import find_place
 
 FOLDER = ".facegen"
+_RESULTS = {*WRITABLE, ".json"}  # extensions of what is made together with a picture
 _NO_FILE = re.compile(r"seeds? [0-9]")  # what a face is of
 
 
@@ -274,6 +275,7 @@ class Manifest:
                 if (
                     other not in names
                     and other.startswith(stems)
+                    and os.path.splitext(other)[1].lower() in _RESULTS
                     and records.get(other) is before
                     and self._there(other, size)
                     and os.path.realpath(path) not in self._sources
