@@ -8,6 +8,7 @@
 //     row r = 32 i + 8 j + 2 q + e  holds column  32 i + 8 q + 2 j + e       0 <= j, q < 4, e < 2
 //
 // The second permutation gives lane q of a quad 8 neighbouring channels (see gemm.cu).
+#include "cuda/fit/gemm_plan.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -15,9 +16,8 @@
 #include <type_traits>
 #include <utility>
 
-#include "cuda/fit/gemm_plan.h"
+#include "cuda/fit/divide.h"
 #include "cuda/fit/positions.h"
-#include "cuda/fit/shared_memory.h"
 #include "cuda/fit/split.h"
 
 namespace facegen::cuda::hopper {
@@ -329,7 +329,8 @@ bool wgmma_suits(const StepFit& fit) {
   }
   // The copy engine and the epilogue move 16 bytes at a time.
   if (!in_vectors(step.in, fit.in, 8) || !in_whole_vectors(step.out, fit.out)) return false;
-  if (add.buffer >= 0 && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
+  const bool adds = add.buffer >= 0;
+  if (adds && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
   if (step.centre_channels % kBlock || (step.centre_channels && step.out.c % kBlock)) return false;
   const bool half = fit.target.half();
   return outline(step, Shape::kSmall, half).fits() || outline(step, large_shape(step), half).fits();

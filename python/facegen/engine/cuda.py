@@ -48,17 +48,16 @@ class CudaEngine:
         capabilities: dict[int, tuple[int, int]] = {
             gpu["index"]: gpu["capability"] for gpu in self._cuda.devices()
         }
-        try:
-            targets = {
-                index: _native.FitCuda(major, minor, precision, kernels)
-                for index, (major, minor) in capabilities.items()
-                if index in device.indices
-            }
-        except ValueError as error:
-            raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
+        fitted: dict[tuple[int, int], Program] = {}  # GPUs of one kind run one program
+        for capability in {capabilities[index] for index in device.indices}:
+            try:
+                target = _native.FitCuda(*capability, precision, kernels)
+            except ValueError as error:
+                raise DeviceError(f"FACEGEN_CUDA_KERNELS: {error}") from None
+            fitted[capability] = fit(program, target)
         self._executables: list[CudaExecutable] = [
             self._cuda.CudaExecutable(
-                fit(program, targets[index]), index, precision, kernels, max_batch or 0, int(limit)
+                fitted[capabilities[index]], index, precision, kernels, max_batch or 0, int(limit)
             )
             for index in device.indices
         ]

@@ -38,12 +38,13 @@
 // The columns of B are permuted within each 32 so that a thread's sums are 8 neighbouring channels
 // at a time, which epilogue.cuh stores from registers.
 
-#include "cuda/runtime/error.h"
-#include "cuda/hopper/parts/epilogue.cuh"
 #include "cuda/hopper/gemm/gemm.h"
+
+#include "cuda/hopper/gemm/ring.cuh"
+#include "cuda/hopper/parts/epilogue.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/hopper/gemm/ring.cuh"
+#include "cuda/runtime/error.h"
 
 namespace facegen::cuda::hopper {
 namespace {

@@ -11,9 +11,8 @@
 
 #include "cuda/fit/gemm_plan.h"
 #include "cuda/gemm.h"
-#include "cuda/hopper/parts/map.h"
-#include "cuda/runtime/memory.h"
 #include "cuda/operand.h"
+#include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
 namespace hopper {
