@@ -72,8 +72,9 @@ bool is_uneven(const Step& step) {
 std::vector<BlockList> pair_blocks(const Step& step) {
   BlockList blocks;
   for (int c = 0; c < step.out.c; c += kBlock) blocks.push_back({0, c});
-  std::stable_sort(blocks.begin(), blocks.end(), [&](const Block& a, const Block& b) {
-    return offsets_of(step, a).size() > offsets_of(step, b).size();
+  std::sort(blocks.begin(), blocks.end(), [&](const Block& a, const Block& b) {
+    const std::size_t of_a = offsets_of(step, a).size(), of_b = offsets_of(step, b).size();
+    return of_a != of_b ? of_a > of_b : a.channel < b.channel;
   });
   std::vector<BlockList> pairs;
   for (std::size_t i = 0; i < blocks.size() / 2; ++i) {

@@ -67,8 +67,11 @@ Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multipro
   std::vector<std::size_t> order(tiles.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   const auto last = std::min(order.size(), static_cast<std::size_t>(4 * multiprocessors));
-  std::stable_sort(order.end() - static_cast<std::ptrdiff_t>(last), order.end(),
-                   [&](std::size_t a, std::size_t b) { return cycles[a] > cycles[b]; });
+  // Of equal ones the first: std::stable_sort of GCC 12's library is a warning with Clang 19.
+  std::sort(order.end() - static_cast<std::ptrdiff_t>(last), order.end(),
+            [&](std::size_t a, std::size_t b) {
+              return cycles[a] != cycles[b] ? cycles[a] > cycles[b] : a < b;
+            });
   const int ctas = std::min<int>(multiprocessors, static_cast<int>(tiles.size()));
   std::vector<std::vector<Tile>> lists(static_cast<std::size_t>(ctas));
   using Load = std::pair<double, int>;
