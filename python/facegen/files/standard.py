@@ -29,7 +29,7 @@ def output_file(name: str) -> str:
 
 def open_already(path: PurePath) -> int | None:
     """The descriptor that a name stands for; None where it is a file's."""
-    found = re.fullmatch(r"/dev/(?:fd/(\d+)|(stdin|stdout|stderr))", path.as_posix())
+    found = re.fullmatch(r"/dev/(?:fd/([0-9]{1,9})|(stdin|stdout|stderr))", path.as_posix())
     if found is None:
         return None
     number, stream = found.groups()
