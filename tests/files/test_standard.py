@@ -22,7 +22,8 @@ def test_names_are_known_on_every_system(kind: type[PurePath]) -> None:
     assert open_already(kind(output_file("-"))) == 1
     assert open_already(kind("/dev/stderr")) == 2
     assert open_already(kind("/dev/fd/63")) == 63
-    for name in ("-", "/dev/full", "/dev/fd/", "/dev/fd/٣", "/dev/fd/9999999999", "/dev/fd/1/a", "stdout", "a/dev/stdout"):
+    odd = ("/dev/fd/", "/dev/fd/٣", "/dev/fd/9999999999", "/dev/fd/1/a")
+    for name in ("-", "/dev/full", "stdout", "a/dev/stdout", *odd):
         assert open_already(kind(name)) is None
 
 
