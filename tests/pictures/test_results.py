@@ -106,22 +106,22 @@ def test_results_that_are_named_by_content() -> None:
     """What a changed picture has no more goes; what others made stays."""
 
     def finish(photo: Photo, value: np.ndarray, outputs: tuple[str, ...]) -> Made:
-        return Made({path: b"content" for path in (*outputs, f"out/a-{len(value)}.txt")})
+        return Made({path: b"content" for path in (*outputs, f"out/a-{len(value)}.png")})
 
     item = Item("a.png", ("out/a.json",))
     task = Task({}, lambda photo: photo.pixels, lambda values: values, finish)
     for height in (3, 4):
         Path("a.png").write_bytes(png(height))
         assert statuses(go([item], task)) == "d"
-        assert sorted(p.name for p in Path("out").glob("a*")) == [f"a-{height}.txt", "a.json"]
-    Path("out/a-5.txt").write_text("precious")
+        assert sorted(p.name for p in Path("out").glob("a*")) == [f"a-{height}.png", "a.json"]
+    Path("out/a-5.png").write_text("precious")
     Path("a.png").write_bytes(png(5))
     report = go([item], task)
-    assert statuses(report) == "f" and "a-5.txt: exists" in str(report.outcomes[0].error)
-    assert Path("out/a-5.txt").read_text() == "precious"
-    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-4.txt", "a-5.txt", "a.json"]
+    assert statuses(report) == "f" and "a-5.png: exists" in str(report.outcomes[0].error)
+    assert Path("out/a-5.png").read_text() == "precious"
+    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-4.png", "a-5.png", "a.json"]
     assert statuses(go([item], task, overwrite=True)) == "d"
-    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-5.txt", "a.json"]
+    assert sorted(p.name for p in Path("out").glob("a*")) == ["a-5.png", "a.json"]
 
 
 def test_a_folder_of_results_goes_with_the_last_of_them() -> None:
@@ -137,11 +137,11 @@ def test_a_folder_of_results_goes_with_the_last_of_them() -> None:
         return Task(settings, lambda photo: photo.pixels, lambda values: values, finish)
 
     for precious in (False, True):
-        assert statuses(go([item], task("out/a_masks/cat.txt", "out/a_masks/dog.txt"))) == "d"
+        assert statuses(go([item], task("out/a_masks/cat.png", "out/a_masks/dog.png"))) == "d"
         if precious:
             Path("out/a_masks/notes.txt").write_text("precious")
         assert statuses(go([item], task())) == "d"
-        assert [p.name for p in Path("out").rglob("*.txt")] == ["notes.txt"] * precious
+        assert [p.name for p in Path("out").glob("a_masks/*")] == ["notes.txt"] * precious
         assert Path("out/a_masks").exists() == precious
     assert statuses(go([item], task())) == "s"
 

@@ -255,8 +255,8 @@ def try_hostile(rng: Rng, program: Program) -> None:
     if sum(buffer.floats for buffer in buffers) + program.arena_floats > MOST_FLOATS:
         return
     images = int(rng.integers(0, 3))
-    inputs = [guarded((images, b.floats), 0.5)[0] for b in buffers if b.kind == "input"]
-    pairs = [guarded((images, b.floats)) for b in buffers if b.kind == "output"]
+    inputs = [guarded((images, int(b.floats)), 0.5)[0] for b in buffers if b.kind == "input"]
+    pairs = [guarded((images, int(b.floats))) for b in buffers if b.kind == "output"]
     try:
         executable.run(inputs, [array for array, _ in pairs], int(rng.integers(1, 4)))
     except REFUSALS:
