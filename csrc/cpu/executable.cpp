@@ -48,8 +48,8 @@ Executable::Executable(const Program& program, const Kernels& kernels)
     : kernels_(kernels),
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
-      arena_floats_(program.arena_floats),
-      arena_stride_(program.arena_floats + kApart) {
+      arena_stride_(program.arena_floats + kApart),
+      map_floats_(program.arena_floats) {
   for (const Buffer& buffer : buffers_) {
     if (buffer.format == Format::kFloat32) continue;
     throw std::invalid_argument("program: fitted to another device, whose formats the CPU has not");
@@ -65,6 +65,9 @@ Executable::Executable(const Program& program, const Kernels& kernels)
     weight_floats_ += weights;
     const int64_t maps = floats(step.in) + floats(map_of(step));
     at_once_.push_back(weights < maps ? kCacheFloats / maps : kAllImages);
+    if (step.finish != nullptr) {
+      map_floats_ = std::max(map_floats_, program.arena_floats + floats(map_of(step)));
+    }
     gemms_.push_back(gemm ? find_gemm(step, kernels)->make(step, kernels) : nullptr);
     step.finish = nullptr;  // may not outlive us
   }
@@ -74,7 +77,7 @@ void Executable::run(int64_t images, const float* const* inputs, float* const* o
                      int threads) const {
   // Where one image's maps take more memory than all weights, several images at once would push
   // each other out of the caches and gain nothing: then as many as there are threads.
-  const int64_t at_once = arena_floats_ > weight_floats_ ? std::max(threads, 1) : images;
+  const int64_t at_once = map_floats_ > weight_floats_ ? std::max(threads, 1) : images;
   for (int64_t first = 0; first < images; first += at_once) {
     run_images(first, std::min(at_once, images - first), inputs, outputs, threads);
   }

@@ -45,7 +45,8 @@ class Executable {
   const Kernels& kernels_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
-  int64_t arena_floats_, arena_stride_;  // of one image, and from one to the next
+  int64_t arena_stride_;  // floats from one image's arena to the next
+  int64_t map_floats_;    // of one image's arena, and of the largest map that is pooled as it is made
   int64_t weight_floats_ = 0;
   static constexpr int64_t kAllImages = std::numeric_limits<int64_t>::max();
   std::vector<int64_t> at_once_;  // by step: images that fit the cache together
