@@ -14,6 +14,7 @@ from hypothesis import settings
 
 import skips
 from facegen.engine.devices import why_no_cuda
+from shared_data import SHARED_DATA
 
 # No test is timed: machines are shared.
 settings.register_profile("untimed", deadline=None)
@@ -24,13 +25,10 @@ settings.load_profile("untimed")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
-
-
 @pytest.fixture
 def course_data() -> Path:
     """Real inputs and outputs of the reference program; not part of the project."""
-    folder = SHARED / "course-facegen"
+    folder = SHARED_DATA / "course-facegen"
     if not folder.is_dir():
         pytest.skip(f"no {folder}: the reference program's files are not here")
     return folder

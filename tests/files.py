@@ -7,7 +7,6 @@ import struct
 import zlib
 from collections.abc import Mapping
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from PIL import Image, ImageCms
 from facegen.photos.photo import Photo, encode
 from facegen.pictures.items import Item
 from facegen.pictures.task import Made, Task
+from shared_data import SHARED_DATA
 
 
 def pixels(height: int, width: int, seed: int = 0) -> np.ndarray:
@@ -109,7 +109,7 @@ def profile_of(tags: Mapping[bytes, bytes], space: bytes = b"RGB ", pcs: bytes =
 
 def odd_picture(name: str) -> bytes:
     """One of ../shared/data/odd-pictures; the test is skipped where they are not there."""
-    folder = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "odd-pictures"
+    folder = SHARED_DATA / "odd-pictures"
     if not folder.is_dir():
         pytest.skip(f"no {folder}: the odd pictures are not here")
     return (folder / name).read_bytes()

@@ -13,8 +13,6 @@ import numpy as np
 
 from facegen.networks import dcgan
 
-SHARED_DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
-
 
 class Result(NamedTuple):
     code: int

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SHARED_DATA, Run
+from command_line import Run
 from PIL import Image
 
 from facegen import Classifier
 from facegen.cli.main import main
+from shared_data import SHARED_DATA
 
 WEIGHTS = SHARED_DATA / "squeezenet" / "squeezenet_v1_0_imagenet.npz"
 

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from command_line import SHARED_DATA, Run, start
+from command_line import Run, start
 from PIL import Image, ImageCms
 
 import facegen
@@ -24,6 +24,7 @@ from facegen.media import colorization
 from facegen.media.colorization import with_colours
 from facegen.networks import files
 from facegen.photos.photo import decode
+from shared_data import SHARED_DATA
 
 ODD = SHARED_DATA / "odd-pictures"
 GREY = np.add.outer(np.arange(40), 3 * np.arange(60)).astype(np.uint8)

@@ -11,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SHARED_DATA, Run
+from command_line import Run
 
 from facegen.comparison import compare
 from facegen.numbers.text import ResultWriter
+from shared_data import SHARED_DATA
 
 
 def write_text(path: str, faces: np.ndarray) -> None:

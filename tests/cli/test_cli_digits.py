@@ -9,12 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SHARED_DATA, Run, encode_idx
+from command_line import Run, encode_idx
 from PIL import Image, ImageDraw
 
 from facegen import DigitClassifier
 from facegen.media import digits as pictures
 from facegen.pictures import digits as task
+from shared_data import SHARED_DATA
 
 
 @pytest.fixture

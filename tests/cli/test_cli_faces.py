@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import SHARED_DATA, Run, latent_text, read_bmp, start
+from command_line import Run, latent_text, read_bmp, start
 
 from facegen import Generator
+from shared_data import SHARED_DATA
 
 
 def test_steps_values_and_picture(run: Run, network_bin: Path) -> None:

@@ -17,8 +17,9 @@ from facegen.networks.files import resolve
 from facegen.numbers import idx
 from facegen.training.split import split
 from facegen.weights import write
+from shared_data import SHARED_DATA
 
-MNIST = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "mnist"
+MNIST = SHARED_DATA / "mnist"
 SHIPPED = default._folder() / "faces.safetensors"
 
 

@@ -44,6 +44,7 @@ from facegen.nn.program import (
     step_reads,
     step_writes,
 )
+from facegen.nn.program import InstanceNorm as NormStep
 from merged_graphs import BUILDERS
 from random_weights import random_weights
 
@@ -223,6 +224,15 @@ def test_a_norm_over_one_pixel_is_its_beta_on_gpus() -> None:
     program = check(chain(*layers), find_device("cuda:ampere"))
     assert [type(step) for step in program.steps] == [Fill, Gemm]
     assert program.constant_steps == 1
+
+
+def test_slices_are_left_within_a_run() -> None:
+    """The product runs once, the norm behind it, whose result is the output, every time."""
+    layers = Conv2d(32, 64, 16), InstanceNorm(64), ConvTranspose2d(64, 512, 2), InstanceNorm(512)
+    program = check(chain(*layers), find_device("cuda:hopper"))
+    _, product, norm = program.steps
+    assert program.constant_steps == 2 and isinstance(product, Gemm)
+    assert isinstance(norm, NormStep) and not product.slices and not norm.slices
 
 
 def test_what_constant_steps_make_is_kept() -> None:

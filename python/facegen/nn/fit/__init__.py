@@ -63,7 +63,7 @@ def fit(program: Program, device: Device) -> Program:
     ):
         change(draft)
     constant_steps = put_constant_steps_first(draft)
-    leave_slices(draft)
+    leave_slices(draft, constant_steps)
     buffers, arena_floats = place_buffers(draft, constant_steps)
     kernels = []
     for step in draft.steps:

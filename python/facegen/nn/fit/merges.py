@@ -73,10 +73,14 @@ def merge_copies(draft: Draft) -> None:
                 break
 
 
-def leave_slices(draft: Draft) -> None:
-    """A product whose sums a norm alone reads may leave them in slices, which the norm adds up."""
+def leave_slices(draft: Draft, constant_steps: int) -> None:
+    """A product whose sums a norm alone reads may leave them in slices, which the norm adds up.
+
+    Slices last for one run: a product that runs once leaves none to a norm that runs every time.
+    """
+    last_constant = draft.steps[constant_steps - 1] if constant_steps else None
     for product, norm in list(draft.neighbours(Gemm, InstanceNorm)):
-        if norm.input.pixel_stride != norm.input.channels:
+        if norm.input.pixel_stride != norm.input.channels or product is last_constant:
             continue
         both = replace(product, slices=True), replace(norm, slices=True)
         buffers = draft.formatted()
