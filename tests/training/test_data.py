@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not inst
 from facegen import FormatError  # noqa: E402
 from facegen.numbers.pixels import to_uint8  # noqa: E402
 from facegen.photos import photo  # noqa: E402
-from facegen.training.data import Batches, read_pictures, to_values  # noqa: E402
+from facegen.training.faces.data import Batches, read_pictures, to_values  # noqa: E402
 
 CPU = torch.device("cpu")
 

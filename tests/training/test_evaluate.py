@@ -13,7 +13,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
 
 from facegen.networks import dcgan  # noqa: E402
-from facegen.training.evaluate import main  # noqa: E402
+from facegen.training.faces.evaluate import main  # noqa: E402
 from facegen.weights import write  # noqa: E402
 
 

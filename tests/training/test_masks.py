@@ -13,7 +13,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from facegen import FormatError
-from facegen.training.masks import SIDE, read_pairs
+from facegen.training.segmentation.masks import SIDE, read_pairs
 
 
 @pytest.fixture

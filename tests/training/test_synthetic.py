@@ -9,19 +9,19 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from facegen.training.synthetic import SIZE, render
-from facegen.training.synthetic.__main__ import main
-from facegen.training.synthetic.beard import Beard
-from facegen.training.synthetic.draws import Draws
-from facegen.training.synthetic.fields import smoothstep, stretch
-from facegen.training.synthetic.form import Form
-from facegen.training.synthetic.glasses import Glasses
-from facegen.training.synthetic.hair import Hair
-from facegen.training.synthetic.head import Head, surface
-from facegen.training.synthetic.light import Light
-from facegen.training.synthetic.many import render_many
-from facegen.training.synthetic.mouth import Mouth
-from facegen.training.synthetic.traits import Traits
+from facegen.training.faces.synthetic import SIZE, render
+from facegen.training.faces.synthetic.__main__ import main
+from facegen.training.faces.synthetic.beard import Beard
+from facegen.training.faces.synthetic.draws import Draws
+from facegen.training.faces.synthetic.fields import smoothstep, stretch
+from facegen.training.faces.synthetic.form import Form
+from facegen.training.faces.synthetic.glasses import Glasses
+from facegen.training.faces.synthetic.hair import Hair
+from facegen.training.faces.synthetic.head import Head, surface
+from facegen.training.faces.synthetic.light import Light
+from facegen.training.faces.synthetic.many import render_many
+from facegen.training.faces.synthetic.mouth import Mouth
+from facegen.training.faces.synthetic.traits import Traits
 
 
 @pytest.fixture(scope="module")

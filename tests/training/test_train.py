@@ -14,16 +14,16 @@ torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not inst
 
 from facegen import FacegenError, FormatError  # noqa: E402
 from facegen.networks import dcgan as table  # noqa: E402
-from facegen.training import export, quality  # noqa: E402
-from facegen.training.dcgan import Discriminator, Generator  # noqa: E402
-from facegen.training.log import Reports  # noqa: E402
-from facegen.training.ranks import Ranks, join_ranks  # noqa: E402
-from facegen.training.train import train  # noqa: E402
-from facegen.training.trainer import Settings, Trainer  # noqa: E402
+from facegen.training.data_parallel import Ranks, join_ranks  # noqa: E402
+from facegen.training.faces import export, quality  # noqa: E402
+from facegen.training.faces.dcgan import Discriminator, Generator  # noqa: E402
+from facegen.training.faces.log import Reports  # noqa: E402
+from facegen.training.faces.train import train  # noqa: E402
+from facegen.training.faces.trainer import DcganSettings, Trainer  # noqa: E402
 
 torch.set_num_threads(1)
 ALONE = Ranks(0, 1, torch.device("cpu"))
-TINY = Settings(
+TINY = DcganSettings(
     steps=4, batch=4, seed=1, width=2, penalty_every=2, augmentation="small", statistics=8
 )
 
@@ -166,7 +166,7 @@ def test_divergence_ends_the_run(tmp_path: Path) -> None:
 
 def test_settings_are_checked() -> None:
     with pytest.raises(FacegenError, match="augmentation: expected none, small"):
-        Settings(augmentation="strong")
+        DcganSettings(augmentation="strong")
     with pytest.raises(FacegenError, match="batch: expected a multiple of the 3 ranks"):
         Trainer(PIXELS, TINY, Ranks(0, 3, torch.device("cpu")))
     with pytest.raises(FacegenError, match="expected auto, cpu"), join_ranks("tpu"):

@@ -8,14 +8,14 @@ import pytest
 from facegen import FacegenError
 from facegen.networks import segmentation, squeezenet
 from facegen.nn import Conv2d, Graph, MaxPool2d, Shape, Tanh
-from facegen.training import shapes
-from facegen.training.masks import Pairs, read_pairs
+from facegen.training.segmentation import shapes
+from facegen.training.segmentation.masks import Pairs, read_pairs
 from facegen.training.split import split
 
 torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
 
-from facegen.training import segmentation as training  # noqa: E402
 from facegen.training.graph_module import GraphModule  # noqa: E402
+from facegen.training.segmentation import train as training  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -60,7 +60,7 @@ def test_what_can_be_started_from(start: dict[str, np.ndarray]) -> None:
 
 def test_a_step_moves_the_decoder_alone(start: dict[str, np.ndarray], pairs: Pairs) -> None:
     entries = []
-    settings = training.Settings(epochs=2, batch=1, held_out=2, learning_rate=1e-5)
+    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, learning_rate=1e-5)
     result = training.train(pairs, start, settings, CPU, entries.append)
     for name, values in result.items():
         frozen = name.rpartition(".")[0] in training.encoder_layers()
@@ -70,7 +70,7 @@ def test_a_step_moves_the_decoder_alone(start: dict[str, np.ndarray], pairs: Pai
 
 
 def test_all_layers(start: dict[str, np.ndarray], pairs: Pairs) -> None:
-    settings = training.Settings(epochs=2, batch=1, held_out=2, freeze_encoder=False)
+    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, freeze_encoder=False)
     result = training.train(pairs, start, settings, CPU)
     same = [name for name, values in result.items() if np.array_equal(values, start[name])]
     assert not same
@@ -120,7 +120,7 @@ def test_mean_iou() -> None:
 def test_masks_without_a_class_teach_nothing(
     start: dict[str, np.ndarray], pairs: Pairs
 ) -> None:
-    settings = training.Settings(epochs=1, batch=1, held_out=3)
+    settings = training.SegmentationSettings(epochs=1, batch=1, held_out=3)
     classes = np.full_like(pairs.classes, 255)
     with pytest.raises(FacegenError, match="held out: no pixel of the 3 masks has a class"):
         training.train(Pairs(pairs.names, pairs.pixels, classes), start, settings, CPU)
@@ -134,7 +134,7 @@ def test_masks_without_a_class_teach_nothing(
 
 
 def test_divergence_is_an_error(start: dict[str, np.ndarray], pairs: Pairs) -> None:
-    settings = training.Settings(epochs=2, batch=1, held_out=2, learning_rate=1e30)
+    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, learning_rate=1e30)
     with pytest.raises(FacegenError, match="training diverged in epoch"):
         training.train(pairs, start, settings, CPU)
 

@@ -11,8 +11,8 @@ import torch
 
 from facegen import DigitClassifier, FacegenError, FormatError
 from facegen.networks import lenet
-from facegen.training import digits
-from facegen.training.lenet import LeNet
+from facegen.training.digits import train as digits
+from facegen.training.digits.lenet import LeNet
 from facegen.training.schedule import cosine
 from facegen.training.split import split
 
@@ -32,7 +32,7 @@ def bars(count: int) -> tuple[np.ndarray, np.ndarray]:
 def test_it_learns() -> None:
     images, labels = bars(360)
     losses = []
-    settings = digits.Settings(epochs=12, batch=20, held_out=60)
+    settings = digits.DigitSettings(epochs=12, batch=20, held_out=60)
     trained = digits.train(images, labels, settings, CPU, lambda _, loss: losses.append(loss))
     assert len(losses) == 12 and losses[-1] < losses[0] / 2
     # Shifts of 0.08 * 28 pixels make neighbours alike: chance is 6 of 60, all right is too much.
@@ -45,7 +45,7 @@ def test_a_seed_gives_the_same_weights() -> None:
     images, labels = bars(40)
 
     def weights(seed: int) -> dict[str, np.ndarray]:
-        settings = digits.Settings(epochs=1, batch=20, held_out=10, seed=seed)
+        settings = digits.DigitSettings(epochs=1, batch=20, held_out=10, seed=seed)
         return digits.train(images, labels, settings, CPU).weights
 
     first, again, other = weights(1), weights(1), weights(2)
@@ -88,11 +88,11 @@ def test_what_is_held_out() -> None:
 )
 def test_what_does_not_fit(images: np.ndarray, labels: np.ndarray, message: str) -> None:
     with pytest.raises(FormatError, match=message):
-        digits.train(images, labels, digits.Settings(held_out=1), CPU)
+        digits.train(images, labels, digits.DigitSettings(held_out=1), CPU)
 
 
 def test_divergence_is_an_error() -> None:
-    settings = digits.Settings(epochs=3, batch=10, held_out=10, learning_rate=1e30)
+    settings = digits.DigitSettings(epochs=3, batch=10, held_out=10, learning_rate=1e30)
     with pytest.raises(FacegenError, match="training diverged in epoch"):
         digits.train(*bars(40), settings, CPU)
 

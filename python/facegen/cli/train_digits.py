@@ -62,16 +62,16 @@ def command(
     require_torch()
     check_network_file(output, half, overwrite)
 
-    from facegen.training.digits import Settings, train
-    from facegen.training.ranks import find_device
+    from facegen.training.digits.train import DigitSettings, train
+    from facegen.training.torch_device import torch_device
 
-    settings = Settings(**choices)
+    settings = DigitSettings(**choices)
 
     def say(epoch: int, loss: float) -> None:
         terminal.progressed(f"epoch {epoch}/{settings.epochs}, loss {loss:.4f}")
 
     answers = idx.read(labels, dimensions=1)
-    trained = train(idx.read(images, dimensions=3), answers, settings, find_device(device), say)
+    trained = train(idx.read(images, dimensions=3), answers, settings, torch_device(device), say)
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
     if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)

@@ -112,11 +112,11 @@ def command(
     weights.check_extension(output)
 
     from facegen.loading import read_network
-    from facegen.training.data import read_pictures
-    from facegen.training.log import Reports
-    from facegen.training.ranks import join_ranks
-    from facegen.training.train import train
-    from facegen.training.trainer import Settings, Trainer
+    from facegen.training.data_parallel import join_ranks
+    from facegen.training.faces.data import read_pictures
+    from facegen.training.faces.log import Reports
+    from facegen.training.faces.train import train
+    from facegen.training.faces.trainer import DcganSettings, Trainer
 
     first_weights = None
     if init is not None:
@@ -141,7 +141,7 @@ def command(
         say(f"{found}, {len(pictures.skipped):,} skipped, on {ranks.device}")
         if augment == "auto":
             augment = "small" if len(pictures) < SMALL_SET else "none"
-        settings = Settings(augmentation=augment, **choices)
+        settings = DcganSettings(augmentation=augment, **choices)
         run_folder = Path(folder or f"{output}.run")
         trainer = Trainer(pictures.pixels, settings, ranks, first_weights)
         reports = Reports(run_folder, log_every, sample_every, save_every, say=progress)

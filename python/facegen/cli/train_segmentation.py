@@ -81,11 +81,16 @@ def command(
     if log is not None:
         options.check_output(log, overwrite)
 
-    from facegen.training.masks import read_pairs
-    from facegen.training.ranks import find_device
-    from facegen.training.segmentation import Settings, first_weights, iou_of_engine, train
+    from facegen.training.segmentation.masks import read_pairs
+    from facegen.training.segmentation.train import (
+        SegmentationSettings,
+        first_weights,
+        iou_of_engine,
+        train,
+    )
+    from facegen.training.torch_device import torch_device
 
-    chosen_device = find_device(device)
+    chosen_device = torch_device(device)
     network, tensors = read_network(init)
     try:
         start = first_weights(network.name, tensors)
@@ -93,7 +98,7 @@ def command(
         raise FacegenError(f"{init}: {error}") from None
     pairs = read_pairs(pictures, masks)
     held_out = held_out or max(1, len(pairs) // 10)
-    settings = Settings(held_out=held_out, freeze_encoder=not all_layers, **choices)
+    settings = SegmentationSettings(held_out=held_out, freeze_encoder=not all_layers, **choices)
     with ExitStack() as stack:
         file = stack.enter_context(AtomicFile(log)) if log is not None else None
 

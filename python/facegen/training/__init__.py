@@ -1,1 +1,1 @@
-"""Training networks of one's own, and the synthetic faces that the default one learns from."""
+"""Training networks of one's own: a folder a task, beside what tasks share."""

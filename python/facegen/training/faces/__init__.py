@@ -1,0 +1,1 @@
+"""Training the DCGAN, and the synthetic faces that the default one has learned from."""
