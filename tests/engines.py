@@ -10,9 +10,9 @@ import pytest
 
 from facegen import _native
 from facegen.engine.devices import cuda_module
-from facegen.nn.device import Device, find_device
 from facegen.nn.fit import fit
 from facegen.nn.program import Program
+from facegen.nn.target import Target, find_target
 
 ISAS = _native.available_isas()
 
@@ -38,10 +38,10 @@ GEMM_ENGINES = [
 ENGINES = [*ISAS, *on_gpu("cuda auto float32")]
 
 
-def device_of(engine: str) -> Device:
+def device_of(engine: str) -> Target:
     """What a program is fitted to for an engine."""
     if not engine.startswith("cuda "):
-        return find_device(f"cpu:{engine}")
+        return find_target(f"cpu:{engine}")
     _, kernels, precision = engine.split()
     return _native.FitCuda(*cuda_module().devices()[0]["capability"], precision, kernels)
 

@@ -17,9 +17,9 @@ import facegen
 PACKAGE = Path(facegen.__file__).parent
 # From the ground up; each may import those before it.
 ORDER = (
-    *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline", "place"),
-    *("processors", "nn", "files", "numbers", "colour", "photos", "media", "comparison", "hub"),
-    *("weights", "engine", "kernels"),
+    *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline"),
+    *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
+    *("comparison", "hub", "weights", "engine", "kernels"),
     *("networks", "loading", "parallel", "pictures", "training", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})

@@ -1,4 +1,4 @@
-// The devices that a program can be fitted to: see python/facegen/nn/device.py. No GPU is needed.
+// The devices that a program can be fitted to: see python/facegen/nn/target.py. No GPU is needed.
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 

@@ -142,7 +142,7 @@ Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
 void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   using Two = std::pair<int32_t, int32_t>;
   s.op = Op::kGemm;
-  std::tie(s.kernel_h, s.kernel_w) = field<Two>(object, "kernel");
+  std::tie(s.kernel_h, s.kernel_w) = field<Two>(object, "kernel_size");
   require(s.kernel_h >= 1 && s.kernel_w >= 1, "a kernel without taps");
   std::vector<Phase>& phases = phases_.emplace_back();
   for (const auto item : object.attr("phases")) {
@@ -185,7 +185,7 @@ Step ProgramStorage::read_op(const py::object& object, const View& in) {
     read_gemm(object, s);
   } else if (kind == "MaxPool") {
     s.op = Op::kMaxPool;
-    std::tie(s.pool.kernel_h, s.pool.kernel_w) = field<Two>(object, "kernel");
+    std::tie(s.pool.kernel_h, s.pool.kernel_w) = field<Two>(object, "kernel_size");
     std::tie(s.pool.stride_h, s.pool.stride_w) = field<Two>(object, "stride");
     s.pool.pad_top = field<int32_t>(object, "pad_top");
     s.pool.pad_left = field<int32_t>(object, "pad_left");

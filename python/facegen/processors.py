@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 
 from facegen import system
-from facegen.place import Place, find_place
+from facegen.launchers import Place, find_place
 
 
 def count() -> int:

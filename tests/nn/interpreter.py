@@ -130,7 +130,7 @@ def _gemm(step, x, constants):
     if step.centre_channels:
         taps = np.abs(weight[: step.centre_channels]).max(axis=(0, 3))
         assert np.count_nonzero(taps) <= 1
-    assert weight.shape == (out.channels, *step.kernel, step.input.channels)
+    assert weight.shape == (out.channels, *step.kernel_size, step.input.channels)
     y = np.full((len(x), out.height, out.width, out.channels), np.nan)
     for phase in step.phases:
         (ys, rows), (xs, columns) = _axis(phase.y), _axis(phase.x)
@@ -165,11 +165,12 @@ def _gather(x, rows, columns):
 
 def _max_pool(step, x):
     out = step.output
+    kernel_h, kernel_w = step.kernel_size
     y = np.full((len(x), out.height, out.width, out.channels), -np.inf)
     for oy in range(out.height):
         for ox in range(out.width):
             y0, x0 = oy * step.stride[0] - step.pad_top, ox * step.stride[1] - step.pad_left
-            window = x[:, max(y0, 0) : y0 + step.kernel[0], max(x0, 0) : x0 + step.kernel[1]]
+            window = x[:, max(y0, 0) : y0 + kernel_h, max(x0, 0) : x0 + kernel_w]
             y[:, oy, ox] = window.max(axis=(1, 2))
     return y
 

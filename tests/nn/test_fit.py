@@ -30,7 +30,6 @@ from facegen.nn import (
     Upsample,
     lower,
 )
-from facegen.nn.device import find_device
 from facegen.nn.fit import fit
 from facegen.nn.layers import Layer
 from facegen.nn.program import (
@@ -45,6 +44,7 @@ from facegen.nn.program import (
     step_writes,
 )
 from facegen.nn.program import InstanceNorm as NormStep
+from facegen.nn.target import find_target
 from merged_graphs import BUILDERS
 from random_weights import random_weights
 
@@ -100,10 +100,10 @@ def check(graph: Graph, device, seed: int = 0) -> Program:
 
 TARGETS = {
     "anything": Anything(),
-    "cpu": find_device("cpu:portable"),
-    "hopper": find_device("cuda:hopper"),
-    "hopper, float16": find_device("cuda:hopper", "float16"),
-    "ampere": find_device("cuda:ampere", "tf32"),
+    "cpu": find_target("cpu:portable"),
+    "hopper": find_target("cuda:hopper"),
+    "hopper, float16": find_target("cuda:hopper", "float16"),
+    "ampere": find_target("cuda:ampere", "tf32"),
 }
 
 
@@ -179,7 +179,7 @@ def test_a_step_that_no_kernel_takes_is_refused() -> None:
             replace(merged, copy=Copy(pool.output)),
             replace(pool, epilogue=conv.epilogue, name="a pool alone"),
         ):
-            found = find_device(device).kernel(step, program.buffers)
+            found = find_target(device).kernel(step, program.buffers)
             assert (found is None) == isinstance(step, Gemm)
     constants = {
         name: np.zeros(shape, np.float32)
@@ -187,7 +187,7 @@ def test_a_step_that_no_kernel_takes_is_refused() -> None:
     }
     slices = replace(program, steps=(replace(conv, softmax_input=True), pool), constants=constants)
     with pytest.raises(ValueError, match="no kernel for l0 of chain"):
-        fit(slices, find_device("cpu:portable"))
+        fit(slices, find_target("cpu:portable"))
     with pytest.raises(ValueError, match="the CPU has no kernel for step 0"):
         _native.CpuExecutable(slices)
 
@@ -196,12 +196,12 @@ def test_a_program_is_fitted_once_and_to_one_device() -> None:
     program = lower(NETWORKS["lenet"](), None, device="cuda:ampere")
     assert program.device == "sm_80 float32"
     with pytest.raises(ValueError, match="lenet is fitted to sm_80 float32 already"):
-        fit(program, find_device("cpu:portable"))
+        fit(program, find_target("cpu:portable"))
 
 
 @pytest.mark.parametrize("name", ["cuda", "cuda:hopper", "cuda:9.0"])
 def test_names_of_hopper(name: str) -> None:
-    assert find_device(name).name == "sm_90 float32"
+    assert find_target(name).name == "sm_90 float32"
 
 
 @pytest.mark.parametrize(
@@ -209,19 +209,19 @@ def test_names_of_hopper(name: str) -> None:
 )
 def test_devices_that_there_are_not(name: str) -> None:
     with pytest.raises(ValueError, match="a device to lower for is one of|is not available here"):
-        find_device(name)
+        find_target(name)
 
 
 def test_precisions_and_kernels_that_there_are_not() -> None:
     with pytest.raises(ValueError, match="unknown precision int8"):
-        find_device("cuda", "int8")
+        find_target("cuda", "int8")
     with pytest.raises(ValueError, match="kernels must be auto, mma or fma, not wgmma"):
-        find_device("cuda", kernels="wgmma")
+        find_target("cuda", kernels="wgmma")
 
 
 def test_a_norm_over_one_pixel_is_its_beta_on_gpus() -> None:
     layers = Conv2d(32, 64, 16), InstanceNorm(64), ReLU(), ConvTranspose2d(64, 32, 2)
-    program = check(chain(*layers), find_device("cuda:ampere"))
+    program = check(chain(*layers), find_target("cuda:ampere"))
     assert [type(step) for step in program.steps] == [Fill, Gemm]
     assert program.constant_steps == 1
 
@@ -229,7 +229,7 @@ def test_a_norm_over_one_pixel_is_its_beta_on_gpus() -> None:
 def test_slices_are_left_within_a_run() -> None:
     """The product runs once, the norm behind it, whose result is the output, every time."""
     layers = Conv2d(32, 64, 16), InstanceNorm(64), ConvTranspose2d(64, 512, 2), InstanceNorm(512)
-    program = check(chain(*layers), find_device("cuda:hopper"))
+    program = check(chain(*layers), find_target("cuda:hopper"))
     _, product, norm = program.steps
     assert program.constant_steps == 2 and isinstance(product, Gemm)
     assert isinstance(norm, NormStep) and not product.slices and not norm.slices
@@ -244,7 +244,7 @@ def test_what_constant_steps_make_is_kept() -> None:
     for i in range(4):
         deep = graph.add(f"conv{i}", Conv2d(16, 16, 3, padding=1), deep)
     graph.output(graph.add("sum", Add(), deep, wide))
-    program = check(graph, find_device("cuda:hopper"))
+    program = check(graph, find_target("cuda:hopper"))
     assert program.constant_steps == 2
     kept = [program.steps[1].output.buffer]
     offset = program.buffers[kept[0]].arena_offset
@@ -260,7 +260,7 @@ def test_an_input_is_staged_once_for_all_who_read_it() -> None:
     x = graph.input("x", Shape(8, 8, 64))
     a, b = (graph.add(n, Conv2d(64, 64, 3, padding=1), x) for n in "ab")
     graph.output(graph.add("sum", Add(), a, b))
-    program = check(graph, find_device("cuda:hopper"))
+    program = check(graph, find_target("cuda:hopper"))
     read = [view.buffer for step in program.steps for view in step_reads(step)]
     assert read.count(0) == 1 and program.kernels[0] == "pointwise"
 
@@ -293,7 +293,7 @@ def test_pools_and_additions_take_the_format_of_a_product_beside_them() -> None:
     alone = graph.add("tanh", Tanh(), z)
     graph.output(graph.add("pool2", MaxPool2d(2), alone))  # by a pool alone
     for device, split in (("cuda:hopper", "split"), ("cpu:portable", "float32")):
-        program = check(graph, find_device(device))
+        program = check(graph, find_target(device))
         formats = {step.name: program.buffers[step.output.buffer].format for step in program.steps}
         assert formats["a"] == formats["b+sum"] == split
         assert formats["tanh"] == "float32"
@@ -339,7 +339,7 @@ def test_siblings_are_joined_before_somebody_reads_either() -> None:
     reader = graph.add("reader", Conv2d(64, 64, 1), large)
     graph.output(graph.add("both", Concat(), graph.add("one", Conv2d(64, 64, 1), x), large))
     graph.output(reader)
-    for device in (Anything(), find_device("cuda:hopper")):
+    for device in (Anything(), find_target("cuda:hopper")):
         names = [step.name for step in check(graph, device).steps]
         assert names.index("one|large") < names.index("reader")
 
@@ -362,7 +362,7 @@ def test_a_finish_that_finishes_itself_is_refused() -> None:
     step = replace(conv, output=finish.output, finish=finish)
     for device in ("cuda:hopper", "cpu:portable"):
         with pytest.raises(ValueError, match="a finish that has a finish"):
-            find_device(device).kernel(step, program.buffers)
+            find_target(device).kernel(step, program.buffers)
 
 
 def test_a_kernel_of_more_weights_than_memory_is_refused() -> None:
@@ -371,6 +371,6 @@ def test_a_kernel_of_more_weights_than_memory_is_refused() -> None:
     (conv,) = program.steps
     assert isinstance(conv, Gemm)
     axis = replace(conv.phases[0].y, taps=1 << 28)
-    step = replace(conv, kernel=(1 << 28, 1 << 28), phases=(Phase(axis, axis),))
+    step = replace(conv, kernel_size=(1 << 28, 1 << 28), phases=(Phase(axis, axis),))
     with pytest.raises(ValueError, match="a constant of impossible size"):
-        find_device("cuda:hopper").kernel(step, program.buffers)
+        find_target("cuda:hopper").kernel(step, program.buffers)

@@ -33,9 +33,9 @@ from facegen.nn import (
     lower,
 )
 from facegen.nn import program as lowered
-from facegen.nn.device import ARCHITECTURES, find_device
 from facegen.nn.fit import fit
 from facegen.nn.program import Copy, Gemm, Program, Step
+from facegen.nn.target import ARCHITECTURES, find_target
 from merged_graphs import BUILDERS
 from random_weights import random_weights
 
@@ -96,10 +96,10 @@ def ask_hostile(rng: Rng, program: Program) -> None:
 
 def any_device(rng: Rng) -> Any:
     if rng.integers(4) == 0:
-        return find_device("cpu:portable")
+        return find_target("cpu:portable")
     name = list(ARCHITECTURES)[rng.integers(len(ARCHITECTURES))]
     kernels = ["auto", "auto", "auto", "mma", "fma"][rng.integers(5)]
-    return find_device(f"cuda:{name}", PRECISIONS[rng.integers(4)], kernels)
+    return find_target(f"cuda:{name}", PRECISIONS[rng.integers(4)], kernels)
 
 
 def grafted(rng: Rng, program: Program) -> Program:
@@ -187,7 +187,7 @@ def check_valid(rng: Rng, program: Program) -> None:
     pairs = [guarded((images, v.height, v.width, v.channels)) for v in program.outputs]
     isas = _native.available_isas()
     isa = isas[rng.integers(len(isas))]
-    fitted = fit(program, find_device(f"cpu:{isa}")) if rng.random() < 0.7 else program
+    fitted = fit(program, find_target(f"cpu:{isa}")) if rng.random() < 0.7 else program
     _native.CpuExecutable(fitted, isa).run(
         inputs, [array for array, _ in pairs], int(rng.integers(1, 5))
     )

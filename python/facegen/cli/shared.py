@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from facegen.errors import FacegenError
-from facegen.place import find_place
+from facegen.launchers import find_place
 
 
 class SharedCommand(click.Command):

@@ -9,9 +9,9 @@ import numpy as np
 
 from facegen import _native
 from facegen.errors import DeviceError
-from facegen.nn.device import find_device
 from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
+from facegen.nn.target import find_target
 
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
 # batch stay in the outer cache and memory does not grow with the number of images.
@@ -33,7 +33,7 @@ class CpuEngine:
         if precision == "strict":
             program = _as_defined(program)
         isa = _choose_isa(precision)
-        fitted = fit(program, find_device(f"cpu:{isa}"))
+        fitted = fit(program, find_target(f"cpu:{isa}"))
         self._executable = _native.CpuExecutable(fitted, isa)
 
     @property

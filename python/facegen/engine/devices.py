@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import ModuleType
 
 from facegen.errors import DeviceError
-from facegen.place import find_place, gpus_of
+from facegen.launchers import find_place, gpus_of
 
 PRECISIONS = ("float32", "strict", "tf32", "float16")
 

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from facegen.nn.fuse import Draft
+from facegen.nn.fuse import StepDraft
 from facegen.nn.graph import Node
 from facegen.nn.layers import Affine, BatchNorm, GemmLayer, InstanceNorm
 
 Weights = Mapping[str, np.ndarray]
 
 
-def draft_constants(draft: Draft, weights: Weights, dtype: np.dtype) -> dict[str, np.ndarray]:
+def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict[str, np.ndarray]:
     """Every constant of one step, by name, rounded once to `dtype`."""
     constants: dict[str, np.ndarray] = {}
     name, channels = draft.lead.name, draft.lead.shape.channels

@@ -7,7 +7,7 @@ next convolution would need other constants wherever its window reaches over the
 Activations and additions become parts of the epilogue. Nothing is fused into a value that
 somebody else reads as well.
 
-Operands are still named values here; ``place.py`` gives them places.
+Operands are still named values here; ``placement.py`` gives them places.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
 
 
 @dataclass
-class Draft:
+class StepDraft:
     """A step whose operands have no places yet.
 
     It computes ``scale * activation(lead + add) + shift`` where lead has `folded` in its weights
@@ -122,7 +122,7 @@ class Draft:
 class Fused:
     """Drafts in order, and what every value's name now stands for."""
 
-    drafts: list[Draft]
+    drafts: list[StepDraft]
     base: dict[str, str]  # value -> the input or the draft (by its lead) whose floats it reads
     shapes: dict[str, Shape]
 
@@ -131,7 +131,7 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
     """Turn layers into as few drafts as possible."""
     readers = count_readers(nodes, outputs)
     result = Fused([], {}, {node.name: node.shape for node in nodes})
-    drafts: dict[str, Draft] = {}  # by lead
+    drafts: dict[str, StepDraft] = {}  # by lead
     # Values that only the layer at hand reads, all the way back to their draft's raw result.
     exclusive: dict[str, bool] = {}
 
@@ -157,19 +157,19 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
     return result
 
 
-def _draft(node: Node) -> Draft:
+def _draft(node: Node) -> StepDraft:
     """A step of its own for `node`."""
     if isinstance(node.layer, Add):
-        return Draft(node, node.inputs[:1], [node.name], add=node.inputs[1])
-    draft = Draft(node, node.inputs, [])
+        return StepDraft(node, node.inputs[:1], [node.name], add=node.inputs[1])
+    draft = StepDraft(node, node.inputs, [])
     if not (isinstance(node.layer, POINTWISE) and draft.absorb(node)):
         draft.fused.append(node.name)
     return draft
 
 
 def _fuse_into_producer(
-    node: Node, result: Fused, drafts: dict[str, Draft], exclusive: dict[str, bool]
-) -> Draft | None:
+    node: Node, result: Fused, drafts: dict[str, StepDraft], exclusive: dict[str, bool]
+) -> StepDraft | None:
     """The draft that `node` was fused into, or None."""
     if not isinstance(node.layer, POINTWISE):
         return None

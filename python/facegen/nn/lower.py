@@ -14,16 +14,15 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from facegen.nn.constants import draft_constants
-from facegen.nn.device import find_device
 from facegen.nn.fit import fit
-from facegen.nn.fuse import Draft, fuse
+from facegen.nn.fuse import StepDraft, fuse
 from facegen.nn.graph import Graph
 from facegen.nn.layers import ArgMax as ArgMaxLayer
 from facegen.nn.layers import GemmLayer, GlobalAvgPool2d, MaxPool2d, Shape
 from facegen.nn.layers import InstanceNorm as InstanceNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.layers import Upsample as UpsampleLayer
-from facegen.nn.place import Placement, place
+from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
     ArgMax,
     Epilogue,
@@ -38,6 +37,7 @@ from facegen.nn.program import (
     Upsample,
 )
 from facegen.nn.rewrite import rewrite
+from facegen.nn.target import find_target
 
 
 def lower(
@@ -62,7 +62,7 @@ def lower(
         "auto", or "direct": no algorithm of lower complexity than the definition's.
     device
         Fit the program to this kind of device, which need not be here: see
-        :func:`facegen.nn.device.find_device`. ``print(lower(graph, None, device="cuda"))`` shows
+        :func:`facegen.nn.target.find_target`. ``print(lower(graph, None, device="cuda"))`` shows
         the kernel of every step. None: it runs anywhere;
         :class:`facegen.engine.Runner` fits it.
     precision
@@ -87,7 +87,7 @@ def lower(
     inputs = [tensor.name for tensor in graph.inputs]
     outputs = [tensor.name for tensor in graph.outputs]
     fused = fuse(rewrite(graph.nodes, outputs), outputs)
-    placement = place(fused, inputs, outputs)
+    placement = place_values(fused, inputs, outputs)
     constants: dict[str, np.ndarray] = {}
     if weights is not None:
         for draft in placement.drafts:
@@ -101,7 +101,7 @@ def lower(
         arena_floats=placement.arena_floats,
         constants=constants,
     )
-    return program if device is None else fit(program, find_device(device, precision))
+    return program if device is None else fit(program, find_target(device, precision))
 
 
 def check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> None:
@@ -117,7 +117,7 @@ def check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"{graph.name} has no parameter named {unknown[0]}")
 
 
-def _step(draft: Draft, placement: Placement, algorithm: str) -> Step:
+def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
     """The program's step for a placed draft."""
     lead = draft.lead.name
     x, y = placement.view(draft.inputs[0]), placement.view(lead)
@@ -135,7 +135,7 @@ def _step(draft: Draft, placement: Placement, algorithm: str) -> Step:
             input=x,
             output=y,
             phases=layer.phases(Shape(x.height, x.width, x.channels)),
-            kernel=layer.kernel_size,
+            kernel_size=layer.kernel_size,
             weight=f"{lead}.weight",
             bias=f"{lead}.bias" if draft.has_bias else None,
             epilogue=epilogue,
@@ -150,7 +150,7 @@ def _step(draft: Draft, placement: Placement, algorithm: str) -> Step:
             name=draft.name,
             input=x,
             output=y,
-            kernel=(vertical.kernel, horizontal.kernel),
+            kernel_size=(vertical.kernel, horizontal.kernel),
             stride=(vertical.stride, horizontal.stride),
             pad_top=vertical.pad_front,
             pad_left=horizontal.pad_front,

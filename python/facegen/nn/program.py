@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from facegen.nn.table import quantity, text_table
-
 NOWHERE = -1  # the buffer of a map that its kernel does not store
 
 
@@ -106,8 +104,8 @@ class Gemm:
     input: View
     output: View
     phases: tuple[Phase, ...]
-    kernel: tuple[int, int]
-    weight: str  # constant (map.channels, *kernel, input.channels)
+    kernel_size: tuple[int, int]
+    weight: str  # constant (map.channels, *kernel_size, input.channels)
     bias: str | None  # constant (map.channels,)
     epilogue: Epilogue = Epilogue()
     direct_only: bool = False
@@ -139,7 +137,7 @@ class MaxPool:
     name: str
     input: View
     output: View
-    kernel: tuple[int, int]
+    kernel_size: tuple[int, int]
     stride: tuple[int, int]
     pad_top: int
     pad_left: int
@@ -259,92 +257,9 @@ class Program:
         return sum(step.flops for step in self.steps if isinstance(step, Gemm))
 
     def __str__(self) -> str:
-        rows = [
-            [
-                str(number),
-                step.name,
-                _operation(step),
-                *([self.kernels[number]] if self.kernels else []),
-                "-" if isinstance(step, Fill) else str(step.input),
-                str(step.output),
-                quantity(step.flops) if isinstance(step, Gemm) else "-",
-                quantity(FLOAT_BYTES * _weight_floats(step)) if _weight_floats(step) else "-",
-                quantity(FLOAT_BYTES * _activation_floats(step)),
-            ]
-            for number, step in enumerate(self.steps)
-        ]
-        kernel = ["kernel"] if self.kernels else []
-        headers = ["#", "step", "operation", *kernel, "in", "out"]
-        headers += ["FLOPs", "weight bytes", "moved bytes"]
-        weight_floats = sum(_weight_floats(step) for step in self.steps)
-        totals = [
-            f"{len(self.steps)} steps",
-            f"{quantity(self.flops)}FLOP an image",
-            f"weights {quantity(FLOAT_BYTES * weight_floats)}B",
-            f"arena {quantity(FLOAT_BYTES * self.arena_floats)}B an image",
-        ]
-        title = f"{self.name} on {self.device}" if self.device else self.name
-        table = text_table(headers, rows, left=5 + len(kernel))
-        return "\n".join([title, table, ", ".join(totals)])
+        from facegen.nn.program_table import program_table  # which knows every kind of step
 
-
-FLOAT_BYTES = 4
-
-
-_NAMES = {
-    InstanceNorm: "instance norm",
-    Softmax: "softmax",
-    Upsample: "upsample",
-    Pointwise: "pointwise",
-    Fill: "fill",
-    ArgMax: "argmax",
-    GlobalAvgPool: "global average pool",
-}
-
-
-def _operation(step: Step) -> str:
-    """What the step does, its epilogue included, in a few characters."""
-    if isinstance(step, Gemm):
-        phases = f" {len(step.phases)} phases" if len(step.phases) > 1 else ""
-        parts = ["softmax"] if step.softmax_input else []
-        parts.append(f"gemm {step.kernel[0]}x{step.kernel[1]}{phases}")
-    elif isinstance(step, MaxPool):
-        parts = [f"max pool {step.kernel[0]}x{step.kernel[1]}"]
-    else:
-        parts = [_NAMES[type(step)]]
-    if not isinstance(step, WithoutEpilogue):
-        epilogue = step.epilogue
-        parts += ["add"] if epilogue.add else []
-        parts += [epilogue.activation] if epilogue.activation != "none" else []
-        parts += ["scale"] if epilogue.scale else []
-        parts += ["shift"] if epilogue.shift else []
-    if isinstance(step, Gemm) and step.finish is not None:
-        parts.append(_operation(step.finish))
-    if isinstance(step, Gemm | InstanceNorm):
-        if step.copy is not None:
-            parts.append("relu copy" if step.copy.relu else "copy")
-        parts += ["slices"] if step.slices else []
-    return ", ".join(parts)
-
-
-def _weight_floats(step: Step) -> int:
-    """Constants that the step reads."""
-    channels = step.map.channels if isinstance(step, Gemm) else step.output.channels
-    floats = 0
-    if isinstance(step, Gemm):
-        floats += channels * step.kernel[0] * step.kernel[1] * step.input.channels
-        floats += channels if step.bias else 0
-        floats += _weight_floats(step.finish) if step.finish is not None else 0
-    elif isinstance(step, InstanceNorm | Fill):
-        floats += (2 if isinstance(step, InstanceNorm) else 1) * channels
-    if not isinstance(step, WithoutEpilogue):
-        floats += sum(channels for name in (step.epilogue.scale, step.epilogue.shift) if name)
-    return floats
-
-
-def _activation_floats(step: Step) -> int:
-    """What one image's step reads and writes, each float counted once."""
-    return sum(view.floats for view in (*step_reads(step), *step_writes(step)))
+        return program_table(self)
 
 
 def step_reads(step: Step) -> tuple[View, ...]:

@@ -11,18 +11,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from facegen.parallel.ranks import join, run
-    from facegen.place import Place, find_place, find_shard
+    from facegen.launchers import Place, find_place, find_shard
+    from facegen.parallel.loop import run
+    from facegen.parallel.membership import join
     from facegen.shares import split
 
 __all__ = ["Place", "find_place", "find_shard", "join", "run", "split"]
 
 _HOME = {
-    "Place": "facegen.place",
-    "find_place": "facegen.place",
-    "find_shard": "facegen.place",
-    "join": "facegen.parallel.ranks",
-    "run": "facegen.parallel.ranks",
+    "Place": "facegen.launchers",
+    "find_place": "facegen.launchers",
+    "find_shard": "facegen.launchers",
+    "join": "facegen.parallel.membership",
+    "run": "facegen.parallel.loop",
     "split": "facegen.shares",
 }
 

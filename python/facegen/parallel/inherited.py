@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from facegen.errors import FacegenError
-from facegen.place import Place, find_place
+from facegen.launchers import Place, find_place
 
 # libmpi.so.12, libmpi_cray.so, libmpich.so.12: MPI's library, whose ever.
 _MPI = re.compile(rb"/libmpi(?:ch)?(?:[_.-][^/\n]*)?\.so")

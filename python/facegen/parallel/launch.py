@@ -48,7 +48,7 @@ def launch(command: Sequence[str], ranks: int, raw: bool = False) -> int:
     """Run a command as ranks 0 to `ranks` - 1 and wait for them; gives the exit code of rank 0.
 
     Each gets neighbouring processors of those that this process may use, as many for each rank, and
-    takes its GPUs by its number (`facegen.place.gpus_of`). Lines of output and errors
+    takes its GPUs by its number (`facegen.launchers.gpus_of`). Lines of output and errors
     begin with ``[rank]`` unless `raw`. A rank that dies is reported at once. SIGINT and SIGTERM are
     passed on. An OSError says that its output could not be passed on, a FacegenError that this
     system has no such ranks.

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from facegen import extras
 from facegen.errors import FacegenError
+from facegen.launchers import Place
 from facegen.parallel.heartbeat import Heartbeat, longest_silence
 from facegen.parallel.inherited import check_connection
 from facegen.parallel.links import Link, LinkLost, MpiLink, MpiPump, SocketLink
-from facegen.place import Place
 
 _LAST_WORDS_SECONDS = 0.5
 

@@ -44,9 +44,9 @@ from facegen.files import state
 from facegen.files.atomic import AtomicFile, temporary_beside
 from facegen.files.json_text import json_text
 from facegen.files.standard import STANDARD
+from facegen.launchers import find_place
 from facegen.photos.photo import WRITABLE, read_bytes
 from facegen.pictures.task import Made
-from facegen.place import find_place
 
 FOLDER = ".facegen"
 _RESULTS = {*WRITABLE, ".json"}  # extensions of what is made together with a picture

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from facegen.errors import FacegenError
-from facegen.place import find_torchrun
+from facegen.launchers import find_torchrun
 from facegen.training.torch_device import torch_device
 
 

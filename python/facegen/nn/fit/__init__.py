@@ -2,7 +2,7 @@
 
     Program --merge--> steps, each with a kernel of this device --place--> Program
 
-Every change is tried by asking the device (``Device.kernel``) for a kernel of the step that would
+Every change is tried by asking the device (``Target.kernel``) for a kernel of the step that would
 come of it, and made where there is one. In the end every step has a kernel, or the program is
 refused: what a step says and what its kernel does cannot differ.
 """
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facegen.nn.device import Device
+from facegen.nn.fit.buffers import place_buffers
 from facegen.nn.fit.constant import put_constant_steps_first, replace_norms_of_one_pixel
-from facegen.nn.fit.draft import Draft
 from facegen.nn.fit.merges import (
     leave_slices,
     merge_copies,
@@ -23,22 +22,23 @@ from facegen.nn.fit.merges import (
     merge_squeezes,
 )
 from facegen.nn.fit.operands import pad_pixels, stage_inputs
-from facegen.nn.fit.places import place_buffers
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.fit.siblings import join_siblings
 from facegen.nn.program import Program
+from facegen.nn.target import Target
 
 __all__ = ["fit"]
 
 
-def fit(program: Program, device: Device) -> Program:
+def fit(program: Program, target: Target) -> Program:
     """The program with steps merged, formats chosen and buffers placed for a device.
 
     Parameters
     ----------
     program
         As ``lower`` made it, fitted to no device yet; with constants or without.
-    device
-        See :func:`facegen.nn.device.find_device`.
+    target
+        See :func:`facegen.nn.target.find_target`.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def fit(program: Program, device: Device) -> Program:
         raise ValueError(
             f"{program.name} is fitted to {program.device} already: lower it without a device"
         )
-    draft = Draft(device, list(program.steps), list(program.buffers), dict(program.constants))
+    draft = ProgramDraft(target, [*program.steps], [*program.buffers], {**program.constants})
     for change in (
         replace_norms_of_one_pixel,
         merge_softmax_inputs,
@@ -67,9 +67,9 @@ def fit(program: Program, device: Device) -> Program:
     buffers, arena_floats = place_buffers(draft, constant_steps)
     kernels = []
     for step in draft.steps:
-        found = device.kernel(step, buffers)
+        found = target.kernel(step, buffers)
         if found is None:
-            raise ValueError(f"{device.name} has no kernel for {step.name} of {program.name}")
+            raise ValueError(f"{target.name} has no kernel for {step.name} of {program.name}")
         kernels.append(found[1])
     return replace(
         program,
@@ -77,7 +77,7 @@ def fit(program: Program, device: Device) -> Program:
         buffers=tuple(buffers),
         arena_floats=arena_floats,
         constants=draft.constants,
-        device=device.name,
+        device=target.name,
         kernels=tuple(kernels),
         constant_steps=constant_steps,
     )

@@ -7,11 +7,11 @@ decoder_8.
 
 from __future__ import annotations
 
-from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.program import Fill, InstanceNorm, Step, View, step_reads, step_writes
 
 
-def replace_norms_of_one_pixel(draft: Draft) -> None:
+def replace_norms_of_one_pixel(draft: ProgramDraft) -> None:
     """A norm over one pixel has variance 0 and gives its beta, whatever it reads.
 
     So nobody needs its input: what was computed for it alone is dropped. (Here the input may also
@@ -20,14 +20,14 @@ def replace_norms_of_one_pixel(draft: Draft) -> None:
     for i, step in enumerate(draft.steps):
         if isinstance(step, InstanceNorm) and step.input.height * step.input.width == 1:
             fill = Fill(step.name, step.output, step.beta, step.epilogue)
-            if draft.device.kernel(fill, draft.buffers) and draft.kind(step.output) == "arena":
+            if draft.target.kernel(fill, draft.buffers) and draft.kind(step.output) == "arena":
                 draft.steps[i] = fill
     for step in reversed(draft.steps):
         if draft.kind(step.output) == "arena" and not draft.readers(step.output):
             draft.steps.remove(step)
 
 
-def put_constant_steps_first(draft: Draft) -> int:
+def put_constant_steps_first(draft: ProgramDraft) -> int:
     """Steps whose result does not depend on the inputs come first; returns how many there are."""
     known: set[View] = set()
     constant: list[Step] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.program import (
     NOWHERE,
     Copy,
@@ -17,28 +17,28 @@ from facegen.nn.program import (
 )
 
 
-def merge_softmax_inputs(draft: Draft) -> None:
+def merge_softmax_inputs(draft: ProgramDraft) -> None:
     """A softmax that a product alone reads becomes a part of it."""
     for softmax, product in draft.neighbours(Softmax, Gemm):
         draft.put(replace(product, input=softmax.input, softmax_input=True), softmax, product)
 
 
-def merge_pools(draft: Draft) -> None:
+def merge_pools(draft: ProgramDraft) -> None:
     """A max-pool that alone reads what a product makes becomes its finish."""
     _merge_finishes(draft, MaxPool)
 
 
-def merge_scores(draft: Draft) -> None:
+def merge_scores(draft: ProgramDraft) -> None:
     """A softmax that alone reads what a product makes becomes its finish."""
     _merge_finishes(draft, Softmax)
 
 
-def merge_squeezes(draft: Draft) -> None:
+def merge_squeezes(draft: ProgramDraft) -> None:
     """A 1x1 convolution that alone reads what a product makes becomes its finish."""
     _merge_finishes(draft, Gemm)
 
 
-def _merge_finishes(draft: Draft, kind: type[MaxPool] | type[Softmax] | type[Gemm]) -> None:
+def _merge_finishes(draft: ProgramDraft, kind: type[MaxPool] | type[Softmax] | type[Gemm]) -> None:
     for product, reader in draft.neighbours(Gemm, kind):
         if product.finish is None and _can_finish(reader):
             finish = replace(reader, input=replace(reader.input, buffer=NOWHERE))
@@ -56,7 +56,7 @@ def _can_finish(step: MaxPool | Softmax | Gemm) -> bool:
     return step.epilogue.add is None
 
 
-def merge_copies(draft: Draft) -> None:
+def merge_copies(draft: ProgramDraft) -> None:
     """A step that only copies what another makes, or its ReLU, becomes its second output."""
     for copy in list(draft.steps):
         if not isinstance(copy, Pointwise) or draft.kind(copy.output) != "arena":
@@ -73,7 +73,7 @@ def merge_copies(draft: Draft) -> None:
                 break
 
 
-def leave_slices(draft: Draft, constant_steps: int) -> None:
+def leave_slices(draft: ProgramDraft, constant_steps: int) -> None:
     """A product whose sums a norm alone reads may leave them in slices, which the norm adds up.
 
     Slices last for one run: a product that runs once leaves none to a norm that runs every time.
@@ -84,6 +84,6 @@ def leave_slices(draft: Draft, constant_steps: int) -> None:
             continue
         both = replace(product, slices=True), replace(norm, slices=True)
         buffers = draft.formatted()
-        if all(draft.device.kernel(step, buffers) for step in both):
+        if all(draft.target.kernel(step, buffers) for step in both):
             draft.put(both[0], product)
             draft.put(both[1], norm)

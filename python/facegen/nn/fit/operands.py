@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.fit.views import moved, places_of, round_up
 from facegen.nn.program import Gemm, Pointwise, step_reads
 
 
-def pad_pixels(draft: Draft) -> None:
+def pad_pixels(draft: ProgramDraft) -> None:
     """Pixels of whole buffers get room for a multiple of the channels that are read at once."""
-    multiple = draft.device.pixel_channels
+    multiple = draft.target.pixel_channels
     for number, buffer in enumerate(draft.buffers):
         views = {view for step in draft.steps for view in places_of(step) if view.buffer == number}
         if buffer.kind != "arena" or len(views) != 1:
@@ -27,7 +27,7 @@ def pad_pixels(draft: Draft) -> None:
         draft.steps = [moved(step, view, padded) for step in draft.steps]
 
 
-def stage_inputs(draft: Draft) -> None:
+def stage_inputs(draft: ProgramDraft) -> None:
     """Inputs that a better kernel reads as operands are copied into the arena first."""
     for step in list(draft.steps):
         if isinstance(step, Gemm):

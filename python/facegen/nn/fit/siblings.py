@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.program import Axis, Gemm, Step
 
 
-def join_siblings(draft: Draft) -> None:
+def join_siblings(draft: ProgramDraft) -> None:
     """A 1x1 convolution and a larger one that read one map and write side by side become one.
 
     As in a fire module. The 1x1 has the centre tap alone; kernels that can skip the others take
@@ -28,7 +28,7 @@ def _join(one: Step, large: Step) -> Gemm | None:
     """The step of two that may be joined; its constants' names are theirs, joined."""
     if not (isinstance(one, Gemm) and isinstance(large, Gemm)):
         return None
-    if one.kernel != (1, 1) or large.kernel == (1, 1):
+    if one.kernel_size != (1, 1) or large.kernel_size == (1, 1):
         return None
     for step in (one, large):
         e = step.epilogue
@@ -55,7 +55,7 @@ def _join(one: Step, large: Step) -> Gemm | None:
     )
 
 
-def _join_constants(draft: Draft, one: Step, large: Step, joined: Gemm) -> None:
+def _join_constants(draft: ProgramDraft, one: Step, large: Step, joined: Gemm) -> None:
     assert isinstance(one, Gemm) and isinstance(large, Gemm)
     first, second = one.output.channels, large.output.channels
     (phase,) = large.phases

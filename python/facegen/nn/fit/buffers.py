@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from facegen.nn.arena import Lifetime, plan_arena
-from facegen.nn.fit.draft import Draft
+from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.fit.views import places_of, with_places
 from facegen.nn.program import Buffer
 
 
-def place_buffers(draft: Draft, constant_steps: int) -> tuple[list[Buffer], int]:
+def place_buffers(draft: ProgramDraft, constant_steps: int) -> tuple[list[Buffer], int]:
     """The buffers that are used, renumbered in the steps too, in places of the arena."""
     formatted = draft.formatted()
     lifetimes: dict[int, Lifetime] = {}

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facegen import FacegenError
+from facegen.launchers import gpus_of
 from facegen.parallel import Place, find_place, find_shard
-from facegen.place import gpus_of
 
 # A batch script of 4 tasks, before any srun: the job is announced, no step is.
 BATCH = {

@@ -1,4 +1,4 @@
-"""Where this process stands among those that were started together, by its environment.
+"""What launchers tell a process by its environment: where it stands among those started together.
 
 | started by | variables | connected by |
 |---|---|---|

@@ -11,7 +11,7 @@ import pytest
 from launchers import LAUNCHERS, run_ranks
 
 from facegen import parallel
-from facegen.parallel.ranks import WINDOW_OF_A_RANK
+from facegen.parallel.loop import WINDOW_OF_A_RANK
 
 JOB = Path(__file__).with_name("job.py")
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from facegen.nn.arena import Lifetime, plan_arena
-from facegen.nn.fuse import Draft, Fused
+from facegen.nn.fuse import Fused, StepDraft
 from facegen.nn.graph import Node
 from facegen.nn.layers import Concat
 from facegen.nn.program import Buffer, View
@@ -16,12 +16,12 @@ from facegen.nn.program import Buffer, View
 class Placement:
     """Drafts in their final order (copies included) and the views of their operands."""
 
-    drafts: list[Draft]
+    drafts: list[StepDraft]
     output_values: list[str]
     buffers: list[Buffer]
     arena_floats: int
     _fused: Fused
-    # Draft -> the concatenation whose channels it writes, and the first of them.
+    # StepDraft -> the concatenation whose channels it writes, and the first of them.
     _parents: dict[str, tuple[str, int]]
     _buffer_index: dict[str, int] = field(default_factory=dict)
 
@@ -35,10 +35,10 @@ class Placement:
         return View(self._buffer_index[root], *shape, stride, offset)
 
 
-def place(fused: Fused, inputs: Sequence[str], outputs: Sequence[str]) -> Placement:
+def place_values(fused: Fused, inputs: Sequence[str], outputs: Sequence[str]) -> Placement:
     """Place every value; copies are added where a value must be in two places at once."""
     parents, copies = _place_in_concats(fused, inputs, outputs)
-    drafts: list[Draft] = []
+    drafts: list[StepDraft] = []
     for draft in fused.drafts:
         # A concatenation does nothing itself: its parts are written in place, or copied here.
         drafts += copies[draft.lead.name] if isinstance(draft.lead.layer, Concat) else [draft]
@@ -61,10 +61,10 @@ def place(fused: Fused, inputs: Sequence[str], outputs: Sequence[str]) -> Placem
 
 def _place_in_concats(
     fused: Fused, inputs: Sequence[str], outputs: Sequence[str]
-) -> tuple[dict[str, tuple[str, int]], dict[str, list[Draft]]]:
+) -> tuple[dict[str, tuple[str, int]], dict[str, list[StepDraft]]]:
     """Who writes straight into which concatenation, and the copies that fill the rest of each."""
     parents: dict[str, tuple[str, int]] = {}
-    copies: dict[str, list[Draft]] = {}
+    copies: dict[str, list[StepDraft]] = {}
     needs_packed = _read_in_other_shapes(fused, outputs)
     for concat in fused.drafts:
         if not isinstance(concat.lead.layer, Concat):
@@ -93,13 +93,13 @@ def _read_in_other_shapes(fused: Fused, outputs: Sequence[str]) -> set[str]:
     }
 
 
-def _copy(name: str, source: str, fused: Fused) -> Draft:
+def _copy(name: str, source: str, fused: Fused) -> StepDraft:
     """A draft that copies `source` to a value of its own, `name` or the like where it is taken."""
     while name in fused.shapes:  # an activation of one part of a concatenation is named alike
         name += "'"
     fused.shapes[name] = fused.shapes[source]
     fused.base[name] = name
-    return Draft(Node(name, None, (source,), fused.shapes[source]), (source,), [name])
+    return StepDraft(Node(name, None, (source,), fused.shapes[source]), (source,), [name])
 
 
 def _root(base: str, parents: dict[str, tuple[str, int]]) -> tuple[str, int]:

@@ -8,19 +8,19 @@ from typing import TypeVar
 
 import numpy as np
 
-from facegen.nn.device import Device
 from facegen.nn.fit.views import round_up
 from facegen.nn.program import Buffer, Fill, Gemm, InstanceNorm, Step, View, step_reads
+from facegen.nn.target import Target
 
 S = TypeVar("S", bound=Step)
 R = TypeVar("R", bound=Step)
 
 
 @dataclass
-class Draft:
+class ProgramDraft:
     """A program in the making: buffers have no places yet."""
 
-    device: Device
+    target: Target
     steps: list[Step]
     buffers: list[Buffer]
     constants: dict[str, np.ndarray]
@@ -56,10 +56,10 @@ class Draft:
             for view in step_reads(step):
                 wishes.setdefault(view.buffer, set()).add(self._wish(step, view))
         for view in self.staged.values():
-            wishes.setdefault(view.buffer, {self.device.operand_format})
+            wishes.setdefault(view.buffer, {self.target.operand_format})
         buffers = []
         for number, buffer in enumerate(self.buffers):
-            wanted = wishes.get(number, set()) - {"any"} or {self.device.value_format}
+            wanted = wishes.get(number, set()) - {"any"} or {self.target.value_format}
             if buffer.kind == "arena":
                 buffer = replace(buffer, format=wanted.pop() if len(wanted) == 1 else "float32")
             buffers.append(buffer)
@@ -70,7 +70,7 @@ class Draft:
         if isinstance(step, Fill) or view is not step.input:
             return "any"
         if step not in self.formats:
-            self.formats[step] = self.device.input_format(step, self.buffers)
+            self.formats[step] = self.target.input_format(step, self.buffers)
         return self.formats[step]
 
     def put(self, step: Gemm | InstanceNorm, *old: Step) -> bool:
@@ -91,7 +91,7 @@ class Draft:
                 for other in self.steps
                 if other is gone[0] or not any(other is later for later in gone)
             ]
-            kernel = self.device.kernel(option, self.formatted(steps))
+            kernel = self.target.kernel(option, self.formatted(steps))
             if kernel is not None and (best is None or kernel[0] < best[0]):
                 best = kernel[0], steps
         if best is not None:
@@ -101,7 +101,7 @@ class Draft:
     def _staged(self, view: View) -> View:
         """Where a copy of an input lies in the arena, in the format of operands."""
         if view not in self.staged:
-            stride = round_up(view.channels, self.device.pixel_channels)
+            stride = round_up(view.channels, self.target.pixel_channels)
             floats = view.height * view.width * stride
             self.staged[view] = replace(
                 view, buffer=len(self.buffers), offset=0, pixel_stride=stride

@@ -17,8 +17,8 @@ from facegen.nn.program import Buffer, Step
 ARCHITECTURES = {"ampere": (8, 0), "ada": (8, 9), "hopper": (9, 0)}
 
 
-class Device(Protocol):
-    """A device as `fit` sees it."""
+class Target(Protocol):
+    """A kind of device that a program can be fitted to. It need not be here."""
 
     @property
     def name(self) -> str:
@@ -46,10 +46,10 @@ class Device(Protocol):
         """Pixels that begin at multiples of so many elements are read best."""
 
 
-def find_device(name: str, precision: str = "float32", kernels: str = "auto") -> Device:
-    """The device of a name: "cpu", "cpu:avx2", "cuda" (Hopper), "cuda:ampere", "cuda:8.9".
+def find_target(name: str, precision: str = "float32", kernels: str = "auto") -> Target:
+    """The kind of device of a name: "cpu", "cpu:avx2", "cuda" (Hopper), "cuda:ampere", "cuda:8.9".
 
-    Kinds of GPUs, not GPUs of this machine: "cuda:0" is none. Of CPUs only the instruction sets
+    "cuda:0" is a GPU of this machine, no kind of them. Of CPUs there are only the instruction sets
     that this one has.
 
     Raises
