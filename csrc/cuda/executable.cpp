@@ -23,17 +23,17 @@ constexpr int64_t kMaxPixels = int64_t{1} << 30;
 std::unique_ptr<Gemm> make_gemm(Kernel kernel, const GemmSpec& spec) {
   switch (kernel) {
     case Kernel::kSoftmaxGemm: return make_softmax_gemm(spec);
-    case Kernel::kHopperStem: return make_hopper_stem(spec);
-    case Kernel::kHopperPoolWindows: return make_hopper_pool_windows(spec);
-    case Kernel::kHopperPoolMaps: return make_hopper_pool_maps(spec);
-    case Kernel::kHopperExpandPool: return make_hopper_expand_pool(spec);
-    case Kernel::kHopperExpandSqueeze: return make_hopper_expand_squeeze(spec);
-    case Kernel::kHopperRows: return make_hopper_rows(spec);
-    case Kernel::kHopperExpand: return make_hopper_expand(spec);
-    case Kernel::kHopperPixels: return make_hopper_pixels(spec);
-    case Kernel::kHopperPatch: return make_hopper_patch(spec);
-    case Kernel::kHopperScatter: return make_hopper_scatter(spec);
-    case Kernel::kHopperGemm: return make_hopper_gemm(spec);
+    case Kernel::kHopperStem: return hopper::make_stem(spec);
+    case Kernel::kHopperPoolWindows: return hopper::make_pool_windows(spec);
+    case Kernel::kHopperPoolMaps: return hopper::make_pool_maps(spec);
+    case Kernel::kHopperExpandPool: return hopper::make_expand_pool(spec);
+    case Kernel::kHopperExpandSqueeze: return hopper::make_expand_squeeze(spec);
+    case Kernel::kHopperRows: return hopper::make_rows(spec);
+    case Kernel::kHopperExpand: return hopper::make_expand(spec);
+    case Kernel::kHopperPixels: return hopper::make_pixels(spec);
+    case Kernel::kHopperPatch: return hopper::make_patch(spec);
+    case Kernel::kHopperScatter: return hopper::make_scatter(spec);
+    case Kernel::kHopperGemm: return hopper::make_gemm(spec);
     case Kernel::kThin: return make_thin_gemm(spec);
     case Kernel::kFma: return make_fma_gemm(spec);
     case Kernel::kMma: return make_mma_gemm(spec);
@@ -95,7 +95,7 @@ Executable::Executable(const Program& program, const Options& options)
       finish.bias = upload_constant(finish.bias, finish.out.c);
       step.finish = &finish;
     }
-    gemms_.push_back(make_gemm(kernels_.back(), {step, in, layout(step.out), target_,
+    gemms_.push_back(make_gemm(kernels_.back(), {{step, in, layout(step.out), target_},
                                                  device_.multiprocessors}));
     if (gemms_.back()) sizes_.scratch = std::max(sizes_.scratch, gemms_.back()->scratch_floats());
     if (step.op == Op::kGemm) step.weight = nullptr;  // packed; may not outlive us

@@ -12,10 +12,7 @@ namespace facegen::cuda {
 
 // The constructors below read the weights on the host; bias, scale and shift are device pointers
 // that outlive the kernel. They upload their packed weights to the calling thread's device.
-struct GemmSpec {
-  const Step& step;
-  Layout in, out;
-  const Target& target;
+struct GemmSpec : StepFit {
   int multiprocessors;  // of the calling thread's device
 };
 
@@ -33,19 +30,24 @@ class Gemm {
 
 // For steps that the kernel of that name does: see fit/kernel.h.
 std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_expand_pool(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_expand_squeeze(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_expand(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec);
-std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
+
+namespace hopper {
+
+std::unique_ptr<Gemm> make_stem(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_pool_windows(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_pool_maps(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_expand_pool(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_expand_squeeze(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_rows(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_expand(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_pixels(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_patch(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_scatter(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_gemm(const GemmSpec& spec);
+
+}  // namespace hopper
 
 }  // namespace facegen::cuda

@@ -31,8 +31,7 @@ bool is_expand(const StepFit& fit) {
          step.kernel_w == 3 && in.c % 16 == 0 && in.c <= kMaxChannels &&
          in.pixel_stride == in.c && in.offset % 8 == 0 && in.w <= kTilePixels && map.h == in.h &&
          map.w == in.w && map.c % (2 * kExpandColumns) == 0 &&
-         2 * step.centre_channels == map.c && is_plain(step.epilogue) && !step.softmax_input &&
-         step.copy.buffer < 0 && !step.slices && in_vectors(step.out, fit.out, 8);
+         2 * step.centre_channels == map.c && is_plain(step.epilogue) && in_vectors(step.out, fit.out, 8);
 }
 
 }  // namespace
@@ -76,7 +75,7 @@ int count_teams(const PatchShape& patch, int weight_bytes) {
 }
 
 bool expand_suits(const StepFit& fit) {
-  if (!is_expand(fit) || fit.step.finish != nullptr) return false;
+  if (!is_expand(fit)) return false;
   // Not where too few warpgroups share a multiprocessor, or have too much to load.
   const bool half = fit.target.half();
   const PatchShape patch = make_patch(fit.step.in, half, false);
@@ -103,8 +102,7 @@ bool expand_squeeze_suits(const StepFit& fit) {
   return squeeze.phase_count == 1 && squeeze.in.c == 2 * kExpandColumns && squeeze.kernel_h == 1 &&
          squeeze.kernel_w == 1 && is_same_pixel(squeeze.phases[0].y) &&
          is_same_pixel(squeeze.phases[0].x) && out.h == squeeze.in.h && out.w == squeeze.in.w &&
-         out.c >= 16 && out.c <= kMaxSqueezed && out.c % 8 == 0 && squeeze.finish == nullptr &&
-         !squeeze.softmax_input && squeeze.copy.buffer < 0 && !squeeze.slices &&
+         out.c >= 16 && out.c <= kMaxSqueezed && out.c % 8 == 0 && extras_of(squeeze) == kNothing &&
          is_plain(squeeze.epilogue) && patch.items <= kMaxSqueezeItems &&
          count_teams(patch, bytes) == kMaxExpandTeams;
 }

@@ -317,7 +317,6 @@ bool wgmma_suits(const StepFit& fit) {
   const Step& step = fit.step;
   const View& add = step.epilogue.add;
   if (!fit.target.hopper_gemms() || fit.in.format != fit.target.operand_format()) return false;
-  if (step.finish != nullptr || step.softmax_input || step.copy.buffer >= 0) return false;
   if (step.in.c < 16 || step.out.c < 16) return false;
   for (int p = 0; p < step.phase_count; ++p) {
     for (const Axis* axis : {&step.phases[p].y, &step.phases[p].x}) {

@@ -13,45 +13,39 @@
 namespace facegen::cuda {
 namespace {
 
-// What every GEMM kernel does, and no more.
-bool is_bare(const Step& step) {
-  return step.finish == nullptr && !step.softmax_input && !step.centre_channels &&
-         step.copy.buffer < 0 && !step.slices;
-}
-
 bool thin_suits(const StepFit& fit) {
-  return fit.target.kernels == "auto" && is_bare(fit.step) &&
-         !plan_thin(fit.step, fit.in).phases.empty();
+  return fit.target.kernels == "auto" && !plan_thin(fit.step, fit.in).phases.empty();
 }
 
 bool fma_suits(const StepFit& fit) {
-  return is_bare(fit.step) &&
-         (fit.target.kernels == "fma" || fit.target.precision == Precision::kStrict);
+  return fit.target.kernels == "fma" || fit.target.precision == Precision::kStrict;
 }
 
-bool mma_suits(const StepFit& fit) { return is_bare(fit.step) && !fma_suits(fit); }
+bool mma_suits(const StepFit& fit) { return !fma_suits(fit); }
 
+// A kernel is not asked about steps that want more of it than `does`.
 struct Entry {
   Kernel kernel;
   bool (*suits)(const StepFit& fit);
+  unsigned does;
 };
 
 constexpr Entry kGemms[] = {
-    {Kernel::kSoftmaxGemm, softmax_gemm_suits},
-    {Kernel::kHopperStem, hopper::stem_suits},
-    {Kernel::kHopperPoolWindows, hopper::pool_windows_suit},
-    {Kernel::kHopperPoolMaps, hopper::pool_maps_suit},
-    {Kernel::kHopperExpandPool, hopper::expand_pool_suits},
-    {Kernel::kHopperExpandSqueeze, hopper::expand_squeeze_suits},
-    {Kernel::kHopperRows, hopper::rows_suit},
-    {Kernel::kHopperExpand, hopper::expand_suits},
-    {Kernel::kHopperPixels, hopper::pixels_suit},
-    {Kernel::kHopperPatch, hopper::patch_suits},
-    {Kernel::kHopperScatter, hopper::scatter_suits},
-    {Kernel::kHopperGemm, hopper::wgmma_suits},
-    {Kernel::kThin, thin_suits},
-    {Kernel::kFma, fma_suits},
-    {Kernel::kMma, mma_suits},
+    {Kernel::kSoftmaxGemm, softmax_gemm_suits, kSoftmaxInput},
+    {Kernel::kHopperStem, hopper::stem_suits, kFinish},
+    {Kernel::kHopperPoolWindows, hopper::pool_windows_suit, kFinish},
+    {Kernel::kHopperPoolMaps, hopper::pool_maps_suit, kFinish},
+    {Kernel::kHopperExpandPool, hopper::expand_pool_suits, kFinish | kCentreChannels},
+    {Kernel::kHopperExpandSqueeze, hopper::expand_squeeze_suits, kFinish | kCentreChannels},
+    {Kernel::kHopperRows, hopper::rows_suit, kNothing},
+    {Kernel::kHopperExpand, hopper::expand_suits, kCentreChannels},
+    {Kernel::kHopperPixels, hopper::pixels_suit, kFinish},
+    {Kernel::kHopperPatch, hopper::patch_suits, kCopy},
+    {Kernel::kHopperScatter, hopper::scatter_suits, kNothing},
+    {Kernel::kHopperGemm, hopper::wgmma_suits, kCentreChannels | kSlices},
+    {Kernel::kThin, thin_suits, kNothing},
+    {Kernel::kFma, fma_suits, kNothing},
+    {Kernel::kMma, mma_suits, kNothing},
 };
 
 Kernel kernel_of(Op op) {
@@ -111,12 +105,12 @@ Kernel find_kernel(const StepFit& fit) {
   const Step& step = fit.step;
   if (step.op == Op::kGemm) {
     for (const Entry& entry : kGemms) {
-      if (entry.suits(fit)) return entry.kernel;
+      if (!(extras_of(step) & ~entry.does) && entry.suits(fit)) return entry.kernel;
     }
     return Kernel::kNone;
   }
-  if (hopper::norm_suits(fit)) return Kernel::kHopperNorm;
-  return step.copy.buffer >= 0 || step.slices ? Kernel::kNone : kernel_of(step.op);
+  if (!(extras_of(step) & ~(kCopy | kSlices)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
+  return extras_of(step) == kNothing ? kernel_of(step.op) : Kernel::kNone;
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

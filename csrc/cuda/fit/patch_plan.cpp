@@ -143,9 +143,6 @@ PatchPlan plan_patch(const Step& step) {
 bool patch_suits(const StepFit& fit) {
   const Step& step = fit.step;
   if (!fit.target.hopper_gemms() || fit.in.format != Format::kFloat32) return false;
-  if (step.finish != nullptr || step.softmax_input || step.centre_channels || step.slices) {
-    return false;
-  }
   // Other formats, and the second place, are stored in vectors.
   if (!patch_in_vectors(fit) && fit.out.format != Format::kFloat32) return false;
   const View& copy = step.copy;
@@ -184,11 +181,7 @@ bool rows_suit(const StepFit& fit) {
   const View &in = fit.step.in, &out = fit.step.out;
   const Epilogue& e = fit.step.epilogue;
   if (!fit.target.hopper_gemms() || in.c <= 16 || in.pixel_stride != kTapElements) return false;
-  if (fit.step.finish != nullptr || fit.step.softmax_input || fit.step.centre_channels ||
-      fit.step.copy.buffer >= 0 || fit.step.slices || !is_sum_and_bias(e) ||
-      e.activation != Activation::kNone) {
-    return false;
-  }
+  if (!is_sum_and_bias(e) || e.activation != Activation::kNone) return false;
   if (fit.in.format != Format::kFloat32 || fit.out.format != Format::kFloat32 ||
       in.offset % 2 || fit.in.image_stride % 2) {
     return false;

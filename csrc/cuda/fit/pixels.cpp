@@ -16,8 +16,7 @@ bool products_suit(const StepFit& fit) {
          map.h == in.h && map.w == in.w &&
          (in.c % (3 * kPixelsChunk) == 0 || in.c % (4 * kPixelsChunk) == 0) && map.c <= 64 &&
          in.c * (map.c <= 32 ? 32 : 64) * 4 <= kMostSharedBytes && in_vectors(in, fit.in, 8) &&
-         !step.epilogue.scale && !step.epilogue.shift && !step.softmax_input &&
-         !step.centre_channels && !step.slices && step.copy.buffer < 0;
+         !step.epilogue.scale && !step.epilogue.shift;
 }
 
 }  // namespace

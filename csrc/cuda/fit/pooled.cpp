@@ -19,13 +19,12 @@ bool is_pooled_conv(const Step& step) {
          is_plain_axis(step.phases[0].y, step.kernel_h) &&
          is_plain_axis(step.phases[0].x, step.kernel_w) && is_sum_and_bias(step.epilogue) &&
          (activation == Activation::kNone || activation == Activation::kRelu) &&
-         is_identity(step.finish->epilogue) && !step.softmax_input && step.copy.buffer < 0 &&
-         !step.slices;
+         is_identity(step.finish->epilogue);
 }
 
 // Of stride 1, and a 2x2 pool of stride 2 that reads nothing outside the convolution.
 bool is_pooled_by_two(const Step& step) {
-  if (!is_pooled_conv(step) || step.centre_channels) return false;
+  if (!is_pooled_conv(step)) return false;
   const Pool& p = step.finish->pool;
   const View &map = map_of(step), &out = step.out;
   return step.phases[0].y.step == 1 && step.phases[0].x.step == 1 && p.kernel_h == 2 &&
@@ -56,7 +55,7 @@ bool is_pooled_by_three(const Step& step) {
 bool stem_suits(const StepFit& fit) {
   const Step& step = fit.step;
   if (!fit.target.hopper_gemms() || fit.in.format != Format::kFloat32) return false;
-  if (!is_pooled_by_three_of_stride_two(step) || step.centre_channels) return false;
+  if (!is_pooled_by_three_of_stride_two(step)) return false;
   const auto axis_suits = [](const Axis& axis) {
     return axis.step == 2 && axis.taps <= kMaxStemTaps;
   };

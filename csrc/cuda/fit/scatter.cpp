@@ -25,8 +25,7 @@ bool scatter_suits(const StepFit& fit) {
   const Step& step = fit.step;
   if (!fit.target.hopper_gemms() || fit.in.format != fit.target.operand_format() ||
       fit.out.format != Format::kFloat32 || step.phase_count != 4 ||
-      !is_sum_and_bias(step.epilogue) || step.finish != nullptr || step.softmax_input ||
-      step.centre_channels || step.slices || step.copy.buffer >= 0 ||
+      !is_sum_and_bias(step.epilogue) ||
       !(has_sizes(step, kScatterFive) || has_sizes(step, kScatterFour))) {
     return false;
   }

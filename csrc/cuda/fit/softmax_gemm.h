@@ -11,8 +11,7 @@ constexpr int kSoftmaxChannels = 512, kSoftmaxOutputs = 4;  // at most
 // Whether softmax_gemm.cu can do all of the step.
 inline bool softmax_gemm_suits(const StepFit& fit) {
   const Step& step = fit.step;
-  return fit.target.kernels == "auto" && step.softmax_input && step.finish == nullptr &&
-         step.copy.buffer < 0 && !step.slices && !step.centre_channels &&
+  return fit.target.kernels == "auto" && step.softmax_input &&
          fit.in.format == fit.target.value_format() && step.phase_count == 1 &&
          step.in.c <= kSoftmaxChannels && step.out.c <= kSoftmaxOutputs &&
          is_same_pixel(step.phases[0].y) && is_same_pixel(step.phases[0].x) &&

@@ -55,6 +55,21 @@ struct StepFit {
   const Target& target;
 };
 
+// What a step may ask for besides its op: a kernel that does not do it must not get the step.
+enum Extra : unsigned {
+  kNothing = 0,
+  kFinish = 1,
+  kSoftmaxInput = 2,
+  kCentreChannels = 4,
+  kCopy = 8,
+  kSlices = 16,
+};
+inline unsigned extras_of(const Step& step) {
+  return (step.finish != nullptr ? kFinish : 0u) | (step.softmax_input ? kSoftmaxInput : 0u) |
+         (step.centre_channels ? kCentreChannels : 0u) | (step.copy.buffer >= 0 ? kCopy : 0u) |
+         (step.slices ? kSlices : 0u);
+}
+
 // Whether vectors of `elements` can be read or written of every pixel of a view.
 inline bool in_vectors(const View& view, const Layout& layout, int elements) {
   return view.pixel_stride % elements == 0 && view.offset % elements == 0 &&

@@ -2,10 +2,9 @@
 #pragma once
 
 #include "cuda/fit/igemm_plan.h"
-#include "cuda/gemm.h"
 #include "cuda/generic/element.cuh"
+#include "cuda/layer.h"
 #include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
 
@@ -87,5 +86,57 @@ __device__ inline int64_t tap_start(const Operand& in, const Source& source, Tap
   const bool inside = source.exists && iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
   return inside ? source.image_start + (int64_t{iy} * in.w + ix) * in.pixel_stride : -1;
 }
+
+// What the tiled kernels share on the host. Columns of a tile: `kTileColumns`, of all: padded to them.
+template <int kTileRows, int kTileColumns>
+class IgemmLayer : public Layer {
+ protected:
+  IgemmLayer(const GemmSpec& spec, int chunk_k)
+      : Layer(spec), plan_(plan_igemm(spec.step, spec.in, chunk_k, kTileColumns)) {
+    phases_ = keep(plan_.phases);
+    taps_ = keep(plan_.taps);
+  }
+
+  int column_tiles() const { return plan_.columns_padded / kTileColumns; }
+
+  // put(tile of B, element of its chunk, column of the tile, weight) for all that are not padding.
+  template <class Put>
+  void for_each_weight(const Step& step, const Put& put) const {
+    const int64_t per_column = int64_t{step.kernel_h} * step.kernel_w * step.in.c;
+    for (const IgemmPhase& phase : plan_.phases) {
+      for (int chunk = 0; chunk < phase.chunks; ++chunk) {
+        for (int k = 0; k < plan_.chunk_k; ++k) {
+          const int64_t index = plan_.weight_index(phase, chunk, k, step.in.c);
+          if (index < 0) continue;
+          for (int c = 0; c < step.out.c; ++c) {
+            const int64_t tile =
+                int64_t{phase.first_chunk + chunk} * column_tiles() + c / kTileColumns;
+            put(tile, k, c % kTileColumns, step.weight[c * per_column + index]);
+          }
+        }
+      }
+    }
+  }
+
+  // launch(blocks, arguments), unless there is nothing to do.
+  template <class Launch>
+  void run_tiles(int64_t images, const Operands& operands, const Launch& launch) const {
+    const auto blocks = static_cast<unsigned>(
+        count_row_tiles(plan_.phases, images, kTileRows) * column_tiles());
+    if (blocks == 0) return;
+    launch(blocks, IgemmArguments{make_operand(step_.in, operands.in),
+                                  make_operand(step_.out, operands.out),
+                                  make_epilogue(step_, operands.add), phases_, taps_,
+                                  static_cast<int32_t>(plan_.phases.size()), column_tiles(),
+                                  plan_.run_chunks, images});
+    FACEGEN_CUDA_CHECK_LAUNCH("an indirect GEMM");
+  }
+
+  IgemmPlan plan_;
+
+ private:
+  const IgemmPhase* phases_;
+  const TapOffset* taps_;
+};
 
 }  // namespace facegen::cuda

@@ -116,66 +116,26 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-class FmaGemm final : public Gemm {
+class FmaGemm final : public IgemmLayer<kTileRows, kTileColumns> {
  public:
-  explicit FmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_igemm(step_, spec.in, kChunk, kTileColumns)) {
-    const int column_tiles = plan_.columns_padded / kTileColumns;
-    const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
-    std::vector<float> packed(static_cast<std::size_t>(int64_t{plan_.total_chunks} * kChunk *
-                                                       plan_.columns_padded));
-    for (const IgemmPhase& phase : plan_.phases) {
-      for (int chunk = 0; chunk < phase.chunks; ++chunk) {
-        for (int k = 0; k < kChunk; ++k) {
-          const int64_t index = plan_.weight_index(phase, chunk, k, step_.in.c);
-          if (index < 0) continue;
-          for (int c = 0; c < step_.out.c; ++c) {
-            const int64_t tile =
-                int64_t{phase.first_chunk + chunk} * column_tiles + c / kTileColumns;
-            packed[static_cast<std::size_t>((tile * kChunk + k) * kTileColumns +
-                                            c % kTileColumns)] =
-                step_.weight[c * per_column + index];
-          }
-        }
-      }
-    }
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    phases_ = upload(plan_.phases.data(), static_cast<int64_t>(plan_.phases.size()));
-    taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
+  explicit FmaGemm(const GemmSpec& spec) : IgemmLayer(spec, kChunk) {
+    std::vector<float> packed(
+        static_cast<std::size_t>(int64_t{plan_.total_chunks} * kChunk * plan_.columns_padded));
+    for_each_weight(spec.step, [&](int64_t tile, int k, int column, float weight) {
+      packed[static_cast<std::size_t>((tile * kChunk + k) * kTileColumns + column)] = weight;
+    });
+    weights_ = keep(packed);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
-    const int column_tiles = plan_.columns_padded / kTileColumns;
-    const auto blocks = static_cast<unsigned>(
-        count_row_tiles(plan_.phases, images, kTileRows) * column_tiles);
-    if (blocks == 0) return;
-    const IgemmArguments args = {make_operand(step_.in, operands.in),
-                                 make_operand(step_.out, operands.out),
-                                 make_epilogue(step_, operands.add),
-                                 phases_.get(),
-                                 taps_.get(),
-                                 static_cast<int32_t>(plan_.phases.size()),
-                                 column_tiles,
-                                 plan_.run_chunks,
-                                 images};
-    if (plan_.by_runs) {
-      fma_kernel<true><<<blocks, kThreads, 0, stream>>>(args, weights_.get());
-    } else {
-      fma_kernel<false><<<blocks, kThreads, 0, stream>>>(args, weights_.get());
-    }
-    FACEGEN_CUDA_CHECK_LAUNCH("fma_kernel");
+    run_tiles(images, operands, [&](unsigned blocks, const IgemmArguments& args) {
+      const auto kernel = plan_.by_runs ? fma_kernel<true> : fma_kernel<false>;
+      kernel<<<blocks, kThreads, 0, stream>>>(args, weights_);
+    });
   }
 
-
  private:
-  Step step_;
-  IgemmPlan plan_;
-  DeviceArray<float> weights_;
-  DeviceArray<IgemmPhase> phases_;
-  DeviceArray<TapOffset> taps_;
+  const float* weights_;
 };
 
 }  // namespace

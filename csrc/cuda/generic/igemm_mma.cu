@@ -144,21 +144,16 @@ __device__ inline void put_a(const Fetched<P>& from, char* to) {
       continue;
     }
     const auto* x = reinterpret_cast<const float*>(from.raw[run]);
-    if constexpr (P == Product::kBf16x3) {
-      __align__(16) __nv_bfloat162 hi[4], lo[4];
+    if constexpr (P != Product::kTf32) {
+      __align__(16) uint32_t hi[4], lo[4];
 #pragma unroll
       for (int i = 0; i < 4; ++i) {
-        hi[i] = __floats2bfloat162_rn(x[2 * i], x[2 * i + 1]);
-        lo[i] = __floats2bfloat162_rn(x[2 * i] - __low2float(hi[i]),
-                                      x[2 * i + 1] - __high2float(hi[i]));
+        split_pair<P == Product::kFp16>(x[2 * i], x[2 * i + 1], hi[i], lo[i]);
       }
       *reinterpret_cast<uint4*>(place) = *reinterpret_cast<const uint4*>(hi);
-      *reinterpret_cast<uint4*>(place + S::kPlaneA) = *reinterpret_cast<const uint4*>(lo);
-    } else if constexpr (P == Product::kFp16) {
-      __align__(16) __half2 h[4];
-#pragma unroll
-      for (int i = 0; i < 4; ++i) h[i] = __floats2half2_rn(x[2 * i], x[2 * i + 1]);
-      *reinterpret_cast<uint4*>(place) = *reinterpret_cast<const uint4*>(h);
+      if constexpr (P == Product::kBf16x3) {
+        *reinterpret_cast<uint4*>(place + S::kPlaneA) = *reinterpret_cast<const uint4*>(lo);
+      }
     } else {
       __align__(16) uint32_t t[8];
 #pragma unroll
@@ -320,70 +315,37 @@ void put_weight(float w, char* plane0, int64_t plane_bytes) {
 }
 
 template <Product P>
-class MmaGemm final : public Gemm {
+class MmaGemm final : public IgemmLayer<kTileRows, kTileColumns> {
  public:
-  explicit MmaGemm(const GemmSpec& spec)
-      : step_(spec.step), plan_(plan_igemm(step_, spec.in, S::kChunk, kTileColumns)) {
-    const int column_tiles = plan_.columns_padded / kTileColumns;
-    const int64_t per_column = int64_t{step_.kernel_h} * step_.kernel_w * step_.in.c;
+  explicit MmaGemm(const GemmSpec& spec) : IgemmLayer(spec, S::kChunk) {
     std::vector<char> packed(
-        static_cast<std::size_t>(int64_t{plan_.total_chunks} * column_tiles * S::kTileBytes));
-    for (const IgemmPhase& phase : plan_.phases) {
-      for (int chunk = 0; chunk < phase.chunks; ++chunk) {
-        for (int k = 0; k < S::kChunk; ++k) {
-          const int64_t index = plan_.weight_index(phase, chunk, k, step_.in.c);
-          if (index < 0) continue;
-          for (int c = 0; c < step_.out.c; ++c) {
-            const int64_t tile =
-                int64_t{phase.first_chunk + chunk} * column_tiles + c / kTileColumns;
-            put_weight<P>(step_.weight[c * per_column + index],
-                          packed.data() + tile * S::kTileBytes + c % kTileColumns * kChunkBytes +
-                              k * S::kElementBytes,
-                          kTileColumns * kChunkBytes);
-          }
-        }
-      }
-    }
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    phases_ = upload(plan_.phases.data(), static_cast<int64_t>(plan_.phases.size()));
-    taps_ = upload(plan_.taps.data(), static_cast<int64_t>(plan_.taps.size()));
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
+        static_cast<std::size_t>(int64_t{plan_.total_chunks} * column_tiles() * S::kTileBytes));
+    for_each_weight(spec.step, [&](int64_t tile, int k, int column, float weight) {
+      put_weight<P>(weight,
+                    packed.data() + tile * S::kTileBytes + column * kChunkBytes +
+                        k * S::kElementBytes,
+                    kTileColumns * kChunkBytes);
+    });
+    weights_ = keep(packed);
     // More than 48 KiB must be asked for, once a device.
-    for (const auto kernel : {mma_kernel<P, true>, mma_kernel<P, false>}) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, S::kSharedBytes));
-    }
+    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
+        kernel(), cudaFuncAttributeMaxDynamicSharedMemorySize, S::kSharedBytes));
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
-    const int column_tiles = plan_.columns_padded / kTileColumns;
-    const auto blocks = static_cast<unsigned>(
-        count_row_tiles(plan_.phases, images, kTileRows) * column_tiles);
-    if (blocks == 0) return;
-    const IgemmArguments args = {make_operand(step_.in, operands.in),
-                                 make_operand(step_.out, operands.out),
-                                 make_epilogue(step_, operands.add),
-                                 phases_.get(),
-                                 taps_.get(),
-                                 static_cast<int32_t>(plan_.phases.size()),
-                                 column_tiles,
-                                 plan_.run_chunks,
-                                 images};
-    const auto kernel = plan_.by_runs ? mma_kernel<P, true> : mma_kernel<P, false>;
-    kernel<<<blocks, kThreads, S::kSharedBytes, stream>>>(args, weights_.get());
-    FACEGEN_CUDA_CHECK_LAUNCH("mma_kernel");
+    run_tiles(images, operands, [&](unsigned blocks, const IgemmArguments& args) {
+      kernel()<<<blocks, kThreads, S::kSharedBytes, stream>>>(args, weights_);
+    });
   }
-
 
  private:
   using S = Scheme<P>;
-  Step step_;
-  IgemmPlan plan_;
-  DeviceArray<char> weights_;
-  DeviceArray<IgemmPhase> phases_;
-  DeviceArray<TapOffset> taps_;
+
+  auto kernel() const -> void (*)(IgemmArguments, const char*) {
+    return plan_.by_runs ? mma_kernel<P, true> : mma_kernel<P, false>;
+  }
+
+  const char* weights_;
 };
 
 }  // namespace

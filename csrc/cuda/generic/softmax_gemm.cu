@@ -8,10 +8,9 @@
 #include <vector>
 
 #include "cuda/fit/softmax_gemm.h"
-#include "cuda/gemm.h"
 #include "cuda/generic/element.cuh"
+#include "cuda/layer.h"
 #include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
 
 namespace facegen::cuda {
 namespace {
@@ -88,24 +87,21 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-class SoftmaxGemm final : public Gemm {
+class SoftmaxGemm final : public Layer {
  public:
-  explicit SoftmaxGemm(const GemmSpec& spec) : step_(spec.step) {
+  explicit SoftmaxGemm(const GemmSpec& spec) : Layer(spec) {
     std::vector<float> padded(static_cast<std::size_t>(kMaxOutputs) * kMaxChannels, 0.0f);
     for (int k = 0; k < step_.out.c; ++k) {
-      std::copy_n(step_.weight + int64_t{k} * step_.in.c, step_.in.c,
+      std::copy_n(spec.step.weight + int64_t{k} * step_.in.c, step_.in.c,
                   padded.begin() + int64_t{k} * kMaxChannels);
     }
-    weights_ = upload(padded.data(), static_cast<int64_t>(padded.size()));
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
+    weights_ = keep(padded);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     const int64_t pixels = images * step_.in.h * step_.in.w;
     const Arguments args = {make_operand(step_.in, operands.in), make_operand(step_.out, operands.out),
-                            make_epilogue(step_, operands.add), weights_.get(), pixels};
+                            make_epilogue(step_, operands.add), weights_, pixels};
     constexpr int64_t kMostBlocks = 2048, kWarps = kThreads / 32;
     const int64_t blocks = (pixels + kWarps - 1) / kWarps;
     const auto grid = static_cast<unsigned>(
@@ -121,10 +117,8 @@ class SoftmaxGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("softmax_gemm_kernel");
   }
 
-
  private:
-  Step step_;
-  DeviceArray<float> weights_;
+  const float* weights_;
 };
 
 }  // namespace

@@ -128,10 +128,10 @@ __global__ void __launch_bounds__(kThreads, kBlocks) thin_kernel(const __grid_co
   }
 }
 
-class ThinGemm final : public Gemm {
+class ThinGemm final : public Layer {
  public:
-  explicit ThinGemm(const GemmSpec& spec) : step_(spec.step) {
-    ThinPlan thin = plan_thin(step_, spec.in);
+  explicit ThinGemm(const GemmSpec& spec) : Layer(spec) {
+    ThinPlan thin = plan_thin(spec.step, spec.in);
     const IgemmPlan& plan = thin.gemm;
     std::vector<ThinPhase>& phases = thin.phases;
     const int channels = channels_ = thin.channels;
@@ -147,7 +147,7 @@ class ThinGemm final : public Gemm {
         const int last = std::min(first + channels, step_.in.c);
         for (int t = 0; t < phase.rows.taps; ++t) {
           const auto tap = static_cast<std::size_t>(phase.rows.first_tap + t);
-          const float* weight = step_.weight + int64_t{plan.weight_taps[tap]} * step_.in.c;
+          const float* weight = spec.step.weight + int64_t{plan.weight_taps[tap]} * step_.in.c;
           for (int c = first; c < last; ++c) {
             for (int column = 0; column < kMaxColumns; ++column) {
               packed.push_back(column < step_.out.c ? weight[column * per_column + c] : 0.0f);
@@ -156,21 +156,18 @@ class ThinGemm final : public Gemm {
         }
       }
     }
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    phases_ = upload(phases.data(), static_cast<int64_t>(phases.size()));
-    taps_ = upload(plan.taps.data(), static_cast<int64_t>(plan.taps.size()));
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
+    weights_ = keep(packed);
+    phases_ = keep(phases);
+    taps_ = keep(plan.taps);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     const ThinArguments args = {make_operand(step_.in, operands.in),
                                 make_operand(step_.out, operands.out),
                                 make_epilogue(step_, operands.add),
-                                phases_.get(),
-                                taps_.get(),
-                                reinterpret_cast<const float4*>(weights_.get()),
+                                phases_,
+                                taps_,
+                                reinterpret_cast<const float4*>(weights_),
                                 channels_,
                                 images};
     const dim3 blocks(static_cast<unsigned>(map_tiles_ * images),
@@ -180,17 +177,15 @@ class ThinGemm final : public Gemm {
     FACEGEN_CUDA_CHECK_LAUNCH("thin_kernel");
   }
 
-
  private:
-  Step step_;
   int channels_ = 0;  // at once
   bool by_runs_ = false;
   int phase_count_ = 0;
   std::size_t shared_bytes_ = 0;
   int64_t map_tiles_ = 0;
-  DeviceArray<float> weights_;
-  DeviceArray<ThinPhase> phases_;
-  DeviceArray<TapOffset> taps_;
+  const float* weights_;
+  const ThinPhase* phases_;
+  const TapOffset* taps_;
 };
 
 }  // namespace

@@ -101,16 +101,6 @@ __device__ inline void load_slices(const Arguments& args, bool present, int imag
   for (int c = 0; c < kChannels; ++c) x[c] += bias[c];
 }
 
-// Of 8 neighbouring channels; zeros where there are none.
-__device__ inline void load_constants(const float* from, int channel, float (&v)[kChannels]) {
-#pragma unroll
-  for (float& value : v) value = 0.0f;
-  if (from == nullptr) return;
-  const float4 a = __ldg(reinterpret_cast<const float4*>(from + channel));
-  const float4 b = __ldg(reinterpret_cast<const float4*>(from + channel) + 1);
-  v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}
-
 // kParts of the image in each CTA, kPixels of each in a thread. kEarly: for small batches. They may
 // come as slices, and constants are loaded while the step before this one still runs.
 template <int kPixels, int kParts, bool kEarly>
@@ -138,8 +128,8 @@ __global__ void __launch_bounds__(kMaxThreads)
   };
   if constexpr (kEarly) {
     load_gamma();
-    load_constants(exists ? args.epilogue.bias : nullptr, channel, beta);
-    load_constants(exists ? args.slices.bias : nullptr, channel, bias);
+    load8(exists ? args.epilogue.bias : nullptr, channel, beta);
+    load8(exists ? args.slices.bias : nullptr, channel, bias);
   }
   ptx::wait_for_steps_before();
 
@@ -218,7 +208,7 @@ __global__ void __launch_bounds__(kMaxThreads)
   sync();  // also: no CTA leaves while others read its sums
 
   if (!exists) return;
-  if constexpr (!kEarly) load_constants(args.epilogue.bias, channel, beta);
+  if constexpr (!kEarly) load8(args.epilogue.bias, channel, beta);
   DeviceEpilogue rest = args.epilogue;
   rest.bias = nullptr;
 #pragma unroll

@@ -15,15 +15,12 @@
 #include <algorithm>
 
 #include "cuda/fit/pixels.h"
-#include "cuda/gemm.h"
-#include "cuda/hopper/parts/epilogue.cuh"
+#include "cuda/layer.h"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
+#include "cuda/hopper/parts/output.cuh"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kTilePixels = 64;
@@ -31,9 +28,8 @@ constexpr int kMaxTeams = 4;  // warpgroups
 constexpr int kChunk = kPixelsChunk;
 
 struct PixelsArguments {
-  Operand in, out, add;    // add.data is null where there is none
-  const float* bias;
-  bool relu;
+  Operand in, add;  // add.data is null where there is none
+  Output to;
   bool softmax;            // over at most 32 channels; neither addition nor activation
   const uint8_t* weights;  // as pack_steps makes them
   int32_t images, weight_bytes;
@@ -69,15 +65,15 @@ __device__ __forceinline__ void store_tile(const PixelsArguments& args,
 #pragma unroll
   for (int i = 0; i < kColumns / 32; ++i) {
     const int c = 32 * i + static_cast<int>(threadIdx.x) % 4 * 8;
-    if (c >= args.out.c) continue;
-    float bias[8] = {};
-    if (args.bias != nullptr) load8(args.bias + c, bias);
+    if (c >= args.to.out.c) continue;
+    float bias[8], v[8];
+    load8(args.to.bias, c, bias);
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
-      if (pixels[r] >= args.out.h * args.out.w) continue;
-      float v[8];
+      if (pixels[r] >= args.to.out.h * args.to.out.w) continue;
+      take8(&sums[16 * i], r, v);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) v[e] = sums[16 * i + 4 * (e / 2) + 2 * r + e % 2] + bias[e];
+      for (int e = 0; e < 8; ++e) v[e] += bias[e];
       if (args.add.data != nullptr) {
         float other[8];
         load_run(args.add,
@@ -85,12 +81,9 @@ __device__ __forceinline__ void store_tile(const PixelsArguments& args,
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] += other[e];
       }
-      if (args.relu) {
 #pragma unroll
-        for (float& value : v) value = value < 0.0f ? 0.0f : value;
-      }
-      store<kHalf>(args.out.format, args.out.data, args.out.plane,
-                   image * args.out.image_stride + pixels[r] * args.out.pixel_stride + c, v);
+      for (float& value : v) value = max_or_nan(value, args.to.least);
+      store<kHalf>(args.to, image * args.to.out.image_stride + pixels[r] * args.to.out.pixel_stride + c, v);
     }
   }
 }
@@ -104,22 +97,22 @@ __device__ __forceinline__ void store_softmax(const PixelsArguments& args, const
     float v[8], largest = -INFINITY, total = 0.0f;
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
-      const bool exists = first + e < args.out.c;
-      const float bias = exists && args.bias != nullptr ? __ldg(args.bias + first + e) : 0.0f;
+      const bool exists = first + e < args.to.out.c;
+      const float bias = exists && args.to.bias != nullptr ? __ldg(args.to.bias + first + e) : 0.0f;
       v[e] = exists ? sums[4 * (e / 2) + 2 * r + e % 2] + bias : -INFINITY;
-      largest = ptx::max_or_nan(largest, v[e]);
+      largest = max_or_nan(largest, v[e]);
     }
     for (const int lane : {1, 2}) {
-      largest = ptx::max_or_nan(largest, __shfl_xor_sync(~0u, largest, lane));
+      largest = max_or_nan(largest, __shfl_xor_sync(~0u, largest, lane));
     }
 #pragma unroll
     for (int e = 0; e < 8; ++e) total += v[e] = expf(v[e] - largest);
     for (const int lane : {1, 2}) total += __shfl_xor_sync(~0u, total, lane);
-    if (pixels[r] >= args.out.h * args.out.w) continue;
-    const int64_t pixel = image * args.out.image_stride + pixels[r] * args.out.pixel_stride;
+    if (pixels[r] >= args.to.out.h * args.to.out.w) continue;
+    const int64_t pixel = image * args.to.out.image_stride + pixels[r] * args.to.out.pixel_stride;
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
-      if (first + e < args.out.c) cuda::store(args.out, pixel + first + e, v[e] / total);
+      if (first + e < args.to.out.c) cuda::store(args.to.out, pixel + first + e, v[e] / total);
     }
   }
 }
@@ -180,86 +173,60 @@ void join_images(Operand& operand, int64_t images) {
   operand.pixel_stride = operand.image_stride;
 }
 
-class HopperPixels final : public Gemm {
+class Pixels final : public Layer {
  public:
-  explicit HopperPixels(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.target.half()) {
-    multiprocessors_ = spec.multiprocessors;
+  explicit Pixels(const GemmSpec& spec) : Layer(spec) {
     columns_ = step_.out.c <= 32 ? 32 : 64;
     const auto weight = [&](int step, int place, int n) {
       const int channel = neighbouring_channel(n);
       const int input =
           step / 2 * kChunk + place % 8 / 2 * 8 + step % 2 * 4 + place / 8 * 2 + place % 2;
-      return channel < step_.out.c ? step_.weight[int64_t{channel} * step_.in.c + input] : 0.0f;
+      return channel < step_.out.c ? spec.step.weight[int64_t{channel} * step_.in.c + input] : 0.0f;
     };
     const std::vector<uint16_t> packed = pack_steps(step_.in.c / 16, columns_, half_, weight);
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.weights = keep_packed(packed);
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
-    fixed_.bias = step_.bias;
-    fixed_.relu = step_.epilogue.activation == Activation::kRelu;
     fixed_.softmax = spec.step.finish != nullptr;
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    with_kernel([&](auto kernel) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
-    });
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     PixelsArguments args = fixed_;
     args.in = make_operand(step_.in, operands.in);
-    args.out = make_operand(step_.out, operands.out);
+    args.to = make_output(step_, operands.out);
     args.add = make_operand(step_.epilogue.add, operands.add);
     args.images = static_cast<int32_t>(images);
     if (is_linear(step_)) {
-      for (Operand* operand : {&args.in, &args.out, &args.add}) join_images(*operand, images);
+      for (Operand* operand : {&args.in, &args.to.out, &args.add}) join_images(*operand, images);
       args.images = 1;
     }
-    // Of small batches, warpgroups spread over all multiprocessors.
     const int64_t of_image = (args.in.h * args.in.w + kTilePixels - 1) / kTilePixels;
     const int64_t tiles = args.images * of_image;
-    const auto teams = static_cast<int>(
-        std::clamp<int64_t>((tiles + multiprocessors_ - 1) / multiprocessors_, 1, kMaxTeams));
+    const int teams = spread_teams(tiles, multiprocessors_, kMaxTeams);
     const int64_t blocks = std::min<int64_t>((tiles + teams - 1) / teams, multiprocessors_);
-    with_kernel([&](auto kernel) {
-      launch(kernel, dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
-             static_cast<std::size_t>(fixed_.weight_bytes), images, stream, args);
-    });
+    launch(kernel(), dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
+           static_cast<std::size_t>(fixed_.weight_bytes), images, stream, args);
   }
-
 
  private:
-  template <int kColumns, class Function>
-  void with_columns(const Function& function) const {
+  using Kernel = void (*)(PixelsArguments);
+
+  template <int kColumns>
+  Kernel of_columns() const {
     if (step_.in.c % (4 * kChunk) == 0) {
-      half_ ? function(hopper_pixels<kColumns, true, 4>)
-            : function(hopper_pixels<kColumns, false, 4>);
-    } else {
-      half_ ? function(hopper_pixels<kColumns, true, 3>)
-            : function(hopper_pixels<kColumns, false, 3>);
+      return half_ ? hopper_pixels<kColumns, true, 4> : hopper_pixels<kColumns, false, 4>;
     }
+    return half_ ? hopper_pixels<kColumns, true, 3> : hopper_pixels<kColumns, false, 3>;
   }
+  Kernel kernel() const { return columns_ == 32 ? of_columns<32>() : of_columns<64>(); }
 
-  template <class Function>
-  void with_kernel(const Function& function) const {
-    columns_ == 32 ? with_columns<32>(function) : with_columns<64>(function);
-  }
-
-  Step step_;
-  bool half_;
-  int columns_ = 0, multiprocessors_ = 0;
+  int columns_ = 0;
   PixelsArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
 };
 
 }  // namespace
-}  // namespace hopper
 
-std::unique_ptr<Gemm> make_hopper_pixels(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperPixels>(spec);
+std::unique_ptr<Gemm> make_pixels(const GemmSpec& spec) {
+  return std::make_unique<Pixels>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

@@ -22,24 +22,21 @@
 #include <algorithm>
 
 #include "cuda/fit/pooled.h"
-#include "cuda/gemm.h"
+#include "cuda/layer.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/map.h"
-#include "cuda/hopper/parts/pool_store.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
+#include "cuda/hopper/parts/output.cuh"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kTile = kMapTile, kPixelBytes = kSliceBytes, kMaxTeams = kMaxMapTeams;
 
 struct MapsArguments {
   CUtensorMap input;
-  PooledOutput to;
+  Output to;
   const uint8_t* weights;  // of every group of columns as pack_steps makes them
   int32_t weight_bytes;    // of a group
   int32_t images, tiles_y, tiles_x;
@@ -131,14 +128,15 @@ __device__ __forceinline__ void store_tile(const MapsArguments& args, const MapT
 #pragma unroll
     for (int e = 0; e < 8; ++e) {
       const float* sum = &sums[16 * i + 4 * (e / 2) + e % 2];
-      v[e] = ptx::max_or_nan(sum[0], sum[2]);
-      v[e] = ptx::max_or_nan(v[e], __shfl_xor_sync(~0u, v[e], 4));
+      v[e] = max_or_nan(sum[0], sum[2]);
+      v[e] = max_or_nan(v[e], __shfl_xor_sync(~0u, v[e], 4));
     }
     const int channel = static_cast<int>(blockIdx.y) * kColumns + 32 * i + 8 * (thread % 4);
     if (g % 2 != i % 2 || !exists || channel >= args.to.out.c) continue;
     float bias[8];
-    load_bias(args.to, channel, bias);
-    store_pooled<kHalf>(args.to, pixel + channel, v, bias);
+    load8(args.to.bias, channel, bias);
+    finish(args.to, bias, v);
+    store<kHalf>(args.to, pixel + channel, v);
   }
 }
 
@@ -188,65 +186,45 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   }
 }
 
-class HopperPoolMaps final : public Gemm {
+class PoolMaps final : public Layer {
  public:
-  explicit HopperPoolMaps(const GemmSpec& spec)
-      : step_(spec.step),
-        half_(spec.target.half()),
-        plan_(plan_maps(step_, half_)) {
-    multiprocessors_ = spec.multiprocessors;
-    const std::vector<uint16_t> packed = pack();
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+  explicit PoolMaps(const GemmSpec& spec) : Layer(spec), plan_(plan_maps(step_, half_)) {
+    fixed_.weights = keep_packed(pack(spec.step.weight));
     fixed_.weight_bytes = plan_.weight_bytes;
     fixed_.tiles_y = divide_up(2 * step_.out.h, kTile);
     fixed_.tiles_x = divide_up(2 * step_.out.w, kTile);
-    fixed_.top = step_.phases[0].y.base;
-    fixed_.left = step_.phases[0].x.base;
+    fixed_.top = spec.step.phases[0].y.base;
+    fixed_.left = spec.step.phases[0].x.base;
     fixed_.taps_h = step_.kernel_h;
     fixed_.taps_w = step_.kernel_w;
     fixed_.chunks = step_.in.c / kSlice;
     fixed_.patch_w = plan_.patch_w;
     fixed_.copied_bytes = plan_.patch_h * plan_.patch_w * kPixelBytes;
     fixed_.plane_bytes = plan_.plane_bytes;
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    with_kernel([&](auto kernel) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
-    });
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     MapsArguments args = fixed_;
     args.input = patch_map(step_.in, operands.in, images, kSlice, plan_.patch_h, plan_.patch_w);
-    args.to = pooled_output(step_, operands.out);
+    args.to = make_output(step_, operands.out);
     args.images = static_cast<int32_t>(images);
-    // Of small batches, warpgroups spread over all multiprocessors.
     const int64_t tiles = images * fixed_.tiles_y * fixed_.tiles_x;
     const int groups = divide_up(step_.out.c, plan_.columns);
     const int64_t at_once = std::max(multiprocessors_ / groups, 1);
-    const auto teams =
-        static_cast<int>(std::clamp<int64_t>((tiles + at_once - 1) / at_once, 1, plan_.teams));
+    const int teams = spread_teams(tiles, at_once, plan_.teams);
     const dim3 grid(static_cast<unsigned>(std::min(tiles, at_once)), static_cast<unsigned>(groups));
-    with_kernel([&](auto kernel) {
-      launch(kernel, grid, teams * kTeamThreads,
-             static_cast<std::size_t>(plan_.weight_bytes + teams * plan_.team_bytes), images,
-             stream, args);
-    });
+    launch(kernel(), grid, teams * kTeamThreads,
+           static_cast<std::size_t>(plan_.weight_bytes + teams * plan_.team_bytes), images, stream,
+           args);
   }
-
 
  private:
-  template <class Function>
-  void with_kernel(const Function& function) const {
-    if (!half_) return function(hopper_pool_maps<32, false>);
-    if (plan_.columns == 32) return function(hopper_pool_maps<32, true>);
-    function(hopper_pool_maps<64, true>);
+  auto kernel() const -> void (*)(MapsArguments) {
+    if (!half_) return hopper_pool_maps<32, false>;
+    return plan_.columns == 32 ? hopper_pool_maps<32, true> : hopper_pool_maps<64, true>;
   }
 
-  std::vector<uint16_t> pack() const {
+  std::vector<uint16_t> pack(const float* weights) const {
     const int taps = step_.kernel_h * step_.kernel_w, channels = step_.in.c;
     std::vector<uint16_t> all;
     for (int first = 0; first < step_.out.c; first += plan_.columns) {
@@ -256,7 +234,7 @@ class HopperPoolMaps final : public Gemm {
                             place / 8 * 2 + place % 2;
         const int y = slice % step_.kernel_h, x = slice % taps / step_.kernel_h;
         const int tap = y * step_.kernel_w + x;
-        return out < step_.out.c ? step_.weight[(out * taps + tap) * channels + channel] : 0.0f;
+        return out < step_.out.c ? weights[(out * taps + tap) * channels + channel] : 0.0f;
       };
       const std::vector<uint16_t> packed =
           pack_steps(2 * taps * channels / kSlice, plan_.columns, half_, weight);
@@ -265,20 +243,14 @@ class HopperPoolMaps final : public Gemm {
     return all;
   }
 
-  Step step_;
-  bool half_;
   MapsPlan plan_;
-  int multiprocessors_ = 0;
   MapsArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
 };
 
 }  // namespace
 
-}  // namespace hopper
-
-std::unique_ptr<Gemm> make_hopper_pool_maps(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperPoolMaps>(spec);
+std::unique_ptr<Gemm> make_pool_maps(const GemmSpec& spec) {
+  return std::make_unique<PoolMaps>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

@@ -21,21 +21,35 @@
 #include "cuda/fit/box.h"
 #include "cuda/fit/scatter.h"
 #include "cuda/fit/split.h"
+#include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/map.h"
 #include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/hopper/scatter.h"
-#include "cuda/runtime/error.h"
+#include "cuda/hopper/parts/wgmma.cuh"
+#include "cuda/layer.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kChannels = kScatterChannels;
 constexpr int kStages = 2;
 
+// The kernel's argument.
+struct ScatterArguments {
+  CUtensorMap input;       // (plane, n, y, x, c), boxes of the pixels of a step
+  const uint8_t* weights;  // per 64 channels: hi, lo; row = (ky * kernel + kx) * 3 + channel
+  const float* bias;       // (channels) or null
+  int32_t images, in_h, channels;
+  int32_t bands, band_rows;  // an image is cut into bands of input rows, one for a CTA at a time
+  Activation activation;
+  float slope;
+  float* out;
+  bool pairs;  // whether two pixels are three aligned pairs of floats
+  int64_t out_image_stride, out_row_stride, out_pixel_stride;  // floats
+};
+
 template <int kKernelSize, int kRowPixels, int kInputBlocks, bool kHalfOperands>
-struct Layer {
+struct Variant {
   static constexpr bool kHalf = kHalfOperands;
   static constexpr int kKernel = kKernelSize;
   static constexpr int kWidth = kRowPixels;
@@ -74,16 +88,6 @@ struct Walk {
   }
 };
 
-__device__ float activate(const ScatterArguments& args, float v) {
-  switch (args.activation) {
-    case Activation::kNone: return v;
-    case Activation::kRelu: return v < 0.0f ? 0.0f : v;
-    case Activation::kLeakyRelu: return v > 0.0f ? v : v * args.slope;
-    case Activation::kTanh: return tanhf(v);
-  }
-  return v;
-}
-
 // Outputs of one input pixel: Y = 2 i + dy, X = 2 j and 2 j + 1. `ring_row_i`: the row of the ring
 // that holds row i of the products.
 template <class L, int kDy>
@@ -120,7 +124,7 @@ __device__ void add_products(const ScatterArguments& args, const typename L::Sha
 #pragma unroll
     for (int o = 0; o < kChannels; ++o) {
       const float bias = args.bias && o < args.channels ? __ldg(args.bias + o) : 0.0f;
-      v[dx][o] = activate(args, sums[dx][o] + bias);
+      v[dx][o] = activate(sums[dx][o] + bias, args.activation, args.slope);
     }
   }
   if (args.pairs) {
@@ -251,8 +255,6 @@ __global__ void __launch_bounds__(L::kThreads, L::kCtas)
 template <class L>
 void launch_layer(const ScatterArguments& arguments, int multiprocessors, cudaStream_t stream) {
   constexpr int kBytes = sizeof(typename L::Shared);
-  FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(hopper_scatter<L>,
-                                          cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   const int ctas = std::min(L::kCtas * multiprocessors, arguments.images * arguments.bands);
   launch(hopper_scatter<L>, dim3(static_cast<unsigned>(ctas)), L::kThreads, kBytes, arguments.images,
          stream, arguments);
@@ -280,66 +282,58 @@ std::vector<uint16_t> pack(const Step& step) {
   return packed;
 }
 
-// Calls `function` with the Layer of a kernel of this size.
+// Calls `function` with the Variant of a kernel of this size.
 template <class Function>
 void with_layer(int kernel, bool half, const Function& function) {
   if (kernel == 5) {
-    half ? function(Layer<5, 32, 1, true>{}) : function(Layer<5, 32, 1, false>{});
+    half ? function(Variant<5, 32, 1, true>{}) : function(Variant<5, 32, 1, false>{});
   } else {
-    half ? function(Layer<4, 128, 2, true>{}) : function(Layer<4, 128, 2, false>{});
+    half ? function(Variant<4, 128, 2, true>{}) : function(Variant<4, 128, 2, false>{});
   }
 }
+
+class Scatter final : public Layer {
+ public:
+  explicit Scatter(const GemmSpec& spec) : Layer(spec) {
+    with_layer(step_.kernel_h, half_, [&](auto layer) {
+      fixed_.weights = keep_packed(pack<decltype(layer)>(spec.step));
+    });
+    const View& out = step_.out;
+    fixed_.bias = step_.bias;
+    fixed_.in_h = step_.in.h;
+    fixed_.channels = out.c;
+    fixed_.activation = step_.epilogue.activation;
+    fixed_.slope = step_.epilogue.slope;
+    fixed_.out_pixel_stride = out.pixel_stride;
+    fixed_.out_row_stride = out.pixel_stride * out.w;
+  }
+
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
+    ScatterArguments args = fixed_;
+    const Box box = step_.kernel_h == 5 ? Box{5, 1, 0} : Box{7, 0, 0};  // of a step
+    args.input = input_map(step_.in, operands.in, images, box, 1, 1);
+    args.images = static_cast<int32_t>(images);
+    // Fewer images than CTAs: bands, each of which reads two rows of its neighbours again.
+    args.bands = 1;
+    args.band_rows = step_.in.h;
+    while (args.images * args.bands < 2 * multiprocessors_ && args.band_rows % 4 == 0) {
+      args.bands *= 2;
+      args.band_rows /= 2;
+    }
+    args.out = static_cast<float*>(operands.out.data);
+    args.out_image_stride = operands.out.image_stride;
+    args.pairs = args.channels == kChannels && args.out_pixel_stride == kChannels &&
+                 args.out_image_stride % 2 == 0 && reinterpret_cast<uintptr_t>(args.out) % 8 == 0;
+    with_layer(step_.kernel_h, half_,
+               [&](auto layer) { launch_layer<decltype(layer)>(args, multiprocessors_, stream); });
+  }
+
+ private:
+  ScatterArguments fixed_ = {};
+};
 
 }  // namespace
 
-}  // namespace hopper
+std::unique_ptr<Gemm> make_scatter(const GemmSpec& spec) { return std::make_unique<Scatter>(spec); }
 
-HopperScatter::HopperScatter(const GemmSpec& spec)
-    : in_(spec.step.in),
-      kernel_(spec.step.kernel_h),
-      half_(spec.in.format == Format::kHalf) {
-  multiprocessors_ = spec.multiprocessors;
-  hopper::with_layer(kernel_, half_, [&](auto layer) {
-    const std::vector<uint16_t> packed = hopper::pack<decltype(layer)>(spec.step);
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-  });
-  const View& out = spec.step.out;
-  fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
-  fixed_.bias = spec.step.bias;
-  fixed_.in_h = in_.h;
-  fixed_.channels = out.c;
-  fixed_.activation = spec.step.epilogue.activation;
-  fixed_.slope = spec.step.epilogue.slope;
-  fixed_.out_pixel_stride = out.pixel_stride;
-  fixed_.out_row_stride = out.pixel_stride * out.w;
-}
-
-void HopperScatter::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
-  hopper::ScatterArguments arguments = fixed_;
-  const hopper::Box box = kernel_ == 5 ? hopper::Box{5, 1, 0} : hopper::Box{7, 0, 0};  // a step's
-  arguments.input = hopper::input_map(in_, operands.in, images, box, 1, 1);
-  arguments.images = static_cast<int32_t>(images);
-  // Fewer images than CTAs: bands, each of which reads two rows of its neighbours again.
-  arguments.bands = 1;
-  arguments.band_rows = in_.h;
-  while (arguments.images * arguments.bands < 2 * multiprocessors_ &&
-         arguments.band_rows % 4 == 0) {
-    arguments.bands *= 2;
-    arguments.band_rows /= 2;
-  }
-  arguments.out = static_cast<float*>(operands.out.data);
-  arguments.out_image_stride = operands.out.image_stride;
-  arguments.pairs = arguments.channels == hopper::kChannels &&
-                    arguments.out_pixel_stride == hopper::kChannels &&
-                    arguments.out_image_stride % 2 == 0 &&
-                    reinterpret_cast<uintptr_t>(arguments.out) % 8 == 0;
-  hopper::with_layer(kernel_, half_, [&](auto layer) {
-    hopper::launch_layer<decltype(layer)>(arguments, multiprocessors_, stream);
-  });
-}
-
-std::unique_ptr<Gemm> make_hopper_scatter(const GemmSpec& spec) {
-  return std::make_unique<HopperScatter>(spec);
-}
-
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

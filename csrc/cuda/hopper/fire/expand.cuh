@@ -16,19 +16,16 @@
 
 #include "cuda/fit/divide.h"
 #include "cuda/fit/expand_plan.h"
-#include "cuda/gemm.h"
-#include "cuda/hopper/parts/epilogue.cuh"
+#include "cuda/layer.h"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/operand.h"
-#include "cuda/runtime/memory.h"
+#include "cuda/hopper/parts/output.cuh"
 
 namespace facegen::cuda::hopper {
 
 struct ExpandArguments {
-  Operand in, out;
-  const float* bias;
-  bool relu;
+  Operand in;
+  Output to;  // of the expands; its place is where the kernel stores, be it what follows them
   const uint8_t* weights;  // by pair, as pack_pair makes them, and what a kernel adds
   const ChannelPair* channels;  // by pair
   int32_t images, weight_bytes;
@@ -183,21 +180,28 @@ __device__ __forceinline__ void multiply_one(float (&sums)[kExpandColumns / 2],
   ptx::wgmma_wait<0>();
 }
 
+// A warpgroup's share of `all` pieces of work, which it does in order.
+struct Share {
+  int first, end;
+  __device__ Share(int64_t all, int64_t worker, int64_t workers)
+      : first(static_cast<int>(all * worker / workers)),
+        end(static_cast<int>(all * (worker + 1) / workers)) {}
+};
+
 // What they share on the host.
-class ExpandLayer : public Gemm {
+class ExpandLayer : public Layer {
  protected:
   // `more`: packed weights behind those of each pair. `spare` as for make_patch.
   ExpandLayer(const GemmSpec& spec, const std::vector<uint16_t>& more, bool spare);
 
-  ExpandArguments arguments(int64_t images, const View& out, const Operands& operands) const;
+  ExpandArguments arguments(int64_t images, const Operands& operands) const;
 
-  // `pieces` of work, shared out among warpgroups: of small batches to all multiprocessors.
+  // `pieces` of work, shared out among warpgroups.
   template <class Kernel, class Arguments>
   void launch_pieces(Kernel kernel, int64_t pieces, int64_t images, cudaStream_t stream,
                      const Arguments& args) const {
     const int64_t at_once = blocks_at_once();
-    const auto teams =
-        static_cast<int>(std::clamp<int64_t>((pieces + at_once - 1) / at_once, 1, teams_));
+    const int teams = spread_teams(pieces, at_once, teams_);
     launch_blocks(kernel, std::min(at_once, (pieces + teams - 1) / teams), teams, 0, images, stream,
                   args);
   }
@@ -213,19 +217,13 @@ class ExpandLayer : public Gemm {
 
   // Of each pair.
   int64_t blocks_at_once() const { return std::max(multiprocessors_ / groups_, 1); }
-  int teams() const { return teams_; }
   int shared_bytes(int teams) const {
     return fixed_.weight_bytes + teams * fixed_.patch.bytes + kPastPatches;
   }
 
-  Step step_;
-  bool half_;
-
  private:
-  int multiprocessors_ = 0, teams_ = 0, groups_ = 0;
+  int teams_ = 0, groups_ = 0;
   ExpandArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
-  DeviceArray<ChannelPair> channels_;
 };
 
 }  // namespace facegen::cuda::hopper

@@ -8,14 +8,10 @@
 //
 // Of one or two images there are fewer rows of the pool than multiprocessors: a block has one of
 // them, and three warpgroups a row of the expands each.
-#include "cuda/fit/pooled.h"
 #include "cuda/hopper/fire/expand.cuh"
 #include "cuda/hopper/parts/pool_rows.cuh"
-#include "cuda/hopper/parts/pool_store.cuh"
-#include "cuda/runtime/error.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kMaxima = kExpandColumns / 2;  // of a thread, of 3x3 and of 1x1
@@ -23,12 +19,11 @@ constexpr int kTogetherBytes = 2 * kTeamThreads * kMaxima * 4;
 
 struct PoolArguments {
   ExpandArguments expand;
-  PooledOutput output;
   bool together;  // a block makes one row of the pool
 };
 
 template <bool kHalf>
-__device__ __forceinline__ void store_maxima(const PooledOutput& to, int64_t pixel, int first,
+__device__ __forceinline__ void store_maxima(const Output& to, int64_t pixel, int first,
                                              const float (&pooled)[kMaxima / 2]) {
 #pragma unroll
   for (int i = 0; i < kExpandColumns / 32; ++i) {
@@ -36,8 +31,9 @@ __device__ __forceinline__ void store_maxima(const PooledOutput& to, int64_t pix
     float largest[8], bias[8];
 #pragma unroll
     for (int e = 0; e < 8; ++e) largest[e] = pooled[8 * i + e];
-    load_bias(to, channel, bias);
-    store_pooled<kHalf>(to, pixel + channel, largest, bias);
+    load8(to.bias, channel, bias);
+    finish(to, bias, largest);
+    store<kHalf>(to, pixel + channel, largest);
   }
 }
 
@@ -53,7 +49,7 @@ __device__ __forceinline__ void gather(float (&largest)[2][kMaxima / 2], float* 
 #pragma unroll
   for (int c = 0; c < 2 * kMaxima; ++c) {
     float& to = largest[c / 16 % 2][c % 16];
-    if (team == 0) to = ptx::max_or_nan(to, place[c * kTeamThreads]);
+    if (team == 0) to = max_or_nan(to, place[c * kTeamThreads]);
   }
 }
 
@@ -62,6 +58,7 @@ __global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
     hopper_expand_pool(const __grid_constant__ PoolArguments pool_args) {
   extern __shared__ __align__(128) char memory[];
   const ExpandArguments& args = pool_args.expand;
+  const Operand& out = args.to.out;
   const bool together = pool_args.together;
   const int teams = static_cast<int>(blockDim.x) / kTeamThreads;
   const int team = static_cast<int>(threadIdx.x) / kTeamThreads;
@@ -78,28 +75,28 @@ __global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
   const bool tight = shape.ring_rows < 4;
   const uint32_t a = find_a(shape, patch);
   const int x = team_warp() * kWarpPooled + block_pixel();  // of the pool
-  const bool exists = block_pixel() < kWarpPooled && x < args.out.w;
+  const bool exists = block_pixel() < kWarpPooled && x < out.w;
 
-  const int64_t all = int64_t{args.images} * args.out.h;
+  const int64_t all = int64_t{args.images} * out.h;
   const int64_t worker = together ? blockIdx.x : int64_t{blockIdx.x} * teams + team;
   const int64_t workers = together ? gridDim.x : int64_t{gridDim.x} * teams;
-  const auto end = static_cast<int>(all * (worker + 1) / workers);
+  const Share share(all, worker, workers);
   bool resumes = false;
   float largest[2][kExpandColumns / 4];  // of the rows so far, of 3x3 and of 1x1
-  for (auto step = static_cast<int>(all * worker / workers); step < end; ++step) {
-    const int image = step / args.out.h, y = step % args.out.h;
+  for (int step = share.first; step < share.end; ++step) {
+    const int image = step / out.h, y = step % out.h;
     const bool starts = !resumes || y == 0;
     resumes = true;
-    const bool goes_on = step + 1 < end && y + 1 < args.out.h;
+    const bool goes_on = step + 1 < share.end && y + 1 < out.h;
     const auto find_pixel = [&] {
-      return image * args.out.image_stride +
-             (int64_t{y} * args.out.w + x) * args.out.pixel_stride;
+      return image * out.image_stride +
+             (int64_t{y} * out.w + x) * out.pixel_stride;
     };
     const auto take_row = [&](const float (&sums)[kExpandColumns / 2], int of_window,
                               float (&so_far)[kMaxima / 2], int channel) {
       pool_row<kExpandColumns>(
           pool_blocks<kExpandColumns>, sums, so_far, of_window, [&](const auto& pooled) {
-            if (exists) store_maxima<kHalf>(pool_args.output, find_pixel(), channel, pooled);
+            if (exists) store_maxima<kHalf>(args.to, find_pixel(), channel, pooled);
           });
     };
     if (starts) {
@@ -131,8 +128,8 @@ __global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
     if (together) {
       gather(largest, reinterpret_cast<float*>(memory + args.weight_bytes + teams * shape.bytes));
       if (team == 0 && exists) {
-        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.large, largest[0]);
-        store_maxima<kHalf>(pool_args.output, find_pixel(), channels.one, largest[1]);
+        store_maxima<kHalf>(args.to, find_pixel(), channels.large, largest[0]);
+        store_maxima<kHalf>(args.to, find_pixel(), channels.one, largest[1]);
       }
     }
   }
@@ -143,40 +140,29 @@ bool has_spare(const Step& step, bool half) {
   return count_teams(make_patch(step.in, half, true), pair_bytes(step, half)) == kMaxExpandTeams;
 }
 
-class HopperExpandPool final : public ExpandLayer {
+class ExpandPool final : public ExpandLayer {
  public:
-  explicit HopperExpandPool(const GemmSpec& spec)
-      : ExpandLayer(spec, {}, has_spare(spec.step, spec.target.half())) {
-    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel(), cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            kMostSharedBytes));
-  }
+  explicit ExpandPool(const GemmSpec& spec)
+      : ExpandLayer(spec, {}, has_spare(spec.step, spec.target.half())) {}
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     const int64_t steps = images * step_.out.h;
     const bool together =
         steps <= blocks_at_once() && shared_bytes(3) + kTogetherBytes <= kMostSharedBytes;
-    const PoolArguments args = {arguments(images, step_.out, operands),
-                                pooled_output(step_, operands.out), together};
+    const PoolArguments args = {arguments(images, operands), together};
+    const auto kernel = half_ ? hopper_expand_pool<true> : hopper_expand_pool<false>;
     if (together) {
-      launch_blocks(kernel(), steps, 3, kTogetherBytes, images, stream, args);
+      launch_blocks(kernel, steps, 3, kTogetherBytes, images, stream, args);
     } else {
-      launch_pieces(kernel(), steps, images, stream, args);
+      launch_pieces(kernel, steps, images, stream, args);
     }
-  }
-
-
- private:
-  auto kernel() const -> void (*)(PoolArguments) {
-    return half_ ? hopper_expand_pool<true> : hopper_expand_pool<false>;
   }
 };
 
 }  // namespace
 
-}  // namespace hopper
-
-std::unique_ptr<Gemm> make_hopper_expand_pool(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperExpandPool>(spec);
+std::unique_ptr<Gemm> make_expand_pool(const GemmSpec& spec) {
+  return std::make_unique<ExpandPool>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

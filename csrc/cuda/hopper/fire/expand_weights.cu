@@ -28,35 +28,26 @@ std::vector<uint16_t> pack_pair(const Step& step, ChannelPair channels, bool hal
 }  // namespace
 
 ExpandLayer::ExpandLayer(const GemmSpec& spec, const std::vector<uint16_t>& more, bool spare)
-    : step_(spec.step), half_(spec.target.half()) {
-  multiprocessors_ = spec.multiprocessors;
-  const std::vector<ChannelPair> pairs = pair_channels(step_);
+    : Layer(spec) {
+  const std::vector<ChannelPair> pairs = pair_channels(spec.step);
   std::vector<uint16_t> packed;
   for (const ChannelPair channels : pairs) {
-    const std::vector<uint16_t> pair = pack_pair(step_, channels, half_);
+    const std::vector<uint16_t> pair = pack_pair(spec.step, channels, half_);
     packed.insert(packed.end(), pair.begin(), pair.end());
     packed.insert(packed.end(), more.begin(), more.end());
   }
   groups_ = static_cast<int>(pairs.size());
-  weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-  channels_ = upload(pairs.data(), groups_);
-  fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+  fixed_.weights = keep_packed(packed);
   fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2) / groups_;
-  fixed_.channels = channels_.get();
-  fixed_.bias = step_.bias;
-  fixed_.relu = step_.epilogue.activation == Activation::kRelu;
+  fixed_.channels = keep(pairs);
   fixed_.patch = make_patch(step_.in, half_, spare);
   teams_ = count_teams(fixed_.patch, fixed_.weight_bytes);
-  step_.weight = nullptr;
-  step_.phases = nullptr;
-  step_.finish = nullptr;
 }
 
-ExpandArguments ExpandLayer::arguments(int64_t images, const View& out,
-                                       const Operands& operands) const {
+ExpandArguments ExpandLayer::arguments(int64_t images, const Operands& operands) const {
   ExpandArguments args = fixed_;
   args.in = make_operand(step_.in, operands.in);
-  args.out = make_operand(out, operands.out);
+  args.to = make_output(step_, operands.out);
   args.images = static_cast<int32_t>(images);
   return args;
 }

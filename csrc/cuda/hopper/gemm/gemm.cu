@@ -44,7 +44,7 @@
 #include "cuda/hopper/parts/epilogue.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/runtime/error.h"
+#include "cuda/hopper/parts/wgmma.cuh"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -324,8 +324,6 @@ template <class V>
 void launch_variant(const Arguments& arguments, int ctas, cudaStream_t stream) {
   constexpr int kBytes = sizeof(Shared<V>);
   static_assert(kBytes <= 227 << 10, "the shared memory of a multiprocessor");
-  FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-      hopper_gemm<V>, cudaFuncAttributeMaxDynamicSharedMemorySize, kBytes));
   launch(hopper_gemm<V>, dim3(static_cast<unsigned>(ctas)), V::kThreads, kBytes, arguments.images,
          stream, arguments);
 }

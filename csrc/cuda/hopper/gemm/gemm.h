@@ -1,21 +1,13 @@
-// The indirect GEMM on Hopper: what its plan (gemm_plan.h) tells the kernel (gemm.cu),
-// and the Gemm that the executable runs.
+// The indirect GEMM on Hopper: what its plan (gemm_plan.h) tells the kernel (gemm.cu).
 #pragma once
 
 #include <cuda.h>
-
-#include <map>
-#include <memory>
-#include <mutex>
-#include <vector>
+#include <cuda_runtime_api.h>
 
 #include "cuda/fit/gemm_plan.h"
-#include "cuda/gemm.h"
 #include "cuda/operand.h"
-#include "cuda/runtime/memory.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 
 struct Position {
   int32_t x, y, n;
@@ -53,45 +45,4 @@ void launch(const Arguments& arguments, Shape shape, bool half, int channels, in
 void add_slices(const Step& step, int slices, int64_t images, const Operands& operands,
                 cudaStream_t stream);
 
-}  // namespace hopper
-
-class HopperGemm final : public Gemm {
- public:
-  explicit HopperGemm(const GemmSpec& spec);
-  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
-  int64_t scratch_floats() const override;
-  int slices(int64_t images) const override;
-
- private:
-  // A plan with its constants on the device.
-  struct Variant {
-    hopper::Plan plan;
-    bool split = false;
-    std::shared_ptr<DeviceArray<uint16_t>> weights;
-    DeviceArray<hopper::Tap> taps;
-    DeviceArray<hopper::Group> groups;
-  };
-  // How a batch of some size is run.
-  struct Batch {
-    const Variant* variant = nullptr;
-    hopper::Box box;
-    int ctas = 0;
-    DeviceArray<hopper::Tile> tiles;
-    DeviceArray<int32_t> begin;
-  };
-  // Made and uploaded when a number of images is first asked for.
-  const Batch& batch(int64_t images) const;
-  void add_variant(hopper::Plan plan, bool split);
-
-  Step step_;
-  View in_, out_, add_;
-  int out_step_y_ = 1, out_step_x_ = 1;
-  int multiprocessors_ = 0;
-  std::vector<Variant> variants_;   // the large shape, the small one, the tiny one (often split)
-  std::vector<uint16_t> packed_;    // weights of the variant before, while they are made
-  hopper::Arguments fixed_ = {};   // what depends neither on the batch nor on the variant
-  mutable std::mutex mutex_;
-  mutable std::map<int64_t, Batch> batches_;
-};
-
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

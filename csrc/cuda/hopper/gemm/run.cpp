@@ -1,79 +1,109 @@
-// The Hopper kernel as a Gemm: its constants on the device, a schedule for each batch size, a
-// tensor map for each run.
+// The indirect GEMM on Hopper as the executable runs it: its constants on the device, a schedule for
+// each batch size, a tensor map for each run.
+#include <map>
+#include <mutex>
+#include <utility>
+
 #include "cuda/hopper/gemm/gemm.h"
 #include "cuda/hopper/parts/map.h"
+#include "cuda/layer.h"
 
-namespace facegen::cuda {
+namespace facegen::cuda::hopper {
 namespace {
 
 // Modelled cycles of another kernel, which adds the slices of a split plan.
 constexpr double kAddSlices = 7000.0;
 
-}  // namespace
+class IndirectGemm final : public Layer {
+ public:
+  explicit IndirectGemm(const GemmSpec& spec);
+  void run(int64_t images, const Operands& operands, cudaStream_t stream) const override;
+  int64_t scratch_floats() const override;
+  int slices(int64_t images) const override;
 
-HopperGemm::HopperGemm(const GemmSpec& spec)
-    : step_(spec.step), in_(step_.in), out_(step_.out), add_(step_.epilogue.add) {
-  multiprocessors_ = spec.multiprocessors;
-  const bool half = spec.in.format == Format::kHalf;
-  for (const hopper::Shape shape : {hopper::large_shape(spec.step), hopper::Shape::kSmall}) {
-    add_variant(hopper::make_plan(step_, shape, half), false);
+ private:
+  // A plan with its constants on the device.
+  struct Variant {
+    Plan plan;
+    bool split = false;
+    const uint8_t* weights = nullptr;
+    const Tap* taps = nullptr;
+    const Group* groups = nullptr;
+  };
+  // How a batch of some size is run.
+  struct Batch {
+    const Variant* variant = nullptr;
+    Box box;
+    int ctas = 0;
+    DeviceArray<Tile> tiles;
+    DeviceArray<int32_t> begin;
+  };
+  // Made and uploaded when a number of images is first asked for.
+  const Batch& batch(int64_t images) const;
+  void add_variant(Plan plan, bool split);
+
+  int out_step_y_ = 1, out_step_x_ = 1;
+  std::vector<Variant> variants_;  // the large shape, the small one, the tiny one (often split)
+  std::vector<uint16_t> packed_;   // weights of the variant before, while they are made
+  Arguments fixed_ = {};           // what depends neither on the batch nor on the variant
+  mutable std::mutex mutex_;
+  mutable std::map<int64_t, Batch> batches_;
+};
+
+IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
+  const Step& step = spec.step;
+  for (const Shape shape : {large_shape(step), Shape::kSmall}) {
+    add_variant(make_plan(step, shape, half_), false);
   }
-  if (!half && add_.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
-    hopper::Plan split = hopper::make_split_plan(step_);
+  if (!half_ && step.epilogue.add.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
+    Plan split = make_split_plan(step);
     const bool stretches = !split.groups.empty();
-    add_variant(stretches ? std::move(split) : hopper::make_plan(step_, hopper::Shape::kTiny, half),
-                stretches);
+    add_variant(stretches ? std::move(split) : make_plan(step, Shape::kTiny, half_), stretches);
   }
   packed_ = {};
-  const Epilogue& epilogue = spec.step.epilogue;
-  const Phase& phase = spec.step.phases[0];
-  fixed_.bias = spec.step.bias;
+  const Epilogue& epilogue = step.epilogue;
+  const Phase& phase = step.phases[0];
+  fixed_.bias = step.bias;
   fixed_.scale = epilogue.scale;
   fixed_.shift = epilogue.shift;
-  fixed_.in_h = in_.h;
-  fixed_.in_w = in_.w;
+  fixed_.in_h = step.in.h;
+  fixed_.in_w = step.in.w;
   fixed_.activation = epilogue.activation;
   fixed_.slope = epilogue.slope;
   out_step_y_ = phase.y.out_step;
   out_step_x_ = phase.x.out_step;
-  step_.weight = nullptr;
-  step_.phases = nullptr;
 }
 
-void HopperGemm::add_variant(hopper::Plan plan, bool split) {
+void IndirectGemm::add_variant(Plan plan, bool split) {
   if (plan.groups.empty()) return;
   Variant variant;
   variant.split = split;
   // Small and tiny tiles read the same weights.
-  if (!variants_.empty() && plan.weights == packed_) {
-    variant.weights = variants_.back().weights;
-  } else {
-    variant.weights = std::make_shared<DeviceArray<uint16_t>>(
-        upload(plan.weights.data(), static_cast<int64_t>(plan.weights.size())));
-  }
+  const bool same = !variants_.empty() && plan.weights == packed_;
+  variant.weights = same ? variants_.back().weights : keep_packed(plan.weights);
   packed_ = std::move(plan.weights);
-  variant.taps = upload(plan.taps.data(), static_cast<int64_t>(plan.taps.size()));
-  variant.groups = upload(plan.groups.data(), static_cast<int64_t>(plan.groups.size()));
+  variant.taps = keep(plan.taps);
+  variant.groups = keep(plan.groups);
   plan.weights = {};
   variant.plan = std::move(plan);
   variants_.push_back(std::move(variant));
 }
 
-int64_t HopperGemm::scratch_floats() const {
+int64_t IndirectGemm::scratch_floats() const {
   if (!variants_.back().split) return 0;
-  return int64_t{variants_.back().plan.slices} * out_.h * out_.w * ((out_.c + 7) / 8 * 8);
+  const View& out = step_.out;
+  return int64_t{variants_.back().plan.slices} * out.h * out.w * ((out.c + 7) / 8 * 8);
 }
 
-const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
+const IndirectGemm::Batch& IndirectGemm::batch(int64_t images) const {
   const std::lock_guard<std::mutex> lock(mutex_);
   const auto found = batches_.find(images);
   if (found != batches_.end()) return found->second;
   Batch batch;
-  hopper::Schedule best;
+  Schedule best;
   for (const Variant& variant : variants_) {
     if (variant.split && images > kScratchImages) continue;
-    hopper::Schedule schedule =
-        hopper::make_schedule(variant.plan, static_cast<int>(images), multiprocessors_);
+    Schedule schedule = make_schedule(variant.plan, static_cast<int>(images), multiprocessors_);
     if (variant.split) schedule.cycles += kAddSlices;
     if (batch.variant != nullptr && schedule.cycles >= best.cycles) continue;
     batch.variant = &variant;
@@ -86,27 +116,27 @@ const HopperGemm::Batch& HopperGemm::batch(int64_t images) const {
   return batches_.emplace(images, std::move(batch)).first->second;
 }
 
-int HopperGemm::slices(int64_t images) const {
+int IndirectGemm::slices(int64_t images) const {
   const Variant& variant = *batch(images).variant;
   const Epilogue& e = step_.epilogue;
   const bool plain = !e.scale && e.activation == Activation::kNone;
   return variant.split && plain ? variant.plan.slices : 0;
 }
 
-void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
+void IndirectGemm::run(int64_t images, const Operands& operands, cudaStream_t stream) const {
   const Batch& of_batch = batch(images);
   const Variant& variant = *of_batch.variant;
-  const hopper::Plan& plan = variant.plan;
-  hopper::Arguments arguments = fixed_;
-  arguments.weights = reinterpret_cast<const uint8_t*>(variant.weights->get());
-  arguments.taps = variant.taps.get();
-  arguments.groups = variant.groups.get();
+  const Plan& plan = variant.plan;
+  Arguments arguments = fixed_;
+  arguments.weights = variant.weights;
+  arguments.taps = variant.taps;
+  arguments.groups = variant.groups;
   arguments.tap_count = static_cast<int32_t>(plan.taps.size());
   arguments.step_y = plan.step_y;
   arguments.step_x = plan.step_x;
   arguments.box = of_batch.box;
-  hopper::Box copied = of_batch.box;
-  if (plan.shape == hopper::Shape::kTall) {  // in two halves
+  Box copied = of_batch.box;
+  if (plan.shape == Shape::kTall) {  // in two halves
     if (copied.log2_n > 0) {
       arguments.second_box.n = 1 << --copied.log2_n;
     } else if (copied.log2_h > 0) {
@@ -117,14 +147,14 @@ void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stre
   }
   while (copied.log2_n > 0 && 1 << (copied.log2_n - 1) >= images) --copied.log2_n;
   arguments.copied_bytes = 128 << (copied.log2_w + copied.log2_h + copied.log2_n);
-  arguments.input = hopper::input_map(in_, operands.in, images, copied, plan.step_y, plan.step_x);
+  arguments.input = input_map(step_.in, operands.in, images, copied, plan.step_y, plan.step_x);
   arguments.tiles = of_batch.tiles.get();
   arguments.tile_begin = of_batch.begin.get();
   arguments.images = static_cast<int32_t>(images);
   // Slices are plain sums: no epilogue.
-  int64_t pixel_stride = out_.pixel_stride;
+  int64_t pixel_stride = step_.out.pixel_stride;
   if (variant.split) {
-    pixel_stride = (out_.c + 7) / 8 * 8;
+    pixel_stride = (step_.out.c + 7) / 8 * 8;
     arguments.bias = arguments.scale = arguments.shift = nullptr;
     arguments.activation = Activation::kNone;
     arguments.out = operands.scratch;
@@ -136,17 +166,19 @@ void HopperGemm::run(int64_t images, const Operands& operands, cudaStream_t stre
     arguments.out_image_stride = operands.out.image_stride;
     arguments.out_plane = operands.out.plane;
   }
-  arguments.out_row_stride = pixel_stride * out_.w * out_step_y_;
+  arguments.out_row_stride = pixel_stride * step_.out.w * out_step_y_;
   arguments.out_col_stride = pixel_stride * out_step_x_;
-  arguments.add = make_operand(add_, operands.add);
-  hopper::launch(arguments, plan.shape, plan.half, in_.c, of_batch.ctas, stream);
+  arguments.add = make_operand(step_.epilogue.add, operands.add);
+  launch(arguments, plan.shape, plan.half, step_.in.c, of_batch.ctas, stream);
   if (variant.split && operands.slices == 0) {
-    hopper::add_slices(step_, plan.slices, images, operands, stream);
+    add_slices(step_, plan.slices, images, operands, stream);
   }
 }
 
-std::unique_ptr<Gemm> make_hopper_gemm(const GemmSpec& spec) {
-  return std::make_unique<HopperGemm>(spec);
+}  // namespace
+
+std::unique_ptr<Gemm> make_gemm(const GemmSpec& spec) {
+  return std::make_unique<IndirectGemm>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

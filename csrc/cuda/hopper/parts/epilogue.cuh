@@ -4,73 +4,11 @@
 // start at 8 * (lane % 4): 16 bytes of each plane, 64 bytes of a row by 4 lanes.
 #pragma once
 
-#include <cuda_bf16.h>
-#include <cuda_fp16.h>
-#include <math_constants.h>
-
-#include <cfloat>
-
-#include "cuda/generic/element.cuh"
 #include "cuda/hopper/gemm/gemm.h"
+#include "cuda/hopper/parts/output.cuh"
 #include "cuda/hopper/parts/ptx.cuh"
 
 namespace facegen::cuda::hopper {
-
-// The epilogue is unrolled over all sums, and long code runs at the speed of the instruction cache
-// (a tanhf for each sum made every tile 4 us slower): few instructions matter more than few
-// operations.
-__device__ __forceinline__ void activate(const Arguments& args, float (&v)[8]) {
-  if (args.activation == Activation::kNone) return;
-  if (args.activation == Activation::kTanh) {
-#pragma unroll
-    for (float& e : v) e = short_tanh(e);
-  } else {
-    // ReLU of NaN is NaN, but of minus infinity 0.
-    const bool relu = args.activation == Activation::kRelu;
-    const float slope = relu ? 0.0f : args.slope;
-    const float least = relu ? -FLT_MAX : -CUDART_INF_F;
-#pragma unroll
-    for (float& e : v) e = e > 0.0f ? e : ptx::max_or_nan(e, least) * slope;
-  }
-}
-
-template <class Pair>
-__device__ __forceinline__ uint32_t bits(Pair pair) {
-  return *reinterpret_cast<uint32_t*>(&pair);
-}
-
-// Writes 8 neighbouring channels of one pixel: float32, or the format of the operands.
-template <bool kHalf>
-__device__ __forceinline__ void store(Format format, void* out, int64_t plane, int64_t offset,
-                                      const float (&v)[8]) {
-  if (format == Format::kFloat32) {
-    float4* to = reinterpret_cast<float4*>(static_cast<float*>(out) + offset);
-    to[0] = make_float4(v[0], v[1], v[2], v[3]);
-    to[1] = make_float4(v[4], v[5], v[6], v[7]);
-    return;
-  }
-  uint16_t* to = static_cast<uint16_t*>(out) + offset;
-  uint32_t hi[4], lo[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    if constexpr (kHalf) {
-      hi[i] = bits(__floats2half2_rn(v[2 * i], v[2 * i + 1]));
-    } else {
-      hi[i] = bits(__floats2bfloat162_rn(v[2 * i], v[2 * i + 1]));
-      lo[i] = bits(__floats2bfloat162_rn(v[2 * i] - __uint_as_float(hi[i] << 16),
-                                         v[2 * i + 1] - __uint_as_float(hi[i] & 0xFFFF0000)));
-    }
-  }
-  ptx::store16(to, hi);
-  if constexpr (!kHalf) ptx::store16(to + plane, lo);
-}
-
-// The constants of 8 neighbouring channels.
-__device__ __forceinline__ void load8(const float* from, float (&v)[8]) {
-  const float4 a = __ldg(reinterpret_cast<const float4*>(from));
-  const float4 b = __ldg(reinterpret_cast<const float4*>(from) + 1);
-  v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
-}
 
 // A thread's 2 rows of a tile: which output pixels they are.
 struct Rows {
@@ -164,30 +102,31 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
     const int constant = __ldg(&block.channel) + channel;
     const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
     const int64_t offset = __ldg(&block.offset) + channel;
-    float bias[8] = {}, scale[8], shift[8];
-    if (args.bias) load8(args.bias + constant, bias);
+    float bias[8], scale[8], shift[8];
+    load8(args.bias, constant, bias);
     if (args.scale) {
-      load8(args.scale + constant, scale);
-      load8(args.shift + constant, shift);
+      load8(args.scale, constant, scale);
+      load8(args.shift, constant, shift);
     }
 #pragma unroll
     for (int r = 0; r < 2; ++r) {
       if (!rows.inside(r, block_rows, block_cols)) continue;
       float v[8];
+      take8(&sums[16 * g], r, v);
 #pragma unroll
-      for (int e = 0; e < 8; ++e) v[e] = sums[16 * g + 4 * (e / 2) + 2 * r + e % 2] + bias[e];
+      for (int e = 0; e < 8; ++e) v[e] += bias[e];
       if constexpr (kAdd) {
         float other[8];
         load_run(args.add, rows.added(args.add, r) + constant, other);
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] += other[e];
       }
-      activate(args, v);
+      activate_run(v, args.activation, args.slope);
       if (args.scale) {
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
       }
-      store<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
+      store8<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
     }
   }
 }

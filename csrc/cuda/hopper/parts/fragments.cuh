@@ -20,8 +20,9 @@
 
 #include "cuda/fit/shared_memory.h"
 #include "cuda/fit/split.h"
+#include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/ptx.cuh"
-#include "cuda/hopper/parts/wgmma_registers.cuh"
+#include "cuda/hopper/parts/wgmma.cuh"
 
 namespace facegen::cuda::hopper {
 
@@ -98,15 +99,10 @@ __device__ inline void wait_for_weights(const uint64_t& arrived) {
 template <bool kHalf>
 __device__ __forceinline__ void store_pair(char* row, int pair, float x, float y) {
   auto* to = reinterpret_cast<uint32_t*>(row + pair / 3 * kUnitBytes) + pair % 3;
-  if constexpr (kHalf) {
-    const __half2 both = __floats2half2_rn(x, y);
-    to[0] = *reinterpret_cast<const uint32_t*>(&both);
-  } else {
-    const __nv_bfloat162 hi = __floats2bfloat162_rn(x, y);
-    const __nv_bfloat162 lo = __floats2bfloat162_rn(x - __low2float(hi), y - __high2float(hi));
-    to[0] = *reinterpret_cast<const uint32_t*>(&hi);
-    to[3] = *reinterpret_cast<const uint32_t*>(&lo);
-  }
+  uint32_t hi, lo;
+  split_pair<kHalf>(x, y, hi, lo);
+  to[0] = hi;
+  if constexpr (!kHalf) to[3] = lo;
 }
 
 // A thread's share of a tap: its unit of two pixels, `second` bytes apart.

@@ -7,7 +7,7 @@
 #pragma once
 
 #include "cuda/fit/shared_memory.h"
-#include "cuda/hopper/parts/ptx.cuh"
+#include "cuda/generic/element.cuh"
 
 namespace facegen::cuda::hopper {
 
@@ -18,7 +18,7 @@ __device__ __forceinline__ void pool_pairs(const float (&sums)[kColumns / 2],
 #pragma unroll
   for (int i = 0; i < kColumns / 4; ++i) {
     const float first = sums[i / 2 * 4 + i % 2], second = sums[i / 2 * 4 + 2 + i % 2];
-    pooled[i] = ptx::max_or_nan(ptx::max_or_nan(first, second), __shfl_down_sync(~0u, first, 4));
+    pooled[i] = max_or_nan(max_or_nan(first, second), __shfl_down_sync(~0u, first, 4));
   }
 }
 
@@ -36,7 +36,7 @@ __device__ __forceinline__ void pool_blocks(const float (&sums)[kColumns / 2],
     const float first = sums[i / 2 * 4 + i % 2], second = sums[i / 2 * 4 + 2 + i % 2];
     const float own = odd ? second : first, other = odd ? first : second;
     const float next = __shfl_down_sync(~0u, other, 4), last = __shfl_sync(~0u, own, third);
-    pooled[i] = ptx::max_or_nan(ptx::max_or_nan(own, next), last);
+    pooled[i] = max_or_nan(max_or_nan(own, next), last);
   }
 }
 
@@ -56,7 +56,7 @@ __device__ __forceinline__ void pool_row(const Along& along, const float (&sums)
   along(sums, pooled);
   if (row > 0) {
 #pragma unroll
-    for (int c = 0; c < kColumns / 4; ++c) largest[c] = ptx::max_or_nan(largest[c], pooled[c]);
+    for (int c = 0; c < kColumns / 4; ++c) largest[c] = max_or_nan(largest[c], pooled[c]);
     if (row == 1) return;
     store(largest);
   }

@@ -1,8 +1,8 @@
 // The few PTX instructions of Hopper (sm_90a) that C++ has no words for: mbarriers, the bulk copy
-// engine (TMA), warpgroup matrix products (wgmma) and register reallocation.
+// engine (TMA) and register reallocation; wgmma.cuh has the matrix products.
 //
 // Terms: a warpgroup is 4 warps in step; an mbarrier counts arrivals and bytes, and its phase bit
-// flips when both are complete; a matrix descriptor tells wgmma where a tile lies in shared memory.
+// flips when both are complete.
 #pragma once
 
 #include <cuda.h>
@@ -79,13 +79,6 @@ __device__ inline void prefetch_map(const CUtensorMap* map) {
   asm volatile("prefetch.tensormap [%0];" ::"l"(map) : "memory");
 }
 
-// 16 bytes at once. (An assignment of a uint4 is at times compiled to four stores.)
-__device__ inline void store16(void* to, const uint32_t (&v)[4]) {
-  asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(to), "r"(v[0]), "r"(v[1]),
-               "r"(v[2]), "r"(v[3])
-               : "memory");
-}
-
 // 4 floats from the L2 cache, or zeros unless `present`. Without a branch, so that many are on their way
 // at once.
 __device__ inline float4 load16_if(bool present, const void* from) {
@@ -138,13 +131,6 @@ __device__ inline void wait_for_copies_out() {
   asm volatile("cp.async.bulk.wait_group 0;" ::: "memory");
 }
 
-// The larger, or NaN if one is NaN.
-__device__ inline float max_or_nan(float a, float b) {
-  float larger;
-  asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
-  return larger;
-}
-
 // Makes this thread's stores to shared memory visible to wgmma and the copy engine.
 __device__ inline void fence_async_proxy() {
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
@@ -180,139 +166,5 @@ template <int kRegisters>
 __device__ inline void give_registers() {
   asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;" ::"n"(kRegisters));
 }
-
-// --- matrix products of a warpgroup -----------------------------------------------------------
-
-// A tile of rows of 128 bytes (64 16-bit values along K), 128-byte swizzle: the 16-byte unit u of
-// row r is stored at r * 128 + (u ^ r % 8) * 16, and 8 rows (1,024 bytes) are one swizzle atom.
-// A step of 16 along K adds 32 bytes (2 in the descriptor's units of 16 bytes).
-__device__ inline uint64_t tile_descriptor(uint32_t address) {
-  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
-  constexpr uint64_t kAtomStride = uint64_t{1024 >> 4} << 32;
-  constexpr uint64_t kUnused = uint64_t{1} << 16;  // leading stride: not read with this swizzle
-  return kSwizzle128 | kAtomStride | kUnused | ((address & 0x3FFFF) >> 4);
-}
-
-__device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
-
-__device__ inline void wgmma_commit() {
-  asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory");
-}
-
-// Waits until at most kPending committed groups are unfinished.
-template <int kPending>
-__device__ inline void wgmma_wait() {
-  asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
-}
-
-#define FACEGEN_ACC4(d, i) "+f"(d[i]), "+f"(d[i + 1]), "+f"(d[i + 2]), "+f"(d[i + 3])
-#define FACEGEN_ACC16(d, i)                                                                        \
-  FACEGEN_ACC4(d, i), FACEGEN_ACC4(d, i + 4), FACEGEN_ACC4(d, i + 8), FACEGEN_ACC4(d, i + 12)
-#define FACEGEN_WGMMA_32(TYPE)                                                                     \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n32k16.f32." TYPE "." TYPE " "                   \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15}, "                                                  \
-        "%16, %17, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0)                                                                      \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_48(TYPE)                                                                     \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n48k16.f32." TYPE "." TYPE " "                   \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23}, "                                                \
-        "%24, %25, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC4(d, 16), FACEGEN_ACC4(d, 20)                            \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_64(TYPE)                                                                     \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n64k16.f32." TYPE "." TYPE " "                   \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23, "                                                 \
-        "%24, %25, %26, %27, %28, %29, %30, %31}, "                                                \
-        "%32, %33, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16)                                                \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_80(TYPE)                                                                     \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n80k16.f32." TYPE "." TYPE " "                   \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23, "                                                 \
-        "%24, %25, %26, %27, %28, %29, %30, %31, "                                                 \
-        "%32, %33, %34, %35, %36, %37, %38, %39}, "                                                \
-        "%40, %41, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16), FACEGEN_ACC4(d, 32), FACEGEN_ACC4(d, 36)      \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_128(TYPE)                                                                    \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n128k16.f32." TYPE "." TYPE " "                  \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23, "                                                 \
-        "%24, %25, %26, %27, %28, %29, %30, %31, "                                                 \
-        "%32, %33, %34, %35, %36, %37, %38, %39, "                                                 \
-        "%40, %41, %42, %43, %44, %45, %46, %47, "                                                 \
-        "%48, %49, %50, %51, %52, %53, %54, %55, "                                                 \
-        "%56, %57, %58, %59, %60, %61, %62, %63}, "                                                \
-        "%64, %65, 1, 1, 1, 0, 0;\n"                                                               \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16),                                               \
-          FACEGEN_ACC16(d, 32), FACEGEN_ACC16(d, 48)                                               \
-        : "l"(a), "l"(b))
-
-#define FACEGEN_WGMMA_256(TYPE)                                                                    \
-    asm volatile("wgmma.mma_async.sync.aligned.m64n256k16.f32." TYPE "." TYPE " "                  \
-        "{%0, %1, %2, %3, %4, %5, %6, %7, "                                                        \
-        "%8, %9, %10, %11, %12, %13, %14, %15, "                                                   \
-        "%16, %17, %18, %19, %20, %21, %22, %23, "                                                 \
-        "%24, %25, %26, %27, %28, %29, %30, %31, "                                                 \
-        "%32, %33, %34, %35, %36, %37, %38, %39, "                                                 \
-        "%40, %41, %42, %43, %44, %45, %46, %47, "                                                 \
-        "%48, %49, %50, %51, %52, %53, %54, %55, "                                                 \
-        "%56, %57, %58, %59, %60, %61, %62, %63, "                                                 \
-        "%64, %65, %66, %67, %68, %69, %70, %71, "                                                 \
-        "%72, %73, %74, %75, %76, %77, %78, %79, "                                                 \
-        "%80, %81, %82, %83, %84, %85, %86, %87, "                                                 \
-        "%88, %89, %90, %91, %92, %93, %94, %95, "                                                 \
-        "%96, %97, %98, %99, %100, %101, %102, %103, "                                             \
-        "%104, %105, %106, %107, %108, %109, %110, %111, "                                         \
-        "%112, %113, %114, %115, %116, %117, %118, %119, "                                         \
-        "%120, %121, %122, %123, %124, %125, %126, %127}, "                                        \
-        "%128, %129, 1, 1, 1, 0, 0;\n"                                                             \
-        : FACEGEN_ACC16(d, 0), FACEGEN_ACC16(d, 16),                                               \
-          FACEGEN_ACC16(d, 32), FACEGEN_ACC16(d, 48),                                              \
-          FACEGEN_ACC16(d, 64), FACEGEN_ACC16(d, 80),                                              \
-          FACEGEN_ACC16(d, 96), FACEGEN_ACC16(d, 112)                                              \
-        : "l"(a), "l"(b))
-
-// d (64 x kColumns, this thread's kColumns / 2 values) += a (64 x 16) * b (kColumns x 16)^T,
-// bfloat16 or float16 operands by descriptor, float32 sums.
-template <int kColumns, bool kHalf>
-__device__ inline void wgmma(float* d, uint64_t a, uint64_t b) {
-  static_assert(kColumns == 32 || kColumns == 48 || kColumns == 64 || kColumns == 80 ||
-                kColumns == 128 || kColumns == 256);
-  if constexpr (kColumns == 32 && kHalf) FACEGEN_WGMMA_32("f16");
-  if constexpr (kColumns == 32 && !kHalf) FACEGEN_WGMMA_32("bf16");
-  if constexpr (kColumns == 48 && kHalf) FACEGEN_WGMMA_48("f16");
-  if constexpr (kColumns == 48 && !kHalf) FACEGEN_WGMMA_48("bf16");
-  if constexpr (kColumns == 64 && kHalf) FACEGEN_WGMMA_64("f16");
-  if constexpr (kColumns == 64 && !kHalf) FACEGEN_WGMMA_64("bf16");
-  if constexpr (kColumns == 80 && kHalf) FACEGEN_WGMMA_80("f16");
-  if constexpr (kColumns == 80 && !kHalf) FACEGEN_WGMMA_80("bf16");
-  if constexpr (kColumns == 128 && kHalf) FACEGEN_WGMMA_128("f16");
-  if constexpr (kColumns == 128 && !kHalf) FACEGEN_WGMMA_128("bf16");
-  if constexpr (kColumns == 256 && kHalf) FACEGEN_WGMMA_256("f16");
-  if constexpr (kColumns == 256 && !kHalf) FACEGEN_WGMMA_256("bf16");
-}
-
-#undef FACEGEN_ACC4
-#undef FACEGEN_ACC16
-#undef FACEGEN_WGMMA_32
-#undef FACEGEN_WGMMA_48
-#undef FACEGEN_WGMMA_64
-#undef FACEGEN_WGMMA_80
-#undef FACEGEN_WGMMA_128
-#undef FACEGEN_WGMMA_256
 
 }  // namespace facegen::cuda::ptx

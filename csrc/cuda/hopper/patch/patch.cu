@@ -22,16 +22,13 @@
 
 #include "cuda/fit/divide.h"
 #include "cuda/fit/split.h"
-#include "cuda/gemm.h"
-#include "cuda/generic/element.cuh"
+#include "cuda/layer.h"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
+#include "cuda/hopper/parts/wgmma.cuh"
 #include "cuda/hopper/patch/patch_store.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 // Elements of a patch that a thread loads at most.
@@ -257,115 +254,82 @@ std::vector<uint16_t> pack(const PatchPlan& plan, const float* weight, int block
   return packed;
 }
 
-class HopperPatch final : public Gemm {
+class Patch final : public Layer {
  public:
-  HopperPatch(const GemmSpec& spec, PatchPlan plan, bool vectors)
-      : step_(spec.step),
-        copy_(spec.step.copy),
-        half_(spec.target.half()),
-        plan_(std::move(plan)) {
-    multiprocessors_ = spec.multiprocessors;
-    columns_ = plan_.columns <= 64 ? 64 : kMaxPatchColumns;
+  explicit Patch(const GemmSpec& spec) : Layer(spec) {
+    const PatchPlan plan = plan_patch(spec.step);
+    columns_ = plan.columns <= 64 ? 64 : kMaxPatchColumns;
+    groups_ = static_cast<int>(plan.groups.size());
     int longest = 0;
-    for (const PatchGroup& group : plan_.groups) longest = std::max(longest, group.k);
+    for (const PatchGroup& group : plan.groups) {
+      longest = std::max(longest, group.k);
+      image_tiles_ = std::max(image_tiles_, group.tiles_y * group.tiles_x);
+    }
     const int blocks = (longest + kBlockPlaces - 1) / kBlockPlaces, planes = half_ ? 1 : 2;
-    const std::vector<uint16_t> packed = pack(plan_, step_.weight, blocks, columns_, half_);
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    offsets_ = upload(plan_.offsets.data(), static_cast<int64_t>(plan_.offsets.size()));
-    groups_ = upload(plan_.groups.data(), static_cast<int64_t>(plan_.groups.size()));
-    fixed_.copy_relu = spec.step.copy_relu;
-    fixed_.vectors = vectors;
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
-    fixed_.offsets = offsets_.get();
-    fixed_.groups = groups_.get();
-    fixed_.step_y = plan_.step_y;
-    fixed_.step_x = plan_.step_x;
-    fixed_.log2_w = plan_.log2_w;
-    fixed_.phases_x = plan_.phases_x;
-    fixed_.columns = plan_.columns;
-    fixed_.pitch = plan_.columns / plan_.phases_x;
+    fixed_.copy_relu = step_.copy_relu;
+    fixed_.vectors = patch_in_vectors(spec);
+    fixed_.weights = keep_packed(pack(plan, spec.step.weight, blocks, columns_, half_));
+    fixed_.offsets = keep(plan.offsets);
+    fixed_.groups = keep(plan.groups);
+    fixed_.step_y = plan.step_y;
+    fixed_.step_x = plan.step_x;
+    fixed_.log2_w = plan.log2_w;
+    fixed_.phases_x = plan.phases_x;
+    fixed_.columns = plan.columns;
+    fixed_.pitch = plan.columns / plan.phases_x;
     fixed_.blocks = blocks;
     fixed_.work_bytes = work_bytes(blocks, planes, columns_);
-    fixed_.patch_elements = plan_.patch_elements;
+    fixed_.patch_elements = plan.patch_elements;
     fixed_.reciprocal = reciprocal(step_.in.c);
-    elements_ = plan_.patch_elements <= kFewElements * kPatchThreads ? kFewElements : kManyElements;
+    elements_ = plan.patch_elements <= kFewElements * kPatchThreads ? kFewElements : kManyElements;
     teams_ = count_teams(elements_);
     shared_bytes_ = blocks * planes * columns_ * 128 +
                     teams_ * (fixed_.work_bytes + 4 * fixed_.patch_elements) + 2 * kMaxPatchK;
-    plan_.offsets = {};
-    plan_.weight_index = {};
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    with_kernel([&](auto kernel) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMaxSharedBytes));
-      FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-          &blocks_a_multiprocessor_, kernel, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_)));
-    });
+    blocks_ = multiprocessors_ *
+              blocks_a_multiprocessor(kernel(), teams_ * kPatchThreads, shared_bytes_);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     PatchArguments args = fixed_;
-    args.in = make_operand(step_.in, operands.in);
-    args.out = make_operand(step_.out, operands.out);
-    args.copy = make_operand(copy_, operands.copy);
+    bind(args, images, operands);
+    args.copy = make_operand(step_.copy, operands.copy);
     args.epilogue = make_epilogue(step_, {});
-    args.images = static_cast<int32_t>(images);
-    const auto groups = static_cast<int64_t>(plan_.groups.size());
-    int64_t tiles = 1;
-    for (const PatchGroup& group : plan_.groups) {
-      tiles = std::max(tiles, images * group.tiles_y * group.tiles_x);
-    }
     // As many blocks as run at once, shared by the groups.
-    const int64_t at_once = std::max<int64_t>(multiprocessors_ * blocks_a_multiprocessor_ / groups, 1);
-    const dim3 grid(static_cast<unsigned>(std::min(at_once, (tiles + teams_ - 1) / teams_)),
-                    static_cast<unsigned>(groups));
-    with_kernel([&](auto kernel) {
-      launch(kernel, grid, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_), images,
-             stream, args);
-    });
+    const int64_t at_once = std::max(blocks_ / groups_, 1);
+    const int64_t needed = (images * image_tiles_ + teams_ - 1) / teams_;
+    const dim3 grid(static_cast<unsigned>(std::min(at_once, needed)),
+                    static_cast<unsigned>(groups_));
+    launch(kernel(), grid, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_), images,
+           stream, args);
   }
-
 
  private:
-  static constexpr int kMaxSharedBytes = 227 << 10;
+  using Kernel = void (*)(PatchArguments);
 
-  template <int kColumns, class Function>
-  void with_columns(const Function& function) const {
+  template <int kColumns>
+  Kernel of_columns() const {
     if (elements_ == kFewElements) {
-      half_ ? function(hopper_patch<kColumns, true, kFewElements>)
-            : function(hopper_patch<kColumns, false, kFewElements>);
-    } else {
-      half_ ? function(hopper_patch<kColumns, true, kManyElements>)
-            : function(hopper_patch<kColumns, false, kManyElements>);
+      return half_ ? hopper_patch<kColumns, true, kFewElements>
+                   : hopper_patch<kColumns, false, kFewElements>;
     }
+    return half_ ? hopper_patch<kColumns, true, kManyElements>
+                 : hopper_patch<kColumns, false, kManyElements>;
   }
 
-  template <class Function>
-  void with_kernel(const Function& function) const {
-    columns_ == 64 ? with_columns<64>(function) : with_columns<kMaxPatchColumns>(function);
+  Kernel kernel() const {
+    return columns_ == 64 ? of_columns<64>() : of_columns<kMaxPatchColumns>();
   }
 
-  Step step_;
-  View copy_;
-  bool half_;
-  PatchPlan plan_;
-  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1;
-  int columns_ = 0, elements_ = 0, teams_ = 0, shared_bytes_ = 0;
+  int columns_ = 0, elements_ = 0, teams_ = 0, groups_ = 0;
+  int image_tiles_ = 1;  // of the group that has the most
+  int shared_bytes_ = 0, blocks_ = 0;
   PatchArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
-  DeviceArray<int16_t> offsets_;
-  DeviceArray<PatchGroup> groups_;
 };
 
 }  // namespace
-}  // namespace hopper
 
-std::unique_ptr<Gemm> make_hopper_patch(const GemmSpec& spec) {
-  const bool vectors =
-      hopper::patch_in_vectors({spec.step, spec.in, spec.out, spec.target});
-  return std::make_unique<hopper::HopperPatch>(spec, hopper::plan_patch(spec.step), vectors);
+std::unique_ptr<Gemm> make_patch(const GemmSpec& spec) {
+  return std::make_unique<Patch>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

@@ -45,11 +45,9 @@ __device__ void store_vectors(const PatchArguments& args, const PatchGroup& grou
     const int out_y = group.origin_y + y * group.out_step_y;
     const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
     if (along >= row_end) continue;
-    float v[8];
     const auto* from = reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
     const float4 low = from[0], high = from[1];
-    v[0] = low.x, v[1] = low.y, v[2] = low.z, v[3] = low.w;
-    v[4] = high.x, v[5] = high.y, v[6] = high.z, v[7] = high.w;
+    float v[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
     finish_run(args.epilogue, args.phases_x == 1 ? column : column % args.pitch, v);
     store_run(args.out, tile.image * args.out.image_stride + int64_t{out_y} * row_end + along, v);
     if (args.copy.data == nullptr) continue;
@@ -81,23 +79,23 @@ __device__ void store_floats(const PatchArguments& args, const PatchGroup& group
     const int along = x * args.phases_x * static_cast<int>(args.out.pixel_stride) + column;
     if (along >= row_end) continue;
     const int channel = args.phases_x == 1 ? column : column % args.pitch;
-    float4 v = *reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
-    const auto constants = [channel](const float* from) {
-      return __ldg(reinterpret_cast<const float4*>(from + channel));
+    const float4 from = *reinterpret_cast<const float4*>(sums + row * kSumsPitch<kColumns> + column);
+    const auto constants = [channel](const float* of) {
+      return __ldg(reinterpret_cast<const float4*>(of + channel));
     };
+    float v[4] = {from.x, from.y, from.z, from.w};
     if (e.bias != nullptr) {
       const float4 bias = constants(e.bias);
-      v.x += bias.x, v.y += bias.y, v.z += bias.z, v.w += bias.w;
+      v[0] += bias.x, v[1] += bias.y, v[2] += bias.z, v[3] += bias.w;
     }
-    if (e.activation != Activation::kNone) {
-      for (float* f : {&v.x, &v.y, &v.z, &v.w}) *f = activate_short(*f, e.activation, e.slope);
-    }
+    activate_run(v, e.activation, e.slope);
+    float4 to = make_float4(v[0], v[1], v[2], v[3]);
     if (e.scale != nullptr) {
       const float4 scale = constants(e.scale), shift = constants(e.shift);
-      v = make_float4(fmaf(v.x, scale.x, shift.x), fmaf(v.y, scale.y, shift.y),
-                      fmaf(v.z, scale.z, shift.z), fmaf(v.w, scale.w, shift.w));
+      to = make_float4(fmaf(v[0], scale.x, shift.x), fmaf(v[1], scale.y, shift.y),
+                       fmaf(v[2], scale.z, shift.z), fmaf(v[3], scale.w, shift.w));
     }
-    *reinterpret_cast<float4*>(out + int64_t{out_y} * row_end + along) = v;
+    *reinterpret_cast<float4*>(out + int64_t{out_y} * row_end + along) = to;
   }
 }
 
@@ -131,11 +129,14 @@ __device__ void store_single(const PatchArguments& args, const PatchGroup& group
     const int64_t start =
         tile.image * args.out.image_stride + (int64_t{out_y} * args.out.w + out_x) * stride;
     const float* from = sums + row * kSumsPitch<kColumns> + thread % 32;
+    float v[kPerLane];
+#pragma unroll
+    for (int i = 0; i < kPerLane; ++i) v[i] = from[32 * i] + bias[i];
+    activate_run(v, e.activation, e.slope);
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       if (place[i] < 0 || out_x + phase[i] >= args.out.w) continue;
-      const float v = activate_short(from[32 * i] + bias[i], e.activation, e.slope);
-      out[start + place[i]] = fmaf(v, scale[i], shift[i]);
+      out[start + place[i]] = fmaf(v[i], scale[i], shift[i]);
     }
   }
 }

@@ -21,16 +21,13 @@
 
 #include "cuda/fit/divide.h"
 #include "cuda/fit/pooled.h"
-#include "cuda/gemm.h"
+#include "cuda/layer.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/hopper/parts/pool_store.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
+#include "cuda/hopper/parts/output.cuh"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kThreads = 128;
@@ -45,7 +42,7 @@ constexpr int kLoads = 8;  // of words that a thread has under way
 
 struct WindowsArguments {
   Operand in;
-  PooledOutput to;
+  Output to;
   const uint8_t* weights;  // of every group as pack_steps makes them
   int32_t weight_bytes, groups;
   int32_t images, item_images, item_rows, items;  // an item: rows of the pool of some images
@@ -97,15 +94,12 @@ __device__ void stage(const WindowsArguments& args, const Item& item, char* stag
       const int word = at + i * kThreads;
       if (word >= words) continue;
       auto* to = reinterpret_cast<uint32_t*>(staged + word * word_bytes(kHalf));
+      uint32_t hi, lo;
+      split_pair<kHalf>(x[i], next[i], hi, lo);
       if constexpr (kHalf) {
-        const __half2 both = __floats2half2_rn(x[i], next[i]);
-        to[0] = *reinterpret_cast<const uint32_t*>(&both);
+        to[0] = hi;
       } else {
-        const __nv_bfloat162 hi = __floats2bfloat162_rn(x[i], next[i]);
-        const __nv_bfloat162 lo =
-            __floats2bfloat162_rn(x[i] - __low2float(hi), next[i] - __high2float(hi));
-        *reinterpret_cast<uint2*>(to) = make_uint2(*reinterpret_cast<const uint32_t*>(&hi),
-                                                   *reinterpret_cast<const uint32_t*>(&lo));
+        *reinterpret_cast<uint2*>(to) = make_uint2(hi, lo);
       }
     }
   }
@@ -160,7 +154,7 @@ __device__ __forceinline__ void take_largest(const float (&sums)[kColumns / 2],
     const float* sum = &sums[4 * (i % 8 / 2) + 2 * (i / 8) + i % 2];
     float& most = largest[i / 8][i % 8] = sum[0];
 #pragma unroll
-    for (int p = 1; p < kPositions; ++p) most = ptx::max_or_nan(most, sum[kChannels / 2 * p]);
+    for (int p = 1; p < kPositions; ++p) most = max_or_nan(most, sum[kChannels / 2 * p]);
   }
 }
 
@@ -168,13 +162,15 @@ __device__ __forceinline__ void take_largest(const float (&sums)[kColumns / 2],
 template <bool kHalf>
 __device__ __forceinline__ void store_windows(const WindowsArguments& args, int64_t first,
                                               const int (&pixels)[2], int channel,
-                                              const float (&largest)[2][8]) {
+                                              float (&largest)[2][8]) {
   if (channel >= args.to.out.c) return;
   float bias[8];
-  load_bias(args.to, channel, bias);
+  load8(args.to.bias, channel, bias);
 #pragma unroll
   for (int r = 0; r < 2; ++r) {
-    if (pixels[r] >= 0) store_pooled<kHalf>(args.to, first + pixels[r] + channel, largest[r], bias);
+    if (pixels[r] < 0) continue;
+    finish(args.to, bias, largest[r]);
+    store<kHalf>(args.to, first + pixels[r] + channel, largest[r]);
   }
 }
 
@@ -236,12 +232,10 @@ __global__ void __launch_bounds__(kThreads, 4)
   }
 }
 
-class HopperPoolWindows final : public Gemm {
+class PoolWindows final : public Layer {
  public:
-  explicit HopperPoolWindows(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.target.half()) {
-    multiprocessors_ = spec.multiprocessors;
-    const auto& [y, x] = step_.phases[0];
+  explicit PoolWindows(const GemmSpec& spec) : Layer(spec) {
+    const auto& [y, x] = spec.step.phases[0];
     fixed_.groups = divide_up(step_.out.c, kChannels);
     fixed_.top = y.base;
     fixed_.left = x.base;
@@ -250,37 +244,30 @@ class HopperPoolWindows final : public Gemm {
     fixed_.window_row = window_row_words(step_);
     fixed_.window = fixed_.window_row * (step_.kernel_h + 1);
     fixed_.of_row = reciprocal(fixed_.row_words);
-    const std::vector<uint16_t> packed = pack();
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    const std::vector<uint16_t> packed = pack(spec.step.weight);
+    fixed_.weights = keep_packed(packed);
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     shared_bytes_ = fixed_.weight_bytes + kMaxStageBytes +
                     kMaxWindows * static_cast<int>(sizeof(Window));
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    const auto kernel = half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>;
-    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            shared_bytes_));
-    FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+    blocks_ = multiprocessors_ * blocks_a_multiprocessor(kernel(), kThreads, shared_bytes_);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     WindowsArguments args = fixed_;
     args.in = make_operand(step_.in, operands.in);
-    args.to = pooled_output(step_, operands.out);
+    args.to = make_output(step_, operands.out);
     args.images = static_cast<int32_t>(images);
-    const int blocks = multiprocessors_ * blocks_a_multiprocessor_;
-    cut_items(args, blocks);
-    launch(half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>,
-           dim3(static_cast<unsigned>(std::min(args.items, blocks))), kThreads,
+    cut_items(args);
+    launch(kernel(), dim3(static_cast<unsigned>(std::min(args.items, blocks_))), kThreads,
            static_cast<std::size_t>(shared_bytes_), images, stream, args);
   }
 
-
  private:
-  std::vector<uint16_t> pack() const {
+  auto kernel() const -> void (*)(WindowsArguments) {
+    return half_ ? hopper_pool_windows<true> : hopper_pool_windows<false>;
+  }
+
+  std::vector<uint16_t> pack(const float* weights) const {
     const int kernel_h = step_.kernel_h, kernel_w = step_.kernel_w, channels = step_.in.c;
     std::vector<uint16_t> all;
     for (int group = 0; group < fixed_.groups; ++group) {
@@ -295,7 +282,7 @@ class HopperPoolWindows final : public Gemm {
           return 0.0f;
         }
         const int tap = (out * kernel_h + ty) * kernel_w + tx;
-        return step_.weight[tap * channels + element % channels];
+        return weights[tap * channels + element % channels];
       };
       const std::vector<uint16_t> packed = pack_steps(kSteps, kColumns, half_, weight);
       all.insert(all.end(), packed.begin(), packed.end());
@@ -311,7 +298,7 @@ class HopperPoolWindows final : public Gemm {
 
   // As many whole images an item as leave the fewest places of tiles empty, or as many rows of one
   // as fit. Of small batches less, so that all blocks have some.
-  void cut_items(WindowsArguments& args, int blocks) const {
+  void cut_items(WindowsArguments& args) const {
     const int height = step_.out.h, width = step_.out.w;
     int images = 1, rows = height;
     double least = 2.0;
@@ -322,27 +309,22 @@ class HopperPoolWindows final : public Gemm {
     }
     while (!fits(images, rows)) --rows;
     const auto items = [&] { return divide_up(args.images, images) * divide_up(height, rows); };
-    while (images > 1 && items() < blocks) images = divide_up(images, 2);
-    while (items() < blocks && rows > 1 && rows * width > kTileWindows) rows = divide_up(rows, 2);
+    while (images > 1 && items() < blocks_) images = divide_up(images, 2);
+    while (items() < blocks_ && rows > 1 && rows * width > kTileWindows) rows = divide_up(rows, 2);
     args.item_images = images;
     args.item_rows = rows;
     args.items = items();
     args.of_image = reciprocal(2 * rows + fixed_.overlap);
   }
 
-  Step step_;
-  bool half_;
-  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1, shared_bytes_ = 0;
+  int shared_bytes_ = 0, blocks_ = 0;
   WindowsArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
 };
 
 }  // namespace
 
-}  // namespace hopper
-
-std::unique_ptr<Gemm> make_hopper_pool_windows(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperPoolWindows>(spec);
+std::unique_ptr<Gemm> make_pool_windows(const GemmSpec& spec) {
+  return std::make_unique<PoolWindows>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

@@ -15,15 +15,12 @@
 #include <algorithm>
 
 #include "cuda/fit/patch_plan.h"
-#include "cuda/gemm.h"
+#include "cuda/layer.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kMaxTeams = kMaxRowsTeams;
@@ -218,45 +215,29 @@ __global__ void __launch_bounds__(kMaxTeams * kTeamThreads, 1)
   ptx::wait_for_copies_out();
 }
 
-class HopperRows final : public Gemm {
+class Rows final : public Layer {
  public:
-  HopperRows(const GemmSpec& spec, const PatchPlan& plan)
-      : step_(spec.step),
-        half_(spec.target.half()),
-        multiprocessors_(spec.multiprocessors) {
-    const RowsPlan rows = plan_rows(plan, step_.in.c, half_);
-    columns_ = rows.columns;
-    teams_ = rows.teams;
+  explicit Rows(const GemmSpec& spec) : Layer(spec) {
+    const PatchPlan plan = plan_patch(spec.step);
+    rows_ = plan_rows(plan, step_.in.c, half_);
     fixed_.pitch = plan.columns;
     fixed_.row_floats = static_cast<int32_t>(step_.out.w * step_.out.pixel_stride);
-    fixed_.tile_floats = rows.tile_floats;
-    fixed_.ring_rows = rows.ring_rows;
-    fixed_.patch_w = rows.patch_w;
-    fixed_.patch_bytes = rows.patch_bytes;
-    fixed_.staging_bytes = rows.staging_bytes;
-    fixed_.weight_bytes = rows.weight_bytes;
+    fixed_.tile_floats = rows_.tile_floats;
+    fixed_.ring_rows = rows_.ring_rows;
+    fixed_.patch_w = rows_.patch_w;
+    fixed_.patch_bytes = rows_.patch_bytes;
+    fixed_.staging_bytes = rows_.staging_bytes;
+    fixed_.weight_bytes = rows_.weight_bytes;
     fixed_.bias = step_.bias;
     std::vector<uint16_t> packed;
-    for (const PatchGroup& group : plan.groups) add_group(plan, group, packed);
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    with_kernel([&](auto kernel) {
-      FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(
-          kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kMostSharedBytes));
-    });
-    shared_ = rows;
+    for (const PatchGroup& group : plan.groups) add_group(plan, group, spec.step.weight, packed);
+    fixed_.weights = keep_packed(packed);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     RowsArguments args = fixed_;
-    args.in = make_operand(step_.in, operands.in);
-    args.out = make_operand(step_.out, operands.out);
-    args.images = static_cast<int32_t>(images);
-    // Blocks in proportion to the steps of a group's sums, and what a tile takes besides. Of small
-    // batches, warpgroups spread over all multiprocessors.
+    bind(args, images, operands);
+    // Blocks in proportion to the steps of a group's sums, and what a tile takes besides.
     constexpr int kTileSteps = 3;
     int steps = 0;
     int64_t tiles = 0;
@@ -264,8 +245,7 @@ class HopperRows final : public Gemm {
       steps += args.groups[g].steps + kTileSteps;
       tiles += images * args.groups[g].rows;
     }
-    const auto teams = static_cast<int>(
-        std::clamp<int64_t>((tiles + multiprocessors_ - 1) / multiprocessors_, 1, teams_));
+    const int teams = spread_teams(tiles, multiprocessors_, rows_.teams);
     int blocks = 0;
     for (int g = 0; g < args.group_count; ++g) {
       RowsGroup& group = args.groups[g];
@@ -275,12 +255,9 @@ class HopperRows final : public Gemm {
           std::clamp<int64_t>(share, 1, (images * group.rows + teams - 1) / teams));
       blocks += group.blocks;
     }
-    with_kernel([&](auto kernel) {
-      launch(kernel, dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
-             static_cast<std::size_t>(shared_.shared_bytes(teams)), images, stream, args);
-    });
+    launch(kernel(), dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
+           static_cast<std::size_t>(rows_.shared_bytes(teams)), images, stream, args);
   }
-
 
  private:
   // Of a tap in a patch.
@@ -294,7 +271,8 @@ class HopperRows final : public Gemm {
     return {pixel / group.patch_w, pixel % group.patch_w};
   }
 
-  void add_group(const PatchPlan& plan, const PatchGroup& from, std::vector<uint16_t>& packed) {
+  void add_group(const PatchPlan& plan, const PatchGroup& from, const float* weights,
+                 std::vector<uint16_t>& packed) {
     const int channels = step_.in.c;
     RowsGroup& group = fixed_.groups[fixed_.group_count++];
     group.taps = from.k / channels;
@@ -312,40 +290,31 @@ class HopperRows final : public Gemm {
     }
     const auto number = static_cast<std::size_t>(&from - plan.groups.data());
     const auto weight = [&](int tap, int element, int n) {
-      const int column = columns_ == 88 ? column_of<88>(n) : column_of<96>(n);
+      const int column = rows_.columns == 88 ? column_of<88>(n) : column_of<96>(n);
       if (column >= plan.columns || element >= channels) return 0.0f;
       const std::size_t row = number * static_cast<std::size_t>(plan.columns) +
                               static_cast<std::size_t>(column);
       const int32_t index =
           plan.weight_index[row * kMaxPatchK + static_cast<std::size_t>(tap * channels + element)];
-      return index < 0 ? 0.0f : step_.weight[index];
+      return index < 0 ? 0.0f : weights[index];
     };
-    const std::vector<uint16_t> of_group = pack_taps(group.taps, columns_, half_, weight);
+    const std::vector<uint16_t> of_group = pack_taps(group.taps, rows_.columns, half_, weight);
     packed.insert(packed.end(), of_group.begin(), of_group.end());
   }
 
-  template <class Function>
-  void with_kernel(const Function& function) const {
-    if (columns_ == 88) {
-      half_ ? function(hopper_rows<88, true>) : function(hopper_rows<88, false>);
-    } else {
-      half_ ? function(hopper_rows<96, true>) : function(hopper_rows<96, false>);
-    }
+  auto kernel() const -> void (*)(RowsArguments) {
+    if (rows_.columns == 88) return half_ ? hopper_rows<88, true> : hopper_rows<88, false>;
+    return half_ ? hopper_rows<96, true> : hopper_rows<96, false>;
   }
 
-  Step step_;
-  bool half_;
-  int multiprocessors_, columns_ = 0, teams_ = 0;
-  RowsPlan shared_;
+  RowsPlan rows_;
   RowsArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
 };
 
 }  // namespace
-}  // namespace hopper
 
-std::unique_ptr<Gemm> make_hopper_rows(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperRows>(spec, hopper::plan_patch(spec.step));
+std::unique_ptr<Gemm> make_rows(const GemmSpec& spec) {
+  return std::make_unique<Rows>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper

@@ -19,16 +19,13 @@
 
 #include "cuda/fit/divide.h"
 #include "cuda/fit/pooled.h"
-#include "cuda/gemm.h"
+#include "cuda/layer.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/pool_rows.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/runtime/memory.h"
 
-namespace facegen::cuda {
-namespace hopper {
+namespace facegen::cuda::hopper {
 namespace {
 
 constexpr int kColumns = kStemColumns;
@@ -159,21 +156,18 @@ __global__ void __launch_bounds__(kThreads, 2)
   }
 }
 
-class HopperStem final : public Gemm {
+class Stem final : public Layer {
  public:
-  explicit HopperStem(const GemmSpec& spec)
-      : step_(spec.step), half_(spec.target.half()) {
-    multiprocessors_ = spec.multiprocessors;
-    const auto& [y, x] = step_.phases[0];
+  explicit Stem(const GemmSpec& spec) : Layer(spec) {
+    const auto& [y, x] = spec.step.phases[0];
     const int row = step_.kernel_w * step_.in.c;
     const auto weight = [&](int tap, int element, int n) {
       const int channel = neighbouring_channel(n);
       if (channel >= step_.out.c || element >= row) return 0.0f;
-      return step_.weight[(channel * step_.kernel_h + tap) * row + element];
+      return spec.step.weight[(channel * step_.kernel_h + tap) * row + element];
     };
     const std::vector<uint16_t> packed = pack_taps(y.taps, kColumns, half_, weight);
-    weights_ = upload(packed.data(), static_cast<int64_t>(packed.size()));
-    fixed_.weights = reinterpret_cast<const uint8_t*>(weights_.get());
+    fixed_.weights = keep_packed(packed);
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     fixed_.taps = y.taps;
     const Pool& pool = spec.step.finish->pool;
@@ -188,42 +182,31 @@ class HopperStem final : public Gemm {
     fixed_.reciprocal = reciprocal(fixed_.row_units * kUnitElements / 2);
     const int past_row = std::max(kReadUnits - fixed_.row_units, 0);
     shared_bytes_ = fixed_.weight_bytes + (kRing * fixed_.row_units + past_row) * kUnitBytes;
-    step_.weight = nullptr;
-    step_.phases = nullptr;
-    step_.finish = nullptr;
-    const auto kernel = half_ ? hopper_stem<true> : hopper_stem<false>;
-    FACEGEN_CUDA_CHECK(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                            kMostSharedBytes));
-    FACEGEN_CUDA_CHECK(cudaOccupancyMaxActiveBlocksPerMultiprocessor(
-        &blocks_a_multiprocessor_, kernel, kThreads, static_cast<std::size_t>(shared_bytes_)));
+    blocks_ = multiprocessors_ * blocks_a_multiprocessor(kernel(), kThreads, shared_bytes_);
   }
 
   void run(int64_t images, const Operands& operands, cudaStream_t stream) const override {
     StemArguments args = fixed_;
-    args.in = make_operand(step_.in, operands.in);
-    args.out = make_operand(step_.out, operands.out);
+    bind(args, images, operands);
     args.epilogue = make_epilogue(step_, {});
-    args.images = static_cast<int32_t>(images);
-    const int64_t blocks =
-        std::min<int64_t>(images * step_.out.h, multiprocessors_ * blocks_a_multiprocessor_);
-    launch(half_ ? hopper_stem<true> : hopper_stem<false>, dim3(static_cast<unsigned>(blocks)),
-           kThreads, static_cast<std::size_t>(shared_bytes_), images, stream, args);
+    const auto blocks = static_cast<unsigned>(std::min<int64_t>(images * step_.out.h, blocks_));
+    launch(kernel(), dim3(blocks), kThreads, static_cast<std::size_t>(shared_bytes_), images, stream,
+           args);
   }
 
-
  private:
-  Step step_;
-  bool half_;
-  int multiprocessors_ = 0, blocks_a_multiprocessor_ = 1, shared_bytes_ = 0;
+  auto kernel() const -> void (*)(StemArguments) {
+    return half_ ? hopper_stem<true> : hopper_stem<false>;
+  }
+
+  int shared_bytes_ = 0, blocks_ = 0;
   StemArguments fixed_ = {};
-  DeviceArray<uint16_t> weights_;
 };
 
 }  // namespace
-}  // namespace hopper
 
-std::unique_ptr<Gemm> make_hopper_stem(const GemmSpec& spec) {
-  return std::make_unique<hopper::HopperStem>(spec);
+std::unique_ptr<Gemm> make_stem(const GemmSpec& spec) {
+  return std::make_unique<Stem>(spec);
 }
 
-}  // namespace facegen::cuda
+}  // namespace facegen::cuda::hopper
