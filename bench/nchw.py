@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from facegen.nn import BatchNorm, Conv2d, ConvTranspose2d, Graph, Linear, MaxPool2d, Reshape, Shape
-from facegen.nn.layers import Layer
+from facegen.nn.layer import Layer
 
 
 @dataclass(frozen=True)

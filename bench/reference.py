@@ -33,7 +33,7 @@ from facegen.nn import (
     Tanh,
     Upsample,
 )
-from facegen.nn.layers import Layer
+from facegen.nn.layer import Layer
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]

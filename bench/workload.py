@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.others import OTHERS, initial_weights
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape
-from facegen.nn.layers import Layer
+from facegen.nn.layer import Layer
 
 ROTATION_BYTES = 64 << 20  # inputs in turn, so that none is found in a core's own caches
 MAX_ROTATION = 16

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from facegen.photos.photo import Photo, encode
+from facegen.photos.encode import encode
+from facegen.photos.photo import Photo
 from facegen.pictures.items import Item
 from facegen.pictures.task import Made, Task
 from shared_data import SHARED_DATA

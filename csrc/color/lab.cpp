@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "divide_up.h"
 #include "threads.h"
 
 // The two hot loops are compiled for wider vectors too; the widest that the processor has are taken
@@ -21,10 +22,10 @@ namespace {
 
 // Pixels are gathered into planes of this many, converted by loops that the compiler vectorizes,
 // and scattered: six planes of doubles stay in L1.
-constexpr int kBlock = 256;
+constexpr int kBlockPixels = 256;
 
 // Enough work in a task (about a millisecond) to hide the cost of handing it out.
-constexpr int64_t kTaskPixels = 64 * kBlock;
+constexpr int64_t kTaskPixels = 64 * kBlockPixels;
 
 // Rows X, Y, Z of linear RGB, and rows R, G, B of its inverse; the white point's X, Y, Z.
 constexpr double kXyz[3][3] = {{0.412453, 0.357580, 0.180423},
@@ -74,7 +75,7 @@ inline double cbrt(double x) {
 }
 
 // f of row `axis` of kXyz, of `count` linear pixels.
-FACEGEN_WIDER void f_of_axis(const double (*linear)[kBlock], int axis, int count, double* f) {
+FACEGEN_WIDER void f_of_axis(const double (*linear)[kBlockPixels], int axis, int count, double* f) {
   const double r = kXyz[axis][0] / kWhite[axis];
   const double g = kXyz[axis][1] / kWhite[axis];
   const double b = kXyz[axis][2] / kWhite[axis];
@@ -87,7 +88,7 @@ FACEGEN_WIDER void f_of_axis(const double (*linear)[kBlock], int axis, int count
 
 // Planes of linear r, g, b of interleaved pixels.
 template <typename Value>
-void linearize(const Value* rgb, int count, double (*linear)[kBlock]) {
+void linearize(const Value* rgb, int count, double (*linear)[kBlockPixels]) {
   for (int i = 0; i < count; ++i) {
     for (int c = 0; c < 3; ++c) linear[c][i] = linear_of(rgb[3 * i + c]);
   }
@@ -96,10 +97,10 @@ void linearize(const Value* rgb, int count, double (*linear)[kBlock]) {
 // body(first pixel, pixels) for blocks that cover all.
 template <typename Body>
 void for_blocks(int64_t pixels, int threads, Body&& body) {
-  parallel_for((pixels + kTaskPixels - 1) / kTaskPixels, threads, [&](int64_t task, int) {
+  parallel_for(divide_up(pixels, kTaskPixels), threads, [&](int64_t task, int) {
     const int64_t end = std::min(pixels, (task + 1) * kTaskPixels);
-    for (int64_t first = task * kTaskPixels; first < end; first += kBlock) {
-      body(first, static_cast<int>(std::min<int64_t>(kBlock, end - first)));
+    for (int64_t first = task * kTaskPixels; first < end; first += kBlockPixels) {
+      body(first, static_cast<int>(std::min<int64_t>(kBlockPixels, end - first)));
     }
   });
 }
@@ -107,7 +108,7 @@ void for_blocks(int64_t pixels, int threads, Body&& body) {
 template <typename Value>
 void to_lab(const Value* rgb, int64_t pixels, int threads, float* lab) {
   for_blocks(pixels, threads, [&](int64_t first, int count) {
-    double linear[3][kBlock], f[3][kBlock];
+    double linear[3][kBlockPixels], f[3][kBlockPixels];
     linearize(rgb + 3 * first, count, linear);
     for (int axis = 0; axis < 3; ++axis) f_of_axis(linear, axis, count, f[axis]);
     float* out = lab + 3 * first;
@@ -122,7 +123,7 @@ void to_lab(const Value* rgb, int64_t pixels, int threads, float* lab) {
 template <typename Value>
 void to_lightness(const Value* rgb, int64_t pixels, int threads, float* lightness) {
   for_blocks(pixels, threads, [&](int64_t first, int count) {
-    double linear[3][kBlock], f[kBlock];
+    double linear[3][kBlockPixels], f[kBlockPixels];
     linearize(rgb + 3 * first, count, linear);
     f_of_axis(linear, 1, count, f);
     for (int i = 0; i < count; ++i) {
@@ -146,8 +147,8 @@ inline float to_gamma(float linear) {
 }
 
 // Planes of r, g, b from 0 to 1 of `count` interleaved L, a, b.
-FACEGEN_WIDER void rgb_planes(const float* lab, int count, float (*rgb)[kBlock]) {
-  float xyz[3][kBlock];
+FACEGEN_WIDER void rgb_planes(const float* lab, int count, float (*rgb)[kBlockPixels]) {
+  float xyz[3][kBlockPixels];
   for (int i = 0; i < count; ++i) {
     const float y = (lab[3 * i] + 16.0f) * (1.0f / 116.0f);
     const float z = y - lab[3 * i + 2] * (1.0f / 200.0f);
@@ -170,7 +171,7 @@ inline void store(float v, uint8_t* out) { *out = static_cast<uint8_t>(v * 255.0
 template <typename Value>
 void to_rgb(const float* lab, int64_t pixels, int threads, Value* rgb) {
   for_blocks(pixels, threads, [&](int64_t first, int count) {
-    float planes[3][kBlock];
+    float planes[3][kBlockPixels];
     rgb_planes(lab + 3 * first, count, planes);
     Value* out = rgb + 3 * first;
     for (int i = 0; i < count; ++i) {

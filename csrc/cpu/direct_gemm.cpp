@@ -4,7 +4,7 @@
 #include <cstdlib>
 
 #include "cpu/pad_rows.h"
-#include "cpu/ranges.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {

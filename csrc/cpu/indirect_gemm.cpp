@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "cpu/adjacent_phases.h"
 #include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -207,7 +209,8 @@ void IndirectGemm::finish(const Task& task, const float* c, Images out, Images a
   for (const Bundle& bundle : task.group->bundles) {
     int column = bundle.first_panel * kernels_.panel_columns;  // of the phase's channel 0
     for (std::size_t p = 0; p < bundle.phases.size();) {
-      const int phases = neighbours(bundle, p), columns = phases * out_.c;
+      const int phases = adjacent_phases(bundle.phases, p, out_, bias_, epilogue_);
+      const int columns = phases * out_.c;
       const int first = std::max(column, task_first), last = std::min(column + columns, task_last);
       if (first < last) {
         finish_phase(task, bundle.phases[p], first - column, last - column, c + first - task_first,
@@ -219,23 +222,7 @@ void IndirectGemm::finish(const Task& task, const float* c, Images out, Images a
   }
 }
 
-// How many phases of a bundle, from this one on, write pixels that follow one another in memory:
-// one run of columns, where no constant or summand belongs to a channel.
-int IndirectGemm::neighbours(const Bundle& bundle, std::size_t first) const {
-  if (out_.pixel_stride != out_.c || bias_ != nullptr || epilogue_.scale != nullptr ||
-      epilogue_.shift != nullptr || epilogue_.add.buffer >= 0) {
-    return 1;
-  }
-  const auto& [y, x] = bundle.phases[first];
-  int count = 1;
-  for (std::size_t p = first + 1; p < bundle.phases.size(); ++p, ++count) {
-    const auto& [next_y, next_x] = bundle.phases[p];
-    if (next_y.out_origin != y.out_origin || next_x.out_origin != x.out_origin + count) break;
-  }
-  return count;
-}
-
-// Columns first .. last - 1 of one phase, or of neighbours from it on; their sums start at `sums`.
+// Columns first .. last - 1 of one phase, or of adjacent ones from it on; `sums` are theirs.
 void IndirectGemm::finish_phase(const Task& task, const Phase& phase, int first, int last,
                         const float* sums, Images out, Images add) const {
   const Group& group = *task.group;

@@ -81,7 +81,6 @@ class IndirectGemm final : public Gemm {
   void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,
                       float* c) const;
   void finish(const Task& task, const float* c, Images out, Images add) const;
-  int neighbours(const Bundle& bundle, std::size_t first) const;
   void finish_phase(const Task& task, const Phase& phase, int first, int last,
                     const float* sums, Images out, Images add) const;
   int64_t c_stride(const Task& task) const;

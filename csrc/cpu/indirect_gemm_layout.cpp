@@ -7,6 +7,7 @@
 #include "cpu/indirect_gemm.h"
 #include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
+#include "divide_up.h"
 
 namespace facegen::cpu {
 namespace {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <new>
 
+#include "divide_up.h"
 #include "system.h"
 
 namespace facegen::cpu {
@@ -24,7 +25,7 @@ AlignedArray<T> allocate_aligned(int64_t count) {
   if (count > kMost / static_cast<int64_t>(sizeof(T))) throw std::bad_alloc();
   int64_t bytes = count * static_cast<int64_t>(sizeof(T));
   const int64_t alignment = bytes >= 2 * kHugePage ? kHugePage : kLine;
-  bytes = (bytes + alignment - 1) / alignment * alignment;
+  bytes = divide_up(bytes, alignment) * alignment;
   void* p = allocate_aligned_bytes(static_cast<std::size_t>(bytes > 0 ? bytes : alignment),
                                    static_cast<std::size_t>(alignment), alignment == kHugePage);
   if (p == nullptr) throw std::bad_alloc();

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cpu/memory.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -13,7 +14,7 @@ Images pad_rows(int64_t images, Images in, const View& padded, int left, int rig
   const int64_t front = left * pixel, back = right * pixel, middle = row - front - back;
   float* copy = scratch.get<float>(images * padded.h * row);
   constexpr int kRows = 16;  // of a task
-  const int64_t parts = (padded.h + kRows - 1) / kRows;
+  const int64_t parts = divide_up(padded.h, kRows);
   parallel_for(images * parts, threads, [&](int64_t task, int) {
     const int64_t image = task / parts, first = task % parts * kRows;
     const int64_t last = std::min<int64_t>(first + kRows, padded.h);

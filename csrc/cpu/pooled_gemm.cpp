@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include "cpu/memory.h"
-#include "cpu/ranges.h"
 #include "cpu/thin_gemm.h"
 #include "cpu/winograd.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {

@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <cstdint>
 
-namespace facegen::cpu {
+#include "divide_up.h"
 
-inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+namespace facegen::cpu {
 
 // Outputs o in [first, last) read input o * step + offset inside [0, size).
 struct Range {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -46,7 +47,7 @@ void arg_max(const StepCall& call) {
 void global_avg_pool(const StepCall& call) {
   const View& in = call.step.in;
   constexpr int64_t kChannels = 16;  // of one task: a cache line of every pixel
-  const int64_t chunks = (in.c + kChannels - 1) / kChannels;
+  const int64_t chunks = divide_up(in.c, kChannels);
   const int64_t pixels = int64_t{1} * in.h * in.w;
   parallel_for(call.images * chunks, call.threads, [&](int64_t task, int) {
     const int64_t image = task / chunks, first = task % chunks * kChannels;

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "cpu/memory.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -60,7 +61,7 @@ void max_pool(const StepCall& call) {
 void instance_norm(const StepCall& call) {
   const Step& step = call.step;
   constexpr int64_t kChannels = 32;  // of one task: two cache lines of every pixel
-  const int64_t channels = step.out.c, chunks = (channels + kChannels - 1) / kChannels;
+  const int64_t channels = step.out.c, chunks = divide_up(channels, kChannels);
   const auto pixels = static_cast<double>(int64_t{1} * step.in.h * step.in.w);
   static thread_local Scratch statistics_scratch;
   float* const centres = statistics_scratch.get<float>(2 * call.images * channels);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -62,7 +63,7 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
   }
   // Whole vectors are loaded, so a row is as long as its last vector reaches.
   const int64_t lanes = kernels.lanes;
-  row_stride_ = int64_t{left_} + right_ + (out_w_ + lanes - 1) / lanes * lanes;
+  row_stride_ = int64_t{left_} + right_ + divide_up(out_w_, lanes) * lanes;
   const int64_t halo = top_ + bottom_;
   strip_rows_ = static_cast<int>(
       std::clamp<int64_t>(kStripFloats / (row_stride_ * kChannels) - halo, 1, out_h_));
@@ -93,11 +94,11 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
 
 void ThinGemm::run(int64_t images, Images in, Images out, Images, int threads) const {
   // Shorter strips where there would be too few for the threads; each repeats the halo's transpose.
-  const int64_t strips = (out_h_ + strip_rows_ - 1) / strip_rows_;
+  const int64_t strips = divide_up(out_h_, strip_rows_);
   const int64_t parts = std::min<int64_t>(
-      out_h_, std::max(strips, (2 * int64_t{threads} + images - 1) / images));
-  const int64_t rows = (out_h_ + parts - 1) / parts;
-  const int64_t count = (out_h_ + rows - 1) / rows;
+      out_h_, std::max(strips, divide_up(2 * int64_t{threads}, images)));
+  const int64_t rows = divide_up(out_h_, parts);
+  const int64_t count = divide_up(out_h_, rows);
   parallel_for(images * count, threads, [&](int64_t task, int) {
     const auto first = static_cast<int>(task % count * rows);
     run_strip(in, out, task / count, first, std::min<int>(out_h_, first + static_cast<int>(rows)));
@@ -109,12 +110,12 @@ int64_t ThinGemm::tile_floats() const {
 }
 
 int ThinGemm::row_vectors(const PhaseWeights& p) const {
-  return (p.phase.x.out + kernels_.lanes - 1) / kernels_.lanes;
+  return static_cast<int>(divide_up(p.phase.x.out, kernels_.lanes));
 }
 
 int64_t ThinGemm::tiles(const PhaseWeights& p, int rows) const {
   if (rows <= 0) return 0;
-  return (rows * row_vectors(p) + kernels_.thin_vectors - 1) / kernels_.thin_vectors;
+  return divide_up(rows * row_vectors(p), kernels_.thin_vectors);
 }
 
 void ThinGemm::transpose_strip(Images in, int64_t image, int first, int last, int first_channel,

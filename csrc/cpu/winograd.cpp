@@ -2,8 +2,9 @@
 
 #include <algorithm>
 
-#include "cpu/ranges.h"
+#include "cpu/adjacent_phases.h"
 #include "cpu/winograd_transform.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cpu {
@@ -215,23 +216,7 @@ const char* Winograd::weights(const Task& task, const Block& block, int point) c
          (point * panels_ + task.panel_begin) * kernels_.weight_panel_bytes(block.channels);
 }
 
-// How many phases of a part, from this one on, write pixels that follow one another in memory: one
-// run of columns, where no constant or summand belongs to a channel.
-int64_t Winograd::neighbours(const Part& part, std::size_t first) const {
-  int64_t count = 1;
-  if (out_.pixel_stride != out_.c || bias_ != nullptr || epilogue_.scale != nullptr ||
-      epilogue_.shift != nullptr || epilogue_.add.buffer >= 0) {
-    return count;
-  }
-  const auto& [y, x] = part.phases[first];
-  for (std::size_t p = first + 1; p < part.phases.size(); ++p, ++count) {
-    const auto& [next_y, next_x] = part.phases[p];
-    if (next_y.out_origin != y.out_origin || next_x.out_origin != x.out_origin + count) break;
-  }
-  return count;
-}
-
-// What a task writes of phases that are neighbours.
+// What a task writes of adjacent phases.
 struct Winograd::Run {
   const Phase* phase;  // the first of them
   int64_t channel;     // of the first column, from the phase's channel 0
@@ -246,7 +231,7 @@ std::vector<Winograd::Run> Winograd::runs(const Task& task) const {
   std::vector<Run> found;
   int64_t column = 0;  // of the phase's channel 0
   for (std::size_t p = 0; p < part.phases.size();) {
-    const int64_t phases = neighbours(part, p);
+    const int64_t phases = adjacent_phases(part.phases, p, out_, bias_, epilogue_);
     const int64_t first = std::max(column, task_first);
     const int64_t last = std::min(column + phases * out_.c, task_last);
     if (first < last) {

@@ -108,7 +108,6 @@ class Winograd final : public Gemm {
   int points(const Tiles& tiles) const { return outputs_ + tiles.taps - 1; }
   void add_blocks(Part& part);
   void pack_weights(const Part& part, const Step& step);
-  int64_t neighbours(const Part& part, std::size_t first) const;
   std::vector<Run> runs(const Task& task) const;
   Cut cut_tasks(int64_t images, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;

@@ -2,9 +2,9 @@
 #include <algorithm>
 #include <cstdlib>
 
-#include "cpu/ranges.h"
 #include "cpu/winograd.h"
 #include "cpu/winograd_transform.h"
+#include "divide_up.h"
 
 namespace facegen::cpu {
 namespace {

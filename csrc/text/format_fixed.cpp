@@ -7,6 +7,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "divide_up.h"
 #include "threads.h"
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "first character = lowest byte");
@@ -18,7 +19,7 @@ constexpr double kTwo52 = 4503599627370496.0;
 
 // Values formatted at a time into a buffer that stays in L1, then copied to their place: so no
 // store runs into the bytes of another thread's row, and the room is checked once a block.
-constexpr int64_t kBlock = 64;
+constexpr int64_t kBlockValues = 64;
 
 // Enough work in a task to hide the cost of handing it out.
 constexpr int64_t kTaskValues = 4096;
@@ -119,10 +120,10 @@ int64_t measure_row(const float* row, int64_t cols) {
 }
 
 void format_row(const float* row, int64_t cols, char* out, char* end) {
-  char block[kBlock * (kMaxFixedChars + 1) + 1];
-  for (int64_t i = 0; i < cols; i += kBlock) {
+  char block[kBlockValues * (kMaxFixedChars + 1) + 1];
+  for (int64_t i = 0; i < cols; i += kBlockValues) {
     char* p = block;
-    const int64_t stop = std::min(cols, i + kBlock);
+    const int64_t stop = std::min(cols, i + kBlockValues);
     for (int64_t j = i; j < stop; ++j) p = format_inline(row[j], p);
     if (p - block >= end - out) throw std::runtime_error("values changed while being formatted");
     out = std::copy(block, p, out);
@@ -135,7 +136,7 @@ void format_row(const float* row, int64_t cols, char* out, char* end) {
 template <typename Body>
 void for_each_row(int64_t rows, int64_t cols, int threads, Body&& body) {
   const int64_t grain = std::max<int64_t>(1, kTaskValues / std::max<int64_t>(1, cols));
-  parallel_for((rows + grain - 1) / grain, threads, [&](int64_t task, int) {
+  parallel_for(divide_up(rows, grain), threads, [&](int64_t task, int) {
     const int64_t stop = std::min(rows, (task + 1) * grain);
     for (int64_t row = task * grain; row < stop; ++row) body(row);
   });

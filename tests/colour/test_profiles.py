@@ -14,7 +14,8 @@ from PIL import Image
 from facegen.colour.profiles import to_srgb
 from facegen.errors import FormatError
 from facegen.photos import avif
-from facegen.photos.photo import decode, encode
+from facegen.photos.encode import encode
+from facegen.photos.photo import decode
 from files import chunk, encoded, heic, pixels, png, profile_of, srgb_profile, with_chunks
 
 RGB = pixels(11, 6)

@@ -13,7 +13,7 @@
 #include "check.h"
 #include "cpu/dispatch.h"
 #include "one_step.h"
-#include "system.h"
+#include "process.h"
 
 using namespace facegen;
 using namespace facegen::test;

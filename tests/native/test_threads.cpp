@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "check.h"
-#include "system.h"
+#include "process.h"
 
 using namespace facegen;
 

@@ -31,7 +31,7 @@ from facegen.nn import (
     lower,
 )
 from facegen.nn.fit import fit
-from facegen.nn.layers import Layer
+from facegen.nn.layer import Layer
 from facegen.nn.program import (
     NOWHERE,
     Copy,

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegen.errors import FormatError
-from facegen.numbers import text as media_text
+from facegen.numbers import counted_arrays
 from facegen.numbers.text import LatentReader, ResultReader, ResultWriter, read_results
 
 
@@ -39,7 +39,7 @@ def test_latents_of_the_reference(course_data: Path) -> None:
 @pytest.mark.parametrize("block", [1, 3, 5, 100, 1 << 22])
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_block_and_chunk_sizes(monkeypatch: pytest.MonkeyPatch, block: int, size: int) -> None:
-    monkeypatch.setattr(media_text, "_BLOCK_BYTES", block)
+    monkeypatch.setattr(counted_arrays, "_BLOCK_BYTES", block)
     source = b" \n\n\t" + latent_text(5)
     expected = np.array(source.split()[1:], np.float64).astype(np.float32).reshape(5, 100)
     np.testing.assert_array_equal(read(source, size), expected)

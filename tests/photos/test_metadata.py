@@ -13,8 +13,9 @@ from PIL import Image, PngImagePlugin
 from PIL.TiffImagePlugin import IFDRational
 
 from facegen.errors import FormatError
+from facegen.photos.encode import WRITABLE, encode
 from facegen.photos.metadata import Metadata
-from facegen.photos.photo import WRITABLE, decode, encode
+from facegen.photos.photo import decode
 from files import chunk, encoded, pixels, with_chunks
 
 pytestmark = [  # of damaged tags

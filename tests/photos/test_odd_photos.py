@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from facegen.photos.photo import WRITABLE, decode, encode
+from facegen.photos.encode import WRITABLE, encode
+from facegen.photos.photo import decode
 from files import odd_picture
 
 PATTERN = 127.0  # mean of most of them

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from facegen import FormatError
-from facegen.photos.photo import WRITABLE, decode, encode, size
+from facegen.photos.encode import WRITABLE, encode
+from facegen.photos.photo import decode, size
 from files import encoded, pixels, png, srgb_profile
 from memory import outcome_within
 

@@ -1,23 +1,20 @@
 """Networks as data: layers, graphs of them, and their lowering to a program of fused steps."""
 
+from facegen.nn.gemm_layers import Conv2d, ConvTranspose2d, Linear
 from facegen.nn.graph import Graph, Tensor
+from facegen.nn.layer import Layer, Shape
 from facegen.nn.layers import (
     Add,
     Affine,
     ArgMax,
     BatchNorm,
     Concat,
-    Conv2d,
-    ConvTranspose2d,
     GlobalAvgPool2d,
     InstanceNorm,
-    Layer,
     LeakyReLU,
-    Linear,
     MaxPool2d,
     ReLU,
     Reshape,
-    Shape,
     Softmax,
     Tanh,
     Upsample,

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from facegen.nn.fuse import StepDraft
+from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
-from facegen.nn.layers import Affine, BatchNorm, GemmLayer, InstanceNorm
+from facegen.nn.layers import Affine, BatchNorm, InstanceNorm
 
 Weights = Mapping[str, np.ndarray]
 

@@ -15,20 +15,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
+from facegen.nn.layer import Shape
 from facegen.nn.layers import (
     Add,
     Affine,
     ArgMax,
     BatchNorm,
     Concat,
-    GemmLayer,
     GlobalAvgPool2d,
     InstanceNorm,
     LeakyReLU,
     ReLU,
     Reshape,
-    Shape,
     Softmax,
     Tanh,
 )

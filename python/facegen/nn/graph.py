@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from facegen._native import MOST_PIXELS, MOST_POSITIONS
-from facegen.nn.layers import Layer, Shape
+from facegen.nn.layer import Layer, Shape
 from facegen.nn.table import quantity, text_table
 
 

@@ -16,9 +16,11 @@ from numpy.typing import DTypeLike
 from facegen.nn.constants import draft_constants
 from facegen.nn.fit import fit
 from facegen.nn.fuse import StepDraft, fuse
+from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Graph
+from facegen.nn.layer import Shape
 from facegen.nn.layers import ArgMax as ArgMaxLayer
-from facegen.nn.layers import GemmLayer, GlobalAvgPool2d, MaxPool2d, Shape
+from facegen.nn.layers import GlobalAvgPool2d, MaxPool2d
 from facegen.nn.layers import InstanceNorm as InstanceNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.layers import Upsample as UpsampleLayer

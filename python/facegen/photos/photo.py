@@ -1,4 +1,4 @@
-"""A picture file as the networks want it: 8-bit RGB in sRGB, upright; and the way back to a file.
+"""A picture file as the networks want it: 8-bit RGB in sRGB, upright.
 
 What Pillow reads comes in many shapes. Here they become one: the EXIF orientation is applied, 16
 bits are rounded to 8, palettes, grey and CMYK become RGB, other colour spaces are converted from,
@@ -21,28 +21,15 @@ from PIL import Image
 
 from facegen.colour import profiles
 from facegen.errors import FormatError, first_line
-from facegen.files.standard import STANDARD, is_stream
+from facegen.files.standard import STANDARD
 from facegen.photos import avif, camera_raw, heif, png_chunks, tiff_pixels
 from facegen.photos import metadata as metadata_of_files
-from facegen.photos.metadata import Metadata, into_tiff
+from facegen.photos.metadata import Metadata
 from facegen.photos.tiff_tags import is_tiff
-from facegen.photos.transparency import Key, key_alpha, key_of, split_alpha
+from facegen.photos.transparency import Key, key_alpha, key_of, on_white, split_alpha
 
 # What is read, if Pillow was built with it. Others that it knows run programs (EPS) or are rare.
 FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF", "WEBP")
-
-# What is written, by extension: Pillow's format, whether it holds alpha, and its options. PNG's
-# lowest level takes half the time of the usual one and 15% more bytes (24 megapixels, noise).
-_WRITERS: dict[str, tuple[str, bool, dict[str, object]]] = {
-    ".png": ("PNG", True, {"compress_level": 1}),
-    ".jpg": ("JPEG", False, {"quality": 95, "subsampling": 0}),
-    ".jpeg": ("JPEG", False, {"quality": 95, "subsampling": 0}),
-    ".webp": ("WEBP", True, {"quality": 95, "method": 2}),
-    ".tif": ("TIFF", True, {"compression": "tiff_lzw"}),
-    ".tiff": ("TIFF", True, {"compression": "tiff_lzw"}),
-    ".bmp": ("BMP", False, {}),
-}
-WRITABLE = tuple(_WRITERS)
 
 MAX_FILE_BYTES = 1 << 30
 _AVIF_HEAD = 1 << 16  # bytes in which the kinds of its items are listed
@@ -194,60 +181,6 @@ _TURNS = {  # by EXIF's orientation
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-def encode(
-    pixels: NDArray[np.uint8],
-    path: str,
-    alpha: NDArray[np.uint8] | None = None,
-    profile: bytes | None = None,
-    metadata: Metadata | None = None,
-) -> bytes:
-    """The bytes of a picture file.
-
-    Parameters
-    ----------
-    pixels
-        (height, width, 3) uint8, sRGB.
-    path
-        Its extension, one of `WRITABLE`, decides on the format; "-", a device or a pipe
-        without one gets PNG.
-    alpha
-        (height, width) uint8. What cannot hold it (JPEG, BMP) is laid on white.
-    profile
-        Of `Photo`: pixels are converted to its space, and it is embedded.
-    metadata
-        Of `Photo`: as much of it as the format holds.
-    """
-    extension = os.path.splitext(path)[1].lower()
-    if extension not in _WRITERS and is_stream(path):
-        extension = ".png"
-    if extension not in _WRITERS:
-        raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
-    kind, holds_alpha, options = _WRITERS[extension]
-    image = Image.fromarray(pixels)
-    if alpha is not None and not holds_alpha:
-        image = on_white(image, alpha)
-    try:
-        if profile is not None:
-            image = profiles.from_srgb(image, profile)
-            options = options | {"icc_profile": profile}
-        if alpha is not None and holds_alpha:
-            image.putalpha(Image.fromarray(alpha))
-        if metadata is not None:
-            options = options | metadata_of_files.options(metadata, kind)
-        file = io.BytesIO()
-        image.save(file, kind, **options)
-    except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
-        raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
-    data = file.getvalue()
-    return data if metadata is None or kind != "TIFF" else into_tiff(data, metadata)
-
-
-def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
-    """A picture in mode RGB, laid on white paper where alpha (height, width) is below 255."""
-    white = Image.new("RGB", image.size, "white")
-    return Image.composite(image, white, Image.fromarray(alpha))
 
 
 def opaque(photo: Photo) -> NDArray[np.uint8]:

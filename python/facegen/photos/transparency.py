@@ -84,3 +84,9 @@ def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
     assert isinstance(image, ImageFile.ImageFile)
     image.tile = [tile._replace(args=_RGB_16_LOW) for tile in image.tile]
     return np.asarray(image)
+
+
+def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:
+    """A picture in mode RGB, laid on white paper where alpha (height, width) is below 255."""
+    white = Image.new("RGB", image.size, "white")
+    return Image.composite(image, white, Image.fromarray(alpha))

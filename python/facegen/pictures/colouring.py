@@ -8,7 +8,8 @@ import numpy as np
 
 from facegen.media.colorization import network_lightness, with_colours
 from facegen.networks.colorizer import Colorizer
-from facegen.photos.photo import Photo, encode
+from facegen.photos.encode import encode
+from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

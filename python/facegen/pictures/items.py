@@ -11,7 +11,7 @@ from PIL import Image
 from facegen.errors import FacegenError
 from facegen.files.standard import STANDARD, is_stream
 from facegen.photos import camera_raw, heif
-from facegen.photos.photo import WRITABLE
+from facegen.photos.encode import WRITABLE
 from facegen.pictures.sources import Source
 
 SAME = "same"  # as a format: the extension of the source

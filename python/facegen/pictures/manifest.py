@@ -45,7 +45,8 @@ from facegen.files.atomic import AtomicFile, temporary_beside
 from facegen.files.json_text import json_text
 from facegen.files.standard import STANDARD
 from facegen.launchers import find_place
-from facegen.photos.photo import WRITABLE, read_bytes
+from facegen.photos.encode import WRITABLE
+from facegen.photos.photo import read_bytes
 from facegen.pictures.task import Made
 
 FOLDER = ".facegen"

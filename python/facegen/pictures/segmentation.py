@@ -11,7 +11,8 @@ import numpy as np
 from facegen.files.json_text import json_text
 from facegen.media import voc
 from facegen.networks.segmentation import Segmenter, enlarge
-from facegen.photos.photo import Photo, encode
+from facegen.photos.encode import encode
+from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest
 

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from facegen.networks.pix2pix import Pix2Pix
-from facegen.photos.photo import Photo, encode
+from facegen.photos.encode import encode
+from facegen.photos.photo import Photo
 from facegen.photos.square import SIDE, resized, squared
 from facegen.pictures.task import Made, Task
 from facegen.weights import digest

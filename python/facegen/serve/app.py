@@ -23,6 +23,7 @@ from starlette.staticfiles import StaticFiles
 from facegen import FacegenError, __version__
 from facegen.media.pictures import grid
 from facegen.photos import photo as photos
+from facegen.photos.encode import encode
 from facegen.photos.square import resized, squared
 from facegen.pictures.memory import PixelBudget
 from facegen.serve.connection import CONNECTIONS
@@ -148,14 +149,12 @@ class _Api:
             def work() -> bytes:
                 with picture() as photo:
                     pixels = model(photo.pixels, strength=strength)
-                    return photos.encode(
-                        pixels, "photo.png", photo.alpha, photo.profile, photo.metadata
-                    )
+                    return encode(pixels, "photo.png", photo.alpha, photo.profile, photo.metadata)
 
             return Response(await self.places.run(work, request), media_type="image/png")
 
     async def _png(self, request: Request, work: Callable[[], np.ndarray]) -> Response:
-        data = await self.places.run(lambda: photos.encode(work(), "picture.png"), request)
+        data = await self.places.run(lambda: encode(work(), "picture.png"), request)
         return Response(data, media_type="image/png")
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-// What tests need of the system beside csrc/system.h: variables, and children made by fork().
+// A process of tests: its environment variables, and children made by fork().
 #pragma once
 
 #include <cstdio>
