@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import facegen
+from facegen.networks import NETWORKS
 
 PACKAGE = Path(facegen.__file__).parent
 # From the ground up; each may import those before it.
@@ -48,6 +49,17 @@ def test_imports_go_one_way(part: str) -> None:
             _, *inner = facegen._HOME.get(name.removeprefix("facegen."), name).split(".")
             if name.startswith("facegen.") and inner[0] not in facegen.__all__:
                 assert inner[0] in below, f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", sorted((PACKAGE / "weights").glob("*.py")), ids=lambda f: f.stem)
+def test_formats_know_no_network(file: Path) -> None:
+    """Not even for their types, and by no network's name."""
+    text = file.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    modules = [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert not [module for module in modules if module.startswith("facegen.networks")]
+    words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert not words & set(NETWORKS)
 
 
 # Who opens files with Pillow, who turns pictures, who tells images from paths. Masks hold classes,

@@ -9,16 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from facegen import hub, weights
+from facegen import hub
 from facegen.networks import NETWORKS, Network
 from facegen.networks.files import resolve
+from facegen.networks.recognise import read_any
 
 
 def read_network(
     path: str | os.PathLike[str] | None,
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Which known network a file holds, and its canonical weights."""
-    return weights.read(resolve(path), NETWORKS.values())
+    return read_any(resolve(path), NETWORKS.values())
 
 
 def load(
@@ -33,9 +34,9 @@ def load(
     Parameters
     ----------
     path
-        A network.bin, .safetensors, .npz or .pict file, a PyTorch checkpoint (told by its content,
-        not by its name) or a .caffemodel; or the name of a network that ``facegen fetch`` got. The
-        package's own faces if None or "default", its digits if "default:lenet".
+        A file of weights in any of `facegen.weights.FORMATS`, told by its content (a .caffemodel
+        alone by its name); or the name of a network that ``facegen fetch`` got. The package's own
+        faces if None or "default", its digits if "default:lenet".
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads
@@ -94,4 +95,4 @@ def fetch(
 
 
 def _check_published(path: Path, published: hub.Published) -> None:
-    weights.read(path, [NETWORKS[published.network]])
+    read_any(path, [NETWORKS[published.network]])

@@ -12,12 +12,13 @@ from command_line import Run
 from opposite import stand_in
 from PIL import Image
 
-from facegen import _native, weights
+from facegen import _native
 from facegen.cli.colorizer import PROGRAMS
 from facegen.cli.main import main
 from facegen.media.colorization import network_lightness, with_colours
 from facegen.networks import colorizer
 from facegen.networks.colorizer import COLORIZER, Colorizer
+from facegen.networks.recognise import read_any
 from facegen.photos import heif
 
 SIDE = 256
@@ -322,7 +323,7 @@ def test_net2bin(run: Run, network: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from facegen.networks.eccv16 import state_dict
 
-    _, tensors = weights.read(network, [COLORIZER])
+    _, tensors = read_any(network, [COLORIZER])
     torch.save(state_dict(tensors), "checkpoint.pth")
     result = run("colorizer", "net2bin", "checkpoint.pth", "out.bin")
     assert result == (0, "out.bin: 75 tensors, 128,964,012 bytes\n", "")

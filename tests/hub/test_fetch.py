@@ -23,7 +23,7 @@ from facegen.hub import cache, published
 from facegen.hub.arrival import place_of_arrival
 from facegen.networks import NETWORKS
 from facegen.networks.files import resolve
-from facegen.weights.pict import tensorflow_name
+from facegen.networks.pix2pix import tensorflow_name
 
 pytest.importorskip("pooch", reason="pooch is not installed (the extra 'hub')")
 

@@ -17,8 +17,9 @@ from facegen import Colorizer, FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
 from facegen.networks import NETWORKS
 from facegen.networks.colorizer import graph
+from facegen.networks.recognise import read_any
 from facegen.nn import lower
-from facegen.weights import network_bin, read
+from facegen.weights import network_bin
 from tolerance import EPS, SPLIT_PRODUCT, assert_within, gemm, roundings
 
 COLORIZER = NETWORKS["colorizer"]
@@ -237,7 +238,7 @@ def test_network_bin(tmp_path: Path, weights: dict[str, np.ndarray]) -> None:
     np.testing.assert_array_equal(values[-1024:], end)
     bn1 = 64 * 9 + 64 + 64 * 64 * 9 + 64
     np.testing.assert_array_equal(values[bn1 : bn1 + 64], weights["bn1.gamma"])
-    network, found = read(path, NETWORKS.values())
+    network, found = read_any(path, NETWORKS.values())
     assert network is COLORIZER
     np.testing.assert_array_equal(found["tconv8_1.weight"], weights["tconv8_1.weight"])
 

@@ -16,10 +16,12 @@ from bench import reference
 from facegen import Classifier, FormatError, load
 from facegen.networks import NETWORKS, imagenet, squeezenet
 from facegen.networks.imagenet import MEAN
+from facegen.networks.recognise import read_any
 from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION, Guess
 from facegen.networks.squeezenet_names import caffe_name, foreign_layout
 from facegen.nn import Conv2d, Graph, Shape, lower
-from facegen.weights import named, read, write
+from facegen.weights import layout as layouts
+from facegen.weights import write
 
 WEIGHTS = (
     Path(__file__).resolve().parents[2].parent
@@ -191,8 +193,7 @@ def test_torchvisions_crop(size: tuple[int, int]) -> None:
 def test_torchvisions_checkpoint(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     theirs = SQUEEZENET_TORCHVISION.initial_weights(6)
-    layout = SQUEEZENET_TORCHVISION.checkpoint_layout
-    assert layout is not None
+    layout = SQUEEZENET_TORCHVISION.foreign["pytorch"]
     assert {"features.0.weight", "features.3.squeeze.bias", "features.7.expand1x1.weight",
             "features.12.expand3x3.weight", "classifier.1.weight"} <= layout.keys()  # fmt: skip
     state = {
@@ -219,30 +220,27 @@ def test_torchvisions_checkpoint(tmp_path: Path) -> None:
 
 def test_npz_of_caffes_names(tmp_path: Path) -> None:
     theirs = SQUEEZENET.initial_weights(7)
-    layout = SQUEEZENET.npz_layout
-    assert layout is not None
+    layout = SQUEEZENET.foreign["npz"]
     arrays = {
         name: theirs[entry.name].transpose(np.argsort(entry.axes))
         for name, entry in layout.items()
     }
     path = tmp_path / "caffe.npz"
     np.savez(path, **arrays)
-    network, found = read(path, NETWORKS.values())
+    network, found = read_any(path, NETWORKS.values())
     assert network is SQUEEZENET
     for name, values in imagenet.from_bgr(theirs).items():
         np.testing.assert_array_equal(found[name], values)
     del arrays["conv_final/bias"]
     np.savez(path, **arrays)
     with pytest.raises(FormatError, match="'conv_final/bias' is missing"):
-        read(path, NETWORKS.values())
+        read_any(path, NETWORKS.values())
 
 
 def test_layouts_cover_the_graphs() -> None:
     for network in NETWORKS.values():
-        for layout in (network.caffe_layout, network.npz_layout):
-            if layout is not None:
-                entries = {entry.name: entry.shape for entry in layout.values()}
-                assert entries == network.shapes
+        for layout in network.foreign.values():
+            assert {entry.name: entry.shape for entry in layout.values()} == network.shapes
 
 
 def test_transposed_convolutions_of_caffe() -> None:
@@ -253,7 +251,7 @@ def test_transposed_convolutions_of_caffe() -> None:
     graph.output(graph.add("up", ConvTranspose2d(2, 5, (3, 4), bias=False), x))
     layout = foreign_layout(graph, caffe_name)
     theirs = np.random.default_rng(5).standard_normal((2, 5, 3, 4)).astype(np.float32)  # in, out
-    found = named.canonical("x", {"up.weight": theirs}, layout)["up.weight"]
+    found = layouts.canonical("x", {"up.weight": theirs}, layout)["up.weight"]
     assert found.shape == (5, 3, 4, 2) and found[4, 2, 1, 0] == theirs[0, 4, 2, 1]
 
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from facegen import FormatError
 from facegen.networks import NETWORKS
-from facegen.weights import caffe, digest, read, sniff
+from facegen.networks.recognise import read_any
+from facegen.weights import caffe, digest, sniff
 from memory import outcome_within
 
 pytest.importorskip("google.protobuf", reason="protobuf is not installed")
@@ -24,8 +25,7 @@ def caffe_tensors() -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
     """SqueezeNet's weights as Caffe has them, and what they must become."""
     weights = SQUEEZENET.initial_weights(3)
     theirs = {}
-    assert SQUEEZENET.caffe_layout is not None
-    for name, entry in SQUEEZENET.caffe_layout.items():
+    for name, entry in SQUEEZENET.foreign["caffe"].items():
         values = weights[entry.name].transpose(np.argsort(entry.axes))
         theirs[name] = values[:, ::-1] if name == "conv1.weight" else values  # B, G, R
     return {name: np.ascontiguousarray(values) for name, values in theirs.items()}, weights
@@ -38,8 +38,8 @@ def test_squeezenet_is_read(tmp_path: Path, old: bool, double: bool, packed: boo
     theirs, weights = caffe_tensors()
     path = tmp_path / "squeezenet_v1.0.caffemodel"
     path.write_bytes(model(theirs, old, double, packed).SerializeToString())
-    assert sniff(path) == "caffe"
-    network, found = read(path, NETWORKS.values())
+    assert sniff(path).name == "caffe"
+    network, found = read_any(path, NETWORKS.values())
     assert network is SQUEEZENET and digest(found) == digest(weights)
     assert all(values.flags.c_contiguous for values in found.values())
 
@@ -125,15 +125,15 @@ def test_tensors_of_another_network(tmp_path: Path) -> None:
     path = tmp_path / "tiny.caffemodel"
     path.write_bytes(model(TINY).SerializeToString())
     with pytest.raises(FormatError, match="its 2 tensors are those of no network"):
-        read(path, NETWORKS.values())
+        read_any(path, NETWORKS.values())
     with pytest.raises(FormatError, match="none that is read from such a file"):
-        read(path, [replace(SQUEEZENET, caffe_layout=None)])
+        read_any(path, [replace(SQUEEZENET, foreign={})])
     theirs, _ = caffe_tensors()
     theirs["conv1.weight"] = theirs["conv1.weight"][:64]
     path.write_bytes(model(theirs).SerializeToString())
     expected = r"'conv1.weight': expected shape \(96, 3, 7, 7\), found \(64, 3, 7, 7\)"
     with pytest.raises(FormatError, match=expected):
-        read(path, [SQUEEZENET])
+        read_any(path, [SQUEEZENET])
 
 
 def test_a_field_after_another(tmp_path: Path) -> None:

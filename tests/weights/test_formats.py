@@ -16,8 +16,9 @@ from tiny_network import LAYOUT, TINY, safetensors_save, tiny_weights
 
 from facegen import FormatError
 from facegen.networks import NETWORKS
-from facegen.weights import digest, network_bin, npz, read, safetensors, sniff, write
-from facegen.weights.network_bin import Entry
+from facegen.networks.recognise import read_any
+from facegen.weights import digest, network_bin, npz, safetensors, sniff, write
+from facegen.weights.layout import Entry
 
 DCGAN = NETWORKS["dcgan"]
 NAMES = ("network.bin", "network.safetensors", "network.npz")
@@ -32,7 +33,7 @@ def weights() -> dict[str, np.ndarray]:
 def test_round_trip(tmp_path: Path, weights: dict[str, np.ndarray], name: str) -> None:
     path = tmp_path / name
     write(path, DCGAN, weights)
-    network, found = read(path, NETWORKS.values())
+    network, found = read_any(path, NETWORKS.values())
     assert network is DCGAN and list(found) == list(weights)
     for key, values in weights.items():
         assert found[key].dtype == np.float32 and found[key].flags.c_contiguous
@@ -53,8 +54,8 @@ def test_content_tells_the_format(tmp_path: Path) -> None:
     for name in NAMES:
         write(tmp_path / name, TINY, tiny_weights())
         os.rename(tmp_path / name, tmp_path / "unnamed")
-        assert sniff(tmp_path / "unnamed") in name
-        assert digest(read(tmp_path / "unnamed", [DCGAN, TINY])[1]) == digest(tiny_weights())
+        assert sniff(tmp_path / "unnamed").name in name
+        assert digest(read_any(tmp_path / "unnamed", [DCGAN, TINY])[1]) == digest(tiny_weights())
 
 
 def test_network_bin_order_and_layout(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ def test_network_bin_of_another_size(tmp_path: Path, size: int) -> None:
     with open(path, "wb") as file:
         file.truncate(size)  # sparse
     with pytest.raises(FormatError, match=f"found {size:,} bytes"):
-        read(path, [TINY])
+        read_any(path, [TINY])
     with pytest.raises(FormatError, match=f"expected 636 bytes, found {size:,}"):
         network_bin.read(path, LAYOUT)
 
@@ -121,7 +122,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, name: str, valu
     else:
         safetensors.write(path, "tiny", weights)
     with pytest.raises(FormatError, match=f"{name}: tensor 'b.weight' holds") as error:
-        read(path, [TINY])
+        read_any(path, [TINY])
     if name == "network.bin":  # file order is (r, s, k, c)
         offset = 4 * (9 + ((2 * 5 + 3) * 2 + 1) * 3)
         assert f"[2, 3, 1, 0] (byte {offset})" in str(error.value)
@@ -151,9 +152,9 @@ def test_other_tensors_are_refused(
         safetensors_bytes = safetensors_save(weights)
         path.write_bytes(safetensors_bytes)
     with pytest.raises(FormatError, match=message):
-        read(path, [TINY])
+        read_any(path, [TINY])
     with pytest.raises(FormatError, match=f"{path}.*"):
-        read(path, [DCGAN, TINY])
+        read_any(path, [DCGAN, TINY])
 
 
 @pytest.mark.parametrize("name", NAMES[1:])
@@ -165,7 +166,7 @@ def test_a_message_names_the_file_once(tmp_path: Path, name: str) -> None:
     else:
         safetensors.write(path, "tiny", weights)
     with pytest.raises(FormatError) as error:
-        read(path, [TINY])
+        read_any(path, [TINY])
     assert str(error.value) == f"{path}: tensor 'a.bias': expected shape (3,), found (4,)"
 
 
@@ -173,22 +174,22 @@ def test_a_network_of_another_kind_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors_save(tiny_weights(), "colorizer"))
     with pytest.raises(FormatError, match="holds the network 'colorizer', expected dcgan"):
-        read(path, [DCGAN])
+        read_any(path, [DCGAN])
     with pytest.raises(FormatError, match="holds the network 'tiny', expected dcgan"):
         write(path, TINY, tiny_weights())
-        read(path, [DCGAN])
+        read_any(path, [DCGAN])
 
 
 def test_what_is_no_regular_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="found a directory"):
-        read(tmp_path, [TINY])
+        read_any(tmp_path, [TINY])
     with pytest.raises(FormatError, match="found a pipe or a device"):
-        read("/dev/zero", [TINY])
+        read_any("/dev/zero", [TINY])
     with pytest.raises(FileNotFoundError):
-        read(tmp_path / "missing", [TINY])
+        read_any(tmp_path / "missing", [TINY])
     (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
     with pytest.raises(FileNotFoundError):
-        read(tmp_path / "dangling", [TINY])
+        read_any(tmp_path / "dangling", [TINY])
 
 
 def test_an_unknown_extension_is_refused(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from facegen import FormatError
 from facegen.networks import NETWORKS
-from facegen.weights import pict, read, sniff
-from facegen.weights.network_bin import Entry
+from facegen.networks.files import read
+from facegen.networks.pix2pix import tensorflow_name
+from facegen.networks.recognise import read_any
+from facegen.weights import pict, sniff
+from facegen.weights.layout import Entry
 
 # A network of three small tensors, and one that it does not use.
 LAYOUT = [
@@ -25,6 +28,7 @@ LAYOUT = [
     Entry("encoder_2.norm.beta", (5,), (0,)),
     Entry("encoder_2.norm.mean", (5,), (0,), 0.0),
 ]
+FOREIGN = {tensorflow_name(e.name): e for e in LAYOUT if e.constant is None}
 NAMES = {
     "decoder_1.tconv.bias": "generator/decoder_1/conv2d_transpose/bias",
     "decoder_1.tconv.weight": "generator/decoder_1/conv2d_transpose/kernel",
@@ -39,7 +43,7 @@ def chunk(data: bytes) -> bytes:
 def header_of(layout: list[Entry] = LAYOUT) -> list[dict]:
     """As the exporter writes it: sorted by name, without moving averages."""
     used = [entry for entry in layout if entry.constant is None]
-    tensors = [{"name": pict.tensorflow_name(e.name), "shape": list(e.file_shape)} for e in used]
+    tensors = [{"name": tensorflow_name(e.name), "shape": list(e.file_shape)} for e in used]
     return sorted(tensors, key=lambda tensor: tensor["name"])
 
 
@@ -48,7 +52,7 @@ def write_pict(path: Path, layout: list[Entry], weights: dict[str, np.ndarray]) 
     flat = np.concatenate([values.reshape(-1) for values in weights.values()])
     codebook = np.quantile(flat, np.linspace(0, 1, 256)).astype("<f4")
     header = header_of(layout)
-    entries = {pict.tensorflow_name(entry.name): entry for entry in layout}
+    entries = {tensorflow_name(entry.name): entry for entry in layout}
     codes = b""
     for tensor in header:
         entry = entries[tensor["name"]]
@@ -67,14 +71,14 @@ def tiny_weights() -> dict[str, np.ndarray]:
 
 
 def test_names_are_those_of_tensorflow() -> None:
-    assert {name: pict.tensorflow_name(name) for name in NAMES} == NAMES
-    assert pict.tensorflow_name("encoder_1.conv.weight") == "generator/encoder_1/conv2d/kernel"
+    assert {name: tensorflow_name(name) for name in NAMES} == NAMES
+    assert tensorflow_name("encoder_1.conv.weight") == "generator/encoder_1/conv2d/kernel"
 
 
 def test_round_trip(tmp_path: Path) -> None:
     path, weights = tmp_path / "a.pict", tiny_weights()
     codebook = write_pict(path, LAYOUT, weights)
-    found = pict.read(path, LAYOUT)
+    found = pict.read(path, FOREIGN)
     assert found.keys() == weights.keys()
     for name, values in found.items():
         assert values.dtype == np.float32 and values.flags.c_contiguous
@@ -91,7 +95,7 @@ def test_order_and_layout(tmp_path: Path) -> None:
     path.write_bytes(
         chunk(json.dumps(header).encode()) + chunk(codebook.tobytes()) + chunk(codes.tobytes())
     )
-    found = pict.read(path, LAYOUT)
+    found = pict.read(path, FOREIGN)
     np.testing.assert_array_equal(found["encoder_2.norm.beta"], np.arange(5) / 4)
     # File (r 1, s 2, k 1, c 3) is canonical (k 1, r 1, s 2, c 3).
     place = 5 + ((1 * 4 + 2) * 3 + 1) * 5 + 3
@@ -109,14 +113,14 @@ def test_the_whole_network(tmp_path: Path) -> None:
     header = json.dumps(header_of(layout)).encode()
     path = tmp_path / "edges2cats_AtoB"
     path.write_bytes(chunk(header) + chunk(codebook.tobytes()) + chunk(codes.tobytes()))
-    assert sniff(path) == "pict"
-    found, weights = read(path, NETWORKS.values())
+    assert sniff(path).name == "pict"
+    found, weights = read_any(path, NETWORKS.values())
     assert found is network and {n: v.shape for n, v in weights.items()} == network.shapes
     # The first and the last tensor of the file.
     np.testing.assert_array_equal(weights["decoder_1.tconv.bias"], codebook[:3])
     last = codes[-16 * 512 * 512 :].reshape(4, 4, 512, 512)
     assert weights["encoder_8.conv.weight"][7, 1, 2, 300] == codebook[last[1, 2, 300, 7]]
-    with pytest.raises(FormatError, match="holds the network 'pix2pix', expected dcgan"):
+    with pytest.raises(FormatError, match="holds a pix2pix network, expected a dcgan"):
         read(path, [NETWORKS["dcgan"]])
 
 
@@ -184,7 +188,7 @@ def test_hostile_files(tmp_path: Path, case: str) -> None:
     tracemalloc.start()
     try:
         with pytest.raises(FormatError, match=f"x.pict: .*({message})"):
-            pict.read(path, LAYOUT)
+            pict.read(path, FOREIGN)
         assert tracemalloc.get_traced_memory()[1] < 16 << 20
     finally:
         tracemalloc.stop()
@@ -194,7 +198,7 @@ def test_the_sound_file_of_these_is_read(tmp_path: Path) -> None:
     """So that the hostile ones are refused for what is wrong with them."""
     path = tmp_path / "x.pict"
     path.write_bytes(change_header(lambda h: None) + chunk(bytes(1024)) + chunk(bytes(248)))
-    assert all((values == 0).all() for values in pict.read(path, LAYOUT).values())
+    assert all((values == 0).all() for values in pict.read(path, FOREIGN).values())
 
 
 @given(st.data())
@@ -209,7 +213,7 @@ def test_any_bytes(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     path = tmp_path_factory.getbasetemp() / "any.pict"
     path.write_bytes(damaged)
     try:
-        found = pict.read(path, LAYOUT)
+        found = pict.read(path, FOREIGN)
     except FormatError as error:
         assert str(error).startswith(f"{path}: ")
     else:

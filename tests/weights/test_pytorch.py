@@ -16,11 +16,12 @@ from test_formats import DCGAN, LAYOUT, TINY, tiny_weights
 
 from facegen import FacegenError, FormatError
 from facegen.networks import NETWORKS
-from facegen.weights import digest, pytorch, read, sniff
+from facegen.networks.recognise import read_any
+from facegen.weights import digest, pytorch, sniff
 
 NAMES = {"a.weight": "a.0.weight", "a.bias": "a.0.bias", "b.weight": "b.weight"}
 CHECKPOINT = {NAMES[entry.name]: entry for entry in LAYOUT}
-NETWORK = replace(TINY, checkpoint_layout=CHECKPOINT)
+NETWORK = replace(TINY, foreign={"pytorch": CHECKPOINT})
 
 torch: Any
 try:
@@ -47,8 +48,8 @@ def test_a_checkpoint_is_read(tmp_path: Path, bare: bool, wrapped: bool) -> None
     state = state_dict() | {"b.num_batches_tracked": torch.tensor(3)}
     content = {"epoch": 3, "state_dict": state} if wrapped else state
     torch.save(content, path, _use_new_zipfile_serialization=not bare)
-    assert sniff(path) == "pytorch"
-    network, found = read(path, [DCGAN, NETWORK])
+    assert sniff(path).name == "pytorch"
+    network, found = read_any(path, [DCGAN, NETWORK])
     assert network is NETWORK and digest(found) == digest(tiny_weights())
     assert all(values.flags.c_contiguous for values in found.values())
 
@@ -60,7 +61,7 @@ def test_doubles_and_halves_become_floats(tmp_path: Path) -> None:
     state["a.0.bias"] = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
     state["b.weight"] = state["b.weight"].half()
     torch.save(state, path)
-    _, found = read(path, [NETWORK])
+    _, found = read_any(path, [NETWORK])
     assert {values.dtype for values in found.values()} == {np.dtype(np.float32)}
     np.testing.assert_array_equal(found["a.bias"], [1, 2, 3])
 
@@ -88,7 +89,7 @@ def test_other_tensors_are_refused(
     change(state)
     torch.save(state, path)
     with pytest.raises(FormatError, match=f"x.pth: .*{message}"):
-        read(path, [DCGAN, NETWORK])
+        read_any(path, [DCGAN, NETWORK])
 
 
 @needs_torch
@@ -97,7 +98,7 @@ def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "x.pth"
     torch.save(content, path)
     with pytest.raises(FormatError, match="x.pth: expected a state_dict, found"):
-        read(path, [NETWORK])
+        read_any(path, [NETWORK])
 
 
 @needs_torch
@@ -105,9 +106,9 @@ def test_a_checkpoint_of_no_known_network_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "x.pth"
     torch.save({"x": torch.zeros(1)}, path)
     with pytest.raises(FormatError, match=r"its 1 tensors are those of no network \(tiny\)"):
-        read(path, [DCGAN, NETWORK])
+        read_any(path, [DCGAN, NETWORK])
     with pytest.raises(FormatError, match="there is none that is read"):
-        read(path, [DCGAN])
+        read_any(path, [DCGAN])
 
 
 class Hostile:
@@ -124,7 +125,7 @@ def test_pickles_run_nothing(
     torch.save({"a": Hostile()}, "x.pth", _use_new_zipfile_serialization=not bare)
     message = r"x.pth: not a valid PyTorch checkpoint: holds \S*mkdir, expected tensors alone"
     with pytest.raises(FormatError, match=message):
-        read("x.pth", [NETWORK])
+        read_any("x.pth", [NETWORK])
     assert os.listdir() == ["x.pth"]
 
 
@@ -137,7 +138,7 @@ def test_truncated_checkpoints_are_refused(tmp_path: Path, bare: bool, kept: flo
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * kept)])
     with pytest.raises(FormatError, match="x.pth: "):
-        read(path, [NETWORK])
+        read_any(path, [NETWORK])
     with pytest.raises(FormatError, match="x.pth: not a valid PyTorch checkpoint"):
         pytorch.read(path)
 
@@ -160,9 +161,9 @@ def test_compressed_members_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x/data.pkl", pickle.dumps({}))
         archive.writestr("x/data/0", bytes(1 << 20))
-    assert sniff(path) == "pytorch"
+    assert sniff(path).name == "pytorch"
     with pytest.raises(FormatError, match="member 'x/data.pkl' is compressed"):
-        read(path, [NETWORK])
+        read_any(path, [NETWORK])
 
 
 def test_without_pytorch_the_extra_is_named(
@@ -172,10 +173,10 @@ def test_without_pytorch_the_extra_is_named(
     path.write_bytes(pytorch.BARE_MAGIC)
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(FacegenError, match=r"pip install 'torch>="):
-        read(path, [NETWORK])
+        read_any(path, [NETWORK])
 
 
-@pytest.mark.parametrize("network", [n for n in NETWORKS.values() if n.checkpoint_layout])
+@pytest.mark.parametrize("network", [n for n in NETWORKS.values() if "pytorch" in n.foreign])
 def test_checkpoint_layouts_cover_the_graph(network: Any) -> None:
-    entries = network.checkpoint_layout.values()
+    entries = network.foreign["pytorch"].values()
     assert {entry.name: entry.shape for entry in entries} == network.shapes

@@ -14,7 +14,8 @@ from tiny_network import SHAPES, TINY, safetensors_save, tiny_weights
 
 from facegen import FormatError
 from facegen.networks import NETWORKS
-from facegen.weights import digest, read, safetensors, write
+from facegen.networks.recognise import read_any
+from facegen.weights import digest, safetensors, write
 
 DCGAN = NETWORKS["dcgan"]
 
@@ -22,7 +23,7 @@ DCGAN = NETWORKS["dcgan"]
 def test_safetensors_without_metadata(tmp_path: Path) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(safetensors.safetensors.numpy.save(tiny_weights()))
-    network, _ = read(path, [DCGAN, TINY])
+    network, _ = read_any(path, [DCGAN, TINY])
     assert network is TINY
 
 
@@ -57,7 +58,7 @@ def test_hostile_safetensors(tmp_path: Path, case: str) -> None:
     path = tmp_path / "x.safetensors"
     path.write_bytes(hostile_safetensors()[case])
     with pytest.raises(FormatError, match="x.safetensors"):
-        read(path, [TINY])
+        read_any(path, [TINY])
     with pytest.raises(FormatError, match="x.safetensors"):
         safetensors.read(path, SHAPES)
 
@@ -68,7 +69,7 @@ def test_safetensors_header_size_is_limited(tmp_path: Path) -> None:
         file.write((50 << 20).to_bytes(8, "little") + b"{")
         file.truncate(60 << 20)  # sparse
     with pytest.raises(FormatError, match="at most 1,048,576 expected"):
-        read(path, [TINY])
+        read_any(path, [TINY])
 
 
 def test_safetensors_cut_while_it_is_read(
@@ -102,7 +103,7 @@ def test_safetensors_that_name_a_tensor_twice(tmp_path: Path) -> None:
 def test_half_precision(tmp_path: Path) -> None:
     path, weights = tmp_path / "half.safetensors", tiny_weights()
     write(path, TINY, weights, half=True)
-    _, found = read(path, [TINY])
+    _, found = read_any(path, [TINY])
     for name, values in found.items():
         rounded = values.astype(np.float16) if name.endswith(".weight") else values
         np.testing.assert_array_equal(values, rounded)  # float16 is exact in float32

@@ -6,7 +6,7 @@ import numpy as np
 import safetensors.numpy
 
 from facegen.networks import Network
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 
 LAYOUT = [
     Entry("a.weight", (2, 3), (1, 0)),

@@ -37,12 +37,14 @@ from facegen.media import digits, labels
 from facegen.media.raw import RawReader
 from facegen.media.rgb import RgbReader
 from facegen.networks import Network
+from facegen.networks.pix2pix import tensorflow_name
+from facegen.networks.recognise import read_any
 from facegen.numbers import idx
 from facegen.numbers.latents import NpyLatentReader, open_latents
 from facegen.photos import photo
 from facegen.pictures.manifest import Manifest
 from facegen.weights import pict
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 from fuzzing._damage import changed
 
 Rng = np.random.Generator
@@ -125,21 +127,20 @@ LAYOUT = [
 SHAPES = {entry.name: entry.shape for entry in LAYOUT}
 FOREIGN = {f"{entry.name.split('.')[1]}.{i}": entry for i, entry in enumerate(LAYOUT)}
 CAFFE = {f"layer{i}.weight": entry for i, entry in enumerate(LAYOUT)}
+PICT = {tensorflow_name(entry.name): entry for entry in LAYOUT}
 TINY = Network(
-    name="pix2pix",  # a .pict is always of this one
+    name="tiny",
     summary="",
     graph=lambda: SimpleNamespace(parameters=SHAPES),  # type: ignore[arg-type, return-value]
     binary_layout=LAYOUT,
     initial_weights=lambda seed: {},
     model=dict,
-    checkpoint_layout=FOREIGN,
-    caffe_layout=CAFFE,
-    npz_layout=FOREIGN,
+    foreign={"pytorch": FOREIGN, "caffe": CAFFE, "npz": FOREIGN, "pict": PICT},
 )
 
 
 def read_weights(path: str) -> None:
-    _, found = weights.read(path, [TINY])
+    _, found = read_any(path, [TINY])
     assert {name: values.shape for name, values in found.items()} == SHAPES
     assert all(np.isfinite(values).all() for values in found.values())
 
@@ -212,7 +213,7 @@ def caffe_layer(name: str, values: np.ndarray) -> bytes:
 
 
 def pict_file(rng: Rng) -> bytes:
-    entries = [{"name": pict.tensorflow_name(e.name), "shape": e.file_shape} for e in LAYOUT]
+    entries = [{"name": tensorflow_name(e.name), "shape": e.file_shape} for e in LAYOUT]
     header = json.dumps(entries).encode()
     codebook = rng.random(pict.CODES, np.float32).astype("<f4").tobytes()
     codes = rng.bytes(sum(int(np.prod(e.file_shape)) for e in LAYOUT))

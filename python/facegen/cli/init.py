@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from facegen.cli import options, terminal
+from facegen.cli.derived import DerivedHelp
 
 
 def _kinds(context: click.Context, option: click.Parameter, begun: str) -> list[str]:
@@ -15,6 +16,7 @@ def _kinds(context: click.Context, option: click.Parameter, begun: str) -> list[
 
 @click.command(
     "init",
+    cls=DerivedHelp,
     epilog=options.examples(
         "facegen init dcgan network.bin",
         "facegen init colorizer --seed 7 network.safetensors",
@@ -28,9 +30,8 @@ def _kinds(context: click.Context, option: click.Parameter, begun: str) -> list[
 def command(kind: str, out: str, seed: int, overwrite: bool) -> None:
     """Write weights of a network, for trials and benchmarks.
 
-    KIND is dcgan, colorizer, pix2pix, segmentation, squeezenet, squeezenet-torchvision or lenet.
-    OUT becomes .safetensors, .npz or (the first three) .bin by its extension. A seed gives the same
-    bytes on every machine. The weights are random: what they make of pictures means nothing.
+    KIND is {networks}. OUT becomes {writable} by its extension ({few}). A seed gives the same bytes
+    on every machine. The weights are random: what they make of pictures means nothing.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS

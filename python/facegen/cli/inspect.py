@@ -41,7 +41,7 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     network, tensors = read_network(file)
     report = {
         "file": file,
-        "format": weights.sniff(file),
+        "format": weights.sniff(file).name,
         "network": network.name,
         "summary": network.summary,
         "seeded": is_seeded(tensors),

@@ -12,6 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from facegen.cli import terminal
+from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import Loudness, counted
 from facegen.errors import FacegenError
 from facegen.files.standard import STANDARD, is_stream
@@ -166,6 +167,11 @@ def network_of(default: str) -> Callable[[Command], Command]:
 
 
 network = network_of("the package's own faces")
+
+half = click.option(
+    "--half", is_flag=True, cls=DerivedOption,
+    help="Weights as float16 ({halves}, half the size).",
+)
 
 resume = click.option(
     "--resume",

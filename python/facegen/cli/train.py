@@ -35,13 +35,17 @@ def command() -> None:
     pass
 
 
-def check_network_file(path: str, half: bool, overwrite: bool) -> None:
-    """Whether --output and --half fit a network without network.bin, and the file can be made."""
+def check_network_file(path: str, network: str, half: bool, overwrite: bool) -> None:
+    """Whether --output and --half fit the network, and the file can be made."""
     from facegen import weights
+    from facegen.networks import NETWORKS
 
-    extension = weights.check_extension(path)
-    if extension == ".bin" or (half and extension != ".safetensors"):
-        raise click.UsageError(f"-o {path}: expected .safetensors, or without --half .npz")
+    halves, plain = (weights.extensions(NETWORKS[network], half) for half in (True, False))
+    if weights.check_extension(path) not in (halves if half else plain):
+        others = " or ".join(ending for ending in plain if ending not in halves)
+        raise click.UsageError(
+            f"-o {path}: expected {' or '.join(halves)}, or without --half {others}"
+        )
     options.check_output(path, overwrite)
 
 

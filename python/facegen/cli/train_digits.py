@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, terminal
+from facegen.cli.derived import DerivedOption
 from facegen.cli.train import check_network_file, require_torch
 
 
@@ -21,9 +22,9 @@ from facegen.cli.train import check_network_file, require_torch
 @click.argument("labels", metavar="LABELS.idx", type=click.Path())
 @click.option(
     "-o", "--output", type=click.Path(), default="digits.safetensors", show_default=True,
-    help="The network: .safetensors or .npz by its extension.",
+    cls=DerivedOption, help="The network: {written[lenet]} by its extension.",
 )
-@click.option("--half", is_flag=True, help="Weights as float16 (.safetensors, half the size).")
+@options.half
 @click.option(
     "--held-out", type=click.IntRange(1), default=1000, show_default=True,
     help="Images that are not trained on; always the same for a number of images.",
@@ -60,7 +61,7 @@ def command(
     from facegen.numbers import idx
 
     require_torch()
-    check_network_file(output, half, overwrite)
+    check_network_file(output, "lenet", half, overwrite)
 
     from facegen.training.digits.train import DigitSettings, train
     from facegen.training.torch_device import torch_device

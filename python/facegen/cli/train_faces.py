@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, terminal
+from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 from facegen.cli.train import require_torch
 
@@ -28,7 +29,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 @click.argument("source", metavar="FOLDER|FILE.npy", type=click.Path())
 @click.option(
     "-o", "--output", type=click.Path(), default="network.bin", show_default=True,
-    help="The network: .bin, .safetensors or .npz by its extension.",
+    cls=DerivedOption, help="The network: {written[dcgan]} by its extension.",
 )
 @click.option(
     "--folder", type=click.Path(),

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, terminal
+from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 from facegen.cli.train import check_network_file, require_torch
 
@@ -28,9 +29,9 @@ from facegen.cli.train import check_network_file, require_torch
 )
 @click.option(
     "-o", "--output", type=click.Path(), default="segmentation.safetensors", show_default=True,
-    help="The network: .safetensors or .npz by its extension.",
+    cls=DerivedOption, help="The network: {written[segmentation]} by its extension.",
 )
-@click.option("--half", is_flag=True, help="Weights as float16 (.safetensors, half the size).")
+@options.half
 @click.option(
     "--all-layers", is_flag=True, help="Train the encoder too; it stays as it is if not given."
 )
@@ -77,7 +78,7 @@ def command(
     from facegen.networks import NETWORKS
 
     require_torch()
-    check_network_file(output, half, overwrite)
+    check_network_file(output, "segmentation", half, overwrite)
     if log is not None:
         options.check_output(log, overwrite)
 

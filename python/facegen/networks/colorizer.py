@@ -44,7 +44,7 @@ from facegen.nn import (
 from facegen.numbers.floats import as_float32
 from facegen.photos.kinds import opened
 from facegen.shares import chunks
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -275,6 +275,6 @@ COLORIZER = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Colorizer,
-    checkpoint_layout=_checkpoint_layout(),
+    foreign={"pytorch": _checkpoint_layout()},
 )
 Colorizer.network = COLORIZER

@@ -28,7 +28,7 @@ from facegen.networks.seeded import seeded_weights
 from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh
 from facegen.numbers.floats import as_float32
 from facegen.numbers.pixels import to_uint8
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 
 LATENT = 100
 IMAGE = Shape(64, 64, 3)

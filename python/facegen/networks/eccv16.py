@@ -61,9 +61,8 @@ def state_dict(weights: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Canonical weights under the names and in the layouts of the checkpoint."""
     import torch
 
-    assert COLORIZER.checkpoint_layout is not None
     state = {}
-    for name, entry in COLORIZER.checkpoint_layout.items():
+    for name, entry in COLORIZER.foreign["pytorch"].items():
         values = weights[entry.name].transpose(np.argsort(entry.axes))
         state[name] = torch.from_numpy(np.ascontiguousarray(values))
     return state

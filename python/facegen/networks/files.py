@@ -11,6 +11,7 @@ import numpy as np
 from facegen import hub, weights
 from facegen.errors import FacegenError, FormatError
 from facegen.networks import default
+from facegen.networks.recognise import read_any
 
 if TYPE_CHECKING:
     from facegen.networks.network import Network
@@ -60,16 +61,16 @@ def read(
     FormatError
         It holds another network, which is named, or none, or it is damaged.
     FacegenError, OSError
-        As for `facegen.weights.read`.
+        As for `facegen.networks.recognise.read_any`.
     """
     from facegen.networks import NETWORKS  # which import this module
 
     try:
-        return weights.read(path, wanted)
+        return read_any(path, wanted)
     except FacegenError as error:
         others = [network for network in NETWORKS.values() if network not in wanted]
         try:
-            held = weights.read(path, others)[0].name
+            held = read_any(path, others)[0].name
         except FacegenError:
             _check_format(path, wanted)
             raise error from None
@@ -77,18 +78,13 @@ def read(
     raise FormatError(f"{path}: holds a {held} network, expected a {expected} network")
 
 
-# Formats of others: how they are called, and the field of a network that says how one is read.
-_FOREIGN = {
-    "pytorch": ("a PyTorch checkpoint", "checkpoint_layout"),
-    "caffe": ("a .caffemodel", "caffe_layout"),
-}
-
-
 def _check_format(path: str | os.PathLike[str], wanted: Sequence[Network]) -> None:
     """Refuse a format of others that none of the networks is read from, whatever is in the file."""
-    what, field = _FOREIGN.get(weights.sniff(path), (None, ""))
-    if what is not None and not any(getattr(network, field) for network in wanted):
+    kind = weights.sniff(path)
+    if kind.write is None and not any(kind.name in network.foreign for network in wanted):
         names = " or a ".join(network.name for network in wanted)
+        ours = [each.title for each in weights.writable().values()]
         raise FormatError(
-            f"{path}: is {what}, expected a {names} network as network.bin, .safetensors or .npz"
+            f"{path}: is a {kind.title}, expected a {names} network as "
+            f"{', '.join(ours[:-1])} or {ours[-1]}"
         )

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from facegen.cached import cached_property
 from facegen.nn import Graph
-from facegen.weights import named
-from facegen.weights.network_bin import Layout
+from facegen.weights.layout import BinaryLayout, Layout
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,8 @@ class Network:
         Weights of a seed, for trials and benchmarks.
     model
         Called as ``model(weights, device=..., threads=..., precision=..., algorithm=...)``.
-    checkpoint_layout
-        The tensors of its PyTorch checkpoint by their names there; None where there is none.
-    caffe_layout, npz_layout
-        The same of its .caffemodel, and of a .npz with other names than the canonical ones.
+    foreign
+        Other programs' files of it: a format's name -> the tensors by their names there.
     adapt
         What the canonical weights from such foreign files still need, where their input is in
         another order or scale; None where they need nothing.
@@ -44,15 +41,17 @@ class Network:
     name: str
     summary: str
     graph: Callable[[], Graph]
-    binary_layout: Layout | None
+    binary_layout: BinaryLayout | None
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
-    checkpoint_layout: named.Layout | None = None
-    caffe_layout: named.Layout | None = None
-    npz_layout: named.Layout | None = None
+    foreign: Mapping[str, Layout] = field(default_factory=dict)
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of the canonical tensors."""
         return dict(self.graph().parameters)
+
+    def ordered(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Canonical weights in the order of `shapes`."""
+        return {name: weights[name] for name in self.shapes}

@@ -51,7 +51,7 @@ from facegen.numbers.pixels import from_uint8, to_uint8
 from facegen.photos.kinds import photo_of
 from facegen.photos.square import squared
 from facegen.shares import chunks
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -64,6 +64,10 @@ ENCODER = (3, 64, 128, 256, 512, 512, 512, 512, 512)  # channels before and afte
 DECODER = (3, 64, 128, 256, 512, 512, 512, 512)  # channels of decoder_1 .. decoder_8
 KERNEL = 4
 SLOPE = 0.2
+
+# Layers and parameters as TensorFlow names them.
+_LAYERS = {"conv": "conv2d", "tconv": "conv2d_transpose", "norm": "batch_normalization"}
+_PARAMETERS = {"weight": "kernel"}
 
 
 def graph() -> Graph:
@@ -89,6 +93,22 @@ def graph() -> Graph:
             x = g.add(f"decoder_{i}.norm", InstanceNorm(DECODER[i - 1]), x)
     g.output(g.add("tanh", Tanh(), x))
     return g
+
+
+def tensorflow_name(name: str) -> str:
+    """What pix2pix-tensorflow, and so a .pict, calls a canonical tensor.
+
+    >>> tensorflow_name("encoder_1.conv.weight")
+    'generator/encoder_1/conv2d/kernel'
+    """
+    block, layer, parameter = name.split(".")
+    return f"generator/{block}/{_LAYERS[layer]}/{_PARAMETERS.get(parameter, parameter)}"
+
+
+def _pict_layout() -> dict[str, Entry]:
+    """The tensors of its network.bin with the same axes, but for those that are not used."""
+    used = [entry for entry in _binary_layout() if entry.constant is None]
+    return {tensorflow_name(entry.name): entry for entry in used}
 
 
 def _decoder_input(i: int) -> int:
@@ -246,5 +266,6 @@ PIX2PIX = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Pix2Pix,
+    foreign={"pict": _pict_layout()},
 )
 Pix2Pix.network = PIX2PIX

@@ -216,7 +216,7 @@ SEGMENTATION = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=Segmenter,
-    caffe_layout=foreign_layout(graph(), caffe_name),
+    foreign={"caffe": foreign_layout(graph(), caffe_name)},
     adapt=from_bgr,
 )
 Segmenter.network = SEGMENTATION

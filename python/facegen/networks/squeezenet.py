@@ -272,8 +272,10 @@ SQUEEZENET = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=Classifier,
-    caffe_layout=foreign_layout(graph(), caffe_name),
-    npz_layout=foreign_layout(graph(), npz_name),
+    foreign={
+        "caffe": foreign_layout(graph(), caffe_name),
+        "npz": foreign_layout(graph(), npz_name),
+    },
     adapt=from_bgr,
 )
 SQUEEZENET_TORCHVISION = Network(
@@ -283,7 +285,7 @@ SQUEEZENET_TORCHVISION = Network(
     binary_layout=None,
     initial_weights=_torchvision_initial_weights,
     model=TorchvisionClassifier,
-    checkpoint_layout=foreign_layout(torchvision_graph(), torchvision_name),
+    foreign={"pytorch": foreign_layout(torchvision_graph(), torchvision_name)},
     adapt=from_torchvision,
 )
 Classifier.network = SQUEEZENET

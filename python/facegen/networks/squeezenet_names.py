@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from facegen.nn import Conv2d, ConvTranspose2d, Graph
-from facegen.weights.network_bin import Entry
+from facegen.weights.layout import Entry
 
 
 def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Entry]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from PIL import Image
 
+from facegen import weights
 from facegen.errors import FacegenError
 from facegen.files.standard import STANDARD, is_stream
 from facegen.photos import camera_raw, heif
@@ -20,7 +21,7 @@ SAME = "same"  # as a format: the extension of the source
 # of pictures that Pillow knows those that it does not, and what else programs write.
 _OTHER_FILES = heif.EXTENSIONS | camera_raw.EXTENSIONS | {
     *(".jxl", ".svg", ".exr", ".mp4", ".mov", ".avi", ".mkv", ".webm", ".txt", ".json", ".csv"),
-    *(".npy", ".npz", ".bin", ".safetensors", ".zip", ".tar", ".gz"),
+    *(".npy", ".zip", ".tar", ".gz", *weights.writable()),
 }  # fmt: skip
 
 

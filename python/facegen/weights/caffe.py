@@ -14,7 +14,9 @@ The others, which say how the network was trained, are passed over.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -23,6 +25,8 @@ import numpy as np
 from facegen.errors import FormatError
 from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, file_size
+from facegen.weights.format import Contents, Format
+from facegen.weights.layout import canonical
 from facegen.weights.protobuf import DamagedMessage, Message
 
 EXTENSION = ".caffemodel"  # the format has no magic number: the name tells it
@@ -111,3 +115,17 @@ def _array(name: str, blob: Message) -> np.ndarray:
     if min(sizes) < 0 or prod(sizes) != len(values):
         raise FormatError(f"tensor {name!r}: found {len(values):,} values, expected shape {sizes}")
     return np.require(as_float32(values), requirements="W").reshape(sizes)
+
+
+def _open(path: Path) -> Contents:
+    tensors = read(path)
+    shapes = {name: values.shape for name, values in tensors.items()}
+    return Contents(shapes, partial(canonical, path, tensors))
+
+
+FORMAT = Format(
+    name="caffe",
+    title=EXTENSION,
+    begins=lambda path, start, size: os.fspath(path).lower().endswith(EXTENSION),
+    open=_open,
+)

@@ -1,56 +1,31 @@
 """network.bin: a network's tensors as little-endian float32, one after another, nothing else.
 
 Which tensors, in what order and with which axes differs from network to network: that is the
-network's `Layout`. The size of the file is the only thing that tells what is in it.
+network's `BinaryLayout`. The size of the file is the only thing that tells what is in it.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from math import prod
-from typing import NamedTuple
+from collections.abc import Mapping
 
 import numpy as np
 
 from facegen.errors import FormatError
 from facegen.files.atomic import AtomicFile
-from facegen.weights.checks import Path, Shape, check_finite, check_names, check_shape, file_size
+from facegen.weights.checks import Path, check_finite, check_names, check_shape, file_size
+from facegen.weights.format import Contents, Described, Format
+from facegen.weights.layout import BinaryLayout, Layout
 
 _FLOAT = np.dtype("<f4")
 
 
-class Entry(NamedTuple):
-    """One tensor of the file: ``file_tensor.transpose(axes)`` has the canonical layout.
-
-    Where `constant` is given, the network does not use the tensor: it is read over, and written
-    filled with that number.
-    """
-
-    name: str
-    file_shape: Shape
-    axes: tuple[int, ...]
-    constant: float | None = None
-
-    @property
-    def size_bytes(self) -> int:
-        return prod(self.file_shape) * _FLOAT.itemsize
-
-    @property
-    def shape(self) -> Shape:
-        """Of the canonical tensor."""
-        return tuple(self.file_shape[axis] for axis in self.axes)
-
-
-Layout = Sequence[Entry]
-
-
-def size_bytes(layout: Layout) -> int:
+def size_bytes(layout: BinaryLayout) -> int:
     """Exact size of a file of this layout."""
     return sum(entry.size_bytes for entry in layout)
 
 
-def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
+def read(path: Path, layout: BinaryLayout) -> dict[str, np.ndarray]:
     """Canonical weights of a network.bin.
 
     Raises
@@ -80,7 +55,7 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
     return weights
 
 
-def write(path: Path, layout: Layout, weights: Mapping[str, np.ndarray]) -> None:
+def write(path: Path, layout: BinaryLayout, weights: Mapping[str, np.ndarray]) -> None:
     """Write canonical weights; the file appears under its name only when it is complete."""
     used = [entry for entry in layout if entry.constant is None]
     check_names("weights", (entry.name for entry in used), weights)
@@ -94,3 +69,26 @@ def write(path: Path, layout: Layout, weights: Mapping[str, np.ndarray]) -> None
             back = np.argsort(entry.axes)
             values = np.ascontiguousarray(weights[entry.name].transpose(back), dtype=_FLOAT)
             file.write(values.reshape(-1).view(np.uint8).data)
+
+
+def _open(path: Path) -> Contents:
+    def read_as(layout: Layout) -> dict[str, np.ndarray]:
+        return read(path, list(layout.values()))
+
+    return Contents(shapes=None, read=read_as)
+
+
+def _write(path: Path, network: Described, weights: Mapping[str, np.ndarray]) -> None:
+    assert network.binary_layout is not None  # `can_hold` was asked
+    write(path, network.binary_layout, weights)
+
+
+FORMAT = Format(
+    name="network.bin",
+    title="network.bin",
+    begins=lambda path, start, size: False,  # nothing marks it
+    open=_open,
+    extension=".bin",
+    write=_write,
+    can_hold=lambda network: network.binary_layout is not None,
+)

@@ -18,7 +18,9 @@ from facegen.files.atomic import AtomicFile
 from facegen.numbers import npy
 from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, check_finite, check_names
-from facegen.weights.zips import DAMAGED, PIECE_BYTES, open_zip
+from facegen.weights.format import Contents, Described, Format
+from facegen.weights.layout import Layout, arranged, file_shapes
+from facegen.weights.zips import DAMAGED, PIECE_BYTES, ZIP_MAGIC, open_zip
 
 _SUFFIX = ".npy"
 _WHAT = "a complete zip file, as .npz files and PyTorch checkpoints are"
@@ -106,3 +108,24 @@ def write(path: Path, weights: Mapping[str, np.ndarray]) -> None:
                 np.lib.format.write_array(
                     stream, np.ascontiguousarray(values, "<f4"), allow_pickle=False
                 )
+
+
+def _open(path: Path) -> Contents:
+    def read_as(layout: Layout) -> dict[str, np.ndarray]:
+        return arranged(read(path, file_shapes(layout)), layout)
+
+    return Contents(read_header(path), read_as)
+
+
+def _write(path: Path, network: Described, weights: Mapping[str, np.ndarray]) -> None:
+    write(path, weights)
+
+
+FORMAT = Format(
+    name="npz",
+    title=".npz",
+    begins=lambda path, start, size: start.startswith(ZIP_MAGIC),
+    open=_open,
+    extension=".npz",
+    write=_write,
+)

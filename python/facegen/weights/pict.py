@@ -12,6 +12,7 @@ the network's tensors before memory is taken for weights.
 
 from __future__ import annotations
 
+from functools import partial
 from math import prod
 from typing import BinaryIO
 
@@ -27,16 +28,14 @@ from facegen.weights.checks import (
     file_size,
     parse_json,
 )
-from facegen.weights.network_bin import Layout
+from facegen.weights.format import Contents, Format
+from facegen.weights.layout import Layout
 
 CODES = 256
 _CODEBOOK_BYTES = 4 * CODES
 _LENGTH_BYTES = 4
 _LARGEST_HEADER = 1 << 20  # the public models' have about 6 kB
 
-# Layers and parameters as TensorFlow names them.
-_LAYERS = {"conv": "conv2d", "tconv": "conv2d_transpose", "norm": "batch_normalization"}
-_PARAMETERS = {"weight": "kernel"}
 # What older exports call things, and what that means.
 _OLDER = {
     "deconv/filter": "an older export (deconv/filter for conv2d_transpose/kernel)",
@@ -48,24 +47,8 @@ _OLDER = {
 }
 
 
-def tensorflow_name(name: str) -> str:
-    """What a .pict calls a canonical tensor.
-
-    >>> tensorflow_name("encoder_1.conv.weight")
-    'generator/encoder_1/conv2d/kernel'
-    """
-    block, layer, parameter = name.split(".")
-    return f"generator/{block}/{_LAYERS[layer]}/{_PARAMETERS.get(parameter, parameter)}"
-
-
 def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
     """Canonical weights of a .pict.
-
-    Parameters
-    ----------
-    layout
-        Of the network.bin of the same network: the tensors have the same axes here and there, and
-        those that the network does not use are left out here.
 
     Raises
     ------
@@ -77,10 +60,9 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
     size = file_size(path)
     with open(path, "rb") as file:
         shapes = _read_header(path, file, size)
-        entries = {tensorflow_name(e.name): e for e in layout if e.constant is None}
-        check_names(path, entries, (name for name, _ in shapes))
+        check_names(path, layout, (name for name, _ in shapes))
         for name, shape in shapes:
-            check_shape(path, name, entries[name].file_shape, shape)
+            check_shape(path, name, layout[name].file_shape, shape)
         codes = sum(prod(shape) for _, shape in shapes)
 
         _check_length(path, file, size, "codebook", _CODEBOOK_BYTES)
@@ -92,7 +74,7 @@ def read(path: Path, layout: Layout) -> dict[str, np.ndarray]:
 
         weights = {}
         for name, shape in shapes:
-            entry = entries[name]
+            entry = layout[name]
             encoded = np.empty(shape, np.uint8)
             if file.readinto(encoded.reshape(-1).data) != encoded.nbytes:
                 raise FormatError(f"{path}: ends inside tensor {name!r:.100}")
@@ -142,3 +124,18 @@ def _read_length(path: Path, file: BinaryIO, chunk: str) -> int:
     if len(data) != _LENGTH_BYTES:
         raise FormatError(f"{path}: ends before its {chunk}")
     return int.from_bytes(data, "big")
+
+
+def _open(path: Path) -> Contents:
+    size = file_size(path)
+    with open(path, "rb") as file:
+        shapes = dict(_read_header(path, file, size))
+    return Contents(shapes, partial(read, path))
+
+
+FORMAT = Format(
+    name="pict",
+    title=".pict",
+    begins=lambda path, start, size: start[4:7] == b'[{"',
+    open=_open,
+)

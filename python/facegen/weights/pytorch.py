@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,9 @@ import numpy as np
 from facegen import extras
 from facegen.errors import FacegenError, FormatError, first_line
 from facegen.weights.checks import Path, file_size
-from facegen.weights.zips import open_zip
+from facegen.weights.format import Contents, Format
+from facegen.weights.layout import canonical
+from facegen.weights.zips import ZIP_MAGIC, open_zip
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -101,3 +104,19 @@ def _array(path: Path, name: str, value: Any) -> np.ndarray:
         found = f"{value.dtype} ({value.layout})".replace("torch.", "")
         place = f"{path}: tensor {name!r:.100}"
         raise FormatError(f"{place}: expected float32, found {found}") from error
+
+
+def _open(path: Path) -> Contents:
+    tensors = read(path)
+    shapes = {name: values.shape for name, values in tensors.items()}
+    return Contents(shapes, partial(canonical, path, tensors))
+
+
+FORMAT = Format(
+    name="pytorch",
+    title="PyTorch checkpoint",
+    begins=lambda path, start, size: (
+        start.startswith(BARE_MAGIC) or (start.startswith(ZIP_MAGIC) and is_checkpoint(path))
+    ),
+    open=_open,
+)

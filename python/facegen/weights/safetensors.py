@@ -25,6 +25,8 @@ from facegen.weights.checks import (
     file_size,
     parse_json,
 )
+from facegen.weights.format import Contents, Described, Format
+from facegen.weights.layout import Layout, arranged, file_shapes
 
 # The header is JSON that is parsed in memory: ours takes about 100 bytes a tensor.
 MAX_HEADER_BYTES = 1 << 20
@@ -129,3 +131,29 @@ def write(path: Path, network: str, weights: Mapping[str, np.ndarray]) -> None:
     data = safetensors.numpy.save(tensors, metadata={"network": network})
     with AtomicFile(path) as file:
         file.write(data)
+
+
+def _open(path: Path) -> Contents:
+    header = read_header(path)
+
+    def read_as(layout: Layout) -> dict[str, np.ndarray]:
+        return arranged(read(path, file_shapes(layout)), layout)
+
+    return Contents(header.shapes, read_as, header.network)
+
+
+def _write(path: Path, network: Described, weights: Mapping[str, np.ndarray]) -> None:
+    write(path, network.name, weights)
+
+
+FORMAT = Format(
+    name="safetensors",
+    title=".safetensors",
+    begins=lambda path, start, size: (
+        start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= size - 8
+    ),
+    open=_open,
+    extension=".safetensors",
+    write=_write,
+    halves=True,
+)

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from facegen.errors import FormatError, first_line
 from facegen.weights.checks import Path, file_size
 
+ZIP_MAGIC = b"PK\x03\x04"
+
 # zipfile reads the directory in one piece, and takes about 10 times its size for the entries.
 PIECE_BYTES = 1 << 20
 # Float32 weights hardly shrink; what was 8 bits before takes a quarter.
