@@ -8,12 +8,12 @@
 
 namespace facegen {
 
-// Of every size and position along an axis, and of each term that a position is the sum of. Three of
-// them and a size still fit int32_t, which the engines compute positions in.
+// The most that a size or a position along an axis may be, and each term that a position is the sum
+// of. Three of them and a size still fit int32_t, which the engines compute positions in.
 constexpr int32_t kMostPositions = 1 << 29;
-// Of a map.
+// The most pixels of a map.
 constexpr int64_t kMostPixels = int64_t{1} << 30;
-// Of a buffer and of the arena: no machine has as many.
+// The most floats of a buffer and of the arena: no machine has as many.
 constexpr int64_t kMostFloats = int64_t{1} << 46;
 
 // Every function throws std::invalid_argument, which says what is wrong.

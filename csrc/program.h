@@ -47,7 +47,7 @@ struct Epilogue {
   View add;                      // same h, w, c as the output
 };
 
-// Whether it leaves its input as it is.
+// Whether an epilogue leaves its input as it is.
 inline bool is_identity(const Epilogue& e) {
   return e.activation == Activation::kNone && e.scale == nullptr && e.shift == nullptr &&
          e.add.buffer < 0;

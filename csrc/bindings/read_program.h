@@ -1,4 +1,4 @@
-// From facegen.nn.program.Program to the plain structs of program.h.
+// Reads a facegen.nn.program.Program into the plain structs of program.h.
 #pragma once
 
 #include <pybind11/numpy.h>

@@ -36,7 +36,7 @@ constexpr double kRgb[3][3] = {{3.24048134, -1.53715152, -0.49853633},
                                {0.05564664, -0.20404134, 1.05731107}};
 constexpr double kWhite[3] = {0.95047, 1.0, 1.08883};
 
-// Where f is linear, and where its inverse is.
+// Up to here f is linear, and its inverse.
 constexpr double kLinearT = 0.008856, kLinearF = 0.2068966;
 
 double to_linear(double v) { return v > 0.04045 ? std::pow((v + 0.055) / 1.055, 2.4) : v / 12.92; }
@@ -58,7 +58,7 @@ inline Real halley(Real y, Real x) {
   return y * (cube + x + x) / (cube + cube + x);
 }
 
-// Within 1e-5 for positive normal x: a third of the exponent, by the bits, is within 4%.
+// A cube root within 1e-5 for positive normal x: a third of the exponent, by the bits, is within 4%.
 inline float rough_cbrt(float x) {
   int32_t bits;
   std::memcpy(&bits, &x, sizeof bits);

@@ -12,7 +12,7 @@
 
 namespace facegen {
 
-// Of bytes, or of floats from 0 to 1.
+// L, a, b of pixels in bytes, or in floats from 0 to 1.
 void rgb_to_lab(const uint8_t* rgb, int64_t pixels, int threads, float* lab);
 void rgb_to_lab(const float* rgb, int64_t pixels, int threads, float* lab);
 
@@ -20,7 +20,7 @@ void rgb_to_lab(const float* rgb, int64_t pixels, int threads, float* lab);
 void rgb_to_lightness(const uint8_t* rgb, int64_t pixels, int threads, float* lightness);
 void rgb_to_lightness(const float* rgb, int64_t pixels, int threads, float* lightness);
 
-// To bytes (rounded), or to floats; what sRGB cannot show is clamped to 0 .. 1; NaN becomes 0.
+// Pixels in bytes (rounded), or in floats; what sRGB cannot show is clamped to 0 .. 1; NaN becomes 0.
 void lab_to_rgb(const float* lab, int64_t pixels, int threads, uint8_t* rgb);
 void lab_to_rgb(const float* lab, int64_t pixels, int threads, float* rgb);
 

@@ -26,7 +26,7 @@ class ArenaStore {
     for (std::atomic<Arena*>& place : places_) delete place.load();
   }
 
-  // Of at least so many floats.
+  // An arena of at least so many floats.
   std::unique_ptr<Arena> take(int64_t floats) {
     for (std::atomic<Arena*>& place : places_) {
       std::unique_ptr<Arena> arena(place.exchange(nullptr, std::memory_order_acquire));

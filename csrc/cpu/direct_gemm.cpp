@@ -20,14 +20,15 @@ constexpr int kFewestRows = 8;
 // than a tile has rows.
 constexpr int64_t kSetBytes = 4096;
 
-// Of the weights that all rows meet before the next, in L2.
+// All rows meet so much of the weights, which stays in L2, before the next part.
 constexpr int64_t kPartBytes = int64_t{256} << 10;
 
-// Of a chunk: its rows of A meet a tile's weights while these are in L1.
+// Tiles of a chunk, and rows of a tile: a chunk's rows of A meet a tile's weights while these are in
+// L1.
 constexpr int kChunkTiles = 8;
 constexpr int kTileRows = 14;
 
-// So that no thread waits long for another.
+// A thread should have so many pieces, so that none waits long for another.
 constexpr int64_t kPiecesAThread = 4;
 
 // First and last input position, relative to output * step, that an axis reads.

@@ -23,7 +23,7 @@ class Executable {
   Executable(const Program& program, const Kernels& kernels);
 
   // inputs[i] and outputs[i] hold `images` images of the program's i-th input and output buffer.
-  // Safe to call from several threads at once.
+  // Several threads may call it at once.
   void run(int64_t images, const float* const* inputs, float* const* outputs, int threads) const;
 
   const Kernels& kernels() const { return kernels_; }

@@ -18,7 +18,7 @@ struct Images {
 class Gemm {
  public:
   virtual ~Gemm() = default;
-  // Safe to call from several threads at once. `add` is the epilogue's summand, if it has one.
+  // Several threads may call it at once. `add` is the epilogue's summand, if it has one.
   virtual void run(int64_t images, Images in, Images out, Images add, int threads) const = 0;
 };
 

@@ -12,7 +12,7 @@
 namespace facegen::cpu {
 namespace {
 
-// Of an input whose rows of taps are merged.
+// An input of at most so many channels has its rows of taps merged.
 constexpr int kFewChannels = 8;
 
 bool covers_all(Range range, int out) { return range.first == 0 && range.last == out; }

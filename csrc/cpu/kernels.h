@@ -153,7 +153,7 @@ struct Kernels {
   void (*multiply)(int rows, int depth, const void* panel, const void* weights, int panels,
                    float* const* c, bool accumulate);
 
-  // Around every run of calls to multiply on one thread; may be null.
+  // A thread calls these around every run of calls to multiply; they may be null.
   void (*begin_task)();
   void (*end_task)();
 

@@ -20,7 +20,7 @@ constexpr int kFewChannels = 64;
 // of the input for one stretch. Larger tasks read the weights less often.
 constexpr int64_t kTaskBytes = int64_t{1200} << 10;
 
-// Of tasks: with more a thread it does not matter how many the last round has.
+// With so many rounds of tasks it does not matter how many threads the last one keeps busy.
 constexpr int64_t kMostRounds = 8;
 
 // Row tiles that are transformed at a time, and meet each weight while it is in L1.
@@ -210,7 +210,7 @@ void Winograd::multiply_block(const Task& task, const Block& block, const Block&
   }
 }
 
-// Of a point of a block's row, for a task's columns.
+// The packed weights of a point of a block's row, for a task's columns.
 const char* Winograd::weights(const Task& task, const Block& block, int point) const {
   return packed_.get() + block.weights +
          (point * panels_ + task.panel_begin) * kernels_.weight_panel_bytes(block.channels);

@@ -17,12 +17,13 @@ constexpr int kDepth = kMaxDepth;
 // nothing).
 constexpr int kFewestChannels = 16;
 
-// In and out, of filters of more than 3 taps: 5x5 ones of 16 -> 16 channels take 1.3 times
-// as long, those of 24 -> 24 gain 1.2 times, 64 -> 64 2.2 times.
+// Filters of more than 3 taps need so many channels in and out together: 5x5 ones of 16 -> 16
+// channels take 1.3 times as long, those of 24 -> 24 gain 1.2 times, 64 -> 64 2.2 times.
 constexpr int kFewTaps = 3, kFewestChannelsOfManyTaps = 48;
 
-// That share a part where they can. Where each transforms the input for itself, the 16 of an 11x11 layer of
-// stride 4 and 21 channels take 2.4 ms, as IndirectGemm's bundles 2.1 ms, together 1.2 ms.
+// More phases than these share a part where they can. Where each transforms the input for itself,
+// the 16 of an 11x11 layer of stride 4 and 21 channels take 2.4 ms, as IndirectGemm's bundles 2.1 ms,
+// together 1.2 ms.
 constexpr std::size_t kManyPhases = 9;
 constexpr int kFewestChannelsOfMany = 64;  // of as many parts
 
@@ -143,8 +144,8 @@ std::vector<Winograd::Part> Winograd::lay_out(const Step& step, int outputs) {
       return parts;
     }
   }
-  // From both ends in turn: tasks next to each other then have about as many products as others (phases
-  // of a 5x5 filter, stride 2: 3x3 and 2x2, 3x2 and 2x3).
+  // Phases are taken from both ends in turn: tasks next to each other then have about as many products
+  // as others (phases of a 5x5 filter, stride 2: 3x3 and 2x2, 3x2 and 2x3).
   for (std::size_t i = 0; i < phases.size(); ++i) {
     const Phase& phase = phases[i % 2 == 0 ? i / 2 : phases.size() - 1 - i / 2];
     add({phase}, phase);

@@ -59,7 +59,7 @@ static constexpr WinogradTransform winograd_transform(int outputs, int taps) {
   return t;
 }
 
-// By outputs, then taps.
+// The transforms by the outputs of a tile, then by the taps.
 static constexpr WinogradTransform kWinogradTransforms[kWinogradOutputs + 1][kWinogradTaps + 1] = {
     {},
     {},

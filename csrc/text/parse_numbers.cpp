@@ -40,7 +40,7 @@ inline const char* find_space(const char* p, const char* end) {
   return std::find_if(p, end, is_space);
 }
 
-// Without a branch, as is all that hangs on the sign: half of the guesses would be wrong.
+// Sets the sign without a branch, as all is done that hangs on it: half of the guesses would be wrong.
 inline float with_sign(float magnitude, bool negative) {
   uint32_t bits;
   std::memcpy(&bits, &magnitude, sizeof bits);
@@ -124,7 +124,7 @@ inline int64_t distance_from_midpoint(double d) {
 }
 
 // [sign] digit . one to 16 digits, white space: what files of latents and results are made of.
-// Null when the word at p is anything else, or needs more care (see parse_number).
+// Returns null when the word at p is anything else, or needs more care (see parse_number).
 inline const char* parse_short_number(const char* p, const char* block_end, float& value) {
   if (block_end - p < 20) return nullptr;
   const bool negative = *p == '-';

@@ -44,7 +44,7 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Of two results of `values` elements each; of unlike sizes nothing more is said."""
+    """How two results of `values` elements each differ; of unlike sizes nothing more is said."""
 
     kind: Kind
     values_a: int
@@ -68,7 +68,7 @@ class Comparison:
 
 
 def kind_of(file: io.BufferedReader) -> Kind:
-    """By the extension, .bin (float32) or .rgb (uint8); text by its first bytes, which stay."""
+    """The kind by the extension, .bin (float32) or .rgb (uint8), or text by the first bytes."""
     extension = os.path.splitext(file.name)[1].lower()
     start = file.peek()
     if extension == ".rgb":

@@ -20,7 +20,7 @@ def install(extra: str) -> str:
 
 
 def _requirements(extra: str) -> list[str]:
-    """As the installed distribution states them."""
+    """What an extra needs, as the installed distribution states it."""
     from importlib import metadata
 
     marker = re.compile(rf"([^;]+?)\s*;\s*extra\s*==\s*['\"]{re.escape(extra)}['\"]\s*")

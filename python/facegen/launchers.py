@@ -56,7 +56,7 @@ class Place:
 
 
 def find_place(environment: Environment) -> Place:
-    """By the variables that launchers set.
+    """Where a process stands, by the variables that launchers set.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def find_place(environment: Environment) -> Place:
 
 
 def find_torchrun(environment: Environment) -> Place:
-    """The same by torchrun's variables alone: inside a task of srun they are those that count."""
+    """Where a process stands by torchrun's variables alone: inside a task of srun they count."""
     return _first(environment, _torchrun)
 
 

@@ -1,4 +1,4 @@
-"""From a file of weights, or the name of a published network, to the model that runs them."""
+"""Models made of a file of weights, or of the name of a published network."""
 
 from __future__ import annotations
 

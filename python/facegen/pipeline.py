@@ -177,7 +177,7 @@ class _Worker(threading.Thread):
             self._running.release()
 
     def wait(self, seconds: float = math.inf) -> None:
-        """Until the thread has ended, or for so long."""
+        """Wait until the thread has ended, or for so long."""
         deadline = time.monotonic() + seconds
         while not self.ended and time.monotonic() < deadline:
             self._running.acquire(timeout=0.1)  # so much is lost where a signal comes with the end

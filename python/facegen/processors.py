@@ -88,7 +88,7 @@ def _quota_of(folder: Path) -> float | None:
 
 
 def _unescaped(name: str) -> str:
-    r"""Spaces stand as \040 there."""
+    r"""A path in the list of mounts as it is: spaces stand as \040 there."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), name)
 
 

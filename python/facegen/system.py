@@ -25,7 +25,7 @@ if sys.platform == "win32":
 else:
     import fcntl
 
-# For os.open: bytes as they are, in this process alone.
+# Flags for os.open: bytes are read as they are, and children do not inherit the file.
 PLAIN = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOINHERIT", 0)
 NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)  # a link is refused
 NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to is not waited for
@@ -56,7 +56,7 @@ def lock(file: IO[bytes] | int) -> None:
 
 @contextmanager
 def locked_folder(folder: Path) -> Iterator[None]:
-    """OSError where another process has it, or where it is no folder but a link to one."""
+    """Lock a folder; OSError where another process has it, or where it is a link to one."""
     if sys.platform == "win32":
         if not folder.is_dir() or folder.is_symlink():
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))

@@ -50,7 +50,8 @@ void begin_task() {
     uint8_t rows[16] = {16, 16, 16, 16, 16, 16, 16, 16};
   };
   static_assert(sizeof(Config) == 64);
-  // In static storage: GCC 12 tells the optimiser of only 8 of the 64 bytes that this reads.
+  // The configuration is in static storage: of the 64 bytes that are read of it, GCC 12 tells the
+  // optimiser of only 8.
   static constexpr Config config;
   _tile_loadconfig(&config);
 }

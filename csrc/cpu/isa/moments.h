@@ -13,7 +13,8 @@ inline VecD load_doubles(const float* p) {
   return __builtin_convertvector(v, VecD);
 }
 
-// Of kHalf channels times `Groups`: the additions of a group wait for each other, groups do not.
+// The sums of kHalf channels times `Groups`: additions of one group wait for each other, those of
+// different groups do not.
 template <int Groups>
 inline void moments_of_groups(const float* in, int64_t pixel_stride, int64_t pixels, double* sum,
                               double* squares) {

@@ -19,7 +19,7 @@
 #include <arm_neon.h>
 #endif
 
-// Before a loop: its body `count` times in a row; or as often as it runs, which is known.
+// Written before a loop, these unroll it: `count` times, or as often as it runs, which is known.
 #define FACEGEN_PRAGMA(text) _Pragma(#text)
 #if defined(__clang__)
 #define FACEGEN_UNROLL(count) FACEGEN_PRAGMA(clang loop unroll_count(count))

@@ -21,7 +21,7 @@ _BRADFORD = np.array(  # cones' answers to XYZ, by which profiles adapt white
 
 @dataclass(frozen=True)
 class Curve:
-    """From a value, 0 to 1, to light: an ICC parametric curve's number and parameters."""
+    """An ICC parametric curve from a value, 0 to 1, to light: its number and its parameters."""
 
     kind: int
     parameters: tuple[float, ...]

@@ -80,7 +80,7 @@ def lab_to_rgb(lab: ArrayLike, dtype: Any = np.uint8, threads: int | None = None
 
 
 def _native_rgb(rgb: ArrayLike) -> NDArray[np.uint8] | NDArray[np.float32]:
-    """As the native code takes it: C-contiguous uint8, or float32 from 0 to 1."""
+    """The picture as the native code takes it: C-contiguous uint8, or float32 from 0 to 1."""
     values = _three(rgb)
     if values.dtype == np.uint8:
         return np.ascontiguousarray(values)

@@ -106,7 +106,7 @@ def _made(primaries: tuple[float, ...] | None, curve: icc.Curve | None) -> bytes
 
 
 def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
-    """None where the profile cannot be used for the picture."""
+    """The picture in sRGB; None where the profile cannot be used for it."""
     try:
         source = _opened(profile)
         space = source.profile.xcolor_space.strip()
@@ -122,7 +122,7 @@ def _converted(image: Image.Image, profile: bytes) -> Image.Image | None:
 
 
 def _takes(profile: bytes) -> bool:
-    """Whether results can be converted to it: phones embed some that can only be read from."""
+    """Whether results can be converted to a profile: from some of phones one can only read."""
     try:
         target = _opened(profile)
         if target.profile.xcolor_space.strip() != "RGB":
@@ -134,7 +134,7 @@ def _takes(profile: bytes) -> bool:
 
 
 def _is_srgb(profile: ImageCms.ImageCmsProfile) -> bool:
-    """By what it does to colours, whatever its name: primaries, white and curve."""
+    """Whether the profile does to colours what sRGB does, whatever its name."""
     colours = _samples()
     converted = ImageCms.profileToProfile(colours, profile, _srgb(), outputMode="RGB")
     difference = np.asarray(converted, np.int16) - np.asarray(colours, np.int16)

@@ -16,7 +16,8 @@ from facegen.nn.target import find_target
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
 # batch stay in the outer cache and memory does not grow with the number of images.
 MAX_BATCH = 32
-# Of a batch's activations, where images are large: the colorizer's 21 MB make a batch of 12.
+# Where images are large, a batch's activations take at most so much: the colorizer's 21 MB an image
+# make a batch of 12.
 MAX_ARENA_BYTES = 256 << 20
 
 

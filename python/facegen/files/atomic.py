@@ -153,7 +153,7 @@ def naming(path: str | os.PathLike[str]) -> Iterator[None]:
 
 @cache
 def _clear(folder: Path) -> None:
-    """Once a process and folder: remove the temporary files of runs that were killed."""
+    """Remove the temporary files of runs that were killed, once a process and folder."""
     clear_left(folder, f"{_TEMPORARY}*.part")
 
 

@@ -44,7 +44,7 @@ class Writer(Protocol):
 
 
 class NoJournal:
-    """That of a run that is not to be resumed: it begins at the beginning and notes nothing.
+    """The journal of a run that is not to be resumed: it begins at the beginning and notes nothing.
 
     What an earlier run left of the same outputs, to be resumed, is removed when they are complete.
     """
@@ -197,7 +197,7 @@ def forget(outputs: Sequence[str]) -> None:
 
 
 def _stamp(path: str) -> list[int]:
-    """By which a file is known again, as JSON has it: its size, and when it was written to."""
+    """Size and time of writing, by which a resumed run knows a file again, as JSON has them."""
     status = os.stat(path)
     return [status.st_size, status.st_mtime_ns]
 

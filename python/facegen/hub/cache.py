@@ -39,12 +39,12 @@ def folder() -> Path:
 
 
 def file_of(published: Published) -> Path:
-    """Where its file is, or will be."""
+    """Where the file of a published network is, or will be."""
     return folder() / published.file_name
 
 
 def is_cached(published: Published) -> bool:
-    """Whether its file is there; False also where the cache has no place."""
+    """Whether a published network's file is there; False also where the cache has no place."""
     try:
         return file_of(published).is_file()
     except FacegenError:
@@ -87,7 +87,7 @@ def look_up(name: str) -> Published:
 
 
 def find(name: str) -> Published | None:
-    """The same, or None."""
+    """A published network by its name or its short name, or None."""
     for published in PUBLISHED.values():
         if name in (published.name, published.short_name):
             return published
@@ -95,7 +95,7 @@ def find(name: str) -> Published | None:
 
 
 def expected_digest(published: Published) -> str | None:
-    """The digest that its file must have, or the beginning of it; None before the first time."""
+    """The digest that a network's file must have, or its beginning; None before the first fetch."""
     return record(published).get("sha256") or published.sha256
 
 
@@ -108,7 +108,7 @@ def check(published: Published, path: Path, where: str | None = None) -> str:
 
 
 def record(published: Published) -> dict[str, Any]:
-    """What was noted when it was fetched; empty if it never was."""
+    """What was noted when a network was fetched; empty if it never was."""
     try:
         fields = state.read(_record_file(published), follow=True)
         state.digest(fields.get("sha256"))
@@ -120,7 +120,7 @@ def record(published: Published) -> dict[str, Any]:
 
 
 def note(published: Published, url: str, sha256: str) -> Path:
-    """Remember the digest, for the times to come; gives the file that does."""
+    """Note the digest for the times to come; gives the file that holds it."""
     path = _record_file(published)
     with AtomicFile(path) as file:
         file.write(json_text({"url": url, "sha256": sha256}, indent=2).encode() + b"\n")

@@ -87,7 +87,7 @@ def _is_address(url: str) -> bool:
 
 
 def _check_content(published: Published, url: str, arrived: Path, holds: Holds) -> None:
-    """The page of a captive portal, or a file cut short, is not what later ones must be."""
+    """Refuse what is no network, as a captive portal's page: its digest would be noted."""
     try:
         holds(arrived, published)
     except FacegenError as error:

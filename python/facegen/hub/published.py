@@ -43,7 +43,7 @@ class Published:
 
     @property
     def short_name(self) -> str:
-        """Without the direction: edges2cats for edges2cats_AtoB."""
+        """The name without the direction: edges2cats for edges2cats_AtoB."""
         return self.name.partition("_")[0]
 
     @property

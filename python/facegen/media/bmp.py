@@ -138,7 +138,7 @@ class GridWriter:
             self._strip[:] = np.frombuffer(data, np.uint8).reshape(self._strip.shape)
 
     def _seek(self, row: int) -> None:
-        """To a row of faces."""
+        """Go to the place of a row of faces in the file."""
         self._file.seek(HEADER_BYTES + (self._side - 1 - row) * self._strip.nbytes)
 
     def __enter__(self) -> GridWriter:

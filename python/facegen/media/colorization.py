@@ -96,7 +96,7 @@ def with_colours(
 
 
 def _checked_picture(rgb: NDArray[Any]) -> NDArray[Any]:
-    """In the machine's byte order."""
+    """The picture in the machine's byte order, its shape, type and range checked."""
     rgb = in_native_order(rgb)
     if not (rgb.ndim == 2 or (rgb.ndim == 3 and rgb.shape[2] == 3)):
         raise FormatError(
@@ -114,7 +114,7 @@ def _checked_picture(rgb: NDArray[Any]) -> NDArray[Any]:
 
 
 def _as_bytes(rgb: NDArray[Any]) -> NDArray[np.uint8]:
-    """To the nearest; the network's copy need not be finer."""
+    """Values rounded to the nearest byte; the network's copy need not be finer."""
     if rgb.dtype == np.uint8:
         return np.ascontiguousarray(rgb)
     if rgb.dtype == np.uint16:

@@ -48,7 +48,7 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
 
 
 def parse(data: bytes) -> NDArray[np.uint8]:
-    """The same of a file's content; messages do not name the file."""
+    """Images of digits from a file's content; messages do not name the file."""
     if not idx.is_idx(data):
         return _of_photo(photo.decode(data))
     return idx.parse(data, dimensions=3, item=(SIDE, SIDE))

@@ -38,7 +38,7 @@ def encode_each(name: str, faces: NDArray[np.float32]) -> list[bytes]:
 
 
 def as_values(faces: NDArray[np.float32]) -> NDArray[np.float32]:
-    """As a .npy of ours has them: little-endian."""
+    """The values as a .npy of ours has them: little-endian."""
     return np.ascontiguousarray(faces, "<f4")
 
 

@@ -31,7 +31,7 @@ class LightnessReader(RawReader):
         super().__init__(path, (SIDE, SIDE), "<f4", "256x256 float32, L")
 
     def chunks(self, size: int) -> Iterator[NDArray[Any]]:
-        """As for `RawReader`; a FormatError names the first L that is NaN or out of range."""
+        """Chunks of `RawReader`; a FormatError names the first L that is NaN or out of range."""
         least, most = -ROUNDING, MAX_LIGHTNESS + ROUNDING
         done = 0
         for chunk in super().chunks(size):

@@ -73,7 +73,7 @@ class StepDraft:
 
     @property
     def has_bias(self) -> bool:
-        """Of a GEMM."""
+        """Whether the GEMM that this draft becomes adds a bias."""
         assert isinstance(self.lead.layer, GemmLayer)
         return self.lead.layer.bias or bool(self.folded)
 
@@ -158,7 +158,7 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
 
 
 def _draft(node: Node) -> StepDraft:
-    """A step of its own for `node`."""
+    """A draft of a step of its own for `node`."""
     if isinstance(node.layer, Add):
         return StepDraft(node, node.inputs[:1], [node.name], add=node.inputs[1])
     draft = StepDraft(node, node.inputs, [])

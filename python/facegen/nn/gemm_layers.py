@@ -29,11 +29,11 @@ class GemmLayer(Layer, ABC):
     @property
     @abstractmethod
     def axes(self) -> tuple[WindowAxis, WindowAxis]:
-        """Of the window: vertical, horizontal."""
+        """The axes of the window: vertical, horizontal."""
 
     @property
     def kernel_size(self) -> tuple[int, int]:
-        """(height, width)."""
+        """(height, width) of the window."""
         return self.axes[0].kernel, self.axes[1].kernel
 
     @property

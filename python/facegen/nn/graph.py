@@ -100,7 +100,7 @@ class Graph:
 
     @property
     def flops(self) -> int:
-        """Of one image; see :meth:`Layer.flops`."""
+        """Floating-point operations of one image; see :meth:`Layer.flops`."""
         return sum(self._flops(node) for node in self.nodes)
 
     def __str__(self) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Shape(NamedTuple):
-    """Of one image: pixels down, pixels across, channels."""
+    """Sizes of one image: pixels down, pixels across, channels."""
 
     height: int
     width: int

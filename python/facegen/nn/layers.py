@@ -70,7 +70,7 @@ class Tanh(Layer):
 
 @dataclass(frozen=True)
 class Softmax(Layer):
-    """Over the channels of each pixel."""
+    """Softmax over the channels of each pixel."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from facegen.nn.program import Axis, Phase
 from facegen.nn.window import WindowAxis
 
-# Of a transposed convolution: strides up to 256 x 256.
+# A transposed convolution of stride s has s * s phases: strides go up to 256 x 256.
 MOST_PHASES = 2**16
 
 

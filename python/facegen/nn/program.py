@@ -35,7 +35,7 @@ class View:
 
     @property
     def floats(self) -> int:
-        """That it holds, without the gaps between its pixels."""
+        """Floats that the view holds, without the gaps between its pixels."""
         return self.height * self.width * self.channels
 
 
@@ -67,7 +67,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Phase:
-    """A convolution has one; a transposed convolution of stride s has up to s * s."""
+    """Outputs found alike: a convolution has one phase, a transposed one up to stride^2."""
 
     y: Axis
     x: Axis
@@ -123,7 +123,7 @@ class Gemm:
 
     @property
     def flops(self) -> int:
-        """Of one image: 2 a multiply-add that reads inside the input."""
+        """Operations of one image: 2 a multiply-add that reads inside the input."""
         height, width, channels = self.input.height, self.input.width, self.input.channels
         pairs = sum(p.y.valid_taps(height) * p.x.valid_taps(width) for p in self.phases)
         own = 2 * pairs * channels * self.map.channels
@@ -161,7 +161,7 @@ class InstanceNorm:
 
 @dataclass(frozen=True)
 class Softmax:
-    """Over the channels of each pixel."""
+    """Softmax over the channels of each pixel."""
 
     name: str
     input: View
@@ -170,7 +170,7 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Upsample:
-    """Bilinear, half-pixel centres, edges clamped, to the output's size."""
+    """Bilinear interpolation to the output's size: half-pixel centres, edges clamped."""
 
     name: str
     input: View
@@ -228,7 +228,8 @@ class Buffer:
     index: int
     floats: int  # of one image
     arena_offset: int = 0  # floats of one image from the arena's start
-    # Of the arena: "float32", "split" (two bfloat16: the value, and what is left of it), "half".
+    # A buffer of the arena is "float32", "split" (two bfloat16: the value, and what is left of it)
+    # or "half"; inputs and outputs are "float32".
     format: str = "float32"
 
 
@@ -253,7 +254,7 @@ class Program:
 
     @property
     def flops(self) -> int:
-        """Of one image; see :attr:`Gemm.flops`."""
+        """Operations of one image; see :attr:`Gemm.flops`."""
         return sum(step.flops for step in self.steps if isinstance(step, Gemm))
 
     def __str__(self) -> str:
@@ -263,7 +264,7 @@ class Program:
 
 
 def step_reads(step: Step) -> tuple[View, ...]:
-    """The views that a step reads, of what lies somewhere."""
+    """The views that a step reads, but for what lies nowhere."""
     views = [] if isinstance(step, Fill) else [step.input]
     if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
         views.append(step.epilogue.add)

@@ -22,7 +22,7 @@ class Target(Protocol):
 
     @property
     def name(self) -> str:
-        """For people: "cpu avx512", "sm_90 float32"."""
+        """What people call it: "cpu avx512", "sm_90 float32"."""
 
     def kernel(self, step: Step, buffers: Sequence[Buffer]) -> tuple[int, str] | None:
         """Rank (lower is better) and name of the kernel for a step; None where there is none.

@@ -82,7 +82,7 @@ def count(data: bytes, dimensions: int) -> int:
 def _read(
     file: BinaryIO, size: int, dimensions: int, item: tuple[int, ...] | None = None
 ) -> NDArray[np.uint8]:
-    """From the beginning of a file of `size` bytes."""
+    """Read a file of `size` bytes from its beginning."""
     with _unzipped(file, size) as (plain, most):
         shape = _shape(plain, most, dimensions)
         if item is not None and shape[1:] != item:

@@ -1,4 +1,4 @@
-"""From bytes to a network's values in [-1, 1], and back."""
+"""Bytes turned into a network's values in [-1, 1], and back."""
 
 from __future__ import annotations
 

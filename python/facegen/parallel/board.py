@@ -79,7 +79,7 @@ class Board:
             self._changed.notify_all()
 
     def results(self) -> Iterator[Any]:
-        """In order, as they come."""
+        """What `put` was given, in the order of `offer`, as it comes."""
         while True:
             with self._changed:
                 self._changed.wait_for(

@@ -35,7 +35,7 @@ def started_by_a_rank(place: Place) -> bool:
 
 
 def check_connection() -> None:
-    """That the launcher's socket is open, where it gave one: MPI would end the process.
+    """Check that the launcher's socket is open, where it gave one: MPI would end the process.
 
     Raises
     ------

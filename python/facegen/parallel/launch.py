@@ -21,7 +21,7 @@ _END_SECONDS = 10.0  # that ranks have to end, once rank 0 has ended
 
 
 def default_ranks() -> int:
-    """One a usable GPU, or one."""
+    """How many ranks there are by default: one a usable GPU, or one."""
     from facegen.engine.devices import usable_gpus, why_no_cuda
 
     return 1 if why_no_cuda() else len(usable_gpus())
@@ -145,7 +145,7 @@ _output_lock = threading.Lock()
 
 
 def _copy(rank: int, stream: IO[bytes], target: IO[str], errors: list[OSError]) -> None:
-    """Line by line, each with its rank; where nobody takes them any more, the rank learns of it."""
+    """Copy lines of a rank, with its number; where nobody takes them, the rank learns of it."""
     try:
         with stream:
             for line in stream:
@@ -166,7 +166,7 @@ def _watch(rank: int, child: subprocess.Popen[bytes]) -> None:
 
 
 def _processors() -> list[int]:
-    """Those that this process may use; the threads of a core are neighbours, so are its cores."""
+    """Processors that this process may use, by package and core: neighbours share them."""
 
     def place(cpu: int) -> tuple[int, int, int]:
         folder = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")

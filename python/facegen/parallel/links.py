@@ -23,7 +23,7 @@ class LinkLost(Exception):
 
 
 class Link(Protocol):
-    """One end; each of the two methods is called by one thread at a time."""
+    """One end of a connection; each of the two methods is called by one thread at a time."""
 
     def send(self, message: Any) -> None: ...
 
@@ -32,7 +32,7 @@ class Link(Protocol):
 
 
 class SocketLink:
-    """Over a connected stream socket, whose descriptor it takes over.
+    """A link over a connected stream socket, whose descriptor it takes over.
 
     A message is the number of its parts and their sizes, 8 bytes each, then the parts: the pickle
     and its arrays.
@@ -74,13 +74,13 @@ class SocketLink:
         return data
 
     def shut_down(self) -> None:
-        """Whoever waits for the other side finds it lost."""
+        """Shut the socket down: whoever waits for the other side finds it lost."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
 
 class QueueLink:
-    """Within this process; `pair` makes both ends."""
+    """A link within this process; `pair` makes both ends."""
 
     def __init__(self, inbox: SimpleQueue[Any], outbox: SimpleQueue[Any]) -> None:
         self._inbox, self._outbox = inbox, outbox
@@ -99,7 +99,7 @@ class QueueLink:
 
 
 class MpiLink:
-    """To one other rank of a communicator; `MpiPump` fills the inbox."""
+    """A link to one other rank of a communicator; `MpiPump` fills the inbox."""
 
     def __init__(self, communicator: Any, rank: int) -> None:
         self._communicator, self._rank = communicator, rank

@@ -102,7 +102,7 @@ def _run_ranks(
     sink: Callable[[Any], None],
     encode: Any,
 ) -> float:
-    """In rank 0: a thread reads, one writes, and one for each rank hands chunks to it."""
+    """Rank 0's part: a thread reads, one writes, and one for each rank hands chunks to it."""
     try:
         pickle.dumps((compute, encode), 5, buffer_callback=lambda buffer: None)
     except (pickle.PicklingError, TypeError, AttributeError) as error:

@@ -23,7 +23,7 @@ _leaving, _left = threading.Event(), threading.Event()
 
 
 def transport_of_ranks() -> Transport | None:
-    """In rank 0, once it has joined: the links to the others. None where it is alone."""
+    """The links to the other ranks, in rank 0 once it has joined; None where it is alone."""
     return _transport
 
 
@@ -60,7 +60,7 @@ def join() -> int:
 
 
 def _serve(transport: Transport) -> None:
-    """In the other ranks: do jobs for rank 0 until it ends, and end."""
+    """Do jobs for rank 0 until it ends, and end: what the other ranks do."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all ranks; rank 0 decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     link = transport.links[0]
@@ -77,7 +77,7 @@ def _serve(transport: Transport) -> None:
 
 
 def leave() -> None:
-    """Rank 0: let the other ranks end; registered to run at the exit."""
+    """Let the other ranks end; rank 0 registers this to run at its exit."""
     global _transport
     transport, _transport = _transport, None
     if transport is None:
@@ -95,14 +95,14 @@ def leave() -> None:
 
 
 def _watch_the_end(transport: Transport) -> None:
-    """Once rank 0 leaves: end the ranks that do not let it go."""
+    """End the ranks that do not let rank 0 go once it leaves."""
     _leaving.wait()
     if not _left.wait(_GOODBYE_SECONDS):
         transport.abort()
 
 
 def _forget() -> None:
-    """In a child that was forked: the links are its parent's."""
+    """Forget the links in a child that was forked: they are its parent's."""
     global _transport
     _transport = None
 

@@ -27,10 +27,10 @@ class Transport(Protocol):
     def links(self) -> Mapping[int, Link]: ...
 
     def broadcast(self, message: Any = None) -> Any:
-        """From rank 0 to all; every rank calls it."""
+        """Give rank 0's message to all; every rank calls it."""
 
     def close(self) -> None:
-        """Rank 0, after the others were told to end, and the others, before they end."""
+        """Close the links: rank 0 after the others were told to end, the others before they end."""
 
     def abort(self) -> None:
         """End all ranks now."""
@@ -85,7 +85,7 @@ class SocketTransport:
 
 
 def _descriptor(text: str) -> int:
-    """Of "7:4711"; an OSError where 7 is something else than what was given to this process."""
+    """The descriptor 7 of "7:4711"; OSError where it is another file (inode) than the one given."""
     number, inode = map(int, text.split(":"))
     if os.fstat(number).st_ino != inode:
         raise OSError(errno.EBADF, "is another file")
@@ -93,7 +93,7 @@ def _descriptor(text: str) -> int:
 
 
 class MpiTransport:
-    """Over a copy of MPI's communicator of all ranks."""
+    """Connects ranks over a copy of MPI's communicator of all of them."""
 
     def __init__(self, place: Place) -> None:
         check_connection()
@@ -139,7 +139,7 @@ class MpiTransport:
         self._world.Abort(1)
 
     def _end_for(self, rank: int) -> None:
-        """A rank is silent: whoever waits for it would wait for ever."""
+        """End for a rank that is silent: whoever waits for it would wait for ever."""
         print(
             f"facegen: error: rank {rank} was not heard of for {self._seconds} seconds "
             "(its network or its machine failed, or FACEGEN_MPI_TIMEOUT is too short)",

@@ -42,7 +42,7 @@ def describe(data: bytes) -> dict[str, Any]:
 
 
 def _boxes(data: bytes, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Name of each box, and where its content begins and ends, up to one of a 64-bit size."""
+    """The name of each box, and where its content begins and ends, up to a box of a 64-bit size."""
     for _ in range(_MOST_PROPERTIES):
         if at + 8 > end:
             return

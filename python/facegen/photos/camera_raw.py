@@ -19,7 +19,7 @@ _CR2 = b"CR"  # after the 8 bytes of a TIFF's header
 
 
 def refuse(data: bytes) -> None:
-    """FormatError for a TIFF that is one."""
+    """Raise FormatError for a TIFF that is a camera's raw file."""
     directory = first_directory(data)
     if directory is None:
         return

@@ -1,4 +1,4 @@
-"""From pixels to a picture file: the way back from a `Photo`."""
+"""Pixels written as a picture file: the way back from a `Photo`."""
 
 from __future__ import annotations
 

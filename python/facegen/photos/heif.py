@@ -12,7 +12,7 @@ from facegen.errors import FormatError
 
 EXTENSIONS = frozenset({".heic", ".heics", ".heif", ".heifs", ".hif"})
 
-# What the first box says that the file may be read as. AVIF is of the same family; Pillow reads it.
+# What a file may be read as, by its first box. AVIF is of the same family; Pillow reads it.
 _HEIF = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
 _AVIF = frozenset({b"avif", b"avis"})
 _LONGEST_BOX = 256  # bytes of the first box that are looked at
@@ -23,7 +23,7 @@ def installed() -> bool:
 
 
 def is_heif(data: bytes) -> bool:
-    """By content, of which the first bytes are enough."""
+    """Whether it is HEIF by its content, of which the first bytes are enough."""
     if data[4:8] != b"ftyp":
         return False
     end = min(int.from_bytes(data[:4], "big"), _LONGEST_BOX)

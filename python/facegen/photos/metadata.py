@@ -49,7 +49,7 @@ _DESCRIPTIVE = (
 
 @dataclass(frozen=True)
 class Metadata:
-    """What results say too.
+    """What a file says besides its pixels, for its results to say too.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ class Metadata:
 
 
 def orientation(info: Mapping[str, Any]) -> int:
-    """1 to 8, as EXIF or else XMP says it; 1 where neither does, or what it says is damaged."""
+    """The orientation, 1 to 8, by EXIF or else XMP; 1 where neither says it, or it is damaged."""
     exif = _exif(info)
     directory = first_directory(exif)
     found = None if directory is None else directory.number(exif, ORIENTATION)
@@ -87,7 +87,7 @@ def orientation(info: Mapping[str, Any]) -> int:
 
 
 def orientation_of_image(image: Image.Image) -> int:
-    """The same of an image that Pillow has loaded, in which it may have been changed."""
+    """The orientation of an image that Pillow has loaded, in which it may have been changed."""
     try:
         found = image.getexif().get(ORIENTATION)
     except Exception:  # Pillow's reader of tags raises whatever damage leads to
@@ -96,7 +96,7 @@ def orientation_of_image(image: Image.Image) -> int:
 
 
 def read(info: Mapping[str, Any]) -> Metadata:
-    """From what `Image.info` has of a file, and "iptc" and "text" as of `png_chunks.describe`."""
+    """What `Image.info` says, with "iptc" and "text" as `png_chunks.describe` has them."""
     photoshop = info.get("photoshop")
     iptc = info.get("iptc") or (photoshop.get(_IPTC_RECORD) if isinstance(photoshop, dict) else b"")
     xmp = _bytes(info.get("xmp"), MAX_XMP_BYTES)
@@ -146,7 +146,7 @@ def into_tiff(data: bytes, metadata: Metadata) -> bytes:
 
 
 def options(metadata: Metadata, kind: str) -> dict[str, Any]:
-    """What `Image.save` takes to write it in one of Pillow's formats; TIFF also `into_tiff`."""
+    """What `Image.save` takes to write metadata in a format; TIFF needs `into_tiff` too."""
     found = _OPTIONS[kind](metadata) if kind in _OPTIONS else {}
     if metadata.dpi is not None and kind != "WEBP":
         found["dpi"] = metadata.dpi

@@ -67,7 +67,7 @@ def readable_extensions() -> frozenset[str]:
 
 
 def _open(data: bytes) -> Image.Image:
-    """Without what is no pixel where Pillow would refuse the picture for a fault in it."""
+    """Open a picture without what is no pixel, where Pillow would refuse it for a fault in that."""
     if heif.is_heif(data):
         return heif.opened(data)
     if png_chunks.is_png(data):
@@ -155,7 +155,10 @@ def _photo(
     metadata: Metadata,
     reopened: Callable[[], Image.Image] | None = None,
 ) -> Photo:
-    """`info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`."""
+    """The `Photo` of an image that Pillow has opened.
+
+    `info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`.
+    """
     _checked_size(image)
     image.load()
     invisible = image.format in ("BMP", "DIB")  # a fourth byte that nobody set is no alpha
@@ -184,14 +187,14 @@ _TURNS = {  # by EXIF's orientation
 
 
 def opaque(photo: Photo) -> NDArray[np.uint8]:
-    """Its pixels (height, width, 3), on white paper where it is transparent."""
+    """A photo's pixels (height, width, 3), on white paper where it is transparent."""
     if photo.alpha is None:
         return photo.pixels
     return np.array(on_white(Image.fromarray(photo.pixels), photo.alpha))
 
 
 def refuse_pipe(path: str | os.PathLike[str]) -> None:
-    """FormatError for a pipe that has a name in a folder: nobody may ever write into it.
+    """Raise FormatError for a pipe that has a name in a folder: nobody may ever write into it.
 
     A shell's own, /dev/fd/63, is read.
     """

@@ -114,7 +114,7 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _content(data: bytes, name: bytes, start: int, end: int) -> bytes | None:
-    """None where it is cut off or its checksum is wrong, or where it is larger than any bound."""
+    """A chunk's content; None where it is cut off, too large, or its checksum is wrong."""
     if end - start > MAX_PROFILE_BYTES or end + 4 > len(data):
         return None
     content = data[start:end]
@@ -168,7 +168,7 @@ def _named(keyword: bytes, text: bytes | None, encoding: str) -> tuple[str, str]
 
 
 def _raw_profile(text: str) -> bytes | None:
-    r"""Of "\nname\nlength\nhexadecimal digits in lines"."""
+    r"""The bytes that a text holds as "\nname\nlength\nhexadecimal digits in lines"."""
     try:
         return bytes.fromhex("".join(text.split("\n")[3:]))
     except ValueError:

@@ -43,7 +43,7 @@ def pixels_only(data: bytes) -> bytes:
 
 
 def describe(data: bytes) -> dict[str, Any]:
-    """As `metadata.of_tiff`; of deep greys also "most", the largest value, and "min_is_white"."""
+    """What `metadata.of_tiff` says; of deep greys also "most" (a value) and "min_is_white"."""
     info = metadata.of_tiff(data)
     directory = first_directory(data)
     bits = None if directory is None else _deep_bits(data, directory)
@@ -53,7 +53,7 @@ def describe(data: bytes) -> dict[str, Any]:
 
 
 def of_image(image: Image.Image) -> dict[str, Any]:
-    """The same about the pixels of an image that Pillow has opened by itself."""
+    """What `describe` says of the pixels, for an image that Pillow has opened by itself."""
     if not isinstance(image, TiffImageFile) or not image.mode.startswith("I;16"):
         return {}
     bits = image.tag_v2.get(BITS_PER_SAMPLE, (16,))[0]
@@ -65,7 +65,7 @@ def _deep_grey(bits: int, photometric: int | None) -> dict[str, Any]:
 
 
 def _deep_bits(data: bytes, directory: Directory) -> int | None:
-    """Of a grey of 12 or 16 bits, of which Pillow reads no others between 8 and 32."""
+    """Bits of a deep grey: 12 or 16, since Pillow reads no others between 8 and 32. Else None."""
     bits = directory.number(data, BITS_PER_SAMPLE)
     grey = directory.number(data, SAMPLES_PER_PIXEL) in (None, 1)
     return bits if grey and bits in (12, 16) else None

@@ -37,7 +37,7 @@ class Entry:
 
     @property
     def length(self) -> int:
-        """Of its values, in bytes."""
+        """Bytes of the entry's values."""
         return self.count * _BYTES.get(self.type, 0)
 
 
@@ -83,7 +83,7 @@ class Directory:
             struct.pack_into(self.order + "H", data, self.entries[tag].at, _UNKNOWN)
 
     def end_here(self, data: bytearray) -> None:
-        """No directory follows: in EXIF the next one has a thumbnail."""
+        """Have no directory follow: in EXIF the next one has a thumbnail."""
         size = 8 if self.big else 4
         data[self.next_at : self.next_at + size] = bytes(size)
 
@@ -179,7 +179,7 @@ def fields(
 def _named_fields(
     data: bytes, directory: Directory, tag: int, order: str, room: int
 ) -> tuple[Field, ...]:
-    """Those of a directory that an entry names; of deeper ones EXIF's alone names one."""
+    """Fields of a directory that an entry names; EXIF's alone names a deeper one."""
     start = directory.number(data, tag)
     inner = None if start is None else directory_at(data, start, directory.order, directory.big)
     if inner is None:

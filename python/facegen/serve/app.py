@@ -87,7 +87,7 @@ def create_app(models: Models) -> Starlette:
 
 
 class _Api:
-    """One method an address."""
+    """What the application answers: one method an address."""
 
     def __init__(self, models: Models) -> None:
         self._models = models
@@ -181,7 +181,7 @@ class _Api:
 
 
 class _Places:
-    """Work in threads: some at once, some waiting, in turn, the rest refused."""
+    """Runs work in threads: some at once, some waiting, in turn, the rest refused."""
 
     def __init__(self, at_once: int, waiting: int) -> None:
         self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="facegen-serve")

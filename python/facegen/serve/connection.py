@@ -26,7 +26,7 @@ CONNECTIONS = 500  # half of the files that a process may usually open
 
 
 class Connection(H11Protocol):
-    """uvicorn's, with a timer."""
+    """uvicorn's connection, with a timer."""
 
     _due: str | None = None  # what the client is to do: send a "head", or stop sending the "rest"
     _timer: asyncio.TimerHandle | None = None

@@ -11,7 +11,7 @@ STOP_SECONDS = 2  # that answers may take which are under way when it is ended
 
 
 def settings(app: Starlette) -> uvicorn.Config:
-    """For a `uvicorn.Server`, which ends at SIGINT or SIGTERM and raises them then."""
+    """How a `uvicorn.Server` runs the app; it ends at SIGINT or SIGTERM and raises them then."""
     return uvicorn.Config(
         app,
         http=Connection,

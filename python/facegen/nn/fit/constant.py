@@ -12,10 +12,10 @@ from facegen.nn.program import Fill, InstanceNorm, Step, View, step_reads, step_
 
 
 def replace_norms_of_one_pixel(draft: ProgramDraft) -> None:
-    """A norm over one pixel has variance 0 and gives its beta, whatever it reads.
+    """Put fills in the place of norms over one pixel, which give their beta, whatever they read.
 
-    So nobody needs its input: what was computed for it alone is dropped. (Here the input may also
-    be infinite, where the CPU, which keeps the norm, says NaN.)
+    The variance is 0. So nobody needs the input: what was computed for it alone is dropped. (Here
+    the input may also be infinite, where the CPU, which keeps the norm, says NaN.)
     """
     for i, step in enumerate(draft.steps):
         if isinstance(step, InstanceNorm) and step.input.height * step.input.width == 1:

@@ -28,7 +28,7 @@ class ProgramDraft:
     formats: dict[Step, str] = field(default_factory=dict)  # in which inputs are wanted
 
     def kind(self, view: View) -> str:
-        """Of the view's buffer: "input", "output" or "arena"."""
+        """Kind of the view's buffer: "input", "output" or "arena"."""
         return self.buffers[view.buffer].kind
 
     def readers(self, view: View) -> int:
@@ -36,7 +36,7 @@ class ProgramDraft:
         return sum(read.buffer == view.buffer for step in self.steps for read in step_reads(step))
 
     def neighbours(self, maker: type[S], reader: type[R]) -> Iterator[tuple[S, R]]:
-        """Steps behind each other, the second the only reader of all that the first makes."""
+        """Pairs of steps in a row, the second the only reader of all that the first makes."""
         for first, second in zip(list(self.steps), self.steps[1:], strict=False):
             if (
                 isinstance(first, maker)
@@ -74,10 +74,10 @@ class ProgramDraft:
         return self.formats[step]
 
     def put(self, step: Gemm | InstanceNorm, *old: Step) -> bool:
-        """The step in the place of whichever of `old` comes first, instead of all of these.
+        """Put a step in the place of whichever of `old` comes first, instead of all of these.
 
-        On the network's input as it is, or on a staged one, whatever has the better kernel. Nothing
-        happens, and False is returned, where the device has no kernel for it.
+        It reads the network's input as it is, or a staged copy, whatever has the better kernel.
+        Nothing happens, and False is returned, where the device has no kernel for it.
         """
         gone = [step for step in self.steps if any(step is other for other in old)]
         assert len(gone) == len(old), "a step that is not in the draft any more"
@@ -110,7 +110,7 @@ class ProgramDraft:
         return self.staged[view]
 
     def take_constant(self, name: str, value: Callable[[], np.ndarray], *old: str) -> None:
-        """A constant in place of `old` ones; of a program without constants, only its name."""
+        """Put a constant in place of `old` ones; a program without constants has only its name."""
         if self.constants:
             made = value()
             for gone in old:

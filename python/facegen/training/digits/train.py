@@ -69,7 +69,7 @@ class Trained:
     guesses: NDArray[np.int64]  # the engine's, of those images
 
     def correct(self, labels: NDArray[np.uint8]) -> int:
-        """How many of them are right; `labels` are those of all images."""
+        """How many guesses are right; `labels` are those of all images."""
         return int((self.guesses == labels[self.held_out]).sum())
 
 

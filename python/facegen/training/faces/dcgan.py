@@ -59,7 +59,7 @@ class Generator(nn.Module):
         self.train(self.training)
 
     def train(self, mode: bool = True) -> Generator:
-        """As of any module; batch norms of frozen layers stay in evaluation mode."""
+        """Set the mode; batch norms of frozen layers stay in evaluation mode."""
         super().train(mode)
         for norm in self.norms[: self.frozen]:
             norm.eval()
@@ -79,7 +79,7 @@ class Generator(nn.Module):
             tensor.copy_(values)
 
     def _named_tensors(self) -> list[tuple[str, Tensor]]:
-        """By canonical name, in the order of the network's table."""
+        """Every tensor with its canonical name, in the order of the network's table."""
         tensors = [("proj.weight", self.proj.weight), ("proj.bias", self.proj.bias)]
         for i, (norm, tconv) in enumerate(zip(self.norms, self.tconvs, strict=True)):
             tensors += [(f"bn{i}.{part}", getattr(norm, _BATCH_NORM[part])) for part in _BATCH_NORM]

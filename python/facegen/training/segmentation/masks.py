@@ -33,7 +33,7 @@ class Pairs:
 
 
 def read_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> Pairs:
-    """For every mask, ``masks/NAME.png``, the picture ``pictures/NAME.*``.
+    """Read every mask, ``masks/NAME.png``, and its picture, ``pictures/NAME.*``.
 
     Masks are PNG files whose pixels are classes: indexed (VOC's palette, or another) or 8-bit grey.
     Pictures without a mask are left out, as VOC has many. All are resized to 227x227: pictures
@@ -78,7 +78,7 @@ def _read_picture(path: Path) -> Image.Image:
 
 
 def _read_mask(path: Path) -> Image.Image:
-    """Its classes as a grey picture; of an indexed one, the indices and not their colours."""
+    """A mask's classes as a grey picture; of an indexed one, the indices and not their colours."""
     try:
         classes = _decode_mask(photo.read_bytes(path))
     except FormatError as error:

@@ -16,7 +16,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Beard:
-    """Each (n, 1, 1, 1); the colour (n, 3, 1, 1)."""
+    """Every field is (n, 1, 1, 1); the colour (n, 3, 1, 1)."""
 
     cheeks: Array
     """How thick along the jaw, 0..1."""

@@ -16,7 +16,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Eyes:
-    """Each (n, 1, 1, 1); colours (n, 3, 1, 1)."""
+    """Every field is (n, 1, 1, 1); colours (n, 3, 1, 1)."""
 
     width: Array
     upper: Array
@@ -71,7 +71,7 @@ class Eyes:
 
 @dataclass(frozen=True)
 class EyeShape:
-    """Fields (n, 1, size, size)."""
+    """Every field is (n, 1, size, size)."""
 
     along: Array
     """Across one eye: -1 at the nose's side, 1 at the temple's."""

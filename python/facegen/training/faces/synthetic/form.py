@@ -14,7 +14,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Form:
-    """Each (n, 1, 1, 1), in the head's units."""
+    """Every field is (n, 1, 1, 1), in the head's units."""
 
     eye: Array
     """Distance of an eye's middle from the face's."""
@@ -51,7 +51,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Relief:
-    """Fields (n, 1, size, size)."""
+    """Every field is (n, 1, size, size)."""
 
     height: Array
     hollow: Array

@@ -15,7 +15,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Glasses:
-    """Each (n, 1, 1, 1); the colour (n, 3, 1, 1)."""
+    """Every field is (n, 1, 1, 1); the colour (n, 3, 1, 1)."""
 
     worn: Array
     width: Array
@@ -43,7 +43,7 @@ class Glasses:
 
 
 def paint_glasses(radiance: Array, glasses: Glasses, form: Form, at: Surface) -> Array:
-    """Over the lit face; glasses stand off it, so a turned head shows them to the side."""
+    """Lay glasses over the lit face; they stand off it, so a turned head shows them to the side."""
     u, v = at.u - 0.05 * at.sin_yaw, at.v - 0.02
     x = np.abs(u) - form.eye - 0.005
     corner = glasses.roundness * glasses.height

@@ -19,7 +19,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Hair:
-    """Each (n, 1, 1, 1) unless said otherwise."""
+    """Every field is (n, 1, 1, 1) unless said otherwise."""
 
     length: Array
     """How far down the sides, in q: 0 to the ear's top, 0.85 the chin, 1.4 past the picture."""
@@ -98,7 +98,7 @@ class Hair:
 
 @dataclass(frozen=True)
 class HairShape:
-    """Fields (n, 1, size, size)."""
+    """Every field is (n, 1, size, size)."""
 
     behind: Array
     """Cover behind face and neck."""

@@ -26,7 +26,7 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": "100000000",
     "MALLOC_TRIM_THRESHOLD_": "100000000",
 }
-"""Of new processes, which read these when they start."""
+"""Variables of new processes, which read them when they start."""
 
 
 def render_many(seed: int, count: int, processes: int) -> Iterator[NDArray[np.uint8]]:

@@ -15,7 +15,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Mouth:
-    """Each (n, 1, 1, 1); the lipstick's colour (n, 3, 1, 1)."""
+    """Every field is (n, 1, 1, 1); the lipstick's colour (n, 3, 1, 1)."""
 
     width: Array
     upper: Array
@@ -49,7 +49,7 @@ class Mouth:
 
 @dataclass(frozen=True)
 class Lips:
-    """Fields (n, 1, size, size)."""
+    """Every field is (n, 1, size, size)."""
 
     lips: Array
     inside: Array

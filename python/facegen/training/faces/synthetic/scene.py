@@ -24,7 +24,7 @@ def _any_colour(draws: Draws, brightness: Array, saturation: Array) -> Array:
 
 @dataclass(frozen=True)
 class Scene:
-    """Each (n, 1, 1, 1) unless said otherwise."""
+    """Every field is (n, 1, 1, 1) unless said otherwise."""
 
     backdrop: Array
     """(n, 3, 1, 1)."""
@@ -131,7 +131,7 @@ def clothes(canvas: Array, scene: Scene, light: Light, at: Surface, soft: float)
 
 
 def ears(canvas: Array, skin: Skin, light: Light, at: Surface, soft: float) -> Array:
-    """Behind the head's outline; the far one hides when the head turns."""
+    """Paint ears behind the head's outline; the far one hides when the head turns."""
     # Ears sit a little behind the head's widest meridian.
     cos_yaw = np.sqrt(1.0 - at.sin_yaw**2)
     x = np.sign(at.p) * at.p - 0.615 * (0.985 * cos_yaw - np.sign(at.p) * 0.17 * at.sin_yaw)

@@ -15,7 +15,7 @@ from facegen.training.faces.synthetic.traits import Traits
 
 @dataclass(frozen=True)
 class Skin:
-    """Each (n, 1, 1, 1) unless said otherwise."""
+    """Every field is (n, 1, 1, 1) unless said otherwise."""
 
     melanin: Array
     blood: Array

@@ -12,7 +12,7 @@ from facegen.training.faces.synthetic.fields import Array, bump, colour, mix, sm
 
 @dataclass(frozen=True)
 class Traits:
-    """Each (n, 1, 1, 1); colours (n, 3, 1, 1) in linear light."""
+    """Every field is (n, 1, 1, 1); colours (n, 3, 1, 1) in linear light."""
 
     male: Array
     """0 feminine .. 1 masculine; two soft clusters."""
