@@ -21,7 +21,8 @@ ORDER = (
     *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline"),
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
     *("comparison", "hub", "weights", "engine", "kernels"),
-    *("networks", "loading", "parallel", "pictures", "training", "serve", "cli", "__main__"),
+    *("networks", "loading", "parallel"),
+    *("pictures", "runs", "training", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
 
@@ -60,6 +61,21 @@ def test_formats_know_no_network(file: Path) -> None:
     assert not [module for module in modules if module.startswith("facegen.networks")]
     words = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
     assert not words & set(NETWORKS)
+
+
+@pytest.mark.parametrize("part", [part.removesuffix(".py") for part in PARTS])
+def test_the_command_line_alone_parses_and_prints(part: str) -> None:
+    """Runs tell how far they are by callbacks; the programs of training are commands themselves."""
+    if part in ("cli", "training"):
+        return
+    path = PACKAGE / part
+    for file in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        roots = {name.partition(".")[0] for name in imports(tree)}
+        assert not roots & {"click", "rich"}, file
+        if part in ("runs", "pictures", "networks"):
+            calls = [node.func for node in ast.walk(tree) if isinstance(node, ast.Call)]
+            assert "print" not in map(ast.unparse, calls), file
 
 
 # Who opens files with Pillow, who turns pictures, who tells images from paths. Masks hold classes,

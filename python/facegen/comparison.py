@@ -23,8 +23,7 @@ Path = str | os.PathLike[str]
 TOLERANCE = 1e-3
 _FACE = (64, 64, 3)
 _PICTURE = (256, 256, 3)  # of a .rgb file
-_CHUNK_VALUES = 1 << 20
-_CHUNK_FACES = 64
+_VALUES_AT_ONCE = 1 << 20  # compared, of each file
 _TEXT_BYTES = frozenset(b"0123456789+-.eE \t\r\n\v\fnaifNAIFty")
 
 
@@ -144,7 +143,7 @@ def _values(file: io.BufferedReader, kind: Kind) -> tuple[int, Iterator[np.ndarr
     """Number of values, and the values in chunks of a fixed size."""
     if kind == "text":
         reader = ResultReader(file)
-        return reader.numbers, reader.chunks(_CHUNK_FACES)
+        return reader.numbers, reader.chunks(_VALUES_AT_ONCE // math.prod(_FACE))
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         raise FormatError(f"{file.name}: expected a regular file, found a pipe or a device")
@@ -159,5 +158,5 @@ def _values(file: io.BufferedReader, kind: Kind) -> tuple[int, Iterator[np.ndarr
 
 
 def _read_binary(file: io.BufferedReader, dtype: np.dtype) -> Iterator[np.ndarray]:
-    while data := file.read(_CHUNK_VALUES * dtype.itemsize):
+    while data := file.read(_VALUES_AT_ONCE * dtype.itemsize):
         yield np.frombuffer(data, dtype)

@@ -11,7 +11,7 @@ from facegen.networks.model import Model
 class Opposite:
     """In the place of a runner: of one channel itself and its negative, of more the negative."""
 
-    device, isa, threads = "cpu", "none", 1
+    device, isa, threads, chunk = "cpu", "none", 1, 1
 
     def __call__(self, batch: np.ndarray) -> np.ndarray:
         return np.concatenate([batch, -batch], -1) if batch.shape[-1] == 1 else -batch

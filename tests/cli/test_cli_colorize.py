@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,12 +36,15 @@ class Tinter:
 
     weights: dict[str, np.ndarray] = {"factor": np.float32([0.5])}
     arithmetic = {"precision": "float32", "algorithm": "auto"}
-    runner = SimpleNamespace(device="cpu", isa="none", threads=1)
+    runner = SimpleNamespace(device="cpu", isa="none", threads=1, chunk=4)
 
     def __init__(self, network: str | None, **options: object) -> None:
         self.network = network
 
-    def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
+    prepare, finish = Colorizer.prepare, Colorizer.finish
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        lightness = np.stack(prepared)
         return np.stack([0.4 * lightness, 30 - 0.5 * lightness], axis=1).astype(np.float32)
 
 
@@ -58,7 +62,7 @@ def save(path: str, image: np.ndarray | Image.Image = GREY, **options: object) -
 
 
 def expected(tinter: Tinter, rgb: np.ndarray, strength: float = 1.0) -> np.ndarray:
-    ab = tinter.predict_ab(colorization.network_lightness(rgb)[np.newaxis])[0]
+    ab = tinter.compute([colorization.network_lightness(rgb)])[0]
     return with_colours(rgb, ab, strength)
 
 

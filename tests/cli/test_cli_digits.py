@@ -13,8 +13,8 @@ from command_line import Run, encode_idx
 from PIL import Image, ImageDraw
 
 from facegen import DigitClassifier
+from facegen.engine import Runner
 from facegen.media import digits as pictures
-from facegen.pictures import digits as task
 from shared_data import SHARED_DATA
 
 
@@ -40,7 +40,7 @@ def draw_one(path: str) -> None:
 def test_an_idx_file(
     run: Run, network: str, images: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(task, "CHUNK", 10)
+    monkeypatch.setattr(Runner, "chunk", 10)
     guesses = DigitClassifier(network, device="cpu")(images)
     result = run("digits", "images.idx.gz", "-n", network, "--device", "cpu")
     assert result.code == 0 and result.err == ""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from command_line import Run, latent_text
 
-from facegen.cli import face_run
+from facegen.engine import Runner
 from facegen.files import journal
 from facegen.networks.dcgan import Generator
 
@@ -24,7 +24,7 @@ FACES = 20
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 3 faces, and an entry in the journal after each."""
-    monkeypatch.setattr(face_run, "CHUNK", 3)
+    monkeypatch.setattr(Runner, "chunk", 3)
     monkeypatch.setattr(journal, "_SECONDS", 0.0)
 
 
@@ -225,9 +225,10 @@ def test_a_run_that_was_killed_at_its_very_end(
 
 PROGRAM = """
 import sys
-from facegen.cli import face_run, main
+from facegen.cli import main
+from facegen.engine import Runner
 from facegen.files import journal
-face_run.CHUNK, journal._SECONDS = 1, 0.0
+Runner.chunk, journal._SECONDS = 1, 0.0
 sys.exit(main.main())
 """
 

@@ -14,8 +14,8 @@ from opposite import stand_in
 from PIL import Image
 
 from facegen import Pix2Pix
-from facegen.cli import pix2pix as pix2pix_command
 from facegen.cli.main import main
+from facegen.engine import Runner
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def pictures() -> np.ndarray:
 def test_the_program_of_the_course(
     run: Run, network: Path, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pix2pix_command, "CHUNK", 2)
+    monkeypatch.setattr(Runner, "chunk", 2)
     pictures.tofile("in.rgb")
     result = run("pix2pix", network, "in.rgb", "out.rgb", "--device", "cpu")
     assert result.code == 0 and result.err == ""

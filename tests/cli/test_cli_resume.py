@@ -15,8 +15,7 @@ import pytest
 from command_line import Run, latent_text
 from opposite import Opposite, stand_in
 
-from facegen.cli import faces, pix2pix
-from facegen.cli.colorizer import main as colorizer
+from facegen.engine import Runner
 from facegen.files import journal
 from facegen.networks.dcgan import Generator
 
@@ -27,7 +26,7 @@ JOURNAL = ".out.txt.facegen-journal"
 @pytest.fixture(autouse=True)
 def small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Chunks of 3 faces, and an entry in the journal after each."""
-    monkeypatch.setattr(faces, "CHUNK", 3)
+    monkeypatch.setattr(Runner, "chunk", 3)
     monkeypatch.setattr(journal, "_SECONDS", 0.0)
 
 
@@ -97,6 +96,19 @@ def test_of_another_input_it_begins_anew(
         fail_at(patch, 9)
         assert run(*command).code == 130
     Path("in.txt").write_text(text)
+    result = run(*command)
+    assert result.code == 0 and resumed(result.out) == 0
+    check_complete(expected)
+
+
+def test_with_other_chunks_it_begins_anew(
+    run: Run, network_bin: Path, expected: tuple[bytes, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = [network_bin, "in.txt", "out.txt", "out.bmp", "--device", "cpu", "--resume"]
+    with monkeypatch.context() as patch:
+        fail_at(patch, 9)
+        assert run(*command).code == 130
+    monkeypatch.setattr(Runner, "chunk", 4)
     result = run(*command)
     assert result.code == 0 and resumed(result.out) == 0
     check_complete(expected)
@@ -193,9 +205,10 @@ def test_pipes_are_refused(run: Run, network_bin: Path, pipe: str) -> None:
 
 PROGRAM = """
 import sys
-from facegen.cli import faces, main
+from facegen.cli import main
+from facegen.engine import Runner
 from facegen.files import journal
-faces.CHUNK, journal._SECONDS = 3, 0.0
+Runner.chunk, journal._SECONDS = 3, 0.0
 sys.exit(main.main())
 """
 
@@ -236,8 +249,6 @@ PROGRAMS = {
 def test_programs_of_pictures_go_on(
     run: Run, network: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pix2pix, "CHUNK", 1)
-    monkeypatch.setattr(colorizer, "CHUNK", 1)
     stand_in(monkeypatch)
     Path("network.bin").write_bytes(b"weights")
     values = np.random.default_rng(1).random((3, 256, 256), np.float32)

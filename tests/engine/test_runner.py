@@ -9,6 +9,8 @@ import pytest
 
 from facegen import _native
 from facegen.engine import Runner
+from facegen.engine.runner import CHUNK_BYTES
+from facegen.networks import NETWORKS
 from facegen.nn import Graph, ReLU, Shape, lower
 from facegen.nn.program import Program
 
@@ -41,3 +43,28 @@ def test_more_threads_than_processors_are_as_many_as_there_can_be(
     assert runner.threads == _native.most_threads()
     assert 16 <= _native.most_threads() <= max(16, os.cpu_count() or 1)
     np.testing.assert_array_equal(runner(np.full((3, 2, 2, 1), -1, np.float32)), 0)
+
+
+def of_floats(count: int) -> Program:
+    """A program whose images have so many floats, in and out together."""
+    graph = Graph("one step")
+    graph.output(graph.add("relu", ReLU(), graph.input("x", Shape(1, count // 2, 1))))
+    return lower(graph, {})
+
+
+@pytest.mark.parametrize("max_batch", [1, 5, None])
+def test_a_chunk_is_whole_batches_that_fit(max_batch: int | None) -> None:
+    for floats in (2, 1000, 30_000, 3_000_000):
+        runner = Runner(of_floats(floats), "cpu", max_batch=max_batch)
+        batch, item_bytes = max_batch or 32, 4 * floats
+        chunk = runner.chunk
+        assert chunk == Runner(of_floats(floats), "cpu", threads=2, max_batch=max_batch).chunk
+        assert chunk == batch or chunk % batch == 0 and chunk * item_bytes <= CHUNK_BYTES
+        assert (chunk + batch) * item_bytes > CHUNK_BYTES
+
+
+@pytest.mark.parametrize(("name", "chunk"), [("dcgan", 64), ("lenet", 1312)])
+def test_the_chunks_of_networks(name: str, chunk: int) -> None:
+    """Journals count them: where one changes, runs that were killed begin anew."""
+    network = NETWORKS[name]
+    assert network.model(network.initial_weights(1), device="cpu").runner.chunk == chunk

@@ -19,12 +19,12 @@ from runs import go, statuses
 
 from facegen import FacegenError
 from facegen.photos.photo import Photo
-from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import settings_digest
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 from facegen.pictures.task import Made, Task
+from facegen.runs.face_results import FaceResults, of_latent
 from files import negative, one, png
 
 PRECIOUS = b"precious"

@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import pytest
 
-from facegen.pictures import classification, colouring, digits, segmentation, translation
+from facegen.pictures import classify, colorize, digits, pix2pix, segment
 
 MODEL: Any = SimpleNamespace(
     weights={"a.weight": np.ones(3, np.float32)},
     arithmetic={"precision": "float32", "algorithm": "auto"},
-    runner=SimpleNamespace(device="cpu"),
+    runner=SimpleNamespace(chunk=4),
+    prepare=np.asarray,
+    compute=np.stack,
 )
 TASKS = {
-    "colorize": colouring.task(MODEL, strength=0.5),
-    "pix2pix": translation.task(MODEL, original_size=True),
-    "segment": segmentation.task(MODEL, segmentation.Parts(overlay="_overlay.png", masks=True)),
-    "classify": classification.task(MODEL, 5, None),
+    "colorize": colorize.task(MODEL, strength=0.5),
+    "pix2pix": pix2pix.task(MODEL, original_size=True),
+    "segment": segment.task(MODEL, segment.Parts(overlay="_overlay.png", masks=True)),
+    "classify": classify.task(MODEL, 5, None),
     "digits": digits.task(MODEL),
 }
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from facegen import Generator
+from facegen import Generator, Pix2Pix
 from facegen.networks import NETWORKS
 
 
 class Negative:
     """In place of a pix2pix: 255 - v."""
 
-    def __call__(self, pixels: np.ndarray) -> np.ndarray:
-        assert pixels.shape == (256, 256, 3) and pixels.dtype == np.uint8
-        return 255 - pixels
+    prepare = Pix2Pix.prepare
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        assert prepared[0].shape == (256, 256, 3) and prepared[0].dtype == np.uint8
+        return 255 - np.stack(prepared)
 
 
 class Reddish:

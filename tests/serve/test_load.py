@@ -245,10 +245,13 @@ PROGRAM = """
 import sys, time
 from facegen.__main__ import main
 from facegen.cli import serve
-def compute(pixels):
-    print("computes", flush=True)
-    time.sleep(600)
-serve._models = lambda networks, engine: {"pix2pix": compute}
+class Pix2Pix:
+    def prepare(self, picture):
+        return picture.pixels
+    def compute(self, prepared):
+        print("computes", flush=True)
+        time.sleep(600)
+serve._models = lambda networks, engine: {"pix2pix": Pix2Pix()}
 sys.argv = ["facegen", "serve", "--port", "0"]
 sys.exit(main())
 """

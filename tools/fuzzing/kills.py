@@ -24,9 +24,9 @@ from pathlib import Path
 
 import numpy as np
 
-from facegen.cli import face_run, faces
 from facegen.cli import generate as _generate  # noqa: F401 (so that no child need import it)
 from facegen.cli.main import main
+from facegen.engine import Runner
 from facegen.files import atomic, journal
 from facegen.networks import dcgan
 from facegen.photos.photo import readable_extensions
@@ -229,7 +229,7 @@ def start(
         errors = os.open(SAID, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(errors, 2)
         atomic._clear.cache_clear()
-        faces.CHUNK = face_run.CHUNK = 1
+        Runner.chunk = 1  # type: ignore[assignment, method-assign]
         journal._SECONDS = 0.0
         before()
         events = Events(event)

@@ -67,26 +67,18 @@ def command(
     from facegen.media import labels as label_files
     from facegen.networks.files import resolve
     from facegen.networks.squeezenet import CLASSES
-    from facegen.pictures.classification import task
-    from facegen.pictures.items import Item
-    from facegen.pictures.results import OneResult
+    from facegen.pictures.classify import task
+    from facegen.pictures.plan import plan_facts
     from facegen.pictures.sources import find
 
     network = str(resolve(network, "squeezenet"))  # first: without one, nothing else matters
     names = None if labels is None else label_files.read(labels, CLASSES)
     found = find(pictures, recursive)
-    every = [Item(source.path, ()) for source in found.pictures]
-    (part, _), items, json_ = picture_run.take_share(shard, every, json_)
+    part, json_ = picture_run.part_of(shard, json_)
     picture_run.check_report(json_, overwrite)
     classifier = prepared(Classifier, network, engine)
     work = task(classifier, top, names)
-    report = picture_run.run_shown(
-        items,
-        work,
-        OneResult(overwrite=False),
-        on_ranks=shard is None,
-        passed_over=found.passed_over if part == 0 else (),
-    )
+    report = picture_run.run_shown(plan_facts(found, part), work, on_ranks=shard is None)
     if not is_stdout(json_):
         for outcome in report.outcomes:
             if outcome.status == "done":

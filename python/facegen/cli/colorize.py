@@ -50,7 +50,7 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.networks.files import resolve
-    from facegen.pictures.colouring import task
+    from facegen.pictures.colorize import task
 
     network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,11 +11,6 @@ from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 from facegen.errors import FormatError
 from facegen.files.standard import is_stdout
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from facegen.pictures.report import Outcome
 
 
 @click.command(
@@ -68,29 +63,23 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.numbers import idx
-    from facegen.pictures.digits import task
-    from facegen.pictures.items import Item
-    from facegen.pictures.results import OneResult
+    from facegen.pictures.digits import entries as entries_of
+    from facegen.pictures.digits import judge, task
+    from facegen.pictures.plan import plan_facts
     from facegen.pictures.sources import find
 
     found = find(inputs, recursive)
-    every = [Item(source.path, ()) for source in found.pictures]
     right = None if labels is None else idx.read(labels, dimensions=1)
-    if right is not None and (len(every) > 1 or not _is_idx(every[0].source)):
+    if right is not None and (len(found.pictures) > 1 or not _is_idx(found.pictures[0].path)):
         raise click.UsageError("--labels are those of one INPUT that is an IDX file")
     if right is not None and shard is not None:
         raise click.UsageError("--shard shares several INPUTs, and --labels are those of one")
-    (part, _), items, json_ = picture_run.take_share(shard, every, json_)
+    part, json_ = picture_run.part_of(shard, json_)
     picture_run.check_report(json_, overwrite)
     classifier = prepared(DigitClassifier, network, engine)
-    done = picture_run.run_shown(
-        items,
-        task(classifier),
-        OneResult(overwrite=False),
-        on_ranks=shard is None,
-        passed_over=found.passed_over if part == 0 else (),
-    )
-    entries = [entry for outcome in done.outcomes for entry in _entries(outcome)]
+    plan = plan_facts(found, part)
+    done = picture_run.run_shown(plan, task(classifier), on_ranks=shard is None)
+    entries = entries_of(done.outcomes)
     report: dict[str, Any] = {
         "facegen": __version__,
         "device": classifier.runner.device,
@@ -124,25 +113,6 @@ def _is_idx(path: str) -> bool:
         return False
     with open(path, "rb") as file:
         return idx.is_idx(file.read(4))
-
-
-def _entries(outcome: Outcome) -> list[dict[str, Any]]:
-    """What was found in each image, by name: that of its file, with its number if it has more."""
-    name, images = outcome.source, outcome.facts.get("images", [])
-    one = len(images) == 1
-    return [{"name": name if one else f"{name}[{i}]", **found} for i, found in enumerate(images)]
-
-
-def judge(entries: list[dict[str, Any]], labels: np.ndarray) -> dict[str, Any]:
-    """Put the right answers into the entries; accuracy, and how often which was taken for which."""
-    confusion = [[0] * 10 for _ in range(10)]
-    for entry, label in zip(entries, labels.tolist(), strict=True):
-        if label > 9:
-            raise FormatError(f"labels: expected 0 to 9, found {label}")
-        entry["label"] = label
-        confusion[label][entry["digit"]] += 1
-    right = sum(confusion[i][i] for i in range(10))
-    return {"right": right, "accuracy": right / max(len(entries), 1), "confusion": confusion}
 
 
 def text_line(entry: dict[str, Any]) -> str | None:

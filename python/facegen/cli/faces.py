@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -11,16 +11,6 @@ from facegen.cli import options, terminal
 from facegen.cli.shared import SharedCommand
 from facegen.cli.terminal import counted
 
-if TYPE_CHECKING:
-    import numpy as np
-
-    from facegen.cli.stream import Stream
-    from facegen.files.journal import Journal, NoJournal
-    from facegen.numbers.text import LatentReader
-
-# Faces computed, formatted and written at a time: 3 MB of values, so that a run's memory does not
-# grow with the number of faces, and little is left to write when the last are computed.
-CHUNK = 64
 FILES = "[NETWORK] INPUT OUTPUT IMAGE"
 
 
@@ -61,17 +51,14 @@ def command(
     then goes to stderr. The elapsed time is that of the computation alone. Without NETWORK, the
     package's own is used.
     """
-    from functools import partial
-
     from facegen import Generator, __version__
     from facegen.cli.models import prepared
-    from facegen.cli.stream import Stream, resumed
-    from facegen.files.journal import Journal, NoJournal
-    from facegen.files.standard import input_file, output_file
+    from facegen.cli.progress import progress, resumed
+    from facegen.files.standard import input_file
     from facegen.media.bmp import grid_side
-    from facegen.media.face_files import encode_faces
     from facegen.networks.files import resolve
     from facegen.numbers.text import LatentReader
+    from facegen.runs.face_text import FaceTextRun
 
     named, input_, output, image = _taken(files)
     network = str(resolve(named))
@@ -79,25 +66,15 @@ def command(
     options.check_distinct(inputs, outputs)
 
     generator = prepared(Generator, network, engine)
-    runner = generator.runner
-    # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
-    encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
-    terminal.say(f"facegen {__version__} on {options.device_used(runner)}")
+    terminal.say(f"facegen {__version__} on {options.device_used(generator.runner)}")
     terminal.say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
-    text_file, picture_file = output_file(output), output_file(image)
     with LatentReader(input_file(input_)) as latents:
         count = latents.count
         terminal.say(f"Input   : {input_} ({counted(count, 'face')})")
-        journal: Journal | NoJournal = NoJournal([text_file, picture_file])
+        run = FaceTextRun(generator, latents, output, image, network if resume else None)
         if resume:
-            settings = {**generator.arithmetic, "isa": runner.isa}
-            made_of = [network, latents.name]
-            journal = Journal([text_file, picture_file], count, CHUNK, made_of, settings)
-            terminal.say(resumed(journal, "face"))
-        elapsed = 0.0
-        if not journal.finished:
-            stream = Stream(generator, encode, count, "faces")
-            elapsed = _compute(latents, stream, text_file, picture_file, journal)
+            terminal.say(resumed(run.journal, "face"))
+        elapsed = run.run(progress)
         for warning in latents.warnings:
             terminal.warn(warning)
     side = grid_side(count)
@@ -170,27 +147,3 @@ def _kind(name: str) -> str | None:
 
     extension = os.path.splitext(name)[1].lower()
     return "HEIF" if extension in heif.EXTENSIONS else Image.registered_extensions().get(extension)
-
-
-def _compute(
-    latents: LatentReader, stream: Stream, output: str, image: str, journal: Journal | NoJournal
-) -> float:
-    """Write both files of the faces that are not there yet; gives the seconds of computing."""
-    from facegen.media.bmp import GridWriter
-    from facegen.numbers.text import ResultWriter
-
-    count = latents.count
-    with (
-        journal,
-        GridWriter(image, count, resume=journal.resume(image)) as picture,
-        ResultWriter(output, count, resume=journal.resume(output)) as values,
-    ):
-
-        def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
-            text, pixels = faces
-            values.write_text(text.data, len(pixels))
-            picture.write(pixels)
-            return len(pixels)
-
-        chunks = journal.rest(latents.chunks(CHUNK))
-        return stream.run(chunks, write, {output: values, image: picture}, journal)

@@ -98,13 +98,12 @@ def command(
     options.check_distinct(inputs, outputs)
 
     from facegen import Generator
-    from facegen.cli.face_run import FaceRun
     from facegen.cli.models import prepared
+    from facegen.cli.progress import progress
     from facegen.media.face_files import FaceFiles
     from facegen.numbers.latents import open_latents
-    from facegen.pictures.face_sources import FaceSource, FileSource, SeedSource
-    from facegen.pictures.faces import FaceResults
-    from facegen.weights import digest
+    from facegen.runs.face_sources import FaceSource, FileSource, SeedSource
+    from facegen.runs.faces import FaceRun
 
     with ExitStack() as stack:
         source: FaceSource
@@ -119,23 +118,16 @@ def command(
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)
         generator = prepared(Generator, network, engine)
-        settings = {
-            "command": "generate",
-            "network": digest(generator.weights),
-            **generator.arithmetic,
-            "grid": grid,
-        }
-        results = FaceResults(files.folder, settings, share)
-        stack.callback(results.close)
         # A shard is this process's alone, even where several were started together.
         there = FaceRun(
             source=source,
             files=files,
-            save_latents=save_latents,
             generator=generator,
-            results=results,
-            settings=settings,
+            grid=grid,
+            save_latents=save_latents,
+            share=share,
             resume=resume,
+            progress=progress,
             on_ranks=shard is None,
         ).run()
     for warning in source.warnings:

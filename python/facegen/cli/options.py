@@ -238,13 +238,9 @@ def check_output(path: str, overwrite: bool) -> None:
     if not os.path.isdir(folder or "."):
         raise FacegenError(f"{path}: there is no folder {folder}")
     if not is_stream(path):
+        from facegen.files.atomic import check_folder
+
         check_folder(folder or ".")
-
-
-def check_folder(folder: str) -> None:
-    """Refuse one that takes no files, such as one of a file system that is read-only."""
-    if not os.access(folder, os.W_OK):
-        raise FacegenError(f"{folder}: files cannot be written there")
 
 
 def of_shard(name: str, part: int) -> str:

@@ -11,8 +11,6 @@ import click
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
 
-CHUNK = 64  # pictures of a .rgb file at a time: 50 MB of values
-
 
 @click.command(
     "pix2pix",
@@ -83,7 +81,7 @@ def command(
     from facegen import Pix2Pix
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
-    from facegen.pictures.translation import task
+    from facegen.pictures.pix2pix import task
 
     plan = picture_run.plan([""], pictures, output, **files)
     model = prepared(Pix2Pix, network, engine)
@@ -101,15 +99,18 @@ def _run_program(
 ) -> None:
     """From one .rgb file to another, in bounded memory."""
     from facegen import Pix2Pix
+    from facegen.cli.bare_program import run_shown, say_model
     from facegen.cli.models import prepared
-    from facegen.cli.raw_program import RawProgram
     from facegen.files.standard import input_file
     from facegen.media.rgb import RgbReader
     from facegen.numbers.pixels import to_uint8
+    from facegen.runs.bare_files import BareRun
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
-    program = RawProgram(network, input_, output, resume)
     with RgbReader(input_file(input_)) as pictures:
         model = prepared(Pix2Pix, network, engine)
-        rate = program.run(pictures, CHUNK, model, model.values, to_uint8)
+        say_model(network, model)
+        resumed_of = network if resume else None
+        run = BareRun(pictures, output, model, model.values, to_uint8, resumed_of)
+        rate = run_shown(run, input_, output, resume)
     terminal.say(f"Throughput : {rate:.2f} img / sec")

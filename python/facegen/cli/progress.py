@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on stderr where that is a terminal, nothing elsewhere."""
+"""How far long work is: a bar on stderr where that is a terminal; and what was there already."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from facegen.cli import terminal
+from facegen.cli.terminal import counted
+from facegen.files.journal import Journal, NoJournal
+
+
+def resumed(journal: Journal | NoJournal, item: str) -> str:
+    """What --resume found, for people: "Resumed : 64 faces are there"."""
+    every = "all " if journal.finished and journal.done > 1 else ""
+    verb = "is" if journal.done == 1 else "are"
+    return f"Resumed : {every}{counted(journal.done, item)} {verb} there"
 
 
 @contextmanager

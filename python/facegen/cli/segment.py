@@ -61,7 +61,7 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.pictures.items import is_folder
-    from facegen.pictures.segmentation import Parts, task
+    from facegen.pictures.segment import Parts, task
 
     output = files["output"]
     if not is_folder(output):

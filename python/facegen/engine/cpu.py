@@ -22,7 +22,13 @@ MAX_ARENA_BYTES = 256 << 20
 
 
 class CpuEngine:
-    """Runs batches in chunks of at most `max_batch` images."""
+    """Runs images in batches.
+
+    Attributes
+    ----------
+    batch
+        Most images computed at once.
+    """
 
     device = "cpu"
 
@@ -30,7 +36,7 @@ class CpuEngine:
         self, program: Program, threads: int, precision: str, max_batch: int | None
     ) -> None:
         self.threads = threads
-        self._max_batch = max_batch or _default_batch(program)
+        self.batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)
         isa = _choose_isa(precision)
@@ -46,8 +52,8 @@ class CpuEngine:
         return np.empty(shape, np.float32)
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
-        for first in range(0, count, self._max_batch):
-            part = slice(first, first + self._max_batch)
+        for first in range(0, count, self.batch):
+            part = slice(first, first + self.batch)
             ins, outs = [x[part] for x in inputs], [y[part] for y in outputs]
             self._executable.run(ins, outs, self.threads)
 

@@ -207,6 +207,12 @@ def hidden_beside(path: str | os.PathLike[str], suffix: str) -> Path:
     return target.with_name(hidden)
 
 
+def check_folder(folder: str) -> None:
+    """Refuse one that takes no files, such as one of a file system that is read-only."""
+    if not os.access(folder, os.W_OK):
+        raise FacegenError(f"{folder}: files cannot be written there")
+
+
 def open_regular(path: str | os.PathLike[str], follow: bool = False) -> BinaryIO:
     """Open a file for reading that is one: no pipe, which would hang, no device, and no link.
 

@@ -49,7 +49,8 @@ from facegen.weights.layout import Entry
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facegen.photos.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Picture, Several
+    from facegen.photos.photo import Photo
 
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0
@@ -233,19 +234,38 @@ class Colorizer(Model):
         FormatError
             Another shape, no real numbers, or NaN or infinity among them.
         """
-        return planar(self.runner(_checked_lightness(L)[..., np.newaxis]))
+        return planar(self.ab(_checked_lightness(L)))
+
+    def ab(self, lightness: np.ndarray) -> np.ndarray:
+        """(n, 256, 256) of L to (n, 256, 256, 2) of a and b, as the network has them."""
+        ab: np.ndarray = self.runner(lightness[..., np.newaxis])
+        return ab
+
+    def prepare(self, picture: Picture | Photo) -> np.ndarray:
+        """The network's input of a picture of any kind: (256, 256) of L."""
+        return network_lightness(opened(picture)[0])
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """The planes a and b of pictures that are prepared, (n, 2, 256, 256) float32."""
+        return planar(self.ab(np.stack(prepared)))
+
+    def finish(
+        self, pixels: np.ndarray, ab: np.ndarray, strength: float, threads: int | None = None
+    ) -> np.ndarray:
+        """A picture with its own lightness in colour: `with_colours`."""
+        return with_colours(pixels, ab, strength, threads)
 
     def _colour(self, pictures: Sequence[Any], strength: float) -> list[Any]:
         results = []
-        for part in chunks(pictures, _BATCH):
+        for part in chunks(pictures, DECODED_AT_ONCE):
             batch = [opened(picture) for picture in part]
-            ab = self.predict_ab(np.stack([network_lightness(pixels) for pixels, _ in batch]))
+            ab = self.compute([self.prepare(pixels) for pixels, _ in batch])
             for (pixels, as_given), planes in zip(batch, ab, strict=True):
-                results.append(as_given(with_colours(pixels, planes, strength)))
+                results.append(as_given(self.finish(pixels, planes, strength)))
         return results
 
 
-_BATCH = 8  # pictures decoded at a time
+DECODED_AT_ONCE = 8  # pictures that are in memory at their full size, until they have colours
 
 
 def planar(ab: np.ndarray) -> np.ndarray:

@@ -97,6 +97,10 @@ class Guesses(NamedTuple):
     digits: np.ndarray  # (n,) int64, the most probable digit
     probabilities: np.ndarray  # (n, 10) float32, of all ten; each row adds up to 1
 
+    @classmethod
+    def of(cls, probabilities: np.ndarray) -> Guesses:
+        return cls(probabilities.argmax(axis=1), probabilities)
+
 
 class DigitClassifier(Model):
     """Which digit an image shows.
@@ -149,7 +153,7 @@ class DigitClassifier(Model):
 
             images = prepare(images)
         probabilities = self.runner(check_images(images)).reshape(-1, DIGITS)
-        return Guesses(probabilities.argmax(axis=1), probabilities)
+        return Guesses.of(probabilities)
 
 
 LENET = Network(

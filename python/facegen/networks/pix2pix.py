@@ -49,14 +49,15 @@ from facegen.nn import (
 )
 from facegen.numbers.pixels import from_uint8, to_uint8
 from facegen.photos.kinds import photo_of
-from facegen.photos.square import squared
+from facegen.photos.square import resized, squared
 from facegen.shares import chunks
 from facegen.weights.layout import Entry
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from facegen.photos.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Picture, Several
+    from facegen.photos.photo import Photo
 
 IMAGE = Shape(256, 256, 3)
 DEPTH = 8
@@ -205,8 +206,8 @@ class Pix2Pix(Model):
             A file cannot be read.
         """
         if isinstance(pictures, (list, tuple)):
-            batches = chunks(pictures, _BATCH)
-            return [result for batch in batches for result in self._of_list(batch)]
+            parts = chunks(pictures, self.runner.chunk)
+            return [result for part in parts for result in self._of_list(part)]
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             _check(pictures)
             return to_uint8(self.values(pictures))
@@ -226,23 +227,28 @@ class Pix2Pix(Model):
         """
         return self.runner(from_uint8(pixels))
 
+    def prepare(self, picture: Picture | Photo) -> np.ndarray:
+        """A picture of any kind as the network sees it: (256, 256, 3) uint8."""
+        if isinstance(picture, np.ndarray):
+            _check(picture[np.newaxis])
+            return picture
+        return squared(photo_of(picture))
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """The pictures of pictures that are prepared, (n, 256, 256, 3) uint8."""
+        return to_uint8(self.values(np.stack(prepared)))
+
+    def finish(self, pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """One of those pictures in another size (height, width), bicubic."""
+        height, width = size
+        return resized(pixels, height, width)
+
     def _of_list(self, pictures: Sequence[Any]) -> list[Any]:
-        results = to_uint8(self.values(np.stack([_pixels(picture) for picture in pictures])))
+        results = self.compute([self.prepare(picture) for picture in pictures])
         return [
             result if isinstance(picture, np.ndarray) else _image(result)
             for picture, result in zip(pictures, results, strict=True)
         ]
-
-
-_BATCH = 8  # pictures of a list that are decoded and computed at a time
-
-
-def _pixels(picture: Any) -> np.ndarray:
-    """A picture of any kind as the network sees it: (256, 256, 3) uint8."""
-    if isinstance(picture, np.ndarray):
-        _check(picture[np.newaxis])
-        return picture
-    return squared(photo_of(picture))
 
 
 def _check(pixels: np.ndarray) -> None:

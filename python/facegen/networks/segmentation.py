@@ -15,6 +15,7 @@ transposed convolutions have no padding and no bias. 1,348,951 parameters.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -32,6 +33,7 @@ from facegen.shares import chunks
 
 if TYPE_CHECKING:
     from facegen.photos.kinds import Picture, Several
+    from facegen.photos.photo import Photo
 
 CLASSES = 21  # of Pascal VOC; 0 is the background
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}
@@ -113,8 +115,6 @@ class Segmenter(Model):
     (480, 640)
     """
 
-    CHUNK = 32  # pictures prepared at a time: those of a large batch would fill the memory
-
     def _graph(self) -> Graph:
         return class_graph()
 
@@ -150,18 +150,33 @@ class Segmenter(Model):
             A file cannot be read.
         """
         items, single = split_batch(pictures)
-        maps = []
-        for part in chunks(items, self.CHUNK):
-            pixels = [rgb_pixels(item) for item in part]
-            small = self.classes(np.stack([self.prepare(one) for one in pixels]))
-            maps += [enlarge(one, own.shape[:2]) for one, own in zip(small, pixels, strict=True)]
+        maps: list[np.ndarray] = []
+        for part in chunks(items, self.runner.chunk):
+            prepared, sizes = [], []  # of a picture of any size no more is kept
+            for item in part:
+                pixels = rgb_pixels(item)
+                prepared.append(self.prepare(pixels))
+                sizes.append(pixels.shape[:2])
+            maps += map(self.finish, self.compute(prepared), sizes)
         if isinstance(pictures, np.ndarray) and not single:
             return np.stack(maps) if maps else np.empty(pictures.shape[:3], np.uint8)
         return maps[0] if single else maps
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """The network's input, (227, 227, 3) float32, of a picture (height, width, 3) uint8."""
-        return prepare(pixels, IMAGE.height)
+    def prepare(self, picture: Picture | Photo) -> np.ndarray:
+        """The network's input of a picture, (227, 227, 3) float32."""
+        return prepare(rgb_pixels(picture), IMAGE.height)
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """The class maps of pictures that are prepared, (n, 227, 227) uint8."""
+        return self.classes(np.stack(prepared))
+
+    def finish(self, classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
+        """A class map in another size (height, width): each pixel takes the nearest one's class."""
+        from PIL import Image
+
+        height, width = size
+        resized = Image.fromarray(classes).resize((width, height), Image.Resampling.NEAREST)
+        return np.array(resized)
 
     def classes(self, prepared: np.ndarray) -> np.ndarray:
         """The most probable class of each pixel, found on the device.
@@ -198,15 +213,6 @@ class Segmenter(Model):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_logits_runner"}
-
-
-def enlarge(classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
-    """A class map in another size (height, width): each pixel takes the nearest one's class."""
-    from PIL import Image
-
-    height, width = size
-    resized = Image.fromarray(classes).resize((width, height), Image.Resampling.NEAREST)
-    return np.array(resized)
 
 
 SEGMENTATION = Network(

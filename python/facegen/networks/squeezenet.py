@@ -23,7 +23,7 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -59,7 +59,8 @@ from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
 
 if TYPE_CHECKING:
-    from facegen.photos.kinds import FileOrImage, Several
+    from facegen.photos.kinds import FileOrImage, Picture, Several
+    from facegen.photos.photo import Photo
 
 IMAGE = Shape(227, 227, 3)
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)
@@ -177,8 +178,6 @@ class Classifier(Model):
     [Guess(class_id=285, probability=0.53)]
     """
 
-    CHUNK = 64  # pictures prepared at a time: those of a large batch would fill the memory
-
     @overload
     def __call__(self, pictures: FileOrImage, top: int = 5) -> list[Guess]: ...
 
@@ -215,7 +214,7 @@ class Classifier(Model):
         if not 1 <= top <= CLASSES:
             raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
         items, single = split_batch(pictures)
-        guesses = [best(row, top) for row in self.probabilities(items)]
+        guesses = [self.finish(row, top) for row in self.probabilities(items)]
         return guesses[0] if single else guesses
 
     def probabilities(self, pictures: Any) -> np.ndarray:
@@ -237,16 +236,17 @@ class Classifier(Model):
         """
         items, _ = split_batch(pictures)
         parts = [
-            self.runner(np.stack([self.prepare(rgb_pixels(item)) for item in part]))
-            for part in chunks(items, self.CHUNK)
+            self.compute([self.prepare(item) for item in part])
+            for part in chunks(items, self.runner.chunk)
         ]
-        return np.concatenate([np.empty((0, 1, 1, CLASSES), np.float32), *parts])[:, 0, 0]
+        return np.concatenate([np.empty((0, CLASSES), np.float32), *parts])
 
-    def prepare(self, pixels: np.ndarray) -> np.ndarray:
-        """The network's input of a picture (height, width, 3) uint8: its centred square, resized.
+    def prepare(self, picture: Picture | Photo) -> np.ndarray:
+        """The network's input of a picture: its centred square, resized.
 
         For torchvision's network what it was trained on: `imagenet.torchvision_box`.
         """
+        pixels = rgb_pixels(picture)
         height, width, _ = pixels.shape
         if self.network.name == SQUEEZENET_TORCHVISION.name:
             return prepare(pixels, TORCHVISION_SIDE, torchvision_box(height, width))
@@ -254,11 +254,15 @@ class Classifier(Model):
         left, top = (width - square) // 2, (height - square) // 2
         return prepare(pixels, IMAGE.height, (left, top, left + square, top + square))
 
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """The probabilities of pictures that are prepared, (n, 1000) float32."""
+        probabilities: np.ndarray = self.runner(np.stack(prepared))[:, 0, 0]
+        return probabilities
 
-def best(probabilities: np.ndarray, top: int) -> list[Guess]:
-    """The `top` most probable of (1000,) probabilities, best first; of equal ones the lowest."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [Guess(int(i), float(probabilities[i])) for i in order]
+    def finish(self, probabilities: np.ndarray, top: int) -> list[Guess]:
+        """The `top` most probable classes of one picture, best first; of equal ones the lowest."""
+        order = np.argsort(-probabilities, kind="stable")[:top]
+        return [Guess(int(i), float(probabilities[i])) for i in order]
 
 
 class TorchvisionClassifier(Classifier):

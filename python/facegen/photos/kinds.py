@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Several = list[Any] | tuple[Any, ...]  # of pictures, of one kind or of different ones
 
 
-def opened(picture: Picture) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
+def opened(picture: Picture | Photo) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
     """Pixels of a picture, and what makes a picture of that kind from pixels of the result.
 
     Parameters
     ----------
     picture
-        A path, a Pillow image, or an array, which is taken as it is.
+        A path, a Pillow image, a `Photo`, or an array, which is taken as it is.
 
     Returns
     -------
@@ -48,11 +48,13 @@ def opened(picture: Picture) -> tuple[np.ndarray, Callable[[np.ndarray], Any]]:
 
 
 def photo_of(picture: Any) -> Photo:
-    """A path or a Pillow image as a `Photo`, with its alpha; errors as for `opened`."""
+    """A path, a Pillow image or a `Photo` as a `Photo`, with its alpha; errors as for `opened`."""
     from PIL import Image
 
     from facegen.photos import photo
 
+    if isinstance(picture, photo.Photo):
+        return picture
     if isinstance(picture, Image.Image):
         return photo.of_image(picture)
     if not isinstance(picture, (str, os.PathLike)):

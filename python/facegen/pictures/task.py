@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
+
+from facegen.engine import Runner
 from facegen.photos import photo as photos
+from facegen.weights import digest
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,27 @@ class Made:
 
     files: Mapping[str, bytes] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class PictureModel(Protocol):
+    """What a task needs of a model; see `facegen.networks.model.Model` for the attributes."""
+
+    weights: dict[str, np.ndarray]
+    runner: Runner
+
+    @property
+    def arithmetic(self) -> dict[str, Any]: ...
+
+    def prepare(self, picture: photos.Photo) -> np.ndarray:
+        """The network's input of one picture."""
+
+    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        """What the network makes of several, a row each."""
+
+
+def settings_of(command: str, model: Any, **options: Any) -> dict[str, Any]:
+    """What the results of a model depend on besides its input, for `Task` and manifests."""
+    return {"command": command, "network": digest(model.weights), **model.arithmetic, **options}
 
 
 def _pixels(data: bytes) -> int:
@@ -69,3 +94,15 @@ class Task:
     batch: int = 8
     pixels: Callable[[bytes], int] = _pixels
     decode: Callable[[bytes], Any] = photos.decode
+
+    @classmethod
+    def of_model(
+        cls,
+        command: str,
+        model: PictureModel,
+        finish: Callable[[Any, Any, tuple[str, ...]], Made],
+        **options: Any,
+    ) -> Task:
+        """A command's task with the model's own `prepare` and `compute`, and these options."""
+        settings = settings_of(command, model, **options)
+        return cls(settings, model.prepare, model.compute, finish, model.runner.chunk)

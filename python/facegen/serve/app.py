@@ -24,7 +24,7 @@ from facegen import FacegenError, __version__
 from facegen.media.pictures import grid
 from facegen.photos import photo as photos
 from facegen.photos.encode import encode
-from facegen.photos.square import resized, squared
+from facegen.photos.square import resized
 from facegen.pictures.memory import PixelBudget
 from facegen.serve.connection import CONNECTIONS
 from facegen.serve.faces import DIRECTIONS, Faces, Point
@@ -136,7 +136,7 @@ class _Api:
 
             def work() -> np.ndarray:
                 with picture() as drawing:
-                    return model(squared(drawing))
+                    return model.compute([model.prepare(drawing)])[0]
 
             return await self._png(request, work)
 

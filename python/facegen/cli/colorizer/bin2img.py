@@ -26,16 +26,11 @@ def command(pictures: tuple[str, ...], output: str) -> None:
     The pictures are those that img2bin was given, in the same order. Each keeps its size and its
     own L; a and b of OUTPUT.bin are resized.
     """
-    import numpy as np
-
     from facegen import FacegenError
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.media import pictures as picture_files
-    from facegen.media.colorization import with_colours
     from facegen.media.lab_planes import AbReader
-    from facegen.photos.kinds import opened
-    from facegen.pipeline import run_pipeline
+    from facegen.runs.lab_files import write_coloured
 
     paths = pictures_of(pictures)
     names = [os.path.splitext(path)[0] + "_colorized.png" for path in paths]
@@ -43,21 +38,12 @@ def command(pictures: tuple[str, ...], output: str) -> None:
         twice = next(name for name in names if names.count(name) > 1)
         raise FacegenError(f"{twice}: would be written for several of the pictures")
     options.check_distinct({"OUTPUT.bin": output}, dict(zip(names, names, strict=True)))
-    with AbReader(output) as colours, progress(len(paths), "pictures") as advance:
+    with AbReader(output) as colours:
         if colours.count is None:
             raise FacegenError(f"{output}: expected a regular file, found a pipe")
         if colours.count != len(paths):
             found = counted(colours.count, "picture")
             raise FacegenError(f"{output}: holds colours of {found}, {len(paths):,} are named")
-
-        def join(item: tuple[str, str, np.ndarray]) -> tuple[str, np.ndarray]:
-            path, name, ab = item
-            return name, with_colours(opened(path)[0], ab[0])
-
-        def write(item: tuple[str, np.ndarray]) -> None:
-            picture_files.save(*item)
-            advance(1)
-
-        run_pipeline(zip(paths, names, colours.chunks(1), strict=True), join, write)
+        write_coloured(paths, names, colours, progress)
     for name in names:
         terminal.say(name)

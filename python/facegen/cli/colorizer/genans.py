@@ -7,8 +7,6 @@ import click
 from facegen.cli import options, terminal
 from facegen.cli.terminal import counted
 
-CHUNK = 4  # pictures computed at a time
-
 
 @click.command(
     "genans",
@@ -27,19 +25,12 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool) -> 
 
     OUT.bin is to main's OUTPUT.bin what an answer is to a result: compare them with compbin.
     """
-    from itertools import islice
-
-    import numpy as np
-
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.files.atomic import AtomicFile
-    from facegen.files.standard import output_file
-    from facegen.media.colorization import network_lightness
     from facegen.networks.colorizer import COLORIZER
     from facegen.networks.eccv16 import Eccv16
     from facegen.networks.files import read, resolve
-    from facegen.photos.kinds import opened
+    from facegen.runs.lab_files import write_answers
 
     paths = pictures_of(pictures)
     network = str(resolve(network, COLORIZER.name))
@@ -47,12 +38,5 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool) -> 
     options.check_distinct(inputs, {"OUT.bin": out})
     _, tensors = read(network, [COLORIZER])
     model = Eccv16(tensors, "float64" if double else "float32")
-    with (
-        AtomicFile(output_file(out)) as file,
-        progress(len(paths), "pictures") as advance,
-    ):
-        lightness = (network_lightness(opened(path)[0]) for path in paths)
-        while chunk := list(islice(lightness, CHUNK)):
-            file.write(model.predict_ab(np.stack(chunk)).astype("<f4").data)
-            advance(len(chunk))
+    write_answers(paths, model.predict_ab, out, progress)
     terminal.say(f"{out}: answers for {counted(len(paths), 'picture')}")

@@ -24,27 +24,12 @@ def command(pictures: tuple[str, ...], out: str) -> None:
     LIST is a text file with the path of a picture a line. OUT.bin gets 256x256 float32 values from
     0 to 100 a picture, in their order; '-' is standard output.
     """
-    import numpy as np
-
     from facegen.cli.colorizer.lists import pictures_of
     from facegen.cli.progress import progress
-    from facegen.files.atomic import AtomicFile
-    from facegen.files.standard import output_file
-    from facegen.media.colorization import network_lightness
-    from facegen.photos.kinds import opened
-    from facegen.pipeline import run_pipeline
+    from facegen.runs.lab_files import write_lightness
 
     paths = pictures_of(pictures)
     inputs = {f"picture {path}": path for path in [*pictures, *paths]}
     options.check_distinct(inputs, {"OUT.bin": out})
-    with (
-        AtomicFile(output_file(out)) as file,
-        progress(len(paths), "pictures") as advance,
-    ):
-
-        def write(lightness: np.ndarray) -> None:
-            file.write(lightness.astype("<f4", copy=False).data)
-            advance(1)
-
-        run_pipeline((opened(path)[0] for path in paths), network_lightness, write)
+    write_lightness(paths, out, progress)
     terminal.say(f"{out}: {counted(len(paths), 'picture')}")

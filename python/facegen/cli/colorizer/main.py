@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from facegen.cli import options, terminal
 from facegen.cli.shared import SharedCommand
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from facegen.engine import Runner
-
-CHUNK = 32  # pictures computed at a time: 8 MB of L in, 17 MB of a and b out
 
 
 @click.command(
@@ -46,34 +39,22 @@ def command(
     file of the colorizer's weights, or colorizer, the one that facegen fetch got. The elapsed time
     is that of the computation alone.
     """
-    from functools import partial
-
     from facegen import Colorizer
+    from facegen.cli.bare_program import run_shown, say_model
     from facegen.cli.models import prepared
-    from facegen.cli.raw_program import RawProgram
     from facegen.files.standard import input_file
     from facegen.media.lab_planes import LightnessReader
     from facegen.networks.files import resolve
+    from facegen.runs.bare_files import BareRun
+    from facegen.runs.lab_files import as_planes
 
     network = str(resolve(network))
     inputs = {"INPUT.bin": input_, "NETWORK.bin": network}
     options.check_distinct(inputs, {"OUTPUT.bin": output})
-    program = RawProgram(network, input_, output, resume)
     with LightnessReader(input_file(input_)) as lightness:
         colorizer = prepared(Colorizer, network, engine)
-        compute = partial(_compute, colorizer.runner)
-        rate = program.run(lightness, CHUNK, colorizer, compute, _encode)
+        say_model(network, colorizer)
+        resumed_of = network if resume else None
+        run = BareRun(lightness, output, colorizer, colorizer.ab, as_planes, resumed_of)
+        rate = run_shown(run, input_, output, resume)
     terminal.say(f"Performance: {rate:.2f} img/s")
-
-
-def _compute(runner: Runner, lightness: np.ndarray) -> np.ndarray:
-    """(n, 256, 256) of L to (n, 256, 256, 2) of a and b."""
-    ab: np.ndarray = runner(lightness[..., None])
-    return ab
-
-
-def _encode(ab: np.ndarray) -> np.ndarray:
-    """(n, 256, 256, 2) as OUTPUT.bin has them: planes of little-endian float32."""
-    from facegen.networks.colorizer import planar
-
-    return planar(ab).astype("<f4", copy=False)

@@ -7,37 +7,18 @@ from functools import partial
 
 import numpy as np
 
-from facegen.networks.squeezenet import Classifier, best
+from facegen.networks.squeezenet import Classifier
 from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
-from facegen.weights import digest
 
 
 def task(classifier: Classifier, top: int, names: Sequence[str] | None) -> Task:
     """The `top` most probable classes of each picture as the fact "classes"."""
-    settings = {
-        "command": "classify",
-        "network": digest(classifier.weights),
-        **classifier.arithmetic,
-        "top": top,
-    }
-    return Task(
-        settings,
-        partial(_prepare, classifier),
-        partial(_compute, classifier),
-        partial(_finish, top, names),
-    )
-
-
-def _prepare(classifier: Classifier, photo: Photo) -> np.ndarray:
-    return classifier.prepare(photo.pixels)
-
-
-def _compute(classifier: Classifier, batch: list[np.ndarray]) -> np.ndarray:
-    return classifier.runner(np.stack(batch))[:, 0, 0]
+    return Task.of_model("classify", classifier, partial(_finish, classifier, top, names), top=top)
 
 
 def _finish(
+    classifier: Classifier,
     top: int,
     names: Sequence[str] | None,
     photo: Photo,
@@ -47,6 +28,6 @@ def _finish(
     classes = [
         {"id": guess.class_id, "probability": round(guess.probability, 6)}
         | ({} if names is None else {"name": names[guess.class_id]})
-        for guess in best(probabilities, top)
+        for guess in classifier.finish(probabilities, top)
     ]
     return Made(facts={"classes": classes})

@@ -1,22 +1,31 @@
-"""What programs that write long files share: chunks computed, written and noted as they come."""
+"""What runs share: chunks computed on all ranks, written and noted as they come."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from facegen import parallel
-from facegen.cli.progress import progress
-from facegen.cli.terminal import counted
 from facegen.files.journal import Journal, NoJournal, Writer
+from facegen.networks.model import Model
+from facegen.runs.progress import Progress
 
 
-def resumed(journal: Journal | NoJournal, item: str) -> str:
-    """What --resume found, for people: "Resumed : 64 faces are there"."""
-    every = "all " if journal.finished and journal.done > 1 else ""
-    verb = "is" if journal.done == 1 else "are"
-    return f"Resumed : {every}{counted(journal.done, item)} {verb} there"
+def journal_of(
+    outputs: Sequence[str], count: int | None, model: Model, inputs: Sequence[str] | None
+) -> Journal | NoJournal:
+    """How far a run came that made these outputs in chunks of the model's runner.
+
+    Parameters
+    ----------
+    inputs
+        Files that are read, to go on with what an earlier run left; None begins anew.
+    """
+    if inputs is None:
+        return NoJournal(outputs)
+    settings = {**model.arithmetic, "isa": model.runner.isa}
+    return Journal(outputs, count or 0, model.runner.chunk, inputs, settings)
 
 
 @dataclass(frozen=True)
@@ -29,6 +38,8 @@ class Stream:
         As for `facegen.parallel.run`.
     count, unit
         Items in all, None if that is not known, and what they are, for people.
+    progress
+        Is told of items that are written.
     on_ranks
         False where the work is this process's alone, though others were started with it.
     """
@@ -37,6 +48,7 @@ class Stream:
     encode: Callable[[Any], Any]
     count: int | None
     unit: str
+    progress: Progress
     on_ranks: bool = True
 
     def run(
@@ -62,7 +74,7 @@ class Stream:
         float
             Seconds of computing.
         """
-        with progress(self.count, self.unit) as advance:
+        with self.progress(self.count, self.unit) as advance:
             advance(journal.done)
 
             def sink(result: Any) -> None:

@@ -10,11 +10,10 @@ import numpy as np
 
 from facegen.files.json_text import json_text
 from facegen.media import voc
-from facegen.networks.segmentation import Segmenter, enlarge
+from facegen.networks.segmentation import Segmenter
 from facegen.photos.encode import encode
 from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
-from facegen.weights import digest
 
 CLASSES = ".png"
 
@@ -39,29 +38,20 @@ def task(segmenter: Segmenter, parts: Parts, strip: bool = False) -> Task:
 
     Overlays keep what the pictures' files say besides pixels, unless it is to be stripped.
     """
-    settings = {
-        "command": "segment",
-        "network": digest(segmenter.weights),
-        **segmenter.arithmetic,
-        "parts": [*parts.suffixes, *(["masks"] if parts.masks else [])],
-        "strip": strip,
-    }
-    prepare, compute = partial(_prepare, segmenter), partial(_compute, segmenter)
-    return Task(settings, prepare, compute, partial(_finish, parts, strip))
-
-
-def _prepare(segmenter: Segmenter, photo: Photo) -> np.ndarray:
-    return segmenter.prepare(photo.pixels)
-
-
-def _compute(segmenter: Segmenter, batch: list[np.ndarray]) -> np.ndarray:
-    return segmenter.classes(np.stack(batch))
+    made = [*parts.suffixes, *(["masks"] if parts.masks else [])]
+    finish = partial(_finish, segmenter, parts, strip)
+    return Task.of_model("segment", segmenter, finish, parts=made, strip=strip)
 
 
 def _finish(
-    parts: Parts, strip: bool, photo: Photo, small: np.ndarray, outputs: tuple[str, ...]
+    segmenter: Segmenter,
+    parts: Parts,
+    strip: bool,
+    photo: Photo,
+    small: np.ndarray,
+    outputs: tuple[str, ...],
 ) -> Made:
-    classes = enlarge(small, photo.pixels.shape[:2])
+    classes = segmenter.finish(small, photo.pixels.shape[:2])
     areas = voc.areas(classes)
     path, *others = outputs
     files = {path: voc.indexed_png(classes)}

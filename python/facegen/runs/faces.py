@@ -1,10 +1,10 @@
-"""The runs of facegen generate: one file a face, one .npy of floats, or one picture of all."""
+"""Faces of seeds or latent vectors: one file a face, one .npy of floats, or one picture of all."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -12,21 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from facegen import Generator
-from facegen.cli.stream import Stream
+from facegen.cached import cached_property
 from facegen.files.journal import Journal, NoJournal, forget
 from facegen.media import pictures
 from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
 from facegen.media.raw import RawWriter
+from facegen.networks.dcgan import Generator
 from facegen.numbers import npy
 from facegen.numbers.latents import LatentWriter
 from facegen.numbers.pixels import to_uint8
-from facegen.pictures.face_sources import FaceSource
-from facegen.pictures.faces import FaceResults, of_latent
 from facegen.pictures.manifest import Input
-
-CHUNK = 256  # faces computed and written at a time
+from facegen.pictures.task import settings_of
+from facegen.runs.face_results import FaceResults, of_latent
+from facegen.runs.face_sources import FaceSource
+from facegen.runs.progress import Progress
+from facegen.runs.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -35,27 +36,43 @@ class FaceRun:
 
     Attributes
     ----------
+    grid
+        (columns, rows) that were asked for.
     save_latents
         Where latent vectors are written too.
-    settings
-        What faces depend on besides the latent vectors.
+    share
+        As for `FaceResults`.
     resume
         Keep what is finished, and note what will be.
-    on_ranks
+    progress, on_ranks
         As for `Stream`.
     """
 
     source: FaceSource
     files: FaceFiles
-    save_latents: str | None
     generator: Generator
-    results: FaceResults
-    settings: Mapping[str, Any]
+    grid: tuple[int, int] | None
+    save_latents: str | None
+    share: tuple[int, int]
     resume: bool
+    progress: Progress
     on_ranks: bool
+
+    @cached_property
+    def settings(self) -> Mapping[str, Any]:
+        """What faces depend on besides the latent vectors."""
+        return settings_of("generate", self.generator, grid=self.grid)
+
+    @cached_property
+    def results(self) -> FaceResults:
+        return FaceResults(self.files.folder, self.settings, self.share)
 
     def run(self) -> int:
         """Make the faces; gives how many were there already."""
+        with closing(self.results):
+            return self._run()
+
+    def _run(self) -> int:
         if self.files.one_a_face:
             return self._one_a_face()
         if self._finished(self.files.paths[0]):
@@ -107,7 +124,8 @@ class FaceRun:
         if self.resume:
             isa, source = self.generator.runner.isa, self.source.whole.sha256
             settings = {**self.settings, "isa": isa, "source": source}
-            journal = Journal([path], count, CHUNK, [], settings, stays=False)
+            chunk = self.generator.runner.chunk
+            journal = Journal([path], count, chunk, [], settings, stays=False)
         there = journal.done
         header = npy.header_of((count, FACE, FACE, 3))
         with (
@@ -153,24 +171,23 @@ class FaceRun:
         All of them are written where --save-latents asks for it; anew at every attempt, which costs
         little beside the faces.
         """
-        path = self.save_latents
+        path, chunk = self.save_latents, self.generator.runner.chunk
         if path is None or self._finished(path):
-            yield partial(self.source.chunks, CHUNK)
+            yield partial(self.source.chunks, chunk)
             return
         with LatentWriter(path, self.source.count) as writer:
 
             def written(skip: int) -> Iterator[np.ndarray]:
-                return islice(map(write, self.source.chunks(CHUNK)), skip, None)
+                return islice(map(write, self.source.chunks(chunk)), skip, None)
 
-            def write(chunk: np.ndarray) -> np.ndarray:
-                writer.write(chunk)
-                return chunk
+            def write(latents: np.ndarray) -> np.ndarray:
+                writer.write(latents)
+                return latents
 
             yield written
             if self.resume:
                 self.results.note(path, self.source.whole, writer.synchronize())
 
     def _stream(self, encode: Callable[[np.ndarray], Any]) -> Stream:
-        return Stream(
-            self.generator, encode, self.source.count, "faces", self.on_ranks
-        )
+        count = self.source.count
+        return Stream(self.generator, encode, count, "faces", self.progress, self.on_ranks)
