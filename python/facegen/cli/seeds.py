@@ -44,7 +44,7 @@ class SeedList(Sequence[int]):
         return SeedList(parts)
 
     def __str__(self) -> str:
-        """As it could be written."""
+        """The list as it could be written."""
         return ",".join(
             f"{part[0]}" if len(part) == 1 else f"{part[0]}-{part[-1]}" for part in self._ranges
         )

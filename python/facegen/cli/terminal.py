@@ -41,7 +41,7 @@ class Loudness(IntEnum):
 
 @dataclass
 class _State:
-    """Of the command that runs."""
+    """How the command that runs speaks."""
 
     loudness: Loudness = Loudness.NORMAL
     stdout_is_data: bool = False
@@ -100,7 +100,7 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def counted(number: int, thing: str) -> str:
-    """As "1 face" or "1,234 faces"."""
+    """A number of things, as "1 face" or "1,234 faces"."""
     return f"{number:,} {thing}" if number == 1 else f"{number:,} {thing}s"
 
 
@@ -146,7 +146,7 @@ def fail(message: str) -> None:
 
 
 def show_traceback() -> None:
-    """Of the exception that is being handled."""
+    """Show the traceback of the exception that is being handled."""
     for line in traceback.format_exc().splitlines():
         _to_stderr(line)
 

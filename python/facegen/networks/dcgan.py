@@ -102,7 +102,7 @@ def latents(seeds: Iterable[int]) -> np.ndarray:
 
 
 def check_latents(values: Any) -> np.ndarray:
-    """As C-contiguous (n, 100) float32; one (100,) becomes (1, 100).
+    """Latents as C-contiguous (n, 100) float32; one (100,) becomes (1, 100).
 
     Raises
     ------

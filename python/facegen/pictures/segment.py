@@ -29,7 +29,7 @@ class Parts:
 
     @property
     def suffixes(self) -> list[str]:
-        """For `facegen.pictures.items.items`."""
+        """What ends the names of results, for `facegen.pictures.items.items`."""
         return [CLASSES, *filter(None, (self.overlay, self.areas, self.legend))]
 
 

@@ -45,7 +45,7 @@ FORMATS: tuple[Format, ...] = (
 
 
 def writable() -> dict[str, Format]:
-    """By their extensions those that are written, not only read."""
+    """Formats that are written, not only read, by their extensions."""
     return {each.extension: each for each in FORMATS if each.write is not None}
 
 
@@ -61,7 +61,7 @@ def sniff(path: Path) -> Format:
 
 
 def extensions(network: Described, half: bool = False) -> list[str]:
-    """Of the files that a network's weights can be written to, rounded to float16 if `half`."""
+    """Extensions of files that hold a network's weights, rounded to float16 if `half`."""
     return [
         extension
         for extension, each in writable().items()

@@ -27,12 +27,12 @@ class Entry(NamedTuple):
 
     @property
     def size_bytes(self) -> int:
-        """Of float32."""
+        """Bytes of the tensor as float32."""
         return 4 * prod(self.file_shape)
 
     @property
     def shape(self) -> Shape:
-        """Of the canonical tensor."""
+        """Shape of the canonical tensor."""
         return tuple(self.file_shape[axis] for axis in self.axes)
 
     def canonical(self, values: np.ndarray) -> np.ndarray:
@@ -44,12 +44,12 @@ Layout = Mapping[str, Entry]  # a file's name -> that tensor's shape there and c
 
 
 def layout_of(shapes: Mapping[str, Shape]) -> Layout:
-    """Of a file with canonical names and axes."""
+    """The layout of a file with canonical names and axes."""
     return {name: Entry(name, shape, tuple(range(len(shape)))) for name, shape in shapes.items()}
 
 
 def file_shapes(layout: Layout) -> dict[str, Shape]:
-    """Of all tensors of such a file, by their names there."""
+    """Shapes of all tensors of such a file, by their names there."""
     return {name: entry.file_shape for name, entry in layout.items()}
 
 

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FormatError
 
-# In a file, with those of messages in it: bounds the time and memory that empty ones take.
+# A file may have so many fields, with those of messages in it: empty ones take time and memory too.
 MAX_FIELDS = 100_000
 _MAX_TEXT_BYTES = 100  # of a name
 _FIXED_BYTES = {1: 8, 5: 4}
@@ -97,7 +97,7 @@ class Field(NamedTuple):
         return Message(self._bytes(), self.counter)
 
     def array(self, dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Of a repeated float or double, packed or not; in the file's own memory if packed."""
+        """Values of a repeated float or double; in the file's own memory if packed."""
         size = dtype.itemsize
         if _FIXED_BYTES.get(self.wire_type) == size and isinstance(self.value, memoryview):
             _, tag_bytes = _varint(self.value, 0)
