@@ -20,7 +20,7 @@ from runs import go, statuses
 from facegen import FacegenError
 from facegen.photos.photo import Photo
 from facegen.pictures.items import Item
-from facegen.pictures.manifest import settings_digest
+from facegen.pictures.record import settings_digest
 from facegen.pictures.results import FolderResults
 from facegen.pictures.run import run
 from facegen.pictures.task import Made, Task

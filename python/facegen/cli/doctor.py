@@ -107,7 +107,7 @@ def _processor() -> str:
 
 
 def processor_name(cpuinfo: str) -> str:
-    """Of the first processor in /proc/cpuinfo, which has a name on x86 and numbers on ARM."""
+    """Name of the first processor in /proc/cpuinfo: a name on x86, made of numbers on ARM."""
     fields: dict[str, str] = {}
     for line in cpuinfo.split("\n"):
         key, _, value = line.partition(":")

@@ -121,7 +121,7 @@ def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:
 
 
 def _no_command(files: tuple[str, ...]) -> str:
-    """To be added where the first name is a word, as a command's is, and no file has it."""
+    """A hint to add where the first name is a word, as a command's is, and no file has it."""
     word = files[0] if files else ""
     if len(word) < 3 or not word.isalpha() or os.path.exists(word):
         return ""

@@ -141,7 +141,7 @@ def engine(command: Command) -> Command:
 
 
 def device_used(runner: Runner) -> str:
-    """As "cpu (avx512, 2 threads)"."""
+    """What a runner computes on, as "cpu (avx512, 2 threads)"."""
     return f"{runner.device} ({runner.isa}, {counted(runner.threads, 'thread')})"
 
 
@@ -229,7 +229,7 @@ def refuse_existing(path: str) -> None:
 
 
 def check_output(path: str, overwrite: bool) -> None:
-    """Before long work: refuse what exists without --overwrite, and what its folder cannot take."""
+    """Refuse, before long work, what exists without --overwrite and what its folder cannot take."""
     refuse_dash(path)
     refuse_folder(path)
     if not overwrite:

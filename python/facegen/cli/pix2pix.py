@@ -97,7 +97,7 @@ def _is_picture(name: str) -> bool:
 def _run_program(
     network: str, input_: str, output: str, resume: bool, engine: dict[str, Any]
 ) -> None:
-    """From one .rgb file to another, in bounded memory."""
+    """Translate one .rgb file into another, in bounded memory."""
     from facegen import Pix2Pix
     from facegen.cli.bare_program import run_shown, say_model
     from facegen.cli.models import prepared

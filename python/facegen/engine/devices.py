@@ -66,7 +66,7 @@ def parse_device(text: str) -> Device:
 
 
 def _share(gpus: tuple[int, ...]) -> tuple[int, ...]:
-    """Those of this rank, if there are several ranks."""
+    """The GPUs of this rank, if there are several ranks."""
     return gpus_of(find_place(os.environ), gpus, os.environ)
 
 

@@ -274,7 +274,7 @@ def planar(ab: np.ndarray) -> np.ndarray:
 
 
 def _checked_lightness(values: Any) -> np.ndarray:
-    """As C-contiguous (n, 256, 256) float32."""
+    """L as C-contiguous (n, 256, 256) float32."""
     values = np.asarray(values)
     if values.dtype.kind not in "fiu":
         raise FormatError(f"L: expected real numbers, found {values.dtype}")

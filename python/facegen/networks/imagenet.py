@@ -35,7 +35,7 @@ def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray
 
 
 def torchvision_box(height: int, width: int) -> Box:
-    """Of a picture what torchvision's networks are shown.
+    """The box of a picture that torchvision's networks are shown.
 
     The shorter side is resized to 256 pixels, then 224x224 are cut from the middle; both at once
     is a box of the picture, resized.

@@ -49,7 +49,7 @@ class Network:
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Of the canonical tensors."""
+        """Shapes of the canonical tensors."""
         return dict(self.graph().parameters)
 
     def ordered(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

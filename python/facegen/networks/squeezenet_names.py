@@ -24,12 +24,12 @@ def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Ent
 
 
 def caffe_name(layer: str, parameter: str) -> str:
-    """As `facegen.weights.caffe` names blobs; our layers have Caffe's names."""
+    """A parameter's name as `facegen.weights.caffe` has it; our layers have Caffe's names."""
     return f"{layer}.{parameter}"
 
 
 def npz_name(layer: str, parameter: str) -> str:
-    """As in .npz files that circulate: fire2/conv1x1_1/weight."""
+    """A parameter's name in .npz files that circulate: fire2/conv1x1_1/weight."""
     for ours, theirs in (
         ("squeeze1x1", "conv1x1_1"),
         ("expand1x1", "conv1x1_2"),
@@ -41,7 +41,7 @@ def npz_name(layer: str, parameter: str) -> str:
 
 
 def torchvision_name(layer: str, parameter: str) -> str:
-    """As in `squeezenet1_0`: fire2/squeeze1x1 is features.3.squeeze.
+    """A parameter's name in `squeezenet1_0`: fire2/squeeze1x1 is features.3.squeeze.
 
     ReLUs and pools count as modules there: fire4 is features.5, fire5 features.7.
     """

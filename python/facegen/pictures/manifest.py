@@ -1,14 +1,7 @@
 """What a folder of results was made of, so that a run can be taken up where it ended.
 
-``OUTPUT/.facegen/*.jsonl`` has one line of JSON a source:
-
-    {"source": "/photos/cat.jpg", "size": 51234, "mtime_ns": 1763..., "sha256": "9f...",
-     "settings": "4c...", "outputs": {"cat.png": 60210}, "facts": {}, "written_ns": 1763...}
-
-``sha256`` is that of the source's content, ``settings`` that of the command, the weights and the
-options that results depend on, ``outputs`` the results with their sizes in bytes, ``facts`` what
-else was found. Of the lines that name an output the one written last counts. The source of a face
-is its latent vector, and "seed 17" its name.
+``OUTPUT/.facegen/*.jsonl`` has one line a source, a `facegen.pictures.record.Record`. Of the lines
+that name an output the one written last counts.
 
 A line is written when all its outputs stand complete under temporary names, just before they take
 their own; what stood there before has been set aside by then, and goes when the line is written.
@@ -26,14 +19,12 @@ do not; and no picture that the run is to read goes.
 
 from __future__ import annotations
 
-import hashlib
 import os
-import re
 import stat
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -42,68 +33,12 @@ from facegen.cached import cached_property
 from facegen.errors import FacegenError
 from facegen.files import state
 from facegen.files.atomic import AtomicFile, temporary_beside
-from facegen.files.json_text import json_text
-from facegen.files.standard import STANDARD
 from facegen.launchers import find_place
 from facegen.photos.encode import WRITABLE
-from facegen.photos.photo import read_bytes
+from facegen.pictures.record import FOLDER, Input, Record, checked
 from facegen.pictures.task import Made
 
-FOLDER = ".facegen"
 _RESULTS = {*WRITABLE, ".json"}  # extensions of what is made together with a picture
-_NO_FILE = re.compile(r"seeds? [0-9]")  # what a face is of
-
-
-@dataclass(frozen=True)
-class Input:
-    """A source as it was read."""
-
-    source: str  # an absolute path, or what a face is of: "seed 17"
-    size: int
-    mtime_ns: int
-    sha256: str
-
-    @classmethod
-    def read(cls, path: str) -> tuple[Input, bytes]:
-        """A file ("-" is standard input), and its content."""
-        # The time goes first: a file that changes meanwhile will be seen to have changed.
-        mtime_ns = 0 if path == STANDARD else os.stat(path).st_mtime_ns
-        data = read_bytes(path)
-        sha256 = hashlib.sha256(data).hexdigest()
-        return cls(os.path.abspath(path), len(data), mtime_ns, sha256), data
-
-    def unchanged(self, path: str) -> bool:
-        """The file holds the same: by size and time, and by content where the time differs."""
-        if path == STANDARD:
-            return False
-        try:
-            status = os.stat(path)
-            if status.st_size != self.size:
-                return False
-            if os.path.abspath(path) == self.source and status.st_mtime_ns == self.mtime_ns:
-                return True
-            return hashlib.sha256(read_bytes(path)).hexdigest() == self.sha256
-        except OSError:  # whoever does the picture will say so
-            return False
-
-
-@dataclass(frozen=True)
-class Record:
-    """How some outputs were made."""
-
-    input: Input
-    settings: str
-    outputs: dict[str, int]  # relative to the folder -> bytes
-    facts: Mapping[str, Any]
-    written_ns: int
-
-
-_FIELDS = {field.name for kind in (Input, Record) for field in fields(kind)} - {"input"}
-
-
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """SHA-256 of what results depend on; values as JSON has them."""
-    return hashlib.sha256(json_text(settings, sort_keys=True).encode()).hexdigest()
 
 
 class Manifest:
@@ -142,7 +77,7 @@ class Manifest:
         for path in self._place().glob("*.jsonl"):
             for entry in state.read_lines(path):
                 try:
-                    record = _checked(entry)
+                    record = checked(entry)
                 except state.Damaged:
                     continue
                 for name in record.outputs:
@@ -305,26 +240,3 @@ class Manifest:
         if self._file is not None:
             self._file.close()
             self._file = None
-
-
-def _checked(entry: dict[str, Any]) -> Record:
-    """A record, each field of which is as ours are; else `state.Damaged`."""
-    if entry.keys() != _FIELDS:
-        raise state.Damaged("other fields than ours")
-    source, mtime_ns = entry["source"], entry["mtime_ns"]
-    if type(source) is not str or not (os.path.isabs(source) or _NO_FILE.match(source)):
-        raise state.Damaged("a source that is none")
-    if type(mtime_ns) is not int:  # before 1970 it is negative
-        raise state.Damaged("a time that is none")
-    made_of = Input(source, state.whole(entry["size"]), mtime_ns, state.digest(entry["sha256"]))
-    outputs = {
-        _output(name): state.whole(size) for name, size in state.mapping(entry["outputs"]).items()
-    }
-    settings, facts = state.digest(entry["settings"]), state.mapping(entry["facts"])
-    return Record(made_of, settings, outputs, facts, state.whole(entry["written_ns"]))
-
-
-def _output(name: str) -> str:
-    if state.file_name(name).split(os.sep)[0] == FOLDER:
-        raise state.Damaged("a result in the manifest's own folder")
-    return name

@@ -10,7 +10,8 @@ from facegen.errors import FacegenError
 from facegen.files.atomic import AtomicFile
 from facegen.files.standard import is_stream, output_file
 from facegen.pictures.items import Item
-from facegen.pictures.manifest import Input, Manifest
+from facegen.pictures.manifest import Manifest
+from facegen.pictures.record import Input
 from facegen.pictures.report import Outcome
 from facegen.pictures.task import Made
 

@@ -24,8 +24,8 @@ from typing import Any
 from facegen import parallel, processors
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.pictures.items import Item
-from facegen.pictures.manifest import Input, settings_digest
 from facegen.pictures.memory import PixelBudget
+from facegen.pictures.record import Input, settings_digest
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
 from facegen.pictures.task import Task

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import FacegenError
-from facegen.pictures.manifest import Input, Manifest, settings_digest
+from facegen.pictures.manifest import Manifest
+from facegen.pictures.record import Input, settings_digest
 from facegen.pictures.task import Made
 
 

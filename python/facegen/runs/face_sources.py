@@ -13,7 +13,7 @@ from facegen.files.journal import input_digest
 from facegen.networks.dcgan import latents
 from facegen.numbers.latents import Latents, NpyLatentReader
 from facegen.numbers.text import LatentReader
-from facegen.pictures.manifest import Input
+from facegen.pictures.record import Input
 
 
 class FaceSource(Protocol):

@@ -22,7 +22,7 @@ from facegen.networks.dcgan import Generator
 from facegen.numbers import npy
 from facegen.numbers.latents import LatentWriter
 from facegen.numbers.pixels import to_uint8
-from facegen.pictures.manifest import Input
+from facegen.pictures.record import Input
 from facegen.pictures.task import settings_of
 from facegen.runs.face_results import FaceResults, of_latent
 from facegen.runs.face_sources import FaceSource
