@@ -19,7 +19,7 @@ from bench.machine import describe
 from bench.reference import run_graph
 from facegen import __version__, _native, processors
 from facegen.engine import Runner
-from facegen.engine.devices import cuda_module
+from facegen.engine.cuda import cuda_module
 from facegen.networks import dcgan
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Layer, Shape, lower
 

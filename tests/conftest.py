@@ -13,7 +13,7 @@ import pytest
 from hypothesis import settings
 
 import skips
-from facegen.engine.devices import why_no_cuda
+from facegen.engine.cuda import why_no_cuda
 from shared_data import SHARED_DATA
 
 # No test is timed: machines are shared.

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegen import _native
-from facegen.engine.devices import cuda_module
+from facegen.engine.cuda import cuda_module
 from facegen.nn.fit import fit
 from facegen.nn.program import Program
 from facegen.nn.target import Target, find_target

@@ -122,7 +122,7 @@ def _layers(work: workload.Workload, batch: int, precision: str) -> str:
     program = lower(work.graph, work.weights)
     runner = Runner(program, "cuda:0", precision=precision)
     runner(*work.inputs(batch, 0))
-    executable = runner._engine._executables[0]  # type: ignore[union-attr]
+    executable = runner._engine._executables[0]  # type: ignore[attr-defined]
     steps = executable.time_steps(batch, 20)
     total = sum(ms for _, ms in steps)
     rows = [[kernel, f"{1e3 * ms:.1f}", f"{100 * ms / total:.0f}%"] for kernel, ms in steps]

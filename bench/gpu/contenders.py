@@ -64,7 +64,7 @@ class Ours:
 
     def seconds(self, runs: int) -> list[float]:
         # The buffers still hold the inputs of the last run from the host.
-        executable = self._runner._engine._executables[0]  # type: ignore[union-attr]
+        executable = self._runner._engine._executables[0]  # type: ignore[attr-defined]
         graph = self._batch <= GRAPH_BATCH
         return [ms / 1e3 for ms in executable.time_resident(self._batch, runs, graph)]
 

@@ -20,7 +20,7 @@ from bench.arguments import numbers
 from bench.tables import markdown_table
 from facegen import DeviceError
 from facegen.engine import Runner
-from facegen.engine.devices import usable_gpus
+from facegen.engine.cuda import usable_gpus
 from facegen.networks import NETWORKS
 from facegen.nn import lower
 

@@ -7,6 +7,7 @@ import pytest
 
 from facegen.engine import cpu
 from facegen.engine.cpu import MAX_BATCH, CpuEngine
+from facegen.engine.device import Device
 from facegen.nn import Graph, ReLU, Shape, Softmax, lower
 
 IMAGE = Shape(4, 4, 8)
@@ -27,7 +28,7 @@ def batches(count: int, max_batch: int | None = None) -> list[int]:
     graph = Graph("two steps")
     x = graph.add("softmax", Softmax(), graph.input("x", IMAGE))
     graph.output(graph.add("relu", ReLU(), x))
-    engine = CpuEngine(lower(graph, {}), 1, "float32", max_batch)
+    engine = CpuEngine(lower(graph, {}), Device("cpu"), 1, "float32", max_batch)
     recorder = Recorder()
     engine._executable = recorder  # type: ignore[assignment]
     engine.run([np.empty((count, *IMAGE), np.float32)], [np.empty((count, *IMAGE))], count)

@@ -12,7 +12,8 @@ import tolerance
 from engines import run_program
 from facegen import Generator, kernels
 from facegen.engine import Runner
-from facegen.engine.devices import cuda_module, parse_device, usable_gpus, why_no_cuda
+from facegen.engine.cuda import cuda_module, usable_gpus, why_no_cuda
+from facegen.engine.devices import parse_device
 from facegen.errors import DeviceError
 from facegen.networks import NETWORKS, dcgan
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Shape, lower

@@ -8,7 +8,7 @@ import pytest
 from engines import ISAS, run_program
 from facegen import _native
 from facegen.engine import Runner
-from facegen.engine.devices import cuda_module
+from facegen.engine.cuda import cuda_module
 from facegen.nn import (
     ConvTranspose2d,
     Graph,

@@ -5,11 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from facegen import kernels
-from facegen.engine import Device, parse_device
-from facegen.engine.devices import why_no_cuda
+from facegen.cli.main import main
+from facegen.engine import Device, devices, parse_device
+from facegen.engine.cuda import why_no_cuda
+from facegen.engine.device import Kind
 from facegen.errors import DeviceError
 
 
@@ -40,8 +43,6 @@ def test_an_explicit_gpu_never_falls_back(text, no_gpu):
 
 
 def test_the_ops_refuse_too(no_gpu):
-    import numpy as np
-
     with pytest.raises(DeviceError, match="device 'cuda'"):
         kernels.relu(np.zeros((1, 1, 1, 1), np.float32), device="cuda")
 
@@ -63,3 +64,55 @@ def test_a_cuda_module_that_is_gone(monkeypatch):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     assert "the CUDA engine cannot be loaded, install again" in why_no_cuda()
     assert parse_device("auto").kind == "cpu"
+
+
+class Recorder:
+    """An engine of a kind of GPUs that no machine has."""
+
+    threads, isa = 1, "gfx90a"
+
+    def __init__(self, program, device, threads, precision, max_batch):
+        self.device = str(device)
+
+    def empty(self, shape):
+        return np.empty(shape, np.float32)
+
+    def run(self, inputs, outputs, count):
+        outputs[0][:] = 7
+
+
+@pytest.fixture
+def hip(monkeypatch):
+    """A kind of devices is a line in GPU_KINDS: all that names devices follows."""
+    kind = Kind(
+        name="hip",
+        engine=Recorder,
+        why_unusable=lambda: "",
+        usable=lambda: (0, 2),
+        describe=lambda index: "Instinct (gfx90a, 64 GiB)",
+    )
+    monkeypatch.setattr(devices, "GPU_KINDS", (*devices.GPU_KINDS, kind))
+
+
+def test_a_new_kind_is_named_and_runs(no_gpu, hip):
+    for text in ("auto", "hip", "hip:0"):
+        assert parse_device(text) == Device("hip", (0,))
+    assert str(parse_device("all")) == "hip:0,2" and parse_device("cpu") == Device("cpu")
+    for text, message in (
+        ("hip:1", "there is no usable hip:1, only hip:0, hip:2"),
+        ("hip:2,2", "names a GPU twice"),
+        ("tpu", '"cuda:0,1", "hip", "hip:0,1" or "all", not \'tpu\''),
+        ("cuda", "CUDA_VISIBLE_DEVICES hides every GPU"),
+    ):
+        with pytest.raises(DeviceError, match=message):
+            parse_device(text)
+    x = np.zeros((1, 1, 1, 1), np.float32)
+    assert kernels.relu(x, device="hip:2")[0, 0, 0, 0] == 7
+
+
+def test_commands_know_a_new_kind(no_gpu, hip, capsys):
+    assert main(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "hip:2 Instinct (gfx90a, 64 GiB)" in shown and "used: auto is hip:0" in shown
+    assert main(["classify", "--help"]) == 0
+    assert "cuda:0,1, hip, hip:0,1 or all" in " ".join(capsys.readouterr().out.split())

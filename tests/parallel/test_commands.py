@@ -14,7 +14,7 @@ import pytest
 from launchers import LAUNCHERS, WHY_NO_MPI, environment, ranks_of, run_ranks
 
 from facegen.cli.main import main
-from facegen.engine.devices import usable_gpus
+from facegen.engine.cuda import usable_gpus
 from facegen.networks import dcgan
 
 FACES = 160  # chunks of 64

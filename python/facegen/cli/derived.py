@@ -1,7 +1,8 @@
 """Help that lists what the registries list: looked up when it is shown, and kept nowhere else.
 
-Texts have the lists as fields of `str.format`: ``{networks}``, ``{readable}``, ``{writable}``,
-``{written[lenet]}`` (of one network), ``{few}`` (those that not every network has), ``{halves}``.
+Texts have the lists as fields of `str.format`: ``{devices}``, ``{networks}``, ``{readable}``,
+``{writable}``, ``{written[lenet]}`` (of one network), ``{few}`` (those that not every network has),
+``{halves}``.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def _filled(shown: Shown) -> Shown:
 
 def _lists() -> dict[str, Any]:
     from facegen import weights
+    from facegen.engine.devices import forms
     from facegen.networks import NETWORKS
 
     networks = NETWORKS.values()
@@ -52,6 +54,7 @@ def _lists() -> dict[str, Any]:
         for extension, each in weights.writable().items()
     }
     return {
+        "devices": one_of(forms()),
         "networks": one_of(NETWORKS),
         "readable": one_of(each.title for each in weights.FORMATS),
         "writable": one_of(weights.writable()),

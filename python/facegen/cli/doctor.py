@@ -58,17 +58,17 @@ def examine() -> dict[str, Any]:
 
 
 def _gpus() -> dict[str, Any]:
-    from facegen.engine.devices import cuda_module, parse_device, usable_gpus, why_no_cuda
+    from facegen.engine.device import CPU
+    from facegen.engine.devices import GPU_KINDS, parse_device
 
-    if reason := why_no_cuda():
-        return {"devices": ["cpu"], "cuda": f"not used: {reason}"}
-    gpus = [
-        f"cuda:{gpu['index']} {gpu['name']} (sm_{gpu['capability'][0]}{gpu['capability'][1]}, "
-        f"{gpu['memory_bytes'] / 2**30:.0f} GiB)"
-        for gpu in cuda_module().devices()
-        if gpu["index"] in usable_gpus()
-    ]
-    return {"devices": ["cpu", *gpus], "cuda": f"used: auto is {parse_device('auto')}"}
+    devices, states = [CPU], {}
+    for kind in GPU_KINDS:
+        if reason := kind.why_unusable():
+            states[kind.name] = f"not used: {reason}"
+        else:
+            states[kind.name] = f"used: auto is {parse_device('auto')}"
+            devices += [f"{kind.name}:{i} {kind.describe(i)}" for i in kind.usable()]
+    return {"devices": devices, **states}
 
 
 def _threads(usable: int, present: int | None) -> str:

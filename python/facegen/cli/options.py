@@ -90,6 +90,12 @@ def networks(context: click.Context, option: click.Parameter, begun: str) -> lis
     return [CompletionItem(begun, type="file"), *names]
 
 
+def _devices(context: click.Context, option: click.Parameter, begun: str) -> list[str]:
+    from facegen.engine.devices import names
+
+    return one_of(*names())(context, option, begun)
+
+
 def engine(command: Command) -> Command:
     """--device, --threads, --precision and --algorithm, as one keyword: `engine`, for a `Model`."""
 
@@ -132,8 +138,9 @@ def engine(command: Command) -> Command:
             default="auto",
             show_default=True,
             metavar="DEVICE",
-            shell_complete=one_of("auto", "cpu", "cuda", "all"),
-            help="auto, cpu, cuda, cuda:0,1 or all; only auto may fall back to the CPU.",
+            cls=DerivedOption,
+            shell_complete=_devices,
+            help="{devices}; only auto may fall back to the CPU.",
         ),
     ):
         decorated = option(decorated)

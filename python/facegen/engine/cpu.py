@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from facegen import _native
+from facegen.engine.device import CPU, Device
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
@@ -30,10 +31,15 @@ class CpuEngine:
         Most images computed at once.
     """
 
-    device = "cpu"
+    device = CPU
 
     def __init__(
-        self, program: Program, threads: int, precision: str, max_batch: int | None
+        self,
+        program: Program,
+        device: Device,
+        threads: int,
+        precision: str,
+        max_batch: int | None,
     ) -> None:
         self.threads = threads
         self.batch = max_batch or _default_batch(program)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from facegen import _native
-from facegen.engine.devices import Device, cuda_module
+from facegen.engine.device import Device, Kind
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Program
@@ -27,6 +28,45 @@ BATCH = 64
 COPY_THREADS = 16
 # Smaller results are copied in tens of microseconds.
 PINNED_BYTES = 1 << 20
+
+
+def cuda_module() -> ModuleType:
+    """``facegen._cuda``. Importing it touches no driver.
+
+    Raises
+    ------
+    DeviceError
+        This build has none, or its file is gone.
+    """
+    if _native.WHY_NO_CUDA:
+        raise DeviceError(f"built without CUDA: {_native.WHY_NO_CUDA}")
+    try:
+        from facegen import _cuda
+    except ImportError as error:
+        raise DeviceError(f"the CUDA engine cannot be loaded, install again: {error}") from None
+    return _cuda
+
+
+def usable_gpus() -> tuple[int, ...]:
+    """Indices of the GPUs that this build can use."""
+    gpus = cuda_module().devices()
+    return tuple(gpu["index"] for gpu in gpus if gpu["capability"][0] >= 8)
+
+
+def why_no_cuda() -> str:
+    """Why no GPU can be used, in one line; empty where one can."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+        return "CUDA_VISIBLE_DEVICES hides every GPU"
+    try:
+        return str(cuda_module().why_unusable())
+    except DeviceError as error:
+        return str(error)
+
+
+def _describe(index: int) -> str:
+    (gpu,) = (gpu for gpu in cuda_module().devices() if gpu["index"] == index)
+    major, minor = gpu["capability"]
+    return f"{gpu['name']} (sm_{major}{minor}, {gpu['memory_bytes'] / 2**30:.0f} GiB)"
 
 
 class CudaEngine:
@@ -112,3 +152,12 @@ class CudaEngine:
             wait(others)  # they write into the outputs
         for done in others:
             done.result()
+
+
+CUDA = Kind(
+    name="cuda",
+    engine=CudaEngine,
+    why_unusable=why_no_cuda,
+    usable=usable_gpus,
+    describe=_describe,
+)

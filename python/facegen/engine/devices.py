@@ -4,26 +4,39 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
-from types import ModuleType
 
+from facegen.engine.cpu import CpuEngine
+from facegen.engine.cuda import CUDA
+from facegen.engine.device import CPU, Device, Kind, MakeEngine
 from facegen.errors import DeviceError
 from facegen.launchers import find_place, gpus_of
 
 PRECISIONS = ("float32", "strict", "tf32", "float16")
 
+# "auto" and "all" take the first of these that is usable here.
+GPU_KINDS: tuple[Kind, ...] = (CUDA,)
 
-@dataclass(frozen=True)
-class Device:
-    """A kind of device and, for GPUs, which ones."""
 
-    kind: str  # "cpu" or "cuda"
-    indices: tuple[int, ...] = ()
+def names() -> list[str]:
+    """What a device string begins with."""
+    return ["auto", CPU, *(kind.name for kind in GPU_KINDS), "all"]
 
-    def __str__(self) -> str:
-        if self.kind == "cpu":
-            return "cpu"
-        return f"cuda:{','.join(map(str, self.indices))}"
+
+def forms() -> list[str]:
+    """The same with lists of GPUs."""
+    gpus = [form for kind in GPU_KINDS for form in (kind.name, f"{kind.name}:0,1")]
+    return ["auto", CPU, *gpus, "all"]
+
+
+def engine_of(device: Device) -> MakeEngine:
+    """What makes a program ready on a device."""
+    engines: dict[str, MakeEngine] = {kind.name: kind.engine for kind in GPU_KINDS}
+    return CpuEngine if device.kind == CPU else engines[device.kind]
+
+
+def usable_kind() -> Kind | None:
+    """The first kind of GPUs of which one can be used."""
+    return next((kind for kind in GPU_KINDS if not kind.why_unusable()), None)
 
 
 def parse_device(text: str) -> Device:
@@ -39,71 +52,48 @@ def parse_device(text: str) -> Device:
         For any other text, and for GPUs that this build or machine cannot use: a GPU that was
         asked for by name is never replaced by the CPU.
     """
-    if text == "cpu":
-        return Device("cpu")
+    if text == CPU:
+        return Device(CPU)
     if text == "auto":
-        return Device("cpu") if why_no_cuda() else Device("cuda", _first_or_share(usable_gpus()))
-    match = re.fullmatch(r"cuda(?::(\d+(?:,\d+)*))?", text)
-    if match is None and text != "all":
-        raise DeviceError(
-            f'device must be "auto", "cpu", "cuda", "cuda:0,1" or "all", not {text!r}'
-        )
-    if reason := why_no_cuda():
-        raise DeviceError(f"device {text!r}: {reason}")
+        found = usable_kind()
+        return _first_or_share(found) if found else Device(CPU)
     if text == "all":
-        return Device("cuda", _share(usable_gpus()))
-    if text == "cuda":
-        return Device("cuda", _first_or_share(usable_gpus()))
-    indices = tuple(int(index) for index in text.removeprefix("cuda:").split(","))
+        if found := usable_kind():
+            return _share(found, found.usable())
+        reasons = "; ".join(dict.fromkeys(kind.why_unusable() for kind in GPU_KINDS))
+        raise DeviceError(f"device {text!r}: {reasons}")
+    name, _, numbers = text.partition(":")
+    kind = next((kind for kind in GPU_KINDS if kind.name == name), None)
+    if kind is None or not re.fullmatch(rf"{name}(:\d+(,\d+)*)?", text):
+        *known, last = (f'"{form}"' for form in forms())
+        raise DeviceError(f"device must be {', '.join(known)} or {last}, not {text!r}")
+    if reason := kind.why_unusable():
+        raise DeviceError(f"device {text!r}: {reason}")
+    if not numbers:
+        return _first_or_share(kind)
+    return _share(kind, _checked(text, kind, [int(number) for number in numbers.split(",")]))
+
+
+def _checked(text: str, kind: Kind, indices: list[int]) -> tuple[int, ...]:
+    """Those that were named, each of which must be usable."""
     if len(set(indices)) < len(indices):
         raise DeviceError(f"device {text!r} names a GPU twice")
-    usable = usable_gpus()
+    usable = kind.usable()
     for index in indices:
         if index not in usable:
-            here = ", ".join(f"cuda:{i}" for i in usable)
-            raise DeviceError(f"device {text!r}: there is no usable cuda:{index}, only {here}")
-    return Device("cuda", _share(indices))
+            here = ", ".join(f"{kind.name}:{i}" for i in usable)
+            raise DeviceError(
+                f"device {text!r}: there is no usable {kind.name}:{index}, only {here}"
+            )
+    return tuple(indices)
 
 
-def _share(gpus: tuple[int, ...]) -> tuple[int, ...]:
+def _share(kind: Kind, gpus: tuple[int, ...]) -> Device:
     """The GPUs of this rank, if there are several ranks."""
-    return gpus_of(find_place(os.environ), gpus, os.environ)
+    return Device(kind.name, gpus_of(find_place(os.environ), gpus, os.environ))
 
 
-def _first_or_share(gpus: tuple[int, ...]) -> tuple[int, ...]:
-    return _share(gpus) if find_place(os.environ).size > 1 else gpus[:1]
-
-
-def cuda_module() -> ModuleType:
-    """``facegen._cuda``. Importing it touches no driver.
-
-    Raises
-    ------
-    DeviceError
-        This build has none, or its file is gone.
-    """
-    from facegen import _native
-
-    if _native.WHY_NO_CUDA:
-        raise DeviceError(f"built without CUDA: {_native.WHY_NO_CUDA}")
-    try:
-        from facegen import _cuda
-    except ImportError as error:
-        raise DeviceError(f"the CUDA engine cannot be loaded, install again: {error}") from None
-    return _cuda
-
-
-def usable_gpus() -> tuple[int, ...]:
-    """Indices of the GPUs that this build can use."""
-    gpus = cuda_module().devices()
-    return tuple(gpu["index"] for gpu in gpus if gpu["capability"][0] >= 8)
-
-
-def why_no_cuda() -> str:
-    """Why no GPU can be used, in one line; empty where one can."""
-    if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-        return "CUDA_VISIBLE_DEVICES hides every GPU"
-    try:
-        return str(cuda_module().why_unusable())
-    except DeviceError as error:
-        return str(error)
+def _first_or_share(kind: Kind) -> Device:
+    gpus = kind.usable()
+    several = find_place(os.environ).size > 1
+    return _share(kind, gpus if several else gpus[:1])

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from facegen import _native, processors
-from facegen.engine.cpu import CpuEngine
-from facegen.engine.cuda import CudaEngine
-from facegen.engine.devices import PRECISIONS, parse_device
+from facegen.engine.devices import PRECISIONS, engine_of, parse_device
 from facegen.errors import DeviceError
 from facegen.nn.program import Program, View
 
@@ -77,11 +75,7 @@ class Runner:
         self._requested = (device, threads)
         chosen = parse_device(device)
         some = min(threads or processors.count(), _native.most_threads())
-        self._engine: CpuEngine | CudaEngine
-        if chosen.kind == "cpu":
-            self._engine = CpuEngine(program, some, precision, max_batch)
-        else:
-            self._engine = CudaEngine(program, chosen, some, precision, max_batch)
+        self._engine = engine_of(chosen)(program, chosen, some, precision, max_batch)
 
     @property
     def device(self) -> str:

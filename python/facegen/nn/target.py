@@ -7,8 +7,8 @@ CUDA and no weights, so a program can be fitted to any device on any machine.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 from facegen import _native
 from facegen.nn.program import Buffer, Step
@@ -57,17 +57,46 @@ def find_target(name: str, precision: str = "float32", kernels: str = "auto") ->
     ValueError
         There is no such device, precision, or family of kernels.
     """
-    if name == "cpu":
-        return _native.FitCpu(_native.choose_isa())
-    if name.startswith("cpu:"):
-        return _native.FitCpu(name.removeprefix("cpu:"))
-    if name == "cuda":
-        name = "cuda:hopper"
-    capabilities = {f"cuda:{kind}": capability for kind, capability in ARCHITECTURES.items()}
-    capability = capabilities.get(name)
-    if exact := re.fullmatch(r"cuda:([89]|[1-9]\d)\.(\d)", name):
+    kind, colon, which = name.partition(":")
+    if kind in TARGETS and bool(colon) == bool(which):
+        target = TARGETS[kind].find(which, precision, kernels)
+        if target is not None:
+            return target
+    known = ", ".join(known for each in TARGETS.values() for known in each.names)
+    raise ValueError(f"a device to lower for is one of {known}, not {name!r}")
+
+
+class TargetKind(NamedTuple):
+    """Targets of one engine.
+
+    Attributes
+    ----------
+    names
+        For people.
+    find
+        The target by what stands behind "kind:", or nothing; None where there is none of the name.
+        Takes the precision and the family of kernels too.
+    """
+
+    names: Sequence[str]
+    find: Callable[[str, str, str], Target | None]
+
+
+def _find_cpu(isa: str, precision: str, kernels: str) -> Target:
+    return _native.FitCpu(isa or _native.choose_isa())
+
+
+def _find_cuda(which: str, precision: str, kernels: str) -> Target | None:
+    capability = ARCHITECTURES.get(which or "hopper")
+    if exact := re.fullmatch(r"([89]|[1-9]\d)\.(\d)", which):
         capability = int(exact[1]), int(exact[2])
-    if capability is None:
-        kinds = ", ".join(["cpu", "cpu:ISA", "cuda", *capabilities, "cuda:8.6 and the like"])
-        raise ValueError(f"a device to lower for is one of {kinds}, not {name!r}")
-    return _native.FitCuda(*capability, precision, kernels)
+    return None if capability is None else _native.FitCuda(*capability, precision, kernels)
+
+
+# By what a target's name begins with.
+TARGETS: dict[str, TargetKind] = {
+    "cpu": TargetKind(("cpu", "cpu:ISA"), _find_cpu),
+    "cuda": TargetKind(
+        ("cuda", *(f"cuda:{name}" for name in ARCHITECTURES), "cuda:8.6 and the like"), _find_cuda
+    ),
+}

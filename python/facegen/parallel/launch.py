@@ -22,9 +22,10 @@ _END_SECONDS = 10.0  # that ranks have to end, once rank 0 has ended
 
 def default_ranks() -> int:
     """How many ranks there are by default: one a usable GPU, or one."""
-    from facegen.engine.devices import usable_gpus, why_no_cuda
+    from facegen.engine.devices import usable_kind
 
-    return 1 if why_no_cuda() else len(usable_gpus())
+    kind = usable_kind()
+    return len(kind.usable()) if kind else 1
 
 
 def hand_over(

@@ -1,0 +1,76 @@
+"""What a kind of device is: each engine of this folder makes one, and one line lists it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from facegen.nn.program import Program
+
+CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Device:
+    """A kind of device and, for GPUs, which ones."""
+
+    kind: str  # "cpu", or the name of a `Kind`
+    indices: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind}:{','.join(map(str, self.indices))}" if self.indices else self.kind
+
+
+class Engine(Protocol):
+    """A program made ready on a device."""
+
+    @property
+    def device(self) -> str:
+        """The device in use, for example "cpu" or "cuda:0"."""
+
+    @property
+    def threads(self) -> int:
+        """Threads on the host."""
+
+    @property
+    def isa(self) -> str:
+        """The instruction set in use, for example "avx512", or a GPU's architecture."""
+
+    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Uninitialised float32 memory for an output."""
+
+    def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
+        """Compute `count` images into `outputs`."""
+
+
+# Called as ``engine(program, device, threads, precision, max_batch)``.
+MakeEngine = Callable[[Program, Device, int, str, int | None], Engine]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """GPUs that one engine runs.
+
+    Attributes
+    ----------
+    name
+        As ``--device`` has it: "cuda", and "cuda:0,1" by their numbers.
+    engine
+        Makes a program ready on some of them.
+    why_unusable
+        Why none of them can be used, in one line; empty where one can. Must not fail where this
+        build or machine has none.
+    usable
+        The numbers of those that this build can use; asked where one can.
+    describe
+        One of them for people: its name, architecture and memory.
+    """
+
+    name: str
+    engine: MakeEngine
+    why_unusable: Callable[[], str]
+    usable: Callable[[], tuple[int, ...]]
+    describe: Callable[[int], str]
