@@ -1,7 +1,7 @@
 """Networks that the kernels were not written for, as their papers have them.
 
-They show what an engineer's own network gets: residual additions and a padded stem (ResNet-18),
-large maps and large linear layers (VGG-16), skips into concatenations (a plain U-Net).
+They show what an engineer's own network gets: large maps and large linear layers (VGG-16), skips
+into concatenations (a plain U-Net). A third, ResNet-18, is one of the package's own.
 """
 
 from __future__ import annotations
@@ -12,12 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from facegen.nn import (
-    Add,
-    BatchNorm,
     Concat,
     Conv2d,
     ConvTranspose2d,
-    GlobalAvgPool2d,
     Graph,
     Linear,
     MaxPool2d,
@@ -26,29 +23,6 @@ from facegen.nn import (
     Shape,
 )
 from facegen.nn.graph import Tensor
-
-
-def resnet18() -> Graph:
-    """He et al. 2015, table 1: 224x224 to 1,000 scores."""
-    graph = Graph("resnet18")
-
-    def convolution(name: str, x: Tensor, channels: int, kernel: int, stride: int = 1) -> Tensor:
-        layer = Conv2d(x.shape.channels, channels, kernel, stride, kernel // 2, bias=False)
-        return graph.add(f"{name}.bn", BatchNorm(channels), graph.add(name, layer, x))
-
-    x = graph.input("image", Shape(224, 224, 3))
-    x = graph.add("relu1", ReLU(), convolution("conv1", x, 64, 7, 2))
-    x = graph.add("pool1", MaxPool2d(3, stride=2, padding=1), x)
-    for stage, channels in enumerate((64, 128, 256, 512), 1):
-        for block in (0, 1):
-            name, stride = f"layer{stage}.{block}", 2 if stage > 1 and block == 0 else 1
-            y = graph.add(f"{name}.relu1", ReLU(), convolution(f"{name}.1", x, channels, 3, stride))
-            y = convolution(f"{name}.2", y, channels, 3)
-            if stride > 1:
-                x = convolution(f"{name}.down", x, channels, 1, stride)
-            x = graph.add(f"{name}.relu2", ReLU(), graph.add(f"{name}.add", Add(), y, x))
-    graph.output(graph.add("fc", Linear(512, 1000), graph.add("mean", GlobalAvgPool2d(), x)))
-    return graph
 
 
 def vgg16() -> Graph:
@@ -92,16 +66,14 @@ def unet() -> Graph:
     return graph
 
 
-OTHERS: dict[str, Callable[[], Graph]] = {"resnet18": resnet18, "vgg16": vgg16, "unet": unet}
+OTHERS: dict[str, Callable[[], Graph]] = {"vgg16": vgg16, "unet": unet}
 
 
 def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """He's of convolutions and linear layers; norms that leave their input as it is."""
+    """He's of convolutions and linear layers."""
     generator = np.random.default_rng(seed)
 
     def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
-        if name.endswith((".gamma", ".var")):
-            return np.ones(shape, np.float32)
         if len(shape) == 1:
             return np.zeros(shape, np.float32)
         scale = np.float32(math.sqrt(2 / math.prod(shape[1:])))

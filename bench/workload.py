@@ -15,13 +15,6 @@ from facegen.nn.layer import Layer
 ROTATION_BYTES = 64 << 20  # inputs in turn, so that none is found in a core's own caches
 MAX_ROTATION = 16
 
-# Of networks by name, where it is not -1 to 1.
-INPUT_RANGES = {
-    "colorizer": (0.0, 100.0),
-    "segmentation": (-123.0, 151.0),
-    "squeezenet": (-123.0, 151.0),
-}
-
 
 @dataclass(frozen=True)
 class Workload:
@@ -60,8 +53,7 @@ def network(name: str, seed: int = 0) -> Workload:
     if name not in NETWORKS:
         raise ValueError(f"no network named {name!r}; there are {', '.join([*NETWORKS, *OTHERS])}")
     chosen = NETWORKS[name]
-    input_range = INPUT_RANGES.get(name, Workload.input_range)
-    return Workload(chosen.graph(), chosen.initial_weights(seed), input_range)
+    return Workload(chosen.graph(), chosen.initial_weights(seed), chosen.input_range)
 
 
 def layers(whole: Workload) -> list[Workload]:

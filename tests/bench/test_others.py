@@ -6,11 +6,11 @@ import pytest
 
 from bench.others import OTHERS
 from bench.workload import network
+from facegen.networks import NETWORKS
 from facegen.nn import lower
 
 # Parameters, with the running statistics of norms, and FLOPs, as torchvision counts them.
 SIZES = {
-    "resnet18": (11_699_112, 3.36e9),
     "vgg16": (138_357_544, 29.94e9),
     "unet": (31_031_810, 381e9),
 }
@@ -23,16 +23,17 @@ def test_they_are_what_they_are_called(name: str) -> None:
     assert graph.parameter_count == parameters and graph.flops == pytest.approx(flops, rel=1e-3)
 
 
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", ["resnet18", "resnet34", *OTHERS])
 def test_no_product_falls_to_a_generic_kernel_on_hopper(name: str) -> None:
-    kernels = lower(OTHERS[name](), None, device="cuda").kernels
+    graph = OTHERS[name]() if name in OTHERS else NETWORKS[name].graph()
+    kernels = lower(graph, None, device="cuda").kernels
     assert not [kernel for kernel in kernels if kernel.startswith(("mma", "fma"))]
-    assert lower(OTHERS[name](), None, device="cuda:ampere").kernels
-    assert lower(OTHERS[name](), None, device="cpu").kernels
+    assert lower(graph, None, device="cuda:ampere").kernels
+    assert lower(graph, None, device="cpu").kernels
 
 
 def test_they_are_measured_by_name() -> None:
     work = network("resnet18", seed=1)
     assert set(work.weights) == set(work.graph.parameters)
-    with pytest.raises(ValueError, match="no network named 'resnet'; there are .*resnet18, vgg16"):
+    with pytest.raises(ValueError, match="no network named 'resnet'; .*resnet18.*, vgg16"):
         network("resnet")

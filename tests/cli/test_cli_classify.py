@@ -77,6 +77,25 @@ def test_shards(run: Run, network: Path) -> None:
     assert result.code == 2 and "all shards would write it" in result.err
 
 
+def test_any_classifier_that_is_listed(run: Run) -> None:
+    """ResNet-18: written, converted, inspected, and told by its file."""
+    pixels = save("a.png")
+    assert run("init", "resnet18", "a.npz", "--seed", "1", "-q").code == 0
+    assert "resnet18, 102 tensors" in run("convert", "a.npz", "resnet18.safetensors").out
+    assert "network : resnet18 (" in run("inspect", "resnet18.safetensors").out
+    result = run("classify", "a.png", "-n", "resnet18.safetensors", "--top", 1, "--device", "cpu")
+    (guess,) = Classifier("resnet18.safetensors", device="cpu")(pixels, top=1)
+    assert result.code == 0
+    assert result.out.splitlines()[1] == f"  {guess.probability:6.1%}  {guess.class_id:3d}"
+    assert run("init", "resnet18", "a.bin").code == 2
+    assert run("init", "lenet", "digits.npz", "-q").code == 0
+    result = run("classify", "a.png", "-n", "digits.npz")
+    assert result.code == 2 and "digits.npz: holds a lenet network, expected a " in result.err
+    assert "or a resnet18 or a resnet34 network" in result.err
+    shown = " ".join(run("classify", "--help").out.split()).replace("- ", "-")
+    assert "squeezenet, squeezenet-torchvision, resnet18 or resnet34" in shown
+
+
 @pytest.mark.skipif(not WEIGHTS.exists(), reason="the trained weights of SqueezeNet are not here")
 def test_a_cat(run: Run) -> None:
     data = pytest.importorskip("skimage.data")

@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options, terminal
+from facegen.cli.derived import DerivedOption
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stdout
 
@@ -27,7 +28,8 @@ from facegen.files.standard import is_stdout
     "--network",
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights: SqueezeNet v1.0's .caffemodel, torchvision's checkpoint, or ours; what "
+    cls=DerivedOption,
+    help="File of weights of {run_by[Classifier]}, the authors' or torchvision's among them; what "
     "facegen fetch squeezenet brought if not given.",
 )
 @click.option(

@@ -2,7 +2,7 @@
 
 Texts have the lists as fields of `str.format`: ``{devices}``, ``{networks}``, ``{readable}``,
 ``{writable}``, ``{written[lenet]}`` (of one network), ``{few}`` (those that not every network has),
-``{halves}``.
+``{run_by[Classifier]}`` (networks of one model), ``{halves}``.
 """
 
 from __future__ import annotations
@@ -56,6 +56,10 @@ def _lists() -> dict[str, Any]:
     return {
         "devices": one_of(forms()),
         "networks": one_of(NETWORKS),
+        "run_by": {
+            model.__name__: one_of(network.name for network in networks if network.model is model)
+            for model in {network.model for network in networks}
+        },
         "readable": one_of(each.title for each in weights.FORMATS),
         "writable": one_of(weights.writable()),
         "written": {network.name: one_of(weights.extensions(network)) for network in networks},

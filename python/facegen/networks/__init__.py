@@ -7,6 +7,7 @@ from facegen.networks.dcgan import DCGAN
 from facegen.networks.lenet import LENET
 from facegen.networks.network import Network
 from facegen.networks.pix2pix import PIX2PIX
+from facegen.networks.resnet import RESNET18, RESNET34
 from facegen.networks.segmentation import SEGMENTATION
 from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION
 
@@ -19,6 +20,8 @@ _ALL = (
     SEGMENTATION,
     SQUEEZENET,
     SQUEEZENET_TORCHVISION,
+    RESNET18,
+    RESNET34,
     LENET,
 )
 NETWORKS: dict[str, Network] = {network.name: network for network in _ALL}

@@ -27,6 +27,7 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
+from facegen.networks.foreign import torch_name
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
@@ -134,11 +135,10 @@ def _checkpoint_layout() -> dict[str, Entry]:
         modules |= {f"conv{block}_{i + 1}": f"model{block}.{2 * i}" for i in range(len(widths))}
         modules[f"bn{block}"] = f"model{block}.{2 * len(widths)}"
     modules |= {"tconv8_1": "model8.0", "conv8_2": "model8.2", "conv8_3": "model8.4"}
-    parts = {"gamma": "weight", "beta": "bias", "mean": "running_mean", "var": "running_var"}
     layout = {}
     for entry in _binary_layout():
         layer, _, part = entry.name.partition(".")
-        layout[f"{modules[layer]}.{parts.get(part, part)}"] = entry
+        layout[torch_name(modules[layer], part)] = entry
     return layout
 
 
@@ -295,6 +295,7 @@ COLORIZER = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Colorizer,
+    input_range=(0.0, 100.0),
     foreign={"pytorch": _checkpoint_layout()},
 )
 Colorizer.network = COLORIZER

@@ -1,7 +1,9 @@
-"""What networks with an encoder from ImageNet are shown, and weights that expect something else.
+"""What networks of ImageNet's pictures are shown, and weights that expect something else.
 
-All of them take R, G, B of 0 to 255 less `MEAN`. Weights that were trained otherwise are changed in
-the first convolution, conv1: it has no padding, so that nothing is lost at the borders.
+SqueezeNet's and its like take R, G, B of 0 to 255 less `MEAN`. Weights that were trained otherwise
+are changed in the first convolution, conv1: it has no padding, so that nothing is lost at the
+borders. Where it has some, as in ResNet, a border of zeros means the mean pixel, and the network
+takes what torchvision makes of a picture: `normalised`.
 """
 
 from __future__ import annotations
@@ -10,6 +12,10 @@ import numpy as np
 
 MEAN = (123.0, 117.0, 104.0)  # R, G, B: what is subtracted from a picture's pixels
 TORCHVISION_SIDE = 224
+PIXEL_RANGE = (-123.0, 151.0)  # of pixels less MEAN
+# Of R, G, B of 0 to 1, as torchvision subtracts and divides.
+TORCHVISION_MEAN = (0.485, 0.456, 0.406)
+TORCHVISION_STD = (0.229, 0.224, 0.225)
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
@@ -28,10 +34,34 @@ def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray
     (side, side, 3) float32: bilinear, as Pillow resizes (it averages where it makes smaller), less
     `MEAN`.
     """
+    return _resized(pixels, side, box) - np.array(MEAN, np.float32)
+
+
+def centred_square(pixels: np.ndarray, side: int) -> np.ndarray:
+    """The largest square in the middle of a picture, as `prepare` has it."""
+    height, width, _ = pixels.shape
+    square = min(height, width)
+    left, top = (width - square) // 2, (height - square) // 2
+    return prepare(pixels, side, (left, top, left + square, top + square))
+
+
+def torchvision_crop(pixels: np.ndarray) -> np.ndarray:
+    """What torchvision's networks are shown of a picture, as `prepare` has it."""
+    return prepare(pixels, TORCHVISION_SIDE, torchvision_box(*pixels.shape[:2]))
+
+
+def normalised(pixels: np.ndarray) -> np.ndarray:
+    """The same crop as torchvision hands it on: ``(v / 255 - mean) / std`` of a pixel v."""
+    crop = _resized(pixels, TORCHVISION_SIDE, torchvision_box(*pixels.shape[:2]))
+    mean, std = np.array(TORCHVISION_MEAN, np.float32), np.array(TORCHVISION_STD, np.float32)
+    return (crop / np.float32(255) - mean) / std
+
+
+def _resized(pixels: np.ndarray, side: int, box: Box | None) -> np.ndarray:
     from PIL import Image
 
     small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
-    return np.asarray(small, np.float32) - np.array(MEAN, np.float32)
+    return np.asarray(small, np.float32)
 
 
 def torchvision_box(height: int, width: int) -> Box:
@@ -60,7 +90,7 @@ def from_torchvision(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Exact but for one rounding of each number.
     """
-    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    mean, std = np.array(TORCHVISION_MEAN), np.array(TORCHVISION_STD)
     weight = weights["conv1.weight"].astype(np.float64)
     shift = (np.array(MEAN) / 255 - mean) / std  # of a pixel that is MEAN
     return weights | {

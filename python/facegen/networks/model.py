@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from facegen import weights as weight_files
 from facegen.engine import Runner
 from facegen.networks.files import read, resolve
 from facegen.networks.network import Network
+from facegen.networks.recognise import closest
 from facegen.nn import Graph, lower
 
 
@@ -41,7 +42,6 @@ class Model:
     """
 
     network: Network
-    variants: ClassVar[tuple[Network, ...]] = ()  # others that its files may hold
 
     def __init__(
         self,
@@ -53,10 +53,11 @@ class Model:
         algorithm: str = "auto",
     ) -> None:
         if isinstance(network, Mapping):
+            self.network = closest(network, self.networks())
             self.weights = weight_files.checked(network, self.network.shapes)
         else:
             path = resolve(network, self.network.name)
-            self.network, self.weights = read(path, [self.network, *self.variants])
+            self.network, self.weights = read(path, self.networks())
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,
@@ -64,6 +65,14 @@ class Model:
             "algorithm": algorithm,
         }
         self._prepare()
+
+    @classmethod
+    def networks(cls) -> list[Network]:
+        """Those that the class is the model of; first the one that is meant where none is named."""
+        from facegen.networks import NETWORKS  # which import this module
+
+        own = cls.network
+        return [own, *(n for n in NETWORKS.values() if n.model is cls and n.name != own.name)]
 
     @property
     def arithmetic(self) -> dict[str, Any]:

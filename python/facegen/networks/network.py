@@ -33,6 +33,11 @@ class Network:
         Called as ``model(weights, device=..., threads=..., precision=..., algorithm=...)``.
     foreign
         Other programs' files of it: a format's name -> the tensors by their names there.
+    prepare
+        What a picture's pixels (height, width, 3) uint8 become as its input, where one model runs
+        several networks.
+    input_range
+        Of its inputs, about: what benchmarks draw from.
     adapt
         What the canonical weights from such foreign files still need, where their input is in
         another order or scale; None where they need nothing.
@@ -45,6 +50,8 @@ class Network:
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: Callable[..., Any]
     foreign: Mapping[str, Layout] = field(default_factory=dict)
+    prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    input_range: tuple[float, float] = (-1.0, 1.0)
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
 
     @cached_property

@@ -86,17 +86,22 @@ def _by_tensors(
 def _by_names(
     path: Path, networks: Sequence[Network], kind: str, shapes: Mapping[str, Shape]
 ) -> Network:
-    """The network with most of a file's names, of equals the one with the fewest others.
-
-    Its reader says which tensor differs.
-    """
-
-    def rank(network: Network) -> tuple[int, int]:
-        layout = network.foreign[kind]
-        return len(layout.keys() & shapes.keys()), -len(layout)
-
-    if not any(rank(network)[0] for network in networks):
+    if not any(network.foreign[kind].keys() & shapes.keys() for network in networks):
         names = ", ".join(network.name for network in networks)
         listed = names or "there is none that is read from such a file"
         raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({listed})")
-    return max(networks, key=rank)
+    return max(networks, key=lambda network: _likeness(network.foreign[kind], shapes))
+
+
+def closest(names: Iterable[str], networks: Sequence[Network]) -> Network:
+    """The network that canonical weights of such names are of; the first, if of none.
+
+    Whoever checks them says which tensor differs.
+    """
+    return max(networks, key=lambda network: _likeness(network.shapes, names))
+
+
+def _likeness(expected: Iterable[str], found: Iterable[str]) -> tuple[int, int]:
+    """Larger for more of the names that were found, of equals for fewer others."""
+    shared = len(set(expected) & set(found))
+    return shared, -len(set(expected)) if shared else 0

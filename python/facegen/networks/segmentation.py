@@ -22,11 +22,12 @@ import numpy as np
 
 from facegen.cached import cached_property
 from facegen.engine import Runner
-from facegen.networks.imagenet import from_bgr, prepare
+from facegen.networks.foreign import foreign_layout
+from facegen.networks.imagenet import PIXEL_RANGE, from_bgr, prepare
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.squeezenet import IMAGE, conv_relu, encoder, seeded
-from facegen.networks.squeezenet_names import caffe_name, foreign_layout
+from facegen.networks.squeezenet_names import caffe_name
 from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor
 from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
@@ -222,6 +223,7 @@ SEGMENTATION = Network(
     binary_layout=None,
     initial_weights=initial_weights,
     model=Segmenter,
+    input_range=PIXEL_RANGE,
     foreign={"caffe": foreign_layout(graph(), caffe_name)},
     adapt=from_bgr,
 )

@@ -24,23 +24,25 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import (
+    PIXEL_RANGE,
     TORCHVISION_SIDE,
+    centred_square,
     from_bgr,
     from_torchvision,
-    prepare,
-    torchvision_box,
+    torchvision_crop,
 )
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.networks.squeezenet_names import (
     caffe_name,
-    foreign_layout,
     npz_name,
     torchvision_name,
 )
@@ -161,8 +163,8 @@ class Classifier(Model):
     Parameters
     ----------
     network
-        A file of weights, which may also be torchvision's `squeezenet1_0`, or a dict of them; what
-        ``facegen fetch squeezenet`` brought if None.
+        A file of weights of any network that this is the model of (torchvision's `squeezenet1_0`,
+        a ResNet), or a dict of them; what ``facegen fetch squeezenet`` brought if None.
     device, threads, precision, algorithm
         As for `facegen.load`.
 
@@ -242,17 +244,9 @@ class Classifier(Model):
         return np.concatenate([np.empty((0, CLASSES), np.float32), *parts])
 
     def prepare(self, picture: Picture | Photo) -> np.ndarray:
-        """The network's input of a picture: its centred square, resized.
-
-        For torchvision's network what it was trained on: `imagenet.torchvision_box`.
-        """
-        pixels = rgb_pixels(picture)
-        height, width, _ = pixels.shape
-        if self.network.name == SQUEEZENET_TORCHVISION.name:
-            return prepare(pixels, TORCHVISION_SIDE, torchvision_box(height, width))
-        square = min(height, width)
-        left, top = (width - square) // 2, (height - square) // 2
-        return prepare(pixels, IMAGE.height, (left, top, left + square, top + square))
+        """The network's input of a picture, as the network's description has it."""
+        assert self.network.prepare is not None  # classifiers' descriptions have it
+        return self.network.prepare(rgb_pixels(picture))
 
     def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """The probabilities of pictures that are prepared, (n, 1000) float32."""
@@ -263,10 +257,6 @@ class Classifier(Model):
         """The `top` most probable classes of one picture, best first; of equal ones the lowest."""
         order = np.argsort(-probabilities, kind="stable")[:top]
         return [Guess(int(i), float(probabilities[i])) for i in order]
-
-
-class TorchvisionClassifier(Classifier):
-    """A `Classifier` of torchvision's weights."""
 
 
 SQUEEZENET = Network(
@@ -280,6 +270,8 @@ SQUEEZENET = Network(
         "caffe": foreign_layout(graph(), caffe_name),
         "npz": foreign_layout(graph(), npz_name),
     },
+    prepare=partial(centred_square, side=IMAGE.height),
+    input_range=PIXEL_RANGE,
     adapt=from_bgr,
 )
 SQUEEZENET_TORCHVISION = Network(
@@ -288,11 +280,10 @@ SQUEEZENET_TORCHVISION = Network(
     graph=torchvision_graph,
     binary_layout=None,
     initial_weights=_torchvision_initial_weights,
-    model=TorchvisionClassifier,
+    model=Classifier,
     foreign={"pytorch": foreign_layout(torchvision_graph(), torchvision_name)},
+    prepare=torchvision_crop,
+    input_range=PIXEL_RANGE,
     adapt=from_torchvision,
 )
 Classifier.network = SQUEEZENET
-Classifier.variants = (SQUEEZENET_TORCHVISION,)
-TorchvisionClassifier.network = SQUEEZENET_TORCHVISION
-TorchvisionClassifier.variants = ()

@@ -2,26 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from facegen.nn import Conv2d, ConvTranspose2d, Graph
-from facegen.weights.layout import Entry
-
-
-def foreign_layout(g: Graph, rename: Callable[[str, str], str]) -> dict[str, Entry]:
-    """Tensors as Caffe and PyTorch lay them out; `rename(layer, parameter)` is a name there."""
-    layout = {}
-    for node in g.nodes:
-        if isinstance(node.layer, Conv2d | ConvTranspose2d):
-            k, r, s, c = node.layer.parameters()["weight"]
-            transposed = isinstance(node.layer, ConvTranspose2d)
-            shape = (c, k, r, s) if transposed else (k, c, r, s)
-            axes = (1, 2, 3, 0) if transposed else (0, 2, 3, 1)
-            layout[rename(node.name, "weight")] = Entry(f"{node.name}.weight", shape, axes)
-            if node.layer.bias:
-                layout[rename(node.name, "bias")] = Entry(f"{node.name}.bias", (k,), (0,))
-    return layout
-
 
 def caffe_name(layer: str, parameter: str) -> str:
     """A parameter's name as `facegen.weights.caffe` has it; our layers have Caffe's names."""
