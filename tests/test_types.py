@@ -13,7 +13,7 @@ from typing import Any, assert_type
 import numpy as np
 from PIL.Image import Image
 import facegen
-from facegen.networks.squeezenet import Guess
+from facegen.networks.classifier import Guess
 
 def check(array: np.ndarray, image: Image) -> None:
     for model in (facegen.Colorizer("f"), facegen.Pix2Pix("f")):

@@ -16,12 +16,12 @@ from facegen.errors import DeviceError, FacegenError, FormatError
 
 if TYPE_CHECKING:
     from facegen.loading import fetch, load
+    from facegen.networks.classifier import Classifier
     from facegen.networks.colorizer import Colorizer
     from facegen.networks.dcgan import Generator
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
     from facegen.networks.segmentation import Segmenter
-    from facegen.networks.squeezenet import Classifier
 
 __version__ = "0.1.0"
 
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Classifier": "facegen.networks.squeezenet",
+    "Classifier": "facegen.networks.classifier",
     "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",

@@ -69,7 +69,7 @@ def test_a_cuda_module_that_is_gone(monkeypatch):
 class Recorder:
     """An engine of a kind of GPUs that no machine has."""
 
-    threads, isa = 1, "gfx90a"
+    threads, isa, batch = 1, "gfx90a", 1
 
     def __init__(self, program, device, threads, precision, max_batch):
         self.device = str(device)

@@ -15,10 +15,11 @@ import tolerance
 from bench import reference
 from facegen import Classifier, FormatError, load
 from facegen.networks import NETWORKS, imagenet, squeezenet
+from facegen.networks.classifier import Guess
 from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import MEAN
 from facegen.networks.recognise import read_any
-from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION, Guess
+from facegen.networks.squeezenet import SQUEEZENET, SQUEEZENET_TORCHVISION
 from facegen.networks.squeezenet_names import caffe_name
 from facegen.nn import Conv2d, Graph, Shape, lower
 from facegen.weights import layout as layouts

@@ -67,8 +67,8 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.media import labels as label_files
+    from facegen.networks.classifier import CLASSES
     from facegen.networks.files import resolve
-    from facegen.networks.squeezenet import CLASSES
     from facegen.pictures.classify import task
     from facegen.pictures.plan import plan_facts
     from facegen.pictures.sources import find

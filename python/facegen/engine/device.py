@@ -39,6 +39,10 @@ class Engine(Protocol):
     def isa(self) -> str:
         """The instruction set in use, for example "avx512", or a GPU's architecture."""
 
+    @property
+    def batch(self) -> int:
+        """How many images it computes at once, where there are many."""
+
     def empty(self, shape: tuple[int, ...]) -> np.ndarray:
         """Uninitialised float32 memory for an output."""
 

@@ -23,10 +23,10 @@ from functools import partial
 import numpy as np
 
 from facegen.networks import imagenet
+from facegen.networks.classifier import CLASSES, Classifier
 from facegen.networks.foreign import foreign_layout, torch_name
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
-from facegen.networks.squeezenet import CLASSES, Classifier
 from facegen.nn import (
     Add,
     BatchNorm,

@@ -23,12 +23,13 @@ side by side. Pools count a last, partial window (ceil mode); at 227 pixels ther
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, overload
+from typing import NamedTuple
 
 import numpy as np
 
+from facegen.networks.classifier import CLASSES, Classifier
 from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import (
     PIXEL_RANGE,
@@ -38,7 +39,6 @@ from facegen.networks.imagenet import (
     from_torchvision,
     torchvision_crop,
 )
-from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.networks.squeezenet_names import (
@@ -57,15 +57,8 @@ from facegen.nn import (
     Softmax,
     Tensor,
 )
-from facegen.photos.kinds import rgb_pixels, split_batch
-from facegen.shares import chunks
-
-if TYPE_CHECKING:
-    from facegen.photos.kinds import FileOrImage, Picture, Several
-    from facegen.photos.photo import Photo
 
 IMAGE = Shape(227, 227, 3)
-CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 
 
 class Encoded(NamedTuple):
@@ -148,115 +141,6 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
 
 def _torchvision_initial_weights(seed: int) -> dict[str, np.ndarray]:
     return seeded(torchvision_graph(), seed)
-
-
-class Guess(NamedTuple):
-    """What a picture may show."""
-
-    class_id: int  # of ImageNet's classes, 0 to 999
-    probability: float
-
-
-class Classifier(Model):
-    """What a picture shows, of ImageNet's 1,000 classes.
-
-    Parameters
-    ----------
-    network
-        A file of weights of any network that this is the model of (torchvision's `squeezenet1_0`,
-        a ResNet), or a dict of them; what ``facegen fetch squeezenet`` brought if None.
-    device, threads, precision, algorithm
-        As for `facegen.load`.
-
-    Raises
-    ------
-    FacegenError, ValueError, OSError
-        As for `facegen.load`.
-
-    Examples
-    --------
-    >>> classifier = Classifier("squeezenet_v1.0.caffemodel")
-    >>> classifier("cat.jpg", top=1)
-    [Guess(class_id=285, probability=0.53)]
-    """
-
-    @overload
-    def __call__(self, pictures: FileOrImage, top: int = 5) -> list[Guess]: ...
-
-    @overload
-    def __call__(self, pictures: Several, top: int = 5) -> list[list[Guess]]: ...
-
-    @overload
-    def __call__(self, pictures: np.ndarray, top: int = 5) -> Any: ...
-
-    def __call__(self, pictures: Any, top: int = 5) -> Any:
-        """The most probable classes of a picture, or of each of a batch, best first.
-
-        Parameters
-        ----------
-        pictures
-            A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
-            them, or one array (n, height, width, 3).
-        top
-            How many classes, 1 to 1,000.
-
-        Returns
-        -------
-        list of Guess; of a batch a list of such lists.
-
-        Raises
-        ------
-        FormatError
-            What is no picture, or another array.
-        OSError
-            A file cannot be read.
-        ValueError
-            `top` is out of its range.
-        """
-        if not 1 <= top <= CLASSES:
-            raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
-        items, single = split_batch(pictures)
-        guesses = [self.finish(row, top) for row in self.probabilities(items)]
-        return guesses[0] if single else guesses
-
-    def probabilities(self, pictures: Any) -> np.ndarray:
-        """The probabilities of all classes.
-
-        Parameters
-        ----------
-        pictures
-            As for a call; one is a batch of one.
-
-        Returns
-        -------
-        (n, 1000) float32; each row adds up to 1.
-
-        Raises
-        ------
-        FormatError, OSError
-            As for a call.
-        """
-        items, _ = split_batch(pictures)
-        parts = [
-            self.compute([self.prepare(item) for item in part])
-            for part in chunks(items, self.runner.chunk)
-        ]
-        return np.concatenate([np.empty((0, CLASSES), np.float32), *parts])
-
-    def prepare(self, picture: Picture | Photo) -> np.ndarray:
-        """The network's input of a picture, as the network's description has it."""
-        assert self.network.prepare is not None  # classifiers' descriptions have it
-        return self.network.prepare(rgb_pixels(picture))
-
-    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """The probabilities of pictures that are prepared, (n, 1000) float32."""
-        probabilities: np.ndarray = self.runner(np.stack(prepared))[:, 0, 0]
-        return probabilities
-
-    def finish(self, probabilities: np.ndarray, top: int) -> list[Guess]:
-        """The `top` most probable classes of one picture, best first; of equal ones the lowest."""
-        order = np.argsort(-probabilities, kind="stable")[:top]
-        return [Guess(int(i), float(probabilities[i])) for i in order]
 
 
 SQUEEZENET = Network(

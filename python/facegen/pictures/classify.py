@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from facegen.networks.squeezenet import Classifier
+from facegen.networks.classifier import Classifier
 from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
 
