@@ -23,10 +23,26 @@ class BatchArrays {
   Batch check(const std::vector<pybind11::array>& inputs,
               const std::vector<pybind11::array>& outputs) const;
 
+  // The same where arrays may be uint8, too.
+  struct Item {
+    void* data;
+    bool is_uint8;
+    int64_t values;  // of an image
+  };
+  struct Items {
+    int64_t images;
+    std::vector<Item> inputs, outputs;
+  };
+  Items check_items(const std::vector<pybind11::array>& inputs,
+                    const std::vector<pybind11::array>& outputs) const;
+
+  const std::vector<int64_t>& input_floats() const { return input_floats_; }
+  const std::vector<int64_t>& output_floats() const { return output_floats_; }
+
  private:
-  static std::vector<float*> pointers(const std::vector<pybind11::array>& arrays,
-                                      const std::vector<int64_t>& floats, int64_t images,
-                                      const std::string& what, bool writeable);
+  static std::vector<Item> items(const std::vector<pybind11::array>& arrays,
+                                 const std::vector<int64_t>& floats, int64_t images,
+                                 const std::string& what, bool writeable);
 
   std::vector<int64_t> input_floats_, output_floats_;
 };

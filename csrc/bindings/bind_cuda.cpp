@@ -2,14 +2,17 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 #include "arguments.h"
 #include "batch_arrays.h"
+#include "device_array.h"
 #include "cuda/executable.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
@@ -23,6 +26,10 @@ namespace py = pybind11;
 
 namespace facegen {
 namespace {
+
+// An array in device memory: pointer, element, (height, width, channels), and the strides of (n, height,
+// width, channels) in elements.
+using Place = std::tuple<intptr_t, std::string, std::array<int32_t, 3>, std::array<int64_t, 4>>;
 
 // A Program on one GPU.
 class CudaExecutable {
@@ -45,16 +52,25 @@ class CudaExecutable {
 
   void run(const std::vector<py::array>& inputs, const std::vector<py::array>& outputs,
            cuda::ChunkQueue& queue, int64_t threads) const {
-    const BatchArrays::Batch batch = arrays_->check(inputs, outputs);
+    const BatchArrays::Items batch = arrays_->check_items(inputs, outputs);
     if (batch.images != queue.images()) {
       throw py::value_error("the queue hands out " + std::to_string(queue.images()) +
                             " images, the arrays hold " + std::to_string(batch.images));
     }
     const int some = checked_threads(threads);
     cuda::require_not_forked();
-    without_gil([&] {
-      executable_->run(queue, batch.inputs.data(), batch.outputs.data(), some);
-    });
+    const std::vector<cuda::CallerArray> in = on_host(batch.inputs), out = on_host(batch.outputs);
+    without_gil([&] { executable_->run(queue, in, out, some); });
+  }
+
+  void enqueue(const std::vector<Place>& inputs, const std::vector<Place>& outputs, int64_t images,
+               intptr_t stream) const {
+    const auto in = on_device(inputs, arrays_->input_floats(), "input");
+    const auto out = on_device(outputs, arrays_->output_floats(), "output");
+    if (images < 0) throw py::value_error("images must be at least 0");
+    cuda::require_not_forked();
+    without_gil(
+        [&] { executable_->enqueue(in, out, images, reinterpret_cast<cudaStream_t>(stream)); });
   }
 
   std::vector<float> time_resident(int64_t images, int repeats, bool graph) const {
@@ -84,6 +100,48 @@ class CudaExecutable {
   }
 
  private:
+  // uint8 on the host are pixels.
+  static std::vector<cuda::CallerArray> on_host(const std::vector<BatchArrays::Item>& items) {
+    std::vector<cuda::CallerArray> arrays;
+    for (const auto& [data, is_uint8, values] : items) {
+      arrays.push_back({data, is_uint8 ? cuda::Element::kPixels : cuda::Element::kFloat32, 1, 1,
+                        static_cast<int32_t>(values), {values, values, values, 1}});
+    }
+    return arrays;
+  }
+
+  static std::vector<cuda::CallerArray> on_device(const std::vector<Place>& places,
+                                                  const std::vector<int64_t>& floats,
+                                                  const std::string& what) {
+    if (places.size() != floats.size()) {
+      throw py::value_error(what + "s: expected " + std::to_string(floats.size()) +
+                            " arrays, found " + std::to_string(places.size()));
+    }
+    std::vector<cuda::CallerArray> arrays;
+    for (std::size_t i = 0; i < places.size(); ++i) {
+      const auto& [pointer, element, shape, strides] = places[i];
+      const cuda::CallerArray array = {reinterpret_cast<void*>(pointer), read_element(element),
+                                       shape[0], shape[1], shape[2],
+                                       {strides[0], strides[1], strides[2], strides[3]}};
+      if (array.image_values() != floats[i]) {
+        throw py::value_error(what + " " + std::to_string(i) + " must have images of " +
+                              std::to_string(floats[i]) + " values, found " +
+                              std::to_string(array.image_values()));
+      }
+      arrays.push_back(array);
+    }
+    return arrays;
+  }
+
+  static cuda::Element read_element(const std::string& name) {
+    if (name == "float32") return cuda::Element::kFloat32;
+    if (name == "float16") return cuda::Element::kFloat16;
+    if (name == "bfloat16") return cuda::Element::kBfloat16;
+    if (name == "uint8") return cuda::Element::kUint8;
+    if (name == "pixels") return cuda::Element::kPixels;
+    throw py::value_error("elements are float32, float16, bfloat16, uint8 or pixels, not " + name);
+  }
+
   struct Delete {
     void operator()(cuda::Executable* executable) const {
       if (!cuda::is_forked()) delete executable;  // else all that it holds is the parent's
@@ -117,25 +175,25 @@ cuda::PinnedPool& pinned_pool() {
   return *pool;
 }
 
-py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device) {
-  int64_t floats = 1;
+py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device, const py::dtype& dtype) {
+  int64_t bytes = dtype.itemsize();
   for (const py::ssize_t size : shape) {
     if (size < 0) throw py::value_error("negative dimensions are not allowed");
-    floats *= size;
+    bytes *= size;
   }
   cuda::require_not_forked();
   auto block = std::make_unique<cuda::PinnedPool::Block>(without_gil([&] {
     const cuda::DeviceScope scope(device);  // pinning would wake the current one otherwise
-    return pinned_pool().take(floats * int64_t{sizeof(float)});
+    return pinned_pool().take(bytes);
   }));
   if (block->get() == nullptr) return py::none();
-  auto* memory = reinterpret_cast<float*>(block->get());
+  void* memory = block->get();
   const py::capsule owner(block.release(), [](void* p) {
     if (cuda::is_forked()) return;  // it is the parent's
     std::unique_ptr<cuda::PinnedPool::Block> returned(static_cast<cuda::PinnedPool::Block*>(p));
     pinned_pool().give_back(std::move(*returned));
   });
-  return py::array_t<float>(shape, memory, owner);
+  return py::array(dtype, shape, memory, owner);
 }
 
 }  // namespace
@@ -173,6 +231,10 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
       .def("run", &CudaExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("queue"),
            py::arg("threads") = 1,
            "Runs chunks of a batch until the queue is empty. Releases the GIL.")
+      .def("enqueue", &CudaExecutable::enqueue, py::arg("inputs"), py::arg("outputs"),
+           py::arg("images"), py::arg("stream"),
+           "Enqueues a batch of arrays on this GPU, each (pointer, element, (h, w, c), strides), on a\n"
+           "stream; waits for nothing. Releases the GIL.")
       .def("time_resident", &CudaExecutable::time_resident, py::arg("images"), py::arg("repeats"),
            py::arg("graph") = false,
            "Milliseconds of each run on images that stay on the GPU.")
@@ -181,9 +243,33 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
       .def_property_readonly("max_images", &CudaExecutable::max_images, "Of one chunk.")
       .def_property_readonly("name", &CudaExecutable::name)
       .def_property_readonly("architecture", &CudaExecutable::architecture);
+  facegen::bind_device_array(m);
+  m.def(
+      "device_of",
+      [](intptr_t pointer) {
+        cudaPointerAttributes attributes;
+        FACEGEN_CUDA_CHECK(
+            cudaPointerGetAttributes(&attributes, reinterpret_cast<void*>(pointer)));
+        if (attributes.type == cudaMemoryTypeHost || attributes.type == cudaMemoryTypeUnregistered) {
+          throw py::value_error("the address is not in a GPU's memory");
+        }
+        return attributes.device;
+      },
+      py::arg("pointer"), "Index of the GPU in whose memory an address is.");
+  m.def(
+      "synchronize",
+      [](int device, intptr_t stream) {
+        facegen::cuda::require_not_forked();
+        facegen::without_gil([&] {
+          const facegen::cuda::DeviceScope scope(device);
+          FACEGEN_CUDA_CHECK(cudaStreamSynchronize(reinterpret_cast<cudaStream_t>(stream)));
+        });
+      },
+      py::arg("device"), py::arg("stream"), "Waits until all work on a stream is done.");
   m.def("devices", &facegen::devices, "Every visible GPU. Raises DeviceError without a driver.");
   m.def("empty_pinned", &facegen::empty_pinned, py::arg("shape"), py::arg("device"),
-        "An uninitialised float32 array that GPUs copy to without staging, from a pool; None where\n"
+        py::arg("dtype"),
+        "An uninitialised array that GPUs copy to without staging, from a pool; None where\n"
         "too much is pinned already.");
   m.def("require_not_forked", &facegen::cuda::require_not_forked,
         "Raises DeviceFailure in a child of a process that had used CUDA when it was forked.");

@@ -9,5 +9,6 @@ void bind_text(pybind11::module_& m);
 void bind_cpu(pybind11::module_& m);
 void bind_color(pybind11::module_& m);
 void bind_fit(pybind11::module_& m);
+void bind_dlpack(pybind11::module_& m);
 
 }  // namespace facegen

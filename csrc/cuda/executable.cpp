@@ -134,7 +134,7 @@ Layout Executable::layout(const View& view) const {
   return layout_of(buffers_[static_cast<std::size_t>(view.buffer)]);
 }
 
-void Executable::enqueue_step(const Context& context, const Slot& slot, std::size_t i,
+void Executable::enqueue_step(const Context& context, const Places& places, std::size_t i,
                               int64_t images, cudaStream_t stream) const {
   const auto locate = [&](const View& view) -> Images {
     if (view.buffer < 0) return {};
@@ -143,8 +143,8 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
     const auto index = static_cast<std::size_t>(buffer.index);
     char* base = nullptr;
     switch (buffer.kind) {
-      case BufferKind::kInput: base = reinterpret_cast<char*>(slot.in[index].get()); break;
-      case BufferKind::kOutput: base = reinterpret_cast<char*>(slot.out[index].get()); break;
+      case BufferKind::kInput: base = reinterpret_cast<char*>(places.in[index]); break;
+      case BufferKind::kOutput: base = reinterpret_cast<char*>(places.out[index]); break;
       case BufferKind::kArena:
         base = context.arena.get() + 4 * buffer.arena_offset * context.capacity;
         break;
@@ -178,20 +178,41 @@ void Executable::enqueue_step(const Context& context, const Slot& slot, std::siz
   }
 }
 
-void Executable::enqueue_steps(const Context& context, const Slot& slot, int64_t images,
+void Executable::enqueue_steps(const Context& context, const Places& places, int64_t images,
                                cudaStream_t stream) const {
   for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
-    enqueue_step(context, slot, i, images, stream);
+    enqueue_step(context, places, i, images, stream);
   }
 }
 
-std::unique_ptr<Context> Executable::take_context(int64_t images) const {
+Executable::Places Executable::places_of(const Slot& slot) {
+  Places places;
+  for (const auto& array : slot.in) places.in.push_back(array.get());
+  for (const auto& array : slot.out) places.out.push_back(array.get());
+  return places;
+}
+
+std::unique_ptr<Context> Executable::take_context(
+    int64_t images, const std::vector<cudaStream_t>& streams) const {
   auto context = contexts_->take(images);
   if (!context->has_constants) {
+    cudaStream_t compute = context->compute.get();
     for (std::size_t i = 0; i < constant_steps_; ++i) {
-      enqueue_step(*context, context->slots[0], i, context->capacity, context->compute.get());
+      enqueue_step(*context, places_of(context->slots[0]), i, context->capacity, compute);
     }
+    FACEGEN_CUDA_CHECK(cudaEventRecord(context->left.get(), compute));
     context->has_constants = true;
+  }
+  for (cudaStream_t stream : streams) {
+    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream, context->left.get(), 0));
+  }
+  return context;
+}
+
+std::unique_ptr<Context> Executable::take_context(int64_t images) const {
+  auto context = take_context(images, {});
+  for (const Stream* stream : {&context->in, &context->compute, &context->out}) {
+    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream->get(), context->left.get(), 0));
   }
   return context;
 }
@@ -200,10 +221,10 @@ std::vector<float> Executable::time_resident(int64_t images, int repeats, bool g
   const DeviceScope scope(device_.index);
   auto context = take_context(std::min(images, max_images_));
   cudaStream_t stream = context->compute.get();
+  const Places places = places_of(context->slots[0]);
   const auto enqueue = [&] {
     for (int64_t done = 0; done < images; done += context->capacity) {
-      enqueue_steps(*context, context->slots[0], std::min(context->capacity, images - done),
-                    stream);
+      enqueue_steps(*context, places, std::min(context->capacity, images - done), stream);
     }
   };
   enqueue();
@@ -243,13 +264,14 @@ std::vector<float> Executable::time_steps(int64_t images, int repeats) const {
   auto context = take_context(std::min(images, max_images_));
   cudaStream_t stream = context->compute.get();
   const int64_t count = std::min(images, context->capacity);
-  enqueue_steps(*context, context->slots[0], count, stream);
+  const Places places = places_of(context->slots[0]);
+  enqueue_steps(*context, places, count, stream);
   const Event begin = make_event(true), end = make_event(true);
   std::vector<float> times;
   for (std::size_t i = constant_steps_; i < steps_.size(); ++i) {
     FACEGEN_CUDA_CHECK(cudaEventRecord(begin.get(), stream));
     for (int r = 0; r < repeats; ++r) {
-      enqueue_step(*context, context->slots[0], i, count, stream);
+      enqueue_step(*context, places, i, count, stream);
     }
     FACEGEN_CUDA_CHECK(cudaEventRecord(end.get(), stream));
     FACEGEN_CUDA_CHECK(cudaEventSynchronize(end.get()));

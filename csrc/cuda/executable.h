@@ -6,7 +6,9 @@
 // (arrays that are pinned themselves, as empty_pinned makes them, need no copy on the host.)
 // kSlots chunks are under way at once, each on the next pair of staging buffers: while one is
 // computed, the one before it travels out and the one after it travels in, on streams of their own.
-// Small batches take one launch of a CUDA graph that holds the copies in and the steps.
+// Small batches take one launch of a CUDA graph that holds the copies in and the steps. Arrays that are
+// on the device stay there: the steps read and write them in place where they lie as the steps want
+// them, and all is enqueued on the caller's stream.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/caller_array.h"
 #include "cuda/gemm.h"
 #include "cuda/runtime/chunk_queue.h"
 #include "cuda/runtime/context.h"
@@ -43,11 +46,16 @@ class Executable {
   ~Executable();
 
   // inputs[i] and outputs[i] hold queue.images() images of the program's i-th input and output, on
-  // the host. Runs chunks until the queue is empty; `threads` copy to and from staging memory.
-  // Safe to call from several threads at once. Where memory is short, chunks become smaller; throws
-  // Error with cudaErrorMemoryAllocation where not even one image fits.
-  void run(ChunkQueue& queue, const float* const* inputs, float* const* outputs,
-           int threads) const;
+  // the host, as float32 or pixels. Runs chunks until the queue is empty; `threads` copy to and from
+  // staging memory. Safe to call from several threads at once. Where memory is short, chunks become
+  // smaller; throws Error with cudaErrorMemoryAllocation where not even one image fits.
+  void run(ChunkQueue& queue, const std::vector<CallerArray>& inputs,
+           const std::vector<CallerArray>& outputs, int threads) const;
+
+  // The same with arrays on this device, of any element: enqueues all of it on `stream`, and waits
+  // for nothing. The arrays must stay until it is done.
+  void enqueue(const std::vector<CallerArray>& inputs, const std::vector<CallerArray>& outputs,
+               int64_t images, cudaStream_t stream) const;
 
   // Milliseconds of each of `repeats` runs of all steps on `images` images that stay on the device,
   // and of each step on its own.
@@ -60,20 +68,38 @@ class Executable {
   int64_t max_images() const { return max_images_; }
 
  private:
-  // A context of the pool in which the constant steps have run, or will before what is enqueued
-  // next on its compute stream.
-  std::unique_ptr<Context> take_context(int64_t images) const;
+  // Where the steps read and write each input and output, on the device.
+  struct Places {
+    std::vector<float*> in, out;
+  };
+  static Places places_of(const Slot& slot);
+
+  // A context of the pool, for work on `streams`: they wait for what was last done in it, and for its
+  // constant steps.
+  std::unique_ptr<Context> take_context(int64_t images,
+                                        const std::vector<cudaStream_t>& streams) const;
+  std::unique_ptr<Context> take_context(int64_t images) const;  // for its own streams
   // All but the constant steps.
-  void enqueue_steps(const Context& context, const Slot& slot, int64_t images,
+  void enqueue_steps(const Context& context, const Places& places, int64_t images,
                      cudaStream_t stream) const;
-  void enqueue_step(const Context& context, const Slot& slot, std::size_t step, int64_t images,
+  void enqueue_step(const Context& context, const Places& places, std::size_t step, int64_t images,
                     cudaStream_t stream) const;
+  // The first time that a key is seen, enqueues what `work` does on `stream`; the second time, records
+  // it into a graph, and from then on launches that.
+  template <class Work>
+  void enqueue_as_graph(Context& context, const std::vector<int64_t>& key, cudaStream_t stream,
+                        const Work& work) const;
   // `from` and `to`: pinned memory of each input and output.
-  void enqueue_copies_in(const Slot& slot, const std::vector<const float*>& from, int64_t images,
+  void enqueue_copies_in(Slot& slot, const std::vector<CallerArray>& arrays,
+                         const std::vector<const void*>& from, int64_t images,
                          cudaStream_t stream) const;
-  void enqueue_copies_out(const Slot& slot, const std::vector<float*>& to, int64_t images,
-                          cudaStream_t stream) const;
-  void enqueue_small(Context& context, int64_t images) const;
+  void enqueue_conversions_out(Slot& slot, const std::vector<CallerArray>& arrays, int64_t images,
+                               cudaStream_t stream) const;
+  void enqueue_copies_out(const Slot& slot, const std::vector<CallerArray>& arrays,
+                          const std::vector<void*>& to, int64_t images, cudaStream_t stream) const;
+  void enqueue_arrays(Context& context, const std::vector<CallerArray>& inputs,
+                      const std::vector<CallerArray>& outputs, int64_t images,
+                      cudaStream_t stream) const;
   void run_small(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
   void run_pipelined(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
   const float* upload_constant(const float* values, int64_t count);

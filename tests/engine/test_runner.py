@@ -9,7 +9,7 @@ import pytest
 
 from facegen import _native
 from facegen.engine import Runner
-from facegen.engine.runner import CHUNK_BYTES
+from facegen.engine.cpu import CHUNK_BYTES
 from facegen.networks import NETWORKS
 from facegen.nn import Graph, ReLU, Shape, lower
 from facegen.nn.program import Program

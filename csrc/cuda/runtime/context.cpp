@@ -18,6 +18,7 @@ Context::~Context() {
   for (const Stream* stream : {&in, &compute, &out}) {
     if (*stream) cudaStreamSynchronize(stream->get());
   }
+  if (left) cudaEventSynchronize(left.get());
 }
 
 ContextPool::ContextPool(ContextSizes sizes, int64_t max_images, int64_t memory_limit, bool poison)
@@ -43,6 +44,7 @@ std::unique_ptr<Context> ContextPool::make(int64_t capacity) const {
   context->in = make_stream();
   context->compute = make_stream();
   context->out = make_stream();
+  context->left = make_event();
   for (std::size_t s = 0; s < kSlots; ++s) {
     Slot& slot = context->slots.emplace_back();
     for (const int64_t floats : sizes_.inputs) {
@@ -53,6 +55,8 @@ std::unique_ptr<Context> ContextPool::make(int64_t capacity) const {
     }
     slot.host_in.resize(sizes_.inputs.size());
     slot.host_out.resize(sizes_.outputs.size());
+    slot.bytes_in.resize(sizes_.inputs.size());
+    slot.bytes_out.resize(sizes_.outputs.size());
     slot.arrived = make_event();
     slot.computed = make_event();
     slot.left = make_event();

@@ -25,7 +25,8 @@ struct ContextSizes {
 
 struct Slot {
   std::vector<DeviceArray<float>> in, out;
-  std::vector<PinnedArray<float>> host_in, host_out;  // empty until a batch needs staging
+  std::vector<PinnedArray<char>> host_in, host_out;  // empty until a batch needs staging
+  std::vector<DeviceArray<uint8_t>> bytes_in, bytes_out;  // empty until a batch comes as bytes
   Event arrived, computed, left;
 };
 
@@ -37,7 +38,9 @@ struct Context {
   DeviceArray<float> scratch;
   std::vector<Slot> slots;
   Stream in, compute, out;
-  std::map<int64_t, GraphExec> graphs;  // of small batches, by images; null: seen once
+  // Of what comes again and again, by all that is different in others; null: seen once.
+  std::map<std::vector<int64_t>, GraphExec> graphs;
+  Event left;  // its last user's work, on whatever stream
 
   Context() = default;
   Context(const Context&) = delete;

@@ -11,11 +11,10 @@ namespace {
 
 constexpr int64_t kCopyBytes = int64_t{1} << 20;  // of one task of a copy
 
-void copy_on_host(float* to, const float* from, int64_t floats, int threads) {
-  const int64_t bytes = floats * int64_t{sizeof(float)};
+void copy_on_host(void* to, const void* from, int64_t bytes, int threads) {
   const auto copy = [&](int64_t task, int) {
     const int64_t first = task * kCopyBytes;
-    std::memcpy(reinterpret_cast<char*>(to) + first, reinterpret_cast<const char*>(from) + first,
+    std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first,
                 static_cast<std::size_t>(std::min(kCopyBytes, bytes - first)));
   };
   parallel_for((bytes + kCopyBytes - 1) / kCopyBytes, threads, copy);
@@ -23,23 +22,21 @@ void copy_on_host(float* to, const float* from, int64_t floats, int threads) {
 
 }  // namespace
 
-HostStaging::HostStaging(const ContextSizes& sizes, const float* const* inputs,
-                         float* const* outputs, int64_t capacity, int threads)
-    : sizes_(sizes), inputs_(inputs), outputs_(outputs), capacity_(capacity), threads_(threads) {
-  for (std::size_t i = 0; i < sizes.inputs.size(); ++i) in_pinned_.push_back(is_pinned(inputs[i]));
-  for (std::size_t i = 0; i < sizes.outputs.size(); ++i) {
-    out_pinned_.push_back(is_pinned(outputs[i]));
-  }
+HostStaging::HostStaging(const std::vector<CallerArray>& inputs,
+                         const std::vector<CallerArray>& outputs, int64_t capacity, int threads)
+    : inputs_(inputs), outputs_(outputs), capacity_(capacity), threads_(threads) {
+  for (const CallerArray& input : inputs) in_pinned_.push_back(is_pinned(input.data));
+  for (const CallerArray& output : outputs) out_pinned_.push_back(is_pinned(output.data));
 }
 
-std::vector<const float*> HostStaging::bring_in(Slot& slot, int64_t first, int64_t count,
-                                                bool always_copy) const {
-  std::vector<const float*> places;
-  for (std::size_t i = 0; i < sizes_.inputs.size(); ++i) {
-    const float* from = inputs_[i] + first * sizes_.inputs[i];
+std::vector<const void*> HostStaging::bring_in(Slot& slot, int64_t first, int64_t count,
+                                               bool always_copy) const {
+  std::vector<const void*> places;
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    const void* from = inputs_[i].image(first);
     if (always_copy || !in_pinned_[i]) {
-      float* to = staging(slot.host_in[i], sizes_.inputs[i]);
-      copy_on_host(to, from, count * sizes_.inputs[i], threads_);
+      void* to = staging(slot.host_in[i], 4 * inputs_[i].image_values());
+      copy_on_host(to, from, count * inputs_[i].image_bytes(), threads_);
       from = to;
     }
     places.push_back(from);
@@ -47,25 +44,25 @@ std::vector<const float*> HostStaging::bring_in(Slot& slot, int64_t first, int64
   return places;
 }
 
-std::vector<float*> HostStaging::places_out(Slot& slot, int64_t first) const {
-  std::vector<float*> places;
-  for (std::size_t i = 0; i < sizes_.outputs.size(); ++i) {
-    places.push_back(out_pinned_[i] ? outputs_[i] + first * sizes_.outputs[i]
-                                    : staging(slot.host_out[i], sizes_.outputs[i]));
+std::vector<void*> HostStaging::places_out(Slot& slot, int64_t first) const {
+  std::vector<void*> places;
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
+    places.push_back(out_pinned_[i] ? outputs_[i].image(first)
+                                    : staging(slot.host_out[i], 4 * outputs_[i].image_values()));
   }
   return places;
 }
 
 void HostStaging::bring_out(const Slot& slot, int64_t first, int64_t count) const {
-  for (std::size_t i = 0; i < sizes_.outputs.size(); ++i) {
+  for (std::size_t i = 0; i < outputs_.size(); ++i) {
     if (out_pinned_[i]) continue;
-    copy_on_host(outputs_[i] + first * sizes_.outputs[i], slot.host_out[i].get(),
-                 count * sizes_.outputs[i], threads_);
+    copy_on_host(outputs_[i].image(first), slot.host_out[i].get(),
+                 count * outputs_[i].image_bytes(), threads_);
   }
 }
 
-float* HostStaging::staging(PinnedArray<float>& array, int64_t floats) const {
-  if (array.get() == nullptr) array = allocate_pinned<float>(floats * capacity_);
+void* HostStaging::staging(PinnedArray<char>& array, int64_t image_bytes) const {
+  if (array.get() == nullptr) array = allocate_pinned<char>(image_bytes * capacity_);
   return array.get();
 }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cuda/caller_array.h"
 #include "cuda/runtime/context.h"
 
 namespace facegen::cuda {
@@ -11,25 +12,27 @@ namespace facegen::cuda {
 class HostStaging {
  public:
   // inputs[i] and outputs[i]: all images of the i-th; `capacity`: of the context that runs them;
-  // `threads` copy. `sizes` must outlive this.
-  HostStaging(const ContextSizes& sizes, const float* const* inputs, float* const* outputs,
+  // `threads` copy. The arrays must outlive this.
+  HostStaging(const std::vector<CallerArray>& inputs, const std::vector<CallerArray>& outputs,
               int64_t capacity, int threads);
 
   // Pinned memory that holds the inputs of `count` images from `first` on: the caller's own, or
   // copies in the slot.
-  std::vector<const float*> bring_in(Slot& slot, int64_t first, int64_t count,
-                                     bool always_copy) const;
+  std::vector<const void*> bring_in(Slot& slot, int64_t first, int64_t count,
+                                    bool always_copy) const;
   // Pinned memory for the outputs, likewise ...
-  std::vector<float*> places_out(Slot& slot, int64_t first) const;
+  std::vector<void*> places_out(Slot& slot, int64_t first) const;
   // ... and on to the caller, once they are there.
   void bring_out(const Slot& slot, int64_t first, int64_t count) const;
 
- private:
-  float* staging(PinnedArray<float>& array, int64_t floats) const;
+  const std::vector<CallerArray>& inputs() const { return inputs_; }
+  const std::vector<CallerArray>& outputs() const { return outputs_; }
 
-  const ContextSizes& sizes_;
-  const float* const* inputs_;
-  float* const* outputs_;
+ private:
+  void* staging(PinnedArray<char>& array, int64_t image_bytes) const;
+
+  const std::vector<CallerArray>& inputs_;
+  const std::vector<CallerArray>& outputs_;
   int64_t capacity_;
   int threads_;
   std::vector<bool> in_pinned_, out_pinned_;

@@ -19,12 +19,16 @@ def say_model(network: str, model: Model) -> None:
     terminal.say(f"Network : {network} ({model.network.name}, {size:,} bytes)")
 
 
-def run_shown(run: BareRun, input_: str, output: str, resume: bool) -> float:
-    """Run it, and say what was done; gives pictures a second."""
+def run_shown(run: BareRun, input_: str, output: str, resume: bool, upload: float) -> float:
+    """Run it, and say what was done; gives pictures a second.
+
+    `upload`: seconds that count as well.
+    """
     if resume:
         terminal.say(resumed(run.journal, "picture"))
     written = run.run(progress)
     terminal.say(f"Input   : {input_} ({counted(written.pictures, 'picture')})")
     terminal.say(f"Output  : {output}")
-    terminal.say(f"Elapsed time : {written.seconds:.6f} sec")
-    return written.rate
+    seconds = written.seconds + upload
+    terminal.say(f"Elapsed time : {seconds:.6f} sec")
+    return written.new / seconds if seconds else 0.0

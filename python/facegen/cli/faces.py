@@ -37,11 +37,13 @@ class _BareShared(options.BareCommand, SharedCommand):
 )
 @click.argument("files", metavar=FILES, nargs=-1, type=click.Path(allow_dash=True))
 @options.resume
+@options.count_upload
 @options.engine
 @options.common
 def command(
     files: tuple[str, ...],
     resume: bool,
+    count_upload: bool,
     engine: dict[str, Any],
 ) -> None:
     """Make a face of every latent vector of a text file.
@@ -74,7 +76,7 @@ def command(
         run = FaceTextRun(generator, latents, output, image, network if resume else None)
         if resume:
             terminal.say(resumed(run.journal, "face"))
-        elapsed = run.run(progress)
+        elapsed = run.run(progress) + options.uploading(generator.runner, count_upload)
         for warning in latents.warnings:
             terminal.warn(warning)
     side = grid_side(count)

@@ -96,6 +96,19 @@ def _devices(context: click.Context, option: click.Parameter, begun: str) -> lis
     return one_of(*names())(context, option, begun)
 
 
+count_upload = click.option(
+    "--count-upload",
+    is_flag=True,
+    help="Elapsed time: with packing the weights and their way to the device, as the course's own "
+    "programs count it.",
+)
+
+
+def uploading(runner: Runner, counted: bool) -> float:
+    """Seconds that --count-upload adds to those of computing."""
+    return runner.ready_seconds if counted else 0.0
+
+
 def engine(command: Command) -> Command:
     """--device, --threads, --precision and --algorithm, as one keyword: `engine`, for a `Model`."""
 

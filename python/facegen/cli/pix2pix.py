@@ -38,6 +38,7 @@ from facegen.cli.shared import SharedCommand
 )
 @picture_options.strip
 @options.resume
+@options.count_upload
 @options.engine
 @options.common
 def command(
@@ -47,6 +48,7 @@ def command(
     size: str,
     strip: bool,
     resume: bool,
+    count_upload: bool,
     engine: dict[str, Any],
     **files: Any,
 ) -> int:
@@ -73,7 +75,7 @@ def command(
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
-        _run_program(network, *pictures, resume, engine)
+        _run_program(network, *pictures, resume, count_upload, engine)
         return 0
     if _is_picture(network) or not pictures:
         raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
@@ -95,7 +97,12 @@ def _is_picture(name: str) -> bool:
 
 
 def _run_program(
-    network: str, input_: str, output: str, resume: bool, engine: dict[str, Any]
+    network: str,
+    input_: str,
+    output: str,
+    resume: bool,
+    count_upload: bool,
+    engine: dict[str, Any],
 ) -> None:
     """Translate one .rgb file into another, in bounded memory."""
     from facegen import Pix2Pix
@@ -103,7 +110,6 @@ def _run_program(
     from facegen.cli.models import prepared
     from facegen.files.standard import input_file
     from facegen.media.rgb import RgbReader
-    from facegen.numbers.pixels import to_uint8
     from facegen.runs.bare_files import BareRun
 
     options.check_distinct({"NETWORK": network, "INPUT": input_}, {"OUTPUT": output})
@@ -111,6 +117,7 @@ def _run_program(
         model = prepared(Pix2Pix, network, engine)
         say_model(network, model)
         resumed_of = network if resume else None
-        run = BareRun(pictures, output, model, model.values, to_uint8, resumed_of)
-        rate = run_shown(run, input_, output, resume)
+        warm_up = partial(model.runner.warm_up, pixels=True, as_pixels=True)
+        run = BareRun(pictures, output, model, model.pixels, None, resumed_of, warm_up)
+        rate = run_shown(run, input_, output, resume, options.uploading(model.runner, count_upload))
     terminal.say(f"Throughput : {rate:.2f} img / sec")

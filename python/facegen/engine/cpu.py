@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from facegen import _native
+from facegen.engine.batch import Place
 from facegen.engine.device import CPU, Device
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
 from facegen.nn.target import find_target
+from facegen.numbers.pixels import from_uint8, to_uint8
 
 # Large enough to fill the tiles of the smallest maps, small enough that the activations of a
 # batch stay in the outer cache and memory does not grow with the number of images.
@@ -20,6 +23,12 @@ MAX_BATCH = 32
 # Where images are large, a batch's activations take at most so much: the colorizer's 21 MB an image
 # make a batch of 12.
 MAX_ARENA_BYTES = 256 << 20
+
+
+# Of a run's chunk, inputs and outputs. Small, so that little is lost when a run is killed, ranks
+# share a short list evenly and the chunks between two threads are no burden; yet 84 faces, or 1,320
+# digits.
+CHUNK_BYTES = 4 << 20
 
 
 class CpuEngine:
@@ -53,15 +62,33 @@ class CpuEngine:
     def isa(self) -> str:
         return self._executable.isa
 
-    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Uninitialised float32 memory for an output."""
-        return np.empty(shape, np.float32)
+    def chunk(self, item_bytes: int) -> int:
+        """Items of a run's chunk: whole batches, one at least."""
+        return self.batch * max(1, CHUNK_BYTES // (self.batch * item_bytes))
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Uninitialised memory for an output."""
+        return np.empty(shape, dtype)
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
+        """Compute outputs, float32 or pixels, of inputs that are either."""
         for first in range(0, count, self.batch):
             part = slice(first, first + self.batch)
-            ins, outs = [x[part] for x in inputs], [y[part] for y in outputs]
-            self._executable.run(ins, outs, self.threads)
+            ins = [from_uint8(x[part]) if x.dtype == np.uint8 else x[part] for x in inputs]
+            outs = [y[part] for y in outputs]
+            values = [np.empty(y.shape, np.float32) if y.dtype == np.uint8 else y for y in outs]
+            self._executable.run(ins, values, self.threads)
+            for y, value in zip(outs, values, strict=True):
+                if y is not value:
+                    y[...] = to_uint8(value)
+
+    def enqueue(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
+    ) -> None:
+        raise ValueError(
+            f"the arrays are on GPU {device}, and this computes on the CPU; choose another device, "
+            "or pass them on the host"
+        )
 
 
 def _default_batch(program: Program) -> int:

@@ -6,11 +6,12 @@ import math
 import os
 from concurrent.futures import ThreadPoolExecutor, wait
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegen import _native
+from facegen.engine.batch import Place
 from facegen.engine.device import Device, Kind
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
 
 # Smaller chunks keep no GPU busy.
 MIN_CHUNK = 128
-# Images worth a call, of a network however deep; and no more, for they lie in the host's memory.
+# Images worth a call, of a network however deep.
 BATCH = 64
+# Of a run's chunk, inputs and outputs as float32: a call is a pipeline of its own, whose first copy
+# in and last copy out nothing hides, so it should be long. Nothing is gained beyond so many images.
+CHUNK_BYTES, CHUNK_IMAGES = 512 << 20, 2048
 # Threads that copy between the caller's arrays and pinned memory, a GPU. Measured beside an H200:
 # 2 copy 7 GB/s, 4 12, 8 21, 16 27; results in pinned memory arrive at 54 GB/s, the bus's own rate.
 COPY_THREADS = 16
@@ -117,20 +121,41 @@ class CudaEngine:
     def device(self) -> str:
         return str(self._device)
 
+    def chunk(self, item_bytes: int) -> int:
+        """Items of a run's chunk: whole batches, one at least."""
+        batches = min(CHUNK_BYTES // (self.batch * item_bytes), CHUNK_IMAGES // self.batch)
+        return self.batch * max(1, batches)
+
     @property
     def isa(self) -> str:
         """The GPUs' architecture, for example "sm_90"."""
         return self._executables[0].architecture
 
-    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Uninitialised float32 memory for an output: pinned where it is large."""
-        if 4 * math.prod(shape) >= PINNED_BYTES:
-            pinned = self._cuda.empty_pinned(shape, self._device.indices[0])
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Uninitialised memory for an output: pinned where it is large."""
+        if dtype.itemsize * math.prod(shape) >= PINNED_BYTES:
+            pinned = self._cuda.empty_pinned(shape, self._device.indices[0], dtype)
             if pinned is not None:
                 return np.asarray(pinned)
-        return np.empty(shape, np.float32)
+        return np.empty(shape, dtype)
+
+    def enqueue(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
+    ) -> None:
+        """Enqueue a batch of arrays in a GPU's memory on a stream of it.
+
+        Raises
+        ------
+        ValueError
+            That GPU is none of this engine's.
+        """
+        if device not in self._device.indices:
+            raise ValueError(f"the arrays are on cuda:{device}, and this computes on {self.device}")
+        executable = self._executables[self._device.indices.index(device)]
+        executable.enqueue(inputs, outputs, count, stream)
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
+        """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
         if count == 0:
             return
         self._cuda.require_not_forked()  # the pool's threads are not in a child

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from facegen.engine.batch import Place
 from facegen.nn.program import Program
 
 CPU = "cpu"
@@ -43,11 +44,25 @@ class Engine(Protocol):
     def batch(self) -> int:
         """How many images it computes at once, where there are many."""
 
-    def empty(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Uninitialised float32 memory for an output."""
+    def chunk(self, item_bytes: int) -> int:
+        """Items of a run's chunk: whole batches, one at least."""
+
+    def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
+        """Uninitialised memory for an output."""
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
-        """Compute `count` images into `outputs`."""
+        """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
+
+    def enqueue(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
+    ) -> None:
+        """Enqueue a batch of arrays in a GPU's memory on a stream of it.
+
+        Raises
+        ------
+        ValueError
+            That GPU is none of this engine's.
+        """
 
 
 # Called as ``engine(program, device, threads, precision, max_batch)``.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
 from facegen import _native, processors
+from facegen.engine.batch import LAYOUTS, as_nhwc, count_of, located, place_of, shape_in
+from facegen.engine.device import CPU
 from facegen.engine.devices import PRECISIONS, engine_of, parse_device
+from facegen.engine.foreign import Library, OnDevice, library_of
 from facegen.errors import DeviceError
-from facegen.nn.program import Program, View
+from facegen.nn.program import Program
 
-# Of a chunk's inputs and outputs. Small, so that little is lost when a run is killed, ranks share a
-# short list evenly and the chunks between two threads are no burden; yet 84 faces, or 1,320 digits.
-CHUNK_BYTES = 4 << 20
+# Results of chunks that a run holds at a time: one is computed, two wait, one is written.
+HELD = 4
 
 
 class Runner:
@@ -37,6 +41,11 @@ class Runner:
     max_batch
         Most images computed at once; larger batches are cut. None leaves it to the device. The
         results do not depend on it.
+
+    Attributes
+    ----------
+    ready_seconds
+        What it took to make the program ready: to pack the weights and, for GPUs, to upload them.
 
     Raises
     ------
@@ -73,9 +82,11 @@ class Runner:
         self.precision = precision
         self.max_batch = max_batch
         self._requested = (device, threads)
+        begin = perf_counter()
         chosen = parse_device(device)
         some = min(threads or processors.count(), _native.most_threads())
         self._engine = engine_of(chosen)(program, chosen, some, precision, max_batch)
+        self.ready_seconds = perf_counter() - begin
 
     @property
     def device(self) -> str:
@@ -93,56 +104,231 @@ class Runner:
         return self._engine.isa
 
     @property
+    def batch(self) -> int:
+        """Items that a call should have at least, where there are as many."""
+        return self._engine.batch
+
+    @property
     def chunk(self) -> int:
         """How many items to read, prepare and compute at a time, where there are many.
 
-        Whole batches of the device, as many as fit `CHUNK_BYTES`, and one at least. The program and
-        the kind of device alone decide, so that a run that is resumed finds the same chunks.
+        The program and the kind of device alone decide, so that a run that is resumed finds the
+        same chunks.
         """
         views = (*self.program.inputs, *self.program.outputs)
-        item_bytes = 4 * sum(v.height * v.width * v.channels for v in views)
-        batch = self._engine.batch
-        return batch * max(1, CHUNK_BYTES // (batch * item_bytes))
+        return self._engine.chunk(4 * sum(v.height * v.width * v.channels for v in views))
 
-    def __call__(self, *inputs: np.ndarray) -> Any:
+    def warm_up(self, count: int | None, *, pixels: bool = False, as_pixels: bool = False) -> None:
+        """Do what first calls do beside computing, for a run over `count` items in chunks.
+
+        On a GPU that is memory on both sides, kernels loaded, graphs recorded; on the CPU nothing.
+
+        Parameters
+        ----------
+        count
+            None where it is not known.
+        pixels, as_pixels
+            As for the calls that will come.
+        """
+        if self._engine.device == CPU:
+            return
+        chunk = self.chunk
+        count = HELD * chunk if count is None else count
+        taken, given = (
+            np.dtype(np.uint8 if as_bytes else np.float32) for as_bytes in (pixels, as_pixels)
+        )
+
+        def results(items: int) -> list[np.ndarray]:
+            shapes = [shape_in("NHWC", items, view) for view in self.program.outputs]
+            return [self._engine.empty(shape, given) for shape in shapes]
+
+        for items, calls in ((chunk, count // chunk), (count % chunk, 1)):
+            if not items or not calls:
+                continue
+            ins = [np.zeros(shape_in("NHWC", items, v), taken) for v in self.program.inputs]
+            # Large results come from a pool, which pins memory only for what was asked for before.
+            held = [results(items) for _ in range(min(calls, HELD) + 1)]
+            for _ in range(2):  # what comes again is recorded
+                self._engine.run(ins, held[-1], items)
+
+    def __call__(
+        self,
+        *inputs: Any,
+        out: Any = None,
+        layout: str = "NHWC",
+        pixels: bool = False,
+        as_pixels: bool = False,
+    ) -> Any:
         """Run the program on a batch.
 
         Parameters
         ----------
         *inputs
-            One array (n, height, width, channels), float32, for each of the program's inputs.
+            One array (n, height, width, channels) for each of the program's inputs; where that is
+            one pixel high and wide, (n, channels) will do. NumPy's, or those of any library that
+            speaks DLPack (PyTorch, CuPy, JAX) or has ``__cuda_array_interface__``: on the host, or
+            all of them on the GPU that the program runs on, where they stay. Any strides; float32
+            that lies as (n, height, width, channels) is read in place. Any numbers on the host; on
+            the GPU float32, float16, bfloat16 or uint8.
+        out
+            Arrays for the results, one for each output (one alone need not be in a tuple); what is
+            written where the inputs are costs no memory. None: new ones.
+        layout
+            "NHWC", or "NCHW" for arrays (n, channels, height, width), in and out. PyTorch's tensors
+            of memory format channels_last are read in place so.
+        pixels
+            uint8 stand for -1 to 1, not for 0 to 255: ``v / 255 * 2 - 1``. On a GPU they travel as
+            bytes.
+        as_pixels
+            Results are uint8: ``(int)((x + 1) / 2 * 255)``, clamped (`facegen.numbers.pixels`).
 
         Returns
         -------
-        np.ndarray or tuple of np.ndarray
-            (n, height, width, channels), float32; a tuple where the program has several outputs.
+        array or tuple of arrays
+            `out`, if given. Else arrays of the kind of the first input, in the same place: float32,
+            or the input's own float16 or bfloat16; for libraries of which only DLPack is known, a
+            `facegen._cuda.DeviceArray`, which they take by it. A tuple where the program has
+            several outputs.
 
         Raises
         ------
         ValueError
-            For another number of arrays, another shape, or unequal n.
+            For another number of arrays, another shape or unequal n; for arrays on another device,
+            in several places or that need a gradient; for an `out` that is read-only or overlaps an
+            input.
+
+        Notes
+        -----
+        On a GPU all work is enqueued on the stream that is current in the inputs' library (others:
+        the legacy default stream): it is done behind what made the inputs and before what reads the
+        results on that stream, and nothing waits for it. The same buffers again are one launch of
+        a CUDA graph.
         """
-        views = self.program.inputs
-        if len(inputs) != len(views):
-            raise ValueError(f"{self.program.name} takes {len(views)} arrays, not {len(inputs)}")
-        arrays = [_checked(x, view) for x, view in zip(inputs, views, strict=True)]
-        count = len(arrays[0]) if arrays else 0
-        if any(len(x) != count for x in arrays):
-            raise ValueError(f"batches of unequal size: {[len(x) for x in arrays]}")
-        outputs = [
-            self._engine.empty((count, v.height, v.width, v.channels))
-            for v in self.program.outputs
+        program = self.program
+        if len(inputs) != len(program.inputs):
+            taken = len(program.inputs)
+            raise ValueError(f"{program.name} takes {taken} arrays, not {len(inputs)}")
+        if layout not in LAYOUTS:
+            raise ValueError(f"layout must be {' or '.join(LAYOUTS)}, not {layout!r}")
+        outs = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
+        if outs and len(outs) != len(program.outputs):
+            raise ValueError(f"{program.name} has {len(program.outputs)} outputs, not {len(outs)}")
+        libraries = [library_of(x) for x in (*inputs, *outs)]
+        first = libraries[0] if libraries else None
+        if first is None and not any(libraries):
+            results = self._on_host(inputs, outs, layout, pixels, as_pixels)
+        else:
+            found = located((*inputs, *outs), libraries)
+            if first is None or any(library is not first for library in libraries):
+                raise ValueError("the arrays of a call must be of one library")
+            if found[0] is None:
+                values = [first.to_numpy(x) for x in (*inputs, *outs)]
+                ins, places = values[: len(inputs)], values[len(inputs) :]
+                results = self._on_host(ins, places, layout, pixels, as_pixels)
+                results = [first.from_numpy(y, inputs[0]) for y in results]
+            else:
+                there = [place for place in found if place is not None]
+                results = self._on_device(inputs, outs, first, there, layout, pixels, as_pixels)
+        if outs:
+            return out
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _on_host(
+        self,
+        inputs: Sequence[Any],
+        outs: Sequence[np.ndarray],
+        layout: str,
+        pixels: bool,
+        as_pixels: bool,
+    ) -> list[np.ndarray]:
+        """Run on NumPy arrays; gives `outs`, or new arrays."""
+        given = [np.asarray(x) for x in inputs]
+        count = count_of([x.shape for x in given], self.program.inputs, layout)
+        arrays = [_contiguous(as_nhwc(x, layout), pixels) for x in given]
+        dtype = np.dtype(np.uint8 if as_pixels else np.float32)
+        shapes = [shape_in(layout, count, view) for view in self.program.outputs]
+        _check_outs(outs, shapes, dtype, given)
+        in_place = layout == "NHWC" and all(y.flags.c_contiguous and y.flags.aligned for y in outs)
+        if outs and in_place:
+            self._engine.run(arrays, list(outs), count)
+            return list(outs)
+        results = [
+            self._engine.empty(shape_in("NHWC", count, view), dtype)
+            for view in self.program.outputs
         ]
-        self._engine.run(arrays, outputs, count)
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        self._engine.run(arrays, results, count)
+        if outs:
+            for y, result in zip(outs, results, strict=True):
+                as_nhwc(y, layout)[...] = result
+            return list(outs)
+        if layout == "NCHW":
+            return [np.ascontiguousarray(y.transpose(0, 3, 1, 2)) for y in results]
+        return results
+
+    def _on_device(
+        self,
+        inputs: Sequence[Any],
+        outs: Sequence[Any],
+        library: Library,
+        found: Sequence[OnDevice],
+        layout: str,
+        pixels: bool,
+        as_pixels: bool,
+    ) -> list[Any]:
+        """Enqueue on the arrays' GPU; gives `outs`, or new arrays of the library."""
+        sources, targets = found[: len(inputs)], list(found[len(inputs) :])
+        count = count_of([x.shape for x in sources], self.program.inputs, layout)
+        results = list(outs)
+        if not outs:
+            x = sources[0]
+            dense = layout == "NCHW" and len(x.shape) == 4 and x.strides[1] == 1 < x.shape[1]
+            for view in self.program.outputs:
+                y = library.empty(shape_in(layout, count, view), inputs[0], x, dense, as_pixels)
+                results.append(y)
+                targets.append(_place(library, y))
+        for y, view in zip(targets, self.program.outputs, strict=True):
+            if y.shape != (expected := shape_in(layout, count, view)):
+                raise ValueError(f"out: expected shape {expected}, found {y.shape}")
+            if y.read_only:
+                raise ValueError("out is read-only")
+        stream = sources[0].stream
+        self._engine.enqueue(
+            sources[0].device,
+            [place_of(x, layout, pixels) for x in sources],
+            [place_of(y, layout, as_pixels) for y in targets],
+            count,
+            stream,
+        )
+        library.enqueued(results if not outs else [], sources, stream)
+        return results
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, (self.program, *self._requested, self.precision, self.max_batch)
 
 
-def _checked(x: np.ndarray, view: View) -> np.ndarray:
-    expected = (view.height, view.width, view.channels)
-    if x.ndim != 4 or x.shape[1:] != expected:
-        raise ValueError(f"expected an array of shape (n, {', '.join(map(str, expected))}), "
-                         f"found {x.shape}")
-    return np.require(x, np.float32, ["C", "A", "E"])  # "A": a view may begin at any byte
+def _contiguous(x: np.ndarray, pixels: bool) -> np.ndarray:
+    """As the engines read it: float32, or uint8 that stand for -1 to 1."""
+    dtype = np.uint8 if pixels and x.dtype == np.uint8 else np.float32
+    return np.require(x, dtype, ["C", "A", "E"])  # "A": a view may begin at any byte
+
+
+def _check_outs(
+    outs: Sequence[np.ndarray],
+    shapes: Sequence[tuple[int, ...]],
+    dtype: np.dtype[Any],
+    inputs: Sequence[np.ndarray],
+) -> None:
+    for y, shape in zip(outs, shapes, strict=bool(outs)):
+        if not isinstance(y, np.ndarray) or y.dtype != dtype or y.shape != shape:
+            found = f"{y.dtype} of {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
+            raise ValueError(f"out: expected {dtype} of shape {shape}, found {found}")
+        if not y.flags.writeable:
+            raise ValueError("out is read-only")
+        if any(np.may_share_memory(x, y) for x in inputs):
+            raise ValueError("out overlaps an input in memory")
+
+
+def _place(library: Library, y: Any) -> OnDevice:
+    place = library.find(y)
+    assert place is not None, "made on the device"
+    return place

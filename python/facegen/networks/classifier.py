@@ -107,7 +107,7 @@ class Classifier(Model):
         items, _ = split_batch(pictures)
         parts = [
             self.compute([self.prepare(item) for item in part])
-            for part in chunks(items, self.runner.chunk)
+            for part in chunks(items, self.runner.batch)
         ]
         return np.concatenate([np.empty((0, CLASSES), np.float32), *parts])
 

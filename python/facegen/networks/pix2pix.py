@@ -47,7 +47,6 @@ from facegen.nn import (
     Tanh,
     Tensor,
 )
-from facegen.numbers.pixels import from_uint8, to_uint8
 from facegen.photos.kinds import photo_of
 from facegen.photos.square import resized, squared
 from facegen.shares import chunks
@@ -206,11 +205,11 @@ class Pix2Pix(Model):
             A file cannot be read.
         """
         if isinstance(pictures, (list, tuple)):
-            parts = chunks(pictures, self.runner.chunk)
+            parts = chunks(pictures, self.runner.batch)
             return [result for part in parts for result in self._of_list(part)]
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             _check(pictures)
-            return to_uint8(self.values(pictures))
+            return self.pixels(pictures)
         return self._of_list([pictures])[0]
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
@@ -225,7 +224,11 @@ class Pix2Pix(Model):
         -------
         (n, 256, 256, 3) float32, RGB, -1 to 1.
         """
-        return self.runner(from_uint8(pixels))
+        return self.runner(pixels, pixels=True)
+
+    def pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """The same as pictures: (n, 256, 256, 3) uint8 of (n, 256, 256, 3) uint8, RGB."""
+        return self.runner(pixels, pixels=True, as_pixels=True)
 
     def prepare(self, picture: Picture | Photo) -> np.ndarray:
         """A picture of any kind as the network sees it: (256, 256, 3) uint8."""
@@ -236,7 +239,7 @@ class Pix2Pix(Model):
 
     def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         """The pictures of pictures that are prepared, (n, 256, 256, 3) uint8."""
-        return to_uint8(self.values(np.stack(prepared)))
+        return self.pixels(np.stack(prepared))
 
     def finish(self, pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """One of those pictures in another size (height, width), bicubic."""

@@ -152,7 +152,7 @@ class Segmenter(Model):
         """
         items, single = split_batch(pictures)
         maps: list[np.ndarray] = []
-        for part in chunks(items, self.runner.chunk):
+        for part in chunks(items, self.runner.batch):
             prepared, sizes = [], []  # of a picture of any size no more is kept
             for item in part:
                 pixels = rgb_pixels(item)

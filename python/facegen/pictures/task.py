@@ -105,4 +105,4 @@ class Task:
     ) -> Task:
         """A command's task with the model's own `prepare` and `compute`, and these options."""
         settings = settings_of(command, model, **options)
-        return cls(settings, model.prepare, model.compute, finish, model.runner.chunk)
+        return cls(settings, model.prepare, model.compute, finish, model.runner.batch)

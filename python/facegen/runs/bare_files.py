@@ -18,8 +18,8 @@ class Written(NamedTuple):
     """What a `BareRun` has done."""
 
     pictures: int  # that the output holds
+    new: int  # of those, made by this run
     seconds: float  # of computing
-    rate: float  # pictures a second
 
 
 class BareRun:
@@ -34,9 +34,12 @@ class BareRun:
     model
         What computes.
     compute, encode
-        Of a chunk of pictures its results, and of these the array whose bytes are written.
+        Of a chunk of pictures its results, and of these the array whose bytes are written, if that
+        is another.
     network
         The file of the weights, where the run is to be resumed if it is killed; None where not.
+    warm_up
+        `Runner.warm_up` for what `compute` does.
 
     Attributes
     ----------
@@ -50,9 +53,11 @@ class BareRun:
         output: str,
         model: Model,
         compute: Callable[[np.ndarray], np.ndarray],
-        encode: Callable[[np.ndarray], np.ndarray],
+        encode: Callable[[np.ndarray], np.ndarray] | None,
         network: str | None,
+        warm_up: Callable[[int | None], None],
     ) -> None:
+        self._warm_up = warm_up
         self._pictures, self._path = pictures, output_file(output)
         self._compute, self._encode = compute, encode
         self._chunk = model.runner.chunk
@@ -64,9 +69,11 @@ class BareRun:
         journal, path = self.journal, self._path
         there = journal.done
         if journal.finished:
-            return Written(there, 0.0, 0.0)
+            return Written(there, 0, 0.0)
         stream = Stream(self._compute, self._encode, self._pictures.count, "img", progress)
         with journal, RawWriter(path, resume=journal.resume(path)) as file:
+            total = self._pictures.count
+            self._warm_up(None if total is None else total - there)
             chunks = journal.rest(self._pictures.chunks(self._chunk))
             seconds = stream.run(chunks, file.write, {path: file}, journal)
-        return Written(file.written, seconds, (file.written - there) / seconds if seconds else 0.0)
+        return Written(file.written, file.written - there, seconds)

@@ -68,5 +68,6 @@ class FaceTextRun:
                 picture.write(pixels)
                 return len(pixels)
 
+            runner.warm_up(count - journal.done)
             chunks = journal.rest(self._latents.chunks(runner.chunk))
             return stream.run(chunks, write, {self._text: values, self._image: picture}, journal)

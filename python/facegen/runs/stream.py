@@ -45,7 +45,7 @@ class Stream:
     """
 
     compute: Callable[[Any], Any]
-    encode: Callable[[Any], Any]
+    encode: Callable[[Any], Any] | None
     count: int | None
     unit: str
     progress: Progress

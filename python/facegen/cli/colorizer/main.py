@@ -23,6 +23,7 @@ from facegen.cli.shared import SharedCommand
 @click.argument("network", metavar="NETWORK.bin", type=click.Path())
 @click.argument("output", metavar="OUTPUT.bin", type=click.Path(allow_dash=True))
 @options.resume
+@options.count_upload
 @options.engine
 @options.common
 def command(
@@ -30,6 +31,7 @@ def command(
     network: str,
     output: str,
     resume: bool,
+    count_upload: bool,
     engine: dict[str, Any],
 ) -> None:
     """Make a and b of L.
@@ -55,6 +57,8 @@ def command(
         colorizer = prepared(Colorizer, network, engine)
         say_model(network, colorizer)
         resumed_of = network if resume else None
-        run = BareRun(lightness, output, colorizer, colorizer.ab, as_planes, resumed_of)
-        rate = run_shown(run, input_, output, resume)
+        compute, warm_up = colorizer.ab, colorizer.runner.warm_up
+        run = BareRun(lightness, output, colorizer, compute, as_planes, resumed_of, warm_up)
+        upload = options.uploading(colorizer.runner, count_upload)
+        rate = run_shown(run, input_, output, resume, upload)
     terminal.say(f"Performance: {rate:.2f} img/s")

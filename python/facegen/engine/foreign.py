@@ -1,0 +1,214 @@
+"""Arrays of other libraries: PyTorch, CuPy, JAX, and whoever else speaks DLPack.
+
+What is asked of a library beyond DLPack is where it enqueues work at the moment (its current
+stream), and memory for results, so that these are arrays of its own. Nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facegen import _native
+
+ELEMENTS = ("float32", "float16", "bfloat16", "uint8")
+_CPU, _CUDA, _CUDA_HOST, _CUDA_MANAGED = 1, 2, 3, 13  # DLPack's kinds of devices
+_LEGACY_STREAM = 1  # the default one, by DLPack and by CUDA
+
+
+@dataclass(frozen=True, slots=True)
+class OnDevice:
+    """An array in a GPU's memory; `strides` count elements."""
+
+    pointer: int
+    device: int
+    element: str
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    stream: int  # where work that makes it, or reads it, is enqueued
+    owner: Any  # keeps the memory
+    read_only: bool = False
+
+    @property
+    def element_of_results(self) -> str:
+        return self.element if "float" in self.element else "float32"
+
+
+class Library:
+    """What is asked of the library that an array is of; this one knows DLPack alone."""
+
+    def find(self, x: Any) -> OnDevice | None:
+        """Where an array is; None on the host.
+
+        Raises
+        ------
+        ValueError, BufferError
+            It cannot be shared; the message goes on from the array's name.
+        """
+        kind, index = x.__dlpack_device__()
+        if kind in (_CPU, _CUDA_HOST):
+            return None
+        if kind not in (_CUDA, _CUDA_MANAGED):
+            raise ValueError(f"is on a device of DLPack's kind {kind}; expected the CPU or CUDA")
+        lent = _native.Borrowed(x.__dlpack__(stream=_LEGACY_STREAM))
+        return OnDevice(
+            lent.pointer, index, lent.dtype, lent.shape, lent.strides, _LEGACY_STREAM, lent,
+            lent.read_only,
+        )  # fmt: skip
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        """The values of an array on the host, in its own memory where that can be."""
+        return np.from_dlpack(x)
+
+    def from_numpy(self, values: np.ndarray, like: Any) -> Any:
+        """An array of the library with these values, on the host."""
+        return values
+
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        like: Any,
+        found: OnDevice,
+        channels_last: bool,
+        uint8: bool,
+    ) -> Any:
+        """An uninitialised array on the device of `like`: of its floats, or of uint8.
+
+        With `channels_last`, the second of four dimensions lies side by side in memory.
+        """
+        from facegen import _cuda
+
+        element = "uint8" if uint8 else found.element_of_results
+        return _cuda.DeviceArray(shape, element, found.device)
+
+    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
+        """Work that makes new results of sources is on the stream: they must stay until then.
+
+        Others give freed memory away only behind the work on their current stream; here new results
+        keep the sources, and the caller's own `out` is waited for.
+        """
+        from facegen import _cuda
+
+        for result in results:
+            result.record(stream, sources)
+        if not results:
+            _cuda.synchronize(sources[0].device, stream)
+
+
+class _Torch(Library):
+    def __init__(self) -> None:
+        self._elements: dict[Any, str] = {}
+
+    def find(self, x: Any) -> OnDevice | None:
+        if x.requires_grad:
+            raise ValueError("needs a gradient, and none is computed here; pass its .detach()")
+        if x.is_cpu:
+            return None
+        if not x.is_cuda:
+            raise ValueError(f"is on {x.device}; expected the CPU or CUDA")
+        torch, index = sys.modules["torch"], x.get_device()
+        if not self._elements:
+            self._elements = {getattr(torch, name): name for name in ELEMENTS}
+        return OnDevice(
+            x.data_ptr(), index, self._elements.get(x.dtype) or str(x.dtype), tuple(x.shape),
+            x.stride(), torch.cuda.current_stream(index).cuda_stream, x,
+        )  # fmt: skip
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        values: np.ndarray = (x.float() if x.dtype == sys.modules["torch"].bfloat16 else x).numpy()
+        return values
+
+    def from_numpy(self, values: np.ndarray, like: Any) -> Any:
+        result = sys.modules["torch"].from_numpy(values)
+        floats = like.dtype.is_floating_point and values.dtype.kind == "f"
+        return result.to(like.dtype) if floats else result
+
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        like: Any,
+        found: OnDevice,
+        channels_last: bool,
+        uint8: bool,
+    ) -> Any:
+        torch = sys.modules["torch"]
+        dtype = like.dtype if like.dtype.is_floating_point else torch.float32
+        dtype = torch.uint8 if uint8 else dtype
+        form = torch.channels_last if channels_last else torch.contiguous_format
+        return torch.empty(shape, dtype=dtype, device=like.device, memory_format=form)
+
+    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
+        pass
+
+
+class _CuPy(Library):
+    def find(self, x: Any) -> OnDevice | None:
+        size = x.dtype.itemsize
+        stream = sys.modules["cupy"].cuda.get_current_stream().ptr
+        strides = tuple(step // size for step in x.strides)
+        return OnDevice(x.data.ptr, x.device.id, str(x.dtype), x.shape, strides, stream, x)
+
+    def empty(
+        self,
+        shape: tuple[int, ...],
+        like: Any,
+        found: OnDevice,
+        channels_last: bool,
+        uint8: bool,
+    ) -> Any:
+        cupy = sys.modules["cupy"]
+        dtype = np.uint8 if uint8 else like.dtype if like.dtype.kind == "f" else np.float32
+        with cupy.cuda.Device(found.device):
+            if not channels_last:
+                return cupy.empty(shape, dtype)
+            n, c, h, w = shape
+            return cupy.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
+
+    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
+        pass
+
+
+class _Jax(Library):
+    def from_numpy(self, values: np.ndarray, like: Any) -> Any:
+        kept = like.dtype if values.dtype.kind == "f" and "float" in str(like.dtype) else None
+        return sys.modules["jax"].numpy.asarray(values, dtype=kept)
+
+
+class _Interface(Library):
+    """Of those that have `__cuda_array_interface__` alone, such as Numba."""
+
+    def find(self, x: Any) -> OnDevice | None:
+        from facegen import _cuda
+
+        about = x.__cuda_array_interface__
+        dtype, shape = np.dtype(about["typestr"]), tuple(about["shape"])
+        pointer, read_only = about["data"]
+        if steps := about.get("strides"):
+            strides = tuple(step // dtype.itemsize for step in steps)
+        else:
+            strides = tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
+        stream = about.get("stream") or _LEGACY_STREAM
+        device = _cuda.device_of(pointer)
+        return OnDevice(pointer, device, str(dtype), shape, strides, stream, x, read_only)
+
+
+_LIBRARIES: dict[str, Library] = {"torch": _Torch(), "cupy": _CuPy()}
+_LIBRARIES |= dict.fromkeys(("jax", "jaxlib"), _Jax())
+_DLPACK, _INTERFACE = Library(), _Interface()
+
+
+def library_of(x: Any) -> Library | None:
+    """Whose array that is; None for NumPy's, and for what is no array of a library."""
+    if isinstance(x, np.ndarray):
+        return None
+    library = _LIBRARIES.get(type(x).__module__.partition(".")[0])
+    if library is not None and hasattr(x, "__dlpack__"):
+        return library
+    if hasattr(x, "__dlpack__") and not isinstance(x, np.generic):
+        return _DLPACK
+    return _INTERFACE if hasattr(x, "__cuda_array_interface__") else None
