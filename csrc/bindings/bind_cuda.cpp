@@ -63,14 +63,23 @@ class CudaExecutable {
     without_gil([&] { executable_->run(queue, in, out, some); });
   }
 
-  void enqueue(const std::vector<Place>& inputs, const std::vector<Place>& outputs, int64_t images,
-               intptr_t stream) const {
-    const auto in = on_device(inputs, arrays_->input_floats(), "input");
-    const auto out = on_device(outputs, arrays_->output_floats(), "output");
+  // A call that may come again and again. It must not outlive this.
+  struct Call {
+    const CudaExecutable& owner;
+    std::vector<cuda::CallerArray> inputs, outputs;
+    int64_t images;
+    void enqueue(intptr_t stream) const {
+      cuda::require_not_forked();
+      without_gil([&] {
+        owner.executable_->enqueue(inputs, outputs, images, reinterpret_cast<cudaStream_t>(stream));
+      });
+    }
+  };
+  Call prepare(const std::vector<Place>& inputs, const std::vector<Place>& outputs,
+               int64_t images) const {
     if (images < 0) throw py::value_error("images must be at least 0");
-    cuda::require_not_forked();
-    without_gil(
-        [&] { executable_->enqueue(in, out, images, reinterpret_cast<cudaStream_t>(stream)); });
+    return {*this, on_device(inputs, arrays_->input_floats(), "input"),
+            on_device(outputs, arrays_->output_floats(), "output"), images};
   }
 
   std::vector<float> time_resident(int64_t images, int repeats, bool graph) const {
@@ -231,10 +240,9 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
       .def("run", &CudaExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("queue"),
            py::arg("threads") = 1,
            "Runs chunks of a batch until the queue is empty. Releases the GIL.")
-      .def("enqueue", &CudaExecutable::enqueue, py::arg("inputs"), py::arg("outputs"),
-           py::arg("images"), py::arg("stream"),
-           "Enqueues a batch of arrays on this GPU, each (pointer, element, (h, w, c), strides), on a\n"
-           "stream; waits for nothing. Releases the GIL.")
+      .def("prepare", &CudaExecutable::prepare, py::arg("inputs"), py::arg("outputs"),
+           py::arg("images"), py::keep_alive<0, 1>(),
+           "A call with a batch of arrays on this GPU, each (pointer, element, (h, w, c), strides).")
       .def("time_resident", &CudaExecutable::time_resident, py::arg("images"), py::arg("repeats"),
            py::arg("graph") = false,
            "Milliseconds of each run on images that stay on the GPU.")
@@ -243,6 +251,9 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
       .def_property_readonly("max_images", &CudaExecutable::max_images, "Of one chunk.")
       .def_property_readonly("name", &CudaExecutable::name)
       .def_property_readonly("architecture", &CudaExecutable::architecture);
+  py::class_<CudaExecutable::Call>(m, "Call", "A call with arrays on a GPU.")
+      .def("enqueue", &CudaExecutable::Call::enqueue, py::arg("stream"),
+           "Enqueues the work on a stream; waits for nothing. Releases the GIL.");
   facegen::bind_device_array(m);
   m.def(
       "device_of",

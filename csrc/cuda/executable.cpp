@@ -192,8 +192,7 @@ Executable::Places Executable::places_of(const Slot& slot) {
   return places;
 }
 
-std::unique_ptr<Context> Executable::take_context(
-    int64_t images, const std::vector<cudaStream_t>& streams) const {
+std::unique_ptr<Context> Executable::take_any_context(int64_t images) const {
   auto context = contexts_->take(images);
   if (!context->has_constants) {
     cudaStream_t compute = context->compute.get();
@@ -203,18 +202,41 @@ std::unique_ptr<Context> Executable::take_context(
     FACEGEN_CUDA_CHECK(cudaEventRecord(context->left.get(), compute));
     context->has_constants = true;
   }
-  for (cudaStream_t stream : streams) {
-    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream, context->left.get(), 0));
-  }
   return context;
 }
 
 std::unique_ptr<Context> Executable::take_context(int64_t images) const {
-  auto context = take_context(images, {});
+  auto context = take_any_context(images);
   for (const Stream* stream : {&context->in, &context->compute, &context->out}) {
-    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream->get(), context->left.get(), 0));
+    wait_for_last_user(*context, stream->get());
   }
   return context;
+}
+
+std::unique_ptr<Context> Executable::take_context(int64_t images, cudaStream_t stream) const {
+  auto context = take_any_context(images);
+  if (!(context->left_on_default && is_default(stream))) wait_for_last_user(*context, stream);
+  return context;
+}
+
+void Executable::wait_for_last_user(Context& context, cudaStream_t stream) {
+  if (context.left_on_default) {
+    FACEGEN_CUDA_CHECK(cudaEventRecord(context.left.get(), cudaStreamLegacy));
+    context.left_on_default = false;
+  }
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream, context.left.get(), 0));
+}
+
+void Executable::give_back(std::unique_ptr<Context> context, cudaStream_t stream) const {
+  context->left_on_default = is_default(stream);
+  if (!context->left_on_default) {
+    FACEGEN_CUDA_CHECK(cudaEventRecord(context->left.get(), stream));
+  }
+  contexts_->give_back(std::move(context));
+}
+
+bool Executable::is_default(cudaStream_t stream) {
+  return stream == nullptr || stream == cudaStreamLegacy;
 }
 
 std::vector<float> Executable::time_resident(int64_t images, int repeats, bool graph) const {

@@ -74,11 +74,15 @@ class Executable {
   };
   static Places places_of(const Slot& slot);
 
-  // A context of the pool, for work on `streams`: they wait for what was last done in it, and for its
-  // constant steps.
-  std::unique_ptr<Context> take_context(int64_t images,
-                                        const std::vector<cudaStream_t>& streams) const;
-  std::unique_ptr<Context> take_context(int64_t images) const;  // for its own streams
+  // A context of the pool, for work on its own streams or on the caller's: that waits for what was
+  // last done in it, and for its constant steps.
+  std::unique_ptr<Context> take_context(int64_t images) const;
+  std::unique_ptr<Context> take_context(int64_t images, cudaStream_t stream) const;
+  std::unique_ptr<Context> take_any_context(int64_t images) const;
+  static void wait_for_last_user(Context& context, cudaStream_t stream);
+  // Behind work that is enqueued on the caller's stream.
+  void give_back(std::unique_ptr<Context> context, cudaStream_t stream) const;
+  static bool is_default(cudaStream_t stream);
   // All but the constant steps.
   void enqueue_steps(const Context& context, const Places& places, int64_t images,
                      cudaStream_t stream) const;

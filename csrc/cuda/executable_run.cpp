@@ -99,7 +99,7 @@ void Executable::enqueue(const std::vector<CallerArray>& inputs,
     throw Error(cudaErrorStreamCaptureUnsupported,
                 "the stream is being captured into a graph; a call is one launch of a graph already");
   }
-  auto context = take_context(std::min(images, max_images_), {stream});
+  auto context = take_context(std::min(images, max_images_), stream);
   std::vector<int64_t> key = {images};
   for (const auto* arrays : {&inputs, &outputs}) {
     for (const CallerArray& array : *arrays) {
@@ -111,8 +111,7 @@ void Executable::enqueue(const std::vector<CallerArray>& inputs,
   enqueue_as_graph(*context, key, stream, [&](cudaStream_t to) {
     enqueue_arrays(*context, inputs, outputs, images, to);
   });
-  FACEGEN_CUDA_CHECK(cudaEventRecord(context->left.get(), stream));
-  contexts_->give_back(std::move(context));
+  give_back(std::move(context), stream);
 }
 
 void Executable::enqueue_arrays(Context& context, const std::vector<CallerArray>& inputs,

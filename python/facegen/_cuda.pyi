@@ -42,13 +42,9 @@ class CudaExecutable:
         queue: ChunkQueue,
         threads: int = 1,
     ) -> None: ...
-    def enqueue(
-        self,
-        inputs: Sequence[_Place],
-        outputs: Sequence[_Place],
-        images: int,
-        stream: int,
-    ) -> None: ...
+    def prepare(
+        self, inputs: Sequence[_Place], outputs: Sequence[_Place], images: int
+    ) -> Call: ...
     def time_resident(self, images: int, repeats: int, graph: bool = False) -> list[float]: ...
     def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]: ...
     @property
@@ -57,6 +53,11 @@ class CudaExecutable:
     def name(self) -> str: ...
     @property
     def architecture(self) -> str: ...
+
+class Call:
+    """A call with arrays on a GPU."""
+
+    def enqueue(self, stream: int) -> None: ...
 
 class DeviceArray:
     """Results in a GPU's memory, for whoever speaks DLPack."""

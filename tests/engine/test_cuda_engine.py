@@ -22,6 +22,8 @@ pytestmark = pytest.mark.cuda
 
 PRECISIONS = ["float32", "strict", "tf32", "float16"]
 
+FLOAT32 = np.dtype(np.float32)
+
 
 @pytest.fixture(scope="module")
 def weights():
@@ -139,15 +141,15 @@ def test_results_in_pinned_memory_are_the_same_and_independent(program, latents)
 def test_memory_of_the_pool():
     cuda = cuda_module()
     shape = (3, 5555, 1001)  # of a size that no other test has
-    assert cuda.empty_pinned(shape, 0) is None
-    array = cuda.empty_pinned(shape, 0)
+    assert cuda.empty_pinned(shape, 0, FLOAT32) is None
+    array = cuda.empty_pinned(shape, 0, FLOAT32)
     assert array.shape == shape and array.dtype == np.float32 and array.flags.c_contiguous
     address = array.ctypes.data
     array[...] = 1
     del array
-    assert cuda.empty_pinned(shape, 0).ctypes.data == address
+    assert cuda.empty_pinned(shape, 0, FLOAT32).ctypes.data == address
     for _ in range(2):
-        assert cuda.empty_pinned((1 << 40,), 0) is None  # beyond the limit
+        assert cuda.empty_pinned((1 << 40,), 0, FLOAT32) is None  # beyond the limit
 
 
 def test_an_empty_batch(program, latents):

@@ -14,7 +14,7 @@ from facegen.pictures import classify, colorize, digits, pix2pix, segment
 MODEL: Any = SimpleNamespace(
     weights={"a.weight": np.ones(3, np.float32)},
     arithmetic={"precision": "float32", "algorithm": "auto"},
-    runner=SimpleNamespace(chunk=4),
+    runner=SimpleNamespace(batch=4),
     prepare=np.asarray,
     compute=np.stack,
 )

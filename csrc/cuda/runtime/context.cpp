@@ -19,6 +19,7 @@ Context::~Context() {
     if (*stream) cudaStreamSynchronize(stream->get());
   }
   if (left) cudaEventSynchronize(left.get());
+  if (left_on_default) cudaStreamSynchronize(cudaStreamLegacy);
 }
 
 ContextPool::ContextPool(ContextSizes sizes, int64_t max_images, int64_t memory_limit, bool poison)

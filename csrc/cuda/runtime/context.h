@@ -40,7 +40,8 @@ struct Context {
   Stream in, compute, out;
   // Of what comes again and again, by all that is different in others; null: seen once.
   std::map<std::vector<int64_t>, GraphExec> graphs;
-  Event left;  // its last user's work, on whatever stream
+  Event left;  // behind its last user's work, unless that is on the default stream, which lasts
+  bool left_on_default = false;
 
   Context() = default;
   Context(const Context&) = delete;

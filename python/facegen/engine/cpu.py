@@ -10,7 +10,7 @@ import numpy as np
 
 from facegen import _native
 from facegen.engine.batch import Place
-from facegen.engine.device import CPU, Device
+from facegen.engine.device import CPU, Call, Device
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
@@ -82,9 +82,9 @@ class CpuEngine:
                 if y is not value:
                     y[...] = to_uint8(value)
 
-    def enqueue(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
-    ) -> None:
+    def prepare(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+    ) -> Call:
         raise ValueError(
             f"the arrays are on GPU {device}, and this computes on the CPU; choose another device, "
             "or pass them on the host"

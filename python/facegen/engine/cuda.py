@@ -18,7 +18,7 @@ from facegen.nn.fit import fit
 from facegen.nn.program import Program
 
 if TYPE_CHECKING:
-    from facegen._cuda import CudaExecutable
+    from facegen._cuda import Call, CudaExecutable
 
 # Smaller chunks keep no GPU busy.
 MIN_CHUNK = 128
@@ -139,10 +139,10 @@ class CudaEngine:
                 return np.asarray(pinned)
         return np.empty(shape, dtype)
 
-    def enqueue(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
-    ) -> None:
-        """Enqueue a batch of arrays in a GPU's memory on a stream of it.
+    def prepare(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+    ) -> Call:
+        """A call with a batch of arrays in a GPU's memory.
 
         Raises
         ------
@@ -152,7 +152,7 @@ class CudaEngine:
         if device not in self._device.indices:
             raise ValueError(f"the arrays are on cuda:{device}, and this computes on {self.device}")
         executable = self._executables[self._device.indices.index(device)]
-        executable.enqueue(inputs, outputs, count, stream)
+        return executable.prepare(inputs, outputs, count)
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""

@@ -25,6 +25,13 @@ class Device:
         return f"{self.kind}:{','.join(map(str, self.indices))}" if self.indices else self.kind
 
 
+class Call(Protocol):
+    """A call with arrays in a GPU's memory, which may come again and again."""
+
+    def enqueue(self, stream: int) -> None:
+        """Enqueue the work on a stream of that GPU; waits for nothing."""
+
+
 class Engine(Protocol):
     """A program made ready on a device."""
 
@@ -53,10 +60,10 @@ class Engine(Protocol):
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
 
-    def enqueue(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int, stream: int
-    ) -> None:
-        """Enqueue a batch of arrays in a GPU's memory on a stream of it.
+    def prepare(
+        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+    ) -> Call:
+        """A call with a batch of arrays in a GPU's memory.
 
         Raises
         ------

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from functools import cache
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,7 @@ _CPU, _CUDA, _CUDA_HOST, _CUDA_MANAGED = 1, 2, 3, 13  # DLPack's kinds of device
 _LEGACY_STREAM = 1  # the default one, by DLPack and by CUDA
 
 
-@dataclass(frozen=True, slots=True)
-class OnDevice:
+class OnDevice(NamedTuple):
     """An array in a GPU's memory; `strides` count elements."""
 
     pointer: int
@@ -103,6 +102,7 @@ class Library:
 class _Torch(Library):
     def __init__(self) -> None:
         self._elements: dict[Any, str] = {}
+        self._stream: Callable[[int], int]
 
     def find(self, x: Any) -> OnDevice | None:
         if x.requires_grad:
@@ -111,13 +111,20 @@ class _Torch(Library):
             return None
         if not x.is_cuda:
             raise ValueError(f"is on {x.device}; expected the CPU or CUDA")
-        torch, index = sys.modules["torch"], x.get_device()
         if not self._elements:
-            self._elements = {getattr(torch, name): name for name in ELEMENTS}
+            self._start()
+        index = x.get_device()
         return OnDevice(
             x.data_ptr(), index, self._elements.get(x.dtype) or str(x.dtype), tuple(x.shape),
-            x.stride(), torch.cuda.current_stream(index).cuda_stream, x,
+            x.stride(), self._stream(index), x,
         )  # fmt: skip
+
+    def _start(self) -> None:
+        """Ask what stays; a batch of one takes 50 us, and each question of PyTorch up to one."""
+        torch = sys.modules["torch"]
+        raw = getattr(torch._C, "_cuda_getCurrentRawStream", None)
+        self._stream = raw or (lambda index: torch.cuda.current_stream(index).cuda_stream)
+        self._elements = {getattr(torch, name): name for name in ELEMENTS}
 
     def to_numpy(self, x: Any) -> np.ndarray:
         values: np.ndarray = (x.float() if x.dtype == sys.modules["torch"].bfloat16 else x).numpy()
@@ -139,7 +146,9 @@ class _Torch(Library):
         torch = sys.modules["torch"]
         dtype = like.dtype if like.dtype.is_floating_point else torch.float32
         dtype = torch.uint8 if uint8 else dtype
-        form = torch.channels_last if channels_last else torch.contiguous_format
+        if not channels_last:
+            return torch.empty(shape, dtype=dtype, device=like.device)
+        form = torch.channels_last
         return torch.empty(shape, dtype=dtype, device=like.device, memory_format=form)
 
     def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
@@ -185,7 +194,9 @@ class _Interface(Library):
     def find(self, x: Any) -> OnDevice | None:
         from facegen import _cuda
 
-        about = x.__cuda_array_interface__
+        about = getattr(x, "__cuda_array_interface__", None)
+        if about is None:  # results, which are ours
+            return super().find(x)
         dtype, shape = np.dtype(about["typestr"]), tuple(about["shape"])
         pointer, read_only = about["data"]
         if steps := about.get("strides"):
@@ -202,13 +213,20 @@ _LIBRARIES |= dict.fromkeys(("jax", "jaxlib"), _Jax())
 _DLPACK, _INTERFACE = Library(), _Interface()
 
 
+@cache
+def _library_of(kind: Hashable) -> Library | None:
+    assert isinstance(kind, type)
+    if issubclass(kind, np.ndarray | np.generic):
+        return None
+    library = _LIBRARIES.get(kind.__module__.partition(".")[0])
+    if hasattr(kind, "__dlpack__"):
+        return library or _DLPACK
+    return None
+
+
 def library_of(x: Any) -> Library | None:
     """Whose array that is; None for NumPy's, and for what is no array of a library."""
-    if isinstance(x, np.ndarray):
-        return None
-    library = _LIBRARIES.get(type(x).__module__.partition(".")[0])
-    if library is not None and hasattr(x, "__dlpack__"):
-        return library
-    if hasattr(x, "__dlpack__") and not isinstance(x, np.generic):
-        return _DLPACK
-    return _INTERFACE if hasattr(x, "__cuda_array_interface__") else None
+    library = _library_of(type(x))
+    if library is None and hasattr(x, "__cuda_array_interface__"):
+        return _INTERFACE
+    return library

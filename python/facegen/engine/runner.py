@@ -11,7 +11,7 @@ import numpy as np
 
 from facegen import _native, processors
 from facegen.engine.batch import LAYOUTS, as_nhwc, count_of, located, place_of, shape_in
-from facegen.engine.device import CPU
+from facegen.engine.device import CPU, Call
 from facegen.engine.devices import PRECISIONS, engine_of, parse_device
 from facegen.engine.foreign import Library, OnDevice, library_of
 from facegen.errors import DeviceError
@@ -19,6 +19,8 @@ from facegen.nn.program import Program
 
 # Results of chunks that a run holds at a time: one is computed, two wait, one is written.
 HELD = 4
+# With arrays on a GPU that are remembered.
+MOST_CALLS = 256
 
 
 class Runner:
@@ -87,6 +89,7 @@ class Runner:
         some = min(threads or processors.count(), _native.most_threads())
         self._engine = engine_of(chosen)(program, chosen, some, precision, max_batch)
         self.ready_seconds = perf_counter() - begin
+        self._calls: dict[Any, Call] = {}
 
     @property
     def device(self) -> str:
@@ -277,30 +280,46 @@ class Runner:
     ) -> list[Any]:
         """Enqueue on the arrays' GPU; gives `outs`, or new arrays of the library."""
         sources, targets = found[: len(inputs)], list(found[len(inputs) :])
-        count = count_of([x.shape for x in sources], self.program.inputs, layout)
         results = list(outs)
         if not outs:
             x = sources[0]
             dense = layout == "NCHW" and len(x.shape) == 4 and x.strides[1] == 1 < x.shape[1]
             for view in self.program.outputs:
-                y = library.empty(shape_in(layout, count, view), inputs[0], x, dense, as_pixels)
-                results.append(y)
-                targets.append(_place(library, y))
+                shape = shape_in(layout, x.shape[0] if x.shape else 0, view)
+                results.append(library.empty(shape, inputs[0], x, dense, as_pixels))
+                targets.append(_place(library, results[-1]))
+        # What comes again and again is checked once.
+        key = (layout, pixels, as_pixels, *(x[:5] for x in sources), *(y[:5] for y in targets))
+        call = self._calls.get(key)
+        if call is None:
+            call = self._prepare_call(sources, targets, layout, pixels, as_pixels)
+            if len(self._calls) >= MOST_CALLS:
+                self._calls.clear()
+            self._calls[key] = call
+        if any(y.read_only for y in targets):
+            raise ValueError("out is read-only")
+        call.enqueue(sources[0].stream)
+        library.enqueued(results if not outs else [], sources, sources[0].stream)
+        return results
+
+    def _prepare_call(
+        self,
+        sources: Sequence[OnDevice],
+        targets: Sequence[OnDevice],
+        layout: str,
+        pixels: bool,
+        as_pixels: bool,
+    ) -> Call:
+        count = count_of([x.shape for x in sources], self.program.inputs, layout)
         for y, view in zip(targets, self.program.outputs, strict=True):
             if y.shape != (expected := shape_in(layout, count, view)):
                 raise ValueError(f"out: expected shape {expected}, found {y.shape}")
-            if y.read_only:
-                raise ValueError("out is read-only")
-        stream = sources[0].stream
-        self._engine.enqueue(
+        return self._engine.prepare(
             sources[0].device,
             [place_of(x, layout, pixels) for x in sources],
             [place_of(y, layout, as_pixels) for y in targets],
             count,
-            stream,
         )
-        library.enqueued(results if not outs else [], sources, stream)
-        return results
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, (self.program, *self._requested, self.precision, self.max_batch)
