@@ -74,7 +74,7 @@ class Recorder:
     def __init__(self, program, device, threads, precision, max_batch):
         self.device = str(device)
 
-    def empty(self, shape):
+    def empty(self, shape, dtype):
         return np.empty(shape, np.float32)
 
     def run(self, inputs, outputs, count):

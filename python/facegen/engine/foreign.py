@@ -10,7 +10,7 @@ import math
 import sys
 from collections.abc import Callable, Hashable, Sequence
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -226,7 +226,7 @@ def _library_of(kind: Hashable) -> Library | None:
 
 def library_of(x: Any) -> Library | None:
     """Whose array that is; None for NumPy's, and for what is no array of a library."""
-    library = _library_of(type(x))
+    library = _library_of(cast(Hashable, type(x)))
     if library is None and hasattr(x, "__cuda_array_interface__"):
         return _INTERFACE
     return library
