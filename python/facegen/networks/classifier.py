@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
-from facegen.networks.model import Model
+from facegen.networks.model import Model, on_host
 from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
 
@@ -83,6 +83,7 @@ class Classifier(Model):
         """
         if not 1 <= top <= CLASSES:
             raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
+        pictures = on_host(pictures)
         items, single = split_batch(pictures)
         guesses = [self.finish(row, top) for row in self.probabilities(items)]
         return guesses[0] if single else guesses

@@ -25,10 +25,11 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from facegen.engine import library_of
 from facegen.errors import FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
 from facegen.networks.foreign import torch_name
-from facegen.networks.model import Model
+from facegen.networks.model import Model, on_host
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import (
@@ -210,6 +211,7 @@ class Colorizer(Model):
         OSError
             A file cannot be read.
         """
+        pictures = on_host(pictures)
         if isinstance(pictures, (list, tuple)):
             return self._colour(pictures, strength)
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
@@ -223,17 +225,22 @@ class Colorizer(Model):
         Parameters
         ----------
         L
-            (n, 256, 256), 0 to 100.
+            (n, 256, 256), 0 to 100. Arrays of PyTorch, CuPy, JAX or another library as for
+            `Runner`; nobody looks at their numbers.
 
         Returns
         -------
-        (n, 2, 256, 256) float32: the planes a and b of each picture.
+        (n, 2, 256, 256) float32: the planes a and b of each picture; of the same library, and on
+        the same device.
 
         Raises
         ------
         FormatError
             Another shape, no real numbers, or NaN or infinity among them.
         """
+        if library_of(L) is not None:
+            planes: np.ndarray = self.runner(L[:, None], layout="NCHW")
+            return planes
         return planar(self.ab(_checked_lightness(L)))
 
     def ab(self, lightness: np.ndarray) -> np.ndarray:

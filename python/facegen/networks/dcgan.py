@@ -21,13 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from facegen.engine import library_of
 from facegen.errors import FormatError
 from facegen.networks.model import Model
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh
 from facegen.numbers.floats import as_float32
-from facegen.numbers.pixels import to_uint8
 from facegen.weights.layout import Entry
 
 LATENT = 100
@@ -153,18 +153,21 @@ class Generator(Model):
         ----------
         latents
             (n, 100), or one (100,): real numbers, -1 to 1 as `facegen.networks.dcgan.latents` has
-            them.
+            them. Or an array (n, 100) of PyTorch, CuPy, JAX or another library, as for `Runner`,
+            whose numbers nobody looks at.
 
         Returns
         -------
-        (n, 64, 64, 3) float32, RGB, -1 to 1.
+        (n, 64, 64, 3) float32, RGB, -1 to 1; of the same library, and on the same device.
 
         Raises
         ------
         FormatError
             Another shape, or NaN or infinity among the numbers.
         """
-        return self.runner(check_latents(latents).reshape(-1, 1, 1, LATENT))
+        if library_of(latents) is None:
+            latents = check_latents(latents)
+        return self.runner(latents)
 
     def generate(self, seeds: Iterable[int]) -> np.ndarray:
         """Faces of seeds: ``generator(latents(seeds))``.
@@ -185,21 +188,31 @@ class Generator(Model):
         """
         return self(latents(seeds))
 
-    def images(self, latents: Any) -> np.ndarray:
-        """The same faces as ``generator(latents)``, as pixels.
-
-        For faces of seeds: ``generator.images(facegen.networks.dcgan.latents(seeds))``.
+    def images(self, latents: Any = None, *, seeds: Iterable[int] | None = None) -> np.ndarray:
+        """The same faces as ``generator(latents)`` or ``generator.generate(seeds)``, as pixels.
 
         Returns
         -------
-        (n, 64, 64, 3) uint8, RGB.
+        (n, 64, 64, 3) uint8, RGB; where `latents` are on a GPU, there.
 
         Raises
         ------
         FormatError
             As for ``generator(latents)``.
+        TypeError
+            Neither or both are given.
         """
-        return to_uint8(self(latents))
+        if (latents is None) == (seeds is None):
+            raise TypeError("images takes latents or seeds")
+        if seeds is not None:
+            latents = _latents_of(seeds)
+        elif library_of(latents) is None:
+            latents = check_latents(latents)
+        pixels: np.ndarray = self.runner(latents, as_pixels=True)
+        return pixels
+
+
+_latents_of = latents  # within a method whose argument has that name
 
 
 DCGAN = Network(

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.networks.model import Model
+from facegen.networks.model import Model, on_host
 from facegen.networks.network import Network
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import Conv2d, Graph, Linear, MaxPool2d, ReLU, Reshape, Shape, Softmax
@@ -148,6 +148,7 @@ class DigitClassifier(Model):
         OSError
             A file cannot be read.
         """
+        images = on_host(images)
         if not isinstance(images, np.ndarray):
             from facegen.media.digits import prepare
 

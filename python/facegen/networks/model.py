@@ -9,11 +9,35 @@ from typing import Any
 import numpy as np
 
 from facegen import weights as weight_files
-from facegen.engine import Runner
+from facegen.engine import Runner, library_of
+from facegen.errors import FormatError
 from facegen.networks.files import read, resolve
 from facegen.networks.network import Network
 from facegen.networks.recognise import closest
 from facegen.nn import Graph, lower
+
+
+def on_host(pictures: Any) -> Any:
+    """An array of another library as NumPy's, of its very memory; all else as it is.
+
+    Raises
+    ------
+    FormatError
+        It is on a GPU, where no pictures are prepared, or cannot be shared.
+    """
+    library = library_of(pictures)
+    if library is None:
+        return pictures
+    try:
+        found = library.find(pictures)
+    except (ValueError, BufferError) as error:
+        raise FormatError(f"pictures: the array {error}") from None
+    if found is not None:
+        raise FormatError(
+            f"pictures: the array is on cuda:{found.device}, and pictures are prepared on the host;"
+            " pass it there, or what is prepared to the model's runner"
+        )
+    return library.to_numpy(pictures)
 
 
 class Model:
@@ -78,6 +102,11 @@ class Model:
     def arithmetic(self) -> dict[str, Any]:
         """The options that results depend on: "precision" and "algorithm"."""
         return {name: self._options[name] for name in ("precision", "algorithm")}
+
+    def __repr__(self) -> str:
+        precision = self._options["precision"]
+        name, device = type(self).__name__, self.runner.device
+        return f"<{name} of {self.network.name} on {device}, {precision}>"
 
     def _graph(self) -> Graph:
         """What runs; a model whose outputs are not the network's own overrides it."""

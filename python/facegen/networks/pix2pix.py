@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from facegen.engine import library_of
 from facegen.errors import FormatError
 from facegen.networks.model import Model
 from facegen.networks.network import Network
@@ -190,7 +191,8 @@ class Pix2Pix(Model):
         pictures
             A path or a Pillow image of any size (resized to 256x256, what is transparent becomes
             white), or an array (256, 256, 3) of uint8, RGB; or a batch: a list of them, or one
-            array (n, 256, 256, 3).
+            array (n, 256, 256, 3). Batches may be arrays of PyTorch, CuPy, JAX or another library,
+            as for `Runner`: of uint8, or of floats from -1 to 1.
 
         Returns
         -------
@@ -204,6 +206,9 @@ class Pix2Pix(Model):
         OSError
             A file cannot be read.
         """
+        if library_of(pictures) is not None:
+            as_bytes = str(pictures.dtype).endswith("uint8")
+            return self.runner(pictures, pixels=as_bytes, as_pixels=as_bytes)
         if isinstance(pictures, (list, tuple)):
             parts = chunks(pictures, self.runner.batch)
             return [result for part in parts for result in self._of_list(part)]

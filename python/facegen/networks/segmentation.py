@@ -24,7 +24,7 @@ from facegen.cached import cached_property
 from facegen.engine import Runner
 from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import PIXEL_RANGE, from_bgr, prepare
-from facegen.networks.model import Model
+from facegen.networks.model import Model, on_host
 from facegen.networks.network import Network
 from facegen.networks.squeezenet import IMAGE, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name
@@ -150,6 +150,7 @@ class Segmenter(Model):
         OSError
             A file cannot be read.
         """
+        pictures = on_host(pictures)
         items, single = split_batch(pictures)
         maps: list[np.ndarray] = []
         for part in chunks(items, self.runner.batch):
