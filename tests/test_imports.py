@@ -22,7 +22,7 @@ ORDER = (
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
     *("comparison", "hub", "weights", "engine", "kernels"),
     *("networks", "loading", "parallel"),
-    *("pictures", "runs", "training", "serve", "cli", "__main__"),
+    *("pictures", "runs", "training", "serving", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
 

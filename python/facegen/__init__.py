@@ -22,10 +22,12 @@ if TYPE_CHECKING:
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
     from facegen.networks.segmentation import Segmenter
+    from facegen.serving import Batcher
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Batcher",
     "Classifier",
     "Colorizer",
     "DeviceError",
@@ -41,6 +43,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "Batcher": "facegen.serving",
     "Classifier": "facegen.networks.classifier",
     "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
@@ -63,6 +66,7 @@ _SUBPACKAGES = {
     "parallel",
     "photos",
     "pictures",
+    "serving",
     "weights",
 }
 

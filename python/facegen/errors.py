@@ -37,6 +37,14 @@ class DownloadFailure(FacegenError):
     """A server, or the way to it, failed."""
 
 
+class QueueFull(FacegenError):
+    """A `facegen.Batcher` has as many requests waiting as it may have."""
+
+
+class BatcherClosed(FacegenError, RuntimeError):
+    """A `facegen.Batcher` takes no more requests, or was closed before this one's turn."""
+
+
 def first_line(error: BaseException) -> str:
     """What an error of a library says, in one line; its type where it says nothing."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)

@@ -98,10 +98,10 @@ class TestShipped:
         assert steps.max() < 0.25 * np.abs(faces[-1] - faces[0]).mean()
 
 
-@pytest.mark.parametrize("name", ["load", "Generator", "DigitClassifier"])
+@pytest.mark.parametrize("name", ["load", "Generator", "DigitClassifier", "Batcher"])
 def test_examples(name: str) -> None:
     """Those of docstrings that use the package's own networks."""
-    names = {"np": np, **{key: getattr(facegen, key) for key in facegen.__all__}}
+    names = {key: getattr(facegen, key) for key in facegen.__all__} | {"np": np, "facegen": facegen}
     (found,) = doctest.DocTestFinder(recurse=False).find(getattr(facegen, name), name, globs=names)
     assert found.examples and doctest.DocTestRunner().run(found).failed == 0
 
