@@ -36,7 +36,7 @@ class Tinter:
 
     weights: dict[str, np.ndarray] = {"factor": np.float32([0.5])}
     arithmetic = {"precision": "float32", "algorithm": "auto"}
-    runner = SimpleNamespace(device="cpu", isa="none", threads=1, chunk=4)
+    runner = SimpleNamespace(device="cpu", isa="none", threads=1, batch=4)
 
     def __init__(self, network: str | None, **options: object) -> None:
         self.network = network
