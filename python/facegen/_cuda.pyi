@@ -19,8 +19,8 @@ class ChunkQueue:
     def __init__(self, images: int, gpus: int, smallest: int) -> None: ...
     def stop(self) -> None: ...
 
-# Pointer, element, (height, width, channels), strides of (n, height, width, channels) in elements.
-_Place = tuple[int, str, tuple[int, ...], tuple[int, ...]]
+# As `facegen.engine.device.CallerArray`.
+_CallerArray = tuple[int, str, tuple[int, ...], tuple[int, ...]]
 
 class CudaExecutable:
     """A lowered program on one GPU."""
@@ -43,7 +43,7 @@ class CudaExecutable:
         threads: int = 1,
     ) -> None: ...
     def prepare(
-        self, inputs: Sequence[_Place], outputs: Sequence[_Place], images: int
+        self, inputs: Sequence[_CallerArray], outputs: Sequence[_CallerArray], images: int
     ) -> Call: ...
     def time_resident(self, images: int, repeats: int, graph: bool = False) -> list[float]: ...
     def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]: ...

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from facegen import _native
-from facegen.engine.batch import Place
-from facegen.engine.device import CPU, Call, Device
+from facegen.engine.device import CPU, Call, CallerArray, Device
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Gemm, Program
@@ -23,11 +22,9 @@ MAX_BATCH = 32
 # Where images are large, a batch's activations take at most so much: the colorizer's 21 MB an image
 # make a batch of 12.
 MAX_ARENA_BYTES = 256 << 20
-
-
-# Of a run's chunk, inputs and outputs. Small, so that little is lost when a run is killed, ranks
-# share a short list evenly and the chunks between two threads are no burden; yet 84 faces, or 1,320
-# digits.
+# The inputs and outputs of a run's chunk take so much. That is little, so that little is lost when
+# a run is killed, ranks share a short list evenly and the chunks between two threads are no burden;
+# yet it is 84 faces, or 1,320 digits.
 CHUNK_BYTES = 4 << 20
 
 
@@ -83,7 +80,7 @@ class CpuEngine:
                     y[...] = to_uint8(value)
 
     def prepare(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+        self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
     ) -> Call:
         raise ValueError(
             f"the arrays are on GPU {device}, and this computes on the CPU; choose another device, "

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facegen import _native
-from facegen.engine.batch import Place
-from facegen.engine.device import Device, Kind
+from facegen.engine.device import CallerArray, Device, Kind
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
 from facegen.nn.program import Program
@@ -22,15 +21,16 @@ if TYPE_CHECKING:
 
 # Smaller chunks keep no GPU busy.
 MIN_CHUNK = 128
-# Images worth a call, of a network however deep.
+# So many images are worth a call, of a network however deep.
 BATCH = 64
-# Of a run's chunk, inputs and outputs as float32: a call is a pipeline of its own, whose first copy
-# in and last copy out nothing hides, so it should be long. Nothing is gained beyond so many images.
+# The inputs and outputs of a run's chunk take so much as float32: a call is a pipeline of its own,
+# whose first copy in and last copy out nothing hides, so it should be long. Nothing is gained
+# beyond so many images.
 CHUNK_BYTES, CHUNK_IMAGES = 512 << 20, 2048
-# Threads that copy between the caller's arrays and pinned memory, a GPU. Measured beside an H200:
+# For each GPU, so many threads copy between the caller's arrays and pinned memory. Beside an H200,
 # 2 copy 7 GB/s, 4 12, 8 21, 16 27; results in pinned memory arrive at 54 GB/s, the bus's own rate.
 COPY_THREADS = 16
-# Smaller results are copied in tens of microseconds.
+# Results from this size on come in pinned memory; smaller ones are copied in tens of microseconds.
 PINNED_BYTES = 1 << 20
 
 
@@ -140,7 +140,7 @@ class CudaEngine:
         return np.empty(shape, dtype)
 
     def prepare(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+        self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
     ) -> Call:
         """A call with a batch of arrays in a GPU's memory.
 

@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from facegen.engine.batch import Place
 from facegen.nn.program import Program
 
 CPU = "cpu"
+
+# An array in a GPU's memory, as engines take it: pointer, element ("pixels" are uint8 that stand
+# for -1 to 1), (height, width, channels), strides of (n, height, width, channels) in elements.
+CallerArray = tuple[int, str, tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,7 @@ class Engine(Protocol):
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
 
     def prepare(
-        self, device: int, inputs: list[Place], outputs: list[Place], count: int
+        self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
     ) -> Call:
         """A call with a batch of arrays in a GPU's memory.
 

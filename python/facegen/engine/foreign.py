@@ -29,9 +29,14 @@ class OnDevice(NamedTuple):
     element: str
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    read_only: bool
     stream: int  # where work that makes it, or reads it, is enqueued
     owner: Any  # keeps the memory
-    read_only: bool = False
+
+    @property
+    def memory(self) -> tuple[Any, ...]:
+        """What of it a prepared call depends on: all but the stream and the owner."""
+        return self[:6]
 
     @property
     def element_of_results(self) -> str:
@@ -56,8 +61,8 @@ class Library:
             raise ValueError(f"is on a device of DLPack's kind {kind}; expected the CPU or CUDA")
         lent = _native.Borrowed(x.__dlpack__(stream=_LEGACY_STREAM))
         return OnDevice(
-            lent.pointer, index, lent.dtype, lent.shape, lent.strides, _LEGACY_STREAM, lent,
-            lent.read_only,
+            lent.pointer, index, lent.dtype, lent.shape, lent.strides, lent.read_only,
+            _LEGACY_STREAM, lent,
         )  # fmt: skip
 
     def to_numpy(self, x: Any) -> np.ndarray:
@@ -116,7 +121,7 @@ class _Torch(Library):
         index = x.get_device()
         return OnDevice(
             x.data_ptr(), index, self._elements.get(x.dtype) or str(x.dtype), tuple(x.shape),
-            x.stride(), self._stream(index), x,
+            x.stride(), False, self._stream(index), x,
         )  # fmt: skip
 
     def _start(self) -> None:
@@ -160,7 +165,7 @@ class _CuPy(Library):
         size = x.dtype.itemsize
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
         strides = tuple(step // size for step in x.strides)
-        return OnDevice(x.data.ptr, x.device.id, str(x.dtype), x.shape, strides, stream, x)
+        return OnDevice(x.data.ptr, x.device.id, str(x.dtype), x.shape, strides, False, stream, x)
 
     def empty(
         self,
@@ -205,7 +210,7 @@ class _Interface(Library):
             strides = tuple(math.prod(shape[d + 1 :]) for d in range(len(shape)))
         stream = about.get("stream") or _LEGACY_STREAM
         device = _cuda.device_of(pointer)
-        return OnDevice(pointer, device, str(dtype), shape, strides, stream, x, read_only)
+        return OnDevice(pointer, device, str(dtype), shape, strides, read_only, stream, x)
 
 
 _LIBRARIES: dict[str, Library] = {"torch": _Torch(), "cupy": _CuPy()}
@@ -230,3 +235,30 @@ def library_of(x: Any) -> Library | None:
     if library is None and hasattr(x, "__cuda_array_interface__"):
         return _INTERFACE
     return library
+
+
+def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
+    """Whose arrays a call's are, None for NumPy's; and where they are, nowhere if on the host.
+
+    Raises
+    ------
+    ValueError
+        They are of several libraries or in several places, or one cannot be shared.
+    """
+    libraries = [library_of(x) for x in arrays]
+    if not any(libraries):
+        return None, []
+    found: list[OnDevice | None] = []
+    for i, (x, library) in enumerate(zip(arrays, libraries, strict=True)):
+        try:
+            found.append(None if library is None else library.find(x))
+        except (ValueError, BufferError) as error:
+            raise ValueError(f"array {i} {error}") from None
+    homes = {None if one is None else one.device for one in found}
+    if len(homes) > 1:
+        names = ", ".join("the host" if home is None else f"cuda:{home}" for home in homes)
+        raise ValueError(f"the arrays of a call must be in one place, not on {names}")
+    first = libraries[0]
+    if any(library is not first for library in libraries):
+        raise ValueError("the arrays of a call must be of one library")
+    return first, [one for one in found if one is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from numbers import Integral
 from time import perf_counter
 from typing import Any
@@ -10,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from facegen import _native, processors
-from facegen.engine.batch import LAYOUTS, as_nhwc, count_of, located, place_of, shape_in
-from facegen.engine.device import CPU, Call
+from facegen.engine.batch import LAYOUTS, Form, shape_in
+from facegen.engine.device import CPU
 from facegen.engine.devices import PRECISIONS, engine_of, parse_device
-from facegen.engine.foreign import Library, OnDevice, library_of
+from facegen.engine.foreign import locate
+from facegen.engine.gpu_arrays import GpuCalls
+from facegen.engine.host_arrays import run_on_host
 from facegen.errors import DeviceError
 from facegen.nn.program import Program
 
-# Results of chunks that a run holds at a time: one is computed, two wait, one is written.
+# A run holds the results of so many chunks at a time: one is computed, two wait, one is written.
 HELD = 4
-# With arrays on a GPU that are remembered.
-MOST_CALLS = 256
 
 
 class Runner:
@@ -89,7 +88,7 @@ class Runner:
         some = min(threads or processors.count(), _native.most_threads())
         self._engine = engine_of(chosen)(program, chosen, some, precision, max_batch)
         self.ready_seconds = perf_counter() - begin
-        self._calls: dict[Any, Call] = {}
+        self._gpu_calls = GpuCalls(self._engine, program)
 
     @property
     def device(self) -> str:
@@ -216,138 +215,20 @@ class Runner:
         outs = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
         if outs and len(outs) != len(program.outputs):
             raise ValueError(f"{program.name} has {len(program.outputs)} outputs, not {len(outs)}")
-        libraries = [library_of(x) for x in (*inputs, *outs)]
-        first = libraries[0] if libraries else None
-        if first is None and not any(libraries):
-            results = self._on_host(inputs, outs, layout, pixels, as_pixels)
+        form = Form(layout, pixels, as_pixels)
+        library, found = locate((*inputs, *outs))
+        results: list[Any]
+        if library is None:
+            results = [*run_on_host(self._engine, program, inputs, outs, form)]
+        elif found:
+            results = self._gpu_calls.enqueue(library, inputs, outs, found, form)
         else:
-            found = located((*inputs, *outs), libraries)
-            if first is None or any(library is not first for library in libraries):
-                raise ValueError("the arrays of a call must be of one library")
-            if found[0] is None:
-                values = [first.to_numpy(x) for x in (*inputs, *outs)]
-                ins, places = values[: len(inputs)], values[len(inputs) :]
-                results = self._on_host(ins, places, layout, pixels, as_pixels)
-                results = [first.from_numpy(y, inputs[0]) for y in results]
-            else:
-                there = [place for place in found if place is not None]
-                results = self._on_device(inputs, outs, first, there, layout, pixels, as_pixels)
+            ins, into = ([library.to_numpy(x) for x in arrays] for arrays in (inputs, outs))
+            values = run_on_host(self._engine, program, ins, into, form)
+            results = [library.from_numpy(y, inputs[0]) for y in values]
         if outs:
             return out
         return results[0] if len(results) == 1 else tuple(results)
 
-    def _on_host(
-        self,
-        inputs: Sequence[Any],
-        outs: Sequence[np.ndarray],
-        layout: str,
-        pixels: bool,
-        as_pixels: bool,
-    ) -> list[np.ndarray]:
-        """Run on NumPy arrays; gives `outs`, or new arrays."""
-        given = [np.asarray(x) for x in inputs]
-        count = count_of([x.shape for x in given], self.program.inputs, layout)
-        arrays = [_contiguous(as_nhwc(x, layout), pixels) for x in given]
-        dtype = np.dtype(np.uint8 if as_pixels else np.float32)
-        shapes = [shape_in(layout, count, view) for view in self.program.outputs]
-        _check_outs(outs, shapes, dtype, given)
-        in_place = layout == "NHWC" and all(y.flags.c_contiguous and y.flags.aligned for y in outs)
-        if outs and in_place:
-            self._engine.run(arrays, list(outs), count)
-            return list(outs)
-        results = [
-            self._engine.empty(shape_in("NHWC", count, view), dtype)
-            for view in self.program.outputs
-        ]
-        self._engine.run(arrays, results, count)
-        if outs:
-            for y, result in zip(outs, results, strict=True):
-                as_nhwc(y, layout)[...] = result
-            return list(outs)
-        if layout == "NCHW":
-            return [np.ascontiguousarray(y.transpose(0, 3, 1, 2)) for y in results]
-        return results
-
-    def _on_device(
-        self,
-        inputs: Sequence[Any],
-        outs: Sequence[Any],
-        library: Library,
-        found: Sequence[OnDevice],
-        layout: str,
-        pixels: bool,
-        as_pixels: bool,
-    ) -> list[Any]:
-        """Enqueue on the arrays' GPU; gives `outs`, or new arrays of the library."""
-        sources, targets = found[: len(inputs)], list(found[len(inputs) :])
-        results = list(outs)
-        if not outs:
-            x = sources[0]
-            dense = layout == "NCHW" and len(x.shape) == 4 and x.strides[1] == 1 < x.shape[1]
-            for view in self.program.outputs:
-                shape = shape_in(layout, x.shape[0] if x.shape else 0, view)
-                results.append(library.empty(shape, inputs[0], x, dense, as_pixels))
-                targets.append(_place(library, results[-1]))
-        # What comes again and again is checked once.
-        key = (layout, pixels, as_pixels, *(x[:5] for x in sources), *(y[:5] for y in targets))
-        call = self._calls.get(key)
-        if call is None:
-            call = self._prepare_call(sources, targets, layout, pixels, as_pixels)
-            if len(self._calls) >= MOST_CALLS:
-                self._calls.clear()
-            self._calls[key] = call
-        if any(y.read_only for y in targets):
-            raise ValueError("out is read-only")
-        call.enqueue(sources[0].stream)
-        library.enqueued(results if not outs else [], sources, sources[0].stream)
-        return results
-
-    def _prepare_call(
-        self,
-        sources: Sequence[OnDevice],
-        targets: Sequence[OnDevice],
-        layout: str,
-        pixels: bool,
-        as_pixels: bool,
-    ) -> Call:
-        count = count_of([x.shape for x in sources], self.program.inputs, layout)
-        for y, view in zip(targets, self.program.outputs, strict=True):
-            if y.shape != (expected := shape_in(layout, count, view)):
-                raise ValueError(f"out: expected shape {expected}, found {y.shape}")
-        return self._engine.prepare(
-            sources[0].device,
-            [place_of(x, layout, pixels) for x in sources],
-            [place_of(y, layout, as_pixels) for y in targets],
-            count,
-        )
-
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, (self.program, *self._requested, self.precision, self.max_batch)
-
-
-def _contiguous(x: np.ndarray, pixels: bool) -> np.ndarray:
-    """As the engines read it: float32, or uint8 that stand for -1 to 1."""
-    dtype = np.uint8 if pixels and x.dtype == np.uint8 else np.float32
-    return np.require(x, dtype, ["C", "A", "E"])  # "A": a view may begin at any byte
-
-
-def _check_outs(
-    outs: Sequence[np.ndarray],
-    shapes: Sequence[tuple[int, ...]],
-    dtype: np.dtype[Any],
-    inputs: Sequence[np.ndarray],
-) -> None:
-    for y, shape in zip(outs, shapes, strict=bool(outs)):
-        if not isinstance(y, np.ndarray) or y.dtype != dtype or y.shape != shape:
-            found = f"{y.dtype} of {y.shape}" if isinstance(y, np.ndarray) else type(y).__name__
-            raise ValueError(f"out: expected {dtype} of shape {shape}, found {found}")
-        if not y.flags.writeable:
-            raise ValueError("out is read-only")
-        if any(np.may_share_memory(x, y) for x in inputs):
-            raise ValueError("out overlaps an input in memory")
-
-
-def _place(library: Library, y: Any) -> OnDevice:
-    place = library.find(y)
-    assert place is not None, "made on the device"
-    return place
