@@ -59,7 +59,7 @@ int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
   //   4x4 s2 256 -> 512, 32x32      50 MiB of weights    1.11 / 1.27
   //   t 4x4 s2 1024 -> 256, 16x16  100 MiB of weights    1.28 / 1.28
   double least = 0;
-  int64_t most_taps = 0;  // of a grid
+  int most_taps = 0;  // of a grid
   for (int i = 0; i < step.phase_count; ++i) {
     const auto& [y, x] = step.phases[i];
     most_taps = std::max({most_taps, divide_up(y.taps, y.step), divide_up(x.taps, x.step)});

@@ -1,12 +1,10 @@
-// Division, rounded up; and by a number that stays the same, in one multiplication: a division takes
-// some twenty instructions.
+// Division by a number that stays the same, in one multiplication: a division takes some twenty
+// instructions.
 #pragma once
 
 #include <cstdint>
 
 namespace facegen::cuda {
-
-constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 // a / divisor is the upper half of a * reciprocal(divisor), for a * divisor < 2^32 and divisor > 1.
 inline uint32_t reciprocal(int divisor) {

@@ -5,6 +5,7 @@
 #include "cuda/fit/divide.h"
 #include "cuda/fit/pooled.h"
 #include "cuda/fit/positions.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -51,7 +52,7 @@ PatchShape make_patch(const View& map, bool half, bool spare) {
   patch.plane_bytes = eights * patch.eight_bytes;
   patch.bytes = patch.plane_bytes * (half ? 1 : 2);
   const int row_items = pixels * eights;
-  patch.items = (patch.tile_rows * row_items + kTeamThreads - 1) / kTeamThreads;
+  patch.items = divide_up(patch.tile_rows * row_items, kTeamThreads);
   patch.start_rows = kStartItems * kTeamThreads / row_items;
   patch.per_row = reciprocal(row_items);
   patch.per_pixel = reciprocal(eights);

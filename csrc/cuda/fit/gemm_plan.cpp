@@ -16,9 +16,9 @@
 #include <type_traits>
 #include <utility>
 
-#include "cuda/fit/divide.h"
 #include "cuda/fit/positions.h"
 #include "cuda/fit/split.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {

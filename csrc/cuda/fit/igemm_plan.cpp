@@ -1,7 +1,7 @@
 #include "cuda/fit/igemm_plan.h"
 
-#include "cuda/fit/divide.h"
 #include "cuda/fit/positions.h"
+#include "divide_up.h"
 
 namespace facegen::cuda {
 
@@ -57,7 +57,7 @@ int64_t IgemmPlan::weight_index(const IgemmPhase& phase, int chunk, int k, int i
 int64_t count_row_tiles(const std::vector<IgemmPhase>& phases, int64_t images, int tile_rows) {
   int64_t tiles = 0;
   for (const IgemmPhase& phase : phases) {
-    tiles += (images * phase.out_h * phase.out_w + tile_rows - 1) / tile_rows;
+    tiles += divide_up(images * phase.out_h * phase.out_w, tile_rows);
   }
   return tiles;
 }

@@ -5,6 +5,7 @@
 #include <set>
 
 #include "cuda/fit/divide.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {

@@ -1,4 +1,5 @@
 #include "cuda/fit/pooled.h"
+#include "divide_up.h"
 
 #include <algorithm>
 

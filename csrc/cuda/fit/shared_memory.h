@@ -1,7 +1,6 @@
 // How much shared memory a block has, and how operands lie in it.
 #pragma once
 
-#include "cuda/fit/divide.h"
 #include "cuda/fit/host_device.h"
 
 namespace facegen::cuda::hopper {

@@ -1,4 +1,5 @@
 #include "cuda/fit/thin_plan.h"
+#include "divide_up.h"
 
 #include <algorithm>
 #include <utility>
@@ -26,8 +27,8 @@ ThinPhase measure(const IgemmPlan& plan, const IgemmPhase& rows) {
   phase.patch_height = (kThinHeight - 1) * rows.step_y + bottom - phase.top + 1;
   phase.patch_width = (kThinWidth - 1) * rows.step_x + right - phase.left + 1;
   phase.patch_pitch = phase.patch_height * phase.patch_width | 1;
-  phase.tiles_y = (rows.out_h + kThinHeight - 1) / kThinHeight;
-  phase.tiles_x = (rows.out_w + kThinWidth - 1) / kThinWidth;
+  phase.tiles_y = divide_up(rows.out_h, kThinHeight);
+  phase.tiles_x = divide_up(rows.out_w, kThinWidth);
   return phase;
 }
 

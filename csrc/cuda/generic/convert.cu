@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
@@ -86,8 +87,7 @@ template <bool kReads>
 void launch(const CallerArray& array, int64_t images, float* floats, cudaStream_t stream) {
   const Arguments args = {array, floats, images * array.image_values()};
   constexpr int64_t kMostBlocks = 1 << 16;
-  const auto blocks =
-      static_cast<unsigned>(std::min((args.count + kThreads - 1) / kThreads, kMostBlocks));
+  const auto blocks = static_cast<unsigned>(std::min(divide_up(args.count, kThreads), kMostBlocks));
   const bool planes = array.c > 1 && array.strides[3] != 1;
   const auto kernel = planes ? convert<kReads, true> : convert<kReads, false>;
   kernel<<<blocks, kThreads, 0, stream>>>(args);

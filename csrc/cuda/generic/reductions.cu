@@ -2,6 +2,7 @@
 
 #include "cuda/generic/element.cuh"
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
@@ -59,7 +60,7 @@ __global__ void __launch_bounds__(32 * kPoolWarps)
 void arg_max(const StepCall& call) {
   const View& in = call.step.in;
   const int64_t pixels = call.images * in.h * in.w;
-  const auto blocks = static_cast<unsigned>((pixels + kThreads - 1) / kThreads);
+  const auto blocks = static_cast<unsigned>(divide_up(pixels, kThreads));
   arg_max_kernel<<<blocks, kThreads, 0, call.stream>>>(
       make_operand(in, call.operands.in), make_operand(call.step.out, call.operands.out), call.images);
   FACEGEN_CUDA_CHECK_LAUNCH("arg_max_kernel");

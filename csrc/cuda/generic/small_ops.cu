@@ -5,6 +5,7 @@
 #include "cuda/generic/element.cuh"
 #include "cuda/generic/small_ops.h"
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
@@ -24,7 +25,7 @@ Arguments make_arguments(const StepCall& call) {
 }
 
 unsigned count_blocks(int64_t items, int64_t items_per_block) {
-  return static_cast<unsigned>((items + items_per_block - 1) / items_per_block);
+  return static_cast<unsigned>(divide_up(items, items_per_block));
 }
 
 __device__ inline int64_t global_thread() {

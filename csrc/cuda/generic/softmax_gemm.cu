@@ -11,6 +11,7 @@
 #include "cuda/generic/element.cuh"
 #include "cuda/layer.h"
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
@@ -103,7 +104,7 @@ class SoftmaxGemm final : public Layer {
     const Arguments args = {make_operand(step_.in, operands.in), make_operand(step_.out, operands.out),
                             make_epilogue(step_, operands.add), weights_, pixels};
     constexpr int64_t kMostBlocks = 2048, kWarps = kThreads / 32;
-    const int64_t blocks = (pixels + kWarps - 1) / kWarps;
+    const int64_t blocks = divide_up(pixels, kWarps);
     const auto grid = static_cast<unsigned>(
         std::max(std::min(blocks, kMostBlocks), blocks / kPixelsAWarp));
     const auto launch = [&](auto of_few, auto of_many) {

@@ -18,12 +18,12 @@
 
 #include <algorithm>
 
-#include "cuda/fit/divide.h"
 #include "cuda/fit/norm.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {

@@ -19,6 +19,7 @@
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/output.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -199,10 +200,10 @@ class Pixels final : public Layer {
       for (Operand* operand : {&args.in, &args.to.out, &args.add}) join_images(*operand, images);
       args.images = 1;
     }
-    const int64_t of_image = (args.in.h * args.in.w + kTilePixels - 1) / kTilePixels;
+    const int64_t of_image = divide_up(args.in.h * args.in.w, kTilePixels);
     const int64_t tiles = args.images * of_image;
     const int teams = spread_teams(tiles, multiprocessors_, kMaxTeams);
-    const int64_t blocks = std::min<int64_t>((tiles + teams - 1) / teams, multiprocessors_);
+    const int64_t blocks = std::min<int64_t>(divide_up(tiles, teams), multiprocessors_);
     launch(kernel(), dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
            static_cast<std::size_t>(fixed_.weight_bytes), images, stream, args);
   }

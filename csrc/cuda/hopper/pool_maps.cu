@@ -28,6 +28,7 @@
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/map.h"
 #include "cuda/hopper/parts/output.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {

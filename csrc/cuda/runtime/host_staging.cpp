@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "cuda/runtime/pinned_pool.h"
+#include "divide_up.h"
 #include "threads.h"
 
 namespace facegen::cuda {
@@ -17,7 +18,7 @@ void copy_on_host(void* to, const void* from, int64_t bytes, int threads) {
     std::memcpy(static_cast<char*>(to) + first, static_cast<const char*>(from) + first,
                 static_cast<std::size_t>(std::min(kCopyBytes, bytes - first)));
   };
-  parallel_for((bytes + kCopyBytes - 1) / kCopyBytes, threads, copy);
+  parallel_for(divide_up(bytes, kCopyBytes), threads, copy);
 }
 
 }  // namespace
@@ -61,7 +62,7 @@ void HostStaging::bring_out(const Slot& slot, int64_t first, int64_t count) cons
   }
 }
 
-void* HostStaging::staging(PinnedArray<char>& array, int64_t image_bytes) const {
+void* HostStaging::staging(PinnedMemory<char>& array, int64_t image_bytes) const {
   if (array.get() == nullptr) array = allocate_pinned<char>(image_bytes * capacity_);
   return array.get();
 }

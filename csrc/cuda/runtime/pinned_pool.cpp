@@ -1,4 +1,5 @@
 #include "cuda/runtime/pinned_pool.h"
+#include "divide_up.h"
 
 #include <utility>
 
@@ -10,7 +11,7 @@ constexpr int64_t kGranule = int64_t{2} << 20;  // blocks of slightly different 
 }  // namespace
 
 PinnedPool::Block PinnedPool::take(int64_t bytes) {
-  bytes = (bytes + kGranule - 1) / kGranule * kGranule;
+  bytes = divide_up(bytes, kGranule) * kGranule;
   std::lock_guard<std::mutex> lock(mutex_);
   const auto found = free_.lower_bound(bytes);
   if (found != free_.end() && found->first <= 2 * bytes) {

@@ -20,6 +20,7 @@
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/output.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 
@@ -202,7 +203,7 @@ class ExpandLayer : public Layer {
                      const Arguments& args) const {
     const int64_t at_once = blocks_at_once();
     const int teams = spread_teams(pieces, at_once, teams_);
-    launch_blocks(kernel, std::min(at_once, (pieces + teams - 1) / teams), teams, 0, images, stream,
+    launch_blocks(kernel, std::min(at_once, divide_up(pieces, teams)), teams, 0, images, stream,
                   args);
   }
 

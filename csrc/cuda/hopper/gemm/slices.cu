@@ -3,6 +3,7 @@
 #include "cuda/hopper/gemm/gemm.h"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/ptx.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -52,7 +53,7 @@ void add_slices(const Step& step, int slices, int64_t images, const Operands& op
                                make_operand(step.out, operands.out),
                                make_epilogue(step, {})};
   const int64_t threads = images * step.out.h * step.out.w * runs;
-  launch(add_slices_kernel, dim3(static_cast<unsigned>((threads + kThreads - 1) / kThreads)),
+  launch(add_slices_kernel, dim3(static_cast<unsigned>(divide_up(threads, kThreads))),
          kThreads, 0, images, stream, args);
 }
 

@@ -10,6 +10,7 @@
 
 #include "cuda/fit/shared_memory.h"
 #include "cuda/runtime/error.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 
@@ -42,8 +43,7 @@ int blocks_a_multiprocessor(Kernel kernel, int threads, int shared_bytes) {
 
 // Warpgroups of a block, at most `most`: of small batches, all multiprocessors have some of the tiles.
 inline int spread_teams(int64_t tiles, int64_t blocks_at_once, int most) {
-  return static_cast<int>(
-      std::clamp<int64_t>((tiles + blocks_at_once - 1) / blocks_at_once, 1, most));
+  return static_cast<int>(std::clamp<int64_t>(divide_up(tiles, blocks_at_once), 1, most));
 }
 
 template <class Kernel, class... Arguments>

@@ -27,6 +27,7 @@
 #include "cuda/hopper/parts/ptx.cuh"
 #include "cuda/hopper/parts/wgmma.cuh"
 #include "cuda/hopper/patch/patch_store.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -265,7 +266,7 @@ class Patch final : public Layer {
       longest = std::max(longest, group.k);
       image_tiles_ = std::max(image_tiles_, group.tiles_y * group.tiles_x);
     }
-    const int blocks = (longest + kBlockPlaces - 1) / kBlockPlaces, planes = half_ ? 1 : 2;
+    const int blocks = divide_up(longest, kBlockPlaces), planes = half_ ? 1 : 2;
     fixed_.copy_relu = step_.copy_relu;
     fixed_.vectors = patch_in_vectors(spec);
     fixed_.weights = keep_packed(pack(plan, spec.step.weight, blocks, columns_, half_));
@@ -296,7 +297,7 @@ class Patch final : public Layer {
     args.epilogue = make_epilogue(step_, {});
     // As many blocks as run at once, shared by the groups.
     const int64_t at_once = std::max(blocks_ / groups_, 1);
-    const int64_t needed = (images * image_tiles_ + teams_ - 1) / teams_;
+    const int64_t needed = divide_up(images * image_tiles_, teams_);
     const dim3 grid(static_cast<unsigned>(std::min(at_once, needed)),
                     static_cast<unsigned>(groups_));
     launch(kernel(), grid, teams_ * kPatchThreads, static_cast<std::size_t>(shared_bytes_), images,

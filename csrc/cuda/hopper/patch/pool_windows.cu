@@ -26,6 +26,7 @@
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/parts/output.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {

@@ -19,6 +19,7 @@
 #include "cuda/generic/element.cuh"
 #include "cuda/hopper/parts/fragments.cuh"
 #include "cuda/hopper/parts/launch.h"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -252,7 +253,7 @@ class Rows final : public Layer {
       const int64_t share = multiprocessors_ * (group.steps + kTileSteps) / steps;
       group.first_block = blocks;
       group.blocks = static_cast<int32_t>(
-          std::clamp<int64_t>(share, 1, (images * group.rows + teams - 1) / teams));
+          std::clamp<int64_t>(share, 1, divide_up(images * group.rows, teams)));
       blocks += group.blocks;
     }
     launch(kernel(), dim3(static_cast<unsigned>(blocks)), teams * kTeamThreads,
