@@ -67,7 +67,7 @@ void DeviceArray::record(intptr_t stream, py::object made_of) {
 
 py::capsule DeviceArray::to_capsule(const py::object& stream) const {
   cuda::require_not_forked();
-  // DLPack: 1 is the legacy default stream, 2 the one of each thread, -1: do not wait.
+  // 1 is the legacy default stream and 2 the one of each thread, for CUDA as for DLPack.
   const intptr_t number = stream.is_none() ? 1 : stream.cast<intptr_t>();
   if (number == 0 || number < -1) {
     throw py::value_error("stream must be None, -1, or 1 and more, as DLPack has them, not " +
@@ -143,7 +143,7 @@ void bind_device_array(py::module_& m) {
           },
           py::kw_only(), py::arg("stream") = py::none())
       .def("__dlpack_device__",
-           [](const DeviceArray& array) { return py::make_tuple(2, array.device()); })
+           [](const DeviceArray& array) { return py::make_tuple(int{dlpack::kCuda}, array.device()); })
       .def("numpy", &DeviceArray::to_numpy, "A copy on the host; waits for the values.")
       .def(
           "__array__",

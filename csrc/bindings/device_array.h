@@ -16,7 +16,7 @@ class DeviceArray {
  public:
   // Freed when the last of those who share it is gone, which waits until the device is done with it.
   struct Memory {
-    cuda::DeviceArray<char> bytes;
+    cuda::DeviceMemory<char> bytes;
     pybind11::object made_of;  // arrays that must stay until the work that reads them is done
     ~Memory();
   };
@@ -27,10 +27,10 @@ class DeviceArray {
   const std::string& dtype() const { return dtype_; }
   int device() const { return device_; }
 
-  // Behind the work that is on `stream` now, the values are there. It reads `made_of`.
+  // The values are there behind the work that is on `stream` now, which reads `made_of`.
   void record(intptr_t stream, pybind11::object made_of);
-  // A capsule for `stream` (as DLPack numbers them; null: whoever takes it needs no order), which
-  // waits for the values.
+  // A capsule for work on `stream`, which waits for the values. Streams are numbered as by DLPack:
+  // None is the legacy default stream, and -1 waits for nothing.
   pybind11::capsule to_capsule(const pybind11::object& stream) const;
   pybind11::array to_numpy() const;
 

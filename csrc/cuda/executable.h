@@ -80,10 +80,10 @@ class Executable {
   std::unique_ptr<Context> take_context(int64_t images, cudaStream_t stream) const;
   std::unique_ptr<Context> take_any_context(int64_t images) const;
   static void wait_for_last_user(Context& context, cudaStream_t stream);
-  // Behind work that is enqueued on the caller's stream.
+  // Gives a context back whose next user must wait for the work that is on the caller's stream now.
   void give_back(std::unique_ptr<Context> context, cudaStream_t stream) const;
   static bool is_default(cudaStream_t stream);
-  // All but the constant steps.
+  // Enqueues all but the constant steps.
   void enqueue_steps(const Context& context, const Places& places, int64_t images,
                      cudaStream_t stream) const;
   void enqueue_step(const Context& context, const Places& places, std::size_t step, int64_t images,
@@ -118,7 +118,7 @@ class Executable {
   std::vector<Buffer> buffers_;
   ContextSizes sizes_;
   int64_t max_images_ = 1;
-  std::vector<DeviceArray<float>> constants_;
+  std::vector<DeviceMemory<float>> constants_;
   std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
   std::unique_ptr<ContextPool> contexts_;
 };

@@ -32,9 +32,9 @@ CallerArray at(CallerArray array, void* data) {
   return array;
 }
 
-// Room in a slot for arrays that come or go as other elements than float32.
+// Makes room in a slot for arrays that come or go as other elements than float32.
 void make_room(const std::vector<CallerArray>& arrays, int64_t capacity,
-               std::vector<DeviceArray<uint8_t>>& memory) {
+               std::vector<DeviceMemory<uint8_t>>& memory) {
   for (std::size_t i = 0; i < arrays.size(); ++i) {
     const int64_t bytes = capacity * arrays[i].image_bytes();
     if (needs_conversion(arrays[i]) && memory[i].count() < bytes) {
@@ -202,7 +202,7 @@ void Executable::enqueue_copies_out(const Slot& slot, const std::vector<CallerAr
   }
 }
 
-// One chunk after another, on slot 0 and one stream, each in as few launches as possible.
+// Runs one chunk after another, on slot 0 and one stream, each in as few launches as possible.
 void Executable::run_small(Context& context, ChunkQueue& queue, const HostStaging& staging) const {
   Slot& slot = context.slots[0];
   cudaStream_t stream = context.compute.get();
@@ -227,7 +227,7 @@ void Executable::run_small(Context& context, ChunkQueue& queue, const HostStagin
   }
 }
 
-// kSlots chunks under way at once.
+// Keeps kSlots chunks under way at once.
 void Executable::run_pipelined(Context& context, ChunkQueue& queue,
                                const HostStaging& staging) const {
   struct UnderWay {

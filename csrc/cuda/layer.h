@@ -11,7 +11,7 @@ namespace facegen::cuda {
 
 class Layer : public Gemm {
  protected:
-  // What constructors pack, they find in `spec`: it may not outlive them.
+  // Weights, phases and finish of the step are there for constructors alone, in `spec`.
   explicit Layer(const GemmSpec& spec)
       : step_(spec.step), half_(spec.target.half()), multiprocessors_(spec.multiprocessors) {
     step_.weight = nullptr;
@@ -30,7 +30,7 @@ class Layer : public Gemm {
     return reinterpret_cast<const uint8_t*>(keep(weights));
   }
 
-  // A kernel's arguments that are of the batch.
+  // Sets those of a kernel's arguments that a batch decides.
   template <class Arguments>
   void bind(Arguments& args, int64_t images, const Operands& operands) const {
     args.in = make_operand(step_.in, operands.in);
@@ -43,7 +43,7 @@ class Layer : public Gemm {
   int multiprocessors_;
 
  private:
-  std::vector<DeviceArray<uint8_t>> kept_;
+  std::vector<DeviceMemory<uint8_t>> kept_;
 };
 
 }  // namespace facegen::cuda

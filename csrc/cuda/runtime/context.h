@@ -15,7 +15,7 @@ namespace facegen::cuda {
 
 constexpr std::size_t kSlots = 3;  // one travels in, one is computed, one travels out
 
-// Of one image, in floats.
+// Sizes of one image's buffers, in floats.
 struct ContextSizes {
   std::vector<int64_t> inputs, outputs;
   int64_t arena = 0;
@@ -24,9 +24,9 @@ struct ContextSizes {
 };
 
 struct Slot {
-  std::vector<DeviceArray<float>> in, out;
-  std::vector<PinnedArray<char>> host_in, host_out;  // empty until a batch needs staging
-  std::vector<DeviceArray<uint8_t>> bytes_in, bytes_out;  // empty until a batch comes as bytes
+  std::vector<DeviceMemory<float>> in, out;
+  std::vector<PinnedMemory<char>> host_in, host_out;  // empty until a batch needs staging
+  std::vector<DeviceMemory<uint8_t>> bytes_in, bytes_out;  // empty until a batch comes as bytes
   Event arrived, computed, left;
 };
 
@@ -34,11 +34,11 @@ struct Slot {
 struct Context {
   int64_t capacity = 0;
   bool has_constants = false;  // whether the constant steps have run
-  DeviceArray<char> arena;
-  DeviceArray<float> scratch;
+  DeviceMemory<char> arena;
+  DeviceMemory<float> scratch;
   std::vector<Slot> slots;
   Stream in, compute, out;
-  // Of what comes again and again, by all that is different in others; null: seen once.
+  // Graphs of calls that come again, by all in which calls differ; null: the call came once.
   std::map<std::vector<int64_t>, GraphExec> graphs;
   Event left;  // behind its last user's work, unless that is on the default stream, which lasts
   bool left_on_default = false;

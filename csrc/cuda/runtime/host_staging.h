@@ -29,7 +29,7 @@ class HostStaging {
   const std::vector<CallerArray>& outputs() const { return outputs_; }
 
  private:
-  void* staging(PinnedArray<char>& array, int64_t image_bytes) const;
+  void* staging(PinnedMemory<char>& array, int64_t image_bytes) const;
 
   const std::vector<CallerArray>& inputs_;
   const std::vector<CallerArray>& outputs_;

@@ -1,4 +1,4 @@
-// Owners of what CUDA hands out: device and pinned arrays, streams, events.
+// Owners of what CUDA hands out: device and pinned memory, streams, events.
 //
 // Destructors ignore errors: at exit the runtime may be gone, and after a fault on the device
 // every call fails, yet the objects must go.
@@ -50,12 +50,12 @@ inline Event make_event(bool timing = false) {
   return Event(event);
 }
 
-// `count` elements, uninitialised.
+// Memory for `count` elements, uninitialised.
 template <typename T, cudaError_t (*Release)(void*)>
-class Array {
+class Memory {
  public:
-  Array() = default;
-  Array(void* memory, int64_t count) : memory_(memory), count_(count) {}
+  Memory() = default;
+  Memory(void* memory, int64_t count) : memory_(memory), count_(count) {}
   T* get() const { return static_cast<T*>(memory_.get()); }
   int64_t count() const { return count_; }
   int64_t bytes() const { return count_ * static_cast<int64_t>(sizeof(T)); }
@@ -66,20 +66,20 @@ class Array {
 };
 
 template <typename T>
-using DeviceArray = Array<T, cudaFree>;
+using DeviceMemory = Memory<T, cudaFree>;
 template <typename T>
-using PinnedArray = Array<T, cudaFreeHost>;
+using PinnedMemory = Memory<T, cudaFreeHost>;
 
 // Throws Error with cudaErrorMemoryAllocation where there is not enough.
 template <typename T>
-DeviceArray<T> allocate_device(int64_t count) {
+DeviceMemory<T> allocate_device(int64_t count) {
   void* memory = nullptr;
   if (count > 0) FACEGEN_CUDA_CHECK(cudaMalloc(&memory, static_cast<std::size_t>(count) * sizeof(T)));
   return {memory, count};
 }
 
 template <typename T>
-PinnedArray<T> allocate_pinned(int64_t count) {
+PinnedMemory<T> allocate_pinned(int64_t count) {
   void* memory = nullptr;
   if (count > 0) {
     FACEGEN_CUDA_CHECK(cudaHostAlloc(&memory, static_cast<std::size_t>(count) * sizeof(T),
@@ -90,8 +90,8 @@ PinnedArray<T> allocate_pinned(int64_t count) {
 
 // A copy of host memory; complete when it returns.
 template <typename T>
-DeviceArray<T> upload(const T* values, int64_t count) {
-  DeviceArray<T> result = allocate_device<T>(count);
+DeviceMemory<T> upload(const T* values, int64_t count) {
+  DeviceMemory<T> result = allocate_device<T>(count);
   if (count > 0) {
     FACEGEN_CUDA_CHECK(cudaMemcpy(result.get(), values, static_cast<std::size_t>(count) * sizeof(T),
                                   cudaMemcpyHostToDevice));

@@ -13,7 +13,7 @@ namespace facegen::cuda {
 
 class PinnedPool {
  public:
-  using Block = PinnedArray<char>;
+  using Block = PinnedMemory<char>;
 
   // At most `limit` bytes are pinned at any time, those in use included.
   explicit PinnedPool(int64_t limit) : limit_(limit) {}

@@ -35,8 +35,8 @@ class IndirectGemm final : public Layer {
     const Variant* variant = nullptr;
     Box box;
     int ctas = 0;
-    DeviceArray<Tile> tiles;
-    DeviceArray<int32_t> begin;
+    DeviceMemory<Tile> tiles;
+    DeviceMemory<int32_t> begin;
   };
   // Made and uploaded when a number of images is first asked for.
   const Batch& batch(int64_t images) const;
