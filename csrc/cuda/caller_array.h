@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
 namespace facegen::cuda {
 
@@ -15,16 +14,22 @@ enum class Element : int32_t {
 };
 
 constexpr int64_t bytes_of(Element element) {
-  return element == Element::kFloat32                                       ? 4
-         : element == Element::kUint8 || element == Element::kPixels ? 1
-                                                                            : 2;
+  switch (element) {
+    case Element::kFloat32: return 4;
+    case Element::kFloat16:
+    case Element::kBfloat16: return 2;
+    case Element::kUint8:
+    case Element::kPixels: break;
+  }
+  return 1;
 }
 
 struct CallerArray {
   void* data;  // inputs are only ever read
   Element element;
   int32_t h, w, c;
-  int64_t strides[4];  // elements, of (n, y, x, c); of any sign. On the host it is contiguous
+  // In elements, of (n, y, x, c), and of any sign; arrays on the host are contiguous.
+  int64_t strides[4];
 
   int64_t image_values() const { return int64_t{h} * w * c; }
   int64_t image_bytes() const { return image_values() * bytes_of(element); }

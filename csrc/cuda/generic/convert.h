@@ -7,7 +7,7 @@
 
 namespace facegen::cuda {
 
-// `floats`: contiguous (n, y, x, c), so many images from the array's first on.
+// Both take so many images from the array's first on; `floats` are contiguous, (n, y, x, c).
 void read_array(const CallerArray& array, int64_t images, float* floats, cudaStream_t stream);
 void write_array(const CallerArray& array, int64_t images, const float* floats,
                  cudaStream_t stream);

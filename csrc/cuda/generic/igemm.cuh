@@ -87,7 +87,7 @@ __device__ inline int64_t tap_start(const Operand& in, const Source& source, Tap
   return inside ? source.image_start + (int64_t{iy} * in.w + ix) * in.pixel_stride : -1;
 }
 
-// What the tiled kernels share on the host. Columns of a tile: `kTileColumns`, of all: padded to them.
+// What the tiled kernels share on the host. The columns of all phases are padded to whole tiles.
 template <int kTileRows, int kTileColumns>
 class IgemmLayer : public Layer {
  protected:
@@ -99,7 +99,7 @@ class IgemmLayer : public Layer {
 
   int column_tiles() const { return plan_.columns_padded / kTileColumns; }
 
-  // put(tile of B, element of its chunk, column of the tile, weight) for all that are not padding.
+  // Calls put(tile of B, element of its chunk, column of the tile, weight) for all but the padding.
   template <class Put>
   void for_each_weight(const Step& step, const Put& put) const {
     const int64_t per_column = int64_t{step.kernel_h} * step.kernel_w * step.in.c;
@@ -118,7 +118,7 @@ class IgemmLayer : public Layer {
     }
   }
 
-  // launch(blocks, arguments), unless there is nothing to do.
+  // Calls launch(blocks, arguments), unless there is nothing to do.
   template <class Launch>
   void run_tiles(int64_t images, const Operands& operands, const Launch& launch) const {
     const auto blocks = static_cast<unsigned>(

@@ -13,6 +13,7 @@
 //
 //   step s, place p of the squeeze's sum  is  column 16 s + p of the 3x3, then of the 1x1
 #include "cuda/hopper/fire/expand.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::hopper {
 namespace {
@@ -29,12 +30,14 @@ template <bool kHalfOperands>
 struct Plain {
   static constexpr bool kHalf = kHalfOperands;
   static constexpr int kItems = kMaxExpandItems;
-  static constexpr bool kSpare = false;       // room in the patch for the next tile's rows
-  static constexpr bool kFetchesEarly = true;  // these, before the first product
+  static constexpr bool kSpare = false;        // whether the patch has room for the next tile's rows
+  static constexpr bool kFetchesEarly = true;  // whether these are fetched before the first product
 
   __device__ explicit Plain(const TileArguments&) {}
 
-  // The sums of 64 channels from `channel` on; pixels[r] < 0: not there.
+  __device__ static const Output& to(const TileArguments& args) { return args.expand.to; }
+
+  // Takes the sums of 64 channels from `channel` on; pixels[r] < 0 is not there.
   __device__ void take(const TileArguments& args, const float (&sums)[kExpandColumns / 2], bool,
                        int channel, const int64_t (&pixels)[2]) {
     const Output& to = args.expand.to;
@@ -63,7 +66,7 @@ constexpr int squeezed_channel(int n, int columns) {
   return n % 8 / 2 * (columns / 4) + n / 8 * 2 + n % 2;
 }
 
-// Four neighbouring channels.
+// Stores four neighbouring channels.
 template <bool kHalf>
 __device__ __forceinline__ void store4(const Operand& out, int64_t element, const float (&v)[4]) {
   if (out.format == Format::kFloat32) {
@@ -89,6 +92,8 @@ struct Squeeze {
   uint32_t b;  // of the 3x3's channels; those of the 1x1 lie behind
   float squeezed[kSqueezed / 2];
 
+  __device__ static const Output& to(const TileArguments& args) { return args.squeezed; }
+
   __device__ explicit Squeeze(const TileArguments& args) {
     extern __shared__ __align__(128) char memory[];
     b = core_matrices(ptx::shared_address(memory) + args.expand_bytes);
@@ -100,7 +105,7 @@ struct Squeeze {
     for (float& sum : squeezed) sum = 0.0f;
   }
 
-  // squeezed += the squeeze of 64 channels, which are finished first.
+  // Adds the squeeze of 64 channels, which are finished first.
   __device__ void take(const TileArguments& args, const float (&sums)[kExpandColumns / 2],
                        bool of_one, int channel, const int64_t (&)[2]) {
     const Output& to = args.expand.to;
@@ -175,7 +180,7 @@ __global__ void __launch_bounds__(kMaxExpandTeams * kTeamThreads, 1)
   const int row = team_warp() / shape.warps_a_row;
   const int column = team_warp() % shape.warps_a_row * 16 + team_thread() % 32 / 4;
 
-  const Operand& out = Finish::kSpare ? all_args.squeezed.out : args.to.out;
+  const Operand& out = Finish::to(all_args).out;
   const int of_image = (args.in.h + shape.tile_rows - 1) / shape.tile_rows;
   const Share share(int64_t{args.images} * of_image, int64_t{blockIdx.x} * teams + team,
                     int64_t{gridDim.x} * teams);

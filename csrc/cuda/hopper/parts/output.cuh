@@ -16,7 +16,7 @@ inline Output make_output(const Step& step, const Images& out) {
   return {make_operand(step.out, out), step.bias, relu ? 0.0f : -INFINITY};
 }
 
-// The bias added, and ReLU where there is one.
+// Adds the bias, and applies ReLU where there is one.
 template <int kValues>
 __device__ __forceinline__ void finish(const Output& to, const float (&bias)[kValues],
                                        float (&v)[kValues]) {
@@ -24,14 +24,14 @@ __device__ __forceinline__ void finish(const Output& to, const float (&bias)[kVa
   for (int e = 0; e < kValues; ++e) v[e] = max_or_nan(v[e] + bias[e], to.least);
 }
 
-// Eight neighbouring channels, from element `at` on.
+// Stores eight neighbouring channels, from element `at` on.
 template <bool kHalf>
 __device__ __forceinline__ void store(const Output& to, int64_t at, const float (&v)[8]) {
   store8<kHalf>(to.out.format, to.out.data, to.out.plane, at, v);
 }
 
-// Of the sums of a warpgroup's product, the eight neighbouring channels that a thread has of each 32
-// columns, of its first or second row (see neighbouring_channel).
+// Takes the eight neighbouring channels that a thread has of each 32 columns of a warpgroup's product,
+// from its first or second row (see neighbouring_channel).
 __device__ __forceinline__ void take8(const float* of_32_columns, int row, float (&v)[8]) {
 #pragma unroll
   for (int e = 0; e < 8; ++e) v[e] = of_32_columns[4 * (e / 2) + 2 * row + e % 2];

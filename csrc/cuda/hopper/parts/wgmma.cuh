@@ -28,7 +28,7 @@ __device__ inline void wgmma_wait() {
   asm volatile("wgmma.wait_group.sync.aligned %0;" ::"n"(kPending) : "memory");
 }
 
-// The numbers of an instruction's sums, and these as its operands.
+// FACEGEN_NAMES_N are the numbers of an instruction's N sums, FACEGEN_SUMS_N these as its operands.
 #define FACEGEN_NAMES_8 "%0, %1, %2, %3, %4, %5, %6, %7"
 #define FACEGEN_NAMES_16 FACEGEN_NAMES_8 ", %8, %9, %10, %11, %12, %13, %14, %15"
 #define FACEGEN_NAMES_24 FACEGEN_NAMES_16 ", %16, %17, %18, %19, %20, %21, %22, %23"
@@ -88,11 +88,11 @@ __device__ inline void wgmma(float* d, uint64_t a, uint64_t b) {
   if constexpr (kColumns == 256) FACEGEN_SHARED(256, 128, "%128, %129");
 }
 
-// The same with A in registers.
+// The same product, with A in registers.
 //
-// Of warp w of the warpgroup, lane 4 * g + q has of a: a[0], the pair of columns that starts at 2 * q
-// of row 16 * w + g; a[1], of row 16 * w + g + 8; a[2] and a[3], the pairs 8 columns on. Of d, for
-// each 8 columns of b: two of row g, which start at 2 * q, then two of row g + 8.
+// In warp w of the warpgroup, lane 4 * g + q has of a: a[0], the pair of columns that starts at 2 * q
+// of row 16 * w + g; a[1], that of row 16 * w + g + 8; a[2] and a[3], the pairs 8 columns on. Of d it
+// has, for each 8 columns of b, two of row g, which start at 2 * q, then two of row g + 8.
 template <int kColumns, bool kHalf>
 __device__ __forceinline__ void wgmma_registers(float* d, const uint32_t* a, uint64_t b) {
   static_assert(kColumns == 16 || kColumns == 32 || kColumns == 64 || kColumns == 88 ||
