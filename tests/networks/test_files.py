@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from facegen import Colorizer, DigitClassifier, FacegenError, FormatError, Generator, Segmenter
-from facegen.networks import NETWORKS
+from facegen.networks import NETWORKS, files
 from facegen.networks.files import read
 from facegen.weights import npz, pytorch, write
 
@@ -59,3 +59,11 @@ def test_a_checkpoint_without_pytorch(tmp_path: Path, monkeypatch: pytest.Monkey
         archive.writestr("x/data.pkl", b"")
     with pytest.raises(FacegenError, match="pip install 'torch>=[^']*'; or facegen convert, on"):
         Colorizer(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"), [("resnet18", "facegen init resnet18 "), ("dcgan", "default:dcgan")]
+)
+def test_a_bare_name_is_no_file(name: str, way: str) -> None:
+    with pytest.raises(FacegenError, match=f"^{name}: expected a file of weights.*{way}"):
+        files.resolve(name)

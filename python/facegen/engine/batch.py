@@ -49,9 +49,11 @@ def count_of(shapes: Sequence[tuple[int, ...]], views: Sequence[View], layout: s
         expected = shape_in(layout, 0, view)[1:]
         vector = view.height == view.width == 1 and tuple(shape[1:]) == (view.channels,)
         if tuple(shape[1:]) != expected and not vector or len(shape) < 2:
+            fits = [each for each in LAYOUTS if tuple(shape[1:]) == shape_in(each, 0, view)[1:]]
+            hint = f"; pass layout={fits[0]!r}" if fits else ""
             raise ValueError(
                 f"expected an array of shape (n, {', '.join(map(str, expected))}), "
-                f"found {tuple(shape)}"
+                f"found {tuple(shape)}{hint}"
             )
     counts = [shape[0] for shape in shapes]
     if len(set(counts)) > 1:

@@ -29,7 +29,8 @@ def resolve(
     Raises
     ------
     FacegenError
-        Neither the package nor the cache has weights for the network.
+        Neither the package nor the cache has weights for the network, or the path is a network's
+        bare name.
     """
     if path is not None:
         keyword, _, name = os.fspath(path).partition(":")
@@ -38,6 +39,7 @@ def resolve(
         if hub.find(os.fspath(path)):
             return hub.cached(os.fspath(path))
         if keyword != default.KEYWORD:
+            _refuse_name(os.fspath(path))
             return path
         network = name or network
     if network in default.FILES:
@@ -49,6 +51,19 @@ def resolve(
         f"name a file of them, or write one for trials with facegen init {network} "
         "network.safetensors"
     )
+
+
+def _refuse_name(path: str) -> None:
+    """Refuse a network's name where a file is meant, and say which file would do."""
+    from facegen.networks import NETWORKS  # which import this module
+
+    if path in NETWORKS:
+        way = (
+            f"the package's own are {default.KEYWORD}:{path}"
+            if path in default.FILES
+            else f"facegen init {path} network.safetensors writes some for trials"
+        )
+        raise FacegenError(f"{path}: expected a file of weights, found a network's name; {way}")
 
 
 def read(

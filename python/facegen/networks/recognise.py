@@ -60,8 +60,9 @@ def _by_size(path: Path, networks: Sequence[Network]) -> Network:
         if sizes.get(network.name) == size:
             return network
     known = "; ".join(f"{name}: {expected:,} bytes" for name, expected in sizes.items())
+    listed = f" ({known})" if known else ""
     raise FormatError(
-        f"{path}: found {size:,} bytes, which is no network.bin's size ({known or 'there is none'})"
+        f"{path}: found {size:,} bytes, which is no network.bin's size{listed}"
         ", and no other format of weights"
     )
 
