@@ -54,7 +54,7 @@ def program_table(program: Program) -> str:
     headers += ["FLOPs", "weight bytes", "moved bytes"]
     weight_floats = sum(_weight_floats(step) for step in program.steps)
     totals = [
-        f"{len(program.steps)} steps",
+        f"{len(program.steps)} {'step' if len(program.steps) == 1 else 'steps'}",
         f"{quantity(program.flops)}FLOP an image",
         f"weights {quantity(_FLOAT_BYTES * weight_floats)}B",
         f"arena {quantity(_FLOAT_BYTES * program.arena_floats)}B an image",
