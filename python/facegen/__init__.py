@@ -1,4 +1,4 @@
-"""Small image-generating networks on facegen's own kernels.
+"""Small networks for pictures on facegen's own kernels.
 
 >>> import facegen
 >>> generator = facegen.load("network.bin")
