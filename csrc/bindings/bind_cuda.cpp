@@ -12,12 +12,12 @@
 
 #include "arguments.h"
 #include "batch_arrays.h"
-#include "device_array.h"
 #include "cuda/executable.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/forked.h"
 #include "cuda/runtime/pinned_pool.h"
+#include "device_array.h"
 #include "read_program.h"
 #include "read_target.h"
 #include "without_gil.h"
@@ -27,9 +27,9 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-// An array in device memory: pointer, element, (height, width, channels), and the strides of (n, height,
-// width, channels) in elements.
-using Place = std::tuple<intptr_t, std::string, std::array<int32_t, 3>, std::array<int64_t, 4>>;
+// What Python gives for a CallerArray in device memory: pointer, element, (height, width, channels), and
+// the strides of (n, height, width, channels) in elements.
+using CallerTuple = std::tuple<intptr_t, std::string, std::array<int32_t, 3>, std::array<int64_t, 4>>;
 
 // A Program on one GPU.
 class CudaExecutable {
@@ -63,7 +63,7 @@ class CudaExecutable {
     without_gil([&] { executable_->run(queue, in, out, some); });
   }
 
-  // A call that may come again and again. It must not outlive this.
+  // A call that may come again and again. It must not outlive its owner.
   struct Call {
     const CudaExecutable& owner;
     std::vector<cuda::CallerArray> inputs, outputs;
@@ -75,7 +75,7 @@ class CudaExecutable {
       });
     }
   };
-  Call prepare(const std::vector<Place>& inputs, const std::vector<Place>& outputs,
+  Call prepare(const std::vector<CallerTuple>& inputs, const std::vector<CallerTuple>& outputs,
                int64_t images) const {
     if (images < 0) throw py::value_error("images must be at least 0");
     return {*this, on_device(inputs, arrays_->input_floats(), "input"),
@@ -119,16 +119,16 @@ class CudaExecutable {
     return arrays;
   }
 
-  static std::vector<cuda::CallerArray> on_device(const std::vector<Place>& places,
+  static std::vector<cuda::CallerArray> on_device(const std::vector<CallerTuple>& tuples,
                                                   const std::vector<int64_t>& floats,
                                                   const std::string& what) {
-    if (places.size() != floats.size()) {
+    if (tuples.size() != floats.size()) {
       throw py::value_error(what + "s: expected " + std::to_string(floats.size()) +
-                            " arrays, found " + std::to_string(places.size()));
+                            " arrays, found " + std::to_string(tuples.size()));
     }
     std::vector<cuda::CallerArray> arrays;
-    for (std::size_t i = 0; i < places.size(); ++i) {
-      const auto& [pointer, element, shape, strides] = places[i];
+    for (std::size_t i = 0; i < tuples.size(); ++i) {
+      const auto& [pointer, element, shape, strides] = tuples[i];
       const cuda::CallerArray array = {reinterpret_cast<void*>(pointer), read_element(element),
                                        shape[0], shape[1], shape[2],
                                        {strides[0], strides[1], strides[2], strides[3]}};
