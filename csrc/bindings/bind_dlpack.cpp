@@ -20,17 +20,21 @@ class Borrowed {
   explicit Borrowed(const py::capsule& capsule) {
     PyObject* object = capsule.ptr();
     if (PyCapsule_IsValid(object, "dltensor_versioned")) {
-      versioned_ = static_cast<dlpack::ManagedVersioned*>(
+      auto* const held = static_cast<dlpack::ManagedVersioned*>(
           PyCapsule_GetPointer(object, "dltensor_versioned"));
-      if (versioned_->major != 1) {
-        const std::string found = std::to_string(versioned_->major);
-        versioned_ = nullptr;  // whose fields nobody knows; the capsule keeps it
-        throw py::value_error("DLPack " + found + " is not known; expected version 1");
+      if (held->major != 1) {  // whose fields nobody knows
+        throw py::value_error("DLPack " + std::to_string(held->major) +
+                              " is not known; expected version 1");
       }
+      check(held->tensor);
       PyCapsule_SetName(object, "used_dltensor_versioned");
+      versioned_ = held;
     } else if (PyCapsule_IsValid(object, "dltensor")) {
-      managed_ = static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, "dltensor"));
+      auto* const held =
+          static_cast<dlpack::Managed*>(PyCapsule_GetPointer(object, "dltensor"));
+      check(held->tensor);
       PyCapsule_SetName(object, "used_dltensor");
+      managed_ = held;
     } else {
       throw py::value_error("expected a DLPack capsule that nobody has taken yet");
     }
@@ -72,6 +76,13 @@ class Borrowed {
   }
 
  private:
+  // Throws while the capsule still keeps the memory.
+  static void check(const dlpack::Tensor& tensor) {
+    if (tensor.rank < 0 || (tensor.rank > 0 && tensor.shape == nullptr)) {
+      throw py::value_error("a DLPack capsule of " + std::to_string(tensor.rank) +
+                            " dimensions without their sizes");
+    }
+  }
   const dlpack::Tensor& tensor() const {
     return versioned_ != nullptr ? versioned_->tensor : managed_->tensor;
   }
