@@ -163,3 +163,20 @@ def test_wrong_files_are_refused(torch: Any, tmp_path: Path) -> None:
     weights["bn1.var"] = weights["bn1.var"][:-1]
     with pytest.raises(FormatError, match=r"'bn1.var': expected shape \(64,\), found \(63,\)"):
         Classifier(weights, device="cpu")
+
+
+def test_negative_variances_are_refused(torch: Any, tmp_path: Path) -> None:
+    """Or every result is NaN, whose class is 0."""
+    weights = NETWORKS["resnet18"].initial_weights(1)
+    weights["bn1.var"][3] = -1
+    said = r"tensor 'bn1.var' holds -1.0 at \[3\]: a variance cannot be negative"
+    with pytest.raises(FormatError, match=said):
+        Classifier(weights, device="cpu")
+    write(tmp_path / "a.npz", NETWORKS["resnet18"], weights)
+    state = checkpoint(torch, "resnet18", seed=1)
+    state["bn1.running_var"] = state["bn1.running_var"].clone()
+    state["bn1.running_var"][3] = -1
+    torch.save(state, tmp_path / "a.pth")
+    for name in ("a.npz", "a.pth"):
+        with pytest.raises(FormatError, match=f"{name}: {said}"):
+            Classifier(tmp_path / name, device="cpu")

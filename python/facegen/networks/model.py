@@ -78,7 +78,8 @@ class Model:
     ) -> None:
         if isinstance(network, Mapping):
             self.network = closest(network, self.networks())
-            self.weights = weight_files.checked(network, self.network.shapes)
+            checked = weight_files.checked(network, self.network.shapes)
+            self.weights = self.network.ordered(checked)
         else:
             path = resolve(network, self.network.name)
             self.network, self.weights = read(path, self.networks())

@@ -10,6 +10,7 @@ import numpy as np
 
 from facegen.cached import cached_property
 from facegen.nn import Graph
+from facegen.weights.checks import Path, check_variance
 from facegen.weights.layout import BinaryLayout, Layout
 
 
@@ -59,6 +60,17 @@ class Network:
         """Shapes of the canonical tensors."""
         return dict(self.graph().parameters)
 
-    def ordered(self, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Canonical weights in the order of `shapes`."""
+    def ordered(
+        self, weights: Mapping[str, np.ndarray], where: Path = "weights"
+    ) -> dict[str, np.ndarray]:
+        """Canonical weights in the order of `shapes`.
+
+        Raises
+        ------
+        FormatError
+            A batch norm's variance is negative; the message names `where`.
+        """
+        for name in self.shapes:
+            if name.endswith(".var"):
+                check_variance(where, name, weights[name])
         return {name: weights[name] for name in self.shapes}

@@ -42,11 +42,12 @@ def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str
     elif kind.write is None or any(n.foreign[kind.name].keys() & shapes.keys() for n in foreign):
         network = _by_names(path, foreign, kind.name, shapes)
         tensors = contents.read(network.foreign[kind.name])
-        return network, network.ordered(network.adapt(tensors) if network.adapt else tensors)
+        adapted = network.adapt(tensors) if network.adapt else tensors
+        return network, network.ordered(adapted, path)
     else:
         network = _by_tensors(path, networks, shapes, contents.network)
         layout = layout_of(network.shapes)
-    return network, network.ordered(contents.read(layout))
+    return network, network.ordered(contents.read(layout), path)
 
 
 def _by_size(path: Path, networks: Sequence[Network]) -> Network:

@@ -75,6 +75,16 @@ def check_finite(where: Path, name: str, values: np.ndarray, offset: int | None 
     )
 
 
+def check_variance(where: Path, name: str, values: np.ndarray) -> None:
+    """No negative one, whose root would make NaN of every result."""
+    if values.min() < 0:
+        index = int(np.argmin(values))
+        raise FormatError(
+            f"{where}: tensor {name!r} holds {values[index]} at [{index}]: "
+            "a variance cannot be negative"
+        )
+
+
 def checked(
     weights: Mapping[str, np.ndarray], shapes: Mapping[str, Shape], where: Path = "weights"
 ) -> dict[str, np.ndarray]:

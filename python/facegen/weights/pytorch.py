@@ -100,8 +100,8 @@ def _array(path: Path, name: str, value: Any) -> np.ndarray:
         raise FormatError(f"{path}: {name!r:.100}: expected a tensor, found {type(value).__name__}")
     try:
         return value.detach().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse and such
-        found = f"{value.dtype} ({value.layout})".replace("torch.", "")
+    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, meta and such
+        found = f"{value.dtype} ({value.layout}, on {value.device})".replace("torch.", "")
         place = f"{path}: tensor {name!r:.100}"
         raise FormatError(f"{place}: expected float32, found {found}") from error
 
