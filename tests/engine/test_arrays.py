@@ -6,6 +6,7 @@ same numbers.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -154,6 +155,19 @@ def test_a_capsule_is_taken_once() -> None:
         _native.Borrowed(capsule)
     with pytest.raises(TypeError):
         _native.Borrowed(3)
+
+
+@pytest.mark.parametrize(("rank", "sizes"), [(4, 0), (-1, 64)])
+def test_a_capsule_without_sizes_is_refused(rank: int, sizes: int) -> None:
+    # DLPack's DLManagedTensor, as words of 8 bytes: data; device; rank and float32; shape and
+    # what comes after it.
+    about = (rank & 0xFFFFFFFF) | (2 | 32 << 8 | 1 << 16) << 32
+    words = (ctypes.c_uint64 * 8)(64, 2, about, sizes, 0, 0, 0, 0)
+    new = ctypes.pythonapi.PyCapsule_New
+    new.restype = ctypes.py_object
+    new.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p]
+    with pytest.raises(ValueError, match=f"{rank} dimensions without their sizes"):
+        _native.Borrowed(new(ctypes.addressof(words), b"dltensor", None))
 
 
 @pytest.mark.parametrize("device", DEVICES)
