@@ -6,15 +6,23 @@ import numpy as np
 import pytest
 
 from facegen.networks.model import Model
+from facegen.numbers.pixels import from_uint8, to_uint8
 
 
 class Opposite:
     """In the place of a runner: of one channel itself and its negative, of more the negative."""
 
-    device, isa, threads, chunk = "cpu", "none", 1, 1
+    device, isa, threads, batch, chunk, ready_seconds = "cpu", "none", 1, 1, 1, 0.0
 
-    def __call__(self, batch: np.ndarray) -> np.ndarray:
-        return np.concatenate([batch, -batch], -1) if batch.shape[-1] == 1 else -batch
+    def __call__(
+        self, x: np.ndarray, *, pixels: bool = False, as_pixels: bool = False
+    ) -> np.ndarray:
+        x = from_uint8(x) if pixels else x
+        result = np.concatenate([x, -x], -1) if x.shape[-1] == 1 else -x
+        return to_uint8(result) if as_pixels else result
+
+    def warm_up(self, count: int | None, **options: bool) -> None:
+        pass
 
 
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
