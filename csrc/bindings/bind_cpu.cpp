@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/executable.h"
 #include "cpu/fma_peak.h"
+#include "cpu/result_pool.h"
 #include "read_program.h"
 #include "threads.h"
 #include "without_gil.h"
@@ -57,6 +59,30 @@ std::vector<std::string> available_isas(bool strict) {
   return names;
 }
 
+// Lives as long as the process: arrays may outlive the module.
+constexpr int64_t kPooledBytes = int64_t{512} << 20;
+cpu::ResultPool& result_pool() {
+  static auto* pool = new cpu::ResultPool(kPooledBytes);
+  return *pool;
+}
+
+py::array empty_pooled(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
+  int64_t bytes = dtype.itemsize();
+  for (const py::ssize_t size : shape) {
+    if (size < 0) throw py::value_error("negative dimensions are not allowed");
+    constexpr int64_t kMost = int64_t{1} << 60;
+    if (size > 0 && bytes > kMost / size) throw std::bad_alloc();
+    bytes *= size;
+  }
+  auto block = std::make_unique<cpu::ResultPool::Block>(result_pool().take(bytes));
+  void* memory = block->memory.get();
+  const py::capsule owner(block.release(), [](void* p) {
+    std::unique_ptr<cpu::ResultPool::Block> returned(static_cast<cpu::ResultPool::Block*>(p));
+    result_pool().give_back(std::move(*returned));
+  });
+  return py::array(dtype, shape, memory, owner);
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& m) {
@@ -68,6 +94,8 @@ void bind_cpu(py::module_& m) {
       .def("run", &CpuExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
            "Runs a batch: arrays (n, h, w, c), float32, C-contiguous. Releases the GIL.")
       .def_property_readonly("isa", &CpuExecutable::isa);
+  m.def("empty_pooled", &empty_pooled, py::arg("shape"), py::arg("dtype"),
+        "An uninitialised array whose memory goes to the next one of its size when it is gone.");
   m.def("available_isas", &available_isas, py::arg("strict") = false,
         "Instruction sets that run here, best first; strict: those with plain float32 products.");
   m.def(

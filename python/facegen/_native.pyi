@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ class CpuExecutable:
     ) -> None: ...
     @property
     def isa(self) -> str: ...
+
+def empty_pooled(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 
 class Borrowed:
     """What a DLPack capsule holds, for as long as this lives."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facegen import _native
 from facegen.engine import cpu
 from facegen.engine.cpu import MAX_BATCH, CpuEngine
 from facegen.engine.device import Device
@@ -47,3 +48,24 @@ def test_large_images_come_in_smaller_batches(
 ) -> None:
     monkeypatch.setattr(cpu, "MAX_ARENA_BYTES", int(images * 4 * IMAGE.floats))
     assert batches(7) == expected
+
+
+def test_large_results_come_from_a_pool() -> None:
+    shape, floats = (64, 1024, 1024, 1), np.dtype(np.float32)
+    first = _native.empty_pooled(shape, floats)
+    first[:] = 1
+    address = first.ctypes.data
+    second = _native.empty_pooled(shape, floats)
+    assert second.ctypes.data != address  # while somebody holds it, nobody else gets it
+    kept = first[3]
+    del first
+    assert _native.empty_pooled(shape, floats).ctypes.data != address
+    np.testing.assert_array_equal(kept[:2, :2], 1)
+    del kept, second
+    again = [_native.empty_pooled(shape, floats) for _ in range(2)]
+    assert address in [x.ctypes.data for x in again]
+    assert all(x.flags.writeable and x.shape == shape for x in again)
+    with pytest.raises(ValueError, match="negative"):
+        _native.empty_pooled((-1,), floats)
+    with pytest.raises(MemoryError):
+        _native.empty_pooled((1 << 40, 1 << 40), floats)

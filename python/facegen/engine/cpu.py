@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import replace
 from typing import Any
@@ -26,6 +27,8 @@ MAX_ARENA_BYTES = 256 << 20
 # a run is killed, ranks share a short list evenly and the chunks between two threads are no burden;
 # yet it is 84 faces, or 1,320 digits.
 CHUNK_BYTES = 4 << 20
+# The C library keeps smaller blocks by itself; larger ones it maps, and unmaps when they are gone.
+POOLED_BYTES = 16 << 20
 
 
 class CpuEngine:
@@ -64,7 +67,9 @@ class CpuEngine:
         return self.batch * max(1, CHUNK_BYTES // (self.batch * item_bytes))
 
     def empty(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray:
-        """Uninitialised memory for an output."""
+        """Uninitialised memory for an output, where it is large from a pool."""
+        if dtype.itemsize * math.prod(shape) >= POOLED_BYTES:
+            return _native.empty_pooled(shape, dtype)
         return np.empty(shape, dtype)
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
