@@ -119,6 +119,7 @@ def test_tensors_on_the_host(runners: Any, device: str) -> None:
     assert result.dtype == torch.bfloat16
     rounded = torch.from_numpy(runner(halves.float().numpy())).bfloat16()
     assert torch.equal(result, rounded)
+    assert runner(torch.from_numpy(x).double()).dtype == torch.float32
     out = torch.full(expected.shape, torch.nan)
     assert runner(torch.from_numpy(x), out=out) is out
     np.testing.assert_array_equal(out.numpy(), expected)

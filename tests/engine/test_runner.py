@@ -68,3 +68,10 @@ def test_the_chunks_of_networks(name: str, chunk: int) -> None:
     """Journals count them: where one changes, runs that were killed begin anew."""
     network = NETWORKS[name]
     assert network.model(network.initial_weights(1), device="cpu").runner.chunk == chunk
+
+
+def test_a_graph_is_no_program() -> None:
+    graph = Graph("one")
+    graph.output(graph.add("relu", ReLU(), graph.input("x", Shape(2, 2, 1))))
+    with pytest.raises(TypeError, match="takes a Program, not a Graph: lower it"):
+        Runner(graph)  # type: ignore[arg-type]

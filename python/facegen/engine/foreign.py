@@ -136,9 +136,10 @@ class _Torch(Library):
         return values
 
     def from_numpy(self, values: np.ndarray, like: Any) -> Any:
-        result = sys.modules["torch"].from_numpy(values)
-        floats = like.dtype.is_floating_point and values.dtype.kind == "f"
-        return result.to(like.dtype) if floats else result
+        torch = sys.modules["torch"]
+        result = torch.from_numpy(values)
+        halves = like.dtype in (torch.float16, torch.bfloat16) and values.dtype.kind == "f"
+        return result.to(like.dtype) if halves else result
 
     def empty(
         self,
@@ -189,8 +190,8 @@ class _CuPy(Library):
 
 class _Jax(Library):
     def from_numpy(self, values: np.ndarray, like: Any) -> Any:
-        kept = like.dtype if values.dtype.kind == "f" and "float" in str(like.dtype) else None
-        return sys.modules["jax"].numpy.asarray(values, dtype=kept)
+        halves = str(like.dtype) in ("float16", "bfloat16") and values.dtype.kind == "f"
+        return sys.modules["jax"].numpy.asarray(values, dtype=like.dtype if halves else None)
 
 
 class _Interface(Library):

@@ -16,6 +16,7 @@ from facegen.engine.foreign import locate
 from facegen.engine.gpu_arrays import GpuCalls
 from facegen.engine.host_arrays import run_on_host
 from facegen.errors import DeviceError
+from facegen.nn.graph import Graph
 from facegen.nn.program import Program
 
 # A run holds the results of so many chunks at a time: one is computed, two wait, one is written.
@@ -50,6 +51,8 @@ class Runner:
 
     Raises
     ------
+    TypeError
+        `program` is none.
     ValueError
         `threads` or `max_batch` is no whole number, or below 1.
     DeviceError
@@ -72,6 +75,10 @@ class Runner:
         precision: str = "float32",
         max_batch: int | None = None,
     ) -> None:
+        if not isinstance(program, Program):
+            found = type(program).__name__
+            hint = ": lower it with its weights first" if isinstance(program, Graph) else ""
+            raise TypeError(f"Runner takes a Program, not a {found}{hint}")
         for name, value in (("threads", threads), ("max_batch", max_batch)):
             if value is not None and not (isinstance(value, Integral) and value >= 1):
                 raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")
@@ -209,7 +216,9 @@ class Runner:
         program = self.program
         if len(inputs) != len(program.inputs):
             taken = len(program.inputs)
-            raise ValueError(f"{program.name} takes {taken} arrays, not {len(inputs)}")
+            raise ValueError(
+                f"{program.name} takes {taken} {'array' if taken == 1 else 'arrays'}, not {len(inputs)}"
+            )
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be {' or '.join(LAYOUTS)}, not {layout!r}")
         outs = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
