@@ -216,9 +216,8 @@ class Runner:
         program = self.program
         if len(inputs) != len(program.inputs):
             taken = len(program.inputs)
-            raise ValueError(
-                f"{program.name} takes {taken} {'array' if taken == 1 else 'arrays'}, not {len(inputs)}"
-            )
+            arrays = "array" if taken == 1 else "arrays"
+            raise ValueError(f"{program.name} takes {taken} {arrays}, not {len(inputs)}")
         if layout not in LAYOUTS:
             raise ValueError(f"layout must be {' or '.join(LAYOUTS)}, not {layout!r}")
         outs = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
