@@ -92,6 +92,13 @@ void Executable::enqueue(const std::vector<CallerArray>& inputs,
       }
     }
   }
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (overlap(outputs[i], outputs[j], images)) {
+        throw std::invalid_argument("two outputs overlap in memory");
+      }
+    }
+  }
   const DeviceScope scope(device_.index);
   cudaStreamCaptureStatus capturing = cudaStreamCaptureStatusNone;
   FACEGEN_CUDA_CHECK(cudaStreamIsCapturing(stream, &capturing));

@@ -196,6 +196,31 @@ def test_what_is_wrong_is_said(runners: Any, device: str) -> None:
         runner(torch.from_numpy(x).to("meta"))
 
 
+def test_outs_in_memory_that_cannot_hold_them(runners: Any) -> None:
+    runner, x = runners("cpu"), batch()
+    one = np.zeros((1, 6, 5, 3), np.float32)
+    spread = np.lib.stride_tricks.as_strided(one, (7, 6, 5, 3), (0, *one.strides[1:]))
+    with pytest.raises(ValueError, match="out overlaps itself"):
+        runner(x, out=spread)
+    with pytest.raises(ValueError, match="out: expected 1 of arrays, found 0"):
+        runner(x, out=[])
+    halves = torch.empty(7, 6, 5, 3, dtype=torch.bfloat16)
+    with pytest.raises(ValueError, match="out cannot be written|out: expected float32"):
+        runner(torch.from_numpy(x), out=halves)
+
+
+@pytest.mark.parametrize("dtype", [np.complex64, "M8[s]", "S4", object])
+def test_what_are_no_real_numbers_is_refused(runners: Any, dtype: Any) -> None:
+    with pytest.raises(ValueError, match="array 0: expected real numbers"):
+        runners("cpu")(np.zeros(batch().shape, dtype))
+
+
+def test_tensors_without_plain_memory_are_refused(runners: Any) -> None:
+    sparse = torch.from_numpy(batch()).to_sparse()
+    with pytest.raises(ValueError, match="array 0 can"):
+        runners("cpu")(sparse)
+
+
 # --- on a GPU ------------------------------------------------------------------------------------
 
 

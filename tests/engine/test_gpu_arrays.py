@@ -18,6 +18,9 @@ NHWC = Form("NHWC", False, False)
 class Engine:
     """Takes calls, and computes nothing."""
 
+    def require_gpu(self, device: int) -> None:
+        assert device == 0
+
     def __init__(self) -> None:
         self.prepared: list[tuple[Any, ...]] = []
         self.streams: list[int] = []
@@ -126,3 +129,10 @@ def test_what_is_refused(
         with pytest.raises(ValueError, match=message):
             calls.enqueue(Addresses(), [x], [out], [x, out], NHWC)
     assert not engine.streams
+
+
+def test_outs_that_overlap_themselves_are_refused(engine: Engine, calls: GpuCalls) -> None:
+    x, y = array(64, (2, 4, 5, 3)), array(4096, (2, 4, 5, 2))
+    y = y._replace(strides=(0, 10, 2, 1))
+    with pytest.raises(ValueError, match="out overlaps itself"):
+        calls.enqueue(Addresses(), [x], [y], [x, y], NHWC)

@@ -30,6 +30,18 @@ class Form(NamedTuple):
     as_pixels: bool
 
 
+def overlaps_itself(shape: Sequence[int], strides: Sequence[int]) -> bool:
+    """Whether several elements of an array may lie in one place, as in one that is broadcast."""
+    reach = 0  # from the first element of the finer dimensions to their last
+    for stride, size in sorted(
+        (abs(stride), size) for stride, size in zip(strides, shape, strict=True) if size > 1
+    ):
+        if stride <= reach:
+            return True
+        reach += stride * (size - 1)
+    return False
+
+
 def shape_in(layout: str, count: int, view: View) -> tuple[int, ...]:
     """The shape of an array of `count` images of a view."""
     if layout == "NHWC":

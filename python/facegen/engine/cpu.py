@@ -84,13 +84,16 @@ class CpuEngine:
                 if y is not value:
                     y[...] = to_uint8(value)
 
-    def prepare(
-        self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
-    ) -> Call:
+    def require_gpu(self, device: int) -> None:
         raise ValueError(
             f"the arrays are on GPU {device}, and this computes on the CPU; choose another device, "
             "or pass them on the host"
         )
+
+    def prepare(
+        self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
+    ) -> Call:
+        raise AssertionError("the CPU is no GPU: require_gpu has said so")
 
 
 def _default_batch(program: Program) -> int:

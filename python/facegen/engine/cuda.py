@@ -139,18 +139,15 @@ class CudaEngine:
                 return np.asarray(pinned)
         return np.empty(shape, dtype)
 
+    def require_gpu(self, device: int) -> None:
+        """Raise ValueError for a GPU that is none of this engine's."""
+        if device not in self._device.indices:
+            raise ValueError(f"the arrays are on cuda:{device}, and this computes on {self.device}")
+
     def prepare(
         self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
     ) -> Call:
-        """A call with a batch of arrays in a GPU's memory.
-
-        Raises
-        ------
-        ValueError
-            That GPU is none of this engine's.
-        """
-        if device not in self._device.indices:
-            raise ValueError(f"the arrays are on cuda:{device}, and this computes on {self.device}")
+        """A call with a batch of arrays in the memory of one of its GPUs."""
         executable = self._executables[self._device.indices.index(device)]
         return executable.prepare(inputs, outputs, count)
 

@@ -63,16 +63,13 @@ class Engine(Protocol):
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
 
+    def require_gpu(self, device: int) -> None:
+        """Raise ValueError for a GPU that is none of this engine's."""
+
     def prepare(
         self, device: int, inputs: list[CallerArray], outputs: list[CallerArray], count: int
     ) -> Call:
-        """A call with a batch of arrays in a GPU's memory.
-
-        Raises
-        ------
-        ValueError
-            That GPU is none of this engine's.
-        """
+        """A call with a batch of arrays in the memory of one of its GPUs."""
 
 
 # Called as ``engine(program, device, threads, precision, max_batch)``.

@@ -69,6 +69,19 @@ class Library:
         """The values of an array on the host, in its own memory where that can be."""
         return np.from_dlpack(x)
 
+    def shared(self, out: Any) -> np.ndarray:
+        """An array on the host as NumPy's in the same memory.
+
+        Raises
+        ------
+        ValueError
+            It has none that NumPy can write.
+        """
+        try:
+            return np.from_dlpack(out)
+        except (ValueError, BufferError, *_FOREIGN_ERRORS) as error:
+            raise ValueError(f"out cannot be written: {_line(error)}") from None
+
     def from_numpy(self, values: np.ndarray, like: Any) -> Any:
         """An array of the library with these values, on the host."""
         return values
@@ -189,6 +202,9 @@ class _CuPy(Library):
 
 
 class _Jax(Library):
+    def to_numpy(self, x: Any) -> np.ndarray:
+        return np.asarray(x, np.float32 if str(x.dtype) == "bfloat16" else None)
+
     def from_numpy(self, values: np.ndarray, like: Any) -> Any:
         halves = str(like.dtype) in ("float16", "bfloat16") and values.dtype.kind == "f"
         return sys.modules["jax"].numpy.asarray(values, dtype=like.dtype if halves else None)
@@ -198,11 +214,13 @@ class _Interface(Library):
     """Of those that have `__cuda_array_interface__` alone, such as Numba."""
 
     def find(self, x: Any) -> OnDevice | None:
-        from facegen import _cuda
-
         about = getattr(x, "__cuda_array_interface__", None)
         if about is None:  # results, which are ours
             return super().find(x)
+        try:
+            from facegen import _cuda
+        except ImportError:
+            raise ValueError("is on a GPU, and facegen was built without CUDA") from None
         dtype, shape = np.dtype(about["typestr"]), tuple(about["shape"])
         pointer, read_only = about["data"]
         if steps := about.get("strides"):
@@ -255,6 +273,8 @@ def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
             found.append(None if library is None else library.find(x))
         except (ValueError, BufferError) as error:
             raise ValueError(f"array {i} {error}") from None
+        except _FOREIGN_ERRORS as error:
+            raise ValueError(f"array {i} cannot be shared: {_line(error)}") from None
     homes = {None if one is None else one.device for one in found}
     if len(homes) > 1:
         names = ", ".join("the host" if home is None else f"cuda:{home}" for home in homes)
@@ -263,3 +283,28 @@ def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
     if any(library is not first for library in libraries):
         raise ValueError("the arrays of a call must be of one library")
     return first, [one for one in found if one is not None]
+
+
+# What libraries raise for sparse, quantized, deleted or traced arrays, among others.
+_FOREIGN_ERRORS = (TypeError, RuntimeError, AttributeError, NotImplementedError)
+
+
+def _line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def values_of(library: Library, arrays: Sequence[Any]) -> list[np.ndarray]:
+    """The values of arrays on the host.
+
+    Raises
+    ------
+    ValueError
+        One has none that NumPy can hold.
+    """
+    values = []
+    for i, x in enumerate(arrays):
+        try:
+            values.append(library.to_numpy(x))
+        except (ValueError, BufferError, *_FOREIGN_ERRORS) as error:
+            raise ValueError(f"array {i} cannot be read: {_line(error)}") from None
+    return values

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from facegen.engine.batch import LAYOUTS, Form, count_of, shape_in
+from facegen.engine.batch import LAYOUTS, Form, count_of, overlaps_itself, shape_in
 from facegen.engine.device import Call, CallerArray, Engine
 from facegen.engine.foreign import ELEMENTS, Library, OnDevice
 from facegen.nn.program import Program
@@ -53,6 +53,7 @@ class GpuCalls:
             As for `Runner.__call__`.
         """
         sources, targets = found[: len(inputs)], found[len(inputs) :]
+        self._engine.require_gpu(sources[0].device)
         made: list[Any] = []
         if not outs:
             made = self._results(library, inputs[0], sources[0], form)
@@ -87,6 +88,8 @@ class GpuCalls:
                 raise ValueError(f"out: expected shape {expected}, found {y.shape}")
             if y.read_only:
                 raise ValueError("out is read-only")
+            if overlaps_itself(y.shape, y.strides):
+                raise ValueError("out overlaps itself in memory")
         return self._engine.prepare(
             sources[0].device,
             [_caller_array(x, form.layout, form.pixels) for x in sources],

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen.engine.batch import Form, as_nhwc, count_of, shape_in
+from facegen.engine.batch import Form, as_nhwc, count_of, overlaps_itself, shape_in
 from facegen.engine.device import Engine
 from facegen.nn.program import Program
 
@@ -23,6 +23,9 @@ def run_on_host(
         As for `Runner.__call__`.
     """
     given = [np.asarray(x) for x in inputs]
+    for i, x in enumerate(given):
+        if x.dtype.kind not in "fiub":
+            raise ValueError(f"array {i}: expected real numbers, found {x.dtype}")
     count = count_of([x.shape for x in given], program.inputs, form.layout)
     dtype = np.dtype(np.uint8 if form.as_pixels else np.float32)
     shapes = [shape_in(form.layout, count, view) for view in program.outputs]
@@ -61,5 +64,10 @@ def _check_outs(
             raise ValueError(f"out: expected {dtype} of shape {shape}, found {found}")
         if not y.flags.writeable:
             raise ValueError("out is read-only")
+        if overlaps_itself(y.shape, y.strides):
+            raise ValueError("out overlaps itself in memory")
         if any(np.may_share_memory(x, y) for x in inputs):
             raise ValueError("out overlaps an input in memory")
+    for i, y in enumerate(outs):
+        if any(np.may_share_memory(y, other) for other in outs[:i]):
+            raise ValueError("two arrays of out overlap in memory")

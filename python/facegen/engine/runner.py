@@ -12,7 +12,7 @@ from facegen import _native, processors
 from facegen.engine.batch import LAYOUTS, Form, shape_in
 from facegen.engine.device import CPU
 from facegen.engine.devices import PRECISIONS, engine_of, parse_device
-from facegen.engine.foreign import locate
+from facegen.engine.foreign import locate, values_of
 from facegen.engine.gpu_arrays import GpuCalls
 from facegen.engine.host_arrays import run_on_host
 from facegen.errors import DeviceError
@@ -218,11 +218,11 @@ class Runner:
             taken = len(program.inputs)
             arrays = "array" if taken == 1 else "arrays"
             raise ValueError(f"{program.name} takes {taken} {arrays}, not {len(inputs)}")
-        if layout not in LAYOUTS:
+        if not isinstance(layout, str) or layout not in LAYOUTS:
             raise ValueError(f"layout must be {' or '.join(LAYOUTS)}, not {layout!r}")
         outs = () if out is None else tuple(out) if isinstance(out, tuple | list) else (out,)
-        if outs and len(outs) != len(program.outputs):
-            raise ValueError(f"{program.name} has {len(program.outputs)} outputs, not {len(outs)}")
+        if out is not None and len(outs) != len(program.outputs):
+            raise ValueError(f"out: expected {len(program.outputs)} of arrays, found {len(outs)}")
         form = Form(layout, pixels, as_pixels)
         library, found = locate((*inputs, *outs))
         results: list[Any]
@@ -231,7 +231,7 @@ class Runner:
         elif found:
             results = self._gpu_calls.enqueue(library, inputs, outs, found, form)
         else:
-            ins, into = ([library.to_numpy(x) for x in arrays] for arrays in (inputs, outs))
+            ins, into = values_of(library, inputs), [library.shared(y) for y in outs]
             values = run_on_host(self._engine, program, ins, into, form)
             results = [library.from_numpy(y, inputs[0]) for y in values]
         if outs:
