@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -53,12 +52,21 @@ def test_a_checkpoint_where_none_is_read(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "torch", None)
-    path = tmp_path / "x.pth"
-    with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("x/data.pkl", b"")
-    with pytest.raises(FacegenError, match="pip install 'torch>=[^']*'; or facegen convert, on"):
-        Colorizer(path)
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    resnet = NETWORKS["resnet18"]
+    weights = resnet.initial_weights(3)
+    state = {
+        name: torch.from_numpy(weights[entry.name].transpose(np.argsort(entry.axes)).copy())
+        for name, entry in resnet.foreign["pytorch"].items()
+    }
+    for bare in (False, True):
+        path = tmp_path / f"{bare}.pth"
+        torch.save(state, path, _use_new_zipfile_serialization=not bare)
+        with monkeypatch.context() as without:
+            without.setitem(__import__("sys").modules, "torch", None)
+            found, tensors = read(path, [resnet])
+        assert found is resnet
+        assert all(np.array_equal(tensors[name], weights[name]) for name in weights)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def cached(name: str) -> Path:
         known = f"SHA-256 {digest}{more}" if digest else "its SHA-256 is not published"
         raise FacegenError(
             f"{name}: is not in {folder()}; get it with facegen fetch {name}, or download "
-            f"{published.url} ({known}) and name the file{published.takes}"
+            f"{published.url} ({known}) and name the file"
         )
     try:
         check(published, path)

@@ -51,16 +51,6 @@ class Published:
         return self.url.rpartition("/")[2]
 
     @property
-    def takes(self) -> str:
-        """What is to be said of reading it, if anything: ready to be put behind a sentence."""
-        if not self.url.endswith(".pth"):
-            return ""
-        return (
-            ". It is read by PyTorch; what facegen convert makes of it, here or on another "
-            "machine, is read without"
-        )
-
-    @property
     def max_bytes(self) -> int:
         return self.about_bytes * 5 // 4
 

@@ -26,8 +26,6 @@ def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str
     ------
     FormatError
         It holds none of them, or is damaged; the message names the file and the place.
-    FacegenError
-        It takes a library that is not installed: PyTorch's checkpoints.
     OSError
         The file cannot be read.
     """

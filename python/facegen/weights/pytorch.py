@@ -1,115 +1,200 @@
 """PyTorch checkpoints: the tensors of a state_dict, by their names. Read, never written.
 
-A checkpoint is a pickle, in a zip or (up to PyTorch 1.5) bare. It is read by PyTorch itself with
-``weights_only=True``, which makes tensors and plain containers of it and runs nothing.
+A checkpoint is a pickle of records (`facegen.weights.torch_pickle`) and the numbers that they speak
+of, each storage by itself: as the members of a zip, or bare one after another (up to PyTorch 1.5).
+PyTorch is not needed.
 """
 
 from __future__ import annotations
 
-import re
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Any
+from typing import Literal, NamedTuple
 
 import numpy as np
 
-from facegen import extras
-from facegen.errors import FacegenError, FormatError, first_line
-from facegen.weights.checks import Path, file_size
+from facegen.errors import FormatError
+from facegen.weights import torch_pickle
+from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.format import Contents, Format
 from facegen.weights.layout import canonical
-from facegen.weights.zips import ZIP_MAGIC, open_zip
+from facegen.weights.state_dict import Found, find
+from facegen.weights.torch_pickle import Pickle
+from facegen.weights.torch_records import ELEMENT_BYTES, Tensor
+from facegen.weights.zips import ZIP_MAGIC, Piece, open_zip, stored_pieces
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
+_BARE_VERSION = 1001
+_COUNT_BYTES = 8
 
 _WHAT = "a valid PyTorch checkpoint"
+_PICKLE = "/data.pkl"
 
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a zip is one of PyTorch's rather than a .npz."""
     try:
         with open_zip(path, _WHAT) as archive:
-            return any(name.endswith("/data.pkl") for name in archive.namelist())
+            return any(name.endswith(_PICKLE) for name in archive.namelist())
     except FormatError:
         return False
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """The tensors of a state_dict, by their names and in their own layouts.
+class _File(NamedTuple):
+    content: Pickle
+    pieces: dict[str, Piece]  # storages by their keys
+    order: Literal["<", ">"]  # of bytes
 
-    The dict may lie in another one as "state_dict". BatchNorm's ``num_batches_tracked`` are left
-    out: they are for training.
+
+class Tensors(Mapping[str, np.ndarray]):
+    """The tensors of a checkpoint in their own layouts; each is read when it is asked for.
+
+    bfloat16 becomes float32, which holds all its values. Of a storage that tensors share, each is
+    a view.
+    """
+
+    def __init__(self, path: Path, found: Found, file: _File) -> None:
+        self._path = path
+        self.where = found.where
+        self._tensors = found.tensors
+        self._file = file
+        self._last: tuple[str, str, np.ndarray] | None = None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
+    def __len__(self) -> int:
+        return len(self._tensors)
+
+    @property
+    def shapes(self) -> dict[str, Shape]:
+        return {name: tensor.shape for name, tensor in self._tensors.items()}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        tensor = self._tensors[name]
+        if tensor.dtype.startswith("float8"):
+            raise FormatError(
+                f"{self.where}: tensor {name!r:.100}: expected float32, found {tensor.dtype}"
+            )
+        values = self._values(tensor)
+        strides = [step * values.itemsize for step in tensor.stride]
+        first = values[tensor.offset :] if 0 not in tensor.shape else values[:0]
+        return np.lib.stride_tricks.as_strided(first, tensor.shape, strides)
+
+    def _values(self, tensor: Tensor) -> np.ndarray:
+        """All of the tensor's storage; the last one is kept, as neighbours may share it."""
+        key, dtype = tensor.storage.key, tensor.dtype
+        if self._last is None or self._last[:2] != (key, dtype):
+            self._last = None  # before the next takes memory
+            self._last = key, dtype, self._read(key, dtype)
+        return self._last[2]
+
+    def _read(self, key: str, dtype: str) -> np.ndarray:
+        data = self._file.pieces[key].read(self._path)
+        del data[len(data) - len(data) % ELEMENT_BYTES[dtype] :]
+        if dtype == "bfloat16":
+            halves = np.frombuffer(data, f"{self._file.order}u2")
+            return (halves.astype(np.uint32) << 16).view(np.float32)
+        return np.frombuffer(data, np.dtype(dtype).newbyteorder(self._file.order))
+
+
+def read(path: Path) -> Tensors:
+    """The tensors of a state_dict, by their names; reads what the file says of them alone.
+
+    The dict may lie in others, and its names begin with what wraps its module
+    (`facegen.weights.state_dict`). Counts that are for training are left out.
 
     Raises
     ------
     FormatError
         The file is damaged, or holds something else than tensors with names.
-    FacegenError
-        PyTorch is not installed.
     OSError
         The file cannot be read.
     """
     file_size(path)
-    _check_stored(path)
-    content = _load(path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
-    if not isinstance(content, Mapping):
-        raise FormatError(f"{path}: expected a state_dict, found {type(content).__name__}")
-    names = [name for name in content if not str(name).endswith(".num_batches_tracked")]
-    return {str(name): _array(path, str(name), content[name]) for name in names}
+    with open(path, "rb") as stream:
+        bare = stream.read(len(BARE_MAGIC)) == BARE_MAGIC
+    file = _open_bare(path) if bare else _open_zip(path)
+    for storage in file.content.storages.values():
+        found = file.pieces.get(storage.key)
+        if found is None or found.size != storage.size_bytes:
+            held = "is missing" if found is None else f"has {found.size:,}"
+            raise FormatError(
+                f"{path}: not {_WHAT}: storage {storage.key!r:.100} of "
+                f"{storage.size_bytes:,} bytes {held}"
+            )
+    return Tensors(path, find(path, file.content.value), file)
 
 
-def _check_stored(path: Path) -> None:
-    """PyTorch stores its members as they are; a small file of large ones is not its work."""
-    if not zipfile.is_zipfile(path):
-        return
+def _open_zip(path: Path) -> _File:
     with open_zip(path, _WHAT) as archive:
-        packed = [m for m in archive.infolist() if m.compress_type != zipfile.ZIP_STORED]
-    if packed:
-        name = packed[0].filename
-        raise FormatError(f"{path}: member {name!r:.100} is compressed, expected stored")
+        folders = [n.removesuffix(_PICKLE) for n in archive.namelist() if n.endswith(_PICKLE)]
+        if len(folders) != 1:
+            raise FormatError(
+                f"{path}: not {_WHAT}: expected one {_PICKLE[1:]}, found {len(folders)}"
+            )
+        (folder,) = folders
+        if f"{folder}/constants.pkl" in archive.namelist():
+            raise FormatError(
+                f"{path}: holds a TorchScript program, expected a state_dict; with PyTorch: "
+                "torch.save(torch.jit.load(FILE).state_dict(), ...)"
+            )
+        pieces = stored_pieces(path, archive, _WHAT)
+    pickled = pieces[folder + _PICKLE]
+    if pickled.size > torch_pickle.MOST_BYTES:
+        raise FormatError(
+            f"{path}: a pickle of {pickled.size:,} bytes, at most "
+            f"{torch_pickle.MOST_BYTES:,} expected"
+        )
+    content = torch_pickle.load(path, bytes(pickled.read(path)))
+    storages = {
+        key: pieces[name] for key in content.storages if (name := f"{folder}/data/{key}") in pieces
+    }
+    order = pieces.get(f"{folder}/byteorder")
+    big = order is not None and order.size < 10 and order.read(path) == b"big"
+    return _File(content, storages, ">" if big else "<")
 
 
-def _load(path: Path) -> Any:
-    try:
-        import torch
-    except ImportError:
-        raise FacegenError(
-            f"{path}: is a PyTorch checkpoint, and PyTorch is missing: {extras.install('torch')}; "
-            "or facegen convert, on a machine that has it, makes a .safetensors of it, which is "
-            "read without"
-        ) from None
-    with open(path, "rb") as file:
-        try:
-            return torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:  # damaged ones raise whatever their bytes mean, OSError too
-            reason = first_line(error)
-            if refused := re.search(r"[Uu]nsupported .*GLOBAL ([\w.]{1,100})", str(error)):
-                reason = f"holds {refused[1]}, expected tensors alone (a state_dict)"
-            raise FormatError(f"{path}: not {_WHAT}: {reason}") from error
-
-
-def _array(path: Path, name: str, value: Any) -> np.ndarray:
-    """The same memory as an array."""
-    import torch
-
-    if not isinstance(value, torch.Tensor):
-        raise FormatError(f"{path}: {name!r:.100}: expected a tensor, found {type(value).__name__}")
-    try:
-        return value.detach().numpy()
-    except (TypeError, RuntimeError) as error:  # bfloat16, sparse, meta and such
-        found = f"{value.dtype} ({value.layout}, on {value.device})".replace("torch.", "")
-        place = f"{path}: tensor {name!r:.100}"
-        raise FormatError(f"{place}: expected float32, found {found}") from error
+def _open_bare(path: Path) -> _File:
+    """Five pickles: the magic, a version, the machine, the content, and the storages' order."""
+    size = file_size(path)
+    with open(path, "rb") as stream:
+        data = stream.read(torch_pickle.MOST_BYTES)
+        version = torch_pickle.load(path, data, len(BARE_MAGIC))
+        machine = torch_pickle.load(path, data, version.end)
+        little = isinstance(machine.value, dict) and machine.value.get("little_endian") is True
+        if version.value != _BARE_VERSION or not little:
+            raise FormatError(
+                f"{path}: not {_WHAT}: expected version {_BARE_VERSION} of little endian"
+            )
+        content = torch_pickle.load(path, data, machine.end)
+        keys = torch_pickle.load(path, data, content.end)
+        if not isinstance(keys.value, list):
+            raise FormatError(f"{path}: not {_WHAT}: expected a list of storages")
+        pieces: dict[str, Piece] = {}
+        at = keys.end
+        for key in keys.value:
+            if at > size:
+                break
+            storage = content.storages.get(key) if isinstance(key, str) else None
+            stream.seek(at)
+            count = int.from_bytes(stream.read(_COUNT_BYTES), "little")
+            if storage is None or storage.count != count or key in pieces:
+                raise FormatError(
+                    f"{path}: not {_WHAT}: byte {at:,}: expected the elements of another storage"
+                )
+            at += _COUNT_BYTES
+            pieces[key] = Piece(at, storage.size_bytes)
+            at += storage.size_bytes
+    if at != size:
+        raise FormatError(f"{path}: not {_WHAT}: expected {at:,} bytes, found {size:,}")
+    return _File(content, pieces, "<")
 
 
 def _open(path: Path) -> Contents:
     tensors = read(path)
-    shapes = {name: values.shape for name, values in tensors.items()}
-    return Contents(shapes, partial(canonical, path, tensors))
+    return Contents(tensors.shapes, partial(canonical, tensors.where, tensors))
 
 
 FORMAT = Format(

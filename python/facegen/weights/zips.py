@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from facegen.errors import FormatError, first_line
 from facegen.weights.checks import Path, file_size
@@ -24,6 +25,10 @@ PIECE_BYTES = 1 << 20
 # Float32 weights hardly shrink; what was 8 bits before takes a quarter.
 _LARGEST_RATIO = 4
 _ALWAYS_BYTES = 100 << 20
+
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # its mark, and the lengths of what is behind it
+_END_MAGIC = b"PK\x05\x06"
+_END_BYTES = 22  # of the directory's end, which has no comment
 
 # Whatever zipfile raises for damaged files.
 DAMAGED = (
@@ -96,3 +101,57 @@ def _check_members(path: Path, archive: zipfile.ZipFile, size: int) -> None:
             f"{path}: announces {total:,} bytes in members, at most {most:,} expected "
             f"of a zip of {size:,}"
         )
+
+
+class Piece(NamedTuple):
+    """Where `size` bytes of a file lie, and their checksum where it has one."""
+
+    offset: int
+    size: int
+    crc: int | None = None
+
+    def read(self, path: Path) -> bytearray:
+        data = bytearray(self.size)
+        with open(path, "rb") as file:
+            file.seek(self.offset)
+            if file.readinto(data) != self.size:
+                raise FormatError(f"{path}: ended while it was read")
+        if self.crc is not None and zlib.crc32(data) != self.crc:
+            raise FormatError(
+                f"{path}: damaged: the {self.size:,} bytes from byte {self.offset:,} on have "
+                "another CRC-32"
+            )
+        return data
+
+
+def stored_pieces(path: Path, archive: zipfile.ZipFile, what: str) -> dict[str, Piece]:
+    """Where the members of a zip lie, by their names: none is packed, and no two share a byte.
+
+    Raises
+    ------
+    FormatError
+        That is not so, or something lies behind the zip's end; `what` was expected.
+    """
+    size = file_size(path)
+    pieces: dict[str, Piece] = {}
+    end = 0
+    with open(path, "rb") as file:
+        file.seek(-_END_BYTES, os.SEEK_END)
+        if file.read(len(_END_MAGIC)) != _END_MAGIC:
+            raise FormatError(f"{path}: not {what}: something lies behind the zip's end")
+        for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+            place = f"{path}: member {member.filename!r:.100}"
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise FormatError(f"{place} is compressed, expected stored")
+            if member.filename in pieces:
+                raise FormatError(f"{place} is there twice")
+            if not end <= member.header_offset <= size - _LOCAL_HEADER.size:
+                raise FormatError(f"{place} overlaps another, or lies beyond the file's end")
+            file.seek(member.header_offset)
+            mark, *lengths = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+            start = member.header_offset + _LOCAL_HEADER.size + sum(lengths)
+            end = start + member.file_size
+            if mark != ZIP_MAGIC or end > size:
+                raise FormatError(f"{place} is not where the zip's directory says")
+            pieces[member.filename] = Piece(start, member.file_size, member.CRC)
+    return pieces
