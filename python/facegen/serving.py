@@ -43,8 +43,8 @@ class Batcher:
     max_batch
         How many items one call gets at most.
     max_wait
-        Seconds that the first item of a batch waits for others. Without any, a batch is what came
-        while the one before it was computed.
+        Seconds that the first item of a batch waits for others. By default none: a batch is what
+        came while the one before it was computed, and a lone request is computed at once.
     max_queue
         How many items wait at most, beside those that are computed.
     stack
@@ -82,7 +82,7 @@ class Batcher:
         call: Callable[[Any], Any],
         *,
         max_batch: int = 16,
-        max_wait: float = 0.002,
+        max_wait: float = 0.0,
         max_queue: int = 1024,
         stack: bool = True,
     ) -> None:
