@@ -55,6 +55,21 @@ def test_a_checkpoint_is_read(tmp_path: Path, bare: bool, wrapped: bool) -> None
 
 
 @needs_torch
+def test_a_checkpoint_of_a_wrapped_module(tmp_path: Path) -> None:
+    """Of several dicts the averages are read, and an error says so."""
+    path = tmp_path / "x.pth"
+    state = {f"module.{name}": values for name, values in state_dict().items()}
+    other = {name: torch.zeros(1) for name in state}
+    torch.save({"params": other, "params_ema": state, "step": torch.tensor(3)}, path)
+    _, found = read_any(path, [NETWORK])
+    assert digest(found) == digest(tiny_weights())
+    torch.save({"params": state, "params_ema": other}, path)
+    message = r"x.pth \(params_ema, the one taken of 2 state_dicts\): tensor 'a.0.weight': expected"
+    with pytest.raises(FormatError, match=message):
+        read_any(path, [NETWORK])
+
+
+@needs_torch
 def test_doubles_and_halves_become_floats(tmp_path: Path) -> None:
     path = tmp_path / "checkpoint"
     state = state_dict()

@@ -94,8 +94,9 @@ class Tensors(Mapping[str, np.ndarray]):
         data = self._file.pieces[key].read(self._path)
         del data[len(data) - len(data) % ELEMENT_BYTES[dtype] :]
         if dtype == "bfloat16":
-            halves = np.frombuffer(data, f"{self._file.order}u2")
-            return (halves.astype(np.uint32) << 16).view(np.float32)
+            bits = np.frombuffer(data, f"{self._file.order}u2").astype(np.uint32)
+            bits <<= 16
+            return bits.view(np.float32)
         return np.frombuffer(data, np.dtype(dtype).newbyteorder(self._file.order))
 
 
