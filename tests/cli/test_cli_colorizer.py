@@ -319,12 +319,17 @@ def test_compbin_of_other_files(run: Run) -> None:
     assert result.code == 2 and "cut.bin: expected pictures of 524,288 bytes" in result.err
 
 
-def test_net2bin(run: Run, network: Path) -> None:
+def test_net2bin(run: Run, network: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the other commands that read a checkpoint, all without PyTorch."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     from facegen.networks.eccv16 import state_dict
 
     _, tensors = read_any(network, [COLORIZER])
     torch.save(state_dict(tensors), "checkpoint.pth")
+    monkeypatch.setitem(__import__("sys").modules, "torch", None)
+    assert "format  : pytorch" in run("inspect", "checkpoint.pth").out
+    assert run("convert", "checkpoint.pth", "converted.bin").code == 0
+    assert Path("converted.bin").read_bytes() == network.read_bytes()
     result = run("colorizer", "net2bin", "checkpoint.pth", "out.bin")
     assert result == (0, "out.bin: 75 tensors, 128,964,012 bytes\n", "")
     assert Path("out.bin").read_bytes() == network.read_bytes()

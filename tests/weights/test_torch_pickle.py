@@ -275,6 +275,13 @@ def test_zips_that_cannot_be(tmp_path: Path, case: str) -> None:
     refused(tmp_path, *ZIPS[case])
 
 
+def test_a_file_without_checksums(tmp_path: Path) -> None:
+    """As torch.save makes one after torch.serialization.set_crc32_options(False)."""
+    path = tmp_path / "x.pth"
+    path.write_bytes(directory(directory(GOOD, b"x/data/0", 16, 0), b"x/data.pkl", 16, 0))
+    assert pytorch.read(path)["a"].tobytes() == bytes(24)
+
+
 @pytest.mark.parametrize("how", ["zip", "bare"])
 def test_every_truncation(tmp_path: Path, how: str) -> None:
     content = make.state(a=make.tensor())

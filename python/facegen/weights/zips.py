@@ -135,6 +135,8 @@ def stored_pieces(path: Path, archive: zipfile.ZipFile, what: str) -> dict[str, 
     size = file_size(path)
     pieces: dict[str, Piece] = {}
     end = 0
+    # PyTorch can be told to write none (set_crc32_options), and has 0 for each then.
+    has_checksums = any(member.CRC for member in archive.infolist())
     with open(path, "rb") as file:
         file.seek(-_END_BYTES, os.SEEK_END)
         if file.read(len(_END_MAGIC)) != _END_MAGIC:
@@ -153,5 +155,7 @@ def stored_pieces(path: Path, archive: zipfile.ZipFile, what: str) -> dict[str, 
             end = start + member.file_size
             if mark != ZIP_MAGIC or end > size:
                 raise FormatError(f"{place} is not where the zip's directory says")
-            pieces[member.filename] = Piece(start, member.file_size, member.CRC)
+            pieces[member.filename] = Piece(
+                start, member.file_size, member.CRC if has_checksums else None
+            )
     return pieces
