@@ -34,7 +34,7 @@ int outputs(const Layer& l, const cpu::Kernels& kernels, bool direct_only = fals
 int points(const Layer& l, int tile_outputs) {
   int64_t taps = 0;
   for (const auto& [y, x] : phases_of(l)) {
-    taps = std::max({taps, divide_up(y.taps, y.step), divide_up(x.taps, x.step)});
+    taps = std::max<int64_t>({taps, divide_up(y.taps, y.step), divide_up(x.taps, x.step)});
   }
   return tile_outputs + static_cast<int>(taps) - 1;
 }
