@@ -262,12 +262,12 @@ def test_programs_of_pictures_go_on(
     compute = Opposite.__call__
     calls: list[int] = []
 
-    def failing(self: Opposite, batch: np.ndarray) -> Any:
+    def failing(self: Opposite, batch: np.ndarray, **options: bool) -> Any:
         calls.append(len(batch))
         if len(calls) == 3:
             time.sleep(1.0)  # the first is written meanwhile, also on a busy machine
             raise KeyboardInterrupt
-        return compute(self, batch)
+        return compute(self, batch, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(Opposite, "__call__", failing)
