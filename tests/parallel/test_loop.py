@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,9 @@ import pytest
 from launchers import LAUNCHERS, run_ranks
 
 from facegen import parallel
+from facegen.parallel.links import QueueLink
 from facegen.parallel.loop import WINDOW_OF_A_RANK
+from facegen.parallel.worker import END, work
 
 JOB = Path(__file__).with_name("job.py")
 
@@ -120,3 +124,30 @@ def test_the_longest_silence_is_a_number(
     monkeypatch.setenv("FACEGEN_MPI_TIMEOUT", "soon")
     result = run_ranks(launcher, 2, [JOB, 4, "plain"], tmp_path)
     assert result.returncode != 0 and "expected a number of seconds, found 'soon'" in result.stderr
+
+
+def test_what_encode_gives_bit_by_bit_is_made_while_it_is_written() -> None:
+    order: list[str] = []
+
+    def pieces(count: int) -> Iterator[int]:
+        for i in range(count):
+            order.append(f"made {i}")
+            yield i
+
+    def write(made: Iterator[int]) -> None:
+        order.extend(f"written {i}" for i in made)
+
+    parallel.run([2, 1], lambda count: count, write, pieces)
+    two = ["made 0", "written 0", "made 1", "written 1"]
+    assert order == [*two, "made 0", "written 0"]
+
+
+def test_a_rank_s_answer_is_whole() -> None:
+    near, far = QueueLink.pair()
+    worker = threading.Thread(target=work, args=(far, range, iter))
+    worker.start()
+    near.send((0, 3))
+    assert near.receive()[0] == (0, [0, 1, 2])
+    near.send((END, None))
+    near.receive()
+    worker.join()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,19 @@ def encode_faces(
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The lines of an OUTPUT file, as bytes, and the pixels (k, 64, 64, 3) of faces."""
     return np.frombuffer(face_text(faces, threads=threads), np.uint8), to_uint8(faces)
+
+
+# A chunk of a run on a GPU is thousands of faces. The text of a few is written while it is in the
+# cache, and its memory serves the next few: 1,000 faces at once took three times as long.
+FACES_OF_A_PIECE = 64
+
+
+def encode_pieces(
+    faces: NDArray[np.float32], threads: int = 1
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """The same of some faces after others."""
+    for first in range(0, len(faces), FACES_OF_A_PIECE):
+        yield encode_faces(faces[first : first + FACES_OF_A_PIECE], threads)
 
 
 def encode_each(name: str, faces: NDArray[np.float32]) -> list[bytes]:

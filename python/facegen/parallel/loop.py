@@ -56,7 +56,9 @@ def run(
         Takes what becomes of them, in order.
     encode
         What else can be done where the chunk was computed, in a thread beside `compute`: text or
-        pixels of results, so that rank 0 has only to write.
+        pixels of results, so that rank 0 has only to write. It may give an iterator: with one
+        process what that gives is made while the sink goes through it, from ranks it comes as a
+        list.
     on_ranks
         False where the work is this process's alone, though others were started with it.
 

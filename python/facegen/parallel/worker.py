@@ -54,6 +54,8 @@ def work(link: Link, compute: Callable[[Any], Any], encode: Any) -> None:
         if encode is not None and not isinstance(result, Failure):
             try:
                 result = encode(result)
+                if isinstance(result, Iterator):  # it travels whole, and is made before the clock
+                    result = list(result)
             except Exception as error:
                 result = Failure(_portable(error))
         start = perf_counter()

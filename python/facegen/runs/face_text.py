@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 
 import numpy as np
 
 from facegen.files.standard import output_file
 from facegen.media.bmp import GridWriter
-from facegen.media.face_files import encode_faces
+from facegen.media.face_files import encode_pieces
 from facegen.networks.dcgan import Generator
 from facegen.numbers.text import LatentReader, ResultWriter
 from facegen.runs.progress import Progress
@@ -54,7 +55,7 @@ class FaceTextRun:
         if journal.finished:
             return 0.0
         # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
-        encode = partial(encode_faces, threads=1 if runner.device == "cpu" else runner.threads)
+        encode = partial(encode_pieces, threads=1 if runner.device == "cpu" else runner.threads)
         stream = Stream(self._generator, encode, count, "faces", progress)
         with (
             journal,
@@ -62,11 +63,13 @@ class FaceTextRun:
             ResultWriter(self._text, count, resume=journal.resume(self._text)) as values,
         ):
 
-            def write(faces: tuple[np.ndarray, np.ndarray]) -> int:
-                text, pixels = faces
-                values.write_text(text.data, len(pixels))
-                picture.write(pixels)
-                return len(pixels)
+            def write(pieces: Iterable[tuple[np.ndarray, np.ndarray]]) -> int:
+                written = 0
+                for text, pixels in pieces:
+                    values.write_text(text.data, len(pixels))
+                    picture.write(pixels)
+                    written += len(pixels)
+                return written
 
             runner.warm_up(count - journal.done)
             chunks = journal.rest(self._latents.chunks(runner.chunk))
