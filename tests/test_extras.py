@@ -22,7 +22,10 @@ def anew() -> Iterator[None]:
     extras.install.cache_clear()
 
 
-@pytest.mark.parametrize("extra", ["heif", "hub", "mpi", "serve", "torch", "train", "video"])
+EXTRAS = ["heif", "hub", "mpi", "onnx", "serve", "torch", "train", "video"]
+
+
+@pytest.mark.parametrize("extra", EXTRAS)
 def test_the_command_names_the_packages(extra: str) -> None:
     text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     (stated,) = re.findall(rf"^{extra} = \[(.*)\]$", text, re.M)

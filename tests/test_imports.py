@@ -21,7 +21,7 @@ ORDER = (
     *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline"),
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
     *("comparison", "hub", "weights", "engine", "kernels"),
-    *("networks", "loading", "parallel"),
+    *("networks", "onnx_files", "loading", "parallel"),
     *("pictures", "runs", "training", "serving", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
     from facegen.networks.segmentation import Segmenter
+    from facegen.onnx_files.model import OnnxModel
     from facegen.serving import Batcher
 
 __version__ = "0.1.0"
@@ -35,6 +36,7 @@ __all__ = [
     "FacegenError",
     "FormatError",
     "Generator",
+    "OnnxModel",
     "Pix2Pix",
     "Segmenter",
     "__version__",
@@ -48,6 +50,7 @@ _HOME = {
     "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",
+    "OnnxModel": "facegen.onnx_files.model",
     "Pix2Pix": "facegen.networks.pix2pix",
     "Segmenter": "facegen.networks.segmentation",
     "fetch": "facegen.loading",
@@ -63,6 +66,7 @@ _SUBPACKAGES = {
     "networks",
     "nn",
     "numbers",
+    "onnx_files",
     "parallel",
     "photos",
     "pictures",

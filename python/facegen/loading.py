@@ -13,6 +13,7 @@ from facegen import hub
 from facegen.networks import NETWORKS, Network
 from facegen.networks.files import resolve
 from facegen.networks.recognise import read_any
+from facegen.onnx_files import OnnxModel, is_onnx
 
 
 def read_network(
@@ -36,7 +37,8 @@ def load(
     path
         A file of weights in any of `facegen.weights.FORMATS`, told by its content (a .caffemodel
         alone by its name); or the name of a network that ``facegen fetch`` got. The package's own
-        faces if None or "default", its digits if "default:lenet".
+        faces if None or "default", its digits if "default:lenet". A network of any kind from an
+        .onnx file, where its operators are among ours (``docs/networks.md``).
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads
@@ -49,7 +51,8 @@ def load(
 
     Returns
     -------
-    The network's model: a `facegen.Generator` for a DCGAN, and so on.
+    The network's model: a `facegen.Generator` for a DCGAN, and so on; a `facegen.OnnxModel` for an
+    ONNX file.
 
     Raises
     ------
@@ -70,10 +73,16 @@ def load(
     >>> generator.generate(range(4)).shape
     (4, 64, 64, 3)
     """
+    options: dict[str, Any] = {
+        "device": device,
+        "threads": threads,
+        "precision": precision,
+        "algorithm": algorithm,
+    }
+    if path is not None and is_onnx(path):
+        return OnnxModel(path, **options)
     network, tensors = read_network(path)
-    return network.model(
-        tensors, device=device, threads=threads, precision=precision, algorithm=algorithm
-    )
+    return network.model(tensors, **options)
 
 
 def fetch(

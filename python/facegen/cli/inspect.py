@@ -14,6 +14,7 @@ from facegen.files.standard import is_stdout
         "facegen inspect network.bin",
         "facegen inspect edges2cats_AtoB.pict --json report.json",
         "facegen inspect default:lenet",
+        "facegen inspect resnet18.onnx",
     ),
 )
 @click.argument("file", metavar="FILE", type=click.Path(), shell_complete=options.networks)
@@ -24,7 +25,8 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
     FILE is a file of weights in any format that facegen convert reads; the name of a fetched
-    network; default, the package's own faces, or default:lenet, its digits.
+    network; default, the package's own faces, or default:lenet, its digits. Of an ONNX file it
+    shows inputs, outputs, layers, parameters and FLOPs.
 
     "weights" is a digest of the values alone: the same in every format.
     """
@@ -35,8 +37,14 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     from facegen.loading import read_network
     from facegen.networks.files import resolve
     from facegen.networks.seeded import is_seeded
+    from facegen.onnx_files import is_onnx
 
     options.check_report(json_, overwrite)
+    if is_onnx(file):
+        from facegen.cli.inspect_onnx import inspect_onnx
+
+        inspect_onnx(file, json_)
+        return
     file = str(resolve(file))
     network, tensors = read_network(file)
     report = {
@@ -73,7 +81,9 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     terminal.say(f"weights : {report['weights_sha256']}")
     width = max(map(len, tensors)) + 2
     terminal.say("")
-    terminal.say(f"{'tensor':<{width}}{'shape':<16}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}")
+    terminal.say(
+        f"{'tensor':<{width}}{'shape':<16}{'values':>11}{'min':>11}{'max':>11}{'mean':>11}"
+    )
     for name, tensor in tensors.items():
         shape = "x".join(map(str, tensor.shape))
         low, high, mean = tensor.min(), tensor.max(), tensor.mean(dtype="float64")

@@ -1,0 +1,50 @@
+"""facegen inspect FILE.onnx: what a network's file holds."""
+
+from __future__ import annotations
+
+import os
+
+from facegen.cli import options, terminal
+from facegen.files.digest import file_digest
+from facegen.files.standard import is_stdout
+from facegen.onnx_files.read import End, read
+
+
+def inspect_onnx(file: str, json: str | None) -> None:
+    """Print inputs, outputs and layers; or write them as a report."""
+    found = read(file)
+    graph = found.graph
+    report = {
+        "file": file,
+        "format": "ONNX",
+        "network": graph.name,
+        "bytes": os.path.getsize(file),
+        "sha256": file_digest(file),
+        "inputs": [_end(each) for each in found.inputs],
+        "outputs": [_end(each) for each in found.outputs],
+        "parameters": graph.parameter_count,
+        "flops": graph.flops,
+        "layers": [
+            {
+                "name": node.name,
+                "kind": type(node.layer).__name__,
+                "reads": list(node.inputs),
+                "output": list(node.shape),
+            }
+            for node in graph.nodes
+            if node.layer is not None
+        ],
+    }
+    options.write_report(json, report)
+    if is_stdout(json):
+        return
+    terminal.say(f"format  : ONNX, {report['bytes']:,} bytes")
+    terminal.say(f"inputs  : {', '.join(map(str, found.inputs))}")
+    terminal.say(f"outputs : {', '.join(map(str, found.outputs))}")
+    terminal.say(f"sha256  : {report['sha256']}")
+    terminal.say("")
+    terminal.say(str(graph))
+
+
+def _end(end: End) -> dict[str, object]:
+    return {"name": end.name, "shape": list(end.shape)}

@@ -1,0 +1,148 @@
+"""The graph and the weights that grow while a file is read."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+from facegen.nn import (
+    Add,
+    Affine,
+    BatchNorm,
+    Graph,
+    Layer,
+    LeakyReLU,
+    Linear,
+    ReLU,
+    Reshape,
+    Shape,
+    Tanh,
+    Tensor,
+)
+from facegen.nn.graph import Node
+from facegen.numbers.floats import as_float32
+from facegen.onnx_files.value import Order, Value, channels_last, map_shape
+from facegen.weights.checks import check_finite, check_variance
+
+_BY_ELEMENT = (ReLU, LeakyReLU, Tanh, Affine, BatchNorm, Add)
+
+
+class Draft:
+    """Layers with their weights; some may turn out to be read by nothing."""
+
+    def __init__(self, name: str) -> None:
+        self._graph = Graph(_plain(name))
+        self._nodes: dict[str, Node] = {}
+        self._weights: dict[str, np.ndarray] = {}
+
+    def input(self, name: str, shape: tuple[int, ...]) -> Value:
+        tensor = self._graph.input(self._unused(name), map_shape(shape))
+        self._nodes[tensor.name] = self._graph.nodes[-1]
+        return Value(tensor, shape)
+
+    def add(self, name: str, layer: Layer, *inputs: Tensor, **weights: np.ndarray) -> Tensor:
+        """A layer named after `name`; its weights become float32, and are checked."""
+        name = self._unused(name)
+        for parameter, shape in layer.parameters().items():
+            values = np.asarray(weights[parameter])
+            full = f"{name}.{parameter}"
+            if values.dtype.kind != "f" and values.dtype.name != "bfloat16":
+                raise ValueError(f"expected {parameter} of floats, found {values.dtype}")
+            if values.shape != shape:
+                raise ValueError(f"expected {parameter} of shape {shape}, found {values.shape}")
+            self._weights[full] = as_float32(values.astype(np.float32, copy=False))
+            check_finite("its weights", full, self._weights[full])
+            if parameter == "var":
+                check_variance("its weights", full, self._weights[full])
+        tensor = self._graph.add(name, layer, *inputs)
+        self._nodes[name] = self._graph.nodes[-1]
+        return tensor
+
+    def layer(self, name: str) -> Layer | None:
+        """The layer of that name; None for an input."""
+        return self._nodes[name].layer
+
+    def source(self, name: str) -> Tensor:
+        """What the layer of that name reads first."""
+        first = self._nodes[name].inputs[0]
+        return Tensor(first, self._nodes[first].shape)
+
+    def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
+        if tensor.shape == shape:
+            return tensor
+        return self.add(f"{tensor.name}.as.{shape}", Reshape(shape), tensor)
+
+    def as_vector(self, value: Value) -> tuple[Tensor, Order]:
+        """All floats as the channels of one pixel, and where each of the file's lies there."""
+        tensor = self.reshape(value.tensor, Shape(1, 1, value.tensor.shape.floats))
+        return tensor, value.positions.ravel()
+
+    def as_map(self, value: Value) -> Tensor:
+        """Channels, as the file has them, as the channels of our graph.
+
+        Raises
+        ------
+        ValueError
+            The floats lie in another order, and what made them cannot make them in this one.
+        """
+        if value.order is None:
+            return value.tensor
+        shape, wanted = map_shape(value.shape), channels_last(value.shape)
+        tensor = value.tensor
+        if not np.array_equal(value.order, wanted):
+            order = np.empty(wanted.size, np.intp)
+            order[wanted.ravel()] = value.order.ravel()
+            tensor = self._reordered(tensor, order, {})
+        return self.reshape(tensor, shape)
+
+    def finish(self, outputs: list[Tensor]) -> tuple[Graph, dict[str, np.ndarray]]:
+        """What the outputs need of it, and every input."""
+        needed = {tensor.name for tensor in outputs}
+        for node in reversed(self._graph.nodes):
+            if node.name in needed:
+                needed.update(node.inputs)
+        graph = Graph(self._graph.name)
+        tensors: dict[str, Tensor] = {}
+        for node in self._graph.nodes:
+            if node.layer is None:
+                tensors[node.name] = graph.input(node.name, node.shape)
+            elif node.name in needed:
+                inputs = [tensors[name] for name in node.inputs]
+                tensors[node.name] = graph.add(node.name, node.layer, *inputs)
+        for tensor in outputs:
+            graph.output(tensor)
+        return graph, {name: self._weights[name] for name in graph.parameters}
+
+    def _reordered(self, tensor: Tensor, order: Order, made: dict[str, Tensor]) -> Tensor:
+        """A vector with `tensor`'s float ``order[i]`` at i: the layers before it, reordered."""
+        if tensor.name in made:
+            return made[tensor.name]
+        node = self._nodes[tensor.name]
+        inputs = [Tensor(name, self._nodes[name].shape) for name in node.inputs]
+        if isinstance(node.layer, Reshape):
+            return self._reordered(inputs[0], order, made)
+        vector = tensor.shape[:2] == (1, 1)
+        if not (vector and isinstance(node.layer, (Linear, *_BY_ELEMENT))):
+            raise ValueError(
+                "its input is reshaped or transposed to an order that no layer here makes; export "
+                "the network without the transpose, or with maps (n, channels, height, width)"
+            )
+        if not isinstance(node.layer, Linear):
+            inputs = [self._reordered(each, order, made) for each in inputs]
+        weights = {p: self._weights[f"{node.name}.{p}"][order] for p in node.layer.parameters()}
+        made[tensor.name] = self.add(f"{node.name}.reordered", node.layer, *inputs, **weights)
+        return made[tensor.name]
+
+    def _unused(self, name: str) -> str:
+        plain, count = _plain(name), 1
+        unused = plain
+        while unused in self._nodes:
+            count += 1
+            unused = f"{plain}.{count}"
+        return unused
+
+
+def _plain(name: str) -> str:
+    """A name as graphs take them; what they do not becomes "_"."""
+    return re.sub(r"[^\w./-]", "_", name)[:200] or "_"

@@ -1,0 +1,124 @@
+"""A network from an ONNX file, run by this package's engines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from facegen.networks.model import Model
+from facegen.nn import Graph
+from facegen.onnx_files.read import End, read
+from facegen.weights.checks import Path
+
+
+class OnnxModel(Model):
+    """A network from an ONNX file.
+
+    Parameters
+    ----------
+    path
+        The file; data beside it must lie in its folder.
+    device, threads, precision, algorithm
+        As for `facegen.load`.
+
+    Attributes
+    ----------
+    graph, weights
+        The network as this package has it; ``print(model.graph)`` is a table.
+    inputs, outputs
+        Their names and shapes, in the order of the file. A batch may have any size, whatever the
+        file says.
+
+    Raises
+    ------
+    FacegenError
+        The package onnx is not installed.
+    FormatError
+        The file is damaged, or has a node that no layer here computes.
+    DeviceError, ValueError, OSError
+        As for `facegen.load`.
+
+    Examples
+    --------
+    >>> model = OnnxModel("resnet18.onnx")
+    >>> model(images)  # (n, 3, 224, 224) -> (n, 1000)
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        device: str = "auto",
+        threads: int | None = None,
+        precision: str = "float32",
+        algorithm: str = "auto",
+    ) -> None:
+        found = read(path)
+        self.graph, self.weights = found.graph, found.weights
+        self.inputs, self.outputs = found.inputs, found.outputs
+        self._options = {
+            "device": device,
+            "threads": threads,
+            "precision": precision,
+            "algorithm": algorithm,
+        }
+        self._prepare()
+
+    def __call__(self, *inputs: Any, layout: str = "NCHW") -> Any:
+        """Run the network on a batch.
+
+        Parameters
+        ----------
+        *inputs
+            An array for each input of the file, or one dict of them by their names; NumPy's or any
+            that `facegen.engine.Runner` takes.
+        layout
+            "NCHW": arrays are as the file has them, maps (n, channels, height, width). "NHWC": maps
+            are (n, height, width, channels), in and out.
+
+        Returns
+        -------
+        array or tuple of arrays
+            float32, one for each output; a tuple where there are several. What the file only
+            reshapes or transposes at its very end is as the file has it in either layout.
+
+        Raises
+        ------
+        ValueError
+            For other names, another number of arrays or another shape.
+        """
+        if len(inputs) == 1 and isinstance(inputs[0], Mapping):
+            inputs = self._by_name(inputs[0])
+        ins = [
+            x.reshape(len(x), end.shape[0], 1, end.shape[1])
+            if layout == "NCHW" and tuple(x.shape[1:]) == end.shape and len(end.shape) == 2
+            else x
+            for x, end in zip(inputs, self.inputs, strict=False)
+        ]
+        results = self.runner(*ins, *inputs[len(ins) :], layout=layout)
+        outs = results if isinstance(results, tuple) else (results,)
+        outs = tuple(_as_in_file(y, end) for y, end in zip(outs, self.outputs, strict=True))
+        return outs[0] if len(outs) == 1 else outs
+
+    def __repr__(self) -> str:
+        name, device = type(self).__name__, self.runner.device
+        ends = [", ".join(map(str, each)) for each in (self.inputs, self.outputs)]
+        precision = self._options["precision"]
+        return f"<{name} of {self.graph.name}: {ends[0]} -> {ends[1]} on {device}, {precision}>"
+
+    def _graph(self) -> Graph:
+        return self.graph
+
+    def _by_name(self, given: Mapping[str, Any]) -> tuple[Any, ...]:
+        names = [end.name for end in self.inputs]
+        if set(given) != set(names):
+            found = ", ".join(map(str, given)) or "none"
+            raise ValueError(f"expected the inputs {', '.join(names)}, found {found}")
+        return tuple(given[name] for name in names)
+
+
+def _as_in_file(y: Any, end: End) -> Any:
+    """A map of the graph in the shape of the file's output."""
+    if end.order is not None:
+        y = y.reshape(len(y), -1)[:, end.order]
+    return y if len(end.shape) == 3 and end.order is None else y.reshape(len(y), *end.shape)

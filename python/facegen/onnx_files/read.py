@@ -1,0 +1,202 @@
+"""An ONNX file as a graph of layers with their weights."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from facegen.errors import FormatError, first_line
+from facegen.nn import Affine, Graph, Reshape
+from facegen.onnx_files.constants import FOLDED, fold
+from facegen.onnx_files.draft import Draft
+from facegen.onnx_files.file import import_onnx, load_checked, opset
+from facegen.onnx_files.node import Known, Node
+from facegen.onnx_files.operators import HINTS, OPERATORS
+from facegen.onnx_files.value import Order, Value
+from facegen.weights.checks import Path
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or output as the file has it: its name there, and its shape without the batch.
+
+    `order`: where each number of an output lies in a vector of our graph; None where the graph
+    has the map itself.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    order: Order | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} (n, {', '.join(map(str, self.shape))})"
+
+
+@dataclass(frozen=True)
+class OnnxNetwork:
+    """What a file holds."""
+
+    graph: Graph
+    weights: dict[str, np.ndarray]
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is meant to be ONNX's: by its name, as nothing in its content tells it."""
+    return os.fspath(path).lower().endswith(".onnx")
+
+
+def read(path: Path) -> OnnxNetwork:
+    """Read an ONNX file.
+
+    Raises
+    ------
+    FacegenError
+        The package onnx is not installed.
+    FormatError
+        It is no ONNX model, damaged, or has a node that no layer here computes, which is named.
+    OSError
+        The file cannot be read.
+    """
+    model = load_checked(path)
+    return _Reader(path, model).network()
+
+
+class _Reader:
+    def __init__(self, path: Path, model: Any) -> None:
+        self.path, self.graph = path, model.graph
+        self.opset = opset(path, model)
+        self.draft = Draft(self.graph.name or "onnx")
+        self.known: dict[str, Known] = {}
+        self.batch = 1
+        self.inferred = {
+            each.name: each.type.tensor_type
+            for each in (*self.graph.value_info, *self.graph.output)
+        }
+
+    def network(self) -> OnnxNetwork:
+        self._take_initializers()
+        inputs = self._take_inputs()
+        for i, proto in enumerate(self.graph.node):
+            name = proto.name or (proto.output[0] if proto.output else f"node {i}")
+            try:
+                self._take(proto, name)
+            except (ValueError, RecursionError) as error:
+                raise FormatError(
+                    f"{self.path}: node {name!r:.100} ({proto.op_type:.40}): {first_line(error)}"
+                ) from None
+        ends = [self._end(each.name) for each in self.graph.output]
+        graph, weights = self.draft.finish([value.tensor for _, value in ends])
+        return OnnxNetwork(graph, weights, inputs, tuple(end for end, _ in ends))
+
+    def _take_initializers(self) -> None:
+        numpy_helper = import_onnx().numpy_helper
+        if self.graph.sparse_initializer:
+            raise FormatError(f"{self.path}: its weights are sparse, expected dense ones")
+        for tensor in self.graph.initializer:
+            try:
+                self.known[tensor.name] = numpy_helper.to_array(tensor)
+            except (ValueError, TypeError, KeyError) as error:
+                raise FormatError(
+                    f"{self.path}: tensor {tensor.name!r:.100}: {first_line(error)}"
+                ) from None
+
+    def _take_inputs(self) -> tuple[End, ...]:
+        """Old files have their weights among the inputs."""
+        ends: list[End] = []
+        for given in self.graph.input:
+            if given.name in self.known:
+                continue
+            where = f"{self.path}: input {given.name!r:.100}"
+            kind = given.type.tensor_type
+            batch, *sizes = [d.dim_value for d in kind.shape.dim] or [0]
+            if kind.elem_type not in _floats() or not sizes or min(sizes) < 1:
+                raise FormatError(
+                    f"{where}: expected floats (n, channels, ...) whose sizes but for the batch "
+                    f"are fixed, found {_described(kind)}"
+                )
+            if batch > 0 and ends and self.batch not in (1, batch):
+                raise FormatError(f"{where}: has a batch of {batch}, others one of {self.batch}")
+            if batch > 0:
+                self.batch = batch
+            try:
+                self.known[given.name] = self.draft.input(given.name, tuple(sizes))
+            except ValueError as error:
+                raise FormatError(f"{where}: {error}") from None
+            ends.append(End(given.name, tuple(sizes)))
+        if not ends:
+            raise FormatError(f"{self.path}: has no input")
+        return tuple(ends)
+
+    def _take(self, proto: Any, name: str) -> None:
+        for read in proto.input:
+            if read and read not in self.known:
+                raise ValueError(f"it reads {read!r:.100}, which no node here makes")
+        inputs = tuple(self.known[read] if read else None for read in proto.input)
+        op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+        if op in FOLDED and not any(isinstance(each, Value) for each in inputs):
+            constants = [each for each in inputs if not isinstance(each, Value)]
+            self.known.update(zip(proto.output, fold(proto, constants, self.opset), strict=True))
+            return
+        if op not in OPERATORS:
+            hint = HINTS.get(op, f"write it by these operators: {', '.join(OPERATORS)}")
+            raise ValueError(f"no layer here computes {op:.80}; {hint}")
+        get = import_onnx().helper.get_attribute_value
+        attributes = {a.name: _decoded(get(a)) for a in proto.attribute}
+        node = Node(name, op, self.opset, self.batch, inputs, attributes, self.draft)
+        result = OPERATORS[op](node)
+        self._check_inferred(proto.output[0], result)
+        self.known[proto.output[0]] = result
+
+    def _check_inferred(self, name: str, result: Known) -> None:
+        """What onnx's own inference knows of a shape must be what came out here."""
+        kind = self.inferred.get(name)
+        if kind is None or not kind.HasField("shape") or not isinstance(result, Value):
+            return
+        sizes = [d.dim_value for d in kind.shape.dim][1:]
+        rank = len(kind.shape.dim) - 1
+        if rank != len(result.shape) or any(
+            a and a != b for a, b in zip(sizes, result.shape, strict=True)
+        ):
+            raise ValueError(f"makes (n, {result.shape}), expected {_described(kind)}")
+
+    def _end(self, name: str) -> tuple[End, Value]:
+        value = self.known.get(name)
+        if not isinstance(value, Value):
+            raise FormatError(f"{self.path}: output {name!r:.100} does not depend on an input")
+        if value.order is not None:
+            tensor, order = self.draft.as_vector(value)
+            value = Value(tensor, value.shape, order)
+        return End(name, value.shape, value.order), self._computed(value, name)
+
+    def _computed(self, value: Value, name: str) -> Value:
+        """An output that is an input itself, or its view, becomes a copy."""
+        tensor = value.tensor
+        while isinstance(self.draft.layer(tensor.name), Reshape):
+            tensor = self.draft.source(tensor.name)
+        if self.draft.layer(tensor.name) is not None:
+            return value
+        return Value(self.draft.add(name, Affine(), value.tensor), value.shape, value.order)
+
+
+def _floats() -> tuple[int, ...]:
+    kinds = import_onnx().TensorProto
+    return kinds.FLOAT, kinds.FLOAT16, kinds.DOUBLE, kinds.BFLOAT16
+
+
+def _described(kind: Any) -> str:
+    """A type and a shape, as "FLOAT (batch, 3, ?)"."""
+    types = import_onnx().TensorProto.DataType
+    element = types.Name(kind.elem_type) if kind.elem_type in types.values() else "no tensor"
+    sizes = [str(d.dim_value or d.dim_param or "?") for d in kind.shape.dim[:8]]
+    return f"{element} ({', '.join(sizes)})"
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else value

@@ -1,0 +1,320 @@
+"""Every operator against onnx's own evaluator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from onnx_graphs import Op, evaluate, make, op, run
+
+import tolerance
+from facegen.onnx_files.operators import OPERATORS
+
+# Of the cases without sums of products: what a few of tanh, exp and divisions may add up to.
+ROUNDINGS = 40
+DOUBLE = 11  # TensorProto's; the evaluator wants one type, and is given float64
+
+
+class Case(NamedTuple):
+    ops: Sequence[Op]
+    x: Sequence[int | str]
+    constants: Mapping[str, Any] = {}
+    opset: int = 17
+
+
+def numbers(*shape: int) -> np.ndarray:
+    return np.random.default_rng(shape).uniform(0.5, 2, shape).astype(np.float32)
+
+
+def ints(*values: int) -> np.ndarray:
+    return np.array(values, np.int64)
+
+
+NORM = {name: numbers(4, i)[:, 0] for i, name in enumerate(("s", "b", "m", "v"), 2)}
+MAP = ("batch", 4, 6, 5)
+PIXEL = ("n", 7)
+
+CASES = {
+    "Add number": Case([op("Add", "x c", "y")], MAP, {"c": numbers(1)[0]}),
+    "Add channels": Case([op("Add", "c x", "y")], MAP, {"c": numbers(4, 1, 1)}),
+    "Add maps": Case([op("Relu", "x", "r"), op("Add", "x r", "y")], MAP),
+    "Add itself": Case([op("Add", "x x", "y")], MAP),
+    "Sub": Case([op("Sub", "x c", "y")], MAP, {"c": numbers(1, 4, 1, 1)}),
+    "Sub from": Case([op("Sub", "c x", "y")], MAP, {"c": numbers(1)}),
+    "Mul": Case([op("Mul", "x c", "y")], PIXEL, {"c": numbers(7)}),
+    "Div": Case([op("Div", "x c", "y")], MAP, {"c": numbers(4, 1, 1)}),
+    "Sum": Case([op("Tanh", "x", "t"), op("Sum", "x t x", "y")], MAP),
+    "AveragePool": Case([op("AveragePool", "x", "y", kernel_shape=[6, 5])], MAP),
+    "BatchNormalization": Case(
+        [op("BatchNormalization", "x s b m v", "y", epsilon=0.1)], MAP, NORM
+    ),
+    "of vectors": Case([op("BatchNormalization", "x s b m v", "y")], ("n", 4), NORM),
+    "of (n, c, w)": Case([op("BatchNormalization", "x s b m v", "y")], (2, 4, 3), NORM),
+    "InstanceNormalization": Case([op("InstanceNormalization", "x s b", "y")], MAP, NORM),
+    "Cast": Case([op("Cast", "x", "y", to=1)], MAP),
+    "Clip": Case([op("Clip", "x zero -", "y")], MAP, {"zero": np.float32(0) * numbers(1)[0]}),
+    "Clip opset 7": Case([op("Clip", "x", "y", min=0.0)], MAP, opset=7),
+    "Concat": Case([op("Relu", "x", "r"), op("Concat", "x r x", "y", axis=1)], MAP),
+    "Concat vectors": Case(
+        [op("Flatten", "x", "f"), op("Tanh", "f", "t"), op("Concat", "f t", "y", axis=-1)], MAP
+    ),
+    "Dropout": Case([op("Dropout", "x", "y")], MAP),
+    "Dropout opset 7": Case([op("Dropout", "x", "y", ratio=0.3)], MAP, opset=7),
+    "Identity": Case([op("Identity", "x", "y")], MAP),
+    "Flatten": Case([op("Flatten", "x", "y", axis=1)], MAP),
+    "GlobalAveragePool": Case([op("GlobalAveragePool", "x", "y")], MAP),
+    "GlobalMaxPool": Case([op("GlobalMaxPool", "x", "y")], MAP),
+    "LeakyRelu": Case([op("LeakyRelu", "x", "y", alpha=0.2)], MAP),
+    "MaxPool": Case([op("MaxPool", "x", "y", kernel_shape=[3, 2], strides=[2, 1])], MAP),
+    "PRelu": Case([op("PRelu", "x c", "y")], MAP, {"c": numbers(1)}),
+    "ReduceMean": Case([op("ReduceMean", "x", "y", axes=[-1, 2])], MAP),
+    "ReduceMean to vectors": Case([op("ReduceMean", "x", "y", axes=[2, 3], keepdims=0)], MAP),
+    "ReduceMean opset 18": Case([op("ReduceMean", "x a", "y")], MAP, {"a": ints(2, 3)}, 18),
+    "Relu": Case([op("Relu", "x", "y")], MAP),
+    "Reshape": Case([op("Reshape", "x s", "y")], MAP, {"s": ints(0, 2, -1)}),
+    "Reshape by Shape": Case(
+        [
+            op("Shape", "x", "sizes"),
+            op("Gather", "sizes first", "n", axis=0),
+            op("Unsqueeze", "n axes", "ns"),
+            op("Concat", "ns rest", "s", axis=0),
+            op("Reshape", "x s", "y"),
+        ],
+        MAP,
+        {"first": np.array(0), "axes": ints(0), "rest": ints(-1)},
+    ),
+    "Resize": Case(
+        [op("Resize", "x - c", "y", mode="linear")], MAP, {"c": np.float32([1, 1, 2, 3])}
+    ),
+    "Resize to sizes": Case(
+        [op("Resize", "x - - c", "y", mode="linear")], (1, 4, 6, 5), {"c": ints(1, 4, 9, 11)}
+    ),
+    "Sigmoid": Case([op("Sigmoid", "x", "y")], MAP),
+    "Softmax": Case([op("Softmax", "x", "y", axis=1)], MAP),
+    "Softmax of vectors": Case([op("Softmax", "x", "y")], PIXEL),
+    "Softmax opset 7": Case([op("Softmax", "x", "y", axis=1)], ("n", 9, 1, 1), opset=7),
+    "Softmax of all": Case([op("Flatten", "x", "f"), op("Softmax", "f", "y")], MAP),
+    "Squeeze": Case(
+        [op("GlobalMaxPool", "x", "p"), op("Squeeze", "p a", "y")], MAP, {"a": ints(-1, 2)}
+    ),
+    "Squeeze opset 11": Case(
+        [op("GlobalMaxPool", "x", "p"), op("Squeeze", "p", "y", axes=[2])], MAP, opset=11
+    ),
+    "Tanh": Case([op("Tanh", "x", "y")], MAP),
+    "Transpose": Case([op("Transpose", "x", "y", perm=[0, 3, 1, 2])], MAP),
+    "Transposes that cancel": Case(
+        [
+            op("Transpose", "x", "a", perm=[0, 2, 3, 1]),
+            op("Relu", "a", "r"),
+            op("Transpose", "r", "b", perm=[0, 3, 1, 2]),
+            op("MaxPool", "b", "y", kernel_shape=[2, 2]),
+        ],
+        MAP,
+    ),
+    "Unsqueeze": Case([op("Unsqueeze", "x a", "y")], PIXEL, {"a": ints(-1, 2)}),
+    "Unsqueeze, then a map": Case(
+        [op("Unsqueeze", "x a", "u"), op("GlobalAveragePool", "u", "y")], PIXEL, {"a": ints(2, 3)}
+    ),
+    "constants folded": Case(
+        [op("Sqrt", "c", "root"), op("Transpose", "root", "t"), op("Mul", "x t", "y")],
+        MAP,
+        {"c": numbers(1, 1, 4)},
+    ),
+    "weights of float16": Case(
+        [op("Cast", "c", "wide", to=DOUBLE), op("Mul", "x wide", "y")],
+        MAP,
+        {"c": numbers(4, 1, 1).astype(np.float16)},
+    ),
+}
+CASES["constants folded"].ops[1].attributes["perm"] = [2, 1, 0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_operator(tmp_path: Path, name: str) -> None:
+    case = CASES[name]
+    sizes = [3 if isinstance(size, str) else size for size in case.x]
+    x = np.random.default_rng(1).standard_normal(sizes).astype(np.float32)
+    rank = 0
+    for rank in range(1, 6):  # that of its output, which the evaluator tells
+        model = make(case.ops, {"x": case.x}, {"y": rank}, case.constants, case.opset)
+        (want,) = evaluate(model, x)
+        if want.ndim == rank:
+            break
+    (got,) = run(tmp_path, model, x)
+    assert got.dtype == np.float32
+    largest = max(1.0, np.abs(want).max())
+    tolerance.assert_within(got, want, tolerance.roundings(ROUNDINGS, largest))
+
+
+def test_old_batch_norms(tmp_path: Path) -> None:
+    """The evaluator takes those before opset 14 for ones of training."""
+    norm = [op("BatchNormalization", "x s b m v", "y")]
+    x = numbers(3, 4, 6, 5)
+    old, new = (
+        run(tmp_path, make(norm, {"x": MAP}, {"y": 4}, NORM, opset), x)[0] for opset in (7, 17)
+    )
+    np.testing.assert_array_equal(old, new)
+
+
+def test_every_operator_has_a_case() -> None:
+    tested = {each.kind for case in CASES.values() for each in case.ops}
+    swept = {"Conv", "ConvTranspose", "Gemm", "MatMul", "ArgMax"}
+    assert tested | swept >= set(OPERATORS)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("onnx")
+
+
+def check_products(folder: Path, model: Any, length: int, *xs: np.ndarray) -> None:
+    (want,), (magnitude,) = evaluate(model, *xs), evaluate(model, *xs, magnitudes=True)
+    (got,) = run(folder, model, *xs)
+    tolerance.assert_within(got, want, tolerance.gemm(magnitude, length))
+
+
+small = st.integers(1, 3)
+pads = st.lists(st.integers(0, 2), min_size=4, max_size=4)
+pairs = st.lists(small, min_size=2, max_size=2)
+
+
+@settings(max_examples=40)
+@given(
+    st.data(),
+    st.sampled_from(["NOTSET", "VALID", "SAME_UPPER", "SAME_LOWER"]),
+    st.booleans(),
+    pairs,
+)
+def test_convolutions(folder: Path, data: Any, auto: str, bias: bool, kernel: list[int]) -> None:
+    channels, out, n = (data.draw(small) for _ in range(3))
+    height, width = (data.draw(st.integers(1, 9)) for _ in range(2))
+    attributes = {"strides": data.draw(pairs), "dilations": data.draw(pairs), "auto_pad": auto}
+    border = [0] * 4
+    if auto == "NOTSET":
+        border = attributes["pads"] = data.draw(pads)
+    reach = [(k - 1) * gap + 1 for k, gap in zip(kernel, attributes["dilations"], strict=True)]
+    if not auto.startswith("SAME"):
+        assume(reach[0] <= height + border[0] + border[2])
+        assume(reach[1] <= width + border[1] + border[3])
+    elif auto == "SAME_LOWER":
+        assume(attributes["dilations"] == [1, 1])  # the evaluator pads these otherwise than stated
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    constants = {"w": rng.standard_normal((out, channels, *kernel), dtype=np.float32)}
+    if bias:
+        constants["b"] = rng.standard_normal(out, dtype=np.float32)
+    conv = op("Conv", "x w b" if bias else "x w", "y", **attributes)
+    model = make([conv], {"x": ["n", channels, height, width]}, {"y": 4}, constants)
+    x = rng.standard_normal((n, channels, height, width), dtype=np.float32)
+    check_products(folder, model, channels * kernel[0] * kernel[1], x)
+
+
+@settings(max_examples=40)
+@given(st.data(), pairs, pairs, st.booleans())
+def test_transposed(
+    folder: Path, data: Any, kernel: list[int], strides: list[int], bias: bool
+) -> None:
+    channels, out = data.draw(small), data.draw(small)
+    height, width = (data.draw(st.integers(1, 6)) for _ in range(2))
+    attributes: dict[str, Any] = {"strides": strides, "pads": data.draw(pads)}
+    extra = [data.draw(st.integers(0, step - 1)) for step in strides]
+    attributes["output_padding"] = extra
+    top, left, bottom, right = attributes["pads"]
+    assume((height - 1) * strides[0] + kernel[0] + extra[0] > top + bottom)
+    assume((width - 1) * strides[1] + kernel[1] + extra[1] > left + right)
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    constants = {"w": rng.standard_normal((channels, out, *kernel), dtype=np.float32)}
+    if bias:
+        constants["b"] = rng.standard_normal(out, dtype=np.float32)
+    conv = op("ConvTranspose", "x w b" if bias else "x w", "y", **attributes)
+    model = make([conv], {"x": [2, channels, height, width]}, {"y": 4}, constants)
+    x = rng.standard_normal((2, channels, height, width), dtype=np.float32)
+    check_products(folder, model, channels * kernel[0] * kernel[1], x)
+
+
+@settings(max_examples=40)
+@given(st.data(), pairs, pairs, st.booleans())
+def test_pools(folder: Path, data: Any, kernel: list[int], strides: list[int], ceil: bool) -> None:
+    border = [data.draw(st.integers(0, k - 1)) for k in (*kernel, *kernel)]
+    height, width = (data.draw(st.integers(3, 9)) for _ in range(2))
+    pool = op(
+        "MaxPool", "x", "y", kernel_shape=kernel, strides=strides, pads=border, ceil_mode=int(ceil)
+    )
+    # Where a last window counts was settled in opset 22.
+    model = make([pool], {"x": ["n", 2, height, width]}, {"y": 4}, opset=22)
+    x = np.random.default_rng(1).standard_normal((2, 2, height, width), dtype=np.float32)
+    (got,) = run(folder, model, x)
+    np.testing.assert_array_equal(got, max_pool(x, kernel, strides, border, ceil))
+
+
+def max_pool(
+    x: np.ndarray, kernel: list[int], strides: list[int], border: list[int], ceil: bool
+) -> np.ndarray:
+    """ONNX's definition; its evaluator mistakes borders of unequal width."""
+    sizes = []
+    for i in range(2):
+        size, room = x.shape[2 + i], x.shape[2 + i] + border[i] + border[2 + i] - kernel[i]
+        count = (-(-room // strides[i]) if ceil else room // strides[i]) + 1
+        # A window that would begin behind the map and its front border is left out.
+        sizes.append(count - (ceil and (count - 1) * strides[i] >= size + border[i]))
+    rows, columns = ((border[i], border[2 + i] + kernel[i] + strides[i]) for i in range(2))
+    padded = np.pad(x, ((0, 0), (0, 0), rows, columns), constant_values=-np.inf)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, kernel, (2, 3))
+    return windows[:, :, :: strides[0], :: strides[1]].max((4, 5))[:, :, : sizes[0], : sizes[1]]
+
+
+@settings(max_examples=40)
+@given(st.data(), st.integers(1, 5), st.integers(1, 5), st.booleans(), st.booleans())
+def test_matrices(
+    folder: Path, data: Any, length: int, out: int, transposed: bool, mat_mul: bool
+) -> None:
+    """A map read as vectors, in ONNX's order: the columns go to where ours lie."""
+    height, width = data.draw(small), data.draw(small)
+    columns = length * height * width
+    rng = np.random.default_rng(data.draw(st.integers(0, 99)))
+    weight = rng.standard_normal((columns, out), dtype=np.float32)
+    constants = {"w": weight, "b": rng.standard_normal(out, dtype=np.float32)}
+    if mat_mul:
+        ops = [op("MatMul", "f w", "p"), op("Add", "p b", "y")]
+    elif transposed:
+        constants["w"] = np.ascontiguousarray(weight.T)
+        ops = [op("Gemm", "f w b", "y", transB=1, alpha=0.5, beta=2.0)]
+    else:
+        ops = [op("Gemm", "f w", "y")]
+    shape = ["n", length, height, width]
+    model = make([op("Flatten", "x", "f"), *ops], {"x": shape}, {"y": 2}, constants)
+    x = rng.standard_normal((3, length, height, width), dtype=np.float32)
+    check_products(folder, model, columns, x)
+
+
+@pytest.mark.parametrize("between", [[], ["Relu"], ["BatchNormalization", "Tanh"]])
+def test_a_vector_becomes_a_map(tmp_path: Path, between: list[str]) -> None:
+    """What generators begin with: rows of the matrix go to where ours lie, norms with them."""
+    rng = np.random.default_rng(1)
+    ops, last = [op("Gemm", "x w", "g")], "g"
+    for kind in between:
+        ops.append(op(kind, f"{last} s b m v" if kind[0] == "B" else last, kind))
+        last = kind
+    ops += [op("Reshape", f"{last} shape", "r"), op("Conv", "r k", "y")]
+    constants = {
+        "w": rng.standard_normal((5, 24), dtype=np.float32),
+        "k": rng.standard_normal((2, 4, 2, 2), dtype=np.float32),
+        "shape": ints(-1, 4, 3, 2),
+        **{name: rng.uniform(0.5, 2, 24).astype(np.float32) for name in ("s", "b", "m", "v")},
+    }
+    model = make(ops, {"x": ["n", 5]}, {"y": 4}, constants)
+    x = rng.standard_normal((3, 5), dtype=np.float32)
+    (got,), (want,) = run(tmp_path, model, x), evaluate(model, x)
+    tolerance.assert_within(got, want, tolerance.gemm(np.abs(want).max() * 100, 5 * 16))
+
+
+def test_arg_max(tmp_path: Path) -> None:
+    ops = [op("ArgMax", "x", "i", axis=1), op("Cast", "i", "y", to=1)]
+    model = make(ops, {"x": MAP}, {"y": 4})
+    x = np.random.default_rng(1).standard_normal((3, 4, 6, 5), dtype=np.float32)
+    (got,), (want,) = run(tmp_path, model, x), evaluate(model, x)
+    np.testing.assert_array_equal(got, want)
