@@ -19,6 +19,8 @@ from facegen import _native
 ELEMENTS = ("float32", "float16", "bfloat16", "uint8")
 _CPU, _CUDA, _CUDA_HOST, _CUDA_MANAGED = 1, 2, 3, 13  # DLPack's kinds of devices
 _LEGACY_STREAM = 1  # the default one, by DLPack and by CUDA
+# What libraries raise, each in its own way, for sparse, quantized, deleted or traced arrays.
+_FOREIGN_ERRORS = (TypeError, RuntimeError, AttributeError, NotImplementedError)
 
 
 class OnDevice(NamedTuple):
@@ -106,8 +108,7 @@ class Library:
     def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
         """Work that makes new results of sources is on the stream: they must stay until then.
 
-        Others give freed memory away only behind the work on their current stream; here new results
-        keep the sources, and the caller's own `out` is waited for.
+        New results keep the sources; where the caller has his own `out`, the work is waited for.
         """
         from facegen import _cuda
 
@@ -117,7 +118,14 @@ class Library:
             _cuda.synchronize(sources[0].device, stream)
 
 
-class _Torch(Library):
+class _Ordered(Library):
+    """Gives freed memory away only behind the work on its current stream, where ours is as well."""
+
+    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
+        pass
+
+
+class _Torch(_Ordered):
     def __init__(self) -> None:
         self._elements: dict[Any, str] = {}
         self._stream: Callable[[int], int]
@@ -170,11 +178,8 @@ class _Torch(Library):
         form = torch.channels_last
         return torch.empty(shape, dtype=dtype, device=like.device, memory_format=form)
 
-    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
-        pass
 
-
-class _CuPy(Library):
+class _CuPy(_Ordered):
     def find(self, x: Any) -> OnDevice | None:
         size = x.dtype.itemsize
         stream = sys.modules["cupy"].cuda.get_current_stream().ptr
@@ -196,9 +201,6 @@ class _CuPy(Library):
                 return cupy.empty(shape, dtype)
             n, c, h, w = shape
             return cupy.empty((n, h, w, c), dtype).transpose(0, 3, 1, 2)
-
-    def enqueued(self, results: Sequence[Any], sources: Sequence[OnDevice], stream: int) -> None:
-        pass
 
 
 class _Jax(Library):
@@ -283,10 +285,6 @@ def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
     if any(library is not first for library in libraries):
         raise ValueError("the arrays of a call must be of one library")
     return first, [one for one in found if one is not None]
-
-
-# What libraries raise for sparse, quantized, deleted or traced arrays, among others.
-_FOREIGN_ERRORS = (TypeError, RuntimeError, AttributeError, NotImplementedError)
 
 
 def _line(error: Exception) -> str:
