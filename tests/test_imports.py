@@ -20,8 +20,8 @@ PACKAGE = Path(facegen.__file__).parent
 ORDER = (
     *("_native", "_cuda", "system", "errors", "extras", "cached", "shares", "pipeline"),
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
-    *("comparison", "hub", "weights", "engine", "kernels"),
-    *("networks", "onnx_files", "loading", "parallel"),
+    *("comparison", "hub", "weights", "engine", "kernels", "graphs", "onnx_files", "networks"),
+    *("loading", "parallel"),
     *("pictures", "runs", "training", "serving", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from facegen.errors import DeviceError, FacegenError, FormatError
 
 if TYPE_CHECKING:
-    from facegen.loading import fetch, load
+    from facegen.loading import fetch, load, save
     from facegen.networks.classifier import Classifier
     from facegen.networks.colorizer import Colorizer
     from facegen.networks.dcgan import Generator
+    from facegen.networks.graph_model import GraphModel
     from facegen.networks.lenet import DigitClassifier
     from facegen.networks.pix2pix import Pix2Pix
     from facegen.networks.segmentation import Segmenter
-    from facegen.onnx_files.model import OnnxModel
     from facegen.serving import Batcher
 
 __version__ = "0.1.0"
@@ -36,12 +36,13 @@ __all__ = [
     "FacegenError",
     "FormatError",
     "Generator",
-    "OnnxModel",
+    "GraphModel",
     "Pix2Pix",
     "Segmenter",
     "__version__",
     "fetch",
     "load",
+    "save",
 ]
 
 _HOME = {
@@ -50,16 +51,18 @@ _HOME = {
     "Colorizer": "facegen.networks.colorizer",
     "DigitClassifier": "facegen.networks.lenet",
     "Generator": "facegen.networks.dcgan",
-    "OnnxModel": "facegen.onnx_files.model",
+    "GraphModel": "facegen.networks.graph_model",
     "Pix2Pix": "facegen.networks.pix2pix",
     "Segmenter": "facegen.networks.segmentation",
     "fetch": "facegen.loading",
     "load": "facegen.loading",
+    "save": "facegen.loading",
 }
 _SUBPACKAGES = {
     "colour",
     "engine",
     "files",
+    "graphs",
     "hub",
     "kernels",
     "media",

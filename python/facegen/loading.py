@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from facegen import hub
+from facegen import graphs, hub
+from facegen.errors import FormatError
+from facegen.graphs import GraphNetwork
 from facegen.networks import NETWORKS, Network
 from facegen.networks.files import resolve
-from facegen.networks.recognise import read_any
-from facegen.onnx_files import OnnxModel, is_onnx
+from facegen.networks.graph_model import GraphModel
+from facegen.networks.model import Model
+from facegen.networks.recognise import read_any, read_graph
+from facegen.nn import Graph
+from facegen.weights import safetensors
 
 
 def read_network(
@@ -38,7 +43,8 @@ def load(
         A file of weights in any of `facegen.weights.FORMATS`, told by its content (a .caffemodel
         alone by its name); or the name of a network that ``facegen fetch`` got. The package's own
         faces if None or "default", its digits if "default:lenet". A network of any kind from an
-        .onnx file, where its operators are among ours (``docs/networks.md``).
+        .onnx file, where its operators are among ours, or from a file that `save` wrote
+        (``docs/networks.md``).
     device
         "auto", "cpu", "cuda", "cuda:0,1" or "all"; only "auto" may fall back to the CPU.
     threads
@@ -51,8 +57,8 @@ def load(
 
     Returns
     -------
-    The network's model: a `facegen.Generator` for a DCGAN, and so on; a `facegen.OnnxModel` for an
-    ONNX file.
+    The network's model: a `facegen.Generator` for a DCGAN, and so on; a `facegen.GraphModel` for a
+    file that has a graph.
 
     Raises
     ------
@@ -79,10 +85,71 @@ def load(
         "precision": precision,
         "algorithm": algorithm,
     }
-    if path is not None and is_onnx(path):
-        return OnnxModel(path, **options)
-    network, tensors = read_network(path)
+    file = resolve(path)
+    found = read_graph(file)
+    if found is not None:
+        return GraphModel(found, **options)
+    network, tensors = read_any(file, NETWORKS.values())
     return network.model(tensors, **options)
+
+
+def load_known(path: str | os.PathLike[str] | None = None, **options: Any) -> Model:
+    """The model of one of our networks, also where a file has a graph of the same ends.
+
+    Options and errors are those of `load`.
+    """
+    file = resolve(path)
+    network, tensors = read_any(file, NETWORKS.values())
+    registered = NETWORKS.get(network.name) is network
+    model: Model = network.model(tensors if registered else file, **options)
+    return model
+
+
+def save(
+    path: str | os.PathLike[str],
+    network: Graph | GraphModel,
+    weights: Mapping[str, np.ndarray] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a network of any kind, its graph with its weights, for `load` to read.
+
+    Parameters
+    ----------
+    path
+        Its extension is .safetensors; the file appears when it is complete.
+    network
+        A graph, with its `weights`; or a model of one.
+    half
+        Round layers' weights to float16, which halves the file.
+
+    Raises
+    ------
+    FormatError
+        Another extension, or weights that are not the graph's or too large for float16.
+    OSError
+        The file cannot be written.
+
+    Examples
+    --------
+    >>> save("small.safetensors", graph, weights)
+    >>> load("small.safetensors")(images)
+    """
+    if isinstance(network, Graph):
+        whole = GraphNetwork.of(network, weights or {})
+    else:
+        whole = network.graph_network
+    write_graph(path, whole, half)
+
+
+def write_graph(path: str | os.PathLike[str], network: GraphNetwork, half: bool = False) -> None:
+    """Write a network with its graph in the format of the path's extension."""
+    extension = os.path.splitext(os.fspath(path))[1].lower()
+    if extension != safetensors.FORMAT.extension:
+        raise FormatError(
+            f"{path}: extension {extension!r} is no format of graphs, expected "
+            f"{safetensors.FORMAT.extension}"
+        )
+    graphs.write(path, network, half)
 
 
 def fetch(

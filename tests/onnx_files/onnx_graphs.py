@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from facegen.onnx_files import OnnxModel
+import facegen
 
 onnx = pytest.importorskip("onnx", reason="onnx is not installed")
 helper, numpy_helper, TensorProto = onnx.helper, onnx.numpy_helper, onnx.TensorProto
@@ -75,6 +75,6 @@ def evaluate(model: Any, *xs: np.ndarray, magnitudes: bool = False) -> list[np.n
 
 def run(folder: Path, model: Any, *xs: np.ndarray) -> list[np.ndarray]:
     """All outputs by this package: the very products, so that tolerances are simple."""
-    loaded = OnnxModel(save(folder, model), device="cpu", threads=1, algorithm="direct")
+    loaded = facegen.load(save(folder, model), device="cpu", threads=1, algorithm="direct")
     found = loaded(*xs)
     return list(found) if isinstance(found, tuple) else [found]

@@ -14,7 +14,7 @@ from bench.onnx_model import onnx_model
 from facegen.engine import Runner
 from facegen.networks import NETWORKS
 from facegen.nn import Conv2d, Graph, Shape, lower
-from facegen.onnx_files import OnnxModel, read
+from facegen.onnx_files import read
 from random_weights import random_weights
 
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "pix2pix")]
@@ -61,7 +61,7 @@ def two_ended(tmp_path: Path) -> Path:
 
 
 def test_inputs_and_outputs_by_name(tmp_path: Path) -> None:
-    model = OnnxModel(two_ended(tmp_path), device="cpu")
+    model = facegen.load(two_ended(tmp_path), device="cpu")
     assert [str(end) for end in model.inputs] == ["left (n, 2, 3, 4)", "right (n, 2, 3, 4)"]
     assert [end.name for end in model.outputs] == ["sum", "flat", "turned", "left"]
     a, b = np.random.default_rng(1).standard_normal((2, 5, 2, 3, 4), dtype=np.float32)
@@ -81,14 +81,14 @@ def test_inputs_and_outputs_by_name(tmp_path: Path) -> None:
 def test_a_model_says_what_it_is_and_is_pickled(tmp_path: Path) -> None:
     path = save(tmp_path, make([op("Tanh", "x", "y")], {"x": ["n", 7]}, {"y": 2}))
     model = facegen.load(str(path), device="cpu", precision="strict", threads=1)
-    assert repr(model) == "<OnnxModel of small: x (n, 7) -> y (n, 7) on cpu, strict>"
+    assert repr(model) == "<GraphModel of small: x (n, 7) -> y (n, 7) on cpu, strict>"
     x = np.ones((2, 7), np.float32)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model))(x), model(x))
 
 
 def test_tensors_of_torch(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
-    model = OnnxModel(two_ended(tmp_path), device="cpu")
+    model = facegen.load(two_ended(tmp_path), device="cpu")
     a, b = torch.randn(2, 5, 2, 3, 4)
     for got, want in zip(model(a, b), model(a.numpy(), b.numpy()), strict=True):
         np.testing.assert_array_equal(got.numpy(), want)
@@ -102,7 +102,9 @@ def test_data_beside_the_model(tmp_path: Path) -> None:
     whole.CopyFrom(model)
     onnx.save(model, path, save_as_external_data=True, location="w.bin", size_threshold=0)
     x = np.ones((2, 7), np.float32)
-    np.testing.assert_allclose(OnnxModel(path, device="cpu")(x), evaluate(whole, x)[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        facegen.load(path, device="cpu")(x), evaluate(whole, x)[0], rtol=1e-5
+    )
 
 
 def test_halves_are_widened(tmp_path: Path) -> None:
@@ -113,5 +115,5 @@ def test_halves_are_widened(tmp_path: Path) -> None:
         end.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
     half = numpy_helper.to_array(model.graph.initializer[0]).astype(np.float16)
     model.graph.initializer[0].CopyFrom(numpy_helper.from_array(half, "w"))
-    y = OnnxModel(save(tmp_path, model), device="cpu")(np.ones((1, 2, 4, 4), np.float32))
+    y = facegen.load(save(tmp_path, model), device="cpu")(np.ones((1, 2, 4, 4), np.float32))
     assert y.dtype == np.float32 and (y == 18).all()

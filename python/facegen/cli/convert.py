@@ -33,19 +33,27 @@ def command(source: str, target: str, half: bool, overwrite: bool) -> None:
     by its extension ({few}). The new file is read back and compared value by value.
     """
     from facegen import FacegenError, weights
-    from facegen.loading import read_network
+    from facegen.loading import write_graph
+    from facegen.networks import NETWORKS
     from facegen.networks.files import resolve
-    from facegen.networks.recognise import read_any
+    from facegen.networks.recognise import known_network, read_any, read_graph
 
     if not overwrite:
         options.refuse_existing(target)
     file = resolve(source)
-    terminal.detail(f"network {file} ({weights.sniff(file).name})")
-    network, tensors = read_network(file)
-    weights.write(target, network, tensors, half)
-    _, copied = read_any(target, [network])
+    found = read_graph(file)
+    terminal.detail(f"network {file} ({weights.sniff(file).name if found is None else 'a graph'})")
+    network = None if found is None else known_network(found, NETWORKS.values())
+    if found is not None and network is None:
+        write_graph(target, found, half)
+        copy, tensors, name = read_graph(target), found.weights, found.graph.name
+        copied = copy.weights if copy is not None else {}
+    else:
+        network, tensors = read_any(file, NETWORKS.values())
+        weights.write(target, network, tensors, half)
+        (_, copied), name = read_any(target, [network]), network.name
     expected = weights.halve(tensors) if half else tensors
     if weights.digest(copied) != weights.digest(expected):
         raise FacegenError(f"{target}: reads back other values than those of {source}")
     values = sum(tensor.size for tensor in tensors.values())
-    terminal.say(f"{target}: {network.name}, {len(tensors)} tensors, {values:,} values, verified")
+    terminal.say(f"{target}: {name}, {len(tensors)} tensors, {values:,} values, verified")

@@ -25,8 +25,8 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     """Show which network a file holds, its tensors with their sizes and ranges, and digests.
 
     FILE is a file of weights in any format that facegen convert reads; the name of a fetched
-    network; default, the package's own faces, or default:lenet, its digits. Of an ONNX file it
-    shows inputs, outputs, layers, parameters and FLOPs.
+    network; default, the package's own faces, or default:lenet, its digits. Of a file that has a
+    graph, ONNX or facegen.save's, it shows inputs, outputs, layers, parameters and FLOPs.
 
     "weights" is a digest of the values alone: the same in every format.
     """
@@ -36,16 +36,17 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     from facegen.files.digest import file_digest
     from facegen.loading import read_network
     from facegen.networks.files import resolve
+    from facegen.networks.recognise import read_graph
     from facegen.networks.seeded import is_seeded
-    from facegen.onnx_files import is_onnx
 
     options.check_report(json_, overwrite)
-    if is_onnx(file):
-        from facegen.cli.inspect_onnx import inspect_onnx
-
-        inspect_onnx(file, json_)
-        return
     file = str(resolve(file))
+    graph_network = read_graph(file)
+    if graph_network is not None:
+        from facegen.cli.inspect_graph import inspect_graph
+
+        inspect_graph(file, graph_network, json_)
+        return
     network, tensors = read_network(file)
     report = {
         "file": file,

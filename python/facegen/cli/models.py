@@ -23,7 +23,7 @@ def prepared(
     Parameters
     ----------
     kind
-        The model's class, or `facegen.load`.
+        The model's class, or `facegen.loading.load_known`.
     network
         As the command line has it.
     engine

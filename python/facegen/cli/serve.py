@@ -104,19 +104,20 @@ def _bound(port: int) -> socket:
 
 def _models(networks: Sequence[str], engine: Mapping[str, Any]) -> dict[str, Any]:
     """The model of each file, by the part of the page that it is for."""
-    from facegen import FacegenError, Generator, load
+    from facegen import Colorizer, FacegenError, Generator, Pix2Pix
     from facegen.cli.models import prepared
+    from facegen.loading import load_known
 
-    fields = {"dcgan": "generator", "pix2pix": "pix2pix", "colorizer": "colorizer"}
-    models = {}
+    fields = {Generator: "generator", Pix2Pix: "pix2pix", Colorizer: "colorizer"}
+    models: dict[str, Any] = {}
     for path in networks:
-        model = prepared(load, path, engine)
-        kind = model.network.name
-        if kind not in fields:
+        model = prepared(load_known, path, engine)
+        kind, field = model.network.name, fields.get(type(model))
+        if field is None:
             raise FacegenError(f"{path}: the page has no use for a {kind} network")
-        if fields[kind] in models:
+        if field in models:
             raise FacegenError(f"{path}: is a second {kind} network, and the page takes one")
-        models[fields[kind]] = model
+        models[field] = model
     if "generator" not in models:
         models["generator"] = Generator(**engine)
     return models

@@ -1,19 +1,25 @@
 """Whose weights a file holds: by its size, its metadata or its tensors, and what networks declare.
 
 A file without names is known by its size (`Network.binary_layout`). One of another program's names
-is known by them (`Network.foreign`). All else is ours: its metadata name the network, or its
-tensors are exactly that network's.
+is known by them (`Network.foreign`). One that has a graph, ONNX or ours, holds the network that
+computes the same, or any whose inputs and outputs it has. All else is ours: its metadata name the
+network, or its tensors are exactly that network's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from facegen import weights
+from facegen import graphs, onnx_files, weights
 from facegen.errors import FormatError
+from facegen.graphs import GraphNetwork, same_computation
 from facegen.networks.network import Network
+from facegen.nn import Graph
+from facegen.nn import Shape as MapShape
 from facegen.weights import network_bin
 from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.layout import Layout, layout_of
@@ -30,6 +36,9 @@ def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str
         The file cannot be read.
     """
     networks = list(networks)
+    found = read_graph(path)
+    if found is not None:
+        return _by_graph(path, networks, found), found.weights
     kind = weights.sniff(path)
     contents = kind.open(path)
     foreign = [network for network in networks if kind.name in network.foreign]
@@ -46,6 +55,64 @@ def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str
         network = _by_tensors(path, networks, shapes, contents.network)
         layout = layout_of(network.shapes)
     return network, network.ordered(contents.read(layout), path)
+
+
+def read_graph(path: Path) -> GraphNetwork | None:
+    """The network of a file that has a graph, ONNX or saved; None of a file of weights alone.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or has what no layer here computes.
+    FacegenError
+        It is an ONNX file, and the package onnx is not installed.
+    OSError
+        The file cannot be read.
+    """
+    if onnx_files.is_onnx(path):
+        return onnx_files.read(path)
+    return graphs.read(path) if graphs.is_saved(path) else None
+
+
+def known_network(found: GraphNetwork, networks: Iterable[Network]) -> Network | None:
+    """The network that computes the very same, with its weights by the same names."""
+    for network in sorted(networks, key=lambda each: each.name != found.known_as):
+        same_names = network.shapes == found.graph.parameters
+        if same_names and same_computation(network.graph(), found.graph):
+            return network
+    return None
+
+
+def _by_graph(path: Path, networks: Sequence[Network], found: GraphNetwork) -> Network:
+    """The network itself, or one that has the file's graph in the place of its own."""
+    known = known_network(found, networks)
+    if known is not None:
+        return known
+    ends = _shapes(found.graph)
+    for network in networks:
+        if _shapes(network.graph()) == ends:
+            own = partial(_itself, found.graph)
+            name = found.graph.name
+            return replace(network, name=name, graph=own, binary_layout=None, foreign={})
+    listed = "; ".join(f"{n.name}: {_said(_shapes(n.graph()))}" for n in networks)
+    raise FormatError(f"{path}: computes {_said(ends)}, expected a network of these ends: {listed}")
+
+
+def _itself(graph: Graph) -> Graph:
+    return graph
+
+
+_Ends = tuple[tuple[MapShape, ...], tuple[MapShape, ...]]
+
+
+def _shapes(graph: Graph) -> _Ends:
+    inputs, outputs = (tuple(t.shape for t in each) for each in (graph.inputs, graph.outputs))
+    return inputs, outputs
+
+
+def _said(ends: _Ends) -> str:
+    """As "227x227x3 -> 1x1x1000"."""
+    return " -> ".join(", ".join(map(str, each)) for each in ends)
 
 
 def _by_size(path: Path, networks: Sequence[Network]) -> Network:

@@ -43,18 +43,6 @@ _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}
 def graph() -> Graph:
     """(227, 227, 3) -> (227, 227, 21) logits."""
     g = Graph("segmentation")
-    g.output(_logits(g))
-    return g
-
-
-def class_graph() -> Graph:
-    """(227, 227, 3) -> (227, 227, 1): the class of each pixel, a 21st of the logits' bytes."""
-    g = Graph("segmentation classes")
-    g.output(g.add("class", ArgMax(), _logits(g)))
-    return g
-
-
-def _logits(g: Graph) -> Tensor:
     maps = encoder(g, g.input("image", IMAGE))
     x = conv_relu(g, "conv10", Conv2d(512, 1000, 1), maps.fire9)
     score = g.add("score", Add(), _score(g, "conv10", x), _score(g, "pool8", maps.pool8))
@@ -62,7 +50,28 @@ def _logits(g: Graph) -> Tensor:
     x = g.add("sum4", Add(), x, _score(g, "pool4", maps.pool4))
     x = _enlarge(g, "conv12", 3, x)
     x = g.add("sum1", Add(), x, _score(g, "pool1", maps.pool1))
-    return _enlarge(g, "conv13", 11, x)
+    g.output(_enlarge(g, "conv13", 11, x))
+    return g
+
+
+def class_graph() -> Graph:
+    """(227, 227, 3) -> (227, 227, 1): the class of each pixel, a 21st of the logits' bytes."""
+    return with_classes(graph())
+
+
+def with_classes(logits: Graph) -> Graph:
+    """The same network up to the class of each pixel."""
+    g = Graph(f"{logits.name} classes")
+    tensors: dict[str, Tensor] = {}
+    for node in logits.nodes:
+        if node.layer is None:
+            tensors[node.name] = g.input(node.name, node.shape)
+        else:
+            inputs = [tensors[name] for name in node.inputs]
+            tensors[node.name] = g.add(node.name, node.layer, *inputs)
+    (scores,) = logits.outputs
+    g.output(g.add("class", ArgMax(), tensors[scores.name]))
+    return g
 
 
 def _score(g: Graph, name: str, x: Tensor) -> Tensor:
@@ -117,7 +126,7 @@ class Segmenter(Model):
     """
 
     def _graph(self) -> Graph:
-        return class_graph()
+        return with_classes(self.network.graph())
 
     @overload
     def __call__(self, pictures: Picture) -> np.ndarray: ...
@@ -211,7 +220,7 @@ class Segmenter(Model):
     @cached_property
     def _logits_runner(self) -> Runner:
         """Made when it is first asked for: the weights are packed a second time for it."""
-        return self._runner_of(graph())
+        return self._runner_of(self.network.graph())
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_logits_runner"}

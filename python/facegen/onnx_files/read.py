@@ -3,46 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from facegen.errors import FormatError, first_line
-from facegen.nn import Affine, Graph, Reshape
+from facegen.graphs import End, GraphNetwork
+from facegen.nn import Affine, Reshape
 from facegen.onnx_files.constants import FOLDED, fold
 from facegen.onnx_files.draft import Draft
 from facegen.onnx_files.file import import_onnx, load_checked, opset
 from facegen.onnx_files.node import Known, Node
 from facegen.onnx_files.operators import HINTS, OPERATORS
-from facegen.onnx_files.value import Order, Value
+from facegen.onnx_files.value import Value
 from facegen.weights.checks import Path
-
-
-@dataclass(frozen=True)
-class End:
-    """An input or output as the file has it: its name there, and its shape without the batch.
-
-    `order`: where each number of an output lies in a vector of our graph; None where the graph
-    has the map itself.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    order: Order | None = None
-
-    def __str__(self) -> str:
-        return f"{self.name} (n, {', '.join(map(str, self.shape))})"
-
-
-@dataclass(frozen=True)
-class OnnxNetwork:
-    """What a file holds."""
-
-    graph: Graph
-    weights: dict[str, np.ndarray]
-    inputs: tuple[End, ...]
-    outputs: tuple[End, ...]
 
 
 def is_onnx(path: Path) -> bool:
@@ -50,7 +22,7 @@ def is_onnx(path: Path) -> bool:
     return os.fspath(path).lower().endswith(".onnx")
 
 
-def read(path: Path) -> OnnxNetwork:
+def read(path: Path) -> GraphNetwork:
     """Read an ONNX file.
 
     Raises
@@ -78,7 +50,7 @@ class _Reader:
             for each in (*self.graph.value_info, *self.graph.output)
         }
 
-    def network(self) -> OnnxNetwork:
+    def network(self) -> GraphNetwork:
         self._take_initializers()
         inputs = self._take_inputs()
         for i, proto in enumerate(self.graph.node):
@@ -91,7 +63,7 @@ class _Reader:
                 ) from None
         ends = [self._end(each.name) for each in self.graph.output]
         graph, weights = self.draft.finish([value.tensor for _, value in ends])
-        return OnnxNetwork(graph, weights, inputs, tuple(end for end, _ in ends))
+        return GraphNetwork(graph, weights, inputs, tuple(end for end, _ in ends))
 
     def _take_initializers(self) -> None:
         numpy_helper = import_onnx().numpy_helper

@@ -31,11 +31,13 @@ from facegen.weights.layout import Layout, arranged, file_shapes
 # The header is JSON that is parsed in memory: ours takes about 100 bytes a tensor.
 MAX_HEADER_BYTES = 1 << 20
 _LENGTH_BYTES = 8
+METADATA = ("network", "graph")
 _TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
 
 
 class Header(NamedTuple):
-    network: str | None  # what the metadata says
+    network: str | None  # what the metadata say
+    graph: str | None  # of a network without a description: JSON, see facegen.graphs.file
     shapes: dict[str, Shape]
     types: dict[str, str]
 
@@ -62,8 +64,9 @@ def _read_header(path: Path, file: BinaryIO, size: int) -> Header:
     if not isinstance(tensors, dict):
         raise FormatError(f"{path}: its header is no dict of tensors")
     metadata = tensors.pop("__metadata__", None)
-    network = metadata.get("network") if isinstance(metadata, dict) else None
-    header = Header(network if isinstance(network, str) else None, {}, {})
+    stated = [metadata.get(key) if isinstance(metadata, dict) else None for key in METADATA]
+    network, graph = (text if isinstance(text, str) else None for text in stated)
+    header = Header(network, graph, {}, {})
     for name, tensor in tensors.items():
         shape = tensor.get("shape") if isinstance(tensor, dict) else None
         if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
@@ -125,10 +128,30 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
     return weights
 
 
-def write(path: Path, network: str, weights: Mapping[str, np.ndarray]) -> None:
-    """Write canonical weights of `network`, float32 or float16; the file appears when complete."""
+def write(
+    path: Path, network: str, weights: Mapping[str, np.ndarray], graph: str | None = None
+) -> None:
+    """Write canonical weights, float32 or float16; the file appears when it is complete.
+
+    The metadata name the network, or have its graph: one entry, as the library writes several in
+    any order, and the same network should be the same bytes.
+
+    Raises
+    ------
+    FormatError
+        The metadata are longer than a reader takes.
+    OSError
+        The file cannot be written.
+    """
     tensors = {name: np.ascontiguousarray(values) for name, values in weights.items()}
-    data = safetensors.numpy.save(tensors, metadata={"network": network})
+    metadata = {"network": network} if graph is None else {"graph": graph}
+    data = safetensors.numpy.save(tensors, metadata=metadata)
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    if length > MAX_HEADER_BYTES:
+        raise FormatError(
+            f"{path}: its header would be {length:,} bytes, and at most {MAX_HEADER_BYTES:,} are "
+            "read"
+        )
     with AtomicFile(path) as file:
         file.write(data)
 

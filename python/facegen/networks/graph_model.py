@@ -1,23 +1,26 @@
-"""A network from an ONNX file, run by this package's engines."""
+"""Any network, run by what its file says of it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
+from facegen.graphs import End, GraphNetwork
 from facegen.networks.model import Model
 from facegen.nn import Graph
-from facegen.onnx_files.read import End, read
-from facegen.weights.checks import Path
 
 
-class OnnxModel(Model):
-    """A network from an ONNX file.
+class GraphModel(Model):
+    """A network of any kind: from an ONNX file, from one that `facegen.save` wrote, or a table.
 
     Parameters
     ----------
-    path
-        The file; data beside it must lie in its folder.
+    network
+        What a file was read as (`facegen.graphs.GraphNetwork`), or a `facegen.nn.Graph`.
+    weights
+        Of a graph: every entry of ``graph.parameters``.
     device, threads, precision, algorithm
         As for `facegen.load`.
 
@@ -31,31 +34,32 @@ class OnnxModel(Model):
 
     Raises
     ------
-    FacegenError
-        The package onnx is not installed.
     FormatError
-        The file is damaged, or has a node that no layer here computes.
-    DeviceError, ValueError, OSError
+        Weights that are not the graph's.
+    DeviceError, ValueError
         As for `facegen.load`.
 
     Examples
     --------
-    >>> model = OnnxModel("resnet18.onnx")
+    >>> model = facegen.load("resnet18.onnx")
     >>> model(images)  # (n, 3, 224, 224) -> (n, 1000)
     """
 
     def __init__(
         self,
-        path: Path,
+        network: GraphNetwork | Graph,
+        weights: Mapping[str, np.ndarray] | None = None,
         *,
         device: str = "auto",
         threads: int | None = None,
         precision: str = "float32",
         algorithm: str = "auto",
     ) -> None:
-        found = read(path)
-        self.graph, self.weights = found.graph, found.weights
-        self.inputs, self.outputs = found.inputs, found.outputs
+        if isinstance(network, Graph):
+            network = GraphNetwork.of(network, weights or {})
+        self.graph_network = network
+        self.graph, self.weights = network.graph, network.weights
+        self.inputs, self.outputs = network.inputs, network.outputs
         self._options = {
             "device": device,
             "threads": threads,

@@ -1,25 +1,28 @@
-"""facegen inspect FILE.onnx: what a network's file holds."""
+"""facegen inspect of a file that has a graph: what its network is."""
 
 from __future__ import annotations
 
 import os
 
+from facegen import weights
 from facegen.cli import options, terminal
 from facegen.files.digest import file_digest
 from facegen.files.standard import is_stdout
-from facegen.onnx_files.read import End, read
+from facegen.graphs import End, GraphNetwork
+from facegen.onnx_files import is_onnx
 
 
-def inspect_onnx(file: str, json: str | None) -> None:
+def inspect_graph(file: str, found: GraphNetwork, json: str | None) -> None:
     """Print inputs, outputs and layers; or write them as a report."""
-    found = read(file)
     graph = found.graph
+    kind = "ONNX" if is_onnx(file) else "safetensors with a graph"
     report = {
         "file": file,
-        "format": "ONNX",
-        "network": graph.name,
+        "format": kind,
+        "network": found.known_as or graph.name,
         "bytes": os.path.getsize(file),
         "sha256": file_digest(file),
+        "weights_sha256": weights.digest(found.weights),
         "inputs": [_end(each) for each in found.inputs],
         "outputs": [_end(each) for each in found.outputs],
         "parameters": graph.parameter_count,
@@ -38,10 +41,11 @@ def inspect_onnx(file: str, json: str | None) -> None:
     options.write_report(json, report)
     if is_stdout(json):
         return
-    terminal.say(f"format  : ONNX, {report['bytes']:,} bytes")
+    terminal.say(f"format  : {kind}, {report['bytes']:,} bytes")
     terminal.say(f"inputs  : {', '.join(map(str, found.inputs))}")
     terminal.say(f"outputs : {', '.join(map(str, found.outputs))}")
     terminal.say(f"sha256  : {report['sha256']}")
+    terminal.say(f"weights : {report['weights_sha256']}")
     terminal.say("")
     terminal.say(str(graph))
 

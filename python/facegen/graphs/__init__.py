@@ -1,0 +1,11 @@
+"""Networks that need no description here: a graph with its weights, and what goes in and out.
+
+One is read from an ONNX file (`facegen.onnx_files`), or from a .safetensors that has its graph as
+JSON in the metadata, which `write` here makes.
+"""
+
+from facegen.graphs.file import is_saved, read, write
+from facegen.graphs.network import End, GraphNetwork
+from facegen.graphs.same import same_computation
+
+__all__ = ["End", "GraphNetwork", "is_saved", "read", "same_computation", "write"]

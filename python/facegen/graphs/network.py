@@ -1,0 +1,82 @@
+"""A graph with its weights, and its inputs and outputs as people have them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.nn import Graph, Tensor
+from facegen.weights.checks import check_variance, checked
+
+
+@dataclass(frozen=True)
+class End:
+    """An input or output: its name, and its shape without the batch, channels first.
+
+    `order`: where each number of an output lies in a vector of the graph; None where the graph has
+    the map itself.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    order: NDArray[np.intp] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.name} (n, {', '.join(map(str, self.shape))})"
+
+    @classmethod
+    def of(cls, tensor: Tensor) -> End:
+        """Of a tensor as a table has it: a map (channels, height, width), or one pixel's channels.
+
+        >>> from facegen.nn import Shape
+        >>> str(End.of(Tensor("latent", Shape(1, 1, 100))))
+        'latent (n, 100)'
+        """
+        height, width, channels = tensor.shape
+        alone = (height, width) == (1, 1)
+        return cls(tensor.name, (channels,) if alone else (channels, height, width))
+
+
+@dataclass(frozen=True)
+class GraphNetwork:
+    """What a file of a network of any kind holds.
+
+    `known_as`: the network of `facegen.networks` that the file says it is, which it may not be.
+    """
+
+    graph: Graph
+    weights: dict[str, np.ndarray]
+    inputs: tuple[End, ...]
+    outputs: tuple[End, ...]
+    known_as: str | None = None
+
+    @classmethod
+    def of(
+        cls, graph: Graph, weights: Mapping[str, np.ndarray], known_as: str | None = None
+    ) -> GraphNetwork:
+        """A graph that somebody wrote as a table, with its weights.
+
+        Raises
+        ------
+        FormatError
+            A weight is missing, unknown, of another shape or type, or not finite; a variance is
+            negative.
+        ValueError
+            The graph has no output.
+        """
+        if not graph.outputs:
+            raise ValueError(f"{graph.name} has no output: call graph.output(tensor)")
+        own = checked(weights, graph.parameters, f"weights of {graph.name}")
+        check_variances(graph, own, f"weights of {graph.name}")
+        inputs, outputs = (tuple(map(End.of, each)) for each in (graph.inputs, graph.outputs))
+        return cls(graph, own, inputs, outputs, known_as)
+
+
+def check_variances(graph: Graph, weights: Mapping[str, np.ndarray], where: str) -> None:
+    """Refuse the negative variance of a norm; the message names `where`."""
+    for name in graph.parameters:
+        if name.endswith(".var"):
+            check_variance(where, name, weights[name])
