@@ -7,6 +7,7 @@ run over the taps of a window only, so that small cases are quick. Maps are (n, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,26 +15,48 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.nn import (
+    ELU,
+    GELU,
+    Abs,
     Add,
     Affine,
     ArgMax,
     BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Div,
+    Exp,
     GlobalAvgPool2d,
     Graph,
+    HardSigmoid,
+    HardSwish,
     InstanceNorm,
     LeakyReLU,
     Linear,
+    Log,
+    Maximum,
     MaxPool2d,
+    Minimum,
+    Mish,
+    Mul,
+    PReLU,
+    Reciprocal,
     ReLU,
     Reshape,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Sqrt,
+    Sub,
     Tanh,
     Upsample,
 )
+from facegen.nn.activations import Activation
 from facegen.nn.layer import Layer
+from facegen.nn.layers import Combination
 
 Array = NDArray[Any]
 Doubles = NDArray[np.float64]
@@ -186,6 +209,79 @@ def leaky_relu(x: Array, slope: float) -> Doubles:
     return np.where(x > 0, x, slope * x)
 
 
+def prelu(x: Array, slope: Array) -> Doubles:
+    x = x.astype(np.float64)
+    return np.where(x > 0, x, slope.astype(np.float64) * x)
+
+
+def sigmoid(x: Array) -> Doubles:
+    return 1 / (1 + np.exp(-x.astype(np.float64)))
+
+
+def softplus(x: Array) -> Doubles:
+    return np.logaddexp(0, x.astype(np.float64))
+
+
+erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def activation(layer: Activation, x: Array) -> Doubles:
+    """An activation without parameters."""
+    x = x.astype(np.float64)
+    match layer:
+        case ReLU():
+            return relu(x)
+        case LeakyReLU():
+            return leaky_relu(x, layer.slope)
+        case Clip():
+            return np.clip(x, layer.low, layer.high)
+        case ELU():
+            return layer.scale * np.where(x > 0, x, layer.alpha * np.expm1(np.minimum(x, 0)))
+        case Sigmoid():
+            return sigmoid(x)
+        case HardSwish():
+            return x * np.clip(layer.alpha * x + layer.beta, 0, 1)
+        case HardSigmoid():
+            return np.clip(layer.alpha * x + layer.beta, 0, 1)
+        case SiLU():
+            return x * sigmoid(layer.alpha * x)
+        case Tanh():
+            return np.tanh(x)
+        case GELU(tanh=True):
+            return x / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
+        case GELU():
+            return x / 2 * (1 + erf(x / np.sqrt(2)))
+        case Mish():
+            return x * np.tanh(softplus(x))
+        case Softplus():
+            return softplus(x)
+        case Exp():
+            return np.exp(x)
+        case Log():
+            return np.log(x)
+        case Abs():
+            return np.abs(x)
+        case Sqrt():
+            return np.sqrt(x)
+        case Reciprocal():
+            return 1 / x
+    raise AssertionError(f"no definition of {layer}")
+
+
+def combine(layer: Combination, a: Array, b: Array) -> Doubles:
+    """Two maps, of which one may have one pixel or one channel."""
+    operations = {
+        Add: np.add,
+        Sub: np.subtract,
+        Mul: np.multiply,
+        Div: np.divide,
+        Maximum: np.maximum,
+        Minimum: np.minimum,
+    }
+    y: Doubles = operations[type(layer)](a.astype(np.float64), b.astype(np.float64))
+    return y
+
+
 def run_layer(
     layer: Layer, inputs: Sequence[Array], weights: Mapping[str, Array], name: str
 ) -> Array:
@@ -222,12 +318,10 @@ def run_layer(
                 return upsample_bilinear2d(x, both(layer.size))
             vertical, horizontal = both(layer.scale)
             return upsample_bilinear2d(x, (x.shape[1] * vertical, x.shape[2] * horizontal))
-        case ReLU():
-            return relu(x)
-        case LeakyReLU():
-            return leaky_relu(x, layer.slope)
-        case Tanh():
-            return np.tanh(x)
+        case PReLU():
+            return prelu(x, **parameters)
+        case Activation():
+            return activation(layer, x)
         case Softmax():
             return softmax(x)
         case ArgMax():
@@ -236,8 +330,8 @@ def run_layer(
             return global_avg_pool2d(x)
         case Concat():
             return np.concatenate(inputs, axis=-1)
-        case Add():
-            return inputs[0] + inputs[1]
+        case Combination():
+            return combine(layer, *inputs)
         case Affine():
             return layer.scale * x + layer.shift
         case Reshape():

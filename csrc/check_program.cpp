@@ -96,6 +96,11 @@ void check_pool(const Step& step) {
 
 void check_op(const Step& step);
 
+void check_epilogue(const Epilogue& e) {
+  require((e.activation == Activation::kPrelu) == (e.slopes != nullptr),
+          "slopes without a prelu, or a prelu without");
+}
+
 // A GEMM, and the step that takes what it makes.
 void check_gemm(const Step& step) {
   check_phases(step);
@@ -112,9 +117,10 @@ void check_gemm(const Step& step) {
               finish.out.pixel_stride == out.pixel_stride,
           "a finish that writes elsewhere than its step");
   require(finish.finish == nullptr && finish.copy.buffer < 0 && !finish.slices &&
-              finish.epilogue.add.buffer < 0 && !finish.softmax_input,
+              finish.epilogue.other.buffer < 0 && !finish.softmax_input,
           "a finish that does more than its op");
   check_op(finish);
+  check_epilogue(finish.epilogue);
 }
 
 void check_op(const Step& step) {
@@ -186,11 +192,15 @@ void check_view(const View& v, const Program& program) {
 }
 
 void check_step(const Step& step, const Program& program, bool shapes_alone) {
-  const View &in = step.in, &out = step.out, &add = step.epilogue.add, &copy = step.copy;
+  const View &in = step.in, &out = step.out, &other = step.epilogue.other, &copy = step.copy;
   require(buffer_of(out, program).kind != BufferKind::kInput, "a step writes into an input");
-  if (add.buffer >= 0) {
+  if (other.buffer >= 0) {
     const View& map = map_of(step);
-    require(add.h == map.h && add.w == map.w && add.c == map.c, "an addition of another shape");
+    const bool one_pixel = other.h == 1 && other.w == 1;
+    require(((other.h == map.h && other.w == map.w) || one_pixel) &&
+                (other.c == map.c || other.c == 1) &&
+                (step.op != Op::kGemm || !is_spread(other, map)),
+            "an operand of another shape");
   }
   if (copy.buffer >= 0) {
     require(buffer_of(copy, program).kind != BufferKind::kInput, "a step writes into an input");
@@ -199,8 +209,8 @@ void check_step(const Step& step, const Program& program, bool shapes_alone) {
   if (!shapes_alone) {
     const auto is_apart = [&](const View& written) {
       require(in.buffer < 0 || !overlap(written, in, program), "a step writes over what it reads");
-      require(add.buffer < 0 || !overlap(written, add, program),
-              "a step writes over what it adds");
+      require(other.buffer < 0 || !overlap(written, other, program),
+              "a step writes over its other operand");
     };
     is_apart(out);
     if (copy.buffer >= 0) {
@@ -209,6 +219,7 @@ void check_step(const Step& step, const Program& program, bool shapes_alone) {
     }
   }
   check_op(step);
+  check_epilogue(step.epilogue);
 }
 
 void check_order(const Program& program) {

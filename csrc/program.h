@@ -35,22 +35,65 @@ struct Phase {
   Axis y, x;
 };
 
-enum class Activation : int32_t { kNone, kRelu, kLeakyRelu, kTanh };
+// What becomes of x, with two numbers alpha and beta. NaN stays NaN. The first four are in every
+// kernel (see is_common).
+enum class Activation : int32_t {
+  kNone,
+  kRelu,         // max(x, 0)
+  kLeakyRelu,    // x < 0 ? alpha x : x
+  kTanh,
+  kPrelu,        // x < 0 ? slopes[c] x : x
+  kClip,         // min(max(x, alpha), beta)
+  kElu,          // beta (x < 0 ? alpha (exp(x) - 1) : x): also SELU
+  kSigmoid,      // 1 / (1 + exp(-x))
+  kHardSigmoid,  // min(max(alpha x + beta, 0), 1)
+  kHardSwish,    // x min(max(alpha x + beta, 0), 1)
+  kSilu,         // x / (1 + exp(-alpha x))
+  kGelu,         // x / 2 (1 + erf(x / sqrt(2)))
+  kGeluTanh,     // x / 2 (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3)))
+  kMish,         // x tanh(log(1 + exp(x)))
+  kSoftplus,     // log(1 + exp(x))
+  kExp,
+  kLog,
+  kAbs,
+  kSqrt,
+  kReciprocal,
+};
 
-// y = scale[c] * activation(sum + bias[c] + add) + shift[c]; null pointers and absent views skip
-// their term.
+// How an epilogue takes its other operand.
+enum class Combine : int32_t { kAdd, kMultiply, kMaximum, kMinimum };
+
+// y = scale[c] * activation(x) + shift[c],  x = sum + bias[c]; null pointers skip their term. The
+// other operand, if there is one, is combined with x or, after_activation, with activation(x).
 struct Epilogue {
   Activation activation = Activation::kNone;
-  float slope = 0.0f;            // of leaky ReLU
-  const float* scale = nullptr;  // (c)
-  const float* shift = nullptr;  // (c)
-  View add;                      // same h, w, c as the output
+  float alpha = 0.0f, beta = 0.0f;
+  const float* slopes = nullptr;  // kPrelu: (c)
+  const float* scale = nullptr;   // (c)
+  const float* shift = nullptr;   // (c)
+  // As the output; or of one pixel, for all of a map, or of one channel, for all of a pixel. A GEMM's
+  // is as its output.
+  View other;
+  Combine combine = Combine::kAdd;
+  bool after_activation = false;
 };
 
 // Whether an epilogue leaves its input as it is.
 inline bool is_identity(const Epilogue& e) {
   return e.activation == Activation::kNone && e.scale == nullptr && e.shift == nullptr &&
-         e.add.buffer < 0;
+         e.other.buffer < 0;
+}
+
+// Whether the other operand is one pixel for all, or one channel, of a map of more.
+inline bool is_spread(const View& other, const View& map) {
+  return other.buffer >= 0 && (other.h != map.h || other.w != map.w || other.c != map.c);
+}
+
+// Whether all kernels can do it: one of the first activations, and nothing but an addition before it.
+inline bool is_common(const Epilogue& e, const View& map) {
+  return e.activation <= Activation::kTanh &&
+         (e.other.buffer < 0 || (e.combine == Combine::kAdd && !e.after_activation &&
+                                 !is_spread(e.other, map)));
 }
 
 enum class Op : int32_t {
@@ -59,7 +102,7 @@ enum class Op : int32_t {
   kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of each image
   kSoftmax,        // over c
   kUpsample,       // bilinear to the output's size, half-pixel centres, edge clamp
-  kPointwise,      // epilogue applied to the input: affine, activation, add, copy into a concat
+  kPointwise,      // epilogue applied to the input: affine, activation, sum, copy into a concat
   kFill,           // epilogue applied to bias, the same for every pixel: reads no input
   kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
   kGlobalAvgPool,  // over h, w

@@ -43,12 +43,19 @@ Format read_format(const std::string& name) {
   throw py::value_error("program: unknown format " + name);
 }
 
-Activation read_activation(const std::string& name) {
-  if (name == "none") return Activation::kNone;
-  if (name == "relu") return Activation::kRelu;
-  if (name == "leaky_relu") return Activation::kLeakyRelu;
-  if (name == "tanh") return Activation::kTanh;
-  throw py::value_error("program: unknown activation " + name);
+// Names in the order of the enum's values.
+constexpr const char* kActivations[] = {
+    "none",   "relu", "leaky_relu", "tanh", "prelu",    "clip", "elu", "sigmoid", "hard_sigmoid",
+    "hard_swish", "silu", "gelu",   "gelu_tanh", "mish", "softplus", "exp", "log", "abs",
+    "sqrt",   "reciprocal"};
+constexpr const char* kCombines[] = {"add", "multiply", "maximum", "minimum"};
+
+template <typename Enum, std::size_t count>
+Enum read_enum(const char* const (&names)[count], const std::string& name, const char* what) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (name == names[i]) return static_cast<Enum>(i);
+  }
+  throw py::value_error(std::string("program: unknown ") + what + " " + name);
 }
 
 }  // namespace
@@ -131,11 +138,16 @@ View ProgramStorage::view(const py::object& object) const {
 
 Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   Epilogue e;
-  e.activation = read_activation(field<std::string>(object, "activation"));
-  e.slope = field<float>(object, "slope");
+  e.activation = read_enum<Activation>(kActivations, field<std::string>(object, "activation"),
+                                       "activation");
+  e.alpha = field<float>(object, "alpha");
+  e.beta = field<float>(object, "beta");
+  e.slopes = optional_constant(object.attr("slopes"), channels);
   e.scale = optional_constant(object.attr("scale"), channels);
   e.shift = optional_constant(object.attr("shift"), channels);
-  if (!object.attr("add").is_none()) e.add = view(object.attr("add"));
+  if (!object.attr("other").is_none()) e.other = view(object.attr("other"));
+  e.combine = read_enum<Combine>(kCombines, field<std::string>(object, "combine"), "combination");
+  e.after_activation = field<bool>(object, "after_activation");
   return e;
 }
 

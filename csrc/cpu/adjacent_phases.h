@@ -14,7 +14,7 @@ namespace facegen::cpu {
 inline int adjacent_phases(const std::vector<Phase>& phases, std::size_t first, const View& out,
                            const float* bias, const Epilogue& epilogue) {
   if (out.pixel_stride != out.c || bias != nullptr || epilogue.scale != nullptr ||
-      epilogue.shift != nullptr || epilogue.add.buffer >= 0) {
+      epilogue.shift != nullptr || epilogue.slopes != nullptr || epilogue.other.buffer >= 0) {
     return 1;
   }
   const auto& [y, x] = phases[first];

@@ -58,12 +58,19 @@ bool same_pixels(const Step& step) {
   return plain(step.phases[0].y) && plain(step.phases[0].x);
 }
 
+// Which the kernel does; others take too many instructions, or have constants by channel.
+bool activates_in_registers(Activation activation) {
+  return activation == Activation::kNone || activation == Activation::kRelu ||
+         activation == Activation::kLeakyRelu || activation == Activation::kClip;
+}
+
 }  // namespace
 
 bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
   const Epilogue& e = step.epilogue;
   if (step.finish != nullptr) return false;
-  if (kernels.split_products || e.activation == Activation::kTanh) return false;
+  if (kernels.split_products || !activates_in_registers(e.activation)) return false;
+  if (e.other.buffer >= 0 && (e.combine != Combine::kAdd || e.after_activation)) return false;
   if (e.scale != nullptr || e.shift != nullptr) return false;
   int line_rows = same_pixels(step) ? step.out.h * step.out.w : 0;
   for (int i = 0; i < step.phase_count; ++i) {
@@ -82,7 +89,7 @@ bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
 }
 
 bool DirectGemm::has_lines(const Step& step) {
-  return step.phase_count == 1 && !same_pixels(step) && step.epilogue.add.buffer < 0;
+  return step.phase_count == 1 && !same_pixels(step) && step.epilogue.other.buffer < 0;
 }
 
 DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
@@ -93,7 +100,7 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
       has_bias_(step.bias != nullptr),
       same_pixels_(same_pixels(step)) {
   if (same_pixels_) {
-    for (View* view : {&in_, &out_, &epilogue_.add}) *view = as_line(*view);
+    for (View* view : {&in_, &out_, &epilogue_.other}) *view = as_line(*view);
   }
   for (int i = 0; i < step.phase_count; ++i) {
     Phase phase = step.phases[i];
@@ -153,12 +160,12 @@ void DirectGemm::lay_out(Bundle& bundle) const {
     const auto& [y, x] = bundle.phases[static_cast<std::size_t>(column / out_.c)];
     const int64_t pixel = int64_t{y.out_origin} * out_.w + x.out_origin;
     const int64_t out = pixel * out_.pixel_stride + column % out_.c;
-    const int64_t add = pixel * epilogue_.add.pixel_stride + column % out_.c;
+    const int64_t add = pixel * epilogue_.other.pixel_stride + column % out_.c;
     const int lane = column % lanes;
     if (lane == 0) bundle.first_run.push_back(static_cast<int>(bundle.lane_runs.size()));
     if (lane > 0) {
       LaneRun& run = bundle.lane_runs.back();
-      if (run.out + run.count == out && (epilogue_.add.buffer < 0 || run.add + run.count == add)) {
+      if (run.out + run.count == out && (epilogue_.other.buffer < 0 || run.add + run.count == add)) {
         ++run.count;
         continue;
       }
@@ -203,7 +210,7 @@ void DirectGemm::run(int64_t images, Images in, Images out, Images add, int thre
     return map.data == nullptr || map.image_stride == int64_t{view.h} * view.w * view.pixel_stride;
   };
   const bool one_line =
-      same_pixels_ && dense(in, in_) && dense(out, out_) && dense(add, epilogue_.add);
+      same_pixels_ && dense(in, in_) && dense(out, out_) && dense(add, epilogue_.other);
   Pieces pieces = {};
   pieces.images_a_line = one_line ? images : 1;
   pieces.lines = one_line ? 1 : images * lines_;
@@ -229,7 +236,7 @@ void DirectGemm::run_piece(const Pieces& pieces, int64_t task) const {
   const float* add = pieces.add.data == nullptr
                          ? nullptr
                          : pieces.add.data + image * pieces.add.image_stride +
-                               row * epilogue_.add.pixel_stride;
+                               row * epilogue_.other.pixel_stride;
   for (const Bundle& bundle : bundles_) {
     const int64_t outputs = bundle.phases.front().x.out * pieces.images_a_line;
     const int64_t pairs = divide_up(bundle.panels, 2);  // as the kernel takes them
@@ -278,11 +285,11 @@ void DirectGemm::run_rows(const Bundle& bundle, int oy, const Rectangle& part, c
   line.lane_runs = bundle.lane_runs.data();
   line.bias = has_bias_ ? bias_.get() + bundle.bias + int64_t{part.panel} * lanes : nullptr;
   line.activation = epilogue_.activation;
-  line.slope = epilogue_.slope;
+  line.alpha = epilogue_.alpha, line.beta = epilogue_.beta;
   line.out_stride = x.out_step * out_.pixel_stride;
   line.out = out + part.first * line.out_stride;
   if (add != nullptr) {
-    line.add_stride = x.out_step * epilogue_.add.pixel_stride;
+    line.add_stride = x.out_step * epilogue_.other.pixel_stride;
     line.add = add + part.first * line.add_stride;
   }
   kernels_.direct_multiply(line);

@@ -130,9 +130,9 @@ void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int6
   };
   const Step& step = steps_[i];
   const StepCall call = {step,           kernels_, images, locate(step.in), locate(step.out),
-                         locate(step.epilogue.add), threads};
+                         locate(step.epilogue.other), threads};
   switch (step.op) {
-    case Op::kGemm: gemms_[i]->run(images, call.in, call.out, call.add, threads); break;
+    case Op::kGemm: gemms_[i]->run(images, call.in, call.out, call.other, threads); break;
     case Op::kMaxPool: max_pool(call); break;
     case Op::kInstanceNorm: instance_norm(call); break;
     case Op::kSoftmax: softmax(call); break;

@@ -229,23 +229,20 @@ void IndirectGemm::finish_phase(const Task& task, const Phase& phase, int first,
   const auto& [y, x] = phase;
   const int64_t map = int64_t{1} * group.out_h * group.out_w;
   const int64_t stride = c_stride(task);
-  const auto from_first = [first](const float* p) { return p == nullptr ? nullptr : p + first; };
   EpilogueRow row = {};
   row.sum = sums;
-  row.bias = from_first(bias_);
-  row.scale = from_first(epilogue_.scale);
-  row.shift = from_first(epilogue_.shift);
-  row.activation = epilogue_.activation;
-  row.slope = epilogue_.slope;
+  row.epilogue = &epilogue_;
+  row.first = first;
+  row.bias = row.from_first(bias_);
   row.columns = last - first;
   int64_t image = task.row_begin / map;
   int64_t oy = task.row_begin % map / group.out_w, ox = task.row_begin % group.out_w;
   for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {
     const int64_t pixel = (y.out_origin + oy * y.out_step) * out_.w + x.out_origin + ox * x.out_step;
     row.out = out.data + image * out.image_stride + pixel * out_.pixel_stride + first;
-    row.add = add.data == nullptr ? nullptr
-                                  : add.data + image * add.image_stride +
-                                        pixel * epilogue_.add.pixel_stride + first;
+    row.other = add.data == nullptr ? nullptr
+                                    : add.data + image * add.image_stride +
+                                          pixel * epilogue_.other.pixel_stride + first;
     kernels_.epilogue(row);
     // The next row; divisions would take longer than some rows' arithmetic.
     if (++ox < group.out_w) continue;

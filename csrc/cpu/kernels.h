@@ -35,14 +35,17 @@ struct WeightSource {
 // The epilogue of one row of outputs; see Epilogue for the formula. Null pointers are skipped.
 struct EpilogueRow {
   const float* sum;
-  const float* bias;
-  const float* add;
-  const float* scale;
-  const float* shift;
-  Activation activation;
-  float slope;
+  const float* bias;   // of the first column
+  const float* other;  // of the first column
+  const Epilogue* epilogue;
   float* out;
   int columns;
+  int first = 0;           // column's channel: what the epilogue has by channels begins there
+  bool one_other = false;  // for all columns
+
+  const float* scale() const { return from_first(epilogue->scale); }
+  const float* shift() const { return from_first(epilogue->shift); }
+  const float* from_first(const float* p) const { return p == nullptr ? nullptr : p + first; }
 };
 
 // Lanes of a weight panel whose columns follow one another in a row's outputs.
@@ -64,8 +67,8 @@ struct DirectLine {
   const int* first_run;      // (panels + 1): of each panel, in lane_runs
   const LaneRun* lane_runs;
   const float* bias;  // (panels * panel_columns) or null
-  Activation activation;
-  float slope;
+  Activation activation;  // kNone, kRelu, kLeakyRelu or kClip
+  float alpha, beta;
   float* out;
   int64_t out_stride;
   const float* add;  // or null
@@ -158,7 +161,7 @@ struct Kernels {
   void (*end_task)();
 
   // ---- the GEMM of rows that need no gathering, its weights as pack lays them out (not with split
-  // products); no tanh
+  // products)
   void (*direct_multiply)(const DirectLine& line);
 
   // ---- Winograd's convolution, with the GEMM's pack; not with split products

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 #include "cpu/memory.h"
 #include "divide_up.h"
@@ -16,12 +17,17 @@ float* pixel(Images images, const View& view, int64_t image, int64_t y, int64_t 
 }
 
 // Applies the step's epilogue to `sum` (c values) and writes it to the output pixel (y, x).
-void finish_pixel(const StepCall& call, const float* sum, int64_t image, int64_t y, int64_t x) {
-  const Epilogue& e = call.step.epilogue;
-  const float* add =
-      call.add.data == nullptr ? nullptr : pixel(call.add, e.add, image, y, x);
-  call.kernels.epilogue({sum, nullptr, add, e.scale, e.shift, e.activation, e.slope,
-                         pixel(call.out, call.step.out, image, y, x), call.step.out.c});
+void finish_pixel(const StepCall& call, const float* sum, int64_t image, int64_t y, int64_t x,
+                  const float* bias = nullptr) {
+  const View &out = call.step.out, &other = call.step.epilogue.other;
+  EpilogueRow row = {sum, bias, nullptr, &call.step.epilogue, pixel(call.out, out, image, y, x),
+                     out.c};
+  if (call.other.data != nullptr) {
+    const bool one_pixel = int64_t{other.h} * other.w == 1;
+    row.other = pixel(call.other, other, image, one_pixel ? 0 : y, one_pixel ? 0 : x);
+    row.one_other = other.c < out.c;
+  }
+  call.kernels.epilogue(row);
 }
 
 // body(image, y) for every row of pixels of the output.
@@ -81,16 +87,13 @@ void instance_norm(const StepCall& call) {
       scales[at] = static_cast<float>(step.weight[first + i] / deviation);
     }
   });
-  const Epilogue& e = step.epilogue;
   for_each_row(call, [&](int64_t image, int64_t y) {
     static thread_local Scratch row_scratch;
     float* row = row_scratch.get<float>(channels);
     for (int64_t x = 0; x < step.out.w; ++x) {
       call.kernels.centre_and_scale(pixel(call.in, step.in, image, y, x), centres + image * channels,
                                     scales + image * channels, row, step.out.c);
-      const float* add = call.add.data == nullptr ? nullptr : pixel(call.add, e.add, image, y, x);
-      call.kernels.epilogue({row, step.bias, add, e.scale, e.shift, e.activation, e.slope,
-                             pixel(call.out, step.out, image, y, x), step.out.c});
+      finish_pixel(call, row, image, y, x, step.bias);
     }
   });
 }
@@ -142,7 +145,31 @@ void upsample_bilinear(const StepCall& call) {
   });
 }
 
+namespace {
+
+// Whether a row of pixels is one run of floats to a step, whose channels are all treated alike.
+bool takes_rows(const Step& step) {
+  const auto dense = [](const View& view) { return view.pixel_stride == view.c; };
+  const Epilogue& e = step.epilogue;
+  return int64_t{step.out.w} * step.out.c <= std::numeric_limits<int32_t>::max() && dense(step.in) &&
+         dense(step.out) && e.scale == nullptr && e.shift == nullptr &&
+         e.slopes == nullptr &&
+         (e.other.buffer < 0 || (dense(e.other) && !is_spread(e.other, step.out)));
+}
+
+}  // namespace
+
 void pointwise(const StepCall& call) {
+  const Step& step = call.step;
+  if (takes_rows(step)) {
+    for_each_row(call, [&](int64_t image, int64_t y) {
+      EpilogueRow row = {pixel(call.in, step.in, image, y, 0), nullptr, nullptr, &step.epilogue,
+                         pixel(call.out, step.out, image, y, 0), step.out.w * step.out.c};
+      if (call.other.data != nullptr) row.other = pixel(call.other, step.epilogue.other, image, y, 0);
+      call.kernels.epilogue(row);
+    });
+    return;
+  }
   for_each_row(call, [&](int64_t image, int64_t y) {
     for (int64_t x = 0; x < call.step.out.w; ++x) {
       finish_pixel(call, pixel(call.in, call.step.in, image, y, x), image, y, x);

@@ -11,7 +11,7 @@ struct StepCall {
   const Step& step;
   const Kernels& kernels;
   int64_t images;
-  Images in, out, add;
+  Images in, out, other;
   int threads;
 };
 

@@ -29,7 +29,7 @@ void widen(const Axis& axis, int& before, int& after) {
 
 bool ThinGemm::suits(const Step& step, const Kernels& kernels) {
   if (step.finish != nullptr) return false;
-  if (step.out.c > kMostColumns || step.epilogue.add.buffer >= 0) return false;
+  if (step.out.c > kMostColumns || step.epilogue.other.buffer >= 0) return false;
   bool taps = false;
   int top = 0, bottom = 0, left = 0, right = 0;
   for (int i = 0; i < step.phase_count; ++i) {
@@ -195,8 +195,18 @@ void ThinGemm::activate(float* sums) const {
       for (int i = 0; i < width; ++i) sums[n * width + i] += bias_[n];
     }
   }
-  kernels_.epilogue({sums, nullptr, nullptr, nullptr, nullptr, epilogue_.activation,
-                     epilogue_.slope, sums, out_.c * width});
+  Epilogue activation;
+  activation.activation = epilogue_.activation;
+  activation.alpha = epilogue_.alpha, activation.beta = epilogue_.beta;
+  if (activation.activation != Activation::kPrelu) {
+    kernels_.epilogue({sums, nullptr, nullptr, &activation, sums, out_.c * width});
+    return;
+  }
+  activation.activation = Activation::kLeakyRelu;  // of each channel, whose pixels are a row here
+  for (int n = 0; n < out_.c; ++n, sums += width) {
+    activation.alpha = epilogue_.slopes[n];
+    kernels_.epilogue({sums, nullptr, nullptr, &activation, sums, width});
+  }
 }
 
 // Writes `count` neighbouring pixels of one phase; sums are (columns, thin_vectors * lanes).

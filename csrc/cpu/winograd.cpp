@@ -235,13 +235,10 @@ std::vector<Winograd::Run> Winograd::runs(const Task& task) const {
     const int64_t first = std::max(column, task_first);
     const int64_t last = std::min(column + phases * out_.c, task_last);
     if (first < last) {
-      const auto from_first = [&](const float* c) { return c == nullptr ? c : c + first - column; };
       EpilogueRow row = {};
-      row.bias = from_first(bias_);
-      row.scale = from_first(epilogue_.scale);
-      row.shift = from_first(epilogue_.shift);
-      row.activation = epilogue_.activation;
-      row.slope = epilogue_.slope;
+      row.epilogue = &epilogue_;
+      row.first = static_cast<int>(first - column);
+      row.bias = row.from_first(bias_);
       row.columns = static_cast<int>(last - first);
       found.push_back({&part.phases[p], first - column, first - task_first, row});
     }
@@ -275,8 +272,8 @@ void Winograd::finish(const Task& task, const float* products, Images out, Image
         row.out = out.data + position.image * out.image_stride + pixel * out_.pixel_stride +
                   run.channel;
         if (add.data != nullptr) {
-          row.add = add.data + position.image * add.image_stride +
-                    pixel * epilogue_.add.pixel_stride + run.channel;
+          row.other = add.data + position.image * add.image_stride +
+                    pixel * epilogue_.other.pixel_stride + run.channel;
         }
         // At the right end there may be outputs of the first of the phases alone.
         row.columns = static_cast<int>(

@@ -80,6 +80,7 @@ Executable::Executable(const Program& program, const Options& options)
     if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, channels);
     // Kernels expect both or neither.
     Epilogue& epilogue = step.epilogue;
+    epilogue.slopes = upload_constant(epilogue.slopes, channels);
     const std::vector<float> ones(static_cast<std::size_t>(channels), 1.0f);
     const std::vector<float> zeros(static_cast<std::size_t>(channels), 0.0f);
     if (epilogue.scale || epilogue.shift) {
@@ -154,7 +155,7 @@ void Executable::enqueue_step(const Context& context, const Places& places, std:
             image_stride * context.capacity, format};
   };
   const Step& step = steps_[i];
-  Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.add),
+  Operands operands = {locate(step.in), locate(step.out), locate(step.epilogue.other),
                        locate(step.copy), context.scratch.get()};
   if (step.slices && step.op == Op::kGemm) {
     operands.slices = gemms_[i]->slices(images);

@@ -190,7 +190,7 @@ inline Step step_of(const Layer& l, const Data& data, const std::vector<Phase>& 
   step.bias = l.bias ? data.bias.data() : nullptr;
   step.direct_only = direct_only;
   step.epilogue.activation = l.activation;
-  step.epilogue.slope = kSlope;
+  step.epilogue.alpha = kSlope;
   step.epilogue.scale = l.scale ? data.scale.data() : nullptr;
   step.epilogue.shift = l.shift ? data.shift.data() : nullptr;
   return step;

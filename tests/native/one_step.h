@@ -114,7 +114,7 @@ class OneStep {
       : in_(in), out_(out), add_(add == nullptr ? Tensor{1, 1, 1} : *add) {
     step.in = in_.view(0);
     step.out = out_.view(1);
-    if (add != nullptr) step.epilogue.add = add_.view(2);
+    if (add != nullptr) step.epilogue.other = add_.view(2);
     const Buffer buffers[] = {{BufferKind::kInput, 0, in_.floats(), 0},
                               {BufferKind::kOutput, 0, out_.floats(), 0},
                               {BufferKind::kInput, 1, add_.floats(), 0}};

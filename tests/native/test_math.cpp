@@ -34,9 +34,11 @@ std::vector<float> magnitudes() {
 
 std::vector<float> tanh_of(const cpu::Kernels& kernels, const std::vector<float>& x) {
   std::vector<float> y(x.size());
+  Epilogue epilogue;
+  epilogue.activation = Activation::kTanh;
   cpu::EpilogueRow row = {};
   row.sum = x.data();
-  row.activation = Activation::kTanh;
+  row.epilogue = &epilogue;
   row.out = y.data();
   row.columns = static_cast<int>(x.size());
   kernels.epilogue(row);

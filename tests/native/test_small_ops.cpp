@@ -282,7 +282,7 @@ void test_pointwise(std::mt19937& random, int channels) {
       Step step = {};
       step.op = Op::kPointwise;
       step.epilogue.activation = activation;
-      step.epilogue.slope = 0.2f;
+      step.epilogue.alpha = 0.2f;
       if ((terms & 4) != 0) step.epilogue.scale = scale.data();
       if ((terms & 8) != 0) step.epilogue.shift = shift.data();
       const bool adds = (terms & 16) != 0;
@@ -328,7 +328,7 @@ void test_activations_of_extremes() {
         Step step = {};
         step.op = Op::kPointwise;
         step.epilogue.activation = c.activation;
-        step.epilogue.slope = 0.5f;
+        step.epilogue.alpha = 0.5f;
         const auto found = OneStep(step, t, t, nullptr, kernels).run_checked(1, row, {});
         for (std::size_t i = 0; i < x.size(); ++i) {
           const float y = found[row.size() - x.size() + i], want = c.expected[i];

@@ -5,24 +5,48 @@ from __future__ import annotations
 import numpy as np
 
 from facegen.nn import (
+    ELU,
+    GELU,
     Add,
     Affine,
     BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
+    HardSwish,
     InstanceNorm,
     LeakyReLU,
     Linear,
+    Maximum,
     MaxPool2d,
+    Minimum,
+    Mish,
+    Mul,
+    PReLU,
     ReLU,
     Reshape,
     Shape,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Sub,
     Tanh,
     Upsample,
+)
+
+ACTIVATIONS = (
+    Clip(-0.5, 0.5),
+    ELU(),
+    GELU(),
+    HardSwish(),
+    Mish(),
+    Sigmoid(),
+    SiLU(),
+    Softplus(),
 )
 
 
@@ -131,7 +155,7 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
         x = pick()
         height, width, channels = x.shape
         out = int(rng.choice([2, 4]))
-        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsg"))
+        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsgvvvPmmmmq"))
         inputs = [x]
         match kind:
             case "c":
@@ -151,6 +175,18 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 layer = LeakyReLU(0.2)
             case "h":
                 layer = Tanh()
+            case "v":
+                layer = ACTIVATIONS[rng.integers(len(ACTIVATIONS))]
+            case "P":
+                layer = PReLU(channels)
+            case "m":  # the partner may spread, or be spread over
+                sizes = [x.shape, Shape(1, 1, channels), Shape(height, width, 1)]
+                partners = [v for v in values if v.shape in sizes]
+                inputs = [x, partners[rng.integers(len(partners))]]
+                rng.shuffle(inputs)
+                layer = [Mul(), Sub(), Maximum(), Minimum()][rng.integers(4)]
+            case "q":
+                layer = Conv2d(channels, 1, 1)  # whose map spreads over channels
             case "s":
                 layer = Softmax()
             case "g":

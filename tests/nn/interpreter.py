@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench import reference
+from facegen import nn
 from facegen.nn.program import (
     ArgMax,
     Fill,
@@ -24,6 +25,28 @@ from facegen.nn.program import (
     step_reads,
     step_writes,
 )
+
+WITHOUT_NUMBERS = (
+    nn.ReLU(),
+    nn.Sigmoid(),
+    nn.Tanh(),
+    nn.GELU(),
+    nn.GELU(tanh=True),
+    nn.Mish(),
+    nn.Softplus(),
+    nn.Exp(),
+    nn.Log(),
+    nn.Abs(),
+    nn.Sqrt(),
+    nn.Reciprocal(),
+)
+
+COMBINATIONS = {
+    "add": np.add,
+    "multiply": np.multiply,
+    "maximum": np.maximum,
+    "minimum": np.minimum,
+}
 
 
 class Memory:
@@ -177,19 +200,38 @@ def _max_pool(step, x):
 
 def _epilogue(step, y, memory, constants):
     epilogue = step.epilogue
-    if epilogue.add is not None:
-        y = y + memory.read(epilogue.add)
-    match epilogue.activation:
-        case "relu":
-            y = np.maximum(y, 0)
-        case "leaky_relu":
-            y = np.where(y > 0, y, epilogue.slope * y)
-        case "tanh":
-            y = np.tanh(y)
-        case other:
-            assert other == "none"
+    if epilogue.other is not None:
+        other = memory.read(epilogue.other)
+        if isinstance(step, Gemm):
+            assert other.shape == y.shape
+        if not epilogue.after_activation:
+            y = COMBINATIONS[epilogue.combine](y, other)
+    y = _activate(epilogue, y, constants)
+    if epilogue.other is not None and epilogue.after_activation:
+        y = COMBINATIONS[epilogue.combine](y, other)
     if epilogue.scale is not None:
         y = y * constants[epilogue.scale]
     if epilogue.shift is not None:
         y = y + constants[epilogue.shift]
     return y
+
+
+def _activate(epilogue, y, constants):
+    alpha, beta = epilogue.alpha, epilogue.beta
+    match epilogue.activation:
+        case "none":
+            return y
+        case "prelu":
+            return reference.prelu(y, constants[epilogue.slopes])
+        case "leaky_relu":
+            return reference.leaky_relu(y, alpha)
+        case "clip":
+            return np.clip(y, alpha, beta)
+        case "elu" | "hard_sigmoid" | "hard_swish":
+            kind = {"elu": nn.ELU, "hard_sigmoid": nn.HardSigmoid, "hard_swish": nn.HardSwish}
+            return reference.activation(kind[epilogue.activation](alpha, beta), y)
+        case "silu":
+            return reference.activation(nn.SiLU(alpha), y)
+        case kind:
+            layers = {layer.kind: layer for layer in WITHOUT_NUMBERS}
+            return reference.activation(layers[kind], y)

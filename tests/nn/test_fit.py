@@ -16,6 +16,7 @@ from facegen import _native
 from facegen.networks import colorizer, dcgan, lenet, pix2pix, segmentation
 from facegen.nn import (
     Add,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
@@ -23,8 +24,10 @@ from facegen.nn import (
     Graph,
     InstanceNorm,
     MaxPool2d,
+    PReLU,
     ReLU,
     Shape,
+    SiLU,
     Softmax,
     Tanh,
     Upsample,
@@ -374,3 +377,18 @@ def test_a_kernel_of_more_weights_than_memory_is_refused() -> None:
     step = replace(conv, kernel_size=(1 << 28, 1 << 28), phases=(Phase(axis, axis),))
     with pytest.raises(ValueError, match="a constant of impossible size"):
         find_target("cuda:hopper").kernel(step, program.buffers)
+
+
+@pytest.mark.parametrize("activation", [SiLU(), Clip(0, 6), PReLU(64)], ids=str)
+def test_what_hopper_products_do_not_know_is_a_step_behind_them(activation):
+    graph = Graph("silu")
+    x = graph.input("x", Shape(16, 16, 64))
+    y = graph.add("second", Conv2d(64, 64, 3, padding=1), graph.add("first", Conv2d(64, 64, 1), x))
+    y = graph.add("activation", activation, y)
+    graph.output(graph.add("third", Conv2d(64, 64, 1), y))
+    program = lower(graph, None, device="cuda:hopper")
+    kinds = [type(step).__name__ for step in program.steps if "operands" not in step.name]
+    assert kinds == ["Gemm", "Gemm", "Pointwise", "Gemm"]
+    assert all("wgmma" in kernel for kernel in program.kernels if "pointwise" not in kernel)
+    ampere = lower(graph, None, device="cuda:ampere")
+    assert [type(step).__name__ for step in ampere.steps] == ["Gemm"] * 3

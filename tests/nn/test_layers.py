@@ -119,7 +119,7 @@ def test_impossible_layers(make, message):
         (BatchNorm(3), [Shape(2, 5, 4)], "BatchNorm expects 3 channels"),
         (Concat(), [], "at least 1 input"),
         (Concat(), [Shape(2, 2, 3), Shape(2, 3, 3)], "one height and width, not 2x2x3, 2x3x3"),
-        (Add(), [Shape(2, 2, 3), Shape(2, 2, 4)], "one shape, not 2x2x3 and 2x2x4"),
+        (Add(), [Shape(2, 2, 3), Shape(2, 2, 4)], "or channel, not 2x2x3 and 2x2x4"),
         (Add(), [Shape(2, 2, 3)], r"Add takes 2 input\(s\), not 1"),
         (Reshape(Shape(2, 2, 2)), [Shape(3, 3, 1)], "cannot reshape 3x3x1 into 2x2x2"),
         (Reshape(Shape(-1, -1, 9)), [Shape(3, 3, 1)], "cannot reshape 3x3x1 into -1x-1x9"),

@@ -83,7 +83,7 @@ def test_fire_module_writes_its_concatenation_in_place():
 def test_sum_is_an_epilogue():
     program = check(graphs.fire_like())
     (step,) = (s for s in program.steps if "sum" in s.name)
-    assert isinstance(step, Gemm) and step.epilogue.add is not None
+    assert isinstance(step, Gemm) and step.epilogue.other is not None
 
 
 def test_batch_norm_after_relu_is_the_scale_and_shift_of_the_epilogue():

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "cpu/kernels.h"
+#include "isa/activate.h"
 #include "isa/vec.h"
 
 namespace {
@@ -46,8 +47,12 @@ inline void finish_panel(const DirectLine& line, Vec (&sum)[R][V], int v, int pa
   } else if (line.activation == Activation::kLeakyRelu) {
     FACEGEN_UNROLL_ALL
     for (int r = 0; r < R; ++r) {
-      sum[r][v] = select(sum[r][v] < 0.0f, sum[r][v] * line.slope, sum[r][v]);
+      sum[r][v] = select(sum[r][v] < 0.0f, sum[r][v] * line.alpha, sum[r][v]);
     }
+  } else if (line.activation == Activation::kClip) {
+    const Vec low = broadcast(line.alpha), high = broadcast(line.beta);
+    FACEGEN_UNROLL_ALL
+    for (int r = 0; r < R; ++r) sum[r][v] = between(sum[r][v], low, high);
   }
   for (const LaneRun* run = first; run != last; ++run) {
     float* to = out + run->out;

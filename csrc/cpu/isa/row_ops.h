@@ -2,38 +2,32 @@
 #pragma once
 
 #include "cpu/kernels.h"
+#include "isa/activate.h"
 #include "isa/math.h"
 #include "isa/moments.h"
 #include "isa/vec.h"
 
 namespace {
 
-using facegen::Activation;
+using facegen::Combine;
 using facegen::cpu::EpilogueRow;
-
-template <Activation A>
-inline Vec activate(Vec x, float slope) {
-  if constexpr (A == Activation::kRelu) return select(x < 0.0f, Vec{}, x);
-  if constexpr (A == Activation::kLeakyRelu) return select(x < 0.0f, x * slope, x);
-  if constexpr (A == Activation::kTanh) return tanh(x);
-  (void)slope;
-  return x;
-}
 
 // Most layers have a bias and nothing else: testing for the other terms at every vector would cost
 // as much as the arithmetic.
 template <Activation A, bool Bias, bool Others>
 void epilogue_row(const EpilogueRow& row) {
+  const float alpha = row.epilogue->alpha, beta = row.epilogue->beta;
+  const float *const scale = row.scale(), *const shift = row.shift();
   for_each_vector(row.columns, [&](int i, auto get, auto put) {
     Vec x = get(row.sum + i);
     if constexpr (Bias) x += get(row.bias + i);
     if constexpr (Others) {
-      if (row.add != nullptr) x += get(row.add + i);
+      if (row.other != nullptr) x += get(row.other + i);
     }
-    x = activate<A>(x, row.slope);
+    x = activate<A>(x, alpha, beta);
     if constexpr (Others) {
-      if (row.scale != nullptr) x *= get(row.scale + i);
-      if (row.shift != nullptr) x += get(row.shift + i);
+      if (scale != nullptr) x *= get(scale + i);
+      if (shift != nullptr) x += get(shift + i);
     }
     put(row.out + i, x);
   });
@@ -41,7 +35,8 @@ void epilogue_row(const EpilogueRow& row) {
 
 template <Activation A>
 void epilogue_of(const EpilogueRow& row) {
-  const bool others = row.add != nullptr || row.scale != nullptr || row.shift != nullptr;
+  const facegen::Epilogue& e = *row.epilogue;
+  const bool others = row.other != nullptr || e.scale != nullptr || e.shift != nullptr;
   if (row.bias != nullptr) {
     others ? epilogue_row<A, true, true>(row) : epilogue_row<A, true, false>(row);
   } else {
@@ -49,12 +44,47 @@ void epilogue_of(const EpilogueRow& row) {
   }
 }
 
+// NaN passes, whichever it is.
+inline Vec combine(Combine how, Vec a, Vec b) {
+  switch (how) {
+    case Combine::kAdd: return a + b;
+    case Combine::kMultiply: return a * b;
+    case Combine::kMaximum: return select(a != a, a, select(a > b, a, b));
+    case Combine::kMinimum: return select(a != a, a, select(a < b, a, b));
+  }
+  return a;
+}
+
+// Any terms, any activation.
+void any_epilogue_row(const EpilogueRow& row) {
+  const facegen::Epilogue& e = *row.epilogue;
+  const float *const scale = row.scale(), *const shift = row.shift();
+  with_activation(e, [&](auto activate) {
+    for_each_vector(row.columns, [&](int i, auto get, auto put) {
+      Vec x = get(row.sum + i), other = {};
+      if (row.bias != nullptr) x += get(row.bias + i);
+      if (row.other != nullptr) other = row.one_other ? broadcast(*row.other) : get(row.other + i);
+      if (row.other != nullptr && !e.after_activation) x = combine(e.combine, x, other);
+      x = activate(x, row.first + i, get);
+      if (row.other != nullptr && e.after_activation) x = combine(e.combine, x, other);
+      if (scale != nullptr) x *= get(scale + i);
+      if (shift != nullptr) x += get(shift + i);
+      put(row.out + i, x);
+    });
+  });
+}
+
 void epilogue(const EpilogueRow& row) {
-  switch (row.activation) {
+  const facegen::Epilogue& e = *row.epilogue;
+  if (row.other != nullptr && (e.combine != Combine::kAdd || e.after_activation || row.one_other)) {
+    return any_epilogue_row(row);
+  }
+  switch (e.activation) {
     case Activation::kNone: return epilogue_of<Activation::kNone>(row);
     case Activation::kRelu: return epilogue_of<Activation::kRelu>(row);
     case Activation::kLeakyRelu: return epilogue_of<Activation::kLeakyRelu>(row);
     case Activation::kTanh: return epilogue_of<Activation::kTanh>(row);
+    default: return any_epilogue_row(row);
   }
 }
 

@@ -182,4 +182,17 @@ inline bool any_nan(Vec v) {
 #endif
 inline Vec minimum(Vec a, Vec b) { return select(a < b, a, b); }
 
+#if defined(__AVX512F__)
+inline Vec sqrt(Vec x) { return _mm512_maskz_sqrt_ps(0xffff, x); }
+#elif defined(__AVX2__)
+inline Vec sqrt(Vec x) { return _mm256_sqrt_ps(x); }
+#elif defined(FACEGEN_NEON)
+inline Vec sqrt(Vec x) { return vsqrtq_f32(x); }
+#else
+inline Vec sqrt(Vec x) {
+  for (int lane = 0; lane < kLanes; ++lane) x[lane] = __builtin_sqrtf(x[lane]);
+  return x;
+}
+#endif
+
 }  // namespace

@@ -315,7 +315,7 @@ Outline outline(const Step& step, Shape shape, bool half) {
 
 bool wgmma_suits(const StepFit& fit) {
   const Step& step = fit.step;
-  const View& add = step.epilogue.add;
+  const View& add = step.epilogue.other;
   if (!fit.target.hopper_gemms() || fit.in.format != fit.target.operand_format()) return false;
   if (step.in.c < 16 || step.out.c < 16) return false;
   for (int p = 0; p < step.phase_count; ++p) {
@@ -357,7 +357,7 @@ Plan make_split_plan(const Step& step) {
     }
     plan.slices = std::max(plan.slices, static_cast<int>(of_list.size()));
   }
-  if (plan.slices == 1 || step.epilogue.add.buffer >= 0) return {};
+  if (plan.slices == 1 || step.epilogue.other.buffer >= 0) return {};
   for (std::size_t i = 0; i < lists.size(); ++i) {
     for (int s = 0; s < plan.slices; ++s) {
       // Phases with fewer stretches have slices of zeros.

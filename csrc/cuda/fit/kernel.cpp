@@ -31,7 +31,7 @@ struct Entry {
 };
 
 constexpr Entry kGemms[] = {
-    {Kernel::kSoftmaxGemm, softmax_gemm_suits, kSoftmaxInput},
+    {Kernel::kSoftmaxGemm, softmax_gemm_suits, kSoftmaxInput | kEpilogue},
     {Kernel::kHopperStem, hopper::stem_suits, kFinish},
     {Kernel::kHopperPoolWindows, hopper::pool_windows_suit, kFinish},
     {Kernel::kHopperPoolMaps, hopper::pool_maps_suit, kFinish},
@@ -43,9 +43,9 @@ constexpr Entry kGemms[] = {
     {Kernel::kHopperPatch, hopper::patch_suits, kCopy},
     {Kernel::kHopperScatter, hopper::scatter_suits, kNothing},
     {Kernel::kHopperGemm, hopper::wgmma_suits, kCentreChannels | kSlices},
-    {Kernel::kThin, thin_suits, kNothing},
-    {Kernel::kFma, fma_suits, kNothing},
-    {Kernel::kMma, mma_suits, kNothing},
+    {Kernel::kThin, thin_suits, kEpilogue},
+    {Kernel::kFma, fma_suits, kEpilogue},
+    {Kernel::kMma, mma_suits, kEpilogue},
 };
 
 Kernel kernel_of(Op op) {
@@ -110,7 +110,7 @@ Kernel find_kernel(const StepFit& fit) {
     return Kernel::kNone;
   }
   if (!(extras_of(step) & ~(kCopy | kSlices)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
-  return extras_of(step) == kNothing ? kernel_of(step.op) : Kernel::kNone;
+  return extras_of(step) & ~kEpilogue ? Kernel::kNone : kernel_of(step.op);
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

@@ -19,7 +19,7 @@ inline bool norm_suits(const StepFit& fit) {
   };
   return fit.target.kernels == "auto" && fit.target.major == 9 && step.op == Op::kInstanceNorm &&
          step.in.c % kNormChannels == 0 && even(step.in) && even(step.out) &&
-         (step.copy.buffer < 0 || even(step.copy)) && step.epilogue.add.buffer < 0 &&
+         (step.copy.buffer < 0 || even(step.copy)) && step.epilogue.other.buffer < 0 &&
          int64_t{step.in.h} * step.in.w <=
              kMaxNormParts * kMaxNormThreads / kThreadsAPixel * kMaxNormPixels;
 }

@@ -103,7 +103,7 @@ void add_elements(PatchPlan& plan, const Step& step, const Rows& rows, const Pat
 
 PatchPlan plan_patch(const Step& step) {
   if (step.op != Op::kGemm || step.phase_count == 0 || step.in.c > kMaxChannels ||
-      map_of(step).c < kMinOutputs || step.epilogue.add.buffer >= 0) {
+      map_of(step).c < kMinOutputs || step.epilogue.other.buffer >= 0) {
     return {};
   }
   const std::vector<Rows> rows = rows_of(step);

@@ -24,7 +24,7 @@ bool products_suit(const StepFit& fit) {
 bool pixels_suit(const StepFit& fit) {
   if (!products_suit(fit)) return false;
   const Step& step = fit.step;
-  const View& add = step.epilogue.add;
+  const View& add = step.epilogue.other;
   const Activation activation = step.epilogue.activation;
   if (step.finish != nullptr) {
     return step.finish->op == Op::kSoftmax && is_linear(step) && step.out.c <= 32 &&

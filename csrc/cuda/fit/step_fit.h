@@ -63,11 +63,16 @@ enum Extra : unsigned {
   kCentreChannels = 4,
   kCopy = 8,
   kSlices = 16,
+  kEpilogue = 32,  // more than is_common
 };
+inline bool is_common(const Step& step) {
+  return is_common(step.epilogue, map_of(step)) &&
+         (step.finish == nullptr || is_common(step.finish->epilogue, step.out));
+}
 inline unsigned extras_of(const Step& step) {
   return (step.finish != nullptr ? kFinish : 0u) | (step.softmax_input ? kSoftmaxInput : 0u) |
          (step.centre_channels ? kCentreChannels : 0u) | (step.copy.buffer >= 0 ? kCopy : 0u) |
-         (step.slices ? kSlices : 0u);
+         (step.slices ? kSlices : 0u) | (is_common(step) ? 0u : kEpilogue);
 }
 
 // Whether vectors of `elements` can be read or written of every pixel of a view.
@@ -84,7 +89,7 @@ inline bool in_whole_vectors(const View& view, const Layout& layout) {
 
 // Neither scale nor shift nor addition.
 inline bool is_sum_and_bias(const Epilogue& e) {
-  return e.scale == nullptr && e.shift == nullptr && e.add.buffer < 0;
+  return e.scale == nullptr && e.shift == nullptr && e.other.buffer < 0;
 }
 
 // Whether the step that reads what this one makes is a part of it, and is such an op.

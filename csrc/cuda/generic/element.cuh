@@ -138,20 +138,27 @@ __device__ __forceinline__ void load8(const float* from, int first, float (&v)[8
   v[0] = a.x, v[1] = a.y, v[2] = a.z, v[3] = a.w, v[4] = b.x, v[5] = b.y, v[6] = b.z, v[7] = b.w;
 }
 
-// y = scale[c] * activation(sum + bias[c] + add) + shift[c] as a kernel argument.
+// An Epilogue as a kernel argument.
 struct DeviceEpilogue {
   const float *bias, *scale, *shift;  // scale and shift: both or neither
-  Operand add;  // data is null where there is none
+  Operand other;  // data is null where there is none; where it has one pixel, its pixel_stride is 0
   Activation activation;
-  float slope;
+  float alpha, beta;
+  const float* slopes;
+  Combine combine;
+  bool after_activation, one_channel;
 };
 
-inline DeviceEpilogue make_epilogue(const Step& step, const Images& add) {
+inline DeviceEpilogue make_epilogue(const Step& step, const Images& images) {
   const Epilogue& e = step.epilogue;
-  return {step.bias, e.scale, e.shift, make_operand(e.add, add), e.activation, e.slope};
+  Operand other = make_operand(e.other, images);
+  if (int64_t{e.other.h} * e.other.w == 1) other.pixel_stride = 0;
+  return {step.bias, e.scale,  e.shift,   other,
+          e.activation, e.alpha, e.beta, e.slopes,
+          e.combine, e.after_activation, e.other.c == 1};
 }
 
-// NaN passes every activation.
+// NaN passes every activation. These are the common ones.
 __device__ inline float activate(float x, Activation activation, float slope) {
   switch (activation) {
     case Activation::kNone: return x;
@@ -162,11 +169,61 @@ __device__ inline float activate(float x, Activation activation, float slope) {
   return x;
 }
 
+__device__ inline float clip(float x, float low, float high) {
+  x = x < low ? low : x;
+  return x > high ? high : x;
+}
+
+__device__ inline float sigmoid(float x) {
+  const float e = expf(-fabsf(x));
+  return (x < 0.0f ? e : 1.0f) / (1.0f + e);
+}
+
+__device__ inline float softplus(float x) {
+  return (x < 0.0f ? 0.0f : x) + log1pf(expf(-fabsf(x)));
+}
+
+// All the others, out of line: they would make every kernel's epilogue longer. kPrelu's alpha is its
+// channel's slope.
+__device__ __noinline__ inline float activate_rarely(float x, Activation activation, float alpha,
+                                                     float beta) {
+  switch (activation) {
+    case Activation::kPrelu: return x < 0.0f ? x * alpha : x;
+    case Activation::kClip: return clip(x, alpha, beta);
+    case Activation::kElu: return (x < 0.0f ? alpha * expm1f(x) : x) * beta;
+    case Activation::kSigmoid: return sigmoid(x);
+    case Activation::kHardSigmoid: return clip(fmaf(alpha, x, beta), 0.0f, 1.0f);
+    case Activation::kHardSwish: return x * clip(fmaf(alpha, x, beta), 0.0f, 1.0f);
+    case Activation::kSilu: return x * sigmoid(alpha * x);
+    case Activation::kGelu: return 0.5f * x * (1.0f + erff(x * 0.707106781f));
+    case Activation::kGeluTanh:
+      return 0.5f * x * (1.0f + tanhf(0.797884561f * fmaf(0.044715f * x * x, x, x)));
+    case Activation::kMish: return x * tanhf(softplus(x));
+    case Activation::kSoftplus: return softplus(x);
+    case Activation::kExp: return expf(x);
+    case Activation::kLog: return logf(x);
+    case Activation::kAbs: return fabsf(x);
+    case Activation::kSqrt: return sqrtf(x);
+    case Activation::kReciprocal: return 1.0f / x;
+    default: return x;
+  }
+}
+
 // The larger, or NaN if one is NaN.
 __device__ inline float max_or_nan(float a, float b) {
   float larger;
   asm("max.NaN.f32 %0, %1, %2;" : "=f"(larger) : "f"(a), "f"(b));
   return larger;
+}
+
+__device__ inline float combine(Combine how, float a, float b) {
+  switch (how) {
+    case Combine::kAdd: return a + b;
+    case Combine::kMultiply: return a * b;
+    case Combine::kMaximum: return max_or_nan(a, b);
+    case Combine::kMinimum: return -max_or_nan(-a, -b);
+  }
+  return a;
 }
 
 // The same of many values in few instructions: unrolled epilogues run at the speed of the
@@ -188,13 +245,14 @@ __device__ __forceinline__ void activate_run(float (&x)[kValues], Activation act
   for (float& v : x) v = v > 0.0f ? v : max_or_nan(v, least) * factor;
 }
 
-// Bias, activation, scale and shift of eight neighbouring channels from `c` on (a multiple of 8).
+// Bias, common activation, scale and shift of eight neighbouring channels from `c` on (a multiple of
+// 8).
 __device__ inline void finish_run(const DeviceEpilogue& e, int c, float (&x)[8]) {
   float v[8], shift[8];
   load8(e.bias, c, v);
 #pragma unroll
   for (int i = 0; i < 8; ++i) x[i] += v[i];
-  activate_run(x, e.activation, e.slope);
+  activate_run(x, e.activation, e.alpha);
   if (e.scale != nullptr) {
     load8(e.scale, c, v);
     load8(e.shift, c, shift);
@@ -208,10 +266,16 @@ __device__ inline void finish(const DeviceEpilogue& e, const Operand& out, int64
                               int64_t pixel, int c, float sum) {
   float x = sum;
   if (e.bias != nullptr) x += e.bias[c];
-  if (e.add.data != nullptr) {
-    x += load(e.add, image * e.add.image_stride + pixel * e.add.pixel_stride + c);
+  float other = 0.0f;
+  if (e.other.data != nullptr) {
+    other = load(e.other, image * e.other.image_stride + pixel * e.other.pixel_stride +
+                              (e.one_channel ? 0 : c));
+    if (!e.after_activation) x = combine(e.combine, x, other);
   }
-  x = activate(x, e.activation, e.slope);
+  x = e.activation <= Activation::kTanh
+          ? activate(x, e.activation, e.alpha)
+          : activate_rarely(x, e.activation, e.slopes != nullptr ? e.slopes[c] : e.alpha, e.beta);
+  if (e.other.data != nullptr && e.after_activation) x = combine(e.combine, x, other);
   if (e.scale != nullptr) x = fmaf(x, e.scale[c], e.shift[c]);
   store(out, image * out.image_stride + pixel * out.pixel_stride + c, x);
 }

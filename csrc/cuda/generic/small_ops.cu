@@ -224,7 +224,7 @@ int64_t output_elements(const StepCall& call) {
 
 void max_pool(const StepCall& call) {
   if (in_runs(call.step.in, call.operands.in) && in_runs(call.step.out, call.operands.out) &&
-      call.step.epilogue.add.buffer < 0) {
+      call.step.epilogue.other.buffer < 0 && is_common(call.step.epilogue, call.step.out)) {
     const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
     max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
     FACEGEN_CUDA_CHECK_LAUNCH("max_pool_run_kernel");

@@ -194,7 +194,7 @@ class Pixels final : public Layer {
     PixelsArguments args = fixed_;
     args.in = make_operand(step_.in, operands.in);
     args.to = make_output(step_, operands.out);
-    args.add = make_operand(step_.epilogue.add, operands.add);
+    args.add = make_operand(step_.epilogue.other, operands.add);
     args.images = static_cast<int32_t>(images);
     if (is_linear(step_)) {
       for (Operand* operand : {&args.in, &args.to.out, &args.add}) join_images(*operand, images);

@@ -303,7 +303,7 @@ class Scatter final : public Layer {
     fixed_.in_h = step_.in.h;
     fixed_.channels = out.c;
     fixed_.activation = step_.epilogue.activation;
-    fixed_.slope = step_.epilogue.slope;
+    fixed_.slope = step_.epilogue.alpha;
     fixed_.out_pixel_stride = out.pixel_stride;
     fixed_.out_row_stride = out.pixel_stride * out.w;
   }

@@ -38,6 +38,8 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         constants[f"{name}.gamma"] = gamma
         constants[f"{name}.beta"] = beta
 
+    if draft.prelu:
+        constants[f"{draft.prelu}.slope"] = weights[f"{draft.prelu}.slope"]
     scale, shift = channel_affine(draft.scaled, weights, channels)
     if draft.has_scale:
         constants[f"{name}.scale"] = scale

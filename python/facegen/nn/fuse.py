@@ -4,37 +4,35 @@ Per-channel affine layers (batch norm, Affine) that directly follow a convolutio
 instance norm are folded into its weights. After an activation they become the scale and shift of
 the epilogue: exact at the borders, at one fused multiply-add an output. (Folding them into the
 next convolution would need other constants wherever its window reaches over the border.)
-Activations and additions become parts of the epilogue. Nothing is fused into a value that
-somebody else reads as well.
+Activations and combinations of two maps become parts of the epilogue. Nothing is fused into a
+value that somebody else reads as well.
 
 Operands are still named values here; ``placement.py`` gives them places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from facegen.nn.activations import Activation, PReLU
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
 from facegen.nn.layer import Shape
 from facegen.nn.layers import (
-    Add,
     Affine,
     ArgMax,
     BatchNorm,
+    Combination,
     Concat,
     GlobalAvgPool2d,
     InstanceNorm,
-    LeakyReLU,
-    ReLU,
     Reshape,
     Softmax,
-    Tanh,
 )
 from facegen.nn.rewrite import count_readers
 
-POINTWISE = (ReLU, LeakyReLU, Tanh, BatchNorm, Affine, Add)
+POINTWISE = (Activation, BatchNorm, Affine, Combination)
 WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
 
 
@@ -42,17 +40,21 @@ WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
 class StepDraft:
     """A step whose operands have no places yet.
 
-    It computes ``scale * activation(lead + add) + shift`` where lead has `folded` in its weights
-    and scale and shift stand for `scaled`, applied one after another.
+    It computes ``scale * activation(lead) + shift`` where lead has `folded` in its weights and
+    scale and shift stand for `scaled`, applied one after another. The other operand of a
+    combination joins before the activation or, `after_activation`, behind it.
     """
 
     lead: Node  # its name also names the output value; a layer of None copies
     inputs: tuple[str, ...]
     fused: list[str]  # names of all layers in it
     folded: list[Node] = field(default_factory=list)
-    add: str | None = None
+    other: str | None = None
+    combine: str = "add"
+    after_activation: bool = False
     activation: str = "none"
-    slope: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)
+    prelu: str | None = None  # the layer that has the slopes
     scaled: list[Node] = field(default_factory=list)
 
     @property
@@ -61,7 +63,7 @@ class StepDraft:
 
     @property
     def reads(self) -> tuple[str, ...]:
-        return self.inputs if self.add is None else (*self.inputs, self.add)
+        return self.inputs if self.other is None else (*self.inputs, self.other)
 
     @property
     def has_scale(self) -> bool:
@@ -88,32 +90,33 @@ class StepDraft:
             ):
                 return False
             has_weights = isinstance(self.lead.layer, GemmLayer | InstanceNorm)
-            untouched = self.add is None and self.activation == "none"
+            untouched = self.other is None and self.activation == "none"
             (self.folded if has_weights and untouched else self.scaled).append(node)
         else:
-            if self.activation != "none" or self.scaled:
+            if not isinstance(node.layer, Activation):
                 return False
-            if isinstance(node.layer, ReLU):
-                self.activation = "relu"
-            elif isinstance(node.layer, LeakyReLU):
-                self.activation, self.slope = "leaky_relu", node.layer.slope
-            elif isinstance(node.layer, Tanh):
-                self.activation = "tanh"
-            else:
+            if self.activation != "none" or self.scaled or self.after_activation:
                 return False
+            if isinstance(node.layer, PReLU):
+                if self.lead.shape.channels != node.shape.channels:
+                    return False
+                self.prelu = node.name
+            self.activation, self.numbers = node.layer.kind, node.layer.numbers
         self.fused.append(node.name)
         return True
 
-    def absorb_add(self, node: Node, other: str) -> bool:
-        """Fuse the addition of `other` into a GEMM that makes the first summand."""
+    def absorb_combination(self, node: Node, other: str, other_shape: Shape) -> bool:
+        """Fuse the combination with `other` into a GEMM that makes the one operand."""
+        assert isinstance(node.layer, Combination)
         if (
             not isinstance(self.lead.layer, GemmLayer)
-            or self.lead.shape != node.shape
-            or self.add is not None
-            or self.activation != "none"
+            or not self.lead.shape == other_shape == node.shape
+            or self.other is not None
+            or self.scaled
         ):
             return False
-        self.add = other
+        self.other, self.combine = other, node.layer.kind
+        self.after_activation = self.activation != "none"
         self.fused.append(node.name)
         return True
 
@@ -150,17 +153,20 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
 
         draft = _fuse_into_producer(node, result, drafts, exclusive)
         if draft is None:
-            draft = _draft(node)
+            draft = _draft(node, result.shapes)
             drafts[node.name] = draft
             result.drafts.append(draft)
         result.base[node.name] = draft.lead.name
     return result
 
 
-def _draft(node: Node) -> StepDraft:
+def _draft(node: Node, shapes: Mapping[str, Shape]) -> StepDraft:
     """A draft of a step of its own for `node`."""
-    if isinstance(node.layer, Add):
-        return StepDraft(node, node.inputs[:1], [node.name], add=node.inputs[1])
+    if isinstance(node.layer, Combination):
+        own, other = node.inputs
+        if shapes[own] != node.shape:  # it spreads
+            own, other = other, own
+        return StepDraft(node, (own,), [node.name], other=other, combine=node.layer.kind)
     draft = StepDraft(node, node.inputs, [])
     if not (isinstance(node.layer, POINTWISE) and draft.absorb(node)):
         draft.fused.append(node.name)
@@ -173,18 +179,22 @@ def _fuse_into_producer(
     """The draft that `node` was fused into, or None."""
     if not isinstance(node.layer, POINTWISE):
         return None
-    if not isinstance(node.layer, Add):
+    if not isinstance(node.layer, Combination):
         draft = drafts.get(result.base[node.inputs[0]])
         fused = draft is not None and exclusive[node.inputs[0]] and draft.absorb(node)
         return draft if fused else None
 
-    # The later of the two GEMMs is tried first: the other summand is ready when it runs. The
-    # earlier one has to wait for that summand, so it moves behind it.
+    # The later of the two GEMMs is tried first: the other operand is ready when it runs. The
+    # earlier one has to wait for that operand, so it moves behind it.
     order = {draft.lead.name: i for i, draft in enumerate(result.drafts)}
     early, late = sorted(node.inputs, key=lambda value: order.get(result.base[value], -1))
     for own, other in ((late, early), (early, late)):
         draft = drafts.get(result.base[own])
-        if draft is not None and exclusive[own] and draft.absorb_add(node, other):
+        if (
+            draft is not None
+            and exclusive[own]
+            and draft.absorb_combination(node, other, result.shapes[other])
+        ):
             if own == early:
                 result.drafts.remove(draft)
                 result.drafts.append(draft)

@@ -1,9 +1,10 @@
-"""The layers that are no sums of products: norms, activations, pools, and what moves maps."""
+"""The layers that are no sums of products: norms, pools, and what joins and moves maps."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from facegen.cached import cached_property
 from facegen.nn.layer import Layer, Shape
@@ -49,23 +50,6 @@ class InstanceNorm(Layer):
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         return {name: (self.channels,) for name in ("gamma", "beta")}
-
-
-@dataclass(frozen=True)
-class ReLU(Layer):
-    """``max(x, 0)``."""
-
-
-@dataclass(frozen=True)
-class LeakyReLU(Layer):
-    """``x`` where positive, ``slope * x`` elsewhere."""
-
-    slope: float
-
-
-@dataclass(frozen=True)
-class Tanh(Layer):
-    """Hyperbolic tangent."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +123,63 @@ class Concat(Layer):
         return Shape(inputs[0].height, inputs[0].width, sum(x.channels for x in inputs))
 
 
-@dataclass(frozen=True)
-class Add(Layer):
-    """Sum of two maps of one shape."""
+class Combination(Layer):
+    """Two maps, number by number.
+
+    Of one shape; or one of them has a single pixel, which meets every pixel of the other, or a
+    single channel, which meets every channel.
+    """
+
+    kind: ClassVar[str]  # as an Epilogue calls it
 
     def output_shape(self, *inputs: Shape) -> Shape:
         a, b = self._take(2, inputs)
-        if a != b:
-            raise ValueError(f"Add expects two maps of one shape, not {a} and {b}")
-        return a
+        for one, other in ((a, b), (b, a)):
+            same_pixels = other[:2] in (one[:2], (1, 1))
+            if same_pixels and other.channels in (one.channels, 1):
+                return one
+        name = type(self).__name__
+        raise ValueError(
+            f"{name} expects two maps of one shape, or one of one pixel or channel, not {a} and {b}"
+        )
+
+
+@dataclass(frozen=True)
+class Add(Combination):
+    """Sum of two maps; either may have one pixel, or one channel, for all of the other."""
+
+    kind = "add"
+
+
+@dataclass(frozen=True)
+class Sub(Combination):
+    """The first map minus the second; either may have one pixel or one channel."""
+
+
+@dataclass(frozen=True)
+class Mul(Combination):
+    """Product of two maps; either may have one pixel or one channel (squeeze-and-excite, gates)."""
+
+    kind = "multiply"
+
+
+@dataclass(frozen=True)
+class Div(Combination):
+    """The first map times the reciprocal of the second; either may have one pixel or channel."""
+
+
+@dataclass(frozen=True)
+class Maximum(Combination):
+    """The larger of two maps' numbers, NaN where one is; either may have one pixel or channel."""
+
+    kind = "maximum"
+
+
+@dataclass(frozen=True)
+class Minimum(Combination):
+    """The smaller of two maps' numbers, NaN where one is; either may have one pixel or channel."""
+
+    kind = "minimum"
 
 
 @dataclass(frozen=True)

@@ -125,10 +125,14 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
     x, y = placement.view(draft.inputs[0]), placement.view(lead)
     epilogue = Epilogue(
         activation=draft.activation,
-        slope=draft.slope,
+        alpha=draft.numbers[0],
+        beta=draft.numbers[1],
+        slopes=f"{draft.prelu}.slope" if draft.prelu else None,
         scale=f"{lead}.scale" if draft.has_scale else None,
         shift=f"{lead}.shift" if draft.has_shift else None,
-        add=None if draft.add is None else placement.view(draft.add),
+        other=None if draft.other is None else placement.view(draft.other),
+        combine=draft.combine,
+        after_activation=draft.after_activation,
     )
     layer = draft.lead.layer
     if isinstance(layer, GemmLayer):

@@ -75,13 +75,21 @@ class Phase:
 
 @dataclass(frozen=True)
 class Epilogue:
-    """``y = scale[c] * activation(sum + bias[c] + add) + shift[c]``; what is None is skipped."""
+    """``y = scale[c] * activation(sum + bias[c]) + shift[c]``; what is None is skipped.
 
-    activation: str = "none"  # "none", "relu", "leaky_relu", "tanh"
-    slope: float = 0.0  # of leaky ReLU
-    scale: str | None = None  # name of a constant, (channels,)
+    The `other` operand is combined with the sum or, `after_activation`, with the activation.
+    """
+
+    activation: str = "none"  # "none", or the kind of an Activation
+    alpha: float = 0.0  # the activation's numbers
+    beta: float = 0.0
+    slopes: str | None = None  # name of a constant, (channels,): of "prelu"
+    scale: str | None = None
     shift: str | None = None
-    add: View | None = None
+    # As the map; or of one pixel, or of one channel, for all of it. A Gemm's is as its map.
+    other: View | None = None
+    combine: str = "add"  # "multiply", "maximum", "minimum"
+    after_activation: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,7 +188,7 @@ class Upsample:
 
 @dataclass(frozen=True)
 class Pointwise:
-    """The epilogue applied to the input itself (affine, activation, add, copy into a concat)."""
+    """The epilogue applied to the input itself (affine, activation, sum, copy into a concat)."""
 
     name: str
     input: View
@@ -266,8 +274,8 @@ class Program:
 def step_reads(step: Step) -> tuple[View, ...]:
     """The views that a step reads, but for what lies nowhere."""
     views = [] if isinstance(step, Fill) else [step.input]
-    if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
-        views.append(step.epilogue.add)
+    if not isinstance(step, WithoutEpilogue) and step.epilogue.other is not None:
+        views.append(step.epilogue.other)
     return tuple(views)
 
 

@@ -76,8 +76,9 @@ def _operation(step: Step) -> str:
         parts = [_NAMES[type(step)]]
     if not isinstance(step, WithoutEpilogue):
         epilogue = step.epilogue
-        parts += ["add"] if epilogue.add else []
-        parts += [epilogue.activation] if epilogue.activation != "none" else []
+        combined = [epilogue.combine] if epilogue.other else []
+        activation = [epilogue.activation] if epilogue.activation != "none" else []
+        parts += activation + combined if epilogue.after_activation else combined + activation
         parts += ["scale"] if epilogue.scale else []
         parts += ["shift"] if epilogue.shift else []
     if isinstance(step, Gemm) and step.finish is not None:

@@ -1,9 +1,10 @@
 """Graph to graph: the same function, in a shape that fuses better.
 
 1. Layers that no output depends on are dropped.
-2. An activation that alone reads a concatenation moves before it, onto each part, so that the
+2. a - b becomes a + (-1) b, and a / b becomes a times the reciprocal of b.
+3. An activation that alone reads a concatenation moves before it, onto each part, so that the
    parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).
-3. Where one value goes through a leaky ReLU and then also a ReLU, as in a U-Net's skip connections,
+4. Where one value goes through a leaky ReLU and then also a ReLU, as in a U-Net's skip connections,
    the ReLU reads the leaky ReLU's result, which then fuses with the producer. That is exact:
    leaky ReLU keeps positive values and the sign of the others.
 """
@@ -13,13 +14,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from facegen.nn.activations import Activation, LeakyReLU, Reciprocal, ReLU
 from facegen.nn.graph import Node
-from facegen.nn.layers import Concat, LeakyReLU, ReLU, Tanh
+from facegen.nn.layer import Layer
+from facegen.nn.layers import Add, Affine, Concat, Div, Mul, Sub
 
 
 def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """All rewrites in order; names of outputs and of layers with parameters are kept."""
-    live = _drop_unused(nodes, outputs)
+    live = _without_inverses(_drop_unused(nodes, outputs))
     return _relu_after_leaky_relu(_activation_before_concat(live, outputs))
 
 
@@ -38,6 +41,21 @@ def _drop_unused(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     return kept[::-1]
 
 
+def _without_inverses(nodes: Sequence[Node]) -> list[Node]:
+    shapes = {node.name: node.shape for node in nodes}
+    result: list[Node] = []
+    for node in nodes:
+        if isinstance(node.layer, Sub | Div):
+            inverse: Layer = Affine(-1.0) if isinstance(node.layer, Sub) else Reciprocal()
+            layer: Layer = Add() if isinstance(node.layer, Sub) else Mul()
+            first, second = node.inputs
+            inverted = Node(f"{node.name}[1]", inverse, (second,), shapes[second])
+            result.append(inverted)
+            node = node._replace(layer=layer, inputs=(first, inverted.name))
+        result.append(node)
+    return result
+
+
 def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     readers = count_readers(nodes, outputs)
     by_name = {node.name: node for node in nodes}
@@ -45,7 +63,8 @@ def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> 
     for node in nodes:
         source = by_name[node.inputs[0]] if node.inputs else node
         if (
-            isinstance(node.layer, ReLU | LeakyReLU | Tanh)
+            isinstance(node.layer, Activation)
+            and not node.layer.parameters()
             and isinstance(source.layer, Concat)
             and readers[source.name] == 1
         ):

@@ -55,7 +55,7 @@ IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
   for (const Shape shape : {large_shape(step), Shape::kSmall}) {
     add_variant(make_plan(step, shape, half_), false);
   }
-  if (!half_ && step.epilogue.add.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
+  if (!half_ && step.epilogue.other.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
     Plan split = make_split_plan(step);
     const bool stretches = !split.groups.empty();
     add_variant(stretches ? std::move(split) : make_plan(step, Shape::kTiny, half_), stretches);
@@ -69,7 +69,7 @@ IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
   fixed_.in_h = step.in.h;
   fixed_.in_w = step.in.w;
   fixed_.activation = epilogue.activation;
-  fixed_.slope = epilogue.slope;
+  fixed_.slope = epilogue.alpha;
   out_step_y_ = phase.y.out_step;
   out_step_x_ = phase.x.out_step;
 }
@@ -168,7 +168,7 @@ void IndirectGemm::run(int64_t images, const Operands& operands, cudaStream_t st
   }
   arguments.out_row_stride = pixel_stride * step_.out.w * out_step_y_;
   arguments.out_col_stride = pixel_stride * out_step_x_;
-  arguments.add = make_operand(step_.epilogue.add, operands.add);
+  arguments.add = make_operand(step_.epilogue.other, operands.add);
   launch(arguments, plan.shape, plan.half, step_.in.c, of_batch.ctas, stream);
   if (variant.split && operands.slices == 0) {
     add_slices(step_, plan.slices, images, operands, stream);

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from facegen.nn.fit.buffers import place_buffers
 from facegen.nn.fit.constant import put_constant_steps_first, replace_norms_of_one_pixel
+from facegen.nn.fit.epilogues import split_epilogues
 from facegen.nn.fit.merges import (
     leave_slices,
     merge_copies,
@@ -52,6 +53,7 @@ def fit(program: Program, target: Target) -> Program:
     draft = ProgramDraft(target, [*program.steps], [*program.buffers], {**program.constants})
     for change in (
         replace_norms_of_one_pixel,
+        split_epilogues,
         merge_softmax_inputs,
         join_siblings,
         merge_pools,

@@ -53,7 +53,7 @@ def _can_finish(step: MaxPool | Softmax | Gemm) -> bool:
         return True
     if isinstance(step, Gemm) and (step.finish is not None or step.softmax_input):
         return False
-    return step.epilogue.add is None
+    return step.epilogue.other is None
 
 
 def merge_copies(draft: ProgramDraft) -> None:

@@ -32,7 +32,7 @@ def _join(one: Step, large: Step) -> Gemm | None:
         return None
     for step in (one, large):
         e = step.epilogue
-        if len(step.phases) != 1 or e.scale or e.shift or e.add is not None:
+        if len(step.phases) != 1 or e.scale or e.shift or e.other is not None:
             return None
         if step.finish is not None or step.softmax_input:
             return None

@@ -30,8 +30,8 @@ def with_places(step: S, change: Callable[[View], View]) -> S:
     changes: dict[str, Any] = {"output": change(step.output)}
     if not isinstance(step, Fill):
         changes["input"] = change(step.input)
-    if not isinstance(step, WithoutEpilogue) and step.epilogue.add is not None:
-        changes["epilogue"] = replace(step.epilogue, add=change(step.epilogue.add))
+    if not isinstance(step, WithoutEpilogue) and step.epilogue.other is not None:
+        changes["epilogue"] = replace(step.epilogue, other=change(step.epilogue.other))
     if isinstance(step, Gemm | InstanceNorm) and step.copy is not None:
         changes["copy"] = replace(step.copy, view=change(step.copy.view))
     if isinstance(step, Gemm) and step.finish is not None:
