@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <new>
 #include <string>
+#include <vector>
 
 #include "threads.h"
 
@@ -17,6 +19,19 @@ inline int checked_threads(int64_t threads) {
     throw pybind11::value_error("threads must be at least 1, not " + std::to_string(threads));
   }
   return static_cast<int>(std::min<int64_t>(threads, most_threads()));
+}
+
+// Bytes of an array of this shape and so many bytes a value.
+template <typename Size>
+int64_t checked_bytes(const std::vector<Size>& shape, int64_t value_bytes) {
+  constexpr int64_t kMost = int64_t{1} << 60;
+  int64_t bytes = value_bytes;
+  for (const int64_t size : shape) {
+    if (size < 0) throw pybind11::value_error("negative dimensions are not allowed");
+    if (size > 0 && bytes > kMost / size) throw std::bad_alloc();
+    bytes *= size;
+  }
+  return bytes;
 }
 
 // Views of other memory may begin at any byte; the kernels read whole values.

@@ -1,7 +1,6 @@
 #include <pybind11/stl.h>
 
 #include <memory>
-#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -26,11 +25,12 @@ namespace {
 // A Program on the CPU, with the arrays that it points to.
 class CpuExecutable {
  public:
-  CpuExecutable(const py::object& program, const std::string& isa)
+  CpuExecutable(const py::object& program, const std::string& isa, int64_t threads)
       : storage_(program), arrays_(storage_.program()) {
     const cpu::Kernels& kernels = cpu::choose_kernels(isa);
+    const int some = checked_threads(threads);
     executable_ = without_gil(
-        [&] { return std::make_unique<cpu::Executable>(storage_.program(), kernels); });
+        [&] { return std::make_unique<cpu::Executable>(storage_.program(), kernels, some); });
     storage_.release_weights();
   }
 
@@ -67,13 +67,7 @@ cpu::ResultPool& result_pool() {
 }
 
 py::array empty_pooled(const std::vector<py::ssize_t>& shape, const py::dtype& dtype) {
-  int64_t bytes = dtype.itemsize();
-  for (const py::ssize_t size : shape) {
-    if (size < 0) throw py::value_error("negative dimensions are not allowed");
-    constexpr int64_t kMost = int64_t{1} << 60;
-    if (size > 0 && bytes > kMost / size) throw std::bad_alloc();
-    bytes *= size;
-  }
+  const int64_t bytes = checked_bytes(shape, dtype.itemsize());
   auto block = std::make_unique<cpu::ResultPool::Block>(result_pool().take(bytes));
   void* memory = block->memory.get();
   const py::capsule owner(block.release(), [](void* p) {
@@ -87,10 +81,12 @@ py::array empty_pooled(const std::vector<py::ssize_t>& shape, const py::dtype& d
 
 void bind_cpu(py::module_& m) {
   py::class_<CpuExecutable>(m, "CpuExecutable", "A lowered program on the CPU.")
-      .def(py::init([](const py::object& program, const std::optional<std::string>& isa) {
-             return std::make_unique<CpuExecutable>(program, isa.value_or(""));
+      .def(py::init([](const py::object& program, const std::optional<std::string>& isa,
+                       int64_t threads) {
+             return std::make_unique<CpuExecutable>(program, isa.value_or(""), threads);
            }),
-           py::arg("program"), py::arg("isa") = py::none())
+           py::arg("program"), py::arg("isa") = py::none(), py::arg("threads") = 1,
+           "`threads` pack the weights.")
       .def("run", &CpuExecutable::run, py::arg("inputs"), py::arg("outputs"), py::arg("threads"),
            "Runs a batch: arrays (n, h, w, c), float32, C-contiguous. Releases the GIL.")
       .def_property_readonly("isa", &CpuExecutable::isa);

@@ -5,6 +5,7 @@
 
 #include <utility>
 
+#include "arguments.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/forked.h"
 #include "dlpack.h"
@@ -21,15 +22,6 @@ dlpack::DataType type_of(const std::string& dtype) {
   if (dtype == "bfloat16") return {dlpack::kBfloat, 16, 1};
   if (dtype == "uint8") return {dlpack::kUInt, 8, 1};
   throw py::value_error("dtype must be float32, float16, bfloat16 or uint8, not " + dtype);
-}
-
-int64_t count(const std::vector<int64_t>& shape) {
-  int64_t values = 1;
-  for (const int64_t size : shape) {
-    if (size < 0) throw py::value_error("negative dimensions are not allowed");
-    values *= size;
-  }
-  return values;
 }
 
 // What a capsule points to, until whoever took it calls the deleter.
@@ -49,7 +41,7 @@ DeviceArray::Memory::~Memory() {
 
 DeviceArray::DeviceArray(std::vector<int64_t> shape, const std::string& dtype, int device)
     : shape_(std::move(shape)), dtype_(dtype), device_(device) {
-  const int64_t bytes = count(shape_) * (type_of(dtype).bits / 8);
+  const int64_t bytes = checked_bytes(shape_, type_of(dtype).bits / 8);
   cuda::require_not_forked();
   without_gil([&] {
     const cuda::DeviceScope scope(device);

@@ -9,6 +9,7 @@
 #include "check_program.h"
 #include "cpu/reductions.h"
 #include "cpu/small_ops.h"
+#include "threads.h"
 
 namespace facegen::cpu {
 namespace {
@@ -44,7 +45,7 @@ const char* find_kernel(const Step& step, const Kernels& kernels) {
   return "";
 }
 
-Executable::Executable(const Program& program, const Kernels& kernels)
+Executable::Executable(const Program& program, const Kernels& kernels, int threads)
     : kernels_(kernels),
       steps_(program.steps, program.steps + program.step_count),
       buffers_(program.buffers, program.buffers + program.buffer_count),
@@ -68,9 +69,13 @@ Executable::Executable(const Program& program, const Kernels& kernels)
     if (step.finish != nullptr) {
       map_floats_ = std::max(map_floats_, program.arena_floats + floats(map_of(step)));
     }
-    gemms_.push_back(gemm ? find_gemm(step, kernels)->make(step, kernels) : nullptr);
-    step.finish = nullptr;  // may not outlive us
   }
+  gemms_.resize(steps_.size());
+  parallel_for(static_cast<int64_t>(steps_.size()), threads, [&](int64_t task, int) {
+    const auto i = static_cast<std::size_t>(task);
+    if (steps_[i].op == Op::kGemm) gemms_[i] = find_gemm(steps_[i], kernels)->make(steps_[i], kernels);
+  });
+  for (Step& step : steps_) step.finish = nullptr;  // may not outlive us
 }
 
 void Executable::run(int64_t images, const float* const* inputs, float* const* outputs,

@@ -19,8 +19,9 @@ const char* find_kernel(const Step& step, const Kernels& kernels);
 class Executable {
  public:
   // Copies what it needs of `program` except the small constants (bias, scale, shift, gamma,
-  // beta), which must outlive it. Throws std::invalid_argument for a step that nothing here can do.
-  Executable(const Program& program, const Kernels& kernels);
+  // beta), which must outlive it. Weights are packed by `threads`, a step each. Throws
+  // std::invalid_argument for a step that nothing here can do.
+  Executable(const Program& program, const Kernels& kernels, int threads = 1);
 
   // inputs[i] and outputs[i] hold `images` images of the program's i-th input and output buffer.
   // Several threads may call it at once.

@@ -13,7 +13,9 @@ WHY_NO_CUDA: str
 class CpuExecutable:
     """A lowered program on the CPU."""
 
-    def __init__(self, program: Program, isa: str | None = None) -> None: ...
+    def __init__(
+        self, program: Program, isa: str | None = None, threads: int = 1
+    ) -> None: ...
     def run(
         self,
         inputs: Sequence[NDArray[np.float32]],

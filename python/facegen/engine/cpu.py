@@ -56,7 +56,7 @@ class CpuEngine:
             program = _as_defined(program)
         isa = _choose_isa(precision)
         fitted = fit(program, find_target(f"cpu:{isa}"))
-        self._executable = _native.CpuExecutable(fitted, isa)
+        self._executable = _native.CpuExecutable(fitted, isa, threads)
 
     @property
     def isa(self) -> str:
