@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from io import BufferedReader
 
 import numpy as np
 
@@ -15,9 +16,12 @@ from facegen.errors import FormatError
 from facegen.files.atomic import AtomicFile
 from facegen.weights.checks import Path, check_finite, check_names, check_shape, file_size
 from facegen.weights.format import Contents, Described, Format
-from facegen.weights.layout import BinaryLayout, Layout
+from facegen.weights.layout import BinaryLayout, Entry, Layout
 
 _FLOAT = np.dtype("<f4")
+# Tensors are checked and laid out by so much, while it is in the cache: a tensor at once goes
+# through the memory three times, and takes fresh pages for it.
+_PART_BYTES = 1 << 20
 
 
 def size_bytes(layout: BinaryLayout) -> int:
@@ -45,14 +49,28 @@ def read(path: Path, layout: BinaryLayout) -> dict[str, np.ndarray]:
             if entry.constant is not None:
                 offset = file.seek(entry.size_bytes, os.SEEK_CUR)
                 continue
-            values = np.empty(entry.file_shape, _FLOAT)
-            if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
-                raise FormatError(f"{path}: ends inside tensor {entry.name!r} (byte {offset})")
-            check_finite(path, entry.name, values, offset)
-            canonical = values.transpose(entry.axes)
-            weights[entry.name] = np.ascontiguousarray(canonical, dtype=np.float32)
-            offset += values.nbytes
+            weights[entry.name] = _read_tensor(path, file, entry, offset)
+            offset += entry.size_bytes
     return weights
+
+
+def _read_tensor(path: Path, file: BufferedReader, entry: Entry, offset: int) -> np.ndarray:
+    """The canonical tensor of what begins at byte `offset`, where the file is."""
+    canonical = np.empty(entry.shape, np.float32)
+    as_in_file = canonical.transpose(np.argsort(entry.axes))
+    count = entry.file_shape[0]
+    at_once = min(count, max(1, _PART_BYTES * count // entry.size_bytes))
+    part = np.empty((at_once, *entry.file_shape[1:]), _FLOAT)
+    for first in range(0, count, at_once):
+        values = part[: count - first]
+        if file.readinto(values.reshape(-1).view(np.uint8).data) != values.nbytes:
+            raise FormatError(f"{path}: ends inside tensor {entry.name!r} (byte {offset})")
+        as_in_file[first : first + at_once] = values
+        if not np.isfinite(values).all():
+            file.seek(offset)
+            whole = np.fromfile(file, _FLOAT, as_in_file.size).reshape(entry.file_shape)
+            check_finite(path, entry.name, whole, offset)  # which says where
+    return canonical
 
 
 def write(path: Path, layout: BinaryLayout, weights: Mapping[str, np.ndarray]) -> None:
