@@ -163,7 +163,7 @@ class CudaExecutable {
 
 py::list devices() {
   py::list result;
-  for (const cuda::DeviceInfo& info : cuda::devices()) {
+  for (const cuda::DeviceInfo& info : without_gil(cuda::devices)) {
     py::dict entry;
     entry["index"] = info.index;
     entry["name"] = info.name;
@@ -185,11 +185,7 @@ cuda::PinnedPool& pinned_pool() {
 }
 
 py::object empty_pinned(const std::vector<py::ssize_t>& shape, int device, const py::dtype& dtype) {
-  int64_t bytes = dtype.itemsize();
-  for (const py::ssize_t size : shape) {
-    if (size < 0) throw py::value_error("negative dimensions are not allowed");
-    bytes *= size;
-  }
+  const int64_t bytes = checked_bytes(shape, dtype.itemsize());
   cuda::require_not_forked();
   auto block = std::make_unique<cuda::PinnedPool::Block>(without_gil([&] {
     const cuda::DeviceScope scope(device);  // pinning would wake the current one otherwise
@@ -284,6 +280,15 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
         "too much is pinned already.");
   m.def("require_not_forked", &facegen::cuda::require_not_forked,
         "Raises DeviceFailure in a child of a process that had used CUDA when it was forked.");
-  m.def("why_unusable", &facegen::cuda::why_unusable,
-        "Empty where a GPU is usable, else the reason in one line.");
+  m.def(
+      "open_context",
+      [](std::optional<int> device) {
+        facegen::without_gil([&] { facegen::cuda::open_context(device); });
+      },
+      py::arg("device"),
+      "Begins to use a GPU, the first usable one if None, before anything is to be done on it: takes\n"
+      "tenths of a second, without the GIL. Whoever uses it is told what is wrong with it, not this.");
+  m.def(
+      "why_unusable", [] { return facegen::without_gil(facegen::cuda::why_unusable); },
+      "Empty where a GPU is usable, else the reason in one line.");
 }

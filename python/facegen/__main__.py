@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 
 
@@ -23,6 +24,8 @@ def main() -> int:
     except SystemExit as error:  # of SIGTERM
         print("facegen: terminated", file=sys.stderr)
         return error.code if isinstance(error.code, int) else 1
+    finally:
+        gc.freeze()  # the end of the process need not look through all that is left for cycles
 
 
 if __name__ == "__main__":

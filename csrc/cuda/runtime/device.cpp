@@ -2,6 +2,9 @@
 
 #include <cuda.h>
 
+#include <atomic>
+#include <memory>
+
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/forked.h"
 
@@ -73,10 +76,29 @@ bool is_awake(int index) {
 }  // namespace
 
 std::vector<DeviceInfo> devices() {
-  std::vector<DeviceInfo> result;
+  // A process sees the same GPUs for as long as it lives, and the driver takes milliseconds to
+  // describe one. Without a lock, which a child would find taken if it were forked meanwhile.
+  static std::atomic<const std::vector<DeviceInfo>*> known{nullptr};
+  require_not_forked();
+  if (const auto* found = known.load()) return *found;
+  auto result = std::make_unique<std::vector<DeviceInfo>>();
   const int found = count();
-  for (int i = 0; i < found; ++i) result.push_back(describe(i));
-  return result;
+  for (int i = 0; i < found; ++i) result->push_back(describe(i));
+  const std::vector<DeviceInfo>* none = nullptr;
+  if (!known.compare_exchange_strong(none, result.get())) return *none;  // another thread's
+  return *result.release();
+}
+
+void open_context(std::optional<int> index) noexcept {
+  try {
+    for (const DeviceInfo& info : devices()) {
+      if (info.major < kOldestMajor || info.index != index.value_or(info.index)) continue;
+      FACEGEN_CUDA_CHECK(cudaSetDevice(info.index));
+      FACEGEN_CUDA_CHECK(cudaFree(nullptr));  // makes the context, where setting the device has not
+      return;
+    }
+  } catch (const std::exception&) {
+  }
 }
 
 std::string why_unusable() {
@@ -93,13 +115,14 @@ std::string why_unusable() {
 }
 
 DeviceInfo find_device(int index) {
-  const int found = count();
+  const std::vector<DeviceInfo> all = devices();
+  const int found = static_cast<int>(all.size());
   if (index < 0 || index >= found) {
     throw Error(cudaErrorInvalidDevice, "there is no cuda:" + std::to_string(index) +
                                             "; this machine shows " + std::to_string(found) +
                                             (found == 1 ? " GPU: cuda:0" : " GPUs, from cuda:0"));
   }
-  const DeviceInfo info = describe(index);
+  const DeviceInfo& info = all[static_cast<std::size_t>(index)];
   if (info.major < kOldestMajor) throw Error(cudaErrorInvalidDevice, too_old(info));
   return info;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,11 +20,16 @@ struct DeviceInfo {
 // Oldest compute capability with machine code in this build.
 constexpr int kOldestMajor = 8;
 
-// Every visible GPU. Throws Error where there is no driver or none that this build can talk to.
+// Every visible GPU; asked for once. Throws Error where there is no driver or none that this build can
+// talk to.
 std::vector<DeviceInfo> devices();
 
 // Empty where at least one GPU is usable, otherwise the reason in one line.
 std::string why_unusable();
+
+// Begins to use a GPU, the first usable one if none is named: the driver's and its context's tenths of
+// a second pass here, for whoever uses it next. Does nothing where there is no such GPU, or it fails.
+void open_context(std::optional<int> index) noexcept;
 
 // Throws Error for a GPU that is absent or too old.
 DeviceInfo find_device(int index);

@@ -10,5 +10,6 @@ What a command does is elsewhere: `facegen.runs`, `facegen.pictures`, `facegen.t
 | `bare_program` | what the course's programs on bare files say |
 | `terminal`, `progress` | all that is printed, and where; the bar |
 | `models` | the model that a command computes with, and what there is to say of it |
+| `start` | what a command begins with, before it imports what computes |
 | `lazy`, `signals`, `seeds` | commands imported late, Ctrl-C, lists of seeds |
 """

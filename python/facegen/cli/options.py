@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.shell_completion import CompletionItem
 
-from facegen.cli import terminal
+from facegen.cli import start, terminal
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import Loudness, counted
 from facegen.errors import FacegenError
@@ -116,6 +116,7 @@ def engine(command: Command) -> Command:
     def gathered(
         device: str, threads: int | None, precision: str, algorithm: str, **others: Any
     ) -> Any:
+        start.begin(device)
         engine = {
             "device": device,
             "threads": threads,
