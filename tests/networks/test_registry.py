@@ -37,3 +37,10 @@ def test_seeded_weights(name: str) -> None:
 def test_seeded_weights_are_the_same_on_every_machine() -> None:
     weights = NETWORKS["dcgan"].initial_weights(0)
     assert digest(weights) == "ad61879da8ddd52bc9f2a93a0b52a00c65b407f7a4fe72859b12cbfbadb9d7d3"
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_model_is_the_class_that_is_listed(name: str) -> None:
+    network = NETWORKS[name]
+    assert network in network.model.networks()
+    assert all(other.model is network.model for other in network.model.networks())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor, wait
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -114,6 +113,8 @@ class CudaEngine:
             )
             for index in device.indices
         ]
+        from concurrent.futures import ThreadPoolExecutor
+
         # The caller's thread runs the first GPU. These live on: a thread's first CUDA call is slow.
         self._pool = ThreadPoolExecutor(max(1, len(device.indices) - 1))
 
@@ -153,6 +154,8 @@ class CudaEngine:
 
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
+        from concurrent.futures import wait
+
         if count == 0:
             return
         self._cuda.require_not_forked()  # the pool's threads are not in a child

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import io
 import os
-import secrets
 import shutil
 import stat
 import time
@@ -187,7 +186,7 @@ def _taken(path: Path, folder: bool) -> Iterator[None]:
 
 def temporary_beside(path: str | os.PathLike[str]) -> Path:
     """A new name in the folder of a path, that a run of an hour later removes if it is left."""
-    return Path(path).with_name(f"{_TEMPORARY}{secrets.token_hex(8)}.part")
+    return Path(path).with_name(f"{_TEMPORARY}{os.urandom(8).hex()}.part")
 
 
 def hidden_beside(path: str | os.PathLike[str], suffix: str) -> Path:

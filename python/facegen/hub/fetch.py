@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 from collections.abc import Callable
@@ -102,6 +101,8 @@ def _check_content(published: Published, url: str, arrived: Path, holds: Holds) 
 
 
 def _download(published: Published, url: str, place: Path, advance: Advance) -> Path:
+    import logging
+
     try:
         import pooch
         import requests

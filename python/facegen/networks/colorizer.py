@@ -305,4 +305,3 @@ COLORIZER = Network(
     input_range=(0.0, 100.0),
     foreign={"pytorch": _checkpoint_layout()},
 )
-Colorizer.network = COLORIZER

@@ -223,4 +223,3 @@ DCGAN = Network(
     initial_weights=initial_weights,
     model=Generator,
 )
-Generator.network = DCGAN

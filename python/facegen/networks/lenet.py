@@ -165,4 +165,3 @@ LENET = Network(
     initial_weights=initial_weights,
     model=DigitClassifier,
 )
-DigitClassifier.network = LENET

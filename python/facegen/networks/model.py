@@ -43,8 +43,8 @@ def on_host(pictures: Any) -> Any:
 class Model:
     """A network's weights, and the runner that computes with them.
 
-    Each network's model derives from it, names its description as ``network``, and adds a
-    ``__call__`` that takes and returns what people have.
+    Each network's model derives from it, is named where the network is listed (``networks/``), and
+    adds a ``__call__`` that takes and returns what people have.
 
     Parameters
     ----------
@@ -81,8 +81,8 @@ class Model:
             checked = weight_files.checked(network, self.network.shapes)
             self.weights = self.network.ordered(checked)
         else:
-            path = resolve(network, self.network.name)
-            self.network, self.weights = read(path, self.networks())
+            known = self.networks()
+            self.network, self.weights = read(resolve(network, known[0].name), known)
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,
@@ -93,11 +93,13 @@ class Model:
 
     @classmethod
     def networks(cls) -> list[Network]:
-        """Those that the class is the model of; first the one that is meant where none is named."""
-        from facegen.networks import NETWORKS  # which import this module
+        """Those that the class, or one that it derives from, is the model of.
 
-        own = cls.network
-        return [own, *(n for n in NETWORKS.values() if n.model is cls and n.name != own.name)]
+        First the one that is meant where none is named.
+        """
+        from facegen.networks import networks_of  # which import this module
+
+        return next((found for each in cls.__mro__ if (found := networks_of(each.__name__))), [])
 
     @property
     def arithmetic(self) -> dict[str, Any]:

@@ -282,4 +282,3 @@ PIX2PIX = Network(
     model=Pix2Pix,
     foreign={"pict": _pict_layout()},
 )
-Pix2Pix.network = PIX2PIX

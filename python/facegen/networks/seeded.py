@@ -60,8 +60,9 @@ def is_seeded(weights: Mapping[str, np.ndarray]) -> bool:
     layers = [values / np.abs(values).max() for values in layers if values.any()]
     if not others or not layers:
         return False
-    spread = np.median([np.mean(values**2) for values in layers])  # a layer may be no draw
-    return _fills(np.concatenate(others)) and bool(abs(spread - 1 / 3) < 0.03)
+    # The middle one, since a layer may be no draw.
+    spread = sorted(float(np.mean(values**2)) for values in layers)[len(layers) // 2]
+    return _fills(np.concatenate(others)) and abs(spread - 1 / 3) < 0.03
 
 
 def _kind(name: str) -> str:

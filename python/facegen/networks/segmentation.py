@@ -237,4 +237,3 @@ SEGMENTATION = Network(
     foreign={"caffe": foreign_layout(graph(), caffe_name)},
     adapt=from_bgr,
 )
-Segmenter.network = SEGMENTATION

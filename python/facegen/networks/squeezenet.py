@@ -170,4 +170,3 @@ SQUEEZENET_TORCHVISION = Network(
     input_range=PIXEL_RANGE,
     adapt=from_torchvision,
 )
-Classifier.network = SQUEEZENET

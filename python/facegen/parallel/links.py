@@ -6,7 +6,6 @@ A message may hold arrays: they travel beside the pickle, not through it (protoc
 from __future__ import annotations
 
 import pickle
-import socket
 import struct
 import threading
 import time
@@ -39,6 +38,8 @@ class SocketLink:
     """
 
     def __init__(self, descriptor: int) -> None:
+        import socket  # which a process that is by itself never needs
+
         self._socket = socket.socket(fileno=descriptor)
 
     def send(self, message: Any) -> None:
@@ -75,6 +76,8 @@ class SocketLink:
 
     def shut_down(self) -> None:
         """Shut the socket down: whoever waits for the other side finds it lost."""
+        import socket
+
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 

@@ -34,11 +34,15 @@ from facegen.errors import FacegenError
 from facegen.files import state
 from facegen.files.atomic import AtomicFile, temporary_beside
 from facegen.launchers import find_place
-from facegen.photos.encode import WRITABLE
 from facegen.pictures.record import FOLDER, Input, Record, checked
 from facegen.pictures.task import Made
 
-_RESULTS = {*WRITABLE, ".json"}  # extensions of what is made together with a picture
+
+def _is_made_with_pictures(name: str) -> bool:
+    """Whether a file may have been made together with a picture, by its extension."""
+    from facegen.photos.encode import WRITABLE  # which loads Pillow: asked for pictures alone
+
+    return os.path.splitext(name)[1].lower() in (*WRITABLE, ".json")
 
 
 class Manifest:
@@ -211,7 +215,7 @@ class Manifest:
                 if (
                     other not in names
                     and other.startswith(stems)
-                    and os.path.splitext(other)[1].lower() in _RESULTS
+                    and _is_made_with_pictures(other)
                     and records.get(other) is before
                     and self._there(other, size)
                     and os.path.realpath(path) not in self._sources

@@ -22,7 +22,6 @@ from typing import Any
 from facegen.files import state
 from facegen.files.json_text import json_text
 from facegen.files.standard import STANDARD
-from facegen.photos.photo import read_bytes
 
 FOLDER = ".facegen"  # of the manifest, within that of the results
 _NO_FILE = re.compile(r"seeds? [0-9]")  # what a face is of
@@ -40,6 +39,8 @@ class Input:
     @classmethod
     def read(cls, path: str) -> tuple[Input, bytes]:
         """A file ("-" is standard input), and its content."""
+        from facegen.photos.photo import read_bytes  # which loads Pillow: faces are of no photo
+
         # The time goes first: a file that changes meanwhile will be seen to have changed.
         mtime_ns = 0 if path == STANDARD else os.stat(path).st_mtime_ns
         data = read_bytes(path)
@@ -48,6 +49,8 @@ class Input:
 
     def unchanged(self, path: str) -> bool:
         """The file holds the same: by size and time, and by content where the time differs."""
+        from facegen.photos.photo import read_bytes
+
         if path == STANDARD:
             return False
         try:

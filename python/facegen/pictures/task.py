@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from facegen.engine import Runner
-from facegen.photos import photo as photos
 from facegen.weights import digest
+
+if TYPE_CHECKING:
+    from facegen.photos.photo import Photo
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class PictureModel(Protocol):
     @property
     def arithmetic(self) -> dict[str, Any]: ...
 
-    def prepare(self, picture: photos.Photo) -> np.ndarray:
+    def prepare(self, picture: Photo) -> np.ndarray:
         """The network's input of one picture."""
 
     def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
@@ -53,8 +55,16 @@ def settings_of(command: str, model: Any, **options: Any) -> dict[str, Any]:
 
 
 def _pixels(data: bytes) -> int:
+    from facegen.photos import photo as photos  # which loads Pillow: faces are of no photo
+
     height, width = photos.size(data)
     return height * width
+
+
+def _decode(data: bytes) -> Photo:
+    from facegen.photos import photo as photos
+
+    return photos.decode(data)
 
 
 @dataclass(frozen=True)
@@ -93,7 +103,7 @@ class Task:
     finish: Callable[[Any, Any, tuple[str, ...]], Made]
     batch: int = 8
     pixels: Callable[[bytes], int] = _pixels
-    decode: Callable[[bytes], Any] = photos.decode
+    decode: Callable[[bytes], Any] = _decode
 
     @classmethod
     def of_model(

@@ -18,7 +18,7 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,10 @@ from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.format import Contents, Format
 from facegen.weights.layout import canonical
-from facegen.weights.protobuf import DamagedMessage, Message
+
+# Imported where a file is a .caffemodel: most are not.
+if TYPE_CHECKING:
+    from facegen.weights.protobuf import Message
 
 EXTENSION = ".caffemodel"  # the format has no magic number: the name tells it
 # A file is read into memory as a whole. The networks that are read from such files take 5 MB.
@@ -50,6 +53,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
     OSError
         The file cannot be read.
     """
+    from facegen.weights.protobuf import DamagedMessage, Message
+
     size = file_size(path)
     if size > MAX_BYTES:
         raise FormatError(f"{path}: found {size:,} bytes, expected at most {MAX_BYTES:,}")

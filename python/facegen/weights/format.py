@@ -82,3 +82,4 @@ class Format:
 
 
 START_BYTES = 16  # of a file, which are enough to know every format by
+ZIP_MAGIC = b"PK\x03\x04"  # what two of them start with: .npz, and PyTorch's checkpoints

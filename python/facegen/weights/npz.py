@@ -6,21 +6,22 @@ small hostile file cannot fill the memory.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 
 from facegen.errors import FormatError, first_line
 from facegen.files.atomic import AtomicFile
-from facegen.numbers import npy
 from facegen.numbers.floats import as_float32
 from facegen.weights.checks import Path, Shape, check_finite, check_names
-from facegen.weights.format import Contents, Described, Format
+from facegen.weights.format import ZIP_MAGIC, Contents, Described, Format
 from facegen.weights.layout import Layout, arranged, file_shapes
-from facegen.weights.zips import DAMAGED, PIECE_BYTES, ZIP_MAGIC, open_zip
+
+# What reads zips is imported where a file is one: most are not.
+if TYPE_CHECKING:
+    import zipfile
 
 _SUFFIX = ".npy"
 _WHAT = "a complete zip file, as .npz files and PyTorch checkpoints are"
@@ -34,6 +35,9 @@ def _tensor_name(path: Path, member: zipfile.ZipInfo) -> str:
 
 def read_header(path: Path) -> dict[str, Shape]:
     """Names and shapes; reads no tensor."""
+    from facegen.numbers import npy
+    from facegen.weights.zips import open_zip
+
     shapes = {}
     with open_zip(path, _WHAT) as archive:
         for member in archive.infolist():
@@ -48,6 +52,8 @@ def _member(
     path: Path, name: str, archive: zipfile.ZipFile, member: zipfile.ZipInfo
 ) -> Iterator[IO[bytes]]:
     """A member to read from; what is found damaged in it is said of the tensor."""
+    from facegen.weights.zips import DAMAGED
+
     try:
         with archive.open(member) as stream:
             yield stream
@@ -66,6 +72,8 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
     OSError
         The file cannot be read.
     """
+    from facegen.weights.zips import open_zip
+
     weights = {}
     with open_zip(path, _WHAT) as archive:
         members = archive.infolist()
@@ -79,6 +87,9 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
 
 
 def _read_values(expected: Shape, member: zipfile.ZipInfo, stream: IO[bytes]) -> np.ndarray:
+    from facegen.numbers import npy
+    from facegen.weights.zips import PIECE_BYTES
+
     header = npy.read_header(stream)
     if header.shape != expected:
         raise FormatError(f"expected shape {expected}, found {header.shape}")
@@ -102,6 +113,8 @@ def _read_values(expected: Shape, member: zipfile.ZipInfo, stream: IO[bytes]) ->
 
 def write(path: Path, weights: Mapping[str, np.ndarray]) -> None:
     """Write canonical weights, uncompressed; the file appears only when it is complete."""
+    import zipfile
+
     with AtomicFile(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, values in weights.items():
             with archive.open(name + _SUFFIX, "w", force_zip64=True) as stream:

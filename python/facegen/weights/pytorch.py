@@ -9,19 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.weights import torch_pickle
 from facegen.weights.checks import Path, Shape, file_size
-from facegen.weights.format import Contents, Format
+from facegen.weights.format import ZIP_MAGIC, Contents, Format
 from facegen.weights.layout import canonical
-from facegen.weights.state_dict import Found, find
-from facegen.weights.torch_pickle import Pickle
-from facegen.weights.torch_records import ELEMENT_BYTES, Tensor
-from facegen.weights.zips import ZIP_MAGIC, Piece, open_zip, stored_pieces
+
+# What reads pickles and zips is imported where a file is such a one: most are not.
+if TYPE_CHECKING:
+    from facegen.weights.state_dict import Found
+    from facegen.weights.torch_pickle import Pickle
+    from facegen.weights.torch_records import Tensor
+    from facegen.weights.zips import Piece
 
 # What a bare checkpoint starts with: protocol 2, then the pickled number 0x1950a86a20f9469cfc6c.
 BARE_MAGIC = b"\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
@@ -34,6 +36,8 @@ _PICKLE = "/data.pkl"
 
 def is_checkpoint(path: Path) -> bool:
     """Whether a zip is one of PyTorch's rather than a .npz."""
+    from facegen.weights.zips import open_zip
+
     try:
         with open_zip(path, _WHAT) as archive:
             return any(name.endswith(_PICKLE) for name in archive.namelist())
@@ -91,6 +95,8 @@ class Tensors(Mapping[str, np.ndarray]):
         return self._last[2]
 
     def _read(self, key: str, dtype: str) -> np.ndarray:
+        from facegen.weights.torch_records import ELEMENT_BYTES
+
         data = self._file.pieces[key].read(self._path)
         del data[len(data) - len(data) % ELEMENT_BYTES[dtype] :]
         if dtype == "bfloat16":
@@ -113,6 +119,8 @@ def read(path: Path) -> Tensors:
     OSError
         The file cannot be read.
     """
+    from facegen.weights.state_dict import find
+
     file_size(path)
     with open(path, "rb") as stream:
         bare = stream.read(len(BARE_MAGIC)) == BARE_MAGIC
@@ -129,6 +137,9 @@ def read(path: Path) -> Tensors:
 
 
 def _open_zip(path: Path) -> _File:
+    from facegen.weights import torch_pickle
+    from facegen.weights.zips import open_zip, stored_pieces
+
     with open_zip(path, _WHAT) as archive:
         folders = [n.removesuffix(_PICKLE) for n in archive.namelist() if n.endswith(_PICKLE)]
         if len(folders) != 1:
@@ -159,6 +170,9 @@ def _open_zip(path: Path) -> _File:
 
 def _open_bare(path: Path) -> _File:
     """Five pickles: the magic, a version, the machine, the content, and the storages' order."""
+    from facegen.weights import torch_pickle
+    from facegen.weights.zips import Piece
+
     size = file_size(path)
     with open(path, "rb") as stream:
         data = stream.read(torch_pickle.MOST_BYTES)

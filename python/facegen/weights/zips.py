@@ -17,8 +17,7 @@ from typing import NamedTuple
 
 from facegen.errors import FormatError, first_line
 from facegen.weights.checks import Path, file_size
-
-ZIP_MAGIC = b"PK\x03\x04"
+from facegen.weights.format import ZIP_MAGIC
 
 # zipfile reads the directory in one piece, and takes about 10 times its size for the entries.
 PIECE_BYTES = 1 << 20
