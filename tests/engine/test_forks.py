@@ -59,3 +59,38 @@ def test_a_pool_of_forked_processes_computes() -> None:
 def test_daemon_threads_that_compute_at_the_end_do_not_abort_it(number: int) -> None:
     done = run(END, number / 100)
     assert done.returncode == 0 and done.stderr == ""
+
+
+# The child has the parent's model and its tensor, both of which mean nothing there.
+CHILD_WITH_A_TENSOR = """
+import os, sys
+import torch
+import facegen
+from facegen.networks.dcgan import initial_weights
+generator = facegen.Generator(initial_weights(0), device="cuda:0")
+latents = torch.zeros(4, 100, device="cuda")
+generator(latents)
+child = os.fork()
+if child == 0:
+    for call in (lambda: generator(latents), lambda: generator.images(latents)):
+        try:
+            call()
+        except facegen.FacegenError as error:
+            if "before this process was forked" in str(error):
+                continue
+            print(error, file=sys.stderr, flush=True)
+        except BaseException as error:
+            print(repr(error), file=sys.stderr, flush=True)
+        os._exit(1)
+    os._exit(0)
+status = os.waitpid(child, 0)[1]
+assert generator(latents).shape == (4, 64, 64, 3)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.cuda
+def test_a_child_s_call_with_its_parent_s_tensor_is_refused() -> None:
+    pytest.importorskip("torch")
+    done = run(CHILD_WITH_A_TENSOR)
+    assert done.returncode == 0, done.stderr

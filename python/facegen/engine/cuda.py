@@ -141,7 +141,8 @@ class CudaEngine:
         return np.empty(shape, dtype)
 
     def require_gpu(self, device: int) -> None:
-        """Raise ValueError for a GPU that is none of this engine's."""
+        """Raise ValueError for a GPU that is none of this engine's, DeviceFailure in a child."""
+        self._cuda.require_not_forked()
         if device not in self._device.indices:
             raise ValueError(f"the arrays are on cuda:{device}, and this computes on {self.device}")
 
