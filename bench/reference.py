@@ -291,9 +291,7 @@ def run_layer(
     match layer:
         case Conv2d():
             stride, padding = layer.stride, layer.padding
-            return conv2d(
-                x, **parameters, stride=stride, padding=padding, dilation=layer.dilation
-            )
+            return conv2d(x, **parameters, stride=stride, padding=padding, dilation=layer.dilation)
         case ConvTranspose2d():
             stride, padding, extra = layer.stride, layer.padding, layer.output_padding
             return conv_transpose2d(

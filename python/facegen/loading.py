@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen import graphs, hub
+from facegen import graphs, hub, onnx_files
 from facegen.errors import FormatError
 from facegen.graphs import GraphNetwork
 from facegen.networks import NETWORKS, Network
@@ -116,7 +116,8 @@ def save(
     Parameters
     ----------
     path
-        Its extension is .safetensors; the file appears when it is complete.
+        Its extension is .safetensors, or .onnx (which takes the package onnx); the file appears
+        when it is complete.
     network
         A graph, with its `weights`; or a model of one.
     half
@@ -142,14 +143,29 @@ def save(
 
 
 def write_graph(path: str | os.PathLike[str], network: GraphNetwork, half: bool = False) -> None:
-    """Write a network with its graph in the format of the path's extension."""
+    """Write a network with its graph in the format of the path's extension.
+
+    Raises
+    ------
+    FormatError
+        Another extension, or what the format does not hold.
+    FacegenError
+        It is ONNX, and the package onnx is not installed.
+    OSError
+        The file cannot be written.
+    """
     extension = os.path.splitext(os.fspath(path))[1].lower()
-    if extension != safetensors.FORMAT.extension:
+    if extension not in (safetensors.FORMAT.extension, onnx_files.EXTENSION):
         raise FormatError(
             f"{path}: extension {extension!r} is no format of graphs, expected "
-            f"{safetensors.FORMAT.extension}"
+            f"{safetensors.FORMAT.extension} or {onnx_files.EXTENSION}"
         )
-    graphs.write(path, network, half)
+    if extension == safetensors.FORMAT.extension:
+        graphs.write(path, network, half)
+    elif half:
+        raise FormatError(f"{path}: half precision is for {safetensors.FORMAT.extension} only")
+    else:
+        onnx_files.write(path, network)
 
 
 def fetch(

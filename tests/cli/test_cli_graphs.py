@@ -72,3 +72,18 @@ def test_convert_back_to_a_network_of_ours(run: Run, tmp_path: Path) -> None:
     assert result.code == 0 and "plain.npz: lenet, 8 tensors" in result.out, result
     result = run("digits", "graph.safetensors", "--network", "graph.safetensors")
     assert result.code == 1 and "graph.safetensors" in result.err  # it is no picture
+
+
+def test_onnx_and_back(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    assert run("convert", "default", "first.bin").code == 0
+    result = run("convert", "first.bin", "faces.onnx")
+    assert result.code == 0 and "faces.onnx: dcgan, 26 tensors" in result.out, result
+    assert run("convert", "faces.onnx", "second.bin").code == 0
+    assert Path("first.bin").read_bytes() == Path("second.bin").read_bytes()
+    save_faces("mine.safetensors")
+    assert run("convert", "mine.safetensors", "mine.onnx").code == 0
+    assert run("convert", "mine.onnx", "again.safetensors").code == 0
+    x = np.random.default_rng(1).random((3, 100), np.float32)
+    first, again = (facegen.load(f"{n}.safetensors", device="cpu")(x) for n in ("mine", "again"))
+    np.testing.assert_array_equal(first, again)

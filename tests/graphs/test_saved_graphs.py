@@ -271,15 +271,16 @@ def test_damaged_graphs(tmp_path_factory: pytest.TempPathFactory, data: st.DataO
 
 
 def test_same_computation() -> None:
-    def graph(name: str, **conv: Any) -> Graph:
+    def graph(name: str, scale: float = 2, **conv: Any) -> Graph:
         g = Graph("x")
         x = g.input("x", Shape(8, 8, 3))
         y = g.add("conv", Conv2d(3, 3, **{"kernel": 3, "padding": 1, **conv}), x)
-        y = g.add(name, Affine(0.1), y)
+        y = g.add(name, Affine(scale), y)
         g.output(g.add("c", Concat(), x, y))
         return g
 
-    assert same_computation(graph("a"), graph("b"))
+    assert same_computation(graph("a"), graph("b", 2.0))
+    assert not same_computation(graph("a"), graph("a", 2.5))
     assert same_computation(graph("a"), graph("a", kernel=[3, 3], padding=((1, 1), (1, 1))))
     assert not same_computation(graph("a"), graph("a", padding=2, dilation=2))
     assert not same_computation(graph("a"), graph("a", bias=False))

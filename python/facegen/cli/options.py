@@ -62,9 +62,7 @@ def _refuse_empty(context: click.Context) -> None:
             raise click.UsageError(f"{hint}: expected a name, found an empty one")
 
 
-def _loudness(
-    short: str, long: str, loudness: Loudness, text: str
-) -> Callable[[Command], Command]:
+def _loudness(short: str, long: str, loudness: Loudness, text: str) -> Callable[[Command], Command]:
     """An option about how much is printed, which no command has to know of."""
 
     def choose(context: click.Context, option: click.Parameter, given: bool) -> None:
@@ -190,7 +188,9 @@ def network_of(default: str) -> Callable[[Command], Command]:
 network = network_of("the package's own faces")
 
 half = click.option(
-    "--half", is_flag=True, cls=DerivedOption,
+    "--half",
+    is_flag=True,
+    cls=DerivedOption,
     help="Weights as float16 ({halves}, half the size).",
 )
 
@@ -287,5 +287,3 @@ def write_report(path: str | None, report: Mapping[str, Any]) -> None:
         return
     with AtomicFile(output_file(path)) as file:
         file.write(json_text(report, indent=2).encode() + b"\n")
-
-

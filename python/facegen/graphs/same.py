@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen.nn import Graph, Layer
+from facegen.nn import Graph, Layer, MaxPool2d, Reshape, Upsample
 
 
 def same_computation(a: Graph, b: Graph) -> bool:
@@ -34,21 +34,23 @@ def _described(graph: Graph) -> list[Any]:
 
 def _numbers(layer: Layer) -> list[Any]:
     """A layer's kind and fields; its window as the axes that follow from them."""
-    axes = getattr(layer, "axes", None)
-    derived = _WINDOW if axes is not None else _SIZES
+    axes: Any = getattr(layer, "axes", None)
+    if isinstance(layer, MaxPool2d):  # what is behind the map takes no part
+        axes = [(a.kernel, a.stride, a.pad_front, a.dilation) for a in layer.axes]
+    derived = _DERIVED.get(type(layer), _WINDOW if axes is not None else set())
     names = [each.name for each in fields(layer) if each.name not in derived]  # type: ignore[arg-type]
     plain = [_plain(getattr(layer, name)) for name in names]
     return [type(layer).__name__, *plain, axes]
 
 
-_WINDOW = {"kernel", "stride", "padding", "dilation"}  # which the axes say
-_SIZES = {"size", "scale", "shape"}  # which the shape of the output says
+_WINDOW = {"kernel", "stride", "padding", "dilation", "ceil_mode"}  # which the axes say
+_DERIVED = {Reshape: {"shape"}, Upsample: {"size", "scale"}}  # which the output's shape says
 
 
 def _plain(value: Any) -> Any:
     """A number as float32, one for both axes as two, a list as a tuple."""
     if isinstance(value, float):
-        return float(np.float32(value))
-    if type(value) is int:
+        value = float(np.float32(value))
+    if type(value) in (int, float):
         return (value, value)
     return tuple(value) if isinstance(value, list) else value

@@ -64,7 +64,9 @@ def fetch(
         return cached(name)
     url = published.url if mirror is None else f"{mirror.rstrip('/')}/{published.file_name}"
     if not _is_address(url):
-        raise FacegenError(f"{mirror}: expected a mirror's address, as https://example.org/networks")
+        raise FacegenError(
+            f"{mirror}: expected a mirror's address, as https://example.org/networks"
+        )
     folder().mkdir(parents=True, exist_ok=True)
     with place_of_arrival(folder()) as place:
         arrived = _download(published, url, place, advance)

@@ -1,8 +1,9 @@
-"""ONNX files: read into a graph of this package's layers with their weights.
+"""ONNX files: read into a graph of this package's layers with their weights, and written of one.
 
 What no layer here computes is refused by the node that asks for it.
 """
 
-from facegen.onnx_files.read import is_onnx, read
+from facegen.onnx_files.read import EXTENSION, is_onnx, read
+from facegen.onnx_files.write import write
 
-__all__ = ["is_onnx", "read"]
+__all__ = ["EXTENSION", "is_onnx", "read", "write"]

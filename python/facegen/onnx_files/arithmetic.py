@@ -177,8 +177,7 @@ def arithmetic(node: Node) -> Value:
     c = node.constant(0 if first else 1, "other input").astype(np.float64)
     line = _line(node.op, c, first)
     if c.size == 1 and c.ndim <= len(x.shape) + 1:
-        layer = Affine(line.scale.item(), line.shift.item())
-        return Value(node.add(layer, x.tensor), x.shape, x.order)
+        return _affine(node, x, line.scale.item(), line.shift.item())
     wide = (1,) * (len(x.shape) + 1 - c.ndim) + c.shape
     if wide != (1, x.shape[0], *[1] * (len(x.shape) - 1)):
         raise ValueError(
@@ -188,6 +187,15 @@ def arithmetic(node: Node) -> Value:
     gamma, beta = line.scale.ravel(), line.shift.ravel()
     stay = {"mean": np.zeros_like(gamma), "var": np.ones_like(gamma)}
     return _per_channel(node, x, 0.0, {"gamma": gamma, "beta": beta, **stay})
+
+
+def _affine(node: Node, x: Value, scale: float, shift: float) -> Value:
+    """``scale * x + shift``; two of them, one after the other, are one."""
+    tensor, before = x.tensor, node.draft.layer(x.tensor.name)
+    if isinstance(before, Affine):
+        tensor = node.draft.source(tensor.name)
+        scale, shift = scale * before.scale, scale * before.shift + shift
+    return Value(node.add(Affine(scale, shift), tensor), x.shape, x.order)
 
 
 def total(node: Node) -> Value:

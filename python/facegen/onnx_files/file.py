@@ -13,7 +13,10 @@ from facegen.weights.checks import Path, file_size
 OLDEST_OPSET = 7  # from which on broadcasting is NumPy's
 
 
-def import_onnx() -> Any:
+NETWORK_KEY = "facegen.network"  # of the metadata: the network of ours that a file is
+
+
+def import_onnx(doing: str = "reading") -> Any:
     """The package onnx.
 
     Raises
@@ -28,7 +31,7 @@ def import_onnx() -> Any:
         import onnx.shape_inference
     except ImportError:
         raise FacegenError(
-            f"reading ONNX files needs onnx, which is missing: {extras.install('onnx')}"
+            f"{doing} ONNX files needs onnx, which is missing: {extras.install('onnx')}"
         ) from None
     return onnx
 
@@ -80,6 +83,13 @@ def _check_names(path: Path, graph: Any) -> None:
     damaged = next((name for name in names if not isinstance(name, str)), None)
     if damaged is not None:
         raise FormatError(f"{path}: is no ONNX model: {damaged!r:.100} in it is no UTF-8")
+
+
+def known_as(model: Any) -> str | None:
+    """The network of ours that a file says it is."""
+    stated = {each.key: each.value for each in model.metadata_props}
+    name = stated.get(NETWORK_KEY)
+    return name if isinstance(name, str) else None
 
 
 def opset(path: Path, model: Any) -> int:

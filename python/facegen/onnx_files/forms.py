@@ -85,6 +85,19 @@ def transpose(node: Node) -> Value:
     return x.viewed(x.positions.transpose([axis - 1 for axis in order[1:]]))
 
 
+def gather(node: Node) -> Value:
+    """Some of the numbers along an axis, each at most once, in any order."""
+    x = node.value()
+    axis = node.axis(node.get("axis", 0), len(x.shape) + 1) - 1
+    indices = node.constant(1, "indices")
+    size = x.shape[axis]
+    if indices.dtype.kind not in "iu" or ((indices < -size) | (indices >= size)).any():
+        raise ValueError(f"its indices must be from {-size} to {size - 1}")
+    if len(np.unique(indices % size)) != indices.size or not indices.size:
+        raise ValueError("it takes a number twice, or none: no layer here does")
+    return x.viewed(x.positions.take(indices, axis))
+
+
 def concat(node: Node) -> Value:
     values = [node.value(i) for i in range(len(node.inputs))]
     shapes = [value.shape for value in values]

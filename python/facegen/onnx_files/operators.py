@@ -23,6 +23,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | np.ndarray]] = {
     "Div": arithmetic.arithmetic,
     "Dropout": forms.dropout,
     "Flatten": forms.flatten,
+    "Gather": forms.gather,
     "Gemm": arithmetic.gemm,
     "GlobalAveragePool": windows.global_average_pool,
     "GlobalMaxPool": windows.global_max_pool,

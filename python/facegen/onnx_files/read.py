@@ -10,16 +10,18 @@ from facegen.graphs import End, GraphNetwork
 from facegen.nn import Affine, Reshape
 from facegen.onnx_files.constants import FOLDED, fold
 from facegen.onnx_files.draft import Draft
-from facegen.onnx_files.file import import_onnx, load_checked, opset
+from facegen.onnx_files.file import import_onnx, known_as, load_checked, opset
 from facegen.onnx_files.node import Known, Node
 from facegen.onnx_files.operators import HINTS, OPERATORS
 from facegen.onnx_files.value import Value
 from facegen.weights.checks import Path
 
+EXTENSION = ".onnx"
+
 
 def is_onnx(path: Path) -> bool:
     """Whether a file is meant to be ONNX's: by its name, as nothing in its content tells it."""
-    return os.fspath(path).lower().endswith(".onnx")
+    return os.fspath(path).lower().endswith(EXTENSION)
 
 
 def read(path: Path) -> GraphNetwork:
@@ -41,7 +43,7 @@ def read(path: Path) -> GraphNetwork:
 class _Reader:
     def __init__(self, path: Path, model: Any) -> None:
         self.path, self.graph = path, model.graph
-        self.opset = opset(path, model)
+        self.opset, self.known_as = opset(path, model), known_as(model)
         self.draft = Draft(self.graph.name or "onnx")
         self.known: dict[str, Known] = {}
         self.batch = 1
@@ -63,7 +65,8 @@ class _Reader:
                 ) from None
         ends = [self._end(each.name) for each in self.graph.output]
         graph, weights = self.draft.finish([value.tensor for _, value in ends])
-        return GraphNetwork(graph, weights, inputs, tuple(end for end, _ in ends))
+        outputs = tuple(end for end, _ in ends)
+        return GraphNetwork(graph, weights, inputs, outputs, self.known_as)
 
     def _take_initializers(self) -> None:
         numpy_helper = import_onnx().numpy_helper

@@ -104,8 +104,6 @@ def resize(node: Node) -> Value:
         )
     if node.get("antialias", 0) or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise ValueError("it smooths before it resizes, or keeps the aspect: none here does")
-    if node.get("axes", None) is not None:
-        raise ValueError("it names axes; export it with sizes of all four")
     layer = Upsample(size=_resized(node, x.shape))
     y = map_value(node.add(layer, x))
     if centres == "pytorch_half_pixel" and 1 in y.shape[1:] and y.shape[1:] != x.shape[:2]:
@@ -115,19 +113,25 @@ def resize(node: Node) -> Value:
 
 def _resized(node: Node, x: Shape) -> Pair:
     """Height and width after a Resize."""
+    before = [node.batch, x.channels, x.height, x.width]
+    axes = [node.axis(axis, 4) if axis else 0 for axis in node.get("axes", range(4))]
     if node.has(3):
-        sizes = [int(each) for each in node.constant(3, "sizes").ravel()]
+        stated = [int(each) for each in node.constant(3, "sizes").ravel()]
     else:
         factors = node.constant(2, "scales").astype(np.float64).ravel()
-        if len(factors) != 4 or not np.isfinite(factors).all():
-            raise ValueError(f"expected 4 scales, found {len(factors)}")
-        before = np.array([node.batch, x.channels, x.height, x.width])
-        exact = before * factors
-        sizes = [round(each) for each in exact]
+        if len(factors) != len(axes) or not np.isfinite(factors).all():
+            raise ValueError(f"expected {len(axes)} scales, found {len(factors)}")
+        exact = np.array([before[axis] for axis in axes]) * factors
+        stated = [round(each) for each in exact]
         # Else the distance of the samples would not be the ratio of the sizes.
-        if np.abs(exact - sizes).max() > 1e-3:
+        if np.abs(exact - stated).max() > 1e-3:
             raise ValueError(f"its scales {factors.tolist()} leave no whole number of pixels")
-    if len(sizes) != 4 or sizes[:2] != [node.batch, x.channels]:
+    if len(stated) != len(axes):
+        raise ValueError(f"expected {len(axes)} sizes, found {len(stated)}")
+    sizes = before.copy()
+    for axis, size in zip(axes, stated, strict=True):
+        sizes[axis] = size
+    if sizes[:2] != before[:2]:
         raise ValueError(f"expected sizes of height and width alone, found {sizes}")
     return sizes[2], sizes[3]
 

@@ -1,0 +1,311 @@
+"""The table of layers: each layer of ours, and the ONNX nodes for it.
+
+Maps are (n, channels, height, width) there; what has one pixel may be a vector (n, channels) as
+well. A layer says which of the two it reads, and `Emitter` adds what turns one into the other.
+Weights keep their canonical names, so that a file reads back to the same network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from facegen.nn import (
+    Add,
+    Affine,
+    ArgMax,
+    BatchNorm,
+    Concat,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    InstanceNorm,
+    Layer,
+    LeakyReLU,
+    Linear,
+    MaxPool2d,
+    ReLU,
+    Reshape,
+    Shape,
+    Softmax,
+    Tanh,
+    Upsample,
+)
+from facegen.nn.graph import Node
+from facegen.nn.window import WindowAxis, pair
+
+MAP, VECTOR = "map", "vector"
+
+
+class Emitter:
+    """The nodes and initialisers of a model as they grow.
+
+    Parameters
+    ----------
+    shapes
+        Of the graph's tensors.
+    weights
+        The graph's.
+    reserved
+        Names that nothing inside may take: those of the model's inputs and outputs.
+
+    Attributes
+    ----------
+    opset
+        The oldest version of ONNX's operators that has all that was added.
+    """
+
+    def __init__(
+        self, shapes: Mapping[str, Shape], weights: Mapping[str, np.ndarray], reserved: set[str]
+    ) -> None:
+        self.shapes, self._weights = shapes, weights
+        self.nodes: list[Any] = []
+        self.initializers: list[Any] = []
+        self.opset = 17
+        self._reserved, self._taken = reserved, set(reserved)
+        self._values: dict[tuple[str, str], str] = {}  # (tensor, form) -> the value's name
+
+    def know(self, tensor: str, form: str, value: str) -> None:
+        """A tensor of the graph is that value."""
+        self._values[tensor, form] = value
+
+    def form(self, tensor: str) -> str:
+        """The form that a tensor has anyway."""
+        return VECTOR if (tensor, VECTOR) in self._values else MAP
+
+    def value(self, tensor: str, form: str) -> str:
+        """A tensor in that form, which is made where there is none yet."""
+        found = self._values.get((tensor, form))
+        if found is None:
+            if form == VECTOR:
+                source = self._values[tensor, MAP]
+                found = self.emit("Flatten", [source], f"{tensor}.{VECTOR}", axis=1)
+            else:
+                axes = self.constant(f"{tensor}.axes", np.array([2, 3], np.int64))
+                source = self._values[tensor, VECTOR]
+                found = self.emit("Unsqueeze", [source, axes], f"{tensor}.{MAP}")
+            self._values[tensor, form] = found
+        return found
+
+    def emit(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """Add a node of that name; its only output, of a name like it."""
+        from onnx import helper
+
+        output = self._unused(name)
+        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
+        return output
+
+    def constant(self, name: str, array: np.ndarray) -> str:
+        """Add an initialiser."""
+        from onnx import numpy_helper
+
+        name = self._unused(name)
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        return name
+
+    def weights(self, node: Node, axes: Sequence[int] = ()) -> list[str]:
+        """A layer's parameters as initialisers; the axes of what is no vector in another order."""
+        assert node.layer is not None
+        names = []
+        for parameter in node.layer.parameters():
+            array = self._weights[f"{node.name}.{parameter}"]
+            turned = array.transpose(axes) if axes and array.ndim > 1 else array
+            names.append(self.constant(f"{node.name}.{parameter}", turned))
+        return names
+
+    def reshape(self, source: str, name: str, sizes: Sequence[int]) -> str:
+        """As many numbers an image in another shape; the batch stays what it is."""
+        shape = self.constant(f"{name}.shape", np.array([0, *sizes], np.int64))
+        return self.emit("Reshape", [source, shape], name)
+
+    def rename(self, value: str, name: str) -> bool:
+        """Call what a node makes by a reserved name; False where none makes it, or it has one."""
+        if value in self._reserved or not any(value in node.output for node in self.nodes):
+            return False
+        for node in self.nodes:
+            for names in (node.input, node.output):
+                for i, each in enumerate(names):
+                    if each == value:
+                        names[i] = name
+        self._values = {key: name if v == value else v for key, v in self._values.items()}
+        return True
+
+    def add(self, node: Node) -> None:
+        """Add what computes a node of the graph.
+
+        Raises
+        ------
+        ValueError
+            There is nothing in ONNX, or in this table, for its layer.
+        """
+        emit = EMITTERS.get(type(node.layer))  # type: ignore[arg-type]
+        if emit is None:
+            raise ValueError(f"{type(node.layer).__name__} is not written as ONNX")
+        emit(self, node)
+
+    def _unused(self, name: str) -> str:
+        unused, count = name, 1
+        while unused in self._taken:
+            count += 1
+            unused = f"{name}.{count}"
+        self._taken.add(unused)
+        return unused
+
+
+def _one(e: Emitter, node: Node, op: str, **attributes: Any) -> None:
+    """One node, which reads one tensor in the form that it has, and leaves it there."""
+    form = e.form(node.inputs[0])
+    e.know(node.name, form, e.emit(op, [e.value(node.inputs[0], form)], node.name, **attributes))
+
+
+def _map(e: Emitter, node: Node, op: str, *more: str, **attributes: Any) -> None:
+    """One node on a map."""
+    x = e.value(node.inputs[0], MAP)
+    e.know(node.name, MAP, e.emit(op, [x, *more], node.name, **attributes))
+
+
+def _several(e: Emitter, node: Node, op: str, **attributes: Any) -> None:
+    """One node on several tensors, of which none is a vector if one is a map."""
+    forms = {e.form(name) for name in node.inputs}
+    form = VECTOR if forms == {VECTOR} else MAP
+    values = [e.value(name, form) for name in node.inputs]
+    e.know(node.name, form, e.emit(op, values, node.name, **attributes))
+
+
+def _conv(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, Conv2d)
+    _map(e, node, "Conv", *e.weights(node, (0, 3, 1, 2)), **_window(node.layer.axes))
+
+
+def _conv_transpose(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, ConvTranspose2d)
+    extra = pair(node.layer.output_padding, "output_padding", 0)
+    window = _window(node.layer.axes) | ({"output_padding": extra} if any(extra) else {})
+    _map(e, node, "ConvTranspose", *e.weights(node, (3, 0, 1, 2)), **window)
+
+
+def _linear(e: Emitter, node: Node) -> None:
+    if node.shape[:2] == (1, 1):
+        x = e.value(node.inputs[0], VECTOR)
+        e.know(node.name, VECTOR, e.emit("Gemm", [x, *e.weights(node)], node.name, transB=1))
+        return
+    weight, *bias = e.weights(node)
+    axes = e.constant(f"{node.name}.axes", np.array([2, 3], np.int64))
+    window = e.emit("Unsqueeze", [weight, axes], f"{node.name}.window")
+    _map(e, node, "Conv", window, *bias)
+
+
+def _batch_norm(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, BatchNorm)
+    form = e.form(node.inputs[0])
+    values = [e.value(node.inputs[0], form), *e.weights(node)]
+    y = e.emit("BatchNormalization", values, node.name, epsilon=node.layer.eps)
+    e.know(node.name, form, y)
+
+
+def _instance_norm(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, InstanceNorm)
+    _map(e, node, "InstanceNormalization", *e.weights(node), epsilon=node.layer.eps)
+
+
+def _leaky_relu(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, LeakyReLU)
+    _one(e, node, "LeakyRelu", alpha=node.layer.slope)
+
+
+def _affine(e: Emitter, node: Node) -> None:
+    """A product and a sum; one alone where the other changes nothing."""
+    assert isinstance(node.layer, Affine)
+    scale, shift = (np.array(v, np.float32) for v in (node.layer.scale, node.layer.shift))
+    form = e.form(node.inputs[0])
+    x = e.value(node.inputs[0], form)
+    if scale != 1 or shift == 0:
+        name = node.name if shift == 0 else f"{node.name}.scaled"
+        x = e.emit("Mul", [x, e.constant(f"{node.name}.scale", scale)], name)
+    if shift != 0:
+        x = e.emit("Add", [x, e.constant(f"{node.name}.shift", shift)], node.name)
+    e.know(node.name, form, x)
+
+
+def _arg_max(e: Emitter, node: Node) -> None:
+    """Indices are integers in ONNX, and float32 in our graphs."""
+    from onnx import TensorProto
+
+    x = e.value(node.inputs[0], MAP)
+    best = e.emit("ArgMax", [x], f"{node.name}.index", axis=1, keepdims=1)
+    e.know(node.name, MAP, e.emit("Cast", [best], node.name, to=TensorProto.FLOAT))
+
+
+def _max_pool(e: Emitter, node: Node) -> None:
+    """Borders such that the windows are those of the layer without ONNX's own ceil_mode.
+
+    Which windows count in ceil_mode was settled in opset 22 alone.
+    """
+    assert isinstance(node.layer, MaxPool2d)
+    axes, x = node.layer.axes, e.shapes[node.inputs[0]]
+    behind = [
+        max(0, (outputs - 1) * axis.stride + axis.reach - size - axis.pad_front)
+        for axis, outputs, size in zip(axes, node.shape, x, strict=False)
+    ]
+    attributes = _window(axes) | {"pads": [axis.pad_front for axis in axes] + behind}
+    del attributes["dilations"]
+    _map(e, node, "MaxPool", **attributes)
+
+
+def _upsample(e: Emitter, node: Node) -> None:
+    x, y = e.shapes[node.inputs[0]], node.shape
+    if y.height % x.height == 0 and y.width % x.width == 0:
+        scales = np.array([1, 1, y.height // x.height, y.width // x.width], np.float32)
+        _map(e, node, "Resize", "", e.constant(f"{node.name}.scales", scales), mode="linear")
+        return
+    e.opset = max(e.opset, 18)  # the first that takes the sizes of some axes alone
+    sizes = e.constant(f"{node.name}.sizes", np.array(y[:2], np.int64))
+    _map(e, node, "Resize", "", "", sizes, mode="linear", axes=[2, 3])
+
+
+def _reshape(e: Emitter, node: Node) -> None:
+    """The numbers in the order of our graph, channels last, as both shapes have them."""
+    source, shape = node.inputs[0], node.shape
+    if e.shapes[source][:2] == (1, 1):
+        x = e.value(source, VECTOR)
+    else:
+        x = e.emit("Transpose", [e.value(source, MAP)], f"{node.name}.last", perm=[0, 2, 3, 1])
+    if shape[:2] == (1, 1):
+        e.know(node.name, VECTOR, e.reshape(x, node.name, shape[2:]))
+        return
+    reshaped = e.reshape(x, f"{node.name}.reshaped", shape)
+    first = e.emit("Transpose", [reshaped], node.name, perm=[0, 3, 1, 2])
+    e.know(node.name, MAP, first)
+
+
+def _window(axes: Sequence[WindowAxis]) -> dict[str, list[int]]:
+    """A window's attributes."""
+    return {
+        "kernel_shape": [axis.kernel for axis in axes],
+        "strides": [axis.stride for axis in axes],
+        "dilations": [axis.dilation for axis in axes],
+        "pads": [axis.pad_front for axis in axes] + [axis.pad_back for axis in axes],
+    }
+
+
+EMITTERS: Mapping[type[Layer], Callable[[Emitter, Node], None]] = {
+    Add: lambda e, node: _several(e, node, "Add"),
+    Affine: _affine,
+    ArgMax: _arg_max,
+    BatchNorm: _batch_norm,
+    Concat: lambda e, node: _several(e, node, "Concat", axis=1),
+    Conv2d: _conv,
+    ConvTranspose2d: _conv_transpose,
+    GlobalAvgPool2d: lambda e, node: _map(e, node, "GlobalAveragePool"),
+    InstanceNorm: _instance_norm,
+    LeakyReLU: _leaky_relu,
+    Linear: _linear,
+    MaxPool2d: _max_pool,
+    ReLU: lambda e, node: _one(e, node, "Relu"),
+    Reshape: _reshape,
+    Softmax: lambda e, node: _one(e, node, "Softmax", axis=1),
+    Tanh: lambda e, node: _one(e, node, "Tanh"),
+    Upsample: _upsample,
+}
