@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen import graphs, hub, onnx_files
+from facegen import graphs, hub
 from facegen.errors import FormatError
 from facegen.graphs import GraphNetwork
 from facegen.networks import NETWORKS, Network
@@ -155,16 +155,18 @@ def write_graph(path: str | os.PathLike[str], network: GraphNetwork, half: bool 
         The file cannot be written.
     """
     extension = os.path.splitext(os.fspath(path))[1].lower()
-    if extension not in (safetensors.FORMAT.extension, onnx_files.EXTENSION):
+    if extension not in (safetensors.FORMAT.extension, graphs.ONNX):
         raise FormatError(
             f"{path}: extension {extension!r} is no format of graphs, expected "
-            f"{safetensors.FORMAT.extension} or {onnx_files.EXTENSION}"
+            f"{safetensors.FORMAT.extension} or {graphs.ONNX}"
         )
     if extension == safetensors.FORMAT.extension:
         graphs.write(path, network, half)
     elif half:
         raise FormatError(f"{path}: half precision is for {safetensors.FORMAT.extension} only")
     else:
+        from facegen import onnx_files
+
         onnx_files.write(path, network)
 
 

@@ -18,17 +18,23 @@ sys.path.insert(0, sys.argv[1])
 from fuzzing import forks
 forks.start_threads()
 """
-POOL = COMPUTING + """
+POOL = (
+    COMPUTING
+    + """
 import multiprocessing
 with multiprocessing.get_context("fork").Pool(2) as pool:
     for _ in range(20):
         pool.apply_async(forks.use).get(60)
 os._exit(0)
 """
+)
 # With one run of the interpreter in three the threads are inside the kernels or about to return.
-END = COMPUTING + """
+END = (
+    COMPUTING
+    + """
 time.sleep(float(sys.argv[2]))
 """
+)
 
 
 def run(script: str, *arguments: object) -> subprocess.CompletedProcess[str]:

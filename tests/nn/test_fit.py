@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import graphs
 import numpy as np
 import pytest
 from interpreter import run_program
 
+import graphs
 from facegen import _native
 from facegen.networks import colorizer, dcgan, lenet, pix2pix, segmentation
 from facegen.nn import (

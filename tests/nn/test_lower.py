@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import graphs
 import numpy as np
 import pytest
 from interpreter import run_program
 
+import graphs
 from bench import reference
 from facegen.nn import (
     Add,

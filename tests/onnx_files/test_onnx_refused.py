@@ -52,9 +52,9 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         "its mode is 'nearest'",
     ),
     "bounds": (
-        [op("Clip", "x w w", "y")],
-        {"w": np.float32(6) * weight()["w"]},
-        r"it clips to \[6",
+        [op("Clip", "x v w", "y")],
+        {"w": np.float32(6), "v": np.float32(7)},
+        "low of a Clip must be at most high",
     ),
     "order": (
         [op("Transpose", "x", "t", perm=[0, 2, 1, 3]), op("GlobalAveragePool", "t", "y")],
@@ -67,7 +67,18 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         {"s": np.array([2, -1])},
         r"reshapes \(1, 4, 6, 5\) to \[2, 60\]",
     ),
-    "product of maps": ([op("Mul", "x x", "y")], {}, "both inputs are computed"),
+    "product of maps": (
+        [op("MaxPool", "x", "p", kernel_shape=[6, 1]), op("Mul", "x p", "y")],
+        {},
+        "layer 'y' of small: Mul expects two maps of one shape, or one of one pixel",
+    ),
+    "division by zero": ([op("Div", "x w", "y")], {"w": np.float32(0)}, "it divides by zero"),
+    "power": ([op("Pow", "x w", "y")], {"w": np.float32(1.5)}, "its exponent is 1.5, and layers"),
+    "number twice": (
+        [op("Gather", "x i", "y", axis=1)],
+        {"i": np.array([1, 1])},
+        "it takes a number twice",
+    ),
     "constant map": (
         [op("Add", "x w", "y")],
         weight(4, 6, 5),

@@ -25,8 +25,8 @@ from facegen.onnx_files.write import to_model
 from nn.graphs import random_graph
 from random_weights import random_weights
 
-LARGE = {"colorizer", "pix2pix", "resnet18", "resnet34", "squeezenet", "squeezenet-torchvision"}
-NAMES = [pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name for name in NETWORKS]
+SMALL = ("dcgan", "lenet")
+NAMES = [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 
 
 def network_of(name: str) -> GraphNetwork:

@@ -46,10 +46,10 @@ def command(source: str, target: str, half: bool, overwrite: bool) -> None:
     import numpy as np
 
     from facegen import FacegenError, weights
+    from facegen.graphs import is_onnx
     from facegen.loading import write_graph
     from facegen.networks.files import resolve
     from facegen.networks.recognise import read_any, read_graph
-    from facegen.onnx_files import is_onnx
 
     if not overwrite:
         options.refuse_existing(target)

@@ -8,8 +8,7 @@ from facegen import weights
 from facegen.cli import options, terminal
 from facegen.files.digest import file_digest
 from facegen.files.standard import is_stdout
-from facegen.graphs import End, GraphNetwork
-from facegen.onnx_files import is_onnx
+from facegen.graphs import End, GraphNetwork, is_onnx
 
 
 def inspect_graph(file: str, found: GraphNetwork, json: str | None) -> None:

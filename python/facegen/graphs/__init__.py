@@ -4,8 +4,17 @@ One is read from an ONNX file (`facegen.onnx_files`), or from a .safetensors tha
 JSON in the metadata, which `write` here makes.
 """
 
-from facegen.graphs.file import is_saved, read, write
+from facegen.graphs.file import ONNX, is_onnx, is_saved, read, write
 from facegen.graphs.network import End, GraphNetwork
 from facegen.graphs.same import same_computation
 
-__all__ = ["End", "GraphNetwork", "is_saved", "read", "same_computation", "write"]
+__all__ = [
+    "ONNX",
+    "End",
+    "GraphNetwork",
+    "is_onnx",
+    "is_saved",
+    "read",
+    "same_computation",
+    "write",
+]

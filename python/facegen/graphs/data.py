@@ -1,7 +1,7 @@
 """A graph as plain data, lists and dicts of numbers and strings, and back.
 
-Layers are frozen dataclasses: their fields are written as they are, and each field's annotation
-says what is taken for it. A new layer needs nothing here.
+Layers are frozen dataclasses: those of their fields that have not their default are written as they
+are, and each field's annotation says what is taken for it. A new layer needs nothing here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ def to_data(graph: Graph) -> dict[str, Any]:
         if LAYERS.get(kind) is not type(node.layer):
             raise ValueError(f"layer {node.name!r}: {kind} is no layer of facegen.nn")
         entry = {"name": node.name, "layer": kind, "reads": list(node.inputs)}
-        stated = {each.name: _plain(getattr(node.layer, each.name)) for each in _fields(kind)}
+        given = {each.name: getattr(node.layer, each.name) for each in _fields(kind)}
+        defaults = {each.name: each.default for each in _fields(kind)}
+        stated = {k: _plain(v) for k, v in given.items() if v != defaults[k]}
         nodes.append({**entry, "fields": stated} if stated else entry)
     return {
         "name": graph.name,

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,13 @@ from facegen.nn import Tensor
 from facegen.weights import halve, safetensors, sniff
 from facegen.weights.checks import Path, parse_json
 
+ONNX = ".onnx"
 MOST_ORDERED = 65_536  # numbers of an output whose order a file may list
+
+
+def is_onnx(path: Path) -> bool:
+    """Whether a file is meant to be ONNX's: by its name, as nothing in its content tells it."""
+    return os.fspath(path).lower().endswith(ONNX)
 
 
 def is_saved(path: Path) -> bool:

@@ -14,7 +14,7 @@ from functools import partial
 
 import numpy as np
 
-from facegen import graphs, onnx_files, weights
+from facegen import graphs, weights
 from facegen.errors import FormatError
 from facegen.graphs import GraphNetwork, same_computation
 from facegen.networks.network import Network
@@ -69,7 +69,9 @@ def read_graph(path: Path) -> GraphNetwork | None:
     OSError
         The file cannot be read.
     """
-    if onnx_files.is_onnx(path):
+    if graphs.is_onnx(path):
+        from facegen import onnx_files
+
         return onnx_files.read(path)
     return graphs.read(path) if graphs.is_saved(path) else None
 

@@ -3,7 +3,7 @@
 What no layer here computes is refused by the node that asks for it.
 """
 
-from facegen.onnx_files.read import EXTENSION, is_onnx, read
+from facegen.onnx_files.read import read
 from facegen.onnx_files.write import write
 
-__all__ = ["EXTENSION", "is_onnx", "read", "write"]
+__all__ = ["read", "write"]

@@ -1,9 +1,8 @@
-"""Operators on numbers: products, norms, activations, sums, and constants added or multiplied."""
+"""Operators on numbers: products, norms, sums, and constants added or multiplied."""
 
 from __future__ import annotations
 
-import math
-from functools import partial
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,15 +11,21 @@ from facegen.nn import (
     Add,
     Affine,
     ArgMax,
-    BatchNorm,
+    Clip,
+    Div,
     InstanceNorm,
-    Layer,
-    LeakyReLU,
     Linear,
-    ReLU,
+    Maximum,
+    Minimum,
+    Mul,
+    Reciprocal,
     Softmax,
-    Tanh,
+    Sqrt,
+    Sub,
 )
+from facegen.nn.layers import Combination
+from facegen.onnx_files.activations import gate
+from facegen.onnx_files.channels import batch_norm, check_per_channel
 from facegen.onnx_files.node import Node, scalar
 from facegen.onnx_files.value import Value
 
@@ -60,38 +65,6 @@ def _linear(node: Node, weight: np.ndarray, bias: np.ndarray | None) -> Value:
     return Value(node.add(layer, tensor, **weights), (out,))
 
 
-def by_element(layer: Layer, node: Node) -> Value:
-    """A layer for which the order of the floats is all the same."""
-    x = node.value()
-    return Value(node.add(layer, x.tensor), x.shape, x.order)
-
-
-def leaky_relu(node: Node) -> Value:
-    return by_element(LeakyReLU(float(node.get("alpha", 0.01))), node)
-
-
-def prelu(node: Node) -> Value:
-    return by_element(LeakyReLU(scalar(node.constant(1, "slope"), "slope")), node)
-
-
-def clip(node: Node) -> Value:
-    bounds = [node.get("min", -math.inf), node.get("max", math.inf)]
-    for i in (1, 2):
-        if node.has(i):
-            bounds[i - 1] = node.constant(i, "bound").item()
-    if bounds[0] != 0 or bounds[1] < 3.4e38:
-        raise ValueError(f"it clips to {bounds}, and layers here only from 0 on (ReLU)")
-    return by_element(ReLU(), node)
-
-
-def sigmoid(node: Node) -> Value:
-    """``tanh(x / 2) / 2 + 1/2``."""
-    x = node.value()
-    half = node.draft.add(f"{node.name}.half", Affine(0.5), x.tensor)
-    tanh = node.draft.add(f"{node.name}.tanh", Tanh(), half)
-    return Value(node.add(Affine(0.5, 0.5), tanh), x.shape, x.order)
-
-
 def softmax(node: Node) -> Value:
     x = node.value()
     rank = len(x.shape) + 1
@@ -118,7 +91,7 @@ def batch_normalization(node: Node) -> Value:
         raise ValueError("it is one of training, or not of channels: export the network for use")
     names = {"gamma": "scale", "beta": "B", "mean": "mean", "var": "var"}
     weights = {name: node.constant(i, names[name]) for i, name in enumerate(names, 1)}
-    return _per_channel(node, node.value(), float(node.get("epsilon", 1e-5)), weights)
+    return batch_norm(node, node.value(), float(node.get("epsilon", 1e-5)), weights)
 
 
 def instance_normalization(node: Node) -> Value:
@@ -126,22 +99,6 @@ def instance_normalization(node: Node) -> Value:
     layer = InstanceNorm(x.shape.channels, float(node.get("epsilon", 1e-5)))
     weights = {"gamma": node.constant(1, "scale"), "beta": node.constant(2, "B")}
     return Value(node.add(layer, x, **weights), node.value().shape)
-
-
-def _per_channel(node: Node, x: Value, eps: float, weights: dict[str, np.ndarray]) -> Value:
-    """A batch norm, also of a vector that lies in another order."""
-    if len(x.shape) > 1:
-        tensor = node.draft.as_map(x)
-        layer = BatchNorm(tensor.shape.channels, eps)
-        return Value(node.add(layer, tensor, **weights), x.shape)
-    tensor, order = node.draft.as_vector(x)
-    if any(each.shape != x.shape for each in weights.values()):
-        raise ValueError(f"expected {x.shape[0]} numbers of each kind for its channels")
-    moved = {name: np.empty_like(each) for name, each in weights.items()}
-    for name, each in weights.items():
-        moved[name][order] = each
-    y = node.add(BatchNorm(x.shape[0], eps), tensor, **moved)
-    return Value(y, x.shape, order).viewed(order)
 
 
 class Line(NamedTuple):
@@ -160,33 +117,29 @@ def _line(op: str, c: np.ndarray, first: bool) -> Line:
         return Line(-one, c) if first else Line(one, -c)
     if op == "Mul":
         return Line(c, zero)
-    if first or not c.all():
-        raise ValueError("it divides by what is computed, or by zero: no layer here does")
+    if not c.all():
+        raise ValueError("it divides by zero")
     return Line(1 / c, zero)
 
 
 def arithmetic(node: Node) -> Value:
-    """Add, Sub, Mul, Div with a constant, a number or one a channel; Add of two maps."""
+    """Add, Sub, Mul, Div of two maps, or with a constant: a number, or one a channel."""
     a, b = node.inputs
     if isinstance(a, Value) and isinstance(b, Value):
-        if node.op != "Add":
-            raise ValueError("both inputs are computed; layers here only add such")
-        return total(node)
+        gated = gate(node, a, b) if node.op == "Mul" else None
+        return combined(node, _COMBINATIONS[node.op], a, b) if gated is None else gated
     first = isinstance(a, np.ndarray)
     x = node.value(1 if first else 0)
     c = node.constant(0 if first else 1, "other input").astype(np.float64)
-    line = _line(node.op, c, first)
+    if node.op == "Div" and first:
+        x = Value(node.add(Reciprocal(), x.tensor), x.shape, x.order)
+    line = _line("Mul" if node.op == "Div" and first else node.op, c, first)
     if c.size == 1 and c.ndim <= len(x.shape) + 1:
         return _affine(node, x, line.scale.item(), line.shift.item())
-    wide = (1,) * (len(x.shape) + 1 - c.ndim) + c.shape
-    if wide != (1, x.shape[0], *[1] * (len(x.shape) - 1)):
-        raise ValueError(
-            f"its constant is of shape {c.shape}, expected one number, or one for each of "
-            f"{x.shape[0]} channels"
-        )
+    check_per_channel(c, x, "constant")
     gamma, beta = line.scale.ravel(), line.shift.ravel()
     stay = {"mean": np.zeros_like(gamma), "var": np.ones_like(gamma)}
-    return _per_channel(node, x, 0.0, {"gamma": gamma, "beta": beta, **stay})
+    return batch_norm(node, x, 0.0, {"gamma": gamma, "beta": beta, **stay})
 
 
 def _affine(node: Node, x: Value, scale: float, shift: float) -> Value:
@@ -198,24 +151,65 @@ def _affine(node: Node, x: Value, scale: float, shift: float) -> Value:
     return Value(node.add(Affine(scale, shift), tensor), x.shape, x.order)
 
 
-def total(node: Node) -> Value:
-    """The sum of maps of one shape."""
-    values = [node.value(i) for i in range(len(node.inputs))]
+_COMBINATIONS: Mapping[str, Combination] = {
+    "Add": Add(), "Sub": Sub(), "Mul": Mul(), "Div": Div(), "Max": Maximum(), "Min": Minimum(),
+    "Sum": Add(),
+}  # fmt: skip
+
+
+def several(node: Node) -> Value:
+    """Sum, Max or Min of any number of maps, of which one may be a number for Max and Min."""
+    values = [each for each in node.inputs if isinstance(each, Value)]
+    bounds = [each for each in node.inputs if isinstance(each, np.ndarray)]
+    if not values or (bounds and node.op == "Sum"):
+        raise ValueError("expected inputs that are computed, found constant ones")
     result = values[0]
     for other in values[1:]:
-        if result.shape != other.shape:
-            raise ValueError(
-                f"its inputs are {result.shape} and {other.shape} an image, expected equal shapes"
-            )
-        alike = result.tensor.shape == other.tensor.shape
-        if alike and np.array_equal(result.positions, other.positions):
-            tensor = node.add(Add(), result.tensor, other.tensor)
-            result = Value(tensor, result.shape, result.order)
-        else:
-            pair = node.draft.as_map(result), node.draft.as_map(other)
-            result = Value(node.add(Add(), *pair), result.shape)
+        result = combined(node, _COMBINATIONS[node.op], result, other)
+    for bound in bounds:
+        number = scalar(bound, "constant")
+        layer = Clip(low=number) if node.op == "Max" else Clip(high=number)
+        result = Value(node.add(layer, result.tensor), result.shape, result.order)
     return result
 
 
-relu = partial(by_element, ReLU())
-tanh = partial(by_element, Tanh())
+def mean(node: Node) -> Value:
+    """The mean of several maps."""
+    values = [node.value(i) for i in range(len(node.inputs))]
+    result = values[0]
+    for other in values[1:]:
+        result = combined(node, Add(), result, other)
+    return _affine(node, result, 1 / len(values), 0.0)
+
+
+def power(node: Node) -> Value:
+    """Of the powers that layers here compute."""
+    x, exponent = node.value(), scalar(node.constant(1, "exponent"), "exponent")
+    if exponent == 1:
+        return x
+    if exponent in (0.5, -1.0):
+        layer = Sqrt() if exponent == 0.5 else Reciprocal()
+        return Value(node.add(layer, x.tensor), x.shape, x.order)
+    if exponent not in (2, 3):
+        raise ValueError(f"its exponent is {exponent:g}, and layers here have -1, 0.5, 2 and 3")
+    result = x
+    for _ in range(int(exponent) - 1):
+        result = combined(node, Mul(), result, x)
+    return result
+
+
+def negative(node: Node) -> Value:
+    return _affine(node, node.value(), -1.0, 0.0)
+
+
+def combined(node: Node, layer: Combination, a: Value, b: Value) -> Value:
+    """Two maps, or two vectors; either may have one pixel or one channel for all of the other."""
+    if len(a.shape) != len(b.shape):
+        raise ValueError(
+            f"its inputs are {a.shape} and {b.shape} an image, expected as many dimensions"
+        )
+    alike = a.tensor.shape == b.tensor.shape and a.shape == b.shape
+    if alike and np.array_equal(a.positions, b.positions):
+        return Value(node.add(layer, a.tensor, b.tensor), a.shape, a.order)
+    shape = np.broadcast_shapes(a.shape, b.shape)
+    return Value(node.add(layer, node.draft.as_map(a), node.draft.as_map(b)), shape)

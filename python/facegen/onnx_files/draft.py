@@ -6,26 +6,15 @@ import re
 
 import numpy as np
 
-from facegen.nn import (
-    Add,
-    Affine,
-    BatchNorm,
-    Graph,
-    Layer,
-    LeakyReLU,
-    Linear,
-    ReLU,
-    Reshape,
-    Shape,
-    Tanh,
-    Tensor,
-)
+from facegen.nn import Affine, BatchNorm, Graph, Layer, Linear, Reshape, Shape, Tensor
+from facegen.nn.activations import Activation
 from facegen.nn.graph import Node
+from facegen.nn.layers import Combination
 from facegen.numbers.floats import as_float32
 from facegen.onnx_files.value import Order, Value, channels_last, map_shape
 from facegen.weights.checks import check_finite, check_variance
 
-_BY_ELEMENT = (ReLU, LeakyReLU, Tanh, Affine, BatchNorm, Add)
+_BY_ELEMENT = (Activation, Affine, BatchNorm, Combination)
 
 
 class Draft:
@@ -118,6 +107,8 @@ class Draft:
         """A vector with `tensor`'s float ``order[i]`` at i: the layers before it, reordered."""
         if tensor.name in made:
             return made[tensor.name]
+        if tensor.shape.floats == 1:  # for all of a vector
+            return tensor
         node = self._nodes[tensor.name]
         inputs = [Tensor(name, self._nodes[name].shape) for name in node.inputs]
         if isinstance(node.layer, Reshape):

@@ -13,23 +13,44 @@ from typing import Any
 import numpy as np
 
 from facegen.nn import (
+    ELU,
+    GELU,
+    SELU,
+    Abs,
     Add,
     Affine,
     ArgMax,
     BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    Div,
+    Exp,
     GlobalAvgPool2d,
+    HardSigmoid,
+    HardSwish,
     InstanceNorm,
     Layer,
     LeakyReLU,
     Linear,
+    Log,
+    Maximum,
     MaxPool2d,
+    Minimum,
+    Mish,
+    Mul,
+    PReLU,
+    Reciprocal,
     ReLU,
     Reshape,
     Shape,
+    Sigmoid,
+    SiLU,
     Softmax,
+    Softplus,
+    Sqrt,
+    Sub,
     Tanh,
     Upsample,
 )
@@ -215,6 +236,79 @@ def _leaky_relu(e: Emitter, node: Node) -> None:
     _one(e, node, "LeakyRelu", alpha=node.layer.slope)
 
 
+def _prelu(e: Emitter, node: Node) -> None:
+    form = e.form(node.inputs[0])
+    (slope,) = e.weights(node)
+    if form == MAP:
+        axes = e.constant(f"{node.name}.axes", np.array([1, 2], np.int64))
+        slope = e.emit("Unsqueeze", [slope, axes], f"{node.name}.slopes")
+    y = e.emit("PRelu", [e.value(node.inputs[0], form), slope], node.name)
+    e.know(node.name, form, y)
+
+
+def _clip(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, Clip)
+    form = e.form(node.inputs[0])
+    ends = []
+    for name, bound in (("low", node.layer.low), ("high", node.layer.high)):
+        stated = np.isfinite(bound)
+        ends.append(e.constant(f"{node.name}.{name}", np.array(bound, "f4")) if stated else "")
+    y = e.emit("Clip", [e.value(node.inputs[0], form), *ends], node.name)
+    e.know(node.name, form, y)
+
+
+def _elu(e: Emitter, node: Node) -> None:
+    """ONNX's Selu has any numbers."""
+    assert isinstance(node.layer, ELU)
+    alpha, scale = node.layer.numbers
+    if scale == 1 and not isinstance(node.layer, SELU):
+        _one(e, node, "Elu", alpha=alpha)
+    else:
+        _one(e, node, "Selu", alpha=alpha, gamma=scale)
+
+
+def _hard_sigmoid(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, HardSigmoid)
+    _one(e, node, "HardSigmoid", alpha=node.layer.alpha, beta=node.layer.beta)
+
+
+def _hard_swish(e: Emitter, node: Node) -> None:
+    """ONNX's own has PyTorch's numbers; with others it is a product."""
+    assert isinstance(node.layer, HardSwish)
+    if node.layer == HardSwish():
+        _one(e, node, "HardSwish")
+    else:
+        alpha, beta = node.layer.numbers
+        _gated(e, node, "HardSigmoid", alpha=alpha, beta=beta)
+
+
+def _silu(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, SiLU)
+    _gated(e, node, "Sigmoid", factor=node.layer.alpha)
+
+
+def _gated(e: Emitter, node: Node, op: str, factor: float = 1, **attributes: Any) -> None:
+    """``x * op(factor * x)``."""
+    form = e.form(node.inputs[0])
+    x = y = e.value(node.inputs[0], form)
+    if factor != 1:
+        scale = e.constant(f"{node.name}.factor", np.array(factor, np.float32))
+        y = e.emit("Mul", [x, scale], f"{node.name}.scaled")
+    gate = e.emit(op, [y], f"{node.name}.gate", **attributes)
+    e.know(node.name, form, e.emit("Mul", [x, gate], node.name))
+
+
+def _gelu(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, GELU)
+    e.opset = max(e.opset, 20)
+    _one(e, node, "Gelu", approximate="tanh" if node.layer.tanh else "none")
+
+
+def _mish(e: Emitter, node: Node) -> None:
+    e.opset = max(e.opset, 18)
+    _one(e, node, "Mish")
+
+
 def _affine(e: Emitter, node: Node) -> None:
     """A product and a sum; one alone where the other changes nothing."""
     assert isinstance(node.layer, Affine)
@@ -291,21 +385,42 @@ def _window(axes: Sequence[WindowAxis]) -> dict[str, list[int]]:
 
 
 EMITTERS: Mapping[type[Layer], Callable[[Emitter, Node], None]] = {
+    Abs: lambda e, node: _one(e, node, "Abs"),
     Add: lambda e, node: _several(e, node, "Add"),
     Affine: _affine,
     ArgMax: _arg_max,
     BatchNorm: _batch_norm,
+    Clip: _clip,
     Concat: lambda e, node: _several(e, node, "Concat", axis=1),
     Conv2d: _conv,
     ConvTranspose2d: _conv_transpose,
+    Div: lambda e, node: _several(e, node, "Div"),
+    ELU: _elu,
+    Exp: lambda e, node: _one(e, node, "Exp"),
+    GELU: _gelu,
     GlobalAvgPool2d: lambda e, node: _map(e, node, "GlobalAveragePool"),
+    HardSigmoid: _hard_sigmoid,
+    HardSwish: _hard_swish,
     InstanceNorm: _instance_norm,
     LeakyReLU: _leaky_relu,
     Linear: _linear,
+    Log: lambda e, node: _one(e, node, "Log"),
+    Maximum: lambda e, node: _several(e, node, "Max"),
     MaxPool2d: _max_pool,
+    Minimum: lambda e, node: _several(e, node, "Min"),
+    Mish: _mish,
+    Mul: lambda e, node: _several(e, node, "Mul"),
+    PReLU: _prelu,
+    Reciprocal: lambda e, node: _one(e, node, "Reciprocal"),
     ReLU: lambda e, node: _one(e, node, "Relu"),
     Reshape: _reshape,
+    SELU: _elu,
+    Sigmoid: lambda e, node: _one(e, node, "Sigmoid"),
+    SiLU: _silu,
     Softmax: lambda e, node: _one(e, node, "Softmax", axis=1),
+    Softplus: lambda e, node: _one(e, node, "Softplus"),
+    Sqrt: lambda e, node: _one(e, node, "Sqrt"),
+    Sub: lambda e, node: _several(e, node, "Sub"),
     Tanh: lambda e, node: _one(e, node, "Tanh"),
     Upsample: _upsample,
 }

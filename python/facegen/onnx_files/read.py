@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from facegen.errors import FormatError, first_line
@@ -15,13 +14,6 @@ from facegen.onnx_files.node import Known, Node
 from facegen.onnx_files.operators import HINTS, OPERATORS
 from facegen.onnx_files.value import Value
 from facegen.weights.checks import Path
-
-EXTENSION = ".onnx"
-
-
-def is_onnx(path: Path) -> bool:
-    """Whether a file is meant to be ONNX's: by its name, as nothing in its content tells it."""
-    return os.fspath(path).lower().endswith(EXTENSION)
 
 
 def read(path: Path) -> GraphNetwork:

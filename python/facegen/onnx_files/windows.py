@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from facegen.nn import (
+    Affine,
     Conv2d,
     ConvTranspose2d,
     GlobalAvgPool2d,
     MaxPool2d,
     Shape,
+    Tensor,
     Upsample,
 )
 from facegen.onnx_files.node import Node, map_value
@@ -83,11 +85,30 @@ def average_pool(node: Node) -> Value:
 
 
 def reduce_mean(node: Node) -> Value:
-    x = node.map_of()
+    return _reduced(node, node.add(GlobalAvgPool2d(), _whole(node)))
+
+
+def reduce_sum(node: Node) -> Value:
+    x = _whole(node)
+    mean = node.add(GlobalAvgPool2d(), x)
+    return _reduced(node, node.add(Affine(float(x.shape.height * x.shape.width)), mean))
+
+
+def reduce_max(node: Node) -> Value:
+    x = _whole(node)
+    return _reduced(node, node.add(MaxPool2d(x.shape[:2]), x))
+
+
+def _whole(node: Node) -> Tensor:
+    """The map whose height and width a reduction is over."""
     axes = node.integers(1, "axes") or []
     if sorted(node.axis(axis, 4) for axis in axes) != [2, 3]:
-        raise ValueError(f"expected the mean over height and width, axes 2 and 3, found {axes}")
-    value = map_value(node.add(GlobalAvgPool2d(), x))
+        raise ValueError(f"expected one over height and width, axes 2 and 3, found {axes}")
+    return node.map_of()
+
+
+def _reduced(node: Node, y: Tensor) -> Value:
+    value = map_value(y)
     return value if node.get("keepdims", 1) else value.viewed(value.positions[:, 0, 0])
 
 

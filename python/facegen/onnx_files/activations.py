@@ -1,0 +1,155 @@
+"""Operators that are functions of one number, and the products that are such."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+
+from facegen.nn import (
+    ELU,
+    GELU,
+    SELU,
+    Abs,
+    Affine,
+    Clip,
+    Div,
+    Exp,
+    HardSigmoid,
+    HardSwish,
+    Layer,
+    LeakyReLU,
+    Log,
+    Mish,
+    PReLU,
+    Reciprocal,
+    ReLU,
+    Sigmoid,
+    SiLU,
+    Softplus,
+    Sqrt,
+    Tanh,
+    Tensor,
+)
+from facegen.onnx_files.channels import check_per_channel, per_channel
+from facegen.onnx_files.node import Node, scalar
+from facegen.onnx_files.value import Value
+
+_LARGEST = 3.4e38  # about the largest float32, which stands for no bound
+
+
+def by_element(layer: Layer, node: Node) -> Value:
+    """A layer for which the order of the floats is all the same."""
+    return applied(node, layer, node.value())
+
+
+def applied(node: Node, layer: Layer, x: Value) -> Value:
+    return Value(node.add(layer, x.tensor), x.shape, x.order)
+
+
+def leaky_relu(node: Node) -> Value:
+    return by_element(LeakyReLU(float(node.get("alpha", 0.01))), node)
+
+
+def prelu(node: Node) -> Value:
+    """One slope for all numbers, or one a channel."""
+    x, slope = node.value(), node.constant(1, "slope")
+    if slope.size == 1 and x.shape[0] > 1:
+        return applied(node, LeakyReLU(scalar(slope, "slope")), x)
+    check_per_channel(slope, x, "slope")
+    return per_channel(node, x, PReLU(x.shape[0]), {"slope": slope.ravel()})
+
+
+def clip(node: Node) -> Value:
+    bounds = [node.get("min", -math.inf), node.get("max", math.inf)]
+    for i in (1, 2):
+        if node.has(i):
+            bounds[i - 1] = node.constant(i, "bound").item()
+    low, high = (math.copysign(math.inf, b) if abs(b) >= _LARGEST else float(b) for b in bounds)
+    if (low, high) == (0, math.inf):
+        return by_element(ReLU(), node)
+    return by_element(Clip(low, high), node)
+
+
+def elu(node: Node) -> Value:
+    return by_element(ELU(float(node.get("alpha", 1.0))), node)
+
+
+def selu(node: Node) -> Value:
+    alpha, gamma = SELU().numbers
+    return by_element(SELU(float(node.get("alpha", alpha)), float(node.get("gamma", gamma))), node)
+
+
+def celu(node: Node) -> Value:
+    """``alpha * elu(x / alpha)``."""
+    x, alpha = node.value(), float(node.get("alpha", 1.0))
+    if not alpha:
+        raise ValueError("its alpha is 0")
+    return applied(node, ELU(1.0, alpha), applied(node, Affine(1 / alpha), x))
+
+
+def hard_sigmoid(node: Node) -> Value:
+    alpha, beta = float(node.get("alpha", 0.2)), float(node.get("beta", 0.5))
+    return by_element(HardSigmoid(alpha, beta), node)
+
+
+def swish(node: Node) -> Value:
+    return by_element(SiLU(float(node.get("alpha", 1.0))), node)
+
+
+def gelu(node: Node) -> Value:
+    approximate = node.get("approximate", "none")
+    if approximate not in ("none", "tanh"):
+        raise ValueError(f"its approximation is {approximate!r:.40}, expected none or tanh")
+    return by_element(GELU(approximate == "tanh"), node)
+
+
+def softsign(node: Node) -> Value:
+    """``x / (1 + |x|)``."""
+    x = node.value()
+    size = applied(node, Affine(1.0, 1.0), applied(node, Abs(), x))
+    return Value(node.add(Div(), x.tensor, size.tensor), x.shape, x.order)
+
+
+def gate(node: Node, a: Value, b: Value) -> Value | None:
+    """``x * f(x)`` as one layer, where there is one: swish, hard swish, mish; else None."""
+    if a.tensor.shape != b.tensor.shape or not np.array_equal(a.positions, b.positions):
+        return None
+    for x, y in ((a.tensor, b.tensor), (b.tensor, a.tensor)):
+        layer = _gate(node, x, y)
+        if layer is not None:
+            return Value(node.add(layer, x), a.shape, a.order)
+    return None
+
+
+def _gate(node: Node, x: Tensor, gated: Tensor) -> Layer | None:
+    """The layer that multiplies `x` by `gated`, if `gated` is made of `x` so."""
+    draft = node.draft
+    outer = draft.layer(gated.name)
+    if outer is None:
+        return None
+    inner = draft.source(gated.name)
+    before = draft.layer(inner.name)
+    if isinstance(outer, Sigmoid) and inner == x:
+        return SiLU()
+    if isinstance(outer, Sigmoid) and isinstance(before, Affine) and before.shift == 0:
+        return SiLU(before.scale) if draft.source(inner.name) == x else None
+    if type(outer) is HardSigmoid and inner == x:
+        return HardSwish(*outer.numbers)
+    if isinstance(outer, Tanh) and isinstance(before, Softplus):
+        return Mish() if draft.source(inner.name) == x else None
+    return None
+
+
+absolute = partial(by_element, Abs())
+exp = partial(by_element, Exp())
+hard_swish = partial(by_element, HardSwish())
+log = partial(by_element, Log())
+mish = partial(by_element, Mish())
+reciprocal = partial(by_element, Reciprocal())
+relu = partial(by_element, ReLU())
+sigmoid = partial(by_element, Sigmoid())
+softplus = partial(by_element, Softplus())
+sqrt = partial(by_element, Sqrt())
+tanh = partial(by_element, Tanh())
