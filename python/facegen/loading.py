@@ -105,6 +105,19 @@ def load_known(path: str | os.PathLike[str] | None = None, **options: Any) -> Mo
     return model
 
 
+def read_whole(path: str | os.PathLike[str] | None) -> GraphNetwork:
+    """The graph and the weights of any file of a network, ours too.
+
+    Errors are those of `load`.
+    """
+    file = resolve(path)
+    found = read_graph(file)
+    if found is not None:
+        return found
+    network, tensors = read_any(file, NETWORKS.values())
+    return GraphNetwork.of(network.graph(), tensors, network.name)
+
+
 def save(
     path: str | os.PathLike[str],
     network: Graph | GraphModel,

@@ -29,6 +29,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let all models compute the `Opposite`, whatever their file holds."""
 
     def init(self: Model, network: object = None, **options: object) -> None:
+        self.network = self.networks()[0]
         self.runner = Opposite()  # type: ignore[assignment]
         self.weights = {"sign": np.float32([-1])}
         self._options = {"precision": "float32", "algorithm": "auto", **options}

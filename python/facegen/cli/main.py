@@ -35,6 +35,7 @@ COMMANDS = {
     "segment": "Find the class of every pixel of pictures.",
     "classify": "Say what pictures show.",
     "digits": "Say which digits images show.",
+    "run": "Run a network of any kind on arrays or pictures.",
     "serve": "Show a page to play on: faces, drawings, photos.",
     "train": "Train a network on pictures of one's own.",
     "compare": "Say whether two results agree.",

@@ -27,6 +27,12 @@ class End:
     def __str__(self) -> str:
         return f"{self.name} (n, {', '.join(map(str, self.shape))})"
 
+    def in_layout(self, layout: str) -> tuple[int, ...]:
+        """The shape where arrays are "NCHW" or "NHWC"; what was reordered has one in either."""
+        if layout == "NHWC" and self.order is None:
+            return (*self.shape[1:], self.shape[0])
+        return self.shape
+
     @classmethod
     def of(cls, tensor: Tensor) -> End:
         """Of a tensor as a table has it: a map (channels, height, width), or one pixel's channels.

@@ -93,15 +93,11 @@ class GraphModel(Model):
         """
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
             inputs = self._by_name(inputs[0])
-        ins = [
-            x.reshape(len(x), end.shape[0], 1, end.shape[1])
-            if layout == "NCHW" and tuple(x.shape[1:]) == end.shape and len(end.shape) == 2
-            else x
-            for x, end in zip(inputs, self.inputs, strict=False)
-        ]
+        ins = [_of_one_row(x, end, layout) for x, end in zip(inputs, self.inputs, strict=False)]
         results = self.runner(*ins, *inputs[len(ins) :], layout=layout)
         outs = results if isinstance(results, tuple) else (results,)
-        outs = tuple(_as_in_file(y, end) for y, end in zip(outs, self.outputs, strict=True))
+        ends = zip(outs, self.outputs, strict=True)
+        outs = tuple(_as_in_file(y, end, layout) for y, end in ends)
         return outs[0] if len(outs) == 1 else outs
 
     def __repr__(self) -> str:
@@ -121,8 +117,18 @@ class GraphModel(Model):
         return tuple(given[name] for name in names)
 
 
-def _as_in_file(y: Any, end: End) -> Any:
+def _of_one_row(x: Any, end: End, layout: str) -> Any:
+    """(n, channels, width) as a map one pixel high; anything else as it is."""
+    shape = end.in_layout(layout)
+    if len(shape) != 2 or tuple(x.shape[1:]) != shape:
+        return x
+    first, last = shape
+    return x.reshape(len(x), *((1, first, last) if layout == "NHWC" else (first, 1, last)))
+
+
+def _as_in_file(y: Any, end: End, layout: str) -> Any:
     """A map of the graph in the shape of the file's output."""
     if end.order is not None:
         y = y.reshape(len(y), -1)[:, end.order]
-    return y if len(end.shape) == 3 and end.order is None else y.reshape(len(y), *end.shape)
+    shape = (len(y), *end.in_layout(layout))
+    return y if y.shape == shape else y.reshape(shape)

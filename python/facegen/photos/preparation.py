@@ -1,0 +1,90 @@
+"""A picture as a network of any kind takes it, by numbers that its author knows, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from facegen.photos.photo import Photo
+
+STRETCH, CROP = "stretch", "crop"
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What becomes of a picture's pixels.
+
+    Attributes
+    ----------
+    height, width, channels
+        Of the network's input; 3 channels, or 1 of a grey picture.
+    low, high
+        What black and white become.
+    mean, std
+        What is subtracted then, and divided by: one number, or one a channel, R, G, B.
+    bgr
+        The network has blue first.
+    fit
+        How a picture of another form is resized (bilinear): `STRETCH`, or `CROP`, the largest
+        part in its middle that has the form of the input.
+    """
+
+    height: int
+    width: int
+    channels: int
+    low: float = 0.0
+    high: float = 1.0
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[float, ...] = (1.0,)
+    bgr: bool = False
+    fit: str = STRETCH
+
+    def __post_init__(self) -> None:
+        if self.channels not in (1, 3):
+            raise ValueError(f"pictures have 1 or 3 channels, the input has {self.channels}")
+        for name, values in (("mean", self.mean), ("std", self.std)):
+            if len(values) not in (1, self.channels):
+                raise ValueError(f"{name}: expected 1 number or {self.channels}, not {len(values)}")
+        if 0 in self.std or self.low == self.high:
+            raise ValueError("std must not be 0, and the two ends of a range not equal")
+
+    def __call__(self, photo: Photo) -> NDArray[np.float32]:
+        """(height, width, channels) of a photo; what is transparent becomes white."""
+        from PIL import Image
+
+        from facegen.photos.photo import opaque
+
+        image = Image.fromarray(opaque(photo))
+        if self.channels == 1:
+            image = image.convert("L")
+        box = None if self.fit == STRETCH else self._middle(*image.size)
+        size = (self.width, self.height)
+        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box), np.float32)
+        values = pixels / np.float32(255) * np.float32(self.high - self.low) + np.float32(self.low)
+        values = values.reshape(self.height, self.width, self.channels)
+        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
+        values = (values - mean) / std
+        return np.ascontiguousarray(values[..., ::-1] if self.bgr else values)
+
+    def pixels(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """Pixels of an output (height, width, 1 or 3), low to high: (height, width[, 3]).
+
+        Mean and std are those of inputs alone.
+        """
+        scaled = (values - np.float32(self.low)) / np.float32(self.high - self.low) * 255
+        clean = np.nan_to_num(scaled, nan=0.0)
+        pixels = np.rint(np.clip(clean, 0, 255)).astype(np.uint8)
+        if pixels.shape[2] == 1:
+            return pixels[..., 0]
+        return np.ascontiguousarray(pixels[..., ::-1] if self.bgr else pixels)
+
+    def _middle(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of the part that has the input's form."""
+        scale = min(width / self.width, height / self.height)
+        left = (width - self.width * scale) / 2
+        top = (height - self.height * scale) / 2
+        return left, top, width - left, height - top

@@ -1,0 +1,137 @@
+"""Arrays from .npy files, or pictures, through a network into .npy files, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+
+from facegen.errors import FormatError
+from facegen.graphs import End
+from facegen.media.raw import RawWriter
+from facegen.networks.graph_model import GraphModel
+from facegen.numbers.npy import NpyFile, header_of
+from facegen.photos import photo as photos
+from facegen.photos.preparation import Preparation
+from facegen.pipeline import run_pipeline
+from facegen.shares import chunks
+
+
+class ArrayInputs:
+    """The arrays of a network's inputs, in their order, read some rows at a time.
+
+    Parameters
+    ----------
+    paths
+        A .npy for each of `ends`.
+    layout
+        "NCHW" or "NHWC".
+
+    Raises
+    ------
+    FormatError
+        A file is no .npy of real numbers, has another shape than its input, or another number of
+        rows than the first.
+    OSError
+        A file cannot be read.
+    """
+
+    def __init__(self, paths: Sequence[str], ends: Sequence[End], layout: str) -> None:
+        self._stack = ExitStack()
+        self._files: list[NpyFile] = []
+        self.count = 0
+        try:
+            for path, end in zip(paths, ends, strict=True):
+                file = self._stack.enter_context(NpyFile(path))
+                _check(path, file, end, layout)
+                if self._files and file.shape[0] != self.count:
+                    raise FormatError(
+                        f"{path}: has {file.shape[0]:,} rows, {paths[0]} has {self.count:,}"
+                    )
+                self.count = file.shape[0]
+                self._files.append(file)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def chunks(self, size: int) -> Iterator[tuple[np.ndarray, ...]]:
+        """Up to `size` rows of each, at a time."""
+        for start in range(0, self.count, size):
+            yield tuple(file.rows(start, start + size) for file in self._files)
+
+    def __enter__(self) -> ArrayInputs:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+
+def _check(path: str, file: NpyFile, end: End, layout: str) -> None:
+    wanted = end.in_layout(layout)
+    if file.shape[1:] != wanted:
+        sizes = ", ".join(map(str, wanted))
+        raise FormatError(
+            f"{path}: expected an array (n, {sizes}) for the input {end.name}, found {file.shape}"
+        )
+    if file.dtype.kind == "c":
+        raise FormatError(f"{path}: expected real numbers, found {file.dtype}")
+
+
+def picture_chunks(
+    paths: Iterable[str], preparation: Preparation, layout: str, size: int
+) -> Iterator[tuple[np.ndarray]]:
+    """Pictures as batches of a network's input.
+
+    Raises
+    ------
+    FormatError
+        A file is no picture that is read; the message names it.
+    OSError
+        A file cannot be read.
+    """
+    for part in chunks(list(paths), size):
+        batch = np.stack([preparation(_decoded(path)) for path in part])
+        yield (batch.transpose(0, 3, 1, 2) if layout == "NCHW" else batch,)
+
+
+def _decoded(path: str) -> photos.Photo:
+    try:
+        return photos.decode(photos.read_bytes(path))
+    except FormatError as error:
+        raise FormatError(f"{path}: {error}") from error
+
+
+def run(
+    model: GraphModel,
+    batches: Iterable[tuple[np.ndarray, ...]],
+    layout: str,
+    outputs: Mapping[str, End],
+    count: int,
+    advance: Callable[[int], None],
+) -> None:
+    """Compute batches, and write each output as one .npy; all appear when all is there.
+
+    Parameters
+    ----------
+    outputs
+        Path -> the output that is written there, in the order of the model's.
+    count
+        Rows in all.
+    advance
+        Is told of rows that were written.
+    """
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(RawWriter(path, header_of((count, *end.in_layout(layout)))))
+            for path, end in outputs.items()
+        ]
+
+        def write(results: Any) -> None:
+            arrays = results if isinstance(results, tuple) else (results,)
+            for writer, array in zip(writers, arrays, strict=True):
+                writer.write(array)
+            advance(len(arrays[0]))
+
+        run_pipeline(batches, lambda batch: model(*batch, layout=layout), write)
