@@ -13,10 +13,11 @@ from facegen import graphs, hub
 from facegen.errors import FormatError
 from facegen.graphs import GraphNetwork
 from facegen.networks import NETWORKS, Network
+from facegen.networks.families import FAMILIES
 from facegen.networks.files import resolve
 from facegen.networks.graph_model import GraphModel
 from facegen.networks.model import Model
-from facegen.networks.recognise import read_any, read_graph
+from facegen.networks.recognise import known_of_family, read_any, read_graph
 from facegen.nn import Graph
 from facegen.weights import safetensors
 
@@ -25,7 +26,7 @@ def read_network(
     path: str | os.PathLike[str] | None,
 ) -> tuple[Network, dict[str, np.ndarray]]:
     """Which known network a file holds, and its canonical weights."""
-    return read_any(resolve(path), NETWORKS.values())
+    return read_any(resolve(path), NETWORKS.values(), FAMILIES)
 
 
 def load(
@@ -58,7 +59,7 @@ def load(
     Returns
     -------
     The network's model: a `facegen.Generator` for a DCGAN, and so on; a `facegen.GraphModel` for a
-    file that has a graph.
+    file that has the graph of another.
 
     Raises
     ------
@@ -88,9 +89,12 @@ def load(
     file = resolve(path)
     found = read_graph(file)
     if found is not None:
-        return GraphModel(found, **options)
-    network, tensors = read_any(file, NETWORKS.values())
-    return network.model(tensors, **options)
+        family = known_of_family(found, FAMILIES)
+        if family is None:
+            return GraphModel(found, **options)
+        return family.model.of(family, found.weights, **options)
+    network, tensors = read_any(file, NETWORKS.values(), FAMILIES)
+    return network.model.of(network, tensors, **options)
 
 
 def load_known(path: str | os.PathLike[str] | None = None, **options: Any) -> Model:
@@ -98,10 +102,8 @@ def load_known(path: str | os.PathLike[str] | None = None, **options: Any) -> Mo
 
     Options and errors are those of `load`.
     """
-    file = resolve(path)
-    network, tensors = read_any(file, NETWORKS.values())
-    registered = NETWORKS.get(network.name) is network
-    model: Model = network.model(tensors if registered else file, **options)
+    network, tensors = read_network(path)
+    model: Model = network.model.of(network, tensors, **options)
     return model
 
 

@@ -46,9 +46,9 @@ def test_a_checkpoint_where_none_is_read(tmp_path: Path) -> None:
     """Whether PyTorch is there or not, it would not help."""
     path = tmp_path / "x.pth"
     path.write_bytes(pytorch.BARE_MAGIC + b"and no more")
-    message = "x.pth: is a PyTorch checkpoint, expected a dcgan network as network.bin, .safetens"
+    message = "x.pth: is a PyTorch checkpoint, expected a lenet network as network.bin, .safet"
     with pytest.raises(FormatError, match=message):
-        Generator(path)
+        DigitClassifier(path)
 
 
 def test_a_checkpoint_without_pytorch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

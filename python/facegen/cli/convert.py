@@ -76,13 +76,15 @@ def _read(file: str | os.PathLike[str]) -> tuple[Network | None, GraphNetwork]:
     """What a file holds; None for the network where it is one of its own."""
     from facegen import weights
     from facegen.graphs import GraphNetwork
+    from facegen.loading import read_network
     from facegen.networks import NETWORKS
-    from facegen.networks.recognise import known_network, read_any, read_graph
+    from facegen.networks.recognise import known_network, read_graph
 
     found = read_graph(file)
     if found is not None:
         terminal.detail(f"network {file} (a graph)")
         return known_network(found, NETWORKS.values()), found
     terminal.detail(f"network {file} ({weights.sniff(file).name})")
-    network, tensors = read_any(file, NETWORKS.values())
-    return network, GraphNetwork.of(network.graph(), tensors, network.name)
+    network, tensors = read_network(file)
+    whole = GraphNetwork.of(network.graph(), tensors, network.name)
+    return network if NETWORKS.get(network.name) is network else None, whole

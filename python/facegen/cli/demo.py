@@ -49,7 +49,6 @@ def command(
     from facegen.cli.models import prepared
     from facegen.media import pictures
     from facegen.media.face_files import FaceFiles
-    from facegen.networks.dcgan import latents
 
     if seeds is None:
         grid = grid or (8, 8)
@@ -60,11 +59,11 @@ def command(
     if os.path.splitext(out)[1].lower() not in (".png", ".bmp"):
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
     count = len(seeds)
-    files = FaceFiles.plan(out, seeds, count, grid)
+    generator = prepared(Generator, network, engine)
+    files = FaceFiles.plan(out, seeds, count, grid, generator.image_shape[:2])
     assert files.grid is not None  # a picture of all
     columns, rows = files.grid
-    generator = prepared(Generator, network, engine)
-    inputs = latents(seeds)
+    inputs = generator.latents(seeds)
     seconds = []
     for _ in range(ROUNDS):
         start = perf_counter()

@@ -68,8 +68,10 @@ def command(
     options.check_distinct(inputs, outputs)
 
     generator = prepared(Generator, network, engine)
+    _check_sizes(network, generator)
     terminal.say(f"facegen {__version__} on {options.device_used(generator.runner)}")
-    terminal.say(f"Network : {network} (dcgan, {os.path.getsize(network):,} bytes)")
+    kind = generator.network.name
+    terminal.say(f"Network : {network} ({kind}, {os.path.getsize(network):,} bytes)")
     with LatentReader(input_file(input_)) as latents:
         count = latents.count
         terminal.say(f"Input   : {input_} ({counted(count, 'face')})")
@@ -83,6 +85,19 @@ def command(
     terminal.say(f"Output  : {output}")
     terminal.say(f"Image   : {image} ({side} x {side} faces)")
     terminal.say(f"Elapsed time : {elapsed:.6f} sec")
+
+
+def _check_sizes(network: str, generator: Any) -> None:
+    """Refuse faces of other sizes than the course's files have."""
+    from facegen import FormatError
+    from facegen.networks.dcgan import IMAGE, LATENT
+
+    found = generator.latent_size, generator.image_shape
+    if found != (LATENT, IMAGE):
+        raise FormatError(
+            f"{network}: expected faces {IMAGE} of {LATENT} numbers, which OUTPUT and IMAGE are "
+            f"of; found {found[1]} of {found[0]} (facegen generate writes them)"
+        )
 
 
 def _taken(files: tuple[str, ...]) -> tuple[str | None, str, str, str]:

@@ -50,7 +50,7 @@ class Grid(click.ParamType):
     required=True,
     type=click.Path(),
     help="A .png or .bmp (all faces in a grid), a folder or a name with {seed} or {index} (one "
-    "file a face), or a .npy (n, 64, 64, 3) of floats.",
+    "file a face), or a .npy (n, height, width, 3) of floats.",
 )
 @click.option("--grid", type=Grid(), help="COLUMNSxROWS of the picture; square if not given.")
 @click.option("--save-latents", type=click.Path(), help="Write the latents too (.npy, or text).")
@@ -106,18 +106,19 @@ def command(
     from facegen.runs.faces import FaceRun
 
     with ExitStack() as stack:
+        generator = prepared(Generator, network, engine)
         source: FaceSource
         if seeds is not None:
-            source = SeedSource(seeds)
+            source = SeedSource(seeds, generator.latents)
         else:
-            reader = open_latents(str(latents))
+            reader = open_latents(str(latents), generator.latent_size)
             stack.enter_context(reader)
             source = FileSource(str(latents), reader)
-        files = FaceFiles.plan(output, seeds, source.count, grid)
+        size = generator.image_shape[:2]
+        files = FaceFiles.plan(output, seeds, source.count, grid, size)
         if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)
-        generator = prepared(Generator, network, engine)
         # A shard is this process's alone, even where several were started together.
         there = FaceRun(
             source=source,

@@ -35,7 +35,7 @@ MAX_FRAMES = 10_000
 @click.option("--fps", type=options.FiniteRange(1, 240), default=25.0, show_default=True)
 @click.option(
     "--scale", type=click.IntRange(1, 16), default=4, show_default=True,
-    help="Enlarge the frames from 64x64 by this factor.",
+    help="Enlarge the frames by this factor.",
 )
 @options.network
 @options.overwrite
@@ -66,12 +66,13 @@ def command(
     from facegen import Generator
     from facegen.cli.models import prepared
     from facegen.media import animation
-    from facegen.networks.dcgan import latents
+    from facegen.media.pictures import rgb
     from facegen.networks.paths import walk
 
     animation.writer(output)  # refuse a name or a missing library before computing
     generator = prepared(Generator, network, engine)
-    faces = generator.images(walk(latents(seeds), frames, closed=loop))
-    animation.save(output, animation.enlarge(faces, scale), fps)
-    side = 64 * scale
-    terminal.say(f"{output}: {frames:,} frames of {side}x{side}")
+    points = walk(generator.latents(seeds), frames, closed=loop, prior=generator.prior)
+    pictures = animation.enlarge(rgb(generator.images(points)), scale)
+    animation.save(output, pictures, fps)
+    height, width = pictures.shape[1:3]
+    terminal.say(f"{output}: {frames:,} frames of {width}x{height}")

@@ -71,6 +71,7 @@ class FaceFiles:
         seeds: Sequence[int] | None,
         count: int,
         grid: tuple[int, int] | None = None,
+        size: tuple[int, int] = (FACE, FACE),
     ) -> FaceFiles:
         """Decide by `output`: a folder, a name with {seed} or {index}, a .png or .bmp, a .npy.
 
@@ -82,6 +83,8 @@ class FaceFiles:
             How many faces will come.
         grid
             (columns, rows) of one picture; as square as can be if None.
+        size
+            (height, width) of a face.
 
         Raises
         ------
@@ -118,7 +121,7 @@ class FaceFiles:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
         if extension == ".npy":
             return cls([output], folder, count, None)
-        return cls([output], folder, count, _checked_grid(output, count, grid))
+        return cls([output], folder, count, _checked_grid(output, count, grid, size))
 
     @property
     def one_a_face(self) -> bool:
@@ -148,14 +151,16 @@ def _names(pattern: str, seeds: Sequence[int] | None, count: int) -> list[str]:
     return names
 
 
-def _checked_grid(output: str, count: int, grid: tuple[int, int] | None) -> tuple[int, int]:
+def _checked_grid(
+    output: str, count: int, grid: tuple[int, int] | None, size: tuple[int, int]
+) -> tuple[int, int]:
     columns = grid_side(count)
     columns, rows = grid or (columns, -(-count // columns))
     if columns * rows < count:
         raise FacegenError(
             f"{output}: a grid of {columns} x {rows} has no room for {count:,} faces"
         )
-    if columns * rows * FACE * FACE > MAX_PIXELS:
+    if columns * rows * size[0] * size[1] > MAX_PIXELS:
         raise FacegenError(
             f"{output}: a grid of {columns} x {rows} faces is larger than pictures may be "
             f"({MAX_PIXELS:,} pixels); write to a folder or a .npy"

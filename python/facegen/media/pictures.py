@@ -39,6 +39,11 @@ def grid(images: ArrayLike, rows: int, columns: int) -> NDArray[np.uint8]:
     return tiles.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
+def rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pictures (..., 3) of grey ones (..., 1); of RGB the same."""
+    return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
+
+
 def save(path: str | os.PathLike[str], image: ArrayLike) -> None:
     """Write one image as `encode` has it; the file appears when it is complete."""
     data = encode(path, image)

@@ -15,16 +15,17 @@ output 2 i + r - 1 by tap r.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from facegen.cached import cached_property
 from facegen.engine import library_of
 from facegen.errors import FormatError
 from facegen.networks.model import Model
 from facegen.networks.network import Network
+from facegen.networks.priors import UNIFORM, Prior
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import BatchNorm, ConvTranspose2d, Graph, Linear, ReLU, Reshape, Shape, Tanh
 from facegen.numbers.floats import as_float32
@@ -89,20 +90,11 @@ def latents(seeds: Iterable[int]) -> np.ndarray:
     FormatError
         A seed that is no integer, or below 0.
     """
-    rows = []
-    for seed in seeds:
-        try:
-            number = operator.index(seed)
-        except TypeError:
-            raise FormatError(f"seeds: expected integers, found {seed!r}") from None
-        if number < 0:
-            raise FormatError(f"seeds: expected 0 or more, found {number}")
-        rows.append(np.random.Generator(np.random.PCG64(number)).uniform(-1.0, 1.0, LATENT))
-    return np.array(rows, np.float32).reshape(len(rows), LATENT)
+    return UNIFORM.latents(seeds, LATENT)
 
 
-def check_latents(values: Any) -> np.ndarray:
-    """Latents as C-contiguous (n, 100) float32; one (100,) becomes (1, 100).
+def check_latents(values: Any, size: int = LATENT) -> np.ndarray:
+    """Latents as C-contiguous (n, size) float32; one (size,) becomes (1, size).
 
     Raises
     ------
@@ -114,8 +106,8 @@ def check_latents(values: Any) -> np.ndarray:
         raise FormatError(f"latents: expected real numbers, found {values.dtype}")
     if values.ndim == 1:
         values = values[np.newaxis]
-    if values.ndim != 2 or values.shape[1] != LATENT:
-        raise FormatError(f"latents: expected shape (n, {LATENT}), found {values.shape}")
+    if values.ndim != 2 or values.shape[1] != size:
+        raise FormatError(f"latents: expected shape (n, {size}), found {values.shape}")
     values = as_float32(values)
     finite = np.isfinite(values)
     if not finite.all():
@@ -126,6 +118,9 @@ def check_latents(values: Any) -> np.ndarray:
 
 class Generator(Model):
     """Faces from latent vectors.
+
+    How many numbers a latent vector has, what they are drawn from, and the size of the faces are
+    the network's: 100, uniform in -1 to 1, and 64x64 RGB, for the package's own.
 
     Parameters
     ----------
@@ -152,9 +147,9 @@ class Generator(Model):
         Parameters
         ----------
         latents
-            (n, 100), or one (100,): real numbers, -1 to 1 as `facegen.networks.dcgan.latents` has
-            them. Or an array (n, 100) of PyTorch, CuPy, JAX or another library, as for `Runner`,
-            whose numbers nobody looks at.
+            (n, 100), or one (100,): real numbers, as the method of that name has them. Or an array
+            (n, 100) of PyTorch, CuPy, JAX or another library, as for `Runner`, whose numbers nobody
+            looks at.
 
         Returns
         -------
@@ -165,12 +160,35 @@ class Generator(Model):
         FormatError
             Another shape, or NaN or infinity among the numbers.
         """
-        if library_of(latents) is None:
-            latents = check_latents(latents)
-        return self.runner(latents)
+        return self.runner(self._checked(latents))
+
+    @property
+    def latent_size(self) -> int:
+        """How many numbers a latent vector has."""
+        return self._ends[0].channels
+
+    @property
+    def image_shape(self) -> Shape:
+        """(height, width, channels) of a face; 1 channel is grey."""
+        return self._ends[1]
+
+    @property
+    def prior(self) -> Prior:
+        """What latent vectors are drawn from."""
+        return self.network.prior or UNIFORM
+
+    def latents(self, seeds: Iterable[int]) -> np.ndarray:
+        """The latent vector of each seed, which is the same in any batch: (n, 100) float32.
+
+        Raises
+        ------
+        FormatError
+            A seed that is no integer, or below 0.
+        """
+        return self.prior.latents(seeds, self.latent_size)
 
     def generate(self, seeds: Iterable[int]) -> np.ndarray:
-        """Faces of seeds: ``generator(latents(seeds))``.
+        """Faces of seeds: ``generator(generator.latents(seeds))``.
 
         Parameters
         ----------
@@ -186,7 +204,7 @@ class Generator(Model):
         FormatError
             A seed is negative.
         """
-        return self(latents(seeds))
+        return self(self.latents(seeds))
 
     def images(self, latents: Any = None, *, seeds: Iterable[int] | None = None) -> np.ndarray:
         """The same faces as ``generator(latents)`` or ``generator.generate(seeds)``, as pixels.
@@ -205,14 +223,17 @@ class Generator(Model):
         if (latents is None) == (seeds is None):
             raise TypeError("images takes latents or seeds")
         if seeds is not None:
-            latents = _latents_of(seeds)
-        elif library_of(latents) is None:
-            latents = check_latents(latents)
-        pixels: np.ndarray = self.runner(latents, as_pixels=True)
+            latents = self.latents(seeds)
+        pixels: np.ndarray = self.runner(self._checked(latents), as_pixels=True)
         return pixels
 
+    def _checked(self, latents: Any) -> Any:
+        return check_latents(latents, self.latent_size) if library_of(latents) is None else latents
 
-_latents_of = latents  # within a method whose argument has that name
+    @cached_property
+    def _ends(self) -> tuple[Shape, Shape]:
+        graph = self.network.graph()
+        return graph.inputs[0].shape, graph.outputs[0].shape
 
 
 DCGAN = Network(
@@ -222,4 +243,5 @@ DCGAN = Network(
     binary_layout=_binary_layout(),
     initial_weights=initial_weights,
     model=Generator,
+    prior=UNIFORM,
 )

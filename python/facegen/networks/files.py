@@ -11,6 +11,7 @@ import numpy as np
 from facegen import hub, weights
 from facegen.errors import FacegenError, FormatError
 from facegen.networks import default
+from facegen.networks.families import FAMILIES, FORMAT, Family
 from facegen.networks.recognise import read_any
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def _refuse_name(path: str) -> None:
 
 
 def read(
-    path: str | os.PathLike[str], wanted: Sequence[Network]
+    path: str | os.PathLike[str], wanted: Sequence[Network], families: Sequence[Family] = ()
 ) -> tuple[Network, dict[str, np.ndarray]]:
-    """Which of the networks `wanted` a file holds, and its canonical weights.
+    """Which network of `wanted`, or of `families`, a file holds, and its canonical weights.
 
     Raises
     ------
@@ -81,21 +82,25 @@ def read(
     from facegen.networks import NETWORKS  # which import this module
 
     try:
-        return read_any(path, wanted)
+        return read_any(path, wanted, families)
     except FacegenError as error:
         others = [network for network in NETWORKS.values() if network not in wanted]
         try:
-            held = read_any(path, others)[0].name
+            held = read_any(path, others, FAMILIES)[0].name
         except FacegenError:
-            _check_format(path, wanted)
+            _check_format(path, wanted, families)
             raise error from None
     expected = " or a ".join(network.name for network in wanted)
     raise FormatError(f"{path}: holds a {held} network, expected a {expected} network")
 
 
-def _check_format(path: str | os.PathLike[str], wanted: Sequence[Network]) -> None:
+def _check_format(
+    path: str | os.PathLike[str], wanted: Sequence[Network], families: Sequence[Family]
+) -> None:
     """Refuse a format of others that none of the networks is read from, whatever is in the file."""
     kind = weights.sniff(path)
+    if families and kind.name == FORMAT:
+        return
     if kind.write is None and not any(kind.name in network.foreign for network in wanted):
         names = " or a ".join(network.name for network in wanted)
         ours = [each.title for each in weights.writable().values()]

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegen import weights as weight_files
 from facegen.engine import Runner, library_of
 from facegen.errors import FormatError
+from facegen.networks.families import families_of
 from facegen.networks.files import read, resolve
 from facegen.networks.network import Network
 from facegen.networks.recognise import closest
 from facegen.nn import Graph, lower
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 def on_host(pictures: Any) -> Any:
@@ -82,7 +86,8 @@ class Model:
             self.weights = self.network.ordered(checked)
         else:
             known = self.networks()
-            self.network, self.weights = read(resolve(network, known[0].name), known)
+            path = resolve(network, known[0].name)
+            self.network, self.weights = read(path, known, families_of(type(self)))
         self._options: dict[str, Any] = {
             "device": device,
             "threads": threads,
@@ -90,6 +95,20 @@ class Model:
             "algorithm": algorithm,
         }
         self._prepare()
+
+    @classmethod
+    def of(cls, network: Network, weights: dict[str, np.ndarray], **options: Any) -> Self:
+        """The model of a network that was recognised, with its canonical weights.
+
+        Options and errors are those of the class.
+        """
+        model = cls.__new__(cls)
+        model.network, model.weights = network, weights
+        model._options = {
+            "device": "auto", "threads": None, "precision": "float32", "algorithm": "auto",
+        } | options  # fmt: skip
+        model._prepare()
+        return model
 
     @classmethod
     def networks(cls) -> list[Network]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facegen.cached import cached_property
+from facegen.networks.priors import Prior
 from facegen.nn import Graph
 from facegen.weights.checks import Path, check_variance
 from facegen.weights.layout import BinaryLayout, Layout
@@ -31,7 +32,7 @@ class Network:
     initial_weights
         Weights of a seed, for trials and benchmarks.
     model
-        Called as ``model(weights, device=..., threads=..., precision=..., algorithm=...)``.
+        The class; ``model(weights, device=..., threads=..., precision=..., algorithm=...)``.
     foreign
         Other programs' files of it: a format's name -> the tensors by their names there.
     prepare
@@ -42,6 +43,8 @@ class Network:
     adapt
         What the canonical weights from such foreign files still need, where their input is in
         another order or scale; None where they need nothing.
+    prior
+        What latent vectors are drawn from, of a generator.
     """
 
     name: str
@@ -49,11 +52,12 @@ class Network:
     graph: Callable[[], Graph]
     binary_layout: BinaryLayout | None
     initial_weights: Callable[[int], dict[str, np.ndarray]]
-    model: Callable[..., Any]
+    model: type[Any]
     foreign: Mapping[str, Layout] = field(default_factory=dict)
     prepare: Callable[[np.ndarray], np.ndarray] | None = None
     input_range: tuple[float, float] = (-1.0, 1.0)
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
+    prior: Prior | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

@@ -1,9 +1,10 @@
 """Whose weights a file holds: by its size, its metadata or its tensors, and what networks declare.
 
 A file without names is known by its size (`Network.binary_layout`). One of another program's names
-is known by them (`Network.foreign`). One that has a graph, ONNX or ours, holds the network that
-computes the same, or any whose inputs and outputs it has. All else is ours: its metadata name the
-network, or its tensors are exactly that network's.
+is known by them (`Network.foreign`), and by their shapes where those make a network of a family
+(`facegen.networks.families`). One that has a graph, ONNX or ours, holds the network that computes
+the same, or any whose inputs and outputs it has. All else is ours: its metadata name the network,
+or its tensors are exactly that network's.
 """
 
 from __future__ import annotations
@@ -17,16 +18,23 @@ import numpy as np
 from facegen import graphs, weights
 from facegen.errors import FormatError
 from facegen.graphs import GraphNetwork, same_computation
+from facegen.networks.families import FORMAT, Family, find
+from facegen.networks.foreign import foreign_layout, torch_name
 from facegen.networks.network import Network
 from facegen.nn import Graph
 from facegen.nn import Shape as MapShape
 from facegen.weights import network_bin
 from facegen.weights.checks import Path, Shape, file_size
-from facegen.weights.layout import Layout, layout_of
+from facegen.weights.format import Contents
+from facegen.weights.layout import Layout, file_shapes, layout_of
 
 
-def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str, np.ndarray]]:
-    """Find out which of `networks` a file holds, and read its canonical weights.
+def read_any(
+    path: Path, networks: Iterable[Network], families: Iterable[Family] = ()
+) -> tuple[Network, dict[str, np.ndarray]]:
+    """Find out which of `networks`, or which one of `families`, a file holds, and read its weights.
+
+    They are canonical.
 
     Raises
     ------
@@ -38,23 +46,31 @@ def read_any(path: Path, networks: Iterable[Network]) -> tuple[Network, dict[str
     networks = list(networks)
     found = read_graph(path)
     if found is not None:
-        return _by_graph(path, networks, found), found.weights
+        return _by_graph(path, networks, families, found), found.weights
     kind = weights.sniff(path)
     contents = kind.open(path)
     foreign = [network for network in networks if kind.name in network.foreign]
     shapes = contents.shapes
+    network = _of_family(path, networks, families, kind.name, shapes)
+    if network is not None:
+        return network, _read_foreign(path, contents, network, kind.name)
     if shapes is None:
         network = _by_size(path, networks)
         layout: Layout = {entry.name: entry for entry in network.binary_layout or ()}
     elif kind.write is None or any(n.foreign[kind.name].keys() & shapes.keys() for n in foreign):
-        network = _by_names(path, foreign, kind.name, shapes)
-        tensors = contents.read(network.foreign[kind.name])
-        adapted = network.adapt(tensors) if network.adapt else tensors
-        return network, network.ordered(adapted, path)
+        network = _by_names(path, foreign, families, kind.name, shapes)
+        return network, _read_foreign(path, contents, network, kind.name)
     else:
         network = _by_tensors(path, networks, shapes, contents.network)
         layout = layout_of(network.shapes)
     return network, network.ordered(contents.read(layout), path)
+
+
+def _read_foreign(
+    path: Path, contents: Contents, network: Network, kind: str
+) -> dict[str, np.ndarray]:
+    tensors = contents.read(network.foreign[kind])
+    return network.ordered(network.adapt(tensors) if network.adapt else tensors, path)
 
 
 def read_graph(path: Path) -> GraphNetwork | None:
@@ -76,18 +92,52 @@ def read_graph(path: Path) -> GraphNetwork | None:
     return graphs.read(path) if graphs.is_saved(path) else None
 
 
-def known_network(found: GraphNetwork, networks: Iterable[Network]) -> Network | None:
+def known_network(
+    found: GraphNetwork, networks: Iterable[Network], families: Iterable[Family] = ()
+) -> Network | None:
     """The network that computes the very same, with its weights by the same names."""
     for network in sorted(networks, key=lambda each: each.name != found.known_as):
         same_names = network.shapes == found.graph.parameters
         if same_names and same_computation(network.graph(), found.graph):
             return network
-    return None
+    return known_of_family(found, families)
 
 
-def _by_graph(path: Path, networks: Sequence[Network], found: GraphNetwork) -> Network:
+def known_of_family(found: GraphNetwork, families: Iterable[Family]) -> Network | None:
+    """The same of a family's network, which files tell of (`GraphNetwork.known_as`)."""
+    if found.known_as is None:
+        return None
+    try:
+        network = find(file_shapes(foreign_layout(found.graph, torch_name)), families)
+    except ValueError:  # no layers are of such sizes
+        return None
+    same = network is not None and same_computation(network.graph(), found.graph)
+    return network if same else None
+
+
+def _of_family(
+    path: Path,
+    networks: Sequence[Network],
+    families: Iterable[Family],
+    kind: str,
+    shapes: Mapping[str, Shape] | None,
+) -> Network | None:
+    """The network of a family, unless the tensors are just those of one of `networks`."""
+    if shapes is None or kind != FORMAT:
+        return None
+    if any(kind in n.foreign and file_shapes(n.foreign[kind]) == shapes for n in networks):
+        return None
+    try:
+        return find(shapes, families)
+    except ValueError as error:
+        raise FormatError(f"{path}: {error}") from None
+
+
+def _by_graph(
+    path: Path, networks: Sequence[Network], families: Iterable[Family], found: GraphNetwork
+) -> Network:
     """The network itself, or one that has the file's graph in the place of its own."""
-    known = known_network(found, networks)
+    known = known_network(found, networks, families)
     if known is not None:
         return known
     ends = _shapes(found.graph)
@@ -153,10 +203,15 @@ def _by_tensors(
 
 
 def _by_names(
-    path: Path, networks: Sequence[Network], kind: str, shapes: Mapping[str, Shape]
+    path: Path,
+    networks: Sequence[Network],
+    families: Iterable[Family],
+    kind: str,
+    shapes: Mapping[str, Shape],
 ) -> Network:
     if not any(network.foreign[kind].keys() & shapes.keys() for network in networks):
-        names = ", ".join(network.name for network in networks)
+        known = [network.name for network in networks]
+        names = ", ".join([*known, *(f.name for f in families if kind == FORMAT)])
         listed = names or "there is none that is read from such a file"
         raise FormatError(f"{path}: its {len(shapes)} tensors are those of no network ({listed})")
     return max(networks, key=lambda network: _likeness(network.foreign[kind], shapes))

@@ -13,7 +13,7 @@ from facegen.errors import FormatError
 from facegen.files.atomic import AtomicFile
 from facegen.numbers.floats import as_float32
 from facegen.numbers.npy import NpyFile, header_of
-from facegen.numbers.text import LATENT_SHAPE, LatentReader
+from facegen.numbers.text import LATENT_SIZE, LatentReader
 
 Latents = NDArray[np.float32]
 
@@ -24,12 +24,12 @@ class NpyLatentReader:
     Raises
     ------
     FormatError
-        It is no .npy of (n, 100) real numbers, n at least 1.
+        It is no .npy of (n, `size`) real numbers, n at least 1.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], size: int = LATENT_SIZE) -> None:
         self.warnings: list[str] = []
-        self._path = path
+        self._path, self._size = path, size
         self._array = NpyFile(path)
         try:
             self.count = self._check(self._array)
@@ -39,9 +39,9 @@ class NpyLatentReader:
 
     def _check(self, array: NpyFile) -> int:
         """How many latents there are."""
-        if array.shape[1:] != LATENT_SHAPE or array.dtype.kind not in "fiu":
+        if array.shape[1:] != (self._size,) or array.dtype.kind not in "fiu":
             raise FormatError(
-                f"{self._path}: expected (n, {LATENT_SHAPE[0]}) real numbers, "
+                f"{self._path}: expected (n, {self._size}) real numbers, "
                 f"found {array.shape} of {array.dtype}"
             )
         if array.shape[0] == 0:
@@ -49,7 +49,7 @@ class NpyLatentReader:
         return array.shape[0]
 
     def chunks(self, size: int) -> Iterator[Latents]:
-        """Yield all latents in order, up to `size` at a time: (k, 100) float32."""
+        """Yield all latents in order, up to `size` at a time, as rows of float32."""
         for start in range(0, self.count, size):
             chunk = as_float32(self._array.rows(start, start + size))
             if not np.isfinite(chunk).all():
@@ -65,28 +65,34 @@ class NpyLatentReader:
         self._array.close()
 
 
-def open_latents(path: str | os.PathLike[str]) -> LatentReader | NpyLatentReader:
-    """A reader of latents, by the name: .npy, else text."""
-    return NpyLatentReader(path) if Path(path).suffix.lower() == ".npy" else LatentReader(path)
+def open_latents(
+    path: str | os.PathLike[str], size: int = LATENT_SIZE
+) -> LatentReader | NpyLatentReader:
+    """A reader of latents of `size` numbers, by the name: .npy, else text."""
+    if Path(path).suffix.lower() == ".npy":
+        return NpyLatentReader(path, size)
+    return LatentReader(path, size=size)
 
 
 class LatentWriter:
-    """Writes `count` latents that come in chunks, as .npy to a name in .npy, else as text.
+    """Writes `count` latents of `size` numbers, in chunks, as .npy to a name in .npy, else text.
 
     The text has 9 digits a number, so that reading it back gives the same float32. The file
     appears under its name when the ``with`` block ends.
     """
 
-    def __init__(self, path: str | os.PathLike[str], count: int) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], count: int, size: int = LATENT_SIZE
+    ) -> None:
         self._binary = Path(path).suffix.lower() == ".npy"
         self._output = AtomicFile(path)
         if self._binary:
-            self._output.file.write(header_of((count, *LATENT_SHAPE)))
+            self._output.file.write(header_of((count, size)))
         else:
             self._output.file.write(f"{count}\n".encode())
 
     def write(self, latents: Latents) -> None:
-        """Add (k, 100) float32."""
+        """Add rows of float32."""
         if self._binary:
             self._output.file.write(np.ascontiguousarray(latents, "<f4").data)
             return

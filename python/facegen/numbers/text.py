@@ -18,7 +18,7 @@ from facegen._native import format_rows
 from facegen.files.atomic import AtomicFile
 from facegen.numbers.counted_arrays import ArrayReader
 
-LATENT_SHAPE = (100,)
+LATENT_SIZE = 100
 FACE_SHAPE = (64, 64, 3)
 
 _ROWS_AT_A_TIME = 64  # 6 MB of text
@@ -35,6 +35,8 @@ class LatentReader(ArrayReader):
         Whether a count of 0 is accepted; the reference command refuses it.
     threads
         Threads that parse large blocks.
+    size
+        Of a latent vector.
 
     Raises
     ------
@@ -53,9 +55,10 @@ class LatentReader(ArrayReader):
         *,
         allow_empty: bool = False,
         threads: int = 1,
+        size: int = LATENT_SIZE,
     ) -> None:
         super().__init__(
-            source, LATENT_SHAPE, "latent", finite=True, allow_empty=allow_empty, threads=threads
+            source, (size,), "latent", finite=True, allow_empty=allow_empty, threads=threads
         )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Protocol
 
 from facegen.cached import cached_property
 from facegen.files.journal import input_digest
-from facegen.networks.dcgan import latents
 from facegen.numbers.latents import Latents, NpyLatentReader
 from facegen.numbers.text import LatentReader
 from facegen.pictures.record import Input
@@ -34,7 +33,7 @@ class FaceSource(Protocol):
     def warnings(self) -> list[str]: ...
 
     def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
-        """(k, 100) float32, `size` at a time, without the first `skip` chunks."""
+        """(k, latent size) float32, `size` at a time, without the first `skip` chunks."""
 
     def name(self, index: int) -> str:
         """What one face is of."""
@@ -45,16 +44,16 @@ class FaceSource(Protocol):
 
 
 class SeedSource:
-    """Seeds, in a list that is written as people write it."""
+    """Seeds, in a list that is written as people write it, and what makes latents of them."""
 
-    def __init__(self, seeds: Sequence[int]) -> None:
-        self._seeds = seeds
+    def __init__(self, seeds: Sequence[int], latents: Callable[[Sequence[int]], Latents]) -> None:
+        self._seeds, self._latents = seeds, latents
         self.count = len(seeds)
         self.warnings: list[str] = []
 
     def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
         for start in range(skip * size, self.count, size):
-            yield latents(self._seeds[start : start + size])
+            yield self._latents(self._seeds[start : start + size])
 
     def name(self, index: int) -> str:
         return f"seed {self._seeds[index]}"

@@ -15,7 +15,6 @@ import numpy as np
 from facegen.cached import cached_property
 from facegen.files.journal import Journal, NoJournal, forget
 from facegen.media import pictures
-from facegen.media.bmp import FACE
 from facegen.media.face_files import FaceFiles, as_values, encode_each
 from facegen.media.raw import RawWriter
 from facegen.networks.dcgan import Generator
@@ -127,7 +126,7 @@ class FaceRun:
             chunk = self.generator.runner.chunk
             journal = Journal([path], count, chunk, [], settings, stays=False)
         there = journal.done
-        header = npy.header_of((count, FACE, FACE, 3))
+        header = npy.header_of((count, *self.generator.image_shape))
         with (
             self._latents() as read,
             journal,
@@ -175,7 +174,7 @@ class FaceRun:
         if path is None or self._finished(path):
             yield partial(self.source.chunks, chunk)
             return
-        with LatentWriter(path, self.source.count) as writer:
+        with LatentWriter(path, self.source.count, self.generator.latent_size) as writer:
 
             def written(skip: int) -> Iterator[np.ndarray]:
                 return islice(map(write, self.source.chunks(chunk)), skip, None)

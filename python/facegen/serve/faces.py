@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from facegen.networks.dcgan import Generator, latents
-from facegen.networks.paths import from_normal, slerp, to_normal
+from facegen.media.pictures import rgb
+from facegen.networks.dcgan import Generator
+from facegen.networks.paths import slerp
 
 DIRECTIONS = 8
 REACH = 6.0  # of a slider at 1, where each coordinate of a face has a standard deviation of 1
@@ -38,18 +39,19 @@ class Faces:
 
     def __init__(self, generator: Generator) -> None:
         self._generator = generator
-        self._directions = _directions(generator)  # (DIRECTIONS, 100), unit vectors
+        self._directions = _directions(generator)  # (DIRECTIONS, latent size), unit vectors
 
     def images(self, points: Sequence[Point]) -> np.ndarray:
-        """(n, 64, 64, 3) uint8."""
-        return self._generator.images(from_normal(np.stack([self._place(p) for p in points])))
+        """(n, height, width, 3) uint8."""
+        places = np.stack([self._place(p) for p in points])
+        return rgb(self._generator.images(self._generator.prior.from_normal(places)))
 
     def seeds(self, first: int, count: int) -> np.ndarray:
-        """Faces of seeds first, first + 1, ...: (count, 64, 64, 3) uint8."""
-        return self._generator.images(latents(range(first, first + count)))
+        """Faces of seeds first, first + 1, ...: (count, height, width, 3) uint8."""
+        return rgb(self._generator.images(seeds=range(first, first + count)))
 
     def ends(self, point: Point) -> np.ndarray:
-        """The face with each slider at its two ends: (2 * DIRECTIONS, 64, 64, 3) uint8."""
+        """The face with each slider at its two ends: (2 * DIRECTIONS, height, width, 3) uint8."""
         sliders = [*point.sliders, *[0.0] * (DIRECTIONS - len(point.sliders))]
         points = []
         for i in range(DIRECTIONS):
@@ -59,24 +61,29 @@ class Faces:
         return self.images(points)
 
     def _place(self, point: Point) -> np.ndarray:
-        """(100,) normal coordinates."""
-        (place,) = to_normal(latents([point.seed]))
+        """(latent size,) normal coordinates."""
+        place = self._normal_of(point.seed)
         if point.to is not None:
-            (target,) = to_normal(latents([point.to]))
+            target = self._normal_of(point.to)
             place = slerp(place, target, point.t)
         for slider, direction in zip(point.sliders, self._directions, strict=False):
             place = place + REACH * slider * direction
         return place
 
+    def _normal_of(self, seed: int) -> np.ndarray:
+        (place,) = self._generator.prior.to_normal(self._generator.latents([seed]))
+        return place
+
 
 def _directions(generator: Generator) -> np.ndarray:
     """The covariance of latent coordinates with the pictures' principal components."""
-    sample = latents(range(_FIRST_SAMPLE, _FIRST_SAMPLE + _SAMPLES))
-    faces = generator(sample).reshape(_SAMPLES, 8, 8, 8, 8, 3)
+    sample = generator.latents(range(_FIRST_SAMPLE, _FIRST_SAMPLE + _SAMPLES))
+    height, width, channels = generator.image_shape
+    faces = generator(sample).reshape(_SAMPLES, 8, height // 8, 8, width // 8, channels)
     pictures = faces.mean(axis=(2, 4)).reshape(_SAMPLES, -1).astype(np.float64)  # 8x8 pixels
     pictures -= pictures.mean(axis=0)
     _, components = np.linalg.eigh(pictures.T @ pictures)  # the largest come last
     components = components[:, : -DIRECTIONS - 1 : -1]
     components *= np.where(components.sum(axis=0) < 0, -1.0, 1.0)  # to the right is brighter
-    directions = (pictures @ components).T @ to_normal(sample)
+    directions = (pictures @ components).T @ generator.prior.to_normal(sample)
     return directions / np.linalg.norm(directions, axis=1, keepdims=True)
