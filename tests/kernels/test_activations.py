@@ -76,7 +76,7 @@ every_activation = pytest.mark.parametrize("layer", ANY, ids=str)
 
 @every_engine
 @every_activation
-@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 3, 33)])
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1), (2, 3, 5, 7), (1, 2, 3, 33), (2, 2, 3, 16)])
 def test_activations(layer, shape, isa, threads):
     x = draw(shape) * np.float32(3)
     want = reference.activation(layer, x)
@@ -116,8 +116,9 @@ def test_small_results_are_exact_too(layer, isa):
 
 @every_isa
 @pytest.mark.parametrize("layer", [*ANY, *POSITIVE], ids=str)
-def test_nan_stays_nan(layer, isa):
-    x = np.full((1, 1, 1, 19), np.nan, np.float32)
+@pytest.mark.parametrize("channels", [19, 24])
+def test_nan_stays_nan(layer, channels, isa):
+    x = np.full((1, 1, 1, channels), np.nan, np.float32)
     assert np.isnan(run_layer(layer, x, isa=isa)).all()
 
 
@@ -171,6 +172,9 @@ SHAPES = [
     ((2, 3, 5, 33), (2, 1, 1, 33)),  # squeeze-and-excite
     ((2, 3, 5, 33), (2, 3, 5, 1)),  # an attention gate
     ((2, 3, 5, 17), (2, 1, 1, 1)),
+    ((2, 3, 5, 16), (2, 3, 5, 16)),  # eight channels at a time on GPUs
+    ((2, 3, 5, 24), (2, 1, 1, 24)),
+    ((2, 3, 5, 8), (2, 3, 5, 1)),
     ((1, 1, 1, 5), (1, 1, 1, 1)),
 ]
 

@@ -15,6 +15,7 @@ import graphs
 from facegen import _native
 from facegen.networks import colorizer, dcgan, lenet, pix2pix, segmentation
 from facegen.nn import (
+    GELU,
     Add,
     Clip,
     Concat,
@@ -22,11 +23,14 @@ from facegen.nn import (
     ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
+    HardSigmoid,
+    HardSwish,
     InstanceNorm,
     MaxPool2d,
     PReLU,
     ReLU,
     Shape,
+    Sigmoid,
     SiLU,
     Softmax,
     Tanh,
@@ -379,13 +383,28 @@ def test_a_kernel_of_more_weights_than_memory_is_refused() -> None:
         find_target("cuda:hopper").kernel(step, program.buffers)
 
 
-@pytest.mark.parametrize("activation", [SiLU(), Clip(0, 6), PReLU(64)], ids=str)
-def test_what_hopper_products_do_not_know_is_a_step_behind_them(activation):
-    graph = Graph("silu")
+def products_with(activation):
+    graph = Graph("products")
     x = graph.input("x", Shape(16, 16, 64))
     y = graph.add("second", Conv2d(64, 64, 3, padding=1), graph.add("first", Conv2d(64, 64, 1), x))
     y = graph.add("activation", activation, y)
     graph.output(graph.add("third", Conv2d(64, 64, 1), y))
+    return graph
+
+
+@pytest.mark.parametrize(
+    "activation", [SiLU(), Clip(0, 6), Sigmoid(), HardSigmoid(), HardSwish()], ids=str
+)
+def test_hopper_products_know_the_quick_activations(activation):
+    program = lower(products_with(activation), None, device="cuda:hopper")
+    kinds = [type(step).__name__ for step in program.steps if "operands" not in step.name]
+    assert kinds == ["Gemm"] * 3
+    assert all("wgmma" in kernel for kernel in program.kernels if "pointwise" not in kernel)
+
+
+@pytest.mark.parametrize("activation", [GELU(), PReLU(64)], ids=str)
+def test_what_hopper_products_do_not_know_is_a_step_behind_them(activation):
+    graph = products_with(activation)
     program = lower(graph, None, device="cuda:hopper")
     kinds = [type(step).__name__ for step in program.steps if "operands" not in step.name]
     assert kinds == ["Gemm", "Gemm", "Pointwise", "Gemm"]

@@ -30,8 +30,10 @@ struct Entry {
   unsigned does;
 };
 
+constexpr unsigned kAnyEpilogue = kActivation | kEpilogue;
+
 constexpr Entry kGemms[] = {
-    {Kernel::kSoftmaxGemm, softmax_gemm_suits, kSoftmaxInput | kEpilogue},
+    {Kernel::kSoftmaxGemm, softmax_gemm_suits, kSoftmaxInput | kAnyEpilogue},
     {Kernel::kHopperStem, hopper::stem_suits, kFinish},
     {Kernel::kHopperPoolWindows, hopper::pool_windows_suit, kFinish},
     {Kernel::kHopperPoolMaps, hopper::pool_maps_suit, kFinish},
@@ -40,12 +42,12 @@ constexpr Entry kGemms[] = {
     {Kernel::kHopperRows, hopper::rows_suit, kNothing},
     {Kernel::kHopperExpand, hopper::expand_suits, kCentreChannels},
     {Kernel::kHopperPixels, hopper::pixels_suit, kFinish},
-    {Kernel::kHopperPatch, hopper::patch_suits, kCopy},
+    {Kernel::kHopperPatch, hopper::patch_suits, kCopy | kActivation},
     {Kernel::kHopperScatter, hopper::scatter_suits, kNothing},
-    {Kernel::kHopperGemm, hopper::wgmma_suits, kCentreChannels | kSlices},
-    {Kernel::kThin, thin_suits, kEpilogue},
-    {Kernel::kFma, fma_suits, kEpilogue},
-    {Kernel::kMma, mma_suits, kEpilogue},
+    {Kernel::kHopperGemm, hopper::wgmma_suits, kCentreChannels | kSlices | kActivation},
+    {Kernel::kThin, thin_suits, kAnyEpilogue},
+    {Kernel::kFma, fma_suits, kAnyEpilogue},
+    {Kernel::kMma, mma_suits, kAnyEpilogue},
 };
 
 Kernel kernel_of(Op op) {
@@ -109,8 +111,8 @@ Kernel find_kernel(const StepFit& fit) {
     }
     return Kernel::kNone;
   }
-  if (!(extras_of(step) & ~(kCopy | kSlices)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
-  return extras_of(step) & ~kEpilogue ? Kernel::kNone : kernel_of(step.op);
+  if (!(extras_of(step) & ~(kCopy | kSlices | kActivation)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
+  return extras_of(step) & ~kAnyEpilogue ? Kernel::kNone : kernel_of(step.op);
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <string>
 
+#include "cuda/fit/host_device.h"
 #include "program.h"
 
 namespace facegen::cuda {
@@ -63,16 +64,31 @@ enum Extra : unsigned {
   kCentreChannels = 4,
   kCopy = 8,
   kSlices = 16,
-  kEpilogue = 32,  // more than is_common
+  kActivation = 32,  // a quick one that is not common
+  kEpilogue = 64,    // more than that
 };
-inline bool is_common(const Step& step) {
-  return is_common(step.epilogue, map_of(step)) &&
-         (step.finish == nullptr || is_common(step.finish->epilogue, step.out));
+// Activations of a few instructions for a sum in registers: activate_run's.
+FACEGEN_HOST_DEVICE inline bool is_quick(Activation activation) {
+  switch (activation) {
+    case Activation::kClip:
+    case Activation::kHardSigmoid:
+    case Activation::kHardSwish:
+    case Activation::kSigmoid:
+    case Activation::kSilu: return true;
+    default: return activation <= Activation::kTanh;
+  }
+}
+inline unsigned extra_of(const Epilogue& epilogue, const View& map) {
+  if (is_common(epilogue, map)) return kNothing;
+  Epilogue without = epilogue;
+  without.activation = Activation::kNone;
+  return is_quick(epilogue.activation) && is_common(without, map) ? kActivation : kEpilogue;
 }
 inline unsigned extras_of(const Step& step) {
   return (step.finish != nullptr ? kFinish : 0u) | (step.softmax_input ? kSoftmaxInput : 0u) |
          (step.centre_channels ? kCentreChannels : 0u) | (step.copy.buffer >= 0 ? kCopy : 0u) |
-         (step.slices ? kSlices : 0u) | (is_common(step) ? 0u : kEpilogue);
+         (step.slices ? kSlices : 0u) | extra_of(step.epilogue, map_of(step)) |
+         (step.finish != nullptr ? extra_of(step.finish->epilogue, step.out) : 0u);
 }
 
 // Whether vectors of `elements` can be read or written of every pixel of a view.

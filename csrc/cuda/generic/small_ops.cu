@@ -113,6 +113,53 @@ __global__ void __launch_bounds__(kThreads)
   finish(args.epilogue, args.out, e.image, e.pixel, e.c, x);
 }
 
+// Eight channels a thread. The second operand has eight as well, or one for all.
+__global__ void __launch_bounds__(kThreads)
+    pointwise_run_kernel(const __grid_constant__ Arguments args) {
+  const Element at = find_element(args.out, args.images, 8);
+  if (at.image < 0) return;
+  const DeviceEpilogue& e = args.epilogue;
+  float x[8], other[8] = {}, v[8];
+  load_run(args.in,
+           args.in.data == nullptr
+               ? -1
+               : at.image * args.in.image_stride + at.pixel * args.in.pixel_stride + at.c,
+           x);
+  if (e.other.data != nullptr) {
+    const int64_t pixel = at.image * e.other.image_stride + at.pixel * e.other.pixel_stride;
+    if (e.one_channel) {
+      const float one = load(e.other, pixel);
+#pragma unroll
+      for (float& each : other) each = one;
+    } else {
+      load_run(e.other, pixel + at.c, other);
+    }
+  }
+  const auto take_other = [&](bool after) {
+    if (e.other.data == nullptr || e.after_activation != after) return;
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = combine(e.combine, x[i], other[i]);
+  };
+  load8(e.bias, at.c, v);
+#pragma unroll
+  for (int i = 0; i < 8; ++i) x[i] += v[i];
+  take_other(false);
+  if (is_quick(e.activation) && e.activation != Activation::kTanh) {
+    activate_run(x, e.activation, e.alpha, e.beta);
+  } else {  // that tanh is for products, which err more
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = activate_any(e, at.c + i, x[i]);
+  }
+  take_other(true);
+  if (e.scale != nullptr) {
+    load8(e.scale, at.c, v);
+    load8(e.shift, at.c, other);
+#pragma unroll
+    for (int i = 0; i < 8; ++i) x[i] = fmaf(x[i], v[i], other[i]);
+  }
+  store_run(args.out, at.image * args.out.image_stride + at.pixel * args.out.pixel_stride + at.c, x);
+}
+
 // The two input positions that output o lies between, and the weight of the second. The position
 // is ((2 o + 1) in - out) / (2 out), in integers: exact.
 struct Between {
@@ -224,7 +271,7 @@ int64_t output_elements(const StepCall& call) {
 
 void max_pool(const StepCall& call) {
   if (in_runs(call.step.in, call.operands.in) && in_runs(call.step.out, call.operands.out) &&
-      call.step.epilogue.other.buffer < 0 && is_common(call.step.epilogue, call.step.out)) {
+      call.step.epilogue.other.buffer < 0 && is_quick(call.step.epilogue.activation)) {
     const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
     max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
     FACEGEN_CUDA_CHECK_LAUNCH("max_pool_run_kernel");
@@ -261,6 +308,15 @@ void upsample_bilinear(const StepCall& call) {
 }
 
 void pointwise(const StepCall& call) {
+  const View& other = call.step.epilogue.other;
+  const bool other_in_runs = other.buffer < 0 || other.c == 1 || in_runs(other, call.operands.add);
+  if (in_runs(call.step.out, call.operands.out) && other_in_runs &&
+      (call.step.in.buffer < 0 || in_runs(call.step.in, call.operands.in))) {
+    const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
+    pointwise_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call));
+    FACEGEN_CUDA_CHECK_LAUNCH("pointwise_run_kernel");
+    return;
+  }
   const unsigned blocks = count_blocks(output_elements(call), kThreads);
   pointwise_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
   FACEGEN_CUDA_CHECK_LAUNCH("pointwise_kernel");

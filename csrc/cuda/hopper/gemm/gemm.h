@@ -29,7 +29,7 @@ struct Arguments {
   Position second_box;  // input position of a tall tile's second half, relative to its first
   int32_t images;
   Activation activation;
-  float slope;
+  float alpha, beta;
   Format out_format;
   void* out;
   // In elements. Row and column: from an output pixel of a phase to its next.

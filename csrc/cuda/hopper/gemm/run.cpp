@@ -69,7 +69,8 @@ IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
   fixed_.in_h = step.in.h;
   fixed_.in_w = step.in.w;
   fixed_.activation = epilogue.activation;
-  fixed_.slope = epilogue.alpha;
+  fixed_.alpha = epilogue.alpha;
+  fixed_.beta = epilogue.beta;
   out_step_y_ = phase.y.out_step;
   out_step_x_ = phase.x.out_step;
 }

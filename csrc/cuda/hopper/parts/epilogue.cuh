@@ -121,7 +121,7 @@ __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, 
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] += other[e];
       }
-      activate_run(v, args.activation, args.slope);
+      activate_run(v, args.activation, args.alpha, args.beta);
       if (args.scale) {
 #pragma unroll
         for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);

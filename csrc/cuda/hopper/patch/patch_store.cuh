@@ -88,7 +88,7 @@ __device__ void store_floats(const PatchArguments& args, const PatchGroup& group
       const float4 bias = constants(e.bias);
       v[0] += bias.x, v[1] += bias.y, v[2] += bias.z, v[3] += bias.w;
     }
-    activate_run(v, e.activation, e.alpha);
+    activate_run(v, e.activation, e.alpha, e.beta);
     float4 to = make_float4(v[0], v[1], v[2], v[3]);
     if (e.scale != nullptr) {
       const float4 scale = constants(e.scale), shift = constants(e.shift);
@@ -132,7 +132,7 @@ __device__ void store_single(const PatchArguments& args, const PatchGroup& group
     float v[kPerLane];
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) v[i] = from[32 * i] + bias[i];
-    activate_run(v, e.activation, e.alpha);
+    activate_run(v, e.activation, e.alpha, e.beta);
 #pragma unroll
     for (int i = 0; i < kPerLane; ++i) {
       if (place[i] < 0 || out_x + phase[i] >= args.out.w) continue;
