@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from facegen import graphs, hub
 from facegen.errors import FormatError
-from facegen.graphs import GraphNetwork
+from facegen.graphs import GraphNetwork, for_any_size
 from facegen.networks import NETWORKS, Network
 from facegen.networks.families import FAMILIES
 from facegen.networks.files import resolve
@@ -20,6 +20,8 @@ from facegen.networks.model import Model
 from facegen.networks.recognise import known_of_family, read_any, read_graph
 from facegen.nn import Graph
 from facegen.weights import safetensors
+
+Size = tuple[int, int] | Literal["any"]
 
 
 def read_network(
@@ -35,6 +37,7 @@ def load(
     threads: int | None = None,
     precision: str = "float32",
     algorithm: str = "auto",
+    size: Size | None = None,
 ) -> Any:
     """Look into a file of weights and return the model that it is for.
 
@@ -55,6 +58,10 @@ def load(
         also "tf32" or "float16".
     algorithm
         "auto", or "direct": none of lower complexity than the definition's, such as Winograd's.
+    size
+        Of a file that has a graph: (height, width) of the maps that go in, where its layers are
+        for any; or "any", where every batch may have another. None: as the file says, which is
+        "any" for ONNX with symbolic heights and widths.
 
     Returns
     -------
@@ -70,7 +77,7 @@ def load(
     DeviceError
         The device or the precision is not to be had.
     ValueError
-        `threads` or `algorithm` is none of those.
+        `threads`, `algorithm` or `size` is none of those.
     OSError
         The file cannot be read.
 
@@ -89,12 +96,42 @@ def load(
     file = resolve(path)
     found = read_graph(file)
     if found is not None:
-        family = known_of_family(found, FAMILIES)
+        family = known_of_family(found, FAMILIES) if size is None else None
         if family is None:
-            return GraphModel(found, **options)
+            return GraphModel(at_size(found, size, file), **options)
         return family.model.of(family, found.weights, **options)
+    if size is not None:
+        raise ValueError(f"{file}: has no graph, whose size could be chosen")
     network, tensors = read_any(file, NETWORKS.values(), FAMILIES)
     return network.model.of(network, tensors, **options)
+
+
+def at_size(
+    network: GraphNetwork, size: Size | None, where: str | os.PathLike[str]
+) -> GraphNetwork:
+    """A network for maps of a size, or of any.
+
+    Raises
+    ------
+    FormatError
+        Its layers are for another size alone; the message names `where`.
+    """
+    if size is None:
+        return network
+    sides = size if isinstance(size, tuple | list) else ()
+    if size != "any" and (len(sides) != 2 or not all(isinstance(n, int) and n > 0 for n in sides)):
+        raise ValueError(f"size must be (height, width) or 'any', not {size!r}")
+    try:
+        if network.at is None:
+            network = for_any_size(network)
+        if size == "any":
+            return network
+        free = [(e.shape[0], *sides) if e.free else e.shape for e in network.inputs]
+        assert network.at is not None
+        return network.at(free)
+    except ValueError as error:
+        text = str(error)
+        raise FormatError(text if text.startswith(f"{where}: ") else f"{where}: {text}") from None
 
 
 def load_known(path: str | os.PathLike[str] | None = None, **options: Any) -> Model:

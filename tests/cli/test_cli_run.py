@@ -291,6 +291,24 @@ def test_grey_networks_and_crops(run: Run, tmp_path: Path) -> None:
     assert stretched.shape == (4, 4) and stretched[0, 0] < 100 < stretched[0, 2]
 
 
+def test_sizes(run: Run, inverse: None) -> None:
+    picture("wide.png", size=(31, 7))
+    picture("high.png", size=(5, 9))
+    words = ["run", "inverse.safetensors", "wide.png", "high.png", "--device", "cpu"]
+    assert run(*words, "-o", "own", "--size", "own").code == 0
+    assert np.asarray(Image.open("own/wide.png")).shape == (7, 31, 3)
+    assert np.asarray(Image.open("own/high.png")).shape == (9, 5, 3)
+    assert run(*words, "-o", "x.npy", "--size", "8,10").code == 0
+    assert np.load("x.npy").shape == (2, 3, 8, 10)
+    result = run(*words, "-o", "y.npy", "--size", "own")
+    assert result.code == 2 and "of several sizes; name a folder" in result.err
+    result = run("run", "inverse.safetensors", "x.npy", "-o", "y.npy", "--size", "own")
+    assert result.code == 0, result.err  # arrays say their size
+    np.testing.assert_allclose(np.load("y.npy"), 1 - np.load("x.npy"), atol=1e-6)
+    result = run(*words, "-o", "own", "--size", "8x8")
+    assert result.code == 2 and "expected HEIGHT,WIDTH or own, found '8x8'" in result.err
+
+
 def test_help_shows_how(run: Run) -> None:
     result = run("run", "--help")
     assert "facegen run network.onnx input.npy -o output.npy" in result.out

@@ -149,7 +149,7 @@ def _old(model: Any) -> bytes:
 
 
 def _symbolic(model: Any) -> bytes:
-    model.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "height"
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_param = "channels"
     return bytes(model.SerializeToString())
 
 
@@ -178,7 +178,7 @@ FILES = {
     "control flow": (_control_flow, "computes If; export the network without control flow"),
     "domain": (_domain, "no layer here computes com.example.Conv"),
     "old opset": (_old, "expected opset 7 or later, found 6"),
-    "symbolic": (_symbolic, r"are fixed, found FLOAT \(n, 4, height, 5\)"),
+    "symbolic": (_symbolic, r"fixed number of channels, found FLOAT \(n, channels, 6, 5\)"),
     "integers": (_integers, "no valid ONNX model|expected floats"),
     "missing data": (_external("no.bin"), "which is no file"),
     "data outside": (_external("../w.bin"), "outside the folder of the model"),

@@ -14,6 +14,7 @@ from facegen.files.standard import is_stdout
 
 if TYPE_CHECKING:
     from facegen.graphs import End
+    from facegen.loading import Size
     from facegen.networks.graph_model import GraphModel
     from facegen.photos.preparation import Preparation
 
@@ -51,6 +52,7 @@ class Numbers(click.ParamType):
         "facegen run style.onnx cat.jpg -o cat.png --range -1,1",
         "facegen run resnet18.onnx cat.jpg --labels names.txt --fit crop \\",
         "  --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225                classes, best first",
+        "facegen run segmentation.onnx photos/ -o out/ --size own          each at its own size",
         "facegen run network.safetensors photos/*.jpg -o features.npy      one row a picture",
     ),
 )
@@ -99,6 +101,13 @@ class Numbers(click.ParamType):
     show_default=True,
     help="Pictures of another form: all of them, stretched, or the largest part in the middle.",
 )
+@click.option(
+    "--size",
+    metavar="HEIGHT,WIDTH|own",
+    callback=lambda context, option, word: None if word is None else _size(word),
+    help="Of the maps that go in, where the network's layers are for any; own: that of each "
+    "picture. The file's if not given.",
+)
 @click.option("--labels", type=click.Path(), help="Text file of the classes' names, one a line.")
 @click.option(
     "--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print."
@@ -120,6 +129,7 @@ def command(
     inputs: tuple[str, ...],
     output: str | None,
     layout: str,
+    size: Size | None,
     labels: str | None,
     top: int,
     format_: str | None,
@@ -143,9 +153,9 @@ def command(
     Scores of a network without a softmax at its end are printed as a softmax makes them.
     """
     from facegen import GraphModel
-    from facegen.loading import read_whole
+    from facegen.loading import at_size, read_whole
 
-    network = read_whole(model_file)
+    network = at_size(read_whole(model_file), size, model_file)
     arrays = [word.lower().endswith(NPY) for word in inputs]
     if any(arrays):
         if not all(arrays):
@@ -159,8 +169,10 @@ def command(
         _run_arrays(model, files, output, layout, overwrite, labels, top)
         return 0
 
-    prepare = _preparation(network.inputs, **preparation)
+    prepare = _preparation(network.inputs, size == "any", **preparation)
     if output is not None and output.lower().endswith(NPY):
+        if size == "any":
+            raise click.UsageError("results of --size own are of several sizes; name a folder")
         if json_ is not None or shard is not None or format_ is not None:
             raise click.UsageError("--json, --shard and --format go with a folder of results")
         model = GraphModel(network, **engine)
@@ -204,8 +216,18 @@ def _check_scores(ends: Sequence[End]) -> None:
         )
 
 
+def _size(word: str) -> Size:
+    if word == "own":
+        return "any"
+    sides = word.split(",")
+    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) < 2**15 for side in sides):
+        raise click.BadParameter(f"expected HEIGHT,WIDTH or own, found {word!r}")
+    return int(sides[0]), int(sides[1])
+
+
 def _preparation(
     ends: Sequence[End],
+    own_size: bool,
     range_: tuple[float, float],
     mean: tuple[float, ...],
     std: tuple[float, ...],
@@ -224,7 +246,7 @@ def _preparation(
         )
     channels, height, width = ends[0].shape
     try:
-        return Preparation(height, width, channels, *range_, mean, std, bgr, fit)
+        return Preparation(height, width, channels, *range_, mean, std, bgr, fit, own_size)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
 
@@ -241,6 +263,7 @@ def _run_arrays(
     from facegen.runs.arrays import ArrayInputs
 
     with ArrayInputs(files, model.inputs, layout) as arrays:
+        model = model.at(*arrays.shapes)
         chunks = arrays.chunks(model.runner.chunk)
         if output is not None:
             _write_arrays(model, chunks, arrays.count, output, layout, overwrite, "rows", files)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,15 +17,30 @@ class End:
     """An input or output: its name, and its shape without the batch, channels first.
 
     `order`: where each number of an output lies in a vector of the graph; None where the graph has
-    the map itself.
+    the map itself. `free`: axes of an input's shape whose sizes may be others.
     """
 
     name: str
     shape: tuple[int, ...]
     order: NDArray[np.intp] | None = None
+    free: tuple[int, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.name} (n, {', '.join(map(str, self.shape))})"
+        return f"{self.name} {self.stated('NCHW')}"
+
+    def stated(self, layout: str) -> str:
+        """The shape for people, as "(n, 3, any, any)"."""
+        sizes = ["any" if i in self.free else str(k) for i, k in enumerate(self.shape)]
+        if layout == "NHWC" and self.order is None:
+            sizes = [*sizes[1:], sizes[0]]
+        return f"({', '.join(['n', *sizes])})"
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an input may have this shape, without the batch, channels first."""
+        return len(shape) == len(self.shape) and all(
+            found == size or (i in self.free and found > 0)
+            for i, (found, size) in enumerate(zip(shape, self.shape, strict=True))
+        )
 
     def in_layout(self, layout: str) -> tuple[int, ...]:
         """The shape where arrays are "NCHW" or "NHWC"; what was reordered has one in either."""
@@ -50,7 +65,13 @@ class End:
 class GraphNetwork:
     """What a file of a network of any kind holds.
 
-    `known_as`: the network of `facegen.networks` that the file says it is, which it may not be.
+    Attributes
+    ----------
+    known_as
+        The network of `facegen.networks` that the file says it is, which it may not be.
+    at
+        The same network for inputs of other shapes, where some of their sizes are free: takes the
+        shape of each, without the batch, channels first. None where all are fixed.
     """
 
     graph: Graph
@@ -58,6 +79,7 @@ class GraphNetwork:
     inputs: tuple[End, ...]
     outputs: tuple[End, ...]
     known_as: str | None = None
+    at: Callable[[Sequence[tuple[int, ...]]], GraphNetwork] | None = None
 
     @classmethod
     def of(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from facegen.graphs import End, GraphNetwork
 from facegen.networks.model import Model
+from facegen.networks.per_size import PerSize
 from facegen.nn import Graph
 
 
@@ -30,7 +31,7 @@ class GraphModel(Model):
         The network as this package has it; ``print(model.graph)`` is a table.
     inputs, outputs
         Their names and shapes, in the order of the file. A batch may have any size, whatever the
-        file says.
+        file says; where heights and widths may, these are those of one example.
 
     Raises
     ------
@@ -57,6 +58,7 @@ class GraphModel(Model):
     ) -> None:
         if isinstance(network, Graph):
             network = GraphNetwork.of(network, weights or {})
+        self._per_size = PerSize(self._make)
         self.graph_network = network
         self.graph, self.weights = network.graph, network.weights
         self.inputs, self.outputs = network.inputs, network.outputs
@@ -70,6 +72,9 @@ class GraphModel(Model):
 
     def __call__(self, *inputs: Any, layout: str = "NCHW") -> Any:
         """Run the network on a batch.
+
+        Where heights and widths may be any, the first batch of a size makes the network ready for
+        it; the last few sizes are kept.
 
         Parameters
         ----------
@@ -93,12 +98,49 @@ class GraphModel(Model):
         """
         if len(inputs) == 1 and isinstance(inputs[0], Mapping):
             inputs = self._by_name(inputs[0])
+        fitting = self._fitting(inputs, layout)
+        if fitting is not self:
+            return fitting(*inputs, layout=layout)
         ins = [_of_one_row(x, end, layout) for x, end in zip(inputs, self.inputs, strict=False)]
         results = self.runner(*ins, *inputs[len(ins) :], layout=layout)
         outs = results if isinstance(results, tuple) else (results,)
         ends = zip(outs, self.outputs, strict=True)
         outs = tuple(_as_in_file(y, end, layout) for y, end in ends)
         return outs[0] if len(outs) == 1 else outs
+
+    def at(self, *shapes: tuple[int, ...]) -> GraphModel:
+        """The model for inputs of these shapes, without the batch, channels first.
+
+        Raises
+        ------
+        ValueError
+            The network has other channels, is for one size alone, or cannot be run at this one.
+        """
+        wanted = tuple(tuple(map(int, shape)) for shape in shapes)
+        if wanted == tuple(end.shape for end in self.inputs):
+            return self
+        if len(wanted) != len(self.inputs) or not all(
+            end.fits(shape) for end, shape in zip(self.inputs, wanted, strict=True)
+        ):
+            expected = ", ".join(map(str, self.inputs))
+            raise ValueError(f"expected inputs {expected}, found shapes {wanted}")
+        return self._per_size(wanted)
+
+    def _make(self, shapes: tuple[tuple[int, ...], ...]) -> GraphModel:
+        assert self.graph_network.at is not None  # what has free axes has it
+        return GraphModel(self.graph_network.at(shapes), **self._options)
+
+    def _fitting(self, inputs: Sequence[Any], layout: str) -> GraphModel:
+        """The model for what comes; itself also for what does not fit, which its runner refuses."""
+        if self.graph_network.at is None or len(inputs) != len(self.inputs):
+            return self
+        shapes = []
+        for x, end in zip(inputs, self.inputs, strict=True):
+            shape = tuple(x.shape[1:])
+            shapes.append((*shape[-1:], *shape[:-1]) if layout == "NHWC" else shape)
+            if not end.fits(shapes[-1]):
+                return self
+        return self.at(*shapes)
 
     def __repr__(self) -> str:
         name, device = type(self).__name__, self.runner.device

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from facegen.errors import FormatError, first_line
@@ -14,6 +17,8 @@ from facegen.onnx_files.node import Known, Node
 from facegen.onnx_files.operators import HINTS, OPERATORS
 from facegen.onnx_files.value import Value
 from facegen.weights.checks import Path
+
+SIDE = 256  # the height and the width that a file is read for first, where it leaves them free
 
 
 def read(path: Path) -> GraphNetwork:
@@ -28,13 +33,25 @@ def read(path: Path) -> GraphNetwork:
     OSError
         The file cannot be read.
     """
-    model = load_checked(path)
-    return _Reader(path, model).network()
+    return _network(path, load_checked(path), None)
+
+
+def _network(path: Path, model: Any, shapes: Sequence[tuple[int, ...]] | None) -> GraphNetwork:
+    """The network for inputs of these shapes; None: those of the file, and `SIDE` where it is free.
+
+    A file with free sizes is read for each anew: they decide what its shapes compute to.
+    """
+    network = _Reader(path, model, shapes).network()
+    if shapes is None and any(end.free for end in network.inputs):
+        network = replace(network, at=partial(_network, path, model))
+    return network
 
 
 class _Reader:
-    def __init__(self, path: Path, model: Any) -> None:
-        self.path, self.graph = path, model.graph
+    def __init__(
+        self, path: Path, model: Any, shapes: Sequence[tuple[int, ...]] | None = None
+    ) -> None:
+        self.path, self.graph, self.shapes = path, model.graph, shapes
         self.opset, self.known_as = opset(path, model), known_as(model)
         self.draft = Draft(self.graph.name or "onnx")
         self.known: dict[str, Known] = {}
@@ -81,11 +98,14 @@ class _Reader:
             where = f"{self.path}: input {given.name!r:.100}"
             kind = given.type.tensor_type
             batch, *sizes = [d.dim_value for d in kind.shape.dim] or [0]
-            if kind.elem_type not in _floats() or not sizes or min(sizes) < 1:
+            free = tuple(i for i, size in enumerate(sizes) if size < 1 and i > 0)
+            if kind.elem_type not in _floats() or not sizes or sizes[0] < 1:
                 raise FormatError(
-                    f"{where}: expected floats (n, channels, ...) whose sizes but for the batch "
-                    f"are fixed, found {_described(kind)}"
+                    f"{where}: expected floats (n, channels, ...) with a fixed number of channels, "
+                    f"found {_described(kind)}"
                 )
+            for i in free:
+                sizes[i] = SIDE if self.shapes is None else self.shapes[len(ends)][i]
             if batch > 0 and ends and self.batch not in (1, batch):
                 raise FormatError(f"{where}: has a batch of {batch}, others one of {self.batch}")
             if batch > 0:
@@ -94,7 +114,7 @@ class _Reader:
                 self.known[given.name] = self.draft.input(given.name, tuple(sizes))
             except ValueError as error:
                 raise FormatError(f"{where}: {error}") from None
-            ends.append(End(given.name, tuple(sizes)))
+            ends.append(End(given.name, tuple(sizes), free=free if self.shapes is None else ()))
         if not ends:
             raise FormatError(f"{self.path}: has no input")
         return tuple(ends)

@@ -31,6 +31,8 @@ class Preparation:
     fit
         How a picture of another form is resized (bilinear): `STRETCH`, or `CROP`, the largest
         part in its middle that has the form of the input.
+    own_size
+        Pictures keep their height and width; those of the input do not matter.
     """
 
     height: int
@@ -42,6 +44,7 @@ class Preparation:
     std: tuple[float, ...] = (1.0,)
     bgr: bool = False
     fit: str = STRETCH
+    own_size: bool = False
 
     def __post_init__(self) -> None:
         if self.channels not in (1, 3):
@@ -61,11 +64,11 @@ class Preparation:
         image = Image.fromarray(opaque(photo))
         if self.channels == 1:
             image = image.convert("L")
-        box = None if self.fit == STRETCH else self._middle(*image.size)
-        size = (self.width, self.height)
-        pixels = np.asarray(image.resize(size, Image.Resampling.BILINEAR, box), np.float32)
+        if not self.own_size:
+            box = None if self.fit == STRETCH else self._middle(*image.size)
+            image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box)
+        pixels = np.asarray(image, np.float32).reshape(image.height, image.width, self.channels)
         values = pixels / np.float32(255) * np.float32(self.high - self.low) + np.float32(self.low)
-        values = values.reshape(self.height, self.width, self.channels)
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values = (values - mean) / std
         return np.ascontiguousarray(values[..., ::-1] if self.bgr else values)

@@ -97,15 +97,20 @@ def top_classes(
 
 
 def _compute(model: GraphModel, wanted: Wanted, prepared: list[np.ndarray]) -> list[Any]:
-    """Of each picture its outputs."""
-    batch = np.stack(prepared)
-    if not wanted.pictures and wanted.layout == "NCHW":
-        batch = batch.transpose(0, 3, 1, 2)
-        results = model(batch)
-    else:
-        results = model(batch, layout="NHWC")
-    outputs = results if isinstance(results, tuple) else (results,)
-    return list(zip(*outputs, strict=True))
+    """Of each picture its outputs; pictures of one size are computed together."""
+    channels_first = not wanted.pictures and wanted.layout == "NCHW"
+    found: list[Any] = [None] * len(prepared)
+    for shape in {each.shape for each in prepared}:
+        places = [i for i, each in enumerate(prepared) if each.shape == shape]
+        batch = np.stack([prepared[i] for i in places])
+        if channels_first:
+            results = model(batch.transpose(0, 3, 1, 2))
+        else:
+            results = model(batch, layout="NHWC")
+        outputs = results if isinstance(results, tuple) else (results,)
+        for i, values in zip(places, zip(*outputs, strict=True), strict=True):
+            found[i] = values
+    return found
 
 
 def _finish(

@@ -29,6 +29,13 @@ class ArrayInputs:
     layout
         "NCHW" or "NHWC".
 
+    Attributes
+    ----------
+    count
+        Rows of each.
+    shapes
+        Of a row of each, channels first.
+
     Raises
     ------
     FormatError
@@ -41,11 +48,12 @@ class ArrayInputs:
     def __init__(self, paths: Sequence[str], ends: Sequence[End], layout: str) -> None:
         self._stack = ExitStack()
         self._files: list[NpyFile] = []
+        self.shapes: list[tuple[int, ...]] = []
         self.count = 0
         try:
             for path, end in zip(paths, ends, strict=True):
                 file = self._stack.enter_context(NpyFile(path))
-                _check(path, file, end, layout)
+                self.shapes.append(_checked(path, file, end, layout))
                 if self._files and file.shape[0] != self.count:
                     raise FormatError(
                         f"{path}: has {file.shape[0]:,} rows, {paths[0]} has {self.count:,}"
@@ -68,15 +76,18 @@ class ArrayInputs:
         self._stack.close()
 
 
-def _check(path: str, file: NpyFile, end: End, layout: str) -> None:
-    wanted = end.in_layout(layout)
-    if file.shape[1:] != wanted:
-        sizes = ", ".join(map(str, wanted))
+def _checked(path: str, file: NpyFile, end: End, layout: str) -> tuple[int, ...]:
+    """The shape of a row, channels first."""
+    found = file.shape[1:]
+    shape = (*found[-1:], *found[:-1]) if layout == "NHWC" else found
+    if not end.fits(shape):
         raise FormatError(
-            f"{path}: expected an array (n, {sizes}) for the input {end.name}, found {file.shape}"
+            f"{path}: expected an array {end.stated(layout)} for the input {end.name}, "
+            f"found {file.shape}"
         )
     if file.dtype.kind == "c":
         raise FormatError(f"{path}: expected real numbers, found {file.dtype}")
+    return shape
 
 
 def picture_chunks(
