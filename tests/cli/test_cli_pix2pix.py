@@ -135,3 +135,14 @@ def test_results_of_the_same_size_say_what_pictures_say(
     assert run(*words, "--device", "cpu").code == 0
     with Image.open("b.jpg") as image:
         assert dict(image.getexif()) == ({0x010F: "Box Brownie"} if kept else {})
+
+
+def test_sizes(run: Run, network: Path) -> None:
+    Image.new("RGB", (500, 260), (9, 200, 9)).save("drawing.png")
+    words = ("pix2pix", network, "drawing.png", "-o", "out.png", "--overwrite", "--device", "cpu")
+    for size, found in (("256,512", (512, 256)), ("own", (500, 260)), ("256", (256, 256))):
+        assert run(*words, "--size", size).code == 0
+        assert Image.open("out.png").size == found
+    for size in ("300", "256,", "0", "256,256,256", "big"):
+        result = run(*words, "--size", size)
+        assert result.code == 2 and "expected multiples of 256 as HEIGHT,WIDTH" in result.err

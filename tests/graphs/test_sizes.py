@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import facegen
 from facegen import FormatError, GraphModel
 from facegen.graphs import GraphNetwork, for_any_size, resized
 from facegen.networks import NETWORKS
 from facegen.networks.per_size import MOST, PerSize
+from facegen.networks.pix2pix import computed_size
+from facegen.networks.segmentation import fitting_side
 from facegen.nn import (
     Conv2d,
     ConvTranspose2d,
@@ -163,3 +166,45 @@ def test_symbolic_sizes_of_onnx(symbolic: Path) -> None:
     assert model.at((3, 7, 9)) is model.at((3, 7, 9))
     with pytest.raises(ValueError, match=r"expected inputs x \(n, 3, any, any\), found shapes"):
         model.at((4, 7, 9))
+
+
+def test_pix2pix_at_multiples_of_its_size() -> None:
+    network = NETWORKS["pix2pix"]
+    model = facegen.Pix2Pix(network.initial_weights(1), device="cpu")
+    rng = np.random.default_rng(1)
+    pixels = rng.integers(0, 256, (1, 256, 512, 3), np.uint8)
+    wide = GraphModel(
+        resized(GraphNetwork.of(network.graph(), model.weights), [(3, 256, 512)]), device="cpu"
+    )
+    want = wide.runner(pixels, pixels=True, as_pixels=True)
+    np.testing.assert_array_equal(model(pixels), want)
+    assert model(pixels).shape == pixels.shape
+    image = Image.fromarray(pixels[0])
+    np.testing.assert_array_equal(np.asarray(model(image, size=(256, 512))), want[0])
+    np.testing.assert_array_equal(np.asarray(model(image, size="own")), want[0])
+    small = Image.fromarray(pixels[0, :60, :90])
+    both = model([image, small], size="own")
+    assert [each.size for each in both] == [(512, 256), (256, 256)]
+    np.testing.assert_array_equal(np.asarray(both[1]), np.asarray(model(small)))
+    assert computed_size("own", (3000, 6000)) == (1024, 2048)
+    for size in ("x", (256, 300), (0, 256), (256,)):
+        with pytest.raises(ValueError, match="size must be"):
+            model(image, size=size)
+    with pytest.raises(FormatError, match="or multiples of 256, found uint8 of"):
+        model(pixels[:, :, :300])
+
+
+def test_segmentation_at_the_pictures_own_size() -> None:
+    model = facegen.Segmenter(NETWORKS["segmentation"].initial_weights(1), device="cpu")
+    assert [fitting_side(n) for n in (1, 40, 227, 230, 300)] == [35, 35, 227, 227, 307]
+    pixels = np.random.default_rng(1).integers(0, 256, (90, 130, 3), np.uint8)
+    prepared = model.prepare(pixels, own_size=True)
+    assert prepared.shape == (83, 131, 3)
+    classes = model.classes(prepared[None])
+    assert classes.shape == (1, 83, 131) and len(np.unique(classes)) > 1
+    own = model([pixels, np.zeros((227, 227, 3), np.uint8)], own_size=True)
+    assert own[0].shape == (90, 130)
+    np.testing.assert_array_equal(own[0], model.finish(classes[0], (90, 130)))
+    np.testing.assert_array_equal(own[1], model(np.zeros((227, 227, 3), np.uint8)))
+    with pytest.raises(ValueError, match="expected an array of shape"):
+        model.classes(prepared[None, :80])

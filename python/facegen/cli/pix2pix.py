@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
+
+if TYPE_CHECKING:
+    from facegen.networks.pix2pix import Size
 
 
 @click.command(
@@ -19,6 +22,7 @@ from facegen.cli.shared import SharedCommand
         "facegen pix2pix network.bin input.rgb output.rgb",
         "facegen pix2pix drawing.png -o cat.png --network edges2cats_AtoB.pict",
         "facegen pix2pix edges2cats_AtoB drawings/ -r -o cats/ --device cpu",
+        "facegen pix2pix edges2cats drawing.png -o cat.png --size 512,768",
     ),
 )
 @partial(picture_options.inputs, output_required=False, metavar="[NETWORK] PICTURE...")
@@ -31,10 +35,11 @@ from facegen.cli.shared import SharedCommand
 )
 @click.option(
     "--size",
-    type=click.Choice(["256", "original"]),
+    metavar="256|HEIGHT,WIDTH|original|own",
     default="256",
     show_default=True,
-    help="Of results: as the network makes them, or resized to that of the picture.",
+    help="That pictures are computed at, multiples of 256; original: at 256x256, and resized to "
+    "that of the picture; own: at the multiples next to that of the picture, and resized to it.",
 )
 @picture_options.strip
 @options.resume
@@ -85,9 +90,24 @@ def command(
     from facegen.cli.models import prepared
     from facegen.pictures.pix2pix import task
 
+    computed = _size(size)
     plan = picture_run.plan([""], pictures, output, **files)
     model = prepared(Pix2Pix, network, engine)
-    return picture_run.carry_out(plan, task(model, size == "original", strip), model.runner)
+    work = task(model, size in ("original", "own"), strip, computed)
+    return picture_run.carry_out(plan, work, model.runner)
+
+
+def _size(word: str) -> Size:
+    """What --size says of computing."""
+    if word == "own":
+        return "own"
+    sides = ["256"] if word == "original" else word.split(",")
+    numbers = [int(side) if side.isdecimal() and len(side) < 6 else 0 for side in sides]
+    if len(numbers) > 2 or not all(n and n % 256 == 0 for n in numbers):
+        raise click.UsageError(
+            f"--size: expected multiples of 256 as HEIGHT,WIDTH, original or own, found {word!r}"
+        )
+    return numbers[0], numbers[-1]
 
 
 def _is_picture(name: str) -> bool:

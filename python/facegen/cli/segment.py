@@ -34,6 +34,13 @@ from facegen.files.standard import is_stream
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
 @click.option("--areas", is_flag=True, help="Also NAME_areas.json: pixels and share of each class.")
 @click.option("--legend", is_flag=True, help="Also NAME_legend: colours, names and shares.")
+@click.option(
+    "--size",
+    type=click.Choice(["227", "own"]),
+    default="227",
+    show_default=True,
+    help="That pictures are computed at: 227x227, or about their own (up to 1,024 pixels).",
+)
 @picture_options.strip
 @options.engine
 @options.common
@@ -43,6 +50,7 @@ def command(
     masks: bool,
     areas: bool,
     legend: bool,
+    size: str,
     strip: bool,
     engine: dict[str, Any],
     **files: Any,
@@ -78,4 +86,5 @@ def command(
     )
     plan = picture_run.plan(parts.suffixes, **files)
     segmenter = prepared(Segmenter, network, engine)
-    return picture_run.carry_out(plan, task(segmenter, parts, strip), segmenter.runner)
+    work = task(segmenter, parts, strip, size == "own")
+    return picture_run.carry_out(plan, work, segmenter.runner)

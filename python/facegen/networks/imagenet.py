@@ -16,18 +16,21 @@ PIXEL_RANGE = (-123.0, 151.0)  # of pixels less MEAN
 # Of R, G, B of 0 to 1, as torchvision subtracts and divides.
 TORCHVISION_MEAN = (0.485, 0.456, 0.406)
 TORCHVISION_STD = (0.229, 0.224, 0.225)
+Sides = tuple[int, int]  # height, width
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 
 
-def prepare(pixels: np.ndarray, side: int, box: Box | None = None) -> np.ndarray:
+def prepare(pixels: np.ndarray, side: int | Sides, box: Box | None = None) -> np.ndarray:
     """A picture as the networks take it.
 
     Parameters
     ----------
     pixels
         (height, width, 3) uint8, RGB.
+    side
+        Of the square that it becomes; or its height and width.
     box
-        The part of it that is resized to `side` x `side`; all if None.
+        The part of it that is resized; all if None.
 
     Returns
     -------
@@ -57,10 +60,11 @@ def normalised(pixels: np.ndarray) -> np.ndarray:
     return (crop / np.float32(255) - mean) / std
 
 
-def _resized(pixels: np.ndarray, side: int, box: Box | None) -> np.ndarray:
+def _resized(pixels: np.ndarray, side: int | Sides, box: Box | None) -> np.ndarray:
     from PIL import Image
 
-    small = Image.fromarray(pixels).resize((side, side), Image.Resampling.BILINEAR, box)
+    height, width = (side, side) if isinstance(side, int) else side
+    small = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR, box)
     return np.asarray(small, np.float32)
 
 

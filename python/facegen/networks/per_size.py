@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, Generic, TypeVar
+
+import numpy as np
 
 Key = TypeVar("Key", bound=Hashable)
 Made = TypeVar("Made")
@@ -37,3 +39,16 @@ class PerSize(Generic[Key, Made]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return PerSize, (self._make, self._most)
+
+
+def by_shape(
+    prepared: Sequence[np.ndarray], compute: Callable[[np.ndarray], Iterable[Any]]
+) -> list[Any]:
+    """What becomes of each array; those of one shape are computed together."""
+    found: list[Any] = [None] * len(prepared)
+    for shape in dict.fromkeys(each.shape for each in prepared):
+        places = [i for i, each in enumerate(prepared) if each.shape == shape]
+        results = compute(np.stack([prepared[i] for i in places]))
+        for i, result in zip(places, results, strict=True):
+            found[i] = result
+    return found

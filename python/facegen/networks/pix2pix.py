@@ -27,14 +27,17 @@ statistics of the image itself; on a 1x1 map it therefore yields its beta.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 import numpy as np
 
-from facegen.engine import library_of
+from facegen.cached import cached_property
+from facegen.engine import Runner, library_of
 from facegen.errors import FormatError
+from facegen.graphs import resized_graph
 from facegen.networks.model import Model
 from facegen.networks.network import Network
+from facegen.networks.per_size import PerSize, by_shape
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import (
     Concat,
@@ -49,7 +52,7 @@ from facegen.nn import (
     Tensor,
 )
 from facegen.photos.kinds import photo_of
-from facegen.photos.square import resized, squared
+from facegen.photos.square import SIDE, on_paper, resized
 from facegen.shares import chunks
 from facegen.weights.layout import Entry
 
@@ -59,7 +62,9 @@ if TYPE_CHECKING:
     from facegen.photos.kinds import FileOrImage, Picture, Several
     from facegen.photos.photo import Photo
 
-IMAGE = Shape(256, 256, 3)
+IMAGE = Shape(SIDE, SIDE, 3)
+MOST_SIDE = 2048  # of a picture that is computed at its own size: some 2 GB of memory
+Size = tuple[int, int] | Literal["own"]
 DEPTH = 8
 ENCODER = (3, 64, 128, 256, 512, 512, 512, 512, 512)  # channels before and after each encoder
 DECODER = (3, 64, 128, 256, 512, 512, 512, 512)  # channels of decoder_1 .. decoder_8
@@ -175,28 +180,33 @@ class Pix2Pix(Model):
     """
 
     @overload
-    def __call__(self, pictures: FileOrImage) -> Image: ...
+    def __call__(self, pictures: FileOrImage, size: Size = (SIDE, SIDE)) -> Image: ...
 
     @overload
-    def __call__(self, pictures: np.ndarray) -> np.ndarray: ...
+    def __call__(self, pictures: np.ndarray, size: Size = (SIDE, SIDE)) -> np.ndarray: ...
 
     @overload
-    def __call__(self, pictures: Several) -> list[Any]: ...
+    def __call__(self, pictures: Several, size: Size = (SIDE, SIDE)) -> list[Any]: ...
 
-    def __call__(self, pictures: Any) -> Any:
+    def __call__(self, pictures: Any, size: Size = (SIDE, SIDE)) -> Any:
         """The network's picture of a picture, or of each of a batch.
 
         Parameters
         ----------
         pictures
-            A path or a Pillow image of any size (resized to 256x256, what is transparent becomes
+            A path or a Pillow image of any size (resized to `size`, what is transparent becomes
             white), or an array (256, 256, 3) of uint8, RGB; or a batch: a list of them, or one
             array (n, 256, 256, 3). Batches may be arrays of PyTorch, CuPy, JAX or another library,
-            as for `Runner`: of uint8, or of floats from -1 to 1.
+            as for `Runner`: of uint8, or of floats from -1 to 1. The sides of arrays may be any
+            multiples of 256.
+        size
+            (height, width) that the network computes paths and images at, multiples of 256; or
+            "own", the multiples next to the picture's own size (at most `MOST_SIDE`). It was
+            trained at 256x256: larger pictures are drawn of smaller strokes.
 
         Returns
         -------
-        A Pillow image of 256x256 for a path or an image, an array of the same shape and type for an
+        A Pillow image of `size` for a path or an image, an array of the same shape and type for an
         array; of a list a list. A picture's result is the same in any batch.
 
         Raises
@@ -208,14 +218,15 @@ class Pix2Pix(Model):
         """
         if library_of(pictures) is not None:
             as_bytes = str(pictures.dtype).endswith("uint8")
-            return self.runner(pictures, pixels=as_bytes, as_pixels=as_bytes)
+            runner = self._runner_for(tuple(pictures.shape))
+            return runner(pictures, pixels=as_bytes, as_pixels=as_bytes)
         if isinstance(pictures, (list, tuple)):
             parts = chunks(pictures, self.runner.batch)
-            return [result for part in parts for result in self._of_list(part)]
+            return [result for part in parts for result in self._of_list(part, size)]
         if isinstance(pictures, np.ndarray) and pictures.ndim == 4:
             _check(pictures)
             return self.pixels(pictures)
-        return self._of_list([pictures])[0]
+        return self._of_list([pictures], size)[0]
 
     def values(self, pixels: np.ndarray) -> np.ndarray:
         """What the network itself makes of pictures.
@@ -229,40 +240,78 @@ class Pix2Pix(Model):
         -------
         (n, 256, 256, 3) float32, RGB, -1 to 1.
         """
-        return self.runner(pixels, pixels=True)
+        return self._runner_for(pixels.shape)(pixels, pixels=True)
 
     def pixels(self, pixels: np.ndarray) -> np.ndarray:
         """The same as pictures: (n, 256, 256, 3) uint8 of (n, 256, 256, 3) uint8, RGB."""
-        return self.runner(pixels, pixels=True, as_pixels=True)
+        return self._runner_for(pixels.shape)(pixels, pixels=True, as_pixels=True)
 
-    def prepare(self, picture: Picture | Photo) -> np.ndarray:
-        """A picture of any kind as the network sees it: (256, 256, 3) uint8."""
+    def prepare(self, picture: Picture | Photo, size: Size = (SIDE, SIDE)) -> np.ndarray:
+        """A picture of any kind as the network sees it: (height, width, 3) uint8."""
         if isinstance(picture, np.ndarray):
             _check(picture[np.newaxis])
             return picture
-        return squared(photo_of(picture))
+        photo = photo_of(picture)
+        return on_paper(photo, *computed_size(size, photo.pixels.shape))
 
-    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """The pictures of pictures that are prepared, (n, 256, 256, 3) uint8."""
-        return self.pixels(np.stack(prepared))
+    def compute(self, prepared: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The pictures of pictures that are prepared, each of its own size, uint8."""
+        return by_shape(prepared, self.pixels)
 
     def finish(self, pixels: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """One of those pictures in another size (height, width), bicubic."""
         height, width = size
         return resized(pixels, height, width)
 
-    def _of_list(self, pictures: Sequence[Any]) -> list[Any]:
-        results = self.compute([self.prepare(picture) for picture in pictures])
+    def _of_list(self, pictures: Sequence[Any], size: Size) -> list[Any]:
+        results = self.compute([self.prepare(picture, size) for picture in pictures])
         return [
             result if isinstance(picture, np.ndarray) else _image(result)
             for picture, result in zip(pictures, results, strict=True)
         ]
 
+    def _runner_for(self, shape: tuple[int, ...]) -> Runner:
+        """The runner for a batch (n, height, width, 3); its own refuses what fits none."""
+        if len(shape) != 4 or shape[1:3] == (SIDE, SIDE) or not _is_size(shape[1:3]):
+            return self.runner
+        return self._per_size((shape[1], shape[2]))
+
+    @cached_property
+    def _per_size(self) -> PerSize[tuple[int, int], Runner]:
+        return PerSize(self._runner_at)
+
+    def _runner_at(self, size: tuple[int, int]) -> Runner:
+        return self._runner_of(resized_graph(self._graph(), [Shape(*size, IMAGE.channels)]))
+
+
+def computed_size(size: Size, picture: Sequence[int]) -> tuple[int, int]:
+    """The height and width that the network computes a picture (height, width, ...) at.
+
+    Raises
+    ------
+    ValueError
+        `size` is no pair of multiples of 256, nor "own".
+    """
+    if size == "own":
+        scale = min(1.0, MOST_SIDE / max(picture[:2]))
+        height, width = (max(1, round(side * scale / SIDE)) * SIDE for side in picture[:2])
+        return height, width
+    if isinstance(size, str) or len(size) != 2 or not _is_size(size):
+        raise ValueError(
+            f"size must be (height, width), multiples of {SIDE}, or 'own', not {size!r}"
+        )
+    return size
+
+
+def _is_size(size: Sequence[int]) -> bool:
+    return all(side > 0 and side % SIDE == 0 for side in size)
+
 
 def _check(pixels: np.ndarray) -> None:
-    if pixels.dtype != np.uint8 or pixels.shape[1:] != IMAGE:
+    fits = pixels.shape[3:] == (3,) and _is_size(pixels.shape[1:3])
+    if pixels.dtype != np.uint8 or not fits:
         raise FormatError(
-            f"pictures: expected uint8 of shape (256, 256, 3), "
+            f"pictures: expected uint8 of shape (256, 256, 3), or multiples of 256, "
             f"found {pixels.dtype} of {pixels.shape[1:]}"
         )
 

@@ -22,13 +22,15 @@ import numpy as np
 
 from facegen.cached import cached_property
 from facegen.engine import Runner
+from facegen.graphs import resized_graph
 from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import PIXEL_RANGE, from_bgr, prepare
 from facegen.networks.model import Model, on_host
 from facegen.networks.network import Network
+from facegen.networks.per_size import PerSize, by_shape
 from facegen.networks.squeezenet import IMAGE, conv_relu, encoder, seeded
 from facegen.networks.squeezenet_names import caffe_name
-from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Tensor
+from facegen.nn import Add, ArgMax, Conv2d, ConvTranspose2d, Graph, Shape, Tensor
 from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
 
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from facegen.photos.photo import Photo
 
 CLASSES = 21  # of Pascal VOC; 0 is the background
+MOST_SIDE = 1024  # of a picture that is computed at its own size: some 1 GB of memory
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}
 
 
@@ -104,7 +107,7 @@ class Segmenter(Model):
     """The class of every pixel.
 
     The whole picture is resized to 227x227, whatever its form, and the class map back to the
-    picture's size.
+    picture's size; or it is computed at about its own size.
 
     Parameters
     ----------
@@ -129,12 +132,12 @@ class Segmenter(Model):
         return with_classes(self.network.graph())
 
     @overload
-    def __call__(self, pictures: Picture) -> np.ndarray: ...
+    def __call__(self, pictures: Picture, own_size: bool = False) -> np.ndarray: ...
 
     @overload
-    def __call__(self, pictures: Several) -> list[np.ndarray]: ...
+    def __call__(self, pictures: Several, own_size: bool = False) -> list[np.ndarray]: ...
 
-    def __call__(self, pictures: Any) -> Any:
+    def __call__(self, pictures: Any, own_size: bool = False) -> Any:
         """The class map of a picture, or of each of a batch, in the picture's own size.
 
         The best class is found on the device, at 227x227, and its map enlarged pixel by pixel
@@ -146,6 +149,10 @@ class Segmenter(Model):
         pictures
             A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
             them, or one array (n, height, width, 3).
+        own_size
+            Compute each at the size next to its own that the layers fit (`fitting_side`; at most
+            `MOST_SIDE`), for edges finer than a 227th of the picture. The network was trained at
+            227x227: what is larger there than it ever was may be taken for something else.
 
         Returns
         -------
@@ -166,20 +173,21 @@ class Segmenter(Model):
             prepared, sizes = [], []  # of a picture of any size no more is kept
             for item in part:
                 pixels = rgb_pixels(item)
-                prepared.append(self.prepare(pixels))
+                prepared.append(self.prepare(pixels, own_size))
                 sizes.append(pixels.shape[:2])
             maps += map(self.finish, self.compute(prepared), sizes)
         if isinstance(pictures, np.ndarray) and not single:
             return np.stack(maps) if maps else np.empty(pictures.shape[:3], np.uint8)
         return maps[0] if single else maps
 
-    def prepare(self, picture: Picture | Photo) -> np.ndarray:
-        """The network's input of a picture, (227, 227, 3) float32."""
-        return prepare(rgb_pixels(picture), IMAGE.height)
+    def prepare(self, picture: Picture | Photo, own_size: bool = False) -> np.ndarray:
+        """The network's input of a picture, (227, 227, 3) float32, or of about its own size."""
+        pixels = rgb_pixels(picture)
+        return prepare(pixels, computed_size(pixels.shape) if own_size else IMAGE[:2])
 
-    def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
-        """The class maps of pictures that are prepared, (n, 227, 227) uint8."""
-        return self.classes(np.stack(prepared))
+    def compute(self, prepared: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """The class maps of pictures that are prepared, each of its input's size, uint8."""
+        return by_shape(prepared, self.classes)
 
     def finish(self, classes: np.ndarray, size: tuple[int, ...]) -> np.ndarray:
         """A class map in another size (height, width): each pixel takes the nearest one's class."""
@@ -195,13 +203,13 @@ class Segmenter(Model):
         Parameters
         ----------
         prepared
-            (n, 227, 227, 3) float32, as `prepare` gives them.
+            (n, 227, 227, 3) float32, or of another size, as `prepare` gives them.
 
         Returns
         -------
-        (n, 227, 227) uint8, 0 to 20.
+        (n, 227, 227) uint8, 0 to 20; of the size of `prepared`.
         """
-        return self.runner(prepared)[..., 0].astype(np.uint8)
+        return self._runner_for(prepared.shape)(prepared)[..., 0].astype(np.uint8)
 
     def logits(self, prepared: np.ndarray) -> np.ndarray:
         """What the network says of each class at each pixel, before softmax.
@@ -217,6 +225,20 @@ class Segmenter(Model):
         """
         return self._logits_runner(prepared)
 
+    def _runner_for(self, shape: tuple[int, ...]) -> Runner:
+        """The runner for a batch (n, height, width, 3); its own refuses what fits none."""
+        sides = shape[1:3]
+        if sides == IMAGE[:2] or any(side != fitting_side(side) for side in sides):
+            return self.runner
+        return self._per_size((shape[1], shape[2]))
+
+    @cached_property
+    def _per_size(self) -> PerSize[tuple[int, int], Runner]:
+        return PerSize(self._runner_at)
+
+    def _runner_at(self, size: tuple[int, int]) -> Runner:
+        return self._runner_of(resized_graph(self._graph(), [Shape(*size, IMAGE.channels)]))
+
     @cached_property
     def _logits_runner(self) -> Runner:
         """Made when it is first asked for: the weights are packed a second time for it."""
@@ -224,6 +246,23 @@ class Segmenter(Model):
 
     def __getstate__(self) -> dict[str, Any]:
         return {k: v for k, v in super().__getstate__().items() if k != "_logits_runner"}
+
+
+def fitting_side(side: int) -> int:
+    """The height or width next to `side` that the layers fit.
+
+    Of a last map of m pixels the decoder makes 2m + 1, of these again twice and one, and the
+    picture of those: each must be as large as the map of the encoder that it is added to, which is
+    so of ``16 m + 19`` pixels. 227 have m = 13.
+    """
+    return 16 * max(1, round((side - 19) / 16)) + 19
+
+
+def computed_size(picture: Sequence[int]) -> tuple[int, int]:
+    """The height and width that a picture (height, width, ...) is computed at for its own size."""
+    scale = min(1.0, MOST_SIDE / max(picture[:2]))
+    height, width = (fitting_side(int(side * scale)) for side in picture[:2])
+    return height, width
 
 
 SEGMENTATION = Network(

@@ -14,15 +14,20 @@ SIDE = 256
 
 
 def squared(photo: Photo) -> NDArray[np.uint8]:
+    """The whole picture at (256, 256, 3), as `on_paper` has it."""
+    return on_paper(photo, SIDE, SIDE)
+
+
+def on_paper(photo: Photo, height: int, width: int) -> NDArray[np.uint8]:
     """The whole picture, resized (bicubic, as Pillow does); what is transparent becomes white.
 
     Returns
     -------
-    (256, 256, 3)
+    (height, width, 3)
     """
     from facegen.photos.photo import opaque
 
-    return resized(opaque(photo), SIDE, SIDE)
+    return resized(opaque(photo), height, width)
 
 
 def resized(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:

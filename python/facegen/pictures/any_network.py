@@ -15,6 +15,7 @@ from facegen.files.json_text import json_text
 from facegen.graphs import End
 from facegen.graphs.data import to_data
 from facegen.networks.graph_model import GraphModel
+from facegen.networks.per_size import by_shape
 from facegen.nn import Sigmoid, Softmax
 from facegen.numbers.npy import header_of
 from facegen.photos.encode import encode
@@ -97,20 +98,18 @@ def top_classes(
 
 
 def _compute(model: GraphModel, wanted: Wanted, prepared: list[np.ndarray]) -> list[Any]:
-    """Of each picture its outputs; pictures of one size are computed together."""
+    """Of each picture its outputs."""
     channels_first = not wanted.pictures and wanted.layout == "NCHW"
-    found: list[Any] = [None] * len(prepared)
-    for shape in {each.shape for each in prepared}:
-        places = [i for i, each in enumerate(prepared) if each.shape == shape]
-        batch = np.stack([prepared[i] for i in places])
+
+    def outputs_of(batch: np.ndarray) -> list[Any]:
         if channels_first:
             results = model(batch.transpose(0, 3, 1, 2))
         else:
             results = model(batch, layout="NHWC")
         outputs = results if isinstance(results, tuple) else (results,)
-        for i, values in zip(places, zip(*outputs, strict=True), strict=True):
-            found[i] = values
-    return found
+        return list(zip(*outputs, strict=True))
+
+    return by_shape(prepared, outputs_of)
 
 
 def _finish(

@@ -13,7 +13,7 @@ from facegen.media import voc
 from facegen.networks.segmentation import Segmenter
 from facegen.photos.encode import encode
 from facegen.photos.photo import Photo
-from facegen.pictures.task import Made, Task
+from facegen.pictures.task import Made, Task, settings_of
 
 CLASSES = ".png"
 
@@ -33,14 +33,21 @@ class Parts:
         return [CLASSES, *filter(None, (self.overlay, self.areas, self.legend))]
 
 
-def task(segmenter: Segmenter, parts: Parts, strip: bool = False) -> Task:
+def task(segmenter: Segmenter, parts: Parts, strip: bool = False, own_size: bool = False) -> Task:
     """Class maps in the size of their pictures; the facts are the areas of the classes.
 
-    Overlays keep what the pictures' files say besides pixels, unless it is to be stripped.
+    With `own_size` they are computed at about that. Overlays keep what the pictures' files say
+    besides pixels, unless it is to be stripped.
     """
     made = [*parts.suffixes, *(["masks"] if parts.masks else [])]
     finish = partial(_finish, segmenter, parts, strip)
-    return Task.of_model("segment", segmenter, finish, parts=made, strip=strip)
+    settings = settings_of("segment", segmenter, parts=made, strip=strip, own_size=own_size)
+    prepare = partial(_prepare, segmenter, own_size)
+    return Task(settings, prepare, segmenter.compute, finish, segmenter.runner.batch)
+
+
+def _prepare(segmenter: Segmenter, own_size: bool, photo: Photo) -> np.ndarray:
+    return segmenter.prepare(photo, own_size)
 
 
 def _finish(
