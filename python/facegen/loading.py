@@ -153,7 +153,7 @@ def read_whole(path: str | os.PathLike[str] | None) -> GraphNetwork:
     found = read_graph(file)
     if found is not None:
         return found
-    network, tensors = read_any(file, NETWORKS.values())
+    network, tensors = read_any(file, NETWORKS.values(), FAMILIES)
     return GraphNetwork.of(network.graph(), tensors, network.name)
 
 
