@@ -6,6 +6,7 @@
 #include "arguments.h"
 #include "bindings.h"
 #include "color/lab.h"
+#include "color/pixels.h"
 #include "without_gil.h"
 
 namespace py = pybind11;
@@ -60,6 +61,21 @@ void bind_color(py::module_& m) {
   const char* to_rgb = "L*a*b* (n, 3) float32 to sRGB (n, 3), uint8 or float32 from 0 to 1.";
   bind_conversion<float, uint8_t>(m, "lab_to_rgb", &lab_to_rgb, 3, to_rgb);
   bind_conversion<float, float>(m, "lab_to_rgb", &lab_to_rgb, 3, to_rgb);
+  m.def(
+      "values_to_pixels",
+      [](const py::array_t<float, py::array::c_style>& values,
+         py::array_t<uint8_t, py::array::c_style> pixels, int64_t threads) {
+        if (values.size() != pixels.size()) {
+          throw py::value_error("values and pixels must be as many");
+        }
+        require_aligned(values, "values");
+        const int some = checked_threads(threads);
+        const float* in = values.data();
+        uint8_t* out = pixels.mutable_data();
+        without_gil([&] { values_to_pixels(in, values.size(), some, out); });
+      },
+      py::arg("values").noconvert(), py::arg("pixels").noconvert(), py::arg("threads") = 1,
+      "float32, -1 to 1, to uint8: (int)((x + 1) / 2 * 255), clamped; NaN becomes 0.");
 }
 
 }  // namespace facegen

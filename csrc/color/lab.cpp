@@ -5,18 +5,12 @@
 #include <cmath>
 #include <cstring>
 
+#include "color/wider.h"
 #include "divide_up.h"
 #include "threads.h"
 
-// The two hot loops are compiled for wider vectors too; the widest that the processor has are taken
-// when the library is loaded. That is 3 to 6 times as fast as the baseline's 16 bytes (AMD EPYC,
-// family 26), and gives the same bits: nothing is contracted to multiply-adds (CMakeLists.txt).
-#if defined(__x86_64__) && defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__)
-#define FACEGEN_WIDER __attribute__((target_clones("avx512f", "avx2", "default")))
-#else
-#define FACEGEN_WIDER
-#endif
-
+// Wider vectors make the two hot loops 3 to 6 times as fast as the baseline's 16 bytes (AMD EPYC,
+// family 26).
 namespace facegen {
 namespace {
 

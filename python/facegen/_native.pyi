@@ -99,3 +99,6 @@ def rgb_to_lab(
 def rgb_to_lightness(
     from_: NDArray[np.uint8] | NDArray[np.float32], to: NDArray[np.float32], threads: int = 1
 ) -> None: ...
+def values_to_pixels(
+    values: NDArray[np.float32], pixels: NDArray[np.uint8], threads: int = 1
+) -> None: ...

@@ -41,6 +41,19 @@ def test_one_process() -> None:
     assert results == [2 * (i + 1) for i in range(10)] and seconds >= 0
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_encode_runs_beside_or_after(beside: bool) -> None:
+    threads: list[int] = []
+
+    def in_thread(item: int) -> int:
+        threads.append(threading.get_ident())
+        return item + 1
+
+    results: list[int] = []
+    parallel.run(range(3), in_thread, results.append, in_thread, beside=beside)
+    assert results == [2, 3, 4] and len(set(threads)) == (2 if beside else 1)
+
+
 @pytest.mark.parametrize("launcher", LAUNCHERS)
 @pytest.mark.parametrize(("ranks", "count"), [(1, 5), (3, 40), (3, 2), (2, 0)])
 def test_order_is_kept(launcher: str, ranks: int, count: int, tmp_path: Path) -> None:
@@ -142,9 +155,10 @@ def test_what_encode_gives_bit_by_bit_is_made_while_it_is_written() -> None:
     assert order == [*two, "made 0", "written 0"]
 
 
-def test_a_rank_s_answer_is_whole() -> None:
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_rank_s_answer_is_whole(beside: bool) -> None:
     near, far = QueueLink.pair()
-    worker = threading.Thread(target=work, args=(far, range, iter))
+    worker = threading.Thread(target=work, args=(far, range, iter, beside))
     worker.start()
     near.send((0, 3))
     assert near.receive()[0] == (0, [0, 1, 2])

@@ -29,7 +29,8 @@ def encode_faces(
     faces: NDArray[np.float32], threads: int = 1
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """The lines of an OUTPUT file, as bytes, and the pixels (k, 64, 64, 3) of faces."""
-    return np.frombuffer(face_text(faces, threads=threads), np.uint8), to_uint8(faces)
+    text = face_text(faces, threads=threads)
+    return np.frombuffer(text, np.uint8), to_uint8(faces, threads)
 
 
 # A chunk of a run on a GPU is thousands of faces. The text of a few is written while it is in the
@@ -43,6 +44,13 @@ def encode_pieces(
     """The same of some faces after others."""
     for first in range(0, len(faces), FACES_OF_A_PIECE):
         yield encode_faces(faces[first : first + FACES_OF_A_PIECE], threads)
+
+
+def encode_all(
+    faces: NDArray[np.float32], threads: int = 1
+) -> list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
+    """All pieces at once."""
+    return list(encode_pieces(faces, threads))
 
 
 def encode_each(name: str, faces: NDArray[np.float32]) -> list[bytes]:

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facegen._native import values_to_pixels
+
 
 def in_native_order(values: NDArray[Any]) -> NDArray[Any]:
     """The same numbers in this machine's byte order; others read big-endian TIFFs as >u2."""
@@ -24,7 +26,7 @@ def from_uint8(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return values
 
 
-def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
+def to_uint8(images: ArrayLike, threads: int = 1) -> NDArray[np.uint8]:
     """``(int)((x + 1) / 2 * 255)``: the reference program's pixel values.
 
     Parameters
@@ -32,6 +34,8 @@ def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
     images
         Values in [-1, 1], any shape; computed in float32, as C does with a float and the integers
         of that expression. What lies outside is clamped, NaN becomes 0; uint8 is returned as it is.
+    threads
+        That convert.
 
     Returns
     -------
@@ -42,10 +46,7 @@ def to_uint8(images: ArrayLike) -> NDArray[np.uint8]:
     if images.dtype == np.uint8:
         return images
     with np.errstate(over="ignore", invalid="ignore"):  # infinity is clamped; signalling NaN
-        scaled = images.astype(np.float32)
-        scaled += np.float32(1)
-        scaled /= np.float32(2)
-        scaled *= np.float32(255)
-    np.fmax(scaled, np.float32(0), out=scaled)  # fmax and fmin drop NaN
-    np.fmin(scaled, np.float32(255), out=scaled)
-    return scaled.astype(np.uint8)
+        values = np.require(images, np.float32, ["C", "A", "E"])
+    pixels = np.empty(values.shape, np.uint8)
+    values_to_pixels(values, pixels, threads)
+    return pixels

@@ -39,6 +39,7 @@ def run(
     sink: Callable[[Encoded], None],
     encode: Callable[[Output], Encoded] | None = None,
     on_ranks: bool = True,
+    beside: bool = True,
 ) -> float:
     """``for item in source: sink(encode(compute(item)))``, on all ranks, all of it overlapping.
 
@@ -55,12 +56,15 @@ def run(
     sink
         Takes what becomes of them, in order.
     encode
-        What else can be done where the chunk was computed, in a thread beside `compute`: text or
-        pixels of results, so that rank 0 has only to write. It may give an iterator: with one
-        process what that gives is made while the sink goes through it, from ranks it comes as a
-        list.
+        What else can be done where the chunk was computed: text or pixels of results, so that rank
+        0 has only to write. It may give an iterator: with one process what that gives is made while
+        the sink goes through it, from ranks it comes as a list.
     on_ranks
         False where the work is this process's alone, though others were started with it.
+    beside
+        Whether `encode` runs in a thread beside `compute`; False: after it, in its thread, which is
+        better where each of them takes all processors. What an iterator gives is made beside it
+        all the same.
 
     Returns
     -------
@@ -77,12 +81,16 @@ def run(
         join()
     transport = transport_of_ranks() if on_ranks else None
     if transport is None:
-        return _run_alone(source, compute, sink, encode)
-    return _run_ranks(transport, source, compute, sink, encode)
+        return _run_alone(source, compute, sink, encode, beside)
+    return _run_ranks(transport, source, compute, sink, encode, beside)
 
 
 def _run_alone(
-    source: Iterable[Any], compute: Callable[[Any], Any], sink: Callable[[Any], None], encode: Any
+    source: Iterable[Any],
+    compute: Callable[[Any], Any],
+    sink: Callable[[Any], None],
+    encode: Any,
+    beside: bool,
 ) -> float:
     seconds = 0.0
 
@@ -93,7 +101,12 @@ def _run_alone(
         seconds += perf_counter() - start
         return result
 
-    run_pipeline(source, timed, sink if encode is None else lambda item: sink(encode(item)))
+    if encode is None:
+        run_pipeline(source, timed, sink)
+    elif beside:
+        run_pipeline(source, timed, lambda result: sink(encode(result)))
+    else:
+        run_pipeline(source, lambda item: encode(timed(item)), sink)
     return seconds
 
 
@@ -103,6 +116,7 @@ def _run_ranks(
     compute: Callable[[Any], Any],
     sink: Callable[[Any], None],
     encode: Any,
+    beside: bool,
 ) -> float:
     """Rank 0's part: a thread reads, one writes, and one for each rank hands chunks to it."""
     try:
@@ -111,7 +125,7 @@ def _run_ranks(
         raise FacegenError(f"what ranks compute must be picklable: {error}") from error
     for link in transport.links.values():
         _tell(link, (JOB, None))
-    transport.broadcast((compute, encode))
+    transport.broadcast((compute, encode, beside))
 
     board = Board(WINDOW_OF_A_RANK * (len(transport.links) + 1))
     own_end, far_end = QueueLink.pair()
@@ -129,7 +143,7 @@ def _run_ranks(
             sink(result)
 
     def here() -> None:
-        work(far_end, compute, encode)
+        work(far_end, compute, encode, beside)
 
     def feeder(rank: int) -> Callable[[], None]:
         return lambda: seconds.append(_feed(rank, links[rank], board))

@@ -15,18 +15,22 @@ from facegen.pipeline import run_pipeline
 JOB, END, STOP = "job", "end", "stop"
 
 
-def received_job(transport: Transport) -> tuple[Callable[[Any], Any], Any]:
+def received_job(transport: Transport) -> tuple[Callable[[Any], Any], Any, bool]:
     """The job of rank 0; one that cannot be made ready here fails with its first chunk."""
     try:
-        return transport.broadcast()
+        job: tuple[Callable[[Any], Any], Any, bool] = transport.broadcast()
+        return job
     except LinkLost:
         raise
     except Exception as error:
-        return _Raise(_portable(error)), None
+        return _Raise(_portable(error)), None, True
 
 
-def work(link: Link, compute: Callable[[Any], Any], encode: Any) -> None:
-    """Compute chunks from the link until its end, then tell it the seconds."""
+def work(link: Link, compute: Callable[[Any], Any], encode: Any, beside: bool) -> None:
+    """Compute chunks from the link until its end, then tell it the seconds.
+
+    `encode` and `beside` are as for `facegen.parallel.run`.
+    """
     seconds = 0.0
 
     def chunks() -> Iterator[tuple[int, Any]]:
@@ -48,8 +52,7 @@ def work(link: Link, compute: Callable[[Any], Any], encode: Any) -> None:
         finally:
             seconds += perf_counter() - start
 
-    def answer(item: tuple[int, Any]) -> None:
-        nonlocal seconds
+    def encoded(item: tuple[int, Any]) -> tuple[int, Any]:
         number, result = item
         if encode is not None and not isinstance(result, Failure):
             try:
@@ -58,11 +61,18 @@ def work(link: Link, compute: Callable[[Any], Any], encode: Any) -> None:
                     result = list(result)
             except Exception as error:
                 result = Failure(_portable(error))
+        return number, result
+
+    def answer(item: tuple[int, Any]) -> None:
+        nonlocal seconds
         start = perf_counter()
-        link.send((number, result))
+        link.send(item)
         seconds += perf_counter() - start
 
-    run_pipeline(chunks(), timed, answer, depth=1)
+    if beside:
+        run_pipeline(chunks(), timed, lambda item: answer(encoded(item)), depth=1)
+    else:
+        run_pipeline(chunks(), lambda item: encoded(timed(item)), answer, depth=1)
     link.send(seconds)
 
 

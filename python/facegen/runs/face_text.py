@@ -9,7 +9,7 @@ import numpy as np
 
 from facegen.files.standard import output_file
 from facegen.media.bmp import GridWriter
-from facegen.media.face_files import encode_pieces
+from facegen.media.face_files import encode_all, encode_pieces
 from facegen.networks.dcgan import Generator
 from facegen.numbers.text import LatentReader, ResultWriter
 from facegen.runs.progress import Progress
@@ -54,9 +54,12 @@ class FaceTextRun:
         journal, runner, count = self.journal, self._generator.runner, self._latents.count
         if journal.finished:
             return 0.0
-        # Beside a GPU the processors are free; on the CPU they compute the next faces meanwhile.
-        encode = partial(encode_pieces, threads=1 if runner.device == "cpu" else runner.threads)
-        stream = Stream(self._generator, encode, count, "faces", progress)
+        # Beside a GPU the processors are free. On the CPU text takes turns with the faces, on all
+        # of them: where one thread makes text beside others that compute, each of their loops waits
+        # for the one that it has put off its processor.
+        on_gpu = runner.device != "cpu"
+        encode = partial(encode_pieces if on_gpu else encode_all, threads=runner.threads)
+        stream = Stream(self._generator, encode, count, "faces", progress, beside=on_gpu)
         with (
             journal,
             GridWriter(self._image, count, resume=journal.resume(self._image)) as picture,

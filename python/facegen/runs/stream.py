@@ -34,7 +34,7 @@ class Stream:
 
     Attributes
     ----------
-    compute, encode
+    compute, encode, beside
         As for `facegen.parallel.run`.
     count, unit
         Items in all, None if that is not known, and what they are, for people.
@@ -50,6 +50,7 @@ class Stream:
     unit: str
     progress: Progress
     on_ranks: bool = True
+    beside: bool = True
 
     def run(
         self,
@@ -81,4 +82,4 @@ class Stream:
                 advance(write(result))
                 journal.wrote(outputs)
 
-            return parallel.run(chunks, self.compute, sink, self.encode, self.on_ranks)
+            return parallel.run(chunks, self.compute, sink, self.encode, self.on_ranks, self.beside)
