@@ -156,6 +156,8 @@ def _reorder_columns(node: Node, nodes: dict[str, Node], outputs: list[str]) -> 
 
 
 def _peer_weights(node: Node) -> dict[str, np.ndarray]:
+    if isinstance(node.layer, Conv2d | ConvTranspose2d) and node.layer.groups > 1:
+        raise NotImplementedError(f"{node.name}: convolutions of groups are not translated yet")
     result = dict(node.weights)
     if isinstance(node.layer, Conv2d):
         result["weight"] = result["weight"].transpose(0, 3, 1, 2)

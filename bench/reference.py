@@ -84,7 +84,11 @@ def conv2d(
     stride: Any = 1,
     padding: Any = 0,
     dilation: Any = 1,
+    groups: int = 1,
 ) -> Doubles:
+    if groups > 1:
+        options = {"stride": stride, "padding": padding, "dilation": dilation}
+        return _by_groups(conv2d, x, weight, bias, groups, **options)
     x, weight = x.astype(np.float64), weight.astype(np.float64)
     (sy, sx), (dy, dx) = both(stride), both(dilation)
     out, kh, kw, _ = weight.shape
@@ -108,7 +112,11 @@ def conv_transpose2d(
     stride: Any = 1,
     padding: Any = 0,
     output_padding: Any = 0,
+    groups: int = 1,
 ) -> Doubles:
+    if groups > 1:
+        options = {"stride": stride, "padding": padding, "output_padding": output_padding}
+        return _by_groups(conv_transpose2d, x, weight, bias, groups, **options)
     x, weight = x.astype(np.float64), weight.astype(np.float64)
     (sy, sx), (ey, ex) = both(stride), both(output_padding)
     (top, bottom), (left, right) = sides(padding)
@@ -121,6 +129,16 @@ def conv_transpose2d(
             columns = np.arange(w)[None, :] * sx + s
             full[:, rows, columns] += x @ weight[:, r, s].T
     y = full[:, top : full.shape[1] - bottom, left : full.shape[2] - right]
+    return y if bias is None else y + bias.astype(np.float64)
+
+
+def _by_groups(
+    convolution: Any, x: Array, weight: Array, bias: Array | None, groups: int, **options: Any
+) -> Doubles:
+    """Each group's outputs, of its own inputs, one after another."""
+    xs, weights = np.split(x, groups, axis=-1), np.split(weight, groups)
+    parts = [convolution(a, w, **options) for a, w in zip(xs, weights, strict=True)]
+    y: Doubles = np.concatenate(parts, axis=-1)
     return y if bias is None else y + bias.astype(np.float64)
 
 
@@ -291,11 +309,23 @@ def run_layer(
     match layer:
         case Conv2d():
             stride, padding = layer.stride, layer.padding
-            return conv2d(x, **parameters, stride=stride, padding=padding, dilation=layer.dilation)
+            return conv2d(
+                x,
+                **parameters,
+                stride=stride,
+                padding=padding,
+                dilation=layer.dilation,
+                groups=layer.groups,
+            )
         case ConvTranspose2d():
             stride, padding, extra = layer.stride, layer.padding, layer.output_padding
             return conv_transpose2d(
-                x, **parameters, stride=stride, padding=padding, output_padding=extra
+                x,
+                **parameters,
+                stride=stride,
+                padding=padding,
+                output_padding=extra,
+                groups=layer.groups,
             )
         case Linear():
             return linear(x, **parameters)

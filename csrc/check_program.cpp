@@ -84,7 +84,7 @@ void check_phases(const Step& step) {
 
 // Every window holds at least one pixel of the input.
 void check_pool(const Step& step) {
-  const Pool& pool = step.pool;
+  const Window& pool = step.window;
   const auto fits = [](int kernel, int stride, int pad, int in, int out) {
     return in_range(kernel, 1, kMostPositions) && in_range(stride, 1, kMostPositions) &&
            in_range(pad, 0, kernel - 1) && int64_t{out - 1} * stride - pad < in;
@@ -92,6 +92,20 @@ void check_pool(const Step& step) {
   require(fits(pool.kernel_h, pool.stride_h, pool.pad_top, step.in.h, step.out.h) &&
               fits(pool.kernel_w, pool.stride_w, pool.pad_left, step.in.w, step.out.w),
           "a pool with a window that holds no pixel");
+}
+
+// Windows may reach outside the input, or lie there altogether.
+void check_depthwise(const Step& step) {
+  const auto fits = [](int kernel, int stride, int pad, int dilation, int out) {
+    return in_range(kernel, 1, kMostPositions) && in_range(stride, 1, kMostPositions) &&
+           in_range(pad, 0, kMostPositions) && in_range(dilation, 1, kMostPositions) &&
+           int64_t{kernel - 1} * dilation <= kMostPositions &&
+           int64_t{out - 1} * stride <= kMostPositions;
+  };
+  const Window& w = step.window;
+  require(fits(w.kernel_h, w.stride_h, w.pad_top, w.dilation_h, step.out.h) &&
+              fits(w.kernel_w, w.stride_w, w.pad_left, w.dilation_w, step.out.w),
+          "a depthwise convolution with a window of impossible size");
 }
 
 void check_op(const Step& step);
@@ -144,6 +158,9 @@ void check_op(const Step& step) {
     case Op::kGlobalAvgPool:
       return require(same_channels && out.h == 1 && out.w == 1,
                      "global average pool gives one pixel");
+    case Op::kDepthwise:
+      require(same_channels, "a depthwise convolution changes the channels");
+      return check_depthwise(step);
   }
 }
 

@@ -98,7 +98,7 @@ inline bool is_common(const Epilogue& e, const View& map) {
 
 enum class Op : int32_t {
   kGemm,           // conv2d, conv_transpose2d, linear
-  kMaxPool,        // window and stride from pool
+  kMaxPool,        // window and stride from `window`
   kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of each image
   kSoftmax,        // over c
   kUpsample,       // bilinear to the output's size, half-pixel centres, edge clamp
@@ -106,10 +106,13 @@ enum class Op : int32_t {
   kFill,           // epilogue applied to bias, the same for every pixel: reads no input
   kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
   kGlobalAvgPool,  // over h, w
+  kDepthwise,      // convolution of each channel by itself: weight (kernel_h, kernel_w, c), bias
 };
 
-struct Pool {
+// Output o of an axis reads  o * stride - pad + k * dilation  for 0 <= k < kernel.
+struct Window {
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  int32_t dilation_h = 1, dilation_w = 1;
 };
 
 struct Step {
@@ -123,8 +126,8 @@ struct Step {
   const float* weight = nullptr;  // kGemm: (map_of(step).c, kernel_h, kernel_w, in.c)
   const float* bias = nullptr;    // (map_of(step).c) or null
   bool direct_only = false;       // kGemm: no algorithm of lower complexity
-  // kMaxPool
-  Pool pool = {};
+  // kMaxPool, without dilation; kDepthwise
+  Window window = {};
   // kInstanceNorm
   float eps = 0.0f;
 

@@ -197,10 +197,21 @@ Step ProgramStorage::read_op(const py::object& object, const View& in) {
     read_gemm(object, s);
   } else if (kind == "MaxPool") {
     s.op = Op::kMaxPool;
-    std::tie(s.pool.kernel_h, s.pool.kernel_w) = field<Two>(object, "kernel_size");
-    std::tie(s.pool.stride_h, s.pool.stride_w) = field<Two>(object, "stride");
-    s.pool.pad_top = field<int32_t>(object, "pad_top");
-    s.pool.pad_left = field<int32_t>(object, "pad_left");
+    std::tie(s.window.kernel_h, s.window.kernel_w) = field<Two>(object, "kernel_size");
+    std::tie(s.window.stride_h, s.window.stride_w) = field<Two>(object, "stride");
+    s.window.pad_top = field<int32_t>(object, "pad_top");
+    s.window.pad_left = field<int32_t>(object, "pad_left");
+  } else if (kind == "Depthwise") {
+    s.op = Op::kDepthwise;
+    std::tie(s.window.kernel_h, s.window.kernel_w) = field<Two>(object, "kernel_size");
+    std::tie(s.window.stride_h, s.window.stride_w) = field<Two>(object, "stride");
+    std::tie(s.window.dilation_h, s.window.dilation_w) = field<Two>(object, "dilation");
+    s.window.pad_top = field<int32_t>(object, "pad_top");
+    s.window.pad_left = field<int32_t>(object, "pad_left");
+    require(s.window.kernel_h >= 1 && s.window.kernel_w >= 1, "a kernel without taps");
+    s.weight = constant(object.attr("weight"),
+                        product({s.window.kernel_h, s.window.kernel_w, s.out.c}), false);
+    s.bias = optional_constant(object.attr("bias"), s.out.c);
   } else if (kind == "InstanceNorm") {
     s.op = Op::kInstanceNorm;
     s.weight = constant(object.attr("gamma"), s.out.c, false);

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "check_program.h"
+#include "cpu/depthwise.h"
 #include "cpu/reductions.h"
 #include "cpu/small_ops.h"
 #include "threads.h"
@@ -41,6 +42,7 @@ const char* find_kernel(const Step& step, const Kernels& kernels) {
     case Op::kFill: break;
     case Op::kArgMax: return "argmax";
     case Op::kGlobalAvgPool: return "global average pool";
+    case Op::kDepthwise: return "depthwise";
   }
   return "";
 }
@@ -146,6 +148,7 @@ void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int6
     case Op::kFill: break;  // refused
     case Op::kArgMax: arg_max(call); break;
     case Op::kGlobalAvgPool: global_avg_pool(call); break;
+    case Op::kDepthwise: depthwise(call); break;
   }
 }
 

@@ -136,6 +136,23 @@ struct PoolLine {
   int windows, channels;
 };
 
+// Neighbouring outputs of a depthwise convolution: sums over a few rows of taps, plus the bias, cut off
+// at both ends.
+struct DepthwiseLine {
+  const float* const* rows;  // (row_count): pixel 0 of the rows of the input that the taps are in
+  int row_count;
+  const float* weights;  // (row_count, kernel, channels)
+  int64_t pixel_stride;
+  int width;  // pixels of the input's rows; what windows hold beyond them is left out
+  int kernel, stride, dilation, pad_left;
+  const float* bias;  // or null
+  float low, high;
+  float* out;
+  int64_t out_stride;
+  int outputs;
+  int channels;
+};
+
 struct Kernels {
   const char* isa;
   // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
@@ -179,6 +196,7 @@ struct Kernels {
 
   // ---- everything else, row by row
   void (*epilogue)(const EpilogueRow& row);
+  void (*depthwise)(const DepthwiseLine& line);
   // of each window the largest, channel by channel
   void (*max_pool)(const PoolLine& line);
   // of each channel, sums of x - x0 and (x - x0)^2 over the pixels; x0 is the first pixel's

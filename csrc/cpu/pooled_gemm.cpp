@@ -34,7 +34,7 @@ PooledGemm::PooledGemm(const Step& step, const Kernels& kernels)
       gemm_(without_finish(step), kernels),
       map_(map_of(step)),
       out_(step.out),
-      pool_(step.finish->pool) {}
+      pool_(step.finish->window) {}
 
 void PooledGemm::run(int64_t images, Images in, Images out, Images, int threads) const {
   in = gemm_.pad(images, in, threads);

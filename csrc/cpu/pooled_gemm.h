@@ -27,7 +27,7 @@ class PooledGemm final : public Gemm {
   const Kernels& kernels_;
   DirectGemm gemm_;
   View map_, out_;  // between the two, and the pool's
-  Pool pool_;
+  Window pool_;
 };
 
 }  // namespace facegen::cpu

@@ -5,6 +5,7 @@
 #include <string>
 #include <utility>
 
+#include "cuda/generic/depthwise.h"
 #include "cuda/generic/reductions.h"
 #include "cuda/generic/small_ops.h"
 #include "cuda/hopper/norm.h"
@@ -78,6 +79,11 @@ Executable::Executable(const Program& program, const Options& options)
     const int32_t channels = map_of(step).c;
     step.bias = upload_constant(step.bias, channels);
     if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, channels);
+    if (step.op == Op::kDepthwise) {
+      const Window& window = step.window;
+      const int64_t taps = int64_t{window.kernel_h} * window.kernel_w;
+      step.weight = upload_constant(step.weight, taps * channels);
+    }
     // Kernels expect both or neither.
     Epilogue& epilogue = step.epilogue;
     epilogue.slopes = upload_constant(epilogue.slopes, channels);
@@ -176,6 +182,7 @@ void Executable::enqueue_step(const Context& context, const Places& places, std:
     case Op::kFill: pointwise(call); break;  // its bias is all that there is
     case Op::kArgMax: arg_max(call); break;
     case Op::kGlobalAvgPool: global_avg_pool(call); break;
+    case Op::kDepthwise: depthwise(call); break;
   }
 }
 

@@ -51,7 +51,7 @@ int pool_size(int size, int kernel, int stride, int pad, bool ceil_mode) {
   return (outputs - 1) * stride >= size + pad ? outputs - 1 : outputs;
 }
 
-void test_max_pool(std::mt19937& random, const Tensor& in, Pool pool, bool ceil_mode) {
+void test_max_pool(std::mt19937& random, const Tensor& in, Window pool, bool ceil_mode) {
   const Tensor out = {pool_size(in.h, pool.kernel_h, pool.stride_h, pool.pad_top, ceil_mode),
                       pool_size(in.w, pool.kernel_w, pool.stride_w, pool.pad_left, ceil_mode),
                       in.c, 1, 2};
@@ -62,7 +62,7 @@ void test_max_pool(std::mt19937& random, const Tensor& in, Pool pool, bool ceil_
   for_each_isa("max-pool " + text(in) + " -> " + text(out), [&](const cpu::Kernels& kernels) {
     Step step = {};
     step.op = Op::kMaxPool;
-    step.pool = pool;
+    step.window = pool;
     const auto found = OneStep(step, in, out, nullptr, kernels).run_checked(images, values, {});
     for (std::size_t i = 0; i < found.size(); ++i) {
       const auto at = static_cast<int64_t>(i);

@@ -155,7 +155,7 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
         x = pick()
         height, width, channels = x.shape
         out = int(rng.choice([2, 4]))
-        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsgvvvPmmmmq"))
+        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsgvvvPmmmmqddG"))
         inputs = [x]
         match kind:
             case "c":
@@ -185,6 +185,11 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 inputs = [x, partners[rng.integers(len(partners))]]
                 rng.shuffle(inputs)
                 layer = [Mul(), Sub(), Maximum(), Minimum()][rng.integers(4)]
+            case "d":
+                layer = Conv2d(channels, channels, 3, padding=1, groups=channels)
+            case "G":
+                half = 2 - channels % 2
+                layer = Conv2d(channels, 2 * out, 3, padding=1, groups=half)
             case "q":
                 layer = Conv2d(channels, 1, 1)  # whose map spreads over channels
             case "s":

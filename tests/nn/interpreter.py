@@ -12,6 +12,7 @@ from bench import reference
 from facegen import nn
 from facegen.nn.program import (
     ArgMax,
+    Depthwise,
     Fill,
     Gemm,
     GlobalAvgPool,
@@ -129,6 +130,8 @@ def _compute(step, x, constants):
             return x
         case Gemm():
             return _gemm(step, x, constants)
+        case Depthwise():
+            return _depthwise(step, x, constants)
         case MaxPool():
             return _max_pool(step, x)
         case InstanceNorm():
@@ -184,6 +187,19 @@ def _gather(x, rows, columns):
     inside_x = (columns >= 0) & (columns < x.shape[2])
     pixels = x[:, np.where(inside_y, rows, 0)[:, None], np.where(inside_x, columns, 0)]
     return pixels * (inside_y[:, None] & inside_x)[None, :, :, None]
+
+
+def _depthwise(step, x, constants):
+    out = step.output
+    weight = constants[step.weight].astype(np.float64)
+    assert weight.shape == (*step.kernel_size, step.input.channels)
+    y = np.zeros((len(x), out.height, out.width, out.channels))
+    for ty in range(step.kernel_size[0]):
+        for tx in range(step.kernel_size[1]):
+            rows = np.arange(out.height) * step.stride[0] - step.pad_top + ty * step.dilation[0]
+            columns = np.arange(out.width) * step.stride[1] - step.pad_left + tx * step.dilation[1]
+            y += _gather(x, rows, columns) * weight[ty, tx]
+    return y if step.bias is None else y + constants[step.bias]
 
 
 def _max_pool(step, x):

@@ -32,9 +32,9 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         r"node 'y' \(Erf\): no layer here computes Erf; write",
     ),
     "groups": (
-        [op("Conv", "x w", "y", group=2)],
+        [op("Conv", "x w", "y", group=3)],
         weight(4, 2, 1, 1),
-        r"node 'y' \(Conv\): it has 2 groups, and convolutions here have one",
+        r"node 'y' \(Conv\): its weight of 4 rows is not for 3 groups",
     ),
     "window": (
         [op("AveragePool", "x", "y", kernel_shape=[2, 2])],

@@ -1,6 +1,7 @@
 // Compiled once per instruction set: FACEGEN_ISA names the table that this object provides.
 #include "cpu/kernels.h"
 
+#include "isa/depthwise.h"
 #include "isa/direct_tile.h"
 #include "isa/fma_burst.h"
 #ifdef FACEGEN_AMX
@@ -27,7 +28,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       direct_multiply,
       multiply_rows, winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
-      epilogue, max_pool, moments, centre_and_scale, blend, softmax,
+      epilogue, depthwise, max_pool, moments, centre_and_scale, blend, softmax,
       fma_burst,
   };
   return &kernels;

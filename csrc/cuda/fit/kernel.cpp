@@ -61,6 +61,7 @@ Kernel kernel_of(Op op) {
     case Op::kFill: return Kernel::kPointwise;
     case Op::kArgMax: return Kernel::kArgMax;
     case Op::kGlobalAvgPool: return Kernel::kGlobalAvgPool;
+    case Op::kDepthwise: return Kernel::kDepthwise;
   }
   return Kernel::kNone;
 }
@@ -90,6 +91,7 @@ std::string family_of(Kernel kernel) {
     case Kernel::kPointwise: return "pointwise";
     case Kernel::kArgMax: return "argmax";
     case Kernel::kGlobalAvgPool: return "global average pool";
+    case Kernel::kDepthwise: return "depthwise";
     case Kernel::kNone: break;
   }
   return "";
@@ -127,7 +129,9 @@ std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {
 
 std::optional<Format> input_format(const Step& step, const Target& target) {
   // What these make of two bfloat16 has no more digits than the operands that become of it.
-  if (step.op == Op::kMaxPool || step.op == Op::kPointwise) return std::nullopt;
+  if (step.op == Op::kMaxPool || step.op == Op::kPointwise || step.op == Op::kDepthwise) {
+    return std::nullopt;
+  }
   if (step.op != Op::kGemm || step.softmax_input) return target.value_format();
   if (target.hopper_gemms() && hopper::has_patches(step)) return Format::kFloat32;
   return target.operand_format();

@@ -33,6 +33,7 @@ enum class Kernel {
   kPointwise,
   kArgMax,
   kGlobalAvgPool,
+  kDepthwise,
   kNone,  // nothing does all that the step asks for
 };
 

@@ -26,7 +26,7 @@ bool is_pooled_conv(const Step& step) {
 // Of stride 1, and a 2x2 pool of stride 2 that reads nothing outside the convolution.
 bool is_pooled_by_two(const Step& step) {
   if (!is_pooled_conv(step)) return false;
-  const Pool& p = step.finish->pool;
+  const Window& p = step.finish->window;
   const View &map = map_of(step), &out = step.out;
   return step.phases[0].y.step == 1 && step.phases[0].x.step == 1 && p.kernel_h == 2 &&
          p.kernel_w == 2 && p.stride_h == 2 && p.stride_w == 2 && p.pad_top == 0 &&
@@ -36,7 +36,7 @@ bool is_pooled_by_two(const Step& step) {
 // Behind a 3x3 pool of stride 2.
 bool is_pooled_by_three_of_stride_two(const Step& step) {
   if (!is_pooled_conv(step)) return false;
-  const Pool& p = step.finish->pool;
+  const Window& p = step.finish->window;
   return p.kernel_h == 3 && p.kernel_w == 3 && p.stride_h == 2 && p.stride_w == 2;
 }
 
@@ -48,7 +48,7 @@ bool in_pooled_vectors(const StepFit& fit) {
 
 bool is_pooled_by_three(const Step& step) {
   if (!is_pooled_by_three_of_stride_two(step)) return false;
-  const Pool& p = step.finish->pool;
+  const Window& p = step.finish->window;
   const View &map = map_of(step), &out = step.out;
   return p.pad_top == 0 && p.pad_left == 0 && 2 * out.h + 1 <= map.h && 2 * out.w + 1 <= map.w;
 }

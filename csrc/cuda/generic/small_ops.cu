@@ -2,67 +2,15 @@
 // channels, so that every warp reads and writes whole lines.
 #include <algorithm>
 
-#include "cuda/generic/element.cuh"
-#include "cuda/generic/small_ops.h"
+#include "cuda/generic/elements.cuh"
 #include "cuda/runtime/error.h"
 #include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
 
-constexpr int kThreads = 256;
-
-struct Arguments {
-  Operand in, out;
-  DeviceEpilogue epilogue;
-  int64_t images;
-};
-
-Arguments make_arguments(const StepCall& call) {
-  Arguments args = {make_operand(call.step.in, call.operands.in), make_operand(call.step.out, call.operands.out),
-                    make_epilogue(call.step, call.operands.add), call.images};
-  return args;
-}
-
-unsigned count_blocks(int64_t items, int64_t items_per_block) {
-  return static_cast<unsigned>(divide_up(items, items_per_block));
-}
-
-__device__ inline int64_t global_thread() {
-  return int64_t{blockIdx.x} * blockDim.x + threadIdx.x;
-}
-
-// The output element of a thread: (image, y, x, c), or image < 0 past the end.
-struct Element {
-  int64_t image, pixel;
-  int32_t y, x, c;
-};
-
-// `run` neighbouring channels count as one.
-__device__ inline Element find_element(const Operand& out, int64_t images, int run = 1) {
-  const int64_t i = global_thread();
-  const int channels = out.c / run;
-  const int64_t per_image = int64_t{out.h} * out.w * channels;
-  if (i >= images * per_image) return {-1, 0, 0, 0, 0};
-  Element e;
-  // A division of 64 bits takes a hundred instructions.
-  const bool narrow = (i | per_image) >> 32 == 0;
-  e.image = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(per_image) : i / per_image;
-  const auto rest = static_cast<uint32_t>(i - e.image * per_image);
-  const uint32_t pixel = rest / static_cast<uint32_t>(channels);
-  e.c = static_cast<int32_t>(rest - pixel * static_cast<uint32_t>(channels)) * run;
-  e.y = static_cast<int32_t>(pixel / static_cast<uint32_t>(out.w));
-  e.x = static_cast<int32_t>(pixel % static_cast<uint32_t>(out.w));
-  e.pixel = pixel;
-  return e;
-}
-
-__device__ inline float load_at(const Operand& in, int64_t image, int64_t y, int64_t x, int c) {
-  return load(in, image * in.image_stride + (y * in.w + x) * in.pixel_stride + c);
-}
-
 __global__ void __launch_bounds__(kThreads)
-    max_pool_kernel(const __grid_constant__ Arguments args, Pool pool) {
+    max_pool_kernel(const __grid_constant__ Arguments args, Window pool) {
   const Element e = find_element(args.out, args.images);
   if (e.image < 0) return;
   const int y0 = e.y * pool.stride_h - pool.pad_top, x0 = e.x * pool.stride_w - pool.pad_left;
@@ -78,7 +26,7 @@ __global__ void __launch_bounds__(kThreads)
 
 // Eight channels a thread.
 __global__ void __launch_bounds__(kThreads)
-    max_pool_run_kernel(const __grid_constant__ Arguments args, Pool pool) {
+    max_pool_run_kernel(const __grid_constant__ Arguments args, Window pool) {
   const Element e = find_element(args.out, args.images, 8);
   if (e.image < 0) return;
   const int y0 = e.y * pool.stride_h - pool.pad_top, x0 = e.x * pool.stride_w - pool.pad_left;
@@ -113,51 +61,16 @@ __global__ void __launch_bounds__(kThreads)
   finish(args.epilogue, args.out, e.image, e.pixel, e.c, x);
 }
 
-// Eight channels a thread. The second operand has eight as well, or one for all.
+// Eight channels a thread.
 __global__ void __launch_bounds__(kThreads)
     pointwise_run_kernel(const __grid_constant__ Arguments args) {
-  const Element at = find_element(args.out, args.images, 8);
-  if (at.image < 0) return;
-  const DeviceEpilogue& e = args.epilogue;
-  float x[8], other[8] = {}, v[8];
+  const Element e = find_element(args.out, args.images, 8);
+  if (e.image < 0) return;
+  float x[8];
+  const bool reads = args.in.data != nullptr;
   load_run(args.in,
-           args.in.data == nullptr
-               ? -1
-               : at.image * args.in.image_stride + at.pixel * args.in.pixel_stride + at.c,
-           x);
-  if (e.other.data != nullptr) {
-    const int64_t pixel = at.image * e.other.image_stride + at.pixel * e.other.pixel_stride;
-    if (e.one_channel) {
-      const float one = load(e.other, pixel);
-#pragma unroll
-      for (float& each : other) each = one;
-    } else {
-      load_run(e.other, pixel + at.c, other);
-    }
-  }
-  const auto take_other = [&](bool after) {
-    if (e.other.data == nullptr || e.after_activation != after) return;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = combine(e.combine, x[i], other[i]);
-  };
-  load8(e.bias, at.c, v);
-#pragma unroll
-  for (int i = 0; i < 8; ++i) x[i] += v[i];
-  take_other(false);
-  if (is_quick(e.activation) && e.activation != Activation::kTanh) {
-    activate_run(x, e.activation, e.alpha, e.beta);
-  } else {  // that tanh is for products, which err more
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = activate_any(e, at.c + i, x[i]);
-  }
-  take_other(true);
-  if (e.scale != nullptr) {
-    load8(e.scale, at.c, v);
-    load8(e.shift, at.c, other);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = fmaf(x[i], v[i], other[i]);
-  }
-  store_run(args.out, at.image * args.out.image_stride + at.pixel * args.out.pixel_stride + at.c, x);
+           reads ? e.image * args.in.image_stride + e.pixel * args.in.pixel_stride + e.c : -1, x);
+  finish_eight(args.epilogue, args.out, e.image, e.pixel, e.c, x);
 }
 
 // The two input positions that output o lies between, and the weight of the second. The position
@@ -257,28 +170,18 @@ __global__ void __launch_bounds__(32 * kNormWarps)
   }
 }
 
-// Whether a view's channels can be read or written eight at a time.
-bool in_runs(const View& view, const Images& images) {
-  return view.c % 8 == 0 && view.pixel_stride % 8 == 0 && view.offset % 8 == 0 &&
-         images.image_stride % 8 == 0;
-}
-
-int64_t output_elements(const StepCall& call) {
-  return call.images * call.step.out.h * call.step.out.w * call.step.out.c;
-}
-
 }  // namespace
 
 void max_pool(const StepCall& call) {
   if (in_runs(call.step.in, call.operands.in) && in_runs(call.step.out, call.operands.out) &&
       call.step.epilogue.other.buffer < 0 && is_quick(call.step.epilogue.activation)) {
     const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
-    max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
+    max_pool_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call), call.step.window);
     FACEGEN_CUDA_CHECK_LAUNCH("max_pool_run_kernel");
     return;
   }
   const unsigned blocks = count_blocks(output_elements(call), kThreads);
-  max_pool_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.pool);
+  max_pool_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.window);
   FACEGEN_CUDA_CHECK_LAUNCH("max_pool_kernel");
 }
 
@@ -308,10 +211,7 @@ void upsample_bilinear(const StepCall& call) {
 }
 
 void pointwise(const StepCall& call) {
-  const View& other = call.step.epilogue.other;
-  const bool other_in_runs = other.buffer < 0 || other.c == 1 || in_runs(other, call.operands.add);
-  if (in_runs(call.step.out, call.operands.out) && other_in_runs &&
-      (call.step.in.buffer < 0 || in_runs(call.step.in, call.operands.in))) {
+  if (takes_runs(call)) {
     const unsigned runs = count_blocks(output_elements(call) / 8, kThreads);
     pointwise_run_kernel<<<runs, kThreads, 0, call.stream>>>(make_arguments(call));
     FACEGEN_CUDA_CHECK_LAUNCH("pointwise_run_kernel");

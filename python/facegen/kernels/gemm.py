@@ -15,6 +15,7 @@ def conv2d(
     stride: IntOrPair = 1,
     padding: Padding = 0,
     dilation: IntOrPair = 1,
+    groups: int = 1,
     algorithm: str = "auto",
     threads: int | None = None,
     device: str = "cpu",
@@ -24,11 +25,13 @@ def conv2d(
     Parameters
     ----------
     x : (n, h, w, in), float32
-    weight : (out, kernel h, kernel w, in), float32
+    weight : (out, kernel h, kernel w, in / groups), float32
     bias : (out,), float32, optional
     stride, dilation : int or (vertical, horizontal)
     padding : int, (vertical, horizontal) or ((top, bottom), (left, right))
         Zeros around the input.
+    groups : int
+        That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : "auto" or "direct"
         "direct" multiplies as the definition does; "auto" may use fewer multiplications.
 
@@ -51,8 +54,9 @@ def conv2d(
            [20., 24.]], dtype=float32)
     """
     channels = map_shape(x).channels
-    kernel, weights = _kernel(weight, bias, channels)
-    layer = Conv2d(channels, len(weight), kernel, stride, padding, dilation, bias is not None)
+    kernel, weights = _kernel(weight, bias, channels, groups)
+    has_bias = bias is not None
+    layer = Conv2d(channels, len(weight), kernel, stride, padding, dilation, has_bias, groups)
     return run(layer, x, weights, threads, device, algorithm)
 
 
@@ -64,6 +68,7 @@ def conv_transpose2d(
     stride: IntOrPair = 1,
     padding: Padding = 0,
     output_padding: IntOrPair = 0,
+    groups: int = 1,
     algorithm: str = "auto",
     threads: int | None = None,
     device: str = "cpu",
@@ -73,7 +78,7 @@ def conv_transpose2d(
     Parameters
     ----------
     x : (n, h, w, in), float32
-    weight : (out, kernel h, kernel w, in), float32
+    weight : (out, kernel h, kernel w, in / groups), float32
         The same order as :func:`conv2d`'s; PyTorch's is (in, out, kernel h, kernel w).
     bias : (out,), float32, optional
     stride : int or (vertical, horizontal)
@@ -81,6 +86,8 @@ def conv_transpose2d(
         Outputs cut off at the borders.
     output_padding : int or (vertical, horizontal)
         Outputs added at the bottom and at the right.
+    groups : int
+        That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : "auto" or "direct"
         "direct" multiplies as the definition does; "auto" may use fewer multiplications.
 
@@ -102,10 +109,10 @@ def conv_transpose2d(
     array([[  1.,  10., 102.,  20., 200.]], dtype=float32)
     """
     channels = map_shape(x).channels
-    kernel, weights = _kernel(weight, bias, channels)
+    kernel, weights = _kernel(weight, bias, channels, groups)
     has_bias = bias is not None
     layer = ConvTranspose2d(
-        channels, len(weight), kernel, stride, padding, output_padding, has_bias
+        channels, len(weight), kernel, stride, padding, output_padding, has_bias, groups
     )
     return run(layer, x, weights, threads, device, algorithm)
 
@@ -153,10 +160,12 @@ def linear(
 
 
 def _kernel(
-    weight: Array, bias: Array | None, channels: int
+    weight: Array, bias: Array | None, channels: int, groups: int
 ) -> tuple[tuple[int, int], dict[str, Array]]:
     """Kernel size and the parameters of a convolution over `channels` channels."""
     check(weight, "weight")
+    if groups > 1:
+        channels //= groups  # which the layer checks
     if weight.ndim != 4 or 0 in weight.shape or weight.shape[3] != channels:
         raise ValueError(
             f"weight must be (out, kh, kw, in) with in = {channels}, not {weight.shape}"

@@ -28,7 +28,10 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         if draft.folded:
             weight = _scaled(weight, scale, dtype)
             bias = bias * scale + shift
-        constants[f"{name}.weight"] = weight  # (out, kh, kw, in)
+        if draft.lead.layer.is_depthwise:
+            constants[f"{name}.weight"] = weight[..., 0].transpose(1, 2, 0)  # (kh, kw, channels)
+        else:
+            constants[f"{name}.weight"] = weight  # (out, kh, kw, in)
         if draft.has_bias:
             constants[f"{name}.bias"] = bias
     elif isinstance(draft.lead.layer, InstanceNorm):
@@ -45,6 +48,8 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         constants[f"{name}.scale"] = scale
     if draft.has_shift:
         constants[f"{name}.shift"] = shift
+    if isinstance(draft.lead.layer, GemmLayer) and draft.is_split:
+        constants = _constants_of_parts(constants, draft.lead.layer, f"{name}.weight")
     # "A": not at any byte, as views of other memory may be.
     return {key: np.require(value, dtype, ["C", "A", "E"]) for key, value in constants.items()}
 
@@ -55,6 +60,25 @@ def _scaled(weight: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> np.ndarra
     factors = scale[:, None, None, None]
     np.multiply(weight, factors, out=scaled, dtype=np.float64, casting="same_kind")
     return scaled
+
+
+def _constants_of_parts(
+    constants: Mapping[str, np.ndarray], layer: GemmLayer, weight_name: str
+) -> dict[str, np.ndarray]:
+    """Each constant cut by output channels; weights of joined groups are block-diagonal."""
+    result: dict[str, np.ndarray] = {}
+    for number, part in enumerate(layer.parts):
+        last_out = part.first_out + part.out_channels
+        for name, whole in constants.items():
+            own = whole[part.first_out : last_out]
+            if name == weight_name:
+                outs, ins = part.out_channels // part.groups, part.in_channels // part.groups
+                grouped, own = own, np.zeros((*own.shape[:3], part.in_channels), own.dtype)
+                for g in range(part.groups):
+                    rows = slice(g * outs, (g + 1) * outs)
+                    own[rows, ..., g * ins : (g + 1) * ins] = grouped[rows]
+            result[f"{name}[{number}]"] = own
+    return result
 
 
 def channel_affine(

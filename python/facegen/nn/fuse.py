@@ -74,6 +74,12 @@ class StepDraft:
         return any(not isinstance(n.layer, Affine) or n.layer.shift != 0 for n in self.scaled)
 
     @property
+    def is_split(self) -> bool:
+        """Whether it becomes several steps, each of some groups of channels."""
+        layer = self.lead.layer
+        return isinstance(layer, GemmLayer) and layer.groups > 1 and not layer.is_depthwise
+
+    @property
     def has_bias(self) -> bool:
         """Whether the GEMM that this draft becomes adds a bias."""
         assert isinstance(self.lead.layer, GemmLayer)

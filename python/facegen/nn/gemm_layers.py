@@ -1,19 +1,35 @@
 """The layers of sums of products: convolutions of both kinds, and linear ones.
 
 Weights are in the canonical layouts: conv2d and conv_transpose2d (out, kernel height, kernel width,
-in), linear (out, in).
+in), linear (out, in). Of several groups, each output reads the inputs of its own group alone, and
+"in" counts these.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from facegen.cached import cached_property
 from facegen.nn.layer import Layer, Shape
 from facegen.nn.phases import conv_phases, conv_transpose_phases
 from facegen.nn.program import Phase
 from facegen.nn.window import IntOrPair, Padding, WindowAxis, pair, window
+
+# Channels of a step that several groups share. Below 16, vectors are not full; above 32, more
+# products are of zeros.
+_JOINED_CHANNELS = 32
+
+
+class Part(NamedTuple):
+    """Channels of neighbouring groups that are computed together."""
+
+    groups: int
+    first_in: int
+    in_channels: int
+    first_out: int
+    out_channels: int
 
 
 class GemmLayer(Layer, ABC):
@@ -22,9 +38,33 @@ class GemmLayer(Layer, ABC):
     in_channels: int
     out_channels: int
     bias: bool
+    groups: int = 1
 
     def __post_init__(self) -> None:
-        _positive(self, in_channels=self.in_channels, out_channels=self.out_channels)
+        _positive(
+            self, in_channels=self.in_channels, out_channels=self.out_channels, groups=self.groups
+        )
+        if self.in_channels % self.groups or self.out_channels % self.groups:
+            raise ValueError(
+                f"{self.groups} groups do not divide {self.in_channels} channels in and "
+                f"{self.out_channels} out"
+            )
+
+    @property
+    def is_depthwise(self) -> bool:
+        """Whether it is a convolution of each channel by itself."""
+        return False
+
+    @cached_property
+    def parts(self) -> tuple[Part, ...]:
+        """How the groups are joined: some of them, or all where there is one."""
+        ins, outs = self.in_channels // self.groups, self.out_channels // self.groups
+        joined = max(1, _JOINED_CHANNELS // max(ins, outs))
+        parts = []
+        for first in range(0, self.groups, joined):
+            count = min(joined, self.groups - first)
+            parts.append(Part(count, first * ins, count * ins, first * outs, count * outs))
+        return tuple(parts)
 
     @property
     @abstractmethod
@@ -38,7 +78,7 @@ class GemmLayer(Layer, ABC):
 
     @property
     def weight_shape(self) -> tuple[int, ...]:
-        return self.out_channels, *self.kernel_size, self.in_channels
+        return self.out_channels, *self.kernel_size, self.in_channels // self.groups
 
     def parameters(self) -> dict[str, tuple[int, ...]]:
         shapes = {"weight": self.weight_shape}
@@ -51,12 +91,15 @@ class GemmLayer(Layer, ABC):
     def flops(self, *inputs: Shape) -> int:
         (x,) = self._take(1, inputs)
         taps = sum(p.y.valid_taps(x.height) * p.x.valid_taps(x.width) for p in self.phases(x))
-        return 2 * taps * x.channels * self.out_channels
+        return 2 * taps * x.channels // self.groups * self.out_channels
 
 
 @dataclass(frozen=True)
 class Conv2d(GemmLayer):
-    """Convolution: output o is ``bias + sum_r weight[r] x[o*stride + r*dilation - pad]``."""
+    """Convolution: output o is ``bias + sum_r weight[r] x[o*stride + r*dilation - pad]``.
+
+    With as many `groups` as channels in and out it is depthwise: each channel by itself.
+    """
 
     in_channels: int
     out_channels: int
@@ -65,10 +108,15 @@ class Conv2d(GemmLayer):
     padding: Padding = 0
     dilation: IntOrPair = 1
     bias: bool = True
+    groups: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()
         _ = self.axes  # checks the window
+
+    @property
+    def is_depthwise(self) -> bool:
+        return 1 < self.groups == self.in_channels == self.out_channels
 
     @cached_property
     def axes(self) -> tuple[WindowAxis, WindowAxis]:
@@ -96,6 +144,7 @@ class ConvTranspose2d(GemmLayer):
     padding: Padding = 0
     output_padding: IntOrPair = 0
     bias: bool = True
+    groups: int = 1
 
     def __post_init__(self) -> None:
         super().__post_init__()

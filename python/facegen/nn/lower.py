@@ -8,7 +8,8 @@ What every device can do is done here; ``fit`` merges more, by asking one device
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -27,6 +28,7 @@ from facegen.nn.layers import Upsample as UpsampleLayer
 from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
     ArgMax,
+    Depthwise,
     Epilogue,
     Gemm,
     GlobalAvgPool,
@@ -37,6 +39,7 @@ from facegen.nn.program import (
     Softmax,
     Step,
     Upsample,
+    View,
 )
 from facegen.nn.rewrite import rewrite
 from facegen.nn.target import find_target
@@ -96,7 +99,9 @@ def lower(
             constants.update(draft_constants(draft, weights, np.dtype(dtype)))
     program = Program(
         name=graph.name,
-        steps=tuple(_step(draft, placement, algorithm) for draft in placement.drafts),
+        steps=tuple(
+            step for draft in placement.drafts for step in _steps(draft, placement, algorithm)
+        ),
         buffers=tuple(placement.buffers),
         inputs=tuple(placement.view(name) for name in inputs),
         outputs=tuple(placement.view(value) for value in placement.output_values),
@@ -119,6 +124,41 @@ def check_weights(graph: Graph, weights: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"{graph.name} has no parameter named {unknown[0]}")
 
 
+def _steps(draft: StepDraft, placement: Placement, algorithm: str) -> Iterator[Step]:
+    """The program's steps for a placed draft: one, or one for each part of a grouped layer."""
+    step = _step(draft, placement, algorithm)
+    if not draft.is_split:
+        yield step
+        return
+    assert isinstance(step, Gemm) and isinstance(draft.lead.layer, GemmLayer)
+    for number, part in enumerate(draft.lead.layer.parts):
+
+        def of_part(name: str | None, number: int = number) -> str | None:
+            return None if name is None else f"{name}[{number}]"
+
+        outputs = part.first_out, part.out_channels
+        e = step.epilogue
+        yield replace(
+            step,
+            name=f"{step.name}[{number}]",
+            input=_channels(step.input, part.first_in, part.in_channels),
+            output=_channels(step.output, *outputs),
+            weight=f"{step.weight}[{number}]",
+            bias=of_part(step.bias),
+            epilogue=replace(
+                e,
+                slopes=of_part(e.slopes),
+                scale=of_part(e.scale),
+                shift=of_part(e.shift),
+                other=None if e.other is None else _channels(e.other, *outputs),
+            ),
+        )
+
+
+def _channels(view: View, first: int, count: int) -> View:
+    return replace(view, offset=view.offset + first, channels=count)
+
+
 def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
     """The program's step for a placed draft."""
     lead = draft.lead.name
@@ -135,6 +175,21 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
         after_activation=draft.after_activation,
     )
     layer = draft.lead.layer
+    if isinstance(layer, GemmLayer) and layer.is_depthwise:
+        vertical, horizontal = layer.axes
+        return Depthwise(
+            name=draft.name,
+            input=x,
+            output=y,
+            kernel_size=layer.kernel_size,
+            stride=(vertical.stride, horizontal.stride),
+            dilation=(vertical.dilation, horizontal.dilation),
+            pad_top=vertical.pad_front,
+            pad_left=horizontal.pad_front,
+            weight=f"{lead}.weight",
+            bias=f"{lead}.bias" if draft.has_bias else None,
+            epilogue=epilogue,
+        )
     if isinstance(layer, GemmLayer):
         return Gemm(
             name=draft.name,

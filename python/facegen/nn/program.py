@@ -139,6 +139,28 @@ class Gemm:
 
 
 @dataclass(frozen=True)
+class Depthwise:
+    """conv2d of each channel by itself."""
+
+    name: str
+    input: View
+    output: View
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    pad_top: int
+    pad_left: int
+    weight: str  # constant (*kernel_size, channels)
+    bias: str | None  # constant (channels,)
+    epilogue: Epilogue = Epilogue()
+
+    @property
+    def flops(self) -> int:
+        """Operations of one image: 2 a multiply-add, those outside the input counted too."""
+        return 2 * self.kernel_size[0] * self.kernel_size[1] * self.output.floats
+
+
+@dataclass(frozen=True)
 class MaxPool:
     """Maximum over windows; positions outside the input do not take part."""
 
@@ -225,7 +247,7 @@ class GlobalAvgPool:
 
 
 WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool
-Step = Gemm | MaxPool | InstanceNorm | Upsample | Pointwise | Fill | WithoutEpilogue
+Step = Gemm | Depthwise | MaxPool | InstanceNorm | Upsample | Pointwise | Fill | WithoutEpilogue
 
 
 @dataclass(frozen=True)
@@ -263,7 +285,7 @@ class Program:
     @property
     def flops(self) -> int:
         """Operations of one image; see :attr:`Gemm.flops`."""
-        return sum(step.flops for step in self.steps if isinstance(step, Gemm))
+        return sum(step.flops for step in self.steps if isinstance(step, Gemm | Depthwise))
 
     def __str__(self) -> str:
         from facegen.nn.program_table import program_table  # which knows every kind of step

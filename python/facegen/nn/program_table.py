@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from facegen.nn.program import (
     ArgMax,
+    Depthwise,
     Fill,
     Gemm,
     GlobalAvgPool,
@@ -43,7 +44,7 @@ def program_table(program: Program) -> str:
             *([program.kernels[number]] if program.kernels else []),
             "-" if isinstance(step, Fill) else str(step.input),
             str(step.output),
-            quantity(step.flops) if isinstance(step, Gemm) else "-",
+            quantity(step.flops) if isinstance(step, Gemm | Depthwise) else "-",
             quantity(_FLOAT_BYTES * _weight_floats(step)) if _weight_floats(step) else "-",
             quantity(_FLOAT_BYTES * _activation_floats(step)),
         ]
@@ -70,6 +71,8 @@ def _operation(step: Step) -> str:
         phases = f" {len(step.phases)} phases" if len(step.phases) > 1 else ""
         parts = ["softmax"] if step.softmax_input else []
         parts.append(f"gemm {step.kernel_size[0]}x{step.kernel_size[1]}{phases}")
+    elif isinstance(step, Depthwise):
+        parts = [f"depthwise {step.kernel_size[0]}x{step.kernel_size[1]}"]
     elif isinstance(step, MaxPool):
         parts = [f"max pool {step.kernel_size[0]}x{step.kernel_size[1]}"]
     else:
@@ -98,6 +101,8 @@ def _weight_floats(step: Step) -> int:
         floats += channels * step.kernel_size[0] * step.kernel_size[1] * step.input.channels
         floats += channels if step.bias else 0
         floats += _weight_floats(step.finish) if step.finish is not None else 0
+    elif isinstance(step, Depthwise):
+        floats += channels * (step.kernel_size[0] * step.kernel_size[1] + bool(step.bias))
     elif isinstance(step, InstanceNorm | Fill):
         floats += (2 if isinstance(step, InstanceNorm) else 1) * channels
     if not isinstance(step, WithoutEpilogue):

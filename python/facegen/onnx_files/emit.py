@@ -60,6 +60,9 @@ from facegen.nn.window import WindowAxis, pair
 MAP, VECTOR = "map", "vector"
 
 
+Turn = Callable[[np.ndarray], np.ndarray]
+
+
 class Emitter:
     """The nodes and initialisers of a model as they grow.
 
@@ -126,13 +129,13 @@ class Emitter:
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def weights(self, node: Node, axes: Sequence[int] = ()) -> list[str]:
-        """A layer's parameters as initialisers; the axes of what is no vector in another order."""
+    def weights(self, node: Node, turn: Turn | None = None) -> list[str]:
+        """A layer's parameters as initialisers; `turn` orders the axes of what is no vector."""
         assert node.layer is not None
         names = []
         for parameter in node.layer.parameters():
             array = self._weights[f"{node.name}.{parameter}"]
-            turned = array.transpose(axes) if axes and array.ndim > 1 else array
+            turned = array if turn is None or array.ndim == 1 else turn(array)
             names.append(self.constant(f"{node.name}.{parameter}", turned))
         return names
 
@@ -197,14 +200,22 @@ def _several(e: Emitter, node: Node, op: str, **attributes: Any) -> None:
 
 def _conv(e: Emitter, node: Node) -> None:
     assert isinstance(node.layer, Conv2d)
-    _map(e, node, "Conv", *e.weights(node, (0, 3, 1, 2)), **_window(node.layer.axes))
+    groups = {"group": node.layer.groups} if node.layer.groups > 1 else {}
+    _map(e, node, "Conv", *e.weights(node, lambda w: w.transpose(0, 3, 1, 2)), **_window(node.layer.axes), **groups)
 
 
 def _conv_transpose(e: Emitter, node: Node) -> None:
     assert isinstance(node.layer, ConvTranspose2d)
     extra = pair(node.layer.output_padding, "output_padding", 0)
     window = _window(node.layer.axes) | ({"output_padding": extra} if any(extra) else {})
-    _map(e, node, "ConvTranspose", *e.weights(node, (3, 0, 1, 2)), **window)
+    count = node.layer.groups
+    groups = {"group": count} if count > 1 else {}
+
+    def turn(weight: np.ndarray) -> np.ndarray:
+        """Of each group (in, out, h, w): the groups' inputs follow one another."""
+        return np.concatenate([part.transpose(3, 0, 1, 2) for part in np.split(weight, count)])
+
+    _map(e, node, "ConvTranspose", *e.weights(node, turn), **window, **groups)
 
 
 def _linear(e: Emitter, node: Node) -> None:

@@ -25,14 +25,16 @@ def conv(node: Node) -> Value:
     x, weight, bias = node.map_of(), _weight(node), _bias(node)
     dilation = _pair(node, "dilations", 1)
     stride, kernel = _pair(node, "strides", 1), weight.shape[2:]
+    groups = node.get("group", 1)
     layer = Conv2d(
-        in_channels=weight.shape[1],
+        in_channels=weight.shape[1] * groups,
         out_channels=weight.shape[0],
         kernel=kernel,
         stride=stride,
         padding=_pads(node, x.shape, kernel, stride, dilation),
         dilation=dilation,
         bias=bool(bias),
+        groups=groups,
     )
     return map_value(node.add(layer, x, weight=weight.transpose(0, 2, 3, 1), **bias))
 
@@ -43,16 +45,20 @@ def conv_transpose(node: Node) -> Value:
         raise ValueError("its dilation must be 1: no transposed convolution here has another")
     stride, extra = _pair(node, "strides", 1), _pair(node, "output_padding", 0)
     kernel = weight.shape[2:]
+    groups = node.get("group", 1)
     layer = ConvTranspose2d(
         in_channels=weight.shape[0],
-        out_channels=weight.shape[1],
+        out_channels=weight.shape[1] * groups,
         kernel=kernel,
         stride=stride,
         padding=_transposed_pads(node, x.shape, kernel, stride, extra),
         output_padding=extra,
         bias=bool(bias),
+        groups=groups,
     )
-    return map_value(node.add(layer, x, weight=weight.transpose(1, 2, 3, 0), **bias))
+    # Of each group (in, out, h, w): the groups' outputs follow one another.
+    parts = [part.transpose(1, 2, 3, 0) for part in np.split(weight, groups)]
+    return map_value(node.add(layer, x, weight=np.concatenate(parts), **bias))
 
 
 def max_pool(node: Node) -> Value:
@@ -162,8 +168,8 @@ def _weight(node: Node) -> np.ndarray:
     weight = node.constant(1, "weight")
     if weight.ndim != 4:
         raise ValueError(f"expected a weight of 4 dimensions, found {weight.ndim}")
-    if (group := node.get("group", 1)) != 1:
-        raise ValueError(f"it has {group} groups, and convolutions here have one")
+    if (groups := node.get("group", 1)) < 1 or weight.shape[0] % groups:
+        raise ValueError(f"its weight of {weight.shape[0]} rows is not for {groups} groups")
     if _pair(node, "kernel_shape", 0) not in ((0, 0), weight.shape[2:]):
         raise ValueError(f"its kernel_shape differs from its weight's {weight.shape[2:]}")
     return weight

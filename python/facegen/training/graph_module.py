@@ -71,6 +71,8 @@ def _layer(node: Node) -> nn.Module:
     assert isinstance(layer, Conv2d | ConvTranspose2d)
     if any(axis.pad_front != axis.pad_back for axis in layer.axes):
         raise NotImplementedError(f"{node.name}: padding that differs from side to side")
+    if layer.groups > 1:
+        raise NotImplementedError(f"{node.name}: groups of channels")
     stride, padding = zip(*((axis.stride, axis.pad_front) for axis in layer.axes), strict=True)
     kind = nn.ConvTranspose2d if isinstance(layer, ConvTranspose2d) else nn.Conv2d
     return kind(

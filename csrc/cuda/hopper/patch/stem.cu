@@ -170,7 +170,7 @@ class Stem final : public Layer {
     fixed_.weights = keep_packed(packed);
     fixed_.weight_bytes = static_cast<int32_t>(packed.size() * 2);
     fixed_.taps = y.taps;
-    const Pool& pool = spec.step.finish->pool;
+    const Window& pool = spec.step.finish->window;
     const View& map = map_of(spec.step);
     fixed_.top = y.base - 2 * pool.pad_top;
     fixed_.left = x.base - 2 * pool.pad_left;
