@@ -21,6 +21,7 @@ from facegen.nn import (
     Add,
     Affine,
     ArgMax,
+    AvgPool2d,
     BatchNorm,
     Clip,
     Concat,
@@ -41,12 +42,14 @@ from facegen.nn import (
     Minimum,
     Mish,
     Mul,
+    Pad2d,
     PReLU,
     Reciprocal,
     ReLU,
     Reshape,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Softplus,
     Sqrt,
@@ -161,26 +164,54 @@ def instance_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> 
     return gamma.astype(np.float64) * (x - mean) / np.sqrt(var + eps) + beta.astype(np.float64)
 
 
+def _window_starts(
+    size: int, kernel: int, stride: int, front: int, back: int, ceil_mode: bool
+) -> list[int]:
+    """First positions of all windows of a pool, in the input's coordinates."""
+    result = [-front]
+    while True:
+        start = result[-1] + stride
+        inside = start + kernel <= size + back
+        # PyTorch's ceil mode: a last, partial window that starts inside or in the left padding
+        partial = ceil_mode and start < size and result[-1] + kernel < size + back
+        if not (inside or partial):
+            return result
+        result.append(start)
+
+
+def avg_pool2d(
+    x: Array,
+    kernel: Any,
+    *,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Doubles:
+    (kh, kw), (sy, sx) = both(kernel), both(kernel if stride is None else stride)
+    (top, bottom), (left, right) = sides(padding)
+    _, h, w, _ = x.shape
+    ys = _window_starts(h, kh, sy, top, bottom, ceil_mode)
+    xs = _window_starts(w, kw, sx, left, right, ceil_mode)
+    y = np.empty((x.shape[0], len(ys), len(xs), x.shape[3]))
+    for i, y0 in enumerate(ys):
+        for j, x0 in enumerate(xs):
+            pixels = x[:, max(y0, 0) : y0 + kh, max(x0, 0) : x0 + kw].astype(np.float64)
+            count = pixels.shape[1] * pixels.shape[2]
+            if count_include_pad:
+                count = (min(y0 + kh, h + bottom) - y0) * (min(x0 + kw, w + right) - x0)
+            y[:, i, j] = pixels.sum(axis=(1, 2)) / count
+    return y
+
+
 def max_pool2d(
     x: Array, kernel: Any, *, stride: Any = None, padding: Any = 0, ceil_mode: bool = False
 ) -> Array:
     (kh, kw), (sy, sx) = both(kernel), both(kernel if stride is None else stride)
     (top, bottom), (left, right) = sides(padding)
 
-    def starts(size: int, k: int, s: int, front: int, back: int) -> list[int]:
-        """First positions of all windows, in the input's coordinates."""
-        result = [-front]
-        while True:
-            start = result[-1] + s
-            inside = start + k <= size + back
-            # PyTorch's ceil mode: a last, partial window that starts inside or in the left padding
-            partial = ceil_mode and start < size and result[-1] + k < size + back
-            if not (inside or partial):
-                return result
-            result.append(start)
-
-    ys = starts(x.shape[1], kh, sy, top, bottom)
-    xs = starts(x.shape[2], kw, sx, left, right)
+    ys = _window_starts(x.shape[1], kh, sy, top, bottom, ceil_mode)
+    xs = _window_starts(x.shape[2], kw, sx, left, right, ceil_mode)
     y = np.empty((x.shape[0], len(ys), len(xs), x.shape[3]))
     for i, y0 in enumerate(ys):
         for j, x0 in enumerate(xs):
@@ -216,6 +247,64 @@ def upsample_bilinear2d(x: Array, size: tuple[int, int]) -> Doubles:
     top = x[:, y0][:, :, x0] * (1 - fx) + x[:, y0][:, :, x1] * fx
     bottom = x[:, y1][:, :, x0] * (1 - fx) + x[:, y1][:, :, x1] * fx
     return top * (1 - fy) + bottom * fy
+
+
+def upsample2d(x: Array, layer: Upsample) -> Doubles:
+    """As ONNX's Resize defines it: a position of the input, and what lies around it."""
+    x = x.astype(np.float64)
+    sizes = (0, 0) if layer.size is None else both(layer.size)
+    scales = (None, None) if layer.scale is None else both(layer.scale)
+    for axis, size, scale in zip((1, 2), sizes, scales, strict=True):
+        before = x.shape[axis]
+        if scale is not None:
+            size = int(np.floor(before * scale))
+        ratio = before / size if scale is None else 1 / scale
+        default = "asymmetric" if layer.mode == "nearest" else "half_pixel"
+        at = np.arange(size, dtype=np.float64)
+        match layer.coordinates or default:
+            case "half_pixel":
+                at = (at + 0.5) * ratio - 0.5
+            case "pytorch_half_pixel":
+                at = (at + 0.5) * ratio - 0.5 if size > 1 else at
+            case "align_corners":
+                at = at * (before - 1) / max(size - 1, 1)
+            case "asymmetric":
+                at = at * ratio
+        x = _interpolate(x, axis, at, layer)
+    return x
+
+
+def _interpolate(x: Doubles, axis: int, at: Doubles, layer: Upsample) -> Doubles:
+    """Values of `x` at positions on an axis, those outside repeating its ends."""
+    last = x.shape[axis] - 1
+    a = -0.75
+    weights: dict[str, Any] = {
+        "linear": lambda d: np.maximum(1 - d, 0),
+        "nearest": lambda d: np.where(d < 0.5, 1.0, 0.0),
+        "cubic": lambda d: np.where(
+            d <= 1,
+            (a + 2) * d**3 - (a + 3) * d**2 + 1,
+            np.where(d < 2, a * (d**3 - 5 * d**2 + 8 * d - 4), 0.0),
+        ),
+    }
+    weight = weights[layer.mode]
+    if layer.mode == "nearest":
+        exact = np.round(at, 9)  # 3 * (1 / 3) is 1
+        roundings: dict[str, Any] = {
+            "floor": np.floor,
+            "ceil": np.ceil,
+            "round_prefer_floor": lambda v: np.ceil(v - 0.5),
+            "round_prefer_ceil": lambda v: np.floor(v + 0.5),
+        }
+        at = roundings[layer.rounding](exact)
+    low = np.floor(at)
+    y: Doubles = np.zeros(1)
+    for offset in (-1, 0, 1, 2):
+        neighbour = np.clip(low + offset, 0, last).astype(int)
+        shape = [1, 1, 1, 1]
+        shape[axis] = -1
+        y = y + np.take(x, neighbour, axis) * weight(np.abs(at - low - offset)).reshape(shape)
+    return y
 
 
 def relu(x: Array) -> Doubles:
@@ -342,10 +431,27 @@ def run_layer(
                 ceil_mode=layer.ceil_mode,
             )
         case Upsample():
-            if layer.size is not None:
-                return upsample_bilinear2d(x, both(layer.size))
-            vertical, horizontal = both(layer.scale)
-            return upsample_bilinear2d(x, (x.shape[1] * vertical, x.shape[2] * horizontal))
+            return upsample2d(x, layer)
+        case AvgPool2d():
+            return avg_pool2d(
+                x,
+                layer.kernel,
+                stride=layer.stride,
+                padding=layer.padding,
+                ceil_mode=layer.ceil_mode,
+                count_include_pad=layer.count_include_pad,
+            )
+        case Pad2d():
+            pads = ((0, 0), *sides(layer.padding), (0, 0))
+            if layer.mode == "zeros":
+                return np.pad(x, pads)
+            return np.pad(x, pads, "edge" if layer.mode == "edge" else "reflect")
+        case Slice():
+            for axis, positions in ((1, layer.rows), (2, layer.columns)):
+                if positions is not None:
+                    first, count, step = positions
+                    x = np.take(x, first + step * np.arange(count), axis)
+            return x
         case PReLU():
             return prelu(x, **parameters)
         case Activation():

@@ -108,6 +108,13 @@ void check_depthwise(const Step& step) {
           "a depthwise convolution with a window of impossible size");
 }
 
+void check_axis_taps(const AxisTaps& axis, int in, int out) {
+  require(axis.taps >= 1, "a resampling without taps");
+  for (int64_t i = 0; i < int64_t{axis.taps} * out; ++i) {
+    require(in_range(axis.positions[i], -1, in - 1), "a resampling reads outside its input");
+  }
+}
+
 void check_op(const Step& step);
 
 void check_epilogue(const Epilogue& e) {
@@ -149,7 +156,10 @@ void check_op(const Step& step) {
     case Op::kInstanceNorm:
       return require(same_channels && same_map, "instance norm changes the shape");
     case Op::kSoftmax: return require(same_channels && same_map, "softmax changes the shape");
-    case Op::kUpsample: return require(same_channels, "upsample changes the channels");
+    case Op::kResample:
+      require(same_channels, "a resampling changes the channels");
+      check_axis_taps(step.rows, in.h, out.h);
+      return check_axis_taps(step.columns, in.w, out.w);
     case Op::kPointwise:
       return require(same_channels && same_map, "a pointwise step changes the shape");
     case Op::kFill: return;

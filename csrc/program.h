@@ -101,7 +101,7 @@ enum class Op : int32_t {
   kMaxPool,        // window and stride from `window`
   kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of each image
   kSoftmax,        // over c
-  kUpsample,       // bilinear to the output's size, half-pixel centres, edge clamp
+  kResample,       // weighted sums of rows and of columns: interpolation, means, borders, slices
   kPointwise,      // epilogue applied to the input: affine, activation, sum, copy into a concat
   kFill,           // epilogue applied to bias, the same for every pixel: reads no input
   kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
@@ -113,6 +113,14 @@ enum class Op : int32_t {
 struct Window {
   int32_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
   int32_t dilation_h = 1, dilation_w = 1;
+};
+
+// What the outputs of one axis are made of: output o is the sum over 0 <= t < taps of
+// weights[o * taps + t]  times the input at  positions[o * taps + t];  position -1 is nothing.
+struct AxisTaps {
+  int32_t taps = 0;
+  const int32_t* positions = nullptr;
+  const float* weights = nullptr;
 };
 
 struct Step {
@@ -128,6 +136,8 @@ struct Step {
   bool direct_only = false;       // kGemm: no algorithm of lower complexity
   // kMaxPool, without dilation; kDepthwise
   Window window = {};
+  // kResample
+  AxisTaps rows, columns;
   // kInstanceNorm
   float eps = 0.0f;
 

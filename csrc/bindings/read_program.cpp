@@ -1,5 +1,7 @@
 #include "read_program.h"
 
+#include <pybind11/stl.h>
+
 #include <string>
 #include <tuple>
 #include <utility>
@@ -151,6 +153,17 @@ Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   return e;
 }
 
+AxisTaps ProgramStorage::axis_taps(const py::object& object, int out) {
+  const auto taps = field<int32_t>(object, "taps");
+  const auto& positions = positions_.emplace_back(field<std::vector<int32_t>>(object, "positions"));
+  const auto& weights = tap_weights_.emplace_back(field<std::vector<float>>(object, "weights"));
+  const int64_t count = int64_t{taps} * out;
+  require(static_cast<int64_t>(positions.size()) == count &&
+              static_cast<int64_t>(weights.size()) == count,
+          "a resampling has not as many positions and weights as outputs have taps");
+  return {taps, positions.data(), weights.data()};
+}
+
 void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   using Two = std::pair<int32_t, int32_t>;
   s.op = Op::kGemm;
@@ -219,8 +232,10 @@ Step ProgramStorage::read_op(const py::object& object, const View& in) {
     s.eps = field<float>(object, "eps");
   } else if (kind == "Softmax") {
     s.op = Op::kSoftmax;
-  } else if (kind == "Upsample") {
-    s.op = Op::kUpsample;
+  } else if (kind == "Resample") {
+    s.op = Op::kResample;
+    s.rows = axis_taps(object.attr("rows"), s.out.h);
+    s.columns = axis_taps(object.attr("columns"), s.out.w);
   } else if (kind == "Pointwise") {
     s.op = Op::kPointwise;
   } else if (kind == "Fill") {

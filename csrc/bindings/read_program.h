@@ -37,6 +37,7 @@ class ProgramStorage {
   Epilogue epilogue(const pybind11::object& object, int channels);
   // `in`: the view that it reads, which of a finish lies nowhere.
   Step read_op(const pybind11::object& object, const View& in);
+  AxisTaps axis_taps(const pybind11::object& axis, int out);
   void read_gemm(const pybind11::object& object, Step& step);
 
   bool shapes_alone_ = false;
@@ -44,6 +45,8 @@ class ProgramStorage {
   std::vector<Constant> kept_, packed_only_;
   std::deque<std::vector<Phase>> phases_;
   std::deque<Step> finishes_;
+  std::deque<std::vector<int32_t>> positions_;
+  std::deque<std::vector<float>> tap_weights_;
   std::vector<Step> steps_;
   std::vector<Buffer> buffers_;
   Program program_{};

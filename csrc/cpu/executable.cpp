@@ -9,6 +9,7 @@
 #include "check_program.h"
 #include "cpu/depthwise.h"
 #include "cpu/reductions.h"
+#include "cpu/resample.h"
 #include "cpu/small_ops.h"
 #include "threads.h"
 
@@ -37,7 +38,7 @@ const char* find_kernel(const Step& step, const Kernels& kernels) {
     case Op::kMaxPool: return "max pool";
     case Op::kInstanceNorm: return "instance norm";
     case Op::kSoftmax: return "softmax";
-    case Op::kUpsample: return "upsample";
+    case Op::kResample: return "resample";
     case Op::kPointwise: return "pointwise";
     case Op::kFill: break;
     case Op::kArgMax: return "argmax";
@@ -143,7 +144,7 @@ void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int6
     case Op::kMaxPool: max_pool(call); break;
     case Op::kInstanceNorm: instance_norm(call); break;
     case Op::kSoftmax: softmax(call); break;
-    case Op::kUpsample: upsample_bilinear(call); break;
+    case Op::kResample: resample(call); break;
     case Op::kPointwise: pointwise(call); break;
     case Op::kFill: break;  // refused
     case Op::kArgMax: arg_max(call); break;

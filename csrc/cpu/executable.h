@@ -18,8 +18,8 @@ const char* find_kernel(const Step& step, const Kernels& kernels);
 
 class Executable {
  public:
-  // Copies what it needs of `program` except the small constants (bias, scale, shift, gamma,
-  // beta), which must outlive it. Weights are packed by `threads`, a step each. Throws
+  // Copies what it needs of `program` except the small constants (bias, scale, shift, gamma, beta,
+  // tables), which must outlive it. Weights are packed by `threads`, a step each. Throws
   // std::invalid_argument for a step that nothing here can do.
   Executable(const Program& program, const Kernels& kernels, int threads = 1);
 

@@ -205,8 +205,9 @@ struct Kernels {
   // out = (in - centre) * scale
   void (*centre_and_scale)(const float* in, const float* centre, const float* scale, float* out,
                            int count);
-  // out = a * wa + b * wb
-  void (*blend)(const float* a, float wa, const float* b, float wb, float* out, int count);
+  // out = the sum of weights[t] * from[t], from the last of the terms to the first
+  void (*weighted_sum)(const float* const* from, const float* weights, int terms, float* out,
+                       int count);
   void (*softmax)(const float* in, float* out, int count);
 
   // Some multiply-adds in registers, for the benchmark's ceiling; returns how many operations.

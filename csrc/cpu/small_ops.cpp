@@ -79,44 +79,6 @@ void softmax(const StepCall& call) {
 
 namespace {
 
-// The two input positions that output o lies between, and the weight of the second.
-struct Between {
-  int64_t low, high;
-  float weight;
-};
-
-Between between(int64_t o, int64_t in, int64_t out) {
-  const double scale = static_cast<double>(in) / static_cast<double>(out);
-  const double at = std::max(0.0, (static_cast<double>(o) + 0.5) * scale - 0.5);
-  const auto low = std::min(static_cast<int64_t>(at), in - 1);
-  return {low, std::min(low + 1, in - 1), static_cast<float>(at - static_cast<double>(low))};
-}
-
-}  // namespace
-
-void upsample_bilinear(const StepCall& call) {
-  const Step& step = call.step;
-  for_each_row(call, [&](int64_t image, int64_t oy) {
-    static thread_local Scratch scratch;
-    const int c = step.out.c;
-    float* column = scratch.get<float>(int64_t{2} * c);  // the two blended columns, then the pixel
-    const Between y = between(oy, step.in.h, step.out.h);
-    for (int64_t ox = 0; ox < step.out.w; ++ox) {
-      const Between x = between(ox, step.in.w, step.out.w);
-      const auto blend_rows = [&](int64_t ix, float* to) {
-        call.kernels.blend(pixel(call.in, step.in, image, y.low, ix), 1.0f - y.weight,
-                           pixel(call.in, step.in, image, y.high, ix), y.weight, to, c);
-      };
-      blend_rows(x.low, column);
-      blend_rows(x.high, column + c);
-      call.kernels.blend(column, 1.0f - x.weight, column + c, x.weight, column, c);
-      finish_pixel(call, column, image, oy, ox);
-    }
-  });
-}
-
-namespace {
-
 // Whether a row of pixels is one run of floats to a step, whose channels are all treated alike.
 bool takes_rows(const Step& step) {
   const auto dense = [](const View& view) { return view.pixel_stride == view.c; };

@@ -8,7 +8,6 @@ namespace facegen::cpu {
 void max_pool(const StepCall& call);
 void instance_norm(const StepCall& call);
 void softmax(const StepCall& call);
-void upsample_bilinear(const StepCall& call);
 void pointwise(const StepCall& call);
 
 }  // namespace facegen::cpu

@@ -7,6 +7,7 @@
 
 #include "cuda/generic/depthwise.h"
 #include "cuda/generic/reductions.h"
+#include "cuda/generic/resample.h"
 #include "cuda/generic/small_ops.h"
 #include "cuda/hopper/norm.h"
 
@@ -84,6 +85,10 @@ Executable::Executable(const Program& program, const Options& options)
       const int64_t taps = int64_t{window.kernel_h} * window.kernel_w;
       step.weight = upload_constant(step.weight, taps * channels);
     }
+    if (step.op == Op::kResample) {
+      step.rows = upload_taps(step.rows, step.out.h);
+      step.columns = upload_taps(step.columns, step.out.w);
+    }
     // Kernels expect both or neither.
     Epilogue& epilogue = step.epilogue;
     epilogue.slopes = upload_constant(epilogue.slopes, channels);
@@ -125,6 +130,7 @@ Executable::~Executable() {
   contexts_.reset();
   gemms_.clear();
   constants_.clear();
+  positions_.clear();
   restore_device(former);
 }
 
@@ -135,6 +141,12 @@ const float* Executable::upload_constant(const float* values, int64_t count) {
   padded.resize(static_cast<std::size_t>((count + 7) / 8 * 8), 0.0f);
   constants_.push_back(upload(padded.data(), static_cast<int64_t>(padded.size())));
   return constants_.back().get();
+}
+
+AxisTaps Executable::upload_taps(const AxisTaps& axis, int64_t outputs) {
+  const int64_t count = axis.taps * outputs;
+  positions_.push_back(upload(axis.positions, count));
+  return {axis.taps, positions_.back().get(), upload_constant(axis.weights, count)};
 }
 
 Layout Executable::layout(const View& view) const {
@@ -177,7 +189,7 @@ void Executable::enqueue_step(const Context& context, const Places& places, std:
       kernels_[i] == Kernel::kHopperNorm ? hopper::instance_norm(call) : instance_norm(call);
       break;
     case Op::kSoftmax: softmax(call); break;
-    case Op::kUpsample: upsample_bilinear(call); break;
+    case Op::kResample: resample(call); break;
     case Op::kPointwise: pointwise(call); break;
     case Op::kFill: pointwise(call); break;  // its bias is all that there is
     case Op::kArgMax: arg_max(call); break;

@@ -107,6 +107,7 @@ class Executable {
   void run_small(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
   void run_pipelined(Context& context, ChunkQueue& queue, const HostStaging& staging) const;
   const float* upload_constant(const float* values, int64_t count);
+  AxisTaps upload_taps(const AxisTaps& axis, int64_t outputs);
   Layout layout(const View& view) const;
 
   DeviceInfo device_;
@@ -119,6 +120,7 @@ class Executable {
   ContextSizes sizes_;
   int64_t max_images_ = 1;
   std::vector<DeviceMemory<float>> constants_;
+  std::vector<DeviceMemory<int32_t>> positions_;
   std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
   std::unique_ptr<ContextPool> contexts_;
 };

@@ -20,8 +20,8 @@ from facegen.nn.program import (
     MaxPool,
     Pointwise,
     Program,
+    Resample,
     Softmax,
-    Upsample,
     WithoutEpilogue,
     step_reads,
     step_writes,
@@ -139,8 +139,8 @@ def _compute(step, x, constants):
             return reference.instance_norm(x, gamma, beta, eps=step.eps)
         case Softmax():
             return reference.softmax(x)
-        case Upsample():
-            return reference.upsample_bilinear2d(x, (step.output.height, step.output.width))
+        case Resample():
+            return _resample(x, _matrix(step.rows, x.shape[1]), _matrix(step.columns, x.shape[2]))
         case Pointwise():
             return x
         case ArgMax():
@@ -187,6 +187,20 @@ def _gather(x, rows, columns):
     inside_x = (columns >= 0) & (columns < x.shape[2])
     pixels = x[:, np.where(inside_y, rows, 0)[:, None], np.where(inside_x, columns, 0)]
     return pixels * (inside_y[:, None] & inside_x)[None, :, :, None]
+
+
+def _matrix(axis, size):
+    """(outputs, inputs)."""
+    positions = np.array(axis.positions).reshape(-1, axis.taps)
+    weights = np.array(axis.weights).reshape(-1, axis.taps)
+    matrix = np.zeros((len(positions), size + 1))  # the last column is what -1 names
+    for tap in range(axis.taps):
+        np.add.at(matrix, (np.arange(len(positions)), positions[:, tap]), weights[:, tap])
+    return matrix[:, :-1]
+
+
+def _resample(x, rows, columns):
+    return np.einsum("oh,pw,nhwc->nopc", rows, columns, x, optimize=True)
 
 
 def _depthwise(step, x, constants):

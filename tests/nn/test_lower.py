@@ -25,7 +25,7 @@ from facegen.nn import (
     Shape,
     lower,
 )
-from facegen.nn.program import Gemm, MaxPool, Pointwise, Upsample
+from facegen.nn.program import Gemm, MaxPool, Pointwise, Resample
 from random_weights import random_weights
 
 
@@ -94,7 +94,7 @@ def test_batch_norm_after_relu_is_the_scale_and_shift_of_the_epilogue():
         "conv2.scale",
         "conv2.shift",
     )
-    upsample = next(s for s in program.steps if isinstance(s, Upsample))
+    upsample = next(s for s in program.steps if isinstance(s, Resample))
     assert upsample.epilogue.scale == "upsample.scale" and upsample.epilogue.shift is None
 
 

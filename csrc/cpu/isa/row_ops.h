@@ -140,9 +140,12 @@ void centre_and_scale(const float* in, const float* centre, const float* scale, 
   });
 }
 
-void blend(const float* a, float wa, const float* b, float wb, float* out, int count) {
+void weighted_sum(const float* const* from, const float* weights, int terms, float* out, int count) {
   for_each_vector(count, [&](int i, auto get, auto put) {
-    put(out + i, multiply_add(wa, get(a + i), get(b + i) * wb));
+    Vec sum = {};
+    if (terms > 0) sum = get(from[terms - 1] + i) * weights[terms - 1];
+    for (int t = terms - 2; t >= 0; --t) sum = multiply_add(weights[t], get(from[t] + i), sum);
+    put(out + i, sum);
   });
 }
 

@@ -56,7 +56,7 @@ Kernel kernel_of(Op op) {
     case Op::kMaxPool: return Kernel::kMaxPool;
     case Op::kInstanceNorm: return Kernel::kNorm;
     case Op::kSoftmax: return Kernel::kSoftmax;
-    case Op::kUpsample: return Kernel::kUpsample;
+    case Op::kResample: return Kernel::kResample;
     case Op::kPointwise: return Kernel::kPointwise;
     case Op::kFill: return Kernel::kPointwise;
     case Op::kArgMax: return Kernel::kArgMax;
@@ -87,7 +87,7 @@ std::string family_of(Kernel kernel) {
     case Kernel::kNorm: return "instance norm";
     case Kernel::kMaxPool: return "max pool";
     case Kernel::kSoftmax: return "softmax";
-    case Kernel::kUpsample: return "upsample";
+    case Kernel::kResample: return "resample";
     case Kernel::kPointwise: return "pointwise";
     case Kernel::kArgMax: return "argmax";
     case Kernel::kGlobalAvgPool: return "global average pool";

@@ -29,7 +29,7 @@ enum class Kernel {
   kNorm,
   kMaxPool,
   kSoftmax,
-  kUpsample,
+  kResample,
   kPointwise,
   kArgMax,
   kGlobalAvgPool,

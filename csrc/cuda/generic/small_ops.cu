@@ -1,7 +1,5 @@
 // The steps that are not a GEMM. All are bound by memory: neighbouring threads have neighbouring
 // channels, so that every warp reads and writes whole lines.
-#include <algorithm>
-
 #include "cuda/generic/elements.cuh"
 #include "cuda/runtime/error.h"
 #include "divide_up.h"
@@ -71,38 +69,6 @@ __global__ void __launch_bounds__(kThreads)
   load_run(args.in,
            reads ? e.image * args.in.image_stride + e.pixel * args.in.pixel_stride + e.c : -1, x);
   finish_eight(args.epilogue, args.out, e.image, e.pixel, e.c, x);
-}
-
-// The two input positions that output o lies between, and the weight of the second. The position
-// is ((2 o + 1) in - out) / (2 out), in integers: exact.
-struct Between {
-  int32_t low, high;
-  float weight;
-};
-
-template <typename Int>
-__device__ inline Between between(Int o, Int in, Int out) {
-  const Int numerator = max((2 * o + 1) * in - out, Int{0});
-  const Int low = min(numerator / (2 * out), in - 1);
-  const Int rest = numerator - low * 2 * out;
-  return {static_cast<int32_t>(low), static_cast<int32_t>(min(low + 1, in - 1)),
-          static_cast<float>(rest) / static_cast<float>(2 * out)};
-}
-
-// Int holds 2 * in * out of both axes.
-template <typename Int>
-__global__ void __launch_bounds__(kThreads)
-    upsample_kernel(const __grid_constant__ Arguments args) {
-  const Element e = find_element(args.out, args.images);
-  if (e.image < 0) return;
-  const Between y = between<Int>(e.y, args.in.h, args.out.h);
-  const Between x = between<Int>(e.x, args.in.w, args.out.w);
-  const auto blend_rows = [&](int ix) {
-    return load_at(args.in, e.image, y.low, ix, e.c) * (1.0f - y.weight) +
-           load_at(args.in, e.image, y.high, ix, e.c) * y.weight;
-  };
-  const float blended = blend_rows(x.low) * (1.0f - x.weight) + blend_rows(x.high) * x.weight;
-  finish(args.epilogue, args.out, e.image, e.pixel, e.c, blended);
 }
 
 // A warp a pixel. Every lane sums its channels in order, then lanes are added as a tree.
@@ -199,15 +165,6 @@ void softmax(const StepCall& call) {
   softmax_kernel<<<count_blocks(pixels, kThreads / 32), kThreads, 0, call.stream>>>(
       make_arguments(call));
   FACEGEN_CUDA_CHECK_LAUNCH("softmax_kernel");
-}
-
-void upsample_bilinear(const StepCall& call) {
-  const unsigned blocks = count_blocks(output_elements(call), kThreads);
-  const View &in = call.step.in, &out = call.step.out;
-  const int64_t largest = std::max((2 * int64_t{out.h} + 1) * in.h, (2 * int64_t{out.w} + 1) * in.w);
-  const auto kernel = largest >> 31 ? upsample_kernel<int64_t> : upsample_kernel<int32_t>;
-  kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call));
-  FACEGEN_CUDA_CHECK_LAUNCH("upsample_kernel");
 }
 
 void pointwise(const StepCall& call) {

@@ -40,16 +40,17 @@ from facegen.nn.layers import (
     Reshape,
     Softmax,
     Sub,
-    Upsample,
 )
 from facegen.nn.lower import lower
 from facegen.nn.program import Program
+from facegen.nn.resample import AvgPool2d, Pad2d, Slice, Upsample
 
 __all__ = [
     "Abs",
     "Add",
     "Affine",
     "ArgMax",
+    "AvgPool2d",
     "BatchNorm",
     "Clip",
     "Concat",
@@ -74,6 +75,7 @@ __all__ = [
     "Mish",
     "Mul",
     "PReLU",
+    "Pad2d",
     "Program",
     "ReLU",
     "Reciprocal",
@@ -82,6 +84,7 @@ __all__ = [
     "Shape",
     "SiLU",
     "Sigmoid",
+    "Slice",
     "Softmax",
     "Softplus",
     "Sqrt",

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from facegen.cached import cached_property
 from facegen.nn.layer import Layer, Shape
-from facegen.nn.window import IntOrPair, Padding, WindowAxis, pair, window
+from facegen.nn.window import IntOrPair, Padding, WindowAxis, window
 
 _MOST_EPS = 3.4e38  # about the largest float32
 
@@ -180,35 +180,6 @@ class Minimum(Combination):
     """The smaller of two maps' numbers, NaN where one is; either may have one pixel or channel."""
 
     kind = "minimum"
-
-
-@dataclass(frozen=True)
-class Upsample(Layer):
-    """Bilinear interpolation to `size` = (height, width), or by a whole-numbered `scale`.
-
-    Half-pixel centres, edges clamped: PyTorch's ``align_corners=False``.
-    """
-
-    size: IntOrPair | None = None
-    scale: IntOrPair | None = None
-
-    def __post_init__(self) -> None:
-        if (self.size is None) == (self.scale is None):
-            raise ValueError(f"Upsample takes either size or scale, not {self}")
-        if self.size is not None:
-            pair(self.size, "size", 1)
-        if self.scale is not None:
-            pair(self.scale, "scale", 1)
-
-    def output_shape(self, *inputs: Shape) -> Shape:
-        (x,) = self._take(1, inputs)
-        if self.size is not None:
-            height, width = pair(self.size, "size", 1)
-        else:
-            assert self.scale is not None
-            vertical, horizontal = pair(self.scale, "scale", 1)
-            height, width = x.height * vertical, x.width * horizontal
-        return Shape(height, width, x.channels)
 
 
 @dataclass(frozen=True)

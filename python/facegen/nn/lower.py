@@ -24,7 +24,6 @@ from facegen.nn.layers import ArgMax as ArgMaxLayer
 from facegen.nn.layers import GlobalAvgPool2d, MaxPool2d
 from facegen.nn.layers import InstanceNorm as InstanceNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
-from facegen.nn.layers import Upsample as UpsampleLayer
 from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
     ArgMax,
@@ -36,11 +35,12 @@ from facegen.nn.program import (
     MaxPool,
     Pointwise,
     Program,
+    Resample,
     Softmax,
     Step,
-    Upsample,
     View,
 )
+from facegen.nn.resample import Resampling
 from facegen.nn.rewrite import rewrite
 from facegen.nn.target import find_target
 
@@ -219,8 +219,9 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
         )
     if isinstance(layer, SoftmaxLayer):
         return Softmax(draft.name, x, y)
-    if isinstance(layer, UpsampleLayer):
-        return Upsample(draft.name, x, y, epilogue)
+    if isinstance(layer, Resampling):
+        rows, columns = layer.taps(Shape(x.height, x.width, x.channels))
+        return Resample(draft.name, x, y, rows, columns, epilogue)
     if isinstance(layer, ArgMaxLayer):
         return ArgMax(draft.name, x, y)
     if isinstance(layer, GlobalAvgPool2d):

@@ -199,12 +199,27 @@ class Softmax:
 
 
 @dataclass(frozen=True)
-class Upsample:
-    """Bilinear interpolation to the output's size: half-pixel centres, edges clamped."""
+class AxisTaps:
+    """What the outputs of one axis are made of.
+
+    Output ``o`` is the sum over ``0 <= t < taps`` of ``weights[o * taps + t]`` times the input at
+    ``positions[o * taps + t]``; position -1 is nothing.
+    """
+
+    taps: int
+    positions: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Weighted sums of rows, and of columns: interpolation, means over windows, borders, slices."""
 
     name: str
     input: View
     output: View
+    rows: AxisTaps
+    columns: AxisTaps
     epilogue: Epilogue = Epilogue()
 
 
@@ -247,7 +262,7 @@ class GlobalAvgPool:
 
 
 WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool
-Step = Gemm | Depthwise | MaxPool | InstanceNorm | Upsample | Pointwise | Fill | WithoutEpilogue
+Step = Gemm | Depthwise | MaxPool | InstanceNorm | Resample | Pointwise | Fill | WithoutEpilogue
 
 
 @dataclass(frozen=True)

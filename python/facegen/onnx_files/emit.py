@@ -20,6 +20,7 @@ from facegen.nn import (
     Add,
     Affine,
     ArgMax,
+    AvgPool2d,
     BatchNorm,
     Clip,
     Concat,
@@ -40,6 +41,7 @@ from facegen.nn import (
     Minimum,
     Mish,
     Mul,
+    Pad2d,
     PReLU,
     Reciprocal,
     ReLU,
@@ -47,6 +49,7 @@ from facegen.nn import (
     Shape,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Softplus,
     Sqrt,
@@ -55,7 +58,7 @@ from facegen.nn import (
     Upsample,
 )
 from facegen.nn.graph import Node
-from facegen.nn.window import WindowAxis, pair
+from facegen.nn.window import WindowAxis, padding_pairs, pair
 
 MAP, VECTOR = "map", "vector"
 
@@ -201,7 +204,8 @@ def _several(e: Emitter, node: Node, op: str, **attributes: Any) -> None:
 def _conv(e: Emitter, node: Node) -> None:
     assert isinstance(node.layer, Conv2d)
     groups = {"group": node.layer.groups} if node.layer.groups > 1 else {}
-    _map(e, node, "Conv", *e.weights(node, lambda w: w.transpose(0, 3, 1, 2)), **_window(node.layer.axes), **groups)
+    weights = e.weights(node, lambda weight: weight.transpose(0, 3, 1, 2))
+    _map(e, node, "Conv", *weights, **_window(node.layer.axes), **groups)
 
 
 def _conv_transpose(e: Emitter, node: Node) -> None:
@@ -359,15 +363,66 @@ def _max_pool(e: Emitter, node: Node) -> None:
     _map(e, node, "MaxPool", **attributes)
 
 
+def _avg_pool(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, AvgPool2d)
+    attributes: dict[str, Any] = {**_window(layer.axes)}
+    del attributes["dilations"]
+    if layer.ceil_mode:
+        e.opset = max(e.opset, 22)  # the first that says which windows count
+        attributes["ceil_mode"] = 1
+    _map(e, node, "AveragePool", **attributes, count_include_pad=int(layer.count_include_pad))
+
+
 def _upsample(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, Upsample)
+    attributes: dict[str, Any] = {"mode": layer.mode}
+    if layer.placed_by != "half_pixel":
+        attributes["coordinate_transformation_mode"] = layer.placed_by
+    if layer.mode == "nearest":
+        attributes["nearest_mode"] = layer.rounding
     x, y = e.shapes[node.inputs[0]], node.shape
-    if y.height % x.height == 0 and y.width % x.width == 0:
-        scales = np.array([1, 1, y.height // x.height, y.width // x.width], np.float32)
-        _map(e, node, "Resize", "", e.constant(f"{node.name}.scales", scales), mode="linear")
+    scales: tuple[float, ...] = layer.scales
+    if not scales and y.height % x.height == 0 and y.width % x.width == 0:
+        scales = y.height // x.height, y.width // x.width
+    if scales:
+        factors = e.constant(f"{node.name}.scales", np.array([1, 1, *scales], np.float32))
+        _map(e, node, "Resize", "", factors, **attributes)
         return
     e.opset = max(e.opset, 18)  # the first that takes the sizes of some axes alone
     sizes = e.constant(f"{node.name}.sizes", np.array(y[:2], np.int64))
-    _map(e, node, "Resize", "", "", sizes, mode="linear", axes=[2, 3])
+    _map(e, node, "Resize", "", "", sizes, axes=[2, 3], **attributes)
+
+
+def _pad(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, Pad2d)
+    (top, bottom), (left, right) = padding_pairs(node.layer.padding)
+    pads = np.array([0, 0, top, left, 0, 0, bottom, right], np.int64)
+    mode = {"zeros": "constant"}.get(node.layer.mode, node.layer.mode)
+    _map(e, node, "Pad", e.constant(f"{node.name}.pads", pads), mode=mode)
+
+
+def _slice(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, Slice)
+    x = e.shapes[node.inputs[0]]
+    given = [
+        (0, size, 1) if each is None else each
+        for each, size in zip((layer.rows, layer.columns), x, strict=False)
+    ]
+    ends = [first + count * step for first, count, step in given]
+    columns = {
+        "starts": [first for first, _, _ in given],
+        "ends": [end if end >= 0 else -(2**31) for end in ends],  # else it counts from the back
+        "axes": [2, 3],
+        "steps": [step for _, _, step in given],
+    }
+    constants = [
+        e.constant(f"{node.name}.{name}", np.array(values, np.int64))
+        for name, values in columns.items()
+    ]
+    _map(e, node, "Slice", *constants)
 
 
 def _reshape(e: Emitter, node: Node) -> None:
@@ -434,4 +489,7 @@ EMITTERS: Mapping[type[Layer], Callable[[Emitter, Node], None]] = {
     Sub: lambda e, node: _several(e, node, "Sub"),
     Tanh: lambda e, node: _one(e, node, "Tanh"),
     Upsample: _upsample,
+    AvgPool2d: _avg_pool,
+    Pad2d: _pad,
+    Slice: _slice,
 }
