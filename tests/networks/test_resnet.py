@@ -150,9 +150,9 @@ def test_wrong_files_are_refused(torch: Any, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match=r"a.pth: tensor 'fc.bias' is missing"):
         Classifier(path, device="cpu")
     state = checkpoint(torch, "resnet18", seed=1)
-    state["fc.weight"] = state["fc.weight"][:10]
+    state["fc.weight"] = state["fc.weight"][:10]  # as of a network of 10 classes
     torch.save(state, path)
-    with pytest.raises(FormatError, match=r"'fc.weight': expected shape \(1000, 512\), found \(10"):
+    with pytest.raises(FormatError, match=r"'fc.bias': expected shape \(10,\), found \(1000,\)"):
         Classifier(path, device="cpu")
     # A ResNet-50 has its blocks' third convolutions too.
     state = checkpoint(torch, "resnet18", seed=1) | {"layer1.0.conv3.weight": torch.zeros(1)}

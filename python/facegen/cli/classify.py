@@ -39,7 +39,7 @@ from facegen.files.standard import is_stdout
     show_default=True,
     help="Most probable classes to name.",
 )
-@click.option("--labels", type=click.Path(), help="Text file of the 1,000 names, one a line.")
+@click.option("--labels", type=click.Path(), help="Text file of the classes' names, one a line.")
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a file that is no report by the report.")
@@ -67,18 +67,17 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.media import labels as label_files
-    from facegen.networks.classifier import CLASSES
     from facegen.networks.files import resolve
     from facegen.pictures.classify import task
     from facegen.pictures.plan import plan_facts
     from facegen.pictures.sources import find
 
     network = str(resolve(network, "squeezenet"))  # first: without one, nothing else matters
-    names = None if labels is None else label_files.read(labels, CLASSES)
     found = find(pictures, recursive)
     part, json_ = picture_run.part_of(shard, json_)
     picture_run.check_report(json_, overwrite)
     classifier = prepared(Classifier, network, engine)
+    names = None if labels is None else label_files.read(labels, classifier.classes)
     work = task(classifier, top, names)
     report = picture_run.run_shown(plan_facts(found, part), work, on_ranks=shard is None)
     if not is_stdout(json_):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
+from facegen.cached import cached_property
 from facegen.networks.model import Model, on_host
 from facegen.photos.kinds import rgb_pixels, split_batch
 from facegen.shares import chunks
@@ -21,18 +22,18 @@ CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 class Guess(NamedTuple):
     """What a picture may show."""
 
-    class_id: int  # of ImageNet's classes, 0 to 999
+    class_id: int  # 0 to 999, of ImageNet's classes
     probability: float
 
 
 class Classifier(Model):
-    """What a picture shows, of ImageNet's 1,000 classes.
+    """What a picture shows, of ImageNet's 1,000 classes or those that a network was trained for.
 
     Parameters
     ----------
     network
-        A file of weights of any network that this is the model of (torchvision's `squeezenet1_0`,
-        a ResNet), or a dict of them; what ``facegen fetch squeezenet`` brought if None.
+        A file of weights of any network that this is the model of (torchvision's SqueezeNets,
+        ResNets and VGGs), or a dict of them; what ``facegen fetch squeezenet`` brought if None.
     device, threads, precision, algorithm
         As for `facegen.load`.
 
@@ -66,7 +67,7 @@ class Classifier(Model):
             A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
             them, or one array (n, height, width, 3).
         top
-            How many classes, 1 to 1,000.
+            How many classes, 1 to 1,000; all of them where the network has fewer.
 
         Returns
         -------
@@ -81,12 +82,18 @@ class Classifier(Model):
         ValueError
             `top` is out of its range.
         """
-        if not 1 <= top <= CLASSES:
-            raise ValueError(f"top must be 1 to {CLASSES:,}, not {top}")
+        most = max(CLASSES, self.classes)
+        if not 1 <= top <= most:
+            raise ValueError(f"top must be 1 to {most:,}, not {top}")
         pictures = on_host(pictures)
         items, single = split_batch(pictures)
         guesses = [self.finish(row, top) for row in self.probabilities(items)]
         return guesses[0] if single else guesses
+
+    @cached_property
+    def classes(self) -> int:
+        """How many classes the network tells apart."""
+        return self.network.graph().outputs[0].shape.channels
 
     def probabilities(self, pictures: Any) -> np.ndarray:
         """The probabilities of all classes.
@@ -98,7 +105,7 @@ class Classifier(Model):
 
         Returns
         -------
-        (n, 1000) float32; each row adds up to 1.
+        (n, 1000) float32, or of as many classes as the network has; each row adds up to 1.
 
         Raises
         ------
@@ -110,7 +117,7 @@ class Classifier(Model):
             self.compute([self.prepare(item) for item in part])
             for part in chunks(items, self.runner.batch)
         ]
-        return np.concatenate([np.empty((0, CLASSES), np.float32), *parts])
+        return np.concatenate([np.empty((0, self.classes), np.float32), *parts])
 
     def prepare(self, picture: Picture | Photo) -> np.ndarray:
         """The network's input of a picture, as the network's description has it."""

@@ -84,6 +84,12 @@ def torchvision_box(height: int, width: int) -> Box:
     return left, top, right, bottom
 
 
+def summary(side: int, classes: int) -> str:
+    """What a network is for, in a line."""
+    of = " of ImageNet" if classes == 1000 else ""
+    return f"what a picture shows: {side}x{side} RGB -> {classes:,} classes{of}"
+
+
 def from_bgr(weights: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Weights whose conv1 takes B, G, R, for R, G, B."""
     return weights | {"conv1.weight": np.ascontiguousarray(weights["conv1.weight"][..., ::-1])}

@@ -47,7 +47,12 @@ class Family:
         return found
 
 
-FAMILIES = (Family("dcgan-tutorial", "dcgan_tutorial", "Generator"),)
+FAMILIES = (
+    Family("dcgan-tutorial", "dcgan_tutorial", "Generator"),
+    Family("resnet", "resnet", "Classifier"),
+    Family("vgg", "vgg", "Classifier"),
+    Family("squeezenet", "squeezenet", "Classifier"),
+)
 
 
 def families_of(model: type) -> tuple[Family, ...]:
