@@ -52,6 +52,7 @@ FAMILIES = (
     Family("resnet", "resnet", "Classifier"),
     Family("vgg", "vgg", "Classifier"),
     Family("squeezenet", "squeezenet", "Classifier"),
+    Family("unet", "unet", "Pix2Pix"),
 )
 
 

@@ -38,7 +38,10 @@ def sizes_of(shapes: Mapping[str, Shape], prefix: str = "") -> Sizes | None:
         return len(list(takewhile(shapes.__contains__, names)))
 
     def out_channels(name: str) -> int:
-        return (shapes.get(f"{prefix}{name}.weight") or (0,))[0]
+        tensor = f"{prefix}{name}.weight"
+        if tensor not in shapes:
+            raise ValueError(f"tensor {tensor!r} is missing")
+        return (shapes[tensor] or (0,))[0]
 
     layers = list(takewhile(blocks, count(1)))
     if not layers or f"{prefix}bn1.running_mean" not in shapes:
