@@ -1,4 +1,4 @@
-"""ResNets: what a picture shows, of ImageNet's classes (He et al. 2015, table 1).
+"""ResNets: what a picture shows, of ImageNet's classes (He et al. 2015, table 1; Xie et al. 2017).
 
 | layer                            | output (HWC) | kernel/stride | 18 | 34 | 50 | 101 | 152 |
 |----------------------------------|--------------|---------------|----|----|----|-----|-----|
@@ -13,10 +13,10 @@
 
 On the right: how many blocks, by the number of layers. A block of 18 and 34 (e is 1): conv1 3x3,
 bn1, ReLU, conv2 3x3, bn2; the sum with the block's input, ReLU. Of the others (e is 4), a
-bottleneck: conv1 1x1, bn1, ReLU, conv2 3x3, bn2, ReLU, conv3 1x1, bn3; the sum. Where map or
-channels change, the block's input goes through downsample: a convolution 1x1 and a batch norm. A
-block's stride is that of its first 3x3, as torchvision has it. Convolutions have no bias; all are
-padded by half their kernel. Layers have torchvision's names.
+bottleneck: conv1 1x1, bn1, ReLU, conv2 3x3, bn2, ReLU, conv3 1x1, bn3; the sum. Its conv2 has
+groups in ResNeXts. Where map or channels change, the block's input goes through downsample: a
+convolution 1x1 and a batch norm. A block's stride is that of its first 3x3, as torchvision has it.
+Convolutions have no bias; all are padded by half their kernel. Layers have torchvision's names.
 """
 
 from __future__ import annotations
@@ -58,6 +58,7 @@ class Sizes(NamedTuple):
     outer: tuple[int, ...] = CHANNELS  # of what they hand on
     bottleneck: bool = False
     stem: int = 64  # channels of conv1
+    groups: int = 1  # of the bottlenecks' 3x3 convolutions
     classes: int = CLASSES
 
 
@@ -74,16 +75,17 @@ class Stage(NamedTuple):
     inner: int
     outer: int
     bottleneck: bool
+    groups: int
 
 
 def block(g: Graph, name: str, stage: Stage, stride: int, dilation: int, x: Tensor) -> Tensor:
     """The sum of two or three convolutions with what they read."""
-    inner, outer, bottleneck = stage
+    inner, outer, bottleneck, groups = stage
     c = x.shape.channels
     convolutions = (
         [
             Conv2d(c, inner, 1, bias=False),
-            Conv2d(inner, inner, 3, stride, dilation, dilation, bias=False),
+            Conv2d(inner, inner, 3, stride, dilation, dilation, bias=False, groups=groups),
             Conv2d(inner, outer, 1, bias=False),
         ]
         if bottleneck
@@ -115,7 +117,8 @@ def encoder(
     x = g.add(f"{prefix}maxpool", MaxPool2d(3, stride=2, padding=1), x)
     handed_on, dilation = [], 1
     for number, blocks in enumerate(sizes.blocks, 1):
-        stage = Stage(sizes.inner[number - 1], sizes.outer[number - 1], sizes.bottleneck)
+        inner, outer = sizes.inner[number - 1], sizes.outer[number - 1]
+        stage = Stage(inner, outer, sizes.bottleneck, sizes.groups)
         for i in range(blocks):
             stride = 2 if i == 0 and number > 1 and number not in dilated else 1
             x = block(g, f"{prefix}layer{number}.{i}", stage, stride, dilation, x)

@@ -199,3 +199,151 @@ class SqueezeNet(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return torch.softmax(torch.flatten(self.classifier(self.features(x)), 1), 1)
+
+
+def conv_norm(c: int, k: int, kernel: int, stride: int, activation: Any, **more: Any) -> Any:
+    """As torchvision's Conv2dNormActivation."""
+    eps = more.pop("eps", 1e-5)
+    conv = nn.Conv2d(c, k, kernel, stride, kernel // 2, bias=False, **more)
+    layers = [conv, nn.BatchNorm2d(k, eps=eps)]
+    return nn.Sequential(*layers, *([activation()] if activation else []))
+
+
+class InvertedResidual(nn.Module):
+    """MobileNetV2's block."""
+
+    def __init__(self, c: int, k: int, stride: int, widening: int) -> None:
+        super().__init__()
+        inner = c * widening
+        layers = [conv_norm(c, inner, 1, 1, nn.ReLU6)] if widening != 1 else []
+        layers += [conv_norm(inner, inner, 3, stride, nn.ReLU6, groups=inner)]
+        layers += [nn.Conv2d(inner, k, 1, bias=False), nn.BatchNorm2d(k)]
+        self.conv = nn.Sequential(*layers)
+        self.adds = stride == 1 and c == k
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv(x) if self.adds else self.conv(x)
+
+
+class MobileNetV2(nn.Module):
+    def __init__(self, classes: int, divided: int = 1) -> None:
+        """Widths are the paper's, `divided`."""
+        super().__init__()
+        c = 32 // divided
+        layers = [conv_norm(3, c, 3, 2, nn.ReLU6)]
+        table = [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2)]
+        table += [(6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+        for widening, k, count, stride in table:
+            for i in range(count):
+                layers.append(InvertedResidual(c, k // divided, stride if i == 0 else 1, widening))
+                c = k // divided
+        layers.append(conv_norm(c, 1280 // divided, 1, 1, nn.ReLU6))
+        self.features = nn.Sequential(*layers)
+        self.classifier = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280 // divided, classes))
+
+    def forward(self, x: Any) -> Any:
+        return torch.softmax(self.classifier(self.features(x).mean((2, 3))), 1)
+
+
+class SqueezeExcitation(nn.Module):
+    def __init__(self, c: int, squeezed: int) -> None:
+        super().__init__()
+        self.avgpool = nn.AdaptiveAvgPool2d(1)
+        self.fc1 = nn.Conv2d(c, squeezed, 1)
+        self.fc2 = nn.Conv2d(squeezed, c, 1)
+
+    def forward(self, x: Any) -> Any:
+        y = self.fc2(torch.relu(self.fc1(self.avgpool(x))))
+        return x * nn.functional.hardsigmoid(y)
+
+
+def divisible(channels: int) -> int:
+    """The multiple of 8 next to it, and not less than nine tenths of it."""
+    rounded = max(8, (channels + 4) // 8 * 8)
+    return rounded + 8 if rounded < 0.9 * channels else rounded
+
+
+class MobileBlock(nn.Module):
+    """MobileNetV3's block."""
+
+    def __init__(
+        self, c: int, kernel: int, inner: int, k: int, squeezes: bool, swish: bool, stride: int
+    ) -> None:
+        super().__init__()
+        activation = nn.Hardswish if swish else nn.ReLU
+        layers = [conv_norm(c, inner, 1, 1, activation, eps=1e-3)] if inner != c else []
+        layers += [conv_norm(inner, inner, kernel, stride, activation, eps=1e-3, groups=inner)]
+        layers += [SqueezeExcitation(inner, divisible(inner // 4))] if squeezes else []
+        layers += [conv_norm(inner, k, 1, 1, None, eps=1e-3)]
+        self.block = nn.Sequential(*layers)
+        self.adds = stride == 1 and c == k
+
+    def forward(self, x: Any) -> Any:
+        return x + self.block(x) if self.adds else self.block(x)
+
+
+# Kernel, channels within, channels out, squeeze-and-excite, hard swish, stride: the paper's tables.
+LARGE = [
+    (3, 16, 16, 0, 0, 1), (3, 64, 24, 0, 0, 2), (3, 72, 24, 0, 0, 1), (5, 72, 40, 1, 0, 2),
+    (5, 120, 40, 1, 0, 1), (5, 120, 40, 1, 0, 1), (3, 240, 80, 0, 1, 2), (3, 200, 80, 0, 1, 1),
+    (3, 184, 80, 0, 1, 1), (3, 184, 80, 0, 1, 1), (3, 480, 112, 1, 1, 1), (3, 672, 112, 1, 1, 1),
+    (5, 672, 160, 1, 1, 2), (5, 960, 160, 1, 1, 1), (5, 960, 160, 1, 1, 1),
+]  # fmt: skip
+SMALL = [
+    (3, 16, 16, 1, 0, 2), (3, 72, 24, 0, 0, 2), (3, 88, 24, 0, 0, 1), (5, 96, 40, 1, 1, 2),
+    (5, 240, 40, 1, 1, 1), (5, 240, 40, 1, 1, 1), (5, 120, 48, 1, 1, 1), (5, 144, 48, 1, 1, 1),
+    (5, 288, 96, 1, 1, 2), (5, 576, 96, 1, 1, 1), (5, 576, 96, 1, 1, 1),
+]  # fmt: skip
+
+
+class MobileNetV3(nn.Module):
+    def __init__(self, table: Sequence[Sequence[int]], hidden: int, classes: int) -> None:
+        super().__init__()
+        c = 16
+        layers = [conv_norm(3, c, 3, 2, nn.Hardswish, eps=1e-3)]
+        for kernel, inner, k, squeezes, swish, stride in table:
+            layers.append(MobileBlock(c, kernel, inner, k, bool(squeezes), bool(swish), stride))
+            c = k
+        layers.append(conv_norm(c, 6 * c, 1, 1, nn.Hardswish, eps=1e-3))
+        self.features = nn.Sequential(*layers)
+        last = [nn.Linear(6 * c, hidden), nn.Hardswish(), nn.Dropout(), nn.Linear(hidden, classes)]
+        self.classifier = nn.Sequential(*last)
+
+    def forward(self, x: Any) -> Any:
+        return torch.softmax(self.classifier(self.features(x).mean((2, 3))), 1)
+
+
+class ResnetBlock(nn.Module):
+    """Of pytorch-CycleGAN-and-pix2pix."""
+
+    def __init__(self, c: int, norm: Any, bias: bool, dropout: bool) -> None:
+        super().__init__()
+        layers = [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c), nn.ReLU(True)]
+        layers += [nn.Dropout(0.5)] if dropout else []
+        layers += [nn.ReflectionPad2d(1), nn.Conv2d(c, c, 3, bias=bias), norm(c)]
+        self.conv_block = nn.Sequential(*layers)
+
+    def forward(self, x: Any) -> Any:
+        return x + self.conv_block(x)
+
+
+class ResnetGenerator(nn.Module):
+    def __init__(self, width: int, blocks: int, norm: Any, dropout: bool = False) -> None:
+        super().__init__()
+        bias = norm is not nn.BatchNorm2d
+
+        def relu(c: int) -> list[Any]:
+            return [norm(c), nn.ReLU(True)]
+
+        layers = [nn.ReflectionPad2d(3), nn.Conv2d(3, width, 7, bias=bias), *relu(width)]
+        for c in (width, 2 * width):
+            layers += [nn.Conv2d(c, 2 * c, 3, 2, 1, bias=bias), *relu(2 * c)]
+        layers += [ResnetBlock(4 * width, norm, bias, dropout) for _ in range(blocks)]
+        for c in (4 * width, 2 * width):
+            up = nn.ConvTranspose2d(c, c // 2, 3, 2, 1, output_padding=1, bias=bias)
+            layers += [up, *relu(c // 2)]
+        layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, 3, 7), nn.Tanh()]
+        self.model = nn.Sequential(*layers)
+
+    def forward(self, x: Any) -> Any:
+        return self.model(x)

@@ -10,7 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from modules import VGG, ResNet, SqueezeNet, evaluate, filled, saved, torch
+from modules import (
+    LARGE,
+    SMALL,
+    VGG,
+    MobileNetV2,
+    MobileNetV3,
+    ResNet,
+    SqueezeNet,
+    evaluate,
+    filled,
+    saved,
+    torch,
+)
 from PIL import Image
 
 from facegen import Classifier, FormatError, load
@@ -24,6 +36,7 @@ RESNETS = {
     "resnet101": 44_549_160 + 2 * 52_672,
     "resnet152": 60_192_808 + 2 * 75_712,
     "wide_resnet50_2": 68_883_240 + 2 * 34_112,
+    "resnext50_32x4d": 25_028_904 + 2 * 34_112,
 }
 VGGS = {
     (11, False): 132_863_336,
@@ -57,12 +70,35 @@ def test_sizes_of_squeezenet() -> None:
     assert squeezenet.graph("squeezenet", squeezenet.V1_1).parameter_count == 1_235_496
 
 
-SMALL = (8, 16, 24, 32)
+@pytest.mark.parametrize(
+    ("module", "parameters"),
+    [
+        (lambda: MobileNetV2(1000), 3_504_872),
+        (lambda: MobileNetV3(LARGE, 1280, 1000), 5_483_032),
+        (lambda: MobileNetV3(SMALL, 1024, 1000), 2_542_856),
+    ],
+    ids=["v2", "v3 large", "v3 small"],
+)
+def test_sizes_of_mobilenets(module: Any, parameters: int) -> None:
+    made = module()
+    assert sum(p.numel() for p in made.parameters()) == parameters  # as torchvision counts them
+    state = {n: tuple(t.shape) for n, t in made.state_dict().items() if "num_batches" not in n}
+    network = find(state)
+    assert network is not None and file_shapes(network.foreign["pytorch"]) == state
+
+
+NARROW = (8, 16, 24, 32)
 MODULES: dict[str, Any] = {
     "resnet50": lambda: ResNet(
         (3, 4, 6, 3), (64, 128, 256, 512), (256, 512, 1024, 2048), 64, classes=1000
     ),
-    "resnet26-custom": lambda: ResNet((2, 2, 2, 2), SMALL, (32, 64, 96, 128), 16, classes=5),
+    "resnet26-custom": lambda: ResNet((2, 2, 2, 2), NARROW, (32, 64, 96, 128), 16, classes=5),
+    "resnet14-custom": lambda: ResNet(
+        (1, 1, 1, 1), NARROW, (32, 64, 96, 128), 16, classes=5, groups=4
+    ),
+    "mobilenet_v2": lambda: MobileNetV2(1000, divided=2),
+    "mobilenet_v3_large": lambda: MobileNetV3(LARGE, 1280, 30),
+    "mobilenet_v3_small": lambda: MobileNetV3(SMALL, 1024, 1000),
     "vgg11": lambda: VGG([(8,), (16,), (16, 24), (24, 32), (16, 16)], False, (40, 24), 7),
     "vgg16_bn": lambda: VGG(
         [(8, 8), (8, 16), (16, 16, 24), (24, 24, 32), (16, 16, 16)], True, (40, 24), 2
@@ -71,14 +107,22 @@ MODULES: dict[str, Any] = {
     "squeezenet1_0": lambda: SqueezeNet("1_0", 11),
 }
 # So that sums do not grow from block to block, nor one class have all the probability.
-SCALE = {"bn3.weight": 0.3, "fc.weight": 0.3, "classifier.6.weight": 0.1}
+SCALE = {
+    "bn3.weight": 0.3,
+    **dict.fromkeys(["fc.weight", "classifier.1.weight", "classifier.3.weight"], 0.3),
+    "classifier.6.weight": 0.1,
+}
 
 
-@pytest.fixture(scope="module", params=MODULES)
+BIG = [pytest.param(name, marks=pytest.mark.slow) for name in MODULES if name == "resnet50"]
+
+
+@pytest.fixture(scope="module", params=[*(n for n in MODULES if n != "resnet50"), *BIG])
 def checkpoint(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Any, Path]:
-    module = filled(MODULES[request.param](), 3, SCALE)
+    scale = SCALE | ({"classifier.3.weight": 0.03} if "v3_large" in request.param else {})
+    module = filled(MODULES[request.param](), 3, scale)
     path = tmp_path_factory.mktemp("weights") / f"{request.param}.pth"
     saved(module, path)
     return request.param, module, path

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from modules import evaluate, filled, nn, saved, torch
+from modules import ResnetGenerator, evaluate, filled, nn, saved, torch
 from PIL import Image
 
 from facegen import FormatError, Pix2Pix, load
@@ -74,6 +74,19 @@ def test_unets(tmp_path: Path, name: str, norm: str) -> None:
     saved(module, path)
     model = load(path, device="cpu", precision="strict")
     assert isinstance(model, Pix2Pix) and model.network.name == name
+    check(model, module)
+    commands(path, model, tmp_path)
+
+
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize(("blocks", "dropout"), [(9, False), (6, False), (2, True)])
+def test_resnet_generators(tmp_path: Path, blocks: int, dropout: bool, norm: str) -> None:
+    module = ResnetGenerator(4, blocks, NORMS[norm], dropout)
+    by_own_statistics(filled(module, 3, {f".{16 + blocks + 1}.weight": 0.3}))
+    path = tmp_path / "latest_net_G_A.pth"
+    saved(module, path)
+    model = load(path, device="cpu", precision="strict")
+    assert isinstance(model, Pix2Pix) and model.network.name == f"resnet_{blocks}blocks"
     check(model, module)
     commands(path, model, tmp_path)
 

@@ -52,7 +52,10 @@ FAMILIES = (
     Family("resnet", "resnet", "Classifier"),
     Family("vgg", "vgg", "Classifier"),
     Family("squeezenet", "squeezenet", "Classifier"),
+    Family("mobilenet_v2", "mobilenet_v2", "Classifier"),
+    Family("mobilenet_v3", "mobilenet_v3", "Classifier"),
     Family("unet", "unet", "Pix2Pix"),
+    Family("resnet generator", "resnet_generator", "Pix2Pix"),
 )
 
 

@@ -11,11 +11,15 @@ from facegen.weights.checks import Shape
 
 _OUTER = tuple(4 * channels for channels in CHANNELS)
 _TWICE = tuple(2 * channels for channels in CHANNELS)
+_FOUR_TIMES = tuple(4 * channels for channels in CHANNELS)
 # As torchvision calls them, whatever their classes.
 NAMED = BASIC | {
     "resnet50": Sizes((3, 4, 6, 3), CHANNELS, _OUTER, bottleneck=True),
     "resnet101": Sizes((3, 4, 23, 3), CHANNELS, _OUTER, bottleneck=True),
     "resnet152": Sizes((3, 8, 36, 3), CHANNELS, _OUTER, bottleneck=True),
+    "resnext50_32x4d": Sizes((3, 4, 6, 3), _TWICE, _OUTER, bottleneck=True, groups=32),
+    "resnext101_32x8d": Sizes((3, 4, 23, 3), _FOUR_TIMES, _OUTER, bottleneck=True, groups=32),
+    "resnext101_64x4d": Sizes((3, 4, 23, 3), _FOUR_TIMES, _OUTER, bottleneck=True, groups=64),
     "wide_resnet50_2": Sizes((3, 4, 6, 3), _TWICE, _OUTER, bottleneck=True),
     "wide_resnet101_2": Sizes((3, 4, 23, 3), _TWICE, _OUTER, bottleneck=True),
 }
@@ -54,7 +58,13 @@ def sizes_of(shapes: Mapping[str, Shape], prefix: str = "") -> Sizes | None:
         outer=tuple(out_channels(f"layer{layer}.0.{last}") for layer in layers),
         bottleneck=bottleneck,
         stem=out_channels("conv1"),
+        groups=_groups(shapes.get(f"{prefix}layer1.0.conv2.weight", ())) if bottleneck else 1,
     )
+
+
+def _groups(shape: Shape) -> int:
+    """Of a 3x3 convolution of as many channels in as out, (out, in of a group, 3, 3)."""
+    return max(1, shape[0] // shape[1]) if len(shape) == 4 and shape[1] else 1
 
 
 def name_of(sizes: Sizes) -> str:
