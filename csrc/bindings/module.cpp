@@ -9,6 +9,7 @@ PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
   facegen::bind_color(m);
   facegen::bind_fit(m);
   facegen::bind_dlpack(m);
+  facegen::bind_training(m);
   // Limits that layers are checked for when they are made: whoever reads a program asks the same.
   m.attr("MOST_POSITIONS") = facegen::kMostPositions;
   m.attr("MOST_PIXELS") = facegen::kMostPixels;

@@ -97,6 +97,9 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
       in_(step.in),
       out_(step.out),
       epilogue_(step.epilogue),
+      bias_source_(step.bias),
+      kernel_h_(step.kernel_h),
+      kernel_w_(step.kernel_w),
       has_bias_(step.bias != nullptr),
       same_pixels_(same_pixels(step)) {
   if (same_pixels_) {
@@ -129,7 +132,13 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
   weights_ = allocate_aligned<float>(weight_floats);
   bias_ = allocate_aligned<float>(bias_floats);
   std::fill_n(bias_.get(), bias_floats, 0.0f);
-  for (const Bundle& bundle : bundles_) pack(bundle, step);
+  pack(step.weight, 1);
+}
+
+void DirectGemm::pack(const float* weight, int threads) {
+  parallel_for(static_cast<int64_t>(bundles_.size()), threads, [&](int64_t i, int) {
+    pack_bundle(bundles_[static_cast<std::size_t>(i)], weight);
+  });
 }
 
 void DirectGemm::add_phase(const Phase& phase) {
@@ -176,18 +185,18 @@ void DirectGemm::lay_out(Bundle& bundle) const {
 }
 
 // The weights as rows (phase, output channel) x (run, pixel of the run, channel), then as panels.
-void DirectGemm::pack(const Bundle& bundle, const Step& step) {
+void DirectGemm::pack_bundle(const Bundle& bundle, const float* weight) {
   const int depth = bundle.runs * bundle.run_floats;
   std::vector<float> rows;
   float* bias = bias_.get() + bundle.bias;
   for (const auto& [y, x] : bundle.phases) {
     for (int n = 0; n < out_.c; ++n) {
-      if (has_bias_) *bias++ = step.bias[n];
+      if (has_bias_) *bias++ = bias_source_[n];
       for (int run = 0; run < bundle.runs; ++run) {
         for (int i = 0; i < x.taps; ++i) {
-          const int64_t tap = int64_t{1} * tap_at(y, run) * step.kernel_w + tap_at(x, i);
+          const int64_t tap = int64_t{1} * tap_at(y, run) * kernel_w_ + tap_at(x, i);
           const float* from =
-              step.weight + (int64_t{1} * n * step.kernel_h * step.kernel_w + tap) * in_.c;
+              weight + (int64_t{1} * n * kernel_h_ * kernel_w_ + tap) * in_.c;
           rows.insert(rows.end(), from, from + in_.c);
         }
       }

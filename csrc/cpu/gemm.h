@@ -20,6 +20,9 @@ class Gemm {
   virtual ~Gemm() = default;
   // Several threads may call it at once. `add` is the epilogue's summand, if it has one.
   virtual void run(int64_t images, Images in, Images out, Images add, int threads) const = 0;
+  // Packs other weights of the same layer; its bias, where that is packed too, is read anew. Nothing
+  // may run meanwhile.
+  virtual void pack(const float* weight, int threads) = 0;
 };
 
 struct GemmImplementation {

@@ -28,6 +28,7 @@ class IndirectGemm final : public Gemm {
   IndirectGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
+  void pack(const float* weight, int threads) override;
 
  private:
   // A tap by its number on each axis, or the input position it reads relative to output * step.
@@ -45,9 +46,10 @@ class IndirectGemm final : public Gemm {
   };
   // A bundle's weights for one stretch.
   struct Use {
-    int bundle;       // index in Group::bundles
-    int64_t weights;  // byte offset in packed_
-    bool overwrite;   // first to write this bundle's columns, and on every row
+    int bundle;             // index in Group::bundles
+    std::vector<Tap> taps;  // of the weights, by number
+    int64_t weights;        // byte offset in packed_
+    bool overwrite;         // first to write this bundle's columns, and on every row
   };
   struct Block {
     Stretch stretch;
@@ -73,9 +75,8 @@ class IndirectGemm final : public Gemm {
 
   void merge_row_taps(Phase& phase);
   void add_phase(const Phase& phase);
-  void add_blocks(Group& group, const float* weight);
-  void pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
-            const float* weight, void* panels) const;
+  void add_blocks(Group& group);
+  void pack_use(const Group& group, const Block& block, const Use& use, const float* weight);
   void run_task(const Task& task, Images in, Images out, Images add) const;
   int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;
   void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,

@@ -8,6 +8,7 @@
 #include "cpu/pad_rows.h"
 #include "cpu/ranges.h"
 #include "divide_up.h"
+#include "threads.h"
 
 namespace facegen::cpu {
 namespace {
@@ -42,14 +43,27 @@ IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
       panels += bundle.panels;
     }
   }
-  // First lay the blocks out (sizes only), then allocate once and pack.
-  for (Group& group : groups_) add_blocks(group, nullptr);
+  for (Group& group : groups_) add_blocks(group);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  packed_bytes_ = 0;
-  for (Group& group : groups_) {
-    group.blocks.clear();
-    add_blocks(group, step.weight);
+  pack(step.weight, 1);
+}
+
+void IndirectGemm::pack(const float* weight, int threads) {
+  struct Piece {
+    const Group* group;
+    const Block* block;
+    const Use* use;
+  };
+  std::vector<Piece> pieces;
+  for (const Group& group : groups_) {
+    for (const Block& block : group.blocks) {
+      for (const Use& use : block.uses) pieces.push_back({&group, &block, &use});
+    }
   }
+  parallel_for(static_cast<int64_t>(pieces.size()), threads, [&](int64_t i, int) {
+    const Piece& piece = pieces[static_cast<std::size_t>(i)];
+    pack_use(*piece.group, *piece.block, *piece.use, weight);
+  });
 }
 
 // The pixels that a row of taps reads follow one another in memory: with few channels they become
@@ -92,8 +106,8 @@ void IndirectGemm::add_phase(const Phase& phase) {
 }
 
 // Cuts a group's reduction into blocks, in an order that depends on the layer alone: it is the
-// order of summation. With a null weight only counts the bytes.
-void IndirectGemm::add_blocks(Group& group, const float* weight) {
+// order of summation.
+void IndirectGemm::add_blocks(Group& group) {
   // An input position relative to the output's, and the bundles that read it with which tap.
   struct Read {
     bool partial;  // outside the input for some output
@@ -147,12 +161,9 @@ void IndirectGemm::add_blocks(Group& group, const float* weight) {
         const bool overwrite = !started[index] && !it->partial;
         if (overwrite) bundle.zeroed = false;
         started[index] = true;
-        block.uses.push_back({it->bundles[r], packed_bytes_, overwrite});
-        if (weight != nullptr) {
-          std::vector<Tap> taps;
-          for (auto read = it; read != end; ++read) taps.push_back(read->taps[r]);
-          pack(bundle, block, taps, weight, packed_.get() + packed_bytes_);
-        }
+        std::vector<Tap> taps;
+        for (auto read = it; read != end; ++read) taps.push_back(read->taps[r]);
+        block.uses.push_back({it->bundles[r], std::move(taps), packed_bytes_, overwrite});
         packed_bytes_ += kernels_.weight_panel_bytes(block.stretch.depth()) * bundle.panels;
       }
       group.blocks.push_back(std::move(block));
@@ -162,26 +173,29 @@ void IndirectGemm::add_blocks(Group& group, const float* weight) {
 }
 
 // The weights of a bundle's columns for one block, by way of rows (phase, output channel) x depth.
-void IndirectGemm::pack(const Bundle& bundle, const Block& block, const std::vector<Tap>& taps,
-                const float* weight, void* panels) const {
-  const auto depth = static_cast<std::size_t>(block.stretch.depth());
-  const auto channels = static_cast<std::size_t>(block.stretch.channels);
-  std::vector<float> rows;
-  rows.reserve(static_cast<std::size_t>(bundle.columns(out_.c)) * depth);
+void IndirectGemm::pack_use(const Group& group, const Block& block, const Use& use,
+                            const float* weight) {
+  static thread_local Scratch row_scratch;
+  const Bundle& bundle = group.bundles[static_cast<std::size_t>(use.bundle)];
+  const int64_t depth = block.stretch.depth(), channels = block.stretch.channels;
+  float* const rows = row_scratch.get<float>(bundle.columns(out_.c) * depth);
+  float* to = rows;
   for (const auto& [y, x] : bundle.phases) {
     for (int n = 0; n < out_.c; ++n) {
-      for (const Tap tap : taps) {
+      for (const Tap tap : use.taps) {
         const int64_t ty = y.first_tap + tap.dy * y.tap_step, tx = x.first_tap + tap.dx * x.tap_step;
         const float* from =
             weight + ((n * int64_t{kernel_h_} + ty) * kernel_w_ + tx) * in_.c + block.first_channel;
-        rows.insert(rows.end(), from, from + channels);
+        to = std::copy_n(from, channels, to);
       }
     }
   }
   std::vector<int64_t> tap_offset;
-  for (std::size_t t = 0; t < taps.size(); ++t) tap_offset.push_back(int64_t(t * channels));
-  kernels_.pack({rows.data(), int64_t(depth), tap_offset.data(), bundle.columns(out_.c)},
-                block.stretch, panels);
+  for (std::size_t t = 0; t < use.taps.size(); ++t) {
+    tap_offset.push_back(static_cast<int64_t>(t) * channels);
+  }
+  kernels_.pack({rows, depth, tap_offset.data(), bundle.columns(out_.c)}, block.stretch,
+                packed_.get() + use.weights);
 }
 
 }  // namespace facegen::cpu

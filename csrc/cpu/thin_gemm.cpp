@@ -49,7 +49,9 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
       in_(step.in),
       out_(step.out),
       epilogue_(step.epilogue),
-      bias_(step.bias) {
+      bias_(step.bias),
+      kernel_h_(step.kernel_h),
+      kernel_w_(step.kernel_w) {
   int64_t weight_count = 0;
   for (int i = 0; i < step.phase_count; ++i) {
     const Phase& phase = step.phases[i];
@@ -69,24 +71,31 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
       std::clamp<int64_t>(kStripFloats / (row_stride_ * kChannels) - halo, 1, out_h_));
   channel_stride_ = (strip_rows_ + halo) * row_stride_;
 
-  weights_ = allocate_aligned<float>(weight_count);
   for (PhaseWeights& p : phases_) {
+    const auto& [y, x] = p.phase;
+    for (int ty = 0; ty < y.taps; ++ty) {
+      for (int tx = 0; tx < x.taps; ++tx) {
+        p.tap_offset.push_back((y.base + ty * y.dir) * row_stride_ + x.base + tx * x.dir);
+      }
+    }
+  }
+  weights_ = allocate_aligned<float>(weight_count);
+  pack(step.weight, 1);
+}
+
+void ThinGemm::pack(const float* weight, int) {
+  for (const PhaseWeights& p : phases_) {
     const auto& [y, x] = p.phase;
     float* to = weights_.get() + p.weights;
     for (int c = 0; c < in_.c; ++c) {
       for (int ty = 0; ty < y.taps; ++ty) {
         for (int tx = 0; tx < x.taps; ++tx) {
-          const int64_t tap = int64_t{1} * (y.first_tap + ty * y.tap_step) * step.kernel_w +
+          const int64_t tap = int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w_ +
                               x.first_tap + tx * x.tap_step;
           for (int n = 0; n < out_.c; ++n) {
-            *to++ = step.weight[(int64_t{n} * step.kernel_h * step.kernel_w + tap) * in_.c + c];
+            *to++ = weight[(int64_t{n} * kernel_h_ * kernel_w_ + tap) * in_.c + c];
           }
         }
-      }
-    }
-    for (int ty = 0; ty < y.taps; ++ty) {
-      for (int tx = 0; tx < x.taps; ++tx) {
-        p.tap_offset.push_back((y.base + ty * y.dir) * row_stride_ + x.base + tx * x.dir);
       }
     }
   }

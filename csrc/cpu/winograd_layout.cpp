@@ -5,6 +5,7 @@
 #include "cpu/winograd.h"
 #include "cpu/winograd_transform.h"
 #include "divide_up.h"
+#include "threads.h"
 
 namespace facegen::cpu {
 namespace {
@@ -159,6 +160,8 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_(step.bias),
+      kernel_h_(step.kernel_h),
+      kernel_w_(step.kernel_w),
       outputs_(tile_outputs(step, kernels)),
       stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
       parts_(lay_out(step, outputs_)),
@@ -167,7 +170,22 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
   panels_ = static_cast<int>(divide_up(phases * step.out.c, kernels.panel_columns));
   for (Part& part : parts_) add_blocks(part);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  for (const Part& part : parts_) pack_weights(part, step);
+  pack(step.weight, 1);
+}
+
+void Winograd::pack(const float* weight, int threads) {
+  struct Piece {
+    const Part* part;
+    const Block* block;
+  };
+  std::vector<Piece> pieces;
+  for (const Part& part : parts_) {
+    for (const Block& block : part.blocks) pieces.push_back({&part, &block});
+  }
+  parallel_for(static_cast<int64_t>(pieces.size()), threads, [&](int64_t i, int) {
+    const Piece& piece = pieces[static_cast<std::size_t>(i)];
+    pack_block(*piece.part, *piece.block, weight);
+  });
 }
 
 // A grid with fewer taps than others has a last tap of zero: its weights at the point at infinity
@@ -198,41 +216,39 @@ int tap_at(const Axis& axis, int low, int spacing, int t) {
 }
 
 // Transforms in double: each weight is rounded once.
-void Winograd::pack_weights(const Part& part, const Step& step) {
+void Winograd::pack_block(const Part& part, const Block& block, const float* weight) {
   const WinogradTransform &along_y = kWinogradTransforms[outputs_][part.y.taps],
                           &along_x = kWinogradTransforms[outputs_][part.x.taps];
+  const auto channels = static_cast<std::size_t>(block.channels);
   std::vector<double> sum;
   std::vector<float> point;  // (phases, out.c, channels)
-  for (const Block& block : part.blocks) {
-    const auto channels = static_cast<std::size_t>(block.channels);
-    const auto add = [&](const Phase& phase, int n, int px) {
-      for (int ty = 0; ty < block.y.taps; ++ty) {
-        for (int tx = 0; tx < block.x.taps; ++tx) {
-          const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
-          const int64_t tap_y = tap_at(phase.y, block.y.low, part.y.spacing(), ty);
-          const int64_t tap_x = tap_at(phase.x, block.x.low, part.x.spacing(), tx);
-          if (factor == 0.0 || tap_y < 0 || tap_x < 0) continue;
-          const float* g = step.weight + block.first_channel +
-                           ((n * int64_t{step.kernel_h} + tap_y) * step.kernel_w + tap_x) * in_.c;
-          for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
-        }
+  const auto add = [&](const Phase& phase, int n, int px) {
+    for (int ty = 0; ty < block.y.taps; ++ty) {
+      for (int tx = 0; tx < block.x.taps; ++tx) {
+        const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
+        const int64_t tap_y = tap_at(phase.y, block.y.low, part.y.spacing(), ty);
+        const int64_t tap_x = tap_at(phase.x, block.x.low, part.x.spacing(), tx);
+        if (factor == 0.0 || tap_y < 0 || tap_x < 0) continue;
+        const float* g = weight + block.first_channel +
+                         ((n * int64_t{kernel_h_} + tap_y) * kernel_w_ + tap_x) * in_.c;
+        for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
       }
-    };
-    for (int px = 0; px < block.points; ++px) {
-      point.clear();
-      for (const Phase& phase : part.phases) {
-        for (int n = 0; n < out_.c; ++n) {
-          sum.assign(channels, 0.0);
-          add(phase, n, px);
-          for (const double value : sum) point.push_back(static_cast<float>(value));
-        }
-      }
-      const int64_t offset = 0;
-      const int columns = static_cast<int>(part.phases.size()) * out_.c;
-      kernels_.pack({point.data(), block.channels, &offset, columns}, {1, block.channels},
-                    packed_.get() + block.weights +
-                        px * panels_ * kernels_.weight_panel_bytes(block.channels));
     }
+  };
+  for (int px = 0; px < block.points; ++px) {
+    point.clear();
+    for (const Phase& phase : part.phases) {
+      for (int n = 0; n < out_.c; ++n) {
+        sum.assign(channels, 0.0);
+        add(phase, n, px);
+        for (const double value : sum) point.push_back(static_cast<float>(value));
+      }
+    }
+    const int64_t offset = 0;
+    const int columns = static_cast<int>(part.phases.size()) * out_.c;
+    kernels_.pack({point.data(), block.channels, &offset, columns}, {1, block.channels},
+                  packed_.get() + block.weights +
+                      px * panels_ * kernels_.weight_panel_bytes(block.channels));
   }
 }
 

@@ -1,9 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.nn.grad import TrainingProgram
 from facegen.nn.program import Buffer, Program, Step
 
 MOST_POSITIONS: int  # of every size and position along an axis, and of channels
@@ -24,6 +25,38 @@ class CpuExecutable:
     ) -> None: ...
     @property
     def isa(self) -> str: ...
+
+CHUNK_IMAGES: int  # over which sums of a batch are made image by image
+
+class CpuTraining:
+    """A training program on the CPU."""
+
+    def __init__(
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, NDArray[np.float32]],
+        isa: str | None = None,
+    ) -> None: ...
+    def step(
+        self,
+        inputs: Sequence[NDArray[np.float32]],
+        target: NDArray[Any],
+        losses: NDArray[np.float64],
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        threads: int,
+    ) -> float: ...
+    def gradient(self, parameter: str) -> NDArray[np.float32]: ...
+    @property
+    def kernels(self) -> list[str]: ...
+    @property
+    def step_seconds(self) -> list[float]: ...
+    @property
+    def isa(self) -> str: ...
+    @property
+    def memory_bytes(self) -> int: ...
 
 def empty_pooled(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 

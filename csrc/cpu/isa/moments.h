@@ -3,15 +3,10 @@
 // Each channel is added up pixel by pixel, whatever its lane: the sums depend on nothing else.
 #pragma once
 
+#include "isa/doubles.h"
 #include "isa/vec.h"
 
 namespace {
-
-inline VecD load_doubles(const float* p) {
-  HalfVec v;
-  __builtin_memcpy(&v, p, sizeof v);
-  return __builtin_convertvector(v, VecD);
-}
 
 // The sums of kHalf channels times `Groups`: additions of one group wait for each other, those of
 // different groups do not.

@@ -54,7 +54,7 @@ class CpuEngine:
         self.batch = max_batch or _default_batch(program)
         if precision == "strict":
             program = _as_defined(program)
-        isa = _choose_isa(precision)
+        isa = choose_isa(precision)
         fitted = fit(program, find_target(f"cpu:{isa}"))
         self._executable = _native.CpuExecutable(fitted, isa, threads)
 
@@ -110,7 +110,7 @@ def _as_defined(program: Program) -> Program:
     return replace(program, steps=steps)
 
 
-def _choose_isa(precision: str) -> str:
+def choose_isa(precision: str) -> str:
     """The instruction set for a precision: the one that FACEGEN_ISA names, or the best."""
     if precision in ("tf32", "float16"):
         raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")

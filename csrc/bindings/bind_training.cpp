@@ -1,0 +1,166 @@
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "arguments.h"
+#include "bindings.h"
+#include "cpu/dispatch.h"
+#include "cpu/training/executable.h"
+#include "read_training.h"
+#include "without_gil.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+// A training program on the CPU, with the arrays that it changes.
+class CpuTraining {
+ public:
+  CpuTraining(const py::object& program, const py::dict& arrays, const std::string& isa)
+      : storage_(program, arrays) {
+    const cpu::Kernels& kernels = cpu::choose_kernels(isa);
+    executable_ = without_gil(
+        [&] { return std::make_unique<cpu::TrainingExecutable>(storage_.program, kernels); });
+  }
+
+  double step(const std::vector<py::array>& inputs, const py::array& target, py::array& losses,
+              const std::vector<double>& rates, uint64_t seed, uint64_t number, bool update,
+              int64_t threads) {
+    const TrainingProgram& program = storage_.program;
+    cpu::TrainingExecutable::Batch batch = {};
+    batch.images = losses.size();
+    if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
+    int32_t expected = 0;
+    for (const TrainingValue& value : program.values) {
+      if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
+    }
+    if (static_cast<int32_t>(inputs.size()) != expected) {
+      throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
+                            std::to_string(inputs.size()));
+    }
+    for (const TrainingValue& value : program.values) {
+      if (value.kind != ValueKind::kInput) continue;
+      check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
+            batch.images * value.floats(), false);
+    }
+    for (const py::array& input : inputs) {
+      batch.inputs.push_back(static_cast<const float*>(input.data()));
+    }
+    const TrainingValue& value = program.values[std::size_t(program.target)];
+    check(target, "target", batch.images * value.floats(), program.labels);
+    batch.target = target.data();
+    if (program.labels) check_labels(target);
+    if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
+      throw py::type_error("losses must be a writeable float64 array");
+    }
+    batch.losses = static_cast<double*>(losses.mutable_data());
+    if (static_cast<int32_t>(rates.size()) < program.groups) {
+      throw py::value_error("fewer rates than groups");
+    }
+    batch.rates = rates;
+    batch.seed = seed;
+    batch.step = number;
+    batch.update = update;
+    batch.threads = checked_threads(threads);
+    std::string not_finite;
+    const double length = without_gil([&] {
+      try {
+        return executable_->run(batch);
+      } catch (const std::domain_error& error) {
+        not_finite = error.what();
+        return 0.0;
+      }
+    });
+    if (!not_finite.empty()) {
+      PyErr_SetString(PyExc_FloatingPointError, not_finite.c_str());
+      throw py::error_already_set();
+    }
+    return length;
+  }
+
+  py::array_t<float> gradient(const std::string& name) const {
+    const auto& arrays = storage_.program.arrays;
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      if (arrays[i].name != name || executable_->gradient(i) == nullptr) continue;
+      const py::array& like = storage_.kept[i];
+      py::array_t<float> copy(std::vector<py::ssize_t>(like.shape(), like.shape() + like.ndim()));
+      std::copy_n(executable_->gradient(i), arrays[i].floats, copy.mutable_data());
+      return copy;
+    }
+    throw py::key_error(name);
+  }
+
+  std::vector<std::string> kernels() const {
+    std::vector<std::string> names;
+    for (std::size_t i = 0; i < storage_.program.steps.size(); ++i) {
+      names.emplace_back(executable_->implementation(i));
+    }
+    return names;
+  }
+
+  std::vector<double> step_seconds() const { return executable_->seconds(); }
+  std::string isa() const { return executable_->kernels().isa; }
+  int64_t memory_bytes() const { return executable_->memory_bytes(); }
+
+ private:
+  static void check(const py::array& array, const std::string& name, int64_t values, bool labels) {
+    const bool fits = labels ? py::isinstance<py::array_t<int32_t, py::array::c_style>>(array)
+                             : py::isinstance<py::array_t<float, py::array::c_style>>(array);
+    if (!fits) {
+      throw py::type_error(name + " must be a C-contiguous " + (labels ? "int32" : "float32") +
+                           " array");
+    }
+    require_aligned(array, name);
+    if (array.size() != values) {
+      throw py::value_error(name + " must have " + std::to_string(values) + " values, found " +
+                            std::to_string(array.size()));
+    }
+  }
+
+  void check_labels(const py::array& target) const {
+    const TrainingProgram& program = storage_.program;
+    const auto forward = static_cast<std::size_t>(program.forward_steps);
+    const int32_t classes = program.values[std::size_t(program.steps[forward - 1].x)].c;
+    const auto* labels = static_cast<const int32_t*>(target.data());
+    for (py::ssize_t i = 0; i < target.size(); ++i) {
+      if (labels[i] < classes) continue;
+      throw py::value_error("labels must be below " + std::to_string(classes) + ", found " +
+                            std::to_string(labels[i]) + " at " + std::to_string(i));
+    }
+  }
+
+  TrainingStorage storage_;
+  std::unique_ptr<cpu::TrainingExecutable> executable_;
+};
+
+}  // namespace
+
+void bind_training(py::module_& m) {
+  py::class_<CpuTraining>(m, "CpuTraining", "A training program on the CPU.")
+      .def(py::init([](const py::object& program, const py::dict& arrays,
+                       const std::optional<std::string>& isa) {
+             return std::make_unique<CpuTraining>(program, arrays, isa.value_or(""));
+           }),
+           py::arg("program"), py::arg("arrays"), py::arg("isa") = py::none())
+      .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("target"), py::arg("losses"),
+           py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
+           py::arg("threads"),
+           "One step on a batch; fills losses (n,), float64, and returns the gradient's length. "
+           "Raises FloatingPointError where a number is not finite. Releases the GIL.")
+      .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
+           "A copy of the last step's gradient in a parameter; KeyError where it has none.")
+      .def_property_readonly("kernels", &CpuTraining::kernels, "Of every step; empty for most.")
+      .def_property_readonly("step_seconds", &CpuTraining::step_seconds, "Of the last run.")
+      .def_property_readonly("isa", &CpuTraining::isa)
+      .def_property_readonly("memory_bytes", &CpuTraining::memory_bytes,
+                             "Of the arena for the largest batch so far, and of gradients.");
+  m.attr("CHUNK_IMAGES") = kChunkImages;
+}
+
+}  // namespace facegen

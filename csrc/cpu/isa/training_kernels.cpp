@@ -1,0 +1,21 @@
+// Compiled once per instruction set: FACEGEN_ISA names the table that this object provides.
+#include "cpu/training/kernels.h"
+
+#include "isa/outer_tile.h"
+#include "isa/training_rows.h"
+
+#define FACEGEN_PASTE_(a, b) a##b
+#define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
+
+namespace facegen::cpu {
+
+const TrainingKernels* FACEGEN_PASTE(FACEGEN_ISA, _training_kernels)() {
+  static constexpr TrainingKernels kernels = {
+      kOuterRows, kLanes, outer_product, channel_sums, activate_gradient, norm_sums, norm_gradient,
+      normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, dropout,
+      max_pool_gradient,
+  };
+  return &kernels;
+}
+
+}  // namespace facegen::cpu

@@ -1,0 +1,275 @@
+// What training does pixel by pixel: gradients of activations and norms, sums, optimizers, dropout.
+#pragma once
+
+#include "cpu/training/kernels.h"
+#include "isa/activate.h"
+#include "isa/doubles.h"
+#include "isa/vec.h"
+
+namespace {
+
+using facegen::cpu::DropoutRow;
+using facegen::cpu::GradientRow;
+using facegen::cpu::NormGradientRow;
+using facegen::cpu::OptimizerRow;
+
+// Like for_each_vector, for counts beyond int.
+template <typename Body>
+inline void for_each_vector_of(int64_t count, Body body) {
+  constexpr int64_t kPart = int64_t{1} << 30;
+  for (int64_t first = 0; first < count; first += kPart) {
+    const int64_t left = count - first;
+    for_each_vector(static_cast<int>(left < kPart ? left : kPart), [&](int i, auto get, auto put) {
+      body(first + i, get, put);
+    });
+  }
+}
+
+// g = dy * activation'. At the corner of ReLU the derivative is 0, of leaky ReLU its slope.
+template <Activation A>
+inline Vec before(Vec dy, Vec y, float alpha) {
+  if (A == Activation::kRelu) return select(y > 0.0f, dy, Vec{});
+  if (A == Activation::kLeakyRelu) return select(y > 0.0f, dy, dy * alpha);
+  if (A == Activation::kTanh) return dy * (1.0f - y * y);
+  if (A == Activation::kSigmoid) return dy * (y * (1.0f - y));
+  return dy;
+}
+
+// body(constant of the activation)
+template <Activation A>
+struct Constant {
+  static constexpr Activation value = A;
+};
+template <typename Body>
+inline void by_activation(Activation activation, Body body) {
+  switch (activation) {
+    case Activation::kRelu: return body(Constant<Activation::kRelu>{});
+    case Activation::kLeakyRelu: return body(Constant<Activation::kLeakyRelu>{});
+    case Activation::kTanh: return body(Constant<Activation::kTanh>{});
+    case Activation::kSigmoid: return body(Constant<Activation::kSigmoid>{});
+    default: return body(Constant<Activation::kNone>{});
+  }
+}
+
+void activate_gradient(GradientRow row, const float* y, const float* dy, float* out, int64_t count,
+                       bool accumulate) {
+  by_activation(row.activation, [&](auto activation) {
+    for_each_vector_of(count, [&](int64_t i, auto get, auto put) {
+      const Vec g = before<decltype(activation)::value>(get(dy + i), get(y + i), row.alpha);
+      put(out + i, accumulate ? get(out + i) + g : g);
+    });
+  });
+}
+
+void activate_row(GradientRow row, const float* x, float* y, int64_t count) {
+  by_activation(row.activation, [&](auto activation) {
+    for_each_vector_of(count, [&](int64_t i, auto get, auto put) {
+      put(y + i, activate<decltype(activation)::value>(get(x + i), row.alpha, 0.0f));
+    });
+  });
+}
+
+void normalise(GradientRow row, const float* x, const float* mean, const float* scale,
+               const float* beta, int64_t pixels, int channels, float* y) {
+  by_activation(row.activation, [&](auto activation) {
+    for (int64_t p = 0; p < pixels; ++p, x += channels, y += channels) {
+      for_each_vector(channels, [&](int i, auto get, auto put) {
+        const Vec h = multiply_add(get(x + i) - get(mean + i), get(scale + i), get(beta + i));
+        put(y + i, activate<decltype(activation)::value>(h, row.alpha, 0.0f));
+      });
+    }
+  });
+}
+
+// Vectors of `channels` one after another; of each, all pixels: the sums stay in registers.
+void channel_sums(const float* x, int64_t pixels, int64_t stride, int channels, double* sum) {
+  int c = 0;
+  for (; c + kLanes <= channels; c += kLanes) {
+    VecD low, high;
+    __builtin_memcpy(&low, sum + c, sizeof low);
+    __builtin_memcpy(&high, sum + c + kHalf, sizeof high);
+    const float* pixel = x + c;
+    for (int64_t p = 0; p < pixels; ++p, pixel += stride) {
+      low += load_doubles(pixel);
+      high += load_doubles(pixel + kHalf);
+    }
+    __builtin_memcpy(sum + c, &low, sizeof low);
+    __builtin_memcpy(sum + c + kHalf, &high, sizeof high);
+  }
+  for (; c < channels; ++c) {
+    for (int64_t p = 0; p < pixels; ++p) sum[c] += static_cast<double>(x[p * stride + c]);
+  }
+}
+
+void norm_sums(const NormGradientRow& row, double* sum, double* product) {
+  by_activation(row.activation.activation, [&](auto activation) {
+    int c = 0;
+    const auto add = [&](auto get, int count) {
+      double s[kLanes] = {}, q[kLanes] = {};
+      __builtin_memcpy(s, sum + c, static_cast<decltype(sizeof 0)>(count) * 8);
+      __builtin_memcpy(q, product + c, static_cast<decltype(sizeof 0)>(count) * 8);
+      VecD sums[2], products[2];
+      __builtin_memcpy(sums, s, sizeof s);
+      __builtin_memcpy(products, q, sizeof q);
+      const Vec mean = get(row.mean + c), inverse = get(row.inverse + c);
+      int64_t at = c;
+      for (int64_t p = 0; p < row.pixels; ++p, at += row.stride) {
+        const Vec g = before<decltype(activation)::value>(get(row.dy + at), get(row.y + at),
+                                                          row.activation.alpha);
+        const Vec h = (get(row.x + at) - mean) * inverse;
+        for (int half = 0; half < 2; ++half) {
+          const VecD wide = doubles(g, half);
+          sums[half] += wide;
+          products[half] = multiply_add(wide, doubles(h, half), products[half]);
+        }
+      }
+      __builtin_memcpy(s, sums, sizeof s);
+      __builtin_memcpy(q, products, sizeof q);
+      __builtin_memcpy(sum + c, s, static_cast<decltype(sizeof 0)>(count) * 8);
+      __builtin_memcpy(product + c, q, static_cast<decltype(sizeof 0)>(count) * 8);
+    };
+    for (; c + kLanes <= row.channels; c += kLanes) {
+      add([](const float* from) { return load(from); }, kLanes);
+    }
+    const int rest = row.channels - c;
+    if (rest > 0) add([rest](const float* from) { return load_part(from, rest); }, rest);
+  });
+}
+
+void norm_gradient(const NormGradientRow& row, const float* factor, const float* sum_share,
+                   const float* product_share, float* dx, bool accumulate) {
+  by_activation(row.activation.activation, [&](auto activation) {
+    int64_t at = 0;
+    for (int64_t p = 0; p < row.pixels; ++p, at += row.stride) {
+      for_each_vector(row.channels, [&](int i, auto get, auto put) {
+        const Vec g = before<decltype(activation)::value>(
+            get(row.dy + at + i), get(row.y + at + i), row.activation.alpha);
+        const Vec h = (get(row.x + at + i) - get(row.mean + i)) * get(row.inverse + i);
+        const Vec d = (g - get(sum_share + i) - h * get(product_share + i)) * get(factor + i);
+        put(dx + at + i, accumulate ? get(dx + at + i) + d : d);
+      });
+    }
+  });
+}
+
+void scale_and_shift(const float* x, float scale, float shift, float* y, int64_t count,
+                     bool accumulate) {
+  for_each_vector_of(count, [&](int64_t i, auto get, auto put) {
+    const Vec v = multiply_add(scale, get(x + i), broadcast(shift));
+    put(y + i, accumulate ? get(y + i) + v : v);
+  });
+}
+
+void add_row(const float* x, float* y, int64_t count) {
+  for_each_vector_of(count, [&](int64_t i, auto get, auto put) { put(y + i, get(y + i) + get(x + i)); });
+}
+
+double sum_of_squares(const float* x, int64_t count) {
+  VecD total[2] = {};
+  for_each_vector_of(count, [&](int64_t i, auto get, auto) {
+    const Vec v = get(x + i);
+    for (int half = 0; half < 2; ++half) {
+      total[half] = multiply_add(doubles(v, half), doubles(v, half), total[half]);
+    }
+  });
+  double sum = 0.0;
+  for (int lane = 0; lane < kHalf; ++lane) sum += total[0][lane] + total[1][lane];
+  return sum;
+}
+
+void sgd(const OptimizerRow& row) {
+  for_each_vector_of(row.count, [&](int64_t i, auto get, auto put) {
+    const Vec p = get(row.parameter + i);
+    Vec g = get(row.gradient + i) * row.gradient_scale;
+    g = multiply_add(row.weight_decay, p, g);
+    if (row.first != nullptr) {
+      const Vec v = row.starts ? g : multiply_add(row.momentum, get(row.first + i), g);
+      put(row.first + i, v);
+      g = row.nesterov ? multiply_add(row.momentum, v, g) : v;
+    }
+    const Vec next = multiply_add(-row.rate, g, p);
+    put(row.parameter + i, next);
+    if (row.average != nullptr) {
+      const Vec a = get(row.average + i);
+      put(row.average + i, multiply_add(row.average_rest, next - a, a));
+    }
+  });
+}
+
+void adam(const OptimizerRow& row) {
+  const float step = row.step_size;
+  for_each_vector_of(row.count, [&](int64_t i, auto get, auto put) {
+    Vec p = get(row.parameter + i);
+    Vec g = get(row.gradient + i) * row.gradient_scale;
+    g = multiply_add(row.weight_decay, p, g);
+    p = p * row.shrink;
+    const Vec old = get(row.first + i);
+    const Vec m = multiply_add(row.rest1, g - old, old);
+    const Vec v = multiply_add(row.rest2 * g, g, get(row.second + i) * row.beta2);
+    put(row.first + i, m);
+    put(row.second + i, v);
+    const Vec next = p - step * (m / (sqrt(v) / row.root_correction2 + row.eps));
+    put(row.parameter + i, next);
+    if (row.average != nullptr) {
+      const Vec a = get(row.average + i);
+      put(row.average + i, multiply_add(row.average_rest, next - a, a));
+    }
+  });
+}
+
+// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): four words of 32 bits, a function of a counter
+// and a key. The counter is the number's place / 4 and the training step; the key the seed, with the
+// stream of the layer.
+inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
+    const uint32_t next0 = static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key0;
+    const uint32_t next2 = static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key1;
+    counter[1] = static_cast<uint32_t>(b);
+    counter[3] = static_cast<uint32_t>(a);
+    counter[0] = next0;
+    counter[2] = next2;
+    key0 += 0x9E3779B9u;
+    key1 += 0xBB67AE85u;
+  }
+}
+
+void dropout(const DropoutRow& row) {
+  const uint64_t key = row.seed + uint64_t{row.stream} * 0x9E3779B97F4A7C15u;
+  for (int64_t i = 0; i < row.count;) {
+    const uint64_t place = static_cast<uint64_t>(row.first + i);
+    uint32_t words[4] = {static_cast<uint32_t>(place >> 2), static_cast<uint32_t>(place >> 34),
+                         static_cast<uint32_t>(row.step), static_cast<uint32_t>(row.step >> 32)};
+    philox(words, static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
+    for (uint64_t word = place & 3; word < 4 && i < row.count; ++word, ++i) {
+      const float kept = words[word] < row.threshold ? 0.0f : row.x[i] * row.scale;
+      row.y[i] = row.accumulate ? row.y[i] + kept : kept;
+    }
+  }
+}
+
+void max_pool_gradient(const float* const* x_rows, float* const* dx_rows, int rows, int width,
+                       int kernel, int stride, int pad_left, const float* y, const float* dy,
+                       int windows, int channels) {
+  for (int window = 0; window < windows; ++window, y += channels, dy += channels) {
+    const int x = window * stride - pad_left;
+    const int first = x > 0 ? x : 0, last = x + kernel < width ? x + kernel : width;
+    for_each_vector(channels, [&](int i, auto get, auto put) {
+      const Vec largest = get(y + i);
+      Vec left = get(dy + i);  // 0 where it has gone to a pixel
+      VecI open = VecI{} == 0;
+      for (int r = 0; r < rows; ++r) {
+        for (int px = first; px < last; ++px) {
+          const int64_t at = int64_t{1} * px * channels + i;
+          const Vec value = get(x_rows[r] + at);
+          // NaN is the largest, as in the pool.
+          const VecI here = open & ((value == largest) | ((value != value) & (largest != largest)));
+          put(dx_rows[r] + at, get(dx_rows[r] + at) + select(here, left, Vec{}));
+          open &= ~here;
+        }
+      }
+    });
+  }
+}
+
+}  // namespace

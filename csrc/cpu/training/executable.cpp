@@ -1,0 +1,340 @@
+#include "cpu/training/executable.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <new>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+#include "check_program.h"
+#include "cpu/training/losses.h"
+#include "cpu/training/maps.h"
+#include "cpu/training/norms.h"
+#include "cpu/training/tree.h"
+#include "divide_up.h"
+#include "threads.h"
+
+namespace facegen::cpu {
+namespace {
+
+constexpr int64_t kLineFloats = 16;  // of a cache line
+
+// Numbers of a task of the optimizer, and of a chunk of the gradient's sum of squares.
+constexpr int64_t kPart = 16 << 10;
+
+View dense(const TrainingValue& value, int32_t buffer) {
+  return {buffer, value.h, value.w, value.c, value.c, 0};
+}
+
+bool all_finite(const float* x, int64_t count) {
+  // Infinity and NaN times 0 are NaN, which sums keep.
+  float sum = 0.0f;
+  for (int64_t i = 0; i < count; ++i) sum += x[i] * 0.0f;
+  return sum == 0.0f;
+}
+
+}  // namespace
+
+TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& kernels)
+    : program_(std::move(program)),
+      kernels_(kernels),
+      training_(training_kernels(kernels)),
+      gemms_(program_.steps.size()),
+      implementations_(program_.steps.size(), ""),
+      weight_gradients_(program_.steps.size()),
+      seconds_(program_.steps.size()) {
+  const auto round = [](int64_t floats) { return divide_up(floats, kLineFloats) * kLineFloats; };
+  gradient_at_.assign(program_.arrays.size(), -1);
+  for (const TrainingStep& step : program_.steps) {
+    if (step.op != TrainingOp::kUpdate) continue;
+    const auto i = static_cast<std::size_t>(step.weight);
+    gradient_at_[i] = gradient_floats_;
+    gradient_floats_ += round(program_.arrays[i].floats);
+  }
+  int64_t statistics = 0;
+  for (const int64_t floats : program_.statistics) {
+    statistics_at_.push_back(statistics);
+    statistics += round(floats);
+  }
+  gradients_ = allocate_aligned<float>(gradient_floats_);
+  std::fill_n(gradients_.get(), gradient_floats_, 0.0f);
+  statistics_ = allocate_aligned<float>(statistics);
+  std::fill_n(statistics_.get(), statistics, 0.0f);
+  for (const TrainingStep& step : program_.steps) {
+    if (step.op != TrainingOp::kGemm || !step.transposed) continue;
+    largest_weight_ = std::max(largest_weight_, program_.arrays[std::size_t(step.weight)].floats);
+  }
+  transposed_ = allocate_aligned<float>(largest_weight_);
+  std::fill_n(transposed_.get(), largest_weight_, 0.0f);
+  for (std::size_t i = 0; i < program_.steps.size(); ++i) {
+    const TrainingStep& step = program_.steps[i];
+    if (step.op == TrainingOp::kGemm) make_gemm(i);
+    if (step.op == TrainingOp::kWeightGradient) {
+      const auto& values = program_.values;
+      weight_gradients_[i] = std::make_unique<WeightGradient>(
+          step, values[std::size_t(step.x)], values[std::size_t(step.dy)], training_);
+    }
+  }
+}
+
+void TrainingExecutable::make_gemm(std::size_t i) {
+  const TrainingStep& s = program_.steps[i];
+  Step step{};
+  step.op = Op::kGemm;
+  step.in = dense(program_.values[std::size_t(s.x)], 0);
+  step.out = dense(program_.values[std::size_t(s.y)], 1);
+  step.epilogue.activation = s.activation;
+  step.epilogue.alpha = s.alpha;
+  if (s.accumulate) step.epilogue.other = step.out;
+  step.phases = s.phases.data();
+  step.phase_count = static_cast<int32_t>(s.phases.size());
+  step.kernel_h = s.kernel_h;
+  step.kernel_w = s.kernel_w;
+  step.weight = s.transposed ? transposed_.get() : array(s.weight);
+  step.bias = s.bias < 0 ? nullptr : array(s.bias);
+  step.direct_only = s.direct_only;
+  const GemmImplementation* found = find_gemm(step, kernels_);
+  if (found == nullptr) throw std::invalid_argument("no kernel for " + s.name);
+  gemms_[i] = found->make(step, kernels_);
+  implementations_[i] = found->name;
+}
+
+// The weights of this step of training. Those of the gradient in the input have input and output
+// channels in each other's places.
+void TrainingExecutable::pack(std::size_t i, int threads) {
+  const TrainingStep& s = program_.steps[i];
+  const float* weight = array(s.weight);
+  if (s.transposed) {
+    const int64_t out = program_.values[std::size_t(s.x)].c;  // of the layer
+    const int64_t in = program_.values[std::size_t(s.y)].c, taps = int64_t{1} * s.kernel_h * s.kernel_w;
+    constexpr int64_t kOutputs = 64;  // of a task
+    const int64_t parts = divide_up(out, kOutputs);
+    parallel_for(taps * parts, threads, [&](int64_t task, int) {
+      const int64_t tap = task / parts, first = task % parts * kOutputs;
+      kernels_.transpose(weight + (first * taps + tap) * in, taps * in,
+                         static_cast<int>(std::min(kOutputs, out - first)), static_cast<int>(in),
+                         transposed_.get() + tap * out + first, taps * out);
+    });
+    weight = transposed_.get();
+  }
+  gemms_[i]->pack(weight, threads);
+}
+
+double TrainingExecutable::run(const Batch& batch) {
+  if (program_.arena_floats > kMostFloats / batch.images) throw std::bad_alloc();
+  const int64_t floats = batch.images * program_.arena_floats;
+  if (floats > arena_size_) {
+    arena_ = {};
+    arena_size_ = 0;
+    arena_ = allocate_aligned<float>(floats);
+    arena_size_ = floats;
+  }
+  const auto forward = static_cast<std::size_t>(program_.forward_steps);
+  const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
+  run_steps(0, forward, batch, 1.0);
+  for (int64_t image = 0; image < batch.images; ++image) {
+    if (!std::isfinite(batch.losses[image])) explain(batch, forward);
+  }
+  run_steps(forward, backward, batch, 1.0);
+  const double length = gradient_length(batch.threads);
+  if (!std::isfinite(length)) explain(batch, backward);
+  if (!batch.update) return length;
+  const auto most = static_cast<double>(program_.clip_norm);
+  const double scale = most > 0.0 ? std::min(1.0, most / (length + 1e-6)) : 1.0;
+  run_steps(backward, program_.steps.size(), batch, scale);
+  return length;
+}
+
+void TrainingExecutable::run_steps(std::size_t first, std::size_t last, const Batch& batch,
+                                   double gradient_scale) {
+  using Clock = std::chrono::steady_clock;
+  Clock::time_point before = Clock::now();
+  for (std::size_t i = first; i < last; ++i) {
+    if (program_.steps[i].op == TrainingOp::kUpdate) {
+      update(program_.steps[i], batch, gradient_scale);
+    } else {
+      run_step(i, batch);
+    }
+    const Clock::time_point now = Clock::now();
+    seconds_[i] = std::chrono::duration<double>(now - before).count();
+    before = now;
+  }
+}
+
+cpu::Batch TrainingExecutable::locate(int32_t index, const Batch& batch) const {
+  if (index < 0) return {};
+  const TrainingValue& value = program_.values[static_cast<std::size_t>(index)];
+  switch (value.kind) {
+    // Inputs are only ever read: no step writes to one.
+    case ValueKind::kInput:
+      return {const_cast<float*>(batch.inputs[static_cast<std::size_t>(value.index)]), &value};
+    case ValueKind::kTarget: return {nullptr, &value};
+    case ValueKind::kArena: break;
+  }
+  return {arena_.get() + batch.images * value.offset, &value};
+}
+
+TrainingStepCall TrainingExecutable::call(const TrainingStep& step, const Batch& batch) const {
+  return {step,          kernels_, training_, batch.images, batch.threads, locate(step.x, batch),
+          locate(step.y, batch), locate(step.dy, batch), locate(step.dx, batch)};
+}
+
+void TrainingExecutable::run_step(std::size_t i, const Batch& batch) {
+  const TrainingStep& step = program_.steps[i];
+  const TrainingStepCall call = this->call(step, batch);
+  const auto norm = [&] {
+    const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
+    const auto gradient = [&](int32_t index) {
+      return step.trained && index >= 0 ? gradient_of(index) : nullptr;
+    };
+    const bool of_batch = step.op != TrainingOp::kInstanceNorm &&
+                          step.op != TrainingOp::kInstanceNormGradient;
+    float* const statistics =
+        of_batch ? statistics_.get() + statistics_at_[static_cast<std::size_t>(step.statistics)]
+                 : locate(step.statistics, batch).data;
+    return NormArrays{some(step.gamma), some(step.beta), some(step.mean), some(step.var),
+                      statistics, gradient(step.gamma), gradient(step.beta)};
+  };
+  switch (step.op) {
+    case TrainingOp::kGemm: {
+      pack(i, batch.threads);
+      const Images out = {call.y.data, call.y.floats()};
+      gemms_[i]->run(batch.images, {call.x.data, call.x.floats()}, out,
+                     step.accumulate ? out : Images{}, batch.threads);
+      break;
+    }
+    case TrainingOp::kWeightGradient:
+      weight_gradients_[i]->run(batch.images, call.x.data, call.dy.data, gradient_of(step.weight),
+                                batch.threads);
+      break;
+    case TrainingOp::kBiasGradient: bias_gradient(call, gradient_of(step.bias)); break;
+    case TrainingOp::kActivate: activate(call); break;
+    case TrainingOp::kActivateGradient: activate_gradient(call); break;
+    case TrainingOp::kMaxPool: max_pool(call); break;
+    case TrainingOp::kMaxPoolGradient: max_pool_gradient(call); break;
+    case TrainingOp::kGlobalAvgPool: global_avg_pool(call); break;
+    case TrainingOp::kGlobalAvgPoolGradient: global_avg_pool_gradient(call); break;
+    case TrainingOp::kBatchNorm: batch_norm(call, norm()); break;
+    case TrainingOp::kBatchNormGradient: batch_norm_gradient(call, norm()); break;
+    case TrainingOp::kInstanceNorm: instance_norm(call, norm()); break;
+    case TrainingOp::kInstanceNormGradient: instance_norm_gradient(call, norm()); break;
+    case TrainingOp::kCopy: copy(call); break;
+    case TrainingOp::kResample: resample(call); break;
+    case TrainingOp::kResampleGradient: resample_gradient(call); break;
+    case TrainingOp::kDropout: dropout(call, batch.seed, batch.step); break;
+    case TrainingOp::kLoss: find_loss(call, batch.target, batch.losses); break;
+    case TrainingOp::kUpdateStatistics: update_statistics(call, norm()); break;
+    case TrainingOp::kUpdate: break;  // see update
+  }
+}
+
+void TrainingExecutable::update(const TrainingStep& s, const Batch& batch, double gradient_scale) {
+  const double rate = batch.rates[static_cast<std::size_t>(s.group)];
+  const double step = static_cast<double>(batch.step) + 1.0;
+  const double correction1 = 1.0 - std::pow(s.beta1, step);
+  const double correction2 = 1.0 - std::pow(s.beta2, step);
+  OptimizerRow all = {};
+  all.parameter = array(s.weight);
+  all.gradient = gradient_of(s.weight);
+  all.first = s.first_moment < 0 ? nullptr : array(s.first_moment);
+  all.second = s.second_moment < 0 ? nullptr : array(s.second_moment);
+  all.average = s.average < 0 ? nullptr : array(s.average);
+  all.gradient_scale = static_cast<float>(gradient_scale);
+  all.weight_decay =
+      s.optimizer == OptimizerKind::kAdamW ? 0.0f : static_cast<float>(s.weight_decay);
+  all.rate = static_cast<float>(rate);
+  all.momentum = s.momentum;
+  all.nesterov = s.nesterov;
+  all.starts = batch.step == 0;
+  all.rest1 = static_cast<float>(1.0 - s.beta1);
+  all.beta2 = static_cast<float>(s.beta2);
+  all.rest2 = static_cast<float>(1.0 - s.beta2);
+  all.step_size = static_cast<float>(rate / correction1);
+  all.root_correction2 = static_cast<float>(std::sqrt(correction2));
+  all.eps = s.eps;
+  all.shrink = s.optimizer == OptimizerKind::kAdamW
+                   ? static_cast<float>(1.0 - rate * s.weight_decay)
+                   : 1.0f;
+  all.average_rest = static_cast<float>(1.0 - s.average_decay);
+  const int64_t floats = program_.arrays[static_cast<std::size_t>(s.weight)].floats;
+  const auto function = s.optimizer == OptimizerKind::kSgd ? training_.sgd : training_.adam;
+  parallel_for(divide_up(floats, kPart), batch.threads, [&](int64_t part, int) {
+    const int64_t first = part * kPart;
+    OptimizerRow row = all;
+    for (float** p : {&row.parameter, &row.first, &row.second, &row.average}) {
+      if (*p != nullptr) *p += first;
+    }
+    row.gradient += first;
+    row.count = std::min(kPart, floats - first);
+    function(row);
+  });
+}
+
+// What lies between two arrays' gradients is zero, as is what no step writes.
+double TrainingExecutable::gradient_length(int threads) const {
+  static thread_local Scratch scratch;
+  const int64_t parts = divide_up(gradient_floats_, kPart);
+  double* const sums = scratch.get<double>(parts);
+  parallel_for(parts, threads, [&](int64_t part, int) {
+    const int64_t first = part * kPart;
+    sums[part] = training_.sum_of_squares(gradients_.get() + first,
+                                          std::min(kPart, gradient_floats_ - first));
+  });
+  add_in_pairs(sums, parts, 1);
+  return parts > 0 ? std::sqrt(sums[0]) : 0.0;
+}
+
+// Does the first steps once more, and looks at what each has written.
+void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
+  for (std::size_t i = 0; i < batch.inputs.size(); ++i) {
+    for (const TrainingValue& value : program_.values) {
+      if (value.kind != ValueKind::kInput || value.index != static_cast<int32_t>(i)) continue;
+      for (int64_t image = 0; image < batch.images; ++image) {
+        if (all_finite(batch.inputs[i] + image * value.floats(), value.floats())) continue;
+        throw std::domain_error("input " + std::to_string(i) +
+                                " has a number that is not finite, in image " +
+                                std::to_string(image));
+      }
+      break;
+    }
+  }
+  for (const TrainingArray& array : program_.arrays) {
+    if (all_finite(array.data, array.floats)) continue;
+    throw std::domain_error(array.name + " has a number that is not finite");
+  }
+  const auto stop = [&](const std::string& what) {
+    throw std::domain_error(what + " is not finite, and what it was made of is");
+  };
+  for (std::size_t i = 0; i < steps; ++i) {
+    const TrainingStep& step = program_.steps[i];
+    run_step(i, batch);
+    const TrainingStepCall call = this->call(step, batch);
+    const bool writes_y = i < static_cast<std::size_t>(program_.forward_steps) ||
+                          step.op == TrainingOp::kGemm || step.op == TrainingOp::kCopy ||
+                          step.op == TrainingOp::kDropout;
+    const cpu::Batch& written = step.op == TrainingOp::kLoss ? call.dx : writes_y ? call.y : call.dx;
+    if (step.op == TrainingOp::kLoss) {
+      for (int64_t image = 0; image < batch.images; ++image) {
+        if (std::isfinite(batch.losses[image])) continue;
+        stop("the loss (" + step.name + ") of image " + std::to_string(image));
+      }
+    }
+    for (int64_t image = 0; written.data != nullptr && image < batch.images; ++image) {
+      if (all_finite(written.image(image), written.floats())) continue;
+      stop("the result of " + step.name + " (step " + std::to_string(i) + ") for image " +
+           std::to_string(image));
+    }
+    const auto check_gradient = [&](int32_t index) {
+      if (index < 0 || gradient(static_cast<std::size_t>(index)) == nullptr) return;
+      const TrainingArray& of = program_.arrays[static_cast<std::size_t>(index)];
+      if (!all_finite(gradient_of(index), of.floats)) stop("the gradient of " + of.name);
+    };
+    if (i < static_cast<std::size_t>(program_.forward_steps) || step.op == TrainingOp::kGemm) continue;
+    for (const int32_t index : {step.weight, step.bias, step.gamma, step.beta}) check_gradient(index);
+  }
+  throw std::domain_error("the sum of the gradient's squares is not finite");
+}
+
+}  // namespace facegen::cpu

@@ -1,0 +1,80 @@
+// A TrainingProgram made ready for the CPU: run() is one step of training on a batch.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "cpu/gemm.h"
+#include "cpu/kernels.h"
+#include "cpu/memory.h"
+#include "cpu/training/call.h"
+#include "cpu/training/weight_gradient.h"
+#include "training_program.h"
+
+namespace facegen::cpu {
+
+class TrainingExecutable {
+ public:
+  // The program's arrays (parameters and what is kept beside them) must outlive it, at their places;
+  // run() changes them.
+  TrainingExecutable(TrainingProgram program, const Kernels& kernels);
+
+  struct Batch {
+    int64_t images;
+    std::vector<const float*> inputs;
+    const void* target;         // float32, or int32 labels
+    double* losses;             // out: (images)
+    std::vector<double> rates;  // by group
+    uint64_t seed, step;        // of dropout, and of Adam's corrections: from 0
+    bool update;                // or leave everything but the gradients as it is
+    int threads;
+  };
+  // Returns the length of the gradient. Throws std::domain_error, which names the step, where a
+  // number is not finite: then nothing has been updated.
+  double run(const Batch& batch);
+
+  // The last run's, of the array of this number.
+  // The last run's, of the array of this number; null where it is not trained.
+  const float* gradient(std::size_t array) const {
+    return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
+  }
+  const TrainingProgram& program() const { return program_; }
+  const Kernels& kernels() const { return kernels_; }
+  // Which implementation runs a step: "winograd"; empty for what is no Gemm.
+  const char* implementation(std::size_t step) const { return implementations_[step]; }
+  // What each step of the last run took.
+  const std::vector<double>& seconds() const { return seconds_; }
+  // Of the arena for the largest batch so far, and of gradients.
+  int64_t memory_bytes() const { return 4 * (arena_size_ + gradient_floats_); }
+
+ private:
+  void make_gemm(std::size_t step);
+  void pack(std::size_t step, int threads);
+  void run_steps(std::size_t first, std::size_t last, const Batch& batch, double gradient_scale);
+  void run_step(std::size_t step, const Batch& batch);
+  void update(const TrainingStep& step, const Batch& batch, double gradient_scale);
+  double gradient_length(int threads) const;
+  [[noreturn]] void explain(const Batch& batch, std::size_t steps);
+  TrainingStepCall call(const TrainingStep& step, const Batch& batch) const;
+  cpu::Batch locate(int32_t value, const Batch& batch) const;
+  float* array(int32_t index) const { return program_.arrays[static_cast<std::size_t>(index)].data; }
+  float* gradient_of(int32_t index) const {
+    return gradients_.get() + gradient_at_[static_cast<std::size_t>(index)];
+  }
+
+  TrainingProgram program_;
+  const Kernels& kernels_;
+  const TrainingKernels& training_;
+  std::vector<std::unique_ptr<Gemm>> gemms_;  // by step; null for other ops
+  std::vector<const char*> implementations_;
+  std::vector<std::unique_ptr<WeightGradient>> weight_gradients_;
+  std::vector<int64_t> gradient_at_;    // by array: floats from the start, -1: not trained
+  std::vector<int64_t> statistics_at_;  // by array of the batch
+  int64_t gradient_floats_ = 0, largest_weight_ = 0;
+  AlignedArray<float> gradients_, statistics_, transposed_, arena_;
+  int64_t arena_size_ = 0;
+  std::vector<double> seconds_;
+};
+
+}  // namespace facegen::cpu

@@ -1,0 +1,120 @@
+// What one instruction set offers to training besides cpu/kernels.h: hot loops behind plain function
+// pointers, compiled once per instruction set.
+#pragma once
+
+#include <cstdint>
+
+#include "program.h"
+
+namespace facegen::cpu {
+
+// Pixels one after another, of both operands of a weight gradient.
+struct PixelRun {
+  const float* a;  // rows neighbouring floats of each pixel
+  const float* b;  // columns of them
+  int64_t a_stride, b_stride;
+  int64_t count;
+};
+
+// C (rows, columns) += or = the sum over all pixels of a[row] * b[column]; see isa/outer_tile.h.
+struct OuterProduct {
+  const PixelRun* runs;
+  int64_t run_count;
+  int64_t a_offset, b_offset;  // floats from each run's own a and b
+  int rows, columns;
+  float* c;  // rows c_stride floats apart, each with room for whole vectors
+  int64_t c_stride;
+  bool accumulate;
+};
+
+// g = dy * activation'(x), told from y = activation(x).
+struct GradientRow {
+  Activation activation;
+  float alpha;
+};
+
+// Normalised pixels of some channels and their gradients; see BatchNormGradient in steps.py.
+struct NormGradientRow {
+  GradientRow activation;
+  const float* x;
+  const float* y;
+  const float* dy;
+  const float* mean;     // (channels)
+  const float* inverse;  // (channels): 1 / deviation
+  int64_t pixels;
+  int64_t stride;  // floats from a pixel to the next, of x, y, dy and dx
+  int channels;
+};
+
+// Numbers near 1 come as what they lack of it, computed in double.
+struct OptimizerRow {
+  float* parameter;
+  const float* gradient;
+  float* first;    // momentum, or the mean of gradients; null for SGD without momentum
+  float* second;   // the mean of their squares
+  float* average;  // or null
+  int64_t count;
+  float gradient_scale, weight_decay;
+  // SGD
+  float rate, momentum;
+  bool nesterov, starts;
+  // Adam: 1 - beta1, beta2, 1 - beta2, rate / correction of the first moment, root of the second's
+  float rest1, beta2, rest2, step_size, root_correction2, eps;
+  float shrink;  // AdamW's decay of the parameter: 1 - rate * weight decay
+  float average_rest;
+};
+
+struct DropoutRow {
+  const float* x;
+  float* y;
+  int64_t first, count;  // place of the first number among the batch's
+  uint64_t seed, step;
+  uint32_t stream;
+  uint32_t threshold;  // of 2^32: numbers whose draw is below it are left out
+  float scale;
+  bool accumulate;
+};
+
+struct TrainingKernels {
+  int outer_rows, lanes;  // of a tile; floats of a vector
+  void (*outer_product)(const OuterProduct& product);
+  // sum[c] += x[c] of each pixel, in double
+  void (*channel_sums)(const float* x, int64_t pixels, int64_t stride, int channels, double* sum);
+  // out (+)= dy * activation'
+  void (*activate_gradient)(GradientRow row, const float* y, const float* dy, float* out,
+                            int64_t count, bool accumulate);
+  // sum[c] += g, product[c] += g h
+  void (*norm_sums)(const NormGradientRow& row, double* sum, double* product);
+  // dx (+)= factor * (g - sum_share - h * product_share), by channels
+  void (*norm_gradient)(const NormGradientRow& row, const float* factor, const float* sum_share,
+                        const float* product_share, float* dx, bool accumulate);
+  // y = activation((x - mean) * scale + beta)
+  void (*normalise)(GradientRow activation, const float* x, const float* mean, const float* scale,
+                    const float* beta, int64_t pixels, int channels, float* y);
+  void (*activate)(GradientRow activation, const float* x, float* y, int64_t count);
+  // y (+)= scale * x + shift
+  void (*scale_and_shift)(const float* x, float scale, float shift, float* y, int64_t count,
+                          bool accumulate);
+  // y += x
+  void (*add)(const float* x, float* y, int64_t count);
+  double (*sum_of_squares)(const float* x, int64_t count);
+  void (*sgd)(const OptimizerRow& row);
+  void (*adam)(const OptimizerRow& row);
+  void (*dropout)(const DropoutRow& row);
+  // One row of windows of a pool: for each, dy goes to the first of its pixels that equals y.
+  void (*max_pool_gradient)(const float* const* x_rows, float* const* dx_rows, int rows, int width,
+                            int kernel, int stride, int pad_left, const float* y, const float* dy,
+                            int windows, int channels);
+};
+
+struct Kernels;
+// Those of the same instruction set.
+const TrainingKernels& training_kernels(const Kernels& kernels);
+
+const TrainingKernels* portable_training_kernels();
+const TrainingKernels* avx2_training_kernels();
+const TrainingKernels* avx512_training_kernels();
+const TrainingKernels* amx_training_kernels();
+const TrainingKernels* neon_training_kernels();
+
+}  // namespace facegen::cpu

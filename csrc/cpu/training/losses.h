@@ -1,0 +1,12 @@
+// Losses of each image, and their gradients in the prediction.
+#pragma once
+
+#include "cpu/training/call.h"
+
+namespace facegen::cpu {
+
+// call.x is the prediction, call.dx its gradient. `target`: float32 numbers as the prediction's, or
+// int32 labels of its pixels, each below the number of channels.
+void find_loss(const TrainingStepCall& call, const void* target, double* losses);
+
+}  // namespace facegen::cpu

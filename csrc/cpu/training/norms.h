@@ -1,0 +1,28 @@
+// Batch norm and instance norm in training, and their gradients: see steps.py for the formulas.
+#pragma once
+
+#include "cpu/training/call.h"
+
+namespace facegen::cpu {
+
+struct NormArrays {
+  const float* gamma;
+  const float* beta;
+  float* mean;        // stored ones
+  float* var;
+  float* statistics;  // (3, channels): mean, 1 / deviation, variance; of an instance norm
+                      // (images, 2, channels)
+  float* gamma_gradient;
+  float* beta_gradient;
+};
+
+void batch_norm(const TrainingStepCall& call, const NormArrays& arrays);
+void batch_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays);
+void instance_norm(const TrainingStepCall& call, const NormArrays& arrays);
+void instance_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays);
+void update_statistics(const TrainingStepCall& call, const NormArrays& arrays);
+
+// gradient[c] = the sum of dy over images and pixels
+void bias_gradient(const TrainingStepCall& call, float* gradient);
+
+}  // namespace facegen::cpu

@@ -1,0 +1,122 @@
+// What a training engine runs: a flat list of steps over values, parameters and what is kept with
+// them, as plain structs. python/facegen/nn/grad/steps.py mirrors it and explains each step.
+//
+// A value is a dense NHWC tensor of every image of a batch: the caller's, or in the arena, where
+// image i of a batch of n starts at  n * offset + i * floats(value).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "program.h"
+
+namespace facegen {
+
+// Sums over a batch are made image by image within chunks of so many images, and chunks are added in
+// pairs, pairs in pairs, and so on: a binary tree that depends on the batch alone, not on threads. A
+// part of a batch that holds 2^k chunks from a multiple of 2^k on is one node of it.
+constexpr int64_t kChunkImages = 8;
+
+enum class TrainingOp : int32_t {
+  kGemm,
+  kWeightGradient,
+  kBiasGradient,
+  kActivate,
+  kActivateGradient,
+  kMaxPool,
+  kMaxPoolGradient,
+  kGlobalAvgPool,
+  kGlobalAvgPoolGradient,
+  kBatchNorm,
+  kBatchNormGradient,
+  kInstanceNorm,
+  kInstanceNormGradient,
+  kCopy,
+  kResample,
+  kResampleGradient,
+  kDropout,
+  kLoss,
+  kUpdateStatistics,
+  kUpdate,
+};
+
+enum class LossKind : int32_t { kCrossEntropy, kBinaryCrossEntropy, kL1, kL2 };
+enum class OptimizerKind : int32_t { kSgd, kAdam, kAdamW };
+
+enum class ValueKind : int32_t { kInput, kTarget, kArena };
+
+struct TrainingValue {
+  ValueKind kind;
+  int32_t index;  // of an input
+  int32_t h, w, c;
+  int64_t offset;  // floats of one image from the arena's start
+  int64_t pixels() const { return int64_t{1} * h * w; }
+  int64_t floats() const { return pixels() * c; }
+};
+
+// As AxisTaps of program.h.
+struct TrainingTaps {
+  int32_t taps = 0;
+  std::vector<int32_t> positions;
+  std::vector<float> weights;
+};
+
+// Operands are indices; -1 is none. Parameters, moments and averages are entries of one list of
+// arrays; a gradient has its parameter's index.
+struct TrainingStep {
+  TrainingOp op;
+  std::string name;
+  int32_t x = -1, y = -1, dy = -1, dx = -1;  // values; of kLoss the prediction, target and gradient
+  bool accumulate = false;
+  // kGemm, kWeightGradient
+  std::vector<Phase> phases;
+  int32_t kernel_h = 0, kernel_w = 0;
+  bool transposed = false, direct_only = false;
+  int32_t weight = -1, bias = -1;  // kBiasGradient: bias
+  // The activation of y
+  Activation activation = Activation::kNone;
+  float alpha = 0.0f;
+  Window window = {};
+  // kResample, kResampleGradient
+  TrainingTaps rows, columns;
+  // Norms
+  int32_t gamma = -1, beta = -1, mean = -1, var = -1;
+  int32_t statistics = -1;  // an array of the batch; of instance norms a value
+  float eps = 0.0f, momentum = 0.0f;
+  bool stored = false, trained = true;
+  // kCopy
+  int32_t channels = 0, first_x = 0, first_y = 0;
+  float scale = 1.0f, shift = 0.0f;
+  // kDropout
+  float share = 0.0f;
+  int32_t stream = 0;
+  LossKind loss = LossKind::kL2;
+  // kUpdate: parameter is `weight`; momentum is above
+  OptimizerKind optimizer = OptimizerKind::kSgd;
+  int32_t group = 0, first_moment = -1, second_moment = -1, average = -1;
+  double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0, average_decay = 0.0;
+  bool nesterov = false;
+};
+
+struct TrainingArray {
+  std::string name;
+  float* data;  // the caller's
+  int64_t floats;
+};
+
+struct TrainingProgram {
+  std::vector<TrainingStep> steps;  // forward, backward, update
+  int32_t forward_steps = 0, backward_steps = 0;
+  std::vector<TrainingValue> values;
+  std::vector<std::string> value_names;
+  std::vector<TrainingArray> arrays;
+  std::vector<int64_t> statistics;  // floats of each array of the batch
+  int32_t target = -1;
+  int32_t groups = 1;
+  bool labels = false;  // targets are int32 labels rather than float32
+  int64_t arena_floats = 0;  // of one image
+  float clip_norm = 0.0f;    // 0: none
+};
+
+}  // namespace facegen
