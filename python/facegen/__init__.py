@@ -74,6 +74,7 @@ _SUBPACKAGES = {
     "photos",
     "pictures",
     "serving",
+    "train",
     "weights",
 }
 

@@ -1,0 +1,306 @@
+"""A network that learns: one call a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from facegen import processors
+from facegen._native import CpuTraining
+from facegen.engine.cpu import choose_isa
+from facegen.errors import FacegenError, FormatError, first_line
+from facegen.files.atomic import AtomicFile
+from facegen.nn import Graph
+from facegen.nn.grad import Loss, Optimizer, TrainingProgram, differentiate
+from facegen.nn.lower import check_weights
+from facegen.train.start import initial_weights
+
+_FORMAT = "facegen.train 1"
+
+
+class Trainer:
+    """Trains a graph on the CPU.
+
+    Parameters
+    ----------
+    graph
+        With one output; ``print(trainer.program)`` shows what is computed.
+    loss
+        Of its output: "cross_entropy", "binary_cross_entropy", "l1", "l2", or a `Loss`.
+    optimizer
+        `SGD`, `Adam` or `AdamW`, with a rate or a schedule.
+    weights
+        Arrays by the graph's parameters, which are changed at their places, so that trainers can
+        share them; float32, C-contiguous. None: drawn from the seed.
+    threads
+        Of the CPU; None: one a processor. The results have the same bits for any number.
+    seed
+        Of weights that are drawn, and of dropout.
+    frozen
+        Names of layers whose parameters stay as they are.
+    stored_statistics
+        Names of batch norms that take their stored mean and variance, and leave them.
+    dropout
+        By layer, which share of its output is left out.
+    momentum
+        Of the batch norms' stored statistics.
+    precision, algorithm
+        As for `facegen.load`.
+
+    Raises
+    ------
+    ValueError
+        For a layer that has no gradient, an unknown loss, and weights that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from facegen import train
+    >>> from facegen.networks import lenet
+    >>> trainer = train.Trainer(lenet.graph(), "cross_entropy", train.Adam(rate=1e-3), seed=0)
+    >>> images, labels = np.zeros((8, 28, 28, 1), np.float32), np.arange(8)
+    >>> losses = [trainer.step(images, labels).mean() for _ in range(3)]
+    >>> bool(losses[2] < losses[0])
+    True
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        loss: Loss | str,
+        optimizer: Optimizer,
+        *,
+        weights: Mapping[str, np.ndarray] | None = None,
+        threads: int | None = None,
+        seed: int = 0,
+        frozen: Collection[str] = (),
+        stored_statistics: Collection[str] = (),
+        dropout: Mapping[str, float] | None = None,
+        momentum: float = 0.1,
+        precision: str = "float32",
+        algorithm: str = "auto",
+    ) -> None:
+        self.graph, self.optimizer = graph, optimizer
+        self.threads = processors.count() if threads is None else threads
+        self.seed = seed
+        self.steps = 0
+        self.gradient_length = 0.0
+        self.program: TrainingProgram = differentiate(
+            graph,
+            loss,
+            optimizer,
+            frozen=frozen,
+            stored_statistics=stored_statistics,
+            dropout=dropout,
+            momentum=momentum,
+            algorithm=algorithm,
+        )
+        if weights is None:
+            weights = initial_weights(graph, seed)
+        check_weights(graph, weights)
+        self.weights = dict(weights)
+        self._kept = {
+            name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
+        }
+        self._start_averages()
+        arrays = {**self.weights, **self._kept}
+        self._native = CpuTraining(self.program, arrays, choose_isa(precision))
+
+    def step(self, x: Any, y: Any) -> np.ndarray:
+        """Change the weights by one batch.
+
+        Parameters
+        ----------
+        x
+            Images (n, height, width, channels), or a sequence of arrays where the graph has several
+            inputs: real numbers.
+        y
+            Targets: labels (n,) or (n, height, width) of "cross_entropy", negative where a pixel
+            does not count; otherwise numbers in the output's shape, or what spreads to it.
+
+        Returns
+        -------
+        (n,) float64
+            Each image's loss, before the change.
+
+        Raises
+        ------
+        ValueError
+            For arrays that do not fit, and labels out of range.
+        FacegenError
+            A number is not finite: says where that began. The weights are then as they were.
+        """
+        losses = self._run(x, y, update=True)
+        self.steps += 1
+        return losses
+
+    def gradients(self, x: Any, y: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Each image's loss, and the gradients of their mean, by parameter; changes nothing."""
+        losses = self._run(x, y, update=False)
+        return losses, {name: self._native.gradient(name) for name in self.program.trained}
+
+    @property
+    def kernels(self) -> list[str]:
+        """What computes each Gemm of the program, step by step; empty for other steps."""
+        return self._native.kernels
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """What each step of the program took in the last batch."""
+        return self._native.step_seconds
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of values for the largest batch so far, and of gradients."""
+        return self._native.memory_bytes
+
+    @property
+    def averages(self) -> dict[str, np.ndarray]:
+        """The moving averages of the weights; batch norms' statistics as they are stored.
+
+        FacegenError where the optimizer keeps none.
+        """
+        if self.optimizer.average is None:
+            raise FacegenError("no averages: the optimizer has average=None")
+        return {
+            name: self._kept.get(f"{name}:average", array).copy()
+            for name, array in self.weights.items()
+        }
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """All that it takes to go on: copies of weights and moments, seed and number of steps."""
+        numbers = {"seed": self.seed, "steps": self.steps}
+        return {
+            **{name: array.copy() for name, array in self.weights.items()},
+            **{name: array.copy() for name, array in self._kept.items()},
+            **{f":{name}": np.array(number, np.uint64) for name, number in numbers.items()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """Go on from a state: from here on, all is to the bit as if there had been no stop.
+
+        Raises
+        ------
+        ValueError
+            An array is missing, unknown or of another shape.
+        """
+        own = {**self.weights, **self._kept}
+        expected = {name: array.shape for name, array in own.items()}
+        expected |= {":seed": (), ":steps": ()}
+        for name, shape in expected.items():
+            if name not in state:
+                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
+            if state[name].shape != shape:
+                raise ValueError(
+                    f"{name} of the state must have shape {shape}, not {state[name].shape}"
+                )
+        if unknown := sorted(state.keys() - expected.keys()):
+            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
+        for name, array in own.items():
+            array[...] = state[name]
+        self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
+
+    def save(self, path: str | Path) -> None:
+        """Write the state to a safetensors file, whole or not at all."""
+        data = safetensors.numpy.save(self.state_dict(), {"format": _FORMAT})
+        with AtomicFile(path) as file:
+            file.write(data)
+
+    def load(self, path: str | Path) -> None:
+        """Go on from a file that `save` has written; FormatError where it does not fit."""
+        try:
+            state = safetensors.numpy.load_file(path)
+        except safetensors.SafetensorError as error:
+            raise FormatError(f"{path}: {first_line(error)}") from None
+        try:
+            self.load_state_dict(state)
+        except ValueError as error:
+            raise FormatError(f"{path}: {error}") from None
+
+    def _run(self, x: Any, y: Any, update: bool) -> np.ndarray:
+        shapes = [self.program.values[name].shape for name in self.program.inputs]
+        given = [x] if len(shapes) == 1 else list(x)
+        if len(given) != len(shapes):
+            raise ValueError(f"{self.graph.name} takes {len(shapes)} inputs, not {len(given)}")
+        names = self.program.inputs
+        inputs = [_images(*each) for each in zip(names, given, shapes, strict=True)]
+        images = len(inputs[0])
+        for name, array in zip(names, inputs, strict=True):
+            if len(array) != images:
+                raise ValueError(f"{name} has {len(array)} images, and {names[0]} {images}")
+        if not images:
+            raise ValueError("a batch must have at least 1 image")
+        losses = np.empty(images)
+        rates = self.optimizer.rates(self.steps)
+        try:
+            self.gradient_length = self._native.step(
+                inputs,
+                self._target(y, images),
+                losses,
+                rates,
+                self.seed,
+                self.steps,
+                update,
+                self.threads,
+            )
+        except FloatingPointError as error:
+            raise FacegenError(f"step {self.steps} of {self.graph.name}: {error}") from None
+        return losses
+
+    def _target(self, y: Any, images: int) -> np.ndarray:
+        shape = (images, *self.program.values[self.program.target].shape)
+        if self.program.loss.labels:
+            return _labels(y, shape, self.program.values[self.program.prediction].shape.channels)
+        numbers = np.asarray(y, np.float32)
+        if numbers.shape == (images,):  # a number an image
+            numbers = numbers.reshape(images, 1, 1, 1)
+        try:
+            return np.ascontiguousarray(np.broadcast_to(numbers, shape))
+        except ValueError:
+            raise ValueError(
+                f"targets: expected shape {shape}, or what spreads to it, found {numbers.shape}"
+            ) from None
+
+    def _start_averages(self) -> None:
+        for name, array in self._kept.items():
+            parameter, _, kind = name.rpartition(":")
+            if kind == "average":
+                array[...] = self.weights[parameter]
+
+
+def _images(name: str, array: Any, shape: Sequence[int]) -> np.ndarray:
+    """An input as the kernels take it."""
+    values = np.asarray(array)
+    if values.dtype.kind not in "fiub":
+        raise ValueError(f"{name}: expected real numbers, found {values.dtype}")
+    if values.ndim < 1 or values.shape[1:] != tuple(shape):
+        expected = ", ".join(map(str, shape))
+        raise ValueError(f"{name}: expected shape (n, {expected}), found {values.shape}")
+    return np.ascontiguousarray(values, np.float32)
+
+
+def _labels(y: Any, shape: Sequence[int], classes: int) -> np.ndarray:
+    labels = np.asarray(y)
+    if labels.dtype.kind not in "iu":
+        raise ValueError(f"labels: expected integers, found {labels.dtype}")
+    if labels.shape not in (shape, shape[:-1]) and (labels.shape, shape[1:]) != (
+        shape[:1],
+        (1, 1, 1),
+    ):
+        expected = shape[:1] if shape[1:] == (1, 1, 1) else shape[:-1]
+        raise ValueError(f"labels: expected shape {expected}, found {labels.shape}")
+    if labels.size and labels.max() >= classes:
+        place = np.unravel_index(labels.argmax(), labels.shape)
+        where = ", ".join(map(str, place))
+        raise ValueError(
+            f"labels: expected 0 to {classes - 1}, or below 0 for no class, found "
+            f"{labels[place]} at [{where}]"
+        )
+    return np.ascontiguousarray(
+        np.maximum(labels, -1) if labels.dtype.kind == "i" else labels, np.int32
+    )

@@ -1,0 +1,149 @@
+"""Every rule: its steps in float64 against finite differences, and the engine against its steps."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from training_cases import CASES, Case
+from training_interpreter import Interpreter
+
+from facegen import train
+from facegen._native import CHUNK_IMAGES, CpuTraining, available_isas
+from facegen.nn.grad import SGD, Adam, AdamW, Group, differentiate
+
+FLOAT_EPS = 2.0**-24
+PLAIN = SGD(rate=0.1)
+
+
+def weights_of(case: Case) -> dict[str, np.ndarray]:
+    random = np.random.default_rng(1)
+    return {
+        name: (
+            random.uniform(0.5, 1.5, shape)
+            if name.endswith(("gamma", "var"))
+            else random.uniform(-0.5, 0.5, shape)
+        ).astype(np.float32)
+        for name, shape in case.graph.parameters.items()
+    }
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_steps_against_differences(name: str) -> None:
+    """Along random directions in the parameters, the loss changes as the gradients say."""
+    case = CASES[name]()
+    program = differentiate(case.graph, case.loss, SGD(rate=0.1), **case.options)
+    weights = weights_of(case)
+    interpreter = Interpreter(program, weights)
+    interpreter.step(case.x, case.y)
+    gradients = interpreter.gradients
+    assert list(gradients) and set(gradients) == set(program.trained)
+    random = np.random.default_rng(2)
+    for parameter, gradient in gradients.items():
+        direction = random.standard_normal(gradient.shape)
+        losses = []
+        step = 1e-6
+        for sign in (1, -1):
+            moved = {**weights, parameter: weights[parameter] + sign * step * direction}
+            losses.append(Interpreter(program, moved).loss(case.x, case.y))
+        found = (losses[0] - losses[1]) / (2 * step)
+        expected = float((gradient * direction).sum())
+        size = np.sqrt((gradient**2).sum())
+        assert abs(found - expected) <= 1e-6 * max(1.0, size), parameter
+
+
+def engine(case: Case, weights: dict, isa: str, optimizer=PLAIN) -> tuple:
+    program = differentiate(case.graph, case.loss, optimizer, **case.options)
+    state = {name: np.zeros(shape, np.float32) for name, shape in program.state.items()}
+    arrays = {**{name: array.copy() for name, array in weights.items()}, **state}
+    return program, arrays, CpuTraining(program, arrays, isa)
+
+
+@pytest.mark.parametrize("isa", available_isas())
+@pytest.mark.parametrize("name", CASES)
+def test_engine_against_steps(name: str, isa: str) -> None:
+    case = CASES[name]()
+    weights = weights_of(case)
+    program, arrays, native = engine(case, weights, isa)
+    interpreter = Interpreter(program, arrays)
+    expected = interpreter.step(case.x, case.y, seed=5, number=2)
+    # Each number goes through some layers, each a sum: errors of about the root of its length.
+    unit = FLOAT_EPS * (1 if isa in available_isas(strict=True) else 2**9)
+    results = {}
+    for threads in (1, 2, 3):
+        losses = np.empty(len(case.x[0]))
+        native.step(case.x, case.y, losses, [0.1], 5, 2, False, threads)
+        np.testing.assert_allclose(losses, expected, rtol=100 * unit, atol=100 * unit)
+        for parameter, gradient in interpreter.gradients.items():
+            found = native.gradient(parameter)
+            largest = max(np.abs(gradient).max(), 1e-3)
+            np.testing.assert_allclose(
+                found, gradient, atol=200 * unit * largest, err_msg=parameter
+            )
+            # The same bits for any number of threads.
+            assert results.setdefault(parameter, found.tobytes()) == found.tobytes()
+        assert results.setdefault("losses", losses.tobytes()) == losses.tobytes()
+    for parameter, array in weights.items():
+        np.testing.assert_array_equal(arrays[parameter], array)
+
+
+OPTIMIZERS = {
+    "sgd": SGD(rate=0.1),
+    "momentum": SGD(rate=0.1, momentum=0.9, weight_decay=0.01),
+    "nesterov": SGD(rate=0.1, momentum=0.9, nesterov=True, average=0.9),
+    "adam": Adam(rate=0.01, weight_decay=0.1, average=0.5),
+    "adamw": AdamW(rate=0.01, weight_decay=0.3),
+    "clipped": SGD(rate=1.0, clip_norm=0.1),
+    "groups": SGD(rate=0.1, groups=[Group("*.bias", 2.0, 0.5), Group("Conv2d4.*", 0.0)]),
+}
+
+
+@pytest.mark.parametrize("isa", available_isas(strict=True))
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_optimizers(name: str, isa: str) -> None:
+    optimizer = OPTIMIZERS[name]
+    case = CASES["three layers"]()
+    weights = weights_of(case)
+    program, arrays, native = engine(case, weights, isa, optimizer)
+    for parameter in weights:
+        if f"{parameter}:average" in arrays:
+            arrays[f"{parameter}:average"][...] = weights[parameter]
+    interpreter = Interpreter(program, arrays)
+    for number in range(3):
+        losses = np.empty(len(case.x[0]))
+        rates = optimizer.rates(number)
+        native.step(case.x, case.y, losses, rates, 0, number, True, 2)
+        interpreter.step(case.x, case.y, rates, number)
+        for array, expected in interpreter.arrays.items():
+            # Adam divides small gradients by their own size: their errors are as large as they are.
+            np.testing.assert_allclose(arrays[array], expected, rtol=2e-3, atol=2e-5, err_msg=array)
+    for parameter, array in weights.items():
+        still = name == "groups" and parameter.startswith("Conv2d4.w")
+        assert np.array_equal(arrays[parameter], array) == still, parameter
+
+
+def test_frozen_layers_cost_nothing() -> None:
+    case = CASES["frozen front"]()
+    program = differentiate(case.graph, case.loss, SGD(rate=0.1), **case.options)
+    names = [step.name for step in program.backward]
+    assert not [name for name in names if name.startswith(("Conv2d0", "ReLU1"))]
+    assert set(program.trained) == {
+        f"Conv2d{i}.{part}" for i in (2, 4) for part in ("weight", "bias")
+    } - {"Conv2d2.bias"}
+
+
+def test_sums_of_parts_are_nodes_of_the_tree() -> None:
+    """Gradients of halves of a batch, added, are the whole's to the bit."""
+    case = CASES["linear"]()
+    images = 4 * CHUNK_IMAGES
+    random = np.random.default_rng(3)
+    x = random.standard_normal((images, 1, 1, 40)).astype(np.float32)
+    y = random.standard_normal((images, 1, 1, 7)).astype(np.float32)
+    weights = weights_of(case)
+    trainer = train.Trainer(case.graph, "l2", SGD(rate=0.1), weights=weights)
+    _, whole = trainer.gradients(x, y)
+    halves = [
+        trainer.gradients(x[part], y[part])[1]
+        for part in (slice(0, images // 2), slice(images // 2, images))
+    ]
+    for name in ("Linear0.weight", "Linear1.weight"):
+        np.testing.assert_array_equal((halves[0][name] + halves[1][name]) / 2, whole[name])

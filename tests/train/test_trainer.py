@@ -1,0 +1,237 @@
+"""Trainers: what they change, what they keep, how they go on, what they refuse."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import facegen
+from facegen import nn, train
+from facegen.engine import Runner
+from facegen.errors import FacegenError, FormatError
+from facegen.networks import lenet
+from facegen.nn import Shape
+from facegen.train import schedules
+from facegen.train import trainer as trainer_module
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((12, 28, 28, 1), np.float32)
+LABELS = RANDOM.integers(0, 10, 12)
+
+
+def lenet_trainer(**options) -> train.Trainer:
+    choices = {
+        "loss": "cross_entropy",
+        "optimizer": train.Adam(rate=1e-3, average=0.9),
+        "dropout": {"relu3": 0.4},
+        "threads": 2,
+        "seed": 7,
+        **options,
+    }
+    return train.Trainer(lenet.graph(), **choices)
+
+
+def test_examples() -> None:
+    for module in (trainer_module, schedules):
+        assert doctest.testmod(module).failed == 0 and doctest.testmod(module).attempted > 0
+
+
+def test_it_learns_by_heart() -> None:
+    trainer = lenet_trainer()
+    losses = [trainer.step(IMAGES, LABELS).mean() for _ in range(60)]
+    assert losses[-1] < 0.05 < 1 < losses[0]
+    guesses = facegen.DigitClassifier(trainer.weights, device="cpu")(IMAGES).digits
+    assert (guesses == LABELS).all()
+    assert not np.array_equal(trainer.averages["score.bias"], trainer.weights["score.bias"])
+
+
+def test_the_weights_given_are_changed_and_shared() -> None:
+    weights = lenet.initial_weights(1)
+    before = {name: array.copy() for name, array in weights.items()}
+    one = lenet_trainer(weights=weights, frozen=["conv1"])
+    other = lenet_trainer(weights=weights, optimizer=train.SGD(rate=0.1))
+    one.step(IMAGES, LABELS)
+    assert np.array_equal(weights["conv1.weight"], before["conv1.weight"])
+    assert not np.array_equal(weights["conv2.weight"], before["conv2.weight"])
+    changed = weights["conv2.weight"].copy()
+    other.step(IMAGES, LABELS)
+    assert not np.array_equal(weights["conv2.weight"], changed)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path, threads: int) -> None:
+    whole = lenet_trainer()
+    for i in range(6):
+        whole.step(IMAGES[i:], LABELS[i:])
+
+    first = lenet_trainer()
+    for i in range(3):
+        first.step(IMAGES[i:], LABELS[i:])
+    first.save(tmp_path / "state.safetensors")
+    second = lenet_trainer(threads=threads, weights=lenet.initial_weights(5))
+    second.load(tmp_path / "state.safetensors")
+    for i in range(3, 6):
+        second.step(IMAGES[i:], LABELS[i:])
+
+    expected = whole.state_dict()
+    assert {":seed", ":steps", "conv1.weight", "conv1.weight:first"} <= expected.keys()
+    for name, array in second.state_dict().items():
+        assert array.tobytes() == expected[name].tobytes(), name
+
+
+def test_a_state_that_does_not_fit(tmp_path: Path) -> None:
+    trainer = lenet_trainer()
+    state = trainer.state_dict()
+    with pytest.raises(ValueError, match="lacks conv1.weight, of shape"):
+        trainer.load_state_dict({k: v for k, v in state.items() if k != "conv1.weight"})
+    with pytest.raises(ValueError, match="nothing named x"):
+        trainer.load_state_dict({**state, "x": np.zeros(1)})
+    with pytest.raises(ValueError, match=r"conv1.bias of the state must have shape \(32,\), not"):
+        trainer.load_state_dict({**state, "conv1.bias": np.zeros(3, np.float32)})
+    (tmp_path / "no.safetensors").write_bytes(b"nothing")
+    with pytest.raises(FormatError, match="no.safetensors"):
+        trainer.load(tmp_path / "no.safetensors")
+    lenet_trainer(optimizer=train.SGD(rate=0.1)).save(tmp_path / "sgd.safetensors")
+    with pytest.raises(FormatError, match="sgd.safetensors: the state of lenet lacks"):
+        trainer.load(tmp_path / "sgd.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (
+            IMAGES[:, :27],
+            LABELS,
+            r"image: expected shape \(n, 28, 28, 1\), found \(12, 27, 28, 1\)",
+        ),
+        (IMAGES[:0], LABELS[:0], "at least 1 image"),
+        (IMAGES * 1j, LABELS, "image: expected real numbers, found complex"),
+        (IMAGES, LABELS[:5], r"labels: expected shape \(12,\), found \(5,\)"),
+        (IMAGES, LABELS * 1.0, "labels: expected integers, found float64"),
+        (IMAGES, np.full(12, 10), r"labels: expected 0 to 9, .* found 10 at \[0\]"),
+    ],
+)
+def test_batches_that_do_not_fit(x: np.ndarray, y: np.ndarray, message: str) -> None:
+    trainer = lenet_trainer()
+    with pytest.raises(ValueError, match=message):
+        trainer.step(x, y)
+    assert trainer.steps == 0
+
+
+def test_numbers_that_are_not_finite_are_found_where_they_begin() -> None:
+    trainer = lenet_trainer()
+    trainer.step(IMAGES, LABELS)
+    before = trainer.state_dict()
+    spoiled = IMAGES.copy()
+    spoiled[3, 4, 5] = np.nan
+    with pytest.raises(FacegenError, match="step 1 of lenet: input 0 .* in image 3$"):
+        trainer.step(spoiled, LABELS)
+    for name, array in trainer.state_dict().items():
+        assert np.array_equal(array, before[name]), name
+
+    trainer.weights["conv2.weight"][...] = 1e38
+    with pytest.raises(FacegenError, match=r"the result of conv2\+relu2 \(step 2\) for image 0"):
+        trainer.step(IMAGES, LABELS)
+    trainer.weights["conv2.weight"][0, 0, 0, 0] = np.inf
+    with pytest.raises(FacegenError, match="conv2.weight has a number that is not finite"):
+        trainer.step(IMAGES, LABELS)
+
+
+def test_a_gradient_that_overflows_is_named() -> None:
+    graph = nn.Graph("steep")
+    x = graph.add("a", nn.Linear(1, 1), graph.input("x", Shape(1, 1, 1)))
+    graph.output(graph.add("b", nn.Linear(1, 1), x))
+    weights = {
+        "a.weight": np.full((1, 1), 1e-30, np.float32),
+        "a.bias": np.zeros(1, np.float32),
+        "b.weight": np.full((1, 1), 1e25, np.float32),
+        "b.bias": np.zeros(1, np.float32),
+    }
+    trainer = train.Trainer(graph, "l2", train.SGD(rate=0.1), weights=weights)
+    with pytest.raises(FacegenError, match="step 0 of steep: the result of b dx .* is not finite"):
+        trainer.step(np.full((1, 1, 1, 1), 1e5), np.full((1, 1, 1, 1), 1e17))
+
+
+def test_what_cannot_be_trained_is_named() -> None:
+    with pytest.raises(ValueError, match="unknown loss 'hinge'; expected one of: cross_entropy"):
+        lenet_trainer(loss="hinge")
+    with pytest.raises(ValueError, match="lenet has no layer named 'conv9'"):
+        lenet_trainer(frozen=["conv9"])
+    with pytest.raises(ValueError, match="all is frozen"):
+        lenet_trainer(frozen=["conv1", "conv2", "hidden", "score"])
+    graph = nn.Graph("odd")
+    x = graph.add("a", nn.Linear(3, 3), graph.input("x", Shape(1, 1, 3)))
+    graph.output(graph.add("best", nn.ArgMax(), x))
+    with pytest.raises(ValueError, match=r"odd: no gradient of ArgMax\(\): layer 'best'"):
+        train.Trainer(graph, "l2", train.SGD(rate=0.1))
+    grouped = nn.Graph("grouped")
+    x = grouped.input("x", Shape(3, 3, 4))
+    grouped.output(grouped.add("a", nn.Conv2d(4, 4, 3, groups=2), x))
+    with pytest.raises(ValueError, match="grouped: no gradient of Conv2d.*groups=2"):
+        train.Trainer(grouped, "l2", train.SGD(rate=0.1))
+    with pytest.raises(ValueError, match="rate must be 0 or more, not -1"):
+        train.SGD(rate=-1)
+    with pytest.raises(ValueError, match="nesterov takes a momentum"):
+        train.SGD(rate=1, nesterov=True)
+
+
+def test_schedules() -> None:
+    assert [schedules.steps(1.0, 2)(i) for i in range(5)] == pytest.approx([1, 1, 0.1, 0.1, 0.01])
+    rates = [schedules.one_cycle(1.0, 100)(i) for i in range(101)]
+    assert rates[0] == pytest.approx(0.04) and rates[30] == pytest.approx(1.0)
+    assert rates[100] == pytest.approx(0.04e-5) and max(rates) == rates[30]
+    trainer = lenet_trainer(optimizer=train.SGD(rate=lambda step: 0.0 if step else 0.1))
+    trainer.step(IMAGES, LABELS)
+    still = trainer.state_dict()
+    trainer.step(IMAGES, LABELS)
+    assert np.array_equal(trainer.weights["conv1.weight"], still["conv1.weight"])
+
+
+def test_two_networks_play() -> None:
+    """A generator learns through a frozen discriminator; both trainers share the weights."""
+    generator = nn.Graph("generator")
+    z = generator.input("z", Shape(1, 1, 2))
+    y = generator.add("g1", nn.Linear(2, 16), z)
+    y = generator.add("g1.map", nn.Reshape(Shape(2, 2, 4)), y)
+    y = generator.add("g1.norm", nn.BatchNorm(4), y)
+    y = generator.add("g1.relu", nn.ReLU(), y)
+    y = generator.add("g2", nn.ConvTranspose2d(4, 1, 4, stride=2, padding=1), y)
+    generator.output(generator.add("tanh", nn.Tanh(), y))
+    judge = nn.Graph("judge")
+    y = judge.add(
+        "d1", nn.Conv2d(1, 8, 4, stride=2, padding=1), judge.input("image", Shape(4, 4, 1))
+    )
+    y = judge.add("d1.leaky", nn.LeakyReLU(0.2), y)
+    judge.output(judge.add("d2", nn.Conv2d(8, 1, 2), y))
+
+    joined = train.join(generator, judge)
+    weights = train.Trainer(joined, "l2", train.SGD(rate=0)).weights
+    of_judge = {name: weights[name] for name in judge.parameters}
+    adam = train.Adam(rate=2e-3, betas=(0.5, 0.999))
+    learning = train.Trainer(
+        joined, "binary_cross_entropy", adam, weights=weights, frozen=["d1", "d2"]
+    )
+    judging = train.Trainer(judge, "binary_cross_entropy", adam, weights=of_judge)
+    assert {name.split(".")[0] for name in learning.program.trained} == {"g1", "g2"}
+
+    random = np.random.default_rng(0)
+    before = weights["d1.weight"].copy()
+    for _ in range(30):
+        z = random.standard_normal((16, 1, 1, 2))
+        own = {name: weights[name] for name in generator.parameters}
+        faces = Runner(nn.lower(generator, own), "cpu")(z.astype(np.float32))
+        real = np.ones((16, 4, 4, 1), np.float32)
+        images = np.concatenate([real, faces])
+        judging.step(images, np.repeat([1.0, 0.0], 16))
+        judged = weights["d1.weight"].copy()
+        losses = learning.step(z, 1.0)
+        assert np.array_equal(weights["d1.weight"], judged)
+    assert not np.array_equal(before, weights["d1.weight"]) and np.isfinite(losses).all()
+
+
+def test_networks_that_do_not_join() -> None:
+    with pytest.raises(ValueError, match="lenet gives 1x1x10, but lenet takes 28x28x1"):
+        train.join(lenet.graph(), lenet.graph())

@@ -1,0 +1,347 @@
+"""Steps of training by their definitions, in NumPy and float64: the engine is measured by it.
+
+Nothing here is shared with the package but the steps themselves. Values live where the program puts
+them, in an arena full of NaN at first: a value that another overwrites too early shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from facegen.nn.grad import TrainingProgram, steps
+from facegen.nn.program import Axis, AxisTaps
+
+
+class Interpreter:
+    """Runs a program on arrays (parameters, moments, averages), float64, which it changes.
+
+    After `step`, `gradients` holds those of the mean loss, by parameter.
+    """
+
+    def __init__(self, program: TrainingProgram, arrays: Mapping[str, np.ndarray]) -> None:
+        self.program = program
+        self.arrays = {name: np.array(array, np.float64) for name, array in arrays.items()}
+        self.statistics: dict[str, np.ndarray] = {}
+        self.gradients: dict[str, np.ndarray] = {}
+        self.losses = np.zeros(0)
+
+    def loss(self, x: Sequence[np.ndarray], y: np.ndarray, number: int = 0, seed: int = 0) -> float:
+        """The mean loss of a batch; nothing changes."""
+        self._start(x, y, number, seed)
+        self._do(self.program.forward)
+        return float(self.losses.mean())
+
+    def step(
+        self,
+        x: Sequence[np.ndarray],
+        y: np.ndarray,
+        rates: Sequence[float] = (),
+        number: int = 0,
+        seed: int = 0,
+    ) -> np.ndarray:
+        """Losses of the images; with rates, the arrays change."""
+        self._start(x, y, number, seed)
+        self._do(self.program.forward)
+        self._do(self.program.backward)
+        if len(rates):
+            length = np.sqrt(sum(np.sum(g**2) for g in self.gradients.values()))
+            clip = self.program.clip_norm
+            scale = 1.0 if clip is None else min(1.0, clip / (length + 1e-6))
+            for step in self.program.update:
+                if isinstance(step, steps.Update):
+                    self._update(step, rates[step.group], scale, number)
+                else:
+                    self._do([step])
+        return self.losses
+
+    def _start(self, x: Sequence[np.ndarray], y: np.ndarray, number: int, seed: int) -> None:
+        self.number, self.seed, self.images = number, seed, len(x[0])
+        self.inputs = [np.array(given, np.float64) for given in x]
+        self.target = np.array(y)
+        self.arena = np.full(self.images * self.program.arena_floats, np.nan)
+
+    def _do(self, part: Sequence[steps.TrainingStep]) -> None:
+        for step in part:
+            getattr(self, f"_do_{type(step).__name__}")(step)
+
+    def _at(self, name: str) -> np.ndarray:
+        """The place of a value: (images, height, width, channels)."""
+        value, n = self.program.values[name], self.images
+        if value.kind == "input":
+            return self.inputs[value.index].reshape(n, *value.shape)
+        if value.kind == "target":
+            return self.target.reshape(n, *value.shape)
+        floats = value.shape.floats
+        return self.arena[n * value.offset : n * (value.offset + floats)].reshape(n, *value.shape)
+
+    def _write(self, name: str, value: np.ndarray, accumulate: bool = False) -> None:
+        place = self._at(name)
+        place[...] = place + value if accumulate else value
+
+    # Sums of products.
+
+    def _do_Gemm(self, s: steps.Gemm) -> None:
+        x, y = self._at(s.x), np.zeros_like(self._at(s.y))
+        weight = self._weight(s.weight, s.kernel_size)
+        if s.transposed:
+            weight = weight.transpose(3, 1, 2, 0)
+        for tap, inside, outside in _taps(s, x):
+            y[outside] += x[inside] @ weight[:, tap[0], tap[1]].T
+        if s.bias is not None:
+            y = y + self.arrays[s.bias]
+        self._write(s.y, _activate(y, s.activation, s.alpha), s.accumulate)
+
+    def _do_WeightGradient(self, s: steps.WeightGradient) -> None:
+        x, dy = self._at(s.x), self._at(s.dy)
+        shape = self.program.parameters[s.weight]
+        gradient = np.zeros((dy.shape[3], *s.kernel_size, x.shape[3]))
+        for tap, inside, outside in _taps(s, x):
+            gradient[:, tap[0], tap[1]] += np.einsum("nyxo,nyxc->oc", dy[outside], x[inside])
+        self.gradients[s.weight] = gradient.reshape(shape)
+
+    def _do_BiasGradient(self, s: steps.BiasGradient) -> None:
+        self.gradients[s.bias] = self._at(s.dy).sum(axis=(0, 1, 2))
+
+    def _weight(self, name: str, kernel: tuple[int, int]) -> np.ndarray:
+        weight = self.arrays[name]
+        return weight.reshape(weight.shape[0], *kernel, weight.shape[-1])
+
+    # Maps.
+
+    def _do_Activate(self, s: steps.Activate) -> None:
+        self._write(s.y, _activate(self._at(s.x), s.activation, s.alpha))
+
+    def _do_ActivateGradient(self, s: steps.ActivateGradient) -> None:
+        self._write(s.dx, _before(s, self._at(s.dy), self._at(s.y)), s.accumulate)
+
+    def _do_MaxPool(self, s: steps.MaxPool) -> None:
+        x, y = self._at(s.x), self._at(s.y)
+        for oy, ox, ys, xs in _windows(s, x.shape, y.shape):
+            y[:, oy, ox] = x[:, ys, xs].max(axis=(1, 2))
+
+    def _do_MaxPoolGradient(self, s: steps.MaxPoolGradient) -> None:
+        x, y, dy = self._at(s.x), self._at(s.y), self._at(s.dy)
+        dx = np.zeros_like(x)
+        for oy, ox, ys, xs in _windows(s, x.shape, y.shape):
+            window = x[:, ys, xs]
+            flat = window.reshape(len(x), -1, x.shape[3])
+            for image in range(len(x)):
+                for c, first in enumerate(flat[image].argmax(axis=0)):
+                    at = np.unravel_index(first, window.shape[1:3])
+                    dx[image, ys.start + at[0], xs.start + at[1], c] += dy[image, oy, ox, c]
+        self._write(s.dx, dx, s.accumulate)
+
+    def _do_GlobalAvgPool(self, s: steps.GlobalAvgPool) -> None:
+        self._write(s.y, self._at(s.x).mean(axis=(1, 2), keepdims=True))
+
+    def _do_GlobalAvgPoolGradient(self, s: steps.GlobalAvgPoolGradient) -> None:
+        place = self._at(s.dx)
+        pixels = place.shape[1] * place.shape[2]
+        self._write(s.dx, np.broadcast_to(self._at(s.dy) / pixels, place.shape), s.accumulate)
+
+    def _do_Copy(self, s: steps.Copy) -> None:
+        part = self._at(s.x)[..., s.first_x : s.first_x + s.channels] * s.scale + s.shift
+        place = self._at(s.y)[..., s.first_y : s.first_y + s.channels]
+        place[...] = place + part if s.accumulate else part
+
+    def _do_Resample(self, s: steps.Resample) -> None:
+        x, y = self._at(s.x), self._at(s.y)
+        down, across = _matrix(s.rows, x.shape[1]), _matrix(s.columns, x.shape[2])
+        self._write(s.y, np.einsum("Yy,Xx,nyxc->nYXc", down, across, x).reshape(y.shape))
+
+    def _do_ResampleGradient(self, s: steps.ResampleGradient) -> None:
+        dx, dy = self._at(s.dx), self._at(s.dy)
+        down, across = _matrix(s.rows, dx.shape[1]), _matrix(s.columns, dx.shape[2])
+        self._write(s.dx, np.einsum("Yy,Xx,nYXc->nyxc", down, across, dy), s.accumulate)
+
+    def _do_Dropout(self, s: steps.Dropout) -> None:
+        x = self._at(s.x)
+        draws = philox(x.size, self.seed + s.stream * 0x9E3779B97F4A7C15, self.number)
+        kept = draws.reshape(x.shape) >= int(np.float32(s.share).astype(np.float64) * 2**32)
+        self._write(s.y, np.where(kept, x / (1 - s.share), 0.0), s.accumulate)
+
+    # Norms.
+
+    def _do_BatchNorm(self, s: steps.BatchNorm) -> None:
+        x = self._at(s.x)
+        if s.stored:
+            mean, var = self.arrays[s.mean], self.arrays[s.var]
+        else:
+            mean, var = x.mean(axis=(0, 1, 2)), x.var(axis=(0, 1, 2))
+        inverse = 1 / np.sqrt(var + s.eps)
+        self.statistics[s.statistics] = np.stack([mean, inverse, var])
+        y = self.arrays[s.gamma] * (x - mean) * inverse + self.arrays[s.beta]
+        self._write(s.y, _activate(y, s.activation, s.alpha))
+
+    def _do_BatchNormGradient(self, s: steps.BatchNormGradient) -> None:
+        mean, inverse, _ = self.statistics[s.statistics]
+        self._norm_gradient(s, mean, inverse, (0, 1, 2), s.stored)
+
+    def _do_InstanceNorm(self, s: steps.InstanceNorm) -> None:
+        x = self._at(s.x)
+        mean = x.mean(axis=(1, 2), keepdims=True)
+        inverse = 1 / np.sqrt(x.var(axis=(1, 2), keepdims=True) + s.eps)
+        self._write(s.statistics, np.concatenate([mean, inverse], axis=3))
+        y = self.arrays[s.gamma] * (x - mean) * inverse + self.arrays[s.beta]
+        self._write(s.y, _activate(y, s.activation, s.alpha))
+
+    def _do_InstanceNormGradient(self, s: steps.InstanceNormGradient) -> None:
+        mean, inverse = np.split(self._at(s.statistics), 2, axis=3)
+        self._norm_gradient(s, mean, inverse, (1, 2), False)
+
+    def _norm_gradient(
+        self, s: Any, mean: np.ndarray, inverse: np.ndarray, over: tuple[int, ...], stored: bool
+    ) -> None:
+        g = _before(s, self._at(s.dy), self._at(s.y))
+        h = (self._at(s.x) - mean) * inverse
+        if s.trained:
+            self.gradients[s.gamma] = (g * h).sum(axis=(0, 1, 2))
+            self.gradients[s.beta] = g.sum(axis=(0, 1, 2))
+        if s.dx is None:
+            return
+        if not stored:
+            sums = g.mean(axis=over, keepdims=True), (g * h).mean(axis=over, keepdims=True)
+            g = g - sums[0] - h * sums[1]
+        self._write(s.dx, self.arrays[s.gamma] * inverse * g, s.accumulate)
+
+    def _do_UpdateStatistics(self, s: steps.UpdateStatistics) -> None:
+        mean, _, var = self.statistics[s.statistics]
+        x = self._at(s.x)
+        pixels = x.size // x.shape[3]
+        for name, new in ((s.mean, mean), (s.var, var * pixels / max(1, pixels - 1))):
+            self.arrays[name] = (1 - s.momentum) * self.arrays[name] + s.momentum * new
+
+    # The ends.
+
+    def _do_Loss(self, s: steps.Loss) -> None:
+        p, t = self._at(s.prediction), self._at(s.target)
+        if s.kind == "cross_entropy":
+            shifted = p - p.max(axis=3, keepdims=True)
+            log = shifted - np.log(np.exp(shifted).sum(axis=3, keepdims=True))
+            counts = t[..., 0] >= 0
+            one = (np.arange(p.shape[3]) == t) * 1.0
+            numbers = -(log * one).sum(axis=3) * counts
+            slopes = (np.exp(log) - one) * counts[..., np.newaxis] / counts.sum()
+            self.losses = numbers.sum(axis=(1, 2)) * len(p) / counts.sum()
+        else:
+            numbers, slopes = {
+                "binary_cross_entropy": lambda: (
+                    np.logaddexp(0, p) - t * p,
+                    1 / (1 + np.exp(-p)) - t,
+                ),
+                "l1": lambda: (np.abs(p - t), np.sign(p - t)),
+                "l2": lambda: ((p - t) ** 2, 2 * (p - t)),
+            }[s.kind]()
+            self.losses = numbers.mean(axis=(1, 2, 3))
+            slopes = slopes / p.size
+        self._write(s.gradient, slopes)
+
+    def _update(self, s: steps.Update, rate: float, scale: float, number: int) -> None:
+        p, g = self.arrays[s.parameter], self.gradients[s.parameter] * scale
+        if s.optimizer == "adamw":
+            p = p * (1 - rate * s.weight_decay)
+        else:
+            g = g + s.weight_decay * p
+        if s.optimizer == "sgd":
+            if s.moments:
+                v = self.arrays[s.moments[0]]
+                v = g if number == 0 else s.momentum * v + g
+                self.arrays[s.moments[0]] = v
+                g = g + s.momentum * v if s.nesterov else v
+            p = p - rate * g
+        else:
+            m, v = (self.arrays[name] for name in s.moments)
+            m = s.betas[0] * m + (1 - s.betas[0]) * g
+            v = s.betas[1] * v + (1 - s.betas[1]) * g**2
+            self.arrays.update(zip(s.moments, (m, v), strict=True))
+            m = m / (1 - s.betas[0] ** (number + 1))
+            v = v / (1 - s.betas[1] ** (number + 1))
+            p = p - rate * m / (np.sqrt(v) + s.eps)
+        self.arrays[s.parameter] = p
+        if s.average is not None:
+            a = self.arrays[s.average]
+            self.arrays[s.average] = s.average_decay * a + (1 - s.average_decay) * p
+
+
+def _taps(s: Any, x: np.ndarray) -> Iterator[tuple[tuple[int, int], Any, Any]]:
+    """Every weight tap, where x's pixels lie that it reads inside x, and the outputs that do."""
+    everything = slice(None)
+    for phase in s.phases:
+        for ty, iy, oy in _axis_taps(phase.y, x.shape[1]):
+            for tx, ix, ox in _axis_taps(phase.x, x.shape[2]):
+                if len(iy) and len(ix):
+                    inside, outside = (everything, *np.ix_(iy, ix)), (everything, *np.ix_(oy, ox))
+                    yield (ty, tx), inside, outside
+
+
+def _axis_taps(axis: Axis, size: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    outputs = np.arange(axis.out)
+    for t in range(axis.taps):
+        reads = outputs * axis.step + t * axis.dir + axis.base
+        inside = (reads >= 0) & (reads < size)
+        written = axis.out_origin + outputs * axis.out_step
+        yield axis.first_tap + t * axis.tap_step, reads[inside], written[inside]
+
+
+def _windows(s: Any, x: Any, y: Any) -> Iterator[tuple[int, int, slice, slice]]:
+    for oy in range(y[1]):
+        for ox in range(y[2]):
+            starts = [o * s.stride[i] - s.padding[i] for i, o in enumerate((oy, ox))]
+            ends = [min(start + s.kernel_size[i], x[1 + i]) for i, start in enumerate(starts)]
+            ys, xs = (slice(max(0, a), b) for a, b in zip(starts, ends, strict=True))
+            yield oy, ox, ys, xs
+
+
+def _matrix(taps: AxisTaps, size: int) -> np.ndarray:
+    """(outputs, inputs): what every output is made of."""
+    matrix = np.zeros((len(taps.positions) // taps.taps, size))
+    for i, (position, weight) in enumerate(zip(taps.positions, taps.weights, strict=True)):
+        if position >= 0:
+            matrix[i // taps.taps, position] += weight
+    return matrix
+
+
+def _activate(x: np.ndarray, kind: str, alpha: float) -> np.ndarray:
+    functions = {
+        "none": lambda: x,
+        "relu": lambda: np.maximum(x, 0),
+        "leaky_relu": lambda: np.where(x < 0, alpha * x, x),
+        "tanh": lambda: np.tanh(x),
+        "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+    }
+    return functions[kind]()
+
+
+def _before(s: Any, dy: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """The gradient in what an activation reads, from that in what it gives."""
+    slopes = {
+        "none": lambda: np.ones_like(y),
+        "relu": lambda: np.where(y > 0, 1.0, 0.0),
+        "leaky_relu": lambda: np.where(y > 0, 1.0, s.alpha),
+        "tanh": lambda: 1 - y**2,
+        "sigmoid": lambda: y * (1 - y),
+    }
+    return dy * slopes[s.activation]()
+
+
+def philox(count: int, key: int, step: int) -> np.ndarray:
+    """Words of Philox4x32-10 (Salmon et al. 2011), its counter a word's place / 4 and the step."""
+    blocks, mask = np.arange(-(-count // 4), dtype=np.uint64), np.uint64(2**32 - 1)
+    high = np.uint64(32)
+    words = [blocks & mask, blocks >> high]
+    words += [np.full_like(blocks, step & 0xFFFFFFFF), np.full_like(blocks, step >> 32)]
+    key %= 2**64
+    keys = [np.uint64(key & 0xFFFFFFFF), np.uint64(key >> 32)]
+    for _ in range(10):
+        a, b = words[0] * np.uint64(0xD2511F53), words[2] * np.uint64(0xCD9E8D57)
+        words = [
+            (b >> high) ^ words[1] ^ keys[0],
+            b & mask,
+            (a >> high) ^ words[3] ^ keys[1],
+            a & mask,
+        ]
+        keys = [(keys[0] + np.uint64(0x9E3779B9)) & mask, (keys[1] + np.uint64(0xBB67AE85)) & mask]
+    return np.stack(words, axis=1).reshape(-1)[:count]
