@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from pathlib import Path
 
@@ -10,12 +9,7 @@ import numpy as np
 import pytest
 from command_line import Run, encode_idx
 
-from facegen.cli import train as cli_train
-
-needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
-)
-SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--device", "cpu")
+SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--threads", "2")
 
 
 @pytest.fixture
@@ -27,7 +21,6 @@ def data(tmp_path: Path) -> tuple[Path, Path]:
     return images, labels
 
 
-@needs_torch
 def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     result = run("train", "digits", *data, *SMALL, "-o", "a.safetensors", "--half")
     assert result.code == 0 and "epoch 1/1, loss 2." in result.err
@@ -39,7 +32,6 @@ def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     assert run("train", "digits", *data, *SMALL, "-o", "b.npz", "-q") == (0, "", "")
 
 
-@needs_torch
 def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
     images, labels = data
     for arguments, message in (
@@ -49,7 +41,7 @@ def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
         ([images, labels, "-o", "a.npz", "--half"], "without --half .npz"),
         ([images, labels, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
         ([images, labels, "--learning-rate", "nan"], "not a finite number"),
-        ([images, labels, "--device", "tpu"], "device 'tpu'"),
+        ([images, labels, "--threads", "0"], "--threads"),
         ([images, labels, "--learning-rate", "0"], "--learning-rate"),
         ([images, labels, "--held-out", "40"], "expected at least 1 and fewer than 40"),
         ([images], "LABELS.idx"),
@@ -57,14 +49,6 @@ def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
         result = run("train", "digits", *arguments)
         assert result.code == 2 and message in result.err.splitlines()[-1]
     assert sorted(os.listdir()) == ["images.idx", "labels.idx"]
-
-
-def test_without_torch(
-    run: Run, data: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
-    result = run("train", "digits", *data)
-    assert result.code == 2 and "pip install 'torch>=" in result.err
 
 
 def test_help_of_both_forms(run: Run) -> None:

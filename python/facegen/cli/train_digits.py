@@ -8,7 +8,7 @@ import click
 
 from facegen.cli import options, terminal
 from facegen.cli.derived import DerivedOption
-from facegen.cli.train import check_network_file, require_torch
+from facegen.cli.train import check_network_file
 
 
 @click.command(
@@ -36,8 +36,7 @@ from facegen.cli.train import check_network_file, require_torch
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
 @click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
-    shell_complete=options.one_of("auto", "cpu", "cuda"),
+    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
 )
 @options.overwrite
 @options.common
@@ -46,25 +45,22 @@ def command(
     labels: str,
     output: str,
     half: bool,
-    device: str,
+    threads: int | None,
     overwrite: bool,
     **choices: Any,
 ) -> None:
     """Train the digit classifier on images and labels as MNIST's: IDX files, gzipped or not.
 
     Images are 28x28, light on black. A thousand of them are held out; how many of these the result
-    reads rightly is printed last, on standard output. A CPU takes two minutes for 10,000 images.
-    Needs PyTorch.
+    reads rightly is printed last, on standard output. The result does not depend on the threads.
     """
     from facegen import weights
     from facegen.networks import NETWORKS
     from facegen.numbers import idx
 
-    require_torch()
     check_network_file(output, "lenet", half, overwrite)
 
     from facegen.training.digits.train import DigitSettings, train
-    from facegen.training.torch_device import torch_device
 
     settings = DigitSettings(**choices)
 
@@ -72,7 +68,7 @@ def command(
         terminal.progressed(f"epoch {epoch}/{settings.epochs}, loss {loss:.4f}")
 
     answers = idx.read(labels, dimensions=1)
-    trained = train(idx.read(images, dimensions=3), answers, settings, torch_device(device), say)
+    trained = train(idx.read(images, dimensions=3), answers, settings, threads, say)
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
     if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)
