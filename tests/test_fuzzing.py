@@ -11,7 +11,7 @@ import pytest
 FUZZ = Path(__file__).parents[1] / "tools" / "fuzz.py"
 
 
-@pytest.mark.parametrize("target", ["kills", "loaders"])
+@pytest.mark.parametrize("target", ["graph_files", "kills", "loaders"])
 def test_it_runs(target: str) -> None:
     done = subprocess.run(
         [sys.executable, FUZZ, target, "--rounds", "3", "--seed", "1"],

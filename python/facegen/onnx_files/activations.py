@@ -65,7 +65,7 @@ def clip(node: Node) -> Value:
     bounds = [node.get("min", -math.inf), node.get("max", math.inf)]
     for i in (1, 2):
         if node.has(i):
-            bounds[i - 1] = node.constant(i, "bound").item()
+            bounds[i - 1] = scalar(node.constant(i, "bound"), "bound", finite=False)
     low, high = (math.copysign(math.inf, b) if abs(b) >= _LARGEST else float(b) for b in bounds)
     if (low, high) == (0, math.inf):
         return by_element(ReLU(), node)

@@ -33,12 +33,12 @@ from facegen.onnx_files.value import Value
 def gemm(node: Node) -> Value:
     if node.get("transA", 0):
         raise ValueError("it transposes the batch (transA)")
-    weight = node.constant(1, "matrix B").astype(np.float32, copy=False)
+    weight = node.numbers(1, "matrix B").astype(np.float32)
     if not node.get("transB", 0):
         weight = weight.T
     bias = None
     if node.has(2):
-        bias = np.float32(node.get("beta", 1.0)) * node.constant(2, "vector C").astype(np.float32)
+        bias = np.float32(node.get("beta", 1.0)) * node.numbers(2, "vector C").astype("f4")
     return _linear(node, np.float32(node.get("alpha", 1.0)) * weight, bias)
 
 
@@ -130,7 +130,7 @@ def arithmetic(node: Node) -> Value:
         return combined(node, _COMBINATIONS[node.op], a, b) if gated is None else gated
     first = isinstance(a, np.ndarray)
     x = node.value(1 if first else 0)
-    c = node.constant(0 if first else 1, "other input").astype(np.float64)
+    c = node.numbers(0 if first else 1, "other input")
     if node.op == "Div" and first:
         x = Value(node.add(Reciprocal(), x.tensor), x.shape, x.order)
     line = _line("Mul" if node.op == "Div" and first else node.op, c, first)

@@ -52,10 +52,17 @@ class Node:
             )
         return found
 
+    def numbers(self, index: int, what: str) -> np.ndarray:
+        """Real numbers that are known now, float64."""
+        return real(self.constant(index, what), what)
+
     def integers(self, index: int, attribute: str) -> list[int] | None:
         """An attribute of old opsets that is an input of new ones; None where it is left out."""
         if self.has(index):
-            return [int(each) for each in self.constant(index, attribute).ravel()]
+            found = self.constant(index, attribute)
+            if found.dtype.kind not in "iu":
+                raise ValueError(f"expected {attribute} of integers, found {found.dtype}")
+            return [int(each) for each in found.ravel()]
         stated = self.get(attribute, None)
         return None if stated is None else [int(each) for each in stated]
 
@@ -86,8 +93,16 @@ def map_value(tensor: Tensor) -> Value:
     return Value(tensor, (channels, height, width))
 
 
-def scalar(array: np.ndarray, what: str) -> float:
+def real(array: np.ndarray, what: str) -> np.ndarray:
+    """An array of real numbers, which may be bfloat16's, as float64."""
+    if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
+        raise ValueError(f"expected {what} of real numbers, found {array.dtype}")
+    return array.astype(np.float64)
+
+
+def scalar(array: np.ndarray, what: str, finite: bool = True) -> float:
     """The only number of an array."""
-    if array.size != 1 or not math.isfinite(array.item()):
-        raise ValueError(f"its {what} must be one finite number, found {array.size}")
-    return float(array.item())
+    numbers = real(array, what)
+    if numbers.size != 1 or (finite and not math.isfinite(numbers.item())):
+        raise ValueError(f"its {what} must be one finite number, found {numbers.size}")
+    return float(numbers.item())

@@ -143,9 +143,9 @@ def _resized(node: Node, x: Shape) -> Pair:
     before = [node.batch, x.channels, x.height, x.width]
     axes = [node.axis(axis, 4) if axis else 0 for axis in node.get("axes", range(4))]
     if node.has(3):
-        stated = [int(each) for each in node.constant(3, "sizes").ravel()]
+        stated = node.integers(3, "sizes") or []
     else:
-        factors = node.constant(2, "scales").astype(np.float64).ravel()
+        factors = node.numbers(2, "scales").ravel()
         if len(factors) != len(axes) or not np.isfinite(factors).all():
             raise ValueError(f"expected {len(axes)} scales, found {len(factors)}")
         exact = np.array([before[axis] for axis in axes]) * factors
