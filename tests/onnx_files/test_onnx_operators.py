@@ -112,6 +112,28 @@ CASES = {
     "Elu": Case([op("Elu", "x", "y", alpha=0.5)], MAP),
     "Gelu": Case([op("Gelu", "x", "y")], MAP, opset=20),
     "Gelu by tanh": Case([op("Gelu", "x", "y", approximate="tanh")], MAP, opset=20),
+    "Gelu by Erf": Case(
+        [
+            op("Div", "x root", "d"),
+            op("Erf", "d", "e"),
+            op("Add", "e one", "a"),
+            op("Mul", "x a", "m"),
+            op("Mul", "m half", "y"),
+        ],
+        MAP,
+        {"root": np.float32(2**0.5), "one": np.float32(1), "half": np.float32(0.5)},
+    ),
+    "Gelu by Erf, halved first": Case(
+        [
+            op("Mul", "x half", "h"),
+            op("Mul", "x root", "d"),
+            op("Erf", "d", "e"),
+            op("Add", "one e", "a"),
+            op("Mul", "a h", "y"),
+        ],
+        MAP,
+        {"root": np.float32(0.5**0.5), "one": np.float32(1), "half": np.float32(0.5)},
+    ),
     "HardSigmoid": Case([op("HardSigmoid", "x", "y")], MAP),
     "HardSwish": Case([op("HardSwish", "x", "y")], MAP),
     "HardSwish by product": Case(
@@ -163,6 +185,27 @@ CASES = {
     "Sub of maps": Case([op("Tanh", "x", "t"), op("Sub", "x t", "y")], MAP),
     "Gather": Case(
         [op("Flatten", "x", "f"), op("Gather", "f i", "y", axis=1)], MAP, {"i": ints(7, 3, -1, 0)}
+    ),
+    "Slice": Case(
+        [op("Slice", "x b e a s", "y")],
+        MAP,
+        {"b": ints(3, -1), "e": ints(-100, -9), "a": ints(1, 2), "s": ints(-2, -1)},
+    ),
+    "Slice opset 7": Case([op("Slice", "x", "y", starts=[0, 1], ends=[999, 3])], MAP, opset=7),
+    "Slice of channels": Case(
+        [op("Slice", "x b e a", "s"), op("MaxPool", "s", "y", kernel_shape=[2, 3])],
+        MAP,
+        {"b": ints(1), "e": ints(3), "a": ints(1)},
+    ),
+    "shuffled channels": Case(
+        [
+            op("Reshape", "x a", "r"),
+            op("Transpose", "r", "t", perm=[0, 2, 1, 3, 4]),
+            op("Reshape", "t b", "s"),
+            op("MaxPool", "s", "y", kernel_shape=[2, 2]),
+        ],
+        MAP,
+        {"a": ints(0, 2, 2, 6, 5), "b": ints(0, 4, 6, 5)},
     ),
     "Resize of two axes": Case(
         [op("Resize", "x - - c", "y", mode="linear", axes=[2, 3])], MAP, {"c": ints(9, 11)}, 18
@@ -232,7 +275,7 @@ def test_old_batch_norms(tmp_path: Path) -> None:
 def test_every_operator_has_a_case() -> None:
     tested = {each.kind for case in CASES.values() for each in case.ops}
     swept = {"Conv", "ConvTranspose", "Gemm", "MatMul", "ArgMax"}
-    swept |= {"Swish"}  # of opset 24: by the backend tests of onnx
+    swept |= {"Split", "Swish"}  # of opset 24: by the backend tests of onnx
     assert tested | swept >= set(OPERATORS)
 
 
@@ -387,3 +430,16 @@ def test_arg_max(tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((3, 4, 6, 5), dtype=np.float32)
     (got,), (want,) = run(tmp_path, model, x), evaluate(model, x)
     np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize(("opset", "sizes"), [(7, [1, 3]), (13, [3, 1]), (18, None)])
+def test_split(tmp_path: Path, opset: int, sizes: list[int] | None) -> None:
+    constants = {"s": np.array(sizes)} if opset == 13 else {}
+    attributes: dict[str, Any] = {"num_outputs": 2} if opset == 18 else {}
+    attributes |= {"split": sizes} if opset == 7 else {}
+    split = op("Split", "x s" if constants else "x", "y", axis=1, **attributes)
+    model = make([split], {"x": MAP}, {"y": 4, "z": 4}, constants, opset)
+    model.graph.node[0].output.append("z")
+    x = np.random.default_rng(1).standard_normal((3, 4, 6, 5), dtype=np.float32)
+    for got, want in zip(run(tmp_path, model, x), evaluate(model, x), strict=True):
+        np.testing.assert_array_equal(got, want)

@@ -27,9 +27,14 @@ def weight(*shape: int) -> dict[str, np.ndarray]:
 # Operators, their constants, and what is said.
 NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
     "unknown op": (
+        [op("Det", "x", "y")],
+        {},
+        r"node 'y' \(Det\): no layer here computes Det; write",
+    ),
+    "erf": (
         [op("Erf", "x", "y")],
         {},
-        r"node 'y' \(Erf\): no layer here computes Erf; write",
+        r"node 'y' \(Erf\): no layer here computes it but as a part of GELU",
     ),
     "groups": (
         [op("Conv", "x w", "y", group=3)],

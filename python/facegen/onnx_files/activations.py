@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -35,6 +37,12 @@ from facegen.nn import (
 from facegen.onnx_files.channels import check_per_channel, per_channel
 from facegen.onnx_files.node import Node, scalar
 from facegen.onnx_files.value import Value
+
+
+@dataclass(frozen=True)
+class Erf(Layer):
+    """The error function, which no engine has: it stands for itself until `gate` finds a GELU."""
+
 
 _LARGEST = 3.4e38  # about the largest float32, which stands for no bound
 
@@ -117,6 +125,9 @@ def gate(node: Node, a: Value, b: Value) -> Value | None:
     if a.tensor.shape != b.tensor.shape or not np.array_equal(a.positions, b.positions):
         return None
     for x, y in ((a.tensor, b.tensor), (b.tensor, a.tensor)):
+        gelu = _gelu(node, x, y)
+        if gelu is not None:
+            return Value(gelu, a.shape, a.order)
         layer = _gate(node, x, y)
         if layer is not None:
             return Value(node.add(layer, x), a.shape, a.order)
@@ -142,7 +153,34 @@ def _gate(node: Node, x: Tensor, gated: Tensor) -> Layer | None:
     return None
 
 
+def _gelu(node: Node, factor: Tensor, other: Tensor) -> Tensor | None:
+    """``c x (s + s erf(x / sqrt(2)))``, which is ``2 c s gelu(x)``, of c x and the rest."""
+    draft = node.draft
+
+    def before(tensor: Tensor, kind: type[Layer]) -> tuple[Any, Tensor] | None:
+        layer = draft.layer(tensor.name)
+        return (layer, draft.source(tensor.name)) if isinstance(layer, kind) else None
+
+    line = before(other, Affine)
+    erf = line and before(line[1], Erf)
+    root = erf and before(erf[1], Affine)
+    if not (line and erf and root) or line[0].scale != line[0].shift or root[0].shift != 0:
+        return None
+    if abs(root[0].scale - math.sqrt(0.5)) > 1e-5:
+        return None
+    x, c = root[1], 1.0
+    if factor != x:
+        scaled = before(factor, Affine)
+        if scaled is None or scaled[0].shift != 0 or scaled[1] != x:
+            return None
+        c = scaled[0].scale
+    y = node.add(GELU(), x)
+    scale = 2 * c * line[0].scale
+    return y if scale == 1 else node.add(Affine(scale), y)
+
+
 absolute = partial(by_element, Abs())
+erf = partial(by_element, Erf())
 exp = partial(by_element, Exp())
 hard_swish = partial(by_element, HardSwish())
 log = partial(by_element, Log())

@@ -148,7 +148,9 @@ def _affine(node: Node, x: Value, scale: float, shift: float) -> Value:
     if isinstance(before, Affine):
         tensor = node.draft.source(tensor.name)
         scale, shift = scale * before.scale, scale * before.shift + shift
-    return Value(node.add(Affine(scale, shift), tensor), x.shape, x.order)
+    if (scale, shift) != (1, 0):
+        tensor = node.add(Affine(scale, shift), tensor)
+    return Value(tensor, x.shape, x.order)
 
 
 _COMBINATIONS: Mapping[str, Combination] = {

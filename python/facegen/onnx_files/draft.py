@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
 
-from facegen.nn import Affine, BatchNorm, Graph, Layer, Linear, Reshape, Shape, Tensor
+from facegen.nn import Affine, BatchNorm, Conv2d, Graph, Layer, Linear, Reshape, Shape, Tensor
 from facegen.nn.activations import Activation
 from facegen.nn.graph import Node
 from facegen.nn.layers import Combination
@@ -80,10 +81,39 @@ class Draft:
         shape, wanted = map_shape(value.shape), channels_last(value.shape)
         tensor = value.tensor
         if not np.array_equal(value.order, wanted):
+            channels = self._channels(value)
+            if channels is not None:
+                return channels
             order = np.empty(wanted.size, np.intp)
             order[wanted.ravel()] = value.order.ravel()
             tensor = self._reordered(tensor, order, {})
         return self.reshape(tensor, shape)
+
+    def _channels(self, value: Value) -> Tensor | None:
+        """A map of which the value has some of the channels, in any order; None where it is none.
+
+        A convolution takes them, 1x1: of each it is once the one, and of the others 0 times.
+        """
+        if len(value.shape) != 3:
+            return None
+        pixels = np.arange(math.prod(value.shape[1:])).reshape(value.shape[1:])
+        tensor = value.tensor
+        while True:
+            total = tensor.shape.channels
+            chosen = value.positions[:, 0, 0] % total
+            whole = tensor.shape.floats == pixels.size * total
+            if whole and np.array_equal(
+                value.positions, pixels * total + chosen[:, np.newaxis, np.newaxis]
+            ):
+                break
+            if not isinstance(self.layer(tensor.name), Reshape):
+                return None
+            tensor = self.source(tensor.name)
+        weight = np.zeros((len(chosen), 1, 1, total), np.float32)
+        weight[np.arange(len(chosen)), 0, 0, chosen] = 1
+        layer = Conv2d(total, len(chosen), 1, bias=False)
+        taken = self.add(f"{tensor.name}.channels", layer, tensor, weight=weight)
+        return self.reshape(taken, map_shape(value.shape))
 
     def finish(self, outputs: list[Tensor]) -> tuple[Graph, dict[str, np.ndarray]]:
         """What the outputs need of it, and every input."""

@@ -98,6 +98,40 @@ def gather(node: Node) -> Value:
     return x.viewed(x.positions.take(indices, axis))
 
 
+def slice_(node: Node) -> Value:
+    """Some of the numbers along axes, from a first one on in equal steps."""
+    x = node.value()
+    starts, ends = node.integers(1, "starts") or [], node.integers(2, "ends") or []
+    axes, steps = node.integers(3, "axes"), node.integers(4, "steps") or [1] * len(starts)
+    axes = list(range(len(starts))) if axes is None else axes
+    positions = x.positions
+    for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
+        if axis == 0 and (start, step) == (0, 1) and end >= node.batch:
+            continue  # all of the batch
+        place = node.axis(axis, len(x.shape) + 1) - 1
+        if step == 0:
+            raise ValueError("its step is 0")
+        end = None if step < 0 and end < -x.shape[place] else end  # type: ignore[assignment]
+        positions = positions[(slice(None),) * place + (slice(start, end, step),)]
+    if not positions.size:
+        raise ValueError("it leaves nothing")
+    return x.viewed(positions)
+
+
+def split(node: Node) -> list[Value]:
+    """The numbers along an axis in parts, one after another."""
+    x = node.value()
+    axis = node.axis(node.get("axis", 0), len(x.shape) + 1) - 1
+    size, sizes = x.shape[axis], node.integers(1, "split")
+    if sizes is None:  # equal ones, of which the last may be smaller
+        each = -(-size // node.outputs)
+        sizes = [min(each, size - i * each) for i in range(node.outputs)]
+    if sum(sizes) != size or min(sizes) < 1 or len(sizes) != node.outputs:
+        raise ValueError(f"its parts {sizes} are not {node.outputs} of {size} in all")
+    ends = np.cumsum(sizes)[:-1]
+    return [x.viewed(part) for part in np.split(x.positions, ends, axis)]
+
+
 def concat(node: Node) -> Value:
     values = [node.value(i) for i in range(len(node.inputs))]
     shapes = [value.shape for value in values]

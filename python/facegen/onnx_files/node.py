@@ -27,6 +27,7 @@ class Node:
     opset: int
     batch: int  # of the file; 1 where it is symbolic
     inputs: tuple[Known | None, ...]
+    outputs: int  # how many it has
     attributes: dict[str, Any]
     draft: Draft
 

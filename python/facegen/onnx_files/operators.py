@@ -10,7 +10,7 @@ from facegen.onnx_files import activations, arithmetic, forms, windows
 from facegen.onnx_files.node import Node
 from facegen.onnx_files.value import Value
 
-OPERATORS: Mapping[str, Callable[[Node], Value | np.ndarray]] = {
+OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Abs": activations.absolute,
     "Add": arithmetic.arithmetic,
     "ArgMax": arithmetic.arg_max,
@@ -25,6 +25,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | np.ndarray]] = {
     "Div": arithmetic.arithmetic,
     "Dropout": forms.dropout,
     "Elu": activations.elu,
+    "Erf": activations.erf,
     "Exp": activations.exp,
     "Flatten": forms.flatten,
     "Gather": forms.gather,
@@ -58,9 +59,11 @@ OPERATORS: Mapping[str, Callable[[Node], Value | np.ndarray]] = {
     "Selu": activations.selu,
     "Shape": forms.shape,
     "Sigmoid": activations.sigmoid,
+    "Slice": forms.slice_,
     "Softmax": arithmetic.softmax,
     "Softplus": activations.softplus,
     "Softsign": activations.softsign,
+    "Split": forms.split,
     "Sqrt": activations.sqrt,
     "Squeeze": forms.squeeze,
     "Sub": arithmetic.arithmetic,
@@ -79,6 +82,4 @@ HINTS = {
     "Pad": "pad within the convolution or pool that follows",
     "Upsample": "convert it to opset 13 and mode 'linear' with 'half_pixel'",
     "LRN": "no layer here normalises over neighbouring channels",
-    "Slice": "layers here read whole maps",
-    "Split": "layers here read whole maps",
 }

@@ -10,6 +10,7 @@ from typing import Any
 from facegen.errors import FormatError, first_line
 from facegen.graphs import End, GraphNetwork
 from facegen.nn import Affine, Reshape
+from facegen.onnx_files.activations import Erf
 from facegen.onnx_files.constants import FOLDED, fold
 from facegen.onnx_files.draft import Draft
 from facegen.onnx_files.file import import_onnx, known_as, load_checked, opset
@@ -74,6 +75,12 @@ class _Reader:
                 ) from None
         ends = [self._end(each.name) for each in self.graph.output]
         graph, weights = self.draft.finish([value.tensor for _, value in ends])
+        for node in graph.nodes:
+            if isinstance(node.layer, Erf):
+                raise FormatError(
+                    f"{self.path}: node {node.name!r:.100} (Erf): no layer here computes it but as "
+                    "a part of GELU, x / 2 * (1 + erf(x / sqrt(2)))"
+                )
         outputs = tuple(end for end, _ in ends)
         return GraphNetwork(graph, weights, inputs, outputs, self.known_as)
 
@@ -134,10 +141,14 @@ class _Reader:
             raise ValueError(f"no layer here computes {op:.80}; {hint}")
         get = import_onnx().helper.get_attribute_value
         attributes = {a.name: _decoded(get(a)) for a in proto.attribute}
-        node = Node(name, op, self.opset, self.batch, inputs, attributes, self.draft)
-        result = OPERATORS[op](node)
-        self._check_inferred(proto.output[0], result)
-        self.known[proto.output[0]] = result
+        outputs = len(proto.output)
+        node = Node(name, op, self.opset, self.batch, inputs, outputs, attributes, self.draft)
+        found = OPERATORS[op](node)
+        results = found if isinstance(found, list) else [found]
+        # What there is besides, such as a mask, nothing here may read.
+        for output, result in zip(proto.output, results, strict=False):
+            self._check_inferred(output, result)
+            self.known[output] = result
 
     def _check_inferred(self, name: str, result: Known) -> None:
         """What onnx's own inference knows of a shape must be what came out here."""
