@@ -38,6 +38,7 @@ def ints(*values: int) -> np.ndarray:
 NORM = {name: numbers(4, i)[:, 0] for i, name in enumerate(("s", "b", "m", "v"), 2)}
 MAP = ("batch", 4, 6, 5)
 PIXEL = ("n", 7)
+ROW = ("n", 4, 5)
 
 CASES = {
     "Add number": Case([op("Add", "x c", "y")], MAP, {"c": numbers(1)[0]}),
@@ -207,6 +208,12 @@ CASES = {
         MAP,
         {"a": ints(0, 2, 2, 6, 5), "b": ints(0, 4, 6, 5)},
     ),
+    "AveragePool of rows": Case([op("AveragePool", "x", "y", kernel_shape=[5])], ROW),
+    "GlobalAveragePool of rows": Case([op("GlobalAveragePool", "x", "y")], ROW),
+    "MaxPool of rows": Case(
+        [op("MaxPool", "x", "y", kernel_shape=[3], strides=[2], pads=[1, 0])], ROW
+    ),
+    "ArgMax of rows": Case([op("ArgMax", "x", "i", axis=1), op("Cast", "i", "y", to=DOUBLE)], ROW),
     "Resize of two axes": Case(
         [op("Resize", "x - - c", "y", mode="linear", axes=[2, 3])], MAP, {"c": ints(9, 11)}, 18
     ),
@@ -333,11 +340,13 @@ def test_transposed(
     channels, out = data.draw(small), data.draw(small)
     height, width = (data.draw(st.integers(1, 6)) for _ in range(2))
     attributes: dict[str, Any] = {"strides": strides, "pads": data.draw(pads)}
+    gaps = attributes["dilations"] = data.draw(pairs)
     extra = [data.draw(st.integers(0, step - 1)) for step in strides]
     attributes["output_padding"] = extra
     top, left, bottom, right = attributes["pads"]
-    assume((height - 1) * strides[0] + kernel[0] + extra[0] > top + bottom)
-    assume((width - 1) * strides[1] + kernel[1] + extra[1] > left + right)
+    reach = [(k - 1) * gap + 1 for k, gap in zip(kernel, gaps, strict=True)]
+    assume((height - 1) * strides[0] + reach[0] + extra[0] > top + bottom)
+    assume((width - 1) * strides[1] + reach[1] + extra[1] > left + right)
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))
     constants = {"w": rng.standard_normal((channels, out, *kernel), dtype=np.float32)}
     if bias:
@@ -346,6 +355,18 @@ def test_transposed(
     model = make([conv], {"x": [2, channels, height, width]}, {"y": 4}, constants)
     x = rng.standard_normal((2, channels, height, width), dtype=np.float32)
     check_products(folder, model, channels * kernel[0] * kernel[1], x)
+
+
+@pytest.mark.parametrize("auto", ["NOTSET", "SAME_LOWER"])
+@pytest.mark.parametrize("kind", ["Conv", "ConvTranspose"])
+def test_rows(folder: Path, kind: str, auto: str) -> None:
+    rng = np.random.default_rng(1)
+    weight = rng.standard_normal((3, 2, 4) if kind == "Conv" else (2, 3, 4), dtype=np.float32)
+    attributes = {"pads": [2, 1]} if auto == "NOTSET" else {}
+    conv = op(kind, "x w b", "y", strides=[2], auto_pad=auto, kernel_shape=[4], **attributes)
+    constants = {"w": weight, "b": rng.standard_normal(3, dtype=np.float32)}
+    model = make([conv], {"x": ["n", 2, 9]}, {"y": 3}, constants)
+    check_products(folder, model, 8, rng.standard_normal((2, 2, 9), dtype=np.float32))
 
 
 @settings(max_examples=40)

@@ -51,6 +51,11 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         {},
         "its dilation must be 1",
     ),
+    "spread weight": (
+        [op("ConvTranspose", "x w", "y", dilations=[2**20, 2**20])],
+        weight(4, 1, 2, 2),
+        "its dilated weight would have more than 16,777,216 numbers",
+    ),
     "nearest": (
         [op("Resize", "x - c", "y")],
         {"c": np.array([1, 1, 2, 2], np.float32)},

@@ -79,10 +79,10 @@ def softmax(node: Node) -> Value:
 
 def arg_max(node: Node) -> Value:
     """Indices come as float32, as all numbers of our graph."""
-    x = node.map_of()
-    if node.axis(node.get("axis", 0), 4) != 1 or node.get("select_last_index", 0):
+    x = node.value()
+    if node.axis(node.get("axis", 0), len(x.shape) + 1) != 1 or node.get("select_last_index", 0):
         raise ValueError("expected the first largest channel (axis 1)")
-    y = Value(node.add(ArgMax(), x), (1, *x.shape[:2]))
+    y = Value(node.add(ArgMax(), node.draft.as_map(x)), (1, *x.shape[1:]))
     return y if node.get("keepdims", 1) else y.viewed(y.positions[0])
 
 

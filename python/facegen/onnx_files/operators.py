@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from facegen.onnx_files import activations, arithmetic, forms, windows
+from facegen.onnx_files import activations, arithmetic, forms, resizing, windows
 from facegen.onnx_files.node import Node
 from facegen.onnx_files.value import Value
 
@@ -55,7 +55,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "ReduceSum": windows.reduce_sum,
     "Relu": activations.relu,
     "Reshape": forms.reshape,
-    "Resize": windows.resize,
+    "Resize": resizing.resize,
     "Selu": activations.selu,
     "Shape": forms.shape,
     "Sigmoid": activations.sigmoid,
