@@ -41,10 +41,20 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         weight(4, 2, 1, 1),
         r"node 'y' \(Conv\): its weight of 4 rows is not for 3 groups",
     ),
-    "window": (
-        [op("AveragePool", "x", "y", kernel_shape=[2, 2])],
+    "dilated average": (
+        [op("AveragePool", "x", "y", kernel_shape=[2, 2], dilations=[2, 2])],
         {},
-        r"its window \(2, 2\) is not the whole map",
+        "its dilation must be 1: no pool here has another",
+    ),
+    "padded channels": (
+        [op("Pad", "x p", "y")],
+        {"p": np.array([0, 1, 0, 0, 0, 0, 0, 0])},
+        "it pads the batch or the channels",
+    ),
+    "padded with": (
+        [op("Pad", "x p v", "y")],
+        {"p": np.zeros(8, int), "v": np.float32(2)},
+        "it pads with 2: layers here pad with 0",
     ),
     "dilated pool": (
         [op("MaxPool", "x", "y", kernel_shape=[2, 2], dilations=[2, 2])],
@@ -54,12 +64,22 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
     "spread weight": (
         [op("ConvTranspose", "x w", "y", dilations=[2**20, 2**20])],
         weight(4, 1, 2, 2),
-        "its dilated weight would have more than 16,777,216 numbers",
+        "its dilated weight would have more than 4,194,304 numbers",
     ),
-    "nearest": (
-        [op("Resize", "x - c", "y")],
+    "coordinates": (
+        [op("Resize", "x - c", "y", coordinate_transformation_mode="half_pixel_symmetric")],
         {"c": np.array([1, 1, 2, 2], np.float32)},
-        "its mode is 'nearest'",
+        "its coordinates are 'half_pixel_symmetric', and layers here have half_pixel",
+    ),
+    "resized channels": (
+        [op("Resize", "x - c", "y")],
+        {"c": np.array([1, 2, 2, 2], np.float32)},
+        "expected sizes of height and width alone",
+    ),
+    "antialias": (
+        [op("Resize", "x - c", "y", mode="linear", antialias=1)],
+        {"c": np.array([1, 1, 2, 2], np.float32)},
+        "it smooths before it resizes",
     ),
     "bounds": (
         [op("Clip", "x v w", "y")],
@@ -115,7 +135,7 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
 @pytest.mark.parametrize("case", NODES)
 def test_nodes(tmp_path: Path, case: str) -> None:
     ops, constants, message = NODES[case]
-    path = save(tmp_path, make(ops, MAP, {"y": 4}, constants))
+    path = save(tmp_path, make(ops, MAP, {"y": 4}, constants, opset=19))
     with pytest.raises(FormatError, match=message) as caught:
         read(path)
     assert str(caught.value).startswith(f"{path}: ") and "\n" not in str(caught.value)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from facegen.graphs.network import End, GraphNetwork
-from facegen.nn import Graph, Reshape, Shape, Tensor, Upsample
+from facegen.nn import Graph, Reshape, Shape, Slice, Tensor, Upsample
 
 FREE = (1, 2)  # the axes of (channels, height, width) whose sizes may differ
 
@@ -29,7 +29,7 @@ def resized_graph(graph: Graph, shapes: Sequence[Shape]) -> Graph:
             tensors[node.name] = resized.input(node.name, next(new))
             continue
         inputs = [tensors[name] for name in node.inputs]
-        fixed = isinstance(node.layer, Reshape) or (
+        fixed = isinstance(node.layer, Reshape | Slice) or (
             isinstance(node.layer, Upsample) and node.layer.size is not None
         )
         if fixed and any(tensor.shape != before[tensor.name] for tensor in inputs):

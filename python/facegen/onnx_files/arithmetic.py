@@ -33,13 +33,13 @@ from facegen.onnx_files.value import Value
 def gemm(node: Node) -> Value:
     if node.get("transA", 0):
         raise ValueError("it transposes the batch (transA)")
-    weight = node.numbers(1, "matrix B").astype(np.float32)
+    weight = node.numbers(1, "matrix B")
     if not node.get("transB", 0):
         weight = weight.T
     bias = None
     if node.has(2):
-        bias = np.float32(node.get("beta", 1.0)) * node.numbers(2, "vector C").astype("f4")
-    return _linear(node, np.float32(node.get("alpha", 1.0)) * weight, bias)
+        bias = float(node.get("beta", 1.0)) * node.numbers(2, "vector C")
+    return _linear(node, float(node.get("alpha", 1.0)) * weight, bias)
 
 
 def mat_mul(node: Node) -> Value:

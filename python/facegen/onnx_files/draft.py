@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import re
 
 import numpy as np
 
-from facegen.nn import Affine, BatchNorm, Conv2d, Graph, Layer, Linear, Reshape, Shape, Tensor
+from facegen.nn import (
+    Affine,
+    BatchNorm,
+    Conv2d,
+    Graph,
+    Layer,
+    Linear,
+    Reshape,
+    Shape,
+    Slice,
+    Tensor,
+)
 from facegen.nn.activations import Activation
 from facegen.nn.graph import Node
 from facegen.nn.layers import Combination
 from facegen.numbers.floats import as_float32
+from facegen.onnx_files.parts import part_of
 from facegen.onnx_files.value import Order, Value, channels_last, map_shape
 from facegen.weights.checks import check_finite, check_variance
 
@@ -41,7 +52,8 @@ class Draft:
                 raise ValueError(f"expected {parameter} of floats, found {values.dtype}")
             if values.shape != shape:
                 raise ValueError(f"expected {parameter} of shape {shape}, found {values.shape}")
-            self._weights[full] = as_float32(values.astype(np.float32, copy=False))
+            with np.errstate(over="ignore", invalid="ignore"):  # what is too large is refused
+                self._weights[full] = as_float32(values.astype(np.float32, copy=False))
             check_finite("its weights", full, self._weights[full])
             if parameter == "var":
                 check_variance("its weights", full, self._weights[full])
@@ -81,39 +93,38 @@ class Draft:
         shape, wanted = map_shape(value.shape), channels_last(value.shape)
         tensor = value.tensor
         if not np.array_equal(value.order, wanted):
-            channels = self._channels(value)
-            if channels is not None:
-                return channels
+            part = self._part(value)
+            if part is not None:
+                return part
             order = np.empty(wanted.size, np.intp)
             order[wanted.ravel()] = value.order.ravel()
             tensor = self._reordered(tensor, order, {})
         return self.reshape(tensor, shape)
 
-    def _channels(self, value: Value) -> Tensor | None:
-        """A map of which the value has some of the channels, in any order; None where it is none.
-
-        A convolution takes them, 1x1: of each it is once the one, and of the others 0 times.
-        """
-        if len(value.shape) != 3:
-            return None
-        pixels = np.arange(math.prod(value.shape[1:])).reshape(value.shape[1:])
+    def _part(self, value: Value) -> Tensor | None:
+        """A map of which the value has some rows, columns and channels; None where it is none."""
+        height, width, channels = map_shape(value.shape)
+        wanted = value.positions.reshape(channels, height, width)
         tensor = value.tensor
         while True:
-            total = tensor.shape.channels
-            chosen = value.positions[:, 0, 0] % total
-            whole = tensor.shape.floats == pixels.size * total
-            if whole and np.array_equal(
-                value.positions, pixels * total + chosen[:, np.newaxis, np.newaxis]
-            ):
+            part = part_of(wanted, tensor.shape)
+            if part is not None:
                 break
             if not isinstance(self.layer(tensor.name), Reshape):
                 return None
             tensor = self.source(tensor.name)
-        weight = np.zeros((len(chosen), 1, 1, total), np.float32)
+        if part.rows is not None or part.columns is not None:
+            tensor = self.add(f"{tensor.name}.part", Slice(part.rows, part.columns), tensor)
+        if part.channels is not None:
+            tensor = self._with_channels(tensor, part.channels)
+        return self.reshape(tensor, map_shape(value.shape))
+
+    def _with_channels(self, tensor: Tensor, chosen: Order) -> Tensor:
+        """Some channels, in any order, by a 1x1 convolution: each of one of them once."""
+        weight = np.zeros((len(chosen), 1, 1, tensor.shape.channels), np.float32)
         weight[np.arange(len(chosen)), 0, 0, chosen] = 1
-        layer = Conv2d(total, len(chosen), 1, bias=False)
-        taken = self.add(f"{tensor.name}.channels", layer, tensor, weight=weight)
-        return self.reshape(taken, map_shape(value.shape))
+        layer = Conv2d(tensor.shape.channels, len(chosen), 1, bias=False)
+        return self.add(f"{tensor.name}.channels", layer, tensor, weight=weight)
 
     def finish(self, outputs: list[Tensor]) -> tuple[Graph, dict[str, np.ndarray]]:
         """What the outputs need of it, and every input."""

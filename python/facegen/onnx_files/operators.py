@@ -48,6 +48,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Mul": arithmetic.arithmetic,
     "Neg": arithmetic.negative,
     "PRelu": activations.prelu,
+    "Pad": windows.pad,
     "Pow": arithmetic.power,
     "Reciprocal": activations.reciprocal,
     "ReduceMax": windows.reduce_max,
@@ -72,6 +73,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Tanh": activations.tanh,
     "Transpose": forms.transpose,
     "Unsqueeze": forms.unsqueeze,
+    "Upsample": resizing.upsample,
 }
 
 # What to do about some that are often met.
@@ -79,7 +81,5 @@ HINTS = {
     "If": "export the network without control flow",
     "Loop": "export the network without control flow",
     "Scan": "export the network without control flow",
-    "Pad": "pad within the convolution or pool that follows",
-    "Upsample": "convert it to opset 13 and mode 'linear' with 'half_pixel'",
     "LRN": "no layer here normalises over neighbouring channels",
 }

@@ -2,55 +2,100 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from facegen.nn import Shape, Upsample
-from facegen.onnx_files.node import Node, map_value
-from facegen.onnx_files.value import Value
+from facegen.nn import Upsample
+from facegen.onnx_files.node import Node
+from facegen.onnx_files.value import Value, map_shape
 
-Pair = tuple[int, int]
+_COORDINATES = ("half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric")
 
 
 def resize(node: Node) -> Value:
-    x = node.map_of()
+    """Of a map, or of a row (n, channels, width)."""
     mode = node.get("mode", "nearest")
     centres = node.get("coordinate_transformation_mode", "half_pixel")
     if node.opset < 11:  # which have the pixels' corners, and no choice
         centres = "asymmetric"
-    if mode != "linear" or centres not in ("half_pixel", "pytorch_half_pixel"):
+    if centres not in _COORDINATES:
         raise ValueError(
-            f"its mode is {mode!r:.40} with {centres!r:.40}, expected 'linear' with 'half_pixel' "
-            "(PyTorch's bilinear with align_corners=False, opset 11 or later)"
+            f"its coordinates are {centres!r:.40}, and layers here have {', '.join(_COORDINATES)}"
         )
     if node.get("antialias", 0) or node.get("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise ValueError("it smooths before it resizes, or keeps the aspect: none here does")
-    layer = Upsample(size=_resized(node, x.shape))
-    y = map_value(node.add(layer, x))
-    if centres == "pytorch_half_pixel" and 1 in y.shape[1:] and y.shape[1:] != x.shape[:2]:
-        raise ValueError("it resizes to one pixel, whose centre pytorch_half_pixel puts elsewhere")
-    return y
+    if mode == "cubic" and (node.get("exclude_outside", 0) or _cubic(node) != -0.75):
+        raise ValueError("its cubic_coeff_a is not -0.75, or it excludes what is outside")
+    options: dict[str, Any] = {"mode": mode, "coordinates": centres}
+    if mode == "nearest":
+        rounding = node.get("nearest_mode", "round_prefer_floor")
+        options["rounding"] = "floor" if node.opset < 11 else rounding
+    return _resized(node, options)
 
 
-def _resized(node: Node, x: Shape) -> Pair:
-    """Height and width after a Resize."""
-    before = [node.batch, x.channels, x.height, x.width]
-    axes = [node.axis(axis, 4) if axis else 0 for axis in node.get("axes", range(4))]
+def upsample(node: Node) -> Value:
+    """Of opsets before 10, by corners."""
+    mode = node.get("mode", "nearest")
+    options = {"mode": mode, "coordinates": "asymmetric", "rounding": "floor"}
+    return _resized(node, options)
+
+
+def _cubic(node: Node) -> float:
+    return float(node.get("cubic_coeff_a", -0.75))
+
+
+def _resized(node: Node, options: dict[str, Any]) -> Value:
+    """By the sizes or the scales of the node; those of batch and channels must stay."""
+    x = node.value()
+    before = [node.batch, *x.shape]
+    rank = len(before)
+    axes = [node.axis(axis, rank) if axis else 0 for axis in node.get("axes", range(rank))]
+    sizes: list[int] | None = None
+    scales = [1.0] * rank
     if node.has(3):
-        stated = node.integers(3, "sizes") or []
+        stated = [float(size) for size in node.integers(3, "sizes") or []]
+        sizes = before.copy()
     else:
-        factors = node.numbers(2, "scales").ravel()
-        if len(factors) != len(axes) or not np.isfinite(factors).all():
-            raise ValueError(f"expected {len(axes)} scales, found {len(factors)}")
-        exact = np.array([before[axis] for axis in axes]) * factors
-        stated = [round(each) for each in exact]
-        # Else the distance of the samples would not be the ratio of the sizes.
-        if np.abs(exact - stated).max() > 1e-3:
-            raise ValueError(f"its scales {factors.tolist()} leave no whole number of pixels")
+        stated = _scales(node)
     if len(stated) != len(axes):
-        raise ValueError(f"expected {len(axes)} sizes, found {len(stated)}")
-    sizes = before.copy()
-    for axis, size in zip(axes, stated, strict=True):
-        sizes[axis] = size
-    if sizes[:2] != before[:2]:
-        raise ValueError(f"expected sizes of height and width alone, found {sizes}")
-    return sizes[2], sizes[3]
+        raise ValueError(f"expected {len(axes)} scales or sizes, found {len(stated)}")
+    for axis, number in zip(axes, stated, strict=True):
+        if sizes is not None:
+            sizes[axis] = int(number)
+        scales[axis] = number
+    if (sizes or before)[:2] != before[:2] or (sizes is None and scales[:2] != [1.0, 1.0]):
+        raise ValueError("expected sizes of height and width alone, found others for the rest")
+    whole = all(
+        float(size * scale).is_integer() for size, scale in zip(before, scales, strict=True)
+    )
+    if sizes is None and not whole and options["coordinates"] == "align_corners":
+        raise ValueError(
+            f"its scales {scales} leave no whole number of pixels, whose corners could be aligned"
+        )
+    if rank not in (3, 4):
+        raise ValueError(f"expected a map or a row, found an array of {rank} dimensions")
+    tensor = node.draft.as_map(x)
+    if sizes is not None:
+        sides = [1, *sizes[2:]][-2:]
+        layer = Upsample(size=(sides[0], sides[1]), **options)
+    else:
+        factors = [1.0, *scales[2:]][-2:]
+        layer = Upsample(scale=(factors[0], factors[1]), **options)
+    y = node.add(layer, tensor)
+    height, width, channels = y.shape
+    shape = (channels, width) if rank == 3 else (channels, height, width)
+    assert map_shape(shape) == y.shape
+    return Value(y, shape)
+
+
+def _scales(node: Node) -> list[float]:
+    """As an attribute, the second input, or the third, from opset to opset."""
+    if node.op == "Upsample" and node.opset < 9:
+        found = np.asarray(node.get("scales", []), np.float64)
+    else:
+        old = node.op == "Upsample" or node.opset < 11
+        found = node.numbers(1 if old else 2, "scales").ravel()
+    if not np.isfinite(found).all():
+        raise ValueError("its scales must be finite")
+    return [float(each) for each in found]

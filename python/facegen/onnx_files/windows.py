@@ -7,28 +7,39 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facegen.nn import Affine, Conv2d, ConvTranspose2d, GlobalAvgPool2d, MaxPool2d, Tensor
-from facegen.onnx_files.node import Node, map_value
+from facegen.nn import (
+    Affine,
+    AvgPool2d,
+    Conv2d,
+    ConvTranspose2d,
+    GlobalAvgPool2d,
+    MaxPool2d,
+    Pad2d,
+    Tensor,
+)
+from facegen.onnx_files.node import Node, map_value, scalar
 from facegen.onnx_files.sliding import Sliding
 from facegen.onnx_files.value import Value
 
-MOST_SPREAD = 2**24  # numbers of a weight that is dilated
+MOST_SPREAD = 2**22  # numbers of a weight that is dilated
 
 
 def conv(node: Node) -> Value:
     kernel = _kernel(node)
     window, (out, channels) = kernel.window, kernel.weight.shape[:2]
+    x, padding = window.padded()
     layer = Conv2d(
-        in_channels=channels,
+        in_channels=channels * kernel.groups,
         out_channels=out,
         kernel=window.kernel,
         stride=window.stride,
-        padding=window.pads(),
+        padding=padding,
         dilation=window.dilation,
         bias=bool(kernel.bias),
+        groups=kernel.groups,
     )
     weight = kernel.weight.transpose(0, 2, 3, 1)
-    return window.value(node.add(layer, window.x, weight=weight, **kernel.bias))
+    return window.value(node.add(layer, x, weight=weight, **kernel.bias))
 
 
 def conv_transpose(node: Node) -> Value:
@@ -42,15 +53,17 @@ def conv_transpose(node: Node) -> Value:
     weight[:, :, :: window.dilation[0], :: window.dilation[1]] = kernel.weight
     layer = ConvTranspose2d(
         in_channels=channels,
-        out_channels=out,
+        out_channels=out * kernel.groups,
         kernel=window.reach,
         stride=window.stride,
         padding=padding,
         output_padding=extra,
         bias=bool(kernel.bias),
+        groups=kernel.groups,
     )
-    weight = weight.transpose(1, 2, 3, 0)
-    return window.value(node.add(layer, window.x, weight=weight, **kernel.bias))
+    # Of each group (in, out, h, w): the groups' outputs follow one another.
+    parts = [part.transpose(1, 2, 3, 0) for part in np.split(weight, kernel.groups)]
+    return window.value(node.add(layer, window.x, weight=np.concatenate(parts), **kernel.bias))
 
 
 class _Kernel(NamedTuple):
@@ -59,17 +72,18 @@ class _Kernel(NamedTuple):
     window: Sliding
     weight: np.ndarray
     bias: dict[str, np.ndarray]
+    groups: int
 
 
 def _kernel(node: Node) -> _Kernel:
     weight = node.constant(1, "weight")
     if weight.ndim not in (3, 4):
         raise ValueError(f"expected a weight of 3 or 4 dimensions, found {weight.ndim}")
-    if (group := node.get("group", 1)) != 1:
-        raise ValueError(f"it has {group} groups, and convolutions here have one")
+    if (groups := node.get("group", 1)) < 1 or weight.shape[0] % groups:
+        raise ValueError(f"its weight of {weight.shape[0]} rows is not for {groups} groups")
     window = Sliding.of(node, weight.shape[2:])
     bias = {"bias": node.constant(2, "bias")} if node.has(2) else {}
-    return _Kernel(window, weight.reshape(*weight.shape[:2], *window.kernel), bias)
+    return _Kernel(window, weight.reshape(*weight.shape[:2], *window.kernel), bias, groups)
 
 
 def max_pool(node: Node) -> Value:
@@ -82,22 +96,52 @@ def max_pool(node: Node) -> Value:
 
 
 def average_pool(node: Node) -> Value:
+    """Of dilated windows, or such as lie in the padding alone, there is no layer."""
     window = Sliding.of(node)
-    if window.kernel != window.x.shape[:2] or window.pads() != ((0, 0), (0, 0)):
-        raise ValueError(
-            f"its window {window.kernel} is not the whole map {window.x.shape[:2]}, and averages "
-            "here are of whole maps; a convolution with equal weights would do"
-        )
-    return window.value(node.add(GlobalAvgPool2d(), window.x))
+    if window.dilation != (1, 1) and window.kernel != (1, 1):
+        raise ValueError("its dilation must be 1: no pool here has another")
+    pads, include = window.pads(), bool(node.get("count_include_pad", 0))
+    if window.kernel == window.x.shape[:2] and pads == ((0, 0), (0, 0)):
+        return window.value(node.add(GlobalAvgPool2d(), window.x))
+    ceil_mode = bool(node.get("ceil_mode", 0))
+    layer = AvgPool2d(window.kernel, window.stride, pads, ceil_mode, include)
+    return window.value(node.add(layer, window.x))
+
+
+def pad(node: Node) -> Value:
+    """Zeros before a convolution become its own padding (`Sliding.padded`)."""
+    x = node.map_of()
+    mode = node.get("mode", "constant")
+    pads = node.integers(1, "pads") or []
+    axes = node.integers(3, "axes") or list(range(4))
+    if len(pads) != 2 * len(axes):
+        raise ValueError(f"expected {2 * len(axes)} pads, found {len(pads)}")
+    sides = {axis % 4: (pads[i], pads[i + len(axes)]) for i, axis in enumerate(axes)}
+    if any(sides.get(axis, (0, 0)) != (0, 0) for axis in (0, 1)):
+        raise ValueError("it pads the batch or the channels: layers here pad height and width")
+    if mode == "constant" and _padded_with(node) != 0:
+        raise ValueError(f"it pads with {_padded_with(node):g}: layers here pad with 0")
+    modes = {"constant": "zeros", "edge": "edge", "reflect": "reflect"}
+    if mode not in modes:
+        raise ValueError(f"its mode is {mode!r:.40}, expected {', '.join(modes)}")
+    layer = Pad2d((sides.get(2, (0, 0)), sides.get(3, (0, 0))), modes[mode])  # type: ignore[arg-type]
+    return map_value(node.add(layer, x))
+
+
+def _padded_with(node: Node) -> float:
+    if node.has(2):
+        return scalar(node.constant(2, "value"), "value", finite=False)
+    return float(node.get("value", 0.0))
 
 
 def global_max_pool(node: Node) -> Value:
-    x = node.map_of()
-    return map_value(node.add(MaxPool2d(x.shape[:2]), x))
+    window = Sliding.of(node)
+    return window.value(node.add(MaxPool2d(window.x.shape[:2]), window.x))
 
 
 def global_average_pool(node: Node) -> Value:
-    return map_value(node.add(GlobalAvgPool2d(), node.map_of()))
+    window = Sliding.of(node)
+    return window.value(node.add(GlobalAvgPool2d(), window.x))
 
 
 def reduce_mean(node: Node) -> Value:
