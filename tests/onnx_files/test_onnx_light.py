@@ -47,7 +47,6 @@ def model_of(name: str) -> Any:
     if kept[-1].op_type == "Softmax":
         (scores,) = kept.pop().input
         model.graph.output[0].name = scores
-        model.graph.output[0].type.tensor_type.ClearField("shape")
     del model.graph.node[:]
     model.graph.node.extend(kept)
     model.ir_version = 8  # from 4 on weights need not be inputs too
