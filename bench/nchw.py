@@ -156,11 +156,10 @@ def _reorder_columns(node: Node, nodes: dict[str, Node], outputs: list[str]) -> 
 
 
 def _peer_weights(node: Node) -> dict[str, np.ndarray]:
-    if isinstance(node.layer, Conv2d | ConvTranspose2d) and node.layer.groups > 1:
-        raise NotImplementedError(f"{node.name}: convolutions of groups are not translated yet")
     result = dict(node.weights)
     if isinstance(node.layer, Conv2d):
         result["weight"] = result["weight"].transpose(0, 3, 1, 2)
     elif isinstance(node.layer, ConvTranspose2d):
-        result["weight"] = result["weight"].transpose(3, 0, 1, 2)
+        groups = np.split(result["weight"], node.layer.groups)
+        result["weight"] = np.concatenate([part.transpose(3, 0, 1, 2) for part in groups])
     return {name: np.ascontiguousarray(array, np.float32) for name, array in result.items()}

@@ -1,7 +1,8 @@
 """Networks that the kernels were not written for, as their papers have them.
 
 They show what an engineer's own network gets: large maps and large linear layers (VGG-16), skips
-into concatenations (a plain U-Net). A third, ResNet-18, is one of the package's own.
+into concatenations (a plain U-Net), bottlenecks (ResNet-50), depthwise convolutions (MobileNetV2),
+another's generator (PyTorch's tutorial DCGAN). ResNet-18 is one of the package's own.
 """
 
 from __future__ import annotations
@@ -11,10 +12,17 @@ from collections.abc import Callable
 
 import numpy as np
 
+from facegen.networks import resnet
+from facegen.networks.families import dcgan_tutorial as tutorial
+from facegen.networks.families.resnet import NAMED
 from facegen.nn import (
+    Add,
+    BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    GlobalAvgPool2d,
     Graph,
     Linear,
     MaxPool2d,
@@ -66,16 +74,67 @@ def unet() -> Graph:
     return graph
 
 
-OTHERS: dict[str, Callable[[], Graph]] = {"vgg16": vgg16, "unet": unet}
+def mobilenet_v2() -> Graph:
+    """Sandler et al. 2018, table 2: widths times 1, 224x224 to 1,000 scores."""
+    graph = Graph("mobilenet_v2")
+
+    def conv(name: str, x: Tensor, channels: int, kernel: int, **more: int) -> Tensor:
+        layer = Conv2d(x.shape.channels, channels, kernel, padding=kernel // 2, bias=False, **more)
+        return graph.add(f"{name}.bn", BatchNorm(channels), graph.add(f"{name}.conv", layer, x))
+
+    def relu6(name: str, x: Tensor) -> Tensor:
+        return graph.add(f"{name}.relu6", Clip(0, 6), x)
+
+    x = relu6("stem", conv("stem", graph.input("image", Shape(224, 224, 3)), 32, 3, stride=2))
+    blocks = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1),
+              (6, 160, 3, 2), (6, 320, 1, 1))  # fmt: skip
+    for stage, (expansion, channels, count, first_stride) in enumerate(blocks):
+        for i in range(count):
+            name, stride = f"block{stage}_{i}", first_stride if i == 0 else 1
+            y, wide = x, expansion * x.shape.channels
+            if expansion > 1:
+                y = relu6(f"{name}.expand", conv(f"{name}.expand", y, wide, 1))
+            y = conv(f"{name}.depthwise", y, wide, 3, stride=stride, groups=wide)
+            y = conv(f"{name}.project", relu6(f"{name}.depthwise", y), channels, 1)
+            x = graph.add(f"{name}.add", Add(), y, x) if y.shape == x.shape else y
+    x = graph.add("mean", GlobalAvgPool2d(), relu6("last", conv("last", x, 1280, 1)))
+    graph.output(graph.add("scores", Linear(1280, 1000), x))
+    return graph
+
+
+def resnet50() -> Graph:
+    """He et al. 2015, table 1: bottlenecks, 224x224 to 1,000 classes."""
+    return resnet.graph("resnet50", NAMED["resnet50"])
+
+
+def dcgan_tutorial() -> Graph:
+    """PyTorch's tutorial: transposed convolutions 4x4, 100 numbers to 64x64x3."""
+    return tutorial.graph(tutorial.Sizes((100, 512, 256, 128, 64, 3)))
+
+
+OTHERS: dict[str, Callable[[], Graph]] = {
+    "vgg16": vgg16,
+    "unet": unet,
+    "mobilenet_v2": mobilenet_v2,
+    "resnet50": resnet50,
+    "dcgan_tutorial": dcgan_tutorial,
+}
 
 
 def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
-    """He's of convolutions and linear layers."""
+    """Seeded weights whose values stay of one order from layer to layer."""
+    if graph.name == "resnet50":
+        return resnet.seeded(graph, seed)
+    return _he(graph, seed)
+
+
+def _he(graph: Graph, seed: int) -> dict[str, np.ndarray]:
+    """He's of convolutions and linear layers; batch norms that leave about what they get."""
     generator = np.random.default_rng(seed)
 
     def parameter(name: str, shape: tuple[int, ...]) -> np.ndarray:
         if len(shape) == 1:
-            return np.zeros(shape, np.float32)
+            return np.full(shape, name.endswith((".gamma", ".var")), np.float32)
         scale = np.float32(math.sqrt(2 / math.prod(shape[1:])))
         return scale * generator.standard_normal(shape, np.float32)
 

@@ -15,19 +15,26 @@ from facegen.nn import (
     Add,
     Affine,
     ArgMax,
+    AvgPool2d,
     BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
+    HardSigmoid,
+    HardSwish,
     InstanceNorm,
     LeakyReLU,
     Linear,
     MaxPool2d,
+    Mul,
     ReLU,
     Reshape,
     Shape,
+    Sigmoid,
+    SiLU,
     Softmax,
     Tanh,
     Upsample,
@@ -99,6 +106,11 @@ class Sum(nn.Module):
         return a + b
 
 
+class Product(nn.Module):
+    def forward(self, a: Tensor, b: Tensor) -> Tensor:
+        return a * b
+
+
 class Scale(nn.Module):
     def __init__(self, layer: Affine) -> None:
         super().__init__()
@@ -159,6 +171,16 @@ def torch_module(node: Node, network: Network) -> nn.Module:
             return nn.LeakyReLU(layer.slope)
         case Tanh():
             return nn.Tanh()
+        case Clip():
+            return nn.Hardtanh(layer.low, layer.high)
+        case Sigmoid():
+            return nn.Sigmoid()
+        case SiLU(alpha=1.0):
+            return nn.SiLU()
+        case HardSwish():
+            return nn.Hardswish()
+        case HardSigmoid():
+            return nn.Hardsigmoid()
         case Softmax():
             return nn.Softmax(1)
         case MaxPool2d():
@@ -176,6 +198,11 @@ def torch_module(node: Node, network: Network) -> nn.Module:
             return Join()
         case Add():
             return Sum()
+        case Mul():
+            return Product()
+        case AvgPool2d() if not any(a.pad_front or a.pad_back for a in layer.axes):
+            kernel, stride = zip(*((a.kernel, a.stride) for a in layer.axes), strict=True)
+            return nn.AvgPool2d(kernel, stride, ceil_mode=layer.ceil_mode)
         case Upsample():
             return nn.Upsample(node.shape[:2], mode="bilinear", align_corners=False)
         case Affine():
@@ -194,7 +221,8 @@ def _conv_module(layer: Conv2d, padding: int | tuple[int, ...]) -> nn.Conv2d:
         stride,
         padding,
         dilation,
-        bias=layer.bias,
+        layer.groups,
+        layer.bias,
     )
 
 
@@ -219,7 +247,8 @@ def _conv_transpose(layer: ConvTranspose2d, node: Node, x: Shape) -> nn.Module:
         stride,
         front,
         tuple(max(pixels, 0) for pixels in missing),
-        bias=layer.bias,
+        layer.groups,
+        layer.bias,
     )
     _load(module, node.weights)
     return nn.Sequential(module, Crop(*node.shape[:2])) if min(missing) < 0 else module

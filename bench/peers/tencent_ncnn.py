@@ -24,6 +24,7 @@ from facegen.nn import (
     Add,
     Affine,
     BatchNorm,
+    Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
@@ -174,9 +175,14 @@ def _write(writer: _Writer, node: Node, network: Network, activation: Node | Non
     match layer:
         case Conv2d():
             params = _window(layer.axes, layer.out_channels, node.weights)
-            writer.emit("Convolution", reads, output, **params, **act)
+            if layer.groups > 1:
+                params["p7"] = layer.groups
+            kind = "ConvolutionDepthWise" if layer.groups > 1 else "Convolution"
+            writer.emit(kind, reads, output, **params, **act)
             writer.weights += _tagged(node.weights)
-        case ConvTranspose2d():
+        case Clip():
+            writer.emit("Clip", reads, output, p0=layer.low, p1=layer.high)
+        case ConvTranspose2d() if layer.groups == 1:
             params = _window(layer.axes, layer.out_channels, node.weights)
             extra = [
                 out - ((size - 1) * a.stride + a.kernel - a.pad_front - a.pad_back)

@@ -9,8 +9,12 @@ from bench.workload import network
 from facegen.networks import NETWORKS
 from facegen.nn import lower
 
-# Parameters, with the running statistics of norms, and FLOPs, as torchvision counts them.
+# Parameters as torchvision counts them, with the running statistics of norms; and FLOPs, without those of
+# taps that read padding.
 SIZES = {
+    "mobilenet_v2": (3_504_872 + 2 * 17_056, 599.4e6),
+    "resnet50": (25_557_032 + 2 * 26_560, 7.896e9),
+    "dcgan_tutorial": (3_576_704 + 2 * 960, 181.1e6),
     "vgg16": (138_357_544, 29.94e9),
     "unet": (31_031_810, 381e9),
 }

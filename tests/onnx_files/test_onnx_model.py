@@ -22,7 +22,6 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in ("resnet18", "pi
 
 @pytest.mark.parametrize("name", ["lenet", "dcgan", "segmentation", *LARGE])
 def test_our_networks_there_and_back(tmp_path: Path, name: str) -> None:
-    """The file has batch norms folded in float64, which the lowering does too."""
     network = NETWORKS[name]
     graph, weights = network.graph(), network.initial_weights(1)
     path = save(tmp_path, onnx_model(graph, weights, batch=2))
