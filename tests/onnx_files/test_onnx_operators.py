@@ -596,3 +596,11 @@ def test_old_resizing(tmp_path: Path, mode: str) -> None:
     for old, constants, opset in olds:
         (got,) = run(tmp_path, make([old], {"x": MAP}, {"y": 4}, constants, opset), x)
         tolerance.assert_within(got, want, tolerance.roundings(ROUNDINGS, 1.0))
+
+
+def test_the_page_lists_the_operators() -> None:
+    page = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
+    text = page.read_text(encoding="utf-8")
+    table = text[text.index("| operators | as | taken |") :].partition("\n\n")[0]
+    rows = [line.split("|")[1] for line in table.splitlines()[2:]]
+    assert sorted(name.strip() for row in rows for name in row.split(",")) == sorted(OPERATORS)
