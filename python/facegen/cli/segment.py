@@ -28,7 +28,7 @@ from facegen.files.standard import is_stream
     required=True,
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights of the segmentation network.",
+    help="File of weights of the segmentation network, or of torchvision's FCNs and DeepLabV3s.",
 )
 @click.option("--overlay", is_flag=True, help="Also NAME_overlay: classes' colours on the picture.")
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
@@ -36,10 +36,11 @@ from facegen.files.standard import is_stream
 @click.option("--legend", is_flag=True, help="Also NAME_legend: colours, names and shares.")
 @click.option(
     "--size",
-    type=click.Choice(["227", "own"]),
-    default="227",
+    type=click.Choice(["trained", "own"]),
+    default="trained",
     show_default=True,
-    help="That pictures are computed at: 227x227, or about their own (up to 1,024 pixels).",
+    help="That pictures are computed at: what the network was trained at (227x227 or 520x520), or "
+    "about their own (up to 1,024 pixels).",
 )
 @picture_options.strip
 @options.engine

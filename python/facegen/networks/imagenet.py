@@ -55,7 +55,12 @@ def torchvision_crop(pixels: np.ndarray) -> np.ndarray:
 
 def normalised(pixels: np.ndarray) -> np.ndarray:
     """The same crop as torchvision hands it on: ``(v / 255 - mean) / std`` of a pixel v."""
-    crop = _resized(pixels, TORCHVISION_SIDE, torchvision_box(*pixels.shape[:2]))
+    return normalised_at(pixels, TORCHVISION_SIDE, torchvision_box(*pixels.shape[:2]))
+
+
+def normalised_at(pixels: np.ndarray, side: int | Sides, box: Box | None = None) -> np.ndarray:
+    """What `prepare` makes of a picture, as torchvision hands it on."""
+    crop = _resized(pixels, side, box)
     mean, std = np.array(TORCHVISION_MEAN, np.float32), np.array(TORCHVISION_STD, np.float32)
     return (crop / np.float32(255) - mean) / std
 

@@ -37,7 +37,7 @@ class Network:
         Other programs' files of it: a format's name -> the tensors by their names there.
     prepare
         What a picture's pixels (height, width, 3) uint8 become as its input, where one model runs
-        several networks.
+        several networks; takes (height, width) of the input too, where that may differ.
     input_range
         Of its inputs, about: what benchmarks draw from.
     adapt
@@ -54,7 +54,7 @@ class Network:
     initial_weights: Callable[[int], dict[str, np.ndarray]]
     model: type[Any]
     foreign: Mapping[str, Layout] = field(default_factory=dict)
-    prepare: Callable[[np.ndarray], np.ndarray] | None = None
+    prepare: Callable[..., np.ndarray] | None = None
     input_range: tuple[float, float] = (-1.0, 1.0)
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
     prior: Prior | None = None

@@ -15,7 +15,8 @@ transposed convolutions have no padding and no bias. 1,348,951 parameters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -103,11 +104,28 @@ def initial_weights(seed: int) -> dict[str, np.ndarray]:
     return weights
 
 
+@dataclass(frozen=True)
+class SegmentationNetwork(Network):
+    """A network that `Segmenter` runs.
+
+    Attributes
+    ----------
+    fitting_side
+        The height or width next to another that its layers fit.
+    graph_at
+        Its graph for pictures of (height, width); None where its layers are the same at any.
+    """
+
+    fitting_side: Callable[[int], int] = int
+    graph_at: Callable[[tuple[int, int]], Graph] | None = None
+
+
 class Segmenter(Model):
     """The class of every pixel.
 
-    The whole picture is resized to 227x227, whatever its form, and the class map back to the
-    picture's size; or it is computed at about its own size.
+    The whole picture is resized to the size that the network was trained at, whatever its form, and
+    the class map back to the picture's size; or it is computed at about its own size. Sizes below
+    are those of the network `segmentation`.
 
     Parameters
     ----------
@@ -150,9 +168,9 @@ class Segmenter(Model):
             A path, a Pillow image or an array (height, width, 3) of uint8; or a batch: a list of
             them, or one array (n, height, width, 3).
         own_size
-            Compute each at the size next to its own that the layers fit (`fitting_side`; at most
-            `MOST_SIDE`), for edges finer than a 227th of the picture. The network was trained at
-            227x227: what is larger there than it ever was may be taken for something else.
+            Compute each at the size next to its own that the layers fit (at most `MOST_SIDE`), for
+            edges finer than a 227th of the picture. The network was trained at 227x227: what is
+            larger there than it ever was may be taken for something else.
 
         Returns
         -------
@@ -183,7 +201,9 @@ class Segmenter(Model):
     def prepare(self, picture: Picture | Photo, own_size: bool = False) -> np.ndarray:
         """The network's input of a picture, (227, 227, 3) float32, or of about its own size."""
         pixels = rgb_pixels(picture)
-        return prepare(pixels, computed_size(pixels.shape) if own_size else IMAGE[:2])
+        size = computed_size(pixels.shape, self._known.fitting_side) if own_size else self._size
+        assert self._known.prepare is not None  # such networks' descriptions have it
+        return self._known.prepare(pixels, size)
 
     def compute(self, prepared: Sequence[np.ndarray]) -> list[np.ndarray]:
         """The class maps of pictures that are prepared, each of its input's size, uint8."""
@@ -228,7 +248,7 @@ class Segmenter(Model):
     def _runner_for(self, shape: tuple[int, ...]) -> Runner:
         """The runner for a batch (n, height, width, 3); its own refuses what fits none."""
         sides = shape[1:3]
-        if sides == IMAGE[:2] or any(side != fitting_side(side) for side in sides):
+        if sides == self._size or any(side != self._known.fitting_side(side) for side in sides):
             return self.runner
         return self._per_size((shape[1], shape[2]))
 
@@ -237,7 +257,20 @@ class Segmenter(Model):
         return PerSize(self._runner_at)
 
     def _runner_at(self, size: tuple[int, int]) -> Runner:
+        if self._known.graph_at is not None:
+            return self._runner_of(with_classes(self._known.graph_at(size)))
         return self._runner_of(resized_graph(self._graph(), [Shape(*size, IMAGE.channels)]))
+
+    @property
+    def _known(self) -> SegmentationNetwork:
+        assert isinstance(self.network, SegmentationNetwork)
+        return self.network
+
+    @cached_property
+    def _size(self) -> tuple[int, int]:
+        """(height, width) of the network's own input."""
+        height, width, _ = self.network.graph().inputs[0].shape
+        return height, width
 
     @cached_property
     def _logits_runner(self) -> Runner:
@@ -258,14 +291,16 @@ def fitting_side(side: int) -> int:
     return 16 * max(1, round((side - 19) / 16)) + 19
 
 
-def computed_size(picture: Sequence[int]) -> tuple[int, int]:
+def computed_size(
+    picture: Sequence[int], fitting: Callable[[int], int] = fitting_side
+) -> tuple[int, int]:
     """The height and width that a picture (height, width, ...) is computed at for its own size."""
     scale = min(1.0, MOST_SIDE / max(picture[:2]))
-    height, width = (fitting_side(int(side * scale)) for side in picture[:2])
+    height, width = (fitting(int(side * scale)) for side in picture[:2])
     return height, width
 
 
-SEGMENTATION = Network(
+SEGMENTATION = SegmentationNetwork(
     name="segmentation",
     summary="class of every pixel: 227x227 RGB -> 227x227, 21 classes of Pascal VOC",
     graph=graph,
@@ -275,4 +310,6 @@ SEGMENTATION = Network(
     input_range=PIXEL_RANGE,
     foreign={"caffe": foreign_layout(graph(), caffe_name)},
     adapt=from_bgr,
+    prepare=prepare,
+    fitting_side=fitting_side,
 )

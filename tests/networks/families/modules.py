@@ -347,3 +347,58 @@ class ResnetGenerator(nn.Module):
 
     def forward(self, x: Any) -> Any:
         return self.model(x)
+
+
+class Segmentation(nn.Module):
+    """An FCN, or a DeepLabV3 where `pyramid` has the channels of a branch and behind project."""
+
+    def __init__(
+        self,
+        backbone: Any,
+        hidden: int,
+        pyramid: tuple[int, int] | None = None,
+        aux: int = 0,
+        classes: int = 21,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        c = backbone.layer4[0].conv3.out_channels
+        head: list[Any] = []
+        if pyramid is not None:
+            head, c = [Pyramid(c, *pyramid)], pyramid[1]
+        head += [nn.Conv2d(c, hidden, 3, padding=1, bias=False), nn.BatchNorm2d(hidden), nn.ReLU()]
+        head += [nn.Dropout(0.1)] if pyramid is None else []
+        self.classifier = nn.Sequential(*head, nn.Conv2d(hidden, classes, 1))
+        if aux:  # of layer3, for training
+            c = backbone.layer3[0].conv3.out_channels
+            conv = nn.Conv2d(c, aux, 3, padding=1, bias=False)
+            last = nn.Conv2d(aux, classes, 1)
+            self.aux_classifier = nn.Sequential(
+                conv, nn.BatchNorm2d(aux), nn.ReLU(), nn.Dropout(0.1), last
+            )
+
+    def forward(self, x: Any) -> Any:
+        y = self.classifier(self.backbone.stages(x)[-1])
+        return nn.functional.interpolate(y, x.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class Pyramid(nn.Module):
+    def __init__(self, c: int, branch: int, k: int) -> None:
+        super().__init__()
+
+        def sequence(*first: Any) -> Any:
+            return nn.Sequential(*first, nn.BatchNorm2d(first[-1].out_channels), nn.ReLU())
+
+        branches = [sequence(nn.Conv2d(c, branch, 1, bias=False))]
+        for d in (12, 24, 36):
+            conv = nn.Conv2d(c, branch, 3, padding=d, dilation=d, bias=False)
+            branches.append(sequence(conv))
+        pooled = sequence(nn.AdaptiveAvgPool2d(1), nn.Conv2d(c, branch, 1, bias=False))
+        self.convs = nn.ModuleList([*branches, pooled])
+        self.project = sequence(nn.Conv2d(5 * branch, k, 1, bias=False))
+        self.project.append(nn.Dropout(0.5))
+
+    def forward(self, x: Any) -> Any:
+        maps = [conv(x) for conv in self.convs]
+        maps[-1] = nn.functional.interpolate(maps[-1], x.shape[-2:], mode="bilinear")
+        return self.project(torch.cat(maps, 1))

@@ -54,6 +54,7 @@ FAMILIES = (
     Family("squeezenet", "squeezenet", "Classifier"),
     Family("mobilenet_v2", "mobilenet_v2", "Classifier"),
     Family("mobilenet_v3", "mobilenet_v3", "Classifier"),
+    Family("fcn, deeplabv3", "segmentation", "Segmenter"),
     Family("unet", "unet", "Pix2Pix"),
     Family("resnet generator", "resnet_generator", "Pix2Pix"),
 )
