@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from facegen import FormatError
+from facegen.networks.recognise import read_any
 from facegen.weights import pytorch
 
 torch = pytest.importorskip("torch", reason="PyTorch is not installed")
@@ -105,7 +106,7 @@ def test_whole_models_are_recognised(tmp_path: Path, bare: bool) -> None:
     with pytest.raises(FormatError, match=message):
         pytorch.read(tmp_path / "x.pth")
     torch.save({"model": module}, tmp_path / "x.pth", _use_new_zipfile_serialization=not bare)
-    with pytest.raises(FormatError, match="Sequential' is not allowed in a file of weights"):
+    with pytest.raises(FormatError, match=message):
         pytorch.read(tmp_path / "x.pth")
 
 
@@ -114,6 +115,18 @@ def test_programs_are_recognised(tmp_path: Path) -> None:
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "x.pth"))
     with pytest.raises(FormatError, match="holds a TorchScript program, expected a state_dict"):
         pytorch.read(tmp_path / "x.pth")
+
+
+def test_exported_programs_are_recognised(tmp_path: Path) -> None:
+    module = torch.nn.Linear(2, 2).eval()
+    program = torch.export.export(module, (torch.zeros(1, 2),))
+    torch.export.save(program, tmp_path / "x.pt2")
+    said = r"torch.export, expected a state_dict; .*save\(torch.export.load\(FILE\).state_dict"
+    with pytest.raises(FormatError, match=said):
+        read_any(tmp_path / "x.pt2", [])
+    # What the message says to do does it.
+    torch.save(torch.export.load(tmp_path / "x.pt2").state_dict, tmp_path / "x.pth")
+    assert list(pytorch.read(tmp_path / "x.pth")) == ["weight", "bias"]
 
 
 def test_a_file_of_other_protocols(tmp_path: Path) -> None:

@@ -84,7 +84,10 @@ def _read(file: str | os.PathLike[str]) -> tuple[Network | None, GraphNetwork]:
     if found is not None:
         terminal.detail(f"network {file} (a graph)")
         return known_network(found, NETWORKS.values()), found
-    terminal.detail(f"network {file} ({weights.sniff(file).name})")
+    kind = weights.sniff(file)
+    terminal.detail(f"network {file} ({kind.name})")
+    if part := kind.open(file).part:
+        terminal.say(f"{file}: {part}")
     network, tensors = read_network(file)
     whole = GraphNetwork.of(network.graph(), tensors, network.name)
     return network if NETWORKS.get(network.name) is network else None, whole

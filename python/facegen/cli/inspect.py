@@ -48,9 +48,12 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
         inspect_graph(file, graph_network, json_)
         return
     network, tensors = read_network(file)
+    kind = weights.sniff(file)
+    part = kind.open(file).part
     report = {
         "file": file,
-        "format": weights.sniff(file).name,
+        "format": kind.name,
+        "part": part or None,
         "network": network.name,
         "summary": network.summary,
         "seeded": is_seeded(tensors),
@@ -77,6 +80,8 @@ def command(file: str, json_: str | None, overwrite: bool) -> None:
     if report["seeded"]:
         terminal.say("seeded  : yes, for trials: what they make means nothing (facegen init)")
     terminal.say(f"format  : {report['format']}, {report['bytes']:,} bytes")
+    if part:
+        terminal.say(f"part    : {part}")
     terminal.say(f"values  : {report['values']:,} float32 in {len(tensors)} tensors")
     terminal.say(f"sha256  : {report['sha256']}")
     terminal.say(f"weights : {report['weights_sha256']}")

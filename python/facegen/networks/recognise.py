@@ -58,7 +58,8 @@ def read_any(
         network = _by_size(path, networks)
         layout: Layout = {entry.name: entry for entry in network.binary_layout or ()}
     elif kind.write is None or any(n.foreign[kind.name].keys() & shapes.keys() for n in foreign):
-        network = _by_names(path, foreign, families, kind.name, shapes)
+        where = f"{path} ({contents.part})" if contents.part else path
+        network = _by_names(where, foreign, families, kind.name, shapes)
         return network, _read_foreign(path, contents, network, kind.name)
     else:
         network = _by_tensors(path, networks, shapes, contents.network)

@@ -36,11 +36,14 @@ class Contents(NamedTuple):
         Canonical weights, of the layout that the file was found to have.
     network
         The name of the network, where the file tells.
+    part
+        What of the file is read, in words, where it holds weights of several.
     """
 
     shapes: Mapping[str, Shape] | None
     read: Callable[[Layout], dict[str, np.ndarray]]
     network: str | None = None
+    part: str = ""
 
 
 def can_hold_any(network: Described) -> bool:

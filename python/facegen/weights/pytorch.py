@@ -32,6 +32,7 @@ _COUNT_BYTES = 8
 
 _WHAT = "a valid PyTorch checkpoint"
 _PICKLE = "/data.pkl"
+_EXPORTED = ("/archive_format", "/serialized_exported_program.json")  # what torch.export writes
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -40,7 +41,7 @@ def is_checkpoint(path: Path) -> bool:
 
     try:
         with open_zip(path, _WHAT) as archive:
-            return any(name.endswith(_PICKLE) for name in archive.namelist())
+            return any(f"/{name}".endswith((_PICKLE, *_EXPORTED)) for name in archive.namelist())
     except FormatError:
         return False
 
@@ -60,7 +61,7 @@ class Tensors(Mapping[str, np.ndarray]):
 
     def __init__(self, path: Path, found: Found, file: _File) -> None:
         self._path = path
-        self.where = found.where
+        self.where, self.part = found.where, found.part
         self._tensors = found.tensors
         self._file = file
         self._last: tuple[str, str, np.ndarray] | None = None
@@ -141,6 +142,11 @@ def _open_zip(path: Path) -> _File:
     from facegen.weights.zips import open_zip, stored_pieces
 
     with open_zip(path, _WHAT) as archive:
+        if any(f"/{name}".endswith(_EXPORTED) for name in archive.namelist()):
+            raise FormatError(
+                f"{path}: holds a program of torch.export, expected a state_dict; with PyTorch: "
+                "torch.save(torch.export.load(FILE).state_dict, ...)"
+            )
         folders = [n.removesuffix(_PICKLE) for n in archive.namelist() if n.endswith(_PICKLE)]
         if len(folders) != 1:
             raise FormatError(
@@ -209,7 +215,8 @@ def _open_bare(path: Path) -> _File:
 
 def _open(path: Path) -> Contents:
     tensors = read(path)
-    return Contents(tensors.shapes, partial(canonical, tensors.where, tensors))
+    read_tensors = partial(canonical, tensors.where, tensors)
+    return Contents(tensors.shapes, read_tensors, part=tensors.part)
 
 
 FORMAT = Format(

@@ -27,6 +27,7 @@ _DEPTH = 3  # of dicts in dicts
 class Found(NamedTuple):
     tensors: dict[str, Tensor]
     where: Path  # for messages: the file, and which of its state_dicts where it has several
+    part: str = ""  # which one that is, in words
 
 
 def find(path: Path, content: object) -> Found:
@@ -43,7 +44,7 @@ def find(path: Path, content: object) -> Found:
     if not found:
         raise FormatError(f"{path}: expected a state_dict, found a dict without tensors")
     keys, *others = sorted(found, key=_rank)
-    where = path
+    where, part = path, ""
     if others:
         if _rank(keys) == _rank(others[0]):
             names = ", ".join(".".join(keys) for keys in list(found)[:8])
@@ -51,8 +52,9 @@ def find(path: Path, content: object) -> Found:
                 f"{path}: holds {len(found)} state_dicts ({names!r:.200}), expected one, or one "
                 f"that is called {PREFERRED[0]}, state_dict or model"
             )
-        where = f"{path} ({'.'.join(keys)}, the one taken of {len(found)} state_dicts)"
-    return Found(_unwrapped(where, found[keys]), where)
+        part = f"{'.'.join(keys)}, the one taken of {len(found)} state_dicts"
+        where = f"{path} ({part})"
+    return Found(_unwrapped(where, found[keys]), where, part)
 
 
 def _state_dicts(

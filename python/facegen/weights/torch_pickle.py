@@ -166,7 +166,8 @@ class _Reader:
     def name(self) -> None:
         found = f"{self.line()}.{self.line()}"
         if found not in NAMES:
-            if self.stack in ([], ["module"]):  # bare pickles have a class with its source
+            # Bare pickles have a class with its source; a model in a dict has PyTorch's layers.
+            if self.stack in ([], ["module"]) or found.startswith("torch.nn.modules."):
                 raise FormatError(
                     f"{self.path}: holds a whole model ({found!r:.100}), whose code would have to "
                     "run; save its weights alone where it does: torch.save(model.state_dict(), ...)"

@@ -167,6 +167,23 @@ def test_commands(tmp_path: Path) -> None:
     assert "holds a dcgan-tutorial network, expected a pix2pix network" in said
 
 
+def test_which_of_several_was_taken_is_said(tmp_path: Path) -> None:
+    state = module(SIZES["narrow"]).float().state_dict()
+    path, copy = tmp_path / "weights.tar", tmp_path / "copy.safetensors"
+    torch.save(
+        {"netD_state_dict": {"main.0.weight": torch.zeros(1)}, "netG_state_dict": state}, path
+    )
+    taken = "netG_state_dict, the one taken of 2 state_dicts"
+    assert f"part    : {taken}\n" in facegen("inspect", path)
+    assert f"{path}: {taken}\n" in facegen("convert", path, copy)
+    assert "part" not in facegen("inspect", copy)
+    torch.save({"netD": state, "netG": {"a": torch.zeros(1)}}, path)
+    said = facegen("inspect", path, code=2)
+    assert (
+        "weights.tar (netG, the one taken of 2 state_dicts): its 1 tensors are those of no" in said
+    )
+
+
 def test_grey_pictures(tmp_path: Path) -> None:
     path = tmp_path / "grey.pth"
     saved(path, SIZES["32 pixels, grey"])
