@@ -23,20 +23,27 @@ from facegen.nn import (
     ArgMax,
     AvgPool2d,
     BatchNorm,
+    Channels,
+    ChannelShuffle,
     Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     Div,
     Exp,
     GlobalAvgPool2d,
     Graph,
+    GroupNorm,
     HardSigmoid,
     HardSwish,
     InstanceNorm,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Log,
+    LogSoftmax,
     Maximum,
     MaxPool2d,
     Minimum,
@@ -52,6 +59,7 @@ from facegen.nn import (
     Slice,
     Softmax,
     Softplus,
+    SpaceToDepth,
     Sqrt,
     Sub,
     Tanh,
@@ -148,6 +156,59 @@ def _by_groups(
 def linear(x: Array, weight: Array, bias: Array | None = None) -> Doubles:
     y = x.astype(np.float64) @ weight.astype(np.float64).T
     return y if bias is None else y + bias.astype(np.float64)
+
+
+def group_norm(x: Array, gamma: Array, beta: Array, *, groups: int, eps: float = 1e-5) -> Doubles:
+    n, h, w, c = x.shape
+    grouped = x.astype(np.float64).reshape(n, h, w, groups, c // groups)
+    mean = grouped.mean(axis=(1, 2, 4), keepdims=True)
+    var = ((grouped - mean) ** 2).mean(axis=(1, 2, 4), keepdims=True)
+    normed = ((grouped - mean) / np.sqrt(var + eps)).reshape(x.shape)
+    return gamma.astype(np.float64) * normed + beta.astype(np.float64)
+
+
+def layer_norm(x: Array, gamma: Array, beta: Array, *, eps: float = 1e-5) -> Doubles:
+    x = x.astype(np.float64)
+    mean = x.mean(axis=3, keepdims=True)
+    var = ((x - mean) ** 2).mean(axis=3, keepdims=True)
+    return gamma.astype(np.float64) * (x - mean) / np.sqrt(var + eps) + beta.astype(np.float64)
+
+
+def local_response_norm(x: Array, *, size: int, alpha: float, beta: float, k: float) -> Doubles:
+    x = x.astype(np.float64)
+    sums = np.zeros_like(x)
+    for c in range(x.shape[3]):
+        around = x[..., max(c - (size - 1) // 2, 0) : c + size // 2 + 1]
+        sums[..., c] = (around**2).sum(axis=3)
+    return x / (k + alpha / size * sums) ** beta
+
+
+def channel_shuffle(x: Array, groups: int) -> Array:
+    n, h, w, c = x.shape
+    return x.reshape(n, h, w, groups, c // groups).swapaxes(3, 4).reshape(x.shape)
+
+
+def depth_to_space(x: Array, block: int, depth_first: bool) -> Array:
+    n, h, w, c = x.shape
+    out = c // block**2
+    if depth_first:
+        x = x.reshape(n, h, w, block, block, out).transpose(0, 1, 3, 2, 4, 5)
+    else:
+        x = x.reshape(n, h, w, out, block, block).transpose(0, 1, 4, 2, 5, 3)
+    return x.reshape(n, h * block, w * block, out)
+
+
+def space_to_depth(x: Array, block: int, depth_first: bool) -> Array:
+    n, h, w, c = x.shape
+    x = x.reshape(n, h // block, block, w // block, block, c)
+    x = x.transpose((0, 1, 3, 2, 4, 5) if depth_first else (0, 1, 3, 5, 2, 4))
+    return x.reshape(n, h // block, w // block, c * block**2)
+
+
+def log_softmax(x: Array) -> Doubles:
+    x = x.astype(np.float64)
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
 
 
 def batch_norm(
@@ -456,8 +517,25 @@ def run_layer(
             return prelu(x, **parameters)
         case Activation():
             return activation(layer, x)
+        case GroupNorm():
+            return group_norm(x, **parameters, groups=layer.groups, eps=layer.eps)
+        case LayerNorm():
+            return layer_norm(x, **parameters, eps=layer.eps)
+        case LocalResponseNorm():
+            numbers = {"alpha": layer.alpha, "beta": layer.beta, "k": layer.k}
+            return local_response_norm(x, size=layer.size, **numbers)
+        case ChannelShuffle():
+            return channel_shuffle(x, layer.groups)
+        case DepthToSpace():
+            return depth_to_space(x, layer.block, layer.depth_first)
+        case SpaceToDepth():
+            return space_to_depth(x, layer.block, layer.depth_first)
+        case Channels():
+            return x[..., layer.first : layer.first + layer.count]
         case Softmax():
             return softmax(x)
+        case LogSoftmax():
+            return log_softmax(x)
         case ArgMax():
             return argmax(x)
         case GlobalAvgPool2d():

@@ -140,6 +140,7 @@ void check_gemm(const Step& step) {
   require(finish.finish == nullptr && finish.copy.buffer < 0 && !finish.slices &&
               finish.epilogue.other.buffer < 0 && !finish.softmax_input,
           "a finish that does more than its op");
+  require(!finish.log, "a finish that takes logarithms");
   check_op(finish);
   check_epilogue(finish.epilogue);
 }
@@ -154,12 +155,31 @@ void check_op(const Step& step) {
       require(same_channels, "max-pool changes the channels");
       return check_pool(step);
     case Op::kInstanceNorm:
+      require(in_range(step.groups, 1, in.c) && in.c % step.groups == 0,
+              "groups that do not divide the channels");
       return require(same_channels && same_map, "instance norm changes the shape");
     case Op::kSoftmax: return require(same_channels && same_map, "softmax changes the shape");
     case Op::kResample:
       require(same_channels, "a resampling changes the channels");
       check_axis_taps(step.rows, in.h, out.h);
       return check_axis_taps(step.columns, in.w, out.w);
+    case Op::kLayerNorm: return require(same_channels && same_map, "layer norm changes the shape");
+    case Op::kLrn:
+      require(in_range(step.lrn.size, 1, kMostPositions), "a window of no channel");
+      return require(same_channels && same_map, "a response normalisation changes the shape");
+    case Op::kShuffle:
+      require(in_range(step.groups, 1, in.c) && in.c % step.groups == 0,
+              "groups that do not divide the channels");
+      return require(same_channels && same_map, "a shuffle changes the shape");
+    case Op::kRearrange: {
+      const bool grows = out.h > in.h || out.w > in.w;
+      const View &large = grows ? out : in, &deep = grows ? in : out;
+      const int64_t block = step.block;
+      return require(in_range(block, 1, kMostPositions) && large.h == deep.h * block &&
+                         large.w == deep.w * block && large.c <= kMostPositions / block &&
+                         deep.c == large.c * block * block,
+                     "a rearrangement whose blocks do not fit");
+    }
     case Op::kPointwise:
       return require(same_channels && same_map, "a pointwise step changes the shape");
     case Op::kFill: return;

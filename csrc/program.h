@@ -99,13 +99,17 @@ inline bool is_common(const Epilogue& e, const View& map) {
 enum class Op : int32_t {
   kGemm,           // conv2d, conv_transpose2d, linear
   kMaxPool,        // window and stride from `window`
-  kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of each image
-  kSoftmax,        // over c
+  kInstanceNorm,   // weight = gamma (c), bias = beta (c), statistics over h, w of an image's groups
+  kSoftmax,        // over c, or its logarithm
   kResample,       // weighted sums of rows and of columns: interpolation, means, borders, slices
   kPointwise,      // epilogue applied to the input: affine, activation, sum, copy into a concat
   kFill,           // epilogue applied to bias, the same for every pixel: reads no input
   kArgMax,         // over c: the lowest index of the largest, as a float; NaN counts as largest
   kGlobalAvgPool,  // over h, w
+  kLayerNorm,      // over the channels of each pixel: weight = gamma (c), bias = beta (c)
+  kLrn,            // over neighbouring channels: see lrn
+  kShuffle,        // channel i * groups + g of the output is g * (c / groups) + i of the input
+  kRearrange,      // channels to the pixels of blocks where the output is larger, else the reverse
   kDepthwise,      // convolution of each channel by itself: weight (kernel_h, kernel_w, c), bias
 };
 
@@ -123,6 +127,13 @@ struct AxisTaps {
   const float* weights = nullptr;
 };
 
+// Local response normalisation: x / (k + alpha / size * the sum of x^2 over the channels from
+// (size - 1) / 2 before to size / 2 behind) ^ beta.
+struct Lrn {
+  int32_t size;
+  float alpha, beta, k;
+};
+
 struct Step {
   Op op;
   View in, out;
@@ -138,8 +149,18 @@ struct Step {
   Window window = {};
   // kResample
   AxisTaps rows, columns;
-  // kInstanceNorm
+  // kInstanceNorm: of channels whose statistics are their own, c groups; kShuffle
+  int32_t groups = 0;
+  // kInstanceNorm, kLayerNorm
   float eps = 0.0f;
+  // kSoftmax
+  bool log = false;
+  // kLrn
+  Lrn lrn = {};
+  // kRearrange: pixel (i, j) of a block has channel c as number (i * block + j) * channels + c of the one
+  // pixel (depth_first), or as c * block^2 + i * block + j
+  int32_t block = 0;
+  bool depth_first = false;
 
   // What is done besides, in the same kernel, where python/facegen/nn/fit has merged steps. The step is
   // refused by a device that has no kernel for all of it.

@@ -230,8 +230,26 @@ Step ProgramStorage::read_op(const py::object& object, const View& in) {
     s.weight = constant(object.attr("gamma"), s.out.c, false);
     s.bias = constant(object.attr("beta"), s.out.c, false);
     s.eps = field<float>(object, "eps");
+    s.groups = field<int32_t>(object, "groups");
+  } else if (kind == "LayerNorm") {
+    s.op = Op::kLayerNorm;
+    s.weight = constant(object.attr("gamma"), s.out.c, false);
+    s.bias = constant(object.attr("beta"), s.out.c, false);
+    s.eps = field<float>(object, "eps");
+  } else if (kind == "Lrn") {
+    s.op = Op::kLrn;
+    s.lrn = {field<int32_t>(object, "size"), field<float>(object, "alpha"),
+             field<float>(object, "beta"), field<float>(object, "k")};
+  } else if (kind == "Rearrange") {
+    s.op = Op::kRearrange;
+    s.block = field<int32_t>(object, "block");
+    s.depth_first = field<bool>(object, "depth_first");
+  } else if (kind == "Shuffle") {
+    s.op = Op::kShuffle;
+    s.groups = field<int32_t>(object, "groups");
   } else if (kind == "Softmax") {
     s.op = Op::kSoftmax;
+    s.log = field<bool>(object, "log");
   } else if (kind == "Resample") {
     s.op = Op::kResample;
     s.rows = axis_taps(object.attr("rows"), s.out.h);

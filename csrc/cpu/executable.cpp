@@ -8,6 +8,7 @@
 
 #include "check_program.h"
 #include "cpu/depthwise.h"
+#include "cpu/norms.h"
 #include "cpu/reductions.h"
 #include "cpu/resample.h"
 #include "cpu/small_ops.h"
@@ -43,6 +44,10 @@ const char* find_kernel(const Step& step, const Kernels& kernels) {
     case Op::kFill: break;
     case Op::kArgMax: return "argmax";
     case Op::kGlobalAvgPool: return "global average pool";
+    case Op::kLayerNorm: return "layer norm";
+    case Op::kLrn: return "response norm";
+    case Op::kShuffle: return "shuffle";
+    case Op::kRearrange: return "rearrange";
     case Op::kDepthwise: return "depthwise";
   }
   return "";
@@ -149,6 +154,10 @@ void Executable::run_step(std::size_t i, const Batch& batch, int64_t first, int6
     case Op::kFill: break;  // refused
     case Op::kArgMax: arg_max(call); break;
     case Op::kGlobalAvgPool: global_avg_pool(call); break;
+    case Op::kLayerNorm: layer_norm(call); break;
+    case Op::kLrn: response_norm(call); break;
+    case Op::kShuffle: shuffle(call); break;
+    case Op::kRearrange: rearrange(call); break;
     case Op::kDepthwise: depthwise(call); break;
   }
 }

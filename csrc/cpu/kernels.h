@@ -153,6 +153,17 @@ struct DepthwiseLine {
   int channels;
 };
 
+// A pixel's local response normalisation; see Lrn.
+struct ResponseRow {
+  const float* in;
+  float* squares;     // (count + terms - 1): scratch, with zeros at both ends
+  int before, terms;  // channels before a channel, and all that its sum has
+  float alpha;        // divided by the size
+  float beta, k;
+  float* out;
+  int count;
+};
+
 struct Kernels {
   const char* isa;
   // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
@@ -208,7 +219,14 @@ struct Kernels {
   // out = the sum of weights[t] * from[t], from the last of the terms to the first
   void (*weighted_sum)(const float* const* from, const float* weights, int terms, float* out,
                        int count);
-  void (*softmax)(const float* in, float* out, int count);
+  // of a row, sums of x - x0 and (x - x0)^2; x0 is the first
+  void (*row_moments)(const float* in, int count, double* sum, double* squares);
+  // out = (in - centre) * scale * factors
+  void (*centre_and_multiply)(const float* in, float centre, float scale, const float* factors,
+                              float* out, int count);
+  void (*response_norm)(const ResponseRow& row);
+  // `log`: its logarithm
+  void (*softmax)(const float* in, float* out, int count, bool log);
 
   // Some multiply-adds in registers, for the benchmark's ceiling; returns how many operations.
   double (*fma_burst)();

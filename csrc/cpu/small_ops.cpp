@@ -33,46 +33,50 @@ void max_pool(const StepCall& call) {
   });
 }
 
-// Mean and biased variance in double, pixels in order: the same bits at any batch or thread count.
-void instance_norm(const StepCall& call) {
-  const Step& step = call.step;
-  constexpr int64_t kChannels = 32;  // of one task: two cache lines of every pixel
-  const int64_t channels = step.out.c, chunks = divide_up(channels, kChannels);
-  const auto pixels = static_cast<double>(int64_t{1} * step.in.h * step.in.w);
-  static thread_local Scratch statistics_scratch;
-  float* const centres = statistics_scratch.get<float>(2 * call.images * channels);
-  float* const scales = centres + call.images * channels;
-  parallel_for(call.images * chunks, call.threads, [&](int64_t task, int) {
-    const int64_t image = task / chunks, first = task % chunks * kChannels;
-    const auto count = static_cast<int>(std::min(kChannels, channels - first));
-    const float* in = pixel(call.in, step.in, image, 0, 0) + first;
-    double sum[kChannels], squares[kChannels];
-    call.kernels.moments(in, step.in.pixel_stride, int64_t(pixels), count, sum, squares);
-    for (int i = 0; i < count; ++i) {
-      const double mean = sum[i] / pixels;  // of x - x0
-      const double variance = squares[i] / pixels - mean * mean;
-      const double deviation = std::sqrt((variance < 0.0 ? 0.0 : variance) + step.eps);
-      const int64_t at = image * channels + first + i;
-      centres[at] = static_cast<float>(in[i] + mean);
-      scales[at] = static_cast<float>(step.weight[first + i] / deviation);
-    }
-  });
-  for_each_row(call, [&](int64_t image, int64_t y) {
-    static thread_local Scratch row_scratch;
-    float* row = row_scratch.get<float>(channels);
-    for (int64_t x = 0; x < step.out.w; ++x) {
-      call.kernels.centre_and_scale(pixel(call.in, step.in, image, y, x), centres + image * channels,
-                                    scales + image * channels, row, step.out.c);
-      finish_pixel(call, row, image, y, x, step.bias);
-    }
-  });
-}
-
 void softmax(const StepCall& call) {
   for_each_row(call, [&](int64_t image, int64_t y) {
     for (int64_t x = 0; x < call.step.out.w; ++x) {
       call.kernels.softmax(pixel(call.in, call.step.in, image, y, x),
-                           pixel(call.out, call.step.out, image, y, x), call.step.out.c);
+                           pixel(call.out, call.step.out, image, y, x), call.step.out.c, call.step.log);
+    }
+  });
+}
+
+// Between a block's pixels and the channels of one pixel, whichever is written.
+void rearrange(const StepCall& call) {
+  const Step& step = call.step;
+  const View &in = step.in, &out = step.out;
+  const int64_t block = step.block, area = block * block;
+  const bool grows = out.h > in.h || out.w > in.w;
+  const int64_t c = grows ? out.c : in.c;  // of a pixel of a block
+  const int64_t first_step = step.depth_first ? c : 1, channel_step = step.depth_first ? 1 : area;
+  for_each_row(call, [&](int64_t image, int64_t y) {
+    for (int64_t x = 0; x < out.w; ++x) {
+      float* to = pixel(call.out, out, image, y, x);
+      if (grows) {
+        const float* from = pixel(call.in, in, image, y / block, x / block) +
+                            (y % block * block + x % block) * first_step;
+        for (int64_t i = 0; i < c; ++i) to[i] = from[i * channel_step];
+        continue;
+      }
+      for (int64_t p = 0; p < area; ++p) {
+        const float* from = pixel(call.in, in, image, y * block + p / block, x * block + p % block);
+        for (int64_t i = 0; i < c; ++i) to[p * first_step + i * channel_step] = from[i];
+      }
+    }
+  });
+}
+
+void shuffle(const StepCall& call) {
+  const Step& step = call.step;
+  const int groups = step.groups, members = step.out.c / groups;
+  for_each_row(call, [&](int64_t image, int64_t y) {
+    for (int64_t x = 0; x < step.out.w; ++x) {
+      const float* from = pixel(call.in, step.in, image, y, x);
+      float* to = pixel(call.out, step.out, image, y, x);
+      for (int g = 0; g < groups; ++g) {
+        for (int i = 0; i < members; ++i) to[i * groups + g] = *from++;
+      }
     }
   });
 }

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "cuda/generic/depthwise.h"
+#include "cuda/generic/norms.h"
 #include "cuda/generic/reductions.h"
 #include "cuda/generic/resample.h"
 #include "cuda/generic/small_ops.h"
@@ -79,7 +80,9 @@ Executable::Executable(const Program& program, const Options& options)
     names_.push_back(kernel_name(kernels_.back(), step, target_));
     const int32_t channels = map_of(step).c;
     step.bias = upload_constant(step.bias, channels);
-    if (step.op == Op::kInstanceNorm) step.weight = upload_constant(step.weight, channels);
+    if (step.op == Op::kInstanceNorm || step.op == Op::kLayerNorm) {
+      step.weight = upload_constant(step.weight, channels);
+    }
     if (step.op == Op::kDepthwise) {
       const Window& window = step.window;
       const int64_t taps = int64_t{window.kernel_h} * window.kernel_w;
@@ -186,8 +189,14 @@ void Executable::enqueue_step(const Context& context, const Places& places, std:
     case Op::kGemm: gemms_[i]->run(images, operands, stream); break;
     case Op::kMaxPool: max_pool(call); break;
     case Op::kInstanceNorm:
-      kernels_[i] == Kernel::kHopperNorm ? hopper::instance_norm(call) : instance_norm(call);
+      kernels_[i] == Kernel::kHopperNorm  ? hopper::instance_norm(call)
+      : kernels_[i] == Kernel::kGroupNorm ? group_norm(call)
+                                          : instance_norm(call);
       break;
+    case Op::kLayerNorm: layer_norm(call); break;
+    case Op::kLrn: response_norm(call); break;
+    case Op::kShuffle: shuffle(call); break;
+    case Op::kRearrange: rearrange(call); break;
     case Op::kSoftmax: softmax(call); break;
     case Op::kResample: resample(call); break;
     case Op::kPointwise: pointwise(call); break;

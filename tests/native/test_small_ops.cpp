@@ -102,6 +102,7 @@ void test_instance_norm(std::mt19937& random, const Tensor& in, float offset) {
     step.weight = gamma.data();
     step.bias = beta.data();
     step.eps = eps;
+    step.groups = in.c;
     const auto plain = OneStep(step, in, out, nullptr, kernels).run_checked(images, values, {});
     step.epilogue.activation = Activation::kRelu;
     const auto added = OneStep(step, in, out, &in, kernels).run_checked(images, values, add);
@@ -145,6 +146,7 @@ void test_instance_norm_of_nan(std::mt19937& random) {
       step.op = Op::kInstanceNorm;
       step.weight = ones.data();
       step.bias = zeros.data();
+      step.groups = t.c;
       const auto found = OneStep(step, t, t, nullptr, kernels).run_checked(2, values, {});
       for (int64_t i = 0; i < 2 * t.size(); ++i) {
         const bool reached = i >= t.size() && i % t.c == channel;

@@ -9,15 +9,21 @@ from facegen.nn import (
     GELU,
     Add,
     Affine,
+    AvgPool2d,
     BatchNorm,
+    Channels,
+    ChannelShuffle,
     Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     GlobalAvgPool2d,
     Graph,
+    GroupNorm,
     HardSwish,
     InstanceNorm,
+    LayerNorm,
     LeakyReLU,
     Linear,
     Maximum,
@@ -25,12 +31,14 @@ from facegen.nn import (
     Minimum,
     Mish,
     Mul,
+    Pad2d,
     PReLU,
     ReLU,
     Reshape,
     Shape,
     Sigmoid,
     SiLU,
+    Slice,
     Softmax,
     Softplus,
     Sub,
@@ -139,7 +147,11 @@ def eccv16_like() -> Graph:
     return graph
 
 
-def random_graph(seed: int, layers: int = 12) -> Graph:
+KINDS = "cccttlbbBBnrrreehpkkkaaaaauffRRRRsgvvvPmmmmqddG"
+ALL_KINDS = KINDS + "NLSSCCOAD"  # those too that ONNX files are not read with
+
+
+def random_graph(seed: int, layers: int = 12, kinds: str = KINDS) -> Graph:
     """Any layer on any earlier value: values with several readers, several outputs, reshapes."""
     rng = np.random.default_rng(seed)
     graph = Graph(f"random-{seed}")
@@ -155,7 +167,7 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
         x = pick()
         height, width, channels = x.shape
         out = int(rng.choice([2, 4]))
-        kind = rng.choice(list("cccttlbbBBnrrreehpkkkaaaaauffRRRRsgvvvPmmmmqddG"))
+        kind = rng.choice(list(kinds))
         inputs = [x]
         match kind:
             case "c":
@@ -190,6 +202,21 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
             case "G":
                 half = 2 - channels % 2
                 layer = Conv2d(channels, 2 * out, 3, padding=1, groups=half)
+            case "N":
+                layer = GroupNorm(2 - channels % 2, channels)
+            case "L":
+                layer = LayerNorm(channels)
+            case "S":
+                layer = ChannelShuffle(2 - channels % 2)
+            case "C":
+                first = int(rng.integers(channels))
+                layer = Channels(first, int(rng.integers(1, channels - first + 1)))
+            case "O":
+                layer = Pad2d(1, ["zeros", "edge"][rng.integers(2)])
+            case "A":
+                layer = AvgPool2d(3, stride=1, padding=1)
+            case "D":
+                layer = DepthToSpace(2) if channels % 4 == 0 else Slice((height - 1, 1, 1))
             case "q":
                 layer = Conv2d(channels, 1, 1)  # whose map spreads over channels
             case "s":
@@ -221,7 +248,7 @@ def random_graph(seed: int, layers: int = 12) -> Graph:
                 if channels % 2 == 0:
                     options.append(Shape(height, width * 2, channels // 2))
                 layer = Reshape(options[rng.integers(len(options))])
-        if height * width > 400 and kind in "tk":
+        if height * width > 400 and kind in "tkOD":
             continue
         values.append(graph.add(f"{kind}{i}", layer, *inputs))
     for x in values[len(graph.inputs) :][-int(rng.integers(1, 4)) :] or values:

@@ -17,10 +17,14 @@ from facegen.nn.program import (
     Gemm,
     GlobalAvgPool,
     InstanceNorm,
+    LayerNorm,
+    Lrn,
     MaxPool,
     Pointwise,
     Program,
+    Rearrange,
     Resample,
+    Shuffle,
     Softmax,
     WithoutEpilogue,
     step_reads,
@@ -136,9 +140,21 @@ def _compute(step, x, constants):
             return _max_pool(step, x)
         case InstanceNorm():
             gamma, beta = constants[step.gamma], constants[step.beta]
-            return reference.instance_norm(x, gamma, beta, eps=step.eps)
+            return reference.group_norm(x, gamma, beta, groups=step.groups, eps=step.eps)
+        case LayerNorm():
+            gamma, beta = constants[step.gamma], constants[step.beta]
+            return reference.layer_norm(x, gamma, beta, eps=step.eps)
+        case Lrn():
+            numbers = {"alpha": step.alpha, "beta": step.beta, "k": step.k}
+            return reference.local_response_norm(x, size=step.size, **numbers)
+        case Rearrange():
+            larger = step.output.height > step.input.height
+            definition = reference.depth_to_space if larger else reference.space_to_depth
+            return definition(x, step.block, step.depth_first)
+        case Shuffle():
+            return reference.channel_shuffle(x, step.groups)
         case Softmax():
-            return reference.softmax(x)
+            return reference.log_softmax(x) if step.log else reference.softmax(x)
         case Resample():
             return _resample(x, _matrix(step.rows, x.shape[1]), _matrix(step.columns, x.shape[2]))
         case Pointwise():

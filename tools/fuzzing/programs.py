@@ -58,7 +58,11 @@ PRECISIONS = ["float32", "strict", "tf32", "float16"]
 
 def one_round(rng: Rng) -> None:
     for _ in range(4):
-        graph = random_graph(rng) if rng.integers(2) else graphs.random_graph(rng.integers(1 << 30))
+        graph = (
+            random_graph(rng)
+            if rng.integers(2)
+            else graphs.random_graph(int(rng.integers(1 << 30)), kinds=graphs.ALL_KINDS)
+        )
         program = lower(graph, random_weights(graph, rng), str(rng.choice(["auto", "direct"])))
         check_valid(rng, program)
         for _ in range(25):

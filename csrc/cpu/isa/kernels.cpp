@@ -28,7 +28,8 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       direct_multiply,
       multiply_rows, winograd_input, winograd_output,
       kThinVectors, kLanes, thin_multiply, transpose,
-      epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum, softmax,
+      epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum,
+      row_moments, centre_and_multiply, response_norm, softmax,
       fma_burst,
   };
   return &kernels;

@@ -149,7 +149,48 @@ void weighted_sum(const float* const* from, const float* weights, int terms, flo
   });
 }
 
-void softmax(const float* in, float* out, int count) {
+// Vectors of doubles side by side, the lanes added up in the end: the order depends on the count alone.
+void row_moments(const float* in, int count, double* sum, double* squares) {
+  const double first = static_cast<double>(in[0]);
+  VecD total = {}, square = {};
+  int at = 0;
+  for (; at + kHalf <= count; at += kHalf) {
+    const VecD x = load_doubles(in + at) - first;
+    total += x;
+    square = multiply_add(x, x, square);
+  }
+  for (int lane = 0; lane < kHalf; ++lane) {
+    *sum += total[lane];
+    *squares += square[lane];
+  }
+  for (; at < count; ++at) {
+    const double x = static_cast<double>(in[at]) - first;
+    *sum += x;
+    *squares += x * x;
+  }
+}
+
+void centre_and_multiply(const float* in, float centre, float scale, const float* factors,
+                         float* out, int count) {
+  for_each_vector(count, [&](int i, auto get, auto put) {
+    put(out + i, (get(in + i) - centre) * scale * get(factors + i));
+  });
+}
+
+void response_norm(const facegen::cpu::ResponseRow& row) {
+  for_each_vector(row.count, [&](int i, auto get, auto put) {
+    const Vec x = get(row.in + i);
+    put(row.squares + row.before + i, x * x);
+  });
+  for_each_vector(row.count, [&](int i, auto get, auto put) {
+    Vec sum = {};
+    for (int t = 0; t < row.terms; ++t) sum += get(row.squares + i + t);
+    const Vec base = multiply_add(row.alpha, sum, broadcast(row.k));
+    put(row.out + i, get(row.in + i) * exp(log(base) * -row.beta));
+  });
+}
+
+void softmax(const float* in, float* out, int count, bool log_of) {
   Vec most = broadcast(in[0]);
   int at = 0;
   for (; at + kLanes <= count; at += kLanes) most = maximum(load(in + at), most);
@@ -164,6 +205,13 @@ void softmax(const float* in, float* out, int count) {
   double sum = 0.0;
   for (int lane = 0; lane < kHalf; ++lane) sum += total[lane];
   for (; at < count; ++at) sum += static_cast<double>(out[at]);
+  if (log_of) {
+    const float log_sum = log(broadcast(static_cast<float>(sum)))[0];
+    for_each_vector(count, [&](int i, auto get, auto put) {
+      put(out + i, get(in + i) - largest - log_sum);
+    });
+    return;
+  }
   const float inverse = static_cast<float>(1.0 / sum);
   for_each_vector(count, [&](int i, auto get, auto put) { put(out + i, get(out + i) * inverse); });
 }

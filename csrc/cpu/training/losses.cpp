@@ -26,7 +26,7 @@ void cross_entropy(const TrainingStepCall& call, const int32_t* labels, double* 
         std::fill_n(dx, channels, 0.0f);
         continue;
       }
-      call.kernels.softmax(x, dx, static_cast<int>(channels));
+      call.kernels.softmax(x, dx, static_cast<int>(channels), false);
       const int64_t largest = std::max_element(x, x + channels) - x;
       double others = 0.0;
       for (int64_t c = 0; c < channels; ++c) {

@@ -50,11 +50,12 @@ constexpr Entry kGemms[] = {
     {Kernel::kMma, mma_suits, kAnyEpilogue},
 };
 
-Kernel kernel_of(Op op) {
-  switch (op) {
+Kernel kernel_of(const Step& step) {
+  switch (step.op) {
     case Op::kGemm: break;
     case Op::kMaxPool: return Kernel::kMaxPool;
-    case Op::kInstanceNorm: return Kernel::kNorm;
+    case Op::kInstanceNorm:
+      return step.groups == step.in.c ? Kernel::kNorm : Kernel::kGroupNorm;
     case Op::kSoftmax: return Kernel::kSoftmax;
     case Op::kResample: return Kernel::kResample;
     case Op::kPointwise: return Kernel::kPointwise;
@@ -62,6 +63,10 @@ Kernel kernel_of(Op op) {
     case Op::kArgMax: return Kernel::kArgMax;
     case Op::kGlobalAvgPool: return Kernel::kGlobalAvgPool;
     case Op::kDepthwise: return Kernel::kDepthwise;
+    case Op::kLayerNorm: return Kernel::kLayerNorm;
+    case Op::kLrn: return Kernel::kResponseNorm;
+    case Op::kShuffle: return Kernel::kShuffle;
+    case Op::kRearrange: return Kernel::kRearrange;
   }
   return Kernel::kNone;
 }
@@ -92,6 +97,11 @@ std::string family_of(Kernel kernel) {
     case Kernel::kArgMax: return "argmax";
     case Kernel::kGlobalAvgPool: return "global average pool";
     case Kernel::kDepthwise: return "depthwise";
+    case Kernel::kGroupNorm: return "group norm";
+    case Kernel::kLayerNorm: return "layer norm";
+    case Kernel::kResponseNorm: return "response norm";
+    case Kernel::kShuffle: return "shuffle";
+    case Kernel::kRearrange: return "rearrange";
     case Kernel::kNone: break;
   }
   return "";
@@ -114,7 +124,7 @@ Kernel find_kernel(const StepFit& fit) {
     return Kernel::kNone;
   }
   if (!(extras_of(step) & ~(kCopy | kSlices | kActivation)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
-  return extras_of(step) & ~kAnyEpilogue ? Kernel::kNone : kernel_of(step.op);
+  return extras_of(step) & ~kAnyEpilogue ? Kernel::kNone : kernel_of(step);
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

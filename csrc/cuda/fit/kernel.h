@@ -34,6 +34,11 @@ enum class Kernel {
   kArgMax,
   kGlobalAvgPool,
   kDepthwise,
+  kGroupNorm,
+  kLayerNorm,
+  kResponseNorm,
+  kShuffle,
+  kRearrange,
   kNone,  // nothing does all that the step asks for
 };
 

@@ -18,6 +18,7 @@ inline bool norm_suits(const StepFit& fit) {
     return view.pixel_stride % kNormChannels == 0 && view.offset % kNormChannels == 0;
   };
   return fit.target.kernels == "auto" && fit.target.major == 9 && step.op == Op::kInstanceNorm &&
+         step.groups == step.in.c &&
          step.in.c % kNormChannels == 0 && even(step.in) && even(step.out) &&
          (step.copy.buffer < 0 || even(step.copy)) && step.epilogue.other.buffer < 0 &&
          int64_t{step.in.h} * step.in.w <=

@@ -71,8 +71,35 @@ __global__ void __launch_bounds__(kThreads)
   finish_eight(args.epilogue, args.out, e.image, e.pixel, e.c, x);
 }
 
+__global__ void __launch_bounds__(kThreads)
+    rearrange_kernel(const __grid_constant__ Arguments args, int block, bool depth_first, bool grows) {
+  const Element e = find_element(args.out, args.images);
+  if (e.image < 0) return;
+  const int area = block * block;
+  float x;
+  if (grows) {
+    const int place = e.y % block * block + e.x % block;
+    const int c = depth_first ? place * args.out.c + e.c : e.c * area + place;
+    x = load_at(args.in, e.image, e.y / block, e.x / block, c);
+  } else {
+    const int place = depth_first ? e.c / args.in.c : e.c % area;
+    const int c = depth_first ? e.c % args.in.c : e.c / area;
+    x = load_at(args.in, e.image, e.y * block + place / block, e.x * block + place % block, c);
+  }
+  store(args.out, e.image * args.out.image_stride + e.pixel * args.out.pixel_stride + e.c, x);
+}
+
+__global__ void __launch_bounds__(kThreads)
+    shuffle_kernel(const __grid_constant__ Arguments args, int groups) {
+  const Element e = find_element(args.out, args.images);
+  if (e.image < 0) return;
+  const int from = e.c % groups * (args.out.c / groups) + e.c / groups;
+  const float x = load_at(args.in, e.image, e.y, e.x, from);
+  store(args.out, e.image * args.out.image_stride + e.pixel * args.out.pixel_stride + e.c, x);
+}
+
 // A warp a pixel. Every lane sums its channels in order, then lanes are added as a tree.
-__global__ void __launch_bounds__(kThreads) softmax_kernel(const __grid_constant__ Arguments args) {
+__global__ void __launch_bounds__(kThreads) softmax_kernel(const __grid_constant__ Arguments args, bool log_of) {
   const int64_t warp = global_thread() / 32;
   const int lane = static_cast<int>(threadIdx.x % 32);
   const int64_t map = int64_t{args.in.h} * args.in.w;
@@ -89,50 +116,8 @@ __global__ void __launch_bounds__(kThreads) softmax_kernel(const __grid_constant
   for (int c = lane; c < args.in.c; c += 32) sum += expf(load(args.in, in + c) - largest);
   for (int step = 16; step > 0; step /= 2) sum += __shfl_xor_sync(~0u, sum, step);
   for (int c = lane; c < args.in.c; c += 32) {
-    store(args.out, out + c, expf(load(args.in, in + c) - largest) / sum);
-  }
-}
-
-// A block an image and 32 channels: lanes have channels, warps have pixels. Mean and biased
-// variance in double; every warp sums its pixels in order, warps are added in order: the same bits
-// at any batch.
-constexpr int kNormWarps = 32;
-
-__global__ void __launch_bounds__(32 * kNormWarps)
-    instance_norm_kernel(const __grid_constant__ Arguments args, const float* __restrict__ gamma,
-                         float eps) {
-  __shared__ double parts[kNormWarps][32];
-  const int lane = static_cast<int>(threadIdx.x), warp = static_cast<int>(threadIdx.y);
-  const int groups = (args.in.c + 31) / 32;
-  const int64_t image = blockIdx.x / static_cast<unsigned>(groups);
-  const int c = static_cast<int>(blockIdx.x % static_cast<unsigned>(groups)) * 32 + lane;
-  const bool mine = c < args.in.c;
-  const int64_t pixels = int64_t{args.in.h} * args.in.w;
-  const auto value = [&](int64_t pixel) {
-    return load(args.in, image * args.in.image_stride + pixel * args.in.pixel_stride + c);
-  };
-  const auto add_up = [&](double part) {
-    parts[warp][lane] = part;
-    __syncthreads();
-    double total = 0.0;
-    for (int w = 0; w < kNormWarps; ++w) total += parts[w][lane];
-    __syncthreads();
-    return total / static_cast<double>(pixels);
-  };
-  double part = 0.0;
-  for (int64_t p = warp; mine && p < pixels; p += kNormWarps) part += value(p);
-  const double mean = add_up(part);
-  part = 0.0;
-  for (int64_t p = warp; mine && p < pixels; p += kNormWarps) {
-    const double d = value(p) - mean;
-    part += d * d;
-  }
-  const double variance = add_up(part);
-  if (!mine) return;
-  const float scale = static_cast<float>(gamma[c] / sqrt(variance + static_cast<double>(eps)));
-  const float centre = static_cast<float>(mean);
-  for (int64_t p = warp; p < pixels; p += kNormWarps) {
-    finish(args.epilogue, args.out, image, p, c, (value(p) - centre) * scale);
+    const float x = load(args.in, in + c) - largest;
+    store(args.out, out + c, log_of ? x - logf(sum) : expf(x) / sum);
   }
 }
 
@@ -151,20 +136,26 @@ void max_pool(const StepCall& call) {
   FACEGEN_CUDA_CHECK_LAUNCH("max_pool_kernel");
 }
 
-void instance_norm(const StepCall& call) {
-  const unsigned blocks =
-      static_cast<unsigned>(call.images) * count_blocks(call.step.out.c, 32);
-  // The epilogue's bias is beta.
-  instance_norm_kernel<<<blocks, dim3(32, kNormWarps), 0, call.stream>>>(
-      make_arguments(call), call.step.weight, call.step.eps);
-  FACEGEN_CUDA_CHECK_LAUNCH("instance_norm_kernel");
-}
-
 void softmax(const StepCall& call) {
   const int64_t pixels = call.images * call.step.out.h * call.step.out.w;
   softmax_kernel<<<count_blocks(pixels, kThreads / 32), kThreads, 0, call.stream>>>(
-      make_arguments(call));
+      make_arguments(call), call.step.log);
   FACEGEN_CUDA_CHECK_LAUNCH("softmax_kernel");
+}
+
+void rearrange(const StepCall& call) {
+  const View &in = call.step.in, &out = call.step.out;
+  const unsigned blocks = count_blocks(output_elements(call), kThreads);
+  rearrange_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.block,
+                                                         call.step.depth_first,
+                                                         out.h > in.h || out.w > in.w);
+  FACEGEN_CUDA_CHECK_LAUNCH("rearrange_kernel");
+}
+
+void shuffle(const StepCall& call) {
+  const unsigned blocks = count_blocks(output_elements(call), kThreads);
+  shuffle_kernel<<<blocks, kThreads, 0, call.stream>>>(make_arguments(call), call.step.groups);
+  FACEGEN_CUDA_CHECK_LAUNCH("shuffle_kernel");
 }
 
 void pointwise(const StepCall& call) {

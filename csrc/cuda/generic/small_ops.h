@@ -17,8 +17,9 @@ struct StepCall {
 };
 
 void max_pool(const StepCall& call);
-void instance_norm(const StepCall& call);
 void softmax(const StepCall& call);
+void shuffle(const StepCall& call);
+void rearrange(const StepCall& call);
 void pointwise(const StepCall& call);
 
 }  // namespace facegen::cuda

@@ -9,7 +9,7 @@ import numpy as np
 from facegen.nn.fuse import StepDraft
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
-from facegen.nn.layers import Affine, BatchNorm, InstanceNorm
+from facegen.nn.layers import Affine, BatchNorm, StatisticsNorm
 
 Weights = Mapping[str, np.ndarray]
 
@@ -24,6 +24,9 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         weight = weights[f"{name}.weight"]
         if weight.ndim == 2:  # linear: a 1x1 window
             weight = weight[:, None, None, :]
+        if draft.shuffled:  # the channels are read as they were before
+            shape = *weight.shape[:3], weight.shape[3] // draft.shuffled, draft.shuffled
+            weight = weight.reshape(shape).swapaxes(3, 4).reshape(weight.shape)
         bias = weights[f"{name}.bias"] if draft.lead.layer.bias else np.zeros(channels)
         if draft.folded:
             weight = _scaled(weight, scale, dtype)
@@ -34,7 +37,7 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
             constants[f"{name}.weight"] = weight  # (out, kh, kw, in)
         if draft.has_bias:
             constants[f"{name}.bias"] = bias
-    elif isinstance(draft.lead.layer, InstanceNorm):
+    elif isinstance(draft.lead.layer, StatisticsNorm):
         gamma, beta = weights[f"{name}.gamma"], weights[f"{name}.beta"]
         if draft.folded:
             gamma, beta = gamma * scale, beta * scale + shift

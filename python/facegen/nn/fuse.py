@@ -23,17 +23,21 @@ from facegen.nn.layers import (
     Affine,
     ArgMax,
     BatchNorm,
+    Blocks,
+    Channels,
+    ChannelShuffle,
     Combination,
     Concat,
     GlobalAvgPool2d,
-    InstanceNorm,
+    LogSoftmax,
     Reshape,
     Softmax,
+    StatisticsNorm,
 )
 from facegen.nn.rewrite import count_readers
 
 POINTWISE = (Activation, BatchNorm, Affine, Combination)
-WITHOUT_EPILOGUE = (Softmax, ArgMax, GlobalAvgPool2d, Concat)
+WITHOUT_EPILOGUE = (Softmax, LogSoftmax, ArgMax, GlobalAvgPool2d, Concat, ChannelShuffle, Blocks)
 
 
 @dataclass
@@ -56,6 +60,7 @@ class StepDraft:
     numbers: tuple[float, float] = (0.0, 0.0)
     prelu: str | None = None  # the layer that has the slopes
     scaled: list[Node] = field(default_factory=list)
+    shuffled: int = 0  # groups of a shuffle of channels before it, which is in its weights
 
     @property
     def name(self) -> str:
@@ -95,7 +100,7 @@ class StepDraft:
                 self.lead.shape.channels % node.shape.channels
             ):
                 return False
-            has_weights = isinstance(self.lead.layer, GemmLayer | InstanceNorm)
+            has_weights = isinstance(self.lead.layer, GemmLayer | StatisticsNorm)
             untouched = self.other is None and self.activation == "none"
             (self.folded if has_weights and untouched else self.scaled).append(node)
         else:
@@ -134,6 +139,8 @@ class Fused:
     drafts: list[StepDraft]
     base: dict[str, str]  # value -> the input or the draft (by its lead) whose floats it reads
     shapes: dict[str, Shape]
+    # Values that are some channels of another: the other, and the first of them.
+    windows: dict[str, tuple[str, int]] = field(default_factory=dict)
 
 
 def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
@@ -143,6 +150,10 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
     drafts: dict[str, StepDraft] = {}  # by lead
     # Values that only the layer at hand reads, all the way back to their draft's raw result.
     exclusive: dict[str, bool] = {}
+    readers_of: dict[str, list[Node]] = {}
+    for node in nodes:
+        for name in node.inputs:
+            readers_of.setdefault(name, []).append(node)
 
     for node in nodes:
         alone = readers[node.name] == 1
@@ -155,15 +166,64 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
             result.base[node.name] = result.base[source]
             exclusive[node.name] = alone and exclusive[source]
             continue
+        if isinstance(node.layer, Channels):
+            _take_channels(node, node.layer, result, drafts, readers_of, outputs)
+            exclusive[node.name] = alone and node.name not in result.windows
+            continue
         exclusive[node.name] = alone
 
         draft = _fuse_into_producer(node, result, drafts, exclusive)
         if draft is None:
             draft = _draft(node, result.shapes)
+            _take_shuffle(draft, result, drafts, exclusive)
             drafts[node.name] = draft
             result.drafts.append(draft)
         result.base[node.name] = draft.lead.name
     return result
+
+
+def _take_channels(
+    node: Node,
+    layer: Channels,
+    result: Fused,
+    drafts: dict[str, StepDraft],
+    readers_of: Mapping[str, Sequence[Node]],
+    outputs: Sequence[str],
+) -> None:
+    """A window of what the channels are a part of; a copy for who needs their pixels packed."""
+    (source,) = node.inputs
+    packed = node.name in outputs or any(
+        isinstance(reader.layer, Reshape) for reader in readers_of.get(node.name, ())
+    )
+    window = f"{node.name}[:]" if packed else node.name
+    result.shapes[window] = node.shape
+    result.windows[window] = source, layer.first
+    result.base[window] = result.base[source]
+    if packed:
+        draft = StepDraft(node, (window,), [node.name])
+        drafts[node.name] = draft
+        result.drafts.append(draft)
+        result.base[node.name] = node.name
+
+
+def _take_shuffle(
+    draft: StepDraft, result: Fused, drafts: dict[str, StepDraft], exclusive: Mapping[str, bool]
+) -> None:
+    """A shuffle of channels that a product alone reads becomes a part of its weights."""
+    layer = draft.lead.layer
+    if not isinstance(layer, GemmLayer) or layer.groups > 1:
+        return
+    (value,) = draft.inputs
+    shuffle = drafts.get(result.base[value])
+    if (
+        shuffle is not None
+        and isinstance(shuffle.lead.layer, ChannelShuffle)
+        and shuffle.lead.name == value
+        and exclusive[value]
+    ):
+        result.drafts.remove(shuffle)
+        draft.inputs, draft.shuffled = shuffle.inputs, shuffle.lead.layer.groups
+        draft.fused.insert(0, value)
 
 
 def _draft(node: Node, shapes: Mapping[str, Shape]) -> StepDraft:

@@ -35,12 +35,11 @@ class BatchNorm(Layer):
         return {name: (self.channels,) for name in ("gamma", "beta", "mean", "var")}
 
 
-@dataclass(frozen=True)
-class InstanceNorm(Layer):
-    """Batch norm's formula with the mean and biased variance of each image over its own pixels."""
+class StatisticsNorm(Layer):
+    """``gamma * (x - mean) / sqrt(var + eps) + beta``, mean and biased variance of the input."""
 
     channels: int
-    eps: float = 1e-5
+    eps: float
 
     def __post_init__(self) -> None:
         _check_eps(self.eps)
@@ -53,8 +52,125 @@ class InstanceNorm(Layer):
 
 
 @dataclass(frozen=True)
+class InstanceNorm(StatisticsNorm):
+    """Batch norm's formula with the mean and biased variance of each image over its own pixels."""
+
+    channels: int
+    eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class GroupNorm(StatisticsNorm):
+    """Instance norm whose statistics are those of groups of neighbouring channels."""
+
+    groups: int
+    channels: int
+    eps: float = 1e-5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.groups < 1 or self.channels % self.groups:
+            raise ValueError(f"{self.groups} groups do not divide {self.channels} channels")
+
+
+@dataclass(frozen=True)
+class LayerNorm(StatisticsNorm):
+    """The same with the statistics of each pixel over its channels."""
+
+    channels: int
+    eps: float = 1e-5
+
+
+@dataclass(frozen=True)
+class LocalResponseNorm(Layer):
+    """``x / (k + alpha / size * sum of x^2 over size channels around) ^ beta`` (AlexNet)."""
+
+    size: int
+    alpha: float = 1e-4
+    beta: float = 0.75
+    k: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size must be at least 1, not {self.size}")
+
+
+@dataclass(frozen=True)
+class ChannelShuffle(Layer):
+    """Channels of `groups` in turn: the first of each, then the second of each (ShuffleNet)."""
+
+    groups: int
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if self.groups < 1 or x.channels % self.groups:
+            raise ValueError(f"{self.groups} groups do not divide the channels of {x}")
+        return x
+
+
+class Blocks(Layer):
+    """Pixels of square blocks as channels of one pixel, or the other way round.
+
+    `depth_first`: the channels of a block's first pixel come first, then those of the next one
+    (ONNX's "DCR"); else the pixels of the first channel, as PyTorch's pixel shuffles have them.
+    """
+
+    block: int
+    depth_first: bool
+
+
+@dataclass(frozen=True)
+class DepthToSpace(Blocks):
+    """Channels to the pixels of ``block`` x ``block`` blocks: see :class:`Blocks`."""
+
+    block: int
+    depth_first: bool = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if self.block < 1 or x.channels % self.block**2:
+            raise ValueError(f"blocks of {self.block} do not divide the channels of {x}")
+        height, width = x.height * self.block, x.width * self.block
+        return Shape(height, width, x.channels // self.block**2)
+
+
+@dataclass(frozen=True)
+class SpaceToDepth(Blocks):
+    """The pixels of ``block`` x ``block`` blocks to channels: see :class:`Blocks`."""
+
+    block: int
+    depth_first: bool = True
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if self.block < 1 or x.height % self.block or x.width % self.block:
+            raise ValueError(f"blocks of {self.block} do not divide {x}")
+        height, width = x.height // self.block, x.width // self.block
+        return Shape(height, width, x.channels * self.block**2)
+
+
+@dataclass(frozen=True)
+class Channels(Layer):
+    """`count` channels, from number `first` on: a part of a split, of which nothing is copied."""
+
+    first: int
+    count: int
+
+    def output_shape(self, *inputs: Shape) -> Shape:
+        (x,) = self._take(1, inputs)
+        if self.first < 0 or self.count < 1 or self.first + self.count > x.channels:
+            raise ValueError(f"{self} reaches beyond its input {x}")
+        return x._replace(channels=self.count)
+
+
+@dataclass(frozen=True)
 class Softmax(Layer):
     """Softmax over the channels of each pixel."""
+
+
+@dataclass(frozen=True)
+class LogSoftmax(Layer):
+    """Logarithm of the softmax over the channels of each pixel."""
 
 
 @dataclass(frozen=True)

@@ -21,8 +21,17 @@ from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Graph
 from facegen.nn.layer import Shape
 from facegen.nn.layers import ArgMax as ArgMaxLayer
-from facegen.nn.layers import GlobalAvgPool2d, MaxPool2d
-from facegen.nn.layers import InstanceNorm as InstanceNormLayer
+from facegen.nn.layers import (
+    Blocks,
+    ChannelShuffle,
+    GlobalAvgPool2d,
+    GroupNorm,
+    LocalResponseNorm,
+    LogSoftmax,
+    MaxPool2d,
+    StatisticsNorm,
+)
+from facegen.nn.layers import LayerNorm as LayerNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
@@ -32,10 +41,14 @@ from facegen.nn.program import (
     Gemm,
     GlobalAvgPool,
     InstanceNorm,
+    LayerNorm,
+    Lrn,
     MaxPool,
     Pointwise,
     Program,
+    Rearrange,
     Resample,
+    Shuffle,
     Softmax,
     Step,
     View,
@@ -202,9 +215,19 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
             epilogue=epilogue,
             direct_only=algorithm == "direct",
         )
-    if isinstance(layer, InstanceNormLayer):
+    if isinstance(layer, StatisticsNorm):
         gamma, beta = f"{lead}.gamma", f"{lead}.beta"
-        return InstanceNorm(draft.name, x, y, gamma, beta, layer.eps, epilogue)
+        if isinstance(layer, LayerNormLayer):
+            return LayerNorm(draft.name, x, y, gamma, beta, layer.eps, epilogue)
+        groups = layer.groups if isinstance(layer, GroupNorm) else layer.channels
+        return InstanceNorm(draft.name, x, y, gamma, beta, layer.eps, groups, epilogue)
+    if isinstance(layer, LocalResponseNorm):
+        numbers = layer.size, layer.alpha, layer.beta, layer.k
+        return Lrn(draft.name, x, y, *numbers, epilogue)
+    if isinstance(layer, Blocks):
+        return Rearrange(draft.name, x, y, layer.block, layer.depth_first)
+    if isinstance(layer, ChannelShuffle):
+        return Shuffle(draft.name, x, y, layer.groups)
     if isinstance(layer, MaxPool2d):
         vertical, horizontal = layer.axes
         return MaxPool(
@@ -219,6 +242,8 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
         )
     if isinstance(layer, SoftmaxLayer):
         return Softmax(draft.name, x, y)
+    if isinstance(layer, LogSoftmax):
+        return Softmax(draft.name, x, y, log=True)
     if isinstance(layer, Resampling):
         rows, columns = layer.taps(Shape(x.height, x.width, x.channels))
         return Resample(draft.name, x, y, rows, columns, epilogue)

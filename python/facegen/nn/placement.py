@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from facegen.nn.arena import Lifetime, plan_arena
 from facegen.nn.fuse import Fused, StepDraft
@@ -28,6 +28,10 @@ class Placement:
     def view(self, value: str) -> View:
         """The floats of `value`, read or written in its own shape."""
         shape = self._fused.shapes[value]
+        if value in self._fused.windows:
+            source, first = self._fused.windows[value]
+            whole = self.view(source)
+            return replace(whole, channels=shape.channels, offset=whole.offset + first)
         base = self._fused.base[value]
         root, offset = _root(base, self._parents)
         # On its own a value is packed, in whatever shape it is read; see _read_in_other_shapes.
@@ -73,7 +77,7 @@ def _place_in_concats(
         channel = 0
         for i, part in enumerate(concat.inputs):
             base, shape = fused.base[part], fused.shapes[part]
-            if base in inputs or base in parents or base in needs_packed:
+            if base in inputs or base in parents or base in needs_packed or part in fused.windows:
                 copy = _copy(f"{concat.lead.name}[{i}]", part, fused)
                 copies[concat.lead.name].append(copy)
                 base = copy.lead.name
@@ -84,7 +88,11 @@ def _place_in_concats(
 
 def _read_in_other_shapes(fused: Fused, outputs: Sequence[str]) -> set[str]:
     """Values with a reader that needs their pixels packed: it sees other channels (a Reshape)."""
-    readers = (*(value for draft in fused.drafts for value in draft.reads), *outputs)
+    readers = [*(value for draft in fused.drafts for value in draft.reads), *outputs]
+    for i, value in enumerate(readers):
+        while value in fused.windows:  # of a whole that is read in its own shape
+            value = fused.windows[value][0]
+        readers[i] = value
     bases = {value: fused.base[value] for value in readers}
     return {
         base

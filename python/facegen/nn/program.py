@@ -176,7 +176,36 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class InstanceNorm:
-    """``epilogue(gamma * (x - mean) / sqrt(var + eps) + beta)``, statistics of each image."""
+    """``epilogue(gamma * (x - mean) / sqrt(var + eps) + beta)``, statistics of each image.
+
+    Over its pixels, and over the channels of each of the `groups`: as many as channels, usually.
+    """
+
+    name: str
+    input: View
+    output: View
+    gamma: str
+    beta: str
+    eps: float
+    groups: int
+    epilogue: Epilogue = Epilogue()
+    copy: Copy | None = None
+    slices: bool = False  # its input may lie in slices that the GEMM before it has left
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over the channels of each pixel, or its logarithm."""
+
+    name: str
+    input: View
+    output: View
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """Instance norm's formula with statistics of each pixel over its channels."""
 
     name: str
     input: View
@@ -185,17 +214,33 @@ class InstanceNorm:
     beta: str
     eps: float
     epilogue: Epilogue = Epilogue()
-    copy: Copy | None = None
-    slices: bool = False  # its input may lie in slices that the GEMM before it has left
 
 
 @dataclass(frozen=True)
-class Softmax:
-    """Softmax over the channels of each pixel."""
+class Lrn:
+    """``x / (k + alpha / size * sum of x^2) ^ beta``.
+
+    The sum is over channels from (size - 1) // 2 before to size // 2 behind.
+    """
 
     name: str
     input: View
     output: View
+    size: int
+    alpha: float
+    beta: float
+    k: float
+    epilogue: Epilogue = Epilogue()
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channel ``i * groups + g`` is channel ``g * (channels // groups) + i`` of the input."""
+
+    name: str
+    input: View
+    output: View
+    groups: int
 
 
 @dataclass(frozen=True)
@@ -261,8 +306,34 @@ class GlobalAvgPool:
     output: View
 
 
-WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool
-Step = Gemm | Depthwise | MaxPool | InstanceNorm | Resample | Pointwise | Fill | WithoutEpilogue
+@dataclass(frozen=True)
+class Rearrange:
+    """Channels to the pixels of square blocks where the output is larger, else the reverse.
+
+    Pixel (i, j) of a block has channel c as number ``(i * block + j) * channels + c`` of the one
+    pixel (`depth_first`), or as ``c * block**2 + i * block + j``.
+    """
+
+    name: str
+    input: View
+    output: View
+    block: int
+    depth_first: bool
+
+
+WithoutEpilogue = Softmax | ArgMax | GlobalAvgPool | Shuffle | Rearrange
+Step = (
+    Gemm
+    | Depthwise
+    | MaxPool
+    | InstanceNorm
+    | LayerNorm
+    | Lrn
+    | Resample
+    | Pointwise
+    | Fill
+    | WithoutEpilogue
+)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,14 @@ from facegen.nn.program import (
     Gemm,
     GlobalAvgPool,
     InstanceNorm,
+    LayerNorm,
+    Lrn,
     MaxPool,
     Pointwise,
     Program,
+    Rearrange,
     Resample,
+    Shuffle,
     Softmax,
     Step,
     WithoutEpilogue,
@@ -25,6 +29,10 @@ _FLOAT_BYTES = 4
 
 _NAMES = {
     InstanceNorm: "instance norm",
+    LayerNorm: "layer norm",
+    Lrn: "response norm",
+    Rearrange: "rearrange",
+    Shuffle: "shuffle",
     Softmax: "softmax",
     Resample: "resample",
     Pointwise: "pointwise",
@@ -75,6 +83,10 @@ def _operation(step: Step) -> str:
         parts = [f"depthwise {step.kernel_size[0]}x{step.kernel_size[1]}"]
     elif isinstance(step, MaxPool):
         parts = [f"max pool {step.kernel_size[0]}x{step.kernel_size[1]}"]
+    elif isinstance(step, InstanceNorm) and step.groups != step.input.channels:
+        parts = [f"group norm of {step.groups}"]
+    elif isinstance(step, Softmax) and step.log:
+        parts = ["log softmax"]
     else:
         parts = [_NAMES[type(step)]]
     if not isinstance(step, WithoutEpilogue):
@@ -103,8 +115,8 @@ def _weight_floats(step: Step) -> int:
         floats += _weight_floats(step.finish) if step.finish is not None else 0
     elif isinstance(step, Depthwise):
         floats += channels * (step.kernel_size[0] * step.kernel_size[1] + bool(step.bias))
-    elif isinstance(step, InstanceNorm | Fill):
-        floats += (2 if isinstance(step, InstanceNorm) else 1) * channels
+    elif isinstance(step, InstanceNorm | LayerNorm | Fill):
+        floats += (1 if isinstance(step, Fill) else 2) * channels
     if not isinstance(step, WithoutEpilogue):
         floats += sum(channels for name in (step.epilogue.scale, step.epilogue.shift) if name)
     return floats

@@ -22,20 +22,27 @@ from facegen.nn import (
     ArgMax,
     AvgPool2d,
     BatchNorm,
+    Channels,
+    ChannelShuffle,
     Clip,
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     Div,
     Exp,
     GlobalAvgPool2d,
+    GroupNorm,
     HardSigmoid,
     HardSwish,
     InstanceNorm,
     Layer,
+    LayerNorm,
     LeakyReLU,
     Linear,
+    LocalResponseNorm,
     Log,
+    LogSoftmax,
     Maximum,
     MaxPool2d,
     Minimum,
@@ -52,12 +59,14 @@ from facegen.nn import (
     Slice,
     Softmax,
     Softplus,
+    SpaceToDepth,
     Sqrt,
     Sub,
     Tanh,
     Upsample,
 )
 from facegen.nn.graph import Node
+from facegen.nn.layers import Blocks
 from facegen.nn.window import WindowAxis, padding_pairs, pair
 
 MAP, VECTOR = "map", "vector"
@@ -425,6 +434,61 @@ def _slice(e: Emitter, node: Node) -> None:
     _map(e, node, "Slice", *constants)
 
 
+def _blocks(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, Blocks)
+    if isinstance(layer, DepthToSpace):
+        mode = "DCR" if layer.depth_first else "CRD"
+        _map(e, node, "DepthToSpace", blocksize=layer.block, mode=mode)
+        return
+    if not layer.depth_first:
+        raise ValueError("a SpaceToDepth whose channels stay together is not written as ONNX")
+    _map(e, node, "SpaceToDepth", blocksize=layer.block)
+
+
+def _channels(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, Channels)
+    first, last = node.layer.first, node.layer.first + node.layer.count
+    values = {"starts": [first], "ends": [last], "axes": [1]}
+    constants = [e.constant(f"{node.name}.{k}", np.array(v, np.int64)) for k, v in values.items()]
+    _map(e, node, "Slice", *constants)
+
+
+def _channel_shuffle(e: Emitter, node: Node) -> None:
+    assert isinstance(node.layer, ChannelShuffle)
+    height, width, channels = node.shape
+    groups = node.layer.groups
+    x = e.value(node.inputs[0], MAP)
+    x = e.reshape(x, f"{node.name}.groups", (groups, channels // groups, height, width))
+    x = e.emit("Transpose", [x], f"{node.name}.turned", perm=[0, 2, 1, 3, 4])
+    e.know(node.name, MAP, e.reshape(x, node.name, (channels, height, width)))
+
+
+def _layer_norm(e: Emitter, node: Node) -> None:
+    """ONNX normalises the last axes: channels go there and back."""
+    assert isinstance(node.layer, LayerNorm)
+    x = e.value(node.inputs[0], MAP)
+    x = e.emit("Transpose", [x], f"{node.name}.last", perm=[0, 2, 3, 1])
+    operands = [x, *e.weights(node)]
+    x = e.emit("LayerNormalization", operands, f"{node.name}.norm", axis=-1, epsilon=node.layer.eps)
+    e.know(node.name, MAP, e.emit("Transpose", [x], node.name, perm=[0, 3, 1, 2]))
+
+
+def _group_norm(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, GroupNorm)
+    e.opset = max(e.opset, 21)  # the first with a number a channel
+    attributes = {"num_groups": layer.groups, "epsilon": layer.eps}
+    _map(e, node, "GroupNormalization", *e.weights(node), **attributes)
+
+
+def _response_norm(e: Emitter, node: Node) -> None:
+    layer = node.layer
+    assert isinstance(layer, LocalResponseNorm)
+    numbers = {"size": layer.size, "alpha": layer.alpha, "beta": layer.beta, "bias": layer.k}
+    _map(e, node, "LRN", **numbers)
+
+
 def _reshape(e: Emitter, node: Node) -> None:
     """The numbers in the order of our graph, channels last, as both shapes have them."""
     source, shape = node.inputs[0], node.shape
@@ -484,6 +548,14 @@ EMITTERS: Mapping[type[Layer], Callable[[Emitter, Node], None]] = {
     Sigmoid: lambda e, node: _one(e, node, "Sigmoid"),
     SiLU: _silu,
     Softmax: lambda e, node: _one(e, node, "Softmax", axis=1),
+    LogSoftmax: lambda e, node: _one(e, node, "LogSoftmax", axis=1),
+    GroupNorm: _group_norm,
+    LayerNorm: _layer_norm,
+    LocalResponseNorm: _response_norm,
+    ChannelShuffle: _channel_shuffle,
+    Channels: _channels,
+    DepthToSpace: _blocks,
+    SpaceToDepth: _blocks,
     Softplus: lambda e, node: _one(e, node, "Softplus"),
     Sqrt: lambda e, node: _one(e, node, "Sqrt"),
     Sub: lambda e, node: _several(e, node, "Sub"),

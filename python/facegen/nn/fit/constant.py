@@ -7,6 +7,8 @@ decoder_8.
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.program import Fill, InstanceNorm, Step, View, step_reads, step_writes
 
@@ -18,13 +20,21 @@ def replace_norms_of_one_pixel(draft: ProgramDraft) -> None:
     the input may also be infinite, where the CPU, which keeps the norm, says NaN.)
     """
     for i, step in enumerate(draft.steps):
-        if isinstance(step, InstanceNorm) and step.input.height * step.input.width == 1:
+        if _is_its_beta(step):
             fill = Fill(step.name, step.output, step.beta, step.epilogue)
             if draft.target.kernel(fill, draft.buffers) and draft.kind(step.output) == "arena":
                 draft.steps[i] = fill
     for step in reversed(draft.steps):
         if draft.kind(step.output) == "arena" and not draft.readers(step.output):
             draft.steps.remove(step)
+
+
+def _is_its_beta(step: Step) -> TypeGuard[InstanceNorm]:
+    return (
+        isinstance(step, InstanceNorm)
+        and step.input.height * step.input.width == 1
+        and step.groups == step.input.channels
+    )
 
 
 def put_constant_steps_first(draft: ProgramDraft) -> int:

@@ -20,7 +20,8 @@ from facegen.nn.program import (
 def merge_softmax_inputs(draft: ProgramDraft) -> None:
     """A softmax that a product alone reads becomes a part of it."""
     for softmax, product in draft.neighbours(Softmax, Gemm):
-        draft.put(replace(product, input=softmax.input, softmax_input=True), softmax, product)
+        if not softmax.log:
+            draft.put(replace(product, input=softmax.input, softmax_input=True), softmax, product)
 
 
 def merge_pools(draft: ProgramDraft) -> None:
@@ -50,7 +51,7 @@ def _merge_finishes(draft: ProgramDraft, kind: type[MaxPool] | type[Softmax] | t
 def _can_finish(step: MaxPool | Softmax | Gemm) -> bool:
     """Whether a step does no more than its op and an epilogue without a summand."""
     if isinstance(step, Softmax):
-        return True
+        return not step.log
     if isinstance(step, Gemm) and (step.finish is not None or step.softmax_input):
         return False
     return step.epilogue.other is None
