@@ -22,6 +22,7 @@ from facegen.nn import (
     LeakyReLU,
     Linear,
     MaxPool2d,
+    Pad2d,
     ReLU,
     Reshape,
     Shape,
@@ -388,3 +389,23 @@ def test_a_shuffle_that_others_read_is_a_step():
     graph.output(graph.add("conv", Conv2d(6, 2, 1), y))
     graph.output(y)
     assert kinds(check(graph)) == ["Shuffle", "Gemm"]
+
+
+@pytest.mark.parametrize("groups", [1, 4])
+def test_zeros_around_a_map_are_the_padding_of_the_convolution_behind(groups):
+    graph = Graph("padded")
+    x = graph.input("x", Shape(5, 6, 4))
+    x = graph.add("pad", Pad2d(((1, 0), (2, 3))), x)
+    graph.output(graph.add("conv", Conv2d(4, 4, 3, padding=1, groups=groups), x))
+    assert kinds(check(graph)) == ["Gemm" if groups == 1 else "Depthwise"]
+
+
+def test_other_borders_stay_steps():
+    graph = Graph("padded")
+    x = graph.input("x", Shape(5, 6, 4))
+    y = graph.add("edge", Pad2d(1, "edge"), x)
+    graph.output(graph.add("conv", Conv2d(4, 4, 3), y))
+    z = graph.add("zeros", Pad2d(1), x)
+    graph.output(graph.add("other", Conv2d(4, 4, 3), z))
+    graph.output(z)
+    assert kinds(check(graph)) == ["Resample", "Gemm", "Resample", "Gemm"]

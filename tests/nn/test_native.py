@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import graphs
 import numpy as np
 import pytest
 from interpreter import run_program
 
 import engines
+import graphs
 import tolerance
 from facegen.nn import lower
 from random_weights import random_weights
