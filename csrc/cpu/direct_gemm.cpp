@@ -98,7 +98,6 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_source_(step.bias),
-      kernel_h_(step.kernel_h),
       kernel_w_(step.kernel_w),
       has_bias_(step.bias != nullptr),
       same_pixels_(same_pixels(step)) {
@@ -132,12 +131,12 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
   weights_ = allocate_aligned<float>(weight_floats);
   bias_ = allocate_aligned<float>(bias_floats);
   std::fill_n(bias_.get(), bias_floats, 0.0f);
-  pack(step.weight, 1);
+  pack(weights_of(step), 1);
 }
 
-void DirectGemm::pack(const float* weight, int threads) {
+void DirectGemm::pack(const Weights& weights, int threads) {
   parallel_for(static_cast<int64_t>(bundles_.size()), threads, [&](int64_t i, int) {
-    pack_bundle(bundles_[static_cast<std::size_t>(i)], weight);
+    pack_bundle(bundles_[static_cast<std::size_t>(i)], weights);
   });
 }
 
@@ -185,7 +184,7 @@ void DirectGemm::lay_out(Bundle& bundle) const {
 }
 
 // The weights as rows (phase, output channel) x (run, pixel of the run, channel), then as panels.
-void DirectGemm::pack_bundle(const Bundle& bundle, const float* weight) {
+void DirectGemm::pack_bundle(const Bundle& bundle, const Weights& weights) {
   const int depth = bundle.runs * bundle.run_floats;
   std::vector<float> rows;
   float* bias = bias_.get() + bundle.bias;
@@ -195,9 +194,8 @@ void DirectGemm::pack_bundle(const Bundle& bundle, const float* weight) {
       for (int run = 0; run < bundle.runs; ++run) {
         for (int i = 0; i < x.taps; ++i) {
           const int64_t tap = int64_t{1} * tap_at(y, run) * kernel_w_ + tap_at(x, i);
-          const float* from =
-              weight + (int64_t{1} * n * kernel_h_ * kernel_w_ + tap) * in_.c;
-          rows.insert(rows.end(), from, from + in_.c);
+          const float* from = weights.data + n * weights.output_stride + tap * weights.tap_stride;
+          for (int64_t c = 0; c < in_.c; ++c) rows.push_back(from[c * weights.input_stride]);
         }
       }
     }

@@ -25,7 +25,7 @@ class DirectGemm final : public Gemm {
   DirectGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
-  void pack(const float* weight, int threads) override;
+  void pack(const Weights& weights, int threads) override;
 
   // The same line by line, for a caller who wants them one at a time: `in` is an image of what pad
   // returned, `out` the line's first pixel. Convolutions without a summand, of separate lines.
@@ -58,7 +58,7 @@ class DirectGemm final : public Gemm {
 
   void add_phase(const Phase& phase);
   void lay_out(Bundle& bundle) const;
-  void pack_bundle(const Bundle& bundle, const float* weight);
+  void pack_bundle(const Bundle& bundle, const Weights& weights);
   void run_piece(const Pieces& pieces, int64_t task) const;
   void run_rows(const Bundle& bundle, int oy, const Rectangle& part, const float* in, float* out,
                 const float* add) const;
@@ -67,7 +67,7 @@ class DirectGemm final : public Gemm {
   View in_, out_;
   Epilogue epilogue_;
   const float* bias_source_;  // the step's
-  int kernel_h_, kernel_w_;
+  int kernel_w_;
   bool has_bias_, same_pixels_;
   int pad_left_ = 0, pad_right_ = 0;  // pixels of zeros that pad_rows adds to what comes in
   int lines_ = 0, line_rows_ = 0;     // of an image: the largest over the bundles

@@ -15,6 +15,24 @@ struct Images {
   int64_t image_stride = 0;  // floats
 };
 
+// The weights of a step: of output n, tap t of the kernel and input channel c is
+// data[n * output_stride + t * tap_stride + c * input_stride]. One of the outer strides is 1.
+struct Weights {
+  const float* data;
+  int64_t output_stride, tap_stride, input_stride;
+};
+
+// As a step has them: (outputs, taps, inputs).
+inline Weights weights_of(const Step& step) {
+  const int64_t taps = int64_t{1} * step.kernel_h * step.kernel_w;
+  return {step.weight, taps * step.in.c, step.in.c, 1};
+}
+
+// Those of a layer of so many inputs and outputs, in a step that has them in each other's places.
+inline Weights transposed_weights(const float* weight, int64_t taps, int64_t inputs) {
+  return {weight, 1, inputs, taps * inputs};
+}
+
 class Gemm {
  public:
   virtual ~Gemm() = default;
@@ -22,7 +40,7 @@ class Gemm {
   virtual void run(int64_t images, Images in, Images out, Images add, int threads) const = 0;
   // Packs other weights of the same layer; its bias, where that is packed too, is read anew. Nothing
   // may run meanwhile.
-  virtual void pack(const float* weight, int threads) = 0;
+  virtual void pack(const Weights& weights, int threads) = 0;
 };
 
 struct GemmImplementation {

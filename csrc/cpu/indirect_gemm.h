@@ -28,7 +28,7 @@ class IndirectGemm final : public Gemm {
   IndirectGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
-  void pack(const float* weight, int threads) override;
+  void pack(const Weights& weights, int threads) override;
 
  private:
   // A tap by its number on each axis, or the input position it reads relative to output * step.
@@ -76,7 +76,8 @@ class IndirectGemm final : public Gemm {
   void merge_row_taps(Phase& phase);
   void add_phase(const Phase& phase);
   void add_blocks(Group& group);
-  void pack_use(const Group& group, const Block& block, const Use& use, const float* weight);
+  void pack_use(const Group& group, const Block& block, const Use& use, const Weights& weights);
+  int64_t weight_at(const Weights& weights, const Phase& phase, Tap tap, int64_t channel) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;
   void multiply_block(const Task& task, const Block& block, const Rows& rows, int count,
@@ -90,7 +91,8 @@ class IndirectGemm final : public Gemm {
   View in_, out_;
   Epilogue epilogue_;
   const float* bias_;
-  int kernel_h_, kernel_w_;
+  int kernel_w_;
+  int channels_;  // of a tap; in_ has those of a row of taps where these are merged
   int pad_left_ = 0, pad_right_ = 0;  // pixels of zeros that pad_rows adds to what comes in
   std::vector<Group> groups_;
   AlignedArray<char> packed_;

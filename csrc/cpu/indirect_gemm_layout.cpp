@@ -26,8 +26,8 @@ IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_(step.bias),
-      kernel_h_(step.kernel_h),
-      kernel_w_(step.kernel_w) {
+      kernel_w_(step.kernel_w),
+      channels_(step.in.c) {
   std::vector<Phase> phases;
   for (int i = 0; i < step.phase_count; ++i) {
     const Phase& phase = step.phases[i];
@@ -45,10 +45,10 @@ IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
   }
   for (Group& group : groups_) add_blocks(group);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  pack(step.weight, 1);
+  pack(weights_of(step), 1);
 }
 
-void IndirectGemm::pack(const float* weight, int threads) {
+void IndirectGemm::pack(const Weights& weights, int threads) {
   struct Piece {
     const Group* group;
     const Block* block;
@@ -62,7 +62,7 @@ void IndirectGemm::pack(const float* weight, int threads) {
   }
   parallel_for(static_cast<int64_t>(pieces.size()), threads, [&](int64_t i, int) {
     const Piece& piece = pieces[static_cast<std::size_t>(i)];
-    pack_use(*piece.group, *piece.block, *piece.use, weight);
+    pack_use(*piece.group, *piece.block, *piece.use, weights);
   });
 }
 
@@ -80,7 +80,7 @@ void IndirectGemm::merge_row_taps(Phase& phase) {
   in_.w += pad_left_ + pad_right_;
   in_.c *= x.taps;
   x.base += pad_left_;
-  x.taps = kernel_w_ = 1;
+  x.taps = 1;
 }
 
 void IndirectGemm::add_phase(const Phase& phase) {
@@ -172,30 +172,55 @@ void IndirectGemm::add_blocks(Group& group) {
   }
 }
 
-// The weights of a bundle's columns for one block, by way of rows (phase, output channel) x depth.
+// Where the weights of output 0 are, for a tap of a phase and an input channel.
+int64_t IndirectGemm::weight_at(const Weights& weights, const Phase& phase, Tap tap,
+                                int64_t channel) const {
+  const auto& [y, x] = phase;
+  const int64_t ty = y.first_tap + tap.dy * y.tap_step;
+  const int64_t tx = x.first_tap + tap.dx * x.tap_step + channel / channels_;  // of a merged row
+  return (ty * kernel_w_ + tx) * weights.tap_stride + channel % channels_ * weights.input_stride;
+}
+
+// The weights of a bundle's columns for one block: from where they lie, if the panels of a phase hold
+// nothing of another, or by way of rows (phase, output channel) x depth.
 void IndirectGemm::pack_use(const Group& group, const Block& block, const Use& use,
-                            const float* weight) {
-  static thread_local Scratch row_scratch;
+                            const Weights& weights) {
   const Bundle& bundle = group.bundles[static_cast<std::size_t>(use.bundle)];
   const int64_t depth = block.stretch.depth(), channels = block.stretch.channels;
+  char* panels = packed_.get() + use.weights;
+  std::vector<int64_t> tap_offset(use.taps.size());
+  const bool merged = in_.c != channels_;
+  const bool plain = !merged || (weights.input_stride == 1 && weights.tap_stride == channels_);
+  if (plain && (bundle.phases.size() == 1 || out_.c % kernels_.panel_columns == 0)) {
+    const int64_t bytes = kernels_.weight_panel_bytes(block.stretch.depth()) *
+                          divide_up(out_.c, kernels_.panel_columns);
+    for (const Phase& phase : bundle.phases) {
+      for (std::size_t t = 0; t < use.taps.size(); ++t) {
+        tap_offset[t] = weight_at(weights, phase, use.taps[t], 0);
+      }
+      kernels_.pack({weights.data + block.first_channel * weights.input_stride,
+                     weights.output_stride, tap_offset.data(), out_.c, weights.input_stride},
+                    block.stretch, panels);
+      panels += bytes;
+    }
+    return;
+  }
+  static thread_local Scratch row_scratch;
   float* const rows = row_scratch.get<float>(bundle.columns(out_.c) * depth);
   float* to = rows;
-  for (const auto& [y, x] : bundle.phases) {
-    for (int n = 0; n < out_.c; ++n) {
+  for (const Phase& phase : bundle.phases) {
+    for (int64_t n = 0; n < out_.c; ++n) {
       for (const Tap tap : use.taps) {
-        const int64_t ty = y.first_tap + tap.dy * y.tap_step, tx = x.first_tap + tap.dx * x.tap_step;
-        const float* from =
-            weight + ((n * int64_t{kernel_h_} + ty) * kernel_w_ + tx) * in_.c + block.first_channel;
-        to = std::copy_n(from, channels, to);
+        for (int64_t c = block.first_channel; c < block.first_channel + channels; ++c) {
+          *to++ = weights.data[n * weights.output_stride + weight_at(weights, phase, tap, c)];
+        }
       }
     }
   }
-  std::vector<int64_t> tap_offset;
   for (std::size_t t = 0; t < use.taps.size(); ++t) {
-    tap_offset.push_back(static_cast<int64_t>(t) * channels);
+    tap_offset[t] = static_cast<int64_t>(t) * channels;
   }
-  kernels_.pack({rows, depth, tap_offset.data(), bundle.columns(out_.c)}, block.stretch,
-                packed_.get() + use.weights);
+  kernels_.pack({rows, depth, tap_offset.data(), bundle.columns(out_.c)}, block.stretch, panels);
 }
 
 }  // namespace facegen::cpu

@@ -24,12 +24,13 @@ struct Stretch {
 };
 
 // Where the weights of a stretch come from: element (column, tap, channel) is
-// weight[column * column_stride + tap_offset[tap] + channel].
+// weight[column * column_stride + tap_offset[tap] + channel * channel_stride]. One of the strides is 1.
 struct WeightSource {
   const float* weight;
   int64_t column_stride;
   const int64_t* tap_offset;
   int columns;
+  int64_t channel_stride = 1;
 };
 
 // The epilogue of one row of outputs; see Epilogue for the formula. Null pointers are skipped.
@@ -114,6 +115,17 @@ struct WinogradInput {
   float* const* panels;  // out: one a used point, rows kMaxDepth floats apart
 };
 
+// The weights of one row of points, for so many neighbours among the input or the output channels.
+struct WinogradWeights {
+  const float* const* taps;  // (taps_y, taps_x): the first of each tap's; null: zero
+  int taps_y, taps_x;
+  const double* along_y;                // (taps_y)
+  const double (*along_x)[5];           // (points, taps_x)
+  int points, count;
+  float* out;
+  int64_t point_stride;  // floats from a point's to the next
+};
+
 // One tile's products, transformed to the sums of its outputs.
 struct WinogradOutput {
   const float* products;  // point (y, x) starts point_stride floats after the one before
@@ -196,6 +208,7 @@ struct Kernels {
   void (*multiply_rows)(const RowsProduct& product);
   void (*winograd_input)(const WinogradInput& input);
   void (*winograd_output)(const WinogradOutput& output);
+  void (*winograd_weights)(const WinogradWeights& weights);
 
   // ---- layers with 1 to 4 output channels
   int thin_vectors;  // of one tile

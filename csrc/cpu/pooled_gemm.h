@@ -20,7 +20,7 @@ class PooledGemm final : public Gemm {
   PooledGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
-  void pack(const float* weight, int threads) override { gemm_.pack(weight, threads); }
+  void pack(const Weights& weights, int threads) override { gemm_.pack(weights, threads); }
 
  private:
   void run_part(const float* in, float* out, int first, int last) const;

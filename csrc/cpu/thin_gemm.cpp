@@ -50,7 +50,6 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_(step.bias),
-      kernel_h_(step.kernel_h),
       kernel_w_(step.kernel_w) {
   int64_t weight_count = 0;
   for (int i = 0; i < step.phase_count; ++i) {
@@ -80,10 +79,10 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
     }
   }
   weights_ = allocate_aligned<float>(weight_count);
-  pack(step.weight, 1);
+  pack(weights_of(step), 1);
 }
 
-void ThinGemm::pack(const float* weight, int) {
+void ThinGemm::pack(const Weights& weights, int) {
   for (const PhaseWeights& p : phases_) {
     const auto& [y, x] = p.phase;
     float* to = weights_.get() + p.weights;
@@ -93,7 +92,8 @@ void ThinGemm::pack(const float* weight, int) {
           const int64_t tap = int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w_ +
                               x.first_tap + tx * x.tap_step;
           for (int n = 0; n < out_.c; ++n) {
-            *to++ = weight[(int64_t{n} * kernel_h_ * kernel_w_ + tap) * in_.c + c];
+            *to++ = weights.data[n * weights.output_stride + tap * weights.tap_stride +
+                                 c * weights.input_stride];
           }
         }
       }

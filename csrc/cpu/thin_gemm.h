@@ -25,7 +25,7 @@ class ThinGemm final : public Gemm {
   ThinGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
-  void pack(const float* weight, int threads) override;
+  void pack(const Weights& weights, int threads) override;
 
  private:
   struct PhaseWeights {
@@ -53,7 +53,7 @@ class ThinGemm final : public Gemm {
   View in_, out_;
   Epilogue epilogue_;
   const float* bias_;
-  int kernel_h_, kernel_w_;
+  int kernel_w_;
   int out_h_ = 0, out_w_ = 0;      // the largest over the phases
   int top_ = 0, left_ = 0;         // rows and columns read before position 0 ...
   int bottom_ = 0, right_ = 0;     // ... and after the last output's own position

@@ -56,7 +56,7 @@ class Winograd final : public Gemm {
   Winograd(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
-  void pack(const float* weight, int threads) override;
+  void pack(const Weights& weights, int threads) override;
 
  private:
   // One axis of a grid of input pixels: output o reads  o * step + low + t * spacing,  t < taps.
@@ -108,7 +108,7 @@ class Winograd final : public Gemm {
   static std::vector<Part> lay_out(const Step& step, int outputs);
   int points(const Tiles& tiles) const { return outputs_ + tiles.taps - 1; }
   void add_blocks(Part& part);
-  void pack_block(const Part& part, const Block& block, const float* weight);
+  void pack_block(const Part& part, const Block& block, const Weights& weights);
   std::vector<Run> runs(const Task& task) const;
   Cut cut_tasks(int64_t images, int threads) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
@@ -124,7 +124,7 @@ class Winograd final : public Gemm {
   View in_, out_;
   Epilogue epilogue_;
   const float* bias_;
-  int kernel_h_, kernel_w_;
+  int kernel_w_;
   int outputs_;           // of a tile on an axis: 2 or 4
   int panels_;            // weight panels of a part
   int stretch_channels_;  // of all stretches but the last

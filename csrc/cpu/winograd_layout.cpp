@@ -160,7 +160,6 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
       out_(step.out),
       epilogue_(step.epilogue),
       bias_(step.bias),
-      kernel_h_(step.kernel_h),
       kernel_w_(step.kernel_w),
       outputs_(tile_outputs(step, kernels)),
       stretch_channels_(static_cast<int>(divide_up(step.in.c, divide_up(step.in.c, kDepth)))),
@@ -170,10 +169,10 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
   panels_ = static_cast<int>(divide_up(phases * step.out.c, kernels.panel_columns));
   for (Part& part : parts_) add_blocks(part);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  pack(step.weight, 1);
+  pack(weights_of(step), 1);
 }
 
-void Winograd::pack(const float* weight, int threads) {
+void Winograd::pack(const Weights& weights, int threads) {
   struct Piece {
     const Part* part;
     const Block* block;
@@ -184,7 +183,7 @@ void Winograd::pack(const float* weight, int threads) {
   }
   parallel_for(static_cast<int64_t>(pieces.size()), threads, [&](int64_t i, int) {
     const Piece& piece = pieces[static_cast<std::size_t>(i)];
-    pack_block(*piece.part, *piece.block, weight);
+    pack_block(*piece.part, *piece.block, weights);
   });
 }
 
@@ -215,38 +214,47 @@ int tap_at(const Axis& axis, int low, int spacing, int t) {
   return i < 0 || i >= axis.taps ? -1 : axis.first_tap + i * axis.tap_step;
 }
 
-// Transforms in double: each weight is rounded once.
-void Winograd::pack_block(const Part& part, const Block& block, const float* weight) {
+// Transformed along whichever channels are neighbours in memory, as (point; the others; these).
+void Winograd::pack_block(const Part& part, const Block& block, const Weights& weights) {
+  static thread_local Scratch scratch;
   const WinogradTransform &along_y = kWinogradTransforms[outputs_][part.y.taps],
                           &along_x = kWinogradTransforms[outputs_][part.x.taps];
-  const auto channels = static_cast<std::size_t>(block.channels);
-  std::vector<double> sum;
-  std::vector<float> point;  // (phases, out.c, channels)
-  const auto add = [&](const Phase& phase, int n, int px) {
+  const bool inputs = weights.input_stride == 1;
+  const auto columns = static_cast<int64_t>(part.phases.size()) * out_.c;
+  const int64_t floats = columns * block.channels;
+  float* const points = scratch.get<float>(block.points * floats);
+  const float* taps[kWinogradTaps * kWinogradTaps];
+  WinogradWeights w = {taps, block.y.taps, block.x.taps, along_y.weight[block.row], along_x.weight,
+                       block.points, inputs ? block.channels : out_.c, nullptr, floats};
+  for (int64_t p = 0; p < static_cast<int64_t>(part.phases.size()); ++p) {
+    const auto& [y, x] = part.phases[static_cast<std::size_t>(p)];
+    const float* tap_start[kWinogradTaps * kWinogradTaps];
     for (int ty = 0; ty < block.y.taps; ++ty) {
       for (int tx = 0; tx < block.x.taps; ++tx) {
-        const double factor = along_y.weight[block.row][ty] * along_x.weight[px][tx];
-        const int64_t tap_y = tap_at(phase.y, block.y.low, part.y.spacing(), ty);
-        const int64_t tap_x = tap_at(phase.x, block.x.low, part.x.spacing(), tx);
-        if (factor == 0.0 || tap_y < 0 || tap_x < 0) continue;
-        const float* g = weight + block.first_channel +
-                         ((n * int64_t{kernel_h_} + tap_y) * kernel_w_ + tap_x) * in_.c;
-        for (std::size_t c = 0; c < channels; ++c) sum[c] += factor * double{g[c]};
+        const int64_t tap_y = tap_at(y, block.y.low, part.y.spacing(), ty);
+        const int64_t tap_x = tap_at(x, block.x.low, part.x.spacing(), tx);
+        tap_start[ty * block.x.taps + tx] =
+            tap_y < 0 || tap_x < 0
+                ? nullptr
+                : weights.data + (tap_y * kernel_w_ + tap_x) * weights.tap_stride +
+                      block.first_channel * weights.input_stride;
       }
     }
-  };
+    const int64_t others = inputs ? out_.c : block.channels;
+    for (int64_t i = 0; i < others; ++i) {
+      const int64_t at = i * (inputs ? weights.output_stride : weights.input_stride);
+      for (int t = 0; t < block.y.taps * block.x.taps; ++t) {
+        taps[t] = tap_start[t] == nullptr ? nullptr : tap_start[t] + at;
+      }
+      w.out = points + (inputs ? (p * out_.c + i) * block.channels : i * columns + p * out_.c);
+      kernels_.winograd_weights(w);
+    }
+  }
+  const int64_t offset = 0;
   for (int px = 0; px < block.points; ++px) {
-    point.clear();
-    for (const Phase& phase : part.phases) {
-      for (int n = 0; n < out_.c; ++n) {
-        sum.assign(channels, 0.0);
-        add(phase, n, px);
-        for (const double value : sum) point.push_back(static_cast<float>(value));
-      }
-    }
-    const int64_t offset = 0;
-    const int columns = static_cast<int>(part.phases.size()) * out_.c;
-    kernels_.pack({point.data(), block.channels, &offset, columns}, {1, block.channels},
+    kernels_.pack({points + px * floats, inputs ? block.channels : 1, &offset,
+                   static_cast<int>(columns), inputs ? 1 : columns},
+                  {1, block.channels},
                   packed_.get() + block.weights +
                       px * panels_ * kernels_.weight_panel_bytes(block.channels));
   }

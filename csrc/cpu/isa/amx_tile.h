@@ -120,7 +120,7 @@ void pack(const WeightSource& source, Stretch stretch, void* panels) {
           const int k = s * kStep + pair * 2 + i;
           if (k >= stretch.depth()) continue;
           const float* from = source.weight + source.tap_offset[k / stretch.channels] +
-                              k % stretch.channels;
+                              k % stretch.channels * source.channel_stride;
           for (int column = 0; column < kTile && first + column < source.columns; ++column) {
             line[column * 2 + i] = from[(first + column) * source.column_stride];
           }

@@ -19,6 +19,7 @@
 #pragma once
 
 #include "cpu/kernels.h"
+#include "isa/transpose.h"
 #include "isa/vec.h"
 
 namespace {
@@ -152,17 +153,23 @@ void gather(const float* const* sources, int64_t source_stride, int rows,
   }
 }
 
+// Neighbouring columns are vectors of the panel as they are; neighbouring channels are transposed.
 void pack(const facegen::cpu::WeightSource& source, facegen::cpu::Stretch stretch, void* panels) {
   float* out = static_cast<float*>(panels);
   for (int first = 0; first < source.columns; first += kLanes) {
-    for (int t = 0; t < stretch.taps; ++t) {
-      const float* tap = source.weight + source.tap_offset[t];
-      for (int i = 0; i < stretch.channels; ++i) {
-        for (int lane = 0; lane < kLanes; ++lane) {
-          const int column = first + lane;
-          *out++ = column < source.columns ? tap[column * source.column_stride + i] : 0.0f;
+    const int columns = source.columns - first < kLanes ? source.columns - first : kLanes;
+    for (int t = 0; t < stretch.taps; ++t, out += int64_t{stretch.channels} * kLanes) {
+      const float* tap = source.weight + source.tap_offset[t] + first * source.column_stride;
+      if (source.column_stride == 1) {
+        for (int i = 0; i < stretch.channels; ++i, tap += source.channel_stride) {
+          store(out + i * kLanes, columns == kLanes ? load(tap) : load_part(tap, columns));
         }
+        continue;
       }
+      if (columns < kLanes) {
+        for (int i = 0; i < stretch.channels; ++i) store(out + i * kLanes, Vec{});
+      }
+      transpose(tap, source.column_stride, columns, stretch.channels, out, kLanes);
     }
   }
 }

@@ -11,6 +11,7 @@
 #endif
 #include "isa/row_ops.h"
 #include "isa/thin_tile.h"
+#include "isa/transpose.h"
 #include "isa/winograd_ops.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
@@ -26,7 +27,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
       begin_task, end_task,
       direct_multiply,
-      multiply_rows, winograd_input, winograd_output,
+      multiply_rows, winograd_input, winograd_output, winograd_weights,
       kThinVectors, kLanes, thin_multiply, transpose,
       epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum,
       row_moments, centre_and_multiply, response_norm, softmax,

@@ -6,6 +6,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/winograd_transform.h"
+#include "isa/doubles.h"
 #include "isa/vec.h"
 
 namespace {
@@ -164,6 +165,34 @@ void winograd_output_taps(const WinogradOutput& output) {
 
 void winograd_output(const WinogradOutput& output) {
   output.outputs == 2 ? winograd_output_taps<2>(output) : winograd_output_taps<4>(output);
+}
+
+static_assert(facegen::cpu::kWinogradTaps == 5, "as WinogradWeights::along_x says");
+
+// In double: each weight is rounded once.
+void winograd_weights(const facegen::cpu::WinogradWeights& w) {
+  for (int i = 0; i < w.count; i += kHalf) {
+    const int count = w.count - i < kHalf ? w.count - i : kHalf;
+    VecD along_y[facegen::cpu::kWinogradTaps] = {};  // (taps_x)
+    for (int tx = 0; tx < w.taps_x; ++tx) {
+      for (int ty = 0; ty < w.taps_y; ++ty) {
+        const float* tap = w.taps[ty * w.taps_x + tx];
+        if (tap == nullptr || w.along_y[ty] == 0.0) continue;
+        float part[kHalf] = {};
+        __builtin_memcpy(part, tap + i, static_cast<decltype(sizeof 0)>(count) * 4);
+        along_y[tx] = multiply_add(load_doubles(part), w.along_y[ty] + VecD{}, along_y[tx]);
+      }
+    }
+    for (int p = 0; p < w.points; ++p) {
+      VecD sum = {};
+      for (int tx = 0; tx < w.taps_x; ++tx) {
+        sum = multiply_add(along_y[tx], w.along_x[p][tx] + VecD{}, sum);
+      }
+      const HalfVec rounded = __builtin_convertvector(sum, HalfVec);
+      __builtin_memcpy(w.out + p * w.point_stride + i, &rounded,
+                       static_cast<decltype(sizeof 0)>(count) * 4);
+    }
+  }
 }
 
 }  // namespace

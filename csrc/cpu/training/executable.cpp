@@ -62,12 +62,6 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
   std::fill_n(gradients_.get(), gradient_floats_, 0.0f);
   statistics_ = allocate_aligned<float>(statistics);
   std::fill_n(statistics_.get(), statistics, 0.0f);
-  for (const TrainingStep& step : program_.steps) {
-    if (step.op != TrainingOp::kGemm || !step.transposed) continue;
-    largest_weight_ = std::max(largest_weight_, program_.arrays[std::size_t(step.weight)].floats);
-  }
-  transposed_ = allocate_aligned<float>(largest_weight_);
-  std::fill_n(transposed_.get(), largest_weight_, 0.0f);
   for (std::size_t i = 0; i < program_.steps.size(); ++i) {
     const TrainingStep& step = program_.steps[i];
     if (step.op == TrainingOp::kGemm) make_gemm(i);
@@ -92,7 +86,7 @@ void TrainingExecutable::make_gemm(std::size_t i) {
   step.phase_count = static_cast<int32_t>(s.phases.size());
   step.kernel_h = s.kernel_h;
   step.kernel_w = s.kernel_w;
-  step.weight = s.transposed ? transposed_.get() : array(s.weight);
+  step.weight = array(s.weight);  // packed anew before each run
   step.bias = s.bias < 0 ? nullptr : array(s.bias);
   step.direct_only = s.direct_only;
   const GemmImplementation* found = find_gemm(step, kernels_);
@@ -103,23 +97,11 @@ void TrainingExecutable::make_gemm(std::size_t i) {
 
 // The weights of this step of training. Those of the gradient in the input have input and output
 // channels in each other's places.
-void TrainingExecutable::pack(std::size_t i, int threads) {
-  const TrainingStep& s = program_.steps[i];
-  const float* weight = array(s.weight);
-  if (s.transposed) {
-    const int64_t out = program_.values[std::size_t(s.x)].c;  // of the layer
-    const int64_t in = program_.values[std::size_t(s.y)].c, taps = int64_t{1} * s.kernel_h * s.kernel_w;
-    constexpr int64_t kOutputs = 64;  // of a task
-    const int64_t parts = divide_up(out, kOutputs);
-    parallel_for(taps * parts, threads, [&](int64_t task, int) {
-      const int64_t tap = task / parts, first = task % parts * kOutputs;
-      kernels_.transpose(weight + (first * taps + tap) * in, taps * in,
-                         static_cast<int>(std::min(kOutputs, out - first)), static_cast<int>(in),
-                         transposed_.get() + tap * out + first, taps * out);
-    });
-    weight = transposed_.get();
-  }
-  gemms_[i]->pack(weight, threads);
+Weights TrainingExecutable::weights(const TrainingStep& s) const {
+  const int64_t taps = int64_t{1} * s.kernel_h * s.kernel_w;
+  const int64_t out = program_.values[std::size_t(s.y)].c, in = program_.values[std::size_t(s.x)].c;
+  if (s.transposed) return transposed_weights(array(s.weight), taps, out);
+  return {array(s.weight), taps * in, in, 1};
 }
 
 double TrainingExecutable::run(const Batch& batch) {
@@ -199,7 +181,7 @@ void TrainingExecutable::run_step(std::size_t i, const Batch& batch) {
   };
   switch (step.op) {
     case TrainingOp::kGemm: {
-      pack(i, batch.threads);
+      gemms_[i]->pack(weights(step), batch.threads);
       const Images out = {call.y.data, call.y.floats()};
       gemms_[i]->run(batch.images, {call.x.data, call.x.floats()}, out,
                      step.accumulate ? out : Images{}, batch.threads);

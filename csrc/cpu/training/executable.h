@@ -50,7 +50,7 @@ class TrainingExecutable {
 
  private:
   void make_gemm(std::size_t step);
-  void pack(std::size_t step, int threads);
+  Weights weights(const TrainingStep& step) const;
   void run_steps(std::size_t first, std::size_t last, const Batch& batch, double gradient_scale);
   void run_step(std::size_t step, const Batch& batch);
   void update(const TrainingStep& step, const Batch& batch, double gradient_scale);
@@ -71,8 +71,8 @@ class TrainingExecutable {
   std::vector<std::unique_ptr<WeightGradient>> weight_gradients_;
   std::vector<int64_t> gradient_at_;    // by array: floats from the start, -1: not trained
   std::vector<int64_t> statistics_at_;  // by array of the batch
-  int64_t gradient_floats_ = 0, largest_weight_ = 0;
-  AlignedArray<float> gradients_, statistics_, transposed_, arena_;
+  int64_t gradient_floats_ = 0;
+  AlignedArray<float> gradients_, statistics_, arena_;
   int64_t arena_size_ = 0;
   std::vector<double> seconds_;
 };

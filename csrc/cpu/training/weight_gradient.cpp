@@ -1,6 +1,7 @@
 #include "cpu/training/weight_gradient.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "cpu/gemm.h"
 #include "cpu/memory.h"
@@ -35,7 +36,7 @@ WeightGradient::WeightGradient(const TrainingStep& step, const TrainingValue& x,
     : kernels_(kernels),
       x_{0, x.h, x.w, x.c, x.c, 0},
       dy_(dy),
-      columns_(x.c),
+      inputs_(x.c),
       weight_floats_(int64_t{1} * step.kernel_h * step.kernel_w * x.c) {
   int64_t reached = 0;
   for (const Phase& phase : step.phases) {
@@ -53,13 +54,14 @@ WeightGradient::WeightGradient(const TrainingStep& step, const TrainingValue& x,
       if (worth_padding(x.w, int64_t{left} + right)) {
         pad_left_ = left, pad_right_ = right;
         x_.w += left + right;
-        columns_ = x.c * axis.taps;
+        inputs_ = x.c * axis.taps;
         axis.base += left;
         axis.taps = 1;
       }
     }
     add_phase(phase, step.kernel_w);
   }
+  transposed_ = inputs_ < kernels.lanes && dy.c >= kernels.lanes;
 }
 
 void WeightGradient::add_phase(const Phase& phase, int kernel_w) {
@@ -73,7 +75,7 @@ void WeightGradient::add_phase(const Phase& phase, int kernel_w) {
     for (int tx = 0; tx < x.taps; ++tx) {
       const int dy = ty * y.dir + y.base, dx = tx * x.dir + x.base;
       // A merged row reads its first pixel, and others to the right of it.
-      const int width = x_.w - (columns_ / x_.c - 1);
+      const int width = x_.w - (inputs_ / x_.c - 1);
       const Range ys = valid_outputs(dy, y.step, x_.h, y.out);
       const Range xs = valid_outputs(dx, x.step, width, x.out);
       const int64_t weight = int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w +
@@ -108,8 +110,8 @@ std::vector<WeightGradient::Task> WeightGradient::cut(int64_t images, int thread
     const bool few = pixels * std::min(images, kChunkImages) <= kFewPixels;
     const int64_t most = few ? kFewPixelsTaskFloats : kTaskFloats;
     const auto taps = static_cast<int64_t>(part.taps.size());
-    const int64_t row_tiles = divide_up(int64_t{dy_.c}, tile);
-    const int64_t column_pairs = divide_up(int64_t{columns_}, 2 * lanes);
+    const int64_t row_tiles = divide_up(int64_t{rows()}, tile);
+    const int64_t column_pairs = divide_up(int64_t{columns()}, 2 * lanes);
     int64_t tap_parts = 1, row_parts = divide_up(row_tiles, 4), column_parts = 1;
     const auto floats = [&] {
       return divide_up(taps, tap_parts) * divide_up(row_tiles, row_parts) * tile *
@@ -134,10 +136,10 @@ std::vector<WeightGradient::Task> WeightGradient::cut(int64_t images, int thread
         for (int64_t t = 0; t < tap_parts; ++t) {
           tasks.push_back(
               {&part, taps * t / tap_parts, taps * (t + 1) / tap_parts,
-               static_cast<int>(dy_.c * r / row_parts), static_cast<int>(dy_.c * (r + 1) / row_parts),
+               static_cast<int>(rows() * r / row_parts), static_cast<int>(rows() * (r + 1) / row_parts),
                static_cast<int>(column_pairs * c / column_parts * 2 * lanes),
                static_cast<int>(std::min<int64_t>(
-                   columns_, column_pairs * (c + 1) / column_parts * 2 * lanes))});
+                   columns(), column_pairs * (c + 1) / column_parts * 2 * lanes))});
         }
       }
     }
@@ -146,7 +148,7 @@ std::vector<WeightGradient::Task> WeightGradient::cut(int64_t images, int thread
 }
 
 int64_t WeightGradient::column_stride(const Task& task) const {
-  return divide_up(int64_t{task.last_column} - task.first_column, kernels_.lanes) * kernels_.lanes;
+  return divide_up(task.columns(), int64_t{kernels_.lanes}) * kernels_.lanes;
 }
 
 void WeightGradient::run_task(const Task& task, int64_t images, const float* x, const float* dy,
@@ -168,7 +170,7 @@ void WeightGradient::run_task(const Task& task, int64_t images, const float* x, 
                   runs);
         kernels_.outer_product({runs.data(), static_cast<int64_t>(runs.size()), task.first_row,
                                 task.first_column, static_cast<int>(task.rows()),
-                                task.last_column - task.first_column, c, stride, accumulate});
+                                static_cast<int>(task.columns()), c, stride, accumulate});
       }
       accumulate = true;
     };
@@ -180,11 +182,21 @@ void WeightGradient::run_task(const Task& task, int64_t images, const float* x, 
       }
     }
   }
-  const float* c = sum.finish();
+  write(task, sum.finish(), gradient);
+}
+
+void WeightGradient::write(const Task& task, const float* c, float* gradient) const {
+  const int64_t stride = column_stride(task);
   for (int64_t t = task.first_tap; t < task.last_tap; ++t) {
-    const int64_t weight = part.taps[static_cast<std::size_t>(t)].weight + task.first_column;
+    float* const tap = gradient + task.part->taps[static_cast<std::size_t>(t)].weight;
     for (int64_t row = task.first_row; row < task.last_row; ++row, c += stride) {
-      std::copy_n(c, task.last_column - task.first_column, gradient + row * weight_floats_ + weight);
+      if (!transposed_) {
+        std::copy_n(c, task.columns(), tap + row * weight_floats_ + task.first_column);
+        continue;
+      }
+      for (int64_t i = 0; i < task.columns(); ++i) {
+        tap[(task.first_column + i) * weight_floats_ + row] = c[i];
+      }
     }
   }
 }
@@ -208,10 +220,17 @@ void WeightGradient::find_runs(const Part& part, const Tap& tap, const float* x,
                         (line * ay.step * x_.w + int64_t{tap.x_first} * ax.step) * x_.c,
                     int64_t{ax.out_step} * dy_.c, int64_t{ax.step} * x_.c, count};
   };
+  const auto add = [&](PixelRun run) {
+    if (transposed_) {
+      std::swap(run.a, run.b);
+      std::swap(run.a_stride, run.b_stride);
+    }
+    runs.push_back(run);
+  };
   if (count * lines == 1) {  // maps of one pixel: along the images
     PixelRun run = at(first, first_line);
     run.a_stride = dy_image, run.b_stride = x_image, run.count = last - first;
-    runs.push_back(run);
+    add(run);
     return;
   }
   // Lines that follow one another in both operands are one.
@@ -219,11 +238,12 @@ void WeightGradient::find_runs(const Part& part, const Tap& tap, const float* x,
                       count * ax.step == int64_t{ay.step} * x_.w;
   for (int64_t image = first; image < last; ++image) {
     if (joined) {
-      runs.push_back(at(image, first_line));
-      runs.back().count = count * lines;
+      PixelRun run = at(image, first_line);
+      run.count = count * lines;
+      add(run);
       continue;
     }
-    for (int64_t line = first_line; line < last_line; ++line) runs.push_back(at(image, line));
+    for (int64_t line = first_line; line < last_line; ++line) add(at(image, line));
   }
 }
 

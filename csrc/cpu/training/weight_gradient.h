@@ -5,7 +5,8 @@
 //
 // For a tap, the outputs that read inside the input lie in lines, as do the inputs that they read: a
 // list of runs of pixels, both operands as they lie in memory (isa/outer_tile.h). Padding costs
-// nothing; a transposed convolution is as many products as it has phases.
+// nothing; a transposed convolution is as many products as it has phases. Where X has too few channels
+// to fill vectors and dY has enough, the block is computed transposed, dY in the lanes.
 //
 // A task is a block of dW (some taps of a phase, output channels, input channels). It goes through
 // the images in chunks, through a chunk in blocks of pixels that stay in L2 while all its taps and
@@ -42,12 +43,14 @@ class WeightGradient {
     std::vector<Tap> taps;
     int64_t block_images, block_lines;  // of a block of pixels: whole images, or lines of one
   };
+  // Rows are broadcast, columns in lanes: output and input channels, or the other way round.
   struct Task {
     const Part* part;
     int64_t first_tap, last_tap;
     int first_row, last_row;
     int first_column, last_column;
     int64_t rows() const { return last_row - first_row; }
+    int64_t columns() const { return last_column - first_column; }
   };
 
   void add_phase(const Phase& phase, int kernel_w);
@@ -57,12 +60,16 @@ class WeightGradient {
   void find_runs(const Part& part, const Tap& tap, const float* x, const float* dy, int64_t first,
                  int64_t last, int64_t first_line, int64_t last_line,
                  std::vector<PixelRun>& runs) const;
+  void write(const Task& task, const float* c, float* gradient) const;
   int64_t column_stride(const Task& task) const;
+  int rows() const { return transposed_ ? inputs_ : dy_.c; }
+  int columns() const { return transposed_ ? dy_.c : inputs_; }
 
   const TrainingKernels& kernels_;
   View x_;  // padded where rows of taps are merged
   TrainingValue dy_;
-  int columns_;  // of a tap: input channels, times the taps of a merged row
+  int inputs_;               // of a tap: input channels, times the taps of a merged row
+  bool transposed_ = false;  // input channels are broadcast
   int pad_left_ = 0, pad_right_ = 0;
   int64_t weight_floats_;  // of one output channel
   bool reaches_all_ = true;  // whether every weight is some phase's
