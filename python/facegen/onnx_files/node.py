@@ -98,7 +98,8 @@ def real(array: np.ndarray, what: str) -> np.ndarray:
     """An array of real numbers, which may be bfloat16's, as float64."""
     if array.dtype.kind not in "fiu" and array.dtype.name != "bfloat16":
         raise ValueError(f"expected {what} of real numbers, found {array.dtype}")
-    return array.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # of a NaN that signals
+        return array.astype(np.float64)
 
 
 def scalar(array: np.ndarray, what: str, finite: bool = True) -> float:
