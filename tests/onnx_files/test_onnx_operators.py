@@ -227,6 +227,35 @@ CASES = {
         {"b": ints(4, 0, 1), "e": ints(0, 3, 3), "a": ints(2, 3, 1), "d": ints(-2, 2, 1)},
     ),
     "Resize of rows": Case([op("Resize", "x - c", "y")], ROW, {"c": np.float32([1, 1, 2.5])}),
+    # Of as many images as channels: the evaluator takes the one for the other.
+    "LRN": Case([op("LRN", "x", "y", size=3, alpha=0.5, beta=0.6, bias=2.0)], (4, *MAP[1:])),
+    "GroupNormalization": Case(
+        [op("GroupNormalization", "x s b", "y", num_groups=2)], MAP, NORM, 21
+    ),
+    "InstanceNormalization of rows": Case([op("InstanceNormalization", "x s b", "y")], ROW, NORM),
+    "LayerNormalization": Case(
+        [op("LayerNormalization", "x c d", "y", epsilon=0.1)],
+        PIXEL,
+        {"c": numbers(7), "d": numbers(7, 1)[:, 0]},
+    ),
+    "LayerNormalization of pixels": Case(
+        [
+            op("Transpose", "x", "t", perm=[0, 2, 3, 1]),
+            op("LayerNormalization", "t s", "n"),
+            op("Transpose", "n", "y", perm=[0, 3, 1, 2]),
+        ],
+        MAP,
+        NORM,
+    ),
+    "LogSoftmax": Case([op("LogSoftmax", "x", "y", axis=1)], MAP),
+    "DepthToSpace": Case([op("DepthToSpace", "x", "y", blocksize=2)], MAP),
+    "DepthToSpace CRD": Case([op("DepthToSpace", "x", "y", blocksize=2, mode="CRD")], MAP),
+    "SpaceToDepth": Case([op("SpaceToDepth", "x", "y", blocksize=2)], ("n", 4, 6, 8)),
+    "chosen channels": Case(
+        [op("Gather", "x i", "g", axis=1), op("MaxPool", "g", "y", kernel_shape=[2, 2])],
+        MAP,
+        {"i": ints(3, 0, 2)},
+    ),
     "Resize of two axes": Case(
         [op("Resize", "x - - c", "y", mode="linear", axes=[2, 3])], MAP, {"c": ints(9, 11)}, 18
     ),

@@ -40,8 +40,9 @@ from merged_graphs import BUILDERS
 from random_weights import random_weights
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "nn"))
-import graphs  # noqa: E402
 from interpreter import run_program  # noqa: E402
+
+import graphs  # noqa: E402
 
 Rng = np.random.Generator
 REFUSALS = TypeError, ValueError, AttributeError, MemoryError

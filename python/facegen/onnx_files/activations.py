@@ -52,6 +52,12 @@ def by_element(layer: Layer, node: Node) -> Value:
     return applied(node, layer, node.value())
 
 
+def by_map(node: Node, layer: Layer, **weights: np.ndarray) -> Value:
+    """A layer that leaves a map, a row or a vector of the shape that it has."""
+    x = node.value()
+    return Value(node.add(layer, node.draft.as_map(x), **weights), x.shape)
+
+
 def applied(node: Node, layer: Layer, x: Value) -> Value:
     return Value(node.add(layer, x.tensor), x.shape, x.order)
 

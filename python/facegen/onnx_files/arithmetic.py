@@ -13,8 +13,9 @@ from facegen.nn import (
     ArgMax,
     Clip,
     Div,
-    InstanceNorm,
+    Layer,
     Linear,
+    LogSoftmax,
     Maximum,
     Minimum,
     Mul,
@@ -66,15 +67,23 @@ def _linear(node: Node, weight: np.ndarray, bias: np.ndarray | None) -> Value:
 
 
 def softmax(node: Node) -> Value:
+    return _over_channels(node, Softmax())
+
+
+def log_softmax(node: Node) -> Value:
+    return _over_channels(node, LogSoftmax())
+
+
+def _over_channels(node: Node, layer: Layer) -> Value:
     x = node.value()
     rank = len(x.shape) + 1
     axis = node.axis(node.get("axis", -1 if node.opset >= 13 else 1), rank)
     if len(x.shape) == 1 or (node.opset < 13 and axis == 1):  # the old one is over all that follow
         tensor, order = node.draft.as_vector(x)
-        return Value(node.add(Softmax(), tensor), x.shape, order.reshape(x.shape))
+        return Value(node.add(layer, tensor), x.shape, order.reshape(x.shape))
     if axis != 1 or node.opset < 13:
         raise ValueError(f"its axis is {axis}, and layers here have softmax over channels, axis 1")
-    return Value(node.add(Softmax(), node.draft.as_map(x)), x.shape)
+    return Value(node.add(layer, node.draft.as_map(x)), x.shape)
 
 
 def arg_max(node: Node) -> Value:
@@ -92,13 +101,6 @@ def batch_normalization(node: Node) -> Value:
     names = {"gamma": "scale", "beta": "B", "mean": "mean", "var": "var"}
     weights = {name: node.constant(i, names[name]) for i, name in enumerate(names, 1)}
     return batch_norm(node, node.value(), float(node.get("epsilon", 1e-5)), weights)
-
-
-def instance_normalization(node: Node) -> Value:
-    x = node.map_of()
-    layer = InstanceNorm(x.shape.channels, float(node.get("epsilon", 1e-5)))
-    weights = {"gamma": node.constant(1, "scale"), "beta": node.constant(2, "B")}
-    return Value(node.add(layer, x, **weights), node.value().shape)
 
 
 class Line(NamedTuple):

@@ -9,6 +9,8 @@ import numpy as np
 from facegen.nn import (
     Affine,
     BatchNorm,
+    Channels,
+    ChannelShuffle,
     Conv2d,
     Graph,
     Layer,
@@ -120,11 +122,19 @@ class Draft:
         return self.reshape(tensor, map_shape(value.shape))
 
     def _with_channels(self, tensor: Tensor, chosen: Order) -> Tensor:
-        """Some channels, in any order, by a 1x1 convolution: each of one of them once."""
-        weight = np.zeros((len(chosen), 1, 1, tensor.shape.channels), np.float32)
-        weight[np.arange(len(chosen)), 0, 0, chosen] = 1
-        layer = Conv2d(tensor.shape.channels, len(chosen), 1, bias=False)
-        return self.add(f"{tensor.name}.channels", layer, tensor, weight=weight)
+        """Some channels: a run of them, a shuffle, or any, by a 1x1 convolution."""
+        total, count = tensor.shape.channels, len(chosen)
+        name = f"{tensor.name}.channels"
+        if np.array_equal(chosen, chosen[0] + np.arange(count)):
+            return self.add(name, Channels(int(chosen[0]), count), tensor)
+        groups = total // int(chosen[1] - chosen[0]) if chosen[1] > chosen[0] else 1
+        if groups * int(chosen[1] - chosen[0]) == total == count and np.array_equal(
+            chosen, np.arange(total).reshape(groups, -1).T.ravel()
+        ):
+            return self.add(name, ChannelShuffle(groups), tensor)
+        weight = np.zeros((count, 1, 1, total), np.float32)
+        weight[np.arange(count), 0, 0, chosen] = 1
+        return self.add(name, Conv2d(total, count, 1, bias=False), tensor, weight=weight)
 
     def finish(self, outputs: list[Tensor]) -> tuple[Graph, dict[str, np.ndarray]]:
         """What the outputs need of it, and every input."""

@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from facegen.nn import Concat
-from facegen.onnx_files.node import Node
+from facegen.nn import Concat, DepthToSpace, SpaceToDepth
+from facegen.onnx_files.node import Node, map_value
 from facegen.onnx_files.value import Value
 
 
@@ -130,6 +130,23 @@ def split(node: Node) -> list[Value]:
         raise ValueError(f"its parts {sizes} are not {node.outputs} of {size} in all")
     ends = np.cumsum(sizes)[:-1]
     return [x.viewed(part) for part in np.split(x.positions, ends, axis)]
+
+
+def depth_to_space(node: Node) -> Value:
+    layer = DepthToSpace(int(node.get("blocksize", 0)), _depth_first(node))
+    return map_value(node.add(layer, node.map_of()))
+
+
+def space_to_depth(node: Node) -> Value:
+    layer = SpaceToDepth(int(node.get("blocksize", 0)), _depth_first(node))
+    return map_value(node.add(layer, node.map_of()))
+
+
+def _depth_first(node: Node) -> bool:
+    mode = node.get("mode", "DCR")
+    if mode not in ("DCR", "CRD"):
+        raise ValueError(f"its mode is {mode!r:.40}, expected DCR or CRD")
+    return bool(mode == "DCR")
 
 
 def concat(node: Node) -> Value:

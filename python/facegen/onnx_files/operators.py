@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from facegen.onnx_files import activations, arithmetic, forms, resizing, windows
+from facegen.onnx_files import activations, arithmetic, forms, norms, resizing, windows
 from facegen.onnx_files.node import Node
 from facegen.onnx_files.value import Value
 
@@ -22,6 +22,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Concat": forms.concat,
     "Conv": windows.conv,
     "ConvTranspose": windows.conv_transpose,
+    "DepthToSpace": forms.depth_to_space,
     "Div": arithmetic.arithmetic,
     "Dropout": forms.dropout,
     "Elu": activations.elu,
@@ -33,12 +34,16 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Gemm": arithmetic.gemm,
     "GlobalAveragePool": windows.global_average_pool,
     "GlobalMaxPool": windows.global_max_pool,
+    "GroupNormalization": norms.group_normalization,
     "HardSigmoid": activations.hard_sigmoid,
     "HardSwish": activations.hard_swish,
     "Identity": forms.identity,
-    "InstanceNormalization": arithmetic.instance_normalization,
+    "InstanceNormalization": norms.instance_normalization,
+    "LRN": norms.response_normalization,
+    "LayerNormalization": norms.layer_normalization,
     "LeakyRelu": activations.leaky_relu,
     "Log": activations.log,
+    "LogSoftmax": arithmetic.log_softmax,
     "MatMul": arithmetic.mat_mul,
     "Max": arithmetic.several,
     "MaxPool": windows.max_pool,
@@ -64,6 +69,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Softmax": arithmetic.softmax,
     "Softplus": activations.softplus,
     "Softsign": activations.softsign,
+    "SpaceToDepth": forms.space_to_depth,
     "Split": forms.split,
     "Sqrt": activations.sqrt,
     "Squeeze": forms.squeeze,
@@ -81,5 +87,4 @@ HINTS = {
     "If": "export the network without control flow",
     "Loop": "export the network without control flow",
     "Scan": "export the network without control flow",
-    "LRN": "no layer here normalises over neighbouring channels",
 }
