@@ -29,8 +29,9 @@ from facegen.files.standard import is_stdout
     type=click.Path(),
     shell_complete=options.networks,
     cls=DerivedOption,
-    help="File of weights of {run_by[Classifier]}, the authors' or torchvision's among them; what "
-    "facegen fetch squeezenet brought if not given.",
+    help="File of weights of {run_by[Classifier]}, the authors' or torchvision's among them, or of "
+    "another ResNet, VGG, SqueezeNet or MobileNet of torchvision's; what facegen fetch squeezenet "
+    "brought if not given.",
 )
 @click.option(
     "--top",

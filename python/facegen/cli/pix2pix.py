@@ -59,8 +59,9 @@ def command(
 ) -> int:
     """Make pictures from pictures.
 
-    NETWORK is a file of pix2pix weights (network.bin, .pict, .safetensors or .npz), or the name of
-    a fetched network; --network may name it too.
+    NETWORK is a file of pix2pix weights (network.bin, .pict, .safetensors or .npz), a generator's
+    checkpoint of pytorch-CycleGAN-and-pix2pix (latest_net_G.pth), or the name of a fetched network;
+    --network may name it too.
 
     With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
     what is transparent becomes white. Results of --size original say what their pictures say (EXIF

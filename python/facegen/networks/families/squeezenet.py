@@ -20,6 +20,7 @@ features is missing, a pool stands. They count a last, partial window (ceil mode
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from typing import NamedTuple
@@ -97,8 +98,8 @@ def initial_weights(name: str, sizes: Sizes, seed: int) -> dict[str, np.ndarray]
 def network_of(shapes: Mapping[str, Shape]) -> Network | None:
     """The network of features.0, fires and classifier.1."""
     stem, last = shapes.get("features.0.weight", ()), shapes.get("classifier.1.weight", ())
-    parts = [name.split(".") for name in shapes if name.endswith(".squeeze.weight")]
-    numbers = {int(i) for block, i, *_ in parts if block == "features" and i.isdecimal()}
+    matches = (re.fullmatch(r"features\.(\d{1,6})\.squeeze\.weight", name) for name in shapes)
+    numbers = {int(match[1]) for match in matches if match}
     if not numbers or len(stem) != 4 or len(last) != 4:
         return None
     if max(numbers) > MOST_FEATURES:

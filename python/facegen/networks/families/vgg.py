@@ -20,6 +20,7 @@ pixel after pixel here: its columns are put in our order.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import partial
 from itertools import pairwise
@@ -129,8 +130,9 @@ def network_of(shapes: Mapping[str, Shape]) -> Network | None:
 
 def _groups(shapes: Mapping[str, Shape]) -> tuple[tuple[tuple[int, ...], ...], bool]:
     """The channels between pools, and whether there are batch norms."""
-    parts = [name.split(".") for name, shape in shapes.items() if len(shape) == 4]
-    found = sorted(int(i) for block, i, *_ in parts if block == "features" and i.isdecimal())
+    matches = (re.fullmatch(r"features\.(0|[1-9]\d{0,5})\.weight", name) for name in shapes)
+    numbers = sorted(int(match[1]) for match in matches if match)
+    found = [i for i in numbers if len(shapes[f"features.{i}.weight"]) == 4]
     batch_norm = "features.1.running_mean" in shapes
     layers = 3 if batch_norm else 2  # of a convolution with what is behind it
     groups: list[list[int]] = []
