@@ -9,8 +9,8 @@ from bench.workload import network
 from facegen.networks import NETWORKS
 from facegen.nn import lower
 
-# Parameters as torchvision counts them, with the running statistics of norms; and FLOPs, without those of
-# taps that read padding.
+# Parameters as torchvision counts them, with the running statistics of norms; and FLOPs, without
+# those of taps that read padding.
 SIZES = {
     "mobilenet_v2": (3_504_872 + 2 * 17_056, 599.4e6),
     "resnet50": (25_557_032 + 2 * 26_560, 7.896e9),

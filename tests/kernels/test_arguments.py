@@ -184,7 +184,7 @@ def test_absurd_windows_of_other_ops_are_refused():
         kernels.max_pool2d(X, 2, stride=2**31)
     with pytest.raises(ValueError, match="kernel must be at most"):
         kernels.max_pool2d(X, 2**31)
-    with pytest.raises(ValueError, match="is too large: "):
+    with pytest.raises(ValueError, match="height and width must be at most 536870912"):
         kernels.upsample_bilinear2d(X, scale=2**28)
     with pytest.raises(ValueError, match="stride .300, 300. has 90000 phases"):
         kernels.conv_transpose2d(X, W, stride=300)
