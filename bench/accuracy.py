@@ -140,7 +140,8 @@ def cancelling(case: Case, name: str) -> Case:
 def on_cpu() -> dict[str, Callable[[Case], np.ndarray]]:
     """By column, how a case is computed."""
     ways = {isa: (isa, "auto") for isa in _native.available_isas()}
-    ways["strict"] = (_native.available_isas(strict=True)[0], "direct")
+    ways |= {isa: (isa, "auto") for isa in _native.available_isas("bfloat16")}
+    ways["strict"] = (_native.available_isas("strict")[0], "direct")
     return {
         name: partial(Case.measured, isa=way[0], algorithm=way[1]) for name, way in ways.items()
     }

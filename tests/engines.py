@@ -22,9 +22,10 @@ def on_gpu(*names: str) -> list:
     return [pytest.param(name, marks=pytest.mark.cuda) for name in names]
 
 
+CPU_GEMM_ENGINES = [*ISAS, *_native.available_isas("bfloat16")]
 # "cuda fma strict" and "cuda auto strict" differ in layers of few output channels.
 GEMM_ENGINES = [
-    *ISAS,
+    *CPU_GEMM_ENGINES,
     *on_gpu(
         "cuda auto float32",
         "cuda mma float32",

@@ -13,13 +13,20 @@ from facegen import _native
 
 EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
 
-# AMX multiplies x = hi + lo in bfloat16 (rounding unit 2^-8) and leaves out lo * lo, at most 2^-16
-# of a product, and what hi + lo miss of either factor, at most 2^-17 each.
-SPLIT_PRODUCT = {"amx": 2.0**-15}
+# AMX multiplies fixed-point numbers: 8 EPS of the product of the largest magnitudes of both
+# factors, of random sign (tests/native/tolerance.h). That product is known here by the magnitudes
+# of the sums alone, of which the largest is at least half of it.
+FIXED_POINT_PRODUCT = {"amx": 16 * EPS}
 
-# GPUs, by what tests/engines.py calls them. "float32" multiplies as AMX does; tensor cores add with
-# truncation, at most 2^-23 of the running sum at each addition. "mma" has up to 512 / 16 in a row:
-# 2^-18. "auto" up to 3 * 2048 / 16, of a running sum that is half the whole on average: 2^-15.
+# Of a whole network, the same relative to its values: 2^-22 of the product of both factors' scales,
+# which are at most 16 times the product of typical ones. bfloat16: units of 2^-8 of both factors.
+SPLIT_PRODUCT = {"amx": 2.0**-18, "amx_bfloat16": 2.0**-7 + 2.0**-16}
+
+# GPUs, by what tests/engines.py calls them. "float32" multiplies x = hi + lo in bfloat16 and leaves
+# out lo * lo, at most 2^-16 of a product, and what hi + lo miss of either factor, at most 2^-17
+# each: 2^-15. Tensor cores add with truncation, at most 2^-23 of the running sum at each addition.
+# "mma" has up to 512 / 16 in a row: 2^-18. "auto" up to 3 * 2048 / 16, of a running sum that is
+# half the whole on average: 2^-15.
 # float16 and tf32 round both factors to 11 bits: 2^-11 of a product each.
 SPLIT_PRODUCT |= {
     "cuda auto float32": 2.0**-15 + 2.0**-15,
@@ -36,7 +43,9 @@ DEFAULT_ISA = _native.choose_isa()
 def gemm(magnitude: np.ndarray, length: int, isa: str = DEFAULT_ISA) -> np.ndarray:
     """Of sums of `length` products plus a bias; `magnitude` is the same sum of absolute values."""
     relative = EPS * (np.sqrt(length) + 2) + SPLIT_PRODUCT.get(isa, 0)
-    return relative * magnitude + SUBNORMAL_PRODUCT.get(isa, 0) * length
+    largest = np.max(magnitude, initial=0) if isa in FIXED_POINT_PRODUCT else 0
+    fixed_point = FIXED_POINT_PRODUCT.get(isa, 0) * np.sqrt(length) * largest
+    return relative * magnitude + fixed_point + SUBNORMAL_PRODUCT.get(isa, 0) * length
 
 
 # What Winograd's transforms may make of a sum of products' magnitudes, for values of about equal

@@ -1,7 +1,7 @@
 """This package: as it comes, and held to plain float32 multiply-adds.
 
-default: the best instruction set and algorithm; on processors with AMX that is split bfloat16
-products, to the accuracy of float32. strict: float32 multiply-adds of the direct algorithm, the
+default: the best instruction set and algorithm; on processors with AMX that is products of
+8-bit digits, to the accuracy of float32. strict: float32 multiply-adds of the direct algorithm, the
 arithmetic that the peers are held to as well. ``FACEGEN_ISA`` applies to both.
 """
 

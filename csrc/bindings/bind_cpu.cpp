@@ -51,10 +51,15 @@ class CpuExecutable {
   std::unique_ptr<cpu::Executable> executable_;
 };
 
-std::vector<std::string> available_isas(bool strict) {
+std::vector<std::string> available_isas(const std::string& precision) {
+  if (precision != "float32" && precision != "strict" && precision != "bfloat16") {
+    throw py::value_error("the CPU has the precisions float32, strict and bfloat16, not " + precision);
+  }
   std::vector<std::string> names;
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-    if (!(strict && kernels->split_products)) names.emplace_back(kernels->isa);
+  for (const cpu::Kernels* kernels : precision == "bfloat16" ? cpu::available_bfloat16_kernels()
+                                                             : cpu::available_kernels()) {
+    if (precision == "strict" && kernels->products != cpu::Products::kFloat32) continue;
+    names.emplace_back(kernels->isa);
   }
   return names;
 }
@@ -92,8 +97,9 @@ void bind_cpu(py::module_& m) {
       .def_property_readonly("isa", &CpuExecutable::isa);
   m.def("empty_pooled", &empty_pooled, py::arg("shape"), py::arg("dtype"),
         "An uninitialised array whose memory goes to the next one of its size when it is gone.");
-  m.def("available_isas", &available_isas, py::arg("strict") = false,
-        "Instruction sets that run here, best first; strict: those with plain float32 products.");
+  m.def("available_isas", &available_isas, py::arg("precision") = "float32",
+        "Names of the kernels that run here, best first: instruction sets; strict: those with plain "
+        "float32 products; bfloat16: \"amx_bfloat16\".");
   m.def(
       "choose_isa", [] { return std::string(cpu::choose_kernels("").isa); },
       "The instruction set that FACEGEN_ISA names, or the best. Raises ValueError.");

@@ -69,7 +69,7 @@ bool activates_in_registers(Activation activation) {
 bool DirectGemm::suits(const Step& step, const Kernels& kernels) {
   const Epilogue& e = step.epilogue;
   if (step.finish != nullptr) return false;
-  if (kernels.split_products || !activates_in_registers(e.activation)) return false;
+  if (kernels.products != Products::kFloat32 || !activates_in_registers(e.activation)) return false;
   if (e.other.buffer >= 0 && (e.combine != Combine::kAdd || e.after_activation)) return false;
   if (e.scale != nullptr || e.shift != nullptr) return false;
   int line_rows = same_pixels(step) ? step.out.h * step.out.w : 0;

@@ -1,5 +1,6 @@
 #include "cpu/dispatch.h"
 
+#include <cstddef>
 #include <cstdlib>
 #include <stdexcept>
 
@@ -19,7 +20,8 @@ struct Entry {
   bool (*runs_here)();
 };
 
-bool always() { return true; }
+[[maybe_unused]] bool always() { return true; }
+[[maybe_unused]] bool never() { return false; }
 
 #if defined(__x86_64__)
 
@@ -56,13 +58,14 @@ bool has_avx512() {
   return has_avx2() && all(here.leaf7_ebx, kF | kDq | kBw | kVl) && all(here.saved, kZmm);
 }
 
-// AMX has 8 KiB of registers, which Linux gives a process only on request.
+// AMX with bfloat16 and 8-bit integers. It has 8 KiB of registers, which Linux gives a process only on request.
 bool has_amx() {
 #if defined(__linux__)
-  constexpr unsigned kAvx512Bf16 = 1u << 5, kAmxBf16 = 1u << 22, kAmxTile = 1u << 24;
+  constexpr unsigned kAvx512Bf16 = 1u << 5;
+  constexpr unsigned kAmxBf16 = 1u << 22, kAmxTile = 1u << 24, kAmxInt8 = 1u << 25;
   const Processor here;
   if (!has_avx512() || !all(here.leaf7_1_eax, kAvx512Bf16)) return false;
-  if (!all(here.leaf7_edx, kAmxBf16 | kAmxTile)) return false;
+  if (!all(here.leaf7_edx, kAmxBf16 | kAmxTile | kAmxInt8)) return false;
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 #else
@@ -74,34 +77,46 @@ constexpr Entry kBestFirst[] = {{amx_kernels, has_amx},
                                 {avx512_kernels, has_avx512},
                                 {avx2_kernels, has_avx2},
                                 {portable_kernels, always}};
+constexpr Entry kBfloat16[] = {{amx_bfloat16_kernels, has_amx}};
 
 #elif defined(__aarch64__)
 
 // NEON with fused multiply-adds is part of the architecture.
 constexpr Entry kBestFirst[] = {{neon_kernels, always}, {portable_kernels, always}};
+constexpr Entry kBfloat16[] = {{nullptr, never}};
 
 #else
 
 constexpr Entry kBestFirst[] = {{portable_kernels, always}};
+constexpr Entry kBfloat16[] = {{nullptr, never}};
 
 #endif
 
-}  // namespace
-
-std::vector<const Kernels*> available_kernels() {
+template <std::size_t Count>
+std::vector<const Kernels*> those_that_run_here(const Entry (&entries)[Count]) {
   std::vector<const Kernels*> result;
-  for (const Entry& entry : kBestFirst) {
+  for (const Entry& entry : entries) {
     if (entry.runs_here()) result.push_back(entry.kernels());
   }
   return result;
 }
 
+}  // namespace
+
+std::vector<const Kernels*> available_kernels() { return those_that_run_here(kBestFirst); }
+
+std::vector<const Kernels*> available_bfloat16_kernels() { return those_that_run_here(kBfloat16); }
+
 const Kernels& choose_kernels(const std::string& isa) {
   const char* variable = std::getenv("FACEGEN_ISA");
   const bool from_variable = isa.empty() && variable != nullptr && *variable != '\0';
   const std::string wanted = from_variable ? variable : isa;
-  const auto available = available_kernels();
+  auto available = available_kernels();
   if (wanted.empty()) return *available.front();
+  if (!from_variable) {
+    const auto more = available_bfloat16_kernels();
+    available.insert(available.end(), more.begin(), more.end());
+  }
   std::string choices;
   for (const Kernels* kernels : available) {
     if (wanted == kernels->isa) return *kernels;

@@ -8,10 +8,14 @@
 
 namespace facegen::cpu {
 
-// Best first.
+// Best first; with products of float32 numbers or as accurate as theirs.
 std::vector<const Kernels*> available_kernels();
 
-// The named instruction set; an empty name means FACEGEN_ISA from the environment, or the best.
+// Those of precision="bfloat16", each called like an instruction set above, "_bfloat16" behind it.
+std::vector<const Kernels*> available_bfloat16_kernels();
+
+// The named kernels; an empty name means FACEGEN_ISA from the environment, or the best, of
+// available_kernels().
 // Throws std::invalid_argument with the choices when it is unknown or this processor lacks it.
 const Kernels& choose_kernels(const std::string& isa);
 

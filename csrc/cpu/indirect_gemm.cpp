@@ -18,7 +18,9 @@ namespace {
 constexpr int64_t kBlockRows = 224;
 constexpr int64_t kBlockColumns = 512;
 
-alignas(64) const float kZeros[kMaxDepth] = {};
+// What a tap outside the input reads: no stretch is deeper.
+constexpr int kMostDepth = 512;
+alignas(64) const float kZeros[kMostDepth] = {};
 
 // How a product of `rows` x `panels` is cut: into at least as many equal tasks as keep `threads`
 // busy, preferring few large ones. Only speed depends on it.
@@ -187,7 +189,8 @@ void IndirectGemm::multiply_block(const Task& task, const Block& block, const Ro
   for (int64_t tile = 0; tile < tiles; ++tile) {
     const auto begin = static_cast<int>(count * tile / tiles);
     const auto end = static_cast<int>(count * (tile + 1) / tiles);
-    kernels_.gather(rows.sources + begin, kBlockRows, end - begin, block.stretch, panel);
+    kernels_.gather(rows.sources + begin, kBlockRows, end - begin, block.stretch,
+                    block.channel_scale.data(), panel);
     for (const Use& use : block.uses) {
       const Bundle& bundle = task.group->bundles[static_cast<std::size_t>(use.bundle)];
       const int first = std::max(bundle.first_panel, task.panel_begin);

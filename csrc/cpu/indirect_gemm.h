@@ -56,6 +56,7 @@ class IndirectGemm final : public Gemm {
     int first_channel;
     std::vector<Tap> taps;
     std::vector<Use> uses;
+    std::vector<float> channel_scale;  // (depth), or empty; see scale_channels
   };
   // Phases with equal output sizes share rows and gathered panels.
   struct Group {
@@ -77,6 +78,7 @@ class IndirectGemm final : public Gemm {
   void add_phase(const Phase& phase);
   void add_blocks(Group& group);
   void pack_use(const Group& group, const Block& block, const Use& use, const Weights& weights);
+  void scale_channels(const Group& group, Block& block, const Weights& weights) const;
   int64_t weight_at(const Weights& weights, const Phase& phase, Tap tap, int64_t channel) const;
   void run_task(const Task& task, Images in, Images out, Images add) const;
   int find_rows(const Task& task, const Block& block, Images in, Rows& rows) const;

@@ -1,5 +1,7 @@
 // What IndirectGemm decides when a network is loaded: groups, bundles, blocks, and the packed weights.
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -17,6 +19,29 @@ namespace {
 constexpr int kFewChannels = 8;
 
 bool covers_all(Range range, int out) { return range.first == 0 && range.last == out; }
+
+// Raises each channel's number to the magnitude of its weight in a column, relative to the largest of
+// that column.
+void raise_to_column(const std::vector<float>& column, std::vector<float>& largest) {
+  float most = 0;
+  for (const float x : column) most = std::max(most, std::fabs(x));
+  for (std::size_t k = 0; k < column.size(); ++k) {
+    const float x = std::fabs(column[k]);
+    if (x > 0) largest[k] = std::max({largest[k], x / most, std::numeric_limits<float>::min()});
+  }
+}
+
+// Powers of two from those magnitudes: 1 where one is of the order of the largest of all, 2^-k where
+// it is 2^-k of that (but for a factor of 2, by which the input would lose a bit), 0 where it is 0.
+std::vector<float> channel_scales(const std::vector<float>& largest) {
+  const float most = *std::max_element(largest.begin(), largest.end());
+  std::vector<float> scales;
+  for (const float x : largest) {
+    const int power = x > 0 ? std::clamp(std::ilogb(x) - std::ilogb(most) + 1, -126, 0) : 0;
+    scales.push_back(x > 0 ? std::ldexp(1.0f, power) : 0.0f);
+  }
+  return scales;
+}
 
 }  // namespace
 
@@ -49,6 +74,12 @@ IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
 }
 
 void IndirectGemm::pack(const Weights& weights, int threads) {
+  for (Group& group : groups_) {
+    if (kernels_.products != Products::kFixedPoint) break;
+    parallel_for(static_cast<int64_t>(group.blocks.size()), threads, [&](int64_t i, int) {
+      scale_channels(group, group.blocks[static_cast<std::size_t>(i)], weights);
+    });
+  }
   struct Piece {
     const Group* group;
     const Block* block;
@@ -71,7 +102,9 @@ void IndirectGemm::pack(const Weights& weights, int threads) {
 void IndirectGemm::merge_row_taps(Phase& phase) {
   Axis& x = phase.x;
   const bool in_memory = x.dir == 1 && in_.pixel_stride == in_.c;
-  if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kMaxDepth) return;
+  if (!in_memory || x.taps < 2 || in_.c > kFewChannels || in_.c * x.taps > kernels_.most_depth) {
+    return;
+  }
   const int left = std::max(0, -x.base);
   const int right = std::max(0, (x.out - 1) * x.step + x.base + x.taps - in_.w);
   if (!worth_padding(in_.w, int64_t{left} + right)) return;
@@ -146,14 +179,14 @@ void IndirectGemm::add_blocks(Group& group) {
 
   for (Bundle& bundle : group.bundles) bundle.zeroed = true;
   std::vector<bool> started(group.bundles.size(), false);
-  const int channel_parts = static_cast<int>(divide_up(in_.c, kMaxDepth));
+  const int channel_parts = static_cast<int>(divide_up(in_.c, kernels_.most_depth));
   const int channels = static_cast<int>(divide_up(in_.c, channel_parts));
-  const int most_taps = std::max(1, kMaxDepth / channels);
+  const int most_taps = std::max(1, kernels_.most_depth / channels);
   for (auto it = reads.begin(); it != reads.end();) {
     auto end = it;
     while (end != reads.end() && end - it < most_taps && end->bundles == it->bundles) ++end;
     for (int first = 0; first < in_.c; first += channels) {
-      Block block{{static_cast<int>(end - it), std::min(channels, in_.c - first)}, first, {}, {}};
+      Block block{{static_cast<int>(end - it), std::min(channels, in_.c - first)}, first, {}, {}, {}};
       for (auto read = it; read != end; ++read) block.taps.push_back(read->at);
       for (std::size_t r = 0; r < it->bundles.size(); ++r) {
         const auto index = static_cast<std::size_t>(it->bundles[r]);
@@ -181,6 +214,33 @@ int64_t IndirectGemm::weight_at(const Weights& weights, const Phase& phase, Tap 
   return (ty * kernel_w_ + tx) * weights.tap_stride + channel % channels_ * weights.input_stride;
 }
 
+// Fixed-point numbers have one scale for a row or a column of the block: a channel of small weights
+// would lose bits, and one of large inputs, for which such weights make up, would take them from the
+// others. So each channel's weights are scaled to the magnitude of the largest, and the input by the
+// inverse. Powers of two change no other bit.
+void IndirectGemm::scale_channels(const Group& group, Block& block, const Weights& weights) const {
+  const auto depth = static_cast<std::size_t>(block.stretch.depth());
+  std::vector<int64_t> from(depth);
+  std::vector<float> column(depth), largest(depth);
+  for (const Use& use : block.uses) {
+    for (const Phase& phase : group.bundles[static_cast<std::size_t>(use.bundle)].phases) {
+      auto to = from.begin();
+      for (const Tap tap : use.taps) {
+        for (int c = 0; c < block.stretch.channels; ++c) {
+          *to++ = weight_at(weights, phase, tap, block.first_channel + c);
+        }
+      }
+      for (int64_t n = 0; n < out_.c; ++n) {
+        const float* const data = weights.data + n * weights.output_stride;
+        std::transform(from.begin(), from.end(), column.begin(),
+                       [data](int64_t at) { return data[at]; });
+        raise_to_column(column, largest);
+      }
+    }
+  }
+  block.channel_scale = channel_scales(largest);
+}
+
 // The weights of a bundle's columns for one block: from where they lie, if the panels of a phase hold
 // nothing of another, or by way of rows (phase, output channel) x depth.
 void IndirectGemm::pack_use(const Group& group, const Block& block, const Use& use,
@@ -199,7 +259,8 @@ void IndirectGemm::pack_use(const Group& group, const Block& block, const Use& u
         tap_offset[t] = weight_at(weights, phase, use.taps[t], 0);
       }
       kernels_.pack({weights.data + block.first_channel * weights.input_stride,
-                     weights.output_stride, tap_offset.data(), out_.c, weights.input_stride},
+                     weights.output_stride, tap_offset.data(), out_.c, weights.input_stride,
+                     block.channel_scale.data()},
                     block.stretch, panels);
       panels += bytes;
     }
@@ -220,7 +281,9 @@ void IndirectGemm::pack_use(const Group& group, const Block& block, const Use& u
   for (std::size_t t = 0; t < use.taps.size(); ++t) {
     tap_offset[t] = static_cast<int64_t>(t) * channels;
   }
-  kernels_.pack({rows, depth, tap_offset.data(), bundle.columns(out_.c)}, block.stretch, panels);
+  kernels_.pack({rows, depth, tap_offset.data(), bundle.columns(out_.c), 1,
+                 block.channel_scale.data()},
+                block.stretch, panels);
 }
 
 }  // namespace facegen::cpu

@@ -10,11 +10,18 @@
 
 namespace facegen::cpu {
 
-// Deepest stretch of the reduction that one panel of A covers. A tile's partial sums stay in
+// Deepest stretch of the reduction that one panel of floats covers. A tile's partial sums stay in
 // registers for that long; then they are added to the C block in memory. 256 keeps a 14-row panel
 // (14 KiB) and the weight panels it meets (2 x 16 KiB) inside a 48 KiB L1 cache, and makes the
-// addition to C cost under 2% of the multiplications.
+// addition to C cost under 2% of the multiplications. (Kernels::most_depth is each kernel's own.)
 constexpr int kMaxDepth = 256;
+
+// What the GEMM's products are products of.
+enum class Products {
+  kFloat32,
+  kFixedPoint,  // 24-bit numbers, scaled by row, column and channel; to the accuracy of float32
+  kBfloat16,    // numbers rounded to 8 significant bits
+};
 
 // One stretch of the reduction: some taps, each with the same run of channels.
 struct Stretch {
@@ -31,6 +38,7 @@ struct WeightSource {
   const int64_t* tap_offset;
   int columns;
   int64_t channel_stride = 1;
+  const float* channel_scale = nullptr;  // (depth), by which gather multiplies; null: 1
 };
 
 // The epilogue of one row of outputs; see Epilogue for the formula. Null pointers are skipped.
@@ -178,18 +186,19 @@ struct ResponseRow {
 
 struct Kernels {
   const char* isa;
-  // Products of float32 numbers are summed from products of bfloat16 halves: about 16 bits a
-  // product instead of 24 (docs/accuracy.md). precision="strict" does without.
-  bool split_products;
+  // precision="strict" takes those of float32 (docs/accuracy.md).
+  Products products;
 
   // ---- the indirect GEMM: C += A * B over one stretch
+  int most_depth;     // of a stretch
   int tile_rows;      // most rows of A that one panel holds
   int panel_columns;  // columns of B that one weight panel holds
   int64_t (*row_panel_bytes)(int depth);
   int64_t (*weight_panel_bytes)(int depth);
   // Copies tile rows into a panel of A: row r, tap t comes from sources[t * source_stride + r].
+  // With products of fixed-point numbers, times channel_scale (depth); else that is not read.
   void (*gather)(const float* const* sources, int64_t source_stride, int rows, Stretch stretch,
-                 void* panel);
+                 const float* channel_scale, void* panel);
   // Lays out ceil(columns / panel_columns) weight panels, missing columns as zeros.
   void (*pack)(const WeightSource& source, Stretch stretch, void* panels);
   // c[r][0 .. panels * panel_columns) += or = (accumulate or not) panel row r times the weights.
@@ -200,11 +209,11 @@ struct Kernels {
   void (*begin_task)();
   void (*end_task)();
 
-  // ---- the GEMM of rows that need no gathering, its weights as pack lays them out (not with split
-  // products)
+  // ---- the GEMM of rows that need no gathering, its weights as pack lays them out; with products of
+  // float32 alone
   void (*direct_multiply)(const DirectLine& line);
 
-  // ---- Winograd's convolution, with the GEMM's pack; not with split products
+  // ---- Winograd's convolution, with the GEMM's pack; with products of float32 alone
   void (*multiply_rows)(const RowsProduct& product);
   void (*winograd_input)(const WinogradInput& input);
   void (*winograd_output)(const WinogradOutput& output);
@@ -245,11 +254,12 @@ struct Kernels {
   double (*fma_burst)();
 };
 
-// Each is there where CMakeLists.txt compiles it: neon on aarch64, the other three on x86-64.
+// Each is there where CMakeLists.txt compiles it: neon on aarch64, the others on x86-64.
 const Kernels* portable_kernels();
 const Kernels* avx2_kernels();
 const Kernels* avx512_kernels();
 const Kernels* amx_kernels();
+const Kernels* amx_bfloat16_kernels();  // for precision="bfloat16"; the same object file
 const Kernels* neon_kernels();
 
 }  // namespace facegen::cpu

@@ -50,7 +50,7 @@ bool Winograd::cuts(const Axis& axis) {
 }
 
 int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
-  if (step.direct_only || kernels.split_products) return 0;
+  if (step.direct_only || kernels.products != Products::kFloat32) return 0;
   if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return 0;
   for (int i = 0; i < step.phase_count; ++i) {
     if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;

@@ -54,8 +54,8 @@ def load(
     threads
         CPU threads, at least 1; all that this process may use if None.
     precision
-        "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products); on GPUs
-        also "tf32" or "float16".
+        "float32" (its accuracy, by the fastest arithmetic) or "strict" (its very products); on
+        processors with AMX also "bfloat16", on GPUs also "tf32" or "float16".
     algorithm
         "auto", or "direct": none of lower complexity than the definition's, such as Winograd's.
     size

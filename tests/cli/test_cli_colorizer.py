@@ -12,7 +12,6 @@ from command_line import Run
 from opposite import stand_in
 from PIL import Image
 
-from facegen import _native
 from facegen.cli.colorizer import PROGRAMS
 from facegen.cli.main import main
 from facegen.media.colorization import network_lightness, with_colours
@@ -346,9 +345,6 @@ def test_net2bin_without_a_checkpoint(run: Run, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("precision", ["float32", "strict"])
 def test_genans(run: Run, network: Path, precision: str) -> None:
     pytest.importorskip("torch", reason="PyTorch is not installed")
-    if precision == "float32" and _native.choose_isa() not in _native.available_isas(strict=True):
-        # docs/colorizer.md: up to 6e-3, since the softmax of seeded weights is sharp.
-        pytest.skip("AMX's float32 is not within 0.001 for seeded weights, strict is")
     picture("a.png", 1)
     assert run("colorizer", "img2bin", "a.png", "in.bin").code == 0
     on_cpu = ["--device", "cpu", "--precision", precision]

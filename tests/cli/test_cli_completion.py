@@ -39,7 +39,7 @@ def test_commands_and_files(offered) -> None:
         ("colorize --device ", ["auto", "cpu", "cuda", "all"]),
         ("network.bin --device c", ["cpu", "cuda"]),
         ("train segmentation --device ", ["auto", "cpu", "cuda"]),
-        ("generate --precision ", ["float32", "strict", "tf32", "float16"]),
+        ("generate --precision ", ["float32", "strict", "bfloat16", "tf32", "float16"]),
         ("generate --algorithm ", ["auto", "direct"]),
         ("colorize --network ", ["FILE", "default", *PUBLISHED]),
         ("segment -n network.s", ["FILE"]),

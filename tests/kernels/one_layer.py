@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from engines import ENGINES, GEMM_ENGINES, ISAS, run_program
+from engines import CPU_GEMM_ENGINES, ENGINES, GEMM_ENGINES, ISAS, run_program
 from facegen.nn import Graph, Layer, Shape, lower
 
 GUARD = 64  # floats before and after every array
@@ -23,10 +23,10 @@ every_engine = pytest.mark.parametrize(
 every_gemm_engine = pytest.mark.parametrize(
     ("isa", "threads"),
     [
-        *((isa, threads) for isa in ISAS for threads in (1, 2)),
+        *((isa, threads) for isa in CPU_GEMM_ENGINES for threads in (1, 2)),
         *(
             pytest.param(engine.values[0], 1, marks=pytest.mark.cuda)
-            for engine in GEMM_ENGINES[len(ISAS) :]
+            for engine in GEMM_ENGINES[len(CPU_GEMM_ENGINES) :]
         ),
     ],
 )

@@ -18,7 +18,7 @@ from facegen.nn import Add, Concat, Conv2d, ConvTranspose2d, Graph, LeakyReLU, S
 from random_weights import random_weights
 
 # With split products the same layers take the GEMM.
-WINOGRAD_ISAS = _native.available_isas(strict=True)
+WINOGRAD_ISAS = _native.available_isas("strict")
 
 # (layer, its definition, options of both, (n, h, w, in))
 CASES = {

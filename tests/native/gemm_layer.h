@@ -129,16 +129,25 @@ inline Data draw_data(const Layer& l, std::mt19937& random) {
           draw(l.out.c, random)};
 }
 
-// Sums of products over all outputs of a batch, and of the products' magnitudes.
+// Sums of products over all outputs of a batch, and of the products' magnitudes; the product of the
+// largest input and the largest weight.
 struct Sums {
   std::vector<double> value, magnitude;
+  double largest;
 };
+
+inline double largest_magnitude(const std::vector<double>& values) {
+  double result = 0;
+  for (const double x : values) result = std::max(result, std::fabs(x));
+  return result;
+}
 
 inline Sums sums_of(const Layer& l, const Data& data) {
   const std::vector<double> in(data.in.begin(), data.in.end());
   const std::vector<double> weight(data.weight.begin(), data.weight.end());
   const auto size = static_cast<std::size_t>(l.images * l.out.size());
-  Sums sums = {std::vector<double>(size), std::vector<double>(size)};
+  Sums sums = {std::vector<double>(size), std::vector<double>(size),
+               largest_magnitude(in) * largest_magnitude(weight)};
   const int64_t taps = int64_t{1} * l.y.kernel * l.x.kernel;
   for_each_tap(l, [&](int64_t in_pixel, int64_t tap, int64_t out_pixel) {
     for (int image = 0; image < l.images; ++image) {
@@ -162,13 +171,15 @@ inline Sums sums_of(const Layer& l, const Data& data) {
 
 constexpr float kSlope = 0.2f;
 
-inline Bounded expected(const Layer& l, const Data& data, const Sums& sums, int64_t i, bool split) {
+inline Bounded expected(const Layer& l, const Data& data, const Sums& sums, int64_t i,
+                        cpu::Products products) {
   const auto at = static_cast<std::size_t>(i), channel = static_cast<std::size_t>(i % l.out.c);
   const double bias = l.bias ? static_cast<double>(data.bias[channel]) : 0.0;
   const double add = l.add ? static_cast<double>(data.add[at]) : 0.0;
   const int64_t length = int64_t{l.y.kernel} * l.x.kernel * l.in.c + 2;
   Bounded y = sum_of_products(sums.value[at] + bias + add,
-                              sums.magnitude[at] + std::fabs(bias) + std::fabs(add), length, split);
+                              sums.magnitude[at] + std::fabs(bias) + std::fabs(add), sums.largest,
+                              length, products);
   y = activate(y, l.activation, kSlope);
   if (l.scale) y = times(y, static_cast<double>(data.scale[channel]));
   if (l.shift) y = plus(y, static_cast<double>(data.shift[channel]));

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "all_kernels.h"
 #include "check.h"
 #include "cpu/dispatch.h"
 #include "one_step.h"
@@ -70,10 +71,11 @@ class Network {
     return out;
   }
 
-  Bounded expected(const float* pixel, int column, bool split) const {
+  Bounded expected(const float* pixel, int column, cpu::Products products) const {
     const auto at = [](const std::vector<float>& weight, int i) {
       return static_cast<double>(weight[static_cast<std::size_t>(i)]);
     };
+    // All numbers are below 1, those between the layers below kIn.
     double sum = 0, magnitude = 0;
     for (int m = 0; m < 2 * kMiddle; ++m) {
       const std::vector<float>& weight = m < kMiddle ? left_ : right_;
@@ -87,7 +89,7 @@ class Network {
       sum += std::max(middle, 0.0) * w;
       magnitude += size * std::fabs(w);
     }
-    Bounded y = sum_of_products(sum, magnitude, kIn + 2 * kMiddle, split);
+    Bounded y = sum_of_products(sum, magnitude, kIn, kIn + 2 * kMiddle, products);
     y.bound *= 2;  // two layers
     return y;
   }
@@ -107,7 +109,7 @@ void test_arena(const cpu::Kernels& kernels) {
     const std::vector<float> out = network.run(images, in, 1);
     check_close({kH, kW, kOut}, out, [&](int64_t i) {
       return network.expected(&in[static_cast<std::size_t>(i / kOut * kIn)],
-                              static_cast<int>(i % kOut), kernels.split_products);
+                              static_cast<int>(i % kOut), kernels.products);
     });
     CHECK(same_bits(network.run(images, in, 3), out));
   }
@@ -174,7 +176,7 @@ void test_choice() {
 }  // namespace
 
 int main() {
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+  for (const cpu::Kernels* kernels : all_kernels()) {
     test_arena(*kernels);
     test_callers_at_once(*kernels);
     test_fork(*kernels);

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "all_kernels.h"
 #include "check.h"
-#include "cpu/dispatch.h"
 #include "gemm_layer.h"
 #include "one_step.h"
 #include "program.h"
@@ -18,6 +18,8 @@ using namespace facegen;
 using namespace facegen::test;
 
 namespace {
+
+using test::Window;  // and not the program's
 
 // One pixel of NaN reaches exactly the outputs whose windows hold it.
 void check_nan_pixel(const Layer& l, Data data, const OneStep& network,
@@ -43,12 +45,12 @@ void check_layer(const Layer& l, std::mt19937& random) {
   CHECK(l.out.h > 0 && l.out.w > 0);
   const Data data = draw_data(l, random);
   const Sums sums = sums_of(l, data);
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+  for (const cpu::Kernels* kernels : all_kernels()) {
     begin_case(describe(l), *kernels);
     const OneStep network = executable(l, data, *kernels, true);
     const std::vector<float> found = network.run_checked(l.images, data.in, data.add);
     check_close(l.out, found, [&](int64_t i) {
-      return expected(l, data, sums, i, kernels->split_products);
+      return expected(l, data, sums, i, kernels->products);
     });
     check_nan_pixel(l, data, network, found);
   }
@@ -212,17 +214,18 @@ Layer random_layer(std::mt19937& random) {
   }
 }
 
-// An infinite input times a finite weight; the split of an infinity has NaN for its lower half.
+// An infinite input times a finite weight; there is no fixed-point number for it.
 void test_infinity(std::mt19937& random) {
   const Layer l = linear(1, 3, 20);
   Data data = draw_data(l, random);
   data.in[1] = INFINITY;
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+  for (const cpu::Kernels* kernels : all_kernels()) {
     begin_case("infinity", *kernels);
     const std::vector<float> found = executable(l, data, *kernels, true).run(1, data.in, {}, 1);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const bool as_defined = found[i] == (data.weight[i * 3 + 1] > 0 ? INFINITY : -INFINITY);
-      CHECK(as_defined || (kernels->split_products && std::isnan(found[i])));
+      CHECK(as_defined ||
+            (kernels->products == cpu::Products::kFixedPoint && std::isnan(found[i])));
     }
   }
 }
@@ -235,7 +238,7 @@ void test_many_threads(std::mt19937& random) {
                          conv2d(1, {19, 130, 3}, 33, {7, 2, 3, 3}),
                          conv_transpose2d(2, {6, 9, 21}, 21, {11, 4})}) {
     const Data data = draw_data(l, random);
-    for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    for (const cpu::Kernels* kernels : all_kernels()) {
       begin_case("many threads, " + describe(l), *kernels);
       const OneStep network = executable(l, data, *kernels, true);
       const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
@@ -246,17 +249,52 @@ void test_many_threads(std::mt19937& random) {
   }
 }
 
-// What the split into bfloat16 halves may lose at most: ties that round down in both factors.
-void test_split_products() {
-  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+// A tie of bfloat16, which 24 bits hold.
+void test_rounding_of_factors() {
+  for (const cpu::Kernels* kernels : all_kernels()) {
     begin_case("(1 + 2^-8)^2", *kernels);
     const Layer l = linear(1, 1, 16);
     const float tie = 1 + 0x1p-8f;
     const Data data = {{tie}, std::vector<float>(16, tie), std::vector<float>(16), {}, {}, {}};
-    const double exact = (1 + 0x1p-8) * (1 + 0x1p-8);
+    const bool rounded = kernels->products == cpu::Products::kBfloat16;
     for (float y : executable(l, data, *kernels, true).run(1, data.in, {}, 1)) {
-      const double error = std::fabs(static_cast<double>(y) - exact);
-      CHECK(error <= (kernels->split_products ? kSplitProduct : 0.0) * exact);
+      CHECK(y == (rounded ? 1.0f : tie * tie));
+    }
+  }
+}
+
+// Fixed-point numbers have one scale a row, a column and a channel: what is of one size there is as
+// exact as any other, at both ends of float32's range.
+void test_scales() {
+  constexpr int kIn = 70, kOut = 18;
+  std::mt19937 random(seed());
+  for (const float channel_step : {1.0f, 0x1p-1f}) {  // over 2^-69
+    for (const float size : {0x1p-20f, 1.0f, 0x1p+40f}) {
+      const Layer l = linear(3, kIn, kOut);
+      Data data = draw_data(l, random);
+      Data scaled = data;
+      for (std::size_t i = 0; i < scaled.in.size(); ++i) {
+        const auto c = static_cast<float>(i % kIn);
+        scaled.in[i] *= std::pow(channel_step, -c) * size * (i < kIn ? 1.0f : 0x1p-80f);
+      }
+      for (std::size_t i = 0; i < scaled.weight.size(); ++i) {
+        const auto c = static_cast<float>(i % kIn);
+        scaled.weight[i] *= std::pow(channel_step, c) * (i < kIn ? 1.0f : 0x1p-10f);
+      }
+      std::fill(scaled.bias.begin(), scaled.bias.end(), 0.0f);
+      std::fill(data.bias.begin(), data.bias.end(), 0.0f);
+      const Sums sums = sums_of(l, data);
+      for (const cpu::Kernels* kernels : all_kernels()) {
+        begin_case("scales", *kernels);
+        const std::vector<float> found =
+            executable(l, scaled, *kernels, true).run(l.images, scaled.in, {}, 1);
+        for (std::size_t i = 0; i < found.size(); ++i) {
+          const double scale = static_cast<double>(size) * (i < kOut ? 1.0 : 0x1p-80) *
+                               (i % kOut == 0 ? 1.0 : 0x1p-10);
+          const Bounded y = expected(l, data, sums, static_cast<int64_t>(i), kernels->products);
+          CHECK(std::fabs(static_cast<double>(found[i]) / scale - y.value) <= y.bound);
+        }
+      }
     }
   }
 }
@@ -271,5 +309,6 @@ int main() {
   for (int i = 0; i < 150; ++i) check_layer(random_layer(random), random);
   test_infinity(random);
   test_many_threads(random);
-  test_split_products();
+  test_rounding_of_factors();
+  test_scales();
 }

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "all_kernels.h"
 #include "check.h"
 #include "cpu/dispatch.h"
 #include "cpu/memory.h"
@@ -95,6 +96,7 @@ cpu::AlignedArray<char> packed(const Kernels& kernels, const Product& p) {
 std::vector<float> multiplied(const Kernels& kernels, const Product& p, const char* weights,
                               bool accumulate) {
   const auto panel = cpu::allocate_aligned<char>(kernels.row_panel_bytes(p.depth));
+  const std::vector<float> ones(index(p.depth), 1.0f);  // scales of channels
   std::vector<const float*> sources;
   std::vector<float> c = p.before;
   std::vector<float*> rows;
@@ -102,7 +104,8 @@ std::vector<float> multiplied(const Kernels& kernels, const Product& p, const ch
     sources.push_back(&p.a[index(r * p.depth)]);
     rows.push_back(&c[index(r * p.columns)]);
   }
-  kernels.gather(sources.data(), p.rows, p.rows, {1, p.depth}, panel.get());
+  kernels.gather(sources.data(), p.rows, p.rows, {1, p.depth}, ones.data(),
+                 panel.get());
   if (kernels.begin_task != nullptr) kernels.begin_task();
   kernels.multiply(p.rows, p.depth, panel.get(), weights, p.columns / kernels.panel_columns,
                    rows.data(), accumulate);
@@ -120,7 +123,7 @@ void test_multiply(const Kernels& kernels, std::mt19937& random) {
       const auto weights = packed(kernels, all);
       for (const bool accumulate : {false, true}) {
         const std::vector<float> tallest = multiplied(kernels, all, weights.get(), accumulate);
-        if (!kernels.split_products) {
+        if (kernels.products == cpu::Products::kFloat32) {
           differs |= check_bits(kernels, tallest, [&](MultiplyAdd multiply_add) {
             return all.sums(multiply_add, accumulate);
           });
@@ -137,7 +140,7 @@ void test_multiply(const Kernels& kernels, std::mt19937& random) {
       }
     }
   }
-  CHECK(differs || kernels.split_products);
+  CHECK(differs || kernels.products != cpu::Products::kFloat32);
 }
 
 void test_multiply_rows(const Kernels& kernels, std::mt19937& random) {
@@ -257,8 +260,8 @@ void test_thin_multiply(const Kernels& kernels, std::mt19937& random) {
 int main() {
   std::mt19937 random(seed());
   test_arithmetic(random);
+  for (const Kernels* kernels : all_kernels()) test_multiply(*kernels, random);
   for (const Kernels* kernels : cpu::available_kernels()) {
-    test_multiply(*kernels, random);
     test_multiply_rows(*kernels, random);
     test_direct_multiply(*kernels, random);
     test_thin_multiply(*kernels, random);

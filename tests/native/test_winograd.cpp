@@ -21,6 +21,8 @@ using namespace facegen::test;
 
 namespace {
 
+using test::Window;  // and not the program's
+
 // Outputs of a tile, 0 for none.
 int outputs(const Layer& l, const cpu::Kernels& kernels, bool direct_only = false) {
   const std::vector<Phase> phases = phases_of(l);
@@ -61,13 +63,15 @@ void check_layer(const Layer& l, int tile_outputs, std::mt19937& random) {
   const Data data = draw_data(l, random);
   const Sums direct_sums = sums_of(l, data);
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-    if (kernels->split_products) continue;
+    if (kernels->products != cpu::Products::kFloat32) continue;
     begin_case(describe(l), *kernels);
     CHECK(outputs(l, *kernels) == tile_outputs);
     const Sums sums = with_winograd_magnitudes(l, direct_sums, tile_outputs);
     const OneStep network = executable(l, data, *kernels, false);
     const std::vector<float> found = network.run_checked(l.images, data.in, data.add);
-    check_close(l.out, found, [&](int64_t i) { return expected(l, data, sums, i, false); });
+    check_close(l.out, found, [&](int64_t i) {
+      return expected(l, data, sums, i, cpu::Products::kFloat32);
+    });
   }
 }
 
@@ -221,7 +225,7 @@ void test_choice() {
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
     begin_case("choice", *kernels);
     const Layer l = conv2d(1, {8, 8, 64}, 64, same);
-    CHECK((outputs(l, *kernels) == 2) == !kernels->split_products);
+    CHECK((outputs(l, *kernels) == 2) == (kernels->products == cpu::Products::kFloat32));
     CHECK(!outputs(l, *kernels, true));                                          // direct only
     CHECK(!outputs(conv2d(1, {16, 16, 64}, 64, {2, 2, 0, 0}), *kernels));        // grids of 1 tap
     CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, Window{}), *kernels));              // 1 tap
@@ -236,7 +240,8 @@ void test_choice() {
     CHECK(!outputs(conv2d(1, {1, 64, 64}, 64, same), *kernels));                 // half-empty tiles
     CHECK(!outputs(conv2d(1, {9, 9, 64}, 64, {3, 1, 3, 3, 3}), *kernels));
     CHECK(!outputs(conv2d(1, {9, 9, 64}, 64, {3, 1, 999999999, 999999999, 999999999}), *kernels));
-    CHECK((outputs(conv2d(1, {16, 16, 1024}, 512, same), *kernels) == 4) == !kernels->split_products);
+    CHECK((outputs(conv2d(1, {16, 16, 1024}, 512, same), *kernels) == 4) ==
+          (kernels->products == cpu::Products::kFloat32));
   }
 }
 
@@ -252,14 +257,15 @@ void test_accuracy(std::mt19937& random) {
     const Data data = draw_data(l, random);
     const Sums sums = sums_of(l, data);
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-      if (kernels->split_products) continue;
+      if (kernels->products != cpu::Products::kFloat32) continue;
       begin_case("accuracy, " + describe(l), *kernels);
       const auto rms_error = [&](bool direct_only) {
         const std::vector<float> found =
             executable(l, data, *kernels, direct_only).run(l.images, data.in, {}, 1);
         double sum = 0;
         for (std::size_t i = 0; i < found.size(); ++i) {
-          const Bounded want = expected(l, data, sums, static_cast<int64_t>(i), false);
+          const Bounded want =
+              expected(l, data, sums, static_cast<int64_t>(i), cpu::Products::kFloat32);
           const double error = static_cast<double>(found[i]) - want.value;
           sum += error * error;
         }
@@ -278,7 +284,7 @@ void test_nan_pixel(std::mt19937& random) {
   Data data = draw_data(l, random);
   const int iy = 5, ix = 2;
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-    if (kernels->split_products) continue;
+    if (kernels->products != cpu::Products::kFloat32) continue;
     begin_case("NaN", *kernels);
     const OneStep network = executable(l, data, *kernels, false);
     const std::vector<float> clean = network.run(l.images, data.in, {}, 1);

@@ -9,15 +9,20 @@
 #include <cmath>
 #include <cstdint>
 
+#include "cpu/kernels.h"
 #include "program.h"
 
 namespace facegen::test {
 
 constexpr double kEps = 0x1p-23;  // twice the rounding unit of float32
 
-// AMX multiplies x = hi + lo in bfloat16 (rounding unit 2^-8) and leaves out lo * lo, at most 2^-16
-// of a product, and what hi + lo miss of either factor, at most 2^-17 each.
-constexpr double kSplitProduct = 0x1p-15;
+// Fixed-point products (csrc/cpu/isa/amx_fixed_point.h) leave out 2^-23 of the two scales' product
+// and round each factor by 2^-24 of its scale. A scale is the power of two above the largest number,
+// and up to twice that: 2^-22 * 4 = 8 kEps of the product of the largest numbers, of random sign.
+constexpr double kFixedPointProduct = 8 * kEps;
+
+// Rounding units of 2^-8 of both factors.
+constexpr double kBfloat16Product = 0x1p-7 + 0x1p-16;
 
 // What csrc/cpu/isa/math.h states: tanh absolute, exp relative.
 constexpr double kTanh = 2e-7, kExp = 2e-7;
@@ -27,10 +32,15 @@ struct Bounded {
   double value, bound;
 };
 
-// A sum of `length` terms (products, bias, add) whose magnitudes sum to `magnitude`.
-inline Bounded sum_of_products(double value, double magnitude, int64_t length, bool split) {
-  const double relative = kEps * (std::sqrt(static_cast<double>(length)) + 2);
-  return {value, magnitude * (relative + (split ? kSplitProduct : 0.0))};
+// A sum of `length` terms (products, bias, add) whose magnitudes sum to `magnitude`; `largest` is the
+// product of the largest magnitudes of both factors.
+inline Bounded sum_of_products(double value, double magnitude, double largest, int64_t length,
+                               cpu::Products products) {
+  const double root = std::sqrt(static_cast<double>(length));
+  double bound = magnitude * kEps * (root + 2);
+  if (products == cpu::Products::kFixedPoint) bound += kFixedPointProduct * root * largest;
+  if (products == cpu::Products::kBfloat16) bound += kBfloat16Product * magnitude;
+  return {value, bound};
 }
 
 // What Winograd's transforms may make of the sum of the products' magnitudes, for values of about

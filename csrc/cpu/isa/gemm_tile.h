@@ -36,7 +36,8 @@ constexpr int kTileRows = 5;  // without FMA, a product needs a register of its 
 static_assert(kTileRows * 2 + 2 + 1 <= kRegisters);
 
 constexpr int kPanelColumns = kLanes;
-constexpr bool kSplitProducts = false;
+constexpr auto kProducts = facegen::cpu::Products::kFloat32;
+constexpr int kMostDepth = kMaxDepth;
 constexpr void (*begin_task)() = nullptr;
 constexpr void (*end_task)() = nullptr;
 
@@ -140,7 +141,7 @@ int64_t row_panel_bytes(int) { return int64_t{4} * kTileRows * kMaxDepth; }
 int64_t weight_panel_bytes(int depth) { return int64_t{4} * depth * kLanes; }
 
 void gather(const float* const* sources, int64_t source_stride, int rows,
-            facegen::cpu::Stretch stretch, void* panel) {
+            facegen::cpu::Stretch stretch, const float*, void* panel) {
   float* out = static_cast<float*>(panel);
   for (int t = 0; t < stretch.taps; ++t) {
     for (int r = 0; r < rows; ++r) {

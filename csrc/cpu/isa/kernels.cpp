@@ -5,7 +5,8 @@
 #include "isa/direct_tile.h"
 #include "isa/fma_burst.h"
 #ifdef FACEGEN_AMX
-#include "isa/amx_tile.h"
+#include "isa/amx_bfloat16.h"
+#include "isa/amx_fixed_point.h"
 #else
 #include "isa/gemm_tile.h"
 #endif
@@ -19,12 +20,17 @@
 #define FACEGEN_TEXT_(a) #a
 #define FACEGEN_TEXT(a) FACEGEN_TEXT_(a)
 
+#ifdef FACEGEN_AMX
+using namespace fixed_point;
+#endif
+
 namespace facegen::cpu {
 
 const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   static constexpr Kernels kernels = {
-      FACEGEN_TEXT(FACEGEN_ISA), kSplitProducts,
-      kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes, gather, pack, multiply,
+      FACEGEN_TEXT(FACEGEN_ISA), kProducts,
+      kMostDepth, kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes,
+      gather, pack, multiply,
       begin_task, end_task,
       direct_multiply,
       multiply_rows, winograd_input, winograd_output, winograd_weights,
@@ -35,5 +41,25 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   };
   return &kernels;
 }
+
+#ifdef FACEGEN_AMX
+const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _bfloat16_kernels)() {
+  static const Kernels kernels = [] {
+    Kernels result = *FACEGEN_PASTE(FACEGEN_ISA, _kernels)();
+    result.isa = FACEGEN_TEXT(FACEGEN_ISA) "_bfloat16";
+    result.products = Products::kBfloat16;
+    result.most_depth = bfloat16::kMostDepth;
+    result.tile_rows = bfloat16::kTileRows;
+    result.panel_columns = bfloat16::kPanelColumns;
+    result.row_panel_bytes = bfloat16::row_panel_bytes;
+    result.weight_panel_bytes = bfloat16::weight_panel_bytes;
+    result.gather = bfloat16::gather;
+    result.pack = bfloat16::pack;
+    result.multiply = bfloat16::multiply;
+    return result;
+  }();
+  return &kernels;
+}
+#endif
 
 }  // namespace facegen::cpu

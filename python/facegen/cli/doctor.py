@@ -50,7 +50,7 @@ def examine() -> dict[str, Any]:
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": _processor(),
         "isas": _native.available_isas(),
-        "strict_isas": _native.available_isas(strict=True),
+        "strict_isas": _native.available_isas("strict"),
         "isa": chosen,
         "threads": _threads(processors.count(), os.cpu_count()),
         **_gpus(),

@@ -136,9 +136,9 @@ def engine(command: Command) -> Command:
             "--precision",
             default="float32",
             show_default=True,
-            shell_complete=one_of("float32", "strict", "tf32", "float16"),
+            shell_complete=one_of("float32", "strict", "bfloat16", "tf32", "float16"),
             help="float32 (its accuracy, by the fastest arithmetic) or strict (its very products); "
-            "on GPUs also tf32 or float16.",
+            "on processors with AMX also bfloat16, on GPUs also tf32 or float16.",
         ),
         click.option(
             "--threads",

@@ -111,14 +111,19 @@ def _as_defined(program: Program) -> Program:
 
 
 def choose_isa(precision: str) -> str:
-    """The instruction set for a precision: the one that FACEGEN_ISA names, or the best."""
+    """The kernels for a precision: those that FACEGEN_ISA names, or the best."""
     if precision in ("tf32", "float16"):
-        raise DeviceError(f"precision {precision!r} needs a GPU; the CPU has float32 and strict")
+        raise DeviceError(
+            f"precision {precision!r} needs a GPU; "
+            "the CPU has float32, strict and, with AMX, bfloat16"
+        )
     try:
         chosen = _native.choose_isa()
     except ValueError as error:
         raise DeviceError(str(error)) from None
-    if precision == "strict" and chosen not in (strict := _native.available_isas(strict=True)):
+    if precision == "bfloat16":
+        return _choose_bfloat16(chosen)
+    if precision == "strict" and chosen not in (strict := _native.available_isas("strict")):
         if os.environ.get("FACEGEN_ISA"):
             raise DeviceError(
                 f'FACEGEN_ISA={chosen} has no precision "strict"; expected one of: '
@@ -126,3 +131,16 @@ def choose_isa(precision: str) -> str:
             )
         return strict[0]
     return chosen
+
+
+def _choose_bfloat16(isa: str) -> str:
+    available = _native.available_isas("bfloat16")
+    name = f"{isa}_bfloat16"
+    if name in available:
+        return name
+    if available and os.environ.get("FACEGEN_ISA"):
+        raise DeviceError(f'FACEGEN_ISA={isa} has no precision "bfloat16"; expected amx')
+    raise DeviceError(
+        'precision "bfloat16" needs a processor with AMX (a Xeon of 2023 or later), '
+        f"and the best here is {isa}; take float32"
+    )

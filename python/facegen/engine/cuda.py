@@ -89,6 +89,11 @@ class CudaEngine:
         precision: str,
         max_batch: int | None,
     ) -> None:
+        if precision == "bfloat16":
+            raise DeviceError(
+                f"precision {precision!r} needs the CPU; "
+                "GPUs have float32, strict, tf32 and float16"
+            )
         self._device = device
         self.threads = threads
         self.batch = min(BATCH, max_batch or BATCH)

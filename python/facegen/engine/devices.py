@@ -11,7 +11,7 @@ from facegen.engine.device import CPU, Device, Kind, MakeEngine
 from facegen.errors import DeviceError
 from facegen.launchers import find_place, gpus_of
 
-PRECISIONS = ("float32", "strict", "tf32", "float16")
+PRECISIONS = ("float32", "strict", "bfloat16", "tf32", "float16")
 
 # "auto" and "all" take the first of these that is usable here.
 GPU_KINDS: tuple[Kind, ...] = (CUDA,)

@@ -36,10 +36,11 @@ class Runner:
         Threads to compute (or, for GPUs, to copy) with; None means every processor this process
         may use. More than the machine has processors (or 16, where there are fewer) are as many.
     precision
-        "float32": the accuracy of float32, by whatever arithmetic is fastest; on GPUs and on
-        processors with AMX that is sums of bfloat16 products (``docs/accuracy.md`` has the
-        measured errors). "strict": plain float32 multiply-adds, as many as the definition has.
-        GPUs alone: "tf32" and "float16", one product of operands rounded to that format.
+        "float32": the accuracy of float32, by whatever arithmetic is fastest (on GPUs sums of
+        bfloat16 products, on processors with AMX sums of products of 8-bit digits;
+        ``docs/accuracy.md`` has the measured errors). "strict": plain float32 multiply-adds, as
+        many as the definition has. One product of operands rounded to a shorter format: "bfloat16"
+        on processors with AMX, "tf32" and "float16" on GPUs.
     max_batch
         Most images computed at once; larger batches are cut. None leaves it to the device. The
         results do not depend on it.
