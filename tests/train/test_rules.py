@@ -67,7 +67,7 @@ def test_engine_against_steps(name: str, isa: str) -> None:
     interpreter = Interpreter(program, arrays)
     expected = interpreter.step(case.x, case.y, seed=5, number=2)
     # Each number goes through some layers, each a sum: errors of about the root of its length.
-    unit = FLOAT_EPS * (1 if isa in available_isas(strict=True) else 2**9)
+    unit = FLOAT_EPS * (1 if isa in available_isas("strict") else 2**9)
     results = {}
     for threads in (1, 2, 3):
         losses = np.empty(len(case.x[0]))
@@ -97,7 +97,7 @@ OPTIMIZERS = {
 }
 
 
-@pytest.mark.parametrize("isa", available_isas(strict=True))
+@pytest.mark.parametrize("isa", available_isas("strict"))
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_optimizers(name: str, isa: str) -> None:
     optimizer = OPTIMIZERS[name]
