@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,7 @@ class Trainer:
         }
         self._start_averages()
         arrays = {**self.weights, **self._kept}
+        self._one_at_a_time = threading.Lock()
         self._native = CpuTraining(self.program, arrays, choose_isa(precision))
 
     def step(self, x: Any, y: Any) -> np.ndarray:
@@ -237,17 +239,12 @@ class Trainer:
             raise ValueError("a batch must have at least 1 image")
         losses = np.empty(images)
         rates = self.optimizer.rates(self.steps)
+        target = self._target(y, images)
         try:
-            self.gradient_length = self._native.step(
-                inputs,
-                self._target(y, images),
-                losses,
-                rates,
-                self.seed,
-                self.steps,
-                update,
-                self.threads,
-            )
+            with self._one_at_a_time:
+                self.gradient_length = self._native.step(
+                    inputs, target, losses, rates, self.seed, self.steps, update, self.threads
+                )
         except FloatingPointError as error:
             raise FacegenError(f"step {self.steps} of {self.graph.name}: {error}") from None
         return losses
