@@ -154,8 +154,8 @@ def torch_step(name: str, threads: int) -> Step:
 
 
 ENGINES: dict[str, Callable[[str, int], Step]] = {
-    "facegen": lambda name, threads: own_step(name, threads, "float32"),
-    "facegen, strict": lambda name, threads: own_step(name, threads, "strict"),
+    "facegen": lambda name, threads: own_step(name, threads, "strict"),
+    "facegen, float32": lambda name, threads: own_step(name, threads, "float32"),
     "PyTorch": torch_step,
 }
 SECONDS = 0.7  # of a turn, at least

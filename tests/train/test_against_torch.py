@@ -292,6 +292,7 @@ def test_three_losses(name: str) -> None:
 
 
 if __name__ == "__main__":
+    torch.set_num_threads(1)
     for case in CASES:
         for precision in ("strict", "float32"):
             mine, others = measure(case, 100, precision)

@@ -50,7 +50,10 @@ class Trainer:
         By layer, which share of its output is left out.
     momentum
         Of the batch norms' stored statistics.
-    precision, algorithm
+    precision
+        "strict": plain float32 products. "float32" is what `facegen.load` calls so: with AMX, sums of
+        split bfloat16 products, which are faster, and part from those sooner.
+    algorithm
         As for `facegen.load`.
 
     Raises
@@ -83,7 +86,7 @@ class Trainer:
         stored_statistics: Collection[str] = (),
         dropout: Mapping[str, float] | None = None,
         momentum: float = 0.1,
-        precision: str = "float32",
+        precision: str = "strict",
         algorithm: str = "auto",
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
