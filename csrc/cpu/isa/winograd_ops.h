@@ -169,30 +169,44 @@ void winograd_output(const WinogradOutput& output) {
 
 static_assert(facegen::cpu::kWinogradTaps == 5, "as WinogradWeights::along_x says");
 
-// In double: each weight is rounded once.
-void winograd_weights(const facegen::cpu::WinogradWeights& w) {
-  for (int i = 0; i < w.count; i += kHalf) {
-    const int count = w.count - i < kHalf ? w.count - i : kHalf;
-    VecD along_y[facegen::cpu::kWinogradTaps] = {};  // (taps_x)
-    for (int tx = 0; tx < w.taps_x; ++tx) {
-      for (int ty = 0; ty < w.taps_y; ++ty) {
-        const float* tap = w.taps[ty * w.taps_x + tx];
-        if (tap == nullptr || w.along_y[ty] == 0.0) continue;
-        float part[kHalf] = {};
-        __builtin_memcpy(part, tap + i, static_cast<decltype(sizeof 0)>(count) * 4);
-        along_y[tx] = multiply_add(load_doubles(part), w.along_y[ty] + VecD{}, along_y[tx]);
-      }
-    }
-    for (int p = 0; p < w.points; ++p) {
-      VecD sum = {};
-      for (int tx = 0; tx < w.taps_x; ++tx) {
-        sum = multiply_add(along_y[tx], w.along_x[p][tx] + VecD{}, sum);
-      }
-      const HalfVec rounded = __builtin_convertvector(sum, HalfVec);
-      __builtin_memcpy(w.out + p * w.point_stride + i, &rounded,
-                       static_cast<decltype(sizeof 0)>(count) * 4);
+// Some weights of a row of points, in double: each is rounded once.
+template <typename Load, typename Store>
+inline void transform_weights(const facegen::cpu::WinogradWeights& w, int i, Load get, Store put) {
+  VecD along_y[facegen::cpu::kWinogradTaps];  // (taps_x)
+  for (int tx = 0; tx < w.taps_x; ++tx) {
+    along_y[tx] = VecD{};
+    for (int ty = 0; ty < w.taps_y; ++ty) {
+      const float* tap = w.taps[ty * w.taps_x + tx];
+      if (tap == nullptr || w.along_y[ty] == 0.0) continue;
+      along_y[tx] = multiply_add(get(tap + i), w.along_y[ty] + VecD{}, along_y[tx]);
     }
   }
+  for (int p = 0; p < w.points; ++p) {
+    VecD sum = {};
+    for (int tx = 0; tx < w.taps_x; ++tx) {
+      sum = multiply_add(along_y[tx], w.along_x[p][tx] + VecD{}, sum);
+    }
+    put(w.out + p * w.point_stride + i, __builtin_convertvector(sum, HalfVec));
+  }
+}
+
+void winograd_weights(const facegen::cpu::WinogradWeights& w) {
+  int i = 0;
+  for (; i + kHalf <= w.count; i += kHalf) {
+    transform_weights(
+        w, i, [](const float* p) { return load_doubles(p); },
+        [](float* p, HalfVec v) { __builtin_memcpy(p, &v, sizeof v); });
+  }
+  const int rest = w.count - i;
+  if (rest == 0) return;
+  const auto load_rest = [rest](const float* p) {
+    float part[kHalf] = {};
+    for (int k = 0; k < rest; ++k) part[k] = p[k];
+    return load_doubles(part);
+  };
+  transform_weights(w, i, load_rest, [rest](float* p, HalfVec v) {
+    for (int k = 0; k < rest; ++k) p[k] = v[k];
+  });
 }
 
 }  // namespace

@@ -17,8 +17,10 @@ namespace {
 // An input of at most so many channels has its rows of taps merged, as in IndirectGemm.
 constexpr int kFewChannels = 8;
 
-// What a block of pixels takes of both operands: half of the L2 cache of most machines.
+// What a block of pixels takes of both operands, of so many channels of each as a task has at most:
+// half of the L2 cache of most machines.
 constexpr int64_t kBlockBytes = int64_t{512} << 10;
+constexpr int32_t kBlockChannels = 64;
 constexpr int64_t kFewestPixels = 64, kMostPixels = 2048;
 
 // Floats of a task's block of dW. With few pixels a chunk, adding chunks up costs as much as the
@@ -67,7 +69,8 @@ WeightGradient::WeightGradient(const TrainingStep& step, const TrainingValue& x,
 void WeightGradient::add_phase(const Phase& phase, int kernel_w) {
   const auto& [y, x] = phase;
   const int64_t step_pixels = int64_t{1} * y.step * x.step;
-  const int64_t pixel_bytes = 4 * (dy_.c + step_pixels * x_.c);
+  const int64_t pixel_bytes = 4 * (std::min(dy_.c, kBlockChannels) +
+                                   step_pixels * std::min(x_.c, kBlockChannels));
   const int64_t pixels = std::clamp(kBlockBytes / pixel_bytes, kFewestPixels, kMostPixels);
   Part part = {phase, {}, std::max<int64_t>(1, pixels / (int64_t{1} * y.out * x.out)),
                std::clamp<int64_t>(pixels / x.out, 1, y.out)};
