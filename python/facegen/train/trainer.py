@@ -51,8 +51,8 @@ class Trainer:
     momentum
         Of the batch norms' stored statistics.
     precision
-        "strict": plain float32 products. "float32" is what `facegen.load` calls so: with AMX, sums of
-        split bfloat16 products, which are faster, and part from those sooner.
+        "strict": plain float32 products. "float32" and "bfloat16" are what `facegen.load` calls
+        so: products of the AMX unit where there is one.
     algorithm
         As for `facegen.load`.
 
