@@ -43,7 +43,8 @@ class Trainer:
     seed
         Of weights that are drawn, and of dropout.
     frozen
-        Names of layers whose parameters stay as they are.
+        Names of layers whose parameters stay as they are, a batch norm's mean and variance among
+        them; what it computes with are the batch's, unless `stored_statistics` names it too.
     stored_statistics
         Names of batch norms that take their stored mean and variance, and leave them.
     dropout

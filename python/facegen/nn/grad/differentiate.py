@@ -46,7 +46,7 @@ def differentiate(
     optimizer
         See optimizers.py.
     frozen
-        Layers whose parameters stay as they are.
+        Layers whose parameters stay as they are, a batch norm's mean and variance among them.
     stored_statistics
         Batch norms that take their stored mean and variance rather than the batch's.
     dropout
@@ -288,9 +288,9 @@ class _Differentiation:
         self.part = self.parts["update"] = []
         for unit in units:
             node = unit.node
-            if not isinstance(node.layer, BatchNorm) or self.keeps_statistics(node.name):
-                continue
             n = node.name
+            if not isinstance(node.layer, BatchNorm) or n in self.frozen or n in self.stored:
+                continue
             x = self.dropped.get(node.inputs[0], node.inputs[0])
             self.add(
                 steps.UpdateStatistics(
