@@ -1,5 +1,6 @@
 // What a training engine runs: a flat list of steps over values, parameters and what is kept with
-// them, as plain structs. python/facegen/nn/grad/steps.py mirrors it and explains each step.
+// them, as plain structs. python/facegen/nn/grad/steps.py has a class for each op and explains it;
+// bindings/read_training.cpp reads those into the one struct here.
 //
 // A value is a dense NHWC tensor of every image of a batch: the caller's, or in the arena, where
 // image i of a batch of n starts at  n * offset + i * floats(value).
@@ -109,7 +110,6 @@ struct TrainingProgram {
   std::vector<TrainingStep> steps;  // forward, backward, update
   int32_t forward_steps = 0, backward_steps = 0;
   std::vector<TrainingValue> values;
-  std::vector<std::string> value_names;
   std::vector<TrainingArray> arrays;
   std::vector<int64_t> statistics;  // floats of each array of the batch
   int32_t target = -1;

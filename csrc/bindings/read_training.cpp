@@ -170,7 +170,6 @@ class Reader {
               name + " lies outside the arena");
       values_[name] = static_cast<int32_t>(program_.values.size());
       program_.values.push_back(v);
-      program_.value_names.push_back(name);
     }
     program_.target = value(object.attr("target"));
     int32_t index = 0;

@@ -34,7 +34,6 @@ class TrainingExecutable {
   // number is not finite: then nothing has been updated.
   double run(const Batch& batch);
 
-  // The last run's, of the array of this number.
   // The last run's, of the array of this number; null where it is not trained.
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];

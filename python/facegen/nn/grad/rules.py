@@ -97,10 +97,6 @@ class Rule(NamedTuple):
 def _gemm(c: Context, unit: Unit) -> None:
     layer, node = unit.node.layer, unit.node
     assert isinstance(layer, GemmLayer)
-    if layer.groups > 1:
-        raise ValueError(
-            f"no gradient of groups of channels: layer {node.name!r} cannot be trained"
-        )
     activation, alpha = unit.function
     x = node.inputs[0]
     c.add(

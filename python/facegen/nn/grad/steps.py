@@ -1,4 +1,7 @@
-"""The steps of training, as plain data; ``csrc/training_program.h`` mirrors them field by field.
+"""The steps of training, as plain data: a class an operation.
+
+``csrc/training_program.h`` has one struct for all of them; ``csrc/bindings/read_training.cpp`` says
+which field goes where, and checks it.
 
 Operands are names: of values (tensors of every image of the batch), of parameters and of what is
 kept with them. The gradient of the loss in a parameter has the parameter's name. Where a step says
