@@ -103,6 +103,9 @@ Axis read_axis(const py::object& axis, int kernel, int out) {
   return a;
 }
 
+// Of parameters with a rate of their own: far more than any optimizer has, and no number overflows.
+constexpr int32_t kMostGroups = 1 << 20;
+
 class Reader {
  public:
   explicit Reader(TrainingStorage& storage) : storage_(storage), program_(storage.program) {}
@@ -123,6 +126,9 @@ class Reader {
     require(program_.forward_steps > 0 &&
                 steps[std::size_t(program_.forward_steps - 1)].op == TrainingOp::kLoss,
             "a forward pass that does not end in a loss");
+    require(std::count_if(steps.begin(), steps.end(),
+                          [](const TrainingStep& s) { return s.op == TrainingOp::kLoss; }) == 1,
+            "more than one loss");
     check_gradients();
   }
 
@@ -210,7 +216,11 @@ class Reader {
     return count;
   }
 
-  const TrainingValue& at(int32_t index) const { return program_.values[std::size_t(index)]; }
+  // Of an operand that the step must have: none is -1.
+  const TrainingValue& at(int32_t index) const {
+    require(index >= 0, "a step without an operand that it needs");
+    return program_.values[std::size_t(index)];
+  }
 
   int32_t value(const py::object& name) const {
     const auto found = values_.find(name.cast<std::string>());
@@ -313,6 +323,9 @@ class Reader {
     if (has("y")) s.y = writes_y ? written(object.attr("y")) : value(object.attr("y"));
     if (has("dy")) s.dy = value(object.attr("dy"));
     if (has("dx") && !object.attr("dx").is_none()) s.dx = written(object.attr("dx"));
+    const bool norm_gradient =
+        s.op == TrainingOp::kBatchNormGradient || s.op == TrainingOp::kInstanceNormGradient;
+    require(!has("dx") || s.dx >= 0 || norm_gradient, s.name + ": no dx");
     for (const int32_t index : {s.x, s.y, s.dy}) {
       require(index < 0 || at(index).kind != ValueKind::kTarget, s.name + ": reads the target");
     }
@@ -404,6 +417,7 @@ class Reader {
     }
     if (has("eps")) s.eps = field<float>(object, "eps");
     if (has("trained")) s.trained = field<bool>(object, "trained");
+    if (norm_gradient) require_same(s.x, s.dy, s);
     if (s.dx >= 0 && s.x >= 0) require_same(s.x, s.dx, s);
     if (s.dy >= 0 && s.y >= 0) require_same(s.y, s.dy, s);
     return s;
@@ -412,6 +426,7 @@ class Reader {
   void read_loss(const py::object& object, TrainingStep& s) const {
     s.loss = named(kLosses, field<std::string>(object, "kind"));
     s.x = value(object.attr("prediction"));
+    require(at(s.x).kind != ValueKind::kTarget, s.name + ": the prediction is the target");
     s.dx = written(object.attr("gradient"));
     require_same(s.x, s.dx, s);
     s.y = value(object.attr("target"));
@@ -427,7 +442,9 @@ class Reader {
     s.weight = array(object.attr("parameter"), floats);
     s.optimizer = named(kOptimizers, field<std::string>(object, "optimizer"));
     s.group = field<int32_t>(object, "group");
-    require(s.group >= 0, "a group below 0");
+    require(in_range(s.group, 0, kMostGroups - 1),
+            s.name + ": group " + std::to_string(s.group) + ", expected 0 to " +
+                std::to_string(kMostGroups - 1));
     program_.groups = std::max(program_.groups, s.group + 1);
     const py::tuple moments = object.attr("moments");
     const bool sgd = s.optimizer == OptimizerKind::kSgd;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -207,6 +208,37 @@ void test_executable() {
   CHECK(std::abs(b[0] - 0.5f) < 1e-2f);
 }
 
+// A label beyond the classes, which the caller should have found, stops the step: it is no index.
+void test_labels_beyond_the_classes() {
+  TrainingProgram program;
+  program.values = {{ValueKind::kInput, 0, 1, 1, 3, 0},
+                    {ValueKind::kTarget, 0, 1, 1, 1, 0},
+                    {ValueKind::kArena, 0, 1, 1, 3, 0}};
+  program.target = 1;
+  program.labels = true;
+  program.arena_floats = 16;
+  TrainingStep loss;
+  loss.op = TrainingOp::kLoss;
+  loss.x = 0, loss.y = 1, loss.dx = 2;
+  loss.loss = LossKind::kCrossEntropy;
+  program.steps = {loss};
+  program.forward_steps = 1;
+  cpu::TrainingExecutable executable(program, cpu::choose_kernels(""));
+  const Floats x(6);
+  std::vector<double> losses(2);
+  const auto stops = [&](int32_t label) {
+    const int32_t labels[] = {2, label};
+    try {
+      executable.run({2, {x.data()}, labels, losses.data(), {}, 0, 0, true, 1});
+    } catch (const std::domain_error&) {
+      return true;
+    }
+    return false;
+  };
+  CHECK(!stops(0) && !stops(2) && !stops(-1) && !stops(INT32_MIN));
+  CHECK(stops(3) && stops(INT32_MAX));
+}
+
 }  // namespace
 
 int main() {
@@ -215,5 +247,6 @@ int main() {
   test_tree();
   test_rows(random);
   test_executable();
+  test_labels_beyond_the_classes();
   return 0;
 }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "threads.h"
 
@@ -22,8 +23,11 @@ void cross_entropy(const TrainingStepCall& call, const int32_t* labels, double* 
       const float* const x = call.x.image(image) + p * channels;
       float* const dx = call.dx.image(image) + p * channels;
       const int32_t label = labels[image * pixels + p];
-      if (label < 0) {
+      // The caller has checked labels, but another thread may have written to them since: one that
+      // is no class leaves no finite loss, which stops the step.
+      if (label < 0 || label >= channels) {
         std::fill_n(dx, channels, 0.0f);
+        if (label >= 0) loss = std::numeric_limits<double>::quiet_NaN();
         continue;
       }
       call.kernels.softmax(x, dx, static_cast<int>(channels), false);
