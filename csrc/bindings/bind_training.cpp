@@ -1,6 +1,7 @@
 #include <pybind11/stl.h>
 
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -19,7 +20,8 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-// A training program on the CPU, with the arrays that it changes.
+// A training program on the CPU, with the arrays that it changes. Calls of several threads wait for
+// each other: a step writes the arena, which a larger batch moves, and the gradients.
 class CpuTraining {
  public:
   CpuTraining(const py::object& program, const py::dict& arrays, const std::string& isa)
@@ -69,7 +71,7 @@ class CpuTraining {
     batch.update = update;
     batch.threads = checked_threads(threads);
     std::string not_finite;
-    const double length = without_gil([&] {
+    const double length = alone([&] {
       try {
         return executable_->run(batch);
       } catch (const std::domain_error& error) {
@@ -90,7 +92,8 @@ class CpuTraining {
       if (arrays[i].name != name || executable_->gradient(i) == nullptr) continue;
       const py::array& like = storage_.kept[i];
       py::array_t<float> copy(std::vector<py::ssize_t>(like.shape(), like.shape() + like.ndim()));
-      std::copy_n(executable_->gradient(i), arrays[i].floats, copy.mutable_data());
+      float* const data = copy.mutable_data();
+      alone([&] { std::copy_n(executable_->gradient(i), arrays[i].floats, data); });
       return copy;
     }
     throw py::key_error(name);
@@ -104,11 +107,25 @@ class CpuTraining {
     return names;
   }
 
-  std::vector<double> step_seconds() const { return executable_->seconds(); }
+  std::vector<double> step_seconds() const {
+    return alone([&] { return executable_->seconds(); });
+  }
   std::string isa() const { return executable_->kernels().isa; }
-  int64_t memory_bytes() const { return executable_->memory_bytes(); }
+  int64_t memory_bytes() const {
+    return alone([&] { return executable_->memory_bytes(); });
+  }
 
  private:
+  // What body() gives, computed while no other thread is here. The lock is taken and given back
+  // without the GIL: a thread that waited for it with the GIL could stop the one that has it.
+  template <typename Body>
+  auto alone(Body&& body) const -> decltype(body()) {
+    return without_gil([&] {
+      const std::lock_guard lock(mutex_);
+      return body();
+    });
+  }
+
   static void check(const py::array& array, const std::string& name, int64_t values, bool labels) {
     const bool fits = labels ? py::isinstance<py::array_t<int32_t, py::array::c_style>>(array)
                              : py::isinstance<py::array_t<float, py::array::c_style>>(array);
@@ -137,6 +154,7 @@ class CpuTraining {
 
   TrainingStorage storage_;
   std::unique_ptr<cpu::TrainingExecutable> executable_;
+  mutable std::mutex mutex_;  // of executable_
 };
 
 }  // namespace
@@ -152,7 +170,8 @@ void bind_training(py::module_& m) {
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("threads"),
            "One step on a batch; fills losses (n,), float64, and returns the gradient's length. "
-           "Raises FloatingPointError where a number is not finite. Releases the GIL.")
+           "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
+           "several threads wait for each other.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def_property_readonly("kernels", &CpuTraining::kernels, "Of every step; empty for most.")

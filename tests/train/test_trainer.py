@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import doctest
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -188,6 +190,26 @@ def test_schedules() -> None:
     still = trainer.state_dict()
     trainer.step(IMAGES, LABELS)
     assert np.array_equal(trainer.weights["conv1.weight"], still["conv1.weight"])
+
+
+def test_two_threads_wait_for_each_other() -> None:
+    """Batches of many sizes, of which a larger one moves the memory that the other computes in."""
+    sizes = range(1, 13)
+    trainer = lenet_trainer(dropout=None)
+    alone = [trainer.gradients(IMAGES[:n], LABELS[:n])[0] for n in sizes]
+    for _ in range(10):
+        trainer = lenet_trainer(dropout=None)
+        start = Barrier(2)
+
+        def losses(first: int, trainer: train.Trainer = trainer, start: Barrier = start) -> list:
+            start.wait()
+            return [trainer.gradients(IMAGES[:n], LABELS[:n])[0] for n in sizes[first::2]]
+
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(losses, range(2)))
+        for first in range(2):
+            for one, expected in zip(found[first], alone[first::2], strict=True):
+                np.testing.assert_array_equal(one, expected)
 
 
 def test_two_networks_play() -> None:
