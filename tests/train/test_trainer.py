@@ -9,6 +9,7 @@ from threading import Barrier
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 import facegen
 from facegen import nn, train
@@ -99,6 +100,63 @@ def test_a_state_that_does_not_fit(tmp_path: Path) -> None:
     lenet_trainer(optimizer=train.SGD(rate=0.1)).save(tmp_path / "sgd.safetensors")
     with pytest.raises(FormatError, match="sgd.safetensors: the state of lenet lacks"):
         trainer.load(tmp_path / "sgd.safetensors")
+
+
+def normed_trainer() -> train.Trainer:
+    graph = nn.Graph("normed")
+    x = graph.add("a", nn.Conv2d(1, 2, 1), graph.input("x", Shape(2, 2, 1)))
+    graph.output(graph.add("norm", nn.BatchNorm(2), x))
+    return train.Trainer(graph, "l2", train.Adam(rate=0.1))
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "message"),
+    [
+        ("norm.beta:second", np.zeros(2), "norm.beta:second of the state must be float32, not fl"),
+        (":steps", np.array(-1), ":steps of the state must be uint64, not int64"),
+        (":seed", np.array(0.5), ":seed of the state must be uint64, not float64"),
+        ("norm.beta", np.float32([0, np.nan]), "norm.beta of the state has a number that is not f"),
+        ("norm.var", np.float32([-1, 2]), "norm.var of the state must be 0 or more, found -1.0"),
+        ("norm.beta:second", np.float32([1, -2]), "norm.beta:second of .* 0 or more, found -2.0"),
+        (":steps", None, "the state of normed lacks :steps"),
+        ("x", np.float32(1), "normed, so trained, has nothing named x"),
+    ],
+)
+def test_a_state_that_is_refused_changes_nothing(
+    tmp_path: Path, name: str, array: np.ndarray | None, message: str
+) -> None:
+    trainer, other = normed_trainer(), normed_trainer()
+    x = RANDOM.random((3, 2, 2, 1), np.float32)
+    other.step(x, 0.0)
+    state = {**other.state_dict(), name: array}
+    state = {key: value for key, value in state.items() if value is not None}
+    before = trainer.state_dict()
+    with pytest.raises(ValueError, match=message):
+        trainer.load_state_dict(state)
+    file = tmp_path / "state.safetensors"
+    safetensors.numpy.save_file(
+        {key: np.asarray(value) for key, value in state.items()},
+        file,
+        {"format": "facegen.train 1"},
+    )
+    with pytest.raises(FormatError, match=r"state.safetensors: .*" + name):
+        trainer.load(file)
+    for key, value in trainer.state_dict().items():
+        assert value.tobytes() == before[key].tobytes(), key
+    trainer.load_state_dict(other.state_dict())
+    assert trainer.steps == 1 and not np.array_equal(
+        trainer.weights["a.weight"], before["a.weight"]
+    )
+
+
+@pytest.mark.parametrize("metadata", [None, {"format": "facegen.train 2"}, {"format": "pt"}])
+def test_a_state_of_another_format(tmp_path: Path, metadata: dict[str, str] | None) -> None:
+    trainer = normed_trainer()
+    file = tmp_path / "state.safetensors"
+    safetensors.numpy.save_file(trainer.state_dict(), file, metadata)
+    found = "None" if metadata is None else metadata["format"]
+    with pytest.raises(FormatError, match=f"expected format 'facegen.train 1', found .*{found}"):
+        trainer.load(file)
 
 
 @pytest.mark.parametrize(

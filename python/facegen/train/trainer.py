@@ -18,6 +18,7 @@ from facegen.errors import FacegenError, FormatError, first_line
 from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
 from facegen.nn.grad import Loss, Optimizer, TrainingProgram, differentiate
+from facegen.nn.layers import BatchNorm
 from facegen.nn.lower import check_weights
 from facegen.train.start import initial_weights
 
@@ -193,21 +194,11 @@ class Trainer:
         Raises
         ------
         ValueError
-            An array is missing, unknown or of another shape.
+            An array is missing, unknown, of another shape or type, not finite, or a variance below
+            0. The trainer is then as it was.
         """
-        own = {**self.weights, **self._kept}
-        expected = {name: array.shape for name, array in own.items()}
-        expected |= {":seed": (), ":steps": ()}
-        for name, shape in expected.items():
-            if name not in state:
-                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
-            if state[name].shape != shape:
-                raise ValueError(
-                    f"{name} of the state must have shape {shape}, not {state[name].shape}"
-                )
-        if unknown := sorted(state.keys() - expected.keys()):
-            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
-        for name, array in own.items():
+        self._check_state(state)
+        for name, array in {**self.weights, **self._kept}.items():
             array[...] = state[name]
         self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
 
@@ -220,13 +211,47 @@ class Trainer:
     def load(self, path: str | Path) -> None:
         """Go on from a file that `save` has written; FormatError where it does not fit."""
         try:
-            state = safetensors.numpy.load_file(path)
+            with safetensors.safe_open(path, "numpy") as file:
+                found = (file.metadata() or {}).get("format")
+                if found != _FORMAT:
+                    raise FormatError(f"{path}: expected format {_FORMAT!r}, found {found!r:.100}")
+                names = list(file.keys())
+                for name in names:
+                    kind = file.get_slice(name).get_dtype()
+                    if kind not in ("F32", "U64"):  # NumPy has not all the others
+                        raise FormatError(f"{path}: {name} must be F32 or U64, not {kind}")
+                state = {name: file.get_tensor(name) for name in names}
         except safetensors.SafetensorError as error:
             raise FormatError(f"{path}: {first_line(error)}") from None
         try:
             self.load_state_dict(state)
         except ValueError as error:
             raise FormatError(f"{path}: {error}") from None
+
+    def _check_state(self, state: Mapping[str, np.ndarray]) -> None:
+        expected: dict[str, tuple[np.dtype, tuple[int, ...]]] = {
+            name: (np.dtype(np.float32), array.shape)
+            for name, array in {**self.weights, **self._kept}.items()
+        }
+        expected |= {name: (np.dtype(np.uint64), ()) for name in (":seed", ":steps")}
+        variances = {
+            f"{node.name}.var" for node in self.graph.nodes if isinstance(node.layer, BatchNorm)
+        }
+        for name, (dtype, shape) in expected.items():
+            if name not in state:
+                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
+            array = state[name]
+            if array.shape != shape:
+                raise ValueError(f"{name} of the state must have shape {shape}, not {array.shape}")
+            if array.dtype != dtype:
+                raise ValueError(f"{name} of the state must be {dtype}, not {array.dtype}")
+            if not np.isfinite(array).all():
+                raise ValueError(f"{name} of the state has a number that is not finite")
+            # Both have their roots taken: what a batch norm divides by, and Adam.
+            if (name in variances or name.endswith(":second")) and (array < 0).any():
+                raise ValueError(f"{name} of the state must be 0 or more, found {array.min()}")
+        if unknown := sorted(state.keys() - expected.keys()):
+            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
 
     def _run(self, x: Any, y: Any, update: bool) -> np.ndarray:
         shapes = [self.program.values[name].shape for name in self.program.inputs]
