@@ -24,10 +24,11 @@ from facegen.nn.activations import Activation
 from facegen.nn.graph import Node
 from facegen.nn.layers import Combination
 from facegen.numbers.floats import as_float32
-from facegen.onnx_files.parts import part_of
+from facegen.onnx_files.parts import box_of, part_of
 from facegen.onnx_files.value import Order, Value, channels_last, map_shape
 from facegen.weights.checks import check_finite, check_variance
 
+MOST_CHOSEN = 2**24  # numbers of the weight that takes any floats out of a tensor: 64 MiB
 _BY_ELEMENT = (Activation, Affine, BatchNorm, Combination)
 
 
@@ -77,10 +78,22 @@ class Draft:
             return tensor
         return self.add(f"{tensor.name}.as.{shape}", Reshape(shape), tensor)
 
-    def as_vector(self, value: Value) -> tuple[Tensor, Order]:
-        """All floats as the channels of one pixel, and where each of the file's lies there."""
+    def flat(self, value: Value) -> tuple[Tensor, Order]:
+        """All floats of its tensor as the channels of one pixel, and where the file's lie there."""
         tensor = self.reshape(value.tensor, Shape(1, 1, value.tensor.shape.floats))
         return tensor, value.positions.ravel()
+
+    def as_vector(self, value: Value) -> tuple[Tensor, Order]:
+        """The file's floats, and no others, as the channels of one pixel, and where each lies."""
+        if value.whole:
+            return self.flat(value)
+        floats = np.unique(value.positions)  # a layer leaves them in this order
+        box = box_of(floats, value.tensor.shape)
+        part = None if box is None else self._part(Value(value.tensor, box.shape, box))
+        if part is None:
+            part = self._chosen(value, floats)
+        tensor = self.reshape(part, Shape(1, 1, floats.size))
+        return tensor, np.searchsorted(floats, value.positions.ravel())
 
     def as_map(self, value: Value) -> Tensor:
         """Channels, as the file has them, as the channels of our graph.
@@ -94,10 +107,13 @@ class Draft:
             return value.tensor
         shape, wanted = map_shape(value.shape), channels_last(value.shape)
         tensor = value.tensor
-        if not np.array_equal(value.order, wanted):
+        if not (value.whole and np.array_equal(value.order, wanted)):
             part = self._part(value)
             if part is not None:
                 return part
+            if not value.whole:
+                last = np.moveaxis(value.order, 0, -1).ravel()
+                return self.reshape(self._chosen(value, last), shape)
             order = np.empty(wanted.size, np.intp)
             order[wanted.ravel()] = value.order.ravel()
             tensor = self._reordered(tensor, order, {})
@@ -120,6 +136,17 @@ class Draft:
         if part.channels is not None:
             tensor = self._with_channels(tensor, part.channels)
         return self.reshape(tensor, map_shape(value.shape))
+
+    def _chosen(self, value: Value, floats: Order) -> Tensor:
+        """A vector of some floats of the value's tensor, which are no part of it as a map."""
+        numbers = value.tensor.shape.floats * floats.size
+        if numbers > MOST_CHOSEN:
+            raise ValueError(
+                f"it reads {floats.size:,} of {value.tensor.shape.floats:,} numbers, which are not "
+                "some rows, columns and channels; export the network with maps (n, channels, "
+                "height, width)"
+            )
+        return self._with_channels(self.flat(value)[0], floats)
 
     def _with_channels(self, tensor: Tensor, chosen: Order) -> Tensor:
         """Some channels: a run of them, a shuffle, or any, by a 1x1 convolution."""

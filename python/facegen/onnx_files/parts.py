@@ -45,6 +45,17 @@ def part_of(positions: Order, shape: Shape) -> Part | None:
     return Part(ranges[0] or None, ranges[1] or None, own)  # type: ignore[arg-type]
 
 
+def box_of(floats: Order, shape: Shape) -> Order | None:
+    """Ascending floats of a map of that shape as (channels, h, w); None where they are no box.
+
+    A box has some rows, columns and channels, and all floats where they meet.
+    """
+    height, width, channels = (len(np.unique(each)) for each in np.unravel_index(floats, shape))
+    if height * width * channels != floats.size:
+        return None
+    return np.moveaxis(floats.reshape(height, width, channels), -1, 0)
+
+
 def _range(positions: Order, size: int) -> Range | tuple[()] | None:
     """(first, count, step); () for all; None where the steps differ."""
     first, count = int(positions[0]), len(positions)

@@ -69,7 +69,7 @@ class _Reader:
             name = proto.name or (proto.output[0] if proto.output else f"node {i}")
             try:
                 self._take(proto, name)
-            except (ValueError, RecursionError) as error:
+            except (ValueError, IndexError, RecursionError) as error:
                 raise FormatError(
                     f"{self.path}: node {name!r:.100} ({proto.op_type:.40}): {first_line(error)}"
                 ) from None
@@ -167,7 +167,7 @@ class _Reader:
         if not isinstance(value, Value):
             raise FormatError(f"{self.path}: output {name!r:.100} does not depend on an input")
         if value.order is not None:
-            tensor, order = self.draft.as_vector(value)
+            tensor, order = self.draft.flat(value)
             value = Value(tensor, value.shape, order)
         return End(name, value.shape, value.order), self._computed(value, name)
 

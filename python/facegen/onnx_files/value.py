@@ -23,7 +23,8 @@ class Value:
     """Floats of `tensor`, which the file has in `shape` (without the batch).
 
     `order` has that shape and tells for each element where it lies among the floats of `tensor`;
-    None where they lie as the map of that shape: channels last.
+    None where they lie as the map of that shape: channels last. No float is there twice; some of
+    the tensor's may be left out, as after a split.
     """
 
     tensor: Tensor
@@ -34,6 +35,11 @@ class Value:
     def positions(self) -> Order:
         """`order`, or what None stands for."""
         return channels_last(self.shape) if self.order is None else self.order
+
+    @property
+    def whole(self) -> bool:
+        """Whether every float of `tensor` is among the file's."""
+        return self.order is None or self.order.size == self.tensor.shape.floats
 
     def viewed(self, positions: Order) -> Value:
         """The same floats as the file has them after it moved them to these positions."""
