@@ -155,6 +155,10 @@ HOSTILE: dict[str, tuple[Change, str]] = {
     "long list": (lambda d: conv(d).update(kernel=[1] * 99), "a list of numbers"),
     "vast map": (lambda d: d["nodes"][0].update(shape=[2**40] * 3), "too large"),
     "vast kernel": (lambda d: conv(d).update(kernel=2**70), "at most"),
+    "vast table": (
+        lambda d: d["nodes"][3].update(layer="Upsample", fields={"size": [2**29, 1]}),
+        r"node 3 \('relu'\).* of an input 3x3x4 sums 536,870,912 times up to 2 rows",
+    ),
     "vast weights": (
         lambda d: (conv(d).update(out_channels=2**40), d["nodes"].__delitem__(slice(2, 4)),
                    d.update(outputs=["conv"])),

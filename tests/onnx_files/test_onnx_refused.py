@@ -229,6 +229,16 @@ def changed(folder: Path, case: str) -> Path:
     return path
 
 
+def test_more_numbers_than_memory(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A shape costs its file nothing; positions of all its numbers would take 8 GB."""
+    model = make([op("Flatten", "x", "y")], {"x": [1, 1, 32768, 32768]}, {"y": 2})
+    path = save(tmp_path, model)
+    assert main(["inspect", str(path)]) == 2
+    out, err = capfd.readouterr()
+    assert out == "" and len(err.splitlines()) == 1, err
+    assert f"{path}: node 'y' (Flatten): expected at most 67,108,864 numbers" in err
+
+
 @pytest.mark.parametrize("case", FILES)
 def test_files(tmp_path: Path, case: str, capfd: pytest.CaptureFixture[str]) -> None:
     path = changed(tmp_path, case)

@@ -21,6 +21,10 @@ from facegen.nn.window import IntOrPair, Padding, WindowAxis, padding_pairs, pai
 Entry = Mapping[int, float]  # input position -> weight
 Numbers = float | Sequence[float]
 
+# Entries of an axis' table, which is made here entry by entry: a file of some bytes could ask for
+# more than there is memory. A side of 4,096 has 16,384 by a cubic.
+MOST_TAPS = 2**22
+
 
 class Resampling(Layer, ABC):
     """A layer whose outputs are sums of input rows and columns."""
@@ -28,6 +32,16 @@ class Resampling(Layer, ABC):
     @abstractmethod
     def taps(self, x: Shape) -> tuple[AxisTaps, AxisTaps]:
         """What rows and columns of the output are made of, for an input of shape `x`."""
+
+    def _with_table(self, x: Shape, y: Shape, taps: tuple[int, int] = (1, 1)) -> Shape:
+        """`y`, whose rows and columns are each a sum of up to `taps`; ValueError if too many."""
+        for out, each in zip(y[:2], taps, strict=False):
+            if out * each > MOST_TAPS:
+                raise ValueError(
+                    f"{self} of an input {x} sums {out:,} times up to {each:,} rows or columns, "
+                    f"more than {MOST_TAPS:,} in all"
+                )
+        return y
 
 
 def axis_taps(entries: Sequence[Entry]) -> AxisTaps:
@@ -104,7 +118,8 @@ class Upsample(Resampling):
             vertical, horizontal = self.scales
             exact = math.floor(x.height * vertical), math.floor(x.width * horizontal)
             sizes = pair(exact, "height and width", 1)
-        return Shape(*sizes, x.channels)
+        most = {"nearest": 1, "linear": 2, "cubic": 4}[self.mode]
+        return self._with_table(x, Shape(*sizes, x.channels), (most, most))
 
     def taps(self, x: Shape) -> tuple[AxisTaps, AxisTaps]:
         scales = self.scales or (None, None)
@@ -212,7 +227,8 @@ class AvgPool2d(Resampling):
         width = self.axes[1].pool_size(x.width, self.ceil_mode)
         if height < 1 or width < 1:
             raise ValueError(f"the window of {self} does not fit into its input {x}")
-        return Shape(height, width, x.channels)
+        most = min(self.axes[0].kernel, x.height), min(self.axes[1].kernel, x.width)
+        return self._with_table(x, Shape(height, width, x.channels), most)
 
     def taps(self, x: Shape) -> tuple[AxisTaps, AxisTaps]:
         vertical, horizontal = (
@@ -246,7 +262,8 @@ class Pad2d(Resampling):
         (top, bottom), (left, right) = padding_pairs(self.padding)
         if self.mode == "reflect" and (max(top, bottom) >= x.height or max(left, right) >= x.width):
             raise ValueError(f"{self} reflects more than there is of its input {x}")
-        return Shape(x.height + top + bottom, x.width + left + right, x.channels)
+        y = Shape(x.height + top + bottom, x.width + left + right, x.channels)
+        return self._with_table(x, y)
 
     def taps(self, x: Shape) -> tuple[AxisTaps, AxisTaps]:
         vertical, horizontal = (
@@ -294,7 +311,7 @@ class Slice(Resampling):
     def output_shape(self, *inputs: Shape) -> Shape:
         (x,) = self._take(1, inputs)
         vertical, horizontal = self._positions(x)
-        return Shape(len(vertical), len(horizontal), x.channels)
+        return self._with_table(x, Shape(len(vertical), len(horizontal), x.channels))
 
     def taps(self, x: Shape) -> tuple[AxisTaps, AxisTaps]:
         vertical, horizontal = (

@@ -17,6 +17,9 @@ from facegen.nn import Shape, Tensor
 
 Order = NDArray[np.intp]
 
+# Positions take 8 bytes each, and the shapes that a file states cost it none.
+MOST_REORDERED = 2**26
+
 
 @dataclass(frozen=True)
 class Value:
@@ -53,10 +56,22 @@ class Value:
 
 
 def channels_last(shape: tuple[int, ...]) -> Order:
-    """Where (channels, ...) lie in a map."""
+    """Where (channels, ...) lie in a map.
+
+    Raises
+    ------
+    ValueError
+        They are more than `MOST_REORDERED`.
+    """
     if not shape:
         return np.zeros((), np.intp)
-    return np.moveaxis(np.arange(math.prod(shape)).reshape(*shape[1:], shape[0]), -1, 0)
+    count = math.prod(shape)
+    if count > MOST_REORDERED:
+        raise ValueError(
+            f"expected at most {MOST_REORDERED:,} numbers to reorder, found (n, "
+            f"{', '.join(map(str, shape))}), which has {count:,}"
+        )
+    return np.moveaxis(np.arange(count).reshape(*shape[1:], shape[0]), -1, 0)
 
 
 def map_shape(shape: tuple[int, ...]) -> Shape:
