@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from threading import Barrier
 
@@ -251,23 +252,52 @@ def test_schedules() -> None:
 
 
 def test_two_threads_wait_for_each_other() -> None:
-    """Batches of many sizes, of which a larger one moves the memory that the other computes in."""
+    """Batches of many sizes, of which a larger one moves the memory that the other computes in.
+
+    Each thread gets the gradients of its own batch; and of steps, each has a number of its own.
+    """
     sizes = range(1, 13)
     trainer = lenet_trainer(dropout=None)
-    alone = [trainer.gradients(IMAGES[:n], LABELS[:n])[0] for n in sizes]
+    alone = [trainer.gradients(IMAGES[:n], LABELS[:n]) for n in sizes]
     for _ in range(10):
         trainer = lenet_trainer(dropout=None)
         start = Barrier(2)
 
-        def losses(first: int, trainer: train.Trainer = trainer, start: Barrier = start) -> list:
+        def gradients(first: int, trainer: train.Trainer = trainer, start: Barrier = start) -> list:
             start.wait()
-            return [trainer.gradients(IMAGES[:n], LABELS[:n])[0] for n in sizes[first::2]]
+            return [trainer.gradients(IMAGES[:n], LABELS[:n]) for n in sizes[first::2]]
 
         with ThreadPoolExecutor(2) as pool:
-            found = list(pool.map(losses, range(2)))
+            found = list(pool.map(gradients, range(2)))
         for first in range(2):
             for one, expected in zip(found[first], alone[first::2], strict=True):
-                np.testing.assert_array_equal(one, expected)
+                np.testing.assert_equal(one, expected)
+
+    numbers: list[int] = []
+    rate = train.SGD(rate=lambda step: numbers.append(step) or 0.1)
+    trainer = lenet_trainer(optimizer=rate)
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda _: trainer.step(IMAGES, LABELS), range(20)))
+    assert numbers == list(range(20)) and trainer.steps == 20
+
+
+def test_two_threads_in_the_native_trainer() -> None:
+    """The same without the trainer's lock: the native one has its own."""
+    native = lenet_trainer(dropout=None)._native
+    labels = LABELS.astype(np.int32)
+
+    def losses(n: int, native=native) -> np.ndarray:
+        losses = np.empty(n)
+        native.step([IMAGES[:n]], labels[:n], losses, [0.0], 0, 0, False, 1)
+        return losses
+
+    alone = [losses(n) for n in range(1, 13)]
+    for _ in range(20):
+        native = lenet_trainer(dropout=None)._native
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(partial(losses, native=native), range(1, 13)))
+        for one, expected in zip(found, alone, strict=True):
+            np.testing.assert_array_equal(one, expected)
 
 
 def test_two_networks_play() -> None:

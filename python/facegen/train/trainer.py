@@ -26,7 +26,7 @@ _FORMAT = "facegen.train 1"
 
 
 class Trainer:
-    """Trains a graph on the CPU.
+    """Trains a graph on the CPU. Calls of several threads wait for each other.
 
     Parameters
     ----------
@@ -115,7 +115,9 @@ class Trainer:
         }
         self._start_averages()
         arrays = {**self.weights, **self._kept}
-        self._one_at_a_time = threading.Lock()
+        # A step and its number, and gradients and their batch, belong together. A rate's schedule,
+        # which is called meanwhile, may ask for the state.
+        self._lock = threading.RLock()
         self._native = CpuTraining(self.program, arrays, choose_isa(precision))
 
     def step(self, x: Any, y: Any) -> np.ndarray:
@@ -142,14 +144,16 @@ class Trainer:
         FacegenError
             A number is not finite: says where that began. The weights are then as they were.
         """
-        losses = self._run(x, y, update=True)
-        self.steps += 1
+        with self._lock:
+            losses = self._run(x, y, update=True)
+            self.steps += 1
         return losses
 
     def gradients(self, x: Any, y: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Each image's loss, and the gradients of their mean, by parameter; changes nothing."""
-        losses = self._run(x, y, update=False)
-        return losses, {name: self._native.gradient(name) for name in self.program.trained}
+        with self._lock:
+            losses = self._run(x, y, update=False)
+            return losses, {name: self._native.gradient(name) for name in self.program.trained}
 
     @property
     def kernels(self) -> list[str]:
@@ -181,12 +185,13 @@ class Trainer:
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that it takes to go on: copies of weights and moments, seed and number of steps."""
-        numbers = {"seed": self.seed, "steps": self.steps}
-        return {
-            **{name: array.copy() for name, array in self.weights.items()},
-            **{name: array.copy() for name, array in self._kept.items()},
-            **{f":{name}": np.array(number, np.uint64) for name, number in numbers.items()},
-        }
+        with self._lock:
+            numbers = {"seed": self.seed, "steps": self.steps}
+            return {
+                **{name: array.copy() for name, array in self.weights.items()},
+                **{name: array.copy() for name, array in self._kept.items()},
+                **{f":{name}": np.array(number, np.uint64) for name, number in numbers.items()},
+            }
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """Go on from a state: from here on, all is to the bit as if there had been no stop.
@@ -198,9 +203,10 @@ class Trainer:
             0. The trainer is then as it was.
         """
         self._check_state(state)
-        for name, array in {**self.weights, **self._kept}.items():
-            array[...] = state[name]
-        self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
+        with self._lock:
+            for name, array in {**self.weights, **self._kept}.items():
+                array[...] = state[name]
+            self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, whole or not at all."""
@@ -270,10 +276,9 @@ class Trainer:
         rates = self.optimizer.rates(self.steps)
         target = self._target(y, images)
         try:
-            with self._one_at_a_time:
-                self.gradient_length = self._native.step(
-                    inputs, target, losses, rates, self.seed, self.steps, update, self.threads
-                )
+            self.gradient_length = self._native.step(
+                inputs, target, losses, rates, self.seed, self.steps, update, self.threads
+            )
         except FloatingPointError as error:
             raise FacegenError(f"step {self.steps} of {self.graph.name}: {error}") from None
         return losses
