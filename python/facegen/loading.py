@@ -159,7 +159,7 @@ def read_whole(path: str | os.PathLike[str] | None) -> GraphNetwork:
 
 def save(
     path: str | os.PathLike[str],
-    network: Graph | GraphModel,
+    network: Graph | Model,
     weights: Mapping[str, np.ndarray] | None = None,
     half: bool = False,
 ) -> None:
@@ -171,7 +171,7 @@ def save(
         Its extension is .safetensors, or .onnx (which takes the package onnx); the file appears
         when it is complete.
     network
-        A graph, with its `weights`; or a model of one.
+        A graph, with its `weights`; or a model, whose network is written with its own.
     half
         Round layers' weights to float16, which halves the file.
 
@@ -179,6 +179,8 @@ def save(
     ------
     FormatError
         Another extension, or weights that are not the graph's or too large for float16.
+    TypeError
+        It is neither a graph nor a model.
     OSError
         The file cannot be written.
 
@@ -189,8 +191,13 @@ def save(
     """
     if isinstance(network, Graph):
         whole = GraphNetwork.of(network, weights or {})
-    else:
+    elif isinstance(network, GraphModel):
         whole = network.graph_network
+    elif isinstance(network, Model):
+        known = network.network
+        whole = GraphNetwork.of(known.graph(), network.weights, known.name)
+    else:
+        raise TypeError(f"expected a Graph or a model, found {type(network).__name__}")
     write_graph(path, whole, half)
 
 

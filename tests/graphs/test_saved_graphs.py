@@ -107,6 +107,39 @@ def test_outputs_in_an_order_of_their_own(tmp_path: Path) -> None:
         graphs.write(tmp_path / "y", GraphNetwork(graph, weights, (), (many,)))
 
 
+def test_an_output_of_no_dimensions(tmp_path: Path) -> None:
+    """One number an image, (n,): what a file squeezes, or an ArgMax without its channel."""
+    graph = Graph("number")
+    graph.output(graph.add("y", ReLU(), graph.input("x", Shape(1, 1, 2))))
+    network = GraphNetwork(graph, {}, (End("x", (2,)),), (End("y", (), np.array(1)),))
+    graphs.write(tmp_path / "x.safetensors", network)
+    x = np.array([[1, 2], [3, 4], [5, 6]], np.float32)
+    np.testing.assert_array_equal(
+        facegen.load(tmp_path / "x.safetensors", device="cpu")(x), [2, 4, 6]
+    )
+
+
+@pytest.mark.parametrize("extension", [".safetensors", ".onnx"])
+def test_models_of_known_networks(tmp_path: Path, extension: str) -> None:
+    if extension == graphs.ONNX:
+        pytest.importorskip("onnx", reason="onnx is not installed")
+    model = facegen.Generator(NETWORKS["dcgan"].initial_weights(1), device="cpu")
+    path = tmp_path / f"x{extension}"
+    facegen.save(path, model)
+    latents = np.random.default_rng(1).standard_normal((2, 100), dtype=np.float32)
+    back = facegen.load(path, device="cpu")
+    assert back.graph_network.known_as == "dcgan"
+    np.testing.assert_array_equal(back(latents, layout="NHWC"), model(latents))
+    assert facegen.Generator(path, device="cpu").network is model.network
+
+
+def test_what_save_takes(tmp_path: Path) -> None:
+    _, weights = small()
+    with pytest.raises(TypeError, match="expected a Graph or a model, found dict"):
+        facegen.save(tmp_path / "x.safetensors", weights)  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_not_saved(tmp_path: Path) -> None:
     graph, weights = small()
     with pytest.raises(FormatError, match=r"extension '.npz' is no format of graphs"):

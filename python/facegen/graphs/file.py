@@ -150,7 +150,7 @@ def _check_order(
 ) -> None:
     """Any of a vector's numbers, each at most once."""
     count = tensor.shape.floats
-    if min(shape, default=0) < 1 or len(shape) > 8 or math.prod(shape) != len(order):
+    if min(shape, default=1) < 1 or len(shape) > 8 or math.prod(shape) != len(order):
         raise ValueError(f"{where}: expected as many numbers in its order as its shape {shape} has")
     if min(order) < 0 or max(order) >= count or len(set(order)) != len(order):
         raise ValueError(f"{where}: its order names others than {count} numbers, or one twice")
