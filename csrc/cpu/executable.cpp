@@ -30,7 +30,7 @@ int64_t floats(const View& view) { return int64_t{1} * view.h * view.w * view.c;
 
 const char* find_kernel(const Step& step, const Kernels& kernels) {
   if (step.op == Op::kGemm) {
-    const GemmImplementation* gemm = find_gemm(step, kernels);
+    const GemmImplementation* gemm = find_gemm(step, kernels_of(step, kernels));
     return gemm != nullptr ? gemm->name : "";
   }
   if (step.copy.buffer >= 0 || step.slices) return "";
@@ -81,7 +81,9 @@ Executable::Executable(const Program& program, const Kernels& kernels, int threa
   gemms_.resize(steps_.size());
   parallel_for(static_cast<int64_t>(steps_.size()), threads, [&](int64_t task, int) {
     const auto i = static_cast<std::size_t>(task);
-    if (steps_[i].op == Op::kGemm) gemms_[i] = find_gemm(steps_[i], kernels)->make(steps_[i], kernels);
+    if (steps_[i].op != Op::kGemm) return;
+    const Kernels& own = kernels_of(steps_[i], kernels);
+    gemms_[i] = find_gemm(steps_[i], own)->make(steps_[i], own);
   });
   for (Step& step : steps_) step.finish = nullptr;  // may not outlive us
 }

@@ -252,6 +252,9 @@ struct Kernels {
 
   // Some multiply-adds in registers, for the benchmark's ceiling; returns how many operations.
   double (*fma_burst)();
+
+  // AMX's: those of the vectors beside it, to which kernels_of leaves some layers; else null.
+  const Kernels* (*vectors)();
 };
 
 // Each is there where CMakeLists.txt compiles it: neon on aarch64, the others on x86-64.

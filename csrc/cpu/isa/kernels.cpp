@@ -26,6 +26,12 @@ using namespace fixed_point;
 
 namespace facegen::cpu {
 
+#ifdef FACEGEN_AMX
+constexpr auto kVectors = avx512_kernels;
+#else
+constexpr const Kernels* (*kVectors)() = nullptr;
+#endif
+
 const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   static constexpr Kernels kernels = {
       FACEGEN_TEXT(FACEGEN_ISA), kProducts,
@@ -38,6 +44,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum,
       row_moments, centre_and_multiply, response_norm, softmax,
       fma_burst,
+      kVectors,
   };
   return &kernels;
 }
@@ -48,6 +55,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _bfloat16_kernels)() {
     Kernels result = *FACEGEN_PASTE(FACEGEN_ISA, _kernels)();
     result.isa = FACEGEN_TEXT(FACEGEN_ISA) "_bfloat16";
     result.products = Products::kBfloat16;
+    result.vectors = nullptr;
     result.most_depth = bfloat16::kMostDepth;
     result.tile_rows = bfloat16::kTileRows;
     result.panel_columns = bfloat16::kPanelColumns;
