@@ -84,6 +84,27 @@ def test_arrays(run: Run, two: facegen.GraphModel) -> None:
     np.testing.assert_array_equal(np.load("named/mean.npy"), two(b, a)[1])
 
 
+def test_outputs_whose_names_are_one_as_files(run: Run) -> None:
+    g = Graph("alike")
+    x = g.input("x", HALVES)
+    names = ["a/b", "a_b", "a_b.2"]
+    for i in range(3):
+        g.output(g.add(f"y{i}", Affine(i + 2), x))
+    ends = tuple(End(name, (3, 4, 6)) for name in names)
+    write("alike.safetensors", GraphNetwork(g, {}, (End("x", (3, 4, 6)),), ends))
+    images = np.random.default_rng(1).random((2, 3, 4, 6), np.float32)
+    np.save("x.npy", images)
+    result = run("run", "alike.safetensors", "x.npy", "-o", "out/", "--device", "cpu")
+    assert result.code == 0, result.err
+    for i, name in enumerate(["a_b", "a_b.2", "a_b.2.2"]):
+        np.testing.assert_array_equal(np.load(f"out/{name}.npy"), images * (i + 2))
+    picture("cat.png")
+    result = run("run", "alike.safetensors", "cat.png", "-o", "pictures/", "--device", "cpu")
+    assert result.code == 0, result.err
+    files = sorted(path.name for path in Path("pictures").glob("*.npy"))
+    assert files == ["cat_a_b.2.2.npy", "cat_a_b.2.npy", "cat_a_b.npy"]
+
+
 def test_arrays_channels_last(run: Run, two: facegen.GraphModel) -> None:
     a, b = arrays(3)
     for name, x in (("a", a), ("b", b)):

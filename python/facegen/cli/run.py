@@ -316,7 +316,7 @@ def _write_arrays(
         paths = [output]
     elif is_folder(output):
         os.makedirs(output, exist_ok=True)
-        paths = [os.path.join(output, _plain(end.name) + NPY) for end in model.outputs]
+        paths = [os.path.join(output, name + NPY) for name in _file_names(model.outputs)]
     else:
         raise FacegenError(f"{output}: expected a {NPY} or a folder")
     inputs = {f"input {i}": path for i, path in enumerate(files)}
@@ -373,7 +373,7 @@ def _run_pictures(
             )
     elif format_ == "npy":
         pictures = False
-    names = [_plain(end.name) for end in model.outputs]
+    names = _file_names(model.outputs)
     several = [NPY] if len(names) == 1 else [f"_{name}{NPY}" for name in names]
     suffixes = [""] if pictures else several
     asked = picture_run.plan(
@@ -402,8 +402,16 @@ def _print(source: str, classes: Sequence[dict[str, Any]]) -> None:
         terminal.say(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")
 
 
-def _plain(name: str) -> str:
-    """An output's name as a file's."""
+def _file_names(ends: Sequence[End]) -> list[str]:
+    """Outputs' names as files', each another one: of "a/b" and "a_b" the second is a_b.2."""
     import re
 
-    return re.sub(r"[^\w.-]", "_", name).lstrip(".") or "output"
+    names: list[str] = []
+    for end in ends:
+        plain = re.sub(r"[^\w.-]", "_", end.name).lstrip(".") or "output"
+        name, count = plain, 1
+        while name in names:
+            count += 1
+            name = f"{plain}.{count}"
+        names.append(name)
+    return names
