@@ -8,18 +8,24 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def json_text(value: Any, indent: int | None = None, sort_keys: bool = False) -> str:
+def json_text(
+    value: Any, indent: int | None = None, sort_keys: bool = False, compact: bool = False
+) -> str:
     """The text of a value of dicts, lists, strings, numbers and None, in ASCII.
+
+    `compact`: without spaces.
 
     Python's own writes NaN and Infinity bare, which no other reader takes.
 
     >>> json_text({"mean": float("nan")})
     '{"mean": null}'
     """
+    separators = (",", ":") if compact else None
+    options: dict[str, Any] = {"indent": indent, "sort_keys": sort_keys, "separators": separators}
     try:
-        return json.dumps(value, indent=indent, sort_keys=sort_keys, allow_nan=False)
+        return json.dumps(value, allow_nan=False, **options)
     except ValueError:
-        return json.dumps(_finite(value), indent=indent, sort_keys=sort_keys, allow_nan=False)
+        return json.dumps(_finite(value), allow_nan=False, **options)
 
 
 def _finite(value: Any) -> Any:

@@ -9,7 +9,6 @@ batch, channels first, and for outputs that were reshaped the order of their num
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FormatError
+from facegen.files.json_text import json_text
 from facegen.graphs.data import entries, from_data, to_data, whole_numbers
 from facegen.graphs.network import End, GraphNetwork, check_variances
 from facegen.nn import Tensor
@@ -67,7 +67,7 @@ def write(path: Path, network: GraphNetwork, half: bool = False) -> None:
         "inputs": [_end_data(path, end) for end in network.inputs],
         "outputs": [_end_data(path, end) for end in network.outputs],
     }
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    text = json_text(data, compact=True)
     weights = halve(network.weights) if half else network.weights
     safetensors.write(path, network.graph.name, weights, text)
 
