@@ -321,3 +321,11 @@ def test_same_computation() -> None:
     assert same_computation(graph("a"), graph("a", kernel=[3, 3], padding=((1, 1), (1, 1))))
     assert not same_computation(graph("a"), graph("a", padding=2, dilation=2))
     assert not same_computation(graph("a"), graph("a", bias=False))
+
+
+def test_numbers_that_no_file_gives_back_are_refused(tmp_path: Path) -> None:
+    graph = Graph("elu")
+    graph.output(graph.add("elu", nn.ELU(float("inf")), graph.input("x", Shape(1, 1, 3))))
+    with pytest.raises(ValueError, match="layer 'elu': alpha must be finite, not inf"):
+        facegen.save(tmp_path / "elu.safetensors", graph, {})
+    assert list(tmp_path.iterdir()) == []

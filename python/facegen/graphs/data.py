@@ -47,6 +47,9 @@ def to_data(graph: Graph) -> dict[str, Any]:
         given = {each.name: getattr(node.layer, each.name) for each in _fields(kind)}
         defaults = {each.name: each.default for each in _fields(kind)}
         stated = {k: _plain(v) for k, v in given.items() if v != defaults[k]}
+        for name, value in stated.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"layer {node.name!r}: {name} must be finite, not {value}")
         nodes.append({**entry, "fields": stated} if stated else entry)
     return {
         "name": graph.name,
