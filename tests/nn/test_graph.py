@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import doctest
 
-import graphs
 import pytest
 
 import facegen.nn.graph
+import graphs
 from facegen.nn import Conv2d, Graph, ReLU, Shape, Tensor
 
 
