@@ -35,6 +35,11 @@ struct Element {
   int32_t y, x, c;
 };
 
+// a / b of numbers that are not negative. A division of 64 bits takes a hundred instructions.
+__device__ inline int64_t divide(int64_t a, int64_t b) {
+  return (a | b) >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
+}
+
 // `run` neighbouring channels count as one.
 __device__ inline Element find_element(const Operand& out, int64_t images, int run = 1) {
   const int64_t i = global_thread();
@@ -42,15 +47,12 @@ __device__ inline Element find_element(const Operand& out, int64_t images, int r
   const int64_t per_image = int64_t{out.h} * out.w * channels;
   if (i >= images * per_image) return {-1, 0, 0, 0, 0};
   Element e;
-  // A division of 64 bits takes a hundred instructions.
-  const bool narrow = (i | per_image) >> 32 == 0;
-  e.image = narrow ? static_cast<uint32_t>(i) / static_cast<uint32_t>(per_image) : i / per_image;
-  const auto rest = static_cast<uint32_t>(i - e.image * per_image);
-  const uint32_t pixel = rest / static_cast<uint32_t>(channels);
-  e.c = static_cast<int32_t>(rest - pixel * static_cast<uint32_t>(channels)) * run;
-  e.y = static_cast<int32_t>(pixel / static_cast<uint32_t>(out.w));
-  e.x = static_cast<int32_t>(pixel % static_cast<uint32_t>(out.w));
-  e.pixel = pixel;
+  e.image = divide(i, per_image);
+  const int64_t rest = i - e.image * per_image;  // one image alone may have more than 2^32
+  e.pixel = divide(rest, channels);
+  e.c = static_cast<int32_t>(rest - e.pixel * channels) * run;
+  e.y = static_cast<int32_t>(divide(e.pixel, out.w));
+  e.x = static_cast<int32_t>(e.pixel - int64_t{e.y} * out.w);
   return e;
 }
 
