@@ -318,7 +318,7 @@ def upsample2d(x: Array, layer: Upsample) -> Doubles:
     for axis, size, scale in zip((1, 2), sizes, scales, strict=True):
         before = x.shape[axis]
         if scale is not None:
-            size = int(np.floor(before * scale))
+            size = int(np.floor(np.float32(before) * np.float32(scale)))
         ratio = before / size if scale is None else 1 / scale
         default = "asymmetric" if layer.mode == "nearest" else "half_pixel"
         at = np.arange(size, dtype=np.float64)

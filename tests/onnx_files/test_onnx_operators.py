@@ -627,6 +627,20 @@ def test_old_resizing(tmp_path: Path, mode: str) -> None:
         tolerance.assert_within(got, want, tolerance.roundings(ROUNDINGS, 1.0))
 
 
+@pytest.mark.parametrize(("size", "scale", "want"), [(10, 0.7, 7), (100, 0.9, 90), (20, 0.95, 19)])
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+def test_sizes_by_fractions(tmp_path: Path, mode: str, size: int, scale: float, want: int) -> None:
+    """As ONNX Runtime: these scales are below their decimals, their float32 products are whole.
+
+    onnx's inference and evaluator have a pixel less, here and in all that follows.
+    """
+    factors = np.float32([1, 1, 1, scale])
+    ops = [op("Resize", "x - c", "r", mode=mode), op("Relu", "r", "y")]
+    model = make(ops, {"x": (1, 1, 1, size)}, {"y": 4}, {"c": factors})
+    (got,) = run(tmp_path, model, np.ones((1, 1, 1, size), np.float32))
+    np.testing.assert_array_equal(got, np.ones((1, 1, 1, want)))
+
+
 def test_the_page_lists_the_operators() -> None:
     page = Path(__file__).resolve().parents[2] / "docs" / "networks.md"
     text = page.read_text(encoding="utf-8")

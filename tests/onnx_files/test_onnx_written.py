@@ -150,6 +150,21 @@ def test_ends_of_all_forms(tmp_path: Path) -> None:
     checked(plain, tmp_path / "y.onnx")
 
 
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("scale", [0.1, 0.7, 0.9, 0.95, 1 / 3, 1.1])
+def test_scales_come_back(tmp_path: Path, scale: float, mode: Any) -> None:
+    """As sizes and as positions, though ONNX has scales as float32."""
+    g = Graph("scaled")
+    g.output(g.add("up", Upsample(scale=scale, mode=mode), g.input("x", Shape(20, 100, 3))))
+    path = tmp_path / "x.onnx"
+    write(path, GraphNetwork.of(g, {}))
+    ours, found = g.nodes[-1], read(path).graph.nodes[-1]
+    assert found.shape == ours.shape
+    assert isinstance(ours.layer, Upsample) and isinstance(found.layer, Upsample)
+    x = Shape(20, 100, 3)
+    assert found.layer.taps(x) == ours.layer.taps(x)
+
+
 def test_a_linear_layer_over_a_map(tmp_path: Path) -> None:
     g = Graph("map")
     g.output(g.add("linear", Linear(3, 5), g.input("x", Shape(4, 2, 3))))

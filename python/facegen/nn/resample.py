@@ -13,10 +13,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
 from facegen.cached import cached_property
 from facegen.nn.layer import Layer, Shape
 from facegen.nn.program import AxisTaps
-from facegen.nn.window import IntOrPair, Padding, WindowAxis, padding_pairs, pair, window
+from facegen.nn.window import (
+    MOST_POSITIONS,
+    IntOrPair,
+    Padding,
+    WindowAxis,
+    padding_pairs,
+    pair,
+    window,
+)
 
 Entry = Mapping[int, float]  # input position -> weight
 Numbers = float | Sequence[float]
@@ -60,6 +70,9 @@ def axis_taps(entries: Sequence[Entry]) -> AxisTaps:
 class Upsample(Resampling):
     """Interpolation to `size` = (height, width), or by a `scale`, which may have a fraction.
 
+    A scale is a float32, as ONNX has it, and so is its product with a size, of which what is behind
+    the point is dropped: 10 pixels by 0.7 are 7, though that float32 is below 0.7.
+
     Attributes
     ----------
     mode
@@ -85,8 +98,10 @@ class Upsample(Resampling):
             raise ValueError(f"Upsample takes either size or scale, not {self}")
         if self.size is not None:
             pair(self.size, "size", 1)
-        if any(not 0 < factor < math.inf for factor in self.scales):
-            raise ValueError(f"scale must be positive, not {self.scale!r}")
+        if any(not 0 < factor <= MOST_POSITIONS for factor in self._stated_scales):
+            raise ValueError(
+                f"scale must be positive and at most {MOST_POSITIONS}, not {self.scale!r}"
+            )
         for value, known in (
             (self.mode, _MODES),
             (self.coordinates or "half_pixel", _COORDINATES),
@@ -102,7 +117,11 @@ class Upsample(Resampling):
 
     @property
     def scales(self) -> tuple[float, ...]:
-        """(vertical, horizontal), or nothing where there is a size."""
+        """(vertical, horizontal), rounded to float32; or nothing where there is a size."""
+        return tuple(float(np.float32(factor)) for factor in self._stated_scales)
+
+    @property
+    def _stated_scales(self) -> tuple[float, ...]:
         if self.scale is None:
             return ()
         scales = self.scale if isinstance(self.scale, Sequence) else [self.scale] * 2
@@ -116,8 +135,8 @@ class Upsample(Resampling):
             sizes = pair(self.size, "size", 1)
         else:
             vertical, horizontal = self.scales
-            exact = math.floor(x.height * vertical), math.floor(x.width * horizontal)
-            sizes = pair(exact, "height and width", 1)
+            whole = scaled_size(x.height, vertical), scaled_size(x.width, horizontal)
+            sizes = pair(whole, "height and width", 1)
         most = {"nearest": 1, "linear": 2, "cubic": 4}[self.mode]
         return self._with_table(x, Shape(*sizes, x.channels), (most, most))
 
@@ -136,8 +155,15 @@ class Upsample(Resampling):
         positions = (to_input(o, size, out, divide) for o in range(out))
         if self.mode == "nearest":
             nearest = _ROUNDINGS[self.rounding]
-            return [{min(max(nearest(at), 0), size - 1): 1.0} for at in positions]
+            # In float32 1 / 0.1 is 10, though that float32 is above 0.1.
+            rounded = (nearest(float(np.float32(at))) for at in positions)
+            return [{min(max(at, 0), size - 1): 1.0} for at in rounded]
         return [entry(at, size) for at in positions]
+
+
+def scaled_size(size: int, scale: float) -> int:
+    """Whole pixels of `size` by a scale, as ONNX Runtime has them: in float32."""
+    return math.floor(np.float32(size) * np.float32(scale))
 
 
 Divide = Callable[[float], float]

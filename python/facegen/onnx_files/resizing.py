@@ -66,9 +66,9 @@ def _resized(node: Node, options: dict[str, Any]) -> Value:
         scales[axis] = number
     if (sizes or before)[:2] != before[:2] or (sizes is None and scales[:2] != [1.0, 1.0]):
         raise ValueError("expected sizes of height and width alone, found others for the rest")
-    whole = all(
-        float(size * scale).is_integer() for size, scale in zip(before, scales, strict=True)
-    )
+    with np.errstate(over="ignore"):  # Upsample refuses such scales
+        products = np.array(before, np.float32) * np.array(scales, np.float32)
+    whole = bool((products == np.floor(products)).all())
     if sizes is None and not whole and options["coordinates"] == "align_corners":
         raise ValueError(
             f"its scales {scales} leave no whole number of pixels, whose corners could be aligned"
