@@ -34,6 +34,7 @@ def test_inspect(run: Run, tmp_path: Path) -> None:
     assert result.code == 0, result.err
     for text in ("safetensors with a graph", "noise (n, 100)", "tanh (n, 3, 64, 64)", "Linear"):
         assert text in result.out
+    assert any(line.startswith("layer ") for line in result.out.splitlines()), result.out
     run("inspect", "mine.safetensors", "--json", "report.json")
     report = json.loads(Path("report.json").read_text())
     assert report["network"] == "my-faces" and report["outputs"][0]["shape"] == [3, 64, 64]

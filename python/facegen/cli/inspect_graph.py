@@ -40,13 +40,16 @@ def inspect_graph(file: str, found: GraphNetwork, json: str | None) -> None:
     options.write_report(json, report)
     if is_stdout(json):
         return
+    if found.known_as:
+        terminal.say(f"network : {found.known_as}")
     terminal.say(f"format  : {kind}, {report['bytes']:,} bytes")
     terminal.say(f"inputs  : {', '.join(map(str, found.inputs))}")
     terminal.say(f"outputs : {', '.join(map(str, found.outputs))}")
     terminal.say(f"sha256  : {report['sha256']}")
     terminal.say(f"weights : {report['weights_sha256']}")
     terminal.say("")
-    terminal.say(str(graph))
+    for line in str(graph).splitlines():
+        terminal.say(line)
 
 
 def _end(end: End) -> dict[str, object]:
