@@ -158,6 +158,10 @@ def test_our_networks_too(run: Run, tmp_path: Path) -> None:
         ("a.npy no.npy -o out/", "no.npy: No such file"),
         ("a.npy b.npy -o out/ --shard 0/2", "are for pictures"),
         ("cat.png -o out/", "pictures are for networks of one input"),
+        ("a.npy b.npy -o out/ --range 0,1", "--range: such options are for pictures"),
+        ("a.npy b.npy -o out/ --mean 0 --std 1", "--mean, --std: such options are for pictures"),
+        ("a.npy b.npy -o out/ --bgr --fit crop", "--bgr, --fit: such options are for pictures"),
+        ("a.npy b.npy -o out/ --labels x.txt --top 5", "--labels, --top: such options are for cl"),
     ],
 )
 def test_what_is_wrong_with_arrays(
@@ -252,6 +256,8 @@ def test_classes_of_pictures(run: Run, classifier: facegen.GraphModel) -> None:
     assert run(*words, "--json", "report.json").code == 0
     report = json.loads(Path("report.json").read_text())
     assert report["items"][1]["classes"][0]["id"] == 2
+    result = run(*words, "--layout", "NHWC")
+    assert result.code == 2 and "--layout: such options are for arrays" in result.err
     result = run(*words, "--labels", "red.png")
     assert result.code == 2 and "no UTF-8" in result.err
 
@@ -285,6 +291,10 @@ def test_probabilities_are_shown_as_they_are(run: Run, tmp_path: Path) -> None:
         ("--std 0", "std must not be 0"),
         ("--mean 1,2", "expected 1 or 3 numbers"),
         ("-o out.txt", "out.txt: pictures are written as .png"),
+        ("-o out.png --top 5", "--top: such options are for classes, which are printed without -o"),
+        ("-o out.npy --labels x.txt", "--labels: such options are for classes"),
+        ("-o out.png --layout NCHW", "--layout: such options are for arrays"),
+        ("-o out --layout NHWC", "--layout: such options are for arrays"),
         ("-o out.npy --format png", "go with a folder of results"),
         ("", "-o names where results go; these are no scores of classes: negative (n, 3, 4, 6)"),
     ],

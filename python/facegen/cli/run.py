@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from facegen.cli import options, picture_options, terminal
 from facegen.cli.shared import SharedCommand
@@ -155,6 +156,8 @@ def command(
     from facegen import GraphModel
     from facegen.loading import at_size, read_whole
 
+    if output is not None:
+        _refuse("are for classes, which are printed without -o", "labels", "top")
     network = at_size(read_whole(model_file), size, model_file)
     arrays = [word.lower().endswith(NPY) for word in inputs]
     if any(arrays):
@@ -162,6 +165,7 @@ def command(
             raise click.UsageError("expected arrays (.npy) or pictures, found both")
         if json_ is not None or shard is not None or recursive or format_ is not None:
             raise click.UsageError("--json, --shard, --recursive and --format are for pictures")
+        _refuse("are for pictures", "range_", "mean", "std", "bgr", "fit")
         files = _by_name(inputs, network.inputs)
         if output is None:
             _check_scores(network.outputs)
@@ -184,6 +188,19 @@ def command(
         GraphModel(network, **engine), inputs, output, layout, labels, top, format_, recursive,
         overwrite, json_, shard, prepare,
     )  # fmt: skip
+
+
+def _refuse(why: str, *parameters: str) -> None:
+    """Options that would have no effect, if any of them was given."""
+    context = click.get_current_context()
+    given = [
+        option.opts[-1]
+        for option in context.command.params
+        if option.name in parameters
+        and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE
+    ]
+    if given:
+        raise click.UsageError(f"{', '.join(given)}: such options {why}")
 
 
 def _by_name(words: Sequence[str], ends: Sequence[End]) -> list[str]:
@@ -351,6 +368,7 @@ def _run_pictures(
     from facegen.pictures.sources import find
 
     if output is None:
+        _refuse("are for arrays", "layout")
         found = find(inputs, recursive)
         part, json_ = picture_run.part_of(shard, json_)
         picture_run.check_report(json_, overwrite)
@@ -373,6 +391,8 @@ def _run_pictures(
             )
     elif format_ == "npy":
         pictures = False
+    if pictures:
+        _refuse("are for arrays", "layout")
     names = _file_names(model.outputs)
     several = [NPY] if len(names) == 1 else [f"_{name}{NPY}" for name in names]
     suffixes = [""] if pictures else several
