@@ -400,6 +400,14 @@ def test_zeros_around_a_map_are_the_padding_of_the_convolution_behind(groups):
     assert kinds(check(graph)) == ["Gemm" if groups == 1 else "Depthwise"]
 
 
+def test_zeros_that_several_convolutions_read_are_the_padding_of_each():
+    graph = Graph("padded")
+    x = graph.add("pad", Pad2d(((1, 0), (2, 3))), graph.input("x", Shape(5, 6, 4)))
+    graph.output(graph.add("one", Conv2d(4, 4, 3, padding=1), x))
+    graph.output(graph.add("other", Conv2d(4, 5, 3), x))
+    assert kinds(check(graph)) == ["Gemm", "Gemm"]
+
+
 def test_other_borders_stay_steps():
     graph = Graph("padded")
     x = graph.input("x", Shape(5, 6, 4))

@@ -4,7 +4,7 @@
 2. a - b becomes a + (-1) b, and a / b becomes a times the reciprocal of b.
 3. An activation that alone reads a concatenation moves before it, onto each part, so that the
    parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).
-4. Zeros around a map that a convolution alone reads are its padding.
+4. Zeros around a map that a convolution reads are its padding; other readers keep them.
 5. Where one value goes through a leaky ReLU and then also a ReLU, as in a U-Net's skip connections,
    the ReLU reads the leaky ReLU's result, which then fuses with the producer. That is exact:
    leaky ReLU keeps positive values and the sign of the others.
@@ -28,7 +28,7 @@ from facegen.nn.window import padding_pairs
 def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """All rewrites in order; names of outputs and of layers with parameters are kept."""
     live = _drop_unused(nodes, outputs)
-    live = _pad_within_convolutions(_without_inverses(live), outputs)
+    live = _drop_unused(_pad_within_convolutions(_without_inverses(live)), outputs)
     return _relu_after_leaky_relu(_activation_before_concat(live, outputs))
 
 
@@ -62,28 +62,20 @@ def _without_inverses(nodes: Sequence[Node]) -> list[Node]:
     return result
 
 
-def _pad_within_convolutions(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
-    readers = count_readers(nodes, outputs)
+def _pad_within_convolutions(nodes: Sequence[Node]) -> list[Node]:
     by_name = {node.name: node for node in nodes}
-    gone: set[str] = set()
     result: list[Node] = []
     for node in nodes:
         source = by_name[node.inputs[0]] if node.inputs else node
         pad, layer = source.layer, node.layer
-        if (
-            isinstance(layer, Conv2d)
-            and isinstance(pad, Pad2d)
-            and pad.mode == "zeros"
-            and readers[source.name] == 1
-        ):
+        if isinstance(layer, Conv2d) and isinstance(pad, Pad2d) and pad.mode == "zeros":
             padding = tuple(
                 (axis.pad_front + front, axis.pad_back + back)
                 for axis, (front, back) in zip(layer.axes, padding_pairs(pad.padding), strict=True)
             )
             node = node._replace(layer=replace(layer, padding=padding), inputs=source.inputs)
-            gone.add(source.name)
         result.append(node)
-    return [node for node in result if node.name not in gone]
+    return result
 
 
 def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:

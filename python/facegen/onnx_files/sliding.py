@@ -1,11 +1,10 @@
-"""A window as a node states it: its sides, its steps, and what is padded for it."""
+"""A window as a node states it: its sides, its steps, and its padding."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from facegen.nn import Pad2d, Tensor
-from facegen.nn.window import padding_pairs
+from facegen.nn import Tensor
 from facegen.onnx_files.node import Node
 from facegen.onnx_files.value import Value
 
@@ -65,19 +64,6 @@ class Sliding:
             outputs = -(-size // max(step, 1))
             totals.append(max((outputs - 1) * step + reach - size, 0))
         return _halves(totals, auto == "SAME_UPPER")
-
-    def padded(self) -> tuple[Tensor, Pads]:
-        """What a convolution reads, and its padding: zeros that were padded before are its own."""
-        pads, draft = self.pads(), self.node.draft
-        layer = draft.layer(self.x.name)
-        fixed = self.node.get("auto_pad", "NOTSET") in ("NOTSET", "VALID")
-        if not (fixed and isinstance(layer, Pad2d) and layer.mode == "zeros"):
-            return self.x, pads
-        before = padding_pairs(layer.padding)
-        (top, bottom), (left, right) = (
-            (a[0] + b[0], a[1] + b[1]) for a, b in zip(before, pads, strict=True)
-        )
-        return draft.source(self.x.name), ((top, bottom), (left, right))
 
     def transposed(self) -> tuple[Pads, Pair]:
         """Padding and output padding of a transposed convolution.

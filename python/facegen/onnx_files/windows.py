@@ -27,19 +27,18 @@ MOST_SPREAD = 2**22  # numbers of a weight that is dilated
 def conv(node: Node) -> Value:
     kernel = _kernel(node)
     window, (out, channels) = kernel.window, kernel.weight.shape[:2]
-    x, padding = window.padded()
     layer = Conv2d(
         in_channels=channels * kernel.groups,
         out_channels=out,
         kernel=window.kernel,
         stride=window.stride,
-        padding=padding,
+        padding=window.pads(),
         dilation=window.dilation,
         bias=bool(kernel.bias),
         groups=kernel.groups,
     )
     weight = kernel.weight.transpose(0, 2, 3, 1)
-    return window.value(node.add(layer, x, weight=weight, **kernel.bias))
+    return window.value(node.add(layer, window.x, weight=weight, **kernel.bias))
 
 
 def conv_transpose(node: Node) -> Value:
@@ -109,7 +108,7 @@ def average_pool(node: Node) -> Value:
 
 
 def pad(node: Node) -> Value:
-    """Zeros before a convolution become its own padding (`Sliding.padded`)."""
+    """Zeros before a convolution become its own padding when the graph is compiled."""
     x = node.map_of()
     mode = node.get("mode", "constant")
     pads = node.integers(1, "pads") or []
