@@ -323,6 +323,17 @@ def test_same_computation() -> None:
     assert not same_computation(graph("a"), graph("a", bias=False))
 
 
+def test_coordinates_left_out_are_those_of_the_mode() -> None:
+    def graph(**options: Any) -> Graph:
+        g = Graph("x")
+        g.output(g.add("up", nn.Upsample(scale=2, **options), g.input("x", Shape(8, 8, 3))))
+        return g
+
+    assert same_computation(graph(), graph(coordinates="half_pixel"))
+    assert not same_computation(graph(), graph(coordinates="asymmetric"))
+    assert same_computation(graph(mode="nearest"), graph(mode="nearest", coordinates="asymmetric"))
+
+
 def test_numbers_that_no_file_gives_back_are_refused(tmp_path: Path) -> None:
     graph = Graph("elu")
     graph.output(graph.add("elu", nn.ELU(float("inf")), graph.input("x", Shape(1, 1, 3))))

@@ -40,11 +40,16 @@ def _numbers(layer: Layer) -> list[Any]:
     derived = _DERIVED.get(type(layer), _WINDOW if axes is not None else set())
     names = [each.name for each in fields(layer) if each.name not in derived]  # type: ignore[arg-type]
     plain = [_plain(getattr(layer, name)) for name in names]
+    if isinstance(layer, Upsample):  # coordinates that are left out follow from the mode
+        plain.append(layer.placed_by)
     return [type(layer).__name__, *plain, axes]
 
 
 _WINDOW = {"kernel", "stride", "padding", "dilation", "ceil_mode"}  # which the axes say
-_DERIVED = {Reshape: {"shape"}, Upsample: {"size", "scale"}}  # which the output's shape says
+_DERIVED = {  # which the output's shape says, or `placed_by`
+    Reshape: {"shape"},
+    Upsample: {"size", "scale", "coordinates"},
+}
 
 
 def _plain(value: Any) -> Any:
