@@ -120,6 +120,22 @@ def test_parts(tmp_path: Path, name: str) -> None:
     tolerance.assert_within(got, want, tolerance.gemm(bound, 60))
 
 
+@pytest.mark.parametrize("kind", ["Log", "Sqrt", "Reciprocal", "Pow", "Exp", "Div", "c / x"])
+def test_what_is_left_out_becomes_no_nan(tmp_path: Path, kind: str) -> None:
+    """Functions that are finite of the even channels alone, and then products with weights."""
+    operands = {"Pow": "p c", "Div": "p p", "c / x": "c p"}.get(kind, "p")
+    ops = [op("Slice", "x first last channels two", "p"),
+           op("Div" if kind == "c / x" else kind, operands, "l"),
+           op("Softmax", "l", "y", axis=1)]  # fmt: skip
+    constants = {name: CONSTANTS[name] for name in ("first", "last", "channels", "two")}
+    constants["c"] = np.array(-1, np.float32)
+    model = make(ops, {"x": ["n", 6, 1, 1]}, {"y": 4}, constants)
+    left_out = {"Log": -1, "Sqrt": -1, "Exp": 1000}.get(kind, 0)
+    x = np.float32([[1, left_out, 2, left_out, 3, left_out]]).reshape(1, 6, 1, 1)
+    (got,), (want,) = run(tmp_path, model, x), evaluate(model, x)
+    tolerance.assert_within(got, want, tolerance.roundings(40, 1.0))
+
+
 def test_a_sparse_part_of_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(draft, "MOST_CHOSEN", 48 * 50 - 1)
     path = save(tmp_path, made(CASES["Gemm of what is no box"]))

@@ -44,6 +44,8 @@ class Erf(Layer):
     """The error function, which no engine has: it stands for itself until `gate` finds a GELU."""
 
 
+# What they make of floats that the file left out, inf or NaN, times a weight of 0 would be NaN.
+_MAY_OVERFLOW = (Exp, Log, Reciprocal, Sqrt)
 _LARGEST = 3.4e38  # about the largest float32, which stands for no bound
 
 
@@ -59,6 +61,8 @@ def by_map(node: Node, layer: Layer, **weights: np.ndarray) -> Value:
 
 
 def applied(node: Node, layer: Layer, x: Value) -> Value:
+    if isinstance(layer, _MAY_OVERFLOW):
+        x = node.draft.alone(x)
     return Value(node.add(layer, x.tensor), x.shape, x.order)
 
 

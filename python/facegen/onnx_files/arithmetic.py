@@ -25,7 +25,7 @@ from facegen.nn import (
     Sub,
 )
 from facegen.nn.layers import Combination
-from facegen.onnx_files.activations import gate
+from facegen.onnx_files.activations import applied, gate
 from facegen.onnx_files.channels import batch_norm, check_per_channel
 from facegen.onnx_files.node import Node, scalar
 from facegen.onnx_files.value import Value
@@ -134,7 +134,7 @@ def arithmetic(node: Node) -> Value:
     x = node.value(1 if first else 0)
     c = node.numbers(0 if first else 1, "other input")
     if node.op == "Div" and first:
-        x = Value(node.add(Reciprocal(), x.tensor), x.shape, x.order)
+        x = applied(node, Reciprocal(), x)
     line = _line("Mul" if node.op == "Div" and first else node.op, c, first)
     if c.size == 1 and c.ndim <= len(x.shape) + 1:
         return _affine(node, x, line.scale.item(), line.shift.item())
@@ -193,7 +193,7 @@ def power(node: Node) -> Value:
         return x
     if exponent in (0.5, -1.0):
         layer = Sqrt() if exponent == 0.5 else Reciprocal()
-        return Value(node.add(layer, x.tensor), x.shape, x.order)
+        return applied(node, layer, x)
     if exponent not in (2, 3):
         raise ValueError(f"its exponent is {exponent:g}, and layers here have -1, 0.5, 2 and 3")
     result = x
@@ -212,6 +212,8 @@ def combined(node: Node, layer: Combination, a: Value, b: Value) -> Value:
         raise ValueError(
             f"its inputs are {a.shape} and {b.shape} an image, expected as many dimensions"
         )
+    if isinstance(layer, Div):  # which may make NaN of what the file left out
+        a, b = node.draft.alone(a), node.draft.alone(b)
     alike = a.tensor.shape == b.tensor.shape and a.shape == b.shape
     if alike and np.array_equal(a.positions, b.positions):
         return Value(node.add(layer, a.tensor, b.tensor), a.shape, a.order)

@@ -83,17 +83,21 @@ class Draft:
         tensor = self.reshape(value.tensor, Shape(1, 1, value.tensor.shape.floats))
         return tensor, value.positions.ravel()
 
-    def as_vector(self, value: Value) -> tuple[Tensor, Order]:
-        """The file's floats, and no others, as the channels of one pixel, and where each lies."""
+    def alone(self, value: Value) -> Value:
+        """The same floats as all of a tensor, which has no others."""
         if value.whole:
-            return self.flat(value)
-        floats = np.unique(value.positions)  # a layer leaves them in this order
+            return value
+        floats = np.unique(value.positions)  # the layers here leave them in this order
         box = box_of(floats, value.tensor.shape)
         part = None if box is None else self._part(Value(value.tensor, box.shape, box))
         if part is None:
             part = self._chosen(value, floats)
-        tensor = self.reshape(part, Shape(1, 1, floats.size))
-        return tensor, np.searchsorted(floats, value.positions.ravel())
+        order = np.searchsorted(floats, value.positions)
+        return Value(part, value.shape, order).viewed(order)
+
+    def as_vector(self, value: Value) -> tuple[Tensor, Order]:
+        """The file's floats, and no others, as the channels of one pixel, and where each lies."""
+        return self.flat(self.alone(value))
 
     def as_map(self, value: Value) -> Tensor:
         """Channels, as the file has them, as the channels of our graph.
