@@ -163,21 +163,32 @@ void test_moments(const Kernels& kernels, std::mt19937& random) {
   CHECK(differs);
 }
 
-void test_blend(const Kernels& kernels, std::mt19937& random) {
+// From the last term to the first: the last alone is a plain product.
+void test_weighted_sum(const Kernels& kernels, std::mt19937& random) {
   bool differs = false;
   for (int count = 1; count <= 70; ++count) {
-    begin_case("blend, " + std::to_string(count) + " values", kernels);
-    const std::vector<float> a = draw(count, random), b = draw(count, random);
-    const float wa = 0.3f, wb = 0.7f;
-    std::vector<float> found(index(count));
-    kernels.blend(a.data(), wa, b.data(), wb, found.data(), count);
-    differs |= check_bits(kernels, found, [&](MultiplyAdd multiply_add) {
-      std::vector<float> expected;
-      for (int i = 0; i < count; ++i) {
-        expected.push_back(multiply_add(wa, a[index(i)], b[index(i)] * wb));
-      }
-      return expected;
-    });
+    for (int terms = 1; terms <= 4; ++terms) {
+      begin_case("weighted sum, " + std::to_string(count) + " values of " + std::to_string(terms),
+                 kernels);
+      const std::vector<float> weights = draw(terms, random);
+      std::vector<std::vector<float>> rows;
+      std::vector<const float*> from;
+      for (int t = 0; t < terms; ++t) rows.push_back(draw(count, random));
+      for (const std::vector<float>& row : rows) from.push_back(row.data());
+      std::vector<float> found(index(count));
+      kernels.weighted_sum(from.data(), weights.data(), terms, found.data(), count);
+      differs |= check_bits(kernels, found, [&](MultiplyAdd multiply_add) {
+        std::vector<float> expected;
+        for (int i = 0; i < count; ++i) {
+          float sum = rows.back()[index(i)] * weights.back();
+          for (int t = terms - 2; t >= 0; --t) {
+            sum = multiply_add(weights[index(t)], rows[index(t)][index(i)], sum);
+          }
+          expected.push_back(sum);
+        }
+        return expected;
+      });
+    }
   }
   CHECK(differs);
 }
@@ -217,9 +228,11 @@ void test_tanh(const Kernels& kernels, std::mt19937& random) {
     begin_case("tanh below " + std::to_string(range), kernels);
     std::vector<float> x = draw(5003, random), found(x.size());
     for (float& value : x) value *= range;
+    Epilogue epilogue;
+    epilogue.activation = Activation::kTanh;
     cpu::EpilogueRow row = {};
     row.sum = x.data();
-    row.activation = Activation::kTanh;
+    row.epilogue = &epilogue;
     row.out = found.data();
     row.columns = static_cast<int>(x.size());
     kernels.epilogue(row);
@@ -240,7 +253,7 @@ int main() {
     test_winograd_input(*kernels, random);
     test_winograd_output(*kernels, random);
     test_moments(*kernels, random);
-    test_blend(*kernels, random);
+    test_weighted_sum(*kernels, random);
     test_tanh(*kernels, random);
   }
 }
