@@ -209,7 +209,8 @@ void WeightGradient::find_runs(const Part& part, const Tap& tap, const float* x,
                                int64_t first, int64_t last, int64_t first_line, int64_t last_line,
                                std::vector<PixelRun>& runs) const {
   runs.clear();
-  const auto& [ay, ax] = part.phase;
+  const Axis& ay = part.phase.y;
+  const Axis& ax = part.phase.x;
   const int64_t x_image = int64_t{x_.h} * x_.w * x_.c, dy_image = dy_.floats();
   first_line = std::max<int64_t>(first_line, tap.y_first);
   last_line = std::min<int64_t>(last_line, tap.y_last);
