@@ -344,3 +344,15 @@ def test_help_shows_how(run: Run) -> None:
     result = run("run", "--help")
     assert "facegen run network.onnx input.npy -o output.npy" in result.out
     assert "--mean 0.485,0.456,0.406" in result.out
+
+
+@pytest.mark.parametrize("option", ["--std=1e-50", "--range=0,1e39", "--mean=1e39"])
+def test_numbers_beyond_float32_are_refused(run: Run, option: str) -> None:
+    graph = Graph("picture")
+    graph.output(graph.add("relu", ReLU(), graph.input("x", HALVES)))
+    save(graph, "m.safetensors")
+    Image.new("RGB", (6, 4)).save("p.png")
+    result = run("run", "m.safetensors", "p.png", option, "-o", "out/")
+    assert result.code == 2, result.err
+    assert "within float32" in result.err or "std must not be 0" in result.err
+    assert not Path("out").exists()

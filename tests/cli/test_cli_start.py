@@ -8,12 +8,13 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from command_line import latent_text
 from PIL import Image
 
 import facegen
-from facegen.cli.start import import_numpy, wake_gpu
+from facegen.cli.start import begin, wake_gpu
 from facegen.networks import default
 
 # The module of each network.
@@ -135,10 +136,30 @@ def test_numpy_starts_no_threads_and_the_environment_stays() -> None:
     code = f"""
 import os, sys
 sys.path = {sys.path}
-from facegen.cli.start import import_numpy
+from facegen.cli.start import begin
 before = dict(os.environ)
-import_numpy()
+begin("cpu")
 assert "numpy" in sys.modules and os.environ == before
 """
     subprocess.run([sys.executable, "-c", code], check=True)
-    import_numpy()  # which is there: nothing to do
+    begin("cpu")  # NumPy is there: nothing to do
+
+
+def test_the_environment_is_not_changed_beside_the_driver(
+    woken: list[int | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's thread finds the variable set, and nobody removes it while it may read."""
+    found: list[str | None] = []
+    name = "OPENBLAS_NUM_THREADS"
+    monkeypatch.setenv(name, "")
+    monkeypatch.delenv(name)  # and both are undone
+    monkeypatch.delitem(sys.modules, "numpy")
+
+    def wake(device: str) -> object:
+        found.append(os.environ.get(name))
+        monkeypatch.setitem(sys.modules, "numpy", np)
+        return object()
+
+    monkeypatch.setattr("facegen.cli.start.wake_gpu", wake)
+    begin("cuda")
+    assert found == ["1"] and os.environ[name] == "1"

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,6 +51,21 @@ def test_it_learns_by_heart() -> None:
     guesses = facegen.DigitClassifier(trainer.weights, device="cpu")(IMAGES).digits
     assert (guesses == LABELS).all()
     assert not np.array_equal(trainer.averages["score.bias"], trainer.weights["score.bias"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"rate": lambda step: float("nan")}, {"rate": lambda step: -1.0}, {"rate": lambda step: None},
+     {"rate": 0.1, "groups": (train.Group("*", rate=float("nan")),)}],
+    ids=["nan", "negative", "none", "group"],
+)  # fmt: skip
+def test_rates_that_no_weight_would_outlive_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="rate"):
+        trainer = lenet_trainer(optimizer=train.SGD(**options))
+        before = trainer.weights["score.bias"].copy()
+        trainer.step(IMAGES, LABELS)
+    if "groups" not in options:
+        np.testing.assert_array_equal(trainer.weights["score.bias"], before)
 
 
 def test_the_weights_given_are_changed_and_shared() -> None:

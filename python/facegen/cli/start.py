@@ -11,11 +11,25 @@ from contextlib import suppress
 from facegen.errors import FacegenError
 from facegen.launchers import find_place
 
+# NumPy's BLAS starts a thread a processor, and NumPy waits for all of them; no command needs them.
+_BLAS_THREADS = "OPENBLAS_NUM_THREADS"
+
 
 def begin(device: str) -> None:
-    """Start what takes its time by itself, and NumPy without what is not needed of it."""
-    wake_gpu(device)
-    import_numpy()
+    """Start what takes its time by itself, and NumPy without what is not needed of it.
+
+    The environment is as before afterwards, so that what a command starts decides for itself. Where
+    the GPU's driver starts beside, which reads it at any moment, it is changed before that alone,
+    and NumPy's BLAS stays at one thread for child processes too.
+    """
+    limits = "numpy" not in sys.modules and _BLAS_THREADS not in os.environ
+    if limits:
+        os.environ[_BLAS_THREADS] = "1"
+    woken = wake_gpu(device)
+    import numpy  # noqa: F401  (the import is what is wanted)
+
+    if limits and woken is None:
+        del os.environ[_BLAS_THREADS]
 
 
 def wake_gpu(device: str) -> threading.Thread | None:
@@ -50,19 +64,3 @@ def wake_gpu(device: str) -> threading.Thread | None:
         thread.start()
         return thread
     return None
-
-
-def import_numpy() -> None:
-    """Import NumPy without the threads of its BLAS, which no command needs.
-
-    They are one a processor, and NumPy waits for all of them to start. The variable is gone
-    afterwards: what a command starts decides for itself.
-    """
-    name = "OPENBLAS_NUM_THREADS"
-    if "numpy" in sys.modules or name in os.environ:
-        return
-    os.environ[name] = "1"
-    try:
-        import numpy  # noqa: F401
-    finally:
-        del os.environ[name]

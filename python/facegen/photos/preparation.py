@@ -52,7 +52,13 @@ class Preparation:
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, self.channels):
                 raise ValueError(f"{name}: expected 1 number or {self.channels}, not {len(values)}")
-        if 0 in self.std or self.low == self.high:
+        with np.errstate(over="ignore"):  # as the pixels are computed
+            low, high = np.float32(self.low), np.float32(self.high)
+            mean, std = np.float32(self.mean), np.float32(self.std)
+            span = high - low
+        if not (np.isfinite([low, high, span]).all() and np.isfinite([*mean, *std]).all()):
+            raise ValueError("the range, mean and std must be within float32")
+        if 0 in std or span == 0:
             raise ValueError("std must not be 0, and the two ends of a range not equal")
 
     def __call__(self, photo: Photo) -> NDArray[np.float32]:

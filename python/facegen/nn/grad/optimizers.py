@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import ClassVar
 
+import numpy as np
+
 Rate = float | Callable[[int], float]  # a schedule takes the number of the step, from 0
 
 
@@ -70,9 +72,22 @@ class Optimizer:
             _check("average", self.average, 0 <= self.average < 1, "from 0 to below 1")
 
     def rates(self, step: int) -> list[float]:
-        """Of each group, and then of the parameters in none, at the step of this number."""
+        """Of each group, and then of the parameters in none, at the step of this number.
+
+        Raises
+        ------
+        ValueError
+            A schedule gives, or a group makes of it, something else than a finite number from 0 on:
+            no weight would outlive it.
+        """
         rate = self.rate(step) if callable(self.rate) else self.rate
-        return [*(rate * group.rate for group in self.groups), rate]
+        if not isinstance(rate, int | float | np.number):
+            raise ValueError(f"the rate of step {step} must be a number, not {rate!r:.80}")
+        rates = [*(float(rate) * group.rate for group in self.groups), float(rate)]
+        for each in rates:
+            if not 0 <= each < math.inf:  # NaN is neither
+                raise ValueError(f"a rate of step {step} must be finite, and 0 or more, not {each}")
+        return rates
 
     def group_of(self, parameter: str) -> tuple[int, float]:
         """Which of `rates` is a parameter's, and its weight decay."""
