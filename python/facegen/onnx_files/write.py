@@ -9,7 +9,8 @@ import numpy as np
 from facegen.errors import FormatError, first_line
 from facegen.files.atomic import AtomicFile
 from facegen.graphs import End, GraphNetwork
-from facegen.onnx_files.emit import MAP, VECTOR, Emitter
+from facegen.onnx_files.emit import emit
+from facegen.onnx_files.emitter import MAP, VECTOR, Emitter
 from facegen.onnx_files.file import NETWORK_KEY, import_onnx
 from facegen.weights.checks import Path
 
@@ -62,7 +63,7 @@ def to_model(network: GraphNetwork) -> Any:
     for node in graph.nodes:
         if node.layer is not None:
             try:
-                emitter.add(node)
+                emit(emitter, node)
             except ValueError as error:
                 raise ValueError(f"layer {node.name!r:.100}: {error}") from None
     for tensor, end in zip(graph.outputs, network.outputs, strict=True):

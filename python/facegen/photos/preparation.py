@@ -54,7 +54,7 @@ class Preparation:
                 raise ValueError(f"{name}: expected 1 number or {self.channels}, not {len(values)}")
         with np.errstate(over="ignore"):  # as the pixels are computed
             low, high = np.float32(self.low), np.float32(self.high)
-            mean, std = np.float32(self.mean), np.float32(self.std)
+            mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
             span = high - low
         if not (np.isfinite([low, high, span]).all() and np.isfinite([*mean, *std]).all()):
             raise ValueError("the range, mean and std must be within float32")
