@@ -22,7 +22,7 @@ ORDER = (
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
     *("comparison", "hub", "weights", "engine", "kernels", "graphs", "onnx_files", "networks"),
     *("loading", "parallel"),
-    *("pictures", "runs", "train", "training", "serving", "serve", "cli", "__main__"),
+    *("pictures", "runs", "train", "serving", "serve", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
 
@@ -65,8 +65,8 @@ def test_formats_know_no_network(file: Path) -> None:
 
 @pytest.mark.parametrize("part", [part.removesuffix(".py") for part in PARTS])
 def test_the_command_line_alone_parses_and_prints(part: str) -> None:
-    """Runs tell how far they are by callbacks; the programs of training are commands themselves."""
-    if part in ("cli", "training"):
+    """Runs tell how far they are by callbacks; the programs of tasks are commands themselves."""
+    if part in ("cli", "train"):
         return
     path = PACKAGE / part
     for file in path.rglob("*.py") if path.is_dir() else [path.with_suffix(".py")]:
@@ -81,7 +81,7 @@ def test_the_command_line_alone_parses_and_prints(part: str) -> None:
 # Who opens files with Pillow, who turns pictures, who tells images from paths. Masks hold classes,
 # not colours, and have a rule of their own.
 DOORS = {
-    "Image.open(": ["photos/photo.py", "training/segmentation/masks.py"],
+    "Image.open(": ["photos/photo.py", "train/segmentation/masks.py"],
     ".transpose(turn)": ["photos/photo.py"],
     "exif_transpose(": [],  # loses a picture whose EXIF is damaged
     ", Image.Image)": ["photos/kinds.py"],

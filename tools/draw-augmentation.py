@@ -11,9 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from facegen.numbers.pixels import to_uint8
-from facegen.training import augment
-from facegen.training.faces.data import to_values
-from facegen.training.faces.synthetic import render
+from facegen.train import augment
+from facegen.train.faces.data import to_values
+from facegen.train.faces.synthetic import render
 
 FACE = 2, 5  # the renderer's seed and the face's number
 ZOOM, GAP, LABEL, COLUMNS = 2, 8, 22, 4

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws docs/images/fine-tuning.png: IoU over the epochs, and classes of pictures held out.
 
-    python -m facegen.training.segmentation.shapes --count 200 -o shapes/
+    python -m facegen.train.segmentation.shapes --count 200 -o shapes/
     facegen train segmentation shapes/pictures shapes/masks --init squeezenet.npz --epochs 15 \
         -o shapes.safetensors --log shapes.jsonl
     tools/draw-fine-tuning.py shapes.jsonl shapes.safetensors shapes/ docs/images/fine-tuning.png
@@ -18,8 +18,8 @@ from matplotlib.figure import Figure
 
 from facegen import Segmenter
 from facegen.media import voc
-from facegen.training.segmentation.masks import read_pairs
-from facegen.training.split import split
+from facegen.train.segmentation.masks import read_pairs
+from facegen.train.split import split
 
 SHOWN = 5  # pictures held out
 

@@ -12,7 +12,7 @@ shift $(($# < 2 ? $# : 2))
 mkdir -p "$folder"
 
 if [ ! -e "$folder/faces.npy" ]; then
-  python3 -m facegen.training.faces.synthetic --count "$count" --seed 0 -o "$folder/faces.npy"
+  python3 -m facegen.train.faces.synthetic --count "$count" --seed 0 -o "$folder/faces.npy"
 fi
 if [ ! -e "$folder/network.bin" ]; then
   resume=()
@@ -21,5 +21,5 @@ if [ ! -e "$folder/network.bin" ]; then
     "${resume[@]}" "$@"
 fi
 python3 -m facegen convert "$folder/network.bin" "$folder/faces.safetensors" --half --overwrite
-python3 -m facegen.training.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" -o "$folder"
+python3 -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" -o "$folder"
 sha256sum "$folder/faces.safetensors"

@@ -25,7 +25,7 @@ MODULES = {
 # What takes its time to import, and what the commands below have no use for.
 UNWANTED = (
     *("facegen._cuda", "facegen.onnx_files", "facegen.serve", "facegen.serving"),
-    *("facegen.training", "facegen.weights.torch_pickle", "facegen.weights.zips"),
+    *("facegen.train", "facegen.weights.torch_pickle", "facegen.weights.zips"),
     *("numpy.testing", "onnx", "scipy", "socket", "torch", "zipfile"),
 )
 # What photos take, and faces do not.

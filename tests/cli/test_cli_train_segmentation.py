@@ -11,7 +11,7 @@ import pytest
 from command_line import Run
 
 from facegen.cli import train as cli_train
-from facegen.training.segmentation import shapes
+from facegen.train.segmentation import shapes
 
 needs_torch = pytest.mark.skipif(
     importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"

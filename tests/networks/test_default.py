@@ -15,7 +15,7 @@ from facegen import DigitClassifier, FacegenError, FormatError, Generator
 from facegen.networks import NETWORKS, dcgan, default
 from facegen.networks.files import resolve
 from facegen.numbers import idx
-from facegen.training.split import split
+from facegen.train.split import split
 from facegen.weights import write
 from shared_data import SHARED_DATA
 

@@ -1,6 +1,6 @@
 """The command line: one file a command, which parses and prints; and what several of them share.
 
-What a command does is elsewhere: `facegen.runs`, `facegen.pictures`, `facegen.training`.
+What a command does is elsewhere: `facegen.runs`, `facegen.pictures`, `facegen.train`.
 
 | file | what it is |
 |---|---|

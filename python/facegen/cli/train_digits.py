@@ -60,7 +60,7 @@ def command(
 
     check_network_file(output, "lenet", half, overwrite)
 
-    from facegen.training.digits.train import DigitSettings, train
+    from facegen.train.digits.train import DigitSettings, train
 
     settings = DigitSettings(**choices)
 

@@ -113,11 +113,11 @@ def command(
     weights.check_extension(output)
 
     from facegen.loading import read_network
-    from facegen.training.data_parallel import join_ranks
-    from facegen.training.faces.data import read_pictures
-    from facegen.training.faces.log import Reports
-    from facegen.training.faces.train import train
-    from facegen.training.faces.trainer import DcganSettings, Trainer
+    from facegen.train.data_parallel import join_ranks
+    from facegen.train.faces.data import read_pictures
+    from facegen.train.faces.log import Reports
+    from facegen.train.faces.train import train
+    from facegen.train.faces.trainer import DcganSettings, Trainer
 
     first_weights = None
     if init is not None:

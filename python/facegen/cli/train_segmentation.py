@@ -82,14 +82,14 @@ def command(
     if log is not None:
         options.check_output(log, overwrite)
 
-    from facegen.training.segmentation.masks import read_pairs
-    from facegen.training.segmentation.train import (
+    from facegen.train.segmentation.masks import read_pairs
+    from facegen.train.segmentation.train import (
         SegmentationSettings,
         first_weights,
         iou_of_engine,
         train,
     )
-    from facegen.training.torch_device import torch_device
+    from facegen.train.torch_device import torch_device
 
     chosen_device = torch_device(device)
     network, tensors = read_network(init)

@@ -4,7 +4,7 @@
     for images, labels in batches:
         losses = trainer.step(images, labels)
 
-What is trained on what, with which pictures, is `facegen.training`; this is what computes.
+What is trained on what, with which pictures, is `facegen.train`; this is what computes.
 """
 
 from facegen.nn.grad import (

@@ -1,0 +1,122 @@
+"""``python -m facegen.train.faces.evaluate NETWORK PICTURES``: is a trained network any good?
+
+Measures generated faces against the pictures it was trained on, and draws what a person should look
+at: samples, samples beside their nearest training pictures, and walks from face to face.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facegen.files.json_text import json_text
+from facegen.media import pictures as picture_files
+from facegen.networks.dcgan import Generator, latents
+from facegen.networks.paths import walk
+from facegen.shares import chunks
+from facegen.train.faces import quality
+from facegen.train.faces.data import read_pictures, to_values
+
+_WALKS, _FRAMES = 32, 61  # measured; frames of each
+_FIRST_SEED = 10**6  # of measured samples: not those that the pictures show
+
+
+def evaluate(
+    generator: Generator, pixels: NDArray[np.uint8], count: int, device: torch.device
+) -> dict[str, Any]:
+    """Measures of `count` samples against `count` of the pictures, and against all of them.
+
+    Returns
+    -------
+    `quality.measure`'s, where "diversity" and "nearest" are over all pictures here, and
+    "nearest_fake", "nearest_real"
+        Distance to the nearest picture, least and median: of samples, and of pictures among the
+        others. A copy would be at 0.
+    "closest_pair_fake", "closest_pair_real"
+        Least distance between two samples, and between two pictures.
+    "largest_step"
+        Largest change between frames of a walk, over the mean change.
+    """
+    count = min(count, len(pixels) // 2)
+    real = to_values(torch.from_numpy(pixels[-count:]).to(device))
+    faces = generator.generate(range(_FIRST_SEED, _FIRST_SEED + count))
+    fake = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device)
+    result: dict[str, Any] = quality.measure(real, fake)
+    others = features_of(pixels[:-count], device)
+    distances = {"fake": quality.features(fake), "real": quality.features(real)}
+    for kind, rows in distances.items():
+        mirrored = rows.view(-1, 3, 16, 16).flip(3).flatten(1)
+        near = torch.minimum(*(quality.nearest(r, others)[0] for r in (rows, mirrored)))
+        result[f"nearest_{kind}"] = [float(near.min()), float(near.median())]
+        among = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+        result[f"closest_pair_{kind}"] = float(among.min())
+    result["nearest"] = result["nearest_fake"][1] / result["nearest_real"][1]
+    result["largest_step"] = largest_step(generator)
+    return {
+        name: [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
+        for name, value in result.items()
+    }
+
+
+def features_of(pixels: NDArray[np.uint8], device: torch.device, chunk: int = 8192) -> Tensor:
+    """`quality.features` of many pictures, (n, 768)."""
+    parts = chunks(pixels, chunk)
+    return torch.cat([quality.features(to_values(torch.from_numpy(p).to(device))) for p in parts])
+
+
+def largest_step(generator: Generator) -> float:
+    """Largest mean change of pixels from frame to frame of some walks, over the mean one."""
+    seeds = range(_FIRST_SEED, _FIRST_SEED + _WALKS + 1)
+    stations = latents(seeds)
+    steps = []
+    for i in range(_WALKS):
+        faces = generator(walk(stations[i : i + 2], _FRAMES, closed=False))
+        steps.append(np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2, 3)))
+    return float(np.max(steps) / np.mean(steps))
+
+
+def draw(
+    generator: Generator, pixels: NDArray[np.uint8], folder: Path, device: torch.device
+) -> None:
+    """samples.png, nearest.png (sample above its nearest picture), walks.png."""
+    save(folder / "samples.png", generator.images(latents(range(160))), columns=16)
+    faces = generator.generate(range(48))
+    rows = quality.features(torch.from_numpy(faces).permute(0, 3, 1, 2).to(device))
+    _, index = quality.nearest(rows, features_of(pixels, device))
+    samples = generator.images(latents(range(48))).reshape(3, 16, 64, 64, 3)
+    nearest = pixels[index.cpu().numpy()].reshape(3, 16, 64, 64, 3)
+    save(folder / "nearest.png", np.stack([samples, nearest], axis=1).reshape(-1, 64, 64, 3), 16)
+    walks = [walk(latents(range(i, i + 2)), 16, closed=False) for i in range(0, 16, 2)]
+    save(folder / "walks.png", generator.images(np.concatenate(walks)), columns=16)
+
+
+def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
+    picture_files.save(path, picture_files.grid(images, math.ceil(len(images) / columns), columns))
+
+
+@click.command()
+@click.argument("network", type=click.Path())
+@click.argument("pictures", type=click.Path())
+@click.option("--count", type=click.IntRange(2), default=4096, show_default=True)
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=".", help="A folder.")
+def main(network: str, pictures: str, count: int, output: Path) -> None:
+    """Measure a network against the pictures it was trained on; write evaluation.json and grids."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pixels = read_pictures(pictures).pixels
+    generator = Generator(network, device="cpu")
+    output.mkdir(parents=True, exist_ok=True)
+    draw(generator, pixels, output, device)
+    measured = evaluate(generator, pixels, count, device)
+    (output / "evaluation.json").write_text(json_text(measured, indent=2) + "\n")
+    click.echo(json_text(measured))
+
+
+if __name__ == "__main__":
+    main()

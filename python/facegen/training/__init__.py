@@ -1,1 +1,0 @@
-"""Training networks of one's own: a folder a task, beside what tasks share."""
