@@ -47,6 +47,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--networks", default=",".join(NETWORKS), help="default: %(default)s")
     parser.add_argument("--batches", type=numbers, help="such as 1,64; default: each network's own")
     parser.add_argument("--variants", default=",".join(TORCH_VARIANTS), help="of PyTorch, or none")
+    parser.add_argument(
+        "--torch-precisions", default=",".join(TORCH_PRECISIONS), help="of PyTorch"
+    )
     parser.add_argument("--precisions", default=",".join(OUR_PRECISIONS), help="of facegen")
     parser.add_argument("--layers", action="store_true", help="facegen's steps by themselves")
     parser.add_argument("--output", type=Path, default=Path("build/bench"))
@@ -82,7 +85,8 @@ def _measure(work: workload.Workload, batch: int, options: argparse.Namespace) -
     expected = exact(work, batch, images)
     ready: list[Contender] = [Ours(work, batch, p) for p in options.precisions.split(",")]
     variants = [v for v in options.variants.split(",") if v in TORCH_VARIANTS]
-    for precision, variant in itertools.product(TORCH_PRECISIONS, variants):
+    precisions = [p for p in options.torch_precisions.split(",") if p in TORCH_PRECISIONS]
+    for precision, variant in itertools.product(precisions, variants):
         try:
             ready.append(Torch(work, batch, precision, variant))
         except Exception as error:  # a variant that this version of PyTorch cannot do
