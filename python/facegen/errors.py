@@ -33,6 +33,10 @@ class DeviceFailure(DeviceError):
     """A device that was there failed at work: it has no memory left, or a call to it failed."""
 
 
+class OutOfMemory(FacegenError, MemoryError):
+    """What was asked for takes more memory than the machine or the container has."""
+
+
 class DownloadFailure(FacegenError):
     """A server, or the way to it, failed."""
 

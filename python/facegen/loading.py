@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -171,7 +172,8 @@ def save(
         Its extension is .safetensors, or .onnx (which takes the package onnx); the file appears
         when it is complete.
     network
-        A graph, with its `weights`; or a model, whose network is written with its own.
+        A graph, with its `weights`; or a model, whose network is written with its own, or with
+        `weights` where they are given.
     half
         Round layers' weights to float16, which halves the file.
 
@@ -189,16 +191,24 @@ def save(
     >>> save("small.safetensors", graph, weights)
     >>> load("small.safetensors")(images)
     """
+    write_graph(path, _whole(network, weights), half)
+
+
+def _whole(network: Graph | Model, weights: Mapping[str, np.ndarray] | None) -> GraphNetwork:
+    """What `save` writes."""
     if isinstance(network, Graph):
-        whole = GraphNetwork.of(network, weights or {})
-    elif isinstance(network, GraphModel):
+        return GraphNetwork.of(network, weights or {})
+    if isinstance(network, GraphModel):
         whole = network.graph_network
-    elif isinstance(network, Model):
+        if weights is None:
+            return whole
+        own = GraphNetwork.of(whole.graph, weights).weights  # which are checked
+        return replace(whole, weights=own, at=None)
+    if isinstance(network, Model):
         known = network.network
-        whole = GraphNetwork.of(known.graph(), network.weights, known.name)
-    else:
-        raise TypeError(f"expected a Graph or a model, found {type(network).__name__}")
-    write_graph(path, whole, half)
+        weights = network.weights if weights is None else weights
+        return GraphNetwork.of(known.graph(), weights, known.name)
+    raise TypeError(f"expected a Graph or a model, found {type(network).__name__}")
 
 
 def write_graph(path: str | os.PathLike[str], network: GraphNetwork, half: bool = False) -> None:

@@ -3,6 +3,7 @@
 | | Linux | macOS | Windows |
 |---|---|---|---|
 | processors that a process may use | its affinity mask | all | all |
+| memory there is | the machine's or the control group's | the machine's | the same |
 | binding children to some of them | yes | no | no |
 | a file that one process writes is locked | flock | flock | msvcrt.locking |
 | opening refuses links, waits for no pipe | yes | yes | no: links are looked for before |
@@ -17,6 +18,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -91,6 +93,53 @@ def bind(numbers: Iterable[int]) -> None:
     """Have this process, and children that it starts, use these processors alone, if it can be."""
     if sys.platform == "linux":
         os.sched_setaffinity(0, numbers)
+
+
+@cache
+def memory_bytes() -> int | None:
+    """Memory of this machine, or of its control group (a container's) where that has less.
+
+    None where the system does not tell.
+    """
+    found = [_machine_bytes(), *_group_limits()]
+    return min((limit for limit in found if limit), default=None)
+
+
+def _machine_bytes() -> int | None:
+    if sys.platform == "win32":
+        import ctypes
+
+        status = (ctypes.c_uint64 * 8)(64)  # MEMORYSTATUSEX: its size first, and the memory next
+        told = ctypes.windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status))
+        return status[1] if told else None
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        return None
+
+
+def _group_limits() -> Iterator[int]:
+    """The limits of the control groups that this process is in, of version 2 and 1."""
+    try:
+        lines = Path("/proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, kinds, path = line.split(":", 2)
+        if not kinds:
+            root, name = Path("/sys/fs/cgroup"), "memory.max"
+        elif "memory" in kinds.split(","):
+            root, name = Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes"
+        else:
+            continue
+        group = root / path.lstrip("/")
+        for folder in (group, *group.parents):  # the limits of those around it hold too
+            if not folder.is_relative_to(root):
+                break
+            try:
+                yield int((folder / name).read_text())
+            except (OSError, ValueError):  # no such file, as where only a part is shown; "max"
+                continue
 
 
 def interrupt(thread: int, number: int) -> None:

@@ -11,6 +11,7 @@ from command_line import Run
 from PIL import Image
 
 import facegen
+from facegen import system
 from facegen.graphs import End, GraphNetwork, write
 from facegen.nn import (
     Add,
@@ -19,10 +20,12 @@ from facegen.nn import (
     GlobalAvgPool2d,
     Graph,
     Linear,
+    Log,
     MaxPool2d,
     ReLU,
     Shape,
     Softmax,
+    Sub,
 )
 from random_weights import random_weights
 
@@ -356,3 +359,85 @@ def test_numbers_beyond_float32_are_refused(run: Run, option: str) -> None:
     assert result.code == 2, result.err
     assert "within float32" in result.err or "std must not be 0" in result.err
     assert not Path("out").exists()
+
+
+def test_input_names_with_an_equals_sign(run: Run) -> None:
+    g = Graph("difference")
+    x, y = g.input("x", Shape(1, 1, 2)), g.input("y", Shape(1, 1, 2))
+    g.output(g.add("difference", Sub(), x, y))
+    ends = End("a", (2,)), End("a=b", (2,))
+    write("d.safetensors", GraphNetwork(g, {}, ends, (End("out", (2,)),)))
+    np.save("one.npy", np.ones((1, 2), np.float32))
+    np.save("three.npy", np.full((1, 2), 3, np.float32))
+    words = ["run", "d.safetensors", "-o", "out.npy", "--device", "cpu"]
+    result = run(*words, "a=b=three.npy", "a=one.npy")
+    assert result.code == 0, result.err
+    np.testing.assert_array_equal(np.load("out.npy"), [[-2, -2]])
+    result = run(*words, "a=b=one.npy", "a=b=three.npy", "--overwrite")
+    assert result.code == 2 and "the input a=b is there twice" in result.err
+
+
+@pytest.fixture
+def logarithm(tmp_path: Path) -> None:
+    """Scores whose logarithm is taken: black has none."""
+    g = Graph("log")
+    x = g.add("mean", GlobalAvgPool2d(), g.input("picture", HALVES))
+    g.output(g.add("log", Log(), x))
+    save(g, "log.safetensors")
+
+
+def test_rows_that_are_not_finite_are_said(run: Run, logarithm: None) -> None:
+    x = np.ones((20, 3, 4, 6), np.float32)
+    x[11, 1], x[17, 1] = 0, -1
+    np.save("x.npy", x)
+    words = ["run", "log.safetensors", "x.npy", "--device", "cpu"]
+    result = run(*words, "-o", "y.npy", "--quiet")
+    assert result.code == 1, result
+    assert result.err == (
+        "facegen: y.npy: output log is not finite in 2 of 20 rows, first in x.npy[11]\n"
+    )
+    y = np.load("y.npy")
+    assert np.isneginf(y[11, 1]) and np.isnan(y[17, 1]) and np.isfinite(y).sum() == 58
+    result = run(*words, "--top", "1")
+    assert result.code == 1, result
+    assert "failed: x.npy[11]: output log is not finite: -inf at [1]" in result.err
+    assert len(result.out.splitlines()) == 2 * 18 and "nan" not in result.out
+
+
+def test_pictures_whose_results_are_not_finite_fail_alone(run: Run, logarithm: None) -> None:
+    picture("red.png", 255, 0, 0)
+    picture("grey.png", 51, 51, 51)
+    words = ["run", "log.safetensors", "red.png", "grey.png", "--device", "cpu"]
+    result = run(*words)
+    assert result.code == 1, result
+    assert "failed: red.png: output log is not finite: -inf at [1]" in result.err
+    assert result.out.startswith("grey.png\n   33.3%")
+    result = run(*words, "-o", "out/")
+    assert result.code == 1 and "1 done, 1 failed of 2 pictures" in result.out
+    assert [path.name for path in Path("out").glob("*.npy")] == ["grey.npy"]
+    result = run(*words, "-o", "all.npy")
+    assert result.code == 1
+    assert "all.npy: output log is not finite in 1 of 2 pictures, first in red.png" in result.err
+    assert np.isfinite(np.load("all.npy")[1]).all()
+
+
+def test_sizes_that_no_memory_holds(run: Run, inverse: None) -> None:
+    picture("cat.png")
+    result = run("run", "inverse.safetensors", "cat.png", "-o", "x.png", "--size", "32767,32767")
+    assert result.code == 2, result
+    needed = 4 * 2 * 3 * 32767**2
+    assert f"one image of inverse: takes {needed:,} bytes of memory, and there are " in result.err
+    assert len(result.err.splitlines()) == 1 and not Path("x.png").exists()
+
+
+def test_chunks_that_no_memory_holds(
+    run: Run, inverse: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One image fits; those that are under way at once do not."""
+    picture("a.png")
+    picture("b.png")
+    monkeypatch.setattr(system, "memory_bytes", lambda: 600)
+    words = ["run", "inverse.safetensors", "a.png", "b.png", "-o", "x.npy", "--device", "cpu"]
+    result = run(*words)
+    assert result.code == 2 and "2 pictures at once: takes 1,152 bytes of memory" in result.err
+    assert not Path("x.npy").exists()

@@ -7,11 +7,12 @@ import os
 import numpy as np
 import pytest
 
-from facegen import _native
+from facegen import _native, system
 from facegen.engine import Runner
 from facegen.engine.cpu import CHUNK_BYTES
+from facegen.errors import OutOfMemory
 from facegen.networks import NETWORKS
-from facegen.nn import Graph, ReLU, Shape, lower
+from facegen.nn import AvgPool2d, Graph, MaxPool2d, ReLU, Shape, lower
 from facegen.nn.program import Program
 
 
@@ -75,3 +76,33 @@ def test_a_graph_is_no_program() -> None:
     graph.output(graph.add("relu", ReLU(), graph.input("x", Shape(2, 2, 1))))
     with pytest.raises(TypeError, match="takes a Program, not a Graph: lower it"):
         Runner(graph)  # type: ignore[arg-type]
+
+
+def test_memory_is_asked_for_before_it_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    graph = Graph("two steps")
+    x = graph.input("x", Shape(16, 16, 1))
+    graph.output(graph.add("pool", MaxPool2d(2), graph.add("mean", AvgPool2d(3, 1, 1), x)))
+    program = lower(graph, {})
+    assert program.arena_floats == 16 * 16
+    one = 4 * (16 * 16 + 16 * 16 + 8 * 8)
+    monkeypatch.setattr(system, "memory_bytes", lambda: one - 1)
+    with pytest.raises(OutOfMemory, match=f"one image of two steps: takes {one:,} bytes"):
+        Runner(program, "cpu")
+    monkeypatch.setattr(system, "memory_bytes", lambda: one)
+    runner = Runner(program, "cpu")
+    assert runner(np.ones((9, 16, 16, 1), np.float32)).shape == (9, 8, 8, 1)
+    with pytest.raises(OutOfMemory, match="10 results of two steps: takes 2,560 bytes"):
+        runner(np.ones((10, 16, 16, 1), np.float32))
+    monkeypatch.setattr(system, "memory_bytes", lambda: None)  # a system that does not tell
+    assert runner(np.ones((10, 16, 16, 1), np.float32)).shape == (10, 8, 8, 1)
+
+
+def test_how_much_memory_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever limits a container has, it is no more than the machine's."""
+    there = system.memory_bytes()
+    assert there is not None and 2**26 < there <= os.sysconf("SC_PHYS_PAGES") * 2**16
+    monkeypatch.setattr(system, "_machine_bytes", lambda: 1000)
+    monkeypatch.setattr(system, "_group_limits", lambda: iter([5000, 900, 2**63]))
+    system.memory_bytes.cache_clear()
+    assert system.memory_bytes() == 900
+    system.memory_bytes.cache_clear()

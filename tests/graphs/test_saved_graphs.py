@@ -340,3 +340,23 @@ def test_numbers_that_no_file_gives_back_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="layer 'elu': alpha must be finite, not inf"):
         facegen.save(tmp_path / "elu.safetensors", graph, {})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_is_saved_with_other_weights(tmp_path: Path) -> None:
+    graph, weights = small()
+    model = facegen.GraphModel(graph, weights, device="cpu")
+    other = {name: 2 * each for name, each in weights.items()}
+    path = tmp_path / "other.safetensors"
+    facegen.save(path, model, other)
+    written = facegen.load(path, device="cpu").weights
+    assert all(np.array_equal(written[name], other[name]) for name in weights)
+    with pytest.raises(FormatError, match="tensor"):
+        facegen.save(tmp_path / "no.safetensors", model, {"conv.weight": weights["conv.weight"]})
+    assert not (tmp_path / "no.safetensors").exists()
+    digits = facegen.load("default:lenet", device="cpu")
+    halved = {name: each / 2 for name, each in digits.weights.items()}
+    facegen.save(path, digits, halved)
+    back = facegen.load(path, device="cpu")
+    assert back.graph_network.known_as == "lenet"
+    written = back.weights
+    assert all(np.array_equal(written[name], halved[name]) for name in halved)

@@ -68,3 +68,11 @@ def test_unknown_extension(tmp_path: Path, name: str) -> None:
     with pytest.raises(FormatError, match=f"{name}: no picture format"):
         pictures.save(tmp_path / name, images(1)[0])
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_what_would_be_transparency_is_refused(channels: int) -> None:
+    with pytest.raises(FormatError, match=f"x.png: expected 1 or 3 channels .* found {channels}"):
+        pictures.encode("x.png", np.zeros((4, 4, channels), np.uint8))
+    with pytest.raises(FormatError, match=f"found {channels}"):
+        pictures.rgb(np.zeros((2, 4, 4, channels), np.uint8))

@@ -6,7 +6,8 @@ from typing import Any
 
 import click
 
-from facegen.cli import options, picture_options, terminal
+from facegen.cli import options, picture_options
+from facegen.cli.classes import print_classes
 from facegen.cli.derived import DerivedOption
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stdout
@@ -84,13 +85,6 @@ def command(
     if not is_stdout(json_):
         for outcome in report.outcomes:
             if outcome.status == "done":
-                _print(outcome.source, outcome.facts["classes"])
+                print_classes(outcome.source, outcome.facts["classes"])
     picture_run.write_report(json_, report, work, classifier.runner)
     return report.exit_code
-
-
-def _print(source: str, classes: list[dict]) -> None:
-    terminal.say(source)
-    for found in classes:
-        name = f"  {found['name']}" if "name" in found else ""
-        terminal.say(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")

@@ -60,7 +60,7 @@ def command(
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
     count = len(seeds)
     generator = prepared(Generator, network, engine)
-    files = FaceFiles.plan(out, seeds, count, grid, generator.image_shape[:2])
+    files = FaceFiles.plan(out, seeds, count, grid, generator.image_shape)
     assert files.grid is not None  # a picture of all
     columns, rows = files.grid
     inputs = generator.latents(seeds)

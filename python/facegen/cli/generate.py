@@ -114,8 +114,7 @@ def command(
             reader = open_latents(str(latents), generator.latent_size)
             stack.enter_context(reader)
             source = FileSource(str(latents), reader)
-        size = generator.image_shape[:2]
-        files = FaceFiles.plan(output, seeds, source.count, grid, size)
+        files = FaceFiles.plan(output, seeds, source.count, grid, generator.image_shape)
         if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
                 options.refuse_existing(path)

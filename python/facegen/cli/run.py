@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
-from facegen.cli import options, picture_options, terminal
+from facegen.cli import options, picture_options, run_options, terminal
+from facegen.cli.classes import print_classes
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stdout
 
@@ -18,29 +19,9 @@ if TYPE_CHECKING:
     from facegen.loading import Size
     from facegen.networks.graph_model import GraphModel
     from facegen.photos.preparation import Preparation
+    from facegen.runs.network_rows import Rows
 
 NPY = ".npy"
-
-
-class Numbers(click.ParamType):
-    """Finite numbers with commas between them, as "0.485,0.456,0.406"."""
-
-    name = "numbers"
-
-    def __init__(self, *counts: int) -> None:
-        self._counts = counts
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> tuple[float, ...]:
-        import math
-
-        try:
-            numbers = tuple(float(word) for word in str(value).split(","))
-        except ValueError:
-            numbers = ()
-        if len(numbers) not in self._counts or not all(map(math.isfinite, numbers)):
-            wanted = " or ".join(map(str, self._counts))
-            self.fail(f"expected {wanted} numbers with commas between them, found {value!r}")
-        return numbers
 
 
 @click.command(
@@ -73,42 +54,7 @@ class Numbers(click.ParamType):
     show_default=True,
     help="Of arrays, in and out: (n, channels, height, width), or channels last.",
 )
-@click.option(
-    "--range",
-    "range_",
-    metavar="LOW,HIGH",
-    type=Numbers(2),
-    default="0,1",
-    show_default=True,
-    help="What black and white are, of pictures in and out; mostly 0,1, -1,1 or 0,255.",
-)
-@click.option(
-    "--mean",
-    type=Numbers(1, 3),
-    default="0",
-    help="Subtracted from inputs then: 1 number, or R,G,B.",
-)
-@click.option(
-    "--std",
-    type=Numbers(1, 3),
-    default="1",
-    help="And what they are divided by: 1 number, or R,G,B.",
-)
-@click.option("--bgr", is_flag=True, help="The network has blue first, in and out.")
-@click.option(
-    "--fit",
-    type=click.Choice(["stretch", "crop"]),
-    default="stretch",
-    show_default=True,
-    help="Pictures of another form: all of them, stretched, or the largest part in the middle.",
-)
-@click.option(
-    "--size",
-    metavar="HEIGHT,WIDTH|own",
-    callback=lambda context, option, word: None if word is None else _size(word),
-    help="Of the maps that go in, where the network's layers are for any; own: that of each "
-    "picture. The file's if not given.",
-)
+@run_options.pictures
 @click.option("--labels", type=click.Path(), help="Text file of the classes' names, one a line.")
 @click.option(
     "--top", type=click.IntRange(1), default=5, show_default=True, help="Classes to print."
@@ -151,10 +97,13 @@ def command(
     the input's size and its range: see how the network was trained, and name --range, --mean and
     --std accordingly. Any number of rows or pictures is computed in batches.
 
-    Scores of a network without a softmax at its end are printed as a softmax makes them.
+    Scores of a network without a softmax at its end are printed as a softmax makes them. A picture
+    whose results are not finite fails alone; in an array they are kept, and said. The exit code is
+    1 then.
     """
     from facegen import GraphModel
     from facegen.loading import at_size, read_whole
+    from facegen.runs.network_rows import rows_of_arrays, rows_of_pictures
 
     if output is not None:
         _refuse("are for classes, which are printed without -o", "labels", "top")
@@ -170,18 +119,17 @@ def command(
         if output is None:
             _check_scores(network.outputs)
         model = GraphModel(network, **engine)
-        _run_arrays(model, files, output, layout, overwrite, labels, top)
-        return 0
+        with rows_of_arrays(model, files, layout) as rows:
+            return _run_rows(rows, output, overwrite, labels, top)
 
-    prepare = _preparation(network.inputs, size == "any", **preparation)
+    prepare = run_options.preparation(network.inputs, size == "any", **preparation)
     if output is not None and output.lower().endswith(NPY):
         if size == "any":
             raise click.UsageError("results of --size own are of several sizes; name a folder")
         if json_ is not None or shard is not None or format_ is not None:
             raise click.UsageError("--json, --shard and --format go with a folder of results")
-        model = GraphModel(network, **engine)
-        _run_to_array(model, inputs, recursive, prepare, output, layout, overwrite)
-        return 0
+        rows = rows_of_pictures(GraphModel(network, **engine), inputs, recursive, prepare, layout)
+        return _run_rows(rows, output, overwrite, labels, top)
     if output is None:
         _check_scores(network.outputs)
     return _run_pictures(
@@ -208,11 +156,13 @@ def _by_name(words: Sequence[str], ends: Sequence[End]) -> list[str]:
     names = [end.name for end in ends]
     named: dict[str, str] = {}
     for word in words:
-        name, equals, file = word.partition("=")
-        if equals and name in names and not os.path.exists(word):
+        # A name may have "=" in it, and begin as another does: the longest is meant.
+        fitting = [name for name in names if word.startswith(f"{name}=")]
+        if fitting and not os.path.exists(word):
+            name = max(fitting, key=len)
             if name in named:
                 raise click.UsageError(f"{word}: the input {name} is there twice")
-            named[name] = file
+            named[name] = word[len(name) + 1 :]
     if named and len(named) == len(words) == len(ends):
         return [named[name] for name in names]
     if named or len(words) != len(ends):
@@ -233,117 +183,42 @@ def _check_scores(ends: Sequence[End]) -> None:
         )
 
 
-def _size(word: str) -> Size:
-    if word == "own":
-        return "any"
-    sides = word.split(",")
-    if len(sides) != 2 or not all(side.isdecimal() and 0 < int(side) < 2**15 for side in sides):
-        raise click.BadParameter(f"expected HEIGHT,WIDTH or own, found {word!r}")
-    return int(sides[0]), int(sides[1])
-
-
-def _preparation(
-    ends: Sequence[End],
-    own_size: bool,
-    range_: tuple[float, float],
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    bgr: bool,
-    fit: str,
-) -> Preparation:
-    """How pictures become the one input."""
-    from facegen import FacegenError
-    from facegen.photos.preparation import Preparation
-
-    if len(ends) != 1 or len(ends[0].shape) != 3 or ends[0].shape[0] not in (1, 3):
-        found = ", ".join(map(str, ends))
-        raise FacegenError(
-            f"pictures are for networks of one input (n, 3 or 1, height, width); this has {found}, "
-            f"and takes arrays ({NPY})"
-        )
-    channels, height, width = ends[0].shape
-    try:
-        return Preparation(height, width, channels, *range_, mean, std, bgr, fit, own_size)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-
-
-def _run_arrays(
-    model: GraphModel,
-    files: Sequence[str],
-    output: str | None,
-    layout: str,
-    overwrite: bool,
-    labels: str | None,
-    top: int,
-) -> None:
-    from facegen.runs.arrays import ArrayInputs
-
-    with ArrayInputs(files, model.inputs, layout) as arrays:
-        model = model.at(*arrays.shapes)
-        chunks = arrays.chunks(model.runner.chunk)
-        if output is not None:
-            _write_arrays(model, chunks, arrays.count, output, layout, overwrite, "rows", files)
-            return
-        names = _names(labels, model.outputs)
-        row = 0
-        for chunk in chunks:
-            for scores in model(*chunk, layout=layout):
-                _print(f"{files[0]}[{row}]", _classes(model, scores, top, names))
-                row += 1
-
-
-def _run_to_array(
-    model: GraphModel,
-    inputs: Sequence[str],
-    recursive: bool,
-    prepare: Preparation,
-    output: str,
-    layout: str,
-    overwrite: bool,
-) -> None:
-    """All pictures' results as one array, a row a picture, in the order of their names."""
-    from facegen.pictures.sources import find
-    from facegen.runs.arrays import picture_chunks
-
-    paths = [source.path for source in find(inputs, recursive).pictures]
-    chunks = picture_chunks(paths, prepare, layout, model.runner.batch)
-    _write_arrays(model, chunks, len(paths), output, layout, overwrite, "pictures", paths)
-
-
-def _write_arrays(
-    model: GraphModel,
-    chunks: Any,
-    count: int,
-    output: str,
-    layout: str,
-    overwrite: bool,
-    unit: str,
-    files: Sequence[str],
-) -> None:
-    from facegen import FacegenError
+def _run_rows(
+    rows: Rows, output: str | None, overwrite: bool, labels: str | None, top: int
+) -> int:
+    """Files of all rows, or the classes of each."""
     from facegen.cli.progress import progress
-    from facegen.pictures.items import is_folder
-    from facegen.runs.arrays import run
+    from facegen.runs import network_rows
 
-    if output.lower().endswith(NPY):
-        if len(model.outputs) != 1:
-            names = ", ".join(end.name for end in model.outputs)
-            raise FacegenError(f"{output}: is one file, and there are several outputs ({names})")
-        paths = [output]
-    elif is_folder(output):
+    model = rows.model
+    if output is None:
+        code = 0
+        for name, classes in network_rows.classes(rows, top, _names(labels, model.outputs)):
+            if isinstance(classes, Exception):
+                terminal.fail(f"failed: {name}: {classes}")
+                code = 1
+            else:
+                print_classes(name, classes)
+        return code
+
+    outputs = network_rows.files_of_outputs(output, model.outputs)
+    inputs = {f"input {i}": path for i, path in enumerate(rows.files)}
+    options.check_distinct(inputs, {f"output {path}": path for path in outputs})
+    if output not in outputs:
         os.makedirs(output, exist_ok=True)
-        paths = [os.path.join(output, name + NPY) for name in _file_names(model.outputs)]
-    else:
-        raise FacegenError(f"{output}: expected a {NPY} or a folder")
-    inputs = {f"input {i}": path for i, path in enumerate(files)}
-    options.check_distinct(inputs, {f"output {path}": path for path in paths})
-    for path in paths:
+    for path in outputs:
         options.check_output(path, overwrite)
-    with progress(count, unit) as advance:
-        run(model, chunks, layout, dict(zip(paths, model.outputs, strict=True)), count, advance)
+    not_finite = network_rows.write(rows, outputs, progress)
+    item = rows.unit.removesuffix("s")
     device = options.device_used(model.runner)
-    terminal.say(f"{output}: {terminal.counted(count, unit.removesuffix('s'))} on {device}")
+    terminal.say(f"{output}: {terminal.counted(rows.count, item)} on {device}")
+    for path, found in not_finite.items():
+        terminal.fail(
+            f"{path}: output {outputs[path].name} is not finite in "
+            f"{found.count:,} of {terminal.counted(rows.count, item)}, first in "
+            f"{rows.name(found.first)}"
+        )
+    return 1 if not_finite else 0
 
 
 def _run_pictures(
@@ -362,7 +237,7 @@ def _run_pictures(
 ) -> int:
     """A file, or several, for each picture; or its classes."""
     from facegen.cli import picture_run
-    from facegen.pictures.any_network import Wanted, is_picture, task
+    from facegen.pictures.any_network import Wanted, file_names, is_picture, task
     from facegen.pictures.items import is_folder
     from facegen.pictures.plan import plan_facts
     from facegen.pictures.sources import find
@@ -377,7 +252,7 @@ def _run_pictures(
         if not is_stdout(json_):
             for outcome in report.outcomes:
                 if outcome.status == "done":
-                    _print(outcome.source, outcome.facts["classes"])
+                    print_classes(outcome.source, outcome.facts["classes"])
         picture_run.write_report(json_, report, work, model.runner)
         return report.exit_code
 
@@ -393,7 +268,7 @@ def _run_pictures(
         pictures = False
     if pictures:
         _refuse("are for arrays", "layout")
-    names = _file_names(model.outputs)
+    names = file_names(model.outputs)
     several = [NPY] if len(names) == 1 else [f"_{name}{NPY}" for name in names]
     suffixes = [""] if pictures else several
     asked = picture_run.plan(
@@ -407,31 +282,3 @@ def _names(labels: str | None, ends: Sequence[End]) -> list[str] | None:
     from facegen.media import labels as label_files
 
     return None if labels is None else label_files.read(labels, ends[0].shape[0])
-
-
-def _classes(model: GraphModel, scores: Any, top: int, names: Any) -> list[dict[str, Any]]:
-    from facegen.pictures.any_network import top_classes
-
-    return top_classes(model, scores, top, names)
-
-
-def _print(source: str, classes: Sequence[dict[str, Any]]) -> None:
-    terminal.say(source)
-    for found in classes:
-        name = f"  {found['name']}" if "name" in found else ""
-        terminal.say(f"  {found['probability']:6.1%}  {found['id']:3d}{name}")
-
-
-def _file_names(ends: Sequence[End]) -> list[str]:
-    """Outputs' names as files', each another one: of "a/b" and "a_b" the second is a_b.2."""
-    import re
-
-    names: list[str] = []
-    for end in ends:
-        plain = re.sub(r"[^\w.-]", "_", end.name).lstrip(".") or "output"
-        name, count = plain, 1
-        while name in names:
-            count += 1
-            name = f"{plain}.{count}"
-        names.append(name)
-    return names

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from facegen.engine.batch import Form, as_nhwc, count_of, overlaps_itself, shape_in
 from facegen.engine.device import Engine
+from facegen.engine.memory import check_memory
 from facegen.nn.program import Program
 
 
@@ -19,7 +21,7 @@ def run_on_host(
 
     Raises
     ------
-    ValueError
+    ValueError, OutOfMemory
         As for `Runner.__call__`.
     """
     given = [np.asarray(x) for x in inputs]
@@ -35,6 +37,8 @@ def run_on_host(
     if outs and in_place:
         engine.run(arrays, list(outs), count)
         return list(outs)
+    results_bytes = dtype.itemsize * sum(map(math.prod, shapes))
+    check_memory(results_bytes, f"{count:,} results of {program.name}")
     results = [engine.empty(shape_in("NHWC", count, view), dtype) for view in program.outputs]
     engine.run(arrays, results, count)
     if outs:

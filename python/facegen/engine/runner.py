@@ -15,6 +15,7 @@ from facegen.engine.devices import PRECISIONS, engine_of, parse_device
 from facegen.engine.foreign import locate, values_of
 from facegen.engine.gpu_arrays import GpuCalls
 from facegen.engine.host_arrays import run_on_host
+from facegen.engine.memory import check_memory
 from facegen.errors import DeviceError
 from facegen.nn.graph import Graph
 from facegen.nn.program import Program
@@ -61,6 +62,9 @@ class Runner:
     DeviceFailure
         A kind of DeviceError: a GPU that fails or has no memory for even one image, also when
         called.
+    OutOfMemory
+        One image with the maps between the layers takes more than the machine has; when called,
+        the results do.
 
     Notes
     -----
@@ -93,6 +97,8 @@ class Runner:
         self._requested = (device, threads)
         begin = perf_counter()
         chosen = parse_device(device)
+        between = 4 * program.arena_floats if chosen.kind == CPU else 0  # a GPU's has its own
+        check_memory(self._item_bytes + between, f"one image of {program.name}")
         some = min(threads or processors.count(), _native.most_threads())
         self._engine = engine_of(chosen)(program, chosen, some, precision, max_batch)
         self.ready_seconds = perf_counter() - begin
@@ -125,8 +131,13 @@ class Runner:
         The program and the kind of device alone decide, so that a run that is resumed finds the
         same chunks.
         """
+        return self._engine.chunk(self._item_bytes)
+
+    @property
+    def _item_bytes(self) -> int:
+        """What comes in and goes out for one image."""
         views = (*self.program.inputs, *self.program.outputs)
-        return self._engine.chunk(4 * sum(v.height * v.width * v.channels for v in views))
+        return 4 * sum(v.height * v.width * v.channels for v in views)
 
     def warm_up(self, count: int | None, *, pixels: bool = False, as_pixels: bool = False) -> None:
         """Do what first calls do beside computing, for a run over `count` items in chunks.
@@ -206,6 +217,8 @@ class Runner:
             For another number of arrays, another shape or unequal n; for arrays on another device,
             in several places or that need a gradient; for an `out` that is read-only or overlaps an
             input.
+        OutOfMemory
+            The results take more than the machine has.
 
         Notes
         -----

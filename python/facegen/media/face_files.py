@@ -79,7 +79,7 @@ class FaceFiles:
         seeds: Sequence[int] | None,
         count: int,
         grid: tuple[int, int] | None = None,
-        size: tuple[int, int] = (FACE, FACE),
+        shape: tuple[int, int, int] = (FACE, FACE, 3),
     ) -> FaceFiles:
         """Decide by `output`: a folder, a name with {seed} or {index}, a .png or .bmp, a .npy.
 
@@ -91,14 +91,14 @@ class FaceFiles:
             How many faces will come.
         grid
             (columns, rows) of one picture; as square as can be if None.
-        size
-            (height, width) of a face.
+        shape
+            (height, width, channels) of a face.
 
         Raises
         ------
         FacegenError
-            The name's extension is none of those, several faces would get one name, or the grid
-            is too small or too large.
+            The name's extension is none of those, several faces would get one name, the grid is
+            too small or too large, or a picture is asked for of what has other channels.
         FileNotFoundError
             The folder of one picture or .npy does not exist.
         """
@@ -106,6 +106,8 @@ class FaceFiles:
             name = "face{index:04d}.png" if seeds is None else "seed{seed:04d}.png"
             output = os.path.join(output, name)
         extension = os.path.splitext(output)[1].lower()
+        if extension in _PICTURES:
+            pictures.check_channels(shape[2], f"{output} (a .npy takes any)")
         if grid is not None and (_PLACE.search(output) or extension == ".npy"):
             raise FacegenError(f"{output}: a grid is for one picture of all faces")
         if place := _PLACE.search(output):
@@ -129,7 +131,7 @@ class FaceFiles:
             raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), folder)
         if extension == ".npy":
             return cls([output], folder, count, None)
-        return cls([output], folder, count, _checked_grid(output, count, grid, size))
+        return cls([output], folder, count, _checked_grid(output, count, grid, shape[:2]))
 
     @property
     def one_a_face(self) -> bool:

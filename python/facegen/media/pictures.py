@@ -39,8 +39,21 @@ def grid(images: ArrayLike, rows: int, columns: int) -> NDArray[np.uint8]:
     return tiles.swapaxes(1, 2).reshape(rows * height, columns * width, channels)
 
 
+def check_channels(channels: int, where: str = "pictures") -> None:
+    """Refuse what no picture has: with 2 or 4 channels the last would be its transparency.
+
+    Raises
+    ------
+    FormatError
+        It is neither 1, grey, nor 3, RGB; the message names `where`.
+    """
+    if channels not in (1, 3):
+        raise FormatError(f"{where}: expected 1 or 3 channels of a picture, found {channels}")
+
+
 def rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pictures (..., 3) of grey ones (..., 1); of RGB the same."""
+    """Pictures (..., 3) of grey ones (..., 1); of RGB the same. FormatError of others."""
+    check_channels(pixels.shape[-1])
     return np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels
 
 
@@ -57,7 +70,7 @@ def encode(path: str | os.PathLike[str], image: ArrayLike) -> bytes:
     Raises
     ------
     FormatError
-        Where Pillow writes no format of that extension.
+        Where Pillow writes no format of that extension; other channels.
     """
     from PIL import Image
 
@@ -69,6 +82,8 @@ def encode(path: str | os.PathLike[str], image: ArrayLike) -> bytes:
             "expected .png, .bmp, .jpg or another that Pillow writes"
         )
     pixels = to_uint8(image)
+    if pixels.ndim == 3:
+        check_channels(pixels.shape[2], os.fspath(path))
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[:, :, 0]
     encoded = io.BytesIO()

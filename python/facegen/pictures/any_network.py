@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from facegen.graphs.data import to_data
 from facegen.networks.graph_model import GraphModel
 from facegen.networks.per_size import by_shape
 from facegen.nn import Sigmoid, Softmax
+from facegen.numbers.floats import check_result
 from facegen.numbers.npy import header_of
 from facegen.photos.encode import encode
 from facegen.photos.photo import Photo
@@ -56,6 +59,19 @@ def is_scores(end: End) -> bool:
     return len(end.shape) == 1 and end.shape[0] > 1
 
 
+def file_names(ends: Sequence[End]) -> list[str]:
+    """Outputs' names as files', each another one: of "a/b" and "a_b" the second is a_b.2."""
+    names: list[str] = []
+    for end in ends:
+        plain = re.sub(r"[^\w.-]", "_", end.name).lstrip(".") or "output"
+        name, count = plain, 1
+        while name in names:
+            count += 1
+            name = f"{plain}.{count}"
+        names.append(name)
+    return names
+
+
 def task(model: GraphModel, preparation: Preparation, wanted: Wanted) -> Task:
     """A picture's results, one file an output."""
     graph = sha256(json_text(to_data(model.graph)).encode()).hexdigest()
@@ -67,12 +83,14 @@ def task(model: GraphModel, preparation: Preparation, wanted: Wanted) -> Task:
         as_pictures=wanted.pictures,
         layout=wanted.layout,
     )
+    numbers = sum(math.prod(end.shape) for end in (*model.inputs, *model.outputs))
     return Task(
         settings,
         preparation,
         partial(_compute, model, wanted),
         partial(_finish, model, preparation, wanted),
         model.runner.batch,
+        least_pixels=4 * numbers // 3,  # a photo's have three bytes
     )
 
 
@@ -83,7 +101,13 @@ def top_classes(
 
     Scores of a network that ends with a softmax or a sigmoid are shown as they are, others as the
     softmax makes them.
+
+    Raises
+    ------
+    FormatError
+        A score is not finite.
     """
+    check_result(f"output {model.outputs[0].name}", scores)
     layer = {node.name: node.layer for node in model.graph.nodes}[model.graph.outputs[0].name]
     shown = scores.astype(np.float64)
     if not isinstance(layer, (Softmax, Sigmoid)):
@@ -121,6 +145,8 @@ def _finish(
     outputs: tuple[str, ...],
 ) -> Made:
     facts = {}
+    for end, each in zip(model.outputs, values, strict=True):
+        check_result(f"output {end.name}", each)
     if wanted.top:
         facts["classes"] = top_classes(model, values[0], wanted.top, wanted.names)
     if wanted.pictures:

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from facegen.networks.classifier import Classifier
+from facegen.numbers.floats import check_result
 from facegen.photos.photo import Photo
 from facegen.pictures.task import Made, Task
 
@@ -25,6 +26,7 @@ def _finish(
     probabilities: np.ndarray,
     outputs: tuple[str, ...],
 ) -> Made:
+    check_result("the network's output", probabilities)
     classes = [
         {"id": guess.class_id, "probability": round(guess.probability, 6)}
         | ({} if names is None else {"name": names[guess.class_id]})

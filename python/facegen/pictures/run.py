@@ -194,7 +194,7 @@ class _Run:
     def _decode(self, work: _Work) -> None:
         with self._guarded(work):
             work.made_of, data = Input.read(work.item.source)
-            pixels = max(self._task.pixels(data), MIN_PIXELS)
+            pixels = max(self._task.pixels(data), self._task.least_pixels, MIN_PIXELS)
             if self._budget.take(pixels):
                 work.pixels = pixels
                 work.photo = self._task.decode(data)

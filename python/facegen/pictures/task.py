@@ -90,6 +90,8 @@ class Task:
         A file's content to the pixels that its header announces, and to the photo; a command may
         take files of another kind, and has what it decodes in the place of photos then. Both run
         in several threads at once.
+    least_pixels
+        What any photo counts for in memory, by the network's input and output of it.
 
     What any of them raises fails this picture alone, in `compute` after a second try without the
     others of its batch; but for failures of the device or the machine, which end the run.
@@ -104,6 +106,7 @@ class Task:
     batch: int = 8
     pixels: Callable[[bytes], int] = _pixels
     decode: Callable[[bytes], Any] = _decode
+    least_pixels: int = 0
 
     @classmethod
     def of_model(

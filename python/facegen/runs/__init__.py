@@ -7,6 +7,7 @@
 | `face_text` | the course's faces: from text to text and one BMP |
 | `bare_files` | the course's pictures: from one bare file to another |
 | `lab_files` | pictures to the colorizer's bare files, and back |
+| `network_rows`, `arrays` | of arrays or pictures through a network of any kind |
 
 None of them knows a terminal: how far a run is goes to a `Progress`, and what there is to say of it
 is in its attributes. Photos by the folder are done by `facegen.pictures`.

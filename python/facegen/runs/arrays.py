@@ -1,21 +1,17 @@
-"""Arrays from .npy files, or pictures, through a network into .npy files, in bounded memory."""
+"""What goes into a network of any kind: arrays from .npy files, or pictures, some at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 
 from facegen.errors import FormatError
 from facegen.graphs import End
-from facegen.media.raw import RawWriter
-from facegen.networks.graph_model import GraphModel
-from facegen.numbers.npy import NpyFile, header_of
+from facegen.numbers.npy import NpyFile
 from facegen.photos import photo as photos
 from facegen.photos.preparation import Preparation
-from facegen.pipeline import run_pipeline
 from facegen.shares import chunks
 
 
@@ -112,37 +108,3 @@ def _decoded(path: str) -> photos.Photo:
         return photos.decode(photos.read_bytes(path))
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-
-
-def run(
-    model: GraphModel,
-    batches: Iterable[tuple[np.ndarray, ...]],
-    layout: str,
-    outputs: Mapping[str, End],
-    count: int,
-    advance: Callable[[int], None],
-) -> None:
-    """Compute batches, and write each output as one .npy; all appear when all is there.
-
-    Parameters
-    ----------
-    outputs
-        Path -> the output that is written there, in the order of the model's.
-    count
-        Rows in all.
-    advance
-        Is told of rows that were written.
-    """
-    with ExitStack() as stack:
-        writers = [
-            stack.enter_context(RawWriter(path, header_of((count, *end.in_layout(layout)))))
-            for path, end in outputs.items()
-        ]
-
-        def write(results: Any) -> None:
-            arrays = results if isinstance(results, tuple) else (results,)
-            for writer, array in zip(writers, arrays, strict=True):
-                writer.write(array)
-            advance(len(arrays[0]))
-
-        run_pipeline(batches, lambda batch: model(*batch, layout=layout), write)

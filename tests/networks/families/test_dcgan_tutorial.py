@@ -261,3 +261,18 @@ def test_one_that_somebody_trained(tmp_path: Path) -> None:
     with torch.inference_mode():
         want = made.main(torch.from_numpy(x).double()[:, :, None, None])
     np.testing.assert_allclose(generator(x), want.permute(0, 2, 3, 1), rtol=0, atol=1e-4)
+
+
+def test_two_channels_are_no_picture(tmp_path: Path) -> None:
+    """The second would be taken for transparency; as numbers they are fine."""
+    path = tmp_path / "g.pth"
+    saved(path, Sizes((10, 16, 8, 8, 2)))
+    words = ["generate", "-n", path, "--seeds", "0-2", "--device", "cpu"]
+    for output in (tmp_path / "faces.png", f"{tmp_path}/faces/", tmp_path / "{seed}.bmp"):
+        said = facegen(*words, "-o", output, code=2)
+        assert "expected 1 or 3 channels of a picture, found 2" in said, said
+    walk = ["interpolate", "-s", "0-1", "-o", tmp_path / "walk.gif", "-n", path, "--frames", "2"]
+    assert "expected 1 or 3 channels" in facegen(*walk, code=2)
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["g.pth"]
+    facegen(*words, "-o", tmp_path / "faces.npy")
+    assert np.load(tmp_path / "faces.npy").shape == (3, 32, 32, 2)
