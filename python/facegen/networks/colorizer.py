@@ -41,6 +41,7 @@ from facegen.nn import (
     ReLU,
     Shape,
     Softmax,
+    Tensor,
     Upsample,
 )
 from facegen.numbers.floats import as_float32
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 
 BINS = 313  # colours that it tells apart
 AB_SCALE = 110.0
+WIDTH = 64  # channels of block 1, of which those of all others are multiples
 
 # Output channels of the convs of blocks 1 to 7, and what the last of them divides the size by.
 BLOCKS: tuple[tuple[tuple[int, ...], int], ...] = (
@@ -70,19 +72,39 @@ BLOCKS: tuple[tuple[tuple[int, ...], int], ...] = (
 DILATED = (5, 6)
 
 
-def graph(side: int = SIDE) -> Graph:
-    """(side, side, 1) of L -> (side, side, 2) of a and b; the network was trained at 256."""
+def graph(side: int = SIDE, width: int = WIDTH) -> Graph:
+    """(side, side, 1) of L -> (side, side, 2) of a and b.
+
+    The published network has width 64, and was trained at 256.
+    """
     g = Graph("colorizer")
+    x = g.add("softmax", Softmax(), _scores(g, side, width))
+    x = g.add("model_out", Conv2d(BINS, 2, kernel=1, bias=False), x)
+    # Both are linear, so they change places: the factor then folds into the weights before it.
+    x = g.add("unnormalize", Affine(AB_SCALE), x)
+    g.output(g.add("upsample", Upsample(scale=4), x))
+    return g
+
+
+def score_graph(side: int = SIDE, width: int = WIDTH) -> Graph:
+    """What is trained of it: (side, side, 1) of L -> (side / 4, side / 4, 313), before softmax."""
+    g = Graph("colorizer")
+    g.output(_scores(g, side, width))
+    return g
+
+
+def _scores(g: Graph, side: int, width: int) -> Tensor:
     x = g.input("L", Shape(side, side, 1))
     # A step of its own: zeros around a map stand for L = 50, so it cannot be part of conv1_1.
     x = g.add("normalize", Affine(0.01, -0.5), x)
     channels = 1
     for block, (widths, stride) in enumerate(BLOCKS, start=1):
         dilation = 2 if block in DILATED else 1
-        for i, width in enumerate(widths, start=1):
+        for i, of_64 in enumerate(widths, start=1):
+            before, channels = channels, of_64 * width // WIDTH
             conv = Conv2d(
+                before,
                 channels,
-                width,
                 kernel=3,
                 stride=stride if i == len(widths) else 1,
                 padding=dilation,
@@ -90,21 +112,15 @@ def graph(side: int = SIDE) -> Graph:
             )
             x = g.add(f"conv{block}_{i}", conv, x)
             x = g.add(f"relu{block}_{i}", ReLU(), x)
-            channels = width
         x = g.add(f"bn{block}", BatchNorm(channels), x)
 
-    x = g.add("tconv8_1", ConvTranspose2d(channels, 256, kernel=4, stride=2, padding=1), x)
+    last = 4 * width
+    x = g.add("tconv8_1", ConvTranspose2d(channels, last, kernel=4, stride=2, padding=1), x)
     x = g.add("relu8_1", ReLU(), x)
     for i in (2, 3):
-        x = g.add(f"conv8_{i}", Conv2d(256, 256, kernel=3, padding=1), x)
+        x = g.add(f"conv8_{i}", Conv2d(last, last, kernel=3, padding=1), x)
         x = g.add(f"relu8_{i}", ReLU(), x)
-    x = g.add("conv8_313", Conv2d(256, BINS, kernel=1), x)
-    x = g.add("softmax", Softmax(), x)
-    x = g.add("model_out", Conv2d(BINS, 2, kernel=1, bias=False), x)
-    # Both are linear, so they change places: the factor then folds into the weights before it.
-    x = g.add("unnormalize", Affine(AB_SCALE), x)
-    g.output(g.add("upsample", Upsample(scale=4), x))
-    return g
+    return g.add("conv8_313", Conv2d(last, BINS, kernel=1), x)
 
 
 def _binary_layout() -> list[Entry]:

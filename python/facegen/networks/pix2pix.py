@@ -66,6 +66,7 @@ IMAGE = Shape(SIDE, SIDE, 3)
 MOST_SIDE = 2048  # of a picture that is computed at its own size: some 2 GB of memory
 Size = tuple[int, int] | Literal["own"]
 DEPTH = 8
+WIDTH = 64  # channels of encoder_1, of which all others are multiples
 ENCODER = (3, 64, 128, 256, 512, 512, 512, 512, 512)  # channels before and after each encoder
 DECODER = (3, 64, 128, 256, 512, 512, 512, 512)  # channels of decoder_1 .. decoder_8
 KERNEL = 4
@@ -76,27 +77,31 @@ _LAYERS = {"conv": "conv2d", "tconv": "conv2d_transpose", "norm": "batch_normali
 _PARAMETERS = {"weight": "kernel"}
 
 
-def graph() -> Graph:
-    """(256, 256, 3) -> (256, 256, 3), both -1 to 1."""
+def graph(width: int = WIDTH) -> Graph:
+    """(256, 256, 3) -> (256, 256, 3), both -1 to 1; the published network has width 64."""
+    encoder, decoder = (
+        [IMAGE.channels, *(c * width // WIDTH for c in channels[1:])]
+        for channels in (ENCODER, DECODER)
+    )
     g = Graph("pix2pix")
     x = g.input("image", IMAGE)
     encoded: dict[int, Tensor] = {}
     for i in range(1, DEPTH + 1):
-        conv = Conv2d(ENCODER[i - 1], ENCODER[i], KERNEL, stride=2, padding=1)
+        conv = Conv2d(encoder[i - 1], encoder[i], KERNEL, stride=2, padding=1)
         if i > 1:
             x = g.add(f"encoder_{i}.leaky_relu", LeakyReLU(SLOPE), x)
         x = g.add(f"encoder_{i}.conv", conv, x)
         if i > 1:
-            x = g.add(f"encoder_{i}.norm", InstanceNorm(ENCODER[i]), x)
+            x = g.add(f"encoder_{i}.norm", InstanceNorm(encoder[i]), x)
         encoded[i] = x
     for i in range(DEPTH, 0, -1):
         if i < DEPTH:
             x = g.add(f"decoder_{i}.concat", Concat(), x, encoded[i])
         x = g.add(f"decoder_{i}.relu", ReLU(), x)
-        tconv = ConvTranspose2d(_decoder_input(i), DECODER[i - 1], KERNEL, stride=2, padding=1)
+        tconv = ConvTranspose2d(x.shape.channels, decoder[i - 1], KERNEL, stride=2, padding=1)
         x = g.add(f"decoder_{i}.tconv", tconv, x)
         if i > 1:
-            x = g.add(f"decoder_{i}.norm", InstanceNorm(DECODER[i - 1]), x)
+            x = g.add(f"decoder_{i}.norm", InstanceNorm(decoder[i - 1]), x)
     g.output(g.add("tanh", Tanh(), x))
     return g
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,7 +29,7 @@ from facegen.train.faces.synthetic.fields import (
 from facegen.train.faces.synthetic.form import Form, relief
 from facegen.train.faces.synthetic.glasses import Glasses, paint_glasses
 from facegen.train.faces.synthetic.hair import Hair, hair_shape, shade_hair
-from facegen.train.faces.synthetic.head import Head, surface
+from facegen.train.faces.synthetic.head import Head, Surface, surface
 from facegen.train.faces.synthetic.light import Light, diffuse, gloss, normals
 from facegen.train.faces.synthetic.mouth import Mouth, lips, paint_mouth
 from facegen.train.faces.synthetic.scene import Scene, background, clothes, ears, neck
@@ -39,7 +40,49 @@ SIZE = 64
 OVERSAMPLING = 2
 
 
-def render(seed: int, indices: Sequence[int]) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Person:
+    """All that is drawn of people before their pictures are."""
+
+    head: Head
+    light: Light
+    form: Form
+    skin: Skin
+    eyes: Eyes
+    mouth: Mouth
+    beard: Beard
+    hair: Hair
+    glasses: Glasses
+    scene: Scene
+    grain: Array
+    """(n, 1, 64, 64)."""
+
+    @classmethod
+    def draw(cls, draws: Draws) -> Person:
+        traits = Traits.draw(draws)
+        head = Head.draw(draws, traits)
+        light = Light.draw(draws)
+        form = Form.draw(draws, traits)
+        return cls(
+            head,
+            light,
+            form,
+            Skin.draw(draws, traits),
+            Eyes.draw(draws, traits, form, head.yaw),
+            Mouth.draw(draws, traits, form),
+            Beard.draw(draws, traits),
+            Hair.draw(draws, traits),
+            Glasses.draw(draws, traits),
+            Scene.draw(draws, traits),
+            draws.grid(64, 64),
+        )
+
+    def surface(self, size: int) -> Surface:
+        """Where on the head each pixel lies, of a picture (size, size)."""
+        return surface(self.head, size, 0.10 * self.beard.length)
+
+
+def render(seed: int, indices: Sequence[int], side: int = SIZE) -> NDArray[np.uint8]:
     """Draw faces.
 
     Parameters
@@ -48,32 +91,25 @@ def render(seed: int, indices: Sequence[int]) -> NDArray[np.uint8]:
         Which world of faces.
     indices
         Which faces of it, each >= 0. A face depends on its seed and index alone.
+    side
+        Of the pictures, in pixels.
 
     Returns
     -------
-    uint8 (len(indices), 64, 64, 3), sRGB.
+    uint8 (len(indices), side, side, 3), sRGB.
     """
     draws = Draws(seed, indices)
-    canvas = _paint(draws, SIZE * OVERSAMPLING)
-    return _photograph(canvas, draws)
+    canvas = _paint(Person.draw(draws), side * OVERSAMPLING)
+    return _photograph(canvas, draws, side)
 
 
-def _paint(draws: Draws, size: int) -> Array:
+def _paint(person: Person, size: int) -> Array:
     """Radiance in linear light, (n, 3, size, size)."""
-    traits = Traits.draw(draws)
-    head = Head.draw(draws, traits)
-    light = Light.draw(draws)
-    form = Form.draw(draws, traits)
-    skin = Skin.draw(draws, traits)
-    eyes = Eyes.draw(draws, traits, form, head.yaw)
-    mouth = Mouth.draw(draws, traits, form)
-    beard = Beard.draw(draws, traits)
-    hair = Hair.draw(draws, traits)
-    glasses = Glasses.draw(draws, traits)
-    scene = Scene.draw(draws, traits)
-    grain = stretch(draws.grid(64, 64), size)
+    light, form, skin, eyes = person.light, person.form, person.skin, person.eyes
+    mouth, beard, hair, scene = person.mouth, person.beard, person.hair, person.scene
+    grain = stretch(person.grain, size)
 
-    at = surface(head, size, 0.10 * beard.length)
+    at = person.surface(size)
     soft = 1.2 * at.step
     hair_at = hair_shape(hair, at, light, soft)
     hair_lit = shade_hair(hair, hair_at, at, light)
@@ -113,26 +149,26 @@ def _paint(draws: Draws, size: int) -> Array:
     shine = shine * (1.0 - shadow) * (1.0 - matt)
     face = albedo * lit + shine * light.key * 0.55
     face = face + 0.5 * catchlight(eyes, form, eyes_at, at, light) * light.key
-    face = paint_glasses(face, glasses, form, at)
+    face = paint_glasses(face, person.glasses, form, at)
     canvas = mix(canvas, face, smoothstep(soft * 0.7, -soft * 0.7, at.distance))
     return mix(canvas, hair_lit, hair_at.front)
 
 
-def _photograph(canvas: Array, draws: Draws) -> NDArray[np.uint8]:
+def _photograph(canvas: Array, draws: Draws, side: int) -> NDArray[np.uint8]:
     """Reduce, blur a little, expose, add noise and code as sRGB."""
     n, _, size, _ = canvas.shape
-    small = canvas.reshape(n, 3, SIZE, size // SIZE, SIZE, size // SIZE).mean((3, 5))
+    small = canvas.reshape(n, 3, side, size // side, side, size // side).mean((3, 5))
     blur = draws.uniform(0.0, 0.10)
     for axis in (2, 3):
         padded = np.pad(small, [(1, 1) if k == axis else (0, 0) for k in range(4)], mode="edge")
-        before = padded.take(range(SIZE), axis)
-        after = padded.take(range(2, SIZE + 2), axis)
+        before = padded.take(range(side), axis)
+        after = padded.take(range(2, side + 2), axis)
         small = small * (1.0 - 2.0 * blur) + blur * (before + after)
     exposure = np.exp(draws.normal(0.28, 0.17))
     x = np.maximum(small * exposure, 1e-4)
     x = x * (1.0 + x * 0.16) / (1.0 + x * 0.45)  # a film's shoulder
     coded = np.clip(1.055 * x ** (1 / 2.4) - 0.055, 0.0, 1.0)
     coded = mix(coded, smoothstep(0.0, 1.0, coded), draws.uniform(0.15, 0.75))  # contrast
-    noise = draws.uniform(0.001, 0.006) * draws.grid(SIZE, SIZE, 3)
+    noise = draws.uniform(0.001, 0.006) * draws.grid(side, side, 3)
     coded = np.clip((coded + noise) * 255.0 + 0.5, 0.0, 255.0)
     return np.ascontiguousarray(coded.astype(np.uint8).transpose(0, 2, 3, 1))

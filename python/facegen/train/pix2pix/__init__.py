@@ -1,0 +1,1 @@
+"""Training pix2pix: pairs of pictures, and the two networks that play against each other."""

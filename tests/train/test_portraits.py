@@ -1,0 +1,58 @@
+"""Line drawings beside portraits: something to try pix2pix on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from facegen.train.faces.synthetic import render
+from facegen.train.pix2pix import pairs
+from facegen.train.pix2pix.portraits import drawings, main
+from facegen.train.pix2pix.portraits import pairs as draw
+
+SIDE = 64
+
+
+def test_the_portrait_is_the_renderers() -> None:
+    both = draw(3, range(2), SIDE)
+    assert both.shape == (2, SIDE, 2 * SIDE, 3)
+    np.testing.assert_array_equal(both[:, :, SIDE:], render(3, range(2), SIDE))
+
+
+def test_a_drawing_depends_on_its_seed_and_index_alone() -> None:
+    many = drawings(5, [0, 7, 4], SIDE)
+    np.testing.assert_array_equal(many[1:2], drawings(5, [7], SIDE))
+    assert (drawings(6, [7], SIDE) != many[1:2]).any()
+
+
+def test_lines_lie_where_the_portrait_changes() -> None:
+    drawn, portraits = drawings(1, range(8), 128), render(1, range(8), 128).astype(np.float64)
+    dy, dx = np.gradient(portraits.mean(axis=3), axis=(1, 2))
+    change, dark = np.hypot(dx, dy), drawn[..., 0] < 128
+    assert 0.01 < dark.mean() < 0.15  # lines on paper
+    assert change[dark].mean() > 3 * change[~dark].mean()
+
+
+def test_the_program_writes_pairs_that_training_reads(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, ["-n", "1", "--seed", "2", "-o", str(tmp_path / "pairs")])
+    assert result.exit_code == 0, result.output
+    (pair,) = pairs.find(tmp_path / "pairs").pairs
+    assert pair.name == "0000"
+    drawn, portrait = pairs.read(pair, 256)
+    np.testing.assert_array_equal(np.concatenate([drawn, portrait], axis=1), draw(2, [0])[0])
+
+
+def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    result = CliRunner().invoke(main, ["-n", "1", "-o", str(tmp_path / "file" / "pairs")])
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize("count", ["0", "10001"])
+def test_counts_that_are_refused(tmp_path: Path, count: str) -> None:
+    result = CliRunner().invoke(main, ["-n", count, "-o", str(tmp_path / "pairs")])
+    assert result.exit_code == 2 and not (tmp_path / "pairs").exists()
