@@ -11,5 +11,6 @@ void bind_color(pybind11::module_& m);
 void bind_fit(pybind11::module_& m);
 void bind_dlpack(pybind11::module_& m);
 void bind_training(pybind11::module_& m);
+void bind_augment(pybind11::module_& m);
 
 }  // namespace facegen

@@ -118,6 +118,39 @@ class NumberParser:
     @property
     def column(self) -> int: ...
 
+def warp(
+    pictures: NDArray[np.float32],
+    matrices: NDArray[np.float32],
+    lenses: NDArray[np.float32],
+    result: NDArray[np.float32],
+    cubic: bool,
+    mirrored: bool,
+    threads: int = 1,
+    isa: str | None = None,
+) -> None: ...
+def warp_adjoint(
+    gradient: NDArray[np.float32],
+    matrices: NDArray[np.float32],
+    lenses: NDArray[np.float32],
+    pictures: NDArray[np.float32],
+    cubic: bool,
+    mirrored: bool,
+    threads: int = 1,
+    isa: str | None = None,
+) -> None: ...
+def colour_sums(
+    pictures: NDArray[np.float32],
+    sums: NDArray[np.float64],
+    threads: int = 1,
+    isa: str | None = None,
+) -> None: ...
+def recolour(
+    pictures: NDArray[np.float32],
+    matrices: NDArray[np.float32],
+    result: NDArray[np.float32],
+    threads: int = 1,
+    isa: str | None = None,
+) -> None: ...
 def available_isas(precision: str = "float32") -> list[str]: ...
 def choose_isa() -> str: ...
 def format_rows(values: NDArray[np.float32], threads: int = 1) -> bytes: ...

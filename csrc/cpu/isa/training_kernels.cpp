@@ -2,7 +2,9 @@
 #include "cpu/training/kernels.h"
 
 #include "isa/outer_tile.h"
+#include "isa/recolour.h"
 #include "isa/training_rows.h"
+#include "isa/warp.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
 #define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
@@ -13,7 +15,7 @@ const TrainingKernels* FACEGEN_PASTE(FACEGEN_ISA, _training_kernels)() {
   static constexpr TrainingKernels kernels = {
       kOuterRows, kLanes, outer_product, channel_sums, activate_gradient, norm_sums, norm_gradient,
       normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, dropout,
-      max_pool_gradient,
+      max_pool_gradient, warp_row, warp_row_adjoint, colour_sums, recolour,
   };
   return &kernels;
 }

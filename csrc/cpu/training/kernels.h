@@ -75,6 +75,18 @@ struct DropoutRow {
   bool accumulate;
 };
 
+// A picture resampled; see isa/warp.h.
+constexpr int kMostWarpedSide = 1 << 20;
+struct Warp {
+  int height, width;          // of the picture
+  int out_height, out_width;  // of the result
+  int channels;               // 1 or 3
+  const float* matrix;        // (3, 3)
+  float lens;
+  bool cubic;     // 4 x 4 pixels a point, not 2 x 2
+  bool mirrored;  // what lies outside; else black
+};
+
 struct TrainingKernels {
   int outer_rows, lanes;  // of a tile; floats of a vector
   void (*outer_product)(const OuterProduct& product);
@@ -105,6 +117,16 @@ struct TrainingKernels {
   void (*max_pool_gradient)(const float* const* x_rows, float* const* dx_rows, int rows, int width,
                             int kernel, int stride, int pad_left, const float* y, const float* dy,
                             int windows, int channels);
+
+  // ---- augmentation
+  // Row y of the result, which begins at `out`.
+  void (*warp_row)(const Warp& warp, const float* in, int y, float* out);
+  // Adds what row y of the result gives back to the picture's gradient.
+  void (*warp_row_adjoint)(const Warp& warp, const float* gradient, int y, float* in);
+  // Sums of r, g and b over pixels.
+  void (*colour_sums)(const float* pixels, int64_t count, double* sum);
+  // out = matrix (3, 4) times (r, g, b, 1)
+  void (*recolour)(const float* pixels, int64_t count, const float* matrix, float* out);
 };
 
 struct Kernels;

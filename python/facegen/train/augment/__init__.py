@@ -1,11 +1,12 @@
-"""Data augmentation: batches of pictures changed at random, for any task, on CPU or GPU.
+"""Data augmentation: batches of pictures changed at random, for any task.
 
-Pictures are float tensors (n, c, h, w) with values in -1 to 1. Each kind is a plain function of the
-pictures and of how much each of them is changed; `Augmentation` draws the amounts. All of it is
-differentiable, so that a discriminator may see augmented pictures only and the generator still
-learns through them (Zhao et al. 2020, "Differentiable augmentation").
+Pictures are float32 arrays (n, h, w, 3) with values in -1 to 1. Each kind is a plain function of
+the pictures and of how much each of them is changed; `Augmentation` draws the amounts. Gradients go
+back through all of it (`Change.adjoint`), so that a discriminator may see augmented pictures only
+and the generator still learns (Zhao et al. 2020, "Differentiable augmentation").
 """
 
+from facegen.train.augment.change import Change
 from facegen.train.augment.colour import (
     brightness,
     colour_axes,
@@ -16,6 +17,7 @@ from facegen.train.augment.colour import (
 )
 from facegen.train.augment.crops import average_over_crops, multi_crop, random_resized_crop
 from facegen.train.augment.cutout import cutout
+from facegen.train.augment.draws import generators
 from facegen.train.augment.geometry import (
     horizontal_flip,
     rotation,
@@ -24,6 +26,7 @@ from facegen.train.augment.geometry import (
     stretch,
     translation,
     warp,
+    warp_adjoint,
 )
 from facegen.train.augment.policy import NONE, SMALL_SET, Augmentation
 
@@ -31,11 +34,13 @@ __all__ = [
     "NONE",
     "SMALL_SET",
     "Augmentation",
+    "Change",
     "average_over_crops",
     "brightness",
     "colour_axes",
     "contrast",
     "cutout",
+    "generators",
     "horizontal_flip",
     "hue",
     "multi_crop",
@@ -48,4 +53,5 @@ __all__ = [
     "stretch",
     "translation",
     "warp",
+    "warp_adjoint",
 ]

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+from typing import Any
+
+import numpy as np
+
+from facegen.train.augment.arrays import check_pictures
 
 
-def cutout(pictures: Tensor, x: Tensor, y: Tensor, share: float) -> Tensor:
-    """Greys out a square, `share` of the side, about `x`, `y`: each (n,), 0 to 1 in the picture."""
-    height, width = pictures.shape[2:]
-    column = (torch.arange(width, device=pictures.device) + 0.5) / width
-    row = (torch.arange(height, device=pictures.device) + 0.5) / height
-    inside_x = (column - x.view(-1, 1)).abs() < share / 2  # (n, w)
-    inside_y = (row - y.view(-1, 1)).abs() < share / 2  # (n, h)
-    hidden = inside_y.view(-1, 1, height, 1) & inside_x.view(-1, 1, 1, width)
-    return pictures.masked_fill(hidden, 0.0)
+def cutout(pictures: Any, x: Any, y: Any, share: float) -> np.ndarray:
+    """Greys out a square, `share` of the side, about `x`, `y`: each (n,), 0 to 1 in the picture.
+
+    It is its own adjoint.
+    """
+    hidden = check_pictures(pictures).copy()
+    height, width = hidden.shape[1:3]
+    rows, columns = ((np.arange(size) + 0.5) / size for size in (height, width))
+    for picture, centre_x, centre_y in zip(hidden, x, y, strict=True):
+        inside_x = np.flatnonzero(np.abs(columns - centre_x) < share / 2)
+        inside_y = np.flatnonzero(np.abs(rows - centre_y) < share / 2)
+        if len(inside_x) and len(inside_y):
+            picture[inside_y[0] : inside_y[-1] + 1, inside_x[0] : inside_x[-1] + 1] = 0
+    return hidden

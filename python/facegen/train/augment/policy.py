@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from functools import reduce
+from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
-from facegen.train.augment.colour import (
-    brightness,
-    colour_axes,
-    contrast,
-    hue,
-    pca_jitter,
-    saturation,
-)
-from facegen.train.augment.cutout import cutout
-from facegen.train.augment.draws import uniform
-from facegen.train.augment.geometry import (
-    horizontal_flip,
-    rotation,
-    scaling,
-    shear,
-    stretch,
-    translation,
-    warp,
-)
+from facegen.train.augment import colour, geometry
+from facegen.train.augment.arrays import check_pictures
+from facegen.train.augment.change import Change
+from facegen.train.augment.draws import Random, uniforms
 
 
 @dataclass(frozen=True)
 class Augmentation:
     """How strongly each kind may change a picture; a strength of 0 leaves the kind out.
 
-    Called as ``augmentation(pictures, generator)``: amounts are drawn for every picture, and the
-    same generator state gives the same pictures. With all strengths 0 they come back as they are.
+    Called as ``augmentation(pictures, random)``: amounts are drawn for every picture, and the same
+    random state gives the same pictures. `draw` gives the amounts alone, for gradients to go back
+    by. A kind's amounts do not depend on which other kinds there are.
 
     Attributes
     ----------
@@ -58,6 +45,8 @@ class Augmentation:
         Side of a grey square somewhere, as a share of the side.
     axes
         (3, 3) of `colour_axes`, for `pca`; taken from the pictures at hand if None.
+    interpolation, border
+        See `warp`.
     """
 
     flip: float = 0.0
@@ -73,73 +62,98 @@ class Augmentation:
     hue: float = 0.0
     pca: float = 0.0
     cutout: float = 0.0
-    axes: Tensor | None = None
+    axes: np.ndarray | None = None
+    interpolation: str = "bilinear"
+    border: str = "mirror"
 
     def __post_init__(self) -> None:
         for field in fields(self):
             strength = getattr(self, field.name)
-            if field.name != "axes" and not (math.isfinite(strength) and strength >= 0):
+            if field.type == "float" and not (math.isfinite(strength) and strength >= 0):
                 raise ValueError(f"{field.name}: expected 0 or more, found {strength}")
 
-    def __call__(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        """(n, c, h, w) -> the same shape; not clamped: colours may leave -1 to 1."""
-        pictures = self._geometry(pictures, generator)
-        return self._colour(pictures, generator)
+    def __call__(self, pictures: Any, random: Random, threads: int | None = None) -> np.ndarray:
+        """(n, h, w, 3) float32 -> the same shape; not clamped: colours may leave -1 to 1.
 
-    def _geometry(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        n, device = len(pictures), pictures.device
+        `random` is a generator, or one for each picture (see `generators`). With all strengths 0
+        the pictures come back as they are. Pictures of one channel, (n, h, w, 1), have no kinds of
+        colour.
+        """
+        pictures = check_pictures(pictures)
+        axes = colour.colour_axes(pictures) if self.pca and self.axes is None else None
+        return self.draw(len(pictures), random, axes)(pictures, threads)
 
-        def around_zero(strength: float) -> Tensor:
-            return uniform(n, -strength, strength, device, generator)
+    def draw(self, n: int, random: Random, axes: np.ndarray | None = None) -> Change:
+        """The amounts for n pictures; `axes` as the attribute, where `pca` has none."""
+        draws = uniforms(n, _DRAWS, random).T
+        mirrored = draws[0] < self.flip if self.flip else None
+        matrix, lens = self._geometry(draws[1:8])
+        if matrix is not None and mirrored is not None:
+            matrix, mirrored = geometry.mirror(mirrored) @ matrix, None
+        return Change(
+            mirrored=mirrored,
+            matrix=matrix,
+            lens=lens,
+            colour=self._colour(draws[8:16], axes if self.axes is None else self.axes),
+            hidden=draws[16:18] if self.cutout else None,
+            hidden_share=self.cutout,
+            interpolation=self.interpolation,
+            border=self.border,
+        )
 
-        def around_one(strength: float) -> Tensor:
-            return torch.exp(around_zero(math.log1p(strength)))
-
-        if self.flip:
-            chance = uniform(n, 0.0, 1.0, device, generator)
-            pictures = horizontal_flip(pictures, chance < self.flip)
+    def _geometry(self, draws: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        ways = 2 * draws - 1
         matrices = []
         if self.translate:
-            matrices.append(translation(around_zero(self.translate), around_zero(self.translate)))
+            shifts = self.translate * ways[:2]
+            matrices.append(geometry.translation(shifts[0], shifts[1]))
         if self.rotate:
-            matrices.append(rotation(around_zero(self.rotate)))
+            matrices.append(geometry.rotation(self.rotate * ways[2]))
         if self.shear:
-            matrices.append(shear(around_zero(self.shear)))
+            matrices.append(geometry.shear(self.shear * ways[3]))
         if self.scale:
-            matrices.append(scaling(around_one(self.scale)))
+            matrices.append(geometry.scaling(_factor(self.scale, ways[4])))
         if self.stretch:
-            ratio = around_one(self.stretch).sqrt()
-            matrices.append(stretch(ratio, 1 / ratio))
-        lens = around_zero(self.lens) if self.lens else None
-        if matrices or lens is not None:
-            chain = torch.eye(3, device=device).expand(n, 3, 3)
-            for matrix in matrices:
-                chain = chain @ matrix
-            pictures = warp(pictures, chain, lens)
-        return pictures
+            ratio = np.sqrt(_factor(self.stretch, ways[5]))
+            matrices.append(geometry.stretch(ratio, 1 / ratio))
+        lens = self.lens * ways[6] if self.lens else None
+        if not matrices and lens is None:
+            return None, None
+        return reduce(np.matmul, matrices, np.tile(np.eye(3), (draws.shape[1], 1, 1))), lens
 
-    def _colour(self, pictures: Tensor, generator: torch.Generator) -> Tensor:
-        n, device = len(pictures), pictures.device
-
-        def amounts(low: float, high: float) -> Tensor:
-            return uniform(n, low, high, device, generator).to(pictures.dtype)
-
+    def _colour(self, draws: np.ndarray, axes: np.ndarray | None) -> np.ndarray | None:
+        ways = 2 * draws - 1
+        matrices = []
         if self.brightness:
-            pictures = brightness(pictures, amounts(-self.brightness, self.brightness))
+            matrices.append(colour.brightness_matrix(self.brightness * ways[0]))
         if self.contrast:
-            factor = torch.exp(amounts(-1, 1) * math.log1p(self.contrast))
-            pictures = contrast(pictures, factor)
+            matrices.append(colour.contrast_matrix(_factor(self.contrast, ways[1])))
         if self.saturation:
-            pictures = saturation(pictures, amounts(1 - self.saturation, 1 + self.saturation))
+            matrices.append(colour.saturation_matrix(1 + self.saturation * ways[2]))
         if self.hue:
-            pictures = hue(pictures, amounts(-self.hue, self.hue))
+            matrices.append(colour.hue_matrix(self.hue * ways[3]))
         if self.pca:
-            axes = colour_axes(pictures.detach()) if self.axes is None else self.axes
-            draws = torch.randn(n, 3, device=device, generator=generator).to(pictures.dtype)
-            pictures = pca_jitter(pictures, self.pca * draws, axes.to(pictures))
-        if self.cutout:
-            pictures = cutout(pictures, amounts(0.0, 1.0), amounts(0.0, 1.0), self.cutout)
-        return pictures
+            if axes is None:
+                raise ValueError("pca takes the axes of colour_axes, found None")
+            matrices.append(colour.pca_matrix(self.pca * _normals(draws[4:8]), axes))
+        # The first kind is the first to change a pixel: its matrix is the last factor.
+        return reduce(np.matmul, reversed(matrices)) if matrices else None
+
+
+_DRAWS = 18  # numbers of a picture
+
+
+def _factor(strength: float, way: np.ndarray) -> np.ndarray:
+    """From 1 / (1 + strength) at -1 to 1 + strength at 1."""
+    return np.exp(math.log1p(strength) * way)
+
+
+def _normals(draws: np.ndarray) -> np.ndarray:
+    """(n, 3) of a normal distribution from (4, n) of a uniform one (Box and Muller 1958)."""
+    radius = np.sqrt(-2 * np.log1p(-draws[:2]))
+    angle = 2 * np.pi * draws[2:]
+    return np.stack([radius[0] * np.cos(angle[0]), radius[0] * np.sin(angle[0]),
+                     radius[1] * np.cos(angle[1])], axis=1)
 
 
 NONE = Augmentation()

@@ -17,11 +17,14 @@ from numpy.typing import NDArray
 from facegen.errors import FacegenError, FormatError
 from facegen.networks import lenet
 from facegen.train import Adam, Trainer
-from facegen.train.digits.distortion import Distortion
+from facegen.train.augment import Augmentation
 from facegen.train.schedule import cosine
 from facegen.train.split import split
 
-DISTORTION = Distortion()
+# Digits stand on black.
+DISTORTION = Augmentation(
+    translate=0.08, rotate=12.0, shear=8.0, scale=0.12, stretch=0.1, border="black"
+)
 
 
 @dataclass(frozen=True)
@@ -136,7 +139,8 @@ def _train(
         for first in range(0, len(x), settings.batch):
             part = order[first : first + settings.batch]
             try:
-                total += float(trainer.step(DISTORTION(x[part], random), y[part]).sum())
+                distorted = DISTORTION(x[part], random, trainer.threads)
+                total += float(trainer.step(distorted, y[part]).sum())
             except FacegenError as error:
                 raise FacegenError(f"training diverged in epoch {epoch + 1}: {error}") from None
         say(epoch + 1, total / len(x))

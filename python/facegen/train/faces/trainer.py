@@ -15,7 +15,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from facegen.train.data_parallel import Ranks
 from facegen.train.faces import export
 from facegen.train.faces.data import Batches
 from facegen.train.faces.dcgan import Discriminator, Generator
+from facegen.train.faces.torch_augment import apply
 
 FORMAT = 1  # of what a checkpoint holds
 _WARMUP_SHARE = 0.05  # the average never reaches back further than this share of the run so far
@@ -152,14 +153,12 @@ class Trainer:
             optimiser.param_groups[0]["lr"] = rate
         optimise_generator, optimise_discriminator = self.optimisers
 
-        real = self.batches(self.step)
-        if settings.flip:
-            chance = torch.rand(len(real), device=self.device, generator=random)
-            real = augment.horizontal_flip(real, chance < 0.5)
-        real = self.augmentation(real, random)
+        amounts = np.random.default_rng([settings.seed, self.step, self.ranks.rank])
+        flipped = replace(self.augmentation, flip=0.5 if settings.flip else 0.0)
+        real = apply(flipped.draw(half, amounts), self.batches(self.step))
         with torch.no_grad(), self._mixed_precision():
             fake = self.generator(export.latents(half, random))
-        fake = self.augmentation(fake, random)
+        fake = apply(self.augmentation.draw(half, amounts), fake)
 
         losses = {}
         with self._mixed_precision():
@@ -176,7 +175,8 @@ class Trainer:
 
         self.discriminator.requires_grad_(False)
         with self._mixed_precision():
-            fake = self.augmentation(self.generator(export.latents(half, random)), random)
+            fake = self.generator(export.latents(half, random))
+            fake = apply(self.augmentation.draw(half, amounts), fake)
             advantage = self.discriminator(fake).float() - self.discriminator(real).float()
         losses["generator"] = functional.softplus(-advantage).mean()
         optimise_generator.zero_grad()
