@@ -8,14 +8,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx_graphs import Op, evaluate, make, op, run, save
 
 import facegen
 import tolerance
+from bench import reference
 from facegen import FormatError
 from facegen.graphs import GraphNetwork
 from facegen.nn import Graph, Mul, Shape, Slice
-from facegen.onnx_files import draft, read, write
+from facegen.onnx_files import choice, read, write
 from facegen.onnx_files.operators import OPERATORS
 
 RNG = np.random.default_rng(1)
@@ -136,11 +139,65 @@ def test_what_is_left_out_becomes_no_nan(tmp_path: Path, kind: str) -> None:
     tolerance.assert_within(got, want, tolerance.roundings(40, 1.0))
 
 
-def test_a_sparse_part_of_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(draft, "MOST_CHOSEN", 48 * 50 - 1)
-    path = save(tmp_path, made(CASES["Gemm of what is no box"]))
-    with pytest.raises(FormatError, match=r"\(Gemm\): it reads 48 of 50 numbers, which are not"):
+def test_a_choice_of_too_many_runs_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "MOST_RUNS", 1)
+    path = save(tmp_path, made(CASES["Softmax of some"]))
+    with pytest.raises(FormatError, match=r"it takes 3 of 6 channels in an order of more than 1 "):
         read(path)
+
+
+@given(st.integers(1, 40), st.data())
+def test_choices_are_of_what_was_chosen(total: int, data: st.DataObject) -> None:
+    """Of any numbers in any order, of even steps forwards and back, and of shuffles."""
+    number = st.integers(0, total - 1)
+    step = data.draw(st.sampled_from([1, 2, 3, 5, -1, -2]))
+    first = data.draw(number)
+    even = np.arange(first, total if step > 0 else -1, step)
+    groups = data.draw(st.sampled_from([g for g in range(1, total + 1) if total % g == 0]))
+    shuffled = np.arange(total).reshape(groups, -1).T.ravel()
+    any_ = np.array(data.draw(st.lists(number, min_size=1, max_size=20)))
+    chosen = data.draw(st.sampled_from([even, shuffled, any_, np.concatenate([any_, even])]))
+    x = np.arange(total, dtype=np.float64).reshape(1, 1, 1, total)
+    parts = []
+    for layers in choice.layers_of_choice(chosen, total):
+        part = x
+        for layer in layers:
+            part = reference.run_layer(layer, [part], {}, "")
+        parts.append(part)
+    np.testing.assert_array_equal(np.concatenate(parts, -1).ravel(), chosen)
+    if chosen is even and len(even) > 4 and step > 1:
+        assert len(parts) <= 2  # the last may have no whole block
+    if chosen is shuffled:
+        assert len(parts) == 1
+
+
+@pytest.mark.parametrize("shape", [(12,), (12, 3, 4)])
+def test_infinities_that_are_left_out_stay_there(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    """Each chosen channel has its own numbers, whatever the others hold."""
+    chosen = [7, 0, 2, 4, 6, 8, 11, 10, 3]
+    model = make(
+        [op("Gather", "x i", "g", axis=1), op("Relu", "g", "y")],
+        {"x": ["n", *shape]}, {"y": len(shape) + 1}, {"i": np.array(chosen)},
+    )  # fmt: skip
+    x = RNG.standard_normal((2, *shape)).astype(np.float32)
+    x[:, [1, 5]] = np.inf
+    x[:, 9] = np.nan
+    x[:, 3] = np.inf  # which is chosen
+    (got,) = run(tmp_path, model, x)
+    np.testing.assert_array_equal(got, np.maximum(x[:, chosen], 0))
+
+
+def test_reversed_channels_are_for_any_size(tmp_path: Path) -> None:
+    model = make(
+        [op("Gather", "x i", "y", axis=1)],
+        {"x": ["n", 3, "h", "w"]}, {"y": 4}, {"i": np.array([2, 1, 0])},
+    )  # fmt: skip
+    flip = facegen.load(save(tmp_path, model), device="cpu")
+    for size in ((4, 5), (7, 3)):
+        x = RNG.standard_normal((2, 3, *size)).astype(np.float32)
+        np.testing.assert_array_equal(flip(x), x[:, ::-1])
 
 
 def test_a_fault_of_indices_names_the_node(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,9 +9,7 @@ import numpy as np
 from facegen.nn import (
     Affine,
     BatchNorm,
-    Channels,
-    ChannelShuffle,
-    Conv2d,
+    Concat,
     Graph,
     Layer,
     Linear,
@@ -24,11 +22,11 @@ from facegen.nn.activations import Activation
 from facegen.nn.graph import Node
 from facegen.nn.layers import Combination
 from facegen.numbers.floats import as_float32
+from facegen.onnx_files.choice import layers_of_choice
 from facegen.onnx_files.parts import box_of, part_of
 from facegen.onnx_files.value import Order, Value, channels_last, map_shape
 from facegen.weights.checks import check_finite, check_variance
 
-MOST_CHOSEN = 2**24  # numbers of the weight that takes any floats out of a tensor: 64 MiB
 _BY_ELEMENT = (Activation, Affine, BatchNorm, Combination)
 
 
@@ -143,29 +141,17 @@ class Draft:
 
     def _chosen(self, value: Value, floats: Order) -> Tensor:
         """A vector of some floats of the value's tensor, which are no part of it as a map."""
-        numbers = value.tensor.shape.floats * floats.size
-        if numbers > MOST_CHOSEN:
-            raise ValueError(
-                f"it reads {floats.size:,} of {value.tensor.shape.floats:,} numbers, which are not "
-                "some rows, columns and channels; export the network with maps (n, channels, "
-                "height, width)"
-            )
         return self._with_channels(self.flat(value)[0], floats)
 
     def _with_channels(self, tensor: Tensor, chosen: Order) -> Tensor:
-        """Some channels: a run of them, a shuffle, or any, by a 1x1 convolution."""
-        total, count = tensor.shape.channels, len(chosen)
-        name = f"{tensor.name}.channels"
-        if np.array_equal(chosen, chosen[0] + np.arange(count)):
-            return self.add(name, Channels(int(chosen[0]), count), tensor)
-        groups = total // int(chosen[1] - chosen[0]) if chosen[1] > chosen[0] else 1
-        if groups * int(chosen[1] - chosen[0]) == total == count and np.array_equal(
-            chosen, np.arange(total).reshape(groups, -1).T.ravel()
-        ):
-            return self.add(name, ChannelShuffle(groups), tensor)
-        weight = np.zeros((count, 1, 1, total), np.float32)
-        weight[np.arange(count), 0, 0, chosen] = 1
-        return self.add(name, Conv2d(total, count, 1, bias=False), tensor, weight=weight)
+        """Some channels, in any order."""
+        name, parts = f"{tensor.name}.channels", []
+        for layers in layers_of_choice(chosen, tensor.shape.channels):
+            part = tensor
+            for layer in layers:
+                part = self.add(name, layer, part)
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else self.add(name, Concat(), *parts)
 
     def finish(self, outputs: list[Tensor]) -> tuple[Graph, dict[str, np.ndarray]]:
         """What the outputs need of it, and every input."""
