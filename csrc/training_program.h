@@ -42,14 +42,22 @@ enum class TrainingOp : int32_t {
   kUpdate,
 };
 
-enum class LossKind : int32_t { kCrossEntropy, kBinaryCrossEntropy, kL1, kL2 };
+enum class LossKind : int32_t {
+  kCrossEntropy,
+  kSoftCrossEntropy,
+  kBinaryCrossEntropy,
+  kL1,
+  kL2,
+  kGiven,
+  kRelativisticPairs,
+};
 enum class OptimizerKind : int32_t { kSgd, kAdam, kAdamW };
 
 enum class ValueKind : int32_t { kInput, kTarget, kArena };
 
 struct TrainingValue {
   ValueKind kind;
-  int32_t index;  // of an input
+  int32_t index;  // of an input or target
   int32_t h, w, c;
   int64_t offset;  // floats of one image from the arena's start
   int64_t pixels() const { return int64_t{1} * h * w; }
@@ -93,12 +101,26 @@ struct TrainingStep {
   float share = 0.0f;
   int32_t stream = 0;
   LossKind loss = LossKind::kL2;
+  float loss_weight = 1.0f, penalty = 0.0f;
+  bool generator = false;
   // kUpdate: parameter is `weight`; momentum is above
   OptimizerKind optimizer = OptimizerKind::kSgd;
   int32_t group = 0, first_moment = -1, second_moment = -1, average = -1;
   double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0, average_decay = 0.0;
   bool nesterov = false;
 };
+
+// Whether targets are int32 labels rather than float32 numbers.
+inline bool takes_labels(const TrainingStep& step) {
+  return step.op == TrainingOp::kLoss && step.loss == LossKind::kCrossEntropy;
+}
+
+// Images that one loss is of, one after another in the batch. Groups divide a chunk.
+inline int64_t loss_group(const TrainingStep& step) {
+  if (step.op != TrainingOp::kLoss || step.loss != LossKind::kRelativisticPairs) return 1;
+  return step.penalty > 0.0f ? 4 : 2;
+}
+static_assert(kChunkImages % 4 == 0);
 
 struct TrainingArray {
   std::string name;
@@ -112,9 +134,9 @@ struct TrainingProgram {
   std::vector<TrainingValue> values;
   std::vector<TrainingArray> arrays;
   std::vector<int64_t> statistics;  // floats of each array of the batch
-  int32_t target = -1;
+  std::vector<int32_t> targets;          // values
+  std::vector<int32_t> input_gradients;  // values, which stay as they are after a step
   int32_t groups = 1;
-  bool labels = false;  // targets are int32 labels rather than float32
   int64_t arena_floats = 0;  // of one image
   float clip_norm = 0.0f;    // 0: none
 };

@@ -31,12 +31,16 @@ class CpuTraining {
         [&] { return std::make_unique<cpu::TrainingExecutable>(storage_.program, kernels); });
   }
 
-  double step(const std::vector<py::array>& inputs, const py::array& target, py::array& losses,
-              const std::vector<double>& rates, uint64_t seed, uint64_t number, bool update,
-              int64_t threads) {
+  double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
+              py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
+              bool update, int64_t threads) {
     const TrainingProgram& program = storage_.program;
     cpu::TrainingExecutable::Batch batch = {};
-    batch.images = losses.size();
+    if (losses.ndim() != 2 || losses.shape(0) != executable_->loss_count()) {
+      throw py::value_error("losses must have shape (" +
+                            std::to_string(executable_->loss_count()) + ", images)");
+    }
+    batch.images = losses.shape(1);
     if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
     int32_t expected = 0;
     for (const TrainingValue& value : program.values) {
@@ -54,10 +58,14 @@ class CpuTraining {
     for (const py::array& input : inputs) {
       batch.inputs.push_back(static_cast<const float*>(input.data()));
     }
-    const TrainingValue& value = program.values[std::size_t(program.target)];
-    check(target, "target", batch.images * value.floats(), program.labels);
-    batch.target = target.data();
-    if (program.labels) check_labels(target);
+    if (targets.size() != program.targets.size()) {
+      throw py::value_error("expected " + std::to_string(program.targets.size()) +
+                            " targets, found " + std::to_string(targets.size()));
+    }
+    batch.targets.resize(targets.size());
+    for (const TrainingStep& step : program.steps) {
+      if (step.op == TrainingOp::kLoss) take_target(step, targets, batch);
+    }
     if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
       throw py::type_error("losses must be a writeable float64 array");
     }
@@ -97,6 +105,23 @@ class CpuTraining {
       return copy;
     }
     throw py::key_error(name);
+  }
+
+  // (images, height, width, channels) of the last run; KeyError where there is none.
+  py::array_t<float> input_gradient(std::size_t number) const {
+    const TrainingProgram& program = storage_.program;
+    if (number >= program.input_gradients.size()) throw py::key_error(std::to_string(number));
+    const auto& v = program.values[std::size_t(program.input_gradients[number])];
+    const int64_t images = alone([&] { return executable_->last_images(); });
+    py::array_t<float> copy({images, int64_t{v.h}, int64_t{v.w}, int64_t{v.c}});
+    float* const data = copy.mutable_data();
+    const bool same = alone([&] {
+      if (executable_->last_images() != images) return false;
+      std::copy_n(executable_->input_gradient(number), images * v.floats(), data);
+      return true;
+    });
+    if (!same) throw std::runtime_error("another thread has begun a step meanwhile");
+    return copy;
   }
 
   std::vector<std::string> kernels() const {
@@ -140,10 +165,23 @@ class CpuTraining {
     }
   }
 
-  void check_labels(const py::array& target) const {
-    const TrainingProgram& program = storage_.program;
-    const auto forward = static_cast<std::size_t>(program.forward_steps);
-    const int32_t classes = program.values[std::size_t(program.steps[forward - 1].x)].c;
+  void take_target(const TrainingStep& loss, const std::vector<py::array>& targets,
+                   cpu::TrainingExecutable::Batch& batch) const {
+    const std::vector<TrainingValue>& values = storage_.program.values;
+    if (batch.images % loss_group(loss) != 0) {
+      throw py::value_error("expected groups of " + std::to_string(loss_group(loss)) +
+                            " images, found " + std::to_string(batch.images) + " images");
+    }
+    if (loss.y < 0) return;
+    const TrainingValue& value = values[std::size_t(loss.y)];
+    const auto i = static_cast<std::size_t>(value.index);
+    check(targets[i], "target " + std::to_string(i), batch.images * value.floats(),
+          takes_labels(loss));
+    batch.targets[i] = targets[i].data();
+    if (takes_labels(loss)) check_labels(targets[i], values[std::size_t(loss.x)].c);
+  }
+
+  static void check_labels(const py::array& target, int32_t classes) {
     const auto* labels = static_cast<const int32_t*>(target.data());
     for (py::ssize_t i = 0; i < target.size(); ++i) {
       if (labels[i] < classes) continue;
@@ -166,14 +204,17 @@ void bind_training(py::module_& m) {
              return std::make_unique<CpuTraining>(program, arrays, isa.value_or(""));
            }),
            py::arg("program"), py::arg("arrays"), py::arg("isa") = py::none())
-      .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("target"), py::arg("losses"),
+      .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("threads"),
-           "One step on a batch; fills losses (n,), float64, and returns the gradient's length. "
+           "One step on a batch; fills losses (losses, images), float64, and returns the "
+           "gradient's length. "
            "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
            "several threads wait for each other.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
+      .def("input_gradient", &CpuTraining::input_gradient, py::arg("number"),
+           "A copy of the last step's gradient in an input, of the program's input_gradients.")
       .def_property_readonly("kernels", &CpuTraining::kernels, "Of every step; empty for most.")
       .def_property_readonly("step_seconds", &CpuTraining::step_seconds, "Of the last run.")
       .def_property_readonly("isa", &CpuTraining::isa)

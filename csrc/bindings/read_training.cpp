@@ -74,9 +74,12 @@ const std::map<std::string, Activation> kActivations = {
 };
 const std::map<std::string, LossKind> kLosses = {
     {"cross_entropy", LossKind::kCrossEntropy},
+    {"soft_cross_entropy", LossKind::kSoftCrossEntropy},
     {"binary_cross_entropy", LossKind::kBinaryCrossEntropy},
     {"l1", LossKind::kL1},
     {"l2", LossKind::kL2},
+    {"given", LossKind::kGiven},
+    {"relativistic_pairs", LossKind::kRelativisticPairs},
 };
 const std::map<std::string, OptimizerKind> kOptimizers = {
     {"sgd", OptimizerKind::kSgd}, {"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}};
@@ -126,10 +129,19 @@ class Reader {
     require(program_.forward_steps > 0 &&
                 steps[std::size_t(program_.forward_steps - 1)].op == TrainingOp::kLoss,
             "a forward pass that does not end in a loss");
-    require(std::count_if(steps.begin(), steps.end(),
-                          [](const TrainingStep& s) { return s.op == TrainingOp::kLoss; }) == 1,
-            "more than one loss");
+    require(std::none_of(steps.begin() + program_.forward_steps, steps.end(),
+                         [](const TrainingStep& s) { return s.op == TrainingOp::kLoss; }),
+            "a loss behind the forward pass");
+    for (const int32_t target : program_.targets) {
+      require(target >= 0, "a target that no loss takes");
+    }
     check_gradients();
+    for (const auto item : object.attr("input_gradients")) {
+      const auto name = item.cast<std::string>();
+      const int32_t gradient = written(py::str("d(" + name + ")"));
+      require_same(value(py::str(name)), gradient, "the gradient of " + name);
+      program_.input_gradients.push_back(gradient);
+    }
   }
 
  private:
@@ -177,15 +189,19 @@ class Reader {
       values_[name] = static_cast<int32_t>(program_.values.size());
       program_.values.push_back(v);
     }
-    program_.target = value(object.attr("target"));
-    int32_t index = 0;
+    int32_t index = 0, targets = 0;
     for (const auto item : object.attr("inputs")) {
       const auto& v = at(value(py::reinterpret_borrow<py::object>(item)));
       require(v.kind == ValueKind::kInput && v.index == index++, "inputs out of order");
     }
     for (const TrainingValue& v : program_.values) {
       require(v.kind != ValueKind::kInput || in_range(v.index, 0, index - 1), "an unknown input");
+      targets += v.kind == ValueKind::kTarget;
     }
+    for (const TrainingValue& v : program_.values) {
+      require(v.kind != ValueKind::kTarget || in_range(v.index, 0, targets - 1), "an unknown target");
+    }
+    program_.targets.assign(std::size_t(targets), -1);
   }
 
   void read_arrays(const py::dict& arrays) {
@@ -253,9 +269,9 @@ class Reader {
     return found->second;
   }
 
-  void require_same(int32_t a, int32_t b, const TrainingStep& s) const {
+  void require_same(int32_t a, int32_t b, const std::string& name) const {
     const TrainingValue &x = at(a), &y = at(b);
-    require(x.h == y.h && x.w == y.w && x.c == y.c, s.name + ": two shapes that should be one");
+    require(x.h == y.h && x.w == y.w && x.c == y.c, name + ": two shapes that should be one");
   }
 
   void read_phases(const py::object& object, TrainingStep& s, const TrainingValue& map) const {
@@ -305,7 +321,7 @@ class Reader {
     const int64_t c = at(s.x).c;
     s.gamma = array(object.attr("gamma"), c);
     s.beta = array(object.attr("beta"), c);
-    require_same(s.x, s.y, s);
+    require_same(s.x, s.y, s.name);
   }
 
   TrainingStep read_step(const py::object& object) const {
@@ -343,16 +359,16 @@ class Reader {
         break;
       }
       case TrainingOp::kBiasGradient: s.bias = array(object.attr("bias"), at(s.dy).c); break;
-      case TrainingOp::kActivate: require_same(s.x, s.y, s); break;
+      case TrainingOp::kActivate: require_same(s.x, s.y, s.name); break;
       case TrainingOp::kActivateGradient:
-        require_same(s.y, s.dy, s);
-        require_same(s.y, s.dx, s);
+        require_same(s.y, s.dy, s.name);
+        require_same(s.y, s.dx, s.name);
         break;
       case TrainingOp::kMaxPool: read_pool(object, s); break;
       case TrainingOp::kMaxPoolGradient:
         read_pool(object, s);
-        require_same(s.y, s.dy, s);
-        require_same(s.x, s.dx, s);
+        require_same(s.y, s.dy, s.name);
+        require_same(s.x, s.dx, s.name);
         break;
       case TrainingOp::kGlobalAvgPool:
       case TrainingOp::kGlobalAvgPoolGradient: {
@@ -398,7 +414,7 @@ class Reader {
         s.share = field<float>(object, "share");
         s.stream = field<int32_t>(object, "stream");
         require(s.share >= 0.0f && s.share < 1.0f && s.stream >= 0, s.name + ": no such share");
-        require_same(s.x, s.y, s);
+        require_same(s.x, s.y, s.name);
         break;
       case TrainingOp::kLoss: read_loss(object, s); break;
       case TrainingOp::kUpdateStatistics: {
@@ -417,24 +433,34 @@ class Reader {
     }
     if (has("eps")) s.eps = field<float>(object, "eps");
     if (has("trained")) s.trained = field<bool>(object, "trained");
-    if (norm_gradient) require_same(s.x, s.dy, s);
-    if (s.dx >= 0 && s.x >= 0) require_same(s.x, s.dx, s);
-    if (s.dy >= 0 && s.y >= 0) require_same(s.y, s.dy, s);
+    if (norm_gradient) require_same(s.x, s.dy, s.name);
+    if (s.dx >= 0 && s.x >= 0) require_same(s.x, s.dx, s.name);
+    if (s.dy >= 0 && s.y >= 0) require_same(s.y, s.dy, s.name);
     return s;
   }
 
   void read_loss(const py::object& object, TrainingStep& s) const {
-    s.loss = named(kLosses, field<std::string>(object, "kind"));
+    const py::object loss = object.attr("loss");
+    s.loss = named(kLosses, field<std::string>(loss, "kind"));
+    s.loss_weight = field<float>(loss, "weight");
+    if (s.loss == LossKind::kRelativisticPairs) {
+      s.penalty = field<float>(loss, "penalty");
+      s.generator = field<bool>(loss, "generator");
+    }
     s.x = value(object.attr("prediction"));
     require(at(s.x).kind != ValueKind::kTarget, s.name + ": the prediction is the target");
     s.dx = written(object.attr("gradient"));
-    require_same(s.x, s.dx, s);
+    require_same(s.x, s.dx, s.name);
+    const bool none = s.loss == LossKind::kRelativisticPairs;
+    require(none == object.attr("target").is_none(), s.name + ": a target too many, or none");
+    if (none) return;
     s.y = value(object.attr("target"));
-    require(s.y == program_.target && at(s.y).kind == ValueKind::kTarget &&
-                at(s.y).pixels() == at(s.x).pixels(),
-            "the loss has another target");
-    program_.labels = s.loss == LossKind::kCrossEntropy;
-    require(at(s.y).c == (program_.labels ? 1 : at(s.x).c), "a target of other channels");
+    require(at(s.y).kind == ValueKind::kTarget && at(s.y).pixels() == at(s.x).pixels(),
+            s.name + ": another target");
+    require(at(s.y).c == (takes_labels(s) ? 1 : at(s.x).c), s.name + ": a target of other channels");
+    int32_t& target = program_.targets[std::size_t(at(s.y).index)];
+    require(target < 0, s.name + ": a target that another loss takes");
+    target = s.y;
   }
 
   void read_update(const py::object& object, TrainingStep& s) const {

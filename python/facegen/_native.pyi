@@ -40,7 +40,7 @@ class CpuTraining:
     def step(
         self,
         inputs: Sequence[NDArray[np.float32]],
-        target: NDArray[Any],
+        targets: Sequence[NDArray[Any]],
         losses: NDArray[np.float64],
         rates: Sequence[float],
         seed: int,
@@ -49,6 +49,7 @@ class CpuTraining:
         threads: int,
     ) -> float: ...
     def gradient(self, parameter: str) -> NDArray[np.float32]: ...
+    def input_gradient(self, number: int) -> NDArray[np.float32]: ...
     @property
     def kernels(self) -> list[str]: ...
     @property

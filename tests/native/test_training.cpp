@@ -170,7 +170,7 @@ void test_executable() {
                     {ValueKind::kTarget, 0, 1, 1, 1, 0},
                     {ValueKind::kArena, 0, 1, 1, 1, 0},
                     {ValueKind::kArena, 0, 1, 1, 1, 16}};
-  program.target = 1;
+  program.targets = {1};
   program.arena_floats = 32;
   Floats w = {0.0f, 0.0f}, b = {0.0f}, mw(2), vw(2), mb(1), vb(1);
   program.arrays = {{"w", w.data(), 2}, {"b", b.data(), 1}, {"mw", mw.data(), 2},
@@ -202,7 +202,7 @@ void test_executable() {
   const Floats x = {0, 0, 1, 0, 0, 1, 1, 1}, y = {0.5f, 1.5f, -0.5f, 0.5f};  // x0 - x1 + 1/2
   std::vector<double> losses(4);
   for (uint64_t step = 0; step < 400; ++step) {
-    executable.run({4, {x.data()}, y.data(), losses.data(), {0.02}, 0, step, true, 2});
+    executable.run({4, {x.data()}, {y.data()}, losses.data(), {0.02}, 0, step, true, 2});
   }
   CHECK(std::abs(w[0] - 1.0f) < 1e-2f && std::abs(w[1] + 1.0f) < 1e-2f);
   CHECK(std::abs(b[0] - 0.5f) < 1e-2f);
@@ -214,8 +214,7 @@ void test_labels_beyond_the_classes() {
   program.values = {{ValueKind::kInput, 0, 1, 1, 3, 0},
                     {ValueKind::kTarget, 0, 1, 1, 1, 0},
                     {ValueKind::kArena, 0, 1, 1, 3, 0}};
-  program.target = 1;
-  program.labels = true;
+  program.targets = {1};
   program.arena_floats = 16;
   TrainingStep loss;
   loss.op = TrainingOp::kLoss;
@@ -229,7 +228,7 @@ void test_labels_beyond_the_classes() {
   const auto stops = [&](int32_t label) {
     const int32_t labels[] = {2, label};
     try {
-      executable.run({2, {x.data()}, labels, losses.data(), {}, 0, 0, true, 1});
+      executable.run({2, {x.data()}, {labels}, losses.data(), {}, 0, 0, true, 1});
     } catch (const std::domain_error&) {
       return true;
     }

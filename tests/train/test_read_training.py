@@ -11,7 +11,7 @@ import pytest
 from facegen import nn
 from facegen._native import CpuTraining
 from facegen.nn import Shape
-from facegen.nn.grad import SGD, TrainingProgram, differentiate, steps
+from facegen.nn.grad import L2, SGD, TrainingProgram, differentiate, steps
 
 
 def program_of(*layers: nn.Layer, loss: str = "l2") -> TrainingProgram:
@@ -74,26 +74,32 @@ def test_a_step_without_an_operand() -> None:
         make(replace(program, backward=backward))
 
 
-def test_one_loss_decides_what_a_target_is() -> None:
+def test_every_target_belongs_to_one_loss() -> None:
     program = program_of(loss="cross_entropy")
-    (loss,) = (step for step in program.forward if isinstance(step, steps.Loss))
+    (loss,) = program.losses
     make(program)
-    with pytest.raises(ValueError, match="more than one loss"):
+    with pytest.raises(ValueError, match="a target that another loss takes"):
         make(replace(program, forward=(*program.forward, loss)))
-    with pytest.raises(ValueError, match="more than one loss"):
-        make(replace(program, backward=(loss, *program.backward)))
+    pairs = program_of(loss="relativistic_pairs")
+    make(pairs)
+    with pytest.raises(ValueError, match="a loss behind the forward pass"):
+        make(replace(pairs, backward=(pairs.losses[0], *pairs.backward)))
+    with pytest.raises(ValueError, match="a target too many, or none"):
+        make(changed(program, steps.Loss, target=None))
+    with pytest.raises(ValueError, match="a target of other channels"):
+        make(changed(program, steps.Loss, loss=L2()))
 
 
 def of_target(program: TrainingProgram) -> TrainingProgram:
-    gradient = replace(program.values["d(front)"], shape=program.values["target"].shape)
+    gradient = replace(program.values["d(front)"], shape=program.values["target(front)"].shape)
     values = {**program.values, "d(front)": gradient}
-    return changed(replace(program, values=values), steps.Loss, prediction="target")
+    return changed(replace(program, values=values), steps.Loss, prediction="target(front)")
 
 
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (of_target, "l2: the prediction is the target"),
+        (of_target, "l2 of front: the prediction is the target"),
         (
             lambda program: changed(program, steps.Update, group=2**31 - 1),
             "sgd: group 2147483647, expected 0 to 1048575",
@@ -112,11 +118,11 @@ def test_other_programs_that_are_refused(
 
 def test_labels_outside_the_classes() -> None:
     native = make(program_of(loss="cross_entropy"))
-    x, losses = np.zeros((1, 4, 4, 2), np.float32), np.empty(1)
+    x, losses = np.zeros((1, 4, 4, 2), np.float32), np.empty((1, 1))
     for label in (3, 2**31 - 1):
         labels = np.full((1, 4, 4, 1), label, np.int32)
         with pytest.raises(ValueError, match=f"labels must be below 3, found {label} at 0"):
-            native.step([x], labels, losses, [0.1], 0, 0, False, 1)
+            native.step([x], [labels], losses, [0.1], 0, 0, False, 1)
     for label in (-1, -(2**31)):  # no class: does not count
         labels = np.full((1, 4, 4, 1), label, np.int32)
-        assert native.step([x], labels, losses, [0.1], 0, 0, False, 1) == losses[0] == 0
+        assert native.step([x], [labels], losses, [0.1], 0, 0, False, 1) == losses[0] == 0

@@ -9,13 +9,15 @@ import numpy as np
 
 from facegen import nn
 from facegen.nn import Shape
+from facegen.nn.grad import L1, L2, Loss, Losses, RelativisticPairs, SoftCrossEntropy
+from facegen.nn.grad.losses import find_loss
 
 
 class Case(NamedTuple):
     graph: nn.Graph
-    loss: str
+    loss: Losses
     x: list[np.ndarray]
-    y: np.ndarray
+    y: list[np.ndarray]  # of the losses that take one
     options: dict
 
 
@@ -25,32 +27,37 @@ Build = Callable[[nn.Graph, nn.Tensor], nn.Tensor]
 def case(
     shape: tuple[int, int, int],
     build: Build,
-    loss: str = "l2",
+    loss: Losses = "l2",
     images: int = 3,
     seed: int = 0,
     **options,
 ) -> Case:
-    """A graph of one input; targets are drawn for its loss."""
+    """A graph of one input; targets are drawn for its losses.
+
+    The graph's outputs are what `build` gives, or the values that have a loss.
+    """
     graph = nn.Graph("case")
-    x = graph.input("x", Shape(*shape))
-    y = build(graph, x)
-    graph.output(y)
+    y = build(graph, graph.input("x", Shape(*shape)))
+    shapes = {node.name: node.shape for node in graph.nodes}
+    losses = loss if isinstance(loss, dict) else {y.name: loss}
     random = np.random.default_rng(seed)
     given = random.standard_normal((images, *shape)).astype(np.float32)
-    target = random.standard_normal((images, *y.shape))
-    if loss == "cross_entropy":
-        target = random.integers(
-            -1 if y.shape.height > 1 else 0, y.shape.channels, (images, *y.shape[:2], 1)
-        )
-    elif loss == "binary_cross_entropy":
-        target = random.random((images, *y.shape))
-    return Case(
-        graph,
-        loss,
-        [given],
-        target.astype(np.int32 if target.dtype == int else np.float32),
-        options,
-    )
+    targets = []
+    for name, each in losses.items():
+        graph.output(nn.Tensor(name, shapes[name]))
+        kind = find_loss(each)
+        if kind.target != "none":
+            targets.append(_target(kind, random, (images, *shapes[name])))
+    return Case(graph, loss, [given], targets, options)
+
+
+def _target(loss: Loss, random: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    if loss.target == "labels":
+        first = -1 if shape[1] > 1 else 0
+        return random.integers(first, shape[3], (*shape[:3], 1)).astype(np.int32)
+    if loss.kind == "binary_cross_entropy" or loss.target == "shares":
+        return random.random(shape).astype(np.float32)
+    return random.standard_normal(shape).astype(np.float32)
 
 
 def chain(*layers: nn.Layer) -> Build:
@@ -157,6 +164,55 @@ CASES: dict[str, Callable[[], Case]] = {
         (2, 2, 9), chain(Conv(9, 2, 2), nn.Sigmoid()), "binary_cross_entropy", images=9
     ),
     "l1": lambda: case((3, 3, 4), chain(Conv(4, 4, 1)), "l1"),
+    "soft cross-entropy": lambda: case(
+        (1, 1, 9), chain(nn.Linear(9, 10), nn.Softmax()), "soft_cross_entropy", images=9
+    ),
+    "soft cross-entropy of pixels": lambda: case(
+        (4, 5, 3), chain(Conv(3, 17, 1)), SoftCrossEntropy(weight=0.5)
+    ),
+    "given": lambda: case((3, 3, 4), chain(Conv(4, 4, 1)), "given", images=11),
+    "relativistic pairs": lambda: case(
+        (4, 4, 3),
+        chain(Conv(3, 5, 3), nn.LeakyReLU(0.2), Conv(5, 1, 1, bias=False)),
+        "relativistic_pairs",
+        images=10,
+    ),
+    "relativistic pairs, penalty": lambda: case(
+        (4, 4, 3),
+        chain(Conv(3, 5, 3), nn.Tanh(), Conv(5, 1, 1, bias=False)),
+        RelativisticPairs(penalty=2.0),
+        images=20,
+    ),
+    "relativistic pairs, generator": lambda: case(
+        (4, 4, 3),
+        chain(Conv(3, 5, 3), nn.Tanh(), Conv(5, 1, 1)),
+        RelativisticPairs(generator=True, weight=3.0),
+        images=6,
+        input_gradients=["x"],
+    ),
+    "two losses, one on the way": lambda: case(
+        (4, 4, 3),
+        chain(Conv(3, 5, 1), nn.Tanh(), Conv(5, 2, 3), nn.Sigmoid()),
+        {"Tanh1": L1(weight=10.0), "Sigmoid3": "binary_cross_entropy"},
+    ),
+    "three losses, of views and of what a loss has in itself": lambda: case(
+        (1, 1, 5),
+        chain(nn.Linear(5, 6), nn.Reshape(Shape(1, 2, 3)), nn.Linear(3, 2), nn.Softmax()),
+        {"Linear0": "l2", "Reshape1": L2(weight=0.5), "Softmax3": "cross_entropy"},
+    ),
+    "gradients of inputs": lambda: case(
+        (5, 5, 3),
+        chain(Conv(3, 4, 3), nn.BatchNorm(4), nn.ReLU(), Conv(4, 2, 1)),
+        images=9,
+        input_gradients=["x"],
+    ),
+    "gradients of an input that is reshaped, all frozen": lambda: case(
+        (1, 1, 18),
+        chain(nn.Reshape(Shape(3, 3, 2)), Conv(2, 3, 2), nn.Tanh()),
+        images=9,
+        input_gradients=["x"],
+        frozen=["Conv2d1"],
+    ),
     "three layers": lambda: case(
         (5, 5, 3), chain(Conv(3, 4, 3), nn.ReLU(), Conv(4, 5, 1), nn.Sigmoid(), Conv(5, 2, 1))
     ),

@@ -18,7 +18,8 @@ from facegen.nn.program import Axis, AxisTaps
 class Interpreter:
     """Runs a program on arrays (parameters, moments, averages), float64, which it changes.
 
-    After `step`, `gradients` holds those of the mean loss, by parameter.
+    After `step`, `gradients` holds those of the mean loss, by parameter; `input_gradients` those
+    that the program keeps.
     """
 
     def __init__(self, program: TrainingProgram, arrays: Mapping[str, np.ndarray]) -> None:
@@ -28,7 +29,9 @@ class Interpreter:
         self.gradients: dict[str, np.ndarray] = {}
         self.losses = np.zeros(0)
 
-    def loss(self, x: Sequence[np.ndarray], y: np.ndarray, number: int = 0, seed: int = 0) -> float:
+    def loss(
+        self, x: Sequence[np.ndarray], y: Sequence[np.ndarray], number: int = 0, seed: int = 0
+    ) -> float:
         """The mean loss of a batch; nothing changes."""
         self._start(x, y, number, seed)
         self._do(self.program.forward)
@@ -37,7 +40,7 @@ class Interpreter:
     def step(
         self,
         x: Sequence[np.ndarray],
-        y: np.ndarray,
+        y: Sequence[np.ndarray],
         rates: Sequence[float] = (),
         number: int = 0,
         seed: int = 0,
@@ -46,6 +49,9 @@ class Interpreter:
         self._start(x, y, number, seed)
         self._do(self.program.forward)
         self._do(self.program.backward)
+        self.input_gradients = {
+            name: self._at(f"d({name})").copy() for name in self.program.input_gradients
+        }
         if len(rates):
             length = np.sqrt(sum(np.sum(g**2) for g in self.gradients.values()))
             clip = self.program.clip_norm
@@ -57,10 +63,13 @@ class Interpreter:
                     self._do([step])
         return self.losses
 
-    def _start(self, x: Sequence[np.ndarray], y: np.ndarray, number: int, seed: int) -> None:
+    def _start(
+        self, x: Sequence[np.ndarray], y: Sequence[np.ndarray], number: int, seed: int
+    ) -> None:
         self.number, self.seed, self.images = number, seed, len(x[0])
         self.inputs = [np.array(given, np.float64) for given in x]
-        self.target = np.array(y)
+        self.targets = [np.array(given) for given in y]
+        self.losses = np.zeros(self.images)
         self.arena = np.full(self.images * self.program.arena_floats, np.nan)
 
     def _do(self, part: Sequence[steps.TrainingStep]) -> None:
@@ -73,7 +82,7 @@ class Interpreter:
         if value.kind == "input":
             return self.inputs[value.index].reshape(n, *value.shape)
         if value.kind == "target":
-            return self.target.reshape(n, *value.shape)
+            return self.targets[value.index].reshape(n, *value.shape)
         floats = value.shape.floats
         return self.arena[n * value.offset : n * (value.offset + floats)].reshape(n, *value.shape)
 
@@ -217,15 +226,24 @@ class Interpreter:
     # The ends.
 
     def _do_Loss(self, s: steps.Loss) -> None:
-        p, t = self._at(s.prediction), self._at(s.target)
-        if s.kind == "cross_entropy":
-            shifted = p - p.max(axis=3, keepdims=True)
-            log = shifted - np.log(np.exp(shifted).sum(axis=3, keepdims=True))
+        p = self._at(s.prediction)
+        t = self._at(s.target) if s.target is not None else np.zeros(0)
+        if s.loss.kind == "cross_entropy":
+            log = _log_softmax(p)
             counts = t[..., 0] >= 0
             one = (np.arange(p.shape[3]) == t) * 1.0
             numbers = -(log * one).sum(axis=3) * counts
             slopes = (np.exp(log) - one) * counts[..., np.newaxis] / counts.sum()
-            self.losses = numbers.sum(axis=(1, 2)) * len(p) / counts.sum()
+            losses = numbers.sum(axis=(1, 2)) * len(p) / counts.sum()
+        elif s.loss.kind == "soft_cross_entropy":
+            log = _log_softmax(p)
+            losses = -(t * log).sum(axis=3).mean(axis=(1, 2))
+            slopes = t.sum(axis=3, keepdims=True) * np.exp(log) - t
+            slopes = slopes / (p.size / p.shape[3])
+        elif s.loss.kind == "given":
+            losses, slopes = len(p) * (p * t).sum(axis=(1, 2, 3)), t
+        elif s.loss.kind == "relativistic_pairs":
+            losses, slopes = _pairs(s.loss, p)
         else:
             numbers, slopes = {
                 "binary_cross_entropy": lambda: (
@@ -234,10 +252,11 @@ class Interpreter:
                 ),
                 "l1": lambda: (np.abs(p - t), np.sign(p - t)),
                 "l2": lambda: ((p - t) ** 2, 2 * (p - t)),
-            }[s.kind]()
-            self.losses = numbers.mean(axis=(1, 2, 3))
+            }[s.loss.kind]()
+            losses = numbers.mean(axis=(1, 2, 3))
             slopes = slopes / p.size
-        self._write(s.gradient, slopes)
+        self.losses = self.losses + s.loss.weight * losses
+        self._write(s.gradient, s.loss.weight * slopes, s.accumulate)
 
     def _update(self, s: steps.Update, rate: float, scale: float, number: int) -> None:
         p, g = self.arrays[s.parameter], self.gradients[s.parameter] * scale
@@ -264,6 +283,29 @@ class Interpreter:
         if s.average is not None:
             a = self.arrays[s.average]
             self.arrays[s.average] = s.average_decay * a + (1 - s.average_decay) * p
+
+
+def _log_softmax(p: np.ndarray) -> np.ndarray:
+    shifted = p - p.max(axis=3, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=3, keepdims=True))
+
+
+def _pairs(loss: Any, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Losses of the images and slopes of RelativisticPairs."""
+    of_group = 4 if loss.penalty else 2
+    scores = p.mean(axis=(1, 2, 3)).reshape(-1, of_group)
+    slopes = np.zeros_like(scores)
+    lead = scores[:, 1] - scores[:, 0]  # of the generated one
+    losses = np.logaddexp(0, -lead if loss.generator else lead)
+    slope = 1 / (1 + np.exp(lead if loss.generator else -lead))
+    slopes[:, 1] = -slope if loss.generator else slope
+    slopes[:, 0] = 0 if loss.generator else -slope
+    if loss.penalty:
+        changes = scores[:, :2] - scores[:, 2:]
+        losses = losses + loss.penalty * (changes**2).sum(axis=1)
+        slopes += 2 * loss.penalty * np.concatenate([changes, -changes], axis=1)
+    slopes = slopes.reshape(-1, 1, 1, 1) / (len(scores) * p[0].size)
+    return np.repeat(losses, of_group), np.broadcast_to(slopes, p.shape)
 
 
 def _taps(s: Any, x: np.ndarray) -> Iterator[tuple[tuple[int, int], Any, Any]]:

@@ -64,6 +64,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
   std::fill_n(statistics_.get(), statistics, 0.0f);
   for (std::size_t i = 0; i < program_.steps.size(); ++i) {
     const TrainingStep& step = program_.steps[i];
+    loss_number_.push_back(step.op == TrainingOp::kLoss ? loss_count_++ : -1);
     if (step.op == TrainingOp::kGemm) make_gemm(i);
     if (step.op == TrainingOp::kWeightGradient) {
       const auto& values = program_.values;
@@ -105,6 +106,7 @@ Weights TrainingExecutable::weights(const TrainingStep& s) const {
 }
 
 double TrainingExecutable::run(const Batch& batch) {
+  last_images_ = 0;
   if (program_.arena_floats > kMostFloats / batch.images) throw std::bad_alloc();
   const int64_t floats = batch.images * program_.arena_floats;
   if (floats > arena_size_) {
@@ -116,12 +118,17 @@ double TrainingExecutable::run(const Batch& batch) {
   const auto forward = static_cast<std::size_t>(program_.forward_steps);
   const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
   run_steps(0, forward, batch, 1.0);
-  for (int64_t image = 0; image < batch.images; ++image) {
-    if (!std::isfinite(batch.losses[image])) explain(batch, forward);
+  for (int64_t i = 0; i < loss_count_ * batch.images; ++i) {
+    if (!std::isfinite(batch.losses[i])) explain(batch, forward);
   }
   run_steps(forward, backward, batch, 1.0);
   const double length = gradient_length(batch.threads);
   if (!std::isfinite(length)) explain(batch, backward);
+  for (const int32_t gradient : program_.input_gradients) {
+    const cpu::Batch value = locate(gradient, batch);
+    if (!all_finite(value.data, batch.images * value.floats())) explain(batch, backward);
+  }
+  last_images_ = batch.images;
   if (!batch.update) return length;
   const auto most = static_cast<double>(program_.clip_norm);
   const double scale = most > 0.0 ? std::min(1.0, most / (length + 1e-6)) : 1.0;
@@ -206,7 +213,10 @@ void TrainingExecutable::run_step(std::size_t i, const Batch& batch) {
     case TrainingOp::kResample: resample(call); break;
     case TrainingOp::kResampleGradient: resample_gradient(call); break;
     case TrainingOp::kDropout: dropout(call, batch.seed, batch.step); break;
-    case TrainingOp::kLoss: find_loss(call, batch.target, batch.losses); break;
+    case TrainingOp::kLoss:
+      find_loss(call, step.y < 0 ? nullptr : batch.targets[std::size_t(call.y.value->index)],
+                batch.losses + loss_number_[i] * batch.images);
+      break;
     case TrainingOp::kUpdateStatistics: update_statistics(call, norm()); break;
     case TrainingOp::kUpdate: break;  // see update
   }
@@ -270,17 +280,23 @@ double TrainingExecutable::gradient_length(int threads) const {
 
 // Does the first steps once more, and looks at what each has written.
 void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
-  for (std::size_t i = 0; i < batch.inputs.size(); ++i) {
-    for (const TrainingValue& value : program_.values) {
-      if (value.kind != ValueKind::kInput || value.index != static_cast<int32_t>(i)) continue;
-      for (int64_t image = 0; image < batch.images; ++image) {
-        if (all_finite(batch.inputs[i] + image * value.floats(), value.floats())) continue;
-        throw std::domain_error("input " + std::to_string(i) +
-                                " has a number that is not finite, in image " +
-                                std::to_string(image));
-      }
-      break;
+  const auto check = [&](const char* kind, int32_t index, const float* numbers, int64_t floats) {
+    for (int64_t image = 0; image < batch.images; ++image) {
+      if (all_finite(numbers + image * floats, floats)) continue;
+      throw std::domain_error(std::string(kind) + std::to_string(index) +
+                              " has a number that is not finite, in image " +
+                              std::to_string(image));
     }
+  };
+  for (const TrainingValue& value : program_.values) {
+    if (value.kind != ValueKind::kInput) continue;
+    check("input ", value.index, batch.inputs[std::size_t(value.index)], value.floats());
+  }
+  for (const TrainingStep& step : program_.steps) {
+    if (step.op != TrainingOp::kLoss || step.y < 0 || takes_labels(step)) continue;
+    const TrainingValue& value = program_.values[std::size_t(step.y)];
+    const void* const numbers = batch.targets[std::size_t(value.index)];
+    check("target ", value.index, static_cast<const float*>(numbers), value.floats());
   }
   for (const TrainingArray& array : program_.arrays) {
     if (all_finite(array.data, array.floats)) continue;
@@ -299,7 +315,7 @@ void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
     const cpu::Batch& written = step.op == TrainingOp::kLoss ? call.dx : writes_y ? call.y : call.dx;
     if (step.op == TrainingOp::kLoss) {
       for (int64_t image = 0; image < batch.images; ++image) {
-        if (std::isfinite(batch.losses[image])) continue;
+        if (std::isfinite(batch.losses[loss_number_[i] * batch.images + image])) continue;
         stop("the loss (" + step.name + ") of image " + std::to_string(image));
       }
     }

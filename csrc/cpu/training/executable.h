@@ -23,8 +23,8 @@ class TrainingExecutable {
   struct Batch {
     int64_t images;
     std::vector<const float*> inputs;
-    const void* target;         // float32, or int32 labels
-    double* losses;             // out: (images)
+    std::vector<const void*> targets;  // float32, or int32 labels
+    double* losses;                    // out: (losses, images)
     std::vector<double> rates;  // by group
     uint64_t seed, step;        // of dropout, and of Adam's corrections: from 0
     bool update;                // or leave everything but the gradients as it is
@@ -38,6 +38,13 @@ class TrainingExecutable {
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
   }
+  // The last run's, of an input gradient of this number: (images, height, width, channels).
+  const float* input_gradient(std::size_t number) const {
+    const auto value = static_cast<std::size_t>(program_.input_gradients[number]);
+    return arena_.get() + last_images_ * program_.values[value].offset;
+  }
+  int64_t last_images() const { return last_images_; }
+  int64_t loss_count() const { return loss_count_; }
   const TrainingProgram& program() const { return program_; }
   const Kernels& kernels() const { return kernels_; }
   // Which implementation runs a step: "winograd"; empty for what is no Gemm.
@@ -73,6 +80,9 @@ class TrainingExecutable {
   int64_t gradient_floats_ = 0;
   AlignedArray<float> gradients_, statistics_, arena_;
   int64_t arena_size_ = 0;
+  int64_t last_images_ = 0;  // of the last batch
+  std::vector<int64_t> loss_number_;  // by step
+  int64_t loss_count_ = 0;
   std::vector<double> seconds_;
 };
 

@@ -15,9 +15,12 @@ from facegen.nn.grad import (
     AdamW,
     BinaryCrossEntropy,
     CrossEntropy,
+    Given,
     Group,
     Loss,
     Optimizer,
+    RelativisticPairs,
+    SoftCrossEntropy,
 )
 from facegen.train.join import join
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
@@ -31,9 +34,12 @@ __all__ = [
     "AdamW",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "Given",
     "Group",
     "Loss",
     "Optimizer",
+    "RelativisticPairs",
+    "SoftCrossEntropy",
     "Trainer",
     "cosine",
     "join",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from facegen.engine.cpu import choose_isa
 from facegen.errors import FacegenError, FormatError, first_line
 from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
-from facegen.nn.grad import Loss, Optimizer, TrainingProgram, differentiate
+from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
 from facegen.nn.layers import BatchNorm
 from facegen.nn.lower import check_weights
+from facegen.train.batch import find_images, find_targets
 from facegen.train.start import initial_weights
 
 _FORMAT = "facegen.train 1"
@@ -31,9 +32,10 @@ class Trainer:
     Parameters
     ----------
     graph
-        With one output; ``print(trainer.program)`` shows what is computed.
+        ``print(trainer.program)`` shows what is computed.
     loss
-        Of its output: "cross_entropy", "binary_cross_entropy", "l1", "l2", or a `Loss`.
+        Of its output: a `Loss`, or its kind ("cross_entropy", "l1"). Of several outputs: by their
+        names; the sum is minimised, each times its weight. Outputs without one do not count.
     optimizer
         `SGD`, `Adam` or `AdamW`, with a rate or a schedule.
     weights
@@ -57,6 +59,21 @@ class Trainer:
         so: products of the AMX unit where there is one.
     algorithm
         As for `facegen.load`.
+    inputs
+        Names of inputs whose gradients `gradients` gives too. Then everything may be frozen.
+
+    Attributes
+    ----------
+    program
+        All that a step computes.
+    weights
+        The arrays that are changed.
+    steps
+        How many there have been.
+    losses
+        Of the last batch: each image's, by the outputs, before their weights.
+    gradient_length
+        Of the last batch.
 
     Raises
     ------
@@ -78,7 +95,7 @@ class Trainer:
     def __init__(
         self,
         graph: Graph,
-        loss: Loss | str,
+        loss: Losses,
         optimizer: Optimizer,
         *,
         weights: Mapping[str, np.ndarray] | None = None,
@@ -90,12 +107,14 @@ class Trainer:
         momentum: float = 0.1,
         precision: str = "strict",
         algorithm: str = "auto",
+        inputs: Collection[str] = (),
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
         self.steps = 0
         self.gradient_length = 0.0
+        self.losses: dict[str, np.ndarray] = {}
         self.program: TrainingProgram = differentiate(
             graph,
             loss,
@@ -105,6 +124,7 @@ class Trainer:
             dropout=dropout,
             momentum=momentum,
             algorithm=algorithm,
+            input_gradients=inputs,
         )
         if weights is None:
             weights = initial_weights(graph, seed)
@@ -120,7 +140,7 @@ class Trainer:
         self._lock = threading.RLock()
         self._native = CpuTraining(self.program, arrays, choose_isa(precision))
 
-    def step(self, x: Any, y: Any) -> np.ndarray:
+    def step(self, x: Any, y: Any = None) -> np.ndarray:
         """Change the weights by one batch.
 
         Parameters
@@ -130,12 +150,14 @@ class Trainer:
             inputs: real numbers.
         y
             Targets: labels (n,) or (n, height, width) of "cross_entropy", negative where a pixel
-            does not count; otherwise numbers in the output's shape, or what spreads to it.
+            does not count; otherwise numbers in the output's shape, or what spreads to it. Of
+            several losses: by their outputs, or one after another. None where no loss takes any.
 
         Returns
         -------
         (n,) float64
-            Each image's loss, before the change.
+            Each image's loss, before the change; `losses` then has its parts by their outputs,
+            without their weights.
 
         Raises
         ------
@@ -149,11 +171,17 @@ class Trainer:
             self.steps += 1
         return losses
 
-    def gradients(self, x: Any, y: Any) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Each image's loss, and the gradients of their mean, by parameter; changes nothing."""
+    def gradients(self, x: Any, y: Any = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Each image's loss, and the gradients of their mean; changes nothing.
+
+        By parameter, and by the `inputs` that were asked for: (n, height, width, channels).
+        """
         with self._lock:
             losses = self._run(x, y, update=False)
-            return losses, {name: self._native.gradient(name) for name in self.program.trained}
+            gradients = {name: self._native.gradient(name) for name in self.program.trained}
+            for i, name in enumerate(self.program.input_gradients):
+                gradients[name] = self._native.input_gradient(i)
+            return losses, gradients
 
     @property
     def kernels(self) -> list[str]:
@@ -265,73 +293,33 @@ class Trainer:
         if len(given) != len(shapes):
             raise ValueError(f"{self.graph.name} takes {len(shapes)} inputs, not {len(given)}")
         names = self.program.inputs
-        inputs = [_images(*each) for each in zip(names, given, shapes, strict=True)]
+        inputs = [find_images(*each) for each in zip(names, given, shapes, strict=True)]
         images = len(inputs[0])
         for name, array in zip(names, inputs, strict=True):
             if len(array) != images:
                 raise ValueError(f"{name} has {len(array)} images, and {names[0]} {images}")
         if not images:
             raise ValueError("a batch must have at least 1 image")
-        losses = np.empty(images)
+        for step in self.program.losses:
+            if images % step.loss.group:
+                expected = f"groups of {step.loss.group} images"
+                raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
+        losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
-        target = self._target(y, images)
+        targets = find_targets(self.program, y, images)
         try:
             self.gradient_length = self._native.step(
-                inputs, target, losses, rates, self.seed, self.steps, update, self.threads
+                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads
             )
         except FloatingPointError as error:
             raise FacegenError(f"step {self.steps} of {self.graph.name}: {error}") from None
-        return losses
-
-    def _target(self, y: Any, images: int) -> np.ndarray:
-        shape = (images, *self.program.values[self.program.target].shape)
-        if self.program.loss.labels:
-            return _labels(y, shape, self.program.values[self.program.prediction].shape.channels)
-        numbers = np.asarray(y, np.float32)
-        if numbers.shape == (images,):  # a number an image
-            numbers = numbers.reshape(images, 1, 1, 1)
-        try:
-            return np.ascontiguousarray(np.broadcast_to(numbers, shape))
-        except ValueError:
-            raise ValueError(
-                f"targets: expected shape {shape}, or what spreads to it, found {numbers.shape}"
-            ) from None
+        ends = self.program.losses
+        self.losses = {end.output: part for end, part in zip(ends, losses, strict=True)}
+        weights = np.array([end.loss.weight for end in ends])
+        return (weights[:, np.newaxis] * losses).sum(axis=0)
 
     def _start_averages(self) -> None:
         for name, array in self._kept.items():
             parameter, _, kind = name.rpartition(":")
             if kind == "average":
                 array[...] = self.weights[parameter]
-
-
-def _images(name: str, array: Any, shape: Sequence[int]) -> np.ndarray:
-    """An input as the kernels take it."""
-    values = np.asarray(array)
-    if values.dtype.kind not in "fiub":
-        raise ValueError(f"{name}: expected real numbers, found {values.dtype}")
-    if values.ndim < 1 or values.shape[1:] != tuple(shape):
-        expected = ", ".join(map(str, shape))
-        raise ValueError(f"{name}: expected shape (n, {expected}), found {values.shape}")
-    return np.ascontiguousarray(values, np.float32)
-
-
-def _labels(y: Any, shape: Sequence[int], classes: int) -> np.ndarray:
-    labels = np.asarray(y)
-    if labels.dtype.kind not in "iu":
-        raise ValueError(f"labels: expected integers, found {labels.dtype}")
-    if labels.shape not in (shape, shape[:-1]) and (labels.shape, shape[1:]) != (
-        shape[:1],
-        (1, 1, 1),
-    ):
-        expected = shape[:1] if shape[1:] == (1, 1, 1) else shape[:-1]
-        raise ValueError(f"labels: expected shape {expected}, found {labels.shape}")
-    if labels.size and labels.max() >= classes:
-        place = np.unravel_index(labels.argmax(), labels.shape)
-        where = ", ".join(map(str, place))
-        raise ValueError(
-            f"labels: expected 0 to {classes - 1}, or below 0 for no class, found "
-            f"{labels[place]} at [{where}]"
-        )
-    return np.ascontiguousarray(
-        np.maximum(labels, -1) if labels.dtype.kind == "i" else labels, np.int32
-    )

@@ -1,7 +1,17 @@
 """Gradients: a graph and a loss become a table of steps, forward, backward and update."""
 
 from facegen.nn.grad.differentiate import differentiate
-from facegen.nn.grad.losses import L1, L2, BinaryCrossEntropy, CrossEntropy, Loss
+from facegen.nn.grad.losses import (
+    L1,
+    L2,
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Given,
+    Loss,
+    Losses,
+    RelativisticPairs,
+    SoftCrossEntropy,
+)
 from facegen.nn.grad.optimizers import SGD, Adam, AdamW, Group, Optimizer
 from facegen.nn.grad.program import TrainingProgram
 
@@ -13,9 +23,13 @@ __all__ = [
     "AdamW",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "Given",
     "Group",
     "Loss",
+    "Losses",
     "Optimizer",
+    "RelativisticPairs",
+    "SoftCrossEntropy",
     "TrainingProgram",
     "differentiate",
 ]

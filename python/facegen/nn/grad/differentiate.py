@@ -1,4 +1,4 @@
-"""A graph and a loss become a table of steps: forward, backward, update.
+"""A graph and its losses become a table of steps: forward, backward, update.
 
 Backward goes through the layers from the last to the first and leaves out what nothing that is
 trained depends on: behind a frozen front nothing is computed. A value that several layers read gets
@@ -7,26 +7,40 @@ the sum of what they give back, in the reverse order of the layers.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 
 from facegen.nn.activations import Sigmoid
-from facegen.nn.arena import Lifetime, plan_arena
 from facegen.nn.grad import steps
-from facegen.nn.grad.losses import BinaryCrossEntropy, CrossEntropy, Loss, find_loss
+from facegen.nn.grad.losses import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    Loss,
+    Losses,
+    SoftCrossEntropy,
+    find_loss,
+)
 from facegen.nn.grad.optimizers import Optimizer
-from facegen.nn.grad.program import TrainingProgram, Value
+from facegen.nn.grad.placement import place
+from facegen.nn.grad.program import TrainingProgram
 from facegen.nn.grad.rules import FUSING, Rule, Unit, find_rule, is_differentiable
+from facegen.nn.grad.updates import update_of
 from facegen.nn.graph import Graph, Node
-from facegen.nn.layer import Shape
+from facegen.nn.layer import Layer, Shape
 from facegen.nn.layers import BatchNorm, Reshape, Softmax
 from facegen.nn.rewrite import count_readers
 
-TARGET = "target"
+# Layers that a loss has in itself, where they end the graph.
+_INSIDE: dict[type[Loss], type[Layer]] = {
+    CrossEntropy: Softmax,
+    SoftCrossEntropy: Softmax,
+    BinaryCrossEntropy: Sigmoid,
+}
 
 
 def differentiate(
     graph: Graph,
-    loss: Loss | str,
+    loss: Losses,
     optimizer: Optimizer,
     *,
     frozen: Collection[str] = (),
@@ -34,15 +48,17 @@ def differentiate(
     dropout: Mapping[str, float] | None = None,
     momentum: float = 0.1,
     algorithm: str = "auto",
+    input_gradients: Collection[str] = (),
 ) -> TrainingProgram:
     """The steps by which `graph` is trained.
 
     Parameters
     ----------
     graph
-        With one output, of layers that have a rule (see rules.py).
+        Of layers that have a rule (see rules.py).
     loss
-        Of its output, or its kind: see losses.py.
+        Of its output, or its kind: see losses.py. Of a graph of several outputs: by their names,
+        and what is minimised is the sum, each times its weight.
     optimizer
         See optimizers.py.
     frozen
@@ -55,15 +71,15 @@ def differentiate(
         How far a batch norm's stored statistics move towards those of each batch.
     algorithm
         As for `facegen.nn.lower`.
+    input_gradients
+        Inputs of the graph whose gradients are computed as well.
 
     Raises
     ------
     ValueError
-        For a layer without a rule, an unknown loss or layer, and a graph without one output; or
-        where everything is frozen.
+        For a layer without a rule, an unknown loss, layer or output, and one loss for a graph of
+        several outputs; or where everything is frozen.
     """
-    if len(graph.outputs) != 1:
-        raise ValueError(f"{graph.name} has {len(graph.outputs)} outputs; training takes 1")
     if algorithm not in ("auto", "direct"):
         raise ValueError(f'algorithm must be "auto" or "direct", not {algorithm!r}')
     if not 0 <= momentum <= 1:
@@ -76,19 +92,44 @@ def differentiate(
     for name, share in shares.items():
         if not 0 <= share < 1:
             raise ValueError(f"dropout of {name!r} must be from 0 to below 1, not {share!r}")
+    inputs = [tensor.name for tensor in graph.inputs]
+    for name in input_gradients:
+        if name not in inputs:
+            raise ValueError(f"{graph.name} has no input named {name!r}")
     for name in stored_statistics:
         if not isinstance(layers[name].layer, BatchNorm):
             raise ValueError(f"{name!r} of {graph.name} is no BatchNorm, but {layers[name].layer}")
     return _Differentiation(
         graph,
-        find_loss(loss),
+        _losses(graph, loss),
         optimizer,
         set(frozen),
         set(stored_statistics),
         shares,
         momentum,
         algorithm == "direct",
+        tuple(name for name in inputs if name in input_gradients),
     ).program()
+
+
+def _losses(graph: Graph, loss: Losses) -> dict[str, Loss]:
+    """By the outputs that have one."""
+    outputs = [tensor.name for tensor in graph.outputs]
+    if not isinstance(loss, Mapping):
+        if len(outputs) != 1:
+            raise ValueError(
+                f"{graph.name} has {len(outputs)} outputs ({', '.join(outputs)}): losses must be "
+                "given by their names"
+            )
+        return {outputs[0]: find_loss(loss)}
+    for name in loss:
+        if name not in outputs:
+            raise ValueError(
+                f"{graph.name} has no output named {name!r}, but: {', '.join(outputs)}"
+            )
+    if not loss:
+        raise ValueError(f"no loss for any of the outputs of {graph.name}: {', '.join(outputs)}")
+    return {name: find_loss(each) for name, each in loss.items()}
 
 
 class _Differentiation:
@@ -97,24 +138,27 @@ class _Differentiation:
     def __init__(
         self,
         graph: Graph,
-        loss: Loss,
+        losses: dict[str, Loss],
         optimizer: Optimizer,
         frozen: set[str],
         stored: set[str],
         shares: dict[str, float],
         momentum: float,
         direct_only: bool,
+        input_gradients: tuple[str, ...],
     ) -> None:
-        self.graph, self.loss, self.optimizer = graph, loss, optimizer
+        self.graph, self.losses, self.optimizer = graph, losses, optimizer
         self.frozen, self.stored, self.momentum = frozen, stored, momentum
         self.shares = shares
         self.direct_only = direct_only
-        self.shapes: dict[str, Shape] = {TARGET: Shape(1, 1, 1)}
+        self.input_gradients = input_gradients
+        self.targets: list[str] = []
+        self.shapes: dict[str, Shape] = {}
         self.roots: dict[str, str] = {}  # a value of a Reshape -> the one that it is
         self.dropped: dict[str, str] = {}  # layer -> the value with some of its output left out
         self.statistics_floats: dict[str, int] = {}
         self.written: set[str] = set()  # gradients
-        self.needed: set[str] = set()
+        self.needed: set[str] = set(input_gradients)
         self.parts: dict[str, list[steps.TrainingStep]] = {}
         self.part: list[steps.TrainingStep] = []
 
@@ -162,35 +206,48 @@ class _Differentiation:
     # The table.
 
     def program(self) -> TrainingProgram:
-        (output,) = (tensor.name for tensor in self.graph.outputs)
-        nodes, output = self._without_last(self._live(output), output)
-        units = self._units(nodes, output)
-        prediction = self._forward(units, output)
-        if not self.needs(prediction):
+        ends = {output: self._prediction(output, loss) for output, loss in self.losses.items()}
+        nodes = self._live(ends.values())
+        units = self._units(nodes, list(ends.values()))
+        self._forward(units)
+        if not any(map(self.needs, ends.values())):
             raise ValueError(f"nothing of {self.graph.name} is left to train: all is frozen")
-        self._backward(units, prediction)
+        for output, prediction in ends.items():
+            self._lose(output, self.dropped.get(prediction, prediction))
+        self._backward(units)
+        for name in self.input_gradients:
+            if self._root(self.gradient(name)) not in self.written:
+                raise ValueError(f"no loss of {self.graph.name} depends on its input {name!r}")
         self._update(units)
         parts = {name: tuple(part) for name, part in self.parts.items()}
         ordered = [*parts["forward"], *parts["backward"], *parts["update"]]
-        values, arena_floats = self._place(ordered)
+        kept = {self._root(self.gradient(name)) for name in self.input_gradients}
+        inputs = [tensor.name for tensor in self.graph.inputs]
+        values, arena_floats = place(
+            ordered, self.shapes, self._root, inputs, self.targets, kept
+        )
         return TrainingProgram(
             name=self.graph.name,
-            loss=self.loss,
             forward=parts["forward"],
             backward=parts["backward"],
             update=parts["update"],
             values=values,
-            inputs=tuple(tensor.name for tensor in self.graph.inputs),
-            prediction=prediction,
-            target=TARGET,
+            inputs=tuple(inputs),
             statistics=self.statistics_floats,
             parameters=self.graph.parameters,
             arena_floats=arena_floats,
             clip_norm=self.optimizer.clip_norm,
+            input_gradients=self.input_gradients,
         )
 
-    def _live(self, output: str) -> list[Node]:
-        needed = {output}
+    def _prediction(self, output: str, loss: Loss) -> str:
+        """What a loss takes of an output: what a softmax or sigmoid reads that it has in itself."""
+        last = next(node for node in self.graph.nodes if node.name == output)
+        inside = _INSIDE.get(type(loss))
+        return last.inputs[0] if inside and isinstance(last.layer, inside) else output
+
+    def _live(self, outputs: Iterable[str]) -> list[Node]:
+        needed = set(outputs)
         live = []
         for node in reversed(self.graph.nodes):
             if node.name in needed or node.layer is None:
@@ -198,16 +255,8 @@ class _Differentiation:
                 live.append(node)
         return live[::-1]
 
-    def _without_last(self, nodes: list[Node], output: str) -> tuple[list[Node], str]:
-        """Without the softmax or sigmoid that the loss has in itself."""
-        last = nodes[-1]
-        inside = {CrossEntropy: Softmax, BinaryCrossEntropy: Sigmoid}.get(type(self.loss))
-        if inside is not None and isinstance(last.layer, inside) and last.name == output:
-            return nodes[:-1], last.inputs[0]
-        return nodes, output
-
-    def _units(self, nodes: list[Node], output: str) -> list[Unit]:
-        readers = count_readers(nodes, [output])
+    def _units(self, nodes: list[Node], outputs: list[str]) -> list[Unit]:
+        readers = count_readers(nodes, outputs)
         units: list[Unit] = []
         place: dict[str, int] = {}  # of a fusing layer's unit
         for node in nodes:
@@ -228,7 +277,7 @@ class _Differentiation:
             units.append(Unit(node))
         return units
 
-    def _forward(self, units: list[Unit], output: str) -> str:
+    def _forward(self, units: list[Unit]) -> None:
         self.part = self.parts["forward"] = []
         for unit in units:
             inputs = tuple(self.dropped.get(name, name) for name in unit.node.inputs)
@@ -243,14 +292,18 @@ class _Differentiation:
                 self._rule(unit).forward(self, unit)
             if unit.output in self.shares:
                 self._drop(unit.output)
-        prediction = self.dropped.get(output, output)
-        gradient, _ = self.gradient_to(prediction)
-        self.shapes[TARGET] = self.shapes[prediction]
-        if self.loss.labels:
-            self.shapes[TARGET] = self.shapes[prediction]._replace(channels=1)
-        name = self.loss.kind.replace("_", " ")
-        self.add(steps.Loss(name, self.loss.kind, prediction, TARGET, gradient))
-        return prediction
+
+    def _lose(self, output: str, prediction: str) -> None:
+        loss, target = self.losses[output], None
+        if loss.target != "none":
+            target = f"target({output})"
+            self.targets.append(target)
+            shape = self.shapes[prediction]
+            self.shapes[target] = shape._replace(channels=1) if loss.target == "labels" else shape
+        gradient, accumulate = self.gradient_to(prediction)
+        weight = "" if loss.weight == 1 else f"{loss.weight:g} "
+        name = f"{weight}{loss.kind.replace('_', ' ')} of {output}"
+        self.add(steps.Loss(name, loss, output, prediction, target, gradient, accumulate))
 
     def _drop(self, value: str) -> None:
         name = f"{value}.dropout"
@@ -260,7 +313,7 @@ class _Differentiation:
         if self.needs(value):
             self.needed.add(name)
 
-    def _backward(self, units: list[Unit], prediction: str) -> None:
+    def _backward(self, units: list[Unit]) -> None:
         self.part = self.parts["backward"] = []
         for unit in reversed(units):
             inputs = tuple(self.dropped.get(name, name) for name in unit.node.inputs)
@@ -298,7 +351,8 @@ class _Differentiation:
                 )
             )
         for parameter in self.trained(units):
-            self.add(self._update_of(parameter))
+            floats = math.prod(self.graph.parameters[parameter])
+            self.add(update_of(parameter, floats, self.optimizer))
 
     def trained(self, units: list[Unit]) -> list[str]:
         """The parameters that have a gradient, in the order of the layers."""
@@ -309,52 +363,6 @@ class _Differentiation:
             for parameter in unit.node.layer.parameters()
             if parameter not in ("mean", "var")
         ]
-
-    def _update_of(self, parameter: str) -> steps.Update:
-        o = self.optimizer
-        group, weight_decay = o.group_of(parameter)
-        moments = o.moments if getattr(o, "momentum", 1) else ()
-        floats = 1
-        for size in self.graph.parameters[parameter]:
-            floats *= size
-        return steps.Update(
-            name=f"{parameter} {o.kind}",
-            parameter=parameter,
-            floats=floats,
-            optimizer=o.kind,
-            group=group,
-            moments=tuple(f"{parameter}:{moment}" for moment in moments),
-            weight_decay=weight_decay,
-            momentum=getattr(o, "momentum", 0.0),
-            nesterov=getattr(o, "nesterov", False),
-            betas=getattr(o, "betas", (0.0, 0.0)),
-            eps=getattr(o, "eps", 0.0),
-            average=None if o.average is None else f"{parameter}:average",
-            average_decay=o.average or 0.0,
-        )
-
-    def _place(self, ordered: list[steps.TrainingStep]) -> tuple[dict[str, Value], int]:
-        """Where every value lives: those that backward reads are kept until then."""
-        inputs = [tensor.name for tensor in self.graph.inputs]
-        lifetimes: dict[str, Lifetime] = {}
-        for i, step in enumerate(ordered):
-            for name in (*steps.reads(step), *steps.writes(step)):
-                root = self._root(name)
-                if root in inputs or root == TARGET:
-                    continue
-                first = lifetimes[root].first if root in lifetimes else i
-                lifetimes[root] = Lifetime(self.shapes[root].floats, first, i)
-        offsets, arena_floats = plan_arena(lifetimes)
-        values = {}
-        for name, shape in self.shapes.items():
-            root = self._root(name)
-            if root in inputs:
-                values[name] = Value(shape, "input", inputs.index(root))
-            elif root == TARGET:
-                values[name] = Value(shape, "target")
-            elif root in offsets:
-                values[name] = Value(shape, "arena", offset=offsets[root])
-        return values, arena_floats
 
     def _root(self, value: str) -> str:
         return self.roots.get(value, value)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from facegen.nn.grad import steps
-from facegen.nn.grad.losses import Loss
 from facegen.nn.layer import Shape
 from facegen.nn.table import quantity, text_table
 
@@ -22,7 +21,7 @@ class Value:
 
     shape: Shape
     kind: str  # "input", "target", "arena"
-    index: int = 0  # of an input
+    index: int = 0  # of an input or target
     offset: int = 0  # floats of one image from the arena's start
 
 
@@ -40,21 +39,26 @@ class TrainingProgram:
         Shapes by name, of those that are not trained too.
     arena_floats
         Of one image.
+    input_gradients
+        Inputs whose gradients are computed too.
     """
 
     name: str
-    loss: Loss
     forward: tuple[steps.TrainingStep, ...]
     backward: tuple[steps.TrainingStep, ...]
     update: tuple[steps.TrainingStep, ...]
     values: Mapping[str, Value]
     inputs: tuple[str, ...]
-    prediction: str
-    target: str
     statistics: Mapping[str, int]
     parameters: Mapping[str, tuple[int, ...]]
     arena_floats: int
     clip_norm: float | None = None
+    input_gradients: tuple[str, ...] = ()
+
+    @property
+    def losses(self) -> tuple[steps.Loss, ...]:
+        """The ends of the forward pass, in the order of their targets."""
+        return tuple(step for step in self.forward if isinstance(step, steps.Loss))
 
     @property
     def trained(self) -> tuple[str, ...]:
@@ -118,7 +122,7 @@ class TrainingProgram:
                 f"{quantity(costs[1])}B an image, {quantity(costs[2])}B a batch"
             )
         kept = f"arena {quantity(_FLOAT_BYTES * self.arena_floats)}B an image"
-        title = f"{self.name}, {self.loss.kind.replace('_', ' ')}"
+        title = f"{self.name}, {' + '.join(step.name for step in self.losses)}"
         return "\n".join([title, text_table(headers, rows, left=5), *totals, kept])
 
     def _row(self, number: int, step: steps.TrainingStep) -> list[str]:

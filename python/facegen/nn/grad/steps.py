@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from facegen.nn.grad import losses
 from facegen.nn.program import AxisTaps, Phase
 
 # Activations whose derivative is a function of their output.
@@ -268,13 +269,15 @@ class Dropout:
 
 @dataclass(frozen=True)
 class Loss:
-    """Each image's loss and, times the inverse of the batch, its gradient in the prediction."""
+    """Each image's loss, and ``gradient (+)=`` that of its share of the batch in the prediction."""
 
     name: str
-    kind: str  # of a Loss of losses.py
+    loss: losses.Loss
+    output: str  # of the graph; the prediction may be what its last layer reads
     prediction: str
-    target: str
+    target: str | None
     gradient: str
+    accumulate: bool = False
 
 
 @dataclass(frozen=True)
