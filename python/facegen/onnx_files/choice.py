@@ -6,7 +6,7 @@ A product with a matrix of zeros and ones would make NaN of whatever meets an in
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -17,7 +17,8 @@ MOST_RUNS = 1024  # each is a copy of its own
 _SHORTEST = 4  # channels of a run with a step: a shuffle for fewer is more than a copy for each
 
 
-class Run(NamedTuple):
+@dataclass(frozen=True)
+class Run:
     """`count` channels from `first` on, each `step` behind the one before it."""
 
     first: int
