@@ -41,23 +41,7 @@ class CpuTraining {
                             std::to_string(executable_->loss_count()) + ", images)");
     }
     batch.images = losses.shape(1);
-    if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
-    int32_t expected = 0;
-    for (const TrainingValue& value : program.values) {
-      if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
-    }
-    if (static_cast<int32_t>(inputs.size()) != expected) {
-      throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
-                            std::to_string(inputs.size()));
-    }
-    for (const TrainingValue& value : program.values) {
-      if (value.kind != ValueKind::kInput) continue;
-      check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
-            batch.images * value.floats(), false);
-    }
-    for (const py::array& input : inputs) {
-      batch.inputs.push_back(static_cast<const float*>(input.data()));
-    }
+    take_inputs(inputs, batch);
     if (targets.size() != program.targets.size()) {
       throw py::value_error("expected " + std::to_string(program.targets.size()) +
                             " targets, found " + std::to_string(targets.size()));
@@ -92,6 +76,32 @@ class CpuTraining {
       throw py::error_already_set();
     }
     return length;
+  }
+
+  // What the losses are of, (images, height, width, channels) each, by the forward pass alone.
+  std::vector<py::array_t<float>> predict(const std::vector<py::array>& inputs, uint64_t seed,
+                                          uint64_t number, int64_t threads) {
+    const TrainingProgram& program = storage_.program;
+    cpu::TrainingExecutable::Batch batch = {};
+    batch.images = inputs.empty() || inputs[0].ndim() == 0 ? 0 : inputs[0].shape(0);
+    take_inputs(inputs, batch);
+    batch.seed = seed;
+    batch.step = number;
+    batch.threads = checked_threads(threads);
+    std::vector<py::array_t<float>> outputs;
+    std::vector<float*> memory;
+    for (const TrainingStep& step : program.steps) {
+      if (step.op != TrainingOp::kLoss) continue;
+      const TrainingValue& v = program.values[std::size_t(step.x)];
+      const std::vector<py::ssize_t> shape = {batch.images, v.h, v.w, v.c};
+      checked_bytes(shape, sizeof(float));
+      memory.push_back(outputs.emplace_back(shape).mutable_data());
+    }
+    alone([&] {
+      executable_->predict(batch, memory);
+      return 0;
+    });
+    return outputs;
   }
 
   py::array_t<float> gradient(const std::string& name) const {
@@ -165,6 +175,28 @@ class CpuTraining {
     }
   }
 
+  void take_inputs(const std::vector<py::array>& inputs,
+                   cpu::TrainingExecutable::Batch& batch) const {
+    const TrainingProgram& program = storage_.program;
+    if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
+    int32_t expected = 0;
+    for (const TrainingValue& value : program.values) {
+      if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
+    }
+    if (static_cast<int32_t>(inputs.size()) != expected) {
+      throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
+                            std::to_string(inputs.size()));
+    }
+    for (const TrainingValue& value : program.values) {
+      if (value.kind != ValueKind::kInput) continue;
+      check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
+            batch.images * value.floats(), false);
+    }
+    for (const py::array& input : inputs) {
+      batch.inputs.push_back(static_cast<const float*>(input.data()));
+    }
+  }
+
   void take_target(const TrainingStep& loss, const std::vector<py::array>& targets,
                    cpu::TrainingExecutable::Batch& batch) const {
     const std::vector<TrainingValue>& values = storage_.program.values;
@@ -211,6 +243,9 @@ void bind_training(py::module_& m) {
            "gradient's length. "
            "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
            "several threads wait for each other.")
+      .def("predict", &CpuTraining::predict, py::arg("inputs"), py::arg("seed"), py::arg("number"),
+           py::arg("threads"),
+           "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("input_gradient", &CpuTraining::input_gradient, py::arg("number"),

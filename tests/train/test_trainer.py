@@ -365,3 +365,42 @@ def test_two_networks_play() -> None:
 
     losses = [learning.step(z, 1.0).mean() for _ in range(30)]  # against a judge that stands still
     assert losses[-1] < 0.9 * losses[0]
+
+
+def test_predictions_are_those_of_the_next_step() -> None:
+    g = nn.Graph("norm")
+    x = g.add("conv", nn.Conv2d(3, 8, 3, padding=1), g.input("image", Shape(6, 6, 3)))
+    x = g.add("relu", nn.ReLU(), g.add("norm", nn.BatchNorm(8), x))
+    g.output(g.add("out", nn.Conv2d(8, 2, 3), x))
+    trainer = train.Trainer(g, "l2", train.SGD(rate=0.1), dropout={"relu": 0.3}, threads=1)
+    images = np.random.default_rng(1).random((5, 6, 6, 3), np.float32)
+    before = trainer.state_dict()
+    for _ in range(2):
+        predicted = trainer.predict(images)["out"]
+        assert predicted.shape == (5, 4, 4, 2)
+        for name, array in trainer.state_dict().items():
+            np.testing.assert_array_equal(array, before[name], err_msg=name)
+        losses = trainer.step(images, 0)
+        expected = np.square(predicted.astype(float)).mean(axis=(1, 2, 3))
+        np.testing.assert_allclose(losses, expected, rtol=1e-12)
+        before = trainer.state_dict()
+    with pytest.raises(ValueError, match="at least 1 image"):
+        trainer.predict(images[:0])
+
+
+def test_trainers_that_share_moments() -> None:
+    """Steps by turns are those of one trainer."""
+    g = nn.Graph("line")
+    g.output(g.add("out", nn.Linear(4, 2), g.input("x", Shape(1, 1, 4))))
+    adam = train.Adam(rate=0.1, average=0.9)
+    one = train.Trainer(g, "l2", adam, seed=3)
+    first = train.Trainer(g, "l2", adam, seed=3)
+    second = train.Trainer(g, "l2", adam, moments_of=first)
+    x = np.random.default_rng(1).random((5, 1, 1, 4), np.float32)
+    for trainer in (first, second, second, first):
+        np.testing.assert_array_equal(trainer.step(x, 1), one.step(x, 1))
+    assert first.steps == second.steps == 4
+    for name, array in one.state_dict().items():
+        np.testing.assert_array_equal(array, second.state_dict()[name])
+    with pytest.raises(ValueError, match="the same parameters and optimizer"):
+        train.Trainer(g, "l2", train.SGD(rate=0.1), moments_of=first)

@@ -105,16 +105,31 @@ Weights TrainingExecutable::weights(const TrainingStep& s) const {
   return {array(s.weight), taps * in, in, 1};
 }
 
-double TrainingExecutable::run(const Batch& batch) {
+// Memory for a batch.
+void TrainingExecutable::reserve(int64_t images) {
   last_images_ = 0;
-  if (program_.arena_floats > kMostFloats / batch.images) throw std::bad_alloc();
-  const int64_t floats = batch.images * program_.arena_floats;
-  if (floats > arena_size_) {
-    arena_ = {};
-    arena_size_ = 0;
-    arena_ = allocate_aligned<float>(floats);
-    arena_size_ = floats;
+  if (program_.arena_floats > kMostFloats / images) throw std::bad_alloc();
+  const int64_t floats = images * program_.arena_floats;
+  if (floats <= arena_size_) return;
+  arena_ = {};
+  arena_size_ = 0;
+  arena_ = allocate_aligned<float>(floats);
+  arena_size_ = floats;
+}
+
+void TrainingExecutable::predict(const Batch& batch, const std::vector<float*>& outputs) {
+  reserve(batch.images);
+  // Losses end the forward pass; what they read lives until then.
+  const auto losses = static_cast<std::size_t>(program_.forward_steps - loss_count_);
+  run_steps(0, losses, batch, 1.0);
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    const cpu::Batch value = locate(program_.steps[losses + i].x, batch);
+    std::copy_n(value.data, batch.images * value.floats(), outputs[i]);
   }
+}
+
+double TrainingExecutable::run(const Batch& batch) {
+  reserve(batch.images);
   const auto forward = static_cast<std::size_t>(program_.forward_steps);
   const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
   run_steps(0, forward, batch, 1.0);

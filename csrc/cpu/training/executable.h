@@ -34,6 +34,10 @@ class TrainingExecutable {
   // number is not finite: then nothing has been updated.
   double run(const Batch& batch);
 
+  // The forward pass alone, of the batch's images and inputs; changes nothing. `outputs`, by losses,
+  // get what each is of: (images, height, width, channels).
+  void predict(const Batch& batch, const std::vector<float*>& outputs);
+
   // The last run's, of the array of this number; null where it is not trained.
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
@@ -56,6 +60,7 @@ class TrainingExecutable {
 
  private:
   void make_gemm(std::size_t step);
+  void reserve(int64_t images);
   Weights weights(const TrainingStep& step) const;
   void run_steps(std::size_t first, std::size_t last, const Batch& batch, double gradient_scale);
   void run_step(std::size_t step, const Batch& batch);

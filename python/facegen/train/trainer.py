@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,11 @@ from facegen.train.batch import find_images, find_targets
 from facegen.train.start import initial_weights
 
 _FORMAT = "facegen.train 1"
+
+
+@dataclass
+class _Counter:
+    steps: int = 0
 
 
 class Trainer:
@@ -61,6 +67,10 @@ class Trainer:
         As for `facegen.load`.
     inputs
         Names of inputs whose gradients `gradients` gives too. Then everything may be frozen.
+    moments_of
+        Another trainer of the same parameters by the same optimizer, such as one with a penalty
+        that is added to some steps. Weights, moments and the count of steps are then those of both;
+        the state is the other's.
 
     Attributes
     ----------
@@ -68,8 +78,6 @@ class Trainer:
         All that a step computes.
     weights
         The arrays that are changed.
-    steps
-        How many there have been.
     losses
         Of the last batch: each image's, by the outputs, before their weights.
     gradient_length
@@ -108,11 +116,12 @@ class Trainer:
         precision: str = "strict",
         algorithm: str = "auto",
         inputs: Collection[str] = (),
+        moments_of: Trainer | None = None,
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
-        self.steps = 0
+        self._counter = _Counter() if moments_of is None else moments_of._counter
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
         self.program: TrainingProgram = differentiate(
@@ -127,13 +136,18 @@ class Trainer:
             input_gradients=inputs,
         )
         if weights is None:
-            weights = initial_weights(graph, seed)
+            weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
         check_weights(graph, weights)
         self.weights = dict(weights)
-        self._kept = {
-            name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
-        }
-        self._start_averages()
+        if moments_of is None:
+            self._kept = {
+                name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
+            }
+            self._start_averages()
+        else:
+            self._kept = moments_of._kept
+            if moments_of.program.state != self.program.state:
+                raise ValueError("moments_of must have the same parameters and optimizer")
         arrays = {**self.weights, **self._kept}
         # A step and its number, and gradients and their batch, belong together. A rate's schedule,
         # which is called meanwhile, may ask for the state.
@@ -182,6 +196,26 @@ class Trainer:
             for i, name in enumerate(self.program.input_gradients):
                 gradients[name] = self._native.input_gradient(i)
             return losses, gradients
+
+    def predict(self, x: Any) -> dict[str, np.ndarray]:
+        """What the losses are of, by the outputs' names; changes nothing.
+
+        As in a step: batch norms take the batch's statistics, and dropout is that of the next step.
+        Where a loss has a Softmax or Sigmoid in itself, what that would read.
+        """
+        with self._lock:
+            inputs = self._inputs(x)
+            found = self._native.predict(inputs, self.seed, self.steps, self.threads)
+            return dict(zip((end.output for end in self.program.losses), found, strict=True))
+
+    @property
+    def steps(self) -> int:
+        """How many there have been."""
+        return self._counter.steps
+
+    @steps.setter
+    def steps(self, steps: int) -> None:
+        self._counter.steps = steps
 
     @property
     def kernels(self) -> list[str]:
@@ -287,7 +321,7 @@ class Trainer:
         if unknown := sorted(state.keys() - expected.keys()):
             raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
 
-    def _run(self, x: Any, y: Any, update: bool) -> np.ndarray:
+    def _inputs(self, x: Any) -> list[np.ndarray]:
         shapes = [self.program.values[name].shape for name in self.program.inputs]
         given = [x] if len(shapes) == 1 else list(x)
         if len(given) != len(shapes):
@@ -300,6 +334,11 @@ class Trainer:
                 raise ValueError(f"{name} has {len(array)} images, and {names[0]} {images}")
         if not images:
             raise ValueError("a batch must have at least 1 image")
+        return inputs
+
+    def _run(self, x: Any, y: Any, update: bool) -> np.ndarray:
+        inputs = self._inputs(x)
+        images = len(inputs[0])
         for step in self.program.losses:
             if images % step.loss.group:
                 expected = f"groups of {step.loss.group} images"
