@@ -401,6 +401,6 @@ def test_trainers_that_share_moments() -> None:
         np.testing.assert_array_equal(trainer.step(x, 1), one.step(x, 1))
     assert first.steps == second.steps == 4
     for name, array in one.state_dict().items():
-        np.testing.assert_array_equal(array, second.state_dict()[name])
+        np.testing.assert_array_equal(array, first.state_dict()[name])
     with pytest.raises(ValueError, match="the same parameters and optimizer"):
         train.Trainer(g, "l2", train.SGD(rate=0.1), moments_of=first)
