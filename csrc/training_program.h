@@ -135,7 +135,7 @@ struct TrainingProgram {
   std::vector<TrainingArray> arrays;
   std::vector<int64_t> statistics;  // floats of each array of the batch
   std::vector<int32_t> targets;          // values
-  std::vector<int32_t> input_gradients;  // values, which stay as they are after a step
+  std::vector<int32_t> kept;             // values, which stay as they are after a step
   int32_t groups = 1;
   int64_t arena_floats = 0;  // of one image
   float clip_norm = 0.0f;    // 0: none

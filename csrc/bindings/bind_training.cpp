@@ -118,16 +118,16 @@ class CpuTraining {
   }
 
   // (images, height, width, channels) of the last run; KeyError where there is none.
-  py::array_t<float> input_gradient(std::size_t number) const {
+  py::array_t<float> kept(std::size_t number) const {
     const TrainingProgram& program = storage_.program;
-    if (number >= program.input_gradients.size()) throw py::key_error(std::to_string(number));
-    const auto& v = program.values[std::size_t(program.input_gradients[number])];
+    if (number >= program.kept.size()) throw py::key_error(std::to_string(number));
+    const auto& v = program.values[std::size_t(program.kept[number])];
     const int64_t images = alone([&] { return executable_->last_images(); });
     py::array_t<float> copy({images, int64_t{v.h}, int64_t{v.w}, int64_t{v.c}});
     float* const data = copy.mutable_data();
     const bool same = alone([&] {
       if (executable_->last_images() != images) return false;
-      std::copy_n(executable_->input_gradient(number), images * v.floats(), data);
+      std::copy_n(executable_->kept(number), images * v.floats(), data);
       return true;
     });
     if (!same) throw std::runtime_error("another thread has begun a step meanwhile");
@@ -248,8 +248,8 @@ void bind_training(py::module_& m) {
            "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
-      .def("input_gradient", &CpuTraining::input_gradient, py::arg("number"),
-           "A copy of the last step's gradient in an input, of the program's input_gradients.")
+      .def("kept", &CpuTraining::kept, py::arg("number"),
+           "A copy of a value of the last step, of those that the program keeps.")
       .def_property_readonly("kernels", &CpuTraining::kernels, "Of every step; empty for most.")
       .def_property_readonly("step_seconds", &CpuTraining::step_seconds, "Of the last run.")
       .def_property_readonly("isa", &CpuTraining::isa)

@@ -140,7 +140,9 @@ class Reader {
       const auto name = item.cast<std::string>();
       const int32_t gradient = written(py::str("d(" + name + ")"));
       require_same(value(py::str(name)), gradient, "the gradient of " + name);
-      program_.input_gradients.push_back(gradient);
+    }
+    for (const auto name : object.attr("kept")) {
+      program_.kept.push_back(written(py::reinterpret_borrow<py::object>(name)));
     }
   }
 

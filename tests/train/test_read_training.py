@@ -105,6 +105,8 @@ def of_target(program: TrainingProgram) -> TrainingProgram:
             "sgd: group 2147483647, expected 0 to 1048575",
         ),
         (lambda program: changed(program, steps.Update, group=-1), "group -1, expected 0 to"),
+        (lambda program: replace(program, outputs=("x",)), "writes what is the caller's"),
+        (lambda program: replace(program, outputs=("other",)), "other"),
     ],
 )
 def test_other_programs_that_are_refused(

@@ -316,6 +316,28 @@ def test_two_threads_in_the_native_trainer() -> None:
             np.testing.assert_array_equal(one, expected)
 
 
+def test_outputs_are_those_that_the_step_was_computed_with() -> None:
+    graph = nn.Graph("two ends")
+    x = graph.input("x", Shape(6, 5, 2))
+    picture = graph.add("tanh", nn.Tanh(), graph.add("conv", nn.Conv2d(2, 3, 3, padding=1), x))
+    graph.output(picture)
+    graph.output(graph.add("score", nn.Conv2d(3, 1, 3), picture))
+    losses = {"score": train.L2()}  # so the other is read by a layer alone
+    trainer = train.Trainer(graph, losses, train.SGD(rate=0.1), outputs=["tanh"], seed=1)
+    images = np.random.default_rng(0).standard_normal((5, 6, 5, 2)).astype(np.float32)
+    weights = {name: array.copy() for name, array in trainer.weights.items()}
+    for count in (5, 2):
+        expected, _ = Runner(nn.lower(graph, weights), device="cpu")(images[:count])
+        trainer.step(images[:count], np.zeros(count))
+        # Sums of 18 numbers, and the hyperbolic tangent.
+        np.testing.assert_allclose(trainer.output("tanh"), expected, rtol=0, atol=1e-6)
+        weights = {name: array.copy() for name, array in trainer.weights.items()}
+    with pytest.raises(ValueError, match="'score' is not among the outputs that were asked for"):
+        trainer.output("score")
+    with pytest.raises(ValueError, match="two ends has no output named 'conv', but: tanh, score"):
+        train.Trainer(graph, losses, train.SGD(rate=0.1), outputs=["conv"])
+
+
 def test_two_networks_play() -> None:
     """A generator learns through a frozen discriminator; both trainers share the weights."""
     generator = nn.Graph("generator")

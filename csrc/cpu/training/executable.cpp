@@ -139,8 +139,8 @@ double TrainingExecutable::run(const Batch& batch) {
   run_steps(forward, backward, batch, 1.0);
   const double length = gradient_length(batch.threads);
   if (!std::isfinite(length)) explain(batch, backward);
-  for (const int32_t gradient : program_.input_gradients) {
-    const cpu::Batch value = locate(gradient, batch);
+  for (const int32_t kept : program_.kept) {
+    const cpu::Batch value = locate(kept, batch);
     if (!all_finite(value.data, batch.images * value.floats())) explain(batch, backward);
   }
   last_images_ = batch.images;

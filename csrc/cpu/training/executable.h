@@ -42,9 +42,9 @@ class TrainingExecutable {
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
   }
-  // The last run's, of an input gradient of this number: (images, height, width, channels).
-  const float* input_gradient(std::size_t number) const {
-    const auto value = static_cast<std::size_t>(program_.input_gradients[number]);
+  // The last run's value that is kept, of this number: (images, height, width, channels).
+  const float* kept(std::size_t number) const {
+    const auto value = static_cast<std::size_t>(program_.kept[number]);
     return arena_.get() + last_images_ * program_.values[value].offset;
   }
   int64_t last_images() const { return last_images_; }

@@ -67,6 +67,8 @@ class Trainer:
         As for `facegen.load`.
     inputs
         Names of inputs whose gradients `gradients` gives too. Then everything may be frozen.
+    outputs
+        Names of the graph's outputs whose values `output` gives after a step.
     moments_of
         Another trainer of the same parameters by the same optimizer, such as one with a penalty
         that is added to some steps. Weights, moments and the count of steps are then those of both;
@@ -116,6 +118,7 @@ class Trainer:
         precision: str = "strict",
         algorithm: str = "auto",
         inputs: Collection[str] = (),
+        outputs: Collection[str] = (),
         moments_of: Trainer | None = None,
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
@@ -134,6 +137,7 @@ class Trainer:
             momentum=momentum,
             algorithm=algorithm,
             input_gradients=inputs,
+            outputs=outputs,
         )
         if weights is None:
             weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
@@ -194,7 +198,7 @@ class Trainer:
             losses = self._run(x, y, update=False)
             gradients = {name: self._native.gradient(name) for name in self.program.trained}
             for i, name in enumerate(self.program.input_gradients):
-                gradients[name] = self._native.input_gradient(i)
+                gradients[name] = self._native.kept(i)
             return losses, gradients
 
     def predict(self, x: Any) -> dict[str, np.ndarray]:
@@ -207,6 +211,16 @@ class Trainer:
             inputs = self._inputs(x)
             found = self._native.predict(inputs, self.seed, self.steps, self.threads)
             return dict(zip((end.output for end in self.program.losses), found, strict=True))
+
+    def output(self, name: str) -> np.ndarray:
+        """What an output of `outputs` was in the last step: (n, height, width, channels) float32.
+
+        As it was computed for that step, before the change, with what dropout left out.
+        """
+        if name not in self.program.outputs:
+            raise ValueError(f"{name!r} is not among the outputs that were asked for")
+        with self._lock:
+            return self._native.kept(self.program.kept.index(name))
 
     @property
     def steps(self) -> int:

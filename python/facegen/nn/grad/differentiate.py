@@ -49,6 +49,7 @@ def differentiate(
     momentum: float = 0.1,
     algorithm: str = "auto",
     input_gradients: Collection[str] = (),
+    outputs: Collection[str] = (),
 ) -> TrainingProgram:
     """The steps by which `graph` is trained.
 
@@ -73,6 +74,8 @@ def differentiate(
         As for `facegen.nn.lower`.
     input_gradients
         Inputs of the graph whose gradients are computed as well.
+    outputs
+        Of the graph, whose values can be had after a step.
 
     Raises
     ------
@@ -96,6 +99,10 @@ def differentiate(
     for name in input_gradients:
         if name not in inputs:
             raise ValueError(f"{graph.name} has no input named {name!r}")
+    ends = [tensor.name for tensor in graph.outputs]
+    for name in outputs:
+        if name not in ends:
+            raise ValueError(f"{graph.name} has no output named {name!r}, but: {', '.join(ends)}")
     for name in stored_statistics:
         if not isinstance(layers[name].layer, BatchNorm):
             raise ValueError(f"{name!r} of {graph.name} is no BatchNorm, but {layers[name].layer}")
@@ -109,6 +116,7 @@ def differentiate(
         momentum,
         algorithm == "direct",
         tuple(name for name in inputs if name in input_gradients),
+        tuple(name for name in ends if name in outputs),
     ).program()
 
 
@@ -146,12 +154,13 @@ class _Differentiation:
         momentum: float,
         direct_only: bool,
         input_gradients: tuple[str, ...],
+        outputs: tuple[str, ...],
     ) -> None:
         self.graph, self.losses, self.optimizer = graph, losses, optimizer
         self.frozen, self.stored, self.momentum = frozen, stored, momentum
         self.shares = shares
         self.direct_only = direct_only
-        self.input_gradients = input_gradients
+        self.input_gradients, self.outputs = input_gradients, outputs
         self.targets: list[str] = []
         self.shapes: dict[str, Shape] = {}
         self.roots: dict[str, str] = {}  # a value of a Reshape -> the one that it is
@@ -207,8 +216,9 @@ class _Differentiation:
 
     def program(self) -> TrainingProgram:
         ends = {output: self._prediction(output, loss) for output, loss in self.losses.items()}
-        nodes = self._live(ends.values())
-        units = self._units(nodes, list(ends.values()))
+        shown = [*ends.values(), *self.outputs]
+        nodes = self._live(shown)
+        units = self._units(nodes, shown)
         self._forward(units)
         if not any(map(self.needs, ends.values())):
             raise ValueError(f"nothing of {self.graph.name} is left to train: all is frozen")
@@ -222,6 +232,7 @@ class _Differentiation:
         parts = {name: tuple(part) for name, part in self.parts.items()}
         ordered = [*parts["forward"], *parts["backward"], *parts["update"]]
         kept = {self._root(self.gradient(name)) for name in self.input_gradients}
+        kept |= {self._root(name) for name in self.outputs}
         inputs = [tensor.name for tensor in self.graph.inputs]
         values, arena_floats = place(
             ordered, self.shapes, self._root, inputs, self.targets, kept
@@ -238,6 +249,7 @@ class _Differentiation:
             arena_floats=arena_floats,
             clip_norm=self.optimizer.clip_norm,
             input_gradients=self.input_gradients,
+            outputs=self.outputs,
         )
 
     def _prediction(self, output: str, loss: Loss) -> str:

@@ -41,6 +41,8 @@ class TrainingProgram:
         Of one image.
     input_gradients
         Inputs whose gradients are computed too.
+    outputs
+        Of the graph, whose values stay as they are after a step.
     """
 
     name: str
@@ -54,6 +56,12 @@ class TrainingProgram:
     arena_floats: int
     clip_norm: float | None = None
     input_gradients: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The values that stay as they are after a step: those gradients, and the outputs."""
+        return (*(f"d({name})" for name in self.input_gradients), *self.outputs)
 
     @property
     def losses(self) -> tuple[steps.Loss, ...]:
