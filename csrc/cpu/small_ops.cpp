@@ -42,28 +42,55 @@ void softmax(const StepCall& call) {
   });
 }
 
+namespace {
+
+// One row of the output: pixels of blocks, of one row of them each, from the channels of a pixel.
+// `channel_step` and `place_step` are from one channel, and from one place in a block, to the next.
+void channels_to_pixels(const StepCall& call, int64_t image, int64_t y, int64_t channel_step,
+                        int64_t place_step) {
+  const View &in = call.step.in, &out = call.step.out;
+  const int64_t block = call.step.block, c = out.c;
+  const float* from = pixel(call.in, in, image, y / block, 0) + y % block * block * place_step;
+  float* to = pixel(call.out, out, image, y, 0);
+  if (channel_step == 1 && out.pixel_stride == c) {  // the pixels of a block's row follow one another
+    for (int64_t x = 0; x < in.w; ++x, from += in.pixel_stride, to += block * c) {
+      for (int64_t i = 0; i < block * c; ++i) to[i] = from[i];
+    }
+    return;
+  }
+  for (int64_t x = 0; x < in.w; ++x, from += in.pixel_stride) {
+    for (int64_t j = 0; j < block; ++j, to += out.pixel_stride) {
+      for (int64_t i = 0; i < c; ++i) to[i] = from[j * place_step + i * channel_step];
+    }
+  }
+}
+
+// One row of the output: the channels of its pixels, from a block's pixels.
+void pixels_to_channels(const StepCall& call, int64_t image, int64_t y, int64_t channel_step,
+                        int64_t place_step) {
+  const View &in = call.step.in, &out = call.step.out;
+  const int64_t block = call.step.block;
+  float* to = pixel(call.out, out, image, y, 0);
+  for (int64_t x = 0; x < out.w; ++x, to += out.pixel_stride) {
+    for (int64_t p = 0; p < block * block; ++p) {
+      const float* from = pixel(call.in, in, image, y * block + p / block, x * block + p % block);
+      for (int64_t i = 0; i < in.c; ++i) to[p * place_step + i * channel_step] = from[i];
+    }
+  }
+}
+
+}  // namespace
+
 // Between a block's pixels and the channels of one pixel, whichever is written.
 void rearrange(const StepCall& call) {
-  const Step& step = call.step;
-  const View &in = step.in, &out = step.out;
-  const int64_t block = step.block, area = block * block;
+  const View &in = call.step.in, &out = call.step.out;
+  const int64_t area = int64_t{call.step.block} * call.step.block;
   const bool grows = out.h > in.h || out.w > in.w;
   const int64_t c = grows ? out.c : in.c;  // of a pixel of a block
-  const int64_t first_step = step.depth_first ? c : 1, channel_step = step.depth_first ? 1 : area;
+  const int64_t channel_step = call.step.depth_first ? 1 : area;
+  const int64_t place_step = call.step.depth_first ? c : 1;
   for_each_row(call, [&](int64_t image, int64_t y) {
-    for (int64_t x = 0; x < out.w; ++x) {
-      float* to = pixel(call.out, out, image, y, x);
-      if (grows) {
-        const float* from = pixel(call.in, in, image, y / block, x / block) +
-                            (y % block * block + x % block) * first_step;
-        for (int64_t i = 0; i < c; ++i) to[i] = from[i * channel_step];
-        continue;
-      }
-      for (int64_t p = 0; p < area; ++p) {
-        const float* from = pixel(call.in, in, image, y * block + p / block, x * block + p % block);
-        for (int64_t i = 0; i < c; ++i) to[p * first_step + i * channel_step] = from[i];
-      }
-    }
+    (grows ? channels_to_pixels : pixels_to_channels)(call, image, y, channel_step, place_step);
   });
 }
 

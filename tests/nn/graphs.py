@@ -216,7 +216,9 @@ def random_graph(seed: int, layers: int = 12, kinds: str = KINDS) -> Graph:
             case "A":
                 layer = AvgPool2d(3, stride=1, padding=1)
             case "D":
-                layer = DepthToSpace(2) if channels % 4 == 0 else Slice((height - 1, 1, 1))
+                layer = Slice((height - 1, 1, 1))
+                if channels % 4 == 0:
+                    layer = DepthToSpace(2, depth_first=width % 2 == 0)
             case "q":
                 layer = Conv2d(channels, 1, 1)  # whose map spreads over channels
             case "s":

@@ -17,18 +17,22 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     Graph,
     InstanceNorm,
     LeakyReLU,
     Linear,
     MaxPool2d,
     Pad2d,
+    PReLU,
     ReLU,
     Reshape,
     Shape,
+    SpaceToDepth,
+    Tanh,
     lower,
 )
-from facegen.nn.program import Gemm, MaxPool, Pointwise, Resample
+from facegen.nn.program import Gemm, MaxPool, Pointwise, Rearrange, Resample
 from random_weights import random_weights
 
 
@@ -417,3 +421,42 @@ def test_other_borders_stay_steps():
     graph.output(graph.add("other", Conv2d(4, 4, 3), z))
     graph.output(z)
     assert kinds(check(graph)) == ["Resample", "Gemm", "Resample", "Gemm"]
+
+
+@pytest.mark.parametrize("block", [1, 2, 3])
+@pytest.mark.parametrize("product", [Conv2d(5, 36, 3, padding=1), ConvTranspose2d(5, 36, 2, 2)])
+def test_channels_that_become_pixels_lie_side_by_side(product, block):
+    """As PyTorch's pixel shuffle has them not: weights, bias, norms and slopes change places."""
+    channels = product.out_channels
+    graph = Graph("super-resolution")
+    x = graph.add("product", product, graph.input("x", Shape(4, 3, 5)))
+    x = graph.add("norm", BatchNorm(channels), x)
+    x = graph.add("prelu", PReLU(channels), x)
+    x = graph.add("late", BatchNorm(channels), x)
+    graph.output(graph.add("shuffle", DepthToSpace(block, depth_first=False), x))
+    program = check(graph)
+    assert kinds(program) == ["Gemm", "Rearrange"]
+    assert isinstance(program.steps[1], Rearrange) and program.steps[1].depth_first
+
+
+def test_channels_stay_where_others_see_them():
+    graph = Graph("seen")
+    x = graph.input("x", Shape(4, 3, 5))
+    seen = graph.add("seen", Conv2d(5, 12, 3, padding=1), x)
+    graph.output(graph.add("up", DepthToSpace(2, depth_first=False), seen))
+    graph.output(seen)
+    added = graph.add("added", Add(), graph.add("conv", Conv2d(5, 12, 1), x), seen)
+    graph.output(graph.add("up2", DepthToSpace(2, depth_first=False), added))
+    grouped = graph.add("grouped", Conv2d(5, 20, 1, groups=5), x)
+    graph.output(graph.add("up3", DepthToSpace(2, depth_first=False), grouped))
+    steps = check(graph).steps
+    assert not any(step.depth_first for step in steps if isinstance(step, Rearrange))
+
+
+def test_an_activation_goes_before_a_rearrangement():
+    graph = Graph("late")
+    x = graph.add("conv", Conv2d(3, 12, 1), graph.input("x", Shape(4, 6, 3)))
+    x = graph.add("relu", ReLU(), graph.add("up", DepthToSpace(2, depth_first=False), x))
+    x = graph.add("down", SpaceToDepth(2), graph.add("conv2", Conv2d(3, 3, 3), x))
+    graph.output(graph.add("tanh", Tanh(), x))
+    assert kinds(check(graph)) == ["Gemm", "Rearrange", "Gemm", "Rearrange"]

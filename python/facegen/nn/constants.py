@@ -53,6 +53,10 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         constants[f"{name}.shift"] = shift
     if isinstance(draft.lead.layer, GemmLayer) and draft.is_split:
         constants = _constants_of_parts(constants, draft.lead.layer, f"{name}.weight")
+    if draft.blocks:  # (channel, place in a block) become (place, channel)
+        area = draft.blocks**2
+        order = np.arange(channels).reshape(channels // area, area).T.ravel()
+        constants = {key: value[order] for key, value in constants.items()}
     # "A": not at any byte, as views of other memory may be.
     return {key: np.require(value, dtype, ["C", "A", "E"]) for key, value in constants.items()}
 

@@ -13,7 +13,7 @@ Operands are still named values here; ``placement.py`` gives them places.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from facegen.nn.activations import Activation, PReLU
 from facegen.nn.gemm_layers import GemmLayer
@@ -28,6 +28,7 @@ from facegen.nn.layers import (
     ChannelShuffle,
     Combination,
     Concat,
+    DepthToSpace,
     GlobalAvgPool2d,
     LogSoftmax,
     Reshape,
@@ -61,6 +62,7 @@ class StepDraft:
     prelu: str | None = None  # the layer that has the slopes
     scaled: list[Node] = field(default_factory=list)
     shuffled: int = 0  # groups of a shuffle of channels before it, which is in its weights
+    blocks: int = 0  # side of blocks of pixels whose channels it makes one pixel after another
 
     @property
     def name(self) -> str:
@@ -176,6 +178,7 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
         if draft is None:
             draft = _draft(node, result.shapes)
             _take_shuffle(draft, result, drafts, exclusive)
+            _order_for_blocks(draft, result, drafts, exclusive)
             drafts[node.name] = draft
             result.drafts.append(draft)
         result.base[node.name] = draft.lead.name
@@ -224,6 +227,31 @@ def _take_shuffle(
         result.drafts.remove(shuffle)
         draft.inputs, draft.shuffled = shuffle.inputs, shuffle.lead.layer.groups
         draft.fused.insert(0, value)
+
+
+def _order_for_blocks(
+    draft: StepDraft, result: Fused, drafts: dict[str, StepDraft], exclusive: Mapping[str, bool]
+) -> None:
+    """A product whose channels become pixels alone makes those of one pixel side by side.
+
+    PyTorch's pixel shuffles have them elsewhere, and would gather every pixel number by number:
+    a tenth of the time of a network for super-resolution. So the rows of its weights change places.
+    """
+    layer = draft.lead.layer
+    if not isinstance(layer, DepthToSpace) or layer.depth_first:
+        return
+    (value,) = draft.inputs
+    product = drafts.get(result.base[value])
+    if (
+        product is not None
+        and isinstance(product.lead.layer, GemmLayer)
+        and product.lead.layer.groups == 1
+        and product.other is None
+        and product.fused[-1] == value
+        and exclusive[value]
+    ):
+        product.blocks = layer.block
+        draft.lead = draft.lead._replace(layer=replace(layer, depth_first=True))
 
 
 def _draft(node: Node, shapes: Mapping[str, Shape]) -> StepDraft:

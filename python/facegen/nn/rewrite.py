@@ -3,7 +3,8 @@
 1. Layers that no output depends on are dropped.
 2. a - b becomes a + (-1) b, and a / b becomes a times the reciprocal of b.
 3. An activation that alone reads a concatenation moves before it, onto each part, so that the
-   parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).
+   parts' producers can apply it:  relu(concat(a, b)) = concat(relu(a), relu(b)).  So does one that
+   alone reads a rearrangement of channels to pixels, or back.
 4. Zeros around a map that a convolution reads are its padding; other readers keep them.
 5. Where one value goes through a leaky ReLU and then also a ReLU, as in a U-Net's skip connections,
    the ReLU reads the leaky ReLU's result, which then fuses with the producer. That is exact:
@@ -20,7 +21,7 @@ from facegen.nn.activations import Activation, LeakyReLU, Reciprocal, ReLU
 from facegen.nn.gemm_layers import Conv2d
 from facegen.nn.graph import Node
 from facegen.nn.layer import Layer
-from facegen.nn.layers import Add, Affine, Concat, Div, Mul, Sub
+from facegen.nn.layers import Add, Affine, Blocks, Concat, Div, Mul, Sub
 from facegen.nn.resample import Pad2d
 from facegen.nn.window import padding_pairs
 
@@ -29,7 +30,7 @@ def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """All rewrites in order; names of outputs and of layers with parameters are kept."""
     live = _drop_unused(nodes, outputs)
     live = _drop_unused(_pad_within_convolutions(_without_inverses(live)), outputs)
-    return _relu_after_leaky_relu(_activation_before_concat(live, outputs))
+    return _relu_after_leaky_relu(_activation_before_moves(live, outputs))
 
 
 def count_readers(nodes: Sequence[Node], outputs: Sequence[str]) -> Counter[str]:
@@ -78,16 +79,16 @@ def _pad_within_convolutions(nodes: Sequence[Node]) -> list[Node]:
     return result
 
 
-def _activation_before_concat(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
+def _activation_before_moves(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     readers = count_readers(nodes, outputs)
     by_name = {node.name: node for node in nodes}
-    moved: dict[str, Node] = {}  # name of a concat -> the activation that is its one reader
+    moved: dict[str, Node] = {}  # name of what moves numbers -> the activation, its one reader
     for node in nodes:
         source = by_name[node.inputs[0]] if node.inputs else node
         if (
             isinstance(node.layer, Activation)
             and not node.layer.parameters()
-            and isinstance(source.layer, Concat)
+            and isinstance(source.layer, Concat | Blocks)
             and readers[source.name] == 1
         ):
             moved[source.name] = node
