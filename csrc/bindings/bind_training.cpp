@@ -33,7 +33,7 @@ class CpuTraining {
 
   double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
               py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
-              bool update, int64_t threads) {
+              bool update, int64_t threads, std::optional<int64_t> part_images) {
     const TrainingProgram& program = storage_.program;
     cpu::TrainingExecutable::Batch batch = {};
     if (losses.ndim() != 2 || losses.shape(0) != executable_->loss_count()) {
@@ -62,6 +62,14 @@ class CpuTraining {
     batch.step = number;
     batch.update = update;
     batch.threads = checked_threads(threads);
+    batch.part_images = part_images.value_or(batch.images);
+    const int64_t chunks = batch.part_images / kChunkImages;
+    const bool node = batch.part_images > 0 && batch.part_images % kChunkImages == 0 &&
+                      (chunks & (chunks - 1)) == 0;
+    if (batch.part_images < batch.images && !node) {
+      throw py::value_error("a part must have all images, or " + std::to_string(kChunkImages) +
+                            " times a power of 2, not " + std::to_string(batch.part_images));
+    }
     std::string not_finite;
     const double length = alone([&] {
       try {
@@ -238,8 +246,8 @@ void bind_training(py::module_& m) {
            py::arg("program"), py::arg("arrays"), py::arg("isa") = py::none())
       .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
-           py::arg("threads"),
-           "One step on a batch; fills losses (losses, images), float64, and returns the "
+           py::arg("threads"), py::arg("part_images") = py::none(),
+           "One step on a batch, all of it at once or so many images; fills losses (losses, images), float64, and returns the "
            "gradient's length. "
            "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
            "several threads wait for each other.")

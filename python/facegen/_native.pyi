@@ -47,6 +47,7 @@ class CpuTraining:
         number: int,
         update: bool,
         threads: int,
+        part_images: int | None = None,
     ) -> float: ...
     def predict(
         self, inputs: Sequence[NDArray[np.float32]], seed: int, number: int, threads: int

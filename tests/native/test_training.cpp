@@ -109,8 +109,8 @@ void test_tree() {
     for (int64_t i = 0; i < count; ++i) y[i] += x[i];
   };
   for (int64_t chunks = 1; chunks <= 40; ++chunks) {
-    Floats memory(static_cast<std::size_t>(cpu::TreeSum::memory_floats(chunks, 2)));
-    cpu::TreeSum tree(memory.data(), 2, add);
+    Floats memory(static_cast<std::size_t>(cpu::TreeSum<float>::memory_size(chunks, 2)));
+    cpu::TreeSum<float> tree(memory.data(), 2, add);
     std::vector<double> pairs;
     for (int64_t i = 0; i < chunks; ++i, tree.push()) {
       tree.next()[0] = static_cast<float>(i);

@@ -10,6 +10,7 @@ from training_interpreter import Interpreter
 from facegen import train
 from facegen._native import CHUNK_IMAGES, CpuTraining, available_isas
 from facegen.nn.grad import SGD, Adam, AdamW, Group, differentiate
+from facegen.nn.grad.steps import BatchNorm
 
 FLOAT_EPS = 2.0**-24
 PLAIN = SGD(rate=0.1)
@@ -77,11 +78,39 @@ def test_one_side_of_a_pair() -> None:
     assert abs(found - expected) <= 1e-6
 
 
-def engine(case: Case, weights: dict, isa: str, optimizer=PLAIN) -> tuple:
+def engine(case: Case, weights: dict, isa: str | None, optimizer=PLAIN) -> tuple:
     program = differentiate(case.graph, case.loss, optimizer, **case.options)
     state = {name: np.zeros(shape, np.float32) for name, shape in program.state.items()}
     arrays = {**{name: array.copy() for name, array in weights.items()}, **state}
     return program, arrays, CpuTraining(program, arrays, isa)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_parts_of_a_batch_give_the_same_bits(name: str) -> None:
+    case = CASES[name]()
+    random = np.random.default_rng(1)
+    images = 44  # 6 chunks of 8, the last smaller; whole groups of all losses
+    chosen = random.integers(0, len(case.x[0]), images)
+    scale = (1 + random.random((images, 1, 1, 1))).astype(np.float32)  # no two alike
+    x, y = [array[chosen] * scale for array in case.x], [array[chosen] for array in case.y]
+    program, _, native = engine(case, weights_of(case), None)
+
+    def step(part: int | None) -> tuple[float, np.ndarray, dict[str, np.ndarray]]:
+        losses = np.empty((len(program.losses), images))
+        length = native.step(x, y, losses, [0.1], 5, 2, False, 2, part)
+        return length, losses, {name: native.gradient(name) for name in program.trained}
+
+    whole = step(None)
+    own_statistics = any(isinstance(s, BatchNorm) and not s.stored for s in program.forward)
+    for part in () if own_statistics else (8, 16, 32, 64):
+        length, losses, gradients = step(part)
+        assert length == whole[0]
+        np.testing.assert_array_equal(losses, whole[1])
+        for parameter, gradient in gradients.items():
+            np.testing.assert_array_equal(gradient, whole[2][parameter], err_msg=parameter)
+    for part in (0, 4, 12, 24, -8):
+        with pytest.raises(ValueError, match="8 times a power of 2"):
+            step(part)
 
 
 @pytest.mark.parametrize("isa", available_isas())

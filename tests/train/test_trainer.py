@@ -81,6 +81,40 @@ def test_the_weights_given_are_changed_and_shared() -> None:
     assert not np.array_equal(weights["conv2.weight"], changed)
 
 
+def test_steps_in_parts() -> None:
+    images, labels = np.tile(IMAGES, (3, 1, 1, 1)), np.tile(LABELS, 3)  # 5 chunks
+    whole, parted = lenet_trainer(), lenet_trainer()
+    assert parted.most_parts(36) == 5
+    for parts in (2, 3, 5):  # 16, 16 and 4 images where 3 or 4 were asked for
+        losses = whole.step(images, labels)
+        np.testing.assert_array_equal(parted.step(images, labels, parts=parts), losses)
+        assert parted.gradient_length == whole.gradient_length
+    expected = whole.state_dict()
+    for name, array in parted.state_dict().items():
+        np.testing.assert_array_equal(array, expected[name], err_msg=name)
+    many = np.tile(images, (4, 1, 1, 1)), np.tile(labels, 4)
+    whole.step(*many)
+    parted.step(*many, parts=18)
+    assert parted.memory_bytes < whole.memory_bytes / 2
+    for parts in (0, 6):
+        with pytest.raises(ValueError, match="parts must be 1 to 5 for 36 images"):
+            parted.step(images, labels, parts=parts)
+    images[20, 3, 3] = np.inf
+    with pytest.raises(FacegenError, match="not finite, in image 20"):
+        parted.step(images, labels, parts=5)
+
+
+def test_a_batch_norm_of_the_batch_has_no_parts() -> None:
+    graph = nn.Graph("norm")
+    graph.output(graph.add("norm", nn.BatchNorm(1), graph.input("x", Shape(2, 2, 1))))
+    of_batch = train.Trainer(graph, "l2", train.SGD(rate=0.1))
+    assert of_batch.most_parts(64) == 1
+    with pytest.raises(ValueError, match="parts must be 1 to 1"):
+        of_batch.step(np.zeros((64, 2, 2, 1)), 0.0, parts=2)
+    stored = train.Trainer(graph, "l2", train.SGD(rate=0.1), stored_statistics=["norm"])
+    assert stored.most_parts(64) == 8
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path, threads: int) -> None:
     whole = lenet_trainer()

@@ -17,6 +17,12 @@ struct Batch {
   float* image(int64_t i) const { return data + i * value->floats(); }
 };
 
+// The batch of which some images are computed at once.
+struct WholeBatch {
+  int64_t images;
+  int64_t first;  // of its images, those of this call
+};
+
 struct TrainingStepCall {
   const TrainingStep& step;
   const Kernels& kernels;
@@ -24,6 +30,7 @@ struct TrainingStepCall {
   int64_t images;
   int threads;
   Batch x, y, dy, dx;
+  WholeBatch whole;
   GradientRow activation() const { return {step.activation, step.alpha}; }
 };
 

@@ -28,6 +28,22 @@ View dense(const TrainingValue& value, int32_t buffer) {
   return {buffer, value.h, value.w, value.c, value.c, 0};
 }
 
+constexpr const char* kNoFiniteLength = "the sum of the gradient's squares is not finite";
+
+// Room for so many numbers, whose values are lost where it grows.
+template <typename Number>
+void reserve(AlignedArray<Number>& memory, int64_t& size, int64_t count) {
+  if (count <= size) return;
+  memory = {};
+  size = 0;
+  memory = allocate_aligned<Number>(count);
+  size = count;
+}
+
+void add_doubles(const double* x, double* y, int64_t count) {
+  for (int64_t i = 0; i < count; ++i) y[i] += x[i];
+}
+
 bool all_finite(const float* x, int64_t count) {
   // Infinity and NaN times 0 are NaN, which sums keep.
   float sum = 0.0f;
@@ -53,6 +69,18 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
     gradient_at_[i] = gradient_floats_;
     gradient_floats_ += round(program_.arrays[i].floats);
   }
+  sums_at_.assign(program_.arrays.size(), -1);
+  for (const TrainingStep& step : program_.steps) {
+    const bool of_norm = step.op == TrainingOp::kBatchNormGradient ||
+                         step.op == TrainingOp::kInstanceNormGradient;
+    if (step.op != TrainingOp::kBiasGradient && !(of_norm && step.trained)) continue;
+    for (const int32_t index : {step.bias, step.gamma, step.beta}) {
+      if (index < 0) continue;
+      const auto i = static_cast<std::size_t>(index);
+      sums_at_[i] = sums_doubles_;
+      sums_doubles_ += program_.arrays[i].floats;
+    }
+  }
   int64_t statistics = 0;
   for (const int64_t floats : program_.statistics) {
     statistics_at_.push_back(statistics);
@@ -60,6 +88,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
   }
   gradients_ = allocate_aligned<float>(gradient_floats_);
   std::fill_n(gradients_.get(), gradient_floats_, 0.0f);
+  sums_ = allocate_aligned<double>(sums_doubles_);
   statistics_ = allocate_aligned<float>(statistics);
   std::fill_n(statistics_.get(), statistics, 0.0f);
   for (std::size_t i = 0; i < program_.steps.size(); ++i) {
@@ -106,63 +135,115 @@ Weights TrainingExecutable::weights(const TrainingStep& s) const {
 }
 
 // Memory for a batch.
-void TrainingExecutable::reserve(int64_t images) {
+void TrainingExecutable::reserve_arena(int64_t images) {
   last_images_ = 0;
   if (program_.arena_floats > kMostFloats / images) throw std::bad_alloc();
-  const int64_t floats = images * program_.arena_floats;
-  if (floats <= arena_size_) return;
-  arena_ = {};
-  arena_size_ = 0;
-  arena_ = allocate_aligned<float>(floats);
-  arena_size_ = floats;
+  reserve(arena_, arena_size_, images * program_.arena_floats);
 }
 
 void TrainingExecutable::predict(const Batch& batch, const std::vector<float*>& outputs) {
-  reserve(batch.images);
+  reserve_arena(batch.images);
+  const Part part = {batch, {batch.images, 0}};
   // Losses end the forward pass; what they read lives until then.
   const auto losses = static_cast<std::size_t>(program_.forward_steps - loss_count_);
-  run_steps(0, losses, batch, 1.0);
+  run_steps(0, losses, part, 1.0);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
-    const cpu::Batch value = locate(program_.steps[losses + i].x, batch);
+    const cpu::Batch value = locate(program_.steps[losses + i].x, part);
     std::copy_n(value.data, batch.images * value.floats(), outputs[i]);
   }
 }
 
 double TrainingExecutable::run(const Batch& batch) {
-  reserve(batch.images);
-  const auto forward = static_cast<std::size_t>(program_.forward_steps);
-  const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
-  run_steps(0, forward, batch, 1.0);
-  for (int64_t i = 0; i < loss_count_ * batch.images; ++i) {
-    if (!std::isfinite(batch.losses[i])) explain(batch, forward);
+  reserve_arena(std::min(batch.images, batch.part_images));
+  std::fill(seconds_.begin(), seconds_.end(), 0.0);
+  const int64_t parts = divide_up(batch.images, batch.part_images);
+  double length = 0.0;
+  if (parts == 1) {
+    length = find_gradients(part(batch, 0));
+    last_images_ = batch.images;
+  } else {
+    using Floats = TreeSum<float>;
+    using Doubles = TreeSum<double>;
+    reserve(part_gradients_, part_gradients_size_, Floats::memory_size(parts, gradient_floats_));
+    reserve(part_sums_, part_sums_size_, Doubles::memory_size(parts, sums_doubles_));
+    Floats gradients(part_gradients_.get(), gradient_floats_, training_.add);
+    Doubles sums(part_sums_.get(), sums_doubles_, add_doubles);
+    for (int64_t first = 0; first < batch.images; first += batch.part_images) {
+      find_gradients(part(batch, first));
+      std::copy_n(gradients_.get(), gradient_floats_, gradients.next());
+      std::copy_n(sums_.get(), sums_doubles_, sums.next());
+      gradients.push();
+      sums.push();
+    }
+    std::copy_n(gradients.finish(), gradient_floats_, gradients_.get());
+    std::copy_n(sums.finish(), sums_doubles_, sums_.get());
+    round_sums();
+    length = gradient_length(batch.threads);
   }
-  run_steps(forward, backward, batch, 1.0);
-  const double length = gradient_length(batch.threads);
-  if (!std::isfinite(length)) explain(batch, backward);
-  for (const int32_t kept : program_.kept) {
-    const cpu::Batch value = locate(kept, batch);
-    if (!all_finite(value.data, batch.images * value.floats())) explain(batch, backward);
-  }
-  last_images_ = batch.images;
+  if (!std::isfinite(length)) throw std::domain_error(kNoFiniteLength);
   if (!batch.update) return length;
-  const auto most = static_cast<double>(program_.clip_norm);
-  const double scale = most > 0.0 ? std::min(1.0, most / (length + 1e-6)) : 1.0;
-  run_steps(backward, program_.steps.size(), batch, scale);
+  const auto longest = static_cast<double>(program_.clip_norm);
+  const double scale = longest > 0.0 ? std::min(1.0, longest / (length + 1e-6)) : 1.0;
+  const auto updates = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
+  run_steps(updates, program_.steps.size(), part(batch, 0), scale);
   return length;
 }
 
-void TrainingExecutable::run_steps(std::size_t first, std::size_t last, const Batch& batch,
+TrainingExecutable::Part TrainingExecutable::part(const Batch& batch, int64_t first) const {
+  Part part = {batch, {batch.images, first}};
+  part.images = std::min(batch.part_images, batch.images - first);
+  for (const TrainingValue& value : program_.values) {
+    if (value.kind != ValueKind::kInput) continue;
+    const auto i = static_cast<std::size_t>(value.index);
+    part.inputs[i] = batch.inputs[i] + first * value.floats();  // an input may be several values
+  }
+  return part;
+}
+
+// Forward and backward; returns the gradient's length.
+double TrainingExecutable::find_gradients(const Part& part) {
+  const auto forward = static_cast<std::size_t>(program_.forward_steps);
+  const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
+  run_steps(0, forward, part, 1.0);
+  for (int64_t loss = 0; loss < loss_count_; ++loss) {
+    const double* const losses = part.losses + loss * part.whole.images + part.whole.first;
+    for (int64_t image = 0; image < part.images; ++image) {
+      if (!std::isfinite(losses[image])) explain(part, forward);
+    }
+  }
+  run_steps(forward, backward, part, 1.0);
+  round_sums();
+  const double length = gradient_length(part.threads);
+  if (!std::isfinite(length)) explain(part, backward);
+  for (const int32_t kept : program_.kept) {
+    const cpu::Batch value = locate(kept, part);
+    if (!all_finite(value.data, part.images * value.floats())) explain(part, backward);
+  }
+  return length;
+}
+
+// Gradients that are sums in double precision become float32 when they are whole.
+void TrainingExecutable::round_sums() {
+  for (std::size_t i = 0; i < sums_at_.size(); ++i) {
+    if (sums_at_[i] < 0 || gradient_at_[i] < 0) continue;
+    const double* const sums = sums_.get() + sums_at_[i];
+    std::transform(sums, sums + program_.arrays[i].floats, gradients_.get() + gradient_at_[i],
+                   [](double sum) { return static_cast<float>(sum); });
+  }
+}
+
+void TrainingExecutable::run_steps(std::size_t first, std::size_t last, const Part& part,
                                    double gradient_scale) {
   using Clock = std::chrono::steady_clock;
   Clock::time_point before = Clock::now();
   for (std::size_t i = first; i < last; ++i) {
     if (program_.steps[i].op == TrainingOp::kUpdate) {
-      update(program_.steps[i], batch, gradient_scale);
+      update(program_.steps[i], part, gradient_scale);
     } else {
-      run_step(i, batch);
+      run_step(i, part);
     }
     const Clock::time_point now = Clock::now();
-    seconds_[i] = std::chrono::duration<double>(now - before).count();
+    seconds_[i] += std::chrono::duration<double>(now - before).count();
     before = now;
   }
 }
@@ -180,40 +261,40 @@ cpu::Batch TrainingExecutable::locate(int32_t index, const Batch& batch) const {
   return {arena_.get() + batch.images * value.offset, &value};
 }
 
-TrainingStepCall TrainingExecutable::call(const TrainingStep& step, const Batch& batch) const {
-  return {step,          kernels_, training_, batch.images, batch.threads, locate(step.x, batch),
-          locate(step.y, batch), locate(step.dy, batch), locate(step.dx, batch)};
+TrainingStepCall TrainingExecutable::call(const TrainingStep& step, const Part& part) const {
+  return {step, kernels_, training_, part.images, part.threads, locate(step.x, part),
+          locate(step.y, part), locate(step.dy, part), locate(step.dx, part), part.whole};
 }
 
-void TrainingExecutable::run_step(std::size_t i, const Batch& batch) {
+void TrainingExecutable::run_step(std::size_t i, const Part& part) {
   const TrainingStep& step = program_.steps[i];
-  const TrainingStepCall call = this->call(step, batch);
+  const TrainingStepCall call = this->call(step, part);
   const auto norm = [&] {
     const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
     const auto gradient = [&](int32_t index) {
-      return step.trained && index >= 0 ? gradient_of(index) : nullptr;
+      return index < 0 || sums_at_[static_cast<std::size_t>(index)] < 0 ? nullptr : sums_of(index);
     };
     const bool of_batch = step.op != TrainingOp::kInstanceNorm &&
                           step.op != TrainingOp::kInstanceNormGradient;
     float* const statistics =
         of_batch ? statistics_.get() + statistics_at_[static_cast<std::size_t>(step.statistics)]
-                 : locate(step.statistics, batch).data;
+                 : locate(step.statistics, part).data;
     return NormArrays{some(step.gamma), some(step.beta), some(step.mean), some(step.var),
                       statistics, gradient(step.gamma), gradient(step.beta)};
   };
   switch (step.op) {
     case TrainingOp::kGemm: {
-      gemms_[i]->pack(weights(step), batch.threads);
+      gemms_[i]->pack(weights(step), part.threads);
       const Images out = {call.y.data, call.y.floats()};
-      gemms_[i]->run(batch.images, {call.x.data, call.x.floats()}, out,
-                     step.accumulate ? out : Images{}, batch.threads);
+      gemms_[i]->run(part.images, {call.x.data, call.x.floats()}, out,
+                     step.accumulate ? out : Images{}, part.threads);
       break;
     }
     case TrainingOp::kWeightGradient:
-      weight_gradients_[i]->run(batch.images, call.x.data, call.dy.data, gradient_of(step.weight),
-                                batch.threads);
+      weight_gradients_[i]->run(part.images, call.x.data, call.dy.data, gradient_of(step.weight),
+                                part.threads);
       break;
-    case TrainingOp::kBiasGradient: bias_gradient(call, gradient_of(step.bias)); break;
+    case TrainingOp::kBiasGradient: bias_gradient(call, sums_of(step.bias)); break;
     case TrainingOp::kActivate: activate(call); break;
     case TrainingOp::kActivateGradient: activate_gradient(call); break;
     case TrainingOp::kMaxPool: max_pool(call); break;
@@ -227,10 +308,10 @@ void TrainingExecutable::run_step(std::size_t i, const Batch& batch) {
     case TrainingOp::kCopy: copy(call); break;
     case TrainingOp::kResample: resample(call); break;
     case TrainingOp::kResampleGradient: resample_gradient(call); break;
-    case TrainingOp::kDropout: dropout(call, batch.seed, batch.step); break;
+    case TrainingOp::kDropout: dropout(call, part.seed, part.step); break;
     case TrainingOp::kLoss:
-      find_loss(call, step.y < 0 ? nullptr : batch.targets[std::size_t(call.y.value->index)],
-                batch.losses + loss_number_[i] * batch.images);
+      find_loss(call, step.y < 0 ? nullptr : part.targets[std::size_t(call.y.value->index)],
+                part.losses + loss_number_[i] * part.whole.images);
       break;
     case TrainingOp::kUpdateStatistics: update_statistics(call, norm()); break;
     case TrainingOp::kUpdate: break;  // see update
@@ -294,24 +375,25 @@ double TrainingExecutable::gradient_length(int threads) const {
 }
 
 // Does the first steps once more, and looks at what each has written.
-void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
+void TrainingExecutable::explain(const Part& part, std::size_t steps) {
+  const int64_t before = part.whole.first;
+  const auto number = [&](int64_t image) { return std::to_string(before + image); };
   const auto check = [&](const char* kind, int32_t index, const float* numbers, int64_t floats) {
-    for (int64_t image = 0; image < batch.images; ++image) {
+    for (int64_t image = 0; image < part.images; ++image) {
       if (all_finite(numbers + image * floats, floats)) continue;
       throw std::domain_error(std::string(kind) + std::to_string(index) +
-                              " has a number that is not finite, in image " +
-                              std::to_string(image));
+                              " has a number that is not finite, in image " + number(image));
     }
   };
   for (const TrainingValue& value : program_.values) {
     if (value.kind != ValueKind::kInput) continue;
-    check("input ", value.index, batch.inputs[std::size_t(value.index)], value.floats());
+    check("input ", value.index, part.inputs[std::size_t(value.index)], value.floats());
   }
   for (const TrainingStep& step : program_.steps) {
     if (step.op != TrainingOp::kLoss || step.y < 0 || takes_labels(step)) continue;
     const TrainingValue& value = program_.values[std::size_t(step.y)];
-    const void* const numbers = batch.targets[std::size_t(value.index)];
-    check("target ", value.index, static_cast<const float*>(numbers), value.floats());
+    const auto* numbers = static_cast<const float*>(part.targets[std::size_t(value.index)]);
+    check("target ", value.index, numbers + before * value.floats(), value.floats());
   }
   for (const TrainingArray& array : program_.arrays) {
     if (all_finite(array.data, array.floats)) continue;
@@ -322,22 +404,24 @@ void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
   };
   for (std::size_t i = 0; i < steps; ++i) {
     const TrainingStep& step = program_.steps[i];
-    run_step(i, batch);
-    const TrainingStepCall call = this->call(step, batch);
+    run_step(i, part);
+    round_sums();
+    const TrainingStepCall call = this->call(step, part);
     const bool writes_y = i < static_cast<std::size_t>(program_.forward_steps) ||
                           step.op == TrainingOp::kGemm || step.op == TrainingOp::kCopy ||
                           step.op == TrainingOp::kDropout;
     const cpu::Batch& written = step.op == TrainingOp::kLoss ? call.dx : writes_y ? call.y : call.dx;
     if (step.op == TrainingOp::kLoss) {
-      for (int64_t image = 0; image < batch.images; ++image) {
-        if (std::isfinite(batch.losses[loss_number_[i] * batch.images + image])) continue;
-        stop("the loss (" + step.name + ") of image " + std::to_string(image));
+      const double* const losses = part.losses + loss_number_[i] * part.whole.images + before;
+      for (int64_t image = 0; image < part.images; ++image) {
+        if (std::isfinite(losses[image])) continue;
+        stop("the loss (" + step.name + ") of image " + number(image));
       }
     }
-    for (int64_t image = 0; written.data != nullptr && image < batch.images; ++image) {
+    for (int64_t image = 0; written.data != nullptr && image < part.images; ++image) {
       if (all_finite(written.image(image), written.floats())) continue;
       stop("the result of " + step.name + " (step " + std::to_string(i) + ") for image " +
-           std::to_string(image));
+           number(image));
     }
     const auto check_gradient = [&](int32_t index) {
       if (index < 0 || gradient(static_cast<std::size_t>(index)) == nullptr) return;
@@ -347,7 +431,7 @@ void TrainingExecutable::explain(const Batch& batch, std::size_t steps) {
     if (i < static_cast<std::size_t>(program_.forward_steps) || step.op == TrainingOp::kGemm) continue;
     for (const int32_t index : {step.weight, step.bias, step.gamma, step.beta}) check_gradient(index);
   }
-  throw std::domain_error("the sum of the gradient's squares is not finite");
+  throw std::domain_error(kNoFiniteLength);
 }
 
 }  // namespace facegen::cpu

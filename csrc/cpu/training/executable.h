@@ -22,6 +22,7 @@ class TrainingExecutable {
 
   struct Batch {
     int64_t images;
+    int64_t part_images;  // are computed at once: all, or kChunkImages times a power of 2
     std::vector<const float*> inputs;
     std::vector<const void*> targets;  // float32, or int32 labels
     double* losses;                    // out: (losses, images)
@@ -42,7 +43,8 @@ class TrainingExecutable {
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
   }
-  // The last run's value that is kept, of this number: (images, height, width, channels).
+  // The last run's value that is kept, of this number: (images, height, width, channels). None is left
+  // of a batch in parts.
   const float* kept(std::size_t number) const {
     const auto value = static_cast<std::size_t>(program_.kept[number]);
     return arena_.get() + last_images_ * program_.values[value].offset;
@@ -53,25 +55,35 @@ class TrainingExecutable {
   const Kernels& kernels() const { return kernels_; }
   // Which implementation runs a step: "winograd"; empty for what is no Gemm.
   const char* implementation(std::size_t step) const { return implementations_[step]; }
-  // What each step of the last run took.
+  // What each step of the last run took, for all parts.
   const std::vector<double>& seconds() const { return seconds_; }
-  // Of the arena for the largest batch so far, and of gradients.
-  int64_t memory_bytes() const { return 4 * (arena_size_ + gradient_floats_); }
+  // Of the arena for the largest part so far, and of gradients.
+  int64_t memory_bytes() const { return 4 * (arena_size_ + gradient_floats_ + part_gradients_size_); }
 
  private:
   void make_gemm(std::size_t step);
-  void reserve(int64_t images);
+  void reserve_arena(int64_t images);
   Weights weights(const TrainingStep& step) const;
-  void run_steps(std::size_t first, std::size_t last, const Batch& batch, double gradient_scale);
-  void run_step(std::size_t step, const Batch& batch);
+  // Some images of a batch: `images` and `inputs` are theirs, targets and losses the batch's.
+  struct Part : Batch {
+    WholeBatch whole;
+  };
+  Part part(const Batch& batch, int64_t first) const;
+  double find_gradients(const Part& part);
+  void round_sums();
+  void run_steps(std::size_t first, std::size_t last, const Part& part, double gradient_scale);
+  void run_step(std::size_t step, const Part& part);
   void update(const TrainingStep& step, const Batch& batch, double gradient_scale);
   double gradient_length(int threads) const;
-  [[noreturn]] void explain(const Batch& batch, std::size_t steps);
-  TrainingStepCall call(const TrainingStep& step, const Batch& batch) const;
+  [[noreturn]] void explain(const Part& part, std::size_t steps);
+  TrainingStepCall call(const TrainingStep& step, const Part& part) const;
   cpu::Batch locate(int32_t value, const Batch& batch) const;
   float* array(int32_t index) const { return program_.arrays[static_cast<std::size_t>(index)].data; }
   float* gradient_of(int32_t index) const {
     return gradients_.get() + gradient_at_[static_cast<std::size_t>(index)];
+  }
+  double* sums_of(int32_t index) const {
+    return sums_.get() + sums_at_[static_cast<std::size_t>(index)];
   }
 
   TrainingProgram program_;
@@ -81,11 +93,13 @@ class TrainingExecutable {
   std::vector<const char*> implementations_;
   std::vector<std::unique_ptr<WeightGradient>> weight_gradients_;
   std::vector<int64_t> gradient_at_;    // by array: floats from the start, -1: not trained
+  std::vector<int64_t> sums_at_;        // likewise, of gradients that are sums in double precision
   std::vector<int64_t> statistics_at_;  // by array of the batch
-  int64_t gradient_floats_ = 0;
-  AlignedArray<float> gradients_, statistics_, arena_;
-  int64_t arena_size_ = 0;
-  int64_t last_images_ = 0;  // of the last batch
+  int64_t gradient_floats_ = 0, sums_doubles_ = 0;
+  AlignedArray<float> gradients_, statistics_, arena_, part_gradients_;
+  AlignedArray<double> sums_, part_sums_;
+  int64_t arena_size_ = 0, part_gradients_size_ = 0, part_sums_size_ = 0;
+  int64_t last_images_ = 0;  // of the last batch, if it was computed at once
   std::vector<int64_t> loss_number_;  // by step
   int64_t loss_count_ = 0;
   std::vector<double> seconds_;

@@ -36,7 +36,8 @@ PixelSoftmax find_softmax(const TrainingStepCall& call, const float* x) {
 void cross_entropy(const TrainingStepCall& call, const int32_t* labels, double* losses) {
   const int64_t channels = call.x.value->c, pixels = call.x.value->pixels();
   int64_t counted = 0;
-  for (int64_t i = 0; i < call.images * pixels; ++i) counted += labels[i] >= 0;
+  for (int64_t i = 0; i < call.whole.images * pixels; ++i) counted += labels[i] >= 0;
+  labels += call.whole.first * pixels;
   const double share = counted > 0 ? 1.0 / static_cast<double>(counted) : 0.0;
   const auto scale = static_cast<float>(share * static_cast<double>(call.step.loss_weight));
   const bool accumulate = call.step.accumulate;
@@ -59,14 +60,14 @@ void cross_entropy(const TrainingStepCall& call, const int32_t* labels, double* 
         put(dx[c], (c == label ? softmax[c] - 1.0f : softmax[c]) * scale, accumulate);
       }
     }
-    losses[image] = loss * share * static_cast<double>(call.images);
+    losses[image] = loss * share * static_cast<double>(call.whole.images);
   });
 }
 
 void soft_cross_entropy(const TrainingStepCall& call, const float* target, double* losses) {
   const int64_t channels = call.x.value->c, pixels = call.x.value->pixels();
   const double share = 1.0 / static_cast<double>(pixels);
-  const auto scale = static_cast<float>(share / static_cast<double>(call.images) *
+  const auto scale = static_cast<float>(share / static_cast<double>(call.whole.images) *
                                         static_cast<double>(call.step.loss_weight));
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
     double loss = 0.0;
@@ -123,7 +124,7 @@ void by_number(const TrainingStepCall& call, const float* target, double share, 
                Function function) {
   const int64_t floats = call.x.floats();
   const double scale =
-      share / static_cast<double>(call.images) * static_cast<double>(call.step.loss_weight);
+      share / static_cast<double>(call.whole.images) * static_cast<double>(call.step.loss_weight);
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
     const float* const x = call.x.image(image);
     float* const dx = call.dx.image(image);
@@ -145,7 +146,7 @@ void relativistic_pairs(const TrainingStepCall& call, double* losses) {
   const int64_t floats = call.x.floats();
   const auto penalty = static_cast<double>(call.step.penalty);
   const double scale = static_cast<double>(call.step.loss_weight) /
-                       static_cast<double>(groups * floats);
+                       static_cast<double>(call.whole.images / size * floats);
   parallel_for(groups, call.threads, [&](int64_t group, int) {
     double scores[4] = {}, slopes[4] = {};
     for (int64_t i = 0; i < size; ++i) {
@@ -180,11 +181,15 @@ void relativistic_pairs(const TrainingStepCall& call, double* losses) {
 }  // namespace
 
 void find_loss(const TrainingStepCall& call, const void* target, double* losses) {
-  const auto* numbers = static_cast<const float*>(target);
   const double share = 1.0 / static_cast<double>(call.x.floats());
+  losses += call.whole.first;
+  if (call.step.loss == LossKind::kCrossEntropy) {
+    return cross_entropy(call, static_cast<const int32_t*>(target), losses);
+  }
+  const auto* numbers = static_cast<const float*>(target);
+  if (numbers != nullptr) numbers += call.whole.first * call.x.floats();
   switch (call.step.loss) {
-    case LossKind::kCrossEntropy:
-      return cross_entropy(call, static_cast<const int32_t*>(target), losses);
+    case LossKind::kCrossEntropy: return;  // see above
     case LossKind::kSoftCrossEntropy: return soft_cross_entropy(call, numbers, losses);
     case LossKind::kBinaryCrossEntropy:
       return by_number(call, numbers, share, losses, binary_cross_entropy);
@@ -192,7 +197,7 @@ void find_loss(const TrainingStepCall& call, const void* target, double* losses)
     case LossKind::kL2: return by_number(call, numbers, share, losses, l2);
     // The sum over the batch: the gradient is the target to the bit.
     case LossKind::kGiven:
-      return by_number(call, numbers, static_cast<double>(call.images), losses, given);
+      return by_number(call, numbers, static_cast<double>(call.whole.images), losses, given);
     case LossKind::kRelativisticPairs: return relativistic_pairs(call, losses);
   }
 }

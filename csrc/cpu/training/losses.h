@@ -6,9 +6,10 @@
 namespace facegen::cpu {
 
 // call.x is the prediction, call.dx its gradient. `target`: float32 numbers as the prediction's, or
-// int32 labels of its pixels, each below the number of channels; null where the loss takes none. A
-// batch is whole groups of images (loss_group). The gradient is times the loss's weight, `losses`
-// (images) are not.
+// int32 labels of its pixels, each below the number of channels; null where the loss takes none. Both
+// `target` and `losses` (images) are the whole batch's, of whose mean the gradient is. A batch, and its
+// part, is whole groups of images (loss_group). The gradient is times the loss's weight, `losses` are
+// not.
 void find_loss(const TrainingStepCall& call, const void* target, double* losses);
 
 }  // namespace facegen::cpu

@@ -180,8 +180,9 @@ void resample_gradient(const TrainingStepCall& call) {
 
 void dropout(const TrainingStepCall& call, uint64_t seed, uint64_t training_step) {
   const double share = static_cast<double>(call.step.share);
+  const int64_t before = call.whole.first * call.x.value->floats();
   for_each_part(call, call.x.floats(), [&](int64_t first, int64_t count) {
-    call.training.dropout({call.x.data + first, call.y.data + first, first, count, seed,
+    call.training.dropout({call.x.data + first, call.y.data + first, before + first, count, seed,
                            training_step, static_cast<uint32_t>(call.step.stream),
                            static_cast<uint32_t>(share * 4294967296.0),
                            static_cast<float>(1.0 / (1.0 - share)), call.step.accumulate});

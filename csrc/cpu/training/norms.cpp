@@ -158,10 +158,8 @@ void batch_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays)
       sum_scratch.get<double>(Chunks{call.images}.count() * 2 * channels);
   find_gradient_sums(call, arrays.statistics, sums);
   if (call.step.trained) {
-    for (int64_t c = 0; c < channels; ++c) {
-      arrays.beta_gradient[c] = static_cast<float>(sums[c]);
-      arrays.gamma_gradient[c] = static_cast<float>(sums[channels + c]);
-    }
+    std::copy_n(sums, channels, arrays.beta_gradient);
+    std::copy_n(sums + channels, channels, arrays.gamma_gradient);
   }
   if (call.dx.data == nullptr) return;
   float* const memory = share_scratch.get<float>(3 * channels);
@@ -227,10 +225,8 @@ void instance_norm_gradient(const TrainingStepCall& call, const NormArrays& arra
   });
   if (!call.step.trained) return;
   add_in_pairs(totals, chunks.count(), 2 * channels);
-  for (int64_t c = 0; c < channels; ++c) {
-    arrays.beta_gradient[c] = static_cast<float>(totals[c]);
-    arrays.gamma_gradient[c] = static_cast<float>(totals[channels + c]);
-  }
+  std::copy_n(totals, channels, arrays.beta_gradient);
+  std::copy_n(totals + channels, channels, arrays.gamma_gradient);
 }
 
 void update_statistics(const TrainingStepCall& call, const NormArrays& arrays) {
@@ -247,7 +243,7 @@ void update_statistics(const TrainingStepCall& call, const NormArrays& arrays) {
   }
 }
 
-void bias_gradient(const TrainingStepCall& call, float* gradient) {
+void bias_gradient(const TrainingStepCall& call, double* gradient) {
   static thread_local Scratch scratch;
   const int64_t channels = call.dy.value->c;
   const Chunks chunks = {call.images};
@@ -260,7 +256,7 @@ void bias_gradient(const TrainingStepCall& call, float* gradient) {
                                static_cast<int>(n), sum);
   });
   add_in_pairs(sums, chunks.count(), channels);
-  for (int64_t c = 0; c < channels; ++c) gradient[c] = static_cast<float>(sums[c]);
+  std::copy_n(sums, channels, gradient);
 }
 
 }  // namespace facegen::cpu

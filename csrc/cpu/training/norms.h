@@ -12,8 +12,8 @@ struct NormArrays {
   float* var;
   float* statistics;  // (3, channels): mean, 1 / deviation, variance; of an instance norm
                       // (images, 2, channels)
-  float* gamma_gradient;
-  float* beta_gradient;
+  double* gamma_gradient;
+  double* beta_gradient;
 };
 
 void batch_norm(const TrainingStepCall& call, const NormArrays& arrays);
@@ -23,6 +23,6 @@ void instance_norm_gradient(const TrainingStepCall& call, const NormArrays& arra
 void update_statistics(const TrainingStepCall& call, const NormArrays& arrays);
 
 // gradient[c] = the sum of dy over images and pixels
-void bias_gradient(const TrainingStepCall& call, float* gradient);
+void bias_gradient(const TrainingStepCall& call, double* gradient);
 
 }  // namespace facegen::cpu

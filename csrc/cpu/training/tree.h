@@ -30,25 +30,26 @@ inline void add_in_pairs(double* sums, int64_t chunks, int64_t width) {
 // The same tree for sums that come one after another: a chunk's is written to next(), push() adds
 // what has become a pair. At any time there are as many partial sums as the number of chunks so far
 // has ones in binary.
+template <typename Number>
 class TreeSum {
  public:
-  using Add = void (*)(const float* x, float* y, int64_t count);
+  using Add = void (*)(const Number* x, Number* y, int64_t count);
 
-  static int64_t memory_floats(int64_t chunks, int64_t floats) {
-    int64_t levels = 2;
+  static int64_t memory_size(int64_t chunks, int64_t width) {
+    int64_t levels = 1;
     for (int64_t n = chunks; n > 1; n /= 2) ++levels;
-    return levels * floats;
+    return levels * width;
   }
 
-  // `memory` holds memory_floats.
-  TreeSum(float* memory, int64_t floats, Add add) : memory_(memory), floats_(floats), add_(add) {}
+  // `memory` holds memory_size numbers.
+  TreeSum(Number* memory, int64_t width, Add add) : memory_(memory), width_(width), add_(add) {}
 
-  float* next() const { return memory_ + depth_ * floats_; }
+  Number* next() const { return memory_ + depth_ * width_; }
   void push() {
     ++depth_;
     for (int64_t n = count_++; n % 2 == 1; n /= 2) merge();
   }
-  const float* finish() {
+  const Number* finish() {
     while (depth_ > 1) merge();
     return memory_;
   }
@@ -56,11 +57,11 @@ class TreeSum {
  private:
   void merge() {
     --depth_;
-    add_(memory_ + depth_ * floats_, memory_ + (depth_ - 1) * floats_, floats_);
+    add_(memory_ + depth_ * width_, memory_ + (depth_ - 1) * width_, width_);
   }
 
-  float* memory_;
-  int64_t floats_;
+  Number* memory_;
+  int64_t width_;
   Add add_;
   int64_t depth_ = 0, count_ = 0;
 };

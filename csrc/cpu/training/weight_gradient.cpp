@@ -162,8 +162,8 @@ void WeightGradient::run_task(const Task& task, int64_t images, const float* x, 
   const Chunks chunks = {images};
   const int64_t stride = column_stride(task), tap_floats = task.rows() * stride;
   const int64_t floats = (task.last_tap - task.first_tap) * tap_floats;
-  float* const memory = scratch.get<float>(TreeSum::memory_floats(chunks.count(), floats));
-  TreeSum sum(memory, floats, kernels_.add);
+  float* const memory = scratch.get<float>(TreeSum<float>::memory_size(chunks.count(), floats));
+  TreeSum<float> sum(memory, floats, kernels_.add);
   for (int64_t chunk = 0; chunk < chunks.count(); ++chunk, sum.push()) {
     bool accumulate = false;
     const auto add_block = [&](int64_t first, int64_t last, int64_t line, int64_t last_line) {

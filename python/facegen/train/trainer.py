@@ -13,12 +13,13 @@ import safetensors
 import safetensors.numpy
 
 from facegen import processors
-from facegen._native import CpuTraining
+from facegen._native import CHUNK_IMAGES, CpuTraining
 from facegen.engine.cpu import choose_isa
 from facegen.errors import FacegenError, FormatError, first_line
 from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
 from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
+from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.nn.layers import BatchNorm
 from facegen.nn.lower import check_weights
 from facegen.train.batch import find_images, find_targets
@@ -30,6 +31,10 @@ _FORMAT = "facegen.train 1"
 @dataclass
 class _Counter:
     steps: int = 0
+
+
+class Diverged(FacegenError):
+    """A number of training is not finite; says in which step, and where it began."""
 
 
 class Trainer:
@@ -152,13 +157,16 @@ class Trainer:
             self._kept = moments_of._kept
             if moments_of.program.state != self.program.state:
                 raise ValueError("moments_of must have the same parameters and optimizer")
+        self._needs_whole_batch = bool(self.program.kept) or any(
+            isinstance(step, BatchNormStep) and not step.stored for step in self.program.forward
+        )
         arrays = {**self.weights, **self._kept}
         # A step and its number, and gradients and their batch, belong together. A rate's schedule,
         # which is called meanwhile, may ask for the state.
         self._lock = threading.RLock()
         self._native = CpuTraining(self.program, arrays, choose_isa(precision))
 
-    def step(self, x: Any, y: Any = None) -> np.ndarray:
+    def step(self, x: Any, y: Any = None, parts: int = 1) -> np.ndarray:
         """Change the weights by one batch.
 
         Parameters
@@ -170,6 +178,9 @@ class Trainer:
             Targets: labels (n,) or (n, height, width) of "cross_entropy", negative where a pixel
             does not count; otherwise numbers in the output's shape, or what spreads to it. Of
             several losses: by their outputs, or one after another. None where no loss takes any.
+        parts
+            Of the batch, at most so many, are computed one after another, for less memory; 1 to
+            `most_parts`. The bits are the same.
 
         Returns
         -------
@@ -180,14 +191,24 @@ class Trainer:
         Raises
         ------
         ValueError
-            For arrays that do not fit, and labels out of range.
-        FacegenError
+            For arrays that do not fit, labels out of range, and more parts than `most_parts`.
+        MemoryError
+            There is none for the batch, or for a part of it. The weights are as they were.
+        Diverged
             A number is not finite: says where that began. The weights are then as they were.
         """
         with self._lock:
-            losses = self._run(x, y, update=True)
+            losses = self._run(x, y, update=True, parts=parts)
             self.steps += 1
         return losses
+
+    def most_parts(self, images: int) -> int:
+        """Into how many parts a batch can be cut.
+
+        1 where a batch norm takes its statistics of the batch, and where values are kept: those
+        need all images at once.
+        """
+        return 1 if self._needs_whole_batch else -(-images // CHUNK_IMAGES)
 
     def gradients(self, x: Any, y: Any = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Each image's loss, and the gradients of their mean; changes nothing.
@@ -195,7 +216,7 @@ class Trainer:
         By parameter, and by the `inputs` that were asked for: (n, height, width, channels).
         """
         with self._lock:
-            losses = self._run(x, y, update=False)
+            losses = self._run(x, y, update=False, parts=1)
             gradients = {name: self._native.gradient(name) for name in self.program.trained}
             for i, name in enumerate(self.program.input_gradients):
                 gradients[name] = self._native.kept(i)
@@ -350,22 +371,26 @@ class Trainer:
             raise ValueError("a batch must have at least 1 image")
         return inputs
 
-    def _run(self, x: Any, y: Any, update: bool) -> np.ndarray:
+    def _run(self, x: Any, y: Any, update: bool, parts: int) -> np.ndarray:
         inputs = self._inputs(x)
         images = len(inputs[0])
         for step in self.program.losses:
             if images % step.loss.group:
                 expected = f"groups of {step.loss.group} images"
                 raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
+        most = self.most_parts(images)
+        if not 1 <= parts <= most:
+            raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
         losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
         targets = find_targets(self.program, y, images)
         try:
             self.gradient_length = self._native.step(
-                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads
-            )
+                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads,
+                _part_images(images, parts),
+            )  # fmt: skip
         except FloatingPointError as error:
-            raise FacegenError(f"step {self.steps} of {self.graph.name}: {error}") from None
+            raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
         ends = self.program.losses
         self.losses = {end.output: part for end, part in zip(ends, losses, strict=True)}
         weights = np.array([end.loss.weight for end in ends])
@@ -376,3 +401,11 @@ class Trainer:
             parameter, _, kind = name.rpartition(":")
             if kind == "average":
                 array[...] = self.weights[parameter]
+
+
+def _part_images(images: int, parts: int) -> int:
+    """The smallest part, of those whose gradients are nodes of the batch's sum, that is enough."""
+    size = CHUNK_IMAGES
+    while -(-images // size) > parts:
+        size *= 2
+    return images if parts == 1 else size
