@@ -100,10 +100,15 @@ def run_pipeline(
     run_together([work, write], hanging=read, stop=stop)
 
 
+def _nothing() -> None:
+    pass
+
+
 def run_together(
     bodies: Sequence[Callable[[], None]],
-    hanging: Callable[[], None],
+    *,
     stop: Callable[[], None],
+    hanging: Callable[[], None] = _nothing,
 ) -> None:
     """Run functions in a thread each, until all have returned.
 

@@ -23,13 +23,16 @@ def data(tmp_path: Path) -> tuple[Path, Path]:
 
 def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     result = run("train", "digits", *data, *SMALL, "-o", "a.safetensors", "--half")
-    assert result.code == 0 and "epoch 1/1, loss 2." in result.err
+    assert result.code == 0 and "step 3, epoch 1, loss 2." in result.err
     assert "a.safetensors: " in result.out and " of 10 held out right (" in result.out
     assert Path("a.safetensors").stat().st_size < 650_000
     assert run("digits", data[0], "-n", "a.safetensors").code == 0
     result = run("train", "digits", *data, *SMALL, "-o", "a.safetensors")
     assert result.code == 2 and "a.safetensors: exists" in result.err
     assert run("train", "digits", *data, *SMALL, "-o", "b.npz", "-q") == (0, "", "")
+    assert os.listdir("b.npz.run") == ["log.jsonl"]
+    result = run("train", "digits", *data, *SMALL, "-o", "c.npz", "--resume")
+    assert result.code == 2 and "c.npz.run/checkpoint.safetensors: there is no run" in result.err
 
 
 def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from facegen import DigitClassifier, FacegenError, FormatError
+from facegen.train import Reports
 from facegen.train.digits import train as digits
-from facegen.train.schedule import cosine
 from facegen.train.split import split
 
 
@@ -25,7 +28,8 @@ def test_it_learns() -> None:
     images, labels = bars(360)
     losses = []
     settings = digits.DigitSettings(epochs=12, batch=20, held_out=60)
-    trained = digits.train(images, labels, settings, 2, lambda _, loss: losses.append(loss))
+    reports = Reports(log_every=15, entry=lambda entry: losses.append(entry["loss"]))
+    trained = digits.train(images, labels, settings, 2, reports)
     assert len(losses) == 12 and losses[-1] < 0.7 * losses[0]
     # Shifts of 0.08 * 28 pixels make neighbours alike: chance is 6 of 60, all right is too much.
     assert trained.correct(labels) > 30
@@ -82,11 +86,30 @@ def test_what_does_not_fit(images: np.ndarray, labels: np.ndarray, message: str)
 
 def test_divergence_is_an_error() -> None:
     settings = digits.DigitSettings(epochs=3, batch=10, held_out=10, learning_rate=1e30)
-    with pytest.raises(FacegenError, match="training diverged in epoch"):
+    with pytest.raises(FacegenError, match="training diverged: step 1 of lenet: .*learning rate"):
         digits.train(*bars(40), settings)
 
 
-def test_the_learning_rate() -> None:
-    rates = [cosine(i / 1000) for i in range(1001)]
-    assert rates[0] == 0 and rates[-1] == pytest.approx(0, abs=1e-9)
-    assert rates.index(max(rates)) == 50 and max(rates) == 1.0
+def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    images, labels = bars(60)
+    settings = digits.DigitSettings(epochs=3, batch=20, held_out=10)
+    whole = digits.train(images, labels, settings, 1)
+    class Stop(Exception):
+        pass
+
+    def entry(_: object) -> None:
+        raise Stop
+
+    with pytest.raises(Stop):  # after the checkpoint of step 1, in step 2
+        reports = Reports(tmp_path, log_every=2, save_seconds=0, entry=entry)
+        digits.train(images, labels, settings, 2, reports)
+    with pytest.raises(FacegenError, match="--resume goes on from there"):
+        digits.train(images, labels, settings, 2, Reports(tmp_path))
+    other = dataclasses.replace(settings, dropout=0.3)
+    with pytest.raises(FormatError, match="was trained with dropout 0.4, not 0.3"):
+        digits.train(images, labels, other, 2, Reports(tmp_path), resume=True)
+    with pytest.raises(FormatError, match="was trained with data"):
+        digits.train(255 - images, labels, settings, 2, Reports(tmp_path), resume=True)
+    again = digits.train(images, labels, settings, 2, Reports(tmp_path), resume=True)
+    for name, values in whole.weights.items():
+        np.testing.assert_array_equal(again.weights[name], values)

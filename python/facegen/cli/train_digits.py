@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from facegen.cli import options, terminal
+from facegen.cli import options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.train import check_network_file
 
@@ -16,6 +16,7 @@ from facegen.cli.train import check_network_file
     epilog=options.examples(
         "facegen train digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz",
         "facegen train digits images.idx labels.idx -o digits.safetensors --epochs 10 --seed 3",
+        "facegen train digits images.idx labels.idx -o digits.safetensors --resume",
     ),
 )
 @click.argument("images", metavar="IMAGES.idx", type=click.Path())
@@ -38,6 +39,8 @@ from facegen.cli.train import check_network_file
 @click.option(
     "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
 )
+@training.folder
+@training.resume
 @options.overwrite
 @options.common
 def command(
@@ -46,6 +49,8 @@ def command(
     output: str,
     half: bool,
     threads: int | None,
+    folder: str | None,
+    resume: bool,
     overwrite: bool,
     **choices: Any,
 ) -> None:
@@ -53,6 +58,7 @@ def command(
 
     Images are 28x28, light on black. A thousand of them are held out; how many of these the result
     reads rightly is printed last, on standard output. The result does not depend on the threads.
+    Ctrl-C saves the state in the run's folder, from where --resume goes on.
     """
     from facegen import weights
     from facegen.networks import NETWORKS
@@ -60,16 +66,16 @@ def command(
 
     check_network_file(output, "lenet", half, overwrite)
 
+    from facegen.train import finished
     from facegen.train.digits.train import DigitSettings, train
 
     settings = DigitSettings(**choices)
-
-    def say(epoch: int, loss: float) -> None:
-        terminal.progressed(f"epoch {epoch}/{settings.epochs}, loss {loss:.4f}")
-
     answers = idx.read(labels, dimensions=1)
-    trained = train(idx.read(images, dimensions=3), answers, settings, threads, say)
+    shown = idx.read(images, dimensions=3)
+    reports = training.reports(output, folder)
+    trained = train(shown, answers, settings, threads, reports, resume, overwrite)
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
+    finished(reports)
     if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)
         terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.2%})")

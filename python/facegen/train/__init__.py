@@ -22,26 +22,42 @@ from facegen.nn.grad import (
     RelativisticPairs,
     SoftCrossEntropy,
 )
+from facegen.train.in_memory import InMemory
 from facegen.train.join import join
+from facegen.train.loop import SILENT, Enough, Every, Loop, Reports, finished
+from facegen.train.order import Batch, Order
+from facegen.train.readers import Loaded, Reader
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
-from facegen.train.trainer import Trainer
+from facegen.train.trainer import Diverged, Trainer
 
 __all__ = [
     "L1",
     "L2",
     "SGD",
+    "SILENT",
     "Adam",
     "AdamW",
+    "Batch",
     "BinaryCrossEntropy",
     "CrossEntropy",
+    "Diverged",
+    "Enough",
+    "Every",
     "Given",
     "Group",
+    "InMemory",
+    "Loaded",
+    "Loop",
     "Loss",
     "Optimizer",
+    "Order",
+    "Reader",
     "RelativisticPairs",
+    "Reports",
     "SoftCrossEntropy",
     "Trainer",
     "cosine",
+    "finished",
     "join",
     "one_cycle",
     "steps",

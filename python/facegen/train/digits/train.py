@@ -7,18 +7,26 @@ out are used once, at the end: nothing is chosen by them.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import FormatError
 from facegen.networks import lenet
-from facegen.train import Adam, Trainer
+from facegen.train import (
+    SILENT,
+    Adam,
+    Batch,
+    InMemory,
+    Loop,
+    Order,
+    Reports,
+    Trainer,
+    one_cycle,
+)
 from facegen.train.augment import Augmentation
-from facegen.train.schedule import cosine
 from facegen.train.split import split
 
 # Digits stand on black.
@@ -40,7 +48,7 @@ class DigitSettings:
     held_out
         Images that are not trained on, see `split.split`.
     learning_rate
-        Of Adam at its highest, see `schedule.cosine`.
+        Of Adam at its highest, after a twentieth of the steps; see `schedules.one_cycle`.
     dropout
         Share of the hidden values left out.
     average
@@ -86,9 +94,11 @@ def train(
     labels: NDArray[np.uint8],
     settings: DigitSettings,
     threads: int | None = None,
-    say: Callable[[int, float], None] = lambda epoch, loss: None,
+    reports: Reports = SILENT,
+    resume: bool = False,
+    overwrite: bool = False,
 ) -> Trained:
-    """Train from random weights; `say` is called with every epoch's number and mean loss.
+    """Train from random weights.
 
     Parameters
     ----------
@@ -96,6 +106,8 @@ def train(
         (n, 28, 28), light on black, and (n,).
     threads
         As for `facegen.train.Trainer`; the result does not depend on it.
+    reports, resume, overwrite
+        As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
 
     Raises
     ------
@@ -105,43 +117,40 @@ def train(
     check(images, labels)
     chosen, held_out = split(len(images), settings.held_out)
     x, y = lenet.check_images(images[chosen]), labels[chosen]
-    weights = _train(x, y, settings, threads, say)
-    engine = lenet.DigitClassifier(weights, device="cpu")
-    return Trained(weights, held_out, engine(images[held_out]).digits)
-
-
-def _train(
-    x: NDArray[np.float32],
-    y: NDArray[np.uint8],
-    settings: DigitSettings,
-    threads: int | None,
-    say: Callable[[int, float], None],
-) -> dict[str, np.ndarray]:
-    """The moving average of the network's weights over training."""
-    steps_per_epoch = math.ceil(len(x) / settings.batch)
-    steps = settings.epochs * steps_per_epoch
-    optimizer = Adam(
-        rate=lambda step: settings.learning_rate * cosine(step / steps),
-        average=0.5 ** (1 / (settings.average * steps_per_epoch)),
-    )
+    order = Order(len(x), settings.batch, settings.seed)
+    steps = settings.epochs * order.steps_per_epoch
     trainer = Trainer(
         lenet.graph(),
         "cross_entropy",
-        optimizer,
+        Adam(
+            rate=one_cycle(settings.learning_rate, steps, rise=0.05),
+            average=0.5 ** (1 / (settings.average * order.steps_per_epoch)),
+        ),
         dropout={"relu3": settings.dropout},
         threads=threads,
         seed=settings.seed,
     )
-    for epoch in range(settings.epochs):
-        random = np.random.default_rng((settings.seed, epoch))
-        total = 0.0
-        order = random.permutation(len(x))
-        for first in range(0, len(x), settings.batch):
-            part = order[first : first + settings.batch]
-            try:
-                distorted = DISTORTION(x[part], random, trainer.threads)
-                total += float(trainer.step(distorted, y[part]).sum())
-            except FacegenError as error:
-                raise FacegenError(f"training diverged in epoch {epoch + 1}: {error}") from None
-        say(epoch + 1, total / len(x))
-    return trainer.averages
+    step = InMemory(trainer, reports.note)
+
+    def read(number: int) -> tuple[Batch, np.ndarray]:
+        batch = order(number)
+        return batch, DISTORTION(x[batch.samples], batch.random, threads=1)
+
+    def learn(item: tuple[Batch, np.ndarray]) -> dict[str, np.ndarray]:
+        batch, shown = item
+        return {"loss": step(shown, y[batch.samples])}
+
+    loop = Loop(
+        read,
+        learn,
+        {"network": trainer},
+        steps,
+        settings.batch,
+        settings={**asdict(settings), "data": crc32(images.tobytes() + labels.tobytes())},
+        reports=reports,
+        epoch=order.steps_per_epoch,
+    )
+    loop.run(resume, overwrite)
+    weights = trainer.averages
+    engine = lenet.DigitClassifier(weights, device="cpu")
+    return Trained(weights, held_out, engine(images[held_out]).digits)

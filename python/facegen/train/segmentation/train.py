@@ -23,7 +23,7 @@ from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation, squeezenet
 from facegen.nn import ConvTranspose2d, Graph
 from facegen.train.graph_module import GraphModule
-from facegen.train.schedule import cosine
+from facegen.train.schedules import one_cycle
 from facegen.train.segmentation.masks import VOID, Pairs
 from facegen.train.split import split
 
@@ -47,7 +47,7 @@ class SegmentationSettings:
     freeze_encoder
         Keep conv1 to fire9 as they are, else train all layers.
     learning_rate
-        Of Adam at its highest; see `schedule.cosine`.
+        Of Adam at its highest, after a twentieth of the steps; see `schedules.one_cycle`.
     """
 
     epochs: int = 20
@@ -129,9 +129,7 @@ def train(
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     optimiser = torch.optim.Adam(trained, settings.learning_rate)
     steps = settings.epochs * math.ceil(len(chosen) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda step: cosine((step + 0.5) / steps)
-    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, one_cycle(1.0, steps, rise=0.05))
     random = np.random.default_rng(settings.seed)
 
     @torch.no_grad()

@@ -1,0 +1,61 @@
+"""What the commands of training share: the options of a run, and how far it is, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from facegen.cli import terminal
+
+if TYPE_CHECKING:
+    from facegen.train import Reports
+
+# Of an entry, besides losses and measures.
+_PACE = ("step", "epoch", "seconds", "images_per_second", "left", "unreadable")
+
+resume = click.option(
+    "--resume",
+    is_flag=True,
+    help="Go on with a run that was stopped (Ctrl-C, a crash): the same command line with this. "
+    "The result has the bits of a run that was not.",
+)
+
+folder = click.option(
+    "--folder",
+    type=click.Path(),
+    help="For the checkpoint and log.jsonl; the output's name with .run if not given.",
+)
+
+
+def reports(output: str, folder: str | None, **more: Any) -> Reports:
+    """Of a run whose result is `output`: what it says goes to stderr; `more` is `Reports`' own."""
+    from facegen.train import Reports
+
+    return Reports(
+        Path(folder or f"{output}.run"),
+        entry=lambda entry: terminal.progressed(line(entry)),
+        note=terminal.progressed,
+        warn=terminal.warn,
+        **more,
+    )
+
+
+def line(entry: Mapping[str, Any]) -> str:
+    """An entry of the log: "step 1,200, epoch 3, loss 0.1234, 812 images/s, 2 min left"."""
+    from facegen.train.pace import duration
+
+    parts = [f"step {entry['step']:,}"]
+    if "epoch" in entry:
+        parts.append(f"epoch {entry['epoch']:g}")
+    for name, value in entry.items():
+        if name in _PACE or not isinstance(value, int | float):
+            continue
+        parts.append(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value:,}")
+    if "images_per_second" in entry:
+        parts.append(f"{entry['images_per_second']:,g} images/s")
+    if entry.get("left"):
+        parts.append(f"{duration(entry['left'])} left")
+    return ", ".join(parts)

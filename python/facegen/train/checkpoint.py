@@ -1,0 +1,126 @@
+"""All that it takes to go on with a run, in one safetensors file, whole or not there.
+
+Arrays are ``part/name``, of the parts that the run has: trainers, and what else learns. Metadata
+say which run it is: its step, the seconds it took, its settings.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from facegen.errors import FacegenError, FormatError, first_line
+from facegen.files import state
+from facegen.files.atomic import AtomicFile
+from facegen.files.json_text import json_text
+
+_FORMAT = "facegen.train run 1"
+_TYPES = ("F32", "F64", "I64", "U64", "U8")  # NumPy has not all the others
+
+
+class Stateful(Protocol):
+    """What a checkpoint holds a part of; a `Trainer` is one."""
+
+    def state_dict(self) -> dict[str, np.ndarray]: ...
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        """ValueError where it does not fit."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """How far a run is.
+
+    Attributes
+    ----------
+    ended
+        Before its last step: it was good enough.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    ended: bool = False
+
+
+def write(
+    path: Path, place: Place, settings: Mapping[str, Any], parts: Mapping[str, Stateful]
+) -> None:
+    """Write the state of all parts; OSError leaves the file that was there."""
+    about = {"step": place.step, "seconds": place.seconds, "ended": place.ended}
+    arrays = {
+        f"{part}/{name}": array
+        for part, stateful in parts.items()
+        for name, array in stateful.state_dict().items()
+    }
+    text = json_text({**about, "settings": dict(settings)})
+    data = safetensors.numpy.save(arrays, {"format": _FORMAT, "run": text})
+    output = AtomicFile(path)
+    with output as file:
+        file.write(data)
+        output.synchronize()  # a name that is there after a power cut has its bytes
+
+
+def read(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful]) -> Place:
+    """Go on from a checkpoint.
+
+    Raises
+    ------
+    FacegenError
+        There is none.
+    FormatError
+        It is damaged, of other settings, or of other networks.
+    """
+    try:
+        with safetensors.safe_open(path, "numpy") as file:
+            place = _check(path, file.metadata() or {}, settings)
+            names = list(file.keys())
+            for name in names:
+                kind = file.get_slice(name).get_dtype()
+                if kind not in _TYPES:
+                    raise FormatError(f"{path}: {name} must be {' or '.join(_TYPES)}, not {kind}")
+            states: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
+            for name in names:
+                part, _, inner = name.partition("/")
+                if part not in states:
+                    raise FormatError(f"{path}: holds {name!r:.100}, of which this run has nothing")
+                states[part][inner] = file.get_tensor(name)
+    except FileNotFoundError:
+        raise FacegenError(f"{path}: there is no run to resume") from None
+    except safetensors.SafetensorError as error:
+        raise FormatError(f"{path}: {first_line(error)}") from None
+    for part, stateful in parts.items():
+        try:
+            stateful.load_state_dict(states[part])
+        except ValueError as error:
+            raise FormatError(f"{path}: {part}: {error}") from None
+    return place
+
+
+def _check(path: Path, metadata: Mapping[str, str], settings: Mapping[str, Any]) -> Place:
+    if metadata.get("format") != _FORMAT:
+        found = metadata.get("format")
+        raise FormatError(f"{path}: expected format {_FORMAT!r}, found {found!r:.100}")
+    try:
+        about = state.parse(metadata.get("run", "").encode())
+        place = Place(state.whole(about.get("step")), about["seconds"], about["ended"])
+        before = state.mapping(about.get("settings"))
+        if type(place.seconds) is not float or not 0 <= place.seconds < math.inf:
+            raise state.Damaged(f"expected seconds, found {place.seconds!r:.40}")
+        if type(place.ended) is not bool:
+            raise state.Damaged(f"expected whether it has ended, found {place.ended!r:.40}")
+    except (state.Damaged, KeyError) as error:
+        raise FormatError(f"{path}: not a checkpoint of this program: {error}") from None
+    now = json.loads(json_text(dict(settings)))
+    for name in sorted(now.keys() | before.keys()):
+        if now.get(name) != before.get(name):
+            was, here = before.get(name), now.get(name)
+            raise FormatError(f"{path}: was trained with {name} {was!r:.100}, not {here!r:.100}")
+    return place

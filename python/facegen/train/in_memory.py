@@ -1,0 +1,38 @@
+"""Steps that fit the memory there is: a batch that does not is computed in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from facegen.train.trainer import Trainer
+
+
+class InMemory:
+    """A trainer's step that is done in parts from the first time on that memory runs out.
+
+    The bits are those of whole batches. MemoryError where the smallest part is too large.
+
+    Parameters
+    ----------
+    tell
+        Called with a line about it.
+    """
+
+    def __init__(self, trainer: Trainer, tell: Callable[[str], None] = lambda line: None) -> None:
+        self.trainer, self.parts, self._tell = trainer, 1, tell
+
+    def __call__(self, x: Any, y: Any) -> np.ndarray:
+        """As `Trainer.step`."""
+        images = len(y)
+        most = self.trainer.most_parts(images)
+        while True:
+            try:
+                return self.trainer.step(x, y, parts=min(self.parts, most))
+            except MemoryError:
+                if self.parts >= most:
+                    raise
+                self.parts *= 2
+                self._tell(f"memory is short: batches of {images:,} in {self.parts} parts")

@@ -1,0 +1,322 @@
+"""The loop over the steps of a run: what every task's training shares.
+
+    order = Order(len(images), batch=64, seed=0)
+    loop = Loop(
+        read=lambda step: order(step),
+        step=lambda batch: {"loss": trainer.step(images[batch.samples], labels[batch.samples])},
+        parts={"network": trainer},
+        steps=40 * order.steps_per_epoch,
+        images=64,
+    )
+    loop.run()
+
+Everything random in a step is a function of the seed and the step, and rates are functions of the
+step. So the state of the parts and the step's number are all that a checkpoint holds, and a run
+that goes on from one gives the very bytes of one that was not stopped.
+
+Steps run in a thread of their own and are never cut short; the caller waits, so that Ctrl-C reaches
+it at once: the step ends, the state is saved.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from facegen import processors
+from facegen.errors import FacegenError
+from facegen.files.state import LineFile
+from facegen.pipeline import run_together
+from facegen.train import checkpoint, log
+from facegen.train.ahead import read_ahead
+from facegen.train.checkpoint import Place, Stateful
+from facegen.train.pace import Pace, duration, is_long
+from facegen.train.readers import Loaded, Unreadable
+from facegen.train.trainer import Diverged
+
+Item = TypeVar("Item")
+
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Reports:
+    """What is said and written while training goes on; changes nothing of what comes out.
+
+    Attributes
+    ----------
+    folder
+        For the checkpoint, the log and what hooks write; None: nothing is written.
+    log_every
+        Steps between entries of the log.
+    save_seconds
+        Between checkpoints; one more is written at the end.
+    entry
+        Called with every entry of the log.
+    note, warn
+        Called with lines for people.
+    """
+
+    folder: Path | None = None
+    log_every: int = 100
+    save_seconds: float = 300.0
+    entry: Callable[[Mapping[str, Any]], None] = lambda entry: None
+    note: Callable[[str], None] = lambda line: None
+    warn: Callable[[str], None] = lambda line: None
+
+
+SILENT = Reports()
+
+
+def finished(reports: Reports) -> None:
+    """What was made of the run is safe: its checkpoint goes."""
+    if reports.folder is not None:
+        (reports.folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class Every:
+    """What is done after every so many steps, and after the last.
+
+    Attributes
+    ----------
+    do
+        Called with the number of steps done. What it returns becomes part of an entry of the log;
+        `Enough` ends the run. The state must be all that it changes.
+    """
+
+    steps: int
+    do: Callable[[int], Mapping[str, Any] | None]
+
+
+class Enough(Exception):
+    """Raised by a hook: the run is as good as it will be.
+
+    Attributes
+    ----------
+    entry
+        For the log, as other hooks return.
+    """
+
+    def __init__(self, reason: str, entry: Mapping[str, Any] | None = None) -> None:
+        super().__init__(reason)
+        self.entry = entry or {}
+
+
+@dataclass
+class Loop(Generic[Item]):
+    """A run of training.
+
+    Attributes
+    ----------
+    read
+        Gives the batch of a step, from 0, as a function of its number: an `Order`, a `Reader`, or
+        what calls one. Called ahead of the step, by several threads.
+    step
+        Changes the networks by a batch; returns losses by name, numbers or arrays of one an image.
+    parts
+        What learns, by name: trainers, and whatever else must go on where it was.
+    steps, images
+        Of the whole run; of a step.
+    hooks
+        Done in their order.
+    settings
+        JSON: what a run that goes on must have in common with the one that was stopped.
+    epoch
+        Steps of a pass over the set, for the log.
+    ahead, workers, processes
+        As for `read_ahead`; workers None: one a processor.
+    """
+
+    read: Callable[[int], Item]
+    step: Callable[[Item], log.Losses]
+    parts: Mapping[str, Stateful]
+    steps: int
+    images: int
+    hooks: Sequence[Every] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    reports: Reports = SILENT
+    epoch: int | None = None
+    ahead: int = 4
+    workers: int | None = None
+    processes: bool = False
+
+    def __post_init__(self) -> None:
+        self.place = Place()
+        self._means = log.Means()
+        self._stopping = threading.Event()
+        self._failed = False
+        self._saved: int | None = None  # the last checkpoint's step
+        self._log: LineFile | None = None
+        self._unreadable = Unreadable(self.reports.warn)
+
+    @property
+    def checkpoint(self) -> Path | None:
+        return None if self.reports.folder is None else self.reports.folder / CHECKPOINT
+
+    def run(self, resume: bool = False, overwrite: bool = False) -> None:
+        """Train to the last step.
+
+        Parameters
+        ----------
+        resume
+            Go on from the folder's checkpoint.
+        overwrite
+            Begin anew although there is one.
+
+        Raises
+        ------
+        FacegenError
+            Training diverged; or the folder holds a run and neither is set, or none where
+            `resume` is.
+        FormatError
+            The checkpoint is damaged or does not fit.
+        MemoryError
+            A step does not fit. As after all others, the last checkpoint is left.
+        KeyboardInterrupt
+            And other signals that raise: the state was saved after the step that was running.
+        """
+        self._begin(resume, overwrite)
+        try:
+            run_together([self._work], stop=self._stop)
+        except (KeyboardInterrupt, SystemExit):
+            if self._saved is not None:
+                where = f"{self.checkpoint} has the state after step {self._saved:,}"
+                self.reports.note(f"{where}: --resume goes on from there")
+            raise
+        finally:
+            if self._log is not None:
+                self._log.close()
+                self._log = None
+
+    def _begin(self, resume: bool, overwrite: bool) -> None:
+        path = self.checkpoint
+        if path is None:
+            if resume:
+                raise FacegenError("there is no folder of a run to resume")
+        elif resume:
+            self.place = checkpoint.read(path, self.settings, self._all_parts())
+            self._saved = self.place.step
+        elif path.exists() and not overwrite:
+            raise FacegenError(
+                f"{path}: exists (--resume goes on from there, --overwrite begins anew)"
+            )
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not resume:
+                path.unlink(missing_ok=True)
+            self._log = log.begin(path.parent / LOG, self.place.step)
+
+    def _all_parts(self) -> dict[str, Stateful]:
+        return {**self.parts, "log": self._means}
+
+    def _stop(self) -> None:
+        """Called where a signal came, and where the work itself failed."""
+        if not self._failed and not self._stopping.is_set():
+            self.reports.note("stopping after this step; once more ends at once")
+        self._stopping.set()
+
+    def _work(self) -> None:
+        try:
+            self._train()
+        except BaseException:
+            self._failed = True
+            raise
+
+    def _train(self) -> None:
+        first, reports = self.place.step, self.reports
+        if not self.place.ended and first < self.steps:
+            reports.note(f"{self.steps - first:,} steps of {self.images:,}")
+        self._pace = Pace(first, self.steps, self.images, self.place.seconds)
+        self._save_at = self._pace.seconds + reports.save_seconds
+        steps = range(self.steps if self.place.ended else first, self.steps)
+        workers = processors.count() if self.workers is None else self.workers
+        with closing(read_ahead(self.read, steps, self.ahead, workers, self.processes)) as items:
+            for item in items:
+                if isinstance(item, Loaded):
+                    self._unreadable.add(item)
+                self._one_step(item)
+                if self._stopping.is_set():
+                    break
+                if self.place.ended:
+                    break
+                if self._pace.seconds >= self._save_at and self.place.step < self.steps:
+                    self._save()
+                    self._save_at = self._pace.seconds + reports.save_seconds
+        if self._saved != self.place.step:
+            self._save()
+
+    def _one_step(self, item: Item) -> None:
+        try:
+            losses = self.step(item)
+        except Diverged as error:
+            kept = "" if self._saved is None else f"; the state of step {self._saved:,} is kept"
+            raise FacegenError(
+                f"training diverged: {error} (a lower learning rate may help{kept})"
+            ) from None
+        self._means.add(losses)
+        step = self.place.step + 1
+        self._estimate(step)
+        entry: dict[str, Any] = {}
+        ended = False
+        for hook in self.hooks:
+            if step % hook.steps and step != self.steps:
+                continue
+            entry = entry or self._entry(step)
+            try:
+                with self._going_on():
+                    entry |= hook.do(step) or {}
+            except Enough as enough:
+                ended = True
+                entry |= enough.entry
+                self.reports.note(str(enough))
+        if not entry and (step % self.reports.log_every == 0 or step == self.steps):
+            entry = self._entry(step)
+        if entry:
+            self._write(entry)
+            self._pace.restart(step)
+        self.place = Place(step, self._pace.seconds, ended)
+
+    def _entry(self, step: int) -> dict[str, Any]:
+        epoch = {} if self.epoch is None else {"epoch": round(step / self.epoch, 3)}
+        means = {name: float(f"{mean:.6g}") for name, mean in self._means.take().items()}
+        count = self._unreadable.count
+        skipped = {"unreadable": count} if count else {}
+        return {"step": step, **epoch, **self._pace.entry(step), **means, **skipped}
+
+    def _estimate(self, step: int) -> None:
+        seconds = self._pace.estimate(step)
+        if seconds is None or step == self.steps:
+            return
+        line = f"{self.steps - step:,} steps more take about {duration(seconds)}"
+        if is_long(seconds):
+            self.reports.warn(f"{line}; Ctrl-C saves the state, --resume goes on")
+        else:
+            self.reports.note(line)
+
+    def _write(self, entry: Mapping[str, Any]) -> None:
+        if self._log is not None:
+            with self._going_on():
+                self._log.append(entry)
+        self.reports.entry(entry)
+
+    def _save(self) -> None:
+        if self.checkpoint is not None:
+            with self._going_on():
+                checkpoint.write(self.checkpoint, self.place, self.settings, self._all_parts())
+                self._saved = self.place.step
+
+    @contextmanager
+    def _going_on(self) -> Iterator[None]:
+        """What is written may fail, as on a full disk: what is learned is worth more."""
+        try:
+            yield
+        except OSError as error:
+            where = "" if error.filename is None else f"{error.filename}: "
+            goes_on = not self._stopping.is_set() and self.place.step < self.steps
+            after = "; training goes on" if goes_on else ""
+            self.reports.warn(f"{where}{error.strerror or error}{after}")

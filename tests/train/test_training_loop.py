@@ -1,0 +1,322 @@
+"""The loop: runs that stop and go on, and what may go wrong on the way."""
+
+from __future__ import annotations
+
+import doctest
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegen import nn, train
+from facegen.errors import FacegenError, FormatError
+from facegen.nn import Shape
+from facegen.train import checkpoint, order, pace
+from facegen.train.ahead import read_ahead
+from facegen.train.log import Means
+
+CHILD = Path(__file__).parent / "loop_job.py"
+
+
+def small_graph(name: str = "small") -> nn.Graph:
+    graph = nn.Graph(name)
+    x = graph.add("a", nn.Linear(3, 8), graph.input("x", Shape(1, 1, 3)))
+    graph.output(graph.add("b", nn.Linear(8, 2), graph.add("relu", nn.ReLU(), x)))
+    return graph
+
+
+def make(
+    reports: train.Reports, *, steps: int = 10, two: bool = False, **options
+) -> tuple[train.Loop, dict[str, train.Trainer]]:
+    """A run of one trainer, or of two that take turns."""
+    cycle = train.Order(samples=12, batch=5, seed=3)
+    names = ["a", "b"] if two else ["a"]
+    trainers = {
+        name: train.Trainer(
+            small_graph(name), "l2", train.Adam(rate=1e-2, average=0.9), threads=1,
+            dropout={"relu": 0.3}, seed=i,
+        )
+        for i, name in enumerate(names)
+    }  # fmt: skip
+
+    def read(step: int) -> np.ndarray:
+        batch = cycle(step)
+        return batch.samples[:, None, None, None] / 12 + batch.random.random((1, 1, 1, 3))
+
+    def step(x: np.ndarray) -> Mapping[str, np.ndarray]:
+        return {name: trainer.step(x, 1.0) for name, trainer in trainers.items()}
+
+    loop = train.Loop(read, step, trainers, steps, 5, reports=reports, epoch=3, **options)
+    return loop, trainers
+
+
+def states(trainers: Mapping[str, train.Trainer]) -> dict[str, np.ndarray]:
+    return {
+        f"{name}/{key}": array
+        for name, trainer in trainers.items()
+        for key, array in trainer.state_dict().items()
+    }
+
+
+def assert_same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, array in expected.items():
+        np.testing.assert_array_equal(found[name], array, err_msg=name)
+
+
+def lines(folder: Path) -> list[dict]:
+    """The log, without what depends on time."""
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines() if line]
+    timing = {"seconds", "images_per_second", "left"}
+    return [{k: v for k, v in entry.items() if k not in timing} for entry in entries]
+
+
+def test_examples() -> None:
+    for module in (order, pace):
+        found = doctest.testmod(module)
+        assert found.attempted > 0 and found.failed == 0
+
+
+@pytest.mark.parametrize("stop", [1, 4, 9, 10])
+def test_a_run_that_was_stopped_is_the_one_that_was_not(tmp_path: Path, stop: int) -> None:
+    """Weights, moments and log, whenever it stops: here by an error in the step after."""
+    whole, expected = make(train.Reports(tmp_path / "whole", log_every=4), two=True)
+    whole.run()
+
+    reports = train.Reports(tmp_path / "stopped", log_every=4, save_seconds=0)
+    first, _ = make(reports, two=True)
+    do, done = first.step, []
+
+    def fail(x: np.ndarray) -> Mapping[str, np.ndarray]:
+        if len(done) == stop:
+            raise FacegenError("enough")
+        done.append(x)
+        return do(x)
+
+    first.step = fail
+    if stop < 10:
+        with pytest.raises(FacegenError, match="enough"):
+            first.run()
+    else:
+        first.run()
+    with pytest.raises(FacegenError, match="exists .--resume goes on from there"):
+        make(reports, two=True)[0].run()
+    second, trainers = make(reports, two=True)
+    second.run(resume=True)
+    assert second.place.step == 10
+    assert_same(states(trainers), states(expected))
+    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+    assert [entry["step"] for entry in lines(tmp_path / "whole")] == [4, 8, 10]
+    make(reports, two=True)[0].run(overwrite=True)
+    assert lines(tmp_path / "stopped") == lines(tmp_path / "whole")
+    train.finished(reports)
+    with pytest.raises(FacegenError, match="there is no run to resume"):
+        make(reports, two=True)[0].run(resume=True)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_the_state(tmp_path: Path, number: signal.Signals) -> None:
+    expected = subprocess.run(
+        [sys.executable, str(CHILD), str(tmp_path / "whole"), "0"], capture_output=True, text=True
+    )
+    assert expected.returncode == 0, expected.stderr
+    child = subprocess.Popen(
+        [sys.executable, str(CHILD), str(tmp_path / "run"), "0.05"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert child.stdout is not None
+    child.stdout.readline()  # the first entry of the log
+    child.send_signal(number)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == (130 if number == signal.SIGINT else 143)
+    assert "stopping after this step" in said and "--resume goes on from there" in said
+    assert "Traceback" not in said
+    step = int(said.split("the state after step ")[1].split(":")[0])
+    assert 2 <= step < 40
+    again = subprocess.run(
+        [sys.executable, str(CHILD), str(tmp_path / "run"), "0", "--resume"],
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.splitlines()[-1] == expected.stdout.splitlines()[-1]  # a digest
+
+
+def test_numbers_that_are_not_finite_stop_it(tmp_path: Path) -> None:
+    loop, trainers = make(train.Reports(tmp_path, save_seconds=0))
+    read = loop.read
+    loop.read = lambda step: read(step) * (np.nan if step == 6 else 1)
+    with pytest.raises(FacegenError, match="step 6 of a: input 0.*state of step 6 is kept"):
+        loop.run()
+    before = states(trainers)
+    again, resumed = make(train.Reports(tmp_path), steps=6)
+    again.run(resume=True)
+    assert_same(states(resumed), before)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, expected = make(train.Reports())
+    whole.run()
+    said: list[str] = []
+    loop, trainers = make(train.Reports(tmp_path, save_seconds=0, warn=said.append))
+    do = loop.step
+
+    def step(x: np.ndarray) -> Mapping[str, np.ndarray]:
+        if trainers["a"].steps == 4:
+            monkeypatch.setattr(checkpoint.AtomicFile, "synchronize", full)
+        return do(x)
+
+    def full(file: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(tmp_path))
+
+    loop.step = step
+    loop.run()
+    assert len(said) == 6 and all("No space left on device" in line for line in said)
+    assert_same(states(trainers), states(expected))
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "log.jsonl"]
+    monkeypatch.undo()
+    again, resumed = make(train.Reports(tmp_path))
+    again.run(resume=True)
+    assert_same(states(resumed), states(expected))
+
+
+def test_hooks(tmp_path: Path) -> None:
+    """They come after their steps and after the last; what they return is in the log."""
+    done: list[int] = []
+    entries: list[Mapping] = []
+
+    def measure(step: int) -> dict[str, int]:
+        done.append(step)
+        return {"quality": step}
+
+    def spoiled(step: int) -> None:
+        raise OSError(errno.ENOSPC, "no room", "picture.png")
+
+    said: list[str] = []
+    reports = train.Reports(tmp_path, log_every=5, entry=entries.append, warn=said.append)
+    loop, _ = make(reports, hooks=[train.Every(3, measure), train.Every(7, spoiled)])
+    loop.run()
+    assert done == [3, 6, 9, 10] and [entry["step"] for entry in entries] == [3, 5, 6, 7, 9, 10]
+    assert [entry.get("quality") for entry in entries] == [3, None, 6, None, 9, 10]
+    assert said == ["picture.png: no room; training goes on"] * 2
+    assert entries[-1]["epoch"] == 3.333 and entries[-1]["a"] > 0
+
+
+def test_a_hook_ends_the_run(tmp_path: Path) -> None:
+    notes: list[str] = []
+
+    def judge(step: int) -> None:
+        if step == 6:
+            raise train.Enough("good enough", {"good": 1.0})
+
+    reports = train.Reports(tmp_path, note=notes.append)
+    loop, trainers = make(reports, hooks=[train.Every(2, judge)])
+    loop.run()
+    assert loop.place.step == 6 and "good enough" in notes
+    assert lines(tmp_path)[-1]["good"] == 1.0
+    again, resumed = make(reports, hooks=[train.Every(2, judge)])
+    again.run(resume=True)  # there is nothing left to do
+    assert_same(states(resumed), states(trainers))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:-9]), "checkpoint.safetensors: "),
+        (lambda path: path.write_bytes(b""), "checkpoint.safetensors: "),
+        (lambda path: make(train.Reports(path.parent))[1]["a"].save(path), "expected format"),
+    ],
+)
+def test_checkpoints_that_do_not_fit(tmp_path: Path, change, message: str) -> None:
+    make(train.Reports(tmp_path), settings={"rate": 0.1})[0].run()
+    for settings, said in (({"rate": 0.2}, "rate 0.1, not 0.2"), ({}, "rate 0.1, not None")):
+        with pytest.raises(FormatError, match=f"was trained with {said}"):
+            make(train.Reports(tmp_path), settings=settings)[0].run(resume=True)
+    with pytest.raises(FormatError, match="b: the state of b lacks"):
+        make(train.Reports(tmp_path), settings={"rate": 0.1}, two=True)[0].run(resume=True)
+    change(tmp_path / "checkpoint.safetensors")
+    with pytest.raises(FormatError, match=message):
+        make(train.Reports(tmp_path), settings={"rate": 0.1})[0].run(resume=True)
+
+
+def test_memory_that_is_short() -> None:
+    trainer = train.Trainer(small_graph(), "l2", train.SGD(rate=0.1), threads=1)
+    whole = train.Trainer(small_graph(), "l2", train.SGD(rate=0.1), threads=1)
+    x = np.random.default_rng(0).random((40, 1, 1, 3))
+    asked, do, said = [], trainer.step, []
+
+    def step(x: np.ndarray, y: np.ndarray, parts: int = 1) -> np.ndarray:
+        asked.append(parts)
+        if parts < 3:
+            raise MemoryError
+        return do(x, y, parts)
+
+    trainer.step = step  # type: ignore[method-assign]
+    in_memory = train.InMemory(trainer, said.append)
+    for _ in range(2):
+        np.testing.assert_array_equal(in_memory(x, np.ones(40)), whole.step(x, 1.0))
+    assert asked == [1, 2, 4, 4] and said[-1] == "memory is short: batches of 40 in 4 parts"
+    with pytest.raises(MemoryError):
+        in_memory(x[:16], np.ones(16))
+
+
+def test_reading_ahead_is_bounded_and_in_order() -> None:
+    lock, running, given = threading.Lock(), [0], [0]
+
+    def read(step: int) -> int:
+        with lock:
+            running[0] += 1
+            assert running[0] - given[0] <= 4
+        time.sleep(0.001 * (step % 3))
+        return step
+
+    for expected, found in enumerate(read_ahead(read, range(30), ahead=3, workers=3)):
+        assert found == expected
+        with lock:
+            given[0] += 1
+    items = read_ahead(read, range(30, 40), ahead=3)
+    next(items)
+    items.close()
+    time.sleep(0.02)
+    assert running[0] <= 34
+    with pytest.raises(ZeroDivisionError):
+        list(read_ahead(lambda step: 1 // (3 - step), range(9)))
+
+
+def test_estimates() -> None:
+    now = [0.0]
+    clock = pace.Pace(10, 110, 8, 50.0, lambda: now[0])
+    assert clock.estimate(10) is None
+    now[0] = 2.0
+    assert clock.estimate(11) == pytest.approx(198.0) and clock.estimate(11) is None
+    entry = clock.entry(11)
+    assert entry == {"seconds": 52.0, "images_per_second": 4.0, "left": 198.0}
+    assert pace.is_long(90_000) and not pace.is_long(80_000)
+
+
+def test_a_run_of_days_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    loop, _ = make(train.Reports(warn=said.append), steps=3)
+    monkeypatch.setattr(pace, "_ENOUGH_SECONDS", 0.0)
+    monkeypatch.setattr(pace.Pace, "left", lambda self, step: 3e5)
+    loop.run()
+    assert said == ["2 steps more take about 3.5 days; Ctrl-C saves the state, --resume goes on"]
+
+
+def test_means_weigh_images_alike() -> None:
+    means = Means()
+    means.add({"loss": np.array([1.0, 2.0, 3.0])})
+    means.add({"loss": np.array([10.0]), "other": 5})
+    assert means.take() == {"loss": 4.0, "other": 5.0} and means.take() == {}
+    with pytest.raises(ValueError, match="the sum and the number of 'loss'"):
+        means.load_state_dict({"loss": np.zeros(3)})
