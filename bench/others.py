@@ -2,7 +2,8 @@
 
 They show what an engineer's own network gets: large maps and large linear layers (VGG-16), skips
 into concatenations (a plain U-Net), bottlenecks (ResNet-50), depthwise convolutions (MobileNetV2),
-another's generator (PyTorch's tutorial DCGAN). ResNet-18 is one of the package's own.
+another's generator (PyTorch's tutorial DCGAN), channels that become pixels (ESPCN). ResNet-18 is
+one of the package's own.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     GlobalAvgPool2d,
     Graph,
     Linear,
@@ -29,6 +31,7 @@ from facegen.nn import (
     ReLU,
     Reshape,
     Shape,
+    Tanh,
 )
 from facegen.nn.graph import Tensor
 
@@ -112,12 +115,25 @@ def dcgan_tutorial() -> Graph:
     return tutorial.graph(tutorial.Sizes((100, 512, 256, 128, 64, 3)))
 
 
+def espcn() -> Graph:
+    """Shi et al. 2016, section 3.3, by 3 and of RGB: 224x224 to 672x672."""
+    graph, factor = Graph("espcn"), 3
+    x = graph.input("image", Shape(224, 224, 3))
+    for i, (channels, kernel) in enumerate(((64, 5), (32, 3)), 1):
+        layer = Conv2d(x.shape.channels, channels, kernel, padding=kernel // 2)
+        x = graph.add(f"tanh{i}", Tanh(), graph.add(f"conv{i}", layer, x))
+    x = graph.add("conv3", Conv2d(32, 3 * factor**2, 3, padding=1), x)
+    graph.output(graph.add("shuffle", DepthToSpace(factor, depth_first=False), x))
+    return graph
+
+
 OTHERS: dict[str, Callable[[], Graph]] = {
     "vgg16": vgg16,
     "unet": unet,
     "mobilenet_v2": mobilenet_v2,
     "resnet50": resnet50,
     "dcgan_tutorial": dcgan_tutorial,
+    "espcn": espcn,
 }
 
 

@@ -21,6 +21,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     GlobalAvgPool2d,
     Graph,
     HardSigmoid,
@@ -183,6 +184,8 @@ def torch_module(node: Node, network: Network) -> nn.Module:
             return nn.Hardsigmoid()
         case Softmax():
             return nn.Softmax(1)
+        case DepthToSpace(depth_first=False):
+            return nn.PixelShuffle(layer.block)
         case MaxPool2d():
             padding = max_pool_padding(layer, x, node.shape)
             kernel, stride = zip(*((a.kernel, a.stride) for a in layer.axes), strict=True)

@@ -28,6 +28,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     GlobalAvgPool2d,
     Graph,
     InstanceNorm,
@@ -215,6 +216,8 @@ def _write(writer: _Writer, node: Node, network: Network, activation: Node | Non
             writer.emit("TanH", reads, output)
         case Softmax():
             writer.emit("Softmax", reads, output, p0=0, p1=1)
+        case DepthToSpace():
+            writer.emit("PixelShuffle", reads, output, p0=layer.block, p1=int(layer.depth_first))
         case MaxPool2d():
             vertical, horizontal = layer.axes
             (top, bottom), (left, right) = max_pool_padding(layer, x, y)

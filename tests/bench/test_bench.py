@@ -26,6 +26,7 @@ from facegen.nn import (
     Concat,
     Conv2d,
     ConvTranspose2d,
+    DepthToSpace,
     GlobalAvgPool2d,
     Graph,
     InstanceNorm,
@@ -61,6 +62,8 @@ def every_layer() -> Workload:
     tconv = ConvTranspose2d(12, 7, 4, stride=2, padding=padding, output_padding=(0, 1))
     x = g.add("larger", Upsample(scale=2), g.add("tconv", tconv, x))
     g.output(g.add("share", Softmax(), x))
+    pixels = g.add("narrow", Conv2d(7, 8, 1), x)
+    g.output(g.add("pixels", DepthToSpace(2, depth_first=False), pixels))
     g.output(g.add("mean", GlobalAvgPool2d(), x))
     x = g.add("flat", Reshape(Shape(1, 1, x.shape.floats)), x)
     x = g.add("fc", Linear(x.shape.channels, 16, bias=False), x)
