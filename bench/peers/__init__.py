@@ -63,6 +63,7 @@ PEERS: dict[str, Peer] = {
     "ort": Peer("ONNX Runtime", "onnx_runtime", "onnxruntime", ("latency", "throughput")),
     "openvino": Peer("OpenVINO", "open_vino", "openvino", ("latency", "throughput")),
     "ncnn": Peer("ncnn", "tencent_ncnn", "ncnn", ("cpu",)),
+    "mnn": Peer("MNN", "alibaba_mnn", "mnn", ("cpu",)),
 }
 
 
