@@ -13,7 +13,8 @@ import argparse
 import multiprocessing
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -154,16 +155,20 @@ def torch_step(name: str, threads: int) -> Step:
 
 
 ENGINES: dict[str, Callable[[str, int], Step]] = {
-    "facegen": lambda name, threads: own_step(name, threads, "strict"),
-    "facegen, float32": lambda name, threads: own_step(name, threads, "float32"),
+    "facegen": partial(own_step, precision="strict"),
+    "facegen, float32": partial(own_step, precision="float32"),
     "PyTorch": torch_step,
 }
 SECONDS = 0.7  # of a turn, at least
 
 
-def work(pipe: Connection, engine: str, name: str, threads: int) -> None:
+Maker = tuple[Callable[..., Step], tuple[Any, ...]]  # a function that makes a step, its arguments
+
+
+def work(pipe: Connection, maker: Maker) -> None:
     """Answer each message with the seconds of a step: by the wall, and of the processor."""
-    step = ENGINES[engine](name, threads)
+    make, arguments = maker
+    step = make(*arguments)
     for _ in range(2):
         step()
     while pipe.recv():
@@ -177,15 +182,16 @@ def work(pipe: Connection, engine: str, name: str, threads: int) -> None:
         pipe.send((best, (time.process_time() - used) / count))
 
 
-def measure(name: str, threads: int, turns: int) -> list[list[str]]:
+def take_turns(makers: Mapping[str, Maker], turns: int) -> dict[str, list[float]]:
+    """Each engine's least seconds of a step: by the wall, and of the processor."""
     context = multiprocessing.get_context("spawn")
     workers = {}
-    for engine in ENGINES:
+    for engine, maker in makers.items():
         here, there = context.Pipe()
-        process = context.Process(target=work, args=(there, engine, name, threads))
+        process = context.Process(target=work, args=(there, maker))
         process.start()
         workers[engine] = process, here
-    found: dict[str, list[tuple[float, float]]] = {engine: [] for engine in ENGINES}
+    found: dict[str, list[tuple[float, float]]] = {engine: [] for engine in makers}
     for _ in range(turns):
         for engine, (_, pipe) in workers.items():
             pipe.send(True)
@@ -193,10 +199,15 @@ def measure(name: str, threads: int, turns: int) -> list[list[str]]:
     for process, pipe in workers.values():
         pipe.send(False)
         process.join()
-    images = int(name.rsplit("-", 1)[1])
-    best = {
+    return {
         engine: [min(times) for times in zip(*all_, strict=True)] for engine, all_ in found.items()
     }
+
+
+def measure(name: str, threads: int, turns: int) -> list[list[str]]:
+    makers = {engine: (make, (name, threads)) for engine, make in ENGINES.items()}
+    best = take_turns(makers, turns)
+    images = int(name.rsplit("-", 1)[1])
     theirs = best["PyTorch"]
     return [
         [

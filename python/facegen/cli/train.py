@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,8 +14,11 @@ from facegen.cli import options
 from facegen.cli.lazy import command_first
 from facegen.errors import FacegenError
 
+if TYPE_CHECKING:
+    from facegen.train.network_files import Widths
+
 # Each lives in facegen.cli.train_<name>.
-TASKS = ("digits", "segmentation")
+TASKS = ("digits", "pix2pix", "colorizer", "segmentation")
 BARE_FORM = "faces"
 
 
@@ -40,13 +45,31 @@ def check_network_file(path: str, network: str, half: bool, overwrite: bool) -> 
     from facegen import weights
     from facegen.networks import NETWORKS
 
+    extension = weights.check_extension(path)
     halves, plain = (weights.extensions(NETWORKS[network], half) for half in (True, False))
-    if weights.check_extension(path) not in (halves if half else plain):
-        others = " or ".join(ending for ending in plain if ending not in halves)
-        raise click.UsageError(
-            f"-o {path}: expected {' or '.join(halves)}, or without --half {others}"
-        )
+    _check_extension(path, extension, halves, plain, half)
     options.check_output(path, overwrite)
+
+
+def check_file_of_width(
+    path: str, network: Widths, width: int, half: bool, overwrite: bool
+) -> None:
+    """The same for a network of any width, whose graph a file may have to hold."""
+    halves, plain = (network.extensions(width, half) for half in (True, False))
+    _check_extension(path, os.path.splitext(path)[1].lower(), halves, plain, half)
+    options.check_output(path, overwrite)
+
+
+def _check_extension(
+    path: str, extension: str, halves: list[str], plain: list[str], half: bool
+) -> None:
+    if extension in (halves if half else plain):
+        return
+    others = " or ".join(ending for ending in plain if half and ending not in halves)
+    expected = " or ".join(halves if half else plain)
+    raise click.UsageError(
+        f"-o {path}: expected {expected}" + (f", or without --half {others}" if others else "")
+    )
 
 
 def require_torch() -> None:

@@ -129,7 +129,7 @@ class Trainer:
         self.graph, self.optimizer = graph, optimizer
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
-        self._counter = _Counter() if moments_of is None else moments_of._counter
+        self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
         self.program: TrainingProgram = differentiate(
@@ -147,7 +147,7 @@ class Trainer:
         if weights is None:
             weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
         check_weights(graph, weights)
-        self.weights = dict(weights)
+        self.weights: dict[str, np.ndarray] = dict(weights)
         if moments_of is None:
             self._kept = {
                 name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()

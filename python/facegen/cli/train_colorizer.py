@@ -1,0 +1,133 @@
+"""facegen train colorizer PHOTOS: the colorizer, further or from nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from facegen.cli import options, terminal, training
+from facegen.cli.terminal import counted
+from facegen.cli.train import check_file_of_width
+
+_RATES = {"from": 3e-5, "nothing": 1e-3}
+
+
+@click.command(
+    "colorizer",
+    epilog=options.examples(
+        "facegen train colorizer photos/ --from colorizer -o mine.safetensors --epochs 5",
+        "facegen train colorizer photos/ --width 16 --side 128 -o small.safetensors",
+        "facegen colorize old.jpg -o coloured.png -n mine.safetensors",
+    ),
+)
+@click.argument("photos", metavar="PHOTOS...", nargs=-1, required=True, type=click.Path())
+@click.option(
+    "-o", "--output", type=click.Path(), default="colorizer.safetensors", show_default=True,
+    help="The network: .bin, .npz or .safetensors of the published width, .safetensors or .onnx of "
+    "another.",
+)
+@options.half
+@click.option(
+    "--from", "start", metavar="NETWORK",
+    help="A network to train further, of any width: a file, or colorizer, which facegen fetch got.",
+)
+@click.option(
+    "--width", type=click.IntRange(1, 256),
+    help="Channels of the first block: 64, or those of --from. A quarter takes a sixteenth of "
+    "the time.",
+)
+@click.option(
+    "--side", type=click.IntRange(32, 1024), default=256, show_default=True,
+    help="Of the parts of photos that are shown, a multiple of 8.",
+)
+@click.option("--epochs", type=click.IntRange(1), default=100, show_default=True)
+@click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
+@click.option(
+    "--learning-rate", type=options.FiniteRange(0, min_open=True),
+    help=f"At its highest; {_RATES['from']:g} with --from, else {_RATES['nothing']:g}.",
+)
+@click.option(
+    "--weight-decay", type=options.FiniteRange(0), default=1e-3, show_default=True
+)
+@click.option(
+    "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",
+)
+@click.option(
+    "--held-out", type=click.IntRange(1),
+    help="Photos that are not trained on, to measure; a tenth, at most 100, if not given.",
+)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option(
+    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
+)
+@training.folder
+@training.resume
+@options.overwrite
+@options.common
+def command(
+    photos: tuple[str, ...],
+    output: str,
+    half: bool,
+    start: str | None,
+    width: int | None,
+    learning_rate: float | None,
+    held_out: int | None,
+    threads: int | None,
+    folder: str | None,
+    resume: bool,
+    overwrite: bool,
+    **choices: Any,
+) -> None:
+    """Train the colorizer on photos: with --from further, else from nothing.
+
+    PHOTOS are folders, with all that is below them, files or globs. Grey photos are left out, and
+    what cannot be read is skipped; both are counted. How far a and b of photos held out are off on
+    average is printed last, on standard output, beside how far grey is. The result does not depend
+    on the threads.
+    """
+    from facegen.cli.progress import progress
+    from facegen.pictures import sources
+    from facegen.train import finished
+    from facegen.train.colorizer.bins import Bins
+    from facegen.train.colorizer.photos import survey
+    from facegen.train.colorizer.train import (
+        WIDTHS,
+        ColorizerSettings,
+        check,
+        distances,
+        points_of,
+        train,
+    )
+
+    weights, own = None, None
+    if start is not None:
+        own, weights = WIDTHS.read(start)
+        width = own if width is None else width
+    rate = learning_rate or _RATES["nothing" if start is None else "from"]
+    settings = ColorizerSettings(width=width or WIDTHS.width, learning_rate=rate, **choices)
+    try:
+        check(settings, own)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
+    paths = [source.path for source in sources.find(photos, recursive=True).pictures]
+    with progress(len(paths), "photos") as advance:
+        found = survey(paths, Bins(points_of(weights)), advance)
+    for reason in found.unreadable:
+        terminal.warn(f"skipped {reason}")
+    terminal.progressed(
+        f"{counted(len(found.photos), 'photo')} in colour, {found.grey:,} grey, "
+        f"{len(found.unreadable):,} unreadable"
+    )
+    kept = held_out or min(100, max(1, len(found.photos) // 10))
+    reports = training.reports(output, folder)
+    result, shown = train(found, settings, kept, weights, threads, reports, resume, overwrite)
+    WIDTHS.write(output, settings.width, result, half)
+    finished(reports)
+    if not terminal.is_quiet():
+        off, grey = distances(output, shown, threads)
+        terminal.say(
+            f"{output}: a, b off by {off:.2f} on {counted(len(shown), 'photo')} held out "
+            f"({grey:.2f} in grey)"
+        )

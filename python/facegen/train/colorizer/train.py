@@ -1,0 +1,205 @@
+"""Training the colorizer on photos, from nothing or from weights that know colours."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.colour.lab import rgb_to_lab
+from facegen.media.colorization import SIDE
+from facegen.networks import NETWORKS, colorizer
+from facegen.networks.colorizer import Colorizer
+from facegen.photos.square import resized
+from facegen.train import (
+    SILENT,
+    Adam,
+    Loaded,
+    Loop,
+    Order,
+    Reader,
+    Reports,
+    SoftCrossEntropy,
+    Trainer,
+    cosine,
+    warm_up,
+)
+from facegen.train.colorizer.bins import Bins, grid, of_network, rebalancing, to_network
+from facegen.train.colorizer.photos import PhotoSample, Survey
+from facegen.train.network_files import Widths
+from facegen.train.readers import read_rgb
+from facegen.train.split import split
+from facegen.train.start import initial_weights
+
+WIDTHS = Widths(
+    NETWORKS["colorizer"],
+    lambda width: colorizer.graph(width=width),
+    colorizer.WIDTH,
+    "conv1_1.weight",
+)
+TEMPERATURE = 0.38  # of the softmax whose mean is the colour: between the mean and the mode
+BETAS = (0.9, 0.99)
+_SCORES = "conv8_313"
+_MULTIPLE = 8  # of sides: maps are an eighth, and colours a fourth of them
+
+
+@dataclass(frozen=True)
+class ColorizerSettings:
+    """All that decides what comes out, given the photos.
+
+    Attributes
+    ----------
+    width
+        Channels of the first block; the published network has 64.
+    side
+        Of the parts of photos that are shown, a multiple of 8.
+    epochs, batch
+        Passes over the photos; photos a step.
+    learning_rate
+        Of Adam at its highest, along a cosine.
+    weight_decay
+        Of Adam.
+    mirror
+        Half of the photos are shown mirrored.
+    seed
+        Of the first weights and of every random choice, but not of the split.
+    """
+
+    width: int = colorizer.WIDTH
+    side: int = SIDE
+    epochs: int = 100
+    batch: int = 8
+    learning_rate: float = 1e-3
+    weight_decay: float = 1e-3
+    mirror: bool = True
+    seed: int = 0
+
+
+def digest(photos: Sequence[str]) -> str:
+    """Of the photos' names, wherever they lie."""
+    return sha256(os.fsencode("\n".join(map(os.path.basename, photos)))).hexdigest()
+
+
+def check(settings: ColorizerSettings, width: int | None = None) -> None:
+    """Raise ValueError for settings that no network has; `width`: of one to train further."""
+    if settings.side < _MULTIPLE or settings.side % _MULTIPLE:
+        raise ValueError(f"side: expected a multiple of {_MULTIPLE}, found {settings.side}")
+    if width is not None and width != settings.width:
+        raise ValueError(f"width: the network to train further has {width}, not {settings.width}")
+
+
+def points_of(weights: Mapping[str, np.ndarray] | None) -> NDArray[np.float32]:
+    """The colours (313, 2) that a network tells apart; None: one from nothing."""
+    return grid() if weights is None else of_network(weights["model_out.weight"])
+
+
+def first_weights(settings: ColorizerSettings) -> dict[str, np.ndarray]:
+    """Weights of a seed, and the points of the grid: (2, 1, 1, 313) of the last convolution."""
+    graph = colorizer.score_graph(settings.side, settings.width)
+    weights = initial_weights(graph, settings.seed)
+    # All colours alike at first.
+    weights[f"{_SCORES}.weight"] *= np.float32(0.01)
+    return {**weights, "model_out.weight": to_network(grid())}
+
+
+def annealed(weights: Mapping[str, np.ndarray], temperature: float) -> dict[str, np.ndarray]:
+    """Weights whose scores are those of others over a temperature.
+
+    Files have them so: the softmax of the network is the annealed one, and its mean the colour.
+    """
+    changed = {f"{_SCORES}.{part}" for part in ("weight", "bias")}
+    factor = np.float32(1 / temperature)
+    return {name: a * factor if name in changed else a for name, a in weights.items()}
+
+
+def train(
+    survey: Survey,
+    settings: ColorizerSettings,
+    held_out: int,
+    weights: Mapping[str, np.ndarray] | None = None,
+    threads: int | None = None,
+    reports: Reports = SILENT,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Train on photos, but for `held_out` of them.
+
+    Parameters
+    ----------
+    weights
+        Of a network to train further, as its file has them; its points stay as they are.
+    threads
+        As for `facegen.train.Trainer`; the result does not depend on it.
+    resume, overwrite
+        As for `Loop.run`.
+
+    Returns
+    -------
+    The network's weights, and the photos that were held out.
+
+    Raises
+    ------
+    FacegenError
+        Training diverged; a photo cannot be read any more; too many are held out.
+    """
+    s, photos = settings, survey.photos
+    chosen, kept = split(len(photos), held_out)
+    order = Order(len(chosen), s.batch, s.seed)
+    steps = s.epochs * order.steps_per_epoch
+    whole = first_weights(s) if weights is None else annealed(weights, 1 / TEMPERATURE)
+    points = whole["model_out.weight"]
+    bins, rarity = Bins(of_network(points)), rebalancing(survey.distribution)
+    graph = colorizer.score_graph(s.side, s.width)
+    trainer = Trainer(
+        graph,
+        SoftCrossEntropy(),
+        Adam(
+            rate=warm_up(cosine(s.learning_rate, steps), max(1, steps // 20)),
+            betas=BETAS,
+            weight_decay=s.weight_decay,
+        ),
+        weights={name: np.array(whole[name], np.float32) for name in graph.parameters},
+        threads=threads,
+        seed=s.seed,
+    )
+
+    def step(loaded: Loaded) -> dict[str, Any]:
+        lightness, ab = loaded.arrays
+        return {"loss": trainer.step(lightness, bins.targets(ab, rarity))}
+
+    loop = Loop(
+        read=Reader(PhotoSample([photos[i] for i in chosen], s.side, s.mirror), order),
+        step=step,
+        parts={"colorizer": trainer},
+        steps=steps,
+        images=s.batch,
+        settings={**asdict(s), "photos": digest(photos), "held_out": held_out},
+        reports=reports,
+        epoch=order.steps_per_epoch,
+        workers=threads,
+    )
+    loop.run(resume, overwrite)
+    result = annealed({**trainer.weights, "model_out.weight": points}, TEMPERATURE)
+    return result, [photos[i] for i in kept]
+
+
+def distances(
+    network: str | os.PathLike[str], photos: Sequence[str], threads: int | None = None
+) -> tuple[float, float]:
+    """How far a and b are off on average, by the network of a file and where all is grey.
+
+    Each photo counts alike, whole, at the network's 256x256.
+    """
+    model = Colorizer(network, device="cpu", threads=threads)
+    off, grey = [], []
+    for path in photos:
+        lab = rgb_to_lab(resized(read_rgb(path, least_side=SIDE), SIDE, SIDE))
+        (found,) = model.ab(lab[np.newaxis, ..., 0])
+        off.append(float(np.linalg.norm(found - lab[..., 1:], axis=2).mean()))
+        grey.append(float(np.linalg.norm(lab[..., 1:], axis=2).mean()))
+    return float(np.mean(off)), float(np.mean(grey))
