@@ -149,7 +149,7 @@ class Trainer:
         check_weights(graph, weights)
         self.weights: dict[str, np.ndarray] = dict(weights)
         if moments_of is None:
-            self._kept = {
+            self._kept: dict[str, np.ndarray] = {
                 name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
             }
             self._start_averages()
