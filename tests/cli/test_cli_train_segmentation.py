@@ -25,9 +25,9 @@ def data(run: Run, tmp_path: Path) -> tuple[str, str]:
     return "pictures", "masks"
 
 
-@needs_torch
-def test_train_and_use(run: Run, data: tuple[str, str]) -> None:
-    small = ("--init", "encoder.safetensors", "--epochs", "1", "--device", "cpu")
+@pytest.mark.parametrize("backend", ["native", pytest.param("torch", marks=needs_torch)])
+def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
+    small = ("--init", "encoder.safetensors", "--epochs", "1", "--backend", backend)
     result = run("train", "segmentation", *data, *small, "--log", "log.jsonl", "--half")
     assert result.code == 0 and "epoch 0/1, IoU 0." in result.err
     assert "epoch 1/1, loss " in result.err and "1 pair held out" in result.out
@@ -40,9 +40,11 @@ def test_train_and_use(run: Run, data: tuple[str, str]) -> None:
     assert result.code == 2 and "segmentation.safetensors: exists" in result.err
     more = ("--init", "segmentation.safetensors", "--epochs", "1", "-o", "b.npz", "-q")
     assert run("train", "segmentation", *data, *more) == (0, "", "")
+    assert os.listdir("b.npz.run") == ["log.jsonl"]
+    result = run("train", "segmentation", *data, *small, "-o", "c.npz", "--resume")
+    assert result.code == 2 and "there is no run to resume" in result.err
 
 
-@needs_torch
 def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
     init = ("--init", "encoder.safetensors")
     assert run("init", "lenet", "lenet.npz", "-q").code == 0
@@ -56,16 +58,24 @@ def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
         ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
         ([*data, *init, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
         ([*data, *init, "--log", "no/log"], "no/log: there is no folder no"),
-        ([*data, *init, "--device", "tpu"], "device 'tpu'"),
+        ([*data, *init, "--device", "cuda"], "--device cuda: the native kernels train on the CPU"),
     ):
         result = run("train", "segmentation", *arguments)
         assert result.code == 2 and message in result.err.splitlines()[-1]
     assert sorted(os.listdir()) == before
 
 
+@needs_torch
+def test_no_such_device(run: Run, data: tuple[str, str]) -> None:
+    words = ("--init", "encoder.safetensors", "--backend", "torch", "--device", "tpu")
+    result = run("train", "segmentation", *data, *words)
+    assert result.code == 2 and "device 'tpu'" in result.err
+
+
 def test_without_torch(
     run: Run, data: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
-    result = run("train", "segmentation", *data, "--init", "encoder.safetensors")
+    words = ("--init", "encoder.safetensors", "--backend", "torch")
+    result = run("train", "segmentation", *data, *words)
     assert result.code == 2 and "pip install 'torch>=" in result.err

@@ -2,22 +2,55 @@
 
 from __future__ import annotations
 
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from facegen import FacegenError
 from facegen.networks import segmentation, squeezenet
 from facegen.nn import Conv2d, Graph, MaxPool2d, Shape, Tanh
+from facegen.train import Reports
+from facegen.train.cut import cut
 from facegen.train.segmentation import shapes
+from facegen.train.segmentation import train as training
+from facegen.train.segmentation.learner import Learner, encoder_layers
 from facegen.train.segmentation.masks import Pairs, read_pairs
+from facegen.train.segmentation.train import SegmentationSettings
 from facegen.train.split import split
 
-torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
+needs_torch = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
+)
+BACKENDS = ["native", pytest.param("torch", marks=needs_torch)]
 
-from facegen.train.graph_module import GraphModule  # noqa: E402
-from facegen.train.segmentation import train as training  # noqa: E402
 
-CPU = torch.device("cpu")
+def learner(
+    backend: str, pairs: Pairs, start: dict[str, np.ndarray], settings: SegmentationSettings
+) -> Learner:
+    if backend == "native":
+        return training.native(pairs, start, settings, threads=2)
+    import torch
+
+    from facegen.train.segmentation.torch_learner import TorchLearner
+
+    rate, frozen = settings.rate(pairs), settings.freeze_encoder
+    return TorchLearner(pairs, start, rate, frozen, torch.device("cpu"))
+
+
+def run(
+    backend: str,
+    pairs: Pairs,
+    start: dict[str, np.ndarray],
+    settings: SegmentationSettings,
+    entries: list | None = None,
+    **options,
+) -> dict[str, np.ndarray]:
+    kept: list = [] if entries is None else entries
+    reports = Reports(log_every=1, entry=kept.append)
+    options.setdefault("reports", reports)
+    return training.train(pairs, learner(backend, pairs, start, settings), settings, **options)
 
 
 @pytest.fixture(scope="module")
@@ -58,38 +91,107 @@ def test_what_can_be_started_from(start: dict[str, np.ndarray]) -> None:
         training.first_weights("dcgan", {})
 
 
-def test_a_step_moves_the_decoder_alone(start: dict[str, np.ndarray], pairs: Pairs) -> None:
-    entries = []
-    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, learning_rate=1e-5)
-    result = training.train(pairs, start, settings, CPU, entries.append)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_moves_the_decoder_alone(
+    backend: str, start: dict[str, np.ndarray], pairs: Pairs
+) -> None:
+    entries: list = []
+    settings = SegmentationSettings(epochs=3, batch=2, held_out=2, learning_rate=1e-5)
+    result = run(backend, pairs, start, settings, entries)
     for name, values in result.items():
-        frozen = name.rpartition(".")[0] in training.encoder_layers()
+        frozen = name.rpartition(".")[0] in encoder_layers()
         assert np.array_equal(values, start[name]) == frozen, name
-    assert [entry["epoch"] for entry in entries] == [0, 1, 2]
-    assert entries[2]["loss"] < entries[1]["loss"] < np.log(21) + 0.1
+    assert [entry["epoch"] for entry in entries] == [0, 1, 2, 3]
+    assert entries[3]["loss"] < entries[1]["loss"] < np.log(21) + 0.1
+    assert all(0 < entry["iou"] < 1 for entry in entries)
 
 
-def test_all_layers(start: dict[str, np.ndarray], pairs: Pairs) -> None:
-    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, freeze_encoder=False)
-    result = training.train(pairs, start, settings, CPU)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_all_layers(backend: str, start: dict[str, np.ndarray], pairs: Pairs) -> None:
+    settings = SegmentationSettings(epochs=2, batch=1, held_out=2, freeze_encoder=False)
+    result = run(backend, pairs, start, settings)
     same = [name for name, values in result.items() if np.array_equal(values, start[name])]
     assert not same
 
 
+@needs_torch
+@pytest.mark.parametrize("freeze", [True, False])
+@pytest.mark.parametrize("epochs", [2, 3])  # of few epochs no features are kept
+def test_both_learn_the_same(
+    start: dict[str, np.ndarray], pairs: Pairs, freeze: bool, epochs: int
+) -> None:
+    """The same losses from the same start, order and mirror images, but for float32's rounding.
+
+    A ReLU or a pool that decides otherwise by a rounding error moves them apart, step by step.
+    """
+    settings = SegmentationSettings(
+        epochs=epochs, batch=1, held_out=2, freeze_encoder=freeze, learning_rate=1e-5
+    )
+    losses: dict[str, list[float]] = {}
+    for backend in ("native", "torch"):
+        entries: list = []
+        run(backend, pairs, start, settings, entries)
+        losses[backend] = [entry["loss"] for entry in entries if "loss" in entry]
+    np.testing.assert_allclose(losses["native"], losses["torch"], rtol=1e-4)
+    assert losses["torch"][0] != losses["torch"][-1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("freeze", [True, False])
+def test_stopped_and_resumed_is_the_same_to_the_bit(
+    tmp_path: Path, backend: str, freeze: bool, start: dict[str, np.ndarray], pairs: Pairs
+) -> None:
+    settings = SegmentationSettings(epochs=3, batch=2, held_out=1, freeze_encoder=freeze)
+    whole = run(backend, pairs, start, settings)
+
+    class Stop(Exception):
+        pass
+
+    def stop(entry: dict) -> None:
+        if entry["step"] == 4:
+            raise Stop
+
+    with pytest.raises(Stop):  # the checkpoint is of step 3
+        reports = Reports(tmp_path, log_every=1, save_seconds=0, entry=stop)
+        run(backend, pairs, start, settings, reports=reports)
+    again = run(backend, pairs, start, settings, reports=Reports(tmp_path), resume=True)
+    for name, values in whole.items():
+        np.testing.assert_array_equal(again[name], values, err_msg=name)
+
+
+def test_where_the_network_is_cut() -> None:
+    graph = segmentation.graph()
+    parts = cut(graph, {"conv10", "score_pool1", "score_pool4", "score_pool8", "conv13"})
+    assert parts.front is not None
+    outputs = [tensor.name for tensor in parts.front.outputs]
+    assert outputs == ["pool1", "pool4", "pool8", "fire9/concat"]
+    assert outputs == [tensor.name for tensor in parts.rest.inputs]
+    assert parts.front.parameters.keys() | parts.rest.parameters.keys() == graph.parameters.keys()
+    assert cut(graph, {"conv1", "conv13"}).front is None
+    with pytest.raises(ValueError, match="no layer named 'conv99'"):
+        cut(graph, {"conv99"})
+
+
+@needs_torch
 def test_the_engine_finds_the_same_classes(pairs: Pairs) -> None:
+    import torch
+
+    from facegen.train.graph_module import GraphModule
+    from facegen.train.segmentation import torch_learner
+
     weights = segmentation.initial_weights(3)
     network = GraphModule(segmentation.graph())
     network.load_canonical(weights)
     for name, values in network.canonical().items():
         np.testing.assert_array_equal(values, weights[name])
     pixels = pairs.pixels[:1]
-    assert training.check_against_engine(network, weights, pixels) < training.TOLERANCE
+    assert torch_learner.check_against_engine(network, weights, pixels) < torch_learner.TOLERANCE
     segmenter = segmentation.Segmenter(weights, device="cpu", precision="strict")
     prepared = segmenter.prepare(pixels[0])[None]
     with torch.no_grad():
         logits = network(torch.from_numpy(prepared).permute(0, 3, 1, 2))[0].permute(1, 2, 0).numpy()
     best = np.sort(logits, axis=2)
-    clear = best[..., -1] - best[..., -2] > 2 * training.TOLERANCE * np.abs(logits).max()
+    clear = best[..., -1] - best[..., -2] > 2 * torch_learner.TOLERANCE * np.abs(logits).max()
     assert clear.mean() > 0.95
     np.testing.assert_array_equal(
         segmenter.classes(prepared)[0][clear], logits.argmax(axis=2)[clear]
@@ -97,7 +199,7 @@ def test_the_engine_finds_the_same_classes(pairs: Pairs) -> None:
     with torch.no_grad():
         network.layers["score_pool1"].bias += torch.arange(21.0) * float(np.abs(logits).max())
     with pytest.raises(FacegenError, match="differs from PyTorch's"):
-        training.check_against_engine(network, weights, pixels)
+        torch_learner.check_against_engine(network, weights, pixels)
 
 
 def test_mean_iou() -> None:
@@ -105,8 +207,8 @@ def test_mean_iou() -> None:
     classes[0, :, :100], classes[1, :, :50] = 3, 255
     pairs = Pairs(["a", "b"], np.zeros((2, 227, 227, 3), np.uint8), classes)
 
-    def guess(pixels: np.ndarray) -> np.ndarray:
-        maps = np.zeros((len(pixels), 227, 227), np.int64)
+    def guess(samples: np.ndarray) -> np.ndarray:
+        maps = np.zeros((len(samples), 227, 227), np.int64)
         maps[0, :, 50:100], maps[1, :, 50:] = 3, 7
         return maps
 
@@ -117,29 +219,38 @@ def test_mean_iou() -> None:
     assert np.isnan(training.mean_iou(np.zeros((21, 21), np.int64)))
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_masks_without_a_class_teach_nothing(
-    start: dict[str, np.ndarray], pairs: Pairs
+    backend: str, start: dict[str, np.ndarray], pairs: Pairs
 ) -> None:
-    settings = training.SegmentationSettings(epochs=1, batch=1, held_out=3)
+    settings = SegmentationSettings(epochs=1, batch=1, held_out=3)
     classes = np.full_like(pairs.classes, 255)
     with pytest.raises(FacegenError, match="held out: no pixel of the 3 masks has a class"):
-        training.train(Pairs(pairs.names, pairs.pixels, classes), start, settings, CPU)
+        run(backend, Pairs(pairs.names, pairs.pixels, classes), start, settings)
     held_out = split(len(pairs), 3)[1]
     classes[held_out] = pairs.classes[held_out]
-    entries = []
+    entries: list = []
     void = Pairs(pairs.names, pairs.pixels, classes)
-    result = training.train(void, start, settings, CPU, entries.append)
+    result = run(backend, void, start, settings, entries)
     assert entries[1]["loss"] == 0 and entries[1]["iou"] == entries[0]["iou"]
     np.testing.assert_array_equal(result["score_pool8.weight"], start["score_pool8.weight"])
 
 
-def test_divergence_is_an_error(start: dict[str, np.ndarray], pairs: Pairs) -> None:
-    settings = training.SegmentationSettings(epochs=2, batch=1, held_out=2, learning_rate=1e30)
-    with pytest.raises(FacegenError, match="training diverged in epoch"):
-        training.train(pairs, start, settings, CPU)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_divergence_is_an_error(
+    backend: str, start: dict[str, np.ndarray], pairs: Pairs
+) -> None:
+    settings = SegmentationSettings(epochs=2, batch=1, held_out=2, learning_rate=1e30)
+    with pytest.raises(FacegenError, match="training diverged: step .* of segmentation"):
+        run(backend, pairs, start, settings)
 
 
+@needs_torch
 def test_layers_that_a_graph_module_does_not_know() -> None:
+    import torch
+
+    from facegen.train.graph_module import GraphModule
+
     g = Graph("other")
     g.output(g.add("tanh", Tanh(), g.input("x", Shape(4, 4, 1))))
     with pytest.raises(NotImplementedError, match="tanh"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
 
-from facegen.cli import options, terminal
+from facegen.cli import options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 from facegen.cli.train import check_network_file, require_torch
@@ -19,6 +20,7 @@ from facegen.cli.train import check_network_file, require_torch
         "facegen train segmentation JPEGImages/ SegmentationClass/ --init squeezenet.caffemodel",
         "facegen train segmentation pictures/ masks/ --init mine.safetensors --epochs 5",
         "facegen train segmentation pictures/ masks/ --init squeezenet.npz --all-layers",
+        "facegen train segmentation pictures/ masks/ --init squeezenet.npz --resume",
     ),
 )
 @click.argument("pictures", metavar="PICTURES", type=click.Path())
@@ -47,9 +49,18 @@ from facegen.cli.train import check_network_file, require_torch
 )
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
 @click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
+    "--backend", type=click.Choice(["native", "torch"]), default="native", show_default=True,
+    help="What computes: the package's own kernels on the CPU, or PyTorch, which GPUs need.",
+)
+@click.option(
+    "--device", default="auto", show_default=True, help="Of PyTorch: auto, cpu, cuda or cuda:N.",
     shell_complete=options.one_of("auto", "cpu", "cuda"),
 )
+@click.option(
+    "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
+)
+@training.folder
+@training.resume
 @options.overwrite
 @options.common
 def command(
@@ -61,7 +72,11 @@ def command(
     all_layers: bool,
     held_out: int | None,
     log: str | None,
+    backend: str,
     device: str,
+    threads: int | None,
+    folder: str | None,
+    resume: bool,
     overwrite: bool,
     **choices: Any,
 ) -> None:
@@ -69,29 +84,34 @@ def command(
 
     MASKS holds NAME.png for PICTURES/NAME.jpg (or another format): indexed PNG whose pixels are
     classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --init, the
-    decoder is trained. The mean IoU of the pairs held out is printed last. Needs PyTorch.
+    decoder is trained. The mean IoU of the pairs held out is printed last. Ctrl-C saves the state
+    in the run's folder, from where --resume goes on.
     """
     from facegen import FacegenError, weights
-    from facegen.files.atomic import AtomicFile
-    from facegen.files.json_text import json_text
     from facegen.loading import read_network
     from facegen.networks import NETWORKS
 
-    require_torch()
+    if backend == "torch":
+        require_torch()
+    elif device not in ("auto", "cpu"):
+        expected = "the native kernels train on the CPU; GPUs take --backend torch"
+        raise click.UsageError(f"--device {device}: {expected}")
     check_network_file(output, "segmentation", half, overwrite)
     if log is not None:
         options.check_output(log, overwrite)
 
+    from facegen.train import finished
+    from facegen.train.segmentation.learner import Learner
     from facegen.train.segmentation.masks import read_pairs
     from facegen.train.segmentation.train import (
         SegmentationSettings,
+        check,
         first_weights,
         iou_of_engine,
+        native,
         train,
     )
-    from facegen.train.torch_device import torch_device
 
-    chosen_device = torch_device(device)
     network, tensors = read_network(init)
     try:
         start = first_weights(network.name, tensors)
@@ -100,21 +120,46 @@ def command(
     pairs = read_pairs(pictures, masks)
     held_out = held_out or max(1, len(pairs) // 10)
     settings = SegmentationSettings(held_out=held_out, freeze_encoder=not all_layers, **choices)
-    with ExitStack() as stack:
-        file = stack.enter_context(AtomicFile(log)) if log is not None else None
+    check(pairs, settings)
+    reports = training.reports(output, folder, lambda entry: _line(entry, settings.epochs))
+    learner: Learner
+    if backend == "torch":
+        from facegen.train.segmentation.torch_learner import TorchLearner
+        from facegen.train.torch_device import torch_device
 
-        def say(entry: dict[str, Any]) -> None:
-            if file is not None:
-                file.write(json_text(entry).encode() + b"\n")
-            loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
-            where = f"epoch {entry['epoch']}/{settings.epochs}"
-            terminal.progressed(f"{where}{loss}, IoU {entry['iou']:.3f}")
-
-        trained = train(pairs, start, settings, chosen_device, say)
+        chosen, frozen = torch_device(device), settings.freeze_encoder
+        learner = TorchLearner(pairs, start, settings.rate(pairs), frozen, chosen)
+    else:
+        learner = native(pairs, start, settings, threads, reports)
+    trained = train(pairs, learner, settings, reports, resume, overwrite)
+    if log is not None:
+        _write_log(log, reports.log)
     weights.write(output, NETWORKS["segmentation"], trained, half)
+    finished(reports)
     if not terminal.is_quiet():
         iou, counts = iou_of_engine(trained, pairs, held_out)
         there = int((counts.sum(axis=1) > 0).sum())
         classes = "1 class" if there == 1 else f"{there} classes"
         kept = f"{counted(held_out, 'pair')} held out"
         terminal.say(f"{output}: mean IoU {iou:.3f} of {classes}, {kept}")
+
+
+def _line(entry: Mapping[str, Any], epochs: int) -> str | None:
+    """An entry of the log after an epoch."""
+    if "iou" not in entry:
+        return None
+    loss = f", loss {entry['loss']:.4f}" if "loss" in entry else ""
+    return f"epoch {entry['epoch']:g}/{epochs}{loss}, IoU {entry['iou']:.3f}"
+
+
+def _write_log(path: str, run: Path | None) -> None:
+    """What --log asks for, of the run's own."""
+    from facegen.files import state
+    from facegen.files.atomic import AtomicFile
+    from facegen.files.json_text import json_text
+
+    with AtomicFile(path) as file:
+        for entry in state.read_lines(run, follow=True) if run is not None else ():
+            if "iou" in entry:
+                chosen = {name: entry[name] for name in ("epoch", "iou", "loss") if name in entry}
+                file.write(json_text(chosen).encode() + b"\n")

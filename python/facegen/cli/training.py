@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,13 +30,26 @@ folder = click.option(
 )
 
 
-def reports(output: str, folder: str | None, **more: Any) -> Reports:
-    """Of a run whose result is `output`: what it says goes to stderr; `more` is `Reports`' own."""
+def reports(
+    output: str,
+    folder: str | None,
+    words: Callable[[Mapping[str, Any]], str | None] | None = None,
+    **more: Any,
+) -> Reports:
+    """Of a run whose result is `output`: what it says goes to stderr.
+
+    `words` makes the start of a line of an entry that is worth one; `more` is `Reports`' own.
+    """
     from facegen.train import Reports
+
+    def say(entry: Mapping[str, Any]) -> None:
+        text = line(entry) if words is None else words(entry)
+        if text is not None:
+            terminal.progressed(", ".join([text, *pace(entry)]))
 
     return Reports(
         Path(folder or f"{output}.run"),
-        entry=lambda entry: terminal.progressed(line(entry)),
+        entry=say,
         note=terminal.progressed,
         warn=terminal.warn,
         **more,
@@ -44,9 +57,7 @@ def reports(output: str, folder: str | None, **more: Any) -> Reports:
 
 
 def line(entry: Mapping[str, Any]) -> str:
-    """An entry of the log: "step 1,200, epoch 3, loss 0.1234, 812 images/s, 2 min left"."""
-    from facegen.train.pace import duration
-
+    """What an entry of the log says besides its pace: "step 1,200, epoch 3, loss 0.1234"."""
     parts = [f"step {entry['step']:,}"]
     if "epoch" in entry:
         parts.append(f"epoch {entry['epoch']:g}")
@@ -54,8 +65,15 @@ def line(entry: Mapping[str, Any]) -> str:
         if name in _PACE or not isinstance(value, int | float):
             continue
         parts.append(f"{name} {value:.4f}" if isinstance(value, float) else f"{name} {value:,}")
-    if "images_per_second" in entry:
-        parts.append(f"{entry['images_per_second']:,g} images/s")
-    if entry.get("left"):
-        parts.append(f"{duration(entry['left'])} left")
     return ", ".join(parts)
+
+
+def pace(entry: Mapping[str, Any]) -> list[str]:
+    """How fast it is: "812 images/s", "2 min left"."""
+    from facegen.train.pace import duration
+
+    rate, left = entry.get("images_per_second"), entry.get("left")
+    return [
+        *([f"{rate:,g} images/s"] if rate else []),
+        *([f"{duration(left)} left"] if left else []),
+    ]

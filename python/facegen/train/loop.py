@@ -69,6 +69,11 @@ class Reports:
     warn: Callable[[str], None] = lambda line: None
 
 
+    @property
+    def log(self) -> Path | None:
+        return None if self.folder is None else self.folder / LOG
+
+
 SILENT = Reports()
 
 
@@ -87,10 +92,13 @@ class Every:
     do
         Called with the number of steps done. What it returns becomes part of an entry of the log;
         `Enough` ends the run. The state must be all that it changes.
+    at_start
+        Also before the first step, with 0.
     """
 
     steps: int
     do: Callable[[int], Mapping[str, Any] | None]
+    at_start: bool = False
 
 
 class Enough(Exception):
@@ -235,6 +243,8 @@ class Loop(Generic[Item]):
         self._save_at = self._pace.seconds + reports.save_seconds
         steps = range(self.steps if self.place.ended else first, self.steps)
         workers = processors.count() if self.workers is None else self.workers
+        if first == 0:
+            self._before_the_first()
         with closing(read_ahead(self.read, steps, self.ahead, workers, self.processes)) as items:
             for item in items:
                 if isinstance(item, Loaded):
@@ -249,6 +259,16 @@ class Loop(Generic[Item]):
                     self._save_at = self._pace.seconds + reports.save_seconds
         if self._saved != self.place.step:
             self._save()
+
+    def _before_the_first(self) -> None:
+        entry: dict[str, Any] = {}
+        for hook in self.hooks:
+            if hook.at_start:
+                with self._going_on():
+                    entry |= hook.do(0) or {}
+        if entry:
+            self._write({"step": 0, **({} if self.epoch is None else {"epoch": 0}), **entry})
+        self._pace.restart(0)
 
     def _one_step(self, item: Item) -> None:
         try:
@@ -282,7 +302,7 @@ class Loop(Generic[Item]):
         self.place = Place(step, self._pace.seconds, ended)
 
     def _entry(self, step: int) -> dict[str, Any]:
-        epoch = {} if self.epoch is None else {"epoch": round(step / self.epoch, 3)}
+        epoch = {} if self.epoch is None else {"epoch": _shortest(step / self.epoch)}
         means = {name: float(f"{mean:.6g}") for name, mean in self._means.take().items()}
         count = self._unreadable.count
         skipped = {"unreadable": count} if count else {}
@@ -320,3 +340,8 @@ class Loop(Generic[Item]):
             goes_on = not self._stopping.is_set() and self.place.step < self.steps
             after = "; training goes on" if goes_on else ""
             self.reports.warn(f"{where}{error.strerror or error}{after}")
+
+
+def _shortest(number: float) -> float:
+    """With three places at most, and none where it is whole."""
+    return int(number) if number == int(number) else round(number, 3)

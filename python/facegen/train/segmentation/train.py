@@ -7,29 +7,25 @@ it could not be learned. The decoder starts as an untrained FCN does (Long, Shel
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
+from zlib import crc32
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
-from torch.nn import functional
 
 from facegen.errors import FacegenError
-from facegen.networks import imagenet, segmentation, squeezenet
-from facegen.nn import ConvTranspose2d, Graph
-from facegen.train.graph_module import GraphModule
-from facegen.train.schedules import one_cycle
+from facegen.networks import segmentation
+from facegen.nn import ConvTranspose2d
+from facegen.train.loop import SILENT, Every, Loop, Reports
+from facegen.train.order import Order
+from facegen.train.schedules import Schedule, one_cycle
+from facegen.train.segmentation.learner import Learner
 from facegen.train.segmentation.masks import VOID, Pairs
+from facegen.train.segmentation.native_learner import NativeLearner, flipped
 from facegen.train.split import split
-
-# PyTorch and the engine add the same products in another order, up to 4,608 in a layer and some 20
-# layers deep; relative to the largest logit.
-TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -57,12 +53,13 @@ class SegmentationSettings:
     freeze_encoder: bool = True
     learning_rate: float = 1e-4
 
+    def order(self, pairs: Pairs) -> Order:
+        """Of those that are trained on."""
+        return Order(len(split(len(pairs), self.held_out)[0]), self.batch, self.seed)
 
-def encoder_layers() -> set[str]:
-    """Names of the layers that classification and segmentation share."""
-    g = Graph("encoder")
-    squeezenet.encoder(g, g.input("image", squeezenet.IMAGE))
-    return {node.name for node in g.nodes}
+    def rate(self, pairs: Pairs) -> Schedule:
+        steps = self.epochs * self.order(pairs).steps_per_epoch
+        return one_cycle(self.learning_rate, steps, rise=0.05)
 
 
 def first_weights(network: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -101,16 +98,37 @@ def bilinear(layer: ConvTranspose2d) -> NDArray[np.float32]:
     return weight.astype(np.float32)
 
 
-def train(
+def native(
     pairs: Pairs,
     weights: Mapping[str, np.ndarray],
     settings: SegmentationSettings,
-    device: torch.device,
-    say: Callable[[dict[str, Any]], None] = lambda entry: None,
-) -> dict[str, np.ndarray]:
-    """Fine-tune from `first_weights`, and return the canonical weights.
+    threads: int | None = None,
+    reports: Reports = SILENT,
+) -> Learner:
+    """The learner on the package's own kernels."""
+    check(pairs, settings)
+    rate, frozen = settings.rate(pairs), settings.freeze_encoder
+    return NativeLearner(pairs, weights, rate, frozen, settings.epochs, threads, reports)
 
-    `say` is called before training and after every epoch with "epoch", "iou" (mean over the
+
+def check(pairs: Pairs, settings: SegmentationSettings) -> None:
+    """FacegenError where there are too few pairs, or none held out has a class."""
+    _, held_out = split(len(pairs), settings.held_out)
+    if (pairs.classes[held_out] == VOID).all():
+        raise FacegenError(f"held out: no pixel of the {len(held_out)} masks has a class")
+
+
+def train(
+    pairs: Pairs,
+    learner: Learner,
+    settings: SegmentationSettings,
+    reports: Reports = SILENT,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, np.ndarray]:
+    """Fine-tune from where a learner is, and return the canonical weights.
+
+    The log has an entry before training and one after every epoch, with "iou" (mean over the
     classes, of the pairs held out) and, after an epoch, "loss".
 
     Raises
@@ -118,53 +136,38 @@ def train(
     FacegenError
         Training diverged; or there are too few pairs, or none held out has a class.
     """
+    check(pairs, settings)
     chosen, held_out = split(len(pairs), settings.held_out)
-    if (pairs.classes[held_out] == VOID).all():
-        raise FacegenError(f"held out: no pixel of the {len(held_out)} masks has a class")
-    network = GraphModule(segmentation.graph())
-    network.load_canonical(weights)
-    if settings.freeze_encoder:
-        network.freeze(encoder_layers())
-    network.to(device, memory_format=torch.channels_last)
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimiser = torch.optim.Adam(trained, settings.learning_rate)
-    steps = settings.epochs * math.ceil(len(chosen) / settings.batch)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, one_cycle(1.0, steps, rise=0.05))
-    random = np.random.default_rng(settings.seed)
+    order = settings.order(pairs)
 
-    @torch.no_grad()
-    def classify(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        return network(_input(pixels, device)).argmax(dim=1).cpu().numpy()
+    def read(number: int) -> tuple[Any, NDArray[np.int32]]:
+        batch = order(number)
+        samples = chosen[batch.samples]
+        mirrored = batch.random.random(len(samples)) < 0.5
+        labels = flipped(pairs.classes[samples].astype(np.int32), mirrored)
+        return learner.prepare(samples, mirrored), np.where(labels == VOID, -1, labels)
 
-    def report(epoch: int, **more: float) -> None:
-        iou = mean_iou(confusion(classify, pairs, held_out))
-        say({"epoch": epoch, "iou": round(iou, 4), **more})
+    def step(item: tuple[Any, NDArray[np.int32]]) -> dict[str, np.ndarray]:
+        return {"loss": learner.step(*item)}
 
-    report(0)
-    for epoch in range(settings.epochs):
-        losses = []
-        order = random.permutation(chosen)
-        for start in range(0, len(order), settings.batch):
-            part = order[start : start + settings.batch]
-            x = _input(pairs.pixels[part], device)
-            y = torch.from_numpy(pairs.classes[part]).to(device).long()
-            mirrored = torch.from_numpy(random.random(len(part)) < 0.5).to(device)
-            x = torch.where(mirrored.view(-1, 1, 1, 1), x.flip(3), x)
-            y = torch.where(mirrored.view(-1, 1, 1), y.flip(2), y)
-            total = functional.cross_entropy(network(x), y, ignore_index=VOID, reduction="sum")
-            loss = total / (y != VOID).sum().clamp(min=1)
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            losses.append(loss.detach())
-        mean = float(torch.stack(losses).mean())
-        if not math.isfinite(mean):
-            raise FacegenError(f"training diverged in epoch {epoch + 1}: loss {mean}")
-        report(epoch + 1, loss=round(mean, 5))
-    result = network.canonical()
-    check_against_engine(network, result, pairs.pixels[held_out[:2]])
-    return result
+    def measure(step: int) -> dict[str, float]:
+        return {"iou": round(mean_iou(confusion(learner.classify, pairs, held_out)), 4)}
+
+    loop = Loop(
+        read,
+        step,
+        {"network": learner},
+        settings.epochs * order.steps_per_epoch,
+        settings.batch,
+        hooks=[Every(order.steps_per_epoch, measure, at_start=True)],
+        settings={**asdict(settings), "data": crc32(pairs.pixels.data) ^ crc32(pairs.classes.data)},
+        reports=reports,
+        epoch=order.steps_per_epoch,
+        ahead=2,
+    )
+    loop.run(resume, overwrite)
+    learner.finish(held_out)
+    return learner.weights()
 
 
 def iou_of_engine(
@@ -173,34 +176,28 @@ def iou_of_engine(
     """Mean IoU of the pairs held out as `facegen.Segmenter` finds their classes, and the counts."""
     segmenter = segmentation.Segmenter(weights, device="cpu")
 
-    def classify(pixels: NDArray[np.uint8]) -> NDArray[Any]:
-        return segmenter.classes(np.stack([segmenter.prepare(one) for one in pixels]))
+    def classify(samples: NDArray[np.int64]) -> NDArray[Any]:
+        return segmenter.classes(np.stack([segmenter.prepare(pairs.pixels[i]) for i in samples]))
 
     counts = confusion(classify, pairs, split(len(pairs), held_out)[1])
     return mean_iou(counts), counts
 
 
-def _input(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """Pictures (n, 227, 227, 3) as the network takes them: (n, 3, 227, 227), less the mean."""
-    mean = torch.tensor(imagenet.MEAN, device=device).view(1, 3, 1, 1)
-    return torch.from_numpy(pixels).to(device).permute(0, 3, 1, 2).float() - mean
-
-
 def confusion(
-    classify: Callable[[NDArray[np.uint8]], NDArray[Any]],
+    classify: Callable[[NDArray[np.int64]], NDArray[Any]],
     pairs: Pairs,
     chosen: NDArray[np.int64],
     batch: int = 8,
 ) -> NDArray[np.int64]:
     """How many pixels of each class (row) were taken for each class (column), (21, 21).
 
-    `classify` makes class maps (n, 227, 227) of pictures (n, 227, 227, 3).
+    `classify` gives class maps (n, 227, 227) of the pairs of these numbers.
     """
     classes = segmentation.CLASSES
     counts = np.zeros(classes * classes, np.int64)
     for start in range(0, len(chosen), batch):
         part = chosen[start : start + batch]
-        answers, guesses = pairs.classes[part], classify(pairs.pixels[part])
+        answers, guesses = pairs.classes[part], classify(part)
         known = answers != VOID
         cells = answers[known].astype(np.int64) * classes + guesses[known]
         counts += np.bincount(cells, minlength=classes * classes)
@@ -213,28 +210,3 @@ def mean_iou(counts: NDArray[np.int64]) -> float:
     there = counts.sum(axis=1) > 0
     either = counts.sum(axis=0) + counts.sum(axis=1) - both
     return float((both[there] / either[there]).mean()) if there.any() else math.nan
-
-
-@torch.no_grad()
-def check_against_engine(
-    network: GraphModule, weights: Mapping[str, np.ndarray], pixels: NDArray[np.uint8]
-) -> float:
-    """Largest difference between PyTorch's logits and the engine's, over the largest logit.
-
-    Raises
-    ------
-    FacegenError
-        It is above 1e-4.
-    """
-    engine = segmentation.Segmenter(weights, device="cpu", precision="strict")
-    prepared = np.stack([engine.prepare(one) for one in pixels])
-    on_cpu = copy.deepcopy(network).cpu()
-    expected = on_cpu(torch.from_numpy(prepared).permute(0, 3, 1, 2)).permute(0, 2, 3, 1).numpy()
-    largest = float(np.abs(expected).max())
-    difference = float(np.abs(engine.logits(prepared) - expected).max()) / max(largest, 1e-30)
-    if not difference <= TOLERANCE:
-        raise FacegenError(
-            f"the exported network differs from PyTorch's by {difference:.2g} of its largest "
-            f"logit, expected {TOLERANCE:.0e} at most"
-        )
-    return difference

@@ -1,0 +1,119 @@
+"""Segmentation learned on the package's own kernels.
+
+Where the encoder stays as it is, what it gives of a picture is always the same: it is computed once
+for every picture and once for its mirror image, if the memory is there, and the decoder alone is
+run in every step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.networks import imagenet, segmentation
+from facegen.nn.grad import Adam
+from facegen.train.cut import Features, cut, may_be_kept, own_weights
+from facegen.train.in_memory import InMemory
+from facegen.train.loop import Reports
+from facegen.train.schedules import Schedule
+from facegen.train.segmentation.learner import encoder_layers
+from facegen.train.segmentation.masks import Pairs
+from facegen.train.trainer import Trainer
+
+_BATCH = 8  # pictures whose classes are found at once
+
+
+class NativeLearner:
+    """A `Learner` on the CPU.
+
+    Parameters
+    ----------
+    epochs
+        Of the run: features are kept where they are computed less often than they would be.
+    """
+
+    def __init__(
+        self,
+        pairs: Pairs,
+        weights: Mapping[str, np.ndarray],
+        rate: Schedule,
+        freeze_encoder: bool,
+        epochs: int,
+        threads: int | None,
+        reports: Reports,
+    ) -> None:
+        self._pairs = pairs
+        self._weights = {name: np.array(array) for name, array in weights.items()}
+        graph, frozen = segmentation.graph(), encoder_layers() if freeze_encoder else set[str]()
+        self._features: list[Features] | None = None
+        trained = {name.rpartition(".")[0] for name in graph.parameters} - frozen
+        parts = cut(graph, trained)
+        # Twice each picture, against once in every epoch.
+        if parts.front is not None and epochs > 2 and may_be_kept(parts.front, 2 * len(pairs)):
+            reports.note(f"the encoder's features of {len(pairs):,} pictures and mirror images")
+            self._features = [
+                Features(
+                    parts.front, self._weights, self._reader(mirrored), len(pairs), threads
+                )
+                for mirrored in (False, True)
+            ]
+            graph, frozen = parts.rest, set()
+        self.trainer = Trainer(
+            graph,
+            "cross_entropy",
+            Adam(rate=rate),
+            weights=own_weights(graph, self._weights),
+            threads=threads,
+            frozen={name.rpartition(".")[0] for name in graph.parameters} & frozen,
+        )
+        self._step = InMemory(self.trainer, reports.note)
+
+    def _reader(self, mirrored: bool) -> Any:
+        def read(samples: NDArray[np.int64]) -> np.ndarray:
+            return self._pixels(samples, np.full(len(samples), mirrored))
+
+        return read
+
+    def _pixels(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> np.ndarray:
+        pixels = flipped(self._pairs.pixels[samples], mirrored)
+        return pixels - np.array(imagenet.MEAN, np.float32)
+
+    def prepare(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
+        if self._features is None:
+            return self._pixels(samples, mirrored)
+        plain, mirror = (features[samples] for features in self._features)
+        choose = mirrored[:, None, None, None]
+        return [np.where(choose, b, a) for a, b in zip(plain, mirror, strict=True)]
+
+    def step(self, prepared: Any, labels: NDArray[np.int32]) -> np.ndarray:
+        return self._step(prepared, labels)
+
+    def classify(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        maps = []
+        for first in range(0, len(samples), _BATCH):
+            part = samples[first : first + _BATCH]
+            shown = self.prepare(part, np.zeros(len(part), bool))
+            (logits,) = self.trainer.predict(shown).values()
+            maps.append(logits.argmax(axis=3))
+        return np.concatenate(maps)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        return {name: array.copy() for name, array in self._weights.items()}
+
+    def finish(self, samples: NDArray[np.int64]) -> None:
+        """What was trained is the engine's own network."""
+
+    def state_dict(self) -> dict[str, np.ndarray]:
+        return self.trainer.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
+        self.trainer.load_state_dict(state)
+
+
+def flipped(maps: np.ndarray, mirrored: NDArray[np.bool_]) -> np.ndarray:
+    """Maps (n, height, width, ...), those that are chosen as their mirror images."""
+    choose = mirrored.reshape(-1, *[1] * (maps.ndim - 1))
+    return np.where(choose, maps[:, :, ::-1], maps)
