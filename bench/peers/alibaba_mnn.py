@@ -2,8 +2,8 @@
 
 Its command `mnnconvert` reports each conversion over the network; the function behind it does not.
 Inputs go from an array into the session's own layout in the time that is measured, as there is no
-other way to change them. Its tanh is off by up to 3e-3 behind several layers (ESPCN), also with high
-precision: networks with one may fail the comparison, and are not timed then.
+other way to change them. Its tanh is off by up to 3e-3 behind several layers (ESPCN), with high
+precision too: networks with one may fail the comparison, and are not timed then.
 """
 
 from __future__ import annotations

@@ -2,9 +2,9 @@
 
 A file without names is known by its size (`Network.binary_layout`). One of another program's names
 is known by them (`Network.foreign`), and by their shapes where those make a network of a family
-(`facegen.networks.families`). One that has a graph, ONNX or ours, holds the network that computes
-the same, or any whose inputs and outputs it has. All else is ours: its metadata name the network,
-or its tensors are exactly that network's.
+(`facegen.networks.families`); a .safetensors may have PyTorch's names too. One that has a graph,
+ONNX or ours, holds the network that computes the same, or any whose inputs and outputs it has. All
+else is ours: its metadata name the network, or its tensors are exactly that network's.
 """
 
 from __future__ import annotations
@@ -49,11 +49,14 @@ def read_any(
         return _by_graph(path, networks, families, found), found.weights
     kind = weights.sniff(path)
     contents = kind.open(path)
-    foreign = [network for network in networks if kind.name in network.foreign]
     shapes = contents.shapes
+    foreign = [network for network in networks if kind.name in network.foreign]
     network = _of_family(path, networks, families, kind.name, shapes)
     if network is not None:
         return network, _read_foreign(path, contents, network, kind.name)
+    network = _of_state_dict(path, networks, families, contents)
+    if network is not None and contents.state_dict is not None:
+        return network, _read_foreign(path, contents.state_dict, network, FORMAT)
     if shapes is None:
         network = _by_size(path, networks)
         layout: Layout = {entry.name: entry for entry in network.binary_layout or ()}
@@ -132,6 +135,29 @@ def _of_family(
         return find(shapes, families)
     except ValueError as error:
         raise FormatError(f"{path}: {error}") from None
+
+
+def _of_state_dict(
+    path: Path, networks: Sequence[Network], families: Iterable[Family], contents: Contents
+) -> Network | None:
+    """The network that PyTorch's names in another format tell; None where ours tell as much."""
+    if contents.state_dict is None or contents.shapes is None:
+        return None
+    if any(network.shapes == contents.shapes for network in networks):
+        return None
+    shapes = contents.state_dict.shapes or {}
+    network = _of_family(path, networks, families, FORMAT, shapes)
+    if network is not None:
+        return network
+    known = [network for network in networks if FORMAT in network.foreign]
+    for network in known:
+        if file_shapes(network.foreign[FORMAT]) == shapes:
+            return network
+    likest = max(known, key=lambda each: _likeness(each.foreign[FORMAT], shapes), default=None)
+    if likest is None:
+        return None
+    as_ours = max(_likeness(each.shapes, contents.shapes) for each in networks)
+    return likest if _likeness(likest.foreign[FORMAT], shapes) > as_ours else None
 
 
 def _by_graph(

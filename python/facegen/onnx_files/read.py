@@ -7,6 +7,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from facegen.errors import FormatError, first_line
 from facegen.graphs import End, GraphNetwork
 from facegen.nn import Affine, Reshape
@@ -202,6 +204,9 @@ def _described(kind: Any) -> str:
 
 
 def _decoded(value: Any) -> Any:
+    """An attribute; a number is the shortest decimal of its float32, as whoever wrote it had it."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    if isinstance(value, float):
+        return float(str(np.float32(value)))
     return list(value) if hasattr(value, "__iter__") and not isinstance(value, str) else value

@@ -38,12 +38,16 @@ class Contents(NamedTuple):
         The name of the network, where the file tells.
     part
         What of the file is read, in words, where it holds weights of several.
+    state_dict
+        The same tensors as a PyTorch checkpoint has them, by their names in a module, where the
+        file may be one in all but its format.
     """
 
     shapes: Mapping[str, Shape] | None
     read: Callable[[Layout], dict[str, np.ndarray]]
     network: str | None = None
     part: str = ""
+    state_dict: Contents | None = None
 
 
 def can_hold_any(network: Described) -> bool:

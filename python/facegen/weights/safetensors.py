@@ -1,11 +1,14 @@
 """Weights as safetensors: canonical names and layouts; the metadata says which network.
 
-Tensors may be stored as float16 to halve the file: every float16 is a float32 too.
+Tensors may be stored as float16 to halve the file: every float16 is a float32 too. A file without
+our metadata may be a state_dict of PyTorch's, by its names and in its layouts; that may hold other
+types too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from math import prod
 from typing import Any, BinaryIO, NamedTuple
 
@@ -26,13 +29,21 @@ from facegen.weights.checks import (
     parse_json,
 )
 from facegen.weights.format import Contents, Described, Format
-from facegen.weights.layout import Layout, arranged, file_shapes
+from facegen.weights.layout import Layout, arranged, canonical, file_shapes
+from facegen.weights.state_dict import plain_names
 
 # The header is JSON that is parsed in memory: ours takes about 100 bytes a tensor.
 MAX_HEADER_BYTES = 1 << 20
 _LENGTH_BYTES = 8
 METADATA = ("network", "graph")
-_TYPES: dict[str, np.dtype[Any]] = {"F32": np.dtype("<f4"), "F16": np.dtype("<f2")}
+_TYPES = ("F32", "F16")  # of canonical weights
+_ELEMENTS: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"), "F32": np.dtype("<f4"), "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),  # the upper half of a float32
+    "I64": np.dtype("<i8"), "I32": np.dtype("<i4"), "I16": np.dtype("<i2"), "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"), "U32": np.dtype("<u4"), "U16": np.dtype("<u2"), "U8": np.dtype("u1"),
+    "BOOL": np.dtype("u1"),
+}  # fmt: skip
 
 
 class Header(NamedTuple):
@@ -101,31 +112,68 @@ def read(path: Path, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
                 raise FormatError(
                     f"{path}: tensor {name!r:.100}: expected F32 or F16, found {found:.20}"
                 )
-        expected = file.tell() + sum(
-            prod(shape) * _TYPES[header.types[name]].itemsize for name, shape in shapes.items()
+        stored = _read_stored(path, file, size, header)
+    weights = {}
+    for name in shapes:
+        weights[name] = as_float32(stored.pop(name))
+        check_finite(path, name, weights[name])
+    return weights
+
+
+def read_state_dict(path: Path, layout: Layout) -> dict[str, np.ndarray]:
+    """Canonical weights of a state_dict, whose tensors must be exactly those of `layout`.
+
+    Raises
+    ------
+    FormatError, OSError
+        As for `read`.
+    """
+    size = file_size(path)
+    with open(path, "rb") as file:
+        header = _read_header(path, file, size)
+        names = plain_names(header.shapes)
+        check_names(path, layout, names)
+        for name, entry in layout.items():
+            check_shape(path, name, entry.file_shape, header.shapes[names[name]])
+        stored = _read_stored(path, file, size, header)
+    return canonical(path, {plain: stored[name] for plain, name in names.items()}, layout)
+
+
+def _read_stored(
+    path: Path, file: BinaryIO, size: int, header: Header
+) -> dict[str, np.ndarray]:
+    """All tensors as they lie in a file whose header was read; bfloat16 as float32."""
+    for name, kind in header.types.items():
+        if kind not in _ELEMENTS:
+            raise FormatError(f"{path}: tensor {name!r:.100}: expected F32, found {kind:.20}")
+    expected = file.tell() + sum(
+        prod(shape) * _ELEMENTS[header.types[name]].itemsize
+        for name, shape in header.shapes.items()
+    )
+    if size != expected:
+        raise FormatError(
+            f"{path}: not a valid safetensors file: expected {expected:,} bytes, found {size:,}"
         )
-        if size != expected:
-            raise FormatError(
-                f"{path}: not a valid safetensors file: expected {expected:,} bytes, found {size:,}"
-            )
-        file.seek(0)
-        data = file.read(size)
+    file.seek(0)
+    data = file.read(size)
     try:
         tensors = dict(safetensors.deserialize(data))
     except safetensors.SafetensorError as error:
         reason = first_line(error)
         raise FormatError(f"{path}: not a valid safetensors file: {reason}") from error
     del data
-    weights = {}
-    for name, shape in shapes.items():
+    stored = {}
+    for name, shape in header.shapes.items():
         tensor = tensors.pop(name)
+        kind = header.types[name]
         # The library has a header of its own: of a name that is there twice it may take the other.
-        if (tuple(tensor["shape"]), tensor["dtype"]) != (shape, header.types[name]):
+        if (tuple(tensor["shape"]), tensor["dtype"]) != (shape, kind):
             raise FormatError(f"{path}: tensor {name!r:.100} is there twice")
-        values = np.frombuffer(tensor["data"], _TYPES[header.types[name]]).reshape(shape)
-        weights[name] = as_float32(values)
-        check_finite(path, name, weights[name])
-    return weights
+        values = np.frombuffer(tensor["data"], _ELEMENTS[kind]).reshape(shape)
+        if kind == "BF16":
+            values = (values.astype(np.uint32) << 16).view(np.float32)
+        stored[name] = values
+    return stored
 
 
 def write(
@@ -162,7 +210,16 @@ def _open(path: Path) -> Contents:
     def read_as(layout: Layout) -> dict[str, np.ndarray]:
         return arranged(read(path, file_shapes(layout)), layout)
 
-    return Contents(header.shapes, read_as, header.network)
+    told = header.network is not None or header.graph is not None
+    return Contents(
+        header.shapes, read_as, header.network, state_dict=None if told else _named(path, header)
+    )
+
+
+def _named(path: Path, header: Header) -> Contents:
+    names = plain_names(header.shapes)
+    shapes = {plain: header.shapes[name] for plain, name in names.items()}
+    return Contents(shapes, partial(read_state_dict, path))
 
 
 def _write(path: Path, network: Described, weights: Mapping[str, np.ndarray]) -> None:

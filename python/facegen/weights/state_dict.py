@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from facegen.errors import FormatError
@@ -83,18 +84,23 @@ def _rank(keys: tuple[str, ...]) -> int:
 
 def _unwrapped(where: Path, content: dict[str, object]) -> dict[str, Tensor]:
     tensors = {}
-    for name, value in content.items():
-        if name.rpartition(".")[2] in _COUNTS:
-            continue
+    for plain, name in plain_names(content).items():
+        value = content[name]
         if not isinstance(value, Tensor):
             raise FormatError(f"{where}: {name!r:.100}: expected a tensor, found {kind(value)}")
-        tensors[name] = value
-    while prefix := _prefix(tensors):
-        tensors = {n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)}
+        tensors[plain] = value
     return tensors
 
 
-def _prefix(names: dict[str, Tensor]) -> str:
+def plain_names(names: Iterable[str]) -> dict[str, str]:
+    """What tensors are called in their module -> their names, of which counts are left out."""
+    plain = {name: name for name in names if name.rpartition(".")[2] not in _COUNTS}
+    while prefix := _prefix(plain):
+        plain = {n.removeprefix(prefix): f for n, f in plain.items() if n.startswith(prefix)}
+    return plain
+
+
+def _prefix(names: Collection[str]) -> str:
     """What all names begin with of a wrapper's; or some with of a generator's."""
     for prefix in _WRAPPERS:
         if names and all(name.startswith(prefix) for name in names):
