@@ -22,9 +22,20 @@ constexpr int64_t kChunkImages = 8;
 enum class TrainingOp : int32_t {
   kGemm,
   kWeightGradient,
+  kDepthwise,
+  kDepthwiseGradient,
+  kDepthwiseWeightGradient,
   kBiasGradient,
   kActivate,
   kActivateGradient,
+  kPrelu,
+  kPreluGradient,
+  kMultiply,
+  kMultiplySum,
+  kSoftmax,
+  kSoftmaxGradient,
+  kShuffle,
+  kRearrange,
   kMaxPool,
   kMaxPoolGradient,
   kGlobalAvgPool,
@@ -33,6 +44,8 @@ enum class TrainingOp : int32_t {
   kBatchNormGradient,
   kInstanceNorm,
   kInstanceNormGradient,
+  kLayerNorm,
+  kLayerNormGradient,
   kCopy,
   kResample,
   kResampleGradient,
@@ -71,22 +84,36 @@ struct TrainingTaps {
   std::vector<float> weights;
 };
 
+// Some neighbouring groups of a layer, as Part of gemm_layers.py; no groups: all of a layer of one.
+struct GroupPart {
+  int32_t groups = 0;
+  int32_t first_in = 0, in_channels = 0, first_out = 0, out_channels = 0;
+};
+
 // Operands are indices; -1 is none. Parameters, moments and averages are entries of one list of
 // arrays; a gradient has its parameter's index.
 struct TrainingStep {
   TrainingOp op;
   std::string name;
-  int32_t x = -1, y = -1, dy = -1, dx = -1;  // values; of kLoss the prediction, target and gradient
+  // Values; of kLoss the prediction, target and gradient
+  int32_t x = -1, other = -1, y = -1, dy = -1, dx = -1;
   bool accumulate = false;
   // kGemm, kWeightGradient
   std::vector<Phase> phases;
   int32_t kernel_h = 0, kernel_w = 0;
   bool transposed = false, direct_only = false;
   int32_t weight = -1, bias = -1;  // kBiasGradient: bias
+  GroupPart part;
   // The activation of y
   Activation activation = Activation::kNone;
-  float alpha = 0.0f;
-  Window window = {};
+  float alpha = 0.0f, limit = 0.0f;  // its numbers, alpha and beta of an Epilogue
+  int32_t slope = -1;                // kPrelu, kPreluGradient
+  Window window = {};                // of pools and depthwise convolutions
+  bool log = false;                  // kSoftmax, kSoftmaxGradient
+  int32_t groups = 0;                // kInstanceNorm, kInstanceNormGradient, kShuffle
+  // kRearrange: see Step in program.h
+  int32_t block = 0;
+  bool depth_first = false;
   // kResample, kResampleGradient
   TrainingTaps rows, columns;
   // Norms
@@ -97,6 +124,7 @@ struct TrainingStep {
   // kCopy
   int32_t channels = 0, first_x = 0, first_y = 0;
   float scale = 1.0f, shift = 0.0f;
+  bool zero_rest = false;  // of y's channels
   // kDropout
   float share = 0.0f;
   int32_t stream = 0;
@@ -105,7 +133,7 @@ struct TrainingStep {
   bool generator = false;
   // kUpdate: parameter is `weight`; momentum is above
   OptimizerKind optimizer = OptimizerKind::kSgd;
-  int32_t group = 0, first_moment = -1, second_moment = -1, average = -1;
+  int32_t rate_group = 0, first_moment = -1, second_moment = -1, average = -1;
   double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0, average_decay = 0.0;
   bool nesterov = false;
 };
@@ -136,7 +164,7 @@ struct TrainingProgram {
   std::vector<int64_t> statistics;  // floats of each array of the batch
   std::vector<int32_t> targets;          // values
   std::vector<int32_t> kept;             // values, which stay as they are after a step
-  int32_t groups = 1;
+  int32_t rate_groups = 1;
   int64_t arena_floats = 0;  // of one image
   float clip_norm = 0.0f;    // 0: none
 };

@@ -54,7 +54,7 @@ class CpuTraining {
       throw py::type_error("losses must be a writeable float64 array");
     }
     batch.losses = static_cast<double*>(losses.mutable_data());
-    if (static_cast<int32_t>(rates.size()) < program.groups) {
+    if (static_cast<int32_t>(rates.size()) < program.rate_groups) {
       throw py::value_error("fewer rates than groups");
     }
     batch.rates = rates;

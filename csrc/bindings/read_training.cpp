@@ -48,9 +48,20 @@ Enum named(const std::map<std::string, Enum>& names, const std::string& name) {
 const std::map<std::string, TrainingOp> kOps = {
     {"Gemm", TrainingOp::kGemm},
     {"WeightGradient", TrainingOp::kWeightGradient},
+    {"Depthwise", TrainingOp::kDepthwise},
+    {"DepthwiseGradient", TrainingOp::kDepthwiseGradient},
+    {"DepthwiseWeightGradient", TrainingOp::kDepthwiseWeightGradient},
     {"BiasGradient", TrainingOp::kBiasGradient},
     {"Activate", TrainingOp::kActivate},
     {"ActivateGradient", TrainingOp::kActivateGradient},
+    {"Prelu", TrainingOp::kPrelu},
+    {"PreluGradient", TrainingOp::kPreluGradient},
+    {"Multiply", TrainingOp::kMultiply},
+    {"MultiplySum", TrainingOp::kMultiplySum},
+    {"Softmax", TrainingOp::kSoftmax},
+    {"SoftmaxGradient", TrainingOp::kSoftmaxGradient},
+    {"Shuffle", TrainingOp::kShuffle},
+    {"Rearrange", TrainingOp::kRearrange},
     {"MaxPool", TrainingOp::kMaxPool},
     {"MaxPoolGradient", TrainingOp::kMaxPoolGradient},
     {"GlobalAvgPool", TrainingOp::kGlobalAvgPool},
@@ -59,6 +70,8 @@ const std::map<std::string, TrainingOp> kOps = {
     {"BatchNormGradient", TrainingOp::kBatchNormGradient},
     {"InstanceNorm", TrainingOp::kInstanceNorm},
     {"InstanceNormGradient", TrainingOp::kInstanceNormGradient},
+    {"LayerNorm", TrainingOp::kLayerNorm},
+    {"LayerNormGradient", TrainingOp::kLayerNormGradient},
     {"Copy", TrainingOp::kCopy},
     {"Resample", TrainingOp::kResample},
     {"ResampleGradient", TrainingOp::kResampleGradient},
@@ -68,9 +81,25 @@ const std::map<std::string, TrainingOp> kOps = {
     {"Update", TrainingOp::kUpdate},
 };
 const std::map<std::string, Activation> kActivations = {
-    {"none", Activation::kNone},          {"relu", Activation::kRelu},
-    {"leaky_relu", Activation::kLeakyRelu}, {"tanh", Activation::kTanh},
+    {"none", Activation::kNone},
+    {"relu", Activation::kRelu},
+    {"leaky_relu", Activation::kLeakyRelu},
+    {"tanh", Activation::kTanh},
+    {"clip", Activation::kClip},
+    {"elu", Activation::kElu},
     {"sigmoid", Activation::kSigmoid},
+    {"hard_sigmoid", Activation::kHardSigmoid},
+    {"hard_swish", Activation::kHardSwish},
+    {"silu", Activation::kSilu},
+    {"gelu", Activation::kGelu},
+    {"gelu_tanh", Activation::kGeluTanh},
+    {"mish", Activation::kMish},
+    {"softplus", Activation::kSoftplus},
+    {"exp", Activation::kExp},
+    {"log", Activation::kLog},
+    {"abs", Activation::kAbs},
+    {"sqrt", Activation::kSqrt},
+    {"reciprocal", Activation::kReciprocal},
 };
 const std::map<std::string, LossKind> kLosses = {
     {"cross_entropy", LossKind::kCrossEntropy},
@@ -155,10 +184,14 @@ class Reader {
     }
     for (const TrainingStep& s : program_.steps) {
       const bool norm = s.op == TrainingOp::kBatchNormGradient ||
-                        s.op == TrainingOp::kInstanceNormGradient;
-      const int32_t made = s.op == TrainingOp::kWeightGradient  ? s.weight
-                           : s.op == TrainingOp::kBiasGradient ? s.bias
-                                                               : -1;
+                        s.op == TrainingOp::kInstanceNormGradient ||
+                        s.op == TrainingOp::kLayerNormGradient;
+      const int32_t made =
+          s.op == TrainingOp::kWeightGradient || s.op == TrainingOp::kDepthwiseWeightGradient
+              ? s.weight
+          : s.op == TrainingOp::kBiasGradient                ? s.bias
+          : s.op == TrainingOp::kPreluGradient && s.trained ? s.slope
+                                                             : -1;
       require((made < 0 || updated.count(made) > 0) &&
                   (!norm || !s.trained ||
                    (updated.count(s.gamma) > 0 && updated.count(s.beta) > 0)),
@@ -289,12 +322,80 @@ class Reader {
             s.name + ": no phases, or too many columns");
   }
 
-  void read_pool(const py::object& object, TrainingStep& s) const {
+  // Returns the number of all the layer's groups.
+  static int64_t read_part(const py::object& object, TrainingStep& s, int64_t ins, int64_t outs) {
+    GroupPart& p = s.part;
+    p = {field<int32_t>(object, "groups"), field<int32_t>(object, "first_in"),
+         field<int32_t>(object, "in_channels"), field<int32_t>(object, "first_out"),
+         field<int32_t>(object, "out_channels")};
+    require(p.groups >= 1 && p.in_channels >= 1 && p.out_channels >= 1 &&
+                p.in_channels % p.groups == 0 && p.out_channels % p.groups == 0 &&
+                in_range(p.first_in, 0, ins - p.in_channels) &&
+                in_range(p.first_out, 0, outs - p.out_channels),
+            s.name + ": a part that is not of its layer");
+    const int32_t in_group = p.in_channels / p.groups;
+    require(ins % in_group == 0 && outs % (ins / in_group) == 0 &&
+                outs / (ins / in_group) == p.out_channels / p.groups,
+            s.name + ": groups that do not divide their layer");
+    return ins / in_group;
+  }
+
+  void read_groups(const py::object& object, TrainingStep& s) const {
+    s.groups = field<int32_t>(object, "groups");
+    require(s.groups >= 1 && at(s.x).c % s.groups == 0,
+            s.name + ": groups that do not divide their channels");
+  }
+
+  void read_blocks(const py::object& object, TrainingStep& s) const {
+    s.block = field<int32_t>(object, "block");
+    s.depth_first = field<bool>(object, "depth_first");
+    const TrainingValue &x = at(s.x), &y = at(s.y);
+    const TrainingValue &small = x.pixels() < y.pixels() ? x : y, &large = &small == &x ? y : x;
+    require(in_range(s.block, 1, kMostPositions) &&
+                int64_t{small.h} * s.block == large.h && int64_t{small.w} * s.block == large.w &&
+                small.floats() == large.floats(),
+            s.name + ": blocks that do not divide their map");
+  }
+
+  // One pixel, or one channel, for all of a map; or one of its shape.
+  static void require_spread(const TrainingValue& other, const TrainingValue& map,
+                             const std::string& name) {
+    const bool same_pixels = other.h == map.h && other.w == map.w;
+    require((other.c == map.c && (same_pixels || other.pixels() == 1)) ||
+                (other.c == 1 && same_pixels),
+            name + ": factors of another shape");
+  }
+
+  static void read_window(const py::object& object, Window& p) {
     using Two = std::pair<int32_t, int32_t>;
-    Window& p = s.window;
     std::tie(p.kernel_h, p.kernel_w) = field<Two>(object, "kernel_size");
     std::tie(p.stride_h, p.stride_w) = field<Two>(object, "stride");
     std::tie(p.pad_top, p.pad_left) = field<Two>(object, "padding");
+  }
+
+  void read_depthwise(const py::object& object, TrainingStep& s) const {
+    Window& p = s.window;
+    read_window(object, p);
+    std::tie(p.dilation_h, p.dilation_w) = field<std::pair<int32_t, int32_t>>(object, "dilation");
+    const TrainingValue& x = at(s.op == TrainingOp::kDepthwiseGradient ? s.dx : s.x);
+    const TrainingValue& y = at(s.op == TrainingOp::kDepthwise ? s.y : s.dy);
+    const auto fits = [](int kernel, int stride, int dilation, int pad, int out) {
+      return in_range(kernel, 1, kMostPositions) && in_range(stride, 1, kMostPositions) &&
+             in_range(dilation, 1, kMostPositions) && in_range(pad, 0, kMostPositions) &&
+             int64_t{out} * stride <= kMostPositions && int64_t{kernel} * dilation <= kMostPositions;
+    };
+    require(x.c == y.c && fits(p.kernel_h, p.stride_h, p.dilation_h, p.pad_top, y.h) &&
+                fits(p.kernel_w, p.stride_w, p.dilation_w, p.pad_left, y.w),
+            s.name + ": an impossible window");
+    s.weight = array(object.attr("weight"), product({x.c, p.kernel_h, p.kernel_w}));
+    if (s.op == TrainingOp::kDepthwise && !object.attr("bias").is_none()) {
+      s.bias = array(object.attr("bias"), x.c);
+    }
+  }
+
+  void read_pool(const py::object& object, TrainingStep& s) const {
+    Window& p = s.window;
+    read_window(object, p);
     const auto fits = [](int kernel, int stride, int pad, int in, int out) {
       return in_range(kernel, 1, kMostPositions) && in_range(stride, 1, kMostPositions) &&
              in_range(pad, 0, kernel - 1) && int64_t{out - 1} * stride - pad < in;
@@ -334,17 +435,21 @@ class Reader {
     if (has("accumulate")) s.accumulate = field<bool>(object, "accumulate");
     if (has("activation")) {
       s.activation = named(kActivations, field<std::string>(object, "activation"));
-      s.alpha = field<float>(object, "alpha");
+      std::tie(s.alpha, s.limit) = field<std::pair<float, float>>(object, "numbers");
     }
     const bool writes_y = !has("dx") && !has("dy");
     if (has("x")) s.x = value(object.attr("x"));
     if (has("y")) s.y = writes_y ? written(object.attr("y")) : value(object.attr("y"));
     if (has("dy")) s.dy = value(object.attr("dy"));
     if (has("dx") && !object.attr("dx").is_none()) s.dx = written(object.attr("dx"));
-    const bool norm_gradient =
-        s.op == TrainingOp::kBatchNormGradient || s.op == TrainingOp::kInstanceNormGradient;
-    require(!has("dx") || s.dx >= 0 || norm_gradient, s.name + ": no dx");
-    for (const int32_t index : {s.x, s.y, s.dy}) {
+    if (has("other")) s.other = value(object.attr("other"));
+    // Gradients of what is trained may be all that is wanted of these.
+    const bool may_end = s.op == TrainingOp::kBatchNormGradient ||
+                         s.op == TrainingOp::kInstanceNormGradient ||
+                         s.op == TrainingOp::kLayerNormGradient ||
+                         s.op == TrainingOp::kPreluGradient;
+    require(!has("dx") || s.dx >= 0 || may_end, s.name + ": no dx");
+    for (const int32_t index : {s.x, s.other, s.y, s.dy}) {
       require(index < 0 || at(index).kind != ValueKind::kTarget, s.name + ": reads the target");
     }
     switch (s.op) {
@@ -352,16 +457,47 @@ class Reader {
       case TrainingOp::kWeightGradient: {
         const TrainingValue& map = at(s.op == TrainingOp::kGemm ? s.y : s.dy);
         read_phases(object, s, map);
-        s.weight = array(object.attr("weight"),
-                         product({map.c, s.kernel_h, s.kernel_w, at(s.x).c}));
-        if (s.op == TrainingOp::kWeightGradient) break;
-        s.transposed = field<bool>(object, "transposed");
-        s.direct_only = field<bool>(object, "direct_only");
-        if (!object.attr("bias").is_none()) s.bias = array(object.attr("bias"), map.c);
+        if (s.op == TrainingOp::kGemm) {
+          s.transposed = field<bool>(object, "transposed");
+          s.direct_only = field<bool>(object, "direct_only");
+          if (!object.attr("bias").is_none()) s.bias = array(object.attr("bias"), map.c);
+        }
+        const int64_t ins = s.transposed ? map.c : at(s.x).c, outs = s.transposed ? at(s.x).c : map.c;
+        int64_t groups = 1;
+        if (!object.attr("part").is_none()) groups = read_part(object.attr("part"), s, ins, outs);
+        s.weight =
+            array(object.attr("weight"), product({outs, s.kernel_h, s.kernel_w, ins / groups}));
         break;
       }
+      case TrainingOp::kDepthwise:
+      case TrainingOp::kDepthwiseGradient:
+      case TrainingOp::kDepthwiseWeightGradient: read_depthwise(object, s); break;
       case TrainingOp::kBiasGradient: s.bias = array(object.attr("bias"), at(s.dy).c); break;
       case TrainingOp::kActivate: require_same(s.x, s.y, s.name); break;
+      case TrainingOp::kPrelu:
+      case TrainingOp::kPreluGradient:
+        s.slope = array(object.attr("slope"), at(s.x).c);
+        require_same(s.x, s.op == TrainingOp::kPrelu ? s.y : s.dy, s.name);
+        break;
+      case TrainingOp::kMultiply: {
+        require_same(s.x, s.y, s.name);
+        require_spread(at(s.other), at(s.x), s.name);
+        break;
+      }
+      case TrainingOp::kMultiplySum:
+        require_same(s.x, s.dy, s.name);
+        require_spread(at(s.dx), at(s.x), s.name);
+        break;
+      case TrainingOp::kSoftmax:
+      case TrainingOp::kSoftmaxGradient:
+        s.log = field<bool>(object, "log");
+        require_same(s.op == TrainingOp::kSoftmax ? s.x : s.dx, s.y, s.name);
+        break;
+      case TrainingOp::kShuffle:
+        read_groups(object, s);
+        require_same(s.x, s.y, s.name);
+        break;
+      case TrainingOp::kRearrange: read_blocks(object, s); break;
       case TrainingOp::kActivateGradient:
         require_same(s.y, s.dy, s.name);
         require_same(s.y, s.dx, s.name);
@@ -391,6 +527,16 @@ class Reader {
         s.statistics = written(object.attr("statistics"));
         require(at(s.statistics).floats() == int64_t{2} * at(s.x).c,
                 s.name + ": statistics of another size");
+        read_groups(object, s);
+        break;
+      case TrainingOp::kLayerNorm:
+      case TrainingOp::kLayerNormGradient:
+        s.gamma = array(object.attr("gamma"), at(s.x).c);
+        s.beta = array(object.attr("beta"), at(s.x).c);
+        s.statistics = written(object.attr("statistics"));
+        require_same(s.x, s.op == TrainingOp::kLayerNorm ? s.y : s.dy, s.name);
+        require(at(s.statistics).floats() == 2 * at(s.x).pixels(),
+                s.name + ": statistics of another size");
         break;
       case TrainingOp::kCopy:
         s.channels = field<int32_t>(object, "channels");
@@ -398,6 +544,8 @@ class Reader {
         s.first_y = field<int32_t>(object, "first_y");
         s.scale = field<float>(object, "scale");
         s.shift = field<float>(object, "shift");
+        s.zero_rest = field<bool>(object, "zero_rest");
+        require(!s.zero_rest || (!s.accumulate && s.x != s.y), s.name + ": zeros where it adds");
         require(at(s.x).pixels() == at(s.y).pixels() && s.channels >= 1 &&
                     in_range(s.first_x, 0, at(s.x).c - s.channels) &&
                     in_range(s.first_y, 0, at(s.y).c - s.channels),
@@ -435,8 +583,8 @@ class Reader {
     }
     if (has("eps")) s.eps = field<float>(object, "eps");
     if (has("trained")) s.trained = field<bool>(object, "trained");
-    if (norm_gradient) require_same(s.x, s.dy, s.name);
-    if (s.dx >= 0 && s.x >= 0) require_same(s.x, s.dx, s.name);
+    if (may_end) require_same(s.x, s.dy, s.name);
+    if (s.dx >= 0 && s.x >= 0 && s.op != TrainingOp::kMultiplySum) require_same(s.x, s.dx, s.name);
     if (s.dy >= 0 && s.y >= 0) require_same(s.y, s.dy, s.name);
     return s;
   }
@@ -469,11 +617,11 @@ class Reader {
     const auto floats = field<int64_t>(object, "floats");
     s.weight = array(object.attr("parameter"), floats);
     s.optimizer = named(kOptimizers, field<std::string>(object, "optimizer"));
-    s.group = field<int32_t>(object, "group");
-    require(in_range(s.group, 0, kMostGroups - 1),
-            s.name + ": group " + std::to_string(s.group) + ", expected 0 to " +
+    s.rate_group = field<int32_t>(object, "group");
+    require(in_range(s.rate_group, 0, kMostGroups - 1),
+            s.name + ": group " + std::to_string(s.rate_group) + ", expected 0 to " +
                 std::to_string(kMostGroups - 1));
-    program_.groups = std::max(program_.groups, s.group + 1);
+    program_.rate_groups = std::max(program_.rate_groups, s.rate_group + 1);
     const py::tuple moments = object.attr("moments");
     const bool sgd = s.optimizer == OptimizerKind::kSgd;
     require(sgd ? moments.size() <= 1 : moments.size() == 2, "moments that the optimizer has not");

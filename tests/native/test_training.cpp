@@ -12,7 +12,9 @@
 
 #include "check.h"
 #include "cpu/dispatch.h"
+#include "cpu/training/depthwise.h"
 #include "cpu/training/executable.h"
+#include "cpu/training/products.h"
 #include "cpu/training/tree.h"
 #include "cpu/training/weight_gradient.h"
 #include "training_program.h"
@@ -36,6 +38,8 @@ struct Case {
 };
 
 TrainingValue value(int h, int w, int c) { return {ValueKind::kArena, 0, h, w, c, 0}; }
+
+View view(const TrainingValue& v) { return {0, v.h, v.w, v.c, v.c, 0}; }
 
 Case conv(int images, TrainingValue x, int out, int kernel, int stride, int pad, int dilation) {
   const auto size = [&](int n) { return (n + 2 * pad - (kernel - 1) * dilation - 1) / stride + 1; };
@@ -88,7 +92,8 @@ void test_weight_gradients(std::mt19937& random) {
     const std::vector<double> expected = naive_weight_gradient(c, x, dy);
     const double terms = static_cast<double>(c.images) * c.dy.h * c.dy.w;
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
-      const cpu::WeightGradient gradient(weight_step(c), c.x, c.dy, cpu::training_kernels(*kernels));
+      const cpu::WeightGradient gradient(weight_step(c), view(c.x), view(c.dy),
+                                         cpu::training_kernels(*kernels));
       Floats first;
       for (const int threads : {1, 2, 5}) {
         Floats found(expected.size(), std::nanf(""));
@@ -136,7 +141,7 @@ void test_rows(std::mt19937& random) {
       kernels.channel_sums(x.data(), pixels, channels, channels, sums.data());
       const Floats mean(sums.size(), 0.25f), inverse(sums.size(), 2.0f);
       std::vector<double> g(sums.size()), gh(sums.size());
-      const cpu::NormGradientRow row = {{Activation::kRelu, 0.0f}, x.data(), x.data(), dy.data(),
+      const cpu::NormGradientRow row = {{Activation::kRelu, 0.0f, 0.0f}, x.data(), x.data(), dy.data(),
                                         mean.data(), inverse.data(), pixels, channels, channels};
       kernels.norm_sums(row, g.data(), gh.data());
       Floats dx(count);
@@ -152,13 +157,78 @@ void test_rows(std::mt19937& random) {
           sum += double{x[at]};
           of_g += here;
           of_gh += here * h;
-          CHECK(std::abs(double{dx[at]} - 2.0 * (here - 0.25 - 0.25 * h)) < 1e-6);
+          CHECK(std::abs(double{dx[at]} - (2.0 * here - 0.25 - 0.25 * h)) < 1e-6);
           CHECK(added[at] == x[at] + dy[at]);
         }
         const auto at = static_cast<std::size_t>(c);
         CHECK(std::abs(sums[at] - sum) < 1e-12);
         CHECK(std::abs(g[at] - of_g) < 1e-6 && std::abs(gh[at] - of_gh) < 1e-6);
       }
+    }
+  }
+}
+
+// A call of a step by itself.
+cpu::TrainingStepCall call_of(const TrainingStep& step, const cpu::Kernels& kernels, int64_t images,
+                              cpu::Batch x, cpu::Batch y, cpu::Batch dy, cpu::Batch dx) {
+  return {step, kernels, cpu::training_kernels(kernels), images, 2, x, {}, y, dy, dx, {images, 0}};
+}
+
+// <depthwise(x), dy> = <x, dx> = <weight, dw>: both gradients are those of the sum.
+void test_depthwise(std::mt19937& random) {
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    for (const int c : {1, 5, 16, 67}) {
+      const TrainingValue x = value(9, 8, c), y = value(5, 4, c);
+      const int images = 9;
+      Floats in = draw(images * x.floats(), random), out(std::size_t(images * y.floats()));
+      Floats dy = draw(images * y.floats(), random), dx(in.size(), std::nanf(""));
+      const Floats weight = draw(c * 9, random);
+      std::vector<double> dw(weight.size(), std::nan(""));
+      TrainingStep step;
+      step.window = {3, 3, 2, 2, 1, 1};
+      const cpu::Batch bx = {in.data(), &x}, by = {out.data(), &y}, bdy = {dy.data(), &y},
+                       bdx = {dx.data(), &x};
+      cpu::depthwise(call_of(step, *kernels, images, bx, by, {}, {}), weight.data(), nullptr);
+      cpu::depthwise_gradient(call_of(step, *kernels, images, {}, {}, bdy, bdx), weight.data());
+      cpu::depthwise_weight_gradient(call_of(step, *kernels, images, bx, {}, bdy, {}), dw.data());
+      double of_y = 0.0, of_x = 0.0, of_w = 0.0;
+      for (std::size_t i = 0; i < out.size(); ++i) of_y += double{out[i]} * double{dy[i]};
+      for (std::size_t i = 0; i < in.size(); ++i) of_x += double{in[i]} * double{dx[i]};
+      for (std::size_t i = 0; i < dw.size(); ++i) of_w += double{weight[i]} * dw[i];
+      // Sums of so many products of numbers of about 1, each off by some 1e-7.
+      const double most = 1e-6 * std::sqrt(static_cast<double>(out.size())) * 3.0;
+      CHECK(std::abs(of_y - of_x) <= most && std::abs(of_y - of_w) <= most);
+    }
+  }
+}
+
+// What moves channels and its gradient are each other's inverse; a softmax's gradient sums to 0.
+void test_moves(std::mt19937& random) {
+  for (const cpu::Kernels* kernels : cpu::available_kernels()) {
+    const TrainingValue blocks = value(3, 2, 12), pixels = value(6, 4, 3);
+    const int images = 2;
+    Floats x = draw(images * blocks.floats(), random), y(x.size()), back(x.size());
+    TrainingStep step;
+    step.block = 2;
+    for (const bool depth_first : {false, true}) {
+      step.depth_first = depth_first;
+      cpu::rearrange(call_of(step, *kernels, images, {x.data(), &blocks}, {y.data(), &pixels}, {}, {}));
+      cpu::rearrange(call_of(step, *kernels, images, {y.data(), &pixels}, {back.data(), &blocks}, {}, {}));
+      CHECK(back == x && y != x);
+    }
+    step.groups = 3;
+    cpu::shuffle(call_of(step, *kernels, images, {x.data(), &blocks}, {y.data(), &blocks}, {}, {}));
+    step.groups = 4;
+    cpu::shuffle(call_of(step, *kernels, images, {y.data(), &blocks}, {back.data(), &blocks}, {}, {}));
+    CHECK(back == x && y != x);
+    Floats dx(x.size());
+    cpu::softmax(call_of(step, *kernels, images, {x.data(), &blocks}, {y.data(), &blocks}, {}, {}));
+    cpu::softmax_gradient(call_of(step, *kernels, images, {}, {y.data(), &blocks},
+                                  {x.data(), &blocks}, {dx.data(), &blocks}));
+    for (std::size_t pixel = 0; pixel < x.size(); pixel += 12) {
+      double sum = 0.0;
+      for (std::size_t c = 0; c < 12; ++c) sum += double{dx[pixel + c]};
+      CHECK(std::abs(sum) < 1e-6);
     }
   }
 }
@@ -202,7 +272,7 @@ void test_executable() {
   const Floats x = {0, 0, 1, 0, 0, 1, 1, 1}, y = {0.5f, 1.5f, -0.5f, 0.5f};  // x0 - x1 + 1/2
   std::vector<double> losses(4);
   for (uint64_t step = 0; step < 400; ++step) {
-    executable.run({4, {x.data()}, {y.data()}, losses.data(), {0.02}, 0, step, true, 2});
+    executable.run({4, 4, {x.data()}, {y.data()}, losses.data(), {0.02}, 0, step, true, 2});
   }
   CHECK(std::abs(w[0] - 1.0f) < 1e-2f && std::abs(w[1] + 1.0f) < 1e-2f);
   CHECK(std::abs(b[0] - 0.5f) < 1e-2f);
@@ -228,7 +298,7 @@ void test_labels_beyond_the_classes() {
   const auto stops = [&](int32_t label) {
     const int32_t labels[] = {2, label};
     try {
-      executable.run({2, {x.data()}, {labels}, losses.data(), {}, 0, 0, true, 1});
+      executable.run({2, 2, {x.data()}, {labels}, losses.data(), {}, 0, 0, true, 1});
     } catch (const std::domain_error&) {
       return true;
     }
@@ -245,6 +315,8 @@ int main() {
   test_weight_gradients(random);
   test_tree();
   test_rows(random);
+  test_depthwise(random);
+  test_moves(random);
   test_executable();
   test_labels_beyond_the_classes();
   return 0;

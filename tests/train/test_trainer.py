@@ -278,11 +278,6 @@ def test_what_cannot_be_trained_is_named() -> None:
     graph.output(graph.add("best", nn.ArgMax(), x))
     with pytest.raises(ValueError, match=r"odd: no gradient of ArgMax\(\): layer 'best'"):
         train.Trainer(graph, "l2", train.SGD(rate=0.1))
-    grouped = nn.Graph("grouped")
-    x = grouped.input("x", Shape(3, 3, 4))
-    grouped.output(grouped.add("a", nn.Conv2d(4, 4, 3, groups=2), x))
-    with pytest.raises(ValueError, match="grouped: no gradient of Conv2d.*groups=2"):
-        train.Trainer(grouped, "l2", train.SGD(rate=0.1))
     with pytest.raises(ValueError, match="rate must be 0 or more, not -1"):
         train.SGD(rate=-1)
     with pytest.raises(ValueError, match="nesterov takes a momentum"):

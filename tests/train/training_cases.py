@@ -91,6 +91,43 @@ def _reshaped_twice(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
     return g.add("add", nn.Add(), back, a)
 
 
+def _quotient(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    a = g.add("a", nn.Softplus(), g.add("ca", nn.Conv2d(3, 5, 1), x))
+    b = g.add("b", nn.Affine(1.0, 0.5), g.add("abs", nn.Abs(), g.add("cb", Conv(3, 5, 1), x)))
+    y = g.add("quotient", nn.Div(), g.add("root", nn.Sqrt(), a), b)
+    return g.add("difference", nn.Sub(), g.add("log", nn.Log(), b), y)
+
+
+def _gated(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    a = g.add("a", nn.Conv2d(3, 18, 1), x)
+    gate = g.add("squeeze", nn.GlobalAvgPool2d(), a)
+    gate = g.add("excite", nn.HardSigmoid(), g.add("b", nn.Conv2d(18, 18, 1), gate))
+    y = g.add("scaled", nn.Mul(), a, gate)
+    mask = g.add("mask", nn.Sigmoid(), g.add("c", nn.Conv2d(18, 1, 1), y))
+    return g.add("masked", nn.Mul(), mask, y)
+
+
+def _products(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    a = g.add("a", nn.Conv2d(3, 5, 1), x)
+    b = g.add("b", nn.Conv2d(3, 5, 1), x)
+    return g.add("cube", nn.Mul(), g.add("product", nn.Mul(), a, b), a)
+
+
+def _rearranged(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    y = g.add("a", nn.Conv2d(3, 8, 1), x)
+    y = g.add("larger", nn.DepthToSpace(2), y)
+    y = g.add("b", nn.Conv2d(2, 2, 1), y)
+    y = g.add("smaller", nn.SpaceToDepth(2, depth_first=False), y)
+    y = g.add("larger2", nn.DepthToSpace(2, depth_first=False), y)
+    return g.add("c", nn.Conv2d(8, 2, 1), g.add("smaller2", nn.SpaceToDepth(2), y))
+
+
+def _split(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    a = g.add("a", nn.Conv2d(3, 7, 1), x)
+    parts = [g.add(f"part{first}", nn.Channels(first, 3), a) for first in (0, 2)]
+    return g.add("b", nn.Conv2d(6, 2, 1), g.add("concat", nn.Concat(), *parts))
+
+
 Conv, Transposed = nn.Conv2d, nn.ConvTranspose2d
 
 # By what each shows.
@@ -153,6 +190,73 @@ CASES: dict[str, Callable[[], Case]] = {
             nn.Slice((1, 2, 1)),
         ),
     ),
+    **{
+        f"{activation}": lambda activation=activation: case(
+            (4, 4, 3), chain(Conv(3, 19, 2), activation, Conv(19, 2, 1)), images=2
+        )
+        for activation in (
+            nn.Clip(0, 0.3),
+            nn.ELU(0.7, 1.3),
+            nn.SELU(),
+            nn.HardSigmoid(),
+            nn.HardSwish(),
+            nn.SiLU(),
+            nn.SiLU(1.7),
+            nn.GELU(),
+            nn.GELU(tanh=True),
+            nn.Mish(),
+            nn.Softplus(),
+            nn.Exp(),
+            nn.Abs(),
+        )
+    },
+    "logarithm, root, quotient": lambda: case((3, 3, 3), _quotient),
+    "activation of a norm": lambda: case(
+        (3, 3, 3), chain(Conv(3, 5, 1), nn.BatchNorm(5), nn.Clip(-0.5, 0.5), Conv(5, 2, 1))
+    ),
+    "prelu": lambda: case((4, 4, 3), chain(Conv(3, 19, 2), nn.PReLU(19), Conv(19, 2, 1))),
+    "prelu of an input": lambda: case((4, 4, 3), chain(nn.PReLU(3), Conv(3, 2, 1)), images=9),
+    "groups": lambda: case(
+        (6, 7, 6), chain(Conv(6, 9, 3, padding=1, groups=3), nn.ReLU(), Conv(9, 4, 1))
+    ),
+    "groups, joined in parts": lambda: case(
+        (4, 4, 80), chain(Conv(80, 80, 3, stride=2, padding=1, groups=20), nn.Conv2d(80, 3, 1))
+    ),
+    "groups of many channels": lambda: case(
+        (4, 4, 80), chain(Conv(80, 72, 2, groups=2, bias=False), Conv(72, 72, 1, groups=2))
+    ),
+    "groups, transposed": lambda: case(
+        (4, 3, 6), chain(Conv(6, 6, 1), Transposed(6, 4, 4, stride=2, padding=1, groups=2))
+    ),
+    "depthwise": lambda: case(
+        (6, 7, 3), chain(Conv(3, 19, 1), Conv(19, 19, 3, padding=1, groups=19), nn.Clip(0, 6))
+    ),
+    "depthwise, stride and dilation": lambda: case(
+        (11, 9, 5),
+        chain(
+            Conv(5, 5, (3, 2), stride=(3, 2), padding=2, dilation=(2, 3), groups=5, bias=False),
+            Conv(5, 5, 3, stride=2, padding=((1, 0), (0, 1)), groups=5),
+        ),
+        images=9,
+        input_gradients=["x"],
+    ),
+    "group norm": lambda: case(
+        (5, 4, 3), chain(Conv(3, 22, 3), nn.GroupNorm(2, 22), nn.ReLU(), Conv(22, 2, 1)), images=9
+    ),
+    "layer norm": lambda: case(
+        (3, 4, 3), chain(Conv(3, 21, 2), nn.LayerNorm(21), nn.GELU(), Conv(21, 2, 1)), images=9
+    ),
+    "layer norm of an input": lambda: case((3, 4, 5), chain(nn.LayerNorm(5), Conv(5, 2, 1))),
+    "softmax on the way": lambda: case(
+        (2, 3, 3), chain(Conv(3, 19, 1), nn.Softmax(), Conv(19, 2, 1), nn.LogSoftmax())
+    ),
+    "squeeze and excite": lambda: case((4, 5, 3), _gated, images=2),
+    "products": lambda: case((3, 4, 3), _products),
+    "shuffled": lambda: case(
+        (4, 6, 3), chain(Conv(3, 12, 1), nn.ChannelShuffle(3), Conv(12, 2, 1))
+    ),
+    "pixel shuffles": lambda: case((4, 6, 3), _rearranged),
+    "channels of a split": lambda: case((3, 4, 3), _split),
     "add": lambda: case((5, 5, 3), _residual),
     "concat": lambda: case((5, 4, 3), _concat),
     "reshape": lambda: case((2, 3, 3), _reshaped_twice),

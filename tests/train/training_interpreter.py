@@ -6,7 +6,8 @@ them, in an arena full of NaN at first: a value that another overwrites too earl
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -69,6 +70,7 @@ class Interpreter:
         self.number, self.seed, self.images = number, seed, len(x[0])
         self.inputs = [np.array(given, np.float64) for given in x]
         self.targets = [np.array(given) for given in y]
+        self.gradients = {}
         self.losses = np.zeros(self.images)
         self.arena = np.full(self.images * self.program.arena_floats, np.nan)
 
@@ -93,38 +95,129 @@ class Interpreter:
     # Sums of products.
 
     def _do_Gemm(self, s: steps.Gemm) -> None:
-        x, y = self._at(s.x), np.zeros_like(self._at(s.y))
-        weight = self._weight(s.weight, s.kernel_size)
+        ins, outs, weight = self._weight(s)
         if s.transposed:
-            weight = weight.transpose(3, 1, 2, 0)
+            ins, outs, weight = outs, ins, weight.transpose(3, 1, 2, 0)
+        x, place = self._at(s.x)[..., ins], self._at(s.y)[..., outs]
+        y = np.zeros_like(place)
         for tap, inside, outside in _taps(s, x):
             y[outside] += x[inside] @ weight[:, tap[0], tap[1]].T
         if s.bias is not None:
-            y = y + self.arrays[s.bias]
-        self._write(s.y, _activate(y, s.activation, s.alpha), s.accumulate)
+            y = y + self.arrays[s.bias][outs]
+        y = _activate(y, s)
+        place[...] = place + y if s.accumulate else y
 
     def _do_WeightGradient(self, s: steps.WeightGradient) -> None:
-        x, dy = self._at(s.x), self._at(s.dy)
-        shape = self.program.parameters[s.weight]
-        gradient = np.zeros((dy.shape[3], *s.kernel_size, x.shape[3]))
+        ins, outs, weight = self._weight(s)
+        x, dy = self._at(s.x)[..., ins], self._at(s.dy)[..., outs]
+        gradient = np.zeros(weight.shape)
         for tap, inside, outside in _taps(s, x):
             gradient[:, tap[0], tap[1]] += np.einsum("nyxo,nyxc->oc", dy[outside], x[inside])
-        self.gradients[s.weight] = gradient.reshape(shape)
+        shape = self.program.parameters[s.weight]
+        whole = self.gradients.setdefault(s.weight, np.zeros(shape))
+        if s.part is None:
+            whole[...] = gradient.reshape(shape)
+            return
+        of_group = s.part.in_channels // s.part.groups
+        for row in range(s.part.out_channels):
+            first = row // (s.part.out_channels // s.part.groups) * of_group
+            whole[outs][row] = gradient[row, :, :, first : first + of_group]
+
+    def _do_Depthwise(self, s: steps.Depthwise) -> None:
+        x, y = self._at(s.x), np.zeros_like(self._at(s.y))
+        for ty, tx, inside, outside in _depthwise_taps(s, x.shape, y.shape):
+            y[outside] += x[inside] * self.arrays[s.weight][:, ty, tx, 0]
+        if s.bias is not None:
+            y = y + self.arrays[s.bias]
+        self._write(s.y, y)
+
+    def _do_DepthwiseGradient(self, s: steps.DepthwiseGradient) -> None:
+        dx, dy = np.zeros_like(self._at(s.dx)), self._at(s.dy)
+        for ty, tx, inside, outside in _depthwise_taps(s, dx.shape, dy.shape):
+            dx[inside] += dy[outside] * self.arrays[s.weight][:, ty, tx, 0]
+        self._write(s.dx, dx, s.accumulate)
+
+    def _do_DepthwiseWeightGradient(self, s: steps.DepthwiseWeightGradient) -> None:
+        x, dy = self._at(s.x), self._at(s.dy)
+        gradient = np.zeros(self.program.parameters[s.weight])
+        for ty, tx, inside, outside in _depthwise_taps(s, x.shape, dy.shape):
+            gradient[:, ty, tx, 0] += (x[inside] * dy[outside]).sum(axis=(0, 1, 2))
+        self.gradients[s.weight] = gradient
 
     def _do_BiasGradient(self, s: steps.BiasGradient) -> None:
         self.gradients[s.bias] = self._at(s.dy).sum(axis=(0, 1, 2))
 
-    def _weight(self, name: str, kernel: tuple[int, int]) -> np.ndarray:
-        weight = self.arrays[name]
-        return weight.reshape(weight.shape[0], *kernel, weight.shape[-1])
+    def _weight(self, s: Any) -> tuple[slice, slice, np.ndarray]:
+        """The channels in and out that a step is of, and its weight, 0 between two groups."""
+        weight = self.arrays[s.weight]
+        weight = weight.reshape(weight.shape[0], *s.kernel_size, weight.shape[-1])
+        if s.part is None:
+            return slice(None), slice(None), weight
+        ins = slice(s.part.first_in, s.part.first_in + s.part.in_channels)
+        outs = slice(s.part.first_out, s.part.first_out + s.part.out_channels)
+        of_group = weight.shape[3]
+        joined = np.zeros((s.part.out_channels, *s.kernel_size, s.part.in_channels))
+        for row in range(s.part.out_channels):
+            first = row // (s.part.out_channels // s.part.groups) * of_group
+            joined[row, :, :, first : first + of_group] = weight[s.part.first_out + row]
+        return ins, outs, joined
 
     # Maps.
 
     def _do_Activate(self, s: steps.Activate) -> None:
-        self._write(s.y, _activate(self._at(s.x), s.activation, s.alpha))
+        self._write(s.y, _activate(self._at(s.x), s))
 
     def _do_ActivateGradient(self, s: steps.ActivateGradient) -> None:
         self._write(s.dx, _before(s, self._at(s.dy), self._at(s.y)), s.accumulate)
+
+    def _do_Prelu(self, s: steps.Prelu) -> None:
+        x = self._at(s.x)
+        self._write(s.y, np.where(x < 0, x * self.arrays[s.slope], x))
+
+    def _do_PreluGradient(self, s: steps.PreluGradient) -> None:
+        x, dy = self._at(s.x), self._at(s.dy)
+        if s.trained:
+            self.gradients[s.slope] = (dy * np.minimum(x, 0)).sum(axis=(0, 1, 2))
+        if s.dx is not None:
+            self._write(s.dx, dy * np.where(x < 0, self.arrays[s.slope], 1.0), s.accumulate)
+
+    def _do_Multiply(self, s: steps.Multiply) -> None:
+        self._write(s.y, self._at(s.x) * self._at(s.other), s.accumulate)
+
+    def _do_MultiplySum(self, s: steps.MultiplySum) -> None:
+        product, place = self._at(s.x) * self._at(s.dy), self._at(s.dx)
+        over = tuple(i for i in (1, 2, 3) if place.shape[i] != product.shape[i])
+        self._write(s.dx, product.sum(axis=over, keepdims=True), s.accumulate)
+
+    def _do_Softmax(self, s: steps.Softmax) -> None:
+        log = _log_softmax(self._at(s.x))
+        self._write(s.y, log if s.log else np.exp(log))
+
+    def _do_SoftmaxGradient(self, s: steps.SoftmaxGradient) -> None:
+        y, dy = self._at(s.y), self._at(s.dy)
+        if s.log:
+            dx = dy - np.exp(y) * dy.sum(axis=3, keepdims=True)
+        else:
+            dx = y * (dy - (dy * y).sum(axis=3, keepdims=True))
+        self._write(s.dx, dx, s.accumulate)
+
+    def _do_Shuffle(self, s: steps.Shuffle) -> None:
+        x = self._at(s.x)
+        turned = x.reshape(*x.shape[:3], s.groups, -1).swapaxes(3, 4)
+        self._write(s.y, turned.reshape(x.shape), s.accumulate)
+
+    def _do_Rearrange(self, s: steps.Rearrange) -> None:
+        x, place = self._at(s.x), self._at(s.y)
+        n, b = len(x), s.block
+        small, large = sorted((x.shape, place.shape), key=lambda shape: shape[1])
+        (h, w), c = small[1:3], large[3]
+        order = (0, 1, 3, 2, 4, 5) if s.depth_first else (0, 1, 4, 2, 5, 3)
+        inner = (b, b, c) if s.depth_first else (c, b, b)
+        if x.shape == small:
+            y = x.reshape(n, h, w, *inner).transpose(order)
+        else:
+            y = x.reshape(n, h, b, w, b, c).transpose(tuple(np.argsort(order)))
+        self._write(s.y, y.reshape(place.shape), s.accumulate)
 
     def _do_MaxPool(self, s: steps.MaxPool) -> None:
         x, y = self._at(s.x), self._at(s.y)
@@ -153,6 +246,8 @@ class Interpreter:
 
     def _do_Copy(self, s: steps.Copy) -> None:
         part = self._at(s.x)[..., s.first_x : s.first_x + s.channels] * s.scale + s.shift
+        if s.zero_rest:
+            self._write(s.y, np.zeros_like(self._at(s.y)))
         place = self._at(s.y)[..., s.first_y : s.first_y + s.channels]
         place[...] = place + part if s.accumulate else part
 
@@ -183,7 +278,7 @@ class Interpreter:
         inverse = 1 / np.sqrt(var + s.eps)
         self.statistics[s.statistics] = np.stack([mean, inverse, var])
         y = self.arrays[s.gamma] * (x - mean) * inverse + self.arrays[s.beta]
-        self._write(s.y, _activate(y, s.activation, s.alpha))
+        self._write(s.y, _activate(y, s))
 
     def _do_BatchNormGradient(self, s: steps.BatchNormGradient) -> None:
         mean, inverse, _ = self.statistics[s.statistics]
@@ -191,18 +286,45 @@ class Interpreter:
 
     def _do_InstanceNorm(self, s: steps.InstanceNorm) -> None:
         x = self._at(s.x)
-        mean = x.mean(axis=(1, 2), keepdims=True)
-        inverse = 1 / np.sqrt(x.var(axis=(1, 2), keepdims=True) + s.eps)
+        grouped = x.reshape(*x.shape[:3], s.groups, -1)
+        members = grouped.shape[4]
+        mean = grouped.mean(axis=(1, 2, 4)).repeat(members, axis=1)[:, np.newaxis, np.newaxis]
+        var = grouped.var(axis=(1, 2, 4)).repeat(members, axis=1)[:, np.newaxis, np.newaxis]
+        inverse = 1 / np.sqrt(var + s.eps)
         self._write(s.statistics, np.concatenate([mean, inverse], axis=3))
         y = self.arrays[s.gamma] * (x - mean) * inverse + self.arrays[s.beta]
-        self._write(s.y, _activate(y, s.activation, s.alpha))
+        self._write(s.y, _activate(y, s))
 
     def _do_InstanceNormGradient(self, s: steps.InstanceNormGradient) -> None:
         mean, inverse = np.split(self._at(s.statistics), 2, axis=3)
-        self._norm_gradient(s, mean, inverse, (1, 2), False)
+        self._norm_gradient(s, mean, inverse, (1, 2), False, s.groups)
+
+    def _do_LayerNorm(self, s: steps.LayerNorm) -> None:
+        x = self._at(s.x)
+        mean = x.mean(axis=3, keepdims=True)
+        inverse = 1 / np.sqrt(x.var(axis=3, keepdims=True) + s.eps)
+        self._write(s.statistics, np.concatenate([mean, inverse], axis=3))
+        self._write(s.y, self.arrays[s.gamma] * (x - mean) * inverse + self.arrays[s.beta])
+
+    def _do_LayerNormGradient(self, s: steps.LayerNormGradient) -> None:
+        mean, inverse = np.split(self._at(s.statistics), 2, axis=3)
+        dy, h = self._at(s.dy), (self._at(s.x) - mean) * inverse
+        if s.trained:
+            self.gradients[s.gamma] = (dy * h).sum(axis=(0, 1, 2))
+            self.gradients[s.beta] = dy.sum(axis=(0, 1, 2))
+        if s.dx is not None:
+            g = dy * self.arrays[s.gamma]
+            means = g.mean(axis=3, keepdims=True), (g * h).mean(axis=3, keepdims=True)
+            self._write(s.dx, inverse * (g - means[0] - h * means[1]), s.accumulate)
 
     def _norm_gradient(
-        self, s: Any, mean: np.ndarray, inverse: np.ndarray, over: tuple[int, ...], stored: bool
+        self,
+        s: Any,
+        mean: np.ndarray,
+        inverse: np.ndarray,
+        over: tuple[int, ...],
+        stored: bool,
+        groups: int | None = None,
     ) -> None:
         g = _before(s, self._at(s.dy), self._at(s.y))
         h = (self._at(s.x) - mean) * inverse
@@ -211,10 +333,19 @@ class Interpreter:
             self.gradients[s.beta] = g.sum(axis=(0, 1, 2))
         if s.dx is None:
             return
+        g = g * self.arrays[s.gamma]
         if not stored:
-            sums = g.mean(axis=over, keepdims=True), (g * h).mean(axis=over, keepdims=True)
-            g = g - sums[0] - h * sums[1]
-        self._write(s.dx, self.arrays[s.gamma] * inverse * g, s.accumulate)
+            g = g - self._means(g, over, groups) - h * self._means(g * h, over, groups)
+        self._write(s.dx, inverse * g, s.accumulate)
+
+    @staticmethod
+    def _means(g: np.ndarray, over: tuple[int, ...], groups: int | None) -> np.ndarray:
+        """Means over pixels, and over a group's channels too."""
+        means = g.mean(axis=over, keepdims=True)
+        if groups is None:
+            return means
+        of_groups = means.reshape(*means.shape[:3], groups, -1).mean(axis=4, keepdims=True)
+        return of_groups.repeat(means.shape[3] // groups, axis=4).reshape(means.shape)
 
     def _do_UpdateStatistics(self, s: steps.UpdateStatistics) -> None:
         mean, _, var = self.statistics[s.statistics]
@@ -346,27 +477,95 @@ def _matrix(taps: AxisTaps, size: int) -> np.ndarray:
     return matrix
 
 
-def _activate(x: np.ndarray, kind: str, alpha: float) -> np.ndarray:
+def _sigmoid(x: np.ndarray) -> np.ndarray:
+    return 1 / (1 + np.exp(-x))
+
+
+def _normal(x: np.ndarray) -> np.ndarray:
+    return 0.5 * (1 + np.vectorize(math.erf)(x / math.sqrt(2)))
+
+
+def _gelu_tanh(x: np.ndarray) -> np.ndarray:
+    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+
+
+def _activate(x: np.ndarray, s: Any) -> np.ndarray:
+    a, b = s.numbers
     functions = {
         "none": lambda: x,
         "relu": lambda: np.maximum(x, 0),
-        "leaky_relu": lambda: np.where(x < 0, alpha * x, x),
+        "leaky_relu": lambda: np.where(x < 0, a * x, x),
         "tanh": lambda: np.tanh(x),
-        "sigmoid": lambda: 1 / (1 + np.exp(-x)),
+        "sigmoid": lambda: _sigmoid(x),
+        "clip": lambda: np.clip(x, a, b),
+        "elu": lambda: b * np.where(x < 0, a * np.expm1(x), x),
+        "hard_sigmoid": lambda: np.clip(a * x + b, 0, 1),
+        "hard_swish": lambda: x * np.clip(a * x + b, 0, 1),
+        "silu": lambda: x * _sigmoid(a * x),
+        "gelu": lambda: x * _normal(x),
+        "gelu_tanh": lambda: _gelu_tanh(x),
+        "mish": lambda: x * np.tanh(np.log1p(np.exp(x))),
+        "softplus": lambda: np.log1p(np.exp(x)),
+        "exp": lambda: np.exp(x),
+        "log": lambda: np.log(x),
+        "abs": lambda: np.abs(x),
+        "sqrt": lambda: np.sqrt(x),
+        "reciprocal": lambda: 1 / x,
     }
-    return functions[kind]()
+    return functions[s.activation]()
 
 
-def _before(s: Any, dy: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The gradient in what an activation reads, from that in what it gives."""
+def _before(s: Any, dy: np.ndarray, v: np.ndarray) -> np.ndarray:
+    """The gradient in what an activation reads, from that in what it gives; v as in steps.py."""
+    a, b = s.numbers
+    gate = a * v + b
     slopes = {
-        "none": lambda: np.ones_like(y),
-        "relu": lambda: np.where(y > 0, 1.0, 0.0),
-        "leaky_relu": lambda: np.where(y > 0, 1.0, s.alpha),
-        "tanh": lambda: 1 - y**2,
-        "sigmoid": lambda: y * (1 - y),
+        "none": lambda: np.ones_like(v),
+        "relu": lambda: np.where(v > 0, 1.0, 0.0),
+        "leaky_relu": lambda: np.where(v > 0, 1.0, a),
+        "tanh": lambda: 1 - v**2,
+        "sigmoid": lambda: v * (1 - v),
+        "clip": lambda: ((v > a) & (v < b)) * 1.0,
+        "elu": lambda: np.where(v > 0, b, v + a * b),
+        "hard_sigmoid": lambda: ((v > 0) & (v < 1)) * a,
+        "softplus": lambda: -np.expm1(-v),
+        "exp": lambda: v,
+        "sqrt": lambda: 0.5 / v,
+        "reciprocal": lambda: -(v**2),
+        "hard_swish": lambda: np.where(gate <= 0, 0.0, np.where(gate >= 1, 1.0, gate + a * v)),
+        "silu": lambda: _sigmoid(a * v) * (1 + a * v * (1 - _sigmoid(a * v))),
+        "gelu": lambda: _normal(v) + v * np.exp(-(v**2) / 2) / math.sqrt(2 * math.pi),
+        "gelu_tanh": lambda: _difference(_gelu_tanh, v),
+        "mish": lambda: _difference(lambda x: x * np.tanh(np.log1p(np.exp(x))), v),
+        "log": lambda: 1 / v,
+        "abs": lambda: np.sign(v),
     }
     return dy * slopes[s.activation]()
+
+
+def _difference(function: Callable[[np.ndarray], np.ndarray], x: np.ndarray) -> np.ndarray:
+    """A derivative by the fourth-order difference: errors of about 1e-12."""
+    h = 1e-3
+    near, far = function(x + h) - function(x - h), function(x + 2 * h) - function(x - 2 * h)
+    return (8 * near - far) / (12 * h)
+
+
+def _depthwise_taps(
+    s: Any, x: tuple[int, ...], y: tuple[int, ...]
+) -> Iterator[tuple[int, int, Any, Any]]:
+    """Every tap, x's pixels that it reads, and the outputs that do."""
+    everything = slice(None)
+    for ty in range(s.kernel_size[0]):
+        for tx in range(s.kernel_size[1]):
+            outs, ins = [], []
+            for i, t in enumerate((ty, tx)):
+                o = np.arange(y[1 + i])
+                reads = o * s.stride[i] + t * s.dilation[i] - s.padding[i]
+                inside = (reads >= 0) & (reads < x[1 + i])
+                outs.append(o[inside])
+                ins.append(reads[inside])
+            if all(map(len, outs)):
+                yield ty, tx, (everything, *np.ix_(*ins)), (everything, *np.ix_(*outs))
 
 
 def philox(count: int, key: int, step: int) -> np.ndarray:

@@ -4,6 +4,7 @@
 #include "isa/outer_tile.h"
 #include "isa/recolour.h"
 #include "isa/training_rows.h"
+#include "isa/training_products.h"
 #include "isa/warp.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
@@ -15,7 +16,9 @@ const TrainingKernels* FACEGEN_PASTE(FACEGEN_ISA, _training_kernels)() {
   static constexpr TrainingKernels kernels = {
       kOuterRows, kLanes, outer_product, channel_sums, activate_gradient, norm_sums, norm_gradient,
       normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, dropout,
-      max_pool_gradient, warp_row, warp_row_adjoint, colour_sums, recolour,
+      max_pool_gradient, warp_row, warp_row_adjoint, colour_sums, recolour, prelu,
+      prelu_gradient, sum_of_products, channel_products, multiply_rows_by, dot, softmax_gradient,
+      layer_norm_gradient, layer_norm_sums,
   };
   return &kernels;
 }

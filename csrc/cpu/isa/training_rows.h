@@ -1,73 +1,16 @@
-// What training does pixel by pixel: gradients of activations and norms, sums, optimizers, dropout.
+// What training does pixel by pixel: norms and their gradients, sums, optimizers, dropout.
 #pragma once
 
 #include "cpu/training/kernels.h"
-#include "isa/activate.h"
+#include "isa/activation_gradients.h"
 #include "isa/doubles.h"
 #include "isa/vec.h"
 
 namespace {
 
 using facegen::cpu::DropoutRow;
-using facegen::cpu::GradientRow;
 using facegen::cpu::NormGradientRow;
 using facegen::cpu::OptimizerRow;
-
-// Like for_each_vector, for counts beyond int.
-template <typename Body>
-inline void for_each_vector_of(int64_t count, Body body) {
-  constexpr int64_t kPart = int64_t{1} << 30;
-  for (int64_t first = 0; first < count; first += kPart) {
-    const int64_t left = count - first;
-    for_each_vector(static_cast<int>(left < kPart ? left : kPart), [&](int i, auto get, auto put) {
-      body(first + i, get, put);
-    });
-  }
-}
-
-// g = dy * activation'. At the corner of ReLU the derivative is 0, of leaky ReLU its slope.
-template <Activation A>
-inline Vec before(Vec dy, Vec y, float alpha) {
-  if (A == Activation::kRelu) return select(y > 0.0f, dy, Vec{});
-  if (A == Activation::kLeakyRelu) return select(y > 0.0f, dy, dy * alpha);
-  if (A == Activation::kTanh) return dy * (1.0f - y * y);
-  if (A == Activation::kSigmoid) return dy * (y * (1.0f - y));
-  return dy;
-}
-
-// body(constant of the activation)
-template <Activation A>
-struct Constant {
-  static constexpr Activation value = A;
-};
-template <typename Body>
-inline void by_activation(Activation activation, Body body) {
-  switch (activation) {
-    case Activation::kRelu: return body(Constant<Activation::kRelu>{});
-    case Activation::kLeakyRelu: return body(Constant<Activation::kLeakyRelu>{});
-    case Activation::kTanh: return body(Constant<Activation::kTanh>{});
-    case Activation::kSigmoid: return body(Constant<Activation::kSigmoid>{});
-    default: return body(Constant<Activation::kNone>{});
-  }
-}
-
-void activate_gradient(GradientRow row, const float* y, const float* dy, float* out, int64_t count,
-                       bool accumulate) {
-  by_activation(row.activation, [&](auto activation) {
-    for_each_vector_of(count, [&](int64_t i, auto get, auto put) {
-      const Vec g = before<decltype(activation)::value>(get(dy + i), get(y + i), row.alpha);
-      put(out + i, accumulate ? get(out + i) + g : g);
-    });
-  });
-}
-
-void activate_row(GradientRow row, const float* x, float* y, int64_t count) {
-  by_activation(row.activation, [&](auto activation) {
-    for_each_vector_of(count, [&](int64_t i, auto get, auto put) {
-      put(y + i, activate<decltype(activation)::value>(get(x + i), row.alpha, 0.0f));
-    });
-  });
-}
 
 void normalise(GradientRow row, const float* x, const float* mean, const float* scale,
                const float* beta, int64_t pixels, int channels, float* y) {
@@ -75,7 +18,7 @@ void normalise(GradientRow row, const float* x, const float* mean, const float* 
     for (int64_t p = 0; p < pixels; ++p, x += channels, y += channels) {
       for_each_vector(channels, [&](int i, auto get, auto put) {
         const Vec h = multiply_add(get(x + i) - get(mean + i), get(scale + i), get(beta + i));
-        put(y + i, activate<decltype(activation)::value>(h, row.alpha, 0.0f));
+        put(y + i, activate<decltype(activation)::value>(h, row.alpha, row.beta));
       });
     }
   });
@@ -114,8 +57,8 @@ void norm_sums(const NormGradientRow& row, double* sum, double* product) {
       const Vec mean = get(row.mean + c), inverse = get(row.inverse + c);
       int64_t at = c;
       for (int64_t p = 0; p < row.pixels; ++p, at += row.stride) {
-        const Vec g = before<decltype(activation)::value>(get(row.dy + at), get(row.y + at),
-                                                          row.activation.alpha);
+        const Vec g = before<decltype(activation)::value>(
+            get(row.dy + at), get(row.y + at), row.activation.alpha, row.activation.beta);
         const Vec h = (get(row.x + at) - mean) * inverse;
         for (int half = 0; half < 2; ++half) {
           const VecD wide = doubles(g, half);
@@ -143,9 +86,10 @@ void norm_gradient(const NormGradientRow& row, const float* factor, const float*
     for (int64_t p = 0; p < row.pixels; ++p, at += row.stride) {
       for_each_vector(row.channels, [&](int i, auto get, auto put) {
         const Vec g = before<decltype(activation)::value>(
-            get(row.dy + at + i), get(row.y + at + i), row.activation.alpha);
+            get(row.dy + at + i), get(row.y + at + i), row.activation.alpha, row.activation.beta);
         const Vec h = (get(row.x + at + i) - get(row.mean + i)) * get(row.inverse + i);
-        const Vec d = (g - get(sum_share + i) - h * get(product_share + i)) * get(factor + i);
+        const Vec both = multiply_add(h, get(product_share + i), get(sum_share + i));
+        const Vec d = multiply_add(g, get(factor + i), -both);
         put(dx + at + i, accumulate ? get(dx + at + i) + d : d);
       });
     }

@@ -29,9 +29,9 @@ struct TrainingStepCall {
   const TrainingKernels& training;
   int64_t images;
   int threads;
-  Batch x, y, dy, dx;
+  Batch x, other, y, dy, dx;
   WholeBatch whole;
-  GradientRow activation() const { return {step.activation, step.alpha}; }
+  GradientRow activation() const { return {step.activation, step.alpha, step.limit}; }
 };
 
 }  // namespace facegen::cpu

@@ -9,9 +9,11 @@
 #include <utility>
 
 #include "check_program.h"
+#include "cpu/training/depthwise.h"
 #include "cpu/training/losses.h"
 #include "cpu/training/maps.h"
 #include "cpu/training/norms.h"
+#include "cpu/training/products.h"
 #include "cpu/training/tree.h"
 #include "divide_up.h"
 #include "threads.h"
@@ -24,8 +26,37 @@ constexpr int64_t kLineFloats = 16;  // of a cache line
 // Numbers of a task of the optimizer, and of a chunk of the gradient's sum of squares.
 constexpr int64_t kPart = 16 << 10;
 
-View dense(const TrainingValue& value, int32_t buffer) {
-  return {buffer, value.h, value.w, value.c, value.c, 0};
+View view_of(const TrainingValue& value, ChannelRange channels, int32_t buffer) {
+  return {buffer, value.h, value.w, channels.count, value.c, 0};
+}
+
+// body(dense, grouped, floats) for every run of weights of a part, whose groups follow one another: in
+// the weight as the caller has it, and in one of all of the part's inputs.
+template <typename Body>
+void for_each_run(const GroupPart& part, int64_t taps, Body body) {
+  const int64_t ins = part.in_channels / part.groups, outs = part.out_channels / part.groups;
+  for (int64_t out = 0; out < part.out_channels; ++out) {
+    for (int64_t tap = 0; tap < taps; ++tap) {
+      body((out * taps + tap) * part.in_channels + out / outs * ins, (out * taps + tap) * ins, ins);
+    }
+  }
+}
+
+// The arrays whose gradients a step finds as sums in double precision.
+std::vector<int32_t> summed_by(const TrainingStep& step) {
+  switch (step.op) {
+    case TrainingOp::kBiasGradient: return {step.bias};
+    case TrainingOp::kDepthwiseWeightGradient: return {step.weight};
+    case TrainingOp::kPreluGradient:
+      if (step.trained) return {step.slope};
+      return {};
+    case TrainingOp::kBatchNormGradient:
+    case TrainingOp::kInstanceNormGradient:
+    case TrainingOp::kLayerNormGradient:
+      if (step.trained) return {step.gamma, step.beta};
+      return {};
+    default: return {};
+  }
 }
 
 constexpr const char* kNoFiniteLength = "the sum of the gradient's squares is not finite";
@@ -71,11 +102,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
   }
   sums_at_.assign(program_.arrays.size(), -1);
   for (const TrainingStep& step : program_.steps) {
-    const bool of_norm = step.op == TrainingOp::kBatchNormGradient ||
-                         step.op == TrainingOp::kInstanceNormGradient;
-    if (step.op != TrainingOp::kBiasGradient && !(of_norm && step.trained)) continue;
-    for (const int32_t index : {step.bias, step.gamma, step.beta}) {
-      if (index < 0) continue;
+    for (const int32_t index : summed_by(step)) {
       const auto i = static_cast<std::size_t>(index);
       sums_at_[i] = sums_doubles_;
       sums_doubles_ += program_.arrays[i].floats;
@@ -96,9 +123,11 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
     loss_number_.push_back(step.op == TrainingOp::kLoss ? loss_count_++ : -1);
     if (step.op == TrainingOp::kGemm) make_gemm(i);
     if (step.op == TrainingOp::kWeightGradient) {
-      const auto& values = program_.values;
+      const TrainingValue& x = program_.values[std::size_t(step.x)];
+      const TrainingValue& dy = program_.values[std::size_t(step.dy)];
       weight_gradients_[i] = std::make_unique<WeightGradient>(
-          step, values[std::size_t(step.x)], values[std::size_t(step.dy)], training_);
+          step, view_of(x, inputs_of(step.part, x), 0), view_of(dy, outputs_of(step.part, dy), 0),
+          training_);
     }
   }
 }
@@ -107,17 +136,21 @@ void TrainingExecutable::make_gemm(std::size_t i) {
   const TrainingStep& s = program_.steps[i];
   Step step{};
   step.op = Op::kGemm;
-  step.in = dense(program_.values[std::size_t(s.x)], 0);
-  step.out = dense(program_.values[std::size_t(s.y)], 1);
+  const TrainingValue& x = program_.values[std::size_t(s.x)];
+  const TrainingValue& y = program_.values[std::size_t(s.y)];
+  const auto [in, out] = channels_of(s);
+  step.in = view_of(x, in, 0);
+  step.out = view_of(y, out, 1);
   step.epilogue.activation = s.activation;
   step.epilogue.alpha = s.alpha;
+  step.epilogue.beta = s.limit;
   if (s.accumulate) step.epilogue.other = step.out;
   step.phases = s.phases.data();
   step.phase_count = static_cast<int32_t>(s.phases.size());
   step.kernel_h = s.kernel_h;
   step.kernel_w = s.kernel_w;
-  step.weight = array(s.weight);  // packed anew before each run
-  step.bias = s.bias < 0 ? nullptr : array(s.bias);
+  step.weight = weights(s).data;  // packed anew before each run
+  step.bias = s.bias < 0 ? nullptr : array(s.bias) + out.first;
   step.direct_only = s.direct_only;
   const GemmImplementation* found = find_gemm(step, kernels_);
   if (found == nullptr) throw std::invalid_argument("no kernel for " + s.name);
@@ -125,13 +158,50 @@ void TrainingExecutable::make_gemm(std::size_t i) {
   implementations_[i] = found->name;
 }
 
-// The weights of this step of training. Those of the gradient in the input have input and output
-// channels in each other's places.
+// The channels of x and of y that a Gemm reads and writes.
+std::pair<ChannelRange, ChannelRange> TrainingExecutable::channels_of(const TrainingStep& s) const {
+  const TrainingValue& x = program_.values[std::size_t(s.x)];
+  const TrainingValue& y = program_.values[std::size_t(s.y)];
+  if (s.transposed) return {outputs_of(s.part, x), inputs_of(s.part, y)};
+  return {inputs_of(s.part, x), outputs_of(s.part, y)};
+}
+
+// The weights of this step of training, in memory of the calling thread where groups are joined. Those
+// of the gradient in the input have input and output channels in each other's places.
 Weights TrainingExecutable::weights(const TrainingStep& s) const {
+  static thread_local Scratch scratch;
   const int64_t taps = int64_t{1} * s.kernel_h * s.kernel_w;
-  const int64_t out = program_.values[std::size_t(s.y)].c, in = program_.values[std::size_t(s.x)].c;
-  if (s.transposed) return transposed_weights(array(s.weight), taps, out);
-  return {array(s.weight), taps * in, in, 1};
+  const auto [from, to] = channels_of(s);
+  const int64_t inputs = s.transposed ? to.count : from.count;
+  const float* weight = array(s.weight);
+  if (s.part.groups > 0) weight += s.part.first_out * taps * (inputs / s.part.groups);
+  if (s.part.groups > 1) {
+    const int64_t floats = s.part.out_channels * taps * inputs;
+    float* const dense = scratch.get<float>(floats);
+    std::fill_n(dense, floats, 0.0f);
+    for_each_run(s.part, taps, [&](int64_t at, int64_t grouped, int64_t count) {
+      std::copy_n(weight + grouped, count, dense + at);
+    });
+    weight = dense;
+  }
+  if (s.transposed) return transposed_weights(weight, taps, inputs);
+  return {weight, taps * inputs, inputs, 1};
+}
+
+void TrainingExecutable::weight_gradient(std::size_t i, const TrainingStepCall& call) {
+  static thread_local Scratch scratch;
+  const GroupPart& part = call.step.part;
+  const float* const x = call.x.data + inputs_of(part, *call.x.value).first;
+  const float* const dy = call.dy.data + outputs_of(part, *call.dy.value).first;
+  float* gradient = gradient_of(call.step.weight);
+  const int64_t taps = int64_t{1} * call.step.kernel_h * call.step.kernel_w;
+  if (part.groups > 0) gradient += part.first_out * taps * (part.in_channels / part.groups);
+  if (part.groups <= 1) return weight_gradients_[i]->run(call.images, x, dy, gradient, call.threads);
+  float* const dense = scratch.get<float>(part.out_channels * taps * part.in_channels);
+  weight_gradients_[i]->run(call.images, x, dy, dense, call.threads);
+  for_each_run(part, taps, [&](int64_t at, int64_t grouped, int64_t count) {
+    std::copy_n(dense + at, count, gradient + grouped);
+  });
 }
 
 // Memory for a batch.
@@ -262,8 +332,17 @@ cpu::Batch TrainingExecutable::locate(int32_t index, const Batch& batch) const {
 }
 
 TrainingStepCall TrainingExecutable::call(const TrainingStep& step, const Part& part) const {
-  return {step, kernels_, training_, part.images, part.threads, locate(step.x, part),
-          locate(step.y, part), locate(step.dy, part), locate(step.dx, part), part.whole};
+  return {step,
+          kernels_,
+          training_,
+          part.images,
+          part.threads,
+          locate(step.x, part),
+          locate(step.other, part),
+          locate(step.y, part),
+          locate(step.dy, part),
+          locate(step.dx, part),
+          part.whole};
 }
 
 void TrainingExecutable::run_step(std::size_t i, const Part& part) {
@@ -274,8 +353,9 @@ void TrainingExecutable::run_step(std::size_t i, const Part& part) {
     const auto gradient = [&](int32_t index) {
       return index < 0 || sums_at_[static_cast<std::size_t>(index)] < 0 ? nullptr : sums_of(index);
     };
-    const bool of_batch = step.op != TrainingOp::kInstanceNorm &&
-                          step.op != TrainingOp::kInstanceNormGradient;
+    const bool of_batch = step.op == TrainingOp::kBatchNorm ||
+                          step.op == TrainingOp::kBatchNormGradient ||
+                          step.op == TrainingOp::kUpdateStatistics;
     float* const statistics =
         of_batch ? statistics_.get() + statistics_at_[static_cast<std::size_t>(step.statistics)]
                  : locate(step.statistics, part).data;
@@ -285,18 +365,33 @@ void TrainingExecutable::run_step(std::size_t i, const Part& part) {
   switch (step.op) {
     case TrainingOp::kGemm: {
       gemms_[i]->pack(weights(step), part.threads);
-      const Images out = {call.y.data, call.y.floats()};
-      gemms_[i]->run(part.images, {call.x.data, call.x.floats()}, out,
-                     step.accumulate ? out : Images{}, part.threads);
+      const auto [in, out] = channels_of(step);
+      const Images to = {call.y.data + out.first, call.y.floats()};
+      gemms_[i]->run(part.images, {call.x.data + in.first, call.x.floats()}, to,
+                     step.accumulate ? to : Images{}, part.threads);
       break;
     }
-    case TrainingOp::kWeightGradient:
-      weight_gradients_[i]->run(part.images, call.x.data, call.dy.data, gradient_of(step.weight),
-                                part.threads);
+    case TrainingOp::kWeightGradient: weight_gradient(i, call); break;
+    case TrainingOp::kDepthwise:
+      depthwise(call, array(step.weight), step.bias < 0 ? nullptr : array(step.bias));
+      break;
+    case TrainingOp::kDepthwiseGradient: depthwise_gradient(call, array(step.weight)); break;
+    case TrainingOp::kDepthwiseWeightGradient:
+      depthwise_weight_gradient(call, sums_of(step.weight));
       break;
     case TrainingOp::kBiasGradient: bias_gradient(call, sums_of(step.bias)); break;
     case TrainingOp::kActivate: activate(call); break;
     case TrainingOp::kActivateGradient: activate_gradient(call); break;
+    case TrainingOp::kPrelu: prelu(call, array(step.slope)); break;
+    case TrainingOp::kPreluGradient:
+      prelu_gradient(call, array(step.slope), step.trained ? sums_of(step.slope) : nullptr);
+      break;
+    case TrainingOp::kMultiply: multiply(call); break;
+    case TrainingOp::kMultiplySum: multiply_sum(call); break;
+    case TrainingOp::kSoftmax: softmax(call); break;
+    case TrainingOp::kSoftmaxGradient: softmax_gradient(call); break;
+    case TrainingOp::kShuffle: shuffle(call); break;
+    case TrainingOp::kRearrange: rearrange(call); break;
     case TrainingOp::kMaxPool: max_pool(call); break;
     case TrainingOp::kMaxPoolGradient: max_pool_gradient(call); break;
     case TrainingOp::kGlobalAvgPool: global_avg_pool(call); break;
@@ -305,6 +400,8 @@ void TrainingExecutable::run_step(std::size_t i, const Part& part) {
     case TrainingOp::kBatchNormGradient: batch_norm_gradient(call, norm()); break;
     case TrainingOp::kInstanceNorm: instance_norm(call, norm()); break;
     case TrainingOp::kInstanceNormGradient: instance_norm_gradient(call, norm()); break;
+    case TrainingOp::kLayerNorm: layer_norm(call, norm()); break;
+    case TrainingOp::kLayerNormGradient: layer_norm_gradient(call, norm()); break;
     case TrainingOp::kCopy: copy(call); break;
     case TrainingOp::kResample: resample(call); break;
     case TrainingOp::kResampleGradient: resample_gradient(call); break;
@@ -319,7 +416,7 @@ void TrainingExecutable::run_step(std::size_t i, const Part& part) {
 }
 
 void TrainingExecutable::update(const TrainingStep& s, const Batch& batch, double gradient_scale) {
-  const double rate = batch.rates[static_cast<std::size_t>(s.group)];
+  const double rate = batch.rates[static_cast<std::size_t>(s.rate_group)];
   const double step = static_cast<double>(batch.step) + 1.0;
   const double correction1 = 1.0 - std::pow(s.beta1, step);
   const double correction2 = 1.0 - std::pow(s.beta2, step);
@@ -407,10 +504,8 @@ void TrainingExecutable::explain(const Part& part, std::size_t steps) {
     run_step(i, part);
     round_sums();
     const TrainingStepCall call = this->call(step, part);
-    const bool writes_y = i < static_cast<std::size_t>(program_.forward_steps) ||
-                          step.op == TrainingOp::kGemm || step.op == TrainingOp::kCopy ||
-                          step.op == TrainingOp::kDropout;
-    const cpu::Batch& written = step.op == TrainingOp::kLoss ? call.dx : writes_y ? call.y : call.dx;
+    // Gradients have a place of their own; all other steps write y.
+    const cpu::Batch& written = call.dx.data != nullptr || call.dy.data != nullptr ? call.dx : call.y;
     if (step.op == TrainingOp::kLoss) {
       const double* const losses = part.losses + loss_number_[i] * part.whole.images + before;
       for (int64_t image = 0; image < part.images; ++image) {
@@ -429,7 +524,7 @@ void TrainingExecutable::explain(const Part& part, std::size_t steps) {
       if (!all_finite(gradient_of(index), of.floats)) stop("the gradient of " + of.name);
     };
     if (i < static_cast<std::size_t>(program_.forward_steps) || step.op == TrainingOp::kGemm) continue;
-    for (const int32_t index : {step.weight, step.bias, step.gamma, step.beta}) check_gradient(index);
+    for (const int32_t index : {step.weight, step.bias, step.gamma, step.beta, step.slope}) check_gradient(index);
   }
   throw std::domain_error(kNoFiniteLength);
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cpu/gemm.h"
@@ -13,6 +14,19 @@
 #include "training_program.h"
 
 namespace facegen::cpu {
+
+// The channels of a layer's inputs or outputs that a part of its groups has.
+struct ChannelRange {
+  int32_t first, count;
+};
+inline ChannelRange inputs_of(const GroupPart& part, const TrainingValue& value) {
+  if (part.groups == 0) return {0, value.c};
+  return {part.first_in, part.in_channels};
+}
+inline ChannelRange outputs_of(const GroupPart& part, const TrainingValue& value) {
+  if (part.groups == 0) return {0, value.c};
+  return {part.first_out, part.out_channels};
+}
 
 class TrainingExecutable {
  public:
@@ -63,7 +77,9 @@ class TrainingExecutable {
  private:
   void make_gemm(std::size_t step);
   void reserve_arena(int64_t images);
+  std::pair<ChannelRange, ChannelRange> channels_of(const TrainingStep& gemm) const;
   Weights weights(const TrainingStep& step) const;
+  void weight_gradient(std::size_t step, const TrainingStepCall& call);
   // Some images of a batch: `images` and `inputs` are theirs, targets and losses the batch's.
   struct Part : Batch {
     WholeBatch whole;

@@ -27,10 +27,21 @@ struct OuterProduct {
   bool accumulate;
 };
 
-// g = dy * activation'(x), told from y = activation(x).
+// g = dy * activation'(x), told from y = activation(x), or from x: see FROM_INPUT in steps.py.
 struct GradientRow {
   Activation activation;
-  float alpha;
+  float alpha, beta;
+};
+
+// A pixel of a layer norm; see LayerNormGradient in steps.py.
+struct LayerNormGradientRow {
+  const float* x;
+  const float* dy;
+  const float* gamma;
+  float mean, inverse;
+  int channels;
+  float* dx;
+  bool accumulate;
 };
 
 // Normalised pixels of some channels and their gradients; see BatchNormGradient in steps.py.
@@ -92,12 +103,12 @@ struct TrainingKernels {
   void (*outer_product)(const OuterProduct& product);
   // sum[c] += x[c] of each pixel, in double
   void (*channel_sums)(const float* x, int64_t pixels, int64_t stride, int channels, double* sum);
-  // out (+)= dy * activation'
-  void (*activate_gradient)(GradientRow row, const float* y, const float* dy, float* out,
+  // out (+)= dy * activation', told from v
+  void (*activate_gradient)(GradientRow row, const float* v, const float* dy, float* out,
                             int64_t count, bool accumulate);
   // sum[c] += g, product[c] += g h
   void (*norm_sums)(const NormGradientRow& row, double* sum, double* product);
-  // dx (+)= factor * (g - sum_share - h * product_share), by channels
+  // dx (+)= factor * g - sum_share - h * product_share, by channels
   void (*norm_gradient)(const NormGradientRow& row, const float* factor, const float* sum_share,
                         const float* product_share, float* dx, bool accumulate);
   // y = activation((x - mean) * scale + beta)
@@ -127,6 +138,27 @@ struct TrainingKernels {
   void (*colour_sums)(const float* pixels, int64_t count, double* sum);
   // out = matrix (3, 4) times (r, g, b, 1)
   void (*recolour)(const float* pixels, int64_t count, const float* matrix, float* out);
+
+  // ---- products
+  // x, or slopes[c] * x where it is negative
+  void (*prelu)(const float* x, const float* slopes, int64_t pixels, int channels, float* y);
+  void (*prelu_gradient)(const float* x, const float* dy, const float* slopes, int64_t pixels,
+                         int channels, float* dx, bool accumulate);
+  // out (+)= the sum of a[t] * b[t], channel by channel
+  void (*sum_of_products)(const float* const* a, const float* const* b, int terms, float* out,
+                          int channels, bool accumulate);
+  // sum[c] += a[c] * b[c] of each pixel, or of those alone where b[c] < 0
+  void (*channel_products)(const float* a, int64_t a_stride, const float* b, int64_t b_stride,
+                           int64_t pixels, int channels, bool where_negative, double* sum);
+  // y (+)= a * b
+  void (*multiply)(const float* a, const float* b, float* y, int64_t count, bool accumulate);
+  double (*dot)(const float* a, const float* b, int64_t count);
+  // Of a pixel; `log`: y is the softmax's logarithm.
+  void (*softmax_gradient)(const float* y, const float* dy, float* dx, int channels, bool log,
+                           bool accumulate);
+  void (*layer_norm_gradient)(const LayerNormGradientRow& row);
+  // sum[c] += dy, product[c] += dy h
+  void (*layer_norm_sums)(const LayerNormGradientRow& row, double* sum, double* product);
 };
 
 struct Kernels;

@@ -121,6 +121,7 @@ void copy(const TrainingStepCall& call) {
     return;
   }
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
+    if (s.zero_rest) std::fill_n(call.y.image(image), y.floats(), 0.0f);
     for (int64_t p = 0; p < y.pixels(); ++p) {
       call.training.scale_and_shift(call.x.image(image) + p * x.c + s.first_x, s.scale, s.shift,
                                     call.y.image(image) + p * y.c + s.first_y, s.channels,

@@ -112,18 +112,28 @@ void find_gradient_sums(const TrainingStepCall& call, const float* statistics, d
   add_in_pairs(sums, chunks.count(), 2 * channels);
 }
 
-// What norm_gradient takes by channels: gamma / deviation, and both sums over the number of pixels.
+// What norm_gradient takes by channels: gamma / deviation, and the means of both sums, times gamma, over
+// the pixels of a group of channels that have their statistics in common, over the deviation.
 struct Shares {
   float* factor;
   float* sum;
   float* product;
 };
-void find_shares(const double* sums, int64_t channels, double pixels, const float* gamma,
-                 const float* inverse, Shares shares) {
-  for (int64_t c = 0; c < channels; ++c) {
-    shares.factor[c] = gamma[c] * inverse[c];
-    shares.sum[c] = static_cast<float>(sums[c] / pixels);
-    shares.product[c] = static_cast<float>(sums[channels + c] / pixels);
+void find_shares(const double* sums, int64_t channels, int64_t groups, double pixels,
+                 const float* gamma, const float* inverse, Shares shares) {
+  const int64_t members = channels / groups;
+  for (int64_t first = 0; first < channels; first += members) {
+    double sum = 0.0, product = 0.0;
+    for (int64_t c = first; c < first + members; ++c) {
+      sum += static_cast<double>(gamma[c]) * sums[c];
+      product += static_cast<double>(gamma[c]) * sums[channels + c];
+    }
+    for (int64_t c = first; c < first + members; ++c) {
+      const double share = static_cast<double>(inverse[c]) / (pixels * static_cast<double>(members));
+      shares.factor[c] = gamma[c] * inverse[c];
+      shares.sum[c] = static_cast<float>(sum * share);
+      shares.product[c] = static_cast<float>(product * share);
+    }
   }
 }
 
@@ -164,7 +174,7 @@ void batch_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays)
   if (call.dx.data == nullptr) return;
   float* const memory = share_scratch.get<float>(3 * channels);
   const Shares shares = {memory, memory + channels, memory + 2 * channels};
-  find_shares(sums, channels, static_cast<double>(call.images * call.x.value->pixels()),
+  find_shares(sums, channels, channels, static_cast<double>(call.images * call.x.value->pixels()),
               arrays.gamma, arrays.statistics + channels, shares);
   if (call.step.stored) std::fill_n(shares.sum, 2 * channels, 0.0f);
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
@@ -178,18 +188,24 @@ void batch_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays)
 void instance_norm(const TrainingStepCall& call, const NormArrays& arrays) {
   const int64_t channels = call.x.value->c;
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
-    static thread_local Scratch scratch;
+    static thread_local Scratch scratch, moments_scratch;
     float* const scale = scratch.get<float>(channels);
+    auto* const moments = moments_scratch.get<Moments>(channels);
     float* const statistics = arrays.statistics + image * 2 * channels;
     for (int64_t first = 0; first < channels; first += kChannels) {
-      Moments moments[kChannels];
-      const int64_t n = std::min(kChannels, channels - first);
-      find_moments(call, call.x.image(image), first, n, moments);
-      for (int64_t c = 0; c < n; ++c) {
-        statistics[first + c] = static_cast<float>(moments[c].mean);
-        statistics[channels + first + c] =
-            inverse_deviation(moments[c].squares / moments[c].count, call.step.eps);
-        scale[first + c] = arrays.gamma[first + c] * statistics[channels + first + c];
+      find_moments(call, call.x.image(image), first, std::min(kChannels, channels - first),
+                   moments + first);
+    }
+    const int64_t members = channels / call.step.groups;
+    for (int64_t first = 0; first < channels; first += members) {
+      Moments group = moments[first];
+      for (int64_t c = first + 1; c < first + members; ++c) group.add(moments[c]);
+      const auto mean = static_cast<float>(group.mean);
+      const float inverse = inverse_deviation(group.squares / group.count, call.step.eps);
+      for (int64_t c = first; c < first + members; ++c) {
+        statistics[c] = mean;
+        statistics[channels + c] = inverse;
+        scale[c] = arrays.gamma[c] * inverse;
       }
     }
     call.training.normalise(call.activation(), call.x.image(image), statistics, scale, arrays.beta,
@@ -217,8 +233,8 @@ void instance_norm_gradient(const TrainingStepCall& call, const NormArrays& arra
       call.training.norm_sums(row, sums, sums + channels);
       for (int64_t c = 0; c < 2 * channels; ++c) total[c] += sums[c];
       if (call.dx.data == nullptr) continue;
-      find_shares(sums, channels, static_cast<double>(call.x.value->pixels()), arrays.gamma,
-                  mean + channels, shares);
+      find_shares(sums, channels, call.step.groups, static_cast<double>(call.x.value->pixels()),
+                  arrays.gamma, mean + channels, shares);
       call.training.norm_gradient(row, shares.factor, shares.sum, shares.product,
                                   call.dx.image(image), call.step.accumulate);
     }

@@ -33,10 +33,10 @@ constexpr int64_t kTasksAThread = 4;
 
 }  // namespace
 
-WeightGradient::WeightGradient(const TrainingStep& step, const TrainingValue& x,
-                               const TrainingValue& dy, const TrainingKernels& kernels)
+WeightGradient::WeightGradient(const TrainingStep& step, const View& x, const View& dy,
+                               const TrainingKernels& kernels)
     : kernels_(kernels),
-      x_{0, x.h, x.w, x.c, x.c, 0},
+      x_(x),
       dy_(dy),
       inputs_(x.c),
       weight_floats_(int64_t{1} * step.kernel_h * step.kernel_w * x.c) {
@@ -49,7 +49,8 @@ WeightGradient::WeightGradient(const TrainingStep& step, const TrainingValue& x,
   for (Phase phase : step.phases) {
     if (phase.y.out <= 0 || phase.x.out <= 0) continue;
     Axis& axis = phase.x;
-    if (step.phases.size() == 1 && axis.dir == 1 && axis.taps > 1 && x.c <= kFewChannels) {
+    if (step.phases.size() == 1 && axis.dir == 1 && axis.taps > 1 && x.c <= kFewChannels &&
+        x.c == x.pixel_stride) {
       // The pixels that a row of taps reads follow one another in memory: one of more channels.
       const int left = std::max(0, -axis.base);
       const int right = std::max(0, (axis.out - 1) * axis.step + axis.base + axis.taps - x.w);
@@ -84,7 +85,7 @@ void WeightGradient::add_phase(const Phase& phase, int kernel_w) {
       const int64_t weight = int64_t{1} * (y.first_tap + ty * y.tap_step) * kernel_w +
                              x.first_tap + tx * x.tap_step;
       part.taps.push_back({ys.first, ys.last, xs.first, xs.last,
-                           (int64_t{dy} * x_.w + dx) * x_.c, weight * x_.c});
+                           (int64_t{dy} * x_.w + dx) * x_.pixel_stride, weight * x_.c});
     }
   }
   if (!part.taps.empty()) parts_.push_back(std::move(part));
@@ -211,7 +212,9 @@ void WeightGradient::find_runs(const Part& part, const Tap& tap, const float* x,
   runs.clear();
   const Axis& ay = part.phase.y;
   const Axis& ax = part.phase.x;
-  const int64_t x_image = int64_t{x_.h} * x_.w * x_.c, dy_image = dy_.floats();
+  const int64_t x_pixel = x_.pixel_stride, dy_pixel = dy_.pixel_stride;
+  const int64_t x_image = int64_t{x_.h} * x_.w * x_pixel;
+  const int64_t dy_image = int64_t{dy_.h} * dy_.w * dy_pixel;
   first_line = std::max<int64_t>(first_line, tap.y_first);
   last_line = std::min<int64_t>(last_line, tap.y_last);
   const int64_t count = tap.x_last - tap.x_first, lines = last_line - first_line;
@@ -219,10 +222,10 @@ void WeightGradient::find_runs(const Part& part, const Tap& tap, const float* x,
   const auto at = [&](int64_t image, int64_t line) {
     const int64_t pixel = (ay.out_origin + line * ay.out_step) * dy_.w + ax.out_origin +
                           int64_t{tap.x_first} * ax.out_step;
-    return PixelRun{dy + image * dy_image + pixel * dy_.c,
+    return PixelRun{dy + image * dy_image + pixel * dy_pixel,
                     x + image * x_image + tap.x_offset +
-                        (line * ay.step * x_.w + int64_t{tap.x_first} * ax.step) * x_.c,
-                    int64_t{ax.out_step} * dy_.c, int64_t{ax.step} * x_.c, count};
+                        (line * ay.step * x_.w + int64_t{tap.x_first} * ax.step) * x_pixel,
+                    ax.out_step * dy_pixel, ax.step * x_pixel, count};
   };
   const auto add = [&](PixelRun run) {
     if (transposed_) {

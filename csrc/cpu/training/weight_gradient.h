@@ -25,7 +25,8 @@ namespace facegen::cpu {
 
 class WeightGradient {
  public:
-  WeightGradient(const TrainingStep& step, const TrainingValue& x, const TrainingValue& dy,
+  // The channels of x and dy that take part, whose first ones run() gets.
+  WeightGradient(const TrainingStep& step, const View& x, const View& dy,
                  const TrainingKernels& kernels);
 
   // gradient: (output channels, kernel_h, kernel_w, input channels)
@@ -67,7 +68,7 @@ class WeightGradient {
 
   const TrainingKernels& kernels_;
   View x_;  // padded where rows of taps are merged
-  TrainingValue dy_;
+  View dy_;
   int inputs_;               // of a tap: input channels, times the taps of a merged row
   bool transposed_ = false;  // input channels are broadcast
   int pad_left_ = 0, pad_right_ = 0;

@@ -29,7 +29,7 @@ from facegen.nn.window import padding_pairs
 def rewrite(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     """All rewrites in order; names of outputs and of layers with parameters are kept."""
     live = _drop_unused(nodes, outputs)
-    live = _drop_unused(_pad_within_convolutions(_without_inverses(live)), outputs)
+    live = _drop_unused(_pad_within_convolutions(without_inverses(live)), outputs)
     return _relu_after_leaky_relu(_activation_before_moves(live, outputs))
 
 
@@ -48,7 +48,8 @@ def _drop_unused(nodes: Sequence[Node], outputs: Sequence[str]) -> list[Node]:
     return kept[::-1]
 
 
-def _without_inverses(nodes: Sequence[Node]) -> list[Node]:
+def without_inverses(nodes: Sequence[Node]) -> list[Node]:
+    """Differences and quotients as sums and products."""
     shapes = {node.name: node.shape for node in nodes}
     result: list[Node] = []
     for node in nodes:

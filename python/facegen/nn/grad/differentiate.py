@@ -23,12 +23,12 @@ from facegen.nn.grad.losses import (
 from facegen.nn.grad.optimizers import Optimizer
 from facegen.nn.grad.placement import place
 from facegen.nn.grad.program import TrainingProgram
-from facegen.nn.grad.rules import FUSING, Rule, Unit, find_rule, is_differentiable
+from facegen.nn.grad.rules import Rule, Unit, find_rule, fuses, is_told_from_output
 from facegen.nn.grad.updates import update_of
 from facegen.nn.graph import Graph, Node
 from facegen.nn.layer import Layer, Shape
 from facegen.nn.layers import BatchNorm, Reshape, Softmax
-from facegen.nn.rewrite import count_readers
+from facegen.nn.rewrite import count_readers, without_inverses
 
 # Layers that a loss has in itself, where they end the graph.
 _INSIDE: dict[type[Loss], type[Layer]] = {
@@ -158,6 +158,9 @@ class _Differentiation:
     ) -> None:
         self.graph, self.losses, self.optimizer = graph, losses, optimizer
         self.frozen, self.stored, self.momentum = frozen, stored, momentum
+        self.with_parameters = {
+            node.name for node in graph.nodes if node.layer is not None and node.layer.parameters()
+        }
         self.shares = shares
         self.direct_only = direct_only
         self.input_gradients, self.outputs = input_gradients, outputs
@@ -198,8 +201,7 @@ class _Differentiation:
         return value in self.needed
 
     def trains(self, layer: str) -> bool:
-        node = next(node for node in self.graph.nodes if node.name == layer)
-        return layer not in self.frozen and bool(node.layer and node.layer.parameters())
+        return layer not in self.frozen and layer in self.with_parameters
 
     def keeps_statistics(self, layer: str) -> bool:
         return layer in self.stored
@@ -217,7 +219,7 @@ class _Differentiation:
     def program(self) -> TrainingProgram:
         ends = {output: self._prediction(output, loss) for output, loss in self.losses.items()}
         shown = [*ends.values(), *self.outputs]
-        nodes = self._live(shown)
+        nodes = without_inverses(self._live(shown))
         units = self._units(nodes, shown)
         self._forward(units)
         if not any(map(self.needs, ends.values())):
@@ -277,14 +279,14 @@ class _Differentiation:
                 continue
             source = node.inputs[0]
             if (
-                is_differentiable(node.layer)
+                is_told_from_output(node.layer)
                 and source in place
                 and readers[source] == 1
                 and source not in self.shares
             ):
                 units[place[source]] = Unit(units[place[source]].node, node)
                 continue
-            if isinstance(node.layer, FUSING):
+            if fuses(node.layer):
                 place[node.name] = len(units)
             units.append(Unit(node))
         return units

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from facegen.nn.layer import Shape
 from facegen.nn.table import quantity, text_table
 
 _FLOAT_BYTES = 4
+_DEPTHWISE = steps.Depthwise | steps.DepthwiseGradient | steps.DepthwiseWeightGradient
 
 
 @dataclass(frozen=True)
@@ -85,12 +87,29 @@ class TrainingProgram:
 
     def flops(self, step: steps.TrainingStep) -> int:
         """Operations of one image, 2 a multiply-add that reads inside its input."""
+        if isinstance(step, _DEPTHWISE):
+            # Each output, and each tap of it but for those outside.
+            x = self.values[step.dx if isinstance(step, steps.DepthwiseGradient) else step.x].shape
+            y = self.values[step.y if isinstance(step, steps.Depthwise) else step.dy].shape
+            taps = [
+                sum(
+                    0 <= o * step.stride[i] + t * step.dilation[i] - step.padding[i] < x[i]
+                    for o in range(y[i])
+                    for t in range(step.kernel_size[i])
+                )
+                for i in range(2)
+            ]
+            return 2 * taps[0] * taps[1] * x.channels
         if not isinstance(step, steps.Gemm | steps.WeightGradient):
             return 0
         x = self.values[step.x].shape
         other = self.values[step.y if isinstance(step, steps.Gemm) else step.dy].shape
         pairs = sum(p.y.valid_taps(x.height) * p.x.valid_taps(x.width) for p in step.phases)
-        return 2 * pairs * x.channels * other.channels
+        if step.part is not None:
+            channels = step.part.in_channels * step.part.out_channels // step.part.groups
+        else:
+            channels = x.channels * other.channels
+        return 2 * pairs * channels
 
     def image_bytes(self, step: steps.TrainingStep) -> int:
         """Bytes that a step reads and writes of one image."""
@@ -102,11 +121,8 @@ class TrainingProgram:
         if isinstance(step, steps.Update):
             arrays = 3 + 2 * len(step.moments) + 2 * (step.average is not None)
             return _FLOAT_BYTES * arrays * step.floats
-        if isinstance(step, steps.Gemm | steps.WeightGradient):
-            floats = 1
-            for size in self.parameters[step.weight]:
-                floats *= size
-            return _FLOAT_BYTES * floats
+        if isinstance(step, steps.Gemm | steps.WeightGradient | _DEPTHWISE):
+            return _FLOAT_BYTES * math.prod(self.parameters[step.weight])
         return 0
 
     def __str__(self) -> str:
@@ -150,6 +166,16 @@ class TrainingProgram:
 
 _NAMES = {
     steps.BiasGradient: "sum of pixels",
+    steps.Prelu: "prelu",
+    steps.PreluGradient: "prelu gradient",
+    steps.Multiply: "multiply",
+    steps.MultiplySum: "multiply and sum",
+    steps.Softmax: "softmax",
+    steps.SoftmaxGradient: "softmax gradient",
+    steps.Shuffle: "shuffle",
+    steps.Rearrange: "rearrange",
+    steps.LayerNorm: "layer norm",
+    steps.LayerNormGradient: "layer norm gradient",
     steps.MaxPool: "max pool",
     steps.MaxPoolGradient: "max pool gradient",
     steps.GlobalAvgPool: "global average pool",
@@ -173,6 +199,13 @@ def _operation(step: steps.TrainingStep) -> str:
         kind = "gemm" if isinstance(step, steps.Gemm) else "weight gradient"
         phases = f" {len(step.phases)} phases" if len(step.phases) > 1 else ""
         parts = [f"{kind} {step.kernel_size[0]}x{step.kernel_size[1]}{phases}"]
+    elif isinstance(step, _DEPTHWISE):
+        kind = {
+            steps.Depthwise: "depthwise",
+            steps.DepthwiseGradient: "depthwise gradient",
+            steps.DepthwiseWeightGradient: "depthwise weight gradient",
+        }[type(step)]
+        parts = [f"{kind} {step.kernel_size[0]}x{step.kernel_size[1]}"]
     elif isinstance(step, steps.Update):
         parts = [step.optimizer]
     elif isinstance(step, steps.Activate | steps.ActivateGradient):

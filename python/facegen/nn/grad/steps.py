@@ -12,11 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from facegen.nn.gemm_layers import Part
 from facegen.nn.grad import losses
 from facegen.nn.program import AxisTaps, Phase
 
-# Activations whose derivative is a function of their output.
-ACTIVATIONS = ("none", "relu", "leaky_relu", "tanh", "sigmoid")
+# Activations whose derivative is told from their output, which is all that is kept of them.
+FROM_OUTPUT = (
+    *("none", "relu", "leaky_relu", "tanh", "sigmoid", "clip", "elu", "hard_sigmoid", "softplus"),
+    *("exp", "sqrt", "reciprocal"),
+)
+# Those whose derivative is told from what they read.
+FROM_INPUT = ("hard_swish", "silu", "gelu", "gelu_tanh", "mish", "log", "abs")
 
 
 @dataclass(frozen=True)
@@ -24,6 +30,8 @@ class Gemm:
     """``y = activation(product + bias)``: conv2d, conv_transpose2d, linear, or a gradient in x.
 
     `transposed`: the weight's first and last axis change places, as the gradient in x needs.
+    `part`: x and y are the layer's inputs and outputs (transposed: outputs and inputs), of which
+    these neighbouring groups' are read and written. Weights between two groups are none.
     """
 
     name: str
@@ -35,9 +43,10 @@ class Gemm:
     bias: str | None = None
     transposed: bool = False
     activation: str = "none"
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
     accumulate: bool = False
     direct_only: bool = False
+    part: Part | None = None  # of a layer of several groups: whose channels
 
 
 @dataclass(frozen=True)
@@ -49,6 +58,51 @@ class WeightGradient:
     dy: str
     phases: tuple[Phase, ...]
     kernel_size: tuple[int, int]
+    weight: str
+    part: Part | None = None  # of a layer of several groups: whose channels
+
+
+@dataclass(frozen=True)
+class Depthwise:
+    """Convolution of each channel by itself; the weight is (channels, *kernel_size, 1)."""
+
+    name: str
+    x: str
+    y: str
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]  # top, left
+    weight: str
+    bias: str | None = None
+
+
+@dataclass(frozen=True)
+class DepthwiseGradient:
+    """``dx (+)=`` the gradient of a Depthwise in its input."""
+
+    name: str
+    dy: str
+    dx: str
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    weight: str
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class DepthwiseWeightGradient:
+    """The gradient of a Depthwise's weight."""
+
+    name: str
+    x: str
+    dy: str
+    kernel_size: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
     weight: str
 
 
@@ -69,19 +123,112 @@ class Activate:
     x: str
     y: str
     activation: str
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
 
 
 @dataclass(frozen=True)
 class ActivateGradient:
-    """``dx (+)= dy * activation'``, the derivative told from the output y; dx may be dy."""
+    """``dx (+)= dy * activation'``; dx may be dy.
+
+    `y` is what the derivative is told from: the activation's output, or its input (FROM_INPUT).
+    """
 
     name: str
     y: str
     dy: str
     dx: str
     activation: str
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Prelu:
+    """``y = x`` where positive, ``slope[channel] * x`` elsewhere."""
+
+    name: str
+    x: str
+    y: str
+    slope: str
+
+
+@dataclass(frozen=True)
+class PreluGradient:
+    """Backward of Prelu; `dx` is None where nothing needs it. Slopes: sum of dy x where x < 0."""
+
+    name: str
+    x: str
+    dy: str
+    dx: str | None
+    slope: str
+    trained: bool = True
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Multiply:
+    """``y (+)= x * other``; `other` is of x's shape, or one pixel or one channel for all."""
+
+    name: str
+    x: str
+    other: str
+    y: str
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class MultiplySum:
+    """``dx (+)=`` sums of ``x * dy`` over the pixels, or channels, for which dx has one."""
+
+    name: str
+    x: str
+    dy: str
+    dx: str
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Softmax over the channels of each pixel, or its logarithm."""
+
+    name: str
+    x: str
+    y: str
+    log: bool = False
+
+
+@dataclass(frozen=True)
+class SoftmaxGradient:
+    """``dx (+)= y (dy - sum dy y)``; of a logarithm ``dy - exp(y) sum dy``."""
+
+    name: str
+    y: str
+    dy: str
+    dx: str
+    log: bool = False
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """Channel ``i * groups + g`` of y ``(+)=`` channel ``g * (c / groups) + i`` of x."""
+
+    name: str
+    x: str
+    y: str
+    groups: int
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class Rearrange:
+    """Channels to the pixels of blocks where y has more, else the reverse; see nn/program.py."""
+
+    name: str
+    x: str
+    y: str
+    block: int
+    depth_first: bool
     accumulate: bool = False
 
 
@@ -150,7 +297,7 @@ class BatchNorm:
     eps: float
     stored: bool = False
     activation: str = "none"
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
 
 
 @dataclass(frozen=True)
@@ -174,13 +321,16 @@ class BatchNormGradient:
     stored: bool = False
     trained: bool = True
     activation: str = "none"
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
     accumulate: bool = False
 
 
 @dataclass(frozen=True)
 class InstanceNorm:
-    """BatchNorm with the mean and variance of each image; `statistics` is a value (1, 1, 2 c)."""
+    """BatchNorm with the mean and variance of each image; `statistics` is a value (1, 1, 2 c).
+
+    Of some channels together where there are fewer `groups` than channels.
+    """
 
     name: str
     x: str
@@ -189,13 +339,17 @@ class InstanceNorm:
     beta: str
     statistics: str
     eps: float
+    groups: int
     activation: str = "none"
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
 
 
 @dataclass(frozen=True)
 class InstanceNormGradient:
-    """Backward of InstanceNorm: BatchNormGradient's formula, N the pixels of an image."""
+    """Backward of InstanceNorm: BatchNormGradient's formula, N the pixels of an image.
+
+    Of groups, with gamma g in place of g, and N the numbers of a group.
+    """
 
     name: str
     x: str
@@ -205,9 +359,45 @@ class InstanceNormGradient:
     gamma: str
     beta: str
     statistics: str
+    groups: int
     trained: bool = True
     activation: str = "none"
-    alpha: float = 0.0
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
+    accumulate: bool = False
+
+
+@dataclass(frozen=True)
+class LayerNorm:
+    """``gamma * (x - mean) / sqrt(var + eps) + beta`` of each pixel over its channels.
+
+    `statistics`: a value (h, w, 2), the mean and ``1 / sqrt(var + eps)`` of each pixel.
+    """
+
+    name: str
+    x: str
+    y: str
+    gamma: str
+    beta: str
+    statistics: str
+    eps: float
+
+
+@dataclass(frozen=True)
+class LayerNormGradient:
+    """Backward of LayerNorm.
+
+    With h = (x - mean) / sqrt(var + eps) and m the mean over channels, ``dx (+)= (gamma dy -
+    m(gamma dy) - h m(gamma dy h)) / sqrt(var + eps)``.
+    """
+
+    name: str
+    x: str
+    dy: str
+    dx: str | None
+    gamma: str
+    beta: str
+    statistics: str
+    trained: bool = True
     accumulate: bool = False
 
 
@@ -216,6 +406,7 @@ class Copy:
     """``y (+)= scale * x + shift`` for `channels` channels, from `first_x` on to `first_y` on.
 
     It is Affine, each summand of an Add, each part of a Concat, and the gradient of all three.
+    `zero_rest`: y's other channels become 0.
     """
 
     name: str
@@ -227,6 +418,7 @@ class Copy:
     scale: float = 1.0
     shift: float = 0.0
     accumulate: bool = False
+    zero_rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -313,11 +505,18 @@ class Update:
 
 Forward = (
     Gemm
+    | Depthwise
     | Activate
+    | Prelu
+    | Multiply
+    | Softmax
+    | Shuffle
+    | Rearrange
     | MaxPool
     | GlobalAvgPool
     | BatchNorm
     | InstanceNorm
+    | LayerNorm
     | Copy
     | Resample
     | Dropout
@@ -326,12 +525,21 @@ Forward = (
 Backward = (
     Gemm
     | WeightGradient
+    | DepthwiseGradient
+    | DepthwiseWeightGradient
     | BiasGradient
     | ActivateGradient
+    | PreluGradient
+    | Multiply
+    | MultiplySum
+    | SoftmaxGradient
+    | Shuffle
+    | Rearrange
     | MaxPoolGradient
     | GlobalAvgPoolGradient
     | BatchNormGradient
     | InstanceNormGradient
+    | LayerNormGradient
     | Copy
     | ResampleGradient
     | Dropout
@@ -339,23 +547,23 @@ Backward = (
 Updating = UpdateStatistics | Update
 TrainingStep = Forward | Backward | Updating
 
-_READS = ("x", "y", "dy", "prediction", "target")
-_WRITES = {
-    **dict.fromkeys(
-        (Gemm, Activate, MaxPool, GlobalAvgPool, BatchNorm, InstanceNorm, Copy, Resample, Dropout),
-        ("y",),
-    ),
-    Loss: ("gradient",),
-}
+_READS = ("x", "y", "other", "dy", "prediction", "target")
+
+
+def _written(step: TrainingStep) -> tuple[str, ...]:
+    """The fields that name what a step writes: gradients, or else its output."""
+    if isinstance(step, Loss):
+        return ("gradient",)
+    return ("dx",) if hasattr(step, "dx") else ("y",)
 
 
 def reads(step: TrainingStep) -> tuple[str, ...]:
     """The values that a step reads."""
     if isinstance(step, UpdateStatistics | Update):
         return ()
-    written = _WRITES.get(type(step), ("dx",))
+    written = _written(step)
     names = [getattr(step, field, None) for field in _READS if field not in written]
-    if isinstance(step, InstanceNormGradient):
+    if isinstance(step, InstanceNormGradient | LayerNormGradient):
         names.append(step.statistics)
     if getattr(step, "accumulate", False):
         names += [getattr(step, field) for field in written]
@@ -366,7 +574,7 @@ def writes(step: TrainingStep) -> tuple[str, ...]:
     """The values that a step writes."""
     if isinstance(step, UpdateStatistics | Update):
         return ()
-    names = [getattr(step, field, None) for field in _WRITES.get(type(step), ("dx",))]
-    if isinstance(step, InstanceNorm):
+    names = [getattr(step, field, None) for field in _written(step)]
+    if isinstance(step, InstanceNorm | LayerNorm):
         names.append(step.statistics)
     return tuple(name for name in names if name is not None)
