@@ -27,6 +27,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import safetensors.numpy
 from PIL import Image
 
 from facegen import FacegenError, weights
@@ -158,6 +159,9 @@ def weight_files(rng: Rng) -> list[Case]:
     path = os.path.join(FOLDER.name, "half.safetensors")
     weights.write(path, TINY, values, half=True)
     found.append(Case("half.safetensors", Path(path).read_bytes(), read_weights))
+    named = {f"module.{name}": array for name, array in theirs.items()}
+    named["module.num_batches_tracked"] = np.array(1)
+    found.append(Case("torch.safetensors", safetensors.numpy.save(named), read_weights))
     arrays = {f"{name}.npy": npy(array) for name, array in theirs.items()}
     first, *_ = arrays
 
