@@ -1,9 +1,9 @@
 """Networks that the kernels were not written for, as their papers have them.
 
 They show what an engineer's own network gets: large maps and large linear layers (VGG-16), skips
-into concatenations (a plain U-Net), bottlenecks (ResNet-50), depthwise convolutions (MobileNetV2),
-another's generator (PyTorch's tutorial DCGAN), channels that become pixels (ESPCN). ResNet-18 is
-one of the package's own.
+into concatenations (a plain U-Net), concatenations throughout (DenseNet-121), bottlenecks
+(ResNet-50), depthwise convolutions (MobileNetV2), another's generator (PyTorch's tutorial DCGAN),
+channels that become pixels (ESPCN). ResNet-18 is one of the package's own.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from facegen.networks.families import dcgan_tutorial as tutorial
 from facegen.networks.families.resnet import NAMED
 from facegen.nn import (
     Add,
+    AvgPool2d,
     BatchNorm,
     Clip,
     Concat,
@@ -115,6 +116,34 @@ def dcgan_tutorial() -> Graph:
     return tutorial.graph(tutorial.Sizes((100, 512, 256, 128, 64, 3)))
 
 
+def densenet121() -> Graph:
+    """Huang et al. 2017, table 1: growth by 32 channels, 224x224 to 1,000 scores."""
+    graph, growth = Graph("densenet121"), 32
+
+    def activated(name: str, x: Tensor) -> Tensor:
+        return graph.add(f"{name}.relu", ReLU(), graph.add(name, BatchNorm(x.shape.channels), x))
+
+    def conv(name: str, x: Tensor, channels: int, kernel: int, stride: int = 1) -> Tensor:
+        layer = Conv2d(x.shape.channels, channels, kernel, stride, kernel // 2, bias=False)
+        return graph.add(name, layer, x)
+
+    x = conv("conv0", graph.input("image", Shape(224, 224, 3)), 64, 7, 2)
+    x = graph.add("pool0", MaxPool2d(3, 2, padding=1), activated("norm0", x))
+    for block, count in enumerate((6, 12, 24, 16), 1):
+        for i in range(1, count + 1):
+            name = f"block{block}.layer{i}"
+            y = conv(f"{name}.conv1", activated(f"{name}.norm1", x), 4 * growth, 1)
+            y = conv(f"{name}.conv2", activated(f"{name}.norm2", y), growth, 3)
+            x = graph.add(f"{name}.concat", Concat(), x, y)
+        if block < 4:
+            name = f"transition{block}"
+            x = conv(f"{name}.conv", activated(f"{name}.norm", x), x.shape.channels // 2, 1)
+            x = graph.add(f"{name}.pool", AvgPool2d(2), x)
+    x = graph.add("mean", GlobalAvgPool2d(), activated("norm5", x))
+    graph.output(graph.add("scores", Linear(x.shape.channels, 1000), x))
+    return graph
+
+
 def espcn() -> Graph:
     """Shi et al. 2016, section 3.3, by 3 and of RGB: 224x224 to 672x672."""
     graph, factor = Graph("espcn"), 3
@@ -133,6 +162,7 @@ OTHERS: dict[str, Callable[[], Graph]] = {
     "mobilenet_v2": mobilenet_v2,
     "resnet50": resnet50,
     "dcgan_tutorial": dcgan_tutorial,
+    "densenet121": densenet121,
     "espcn": espcn,
 }
 

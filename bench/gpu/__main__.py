@@ -28,6 +28,7 @@ from bench.gpu.contenders import (
     Ours,
     Torch,
     exact,
+    forget_compiled,
 )
 from bench.gpu.report import Cell, Row, ceilings_table, cell_table
 from bench.tables import markdown_table
@@ -46,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.gpu", description=__doc__)
     parser.add_argument("--networks", default=",".join(NETWORKS), help="default: %(default)s")
     parser.add_argument("--batches", type=numbers, help="such as 1,64; default: each network's own")
-    parser.add_argument("--variants", default=",".join(TORCH_VARIANTS), help="of PyTorch, or none")
+    parser.add_argument(
+        "--variants",
+        default=",".join(v for v in TORCH_VARIANTS if v != "autotuned"),
+        help="of PyTorch, or none; also autotuned (max-autotune), which takes minutes",
+    )
     parser.add_argument(
         "--torch-precisions", default=",".join(TORCH_PRECISIONS), help="of PyTorch"
     )
@@ -82,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _measure(work: workload.Workload, batch: int, options: argparse.Namespace) -> Cell:
     """All contenders in turns, so that a drifting clock meets them alike."""
     images = min(batch, VERIFIED_IMAGES)
+    forget_compiled()
     expected = exact(work, batch, images)
     ready: list[Contender] = [Ours(work, batch, p) for p in options.precisions.split(",")]
     variants = [v for v in options.variants.split(",") if v in TORCH_VARIANTS]

@@ -21,7 +21,9 @@ from facegen.engine import Runner
 from facegen.nn import lower
 
 GRAPH_BATCH = 64  # larger batches gain nothing from one launch for all steps
-TORCH_VARIANTS = ("eager", "channels_last", "graph", "compiled")
+# Maps channels last in all but the first; "compiled" and "autotuned" are CUDA graphs as "graph" is.
+TORCH_VARIANTS = ("eager", "channels_last", "graph", "compiled", "autotuned")
+COMPILED = {"compiled": "reduce-overhead", "autotuned": "max-autotune"}  # minutes each
 TORCH_PRECISIONS = ("fp32", "tf32", "fp16")
 OUR_PRECISIONS = ("float32", "float16")
 
@@ -100,9 +102,9 @@ class Torch:
             for x in workload.inputs(batch, 0)
         ]  # fmt: skip
         self._run: Callable[[], Sequence[torch.Tensor]] = lambda: module(*self._inputs)
-        if variant == "compiled":
-            torch._dynamo.reset()
-            compiled = torch.compile(module, mode="reduce-overhead", dynamic=False)
+        if variant in COMPILED:
+            mode = COMPILED[variant]
+            compiled = torch.compile(module, mode=mode, dynamic=False, fullgraph=True)
             self._run = lambda: compiled(*self._inputs)
         with torch.inference_mode():
             for _ in range(3):
@@ -146,6 +148,15 @@ class Torch:
                 end.synchronize()
                 times.append(begin.elapsed_time(end) / 1e3)
         return times
+
+
+def forget_compiled() -> None:
+    """Have PyTorch drop what it compiled: it keeps 8 of a kind, and then compiles no more.
+
+    Before all contenders of a cell, not before each: those that are ready would be compiled again
+    while they are timed.
+    """
+    torch._dynamo.reset()
 
 
 def torch_network(workload: Workload) -> torch.nn.Module:

@@ -17,6 +17,7 @@ SIZES = {
     "dcgan_tutorial": (3_576_704 + 2 * 960, 181.1e6),
     "vgg16": (138_357_544, 29.94e9),
     "unet": (31_031_810, 381e9),
+    "densenet121": (7_978_856 + 2 * 41_824, 5.557e9),
     "espcn": (31_131, 3.0909e9),
 }
 
@@ -42,3 +43,29 @@ def test_they_are_measured_by_name() -> None:
     assert set(work.weights) == set(work.graph.parameters)
     with pytest.raises(ValueError, match="no network named 'resnet'; .*resnet18.*, vgg16"):
         network("resnet")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_pytorch_compiles_them_whole(name: str) -> None:
+    """In both types of its GPU benchmark, channels last, without a break in a CUDA graph."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    from bench.nchw import nchw_network
+    from bench.peers.pytorch import TorchNetwork
+
+    work = network(name)
+    module = TorchNetwork(nchw_network(work.graph, work.weights)).eval().requires_grad_(False)
+    shapes = [
+        [(2, t.shape.channels, *t.shape[:2]) for t in each]
+        for each in (work.graph.inputs, work.graph.outputs)
+    ]
+    for dtype in (torch.float32, torch.float16):
+        options = {"device": "meta", "dtype": dtype}  # shapes alone
+        module = module.to(**options, memory_format=torch.channels_last)
+        inputs = [torch.empty(shape, **options) for shape in shapes[0]]
+        torch._dynamo.reset()
+        compiled = torch.compile(module, backend="eager", fullgraph=True, dynamic=False)
+        with torch.inference_mode():
+            outputs = compiled(*inputs)
+        assert [tuple(y.shape) for y in outputs] == shapes[1]
+        assert all(y.dtype == dtype for y in outputs)
