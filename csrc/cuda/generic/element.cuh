@@ -61,26 +61,24 @@ __device__ inline void store(const Operand& to, int64_t element, float x) {
   }
 }
 
-// Eight neighbouring elements in any format as float32; zeros where start < 0.
-__device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8]) {
-  if (start < 0) {
-#pragma unroll
-    for (float& value : x) value = 0.0f;
-    return;
-  }
-  if (in.format == Format::kFloat32) {
-    const auto* from = reinterpret_cast<const float4*>(reinterpret_cast<const float*>(in.data) + start);
+// Eight neighbouring elements as they lie in memory: 32 bytes of float32, 16 of float16, or 16 of each
+// plane of a split map.
+struct RawRun {
+  uint4 first, second;
+};
+
+__device__ inline void decode_run(Format format, const RawRun& raw, float (&x)[8]) {
+  if (format == Format::kFloat32) {
 #pragma unroll
     for (int i = 0; i < 2; ++i) {
-      const float4 v = from[i];
-      x[4 * i] = v.x, x[4 * i + 1] = v.y, x[4 * i + 2] = v.z, x[4 * i + 3] = v.w;
+      const uint4& v = i == 0 ? raw.first : raw.second;
+      x[4 * i] = __uint_as_float(v.x), x[4 * i + 1] = __uint_as_float(v.y);
+      x[4 * i + 2] = __uint_as_float(v.z), x[4 * i + 3] = __uint_as_float(v.w);
     }
     return;
   }
-  const auto* from = reinterpret_cast<const uint4*>(in.data + 2 * start);
-  const uint4 first = from[0];
-  if (in.format == Format::kHalf) {
-    const auto* h = reinterpret_cast<const __half2*>(&first);
+  if (format == Format::kHalf) {
+    const auto* h = reinterpret_cast<const __half2*>(&raw.first);
 #pragma unroll
     for (int i = 0; i < 4; ++i) {
       x[2 * i] = __low2float(h[i]);
@@ -88,14 +86,28 @@ __device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8])
     }
     return;
   }
-  const uint4 second = from[in.plane / 8];
-  const auto* hi = reinterpret_cast<const __nv_bfloat162*>(&first);
-  const auto* lo = reinterpret_cast<const __nv_bfloat162*>(&second);
+  const auto* hi = reinterpret_cast<const __nv_bfloat162*>(&raw.first);
+  const auto* lo = reinterpret_cast<const __nv_bfloat162*>(&raw.second);
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
     x[2 * i] = __low2float(hi[i]) + __low2float(lo[i]);
     x[2 * i + 1] = __high2float(hi[i]) + __high2float(lo[i]);
   }
+}
+
+// Eight neighbouring elements in any format as float32; zeros where start < 0.
+__device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8]) {
+  if (start < 0) {
+#pragma unroll
+    for (float& value : x) value = 0.0f;
+    return;
+  }
+  const auto* from = reinterpret_cast<const uint4*>(
+      in.data + (in.format == Format::kFloat32 ? 4 : 2) * start);
+  RawRun raw = {from[0], {}};
+  if (in.format == Format::kFloat32) raw.second = from[1];
+  if (in.format == Format::kSplit) raw.second = from[in.plane / 8];
+  decode_run(in.format, raw, x);
 }
 
 // 16 bytes at once. (An assignment of a uint4 is at times compiled to four stores.)

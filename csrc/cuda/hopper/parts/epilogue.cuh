@@ -87,46 +87,73 @@ __device__ __forceinline__ void move_parked(const Arguments& args, const Tile& t
   }
 }
 
+// The eight channels from `constant` on that are added to row r, or zeros unless `present`.
+__device__ __forceinline__ RawRun load_added(const Operand& add, const Rows& rows, int r,
+                                             int constant, bool present) {
+  const int element_bytes = add.format == Format::kFloat32 ? 4 : 2;
+  const char* from = add.data + element_bytes * (rows.added(add, r) + constant);
+  const int64_t second = add.format == Format::kFloat32 ? 16 : 2 * add.plane;
+  return {ptx::load16_bits_if(present, from),
+          ptx::load16_bits_if(present & (add.format != Format::kHalf), from + second)};
+}
+
 // Bias, activation, scale and shift, and the store of 64 rows: of this thread, 2 rows, and of each
-// 32 columns the 8 that start at 8 * (lane % 4).
+// 32 columns the 8 that start at 8 * (lane % 4). What is added comes from afar, so that of some 32
+// columns it is asked for before the first of it is needed.
 template <int kColumns, bool kHalf, bool kAdd>
 __device__ __forceinline__ void finish(const Arguments& args, const Tile& tile, const Rows& rows,
                                        const float (&sums)[kColumns / 2]) {
+  constexpr int kAhead = kColumns / 32 < 4 ? kColumns / 32 : 4;
   const Columns* columns = args.groups[tile.group].columns;
   const int lane_column = 8 * (threadIdx.x % 4);
 #pragma unroll
-  for (int g = 0; g < kColumns / 32; ++g) {
-    const Columns& block = columns[g / 2];
-    const int channel = g % 2 * 32 + lane_column;
-    if (channel >= __ldg(&block.valid)) continue;
-    const int constant = __ldg(&block.channel) + channel;
-    const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
-    const int64_t offset = __ldg(&block.offset) + channel;
-    float bias[8], scale[8], shift[8];
-    load8(args.bias, constant, bias);
-    if (args.scale) {
-      load8(args.scale, constant, scale);
-      load8(args.shift, constant, shift);
+  for (int first = 0; first < kColumns / 32; first += kAhead) {
+    RawRun added[kAhead][2];
+    if constexpr (kAdd) {
+#pragma unroll
+      for (int i = 0; i < 2 * kAhead; ++i) {
+        const int g = first + i / 2, r = i % 2, channel = g % 2 * 32 + lane_column;
+        const Columns& block = columns[g / 2];
+        const bool present = (channel < __ldg(&block.valid)) &
+                             rows.inside(r, __ldg(&block.rows), __ldg(&block.cols));
+        added[i / 2][r] =
+            load_added(args.add, rows, r, __ldg(&block.channel) + channel, present);
+      }
     }
 #pragma unroll
-    for (int r = 0; r < 2; ++r) {
-      if (!rows.inside(r, block_rows, block_cols)) continue;
-      float v[8];
-      take8(&sums[16 * g], r, v);
-#pragma unroll
-      for (int e = 0; e < 8; ++e) v[e] += bias[e];
-      if constexpr (kAdd) {
-        float other[8];
-        load_run(args.add, rows.added(args.add, r) + constant, other);
-#pragma unroll
-        for (int e = 0; e < 8; ++e) v[e] += other[e];
-      }
-      activate_run(v, args.activation, args.alpha, args.beta);
+    for (int g = first; g < first + kAhead; ++g) {
+      const Columns& block = columns[g / 2];
+      const int channel = g % 2 * 32 + lane_column;
+      if (channel >= __ldg(&block.valid)) continue;
+      const int constant = __ldg(&block.channel) + channel;
+      const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);
+      const int64_t offset = __ldg(&block.offset) + channel;
+      float bias[8], scale[8], shift[8];
+      load8(args.bias, constant, bias);
       if (args.scale) {
-#pragma unroll
-        for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
+        load8(args.scale, constant, scale);
+        load8(args.shift, constant, shift);
       }
-      store8<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
+#pragma unroll
+      for (int r = 0; r < 2; ++r) {
+        if (!rows.inside(r, block_rows, block_cols)) continue;
+        float v[8];
+        take8(&sums[16 * g], r, v);
+#pragma unroll
+        for (int e = 0; e < 8; ++e) v[e] += bias[e];
+        if constexpr (kAdd) {
+          float other[8];
+          decode_run(args.add.format, added[g - first][r], other);
+#pragma unroll
+          for (int e = 0; e < 8; ++e) v[e] += other[e];
+        }
+        activate_run(v, args.activation, args.alpha, args.beta);
+        if (args.scale) {
+#pragma unroll
+          for (int e = 0; e < 8; ++e) v[e] = fmaf(v[e], scale[e], shift[e]);
+        }
+        store8<kHalf>(args.out_format, args.out, args.out_plane, rows.pixel[r] + offset, v);
+      }
     }
   }
 }

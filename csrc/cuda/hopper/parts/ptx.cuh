@@ -95,6 +95,11 @@ __device__ inline float4 load16_if(bool present, const void* from) {
   return v;
 }
 
+__device__ inline uint4 load16_bits_if(bool present, const void* from) {
+  const float4 v = load16_if(present, from);
+  return {__float_as_uint(v.x), __float_as_uint(v.y), __float_as_uint(v.z), __float_as_uint(v.w)};
+}
+
 // 16, 8 and 4 bytes from shared memory, in the order of the products around them.
 __device__ inline uint4 load_shared16(uint32_t from) {
   uint4 v;
