@@ -174,6 +174,10 @@ void test_plans(const Layer& layer, int centre_channels = 0) {
     check_plan(c, hopper::make_plan(c.step, hopper::Shape::kSmall, half), "small");
   }
   check_plan(c, hopper::make_plan(c.step, hopper::Shape::kTiny, false), "tiny");
+  for (const bool half : {false, true}) {
+    const hopper::Plan short_sums = hopper::make_plan(c.step, hopper::Shape::kShort, half);
+    if (!short_sums.groups.empty()) check_plan(c, short_sums, "short");
+  }
   const hopper::Plan split = hopper::make_split_plan(c.step);
   if (!split.groups.empty()) check_plan(c, split, "split");
 }

@@ -194,6 +194,7 @@ Plan start_plan(const Step& step, Shape shape, bool half) {
   Plan plan;
   plan.shape = shape;
   plan.half = half;
+  plan.adds = step.epilogue.other.buffer >= 0;
   plan.step_y = step.phases[0].y.step;
   plan.step_x = step.phases[0].x.step;
   plan.in_h = step.in.h;
@@ -361,7 +362,11 @@ bool wgmma_suits(const StepFit& fit) {
 }
 
 Plan make_plan(const Step& step, Shape shape, bool half) {
-  return outline(step, shape, half).finish(step);
+  Outline made = outline(step, shape, half);
+  const auto promotes = [](const Tap& tap) { return tap.promotes; };
+  const std::vector<Tap>& taps = made.plan.taps;
+  if (shape == Shape::kShort && std::any_of(taps.begin(), taps.end(), promotes)) return {};
+  return std::move(made).finish(step);
 }
 
 Plan make_split_plan(const Step& step) {

@@ -17,9 +17,12 @@ enum class Shape {
   kTall,   // 256 x 128
   kSmall,  // 128 x 64: where a batch has too few large tiles for all multiprocessors
   kTiny,   // 64 x 64, float32: where it has too few small ones
+  kShort,  // 64 x 64, three at once on a multiprocessor: where sums are so short that it is the
+           // epilogues that take time
 };
+constexpr int kShortCtas = 3;  // of short tiles on a multiprocessor
 constexpr int tile_rows(Shape shape) {
-  return shape == Shape::kTall ? 256 : shape == Shape::kTiny ? 64 : 128;
+  return shape == Shape::kTall ? 256 : shape >= Shape::kTiny ? 64 : 128;
 }
 constexpr int tile_blocks(Shape shape) {
   return shape == Shape::kWide ? 4 : shape == Shape::kTall ? 2 : 1;
@@ -63,6 +66,7 @@ struct Tile {
 struct Plan {
   Shape shape = Shape::kWide;
   bool half = false;
+  bool adds = false;  // the epilogue adds another map
   int step_y = 1, step_x = 1;
   int in_h = 0, in_w = 0;
   std::vector<Tap> taps;
@@ -75,7 +79,7 @@ struct Plan {
 bool wgmma_suits(const StepFit& fit);
 // The shape for large batches.
 Shape large_shape(const Step& step);
-// Empty groups where the taps would not fit the table.
+// Empty groups where the taps would not fit the table; of short tiles, where the sum has stretches.
 Plan make_plan(const Step& step, Shape shape, bool half);
 // Of tiny tiles that have one stretch each: where a batch has few tiles, more multiprocessors share
 // them. They write their sums to scratch, (image, slice, y, x, channel) with channels padded to a
@@ -89,6 +93,7 @@ struct Schedule {
   std::vector<Tile> tiles;
   std::vector<int32_t> begin;
   double cycles = 0.0;  // of the longest list, as modelled
+  double with_epilogues = 0.0;  // of a multiprocessor, where epilogues are many
 };
 Schedule make_schedule(const Plan& plan, int images, int multiprocessors);
 

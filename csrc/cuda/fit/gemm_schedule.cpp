@@ -15,6 +15,13 @@ constexpr double kTileOverhead = 2500.0;
 // And of adding a stretch to the sum: in registers, or where the output will be.
 constexpr double kPromotionInRegisters = 100.0, kPromotion = 5000.0;
 
+// Epilogues as measured, by the elements of a tile: with the multiprocessor to itself a tile waits for
+// them. (kTileOverhead serves to compare shapes of which none has many.)
+constexpr double kEpilogue = 0.65, kAdding = 0.6;
+// Of a short tile, while two others run beside it: all but its products, what adding a map takes, and
+// a block of 64 channels, whose operands come from the L2 cache.
+constexpr double kShortTile = 1900.0, kShortAdding = 1500.0, kShortBlock = 350.0;
+
 // Tensor cycles of a tile: a product of 64 x n x 16 takes n / 2.
 double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
   const Group& group = plan.groups[static_cast<std::size_t>(tile.group)];
@@ -29,12 +36,22 @@ double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
       blocks += tap.blocks * (tap.end_block - tap.first_block);
     }
   }
+  if (plan.shape == Shape::kShort) {
+    return kShortTile + (plan.adds ? kShortAdding : 0.0) + kShortBlock * (plan.half ? 1 : 2) * blocks;
+  }
   const int row_tiles = tile_rows(plan.shape) / 64, products = plan.half ? 1 : 3;
   // Products of 64 columns wait for shared memory, which both operands come from.
   const bool in_registers = tile_blocks(plan.shape) == 1;
   const double narrow = in_registers ? 1.25 : 1.0;
   return kTileOverhead + (in_registers ? kPromotionInRegisters : kPromotion) * promotions +
          narrow * double(blocks) * row_tiles * products * 4 * 32;
+}
+
+// What a tile takes beside those, where there are many.
+double epilogue_cycles(const Plan& plan) {
+  if (plan.shape == Shape::kShort) return 0.0;
+  const int elements = tile_rows(plan.shape) * tile_blocks(plan.shape) * kBlock;
+  return elements * (kEpilogue + (plan.adds ? kAdding : 0.0));
 }
 
 // Neighbours in this order share input pixels and weights.
@@ -62,6 +79,7 @@ std::vector<Tile> all_tiles(const Plan& plan, Box box, int images) {
 // Every tile in turn to the list that is shortest so far; the last ones longest first, so that the
 // lists end together.
 Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multiprocessors) {
+  const int together = plan.shape == Shape::kShort ? kShortCtas : 1;
   std::vector<double> cycles;
   for (const Tile& tile : tiles) cycles.push_back(tile_cycles(plan, box, tile));
   std::vector<std::size_t> order(tiles.size());
@@ -72,7 +90,7 @@ Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multipro
             [&](std::size_t a, std::size_t b) {
               return cycles[a] != cycles[b] ? cycles[a] > cycles[b] : a < b;
             });
-  const int ctas = std::min<int>(multiprocessors, static_cast<int>(tiles.size()));
+  const int ctas = std::min<int>(multiprocessors * together, static_cast<int>(tiles.size()));
   std::vector<std::vector<Tile>> lists(static_cast<std::size_t>(ctas));
   using Load = std::pair<double, int>;
   std::priority_queue<Load, std::vector<Load>, std::greater<>> loads;
@@ -82,9 +100,13 @@ Schedule assign(const Plan& plan, Box box, std::vector<Tile> tiles, int multipro
   for (const std::size_t i : order) {
     const auto [load, cta] = loads.top();
     loads.pop();
-    lists[static_cast<std::size_t>(cta)].push_back(tiles[i]);
+    auto& list = lists[static_cast<std::size_t>(cta)];
+    list.push_back(tiles[i]);
     loads.push({load + cycles[i], cta});
     schedule.cycles = std::max(schedule.cycles, load + cycles[i]);
+    const double epilogues = epilogue_cycles(plan) * static_cast<double>(list.size());
+    schedule.with_epilogues =
+        std::max(schedule.with_epilogues, together * (load + cycles[i] + epilogues));
   }
   for (const auto& list : lists) {
     schedule.begin.push_back(static_cast<int32_t>(schedule.tiles.size()));

@@ -102,12 +102,13 @@ __device__ inline void load_run(const Operand& in, int64_t start, float (&x)[8])
     for (float& value : x) value = 0.0f;
     return;
   }
-  const auto* from = reinterpret_cast<const uint4*>(
-      in.data + (in.format == Format::kFloat32 ? 4 : 2) * start);
-  RawRun raw = {from[0], {}};
-  if (in.format == Format::kFloat32) raw.second = from[1];
-  if (in.format == Format::kSplit) raw.second = from[in.plane / 8];
-  decode_run(in.format, raw, x);
+  if (in.format == Format::kFloat32) {
+    const auto* from = reinterpret_cast<const uint4*>(in.data + 4 * start);
+    return decode_run(Format::kFloat32, {from[0], from[1]}, x);
+  }
+  const auto* from = reinterpret_cast<const uint4*>(in.data + 2 * start);
+  if (in.format == Format::kHalf) return decode_run(Format::kHalf, {from[0], {}}, x);
+  decode_run(Format::kSplit, {from[0], from[in.plane / 8]}, x);
 }
 
 // 16 bytes at once. (An assignment of a uint4 is at times compiled to four stores.)

@@ -12,21 +12,23 @@
 // input channels:  C += A_hi B_hi + A_lo B_hi + A_hi B_lo.  (What is left out, lo * lo, is 2^-17 of
 // a product.) float16 operands need one product.
 //
-// Shapes of tile: wide, 128 pixels x 256 columns; tall, 256 x 128; small, 128 x 64; tiny, 64 x 64.
+// Shapes of tile: wide, 128 pixels x 256 columns; tall, 256 x 128; small, 128 x 64; tiny and short,
+// 64 x 64.
 //
 //   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier
 //     A   128 pixels x 64 channels, hi | lo   one TMA box, shifted by the tap; zeros outside
 //     B   wide: 256 columns x 64 channels, hi in one slot, lo in the next
 //         else up to 128 columns x 64 channels, hi | lo
 //                                             packed and swizzled at load: plain bulk copies
-//     tiny tiles, and small ones of float16: A and B share a slot, so that twice as many steps are
-//     on their way
+//     tiny and short tiles, and small ones of float16: A and B share a slot, so that twice as many
+//     steps are on their way
 //
 //   warpgroups 0, 1   64 rows each, tall 2 x 64; up to 128 sums a thread, in registers
 //   warpgroup 2       one thread fills the ring, up to 7 slots ahead, also across tiles
-//     tiny tiles: one warpgroup, and a warp that fills 6 slots
+//     tiny and short tiles: one warpgroup, and a warp that fills 6 or 2 slots
 //
-// Each CTA owns one multiprocessor and works through its own list of tiles, made by the planner so
+// Each CTA owns one multiprocessor (of short tiles three share it: while one stores its sums the others
+// load and multiply) and works through its own list of tiles, made by the planner so
 // that all lists take equally long. Taps that no pixel of a box can reach are skipped, by the
 // producer and the consumers alike. Sums are in the order (tap, channel) whatever the box, so the
 // result does not depend on the batch.
@@ -156,7 +158,8 @@ __device__ void consume_small(const Arguments& args, Shared<V>& shared) {
     const Group& group = args.groups[tile.group];
     const bool idle = place.is_idle(args, tile);
     const int end = group.first_tap + group.tap_count;
-    Sums<V> sums, total;  // of a stretch; of those before it
+    Sums<V> sums, of_stretches;
+    Sums<V>& total = V::kShortSums ? sums : of_stretches;  // short sums are one stretch
     clear<V>(sums);
     clear<V>(total);
     int held_a = -1, held_b = -1;
@@ -174,7 +177,7 @@ __device__ void consume_small(const Arguments& args, Shared<V>& shared) {
       } while (++t < end && !shared.taps[t].promotes);
       ptx::wgmma_wait<0>();
       release();
-      end_stretch<V>(!empty, sums, total);
+      if constexpr (!V::kShortSums) end_stretch<V>(!empty, sums, total);
       empty = empty && steps == 0;
       for (; steps > 0; --steps) {
         const int a_slot = ring.at.slot;
@@ -195,7 +198,7 @@ __device__ void consume_small(const Arguments& args, Shared<V>& shared) {
     }
     ptx::wgmma_wait<0>();
     release();
-    end_stretch<V>(!empty, sums, total);
+    if constexpr (!V::kShortSums) end_stretch<V>(!empty, sums, total);
     finish<V::kColumns, V::kHalf, V::kAdd>(args, tile, Rows(args, tile, place.row), total[0]);
   }
 }
@@ -356,6 +359,8 @@ void launch(const Arguments& arguments, Shape shape, bool half, int channels, in
       return run(launch_shape<Shape::kSmall, false>, launch_shape<Shape::kSmall, true>);
     case Shape::kTiny:
       return launch_variant<Variant<Shape::kTiny, false>>(arguments, ctas, stream);
+    case Shape::kShort:
+      return run(launch_shape<Shape::kShort, false>, launch_shape<Shape::kShort, true>);
   }
 }
 

@@ -23,10 +23,11 @@ struct Variant {
   // Tiny tiles: one warpgroup of consumers and one warp besides. They leave room for CTAs of the
   // norm behind them, which then start early.
   static constexpr bool kLight = kRows == 64;
-  static constexpr int kSlots = kLight ? 6 : 7;
+  static constexpr bool kShortSums = kShape == Shape::kShort;
+  static constexpr int kSlots = kShortSums ? 2 : kLight ? 6 : 7;
   static constexpr int kConsumers = kLight ? 128 : 256;  // threads
   static constexpr int kThreads = kConsumers + (kLight ? 32 : 128);
-  static constexpr int kMinCtas = kLight ? 3 : 1;  // as far as registers are concerned
+  static constexpr int kMinCtas = kShortSums ? kShortCtas : kLight ? 3 : 1;  // as far as registers are concerned
   static constexpr bool kOneSlot = kLight || (kShape == Shape::kSmall && kHalf);
   static_assert(!kOneSlot || kPlanes * (kPlaneBytes + kColumns * 128) <= kSlotBytes);
   static constexpr int kSteps = kStepsOfBlock;  // products of 16 channels: fewer for few channels

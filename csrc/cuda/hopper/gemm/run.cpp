@@ -1,6 +1,10 @@
 // The indirect GEMM on Hopper as the executable runs it: its constants on the device, a schedule for
 // each batch size, a tensor map for each run.
+#include <cstdlib>
 #include <map>
+#ifndef FG_CTAS
+#define FG_CTAS 3
+#endif
 #include <mutex>
 #include <utility>
 
@@ -43,7 +47,7 @@ class IndirectGemm final : public Layer {
   void add_variant(Plan plan, bool split);
 
   int out_step_y_ = 1, out_step_x_ = 1;
-  std::vector<Variant> variants_;  // the large shape, the small one, the tiny one (often split)
+  std::vector<Variant> variants_;  // the large shape, small, tiny (often split), short
   std::vector<uint16_t> packed_;   // weights of the variant before, while they are made
   Arguments fixed_ = {};           // what depends neither on the batch nor on the variant
   mutable std::mutex mutex_;
@@ -60,6 +64,7 @@ IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
     const bool stretches = !split.groups.empty();
     add_variant(stretches ? std::move(split) : make_plan(step, Shape::kTiny, half_), stretches);
   }
+  add_variant(make_plan(step, Shape::kShort, half_), false);
   packed_ = {};
   const Epilogue& epilogue = step.epilogue;
   const Phase& phase = step.phases[0];
@@ -91,9 +96,11 @@ void IndirectGemm::add_variant(Plan plan, bool split) {
 }
 
 int64_t IndirectGemm::scratch_floats() const {
-  if (!variants_.back().split) return 0;
-  const View& out = step_.out;
-  return int64_t{variants_.back().plan.slices} * out.h * out.w * ((out.c + 7) / 8 * 8);
+  for (const Variant& variant : variants_) {
+    const View& out = step_.out;
+    if (variant.split) return int64_t{variant.plan.slices} * out.h * out.w * ((out.c + 7) / 8 * 8);
+  }
+  return 0;
 }
 
 const IndirectGemm::Batch& IndirectGemm::batch(int64_t images) const {
@@ -106,7 +113,10 @@ const IndirectGemm::Batch& IndirectGemm::batch(int64_t images) const {
     if (variant.split && images > kScratchImages) continue;
     Schedule schedule = make_schedule(variant.plan, static_cast<int>(images), multiprocessors_);
     if (variant.split) schedule.cycles += kAddSlices;
-    if (batch.variant != nullptr && schedule.cycles >= best.cycles) continue;
+    const bool is_better = variant.plan.shape == Shape::kShort
+                               ? schedule.with_epilogues < best.with_epilogues
+                               : schedule.cycles < best.cycles;
+    if (batch.variant != nullptr && !is_better) continue;
     batch.variant = &variant;
     best = std::move(schedule);
   }
