@@ -100,4 +100,5 @@ def test_rare_colours_count_more_and_the_mean_weight_is_1(bins: Bins) -> None:
     assert weights[p.argmin()] == weights.max() and weights[p.argmax()] == weights.min()
     # A colour that never comes counts by the uniform half alone: 2 * 313 against 1 / (p / 2 + ...).
     ratio = weights.max() / weights[p.argmax()]
+    assert (rebalancing(distribution, uniform=1.0) == 1).all()
     assert ratio == pytest.approx((0.5 * p.max() + 0.5 / 313) / (0.5 / 313), rel=1e-3)

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from bench.pix2pix_training import torch_networks, torch_step
-from facegen import FacegenError, FormatError
+from facegen import FacegenError, FormatError, system
 from facegen.engine import Runner
+from facegen.errors import OutOfMemory
 from facegen.networks import pix2pix
 from facegen.nn import lower
 from facegen.train import Reports
@@ -202,6 +203,19 @@ def test_settings_that_are_refused(tmp_path: Path) -> None:
     discs(tmp_path / "pairs", 2)
     with pytest.raises(FacegenError, match="at least 1 and fewer than 2"):
         training.train(pair_files.find(tmp_path / "pairs"), SMALL, 2)
+
+
+@pytest.mark.parametrize("changes", [{"width": 256}, {"batch": 1000}, {"side": 2048}])
+def test_what_no_machine_holds_is_refused_before_anything_is_read(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]
+) -> None:
+    """The parts of a pair that is not there: nobody has looked."""
+    found = pair_files.Found([pair_files.Pair("none", (Path("none.png"),))] * 4, [])
+    monkeypatch.setattr(system, "memory_bytes", lambda: 1 << 30)
+    with pytest.raises(OutOfMemory, match="training pix2pix and discriminator with 1"):
+        training.train(found, dataclasses.replace(SMALL, **{"width": 16, **changes}), 1)
+    with pytest.raises(FormatError, match="not one of 1 pairs held out can be read"):
+        training.train(found, SMALL, 1)
 
 
 @pytest.mark.parametrize("width", [2, 64])

@@ -51,6 +51,11 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
     "--weight-decay", type=options.FiniteRange(0), default=1e-3, show_default=True
 )
 @click.option(
+    "--uniform", type=options.FiniteRange(0, 1, min_open=True), default=0.5, show_default=True,
+    help="Rare colours count more, as published; the nearer to 1, the less, and the nearer to grey "
+    "is what comes out.",
+)
+@click.option(
     "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",
 )
 @click.option(

@@ -15,6 +15,7 @@ import safetensors.numpy
 from facegen import processors
 from facegen._native import CHUNK_IMAGES, CpuTraining
 from facegen.engine.cpu import choose_isa
+from facegen.engine.memory import check_memory
 from facegen.errors import FacegenError, FormatError, first_line
 from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
@@ -381,13 +382,16 @@ class Trainer:
         most = self.most_parts(images)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
+        part = _part_images(images, parts)
+        arena_bytes = 4 * part * self.program.arena_floats
+        check_memory(arena_bytes, f"a batch of {part:,} images of {self.graph.name} in training")
         losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
         targets = find_targets(self.program, y, images)
         try:
             self.gradient_length = self._native.step(
                 inputs, targets, losses, rates, self.seed, self.steps, update, self.threads,
-                _part_images(images, parts),
+                part,
             )  # fmt: skip
         except FloatingPointError as error:
             raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None

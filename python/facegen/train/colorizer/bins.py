@@ -16,7 +16,7 @@ from facegen.networks.colorizer import AB_SCALE, BINS
 STEP = 10  # of the grid of colours
 NEIGHBOURS = 5
 SIGMA = 5.0  # of the Gaussian by which a colour is shared among its neighbours
-UNIFORM = 0.5  # share of the uniform distribution in what rebalancing goes by
+UNIFORM = 0.5  # share of the uniform distribution in what rebalancing goes by, as published
 
 _REACH, _CELL, _AROUND = 128, 2, 12  # see Bins
 
@@ -114,13 +114,16 @@ class Bins:
         return counts.astype(np.float64)
 
 
-def rebalancing(distribution: NDArray[np.float64]) -> NDArray[np.float32]:
+def rebalancing(
+    distribution: NDArray[np.float64], uniform: float = UNIFORM
+) -> NDArray[np.float32]:
     """What pixels of each point count, (313,): rare colours more.
 
-    ``1 / ((1 - UNIFORM) p + UNIFORM / 313)``, scaled so that its mean over p is 1.
+    ``1 / ((1 - uniform) p + uniform / 313)``, scaled so that its mean over p is 1: with `uniform`
+    1, all count alike.
     """
     p = distribution / distribution.sum()
-    weights = 1.0 / ((1.0 - UNIFORM) * p + UNIFORM / BINS)
+    weights = 1.0 / ((1.0 - uniform) * p + uniform / BINS)
     return (weights / (p * weights).sum()).astype(np.float32)
 
 

@@ -29,8 +29,9 @@ from facegen.train import (
     cosine,
     warm_up,
 )
-from facegen.train.colorizer.bins import Bins, grid, of_network, rebalancing, to_network
+from facegen.train.colorizer.bins import UNIFORM, Bins, grid, of_network, rebalancing, to_network
 from facegen.train.colorizer.photos import PhotoSample, Survey
+from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
 from facegen.train.readers import read_rgb
 from facegen.train.split import split
@@ -64,6 +65,9 @@ class ColorizerSettings:
         Of Adam at its highest, along a cosine.
     weight_decay
         Of Adam.
+    uniform
+        Share of the uniform distribution in what rare colours count more by: see
+        `bins.rebalancing`.
     mirror
         Half of the photos are shown mirrored.
     seed
@@ -76,6 +80,7 @@ class ColorizerSettings:
     batch: int = 8
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
+    uniform: float = UNIFORM
     mirror: bool = True
     seed: int = 0
 
@@ -145,16 +150,18 @@ def train(
     Raises
     ------
     FacegenError
-        Training diverged; a photo cannot be read any more; too many are held out.
+        Training diverged; no photo can be read any more; too many are held out; the machine has
+        not the memory.
     """
     s, photos = settings, survey.photos
+    graph = colorizer.score_graph(s.side, s.width)
+    check_run([graph], s.batch, s.side**2 + 2 * graph.outputs[0].shape.floats)
     chosen, kept = split(len(photos), held_out)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
     whole = first_weights(s) if weights is None else annealed(weights, 1 / TEMPERATURE)
     points = whole["model_out.weight"]
-    bins, rarity = Bins(of_network(points)), rebalancing(survey.distribution)
-    graph = colorizer.score_graph(s.side, s.width)
+    bins, rarity = Bins(of_network(points)), rebalancing(survey.distribution, s.uniform)
     trainer = Trainer(
         graph,
         SoftCrossEntropy(),
@@ -181,6 +188,7 @@ def train(
         settings={**asdict(s), "photos": digest(photos), "held_out": held_out},
         reports=reports,
         epoch=order.steps_per_epoch,
+        ahead=AHEAD,
         workers=threads,
     )
     loop.run(resume, overwrite)

@@ -19,7 +19,9 @@ from facegen.networks import NETWORKS, pix2pix
 from facegen.networks.pix2pix import IMAGE
 from facegen.nn import lower
 from facegen.train import SILENT, Every, Loaded, Loop, Order, Reader, Reports
+from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
+from facegen.train.pix2pix import discriminator
 from facegen.train.pix2pix.jitter import LARGER, jittered, values
 from facegen.train.pix2pix.pairs import DIRECTIONS, Found, Pair, read
 from facegen.train.pix2pix.players import Pix2PixSettings, Players, generator_graph
@@ -142,14 +144,16 @@ def train(
     Raises
     ------
     FacegenError
-        Training diverged; no pair can be read; too many are held out.
+        Training diverged; no pair can be read; too many are held out; the machine has not the
+        memory.
     """
-    pairs = found.pairs
+    s, pairs = settings, found.pairs
+    judge = discriminator.graph(s.side, s.judge_width or s.width)
+    check_run([generator_graph(s.width, s.side), judge], s.batch, 2 * IMAGE.channels * s.side**2)
     for path, reason in found.skipped:
         reports.warn(f"skipped {path}: {reason}")
     chosen, kept = split(len(pairs), held_out)
     shown = read_held_out([pairs[i] for i in kept], settings, reports.warn)
-    s = settings
     sample = PairSample([pairs[i] for i in chosen], s.side, s.direction, s.jitter, s.mirror)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
@@ -174,6 +178,7 @@ def train(
         settings={**asdict(s), "pairs": digest(pairs), "held_out": held_out},
         reports=reports,
         epoch=order.steps_per_epoch,
+        ahead=AHEAD,
         workers=threads,
     )
     loop.run(resume, overwrite)
