@@ -460,3 +460,19 @@ def test_an_activation_goes_before_a_rearrangement():
     x = graph.add("down", SpaceToDepth(2), graph.add("conv2", Conv2d(3, 3, 3), x))
     graph.output(graph.add("tanh", Tanh(), x))
     assert kinds(check(graph)) == ["Gemm", "Rearrange", "Gemm", "Rearrange"]
+
+
+def test_a_norm_before_its_activation_is_one_step():
+    """As a network has them that normalises what it concatenated, with whatever follows."""
+    graph = Graph("pre-activation")
+    x = graph.input("x", Shape(4, 5, 6))
+    y = graph.add("relu", ReLU(), graph.add("norm", BatchNorm(6), x))
+    y = graph.add("conv", Conv2d(6, 3, 3, padding=1), y)
+    x = graph.add("concat", Concat(), x, y)
+    y = graph.add("second", Affine(0.5, -1), graph.add("first", BatchNorm(9), x))
+    y = graph.add("behind", BatchNorm(9), graph.add("slopes", PReLU(9), y))
+    graph.output(graph.add("added", Add(), x, y))
+    graph.output(graph.add("alone", BatchNorm(9), x))
+    program = check(graph)
+    found = sorted(kinds(program))
+    assert found == ["Depthwise", "Depthwise", "Gemm", "Pointwise", "Pointwise", "Pointwise"]

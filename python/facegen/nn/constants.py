@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from facegen.nn.fuse import StepDraft
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
 from facegen.nn.layers import Affine, BatchNorm, StatisticsNorm
+from facegen.nn.step_draft import StepDraft
 
 Weights = Mapping[str, np.ndarray]
 
@@ -37,6 +37,9 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
             constants[f"{name}.weight"] = weight  # (out, kh, kw, in)
         if draft.has_bias:
             constants[f"{name}.bias"] = bias
+    elif draft.is_norm and draft.folded:  # a depthwise convolution 1x1
+        constants[f"{name}.weight"] = scale[np.newaxis, np.newaxis]
+        constants[f"{name}.bias"] = shift
     elif isinstance(draft.lead.layer, StatisticsNorm):
         gamma, beta = weights[f"{name}.gamma"], weights[f"{name}.beta"]
         if draft.folded:

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike
 
 from facegen.nn.constants import draft_constants
 from facegen.nn.fit import fit
-from facegen.nn.fuse import StepDraft, fuse
+from facegen.nn.fuse import fuse
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Graph
 from facegen.nn.layer import Shape
@@ -55,6 +55,7 @@ from facegen.nn.program import (
 )
 from facegen.nn.resample import Resampling
 from facegen.nn.rewrite import rewrite
+from facegen.nn.step_draft import StepDraft
 from facegen.nn.target import find_target
 
 
@@ -203,6 +204,10 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
             bias=f"{lead}.bias" if draft.has_bias else None,
             epilogue=epilogue,
         )
+    if draft.is_norm and draft.folded:
+        one = (1, 1)
+        operands = f"{lead}.weight", f"{lead}.bias"
+        return Depthwise(draft.name, x, y, one, one, one, 0, 0, *operands, epilogue)
     if isinstance(layer, GemmLayer):
         return Gemm(
             name=draft.name,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from facegen.nn.arena import Lifetime, plan_arena
-from facegen.nn.fuse import Fused, StepDraft
+from facegen.nn.fuse import Fused
 from facegen.nn.graph import Node
 from facegen.nn.layers import Concat
 from facegen.nn.program import Buffer, View
+from facegen.nn.step_draft import StepDraft
 
 
 @dataclass
