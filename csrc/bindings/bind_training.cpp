@@ -33,7 +33,7 @@ class CpuTraining {
 
   double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
               py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
-              bool update, int64_t threads, std::optional<int64_t> part_images) {
+              bool update, int64_t threads, std::optional<int64_t> part_images, bool predicted) {
     const TrainingProgram& program = storage_.program;
     cpu::TrainingExecutable::Batch batch = {};
     if (losses.ndim() != 2 || losses.shape(0) != executable_->loss_count()) {
@@ -61,6 +61,7 @@ class CpuTraining {
     batch.seed = seed;
     batch.step = number;
     batch.update = update;
+    batch.predicted = predicted;
     batch.threads = checked_threads(threads);
     batch.part_images = part_images.value_or(batch.images);
     const int64_t chunks = batch.part_images / kChunkImages;
@@ -247,6 +248,7 @@ void bind_training(py::module_& m) {
       .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("threads"), py::arg("part_images") = py::none(),
+           py::arg("predicted") = false,
            "One step on a batch, all of it at once or so many images; fills losses (losses, images), float64, and returns the "
            "gradient's length. "
            "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "

@@ -48,6 +48,7 @@ class CpuTraining:
         update: bool,
         threads: int,
         part_images: int | None = None,
+        predicted: bool = False,
     ) -> float: ...
     def predict(
         self, inputs: Sequence[NDArray[np.float32]], seed: int, number: int, threads: int

@@ -424,6 +424,7 @@ def test_predictions_are_those_of_the_next_step() -> None:
     x = g.add("relu", nn.ReLU(), g.add("norm", nn.BatchNorm(8), x))
     g.output(g.add("out", nn.Conv2d(8, 2, 3), x))
     trainer = train.Trainer(g, "l2", train.SGD(rate=0.1), dropout={"relu": 0.3}, threads=1)
+    again = train.Trainer(g, "l2", train.SGD(rate=0.1), dropout={"relu": 0.3}, threads=1)
     images = np.random.default_rng(1).random((5, 6, 6, 3), np.float32)
     before = trainer.state_dict()
     for _ in range(2):
@@ -431,12 +432,15 @@ def test_predictions_are_those_of_the_next_step() -> None:
         assert predicted.shape == (5, 4, 4, 2)
         for name, array in trainer.state_dict().items():
             np.testing.assert_array_equal(array, before[name], err_msg=name)
-        losses = trainer.step(images, 0)
+        losses = trainer.step(images, 0, predicted=True)
+        np.testing.assert_array_equal(losses, again.step(images, 0))
         expected = np.square(predicted.astype(float)).mean(axis=(1, 2, 3))
         np.testing.assert_allclose(losses, expected, rtol=1e-12)
         before = trainer.state_dict()
     with pytest.raises(ValueError, match="at least 1 image"):
         trainer.predict(images[:0])
+    with pytest.raises(ValueError, match="no forward pass of this batch"):
+        trainer.step(images, 0, predicted=True)
 
 
 def test_trainers_that_share_moments() -> None:

@@ -206,7 +206,7 @@ void TrainingExecutable::weight_gradient(std::size_t i, const TrainingStepCall& 
 
 // Memory for a batch.
 void TrainingExecutable::reserve_arena(int64_t images) {
-  last_images_ = 0;
+  last_images_ = predicted_images_ = 0;
   if (program_.arena_floats > kMostFloats / images) throw std::bad_alloc();
   reserve(arena_, arena_size_, images * program_.arena_floats);
 }
@@ -221,9 +221,13 @@ void TrainingExecutable::predict(const Batch& batch, const std::vector<float*>& 
     const cpu::Batch value = locate(program_.steps[losses + i].x, part);
     std::copy_n(value.data, batch.images * value.floats(), outputs[i]);
   }
+  predicted_images_ = batch.images;
 }
 
 double TrainingExecutable::run(const Batch& batch) {
+  if (batch.predicted && (predicted_images_ != batch.images || batch.part_images < batch.images)) {
+    throw std::invalid_argument("there is no forward pass of this batch");
+  }
   reserve_arena(std::min(batch.images, batch.part_images));
   std::fill(seconds_.begin(), seconds_.end(), 0.0);
   const int64_t parts = divide_up(batch.images, batch.part_images);
@@ -274,7 +278,8 @@ TrainingExecutable::Part TrainingExecutable::part(const Batch& batch, int64_t fi
 double TrainingExecutable::find_gradients(const Part& part) {
   const auto forward = static_cast<std::size_t>(program_.forward_steps);
   const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
-  run_steps(0, forward, part, 1.0);
+  const std::size_t ends = forward - static_cast<std::size_t>(loss_count_);
+  run_steps(part.predicted ? ends : 0, forward, part, 1.0);
   for (int64_t loss = 0; loss < loss_count_; ++loss) {
     const double* const losses = part.losses + loss * part.whole.images + part.whole.first;
     for (int64_t image = 0; image < part.images; ++image) {

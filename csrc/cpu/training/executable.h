@@ -43,6 +43,7 @@ class TrainingExecutable {
     std::vector<double> rates;  // by group
     uint64_t seed, step;        // of dropout, and of Adam's corrections: from 0
     bool update;                // or leave everything but the gradients as it is
+    bool predicted = false;     // predict() came before, of these inputs: its values are there
     int threads;
   };
   // Returns the length of the gradient. Throws std::domain_error, which names the step, where a
@@ -115,6 +116,7 @@ class TrainingExecutable {
   AlignedArray<float> gradients_, statistics_, arena_, part_gradients_;
   AlignedArray<double> sums_, part_sums_;
   int64_t arena_size_ = 0, part_gradients_size_ = 0, part_sums_size_ = 0;
+  int64_t predicted_images_ = 0;  // of a forward pass whose values are still there
   int64_t last_images_ = 0;  // of the last batch, if it was computed at once
   std::vector<int64_t> loss_number_;  // by step
   int64_t loss_count_ = 0;

@@ -167,7 +167,9 @@ class Trainer:
         self._lock = threading.RLock()
         self._native = CpuTraining(self.program, arrays, choose_isa(precision))
 
-    def step(self, x: Any, y: Any = None, parts: int = 1) -> np.ndarray:
+    def step(
+        self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False
+    ) -> np.ndarray:
         """Change the weights by one batch.
 
         Parameters
@@ -182,6 +184,8 @@ class Trainer:
         parts
             Of the batch, at most so many, are computed one after another, for less memory; 1 to
             `most_parts`. The bits are the same.
+        predicted
+            `predict` was the last call, of this very `x`: its forward pass is not done again.
 
         Returns
         -------
@@ -199,7 +203,7 @@ class Trainer:
             A number is not finite: says where that began. The weights are then as they were.
         """
         with self._lock:
-            losses = self._run(x, y, update=True, parts=parts)
+            losses = self._run(x, y, update=True, parts=parts, predicted=predicted)
             self.steps += 1
         return losses
 
@@ -372,7 +376,9 @@ class Trainer:
             raise ValueError("a batch must have at least 1 image")
         return inputs
 
-    def _run(self, x: Any, y: Any, update: bool, parts: int) -> np.ndarray:
+    def _run(
+        self, x: Any, y: Any, update: bool, parts: int, predicted: bool = False
+    ) -> np.ndarray:
         inputs = self._inputs(x)
         images = len(inputs[0])
         for step in self.program.losses:
@@ -391,7 +397,7 @@ class Trainer:
         try:
             self.gradient_length = self._native.step(
                 inputs, targets, losses, rates, self.seed, self.steps, update, self.threads,
-                part,
+                part, predicted,
             )  # fmt: skip
         except FloatingPointError as error:
             raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
