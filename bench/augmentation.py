@@ -37,7 +37,7 @@ def own(policy: Augmentation, pictures: np.ndarray, threads: int) -> Callable[[]
 def pytorch(policy: Augmentation, pictures: np.ndarray, threads: int) -> Callable[[], object]:
     import torch
 
-    from facegen.train.faces.torch_augment import apply
+    from facegen.train.faces.pytorch.augment import apply
 
     random = np.random.default_rng(0)
     tensor = torch.from_numpy(pictures).permute(0, 3, 1, 2)

@@ -17,7 +17,7 @@ import pytest
 def test_marked(i):
     pytest.skip("no moon: cloudy")
 
-@pytest.mark.skip(reason="PyTorch (extra [train]) is not installed")
+@pytest.mark.skip(reason="PyTorch (extra [torch]) is not installed")
 def test_one(): ...
 
 def test_two():
@@ -28,7 +28,7 @@ def test_that_runs(): ...
 
 
 def test_reasons_are_counted() -> None:
-    reasons = ["no GPU: no driver"] * 2167 + ["PyTorch (extra [train]) is not\ninstalled"]
+    reasons = ["no GPU: no driver"] * 2167 + ["PyTorch (extra [torch]) is not\ninstalled"]
     expected = "2,169 skipped: 2,167 no GPU: no driver; 2 PyTorch is not installed"
     assert summary([*reasons, "PyTorch is not installed"]) == expected
     assert summary([]) == ""

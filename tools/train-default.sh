@@ -3,6 +3,7 @@
 #
 #   tools/train-default.sh FOLDER [COUNT] [OPTIONS OF facegen train]
 #
+# Trains with PyTorch on a GPU, where there is one; --backend native trains on the CPU, for days.
 # What belongs into python/facegen/networks/default/ is then FOLDER/faces.safetensors, and the
 # numbers for its card are in FOLDER/evaluation.json. Steps whose result is there are not repeated.
 set -euo pipefail
@@ -16,9 +17,9 @@ if [ ! -e "$folder/faces.npy" ]; then
 fi
 if [ ! -e "$folder/network.bin" ]; then
   resume=()
-  if [ -e "$folder/run/checkpoint.pt" ]; then resume=(--resume); fi
+  if [ -e "$folder/run/checkpoint.safetensors" ]; then resume=(--resume); fi
   python3 -m facegen train "$folder/faces.npy" -o "$folder/network.bin" --folder "$folder/run" \
-    "${resume[@]}" "$@"
+    --backend torch --batch 256 --width 64 "${resume[@]}" "$@"
 fi
 python3 -m facegen convert "$folder/network.bin" "$folder/faces.safetensors" --half --overwrite
 python3 -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" -o "$folder"

@@ -14,7 +14,7 @@ from facegen.cli import train as cli_train
 from facegen.train.segmentation import shapes
 
 needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
+    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [torch]) is not installed"
 )
 
 

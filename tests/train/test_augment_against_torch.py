@@ -11,7 +11,7 @@ import torch_augment as oracle  # noqa: E402
 
 from facegen.train import augment  # noqa: E402
 from facegen.train.augment import Augmentation  # noqa: E402
-from facegen.train.faces import torch_augment  # noqa: E402
+from facegen.train.faces.pytorch.augment import apply  # noqa: E402
 
 N = 4
 RANDOM = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_a_change_made_by_torch() -> None:
                           contrast=0.5, saturation=0.5, hue=30, cutout=0.3)
     for change in (policy.draw(N, RANDOM), Augmentation(flip=0.5).draw(N, RANDOM)):
         pictures = to_torch(PICTURES).requires_grad_(True)
-        expected = torch_augment.apply(change, pictures)
+        expected = apply(change, pictures)
         found = change(PICTURES)
         np.testing.assert_allclose(found, to_numpy(expected.detach()), rtol=0, atol=4e-5)
         gradient = RANDOM.standard_normal(PICTURES.shape).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Pictures from folders and arrays, and batches of them."""
+"""Pictures from folders and arrays."""
 
 from __future__ import annotations
 
@@ -9,14 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-torch = pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
-
-from facegen import FormatError  # noqa: E402
-from facegen.numbers.pixels import to_uint8  # noqa: E402
-from facegen.photos import photo  # noqa: E402
-from facegen.train.faces.data import Batches, read_pictures, to_values  # noqa: E402
-
-CPU = torch.device("cpu")
+from facegen import FormatError
+from facegen.numbers.pixels import to_uint8
+from facegen.photos import photo
+from facegen.train.faces.data import read_pictures, to_values
 
 
 def halves(width: int, height: int) -> Image.Image:
@@ -126,28 +122,7 @@ def test_bad_sources(tmp_path: Path) -> None:
 
 
 def test_values_give_the_same_bytes_back() -> None:
-    pixels = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1).expand(1, 16, 16, 3)
+    pixels = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1).repeat(3, axis=3)
     values = to_values(pixels)
-    assert values.shape == (1, 3, 16, 16) and values.abs().max() <= 1
-    np.testing.assert_array_equal(to_uint8(values.permute(0, 2, 3, 1).numpy()), pixels.numpy())
-
-
-@pytest.mark.parametrize(("count", "batch"), [(10, 4), (7, 20), (5, 5)])
-def test_batches_are_shuffled_passes_over_the_set(count: int, batch: int) -> None:
-    pixels = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(64, 1).repeat(64, 2)
-    pixels = pixels.repeat(3, 3)
-    batches = Batches(pixels, batch, seed=3, device=CPU)
-
-    def numbers(values: torch.Tensor) -> list[int]:
-        return [int(x) for x in to_uint8(values[:, 0, 0, 0].numpy())]
-
-    steps = [numbers(batches(step)) for step in range(count)]
-    stream = sum(steps, [])
-    for start in range(0, len(stream) - count + 1, count):
-        assert sorted(stream[start : start + count]) == list(range(count))
-    # Any step, in any order, and by parts.
-    again = Batches(pixels, batch, seed=3, device=CPU)
-    assert numbers(again(count - 1)) == steps[-1] and numbers(again(0)) == steps[0]
-    if batch % 2 == 0:
-        parts = [Batches(pixels, batch, 3, CPU, rank, 2) for rank in range(2)]
-        assert sum((numbers(part(1)) for part in parts), []) == steps[1]
+    assert values.dtype == np.float32 and np.abs(values).max() <= 1
+    np.testing.assert_array_equal(to_uint8(values), pixels)

@@ -6,15 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-pytest.importorskip("torch", reason="PyTorch (extra [train]) is not installed")
-
-from facegen.networks import dcgan  # noqa: E402
-from facegen.train.faces.evaluate import main  # noqa: E402
-from facegen.weights import write  # noqa: E402
+from facegen.networks import dcgan
+from facegen.train.faces.evaluate import main
+from facegen.weights import write
 
 
 def test_a_network_that_makes_its_training_pictures(tmp_path: Path) -> None:

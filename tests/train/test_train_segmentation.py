@@ -21,7 +21,7 @@ from facegen.train.segmentation.train import SegmentationSettings
 from facegen.train.split import split
 
 needs_torch = pytest.mark.skipif(
-    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [train]) is not installed"
+    importlib.util.find_spec("torch") is None, reason="PyTorch (extra [torch]) is not installed"
 )
 BACKENDS = ["native", pytest.param("torch", marks=needs_torch)]
 

@@ -76,5 +76,5 @@ def require_torch() -> None:
     """Raise FacegenError where PyTorch is not installed."""
     if find_spec("torch") is None:
         raise FacegenError(
-            f"training needs PyTorch, which is missing: {extras.install('train')}"
+            f"this needs PyTorch, which is missing: {extras.install('torch')}"
         )

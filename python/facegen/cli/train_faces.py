@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options, terminal
+from facegen.cli import options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
-from facegen.cli.train import require_torch
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from facegen.train import Reports
+    from facegen.train.faces.data import Pictures
+    from facegen.train.faces.settings import FaceSettings
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
@@ -20,10 +27,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     cls=options.BareCommand,
     epilog=options.examples(
         "facegen train pictures/ -o network.bin",
-        "facegen train faces.npy -o network.bin --steps 40000 --batch 256",
+        "facegen train faces.npy -o network.bin --steps 40000 --width 32",
         "facegen train mine/ -o mine.bin --init network.bin --freeze 2 --steps 2000",
         "facegen train pictures/ -o network.bin --resume",
-        "torchrun --nproc-per-node 4 -m facegen train faces.npy -o network.bin",
+        "torchrun --nproc-per-node 4 -m facegen train faces.npy --backend torch --batch 1024",
     ),
 )
 @click.argument("source", metavar="FOLDER|FILE.npy", type=click.Path())
@@ -31,11 +38,6 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     "-o", "--output", type=click.Path(), default="network.bin", show_default=True,
     cls=DerivedOption, help="The network: {written[dcgan]} by its extension.",
 )
-@click.option(
-    "--folder", type=click.Path(),
-    help="For checkpoint, log and sample grids; the output's name with .run if not given.",
-)
-@click.option("--resume", is_flag=True, help="Go on from the folder's checkpoint.")
 @click.option("--init", type=click.Path(), help="Start from these weights (transfer learning).")
 @click.option(
     "--freeze", type=click.IntRange(0, 4), default=0, show_default=True,
@@ -43,7 +45,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 )
 @click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
 @click.option(
-    "--batch", type=click.IntRange(2), default=256, show_default=True,
+    "--batch", type=click.IntRange(2), default=64, show_default=True,
     help="Pictures a step, over all GPUs.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
@@ -64,8 +66,8 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     help="Half life of the weights' moving average, in pictures.",
 )
 @click.option(
-    "--width", type=click.IntRange(1), default=64, show_default=True,
-    help="Channels of the discriminator's first layer.",
+    "--width", type=click.IntRange(1), default=16, show_default=True,
+    help="Channels of the discriminator's first layer: 64 sees more and takes 9 times as long.",
 )
 @click.option(
     "--statistics", type=click.IntRange(1), default=4096, show_default=True,
@@ -73,51 +75,50 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 )
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)
-@click.option("--save-every", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
-    "--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.",
-    shell_complete=options.one_of("auto", "cpu", "cuda"),
+    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
 )
+@training.backend
+@training.folder
+@training.resume
 @options.overwrite
 @options.common
 def command(
     source: str,
     output: str,
-    folder: str | None,
-    resume: bool,
     init: str | None,
     augment: str,
     log_every: int,
     sample_every: int,
-    save_every: int,
+    threads: int | None,
+    backend: str,
     device: str,
+    folder: str | None,
+    resume: bool,
     overwrite: bool,
     **choices: Any,
 ) -> None:
     """Train a generator on a folder of pictures, or on a .npy of uint8 (n, 64, 64, 3).
 
     Pictures are turned upright, cut to their middle square and resized to 64x64; files that are no
-    pictures are skipped and counted. Progress goes to standard error; the folder of the run gets a
-    checkpoint, log.jsonl with its plot, and sample grids. Needs PyTorch.
+    pictures are skipped and counted. Progress goes to standard error; the folder of the run gets
+    log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
+    on. The result does not depend on the threads.
 
     Other networks: `facegen train digits` and `facegen train segmentation`, with a --help of their
     own. A folder of such a name is written ./digits.
     """
-    from pathlib import Path
-
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS
 
-    require_torch()
+    training.check_backend(backend, device)
     options.check_output(output, overwrite)
     weights.check_extension(output)
 
     from facegen.loading import read_network
-    from facegen.train.data_parallel import join_ranks
+    from facegen.train import finished
     from facegen.train.faces.data import read_pictures
-    from facegen.train.faces.log import Reports
-    from facegen.train.faces.train import train
-    from facegen.train.faces.trainer import DcganSettings, Trainer
+    from facegen.train.faces.settings import FaceSettings
 
     first_weights = None
     if init is not None:
@@ -126,39 +127,66 @@ def command(
             raise FacegenError(f"{init}: holds a {network.name} network, expected a dcgan network")
     elif choices["freeze"]:
         raise click.UsageError("--freeze keeps weights of --init, which is not given")
+    pictures = read_pictures(source)
+    if augment == "auto":
+        augment = "small" if len(pictures) < SMALL_SET else "none"
+    settings = FaceSettings(augmentation=augment, **choices)
+    reports = training.reports(output, folder, log_every=log_every)
+    run = {"sample_every": sample_every, "threads": threads, "resume": resume}
+    run["overwrite"] = overwrite
+    if backend == "torch":
+        trained = _by_torch(pictures, settings, first_weights, reports, device, run)
+    else:
+        trained = _by_own_kernels(pictures, settings, first_weights, reports, run)
+    if trained is not None:
+        weights.write(output, NETWORKS["dcgan"], trained)
+        finished(reports)
+        terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
+
+
+def _by_own_kernels(
+    pictures: Pictures,
+    settings: FaceSettings,
+    init: Mapping[str, np.ndarray] | None,
+    reports: Reports,
+    run: dict[str, Any],
+) -> dict[str, np.ndarray]:
+    from facegen.train.faces.adversaries import Adversaries
+    from facegen.train.faces.run import train
+
+    _tell(pictures, reports, "the CPU")
+    adversaries = Adversaries(pictures.pixels, settings, init, run["threads"], reports.note)
+    return train(adversaries, pictures.pixels, settings, reports, **run)
+
+
+def _by_torch(
+    pictures: Pictures,
+    settings: FaceSettings,
+    init: Mapping[str, np.ndarray] | None,
+    reports: Reports,
+    device: str,
+    run: dict[str, Any],
+) -> dict[str, np.ndarray] | None:
+    """None in all processes but the first."""
+    from dataclasses import replace
+
+    from facegen.train.faces.pytorch.adversaries import TorchAdversaries
+    from facegen.train.faces.pytorch.ranks import join_ranks
+    from facegen.train.faces.run import train
+
     with join_ranks(device) as ranks:
-
-        def say(line: str) -> None:
-            if ranks.first:
-                terminal.progressed(line)
-
-        def progress(entry: Mapping[str, Any]) -> None:
-            say(progress_line(entry, choices["steps"]))
-
-        pictures = read_pictures(source)
-        for path, reason in pictures.skipped[:10]:
-            say(f"skipped {path}: {reason}")
-        found = counted(len(pictures), "picture")
-        say(f"{found}, {len(pictures.skipped):,} skipped, on {ranks.device}")
-        if augment == "auto":
-            augment = "small" if len(pictures) < SMALL_SET else "none"
-        settings = DcganSettings(augmentation=augment, **choices)
-        run_folder = Path(folder or f"{output}.run")
-        trainer = Trainer(pictures.pixels, settings, ranks, first_weights)
-        reports = Reports(run_folder, log_every, sample_every, save_every, say=progress)
-        trained = train(trainer, reports, resume)
-        if ranks.first:
-            weights.write(output, NETWORKS["dcgan"], trained)
-            say(f"{output}: trained {counted(trainer.step, 'step')}, agrees with the engine")
+        if not ranks.first:
+            reports = replace(
+                reports, writes=False, entry=lambda entry: None, note=lambda line: None,
+            )  # fmt: skip
+        _tell(pictures, reports, str(ranks.device))
+        adversaries = TorchAdversaries(pictures.pixels, settings, ranks, init)
+        trained = train(adversaries, pictures.pixels, settings, reports, **run)
+        return trained if ranks.first else None
 
 
-def progress_line(entry: Mapping[str, Any], steps: int) -> str:
-    """An entry of the log for people."""
-    parts = [
-        f"step {entry['step']:,}/{steps:,}",
-        f"{entry['pictures_per_second']:,.0f} pictures/s",
-        f"loss {entry['discriminator']:.3f} {entry['generator']:.3f}",
-    ]
-    if "swd" in entry:
-        parts.append(f"swd {entry['swd']:.1f}, diversity {entry['diversity']:.2f}")
-    return ", ".join(parts)
+def _tell(pictures: Pictures, reports: Reports, where: str) -> None:
+    for path, reason in pictures.skipped[:10]:
+        reports.note(f"skipped {path}: {reason}")
+    found = counted(len(pictures), "picture")
+    reports.note(f"{found}, {len(pictures.skipped):,} skipped, on {where}")

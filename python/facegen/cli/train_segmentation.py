@@ -11,7 +11,7 @@ import click
 from facegen.cli import options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
-from facegen.cli.train import check_network_file, require_torch
+from facegen.cli.train import check_network_file
 
 
 @click.command(
@@ -48,14 +48,7 @@ from facegen.cli.train import check_network_file, require_torch
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-4, show_default=True
 )
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
-@click.option(
-    "--backend", type=click.Choice(["native", "torch"]), default="native", show_default=True,
-    help="What computes: the package's own kernels on the CPU, or PyTorch, which GPUs need.",
-)
-@click.option(
-    "--device", default="auto", show_default=True, help="Of PyTorch: auto, cpu, cuda or cuda:N.",
-    shell_complete=options.one_of("auto", "cpu", "cuda"),
-)
+@training.backend
 @click.option(
     "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
 )
@@ -91,11 +84,7 @@ def command(
     from facegen.loading import read_network
     from facegen.networks import NETWORKS
 
-    if backend == "torch":
-        require_torch()
-    elif device not in ("auto", "cpu"):
-        expected = "the native kernels train on the CPU; GPUs take --backend torch"
-        raise click.UsageError(f"--device {device}: {expected}")
+    training.check_backend(backend, device)
     check_network_file(output, "segmentation", half, overwrite)
     if log is not None:
         options.check_output(log, overwrite)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import terminal
+from facegen.cli import options, terminal
+from facegen.cli.train import require_torch
 
 if TYPE_CHECKING:
     from facegen.train import Reports
@@ -28,6 +29,36 @@ folder = click.option(
     type=click.Path(),
     help="For the checkpoint and log.jsonl; the output's name with .run if not given.",
 )
+
+
+_backend = click.option(
+    "--backend",
+    type=click.Choice(["native", "torch"]),
+    default="native",
+    show_default=True,
+    help="What computes: the package's own kernels on the CPU, or PyTorch, which GPUs need.",
+)
+_device = click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    help="Of PyTorch: auto, cpu, cuda or cuda:N.",
+    shell_complete=options.one_of("auto", "cpu", "cuda"),
+)
+
+
+def backend(command: Callable[..., None]) -> Callable[..., None]:
+    """The options --backend and --device; see `check_backend`."""
+    return _backend(_device(command))
+
+
+def check_backend(backend: str, device: str) -> None:
+    """Raise UsageError where the two do not fit, FacegenError where PyTorch is missing."""
+    if backend == "torch":
+        require_torch()
+    elif device not in ("auto", "cpu"):
+        expected = "the native kernels train on the CPU; GPUs take --backend torch"
+        raise click.UsageError(f"--device {device}: {expected}")
 
 
 def reports(

@@ -24,9 +24,9 @@ class InMemory:
     def __init__(self, trainer: Trainer, tell: Callable[[str], None] = lambda line: None) -> None:
         self.trainer, self.parts, self._tell = trainer, 1, tell
 
-    def __call__(self, x: Any, y: Any) -> np.ndarray:
+    def __call__(self, x: Any, y: Any = None) -> np.ndarray:
         """As `Trainer.step`."""
-        images = len(y)
+        images = len(x if y is None else y)
         most = self.trainer.most_parts(images)
         while True:
             try:

@@ -59,6 +59,9 @@ class Reports:
         Called with every entry of the log.
     note, warn
         Called with lines for people.
+    writes
+        Whether this process writes into the folder. Of several that train together, one does; all
+        go on from there.
     """
 
     folder: Path | None = None
@@ -67,6 +70,7 @@ class Reports:
     entry: Callable[[Mapping[str, Any]], None] = lambda entry: None
     note: Callable[[str], None] = lambda line: None
     warn: Callable[[str], None] = lambda line: None
+    writes: bool = True
 
 
     @property
@@ -209,11 +213,11 @@ class Loop(Generic[Item]):
         elif resume:
             self.place = checkpoint.read(path, self.settings, self._all_parts())
             self._saved = self.place.step
-        elif path.exists() and not overwrite:
+        elif path.exists() and not overwrite and self.reports.writes:
             raise FacegenError(
                 f"{path}: exists (--resume goes on from there, --overwrite begins anew)"
             )
-        if path is not None:
+        if path is not None and self.reports.writes:
             path.parent.mkdir(parents=True, exist_ok=True)
             if not resume:
                 path.unlink(missing_ok=True)
@@ -325,7 +329,7 @@ class Loop(Generic[Item]):
         self.reports.entry(entry)
 
     def _save(self) -> None:
-        if self.checkpoint is not None:
+        if self.checkpoint is not None and self.reports.writes:
             with self._going_on():
                 checkpoint.write(self.checkpoint, self.place, self.settings, self._all_parts())
                 self._saved = self.place.step

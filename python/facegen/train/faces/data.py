@@ -1,7 +1,6 @@
-"""Pictures to train on: read from a folder or a .npy, kept on the device as bytes.
+"""Pictures to train on: read from a folder or a .npy, kept in memory as bytes.
 
-200,000 pictures of 64x64 are 2.5 GB: the whole set stays in the GPU's memory, and a batch is one
-gather there.
+200,000 pictures of 64x64 are 2.5 GB.
 """
 
 from __future__ import annotations
@@ -13,9 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from facegen import processors
 from facegen.errors import FormatError
@@ -115,62 +112,13 @@ def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
     return np.asarray(square)
 
 
-class Batches:
-    """Random batches of pictures, as a pure function of the step: so that training can resume.
-
-    The set is shuffled anew for every pass over it; with several ranks each takes its part of the
-    same batch.
-
-    Parameters
-    ----------
-    pixels
-        (n, 64, 64, 3) uint8
-    batch
-        Pictures a step over all ranks.
-    """
-
-    def __init__(
-        self,
-        pixels: NDArray[np.uint8],
-        batch: int,
-        seed: int,
-        device: torch.device,
-        rank: int = 0,
-        ranks: int = 1,
-    ) -> None:
-        self.pixels = torch.from_numpy(pixels).to(device)
-        self.batch, self.seed, self.rank, self.ranks = batch, seed, rank, ranks
-        self._orders: dict[int, Tensor] = {}
-
-    def __call__(self, step: int) -> Tensor:
-        """This rank's part of the batch of a step: (batch / ranks, 3, 64, 64) in -1 to 1."""
-        part = self.batch // self.ranks
-        first = step * self.batch + self.rank * part
-        return to_values(self.pixels[self._indices(first, part)])
-
-    def _indices(self, first: int, count: int) -> Tensor:
-        """Elements `first` to `first + count` of the endless sequence of shuffled passes."""
-        n = len(self.pixels)
-        parts = []
-        while count:
-            epoch, start = divmod(first, n)
-            parts.append(self._order(epoch)[start : start + count])
-            first, count = first + len(parts[-1]), count - len(parts[-1])
-        return torch.cat(parts)
-
-    def _order(self, epoch: int) -> Tensor:
-        if epoch not in self._orders:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.pixels))
-            self._orders = {k: v for k, v in self._orders.items() if k == epoch - 1}
-            self._orders[epoch] = torch.from_numpy(order).to(self.pixels.device)
-        return self._orders[epoch]
-
-
-def to_values(pixels: Tensor) -> Tensor:
-    """(n, h, w, 3) uint8 -> (n, 3, h, w) float32, NHWC in memory.
+def to_values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(n, h, w, 3) uint8 -> float32 in -1 to 1.
 
     The inverse of ``(int)((x + 1) / 2 * 255)``, which cuts: a byte becomes the middle of the values
     that give it, so that pictures are neither darkened nor brightened.
     """
-    values = (2 * pixels.permute(0, 3, 1, 2).float() + 1) / 255 - 1
-    return values.clamp(max=1.0)
+    return _VALUES[pixels]
+
+
+_VALUES = np.minimum((2 * np.arange(256, dtype=np.float32) + 1) / 255 - 1, np.float32(1))

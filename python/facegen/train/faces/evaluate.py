@@ -12,9 +12,7 @@ from typing import Any
 
 import click
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from facegen.files.json_text import json_text
 from facegen.media import pictures as picture_files
@@ -28,9 +26,7 @@ _WALKS, _FRAMES = 32, 61  # measured; frames of each
 _FIRST_SEED = 10**6  # of measured samples: not those that the pictures show
 
 
-def evaluate(
-    generator: Generator, pixels: NDArray[np.uint8], count: int, device: torch.device
-) -> dict[str, Any]:
+def evaluate(generator: Generator, pixels: NDArray[np.uint8], count: int) -> dict[str, Any]:
     """Measures of `count` samples against `count` of the pictures, and against all of them.
 
     Returns
@@ -45,17 +41,17 @@ def evaluate(
         Largest change between frames of a walk, over the mean change.
     """
     count = min(count, len(pixels) // 2)
-    real = to_values(torch.from_numpy(pixels[-count:]).to(device))
-    faces = generator.generate(range(_FIRST_SEED, _FIRST_SEED + count))
-    fake = torch.from_numpy(faces).permute(0, 3, 1, 2).to(device)
+    real = to_values(pixels[-count:])
+    fake = generator.generate(range(_FIRST_SEED, _FIRST_SEED + count))
     result: dict[str, Any] = quality.measure(real, fake)
-    others = features_of(pixels[:-count], device)
-    distances = {"fake": quality.features(fake), "real": quality.features(real)}
-    for kind, rows in distances.items():
-        mirrored = rows.view(-1, 3, 16, 16).flip(3).flatten(1)
-        near = torch.minimum(*(quality.nearest(r, others)[0] for r in (rows, mirrored)))
-        result[f"nearest_{kind}"] = [float(near.min()), float(near.median())]
-        among = torch.cdist(rows, rows).fill_diagonal_(torch.inf)
+    others = features_of(pixels[:-count])
+    rows = {"fake": quality.features(fake), "real": quality.features(real)}
+    for kind, some in rows.items():
+        mirrored = some.reshape(-1, 16, 16, 3)[:, :, ::-1].reshape(some.shape)
+        near = np.minimum(*(quality.nearest(r, others)[0] for r in (some, mirrored)))
+        result[f"nearest_{kind}"] = [float(near.min()), float(np.median(near))]
+        among = quality.distances(some, some)
+        np.fill_diagonal(among, np.inf)
         result[f"closest_pair_{kind}"] = float(among.min())
     result["nearest"] = result["nearest_fake"][1] / result["nearest_real"][1]
     result["largest_step"] = largest_step(generator)
@@ -65,10 +61,9 @@ def evaluate(
     }
 
 
-def features_of(pixels: NDArray[np.uint8], device: torch.device, chunk: int = 8192) -> Tensor:
+def features_of(pixels: NDArray[np.uint8], chunk: int = 8192) -> quality.Floats:
     """`quality.features` of many pictures, (n, 768)."""
-    parts = chunks(pixels, chunk)
-    return torch.cat([quality.features(to_values(torch.from_numpy(p).to(device))) for p in parts])
+    return np.concatenate([quality.features(to_values(part)) for part in chunks(pixels, chunk)])
 
 
 def largest_step(generator: Generator) -> float:
@@ -82,16 +77,13 @@ def largest_step(generator: Generator) -> float:
     return float(np.max(steps) / np.mean(steps))
 
 
-def draw(
-    generator: Generator, pixels: NDArray[np.uint8], folder: Path, device: torch.device
-) -> None:
+def draw(generator: Generator, pixels: NDArray[np.uint8], folder: Path) -> None:
     """samples.png, nearest.png (sample above its nearest picture), walks.png."""
     save(folder / "samples.png", generator.images(latents(range(160))), columns=16)
-    faces = generator.generate(range(48))
-    rows = quality.features(torch.from_numpy(faces).permute(0, 3, 1, 2).to(device))
-    _, index = quality.nearest(rows, features_of(pixels, device))
+    rows = quality.features(generator.generate(range(48)))
+    _, index = quality.nearest(rows, features_of(pixels))
     samples = generator.images(latents(range(48))).reshape(3, 16, 64, 64, 3)
-    nearest = pixels[index.cpu().numpy()].reshape(3, 16, 64, 64, 3)
+    nearest = pixels[index].reshape(3, 16, 64, 64, 3)
     save(folder / "nearest.png", np.stack([samples, nearest], axis=1).reshape(-1, 64, 64, 3), 16)
     walks = [walk(latents(range(i, i + 2)), 16, closed=False) for i in range(0, 16, 2)]
     save(folder / "walks.png", generator.images(np.concatenate(walks)), columns=16)
@@ -108,12 +100,11 @@ def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=".", help="A folder.")
 def main(network: str, pictures: str, count: int, output: Path) -> None:
     """Measure a network against the pictures it was trained on; write evaluation.json and grids."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pixels = read_pictures(pictures).pixels
     generator = Generator(network, device="cpu")
     output.mkdir(parents=True, exist_ok=True)
-    draw(generator, pixels, output, device)
-    measured = evaluate(generator, pixels, count, device)
+    draw(generator, pixels, output)
+    measured = evaluate(generator, pixels, count)
     (output / "evaluation.json").write_text(json_text(measured, indent=2) + "\n")
     click.echo(json_text(measured))
 

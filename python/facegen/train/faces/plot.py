@@ -8,7 +8,7 @@ from facegen.files import state
 
 _PANELS = {
     "loss": ("discriminator", "generator"),
-    "gradient penalty": ("penalty",),
+    "gradient penalty, with the loss or alone": ("penalised", "penalty"),
     "sliced Wasserstein distance x 1000": ("swd64", "swd32", "swd16", "swd"),
     "against real pictures (1 is alike)": ("diversity", "nearest"),
 }

@@ -7,100 +7,133 @@
   diverse as the real ones, 0 is a collapse.
 - Nearest: how far generated pictures are from the nearest real one, over how far real ones are from
   their nearest. Far under 1 is copying, far over 1 is what no real picture looks like.
+
+Pictures are float32 (n, 64, 64, 3) in -1 to 1.
 """
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
-from torch.nn import functional
+import numpy as np
+from numpy.typing import NDArray
 
 LEVELS = (64, 32, 16)
 _PATCH = 7
 _PATCHES = 64  # of a picture at a level
 _DIRECTIONS = 512
+_TAPS = np.array([1, 4, 6, 4, 1], np.float32) / 16
+
+Floats = NDArray[np.float32]
 
 
-def measure(real: Tensor, fake: Tensor, seed: int = 0) -> dict[str, float]:
-    """All measures of two batches of pictures, (n, 3, 64, 64) in -1 to 1, of one size.
+def measure(real: Floats, fake: Floats, seed: int = 0) -> dict[str, float]:
+    """All measures of two batches of pictures of one size.
 
     Returns
     -------
     "swd64", "swd32", "swd16" (times 1000), "swd" (their mean), "diversity", "nearest".
     """
-    generator = torch.Generator(real.device).manual_seed(seed)
+    random = np.random.default_rng(seed)
     result = {}
-    pyramids = _laplacian(real), _laplacian(fake)
+    pyramids = laplacian(real), laplacian(fake)
     for level, of_real, of_fake in zip(LEVELS, *pyramids, strict=True):
-        result[f"swd{level}"] = 1000 * _sliced_wasserstein(of_real, of_fake, generator)
+        result[f"swd{level}"] = 1000 * _sliced_wasserstein(of_real, of_fake, random)
     result["swd"] = sum(result.values()) / len(LEVELS)
     real_features, fake_features = features(real), features(fake)
-    among_real = torch.cdist(real_features, real_features)
-    among_fake = torch.cdist(fake_features, fake_features)
+    among_real = distances(real_features, real_features)
+    among_fake = distances(fake_features, fake_features)
     result["diversity"] = float(among_fake.mean() / among_real.mean())
-    among_real.fill_diagonal_(torch.inf)
-    nearest_real = among_real.min(dim=1).values.mean()
-    nearest_fake = torch.cdist(fake_features, real_features).min(dim=1).values.mean()
+    np.fill_diagonal(among_real, np.inf)
+    nearest_real = among_real.min(axis=1).mean()
+    nearest_fake = distances(fake_features, real_features).min(axis=1).mean()
     result["nearest"] = float(nearest_fake / nearest_real)
     return result
 
 
-def features(pictures: Tensor) -> Tensor:
+def features(pictures: Floats) -> Floats:
     """Pictures at a quarter of their side as rows, (n, 768): distances of shape and colour."""
-    return functional.avg_pool2d(pictures, 4).flatten(1)
+    n, height, width, channels = pictures.shape
+    blocks = pictures.reshape(n, height // 4, 4, width // 4, 4, channels)
+    return blocks.mean(axis=(2, 4)).reshape(n, -1)
 
 
-def nearest(queries: Tensor, pictures: Tensor, chunk: int = 8192) -> tuple[Tensor, Tensor]:
+def distances(a: Floats, b: Floats) -> NDArray[np.float64]:
+    """Between all rows of a and of b: (len(a), len(b))."""
+    squares = [np.einsum("ij,ij->i", x, x, dtype=np.float64) for x in (a, b)]
+    products = a.astype(np.float64) @ b.T.astype(np.float64)
+    return np.sqrt(np.maximum(squares[0][:, None] + squares[1] - 2 * products, 0))
+
+
+def nearest(
+    queries: Floats, pictures: Floats, chunk: int = 8192
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Distance to the nearest of `pictures` and its index, by rows of `features`; each (n,)."""
-    best = torch.full((len(queries),), torch.inf, device=queries.device)
-    index = torch.zeros(len(queries), dtype=torch.long, device=queries.device)
+    best = np.full(len(queries), np.inf)
+    index = np.zeros(len(queries), np.int64)
+    rows = np.arange(len(queries))
     for start in range(0, len(pictures), chunk):
-        values, places = torch.cdist(queries, pictures[start : start + chunk]).min(dim=1)
-        closer = values < best
-        best = torch.where(closer, values, best)
-        index = torch.where(closer, places + start, index)
+        apart = distances(queries, pictures[start : start + chunk])
+        places = apart.argmin(axis=1)
+        closer = apart[rows, places] < best
+        best[closer] = apart[rows, places][closer]
+        index[closer] = places[closer] + start
     return best, index
 
 
-def _laplacian(pictures: Tensor) -> list[Tensor]:
+def laplacian(pictures: Floats) -> list[Floats]:
     """Details of each level, coarsest picture last."""
     levels = []
     for _ in LEVELS[:-1]:
-        smaller = _blur(pictures)[:, :, ::2, ::2]
-        larger = functional.interpolate(smaller, scale_factor=2, mode="bilinear")
+        smaller = pictures
+        for axis in (1, 2):
+            smaller = _halve(smaller, axis)
+        larger = smaller
+        for axis in (1, 2):
+            larger = _double(larger, axis)
         levels.append(pictures - larger)
         pictures = smaller
     return [*levels, pictures]
 
 
-def _blur(pictures: Tensor) -> Tensor:
-    taps = torch.tensor([1.0, 4, 6, 4, 1], device=pictures.device) / 16
-    kernel = (taps[:, None] * taps).expand(pictures.shape[1], 1, 5, 5)
-    padded = functional.pad(pictures, (2, 2, 2, 2), mode="reflect")
-    return functional.conv2d(padded, kernel, groups=pictures.shape[1])
+def _halve(pictures: Floats, axis: int) -> Floats:
+    """Blurred along an axis by binomial taps, reflected at the ends; every second pixel."""
+    x = np.moveaxis(pictures, axis, 0)
+    padded = np.concatenate([x[2:0:-1], x, x[-2:-4:-1]])
+    size = len(x) // 2
+    halved = sum(tap * padded[i : i + 2 * size : 2] for i, tap in enumerate(_TAPS))
+    return np.moveaxis(np.asarray(halved), 0, axis)
 
 
-def _patches(pictures: Tensor, generator: torch.Generator) -> Tensor:
-    """Random patches of every picture: (n * _PATCHES, 3 * _PATCH^2)."""
-    n, channels, height, width = pictures.shape
-    device = pictures.device
-    y = torch.randint(height - _PATCH + 1, (n, _PATCHES), device=device, generator=generator)
-    x = torch.randint(width - _PATCH + 1, (n, _PATCHES), device=device, generator=generator)
-    step = torch.arange(_PATCH, device=device)
-    rows = (y[:, :, None] + step)[:, :, :, None]  # (n, patches, 7, 1)
-    columns = (x[:, :, None] + step)[:, :, None, :]
-    picture = torch.arange(n, device=device)[:, None, None, None]
-    patches = pictures.permute(0, 2, 3, 1)[picture, rows, columns]  # (n, patches, 7, 7, channels)
-    return patches.reshape(n * _PATCHES, _PATCH * _PATCH, channels)
+def _double(pictures: Floats, axis: int) -> Floats:
+    """Bilinear, an axis twice as long."""
+    x = np.moveaxis(pictures, axis, 0)
+    padded = np.concatenate([x[:1], x, x[-1:]])
+    doubled = np.empty((2 * len(x), *x.shape[1:]), np.float32)
+    quarter, rest = np.float32(0.25), np.float32(0.75)
+    doubled[::2] = quarter * padded[:-2] + rest * x
+    doubled[1::2] = rest * x + quarter * padded[2:]
+    return np.moveaxis(doubled, 0, axis)
 
 
-def _sliced_wasserstein(real: Tensor, fake: Tensor, generator: torch.Generator) -> float:
-    a, b = _patches(real, generator), _patches(fake, generator)
-    mean, deviation = a.mean(dim=(0, 1)), a.std(dim=(0, 1)) + 1e-8  # of each colour
-    a, b = ((x - mean).div(deviation).flatten(1) for x in (a, b))
-    directions = torch.randn(a.shape[1], _DIRECTIONS, device=a.device, generator=generator)
-    directions /= directions.norm(dim=0)
+def _patches(pictures: Floats, random: np.random.Generator) -> Floats:
+    """Random patches of every picture: (n * _PATCHES, _PATCH^2, 3)."""
+    n, height, width, channels = pictures.shape
+    y = random.integers(height - _PATCH + 1, size=(n, _PATCHES))
+    x = random.integers(width - _PATCH + 1, size=(n, _PATCHES))
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, (_PATCH, _PATCH), axis=(1, 2))
+    found = windows[np.arange(n)[:, None], y, x]  # (n, patches, channels, 7, 7)
+    return np.moveaxis(found, 2, 4).reshape(n * _PATCHES, _PATCH * _PATCH, channels)
+
+
+def _sliced_wasserstein(real: Floats, fake: Floats, random: np.random.Generator) -> float:
+    a, b = _patches(real, random), _patches(fake, random)
+    mean = a.mean(axis=(0, 1), dtype=np.float64).astype(np.float32)
+    deviation = a.std(axis=(0, 1), dtype=np.float64).astype(np.float32) + np.float32(1e-8)
+    a, b = (((x - mean) / deviation).reshape(len(x), -1) for x in (a, b))
+    directions = random.standard_normal((a.shape[1], _DIRECTIONS)).astype(np.float32)
+    directions /= np.linalg.norm(directions, axis=0)
     total = 0.0
-    for part in directions.split(64, dim=1):  # bounded memory
-        total += float(((a @ part).sort(dim=0).values - (b @ part).sort(dim=0).values).abs().mean())
+    for part in np.split(directions, _DIRECTIONS // 64, axis=1):  # bounded memory
+        # Sorted as rows: neighbouring numbers.
+        along = [np.sort(part.T @ x.T, axis=1) for x in (a, b)]
+        total += float(np.abs(along[0] - along[1]).mean(dtype=np.float64))
     return total / (_DIRECTIONS / 64)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from facegen.errors import FacegenError
 from facegen.networks.dcgan import LATENT
-from facegen.train.faces.dcgan import Generator
+from facegen.train.faces.pytorch.dcgan import Generator
 
 # PyTorch and the engine add the same products in another order: 12,800 of them at most, then tanh.
 TOLERANCE = 1e-5
@@ -45,16 +45,6 @@ def refresh_statistics(
     network.train(was_training)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
-
-
-@torch.no_grad()
-def pictures(network: Generator, inputs: Tensor, batch: int = 256) -> Tensor:
-    """Pictures by running statistics, (n, 3, 64, 64) float32."""
-    was_training = network.training
-    network.eval()
-    result = torch.cat([network(part) for part in inputs.split(batch)])
-    network.train(was_training)
-    return result
 
 
 def check_against_engine(

@@ -1,0 +1,177 @@
+"""A DCGAN and its discriminator, trained by turns on the package's own kernels.
+
+The discriminator learns which of two pictures is the real one, the generator to make it wrong
+(relativistic pairs: Jolicoeur-Martineau 2019), both held back by zero-centred gradient penalties on
+real and on generated pictures (R1: Mescheder et al. 2018; both: Huang et al. 2024), by differences
+of scores (Lin et al. 2025). The result is a moving average of the generator's weights.
+
+A picture goes from the generator through augmentation to the discriminator, and a gradient the same
+way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.networks import dcgan
+from facegen.nn import BatchNorm
+from facegen.nn.grad import Adam, BinaryCrossEntropy, Given, RelativisticPairs
+from facegen.train.average import MovingAverage
+from facegen.train.faces import discriminator
+from facegen.train.faces.data import to_values
+from facegen.train.faces.settings import FaceSettings
+from facegen.train.in_memory import InMemory
+from facegen.train.order import Batch
+from facegen.train.statistics import measure_statistics
+from facegen.train.trainer import Trainer
+
+# Deviation of the noise by which slopes are told: little beside what pictures differ by, and a
+# hundred thousand times what scores are rounded by.
+NOISE = 0.01
+_CHUNK = 256  # latents at once, where statistics are measured
+
+
+class Adversaries:
+    """Both networks, their optimizers and the pictures.
+
+    Parameters
+    ----------
+    pixels
+        (n, 64, 64, 3) uint8
+    init
+        Canonical weights to start from: transfer learning. Random ones of the seed if None.
+    threads
+        Of the CPU; None: one a processor. The results have the same bits for any number.
+    tell
+        Called with a line where memory is short.
+    """
+
+    def __init__(
+        self,
+        pixels: NDArray[np.uint8],
+        settings: FaceSettings,
+        init: Mapping[str, np.ndarray] | None = None,
+        threads: int | None = None,
+        tell: Callable[[str], None] = lambda line: None,
+    ) -> None:
+        self.pixels, self.settings, self.threads = pixels, settings, threads
+        graph = dcgan.graph()
+        frozen = frozen_layers(settings.freeze)
+        self.kept_norms = frozen & {n.name for n in graph.nodes if isinstance(n.layer, BatchNorm)}
+        weights = generator_weights(settings.seed) if init is None else copies(init)
+        optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
+        self.generator = Trainer(
+            graph, Given(), optimizer, weights=weights, threads=threads, frozen=frozen,
+            stored_statistics=self.kept_norms,
+        )  # fmt: skip
+        judge = discriminator.graph(settings.width)
+        self.discriminator = Trainer(
+            judge, RelativisticPairs(), optimizer, threads=threads,
+            weights=discriminator.initial_weights(settings.width, settings.seed),
+        )  # fmt: skip
+        self._paired = InMemory(self.discriminator, tell)
+        self._penalised = None
+        if settings.penalty:
+            # E (s(x + noise) - s(x))^2 is the squared slope times the noise's variance.
+            weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
+            penalised = Trainer(
+                judge, RelativisticPairs(penalty=weight), optimizer, threads=threads,
+                moments_of=self.discriminator,
+            )  # fmt: skip
+            self._penalised = InMemory(penalised, tell)
+        layers = [node.name for node in judge.nodes if node.layer is not None]
+        self._judge = Trainer(
+            discriminator.graph(settings.width, against=True), BinaryCrossEntropy(), optimizer,
+            weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
+        )  # fmt: skip
+        self.average = MovingAverage(weights, settings.average, self.generator.program.trained)
+
+    @property
+    def parts(self) -> dict[str, Trainer | MovingAverage]:
+        """What a checkpoint holds."""
+        return {
+            "generator": self.generator,
+            "discriminator": self.discriminator,
+            "average": self.average,
+        }
+
+    def step(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Change both networks by a batch; the losses of each pair.
+
+        "discriminator", or "penalised" in a step with penalties, which are added to it; and
+        "generator".
+        """
+        settings, n, random = self.settings, len(batch.samples), batch.random
+        real = to_values(self.pixels[batch.samples])
+        real = settings.of_real.draw(n, random)(real, self.threads)
+        z = latents(n, random)
+        made = self.generator.predict(z)["tanh"]
+        fake = settings.of_generated.draw(n, random)(made, self.threads)
+        losses = {}
+        if self._penalised is not None and batch.step % settings.penalty_every == 0:
+            noisy = [x + NOISE * random.standard_normal(x.shape, np.float32) for x in (real, fake)]
+            fours = interleaved(real, fake, *noisy)
+            losses["penalised"] = self._penalised(fours)[::4]
+        else:
+            losses["discriminator"] = self._paired(interleaved(real, fake))[::2]
+
+        change = settings.of_generated.draw(n, random)
+        scores = self.discriminator.predict(real)["score"]
+        fake = change(made, self.threads)
+        losses["generator"], gradients = self._judge.gradients([fake, -scores], 1.0)
+        back = change.adjoint(gradients["picture"], self.threads)
+        self.generator.step(z, back, predicted=True)
+        self.average.update((batch.step + 1) * settings.batch, n)
+        return losses
+
+    def weights(self, count: int) -> dict[str, np.ndarray]:
+        """The averaged generator's, its batch norms measured over so many latents."""
+
+        def batches() -> Iterator[np.ndarray]:
+            random = np.random.default_rng(0)
+            for first in range(0, count, _CHUNK):
+                yield latents(min(_CHUNK, count - first), random)
+
+        return measure_statistics(
+            self.generator.graph, self.average.weights, batches, self.kept_norms, self.threads
+        )
+
+
+def latents(count: int, random: np.random.Generator) -> NDArray[np.float32]:
+    """Uniform in -1 to 1, (count, 1, 1, 100)."""
+    values = random.random((count, 1, 1, dcgan.LATENT), np.float32)
+    return values * np.float32(2) - np.float32(1)
+
+
+def interleaved(*batches: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The first of each, the second of each, and so on."""
+    return np.stack(batches, axis=1).reshape(-1, *batches[0].shape[1:])
+
+
+def copies(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Float32 arrays of one's own, to be changed."""
+    return {name: np.array(array, np.float32, order="C") for name, array in weights.items()}
+
+
+def frozen_layers(count: int) -> set[str]:
+    """The first layers with weights of the generator, and the batch norms behind them."""
+    layers = [("proj", "bn0")] + [(f"tconv{i}", f"bn{i}") for i in range(1, 4)]
+    if not 0 <= count <= len(layers):
+        raise ValueError(f"freeze: expected 0 to {len(layers)} layers, found {count}")
+    return {name for part in layers[:count] for name in part}
+
+
+def generator_weights(seed: int) -> dict[str, np.ndarray]:
+    """As Radford et al. 2015 draw them: normal, of deviation 0.02."""
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in dcgan.graph().parameters.items():
+        kind = name.rpartition(".")[2]
+        values = np.full(shape, 1.0 if kind in ("gamma", "var") else 0.0)
+        if kind in ("weight", "gamma"):
+            values += random.normal(0, 0.02, shape)
+        weights[name] = values.astype(np.float32)
+    return weights

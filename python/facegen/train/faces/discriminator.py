@@ -1,0 +1,87 @@
+"""The discriminator: pictures (64, 64, 3) -> how real each looks, (1, 1, 1).
+
+| step                | output (HWC)   |
+|---------------------|----------------|
+| first, leaky ReLU   | 64x64x w       |
+| block1              | 32x32x 2 w     |
+| block2              | 16x16x 4 w     |
+| block3              | 8x8x 8 w       |
+| block4              | 4x4x 8 w       |
+| mix, leaky ReLU     | 4x4x 8 w       |
+| hidden, leaky ReLU  | 8 w            |
+| score               | 1              |
+
+A block is residual and halves the side: 3x3, then 4x4 with stride 2, both with leaky ReLU; beside
+it the mean of 2x2 pixels and 1x1. There is no normalisation: a gradient penalty keeps it in check.
+"""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from facegen.networks.dcgan import IMAGE
+from facegen.nn import (
+    Add,
+    AvgPool2d,
+    Conv2d,
+    Graph,
+    LeakyReLU,
+    Linear,
+    Reshape,
+    Shape,
+)
+from facegen.nn.graph import Tensor
+
+SLOPE = 0.2
+_GROWTH = (1, 2, 4, 8, 8)  # times the width: channels after the first layer and each block
+
+
+def graph(width: int, against: bool = False) -> Graph:
+    """Pictures, the input "picture", to the output "score".
+
+    With `against`, the output "lead" is the score plus the input "others": less that of others.
+    """
+    channels = [width * growth for growth in _GROWTH]
+    g = Graph("discriminator")
+
+    def leaky(name: str, x: Tensor) -> Tensor:
+        return g.add(f"{name}.leaky", LeakyReLU(SLOPE), x)
+
+    x = g.input("picture", IMAGE)
+    x = leaky("first", g.add("first", Conv2d(3, width, 3, padding=1), x))
+    for i in range(4):
+        n, (before, after) = f"block{i + 1}", channels[i : i + 2]
+        keep = leaky(f"{n}.keep", g.add(f"{n}.keep", Conv2d(before, before, 3, padding=1), x))
+        halve = Conv2d(before, after, 4, stride=2, padding=1)
+        residual = leaky(f"{n}.halve", g.add(f"{n}.halve", halve, keep))
+        mean = g.add(f"{n}.mean", AvgPool2d(2), x)
+        shortcut = g.add(f"{n}.shortcut", Conv2d(before, after, 1, bias=False), mean)
+        x = g.add(n, Add(), residual, shortcut)
+    last = channels[-1]
+    x = leaky("mix", g.add("mix", Conv2d(last, last, 3, padding=1), x))
+    x = g.add("flat", Reshape(Shape(1, 1, 16 * last)), x)
+    x = leaky("hidden", g.add("hidden", Linear(16 * last, last), x))
+    x = g.add("score", Linear(last, 1, bias=False), x)
+    if against:
+        x = g.add("lead", Add(), x, g.input("others", Shape(1, 1, 1)))
+    g.output(x)
+    return g
+
+
+def initial_weights(width: int, seed: int) -> dict[str, np.ndarray]:
+    """Normal, of variance 2 / (1 + slope^2) / fan-in (He et al. 2015); biases 0.
+
+    Of layers whose results are added: half of it.
+    """
+    random = np.random.default_rng(seed)
+    weights = {}
+    for name, shape in graph(width).parameters.items():
+        values = np.zeros(shape)
+        if name.endswith(".weight"):
+            gain = 1.0 if name.startswith("score.") else 2 / (1 + SLOPE**2)
+            gain /= 2 if ".halve." in name or ".shortcut." in name else 1
+            values = random.normal(0, (gain / prod(shape[1:])) ** 0.5, shape)
+        weights[name] = values.astype(np.float32)
+    return weights

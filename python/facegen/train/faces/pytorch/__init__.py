@@ -1,0 +1,1 @@
+"""Faces trained by PyTorch, on GPUs: the same networks and losses."""

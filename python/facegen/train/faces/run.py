@@ -1,0 +1,126 @@
+"""A run of training faces: the loop over the steps, its log, sample grids and measured quality."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.media import pictures as picture_files
+from facegen.networks import dcgan
+from facegen.train import log
+from facegen.train.checkpoint import Stateful
+from facegen.train.faces import quality
+from facegen.train.faces.data import to_values
+from facegen.train.faces.plot import draw_log
+from facegen.train.faces.settings import FaceSettings
+from facegen.train.loop import LOG, SILENT, Every, Loop, Reports
+from facegen.train.order import Batch, Order
+
+_SAMPLES = 64  # faces of the sample grid, of seeds 0 to 63
+_LATENTS = 1024  # over which batch norms are measured for them
+_FIRST_SEED = 10**6  # of measured faces: not those that the grid shows
+
+
+class Player(Protocol):
+    """Both networks, on whatever they compute: `Adversaries`, and PyTorch's."""
+
+    @property
+    def parts(self) -> Mapping[str, Stateful]: ...
+
+    def step(self, batch: Batch) -> log.Losses: ...
+
+    def weights(self, count: int) -> dict[str, np.ndarray]:
+        """Canonical weights of the result, its batch norms measured over so many latents."""
+
+
+def train(
+    adversaries: Player,
+    pixels: NDArray[np.uint8],
+    settings: FaceSettings,
+    reports: Reports = SILENT,
+    *,
+    sample_every: int = 1000,
+    quality_pictures: int = 2048,
+    threads: int | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> dict[str, np.ndarray]:
+    """Train to the last step and return the canonical weights.
+
+    Parameters
+    ----------
+    pixels
+        (n, 64, 64, 3) uint8, those of the adversaries.
+    sample_every
+        Steps between grids of samples with quality measured, where there is a folder.
+    quality_pictures
+        Real and generated pictures that are compared.
+    threads
+        That generate them.
+    reports, resume, overwrite
+        As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
+
+    Raises
+    ------
+    FacegenError, FormatError, MemoryError
+        As for `facegen.train.Loop`.
+    """
+    order = Order(len(pixels), settings.batch, settings.seed)
+    hooks = []
+    if reports.folder is not None and reports.writes:
+        samples = _Samples(adversaries, pixels, settings, reports.folder, quality_pictures, threads)
+        hooks.append(Every(sample_every, samples.draw))
+    Loop(
+        order,
+        adversaries.step,
+        adversaries.parts,
+        settings.steps,
+        settings.batch,
+        hooks,
+        settings={**asdict(settings), "data": crc32(pixels.tobytes())},
+        reports=reports,
+        epoch=order.steps_per_epoch,
+        workers=1,
+    ).run(resume, overwrite)
+    return adversaries.weights(settings.statistics)
+
+
+class _Samples:
+    """What the averaged generator makes at the moment, drawn and measured."""
+
+    def __init__(
+        self,
+        adversaries: Player,
+        pixels: NDArray[np.uint8],
+        settings: FaceSettings,
+        folder: Path,
+        count: int,
+        threads: int | None,
+    ) -> None:
+        self.adversaries, self.folder, self.threads = adversaries, folder, threads
+        self.latents = min(_LATENTS, settings.statistics)
+        random = np.random.default_rng(1)
+        chosen = random.permutation(len(pixels))[:count]
+        self.real = to_values(pixels[np.sort(chosen)])
+
+    def draw(self, step: int) -> dict[str, Any]:
+        weights = self.adversaries.weights(self.latents)
+        generator = dcgan.Generator(weights, device="cpu", threads=self.threads)
+        faces = generator.images(seeds=range(_SAMPLES))
+        side = math.ceil(math.sqrt(_SAMPLES))
+        path = self.folder / f"samples-{step:06d}.png"
+        picture_files.save(path, picture_files.grid(faces, side, side))
+        if (self.folder / LOG).exists():
+            draw_log(self.folder / LOG, self.folder / "log.png")
+        if len(self.real) < 2:
+            return {}
+        fake = generator.generate(range(_FIRST_SEED, _FIRST_SEED + len(self.real)))
+        measured = quality.measure(self.real, fake)
+        return {name: round(value, 4) for name, value in measured.items()}

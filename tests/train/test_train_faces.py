@@ -1,0 +1,270 @@
+"""Faces trained on the package's own kernels."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from facegen import FacegenError, FormatError
+from facegen.engine import Runner
+from facegen.files import state
+from facegen.networks import dcgan
+from facegen.nn import lower
+from facegen.train import Reports
+from facegen.train.average import MovingAverage
+from facegen.train.checkpoint import write as write_checkpoint
+from facegen.train.faces import discriminator, quality
+from facegen.train.faces.adversaries import NOISE, Adversaries, interleaved, latents
+from facegen.train.faces.data import to_values
+from facegen.train.faces.run import train
+from facegen.train.faces.settings import FaceSettings
+from facegen.train.faces.synthetic import render
+from facegen.train.order import Order
+from facegen.train.statistics import measure_statistics
+
+TINY = FaceSettings(
+    steps=4, batch=4, seed=1, width=2, penalty_every=2, augmentation="small", statistics=8
+)
+
+
+def discs(count: int) -> np.ndarray:
+    """Discs of some colours on others: pictures that are quickly learnt, (n, 64, 64, 3) uint8."""
+    random = np.random.default_rng(0)
+    y, x = np.mgrid[:64, :64]
+    inside = ((y - 32) ** 2 + (x - 32) ** 2 < 20**2)[None, :, :, None]
+    light = random.integers(150, 256, (count, 1, 1, 3))
+    dark = random.integers(0, 90, (count, 1, 1, 3))
+    return np.where(inside, light, dark).astype(np.uint8)
+
+
+PIXELS = discs(10)
+
+
+def run(
+    settings: FaceSettings = TINY,
+    folder: Path | None = None,
+    threads: int = 1,
+    pixels: np.ndarray = PIXELS,
+    init: dict[str, np.ndarray] | None = None,
+    **options: object,
+) -> dict[str, np.ndarray]:
+    reports = Reports(folder, log_every=2)
+    adversaries = Adversaries(pixels, settings, init, threads)
+    choices = {"sample_every": 4, "quality_pictures": 8, **options}
+    return train(adversaries, pixels, settings, reports, threads=threads, **choices)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def run_of_four_steps(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("run")
+    return folder, run(folder=folder)
+
+
+def assert_same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        np.testing.assert_array_equal(a[name], b[name], err_msg=name)
+
+
+def test_a_run(run_of_four_steps: tuple[Path, dict]) -> None:
+    folder, weights = run_of_four_steps
+    entries = list(state.read_lines(folder / "log.jsonl"))
+    assert [entry["step"] for entry in entries] == [2, 4]
+    assert {"discriminator", "penalised", "generator", "images_per_second"} <= entries[0].keys()
+    assert {"swd", "diversity", "nearest"} <= entries[1].keys()
+    assert Image.open(folder / "samples-000004.png").size == (512, 512)
+    faces = dcgan.Generator(weights, device="cpu").generate([0, 1])
+    assert np.isfinite(faces).all() and np.abs(faces[0] - faces[1]).max() > 1e-4
+
+
+def test_the_threads_and_the_reports_change_nothing(run_of_four_steps: tuple[Path, dict]) -> None:
+    assert_same(run(threads=2), run_of_four_steps[1])
+
+
+def test_another_seed_gives_other_weights(run_of_four_steps: tuple[Path, dict]) -> None:
+    other = run(replace(TINY, seed=2))
+    assert not np.array_equal(other["tconv1.weight"], run_of_four_steps[1]["tconv1.weight"])
+
+
+def test_all_that_is_trained_changes() -> None:
+    adversaries = Adversaries(PIXELS, TINY, threads=1)
+    order = Order(len(PIXELS), TINY.batch, TINY.seed)
+    before = {
+        name: {k: v.copy() for k, v in part.state_dict().items()}
+        for name, part in adversaries.parts.items()
+    }
+    for step in range(2):
+        losses = adversaries.step(order(step))
+        assert losses.keys() == {"generator", "discriminator" if step % 2 else "penalised"}
+        assert all(len(values) == 4 and (values > 0).all() for values in losses.values())
+    for part, arrays in before.items():
+        for name, array in arrays.items():
+            same = np.array_equal(adversaries.parts[part].state_dict()[name], array)
+            # Of a bias before a batch norm there is no gradient, but for rounding.
+            assert not same or name in (":seed", "proj.bias") or "tconv" in name, f"{part} {name}"
+
+
+def test_resuming_changes_nothing(tmp_path: Path, run_of_four_steps: tuple[Path, dict]) -> None:
+    folder, weights = run_of_four_steps
+    with pytest.raises(FacegenError, match="exists"):
+        run(folder=folder)
+    # As a run that is stopped after two steps leaves it.
+    (tmp_path / "whole").mkdir()
+    stopped = Adversaries(PIXELS, TINY, threads=1)
+    order = Order(len(PIXELS), TINY.batch, TINY.seed)
+    for step in range(2):
+        stopped.step(order(step))
+    from facegen.train.checkpoint import Place, read
+    from facegen.train.log import Means
+
+    settings: dict[str, object] = {}
+    path = tmp_path / "checkpoint.safetensors"
+    write_checkpoint(path, Place(2, 1.0, False), settings, {**stopped.parts, "log": Means()})
+    resumed = Adversaries(PIXELS, TINY, threads=2)
+    assert read(path, settings, {**resumed.parts, "log": Means()}).step == 2
+    for step in range(2, 4):
+        resumed.step(order(step))
+    assert_same(resumed.weights(TINY.statistics), weights)
+
+
+def test_resuming_something_else(run_of_four_steps: tuple[Path, dict]) -> None:
+    folder, weights = run_of_four_steps
+    assert_same(run(folder=folder, resume=True), weights)  # nothing is left to do
+    with pytest.raises(FormatError, match="was trained with batch 4, not 2"):
+        run(replace(TINY, batch=2), folder, resume=True)
+    with pytest.raises(FormatError, match="was trained with data"):
+        run(folder=folder, pixels=PIXELS[:8], resume=True)
+
+
+@pytest.mark.parametrize("layers", [0, 2, 4])
+def test_frozen_layers_stay(layers: int) -> None:
+    init = dcgan.initial_weights(2)
+    trained = run(replace(TINY, freeze=layers, steps=2), init=init)
+    parts = [("proj", "bn0")] + [(f"tconv{i}", f"bn{i}") for i in range(1, 4)]
+    frozen = tuple(f"{name}." for part in parts[:layers] for name in part)
+    for name, values in trained.items():
+        if name in ("proj.bias", *(f"tconv{i}.bias" for i in range(1, 4))):
+            continue  # without a gradient, but for rounding
+        assert np.array_equal(values, init[name]) == name.startswith(frozen), name
+
+
+def test_divergence_ends_the_run() -> None:
+    adversaries = Adversaries(PIXELS, TINY, threads=1)
+    adversaries.discriminator.weights["score.weight"][...] = np.nan
+    with pytest.raises(FacegenError, match="training diverged"):
+        train(adversaries, PIXELS, TINY)
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(FacegenError, match="augmentation: expected none, small"):
+        FaceSettings(augmentation="strong")
+    rates = [FaceSettings(steps=100).rate(step) for step in (0, 49, 75, 99)]
+    np.testing.assert_allclose(rates, [2e-4, 2e-4, 2e-4 * 0.55, 2e-4 * 0.118])
+
+
+def test_the_generator_learns_down_the_gradient() -> None:
+    """A small step along the gradient, through augmentation, makes the generator's loss smaller."""
+    settings = replace(TINY, penalty=0.0, batch=8)
+    adversaries = Adversaries(discs(16), settings, threads=1)
+    generator, judge = adversaries.generator, adversaries._judge
+    random = np.random.default_rng(5)
+    z = latents(8, random)
+    change = settings.of_generated.draw(8, random)
+    scores = adversaries.discriminator.predict(to_values(discs(8)))["score"]
+
+    def loss() -> tuple[float, np.ndarray]:
+        losses, gradients = judge.gradients([change(generator.predict(z)["tanh"]), -scores], 1.0)
+        return float(losses.mean()), change.adjoint(gradients["picture"])
+
+    before, back = loss()
+    _, gradients = generator.gradients(z, back)
+    length2 = sum(float(np.square(g.astype(float)).sum()) for g in gradients.values())
+    step = 1e-3 * before / length2
+    for name, gradient in gradients.items():
+        generator.weights[name] -= np.float32(step) * gradient
+    # To first order the loss falls by step * length2, a thousandth of it.
+    assert before - loss()[0] == pytest.approx(1e-3 * before, rel=0.1)
+
+
+def test_the_penalty_is_the_squared_slope() -> None:
+    """On average over the noise; the slope itself by gradients in the pictures."""
+    adversaries = Adversaries(PIXELS, replace(TINY, width=4), threads=1)
+    pictures = to_values(discs(2))
+    score = adversaries.discriminator.predict
+    random = np.random.default_rng(0)
+    noisy = [
+        np.square(score(pictures + NOISE * e)["score"] - score(pictures)["score"]) / NOISE**2
+        for e in random.standard_normal((400, *pictures.shape), np.float32)
+    ]
+    zeros = np.zeros((2, 1, 1, 1), np.float32)
+    # Of BCE with target 0.5 at a score s: sigmoid(s) - 0.5, divided by the batch.
+    lead = score(pictures)["score"].astype(float)
+    _, gradients = adversaries._judge.gradients([pictures, zeros], 0.0)
+    slope = gradients["picture"] * 2 / (1 / (1 + np.exp(-lead)))
+    expected = np.square(slope).sum(axis=(1, 2, 3))
+    # A chi-squared's mean of 400 draws errs by sqrt(2 / 400) = 7%.
+    np.testing.assert_allclose(np.mean(noisy, axis=0).ravel(), expected, rtol=0.3)
+
+
+def test_statistics_are_those_of_the_maps() -> None:
+    weights = dcgan.initial_weights(3)
+    weights["bn0.mean"][...] = 7.0
+    inputs = latents(64, np.random.default_rng(0))
+    measured = measure_statistics(
+        dcgan.graph(), weights, lambda: [inputs[:50], inputs[50:]], {"bn3"}, threads=1
+    )
+    maps = inputs.reshape(64, 100).astype(float) @ weights["proj.weight"].T.astype(float)
+    maps = (maps + weights["proj.bias"]).reshape(-1, 512)
+    np.testing.assert_allclose(measured["bn0.mean"], maps.mean(axis=0), atol=1e-5)
+    np.testing.assert_allclose(measured["bn0.var"], maps.var(axis=0), rtol=1e-4)
+    np.testing.assert_array_equal(measured["bn3.var"], weights["bn3.var"])
+    # Norms of what is measured so make numbers of mean 0 and variance 1, times gamma, plus beta.
+    again = measure_statistics(dcgan.graph(), measured, lambda: [inputs], {"bn3"}, threads=1)
+    for name, values in again.items():
+        np.testing.assert_allclose(values, measured[name], rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+def test_the_average() -> None:
+    weights = {"a": np.zeros(3, np.float32), "b": np.zeros(1, np.float32)}
+    average = MovingAverage(weights, 100, ["a"])
+    weights["a"][...], weights["b"][...] = 1, 5
+    average.update(seen=10_000, batch=100)
+    np.testing.assert_allclose(average.weights["a"], 0.5)
+    assert average.weights["b"] == 5
+    early = MovingAverage(weights, 100, ["a"])
+    weights["a"][...] = 2
+    early.update(seen=20, batch=20)  # reaches back by a picture: nearly all is the last
+    np.testing.assert_allclose(early.weights["a"], 2, atol=1e-5)
+    early.load_state_dict(average.state_dict())
+    np.testing.assert_array_equal(early.weights["a"], average.weights["a"])
+    for other in ({}, {"a": np.zeros(2, np.float32)}, {"a": np.full(3, np.nan, np.float32)}):
+        with pytest.raises(ValueError, match="a"):
+            early.load_state_dict(other)
+
+
+def test_the_discriminator_is_a_graph_that_runs() -> None:
+    graph = discriminator.graph(4)
+    runner = Runner(lower(graph, discriminator.initial_weights(4, 0)), "cpu", 1)
+    scores = runner(to_values(PIXELS))
+    assert scores.shape == (10, 1, 1, 1) and 0.01 < np.abs(scores).mean() < 10
+    assert interleaved(scores, -scores)[1] == -scores[0]
+
+
+@pytest.mark.slow
+def test_training_learns(tmp_path: Path) -> None:
+    """On 2,000 rendered faces, in some minutes of two processors."""
+    pixels = render(1, range(2000))
+    settings = FaceSettings(
+        steps=400, batch=16, width=8, augmentation="none", statistics=256, average=2000
+    )
+    run(settings, tmp_path, 2, pixels, sample_every=100, quality_pictures=500)
+    entries = list(state.read_lines(tmp_path / "log.jsonl"))
+    measured = [entry["swd"] for entry in entries if "swd" in entry]
+    untrained = Adversaries(pixels, settings, threads=2).weights(256)
+    fake = dcgan.Generator(untrained, device="cpu").generate(range(500))
+    before = quality.measure(to_values(pixels[:500]), fake)["swd"]
+    assert measured[-1] < before / 3
