@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import facegen
+from facegen.loading import load_known
 from facegen.networks import colorizer, pix2pix
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import Graph
@@ -25,6 +26,7 @@ def test_a_narrow_pix2pix_runs(tmp_path: Path, width: int) -> None:
     made = facegen.Pix2Pix(path, device="cpu")(pixels)
     expected = facegen.load(path, device="cpu").runner(pixels, pixels=True, as_pixels=True)
     np.testing.assert_array_equal(made, expected)
+    assert isinstance(load_known(path, device="cpu"), facegen.Pix2Pix)  # so the page takes it too
 
 
 def test_a_narrow_colorizer_runs(tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ from facegen import processors
 from facegen.colour.lab import rgb_to_lab
 from facegen.errors import FacegenError, FormatError
 from facegen.photos.square import resized
+from facegen.train.ahead import read_ahead
 from facegen.train.colorizer.bins import BINS, Bins
 from facegen.train.readers import read_rgb
 
@@ -56,8 +57,12 @@ def survey(
     """
     photos, unreadable, grey = [], [], 0
     distribution = np.zeros(BINS)
-    with ThreadPoolExecutor(processors.count()) as pool:
-        for path, ab in zip(paths, pool.map(_colours_or_reason, paths), strict=True):
+    count = processors.count()
+    read = read_ahead(
+        lambda i: _colours_or_reason(paths[i]), range(len(paths)), 4 * count, count
+    )
+    with closing(read) as colours:
+        for path, ab in zip(paths, colours, strict=True):
             advance(1)
             if isinstance(ab, str):
                 unreadable.append(ab)
