@@ -18,7 +18,7 @@ from facegen.networks.families import FAMILIES
 from facegen.networks.files import resolve
 from facegen.networks.graph_model import GraphModel
 from facegen.networks.model import Model
-from facegen.networks.recognise import known_of_family, read_any, read_graph
+from facegen.networks.recognise import classifier_of, known_of_family, read_any, read_graph
 from facegen.nn import Graph
 from facegen.weights import safetensors
 
@@ -97,7 +97,7 @@ def load(
     file = resolve(path)
     found = read_graph(file)
     if found is not None:
-        family = known_of_family(found, FAMILIES) if size is None else None
+        family = _model_of(found) if size is None else None
         if family is None:
             return GraphModel(at_size(found, size, file), **options)
         return family.model.of(family, found.weights, **options)
@@ -105,6 +105,11 @@ def load(
         raise ValueError(f"{file}: has no graph, whose size could be chosen")
     network, tensors = read_any(file, NETWORKS.values(), FAMILIES)
     return network.model.of(network, tensors, **options)
+
+
+def _model_of(found: GraphNetwork) -> Network | None:
+    """What a graph's file says that it is, where there is a model of it."""
+    return classifier_of(found, NETWORKS.values()) or known_of_family(found, FAMILIES)
 
 
 def at_size(
@@ -207,7 +212,9 @@ def _whole(network: Graph | Model, weights: Mapping[str, np.ndarray] | None) -> 
     if isinstance(network, Model):
         known = network.network
         weights = network.weights if weights is None else weights
-        return GraphNetwork.of(known.graph(), weights, known.name)
+        known_as = None if known.classes else known.name
+        whole = GraphNetwork.of(known.graph(), weights, known_as)
+        return replace(whole, classes=known.classes, preparation=known.preparation)
     raise TypeError(f"expected a Graph or a model, found {type(network).__name__}")
 
 

@@ -21,6 +21,7 @@ from facegen.files.standard import is_stdout
         "facegen classify cat.jpg --network squeezenet_v1.0.caffemodel",
         "facegen classify photos/ -r --network network.safetensors --labels synset_words.txt",
         "facegen classify photos/*.jpg -n network.safetensors --top 1 --json report.json",
+        "facegen classify photos/*.jpg -n mine.safetensors      of facegen train classifier",
     ),
 )
 @click.argument("pictures", metavar="PICTURE...", nargs=-1, required=True)
@@ -59,10 +60,11 @@ def command(
     shard: str | None,
     engine: dict[str, Any],
 ) -> int:
-    """Say what pictures show, of ImageNet's 1,000 classes.
+    """Say what pictures show, of ImageNet's 1,000 classes or a network's own.
 
     PICTURE is a file, a folder or a glob ('-': standard input). For each the most probable classes
-    are printed, best first: probability, number (0 to 999) and name, where --labels gives names.
+    are printed, best first: probability, number (from 0) and name, where --labels or the network's
+    file gives names.
     The middle square of a picture is looked at. One that cannot be read fails alone.
     """
     from facegen import Classifier
@@ -79,7 +81,9 @@ def command(
     part, json_ = picture_run.part_of(shard, json_)
     picture_run.check_report(json_, overwrite)
     classifier = prepared(Classifier, network, engine)
-    names = None if labels is None else label_files.read(labels, classifier.classes)
+    names = classifier.names
+    if labels is not None:
+        names = tuple(label_files.read(labels, classifier.classes))
     work = task(classifier, top, names)
     report = picture_run.run_shown(plan_facts(found, part), work, on_ranks=shard is None)
     if not is_stdout(json_):

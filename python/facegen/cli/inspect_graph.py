@@ -37,6 +37,8 @@ def inspect_graph(file: str, found: GraphNetwork, json: str | None) -> None:
             if node.layer is not None
         ],
     }
+    if found.classes is not None:
+        report["classes"] = list(found.classes)
     options.write_report(json, report)
     if is_stdout(json):
         return
@@ -45,6 +47,8 @@ def inspect_graph(file: str, found: GraphNetwork, json: str | None) -> None:
     terminal.say(f"format  : {kind}, {report['bytes']:,} bytes")
     terminal.say(f"inputs  : {', '.join(map(str, found.inputs))}")
     terminal.say(f"outputs : {', '.join(map(str, found.outputs))}")
+    if found.classes is not None:
+        terminal.say(f"classes : {', '.join(found.classes)}")
     terminal.say(f"sha256  : {report['sha256']}")
     terminal.say(f"weights : {report['weights_sha256']}")
     terminal.say("")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facegen.train.network_files import Widths
 
 # Each lives in facegen.cli.train_<name>.
-TASKS = ("digits", "pix2pix", "colorizer", "segmentation")
+TASKS = ("classifier", "digits", "pix2pix", "colorizer", "segmentation")
 BARE_FORM = "faces"
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,15 +67,22 @@ def reports(
     output: str,
     folder: str | None,
     words: Callable[[Mapping[str, Any]], str | None] | None = None,
+    least_seconds: float = 0.0,
     **more: Any,
 ) -> Reports:
     """Of a run whose result is `output`: what it says goes to stderr.
 
-    `words` makes the start of a line of an entry that is worth one; `more` is `Reports`' own.
+    `words` makes the start of a line of an entry that is worth one, and no two come within
+    `least_seconds`; `more` is `Reports`' own.
     """
     from facegen.train import Reports
 
+    said = [-math.inf]
+
     def say(entry: Mapping[str, Any]) -> None:
+        if time.monotonic() < said[0] + least_seconds:
+            return
+        said[0] = time.monotonic()
         text = line(entry) if words is None else words(entry)
         if text is not None:
             terminal.progressed(", ".join([text, *pace(entry)]))

@@ -1,7 +1,8 @@
 """Graphs in files: a .safetensors of the weights, whose metadata has the graph as JSON.
 
 The JSON has `name`, `nodes` and `outputs`, as `facegen.graphs.data` has them, `ends`, and as
-`network` the name of the network of `facegen.networks` that it is, or null.
+`network` the name of the network of `facegen.networks` that it is, or null. A classifier of its own
+classes has their names as `classes`, and `preparation`: what a picture's pixels become.
 
 `ends`: the inputs and the outputs as people have them, each with its name, its shape without the
 batch, channels first, and for outputs that were reshaped the order of their numbers.
@@ -17,7 +18,8 @@ import numpy as np
 
 from facegen.errors import FormatError
 from facegen.files.json_text import json_text
-from facegen.graphs.data import entries, from_data, to_data, whole_numbers
+from facegen.graphs import pictures
+from facegen.graphs.data import Kinds, entries, from_data, to_data, whole_numbers
 from facegen.graphs.network import End, GraphNetwork, check_variances
 from facegen.nn import Tensor
 from facegen.weights import halve, safetensors, sniff
@@ -67,6 +69,10 @@ def write(path: Path, network: GraphNetwork, half: bool = False) -> None:
         "inputs": [_end_data(path, end) for end in network.inputs],
         "outputs": [_end_data(path, end) for end in network.outputs],
     }
+    if network.classes is not None:
+        data["classes"] = list(network.classes)
+    if network.preparation is not None:
+        data["preparation"] = pictures.to_data(network.preparation)
     text = json_text(data, compact=True)
     weights = halve(network.weights) if half else network.weights
     safetensors.write(path, network.graph.name, weights, text)
@@ -88,17 +94,25 @@ def read(path: Path) -> GraphNetwork:
     data = parse_json(path, header.graph.encode())
     try:
         kinds = {"name": str, "nodes": list, "outputs": list, "ends": dict}
-        stated = dict(entries(data, "the graph", kinds, {"network": (str, type(None))}))
+        optional: Kinds = {
+            "network": (str, type(None)), "classes": list, "preparation": dict,
+        }  # fmt: skip
+        stated = dict(entries(data, "the graph", kinds, optional))
         ends, known_as = stated.pop("ends"), stated.pop("network", None)
+        named, prepared = stated.pop("classes", None), stated.pop("preparation", None)
         graph = from_data(stated)
         ends = entries(ends, "ends", {"inputs": list, "outputs": list})
         inputs = _ends(ends["inputs"], graph.inputs, "input", ordered=False)
         outputs = _ends(ends["outputs"], graph.outputs, "output", ordered=True)
+        classes = None if named is None else pictures.classes(named, graph)
+        preparation = None if prepared is None else pictures.from_data(prepared, graph)
     except ValueError as error:
         raise FormatError(f"{path}: its graph: {error}") from None
     weights = safetensors.read(path, graph.parameters)
     check_variances(graph, weights, str(path))
-    return GraphNetwork(graph, weights, inputs, outputs, known_as)
+    return GraphNetwork(
+        graph, weights, inputs, outputs, known_as, classes=classes, preparation=preparation
+    )
 
 
 def _end_data(path: Path, end: End) -> dict[str, Any]:

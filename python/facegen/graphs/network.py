@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.nn import Graph, Tensor
+from facegen.photos.preparation import Preparation
 from facegen.weights.checks import check_variance, checked
 
 
@@ -72,6 +73,10 @@ class GraphNetwork:
     at
         The same network for inputs of other shapes, where some of their sizes are free: takes the
         shape of each, without the batch, channels first. None where all are fixed.
+    classes
+        Names of what a classifier's scores are of; None of other networks.
+    preparation
+        What its input is of a picture; None where the file does not say.
     """
 
     graph: Graph
@@ -80,6 +85,8 @@ class GraphNetwork:
     outputs: tuple[End, ...]
     known_as: str | None = None
     at: Callable[[Sequence[tuple[int, ...]]], GraphNetwork] | None = None
+    classes: tuple[str, ...] | None = None
+    preparation: Preparation | None = None
 
     @classmethod
     def of(

@@ -22,7 +22,7 @@ CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 class Guess(NamedTuple):
     """What a picture may show."""
 
-    class_id: int  # 0 to 999, of ImageNet's classes
+    class_id: int  # 0 to 999, of ImageNet's classes; or of the network's own
     probability: float
 
 
@@ -94,6 +94,11 @@ class Classifier(Model):
     def classes(self) -> int:
         """How many classes the network tells apart."""
         return self.network.graph().outputs[0].shape.channels
+
+    @property
+    def names(self) -> tuple[str, ...] | None:
+        """The classes' names, where the network's file has them."""
+        return self.network.classes
 
     def probabilities(self, pictures: Any) -> np.ndarray:
         """The probabilities of all classes.

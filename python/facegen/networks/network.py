@@ -11,6 +11,7 @@ import numpy as np
 from facegen.cached import cached_property
 from facegen.networks.priors import Prior
 from facegen.nn import Graph
+from facegen.photos.preparation import Preparation
 from facegen.weights.checks import Path, check_variance
 from facegen.weights.layout import BinaryLayout, Layout
 
@@ -45,6 +46,10 @@ class Network:
         another order or scale; None where they need nothing.
     prior
         What latent vectors are drawn from, of a generator.
+    classes
+        Names of what a classifier's scores are of, where its file has them.
+    preparation
+        What `prepare` does, of a network whose file says it.
     """
 
     name: str
@@ -58,6 +63,8 @@ class Network:
     input_range: tuple[float, float] = (-1.0, 1.0)
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
     prior: Prior | None = None
+    classes: tuple[str, ...] | None = None
+    preparation: Preparation | None = None
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:

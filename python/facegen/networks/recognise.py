@@ -107,6 +107,27 @@ def known_network(
     return known_of_family(found, families)
 
 
+def classifier_of(found: GraphNetwork, networks: Iterable[Network]) -> Network | None:
+    """The network of a file that says which classes it tells apart, and of which pictures."""
+    if found.classes is None or found.preparation is None:
+        return None
+    like = next((each for each in networks if each.model.__name__ == "Classifier"), None)
+    if like is None:
+        return None
+    return replace(
+        like,
+        name=found.graph.name,
+        summary=f"what a picture shows: {', '.join(found.classes):.60}",
+        graph=partial(_itself, found.graph),
+        binary_layout=None,
+        foreign={},
+        adapt=None,
+        prepare=found.preparation.of_pixels,
+        classes=found.classes,
+        preparation=found.preparation,
+    )
+
+
 def known_of_family(found: GraphNetwork, families: Iterable[Family]) -> Network | None:
     """The same of a family's network, which files tell of (`GraphNetwork.known_as`)."""
     if found.known_as is None:
@@ -164,6 +185,9 @@ def _by_graph(
     path: Path, networks: Sequence[Network], families: Iterable[Family], found: GraphNetwork
 ) -> Network:
     """The network itself, or one that has the file's graph in the place of its own."""
+    own_classes = classifier_of(found, networks)
+    if own_classes is not None:
+        return own_classes
     known = known_network(found, networks, families)
     if known is not None:
         return known

@@ -63,17 +63,29 @@ class Preparation:
 
     def __call__(self, photo: Photo) -> NDArray[np.float32]:
         """(height, width, channels) of a photo; what is transparent becomes white."""
-        from PIL import Image
-
         from facegen.photos.photo import opaque
 
-        image = Image.fromarray(opaque(photo))
+        return self.of_pixels(opaque(photo))
+
+    def of_pixels(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The same of (height, width, 3)."""
+        return self.values(self.resized(pixels))
+
+    def resized(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Pixels (height, width, 3) at the input's size and channels: (height, width, channels)."""
+        from PIL import Image
+
+        image = Image.fromarray(pixels)
         if self.channels == 1:
             image = image.convert("L")
         if not self.own_size:
             box = None if self.fit == STRETCH else self._middle(*image.size)
             image = image.resize((self.width, self.height), Image.Resampling.BILINEAR, box)
-        pixels = np.asarray(image, np.float32).reshape(image.height, image.width, self.channels)
+        return np.asarray(image).reshape(image.height, image.width, self.channels)
+
+    def values(self, resized: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What the network takes of such pixels, (..., channels); those between bytes too."""
+        pixels = resized.astype(np.float32)
         values = pixels / np.float32(255) * np.float32(self.high - self.low) + np.float32(self.low)
         mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
         values = (values - mean) / std

@@ -24,3 +24,24 @@ def split(count: int, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int6
         raise FacegenError(f"held out: expected at least 1 and fewer than {count}, not {held_out}")
     order = np.random.default_rng(SEED).permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
+
+
+def stratified(
+    labels: NDArray[np.int64], share: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same with a share of every class held out, at least one and never all.
+
+    Raises
+    ------
+    FacegenError
+        A class has fewer than two.
+    """
+    held_out: list[NDArray[np.int64]] = []
+    for label in np.unique(labels):
+        members = np.flatnonzero(labels == label)
+        if len(members) < 2:
+            raise FacegenError(f"held out: class {label} has {len(members)}, expected at least 2")
+        count = min(len(members) - 1, max(1, round(share * len(members))))
+        held_out.append(np.random.default_rng((SEED, int(label))).permutation(members)[:count])
+    kept_back = np.sort(np.concatenate(held_out))
+    return np.setdiff1d(np.arange(len(labels)), kept_back), kept_back
