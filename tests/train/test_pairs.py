@@ -84,6 +84,8 @@ def test_pictures_that_are_no_pairs(tmp_path: Path) -> None:
     write(tmp_path / "odd.png", (65, 32), RED)
     with pytest.raises(FormatError, match=r"odd\.png: .* found 65 pixels"):
         read(Pair("odd", (tmp_path / "odd.png",)), 32)
+    with pytest.raises(FormatError, match=r"gone\.png: No such file"):
+        read(Pair("gone", (tmp_path / "gone.png",)), 32)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     with pytest.raises(FormatError, match=r"broken\.png"):
         read(Pair("broken", (tmp_path / "broken.png",)), 32)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from facegen.errors import FormatError
 from facegen.photos import photo
 from facegen.photos.square import resized
+from facegen.train.readers import read_rgb
 
 DIRECTIONS = ("AtoB", "BtoA")
 FOLDERS = ("A", "B")
@@ -84,12 +85,10 @@ def read(pair: Pair, side: int, direction: str = "AtoB") -> NDArray[np.uint8]:
     ------
     FormatError
         A file is no readable picture, or both halves cannot be of one width.
-    OSError
-        A file cannot be read.
     """
     if len(pair.files) == 1:
         (path,) = pair.files
-        both = _read(path)
+        both = read_rgb(path)
         width = both.shape[1]
         if width % 2:
             raise FormatError(
@@ -97,17 +96,10 @@ def read(pair: Pair, side: int, direction: str = "AtoB") -> NDArray[np.uint8]:
             )
         halves = [both[:, : width // 2], both[:, width // 2 :]]
     else:
-        halves = [_read(path) for path in pair.files]
+        halves = [read_rgb(path) for path in pair.files]
     if direction == "BtoA":
         halves.reverse()
     return np.stack([resized(np.ascontiguousarray(half), side, side) for half in halves])
-
-
-def _read(path: Path) -> NDArray[np.uint8]:
-    try:
-        return photo.opaque(photo.decode(photo.read_bytes(path)))
-    except FormatError as error:
-        raise FormatError(f"{path}: {error}") from error
 
 
 def _pictures(folder: Path) -> list[Path]:

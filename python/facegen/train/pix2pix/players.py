@@ -108,7 +108,7 @@ class Players:
         judging = initial_weights(judge, s.seed + 1)
         image, picture = self.graph.inputs[0].name, self.graph.outputs[0].name
         score = judge.outputs[0].name
-        self._picture = picture
+        self._picture, self._score = picture, score
         half = steps / 2
 
         def rate(step: int) -> float:
@@ -130,7 +130,6 @@ class Players:
             seed=s.seed,
             outputs=(picture,),
         )
-        self._score = score
         self.judge = Trainer(
             judge,
             BinaryCrossEntropy(),

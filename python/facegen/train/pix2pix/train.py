@@ -83,7 +83,7 @@ def read_held_out(
     for pair in pairs:
         try:
             found.append(read(pair, settings.side, settings.direction))
-        except (FormatError, OSError) as error:
+        except FormatError as error:
             warn(f"skipped {error}")
     if not found:
         raise FormatError(f"not one of {len(pairs):,} pairs held out can be read")
@@ -104,9 +104,7 @@ def paint(
     return made
 
 
-def write_samples(
-    path: Path, held_out: HeldOut, made: NDArray[np.uint8]
-) -> None:
+def write_samples(path: Path, held_out: HeldOut, made: NDArray[np.uint8]) -> None:
     """A picture of a row a pair: what went in, what was made, what is right."""
     rows = np.stack([held_out.sources[: len(made)], made, held_out.targets[: len(made)]], axis=1)
     tiles = rows.reshape(-1, *rows.shape[2:])
