@@ -22,6 +22,22 @@ namespace {
 
 // A training program on the CPU, with the arrays that it changes. Calls of several threads wait for
 // each other: a step writes the arena, which a larger batch moves, and the gradients.
+// Ranks as Python has them (facegen.train.ranks): `exchange` is called with views of the memory.
+cpu::Peers peers_of(const py::object& ranks) {
+  cpu::Peers peers;
+  peers.rank = ranks.attr("rank").cast<int>();
+  peers.size = ranks.attr("size").cast<int>();
+  peers.exchange = [ranks](int to, const void* sent, int from, void* received, int64_t bytes) {
+    const py::gil_scoped_acquire acquire;
+    const auto size = static_cast<py::ssize_t>(bytes);
+    ranks.attr("exchange")(
+        to, to < 0 ? py::object(py::none()) : py::object(py::memoryview::from_memory(sent, size)),
+        from,
+        from < 0 ? py::object(py::none()) : py::object(py::memoryview::from_memory(received, size)));
+  };
+  return peers;
+}
+
 class CpuTraining {
  public:
   CpuTraining(const py::object& program, const py::dict& arrays, const std::string& isa)
@@ -33,7 +49,8 @@ class CpuTraining {
 
   double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
               py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
-              bool update, int64_t threads, std::optional<int64_t> part_images, bool predicted) {
+              bool update, int64_t threads, std::optional<int64_t> part_images, bool predicted,
+              const py::object& ranks) {
     const TrainingProgram& program = storage_.program;
     cpu::TrainingExecutable::Batch batch = {};
     if (losses.ndim() != 2 || losses.shape(0) != executable_->loss_count()) {
@@ -70,6 +87,15 @@ class CpuTraining {
     if (batch.part_images < batch.images && !node) {
       throw py::value_error("a part must have all images, or " + std::to_string(kChunkImages) +
                             " times a power of 2, not " + std::to_string(batch.part_images));
+    }
+    cpu::Peers peers;
+    if (!ranks.is_none()) {
+      peers = peers_of(ranks);
+      if (batch.images > batch.part_images * peers.size) {
+        throw py::value_error("the parts of " + std::to_string(peers.size) +
+                              " ranks must have all images");
+      }
+      batch.peers = &peers;
     }
     std::string not_finite;
     const double length = alone([&] {
@@ -247,10 +273,11 @@ void bind_training(py::module_& m) {
            py::arg("program"), py::arg("arrays"), py::arg("isa") = py::none())
       .def("step", &CpuTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
-           py::arg("threads"), py::arg("part_images") = py::none(),
-           py::arg("predicted") = false,
-           "One step on a batch, all of it at once or so many images; fills losses (losses, images), float64, and returns the "
-           "gradient's length. "
+           py::arg("threads"), py::arg("part_images") = py::none(), py::arg("predicted") = false,
+           py::arg("ranks") = py::none(),
+           "One step on a batch, all of it at once or so many images; fills losses (losses, images), "
+           "float64, and returns the gradient's length. With ranks, each computes its part: the "
+           "losses that it fills are of that. "
            "Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
            "several threads wait for each other.")
       .def("predict", &CpuTraining::predict, py::arg("inputs"), py::arg("seed"), py::arg("number"),
@@ -266,6 +293,7 @@ void bind_training(py::module_& m) {
       .def_property_readonly("memory_bytes", &CpuTraining::memory_bytes,
                              "Of the arena for the largest batch so far, and of gradients.");
   m.attr("CHUNK_IMAGES") = kChunkImages;
+  m.attr("ELSEWHERE") = cpu::kElsewhere;
 }
 
 }  // namespace facegen

@@ -27,6 +27,7 @@ class CpuExecutable:
     def isa(self) -> str: ...
 
 CHUNK_IMAGES: int  # over which sums of a batch are made image by image
+ELSEWHERE: str  # of a FloatingPointError of ranks that stop with the one where it began
 
 class CpuTraining:
     """A training program on the CPU."""
@@ -49,6 +50,7 @@ class CpuTraining:
         threads: int,
         part_images: int | None = None,
         predicted: bool = False,
+        ranks: Any = None,
     ) -> float: ...
     def predict(
         self, inputs: Sequence[NDArray[np.float32]], seed: int, number: int, threads: int

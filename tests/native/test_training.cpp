@@ -171,7 +171,7 @@ void test_rows(std::mt19937& random) {
 // A call of a step by itself.
 cpu::TrainingStepCall call_of(const TrainingStep& step, const cpu::Kernels& kernels, int64_t images,
                               cpu::Batch x, cpu::Batch y, cpu::Batch dy, cpu::Batch dx) {
-  return {step, kernels, cpu::training_kernels(kernels), images, 2, x, {}, y, dy, dx, {images, 0}};
+  return {step, kernels, cpu::training_kernels(kernels), images, 2, x, {}, y, dy, dx, {images, 0}, {}};
 }
 
 // <depthwise(x), dy> = <x, dx> = <weight, dw>: both gradients are those of the sum.

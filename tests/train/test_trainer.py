@@ -163,9 +163,9 @@ def normed_trainer() -> train.Trainer:
 @pytest.mark.parametrize(
     ("name", "array", "message"),
     [
-        ("norm.beta:second", np.zeros(2), "norm.beta:second of the state must be float32, not fl"),
-        (":steps", np.array(-1), ":steps of the state must be uint64, not int64"),
-        (":seed", np.array(0.5), ":seed of the state must be uint64, not float64"),
+        ("norm.beta:second", np.zeros(2), "norm.beta:second of the state must be F32, not float64"),
+        (":steps", np.array(-1), ":steps of the state must be U64, not int64"),
+        (":seed", np.array(0.5), ":seed of the state must be U64, not float64"),
         ("norm.beta", np.float32([0, np.nan]), "norm.beta of the state has a number that is not f"),
         ("norm.var", np.float32([-1, 2]), "norm.var of the state must be 0 or more, found -1.0"),
         ("norm.beta:second", np.float32([1, -2]), "norm.beta:second of .* 0 or more, found -2.0"),

@@ -5,6 +5,7 @@
 
 #include "cpu/kernels.h"
 #include "cpu/training/kernels.h"
+#include "cpu/training/peers.h"
 #include "training_program.h"
 
 namespace facegen::cpu {
@@ -31,6 +32,7 @@ struct TrainingStepCall {
   int threads;
   Batch x, other, y, dy, dx;
   WholeBatch whole;
+  Sharing sharing;
   GradientRow activation() const { return {step.activation, step.alpha, step.limit}; }
 };
 

@@ -116,6 +116,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
   gradients_ = allocate_aligned<float>(gradient_floats_);
   std::fill_n(gradients_.get(), gradient_floats_, 0.0f);
   sums_ = allocate_aligned<double>(sums_doubles_);
+  statistics_floats_ = statistics;
   statistics_ = allocate_aligned<float>(statistics);
   std::fill_n(statistics_.get(), statistics, 0.0f);
   for (std::size_t i = 0; i < program_.steps.size(); ++i) {
@@ -232,7 +233,9 @@ double TrainingExecutable::run(const Batch& batch) {
   std::fill(seconds_.begin(), seconds_.end(), 0.0);
   const int64_t parts = divide_up(batch.images, batch.part_images);
   double length = 0.0;
-  if (parts == 1) {
+  if (batch.peers != nullptr) {
+    length = find_shared_gradients(batch);
+  } else if (parts == 1) {
     length = find_gradients(part(batch, 0));
     last_images_ = batch.images;
   } else {
@@ -280,21 +283,48 @@ double TrainingExecutable::find_gradients(const Part& part) {
   const std::size_t backward = forward + static_cast<std::size_t>(program_.backward_steps);
   const std::size_t ends = forward - static_cast<std::size_t>(loss_count_);
   run_steps(part.predicted ? ends : 0, forward, part, 1.0);
+  bool fine = true;
   for (int64_t loss = 0; loss < loss_count_; ++loss) {
     const double* const losses = part.losses + loss * part.whole.images + part.whole.first;
-    for (int64_t image = 0; image < part.images; ++image) {
-      if (!std::isfinite(losses[image])) explain(part, forward);
-    }
+    for (int64_t image = 0; image < part.images; ++image) fine &= std::isfinite(losses[image]);
   }
+  if (!all_agree(part.sharing, fine)) explain(part, forward, fine);
   run_steps(forward, backward, part, 1.0);
   round_sums();
   const double length = gradient_length(part.threads);
-  if (!std::isfinite(length)) explain(part, backward);
+  fine = std::isfinite(length);
   for (const int32_t kept : program_.kept) {
     const cpu::Batch value = locate(kept, part);
-    if (!all_finite(value.data, part.images * value.floats())) explain(part, backward);
+    fine &= all_finite(value.data, part.images * value.floats());
   }
+  if (!all_agree(part.sharing, fine)) explain(part, backward, fine);
   return length;
+}
+
+// Whether all is fine with every rank: no other would answer one that has stopped.
+bool TrainingExecutable::all_agree(const Sharing& sharing, bool fine) const {
+  double wrong = fine ? 0.0 : 1.0;
+  sharing.add_up_for_all(&wrong, 1);
+  return wrong == 0.0;
+}
+
+double TrainingExecutable::find_shared_gradients(const Batch& batch) {
+  const Peers& peers = *batch.peers;
+  const Sharing sharing = {&peers, static_cast<int>(divide_up(batch.images, batch.part_images))};
+  const int64_t first = peers.rank * batch.part_images;
+  if (peers.rank < sharing.active) {
+    Part own = part(batch, first);
+    own.sharing = sharing;
+    find_gradients(own);
+  } else if (!all_agree(sharing, true) || !all_agree(sharing, true)) {
+    throw std::domain_error(kElsewhere);
+  }
+  sharing.add_up_for_all(gradients_.get(), gradient_floats_);
+  sharing.add_up_for_all(sums_.get(), sums_doubles_);
+  // What a batch norm moves its stored statistics towards.
+  peers.tell_idle(sharing.active, statistics_.get(), statistics_floats_);
+  round_sums();
+  return gradient_length(batch.threads);
 }
 
 // Gradients that are sums in double precision become float32 when they are whole.
@@ -347,7 +377,8 @@ TrainingStepCall TrainingExecutable::call(const TrainingStep& step, const Part& 
           locate(step.y, part),
           locate(step.dy, part),
           locate(step.dx, part),
-          part.whole};
+          part.whole,
+          part.sharing};
 }
 
 void TrainingExecutable::run_step(std::size_t i, const Part& part) {
@@ -477,7 +508,9 @@ double TrainingExecutable::gradient_length(int threads) const {
 }
 
 // Does the first steps once more, and looks at what each has written.
-void TrainingExecutable::explain(const Part& part, std::size_t steps) {
+void TrainingExecutable::explain(Part part, std::size_t steps, bool fine) {
+  if (fine) throw std::domain_error(kElsewhere);
+  part.sharing = {};
   const int64_t before = part.whole.first;
   const auto number = [&](int64_t image) { return std::to_string(before + image); };
   const auto check = [&](const char* kind, int32_t index, const float* numbers, int64_t floats) {

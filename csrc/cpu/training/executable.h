@@ -28,6 +28,9 @@ inline ChannelRange outputs_of(const GroupPart& part, const TrainingValue& value
   return {part.first_out, part.out_channels};
 }
 
+// What ranks say that stop with one where a number is not finite.
+constexpr const char* kElsewhere = "a number is not finite in the part of another rank";
+
 class TrainingExecutable {
  public:
   // The program's arrays (parameters and what is kept beside them) must outlive it, at their places;
@@ -45,6 +48,9 @@ class TrainingExecutable {
     bool update;                // or leave everything but the gradients as it is
     bool predicted = false;     // predict() came before, of these inputs: its values are there
     int threads;
+    // Each computes the part of its rank, and all get the gradients of the batch, but losses of their
+    // part alone.
+    const Peers* peers = nullptr;
   };
   // Returns the length of the gradient. Throws std::domain_error, which names the step, where a
   // number is not finite: then nothing has been updated.
@@ -84,15 +90,18 @@ class TrainingExecutable {
   // Some images of a batch: `images` and `inputs` are theirs, targets and losses the batch's.
   struct Part : Batch {
     WholeBatch whole;
+    Sharing sharing;
   };
   Part part(const Batch& batch, int64_t first) const;
   double find_gradients(const Part& part);
+  double find_shared_gradients(const Batch& batch);
+  bool all_agree(const Sharing& sharing, bool fine) const;
   void round_sums();
   void run_steps(std::size_t first, std::size_t last, const Part& part, double gradient_scale);
   void run_step(std::size_t step, const Part& part);
   void update(const TrainingStep& step, const Batch& batch, double gradient_scale);
   double gradient_length(int threads) const;
-  [[noreturn]] void explain(const Part& part, std::size_t steps);
+  [[noreturn]] void explain(Part part, std::size_t steps, bool fine);
   TrainingStepCall call(const TrainingStep& step, const Part& part) const;
   cpu::Batch locate(int32_t value, const Batch& batch) const;
   float* array(int32_t index) const { return program_.arrays[static_cast<std::size_t>(index)].data; }
@@ -112,6 +121,7 @@ class TrainingExecutable {
   std::vector<int64_t> gradient_at_;    // by array: floats from the start, -1: not trained
   std::vector<int64_t> sums_at_;        // likewise, of gradients that are sums in double precision
   std::vector<int64_t> statistics_at_;  // by array of the batch
+  int64_t statistics_floats_ = 0;
   int64_t gradient_floats_ = 0, sums_doubles_ = 0;
   AlignedArray<float> gradients_, statistics_, arena_, part_gradients_;
   AlignedArray<double> sums_, part_sums_;

@@ -80,6 +80,9 @@ void find_batch_statistics(const TrainingStepCall& call, float* statistics) {
       }
     }
   }
+  call.sharing.all_reduce(moments, channels, [channels](Moments* left, const Moments* right) {
+    for (int64_t c = 0; c < channels; ++c) left[c].add(right[c]);
+  });
   for (int64_t c = 0; c < channels; ++c) {
     const double variance = moments[c].squares / moments[c].count;
     statistics[c] = static_cast<float>(moments[c].mean);
@@ -172,9 +175,11 @@ void batch_norm_gradient(const TrainingStepCall& call, const NormArrays& arrays)
     std::copy_n(sums + channels, channels, arrays.gamma_gradient);
   }
   if (call.dx.data == nullptr) return;
+  if (!call.step.stored) call.sharing.add_up(sums, 2 * channels);
   float* const memory = share_scratch.get<float>(3 * channels);
   const Shares shares = {memory, memory + channels, memory + 2 * channels};
-  find_shares(sums, channels, channels, static_cast<double>(call.images * call.x.value->pixels()),
+  find_shares(sums, channels, channels,
+              static_cast<double>(call.whole.images * call.x.value->pixels()),
               arrays.gamma, arrays.statistics + channels, shares);
   if (call.step.stored) std::fill_n(shares.sum, 2 * channels, 0.0f);
   parallel_for(call.images, call.threads, [&](int64_t image, int) {
@@ -247,7 +252,7 @@ void instance_norm_gradient(const TrainingStepCall& call, const NormArrays& arra
 
 void update_statistics(const TrainingStepCall& call, const NormArrays& arrays) {
   const int64_t channels = call.x.value->c;
-  const auto pixels = static_cast<double>(call.images * call.x.value->pixels());
+  const auto pixels = static_cast<double>(call.whole.images * call.x.value->pixels());
   const double unbiased = pixels / std::max(1.0, pixels - 1.0);
   const auto momentum = static_cast<double>(call.step.momentum);
   const auto move = [momentum](float& stored, double to) {

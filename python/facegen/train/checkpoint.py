@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
-from facegen.errors import FacegenError, FormatError, first_line
+from facegen.errors import FacegenError, FormatError
 from facegen.files import state
 from facegen.files.atomic import AtomicFile
 from facegen.files.json_text import json_text
+from facegen.weights.safetensors import Header, read_arrays
 
 _FORMAT = "facegen.train run 1"
 _TYPES = ("F32", "F64", "I64", "U64", "U8")  # NumPy has not all the others
@@ -78,24 +78,25 @@ def read(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful])
     FormatError
         It is damaged, of other settings, or of other networks.
     """
+    place = Place()
+
+    def check(header: Header) -> None:
+        nonlocal place
+        place = _check(path, header.metadata, settings)
+        for name, kind in header.types.items():
+            if kind not in _TYPES:
+                raise FormatError(f"{path}: {name} must be {' or '.join(_TYPES)}, not {kind}")
+            if name.partition("/")[0] not in parts:
+                raise FormatError(f"{path}: holds {name!r:.100}, of which this run has nothing")
+
     try:
-        with safetensors.safe_open(path, "numpy") as file:
-            place = _check(path, file.metadata() or {}, settings)
-            names = list(file.keys())
-            for name in names:
-                kind = file.get_slice(name).get_dtype()
-                if kind not in _TYPES:
-                    raise FormatError(f"{path}: {name} must be {' or '.join(_TYPES)}, not {kind}")
-            states: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
-            for name in names:
-                part, _, inner = name.partition("/")
-                if part not in states:
-                    raise FormatError(f"{path}: holds {name!r:.100}, of which this run has nothing")
-                states[part][inner] = file.get_tensor(name)
+        arrays = read_arrays(str(path), check)
     except FileNotFoundError:
         raise FacegenError(f"{path}: there is no run to resume") from None
-    except safetensors.SafetensorError as error:
-        raise FormatError(f"{path}: {first_line(error)}") from None
+    states: dict[str, dict[str, np.ndarray]] = {part: {} for part in parts}
+    for name, array in arrays.items():
+        part, _, inner = name.partition("/")
+        states[part][inner] = array
     for part, stateful in parts.items():
         try:
             stateful.load_state_dict(states[part])

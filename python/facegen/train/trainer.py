@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from facegen import processors
-from facegen._native import CHUNK_IMAGES, CpuTraining
+from facegen._native import CHUNK_IMAGES, ELSEWHERE, CpuTraining
 from facegen.engine.cpu import choose_isa
 from facegen.engine.memory import check_memory
-from facegen.errors import FacegenError, FormatError, first_line
+from facegen.errors import FacegenError, FormatError
 from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
 from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
@@ -24,7 +23,9 @@ from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.nn.layers import BatchNorm
 from facegen.nn.lower import check_weights
 from facegen.train.batch import find_images, find_targets
+from facegen.train.ranks import Ranks
 from facegen.train.start import initial_weights
+from facegen.weights.safetensors import Header, read_arrays
 
 _FORMAT = "facegen.train 1"
 
@@ -36,6 +37,8 @@ class _Counter:
 
 class Diverged(FacegenError):
     """A number of training is not finite; says in which step, and where it began."""
+
+    of_all_ranks = True  # each raises the same
 
 
 class Trainer:
@@ -79,6 +82,10 @@ class Trainer:
         Another trainer of the same parameters by the same optimizer, such as one with a penalty
         that is added to some steps. Weights, moments and the count of steps are then those of both;
         the state is the other's.
+
+    ranks
+        Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
+        with the whole batch's targets and at least its own images, and all get the same weights.
 
     Attributes
     ----------
@@ -126,8 +133,9 @@ class Trainer:
         inputs: Collection[str] = (),
         outputs: Collection[str] = (),
         moments_of: Trainer | None = None,
+        ranks: Ranks | None = None,
     ) -> None:
-        self.graph, self.optimizer = graph, optimizer
+        self.graph, self.optimizer, self.ranks = graph, optimizer, ranks
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
         self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
@@ -158,6 +166,8 @@ class Trainer:
             self._kept = moments_of._kept
             if moments_of.program.state != self.program.state:
                 raise ValueError("moments_of must have the same parameters and optimizer")
+        if ranks is not None and self.program.kept:
+            raise ValueError("ranks have no outputs and no gradients in inputs of a whole batch")
         self._needs_whole_batch = bool(self.program.kept) or any(
             isinstance(step, BatchNormStep) and not step.stored for step in self.program.forward
         )
@@ -318,48 +328,56 @@ class Trainer:
 
     def load(self, path: str | Path) -> None:
         """Go on from a file that `save` has written; FormatError where it does not fit."""
+
+        def check(header: Header) -> None:
+            found = header.metadata.get("format")
+            if found != _FORMAT:
+                raise FormatError(f"{path}: expected format {_FORMAT!r}, found {found!r:.100}")
+            self._check_arrays(
+                {name: (header.types[name], shape) for name, shape in header.shapes.items()}
+            )
+
         try:
-            with safetensors.safe_open(path, "numpy") as file:
-                found = (file.metadata() or {}).get("format")
-                if found != _FORMAT:
-                    raise FormatError(f"{path}: expected format {_FORMAT!r}, found {found!r:.100}")
-                names = list(file.keys())
-                for name in names:
-                    kind = file.get_slice(name).get_dtype()
-                    if kind not in ("F32", "U64"):  # NumPy has not all the others
-                        raise FormatError(f"{path}: {name} must be F32 or U64, not {kind}")
-                state = {name: file.get_tensor(name) for name in names}
-        except safetensors.SafetensorError as error:
-            raise FormatError(f"{path}: {first_line(error)}") from None
-        try:
-            self.load_state_dict(state)
+            self.load_state_dict(read_arrays(str(path), check))
         except ValueError as error:
             raise FormatError(f"{path}: {error}") from None
 
+    def _check_arrays(self, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
+        """That a state has the right arrays; types by their names in safetensors."""
+        expected = {name: ("F32", array.shape) for name, array in self._arrays().items()}
+        expected |= {name: ("U64", ()) for name in (":seed", ":steps")}
+        for name, (kind, shape) in expected.items():
+            if name not in found:
+                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
+            its_kind, its_shape = found[name]
+            if its_shape != shape:
+                raise ValueError(f"{name} of the state must have shape {shape}, not {its_shape}")
+            if its_kind != kind:
+                raise ValueError(f"{name} of the state must be {kind}, not {its_kind}")
+        if unknown := sorted(found.keys() - expected.keys()):
+            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        """All that changes, by its name in a state."""
+        return {**self.weights, **self._kept}
+
     def _check_state(self, state: Mapping[str, np.ndarray]) -> None:
-        expected: dict[str, tuple[np.dtype, tuple[int, ...]]] = {
-            name: (np.dtype(np.float32), array.shape)
-            for name, array in {**self.weights, **self._kept}.items()
-        }
-        expected |= {name: (np.dtype(np.uint64), ()) for name in (":seed", ":steps")}
+        kinds = {np.dtype(np.float32): "F32", np.dtype(np.uint64): "U64"}
+        self._check_arrays(
+            {
+                name: (kinds.get(array.dtype, str(array.dtype)), array.shape)
+                for name, array in state.items()
+            }
+        )
         variances = {
             f"{node.name}.var" for node in self.graph.nodes if isinstance(node.layer, BatchNorm)
         }
-        for name, (dtype, shape) in expected.items():
-            if name not in state:
-                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
-            array = state[name]
-            if array.shape != shape:
-                raise ValueError(f"{name} of the state must have shape {shape}, not {array.shape}")
-            if array.dtype != dtype:
-                raise ValueError(f"{name} of the state must be {dtype}, not {array.dtype}")
+        for name, array in state.items():
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} of the state has a number that is not finite")
             # Both have their roots taken: what a batch norm divides by, and Adam.
             if (name in variances or name.endswith(":second")) and (array < 0).any():
                 raise ValueError(f"{name} of the state must be 0 or more, found {array.min()}")
-        if unknown := sorted(state.keys() - expected.keys()):
-            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
 
     def _inputs(self, x: Any) -> list[np.ndarray]:
         shapes = [self.program.values[name].shape for name in self.program.inputs]
@@ -385,26 +403,45 @@ class Trainer:
             if images % step.loss.group:
                 expected = f"groups of {step.loss.group} images"
                 raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
-        most = self.most_parts(images)
+        if self.ranks and predicted:
+            raise ValueError("predict is of a whole batch, and each rank computes a part")
+        most = 1 if self.ranks else self.most_parts(images)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
-        part = _part_images(images, parts)
-        arena_bytes = 4 * part * self.program.arena_floats
+        part = self.ranks.part_images(images) if self.ranks else _part_images(images, parts)
+        arena_bytes = 4 * min(part, images) * self.program.arena_floats
         check_memory(arena_bytes, f"a batch of {part:,} images of {self.graph.name} in training")
         losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
         targets = find_targets(self.program, y, images)
+        not_finite = None
         try:
             self.gradient_length = self._native.step(
-                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads,
-                part, predicted,
+                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads, part,
+                predicted, self.ranks,
             )  # fmt: skip
         except FloatingPointError as error:
-            raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
+            not_finite = str(error)
+        if self.ranks:
+            not_finite = self._hear_of(not_finite)
+            self.ranks.gather(losses, axis=1)
+        if not_finite is not None:
+            raise Diverged(f"step {self.steps} of {self.graph.name}: {not_finite}")
         ends = self.program.losses
         self.losses = {end.output: part for end, part in zip(ends, losses, strict=True)}
         weights = np.array([end.loss.weight for end in ends])
         return (weights[:, np.newaxis] * losses).sum(axis=0)
+
+    def _hear_of(self, not_finite: str | None) -> str | None:
+        """What the rank says where it began: the others have only stopped with it."""
+        assert self.ranks is not None
+        began = None if not_finite == ELSEWHERE else not_finite
+        return self.ranks.first_word(began) or not_finite
+
+    def share(self) -> None:
+        """Give every rank the state of rank 0."""
+        if self.ranks is not None:
+            self.load_state_dict(self.ranks.broadcast(self.state_dict()))
 
     def _start_averages(self) -> None:
         for name, array in self._kept.items():

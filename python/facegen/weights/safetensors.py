@@ -7,7 +7,7 @@ types too.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from math import prod
 from typing import Any, BinaryIO, NamedTuple
@@ -51,6 +51,7 @@ class Header(NamedTuple):
     graph: str | None  # of a network without a description: JSON, see facegen.graphs.file
     shapes: dict[str, Shape]
     types: dict[str, str]
+    metadata: dict[str, str]
 
 
 def read_header(path: Path) -> Header:
@@ -77,7 +78,9 @@ def _read_header(path: Path, file: BinaryIO, size: int) -> Header:
     metadata = tensors.pop("__metadata__", None)
     stated = [metadata.get(key) if isinstance(metadata, dict) else None for key in METADATA]
     network, graph = (text if isinstance(text, str) else None for text in stated)
-    header = Header(network, graph, {}, {})
+    texts = metadata.items() if isinstance(metadata, dict) else ()
+    plain = {key: text for key, text in texts if isinstance(text, str)}
+    header = Header(network, graph, {}, {}, plain)
     for name, tensor in tensors.items():
         shape = tensor.get("shape") if isinstance(tensor, dict) else None
         if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
@@ -137,6 +140,23 @@ def read_state_dict(path: Path, layout: Layout) -> dict[str, np.ndarray]:
             check_shape(path, name, entry.file_shape, header.shapes[names[name]])
         stored = _read_stored(path, file, size, header)
     return canonical(path, {plain: stored[name] for plain, name in names.items()}, layout)
+
+
+def read_arrays(path: Path, check: Callable[[Header], None]) -> dict[str, np.ndarray]:
+    """All arrays as they are, once `check` has found nothing wrong with the header.
+
+    Raises
+    ------
+    FormatError
+        The file is damaged, or has a type that NumPy has not.
+    OSError
+        The file cannot be read.
+    """
+    size = file_size(path)
+    with open(path, "rb") as file:
+        header = _read_header(path, file, size)
+        check(header)
+        return _read_stored(path, file, size, header)
 
 
 def _read_stored(

@@ -1,0 +1,99 @@
+"""Ranks that share batches: the bits of one process, and what is left when one of them ends."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegen import train
+from facegen.networks import lenet
+from facegen.train.ranks import Ranks
+from parallel.launchers import WHY_NO_MPI, run_ranks
+
+JOB = Path(__file__).parent / "ranks_job.py"
+pytestmark = pytest.mark.skipif(bool(WHY_NO_MPI), reason=WHY_NO_MPI)
+
+
+def run(
+    ranks: int, network: str, images: int, mode: str, folder: Path
+) -> subprocess.CompletedProcess[str]:
+    command = [JOB, network, images, mode, folder / "state.npz"]
+    return run_ranks("mpirun", ranks, command, folder)
+
+
+def state_of(folder: Path) -> dict[str, np.ndarray]:
+    return dict(np.load(folder / "state.npz"))
+
+
+@pytest.mark.parametrize("network", ["lenet", "discriminator"])
+def test_any_number_of_ranks_gives_the_same_bits(tmp_path: Path, network: str) -> None:
+    states, images = [], 43  # chunks of 8 and a rest, of which ranks get parts that differ
+    for ranks in (1, 2, 3, 4):
+        result = run(ranks, network, images, "plain", tmp_path)
+        assert result.returncode == 0, result.stderr
+        digests = re.findall("[0-9a-f]{64}", result.stdout)
+        assert len(digests) == ranks and len(set(digests)) == 1
+        states.append(state_of(tmp_path))
+    assert np.isfinite(states[0]["losses"]).all() and len(states[0]["losses"]) == images
+    for other in states[1:]:
+        for name, array in states[0].items():
+            assert other[name].tobytes() == array.tobytes(), name
+
+
+def test_more_ranks_than_chunks(tmp_path: Path) -> None:
+    """Those that have no images keep up with the others."""
+    digests = set()
+    for ranks in (1, 3):
+        result = run(ranks, "discriminator", 10, "plain", tmp_path)
+        assert result.returncode == 0, result.stderr
+        digests |= set(re.findall("[0-9a-f]{64}", result.stdout))
+    assert len(digests) == 1
+
+
+def test_all_hear_where_a_number_is_not_finite(tmp_path: Path) -> None:
+    result = run(3, "discriminator", 32, "nan", tmp_path)
+    assert result.returncode != 0
+    said = "step 2 of discriminator: input 0 has a number that is not finite, in image 5"
+    assert result.stderr.count(said) == 1 and not (tmp_path / "state.npz").exists()
+
+
+@pytest.mark.parametrize("mode", ["fail 1", "kill 1"])
+def test_a_rank_that_ends_ends_the_run_and_fewer_go_on(tmp_path: Path, mode: str) -> None:
+    whole = run(1, "lenet", 32, "plain", tmp_path)
+    expected = state_of(tmp_path)
+    (tmp_path / "state.npz").unlink()
+    result = run(3, "lenet", 32, mode, tmp_path)
+    assert whole.returncode == 0 and result.returncode != 0
+    if mode == "fail 1":
+        assert result.stderr.count("facegen: error: rank 1: the disk is full\n") == 1
+    assert "Traceback" not in result.stderr or mode == "fail 1"
+    result = run(2, "lenet", 32, "resume", tmp_path)
+    assert result.returncode == 0, result.stderr
+    for name, array in state_of(tmp_path).items():
+        assert array.tobytes() == expected[name].tobytes(), name
+
+
+class Alone:
+    """A communicator of so many, of which nobody is asked anything."""
+
+    def __init__(self, rank: int, size: int) -> None:
+        self.Get_rank, self.Get_size = lambda: rank, lambda: size
+
+
+def test_every_image_is_some_ranks() -> None:
+    for size in (1, 2, 3, 4, 7):
+        for images in (1, 8, 9, 30, 64, 100):
+            owned = [Ranks(Alone(rank, size)).own(images) for rank in range(size)]
+            numbers = [number for own in owned for number in range(images)[own]]
+            assert numbers == list(range(images))
+
+
+def test_what_ranks_do_not_have() -> None:
+    with pytest.raises(ValueError, match="ranks have no outputs and no gradients in inputs"):
+        train.Trainer(
+            lenet.graph(), "cross_entropy", train.Adam(), inputs=["image"], ranks=Ranks(Alone(0, 2))
+        )
