@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,6 +20,8 @@ import numpy as np
 
 from bench.peers import Contender, Model, NotApplicable
 from bench.workload import Workload
+
+Clock = Callable[[], float]
 
 BUILD_TIMEOUT = 180.0  # seconds; torch.compile's autotuning needs tens of them
 
@@ -31,10 +33,12 @@ class WorkerError(Exception):
 class Worker:
     """The parent's end of the process."""
 
-    def __init__(self, contender: Contender, threads: int) -> None:
+    def __init__(
+        self, contender: Contender, threads: int, clock: Clock = time.perf_counter
+    ) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(theirs, contender, threads))
+        self._process = context.Process(target=_serve, args=(theirs, contender, threads, clock))
         self._process.daemon = True
         self._process.start()
         theirs.close()
@@ -95,11 +99,11 @@ class Worker:
 class Workers:
     """The workers of one thread count, each started when it is first asked for.
 
-    A context manager that leaves no process behind.
+    A context manager that leaves no process behind. `clock` tells the seconds of a run.
     """
 
-    def __init__(self, threads: int) -> None:
-        self.threads = threads
+    def __init__(self, threads: int, clock: Clock = time.perf_counter) -> None:
+        self.threads, self._clock = threads, clock
         self._workers: dict[Contender, Worker] = {}
 
     def __enter__(self) -> Workers:
@@ -113,11 +117,11 @@ class Workers:
         """The contender's worker; a new one where it has died."""
         worker = self._workers.get(contender)
         if worker is None or not worker.alive:
-            worker = self._workers[contender] = Worker(contender, self.threads)
+            worker = self._workers[contender] = Worker(contender, self.threads, self._clock)
         return worker
 
 
-def _serve(connection: Connection, contender: Contender, threads: int) -> None:
+def _serve(connection: Connection, contender: Contender, threads: int, clock: Clock) -> None:
     """Answers requests until the parent is gone."""
     # Before any library is imported; the second keeps torch.compile from a pool of processes.
     os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -126,7 +130,7 @@ def _serve(connection: Connection, contender: Contender, threads: int) -> None:
     silence = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(silence, stream.fileno())  # converters talk
-    state = _State(contender, threads)
+    state = _State(contender, threads, clock)
     while True:
         try:
             request, *arguments = connection.recv()
@@ -145,8 +149,8 @@ def _serve(connection: Connection, contender: Contender, threads: int) -> None:
 class _State:
     """The worker's end."""
 
-    def __init__(self, contender: Contender, threads: int) -> None:
-        self._contender, self._threads = contender, threads
+    def __init__(self, contender: Contender, threads: int, clock: Clock) -> None:
+        self._contender, self._threads, self._clock = contender, threads, clock
         self._turn = 0
         self._model: Model | None = None
         self._inputs: list[Any] = []
@@ -170,9 +174,9 @@ class _State:
         for i in range(warm_up + runs):
             self._turn += 1
             inputs = self._inputs[self._turn % len(self._inputs)]
-            start = time.perf_counter()
+            start = self._clock()
             result = self._model.run(inputs)
             if i >= warm_up:
-                seconds.append(time.perf_counter() - start)
+                seconds.append(self._clock() - start)
             del result  # freed outside the time, before the next run asks for memory
         return seconds
