@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import struct
 import subprocess
 from pathlib import Path
 
@@ -75,6 +76,24 @@ def test_a_rank_that_ends_ends_the_run_and_fewer_go_on(tmp_path: Path, mode: str
     assert result.returncode == 0, result.stderr
     for name, array in state_of(tmp_path).items():
         assert array.tobytes() == expected[name].tobytes(), name
+
+
+def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path) -> None:
+    images, labels = np.zeros((64, 28, 28), np.uint8), np.arange(64, dtype=np.uint8) % 10
+    images[np.arange(64), 4 + 2 * labels] = 255
+    for name, array in (("images", images), ("labels", labels)):
+        head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+        (tmp_path / name).write_bytes(head + array.tobytes())
+    files = []
+    for ranks in (1, 2):
+        output = tmp_path / f"{ranks}.safetensors"
+        command = ["-m", "facegen", "train", "digits", "images", "labels", "-o", output]
+        command += ["--epochs", 2, "--held-out", 14, "--batch", 25, "--threads", 1]
+        result = run_ranks("mpirun", ranks, command, tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.count("held out right") == 1
+        files.append(output.read_bytes())
+    assert files[0] == files[1]
 
 
 class Alone:

@@ -17,6 +17,7 @@ from facegen.cli.train import check_network_file
         "facegen train digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz",
         "facegen train digits images.idx labels.idx -o digits.safetensors --epochs 10 --seed 3",
         "facegen train digits images.idx labels.idx -o digits.safetensors --resume",
+        "mpirun -n 4 facegen train digits images.idx labels.idx -o digits.safetensors --threads 1",
     ),
 )
 @click.argument("images", metavar="IMAGES.idx", type=click.Path())
@@ -58,7 +59,8 @@ def command(
 
     Images are 28x28, light on black. A thousand of them are held out; how many of these the result
     reads rightly is printed last, on standard output. The result does not depend on the threads.
-    Ctrl-C saves the state in the run's folder, from where --resume goes on.
+    Ctrl-C saves the state in the run's folder, from where --resume goes on. Several ranks of mpirun
+    or srun share every batch: the result is that of one.
     """
     from facegen import weights
     from facegen.networks import NETWORKS
@@ -66,14 +68,20 @@ def command(
 
     check_network_file(output, "lenet", half, overwrite)
 
-    from facegen.train import finished
+    from facegen.train import SILENT, finished
+    from facegen.train import ranks as train_ranks
     from facegen.train.digits.train import DigitSettings, train
 
     settings = DigitSettings(**choices)
     answers = idx.read(labels, dimensions=1)
     shown = idx.read(images, dimensions=3)
     reports = training.reports(output, folder)
-    trained = train(shown, answers, settings, threads, reports, resume, overwrite)
+    with train_ranks.join() as ranks:
+        first = ranks is None or ranks.first
+        said = reports if first else SILENT
+        trained = train(shown, answers, settings, threads, said, resume, overwrite, ranks)
+    if not first:
+        return
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
     finished(reports)
     if not terminal.is_quiet():

@@ -35,6 +35,7 @@ from facegen.train import checkpoint, log
 from facegen.train.ahead import read_ahead
 from facegen.train.checkpoint import Place, Stateful
 from facegen.train.pace import Pace, duration, is_long
+from facegen.train.ranks import Ranks
 from facegen.train.readers import Loaded, Unreadable
 from facegen.train.trainer import Diverged
 
@@ -142,6 +143,9 @@ class Loop(Generic[Item]):
         Steps of a pass over the set, for the log.
     ahead, workers, processes
         As for `read_ahead`; workers None: one a processor.
+    ranks
+        That run the same loop and share its batches. Rank 0 says and writes all, and goes on from
+        the checkpoint; the reports of the others should be `SILENT`.
     """
 
     read: Callable[[int], Item]
@@ -156,6 +160,7 @@ class Loop(Generic[Item]):
     ahead: int = 4
     workers: int | None = None
     processes: bool = False
+    ranks: Ranks | None = None
 
     def __post_init__(self) -> None:
         self.place = Place()
@@ -192,7 +197,14 @@ class Loop(Generic[Item]):
         KeyboardInterrupt
             And other signals that raise: the state was saved after the step that was running.
         """
-        self._begin(resume, overwrite)
+        if self.ranks is None or self.ranks.first:
+            self._begin(resume, overwrite)
+        if self.ranks is not None:
+            self.place = self.ranks.told(self.place)
+            for part in self.parts.values():
+                told = self.ranks.told(part.state_dict() if self.ranks.first else None)
+                if not self.ranks.first:
+                    part.load_state_dict(told)
         try:
             run_together([self._work], stop=self._stop)
         except (KeyboardInterrupt, SystemExit):
@@ -232,6 +244,11 @@ class Loop(Generic[Item]):
             self.reports.note("stopping after this step; once more ends at once")
         self._stopping.set()
 
+    def _is_stopping(self) -> bool:
+        """Whether this step was the last: with ranks, of all as soon as one was told to stop."""
+        stopping = self._stopping.is_set()
+        return stopping if self.ranks is None else self.ranks.any(stopping)
+
     def _work(self) -> None:
         try:
             self._train()
@@ -254,7 +271,7 @@ class Loop(Generic[Item]):
                 if isinstance(item, Loaded):
                     self._unreadable.add(item)
                 self._one_step(item)
-                if self._stopping.is_set():
+                if self._is_stopping():
                     break
                 if self.place.ended:
                     break

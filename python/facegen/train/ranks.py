@@ -73,9 +73,15 @@ class Ranks:
         words = [each for each in self._communicator.allgather(word) if each is not None]
         return words[0] if words else None
 
-    def broadcast(self, state: Mapping[str, np.ndarray] | None) -> dict[str, np.ndarray]:
-        """Rank 0's arrays, on every rank."""
-        return dict(self._communicator.bcast(state))
+    def any(self, flag: bool) -> bool:
+        """Whether it is so on any rank."""
+        found = np.zeros(1, np.int32)
+        self._communicator.Allreduce(np.array([flag], np.int32), found)
+        return bool(found[0])
+
+    def told(self, message: Any) -> Any:
+        """Rank 0's message, on every rank."""
+        return self._communicator.bcast(message)
 
     def abort(self) -> None:
         """End all ranks now."""

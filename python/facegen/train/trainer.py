@@ -221,9 +221,9 @@ class Trainer:
         """Into how many parts a batch can be cut.
 
         1 where a batch norm takes its statistics of the batch, and where values are kept: those
-        need all images at once.
+        need all images at once. Ranks share a batch instead.
         """
-        return 1 if self._needs_whole_batch else -(-images // CHUNK_IMAGES)
+        return 1 if self._needs_whole_batch or self.ranks else -(-images // CHUNK_IMAGES)
 
     def gradients(self, x: Any, y: Any = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Each image's loss, and the gradients of their mean; changes nothing.
@@ -405,7 +405,7 @@ class Trainer:
                 raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
         if self.ranks and predicted:
             raise ValueError("predict is of a whole batch, and each rank computes a part")
-        most = 1 if self.ranks else self.most_parts(images)
+        most = self.most_parts(images)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
         part = self.ranks.part_images(images) if self.ranks else _part_images(images, parts)
@@ -437,11 +437,6 @@ class Trainer:
         assert self.ranks is not None
         began = None if not_finite == ELSEWHERE else not_finite
         return self.ranks.first_word(began) or not_finite
-
-    def share(self) -> None:
-        """Give every rank the state of rank 0."""
-        if self.ranks is not None:
-            self.load_state_dict(self.ranks.broadcast(self.state_dict()))
 
     def _start_averages(self) -> None:
         for name, array in self._kept.items():

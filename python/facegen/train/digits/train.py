@@ -27,6 +27,7 @@ from facegen.train import (
     one_cycle,
 )
 from facegen.train.augment import Augmentation
+from facegen.train.ranks import Ranks
 from facegen.train.split import split
 
 # Digits stand on black.
@@ -97,6 +98,7 @@ def train(
     reports: Reports = SILENT,
     resume: bool = False,
     overwrite: bool = False,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train from random weights.
 
@@ -108,6 +110,8 @@ def train(
         As for `facegen.train.Trainer`; the result does not depend on it.
     reports, resume, overwrite
         As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
+    ranks
+        That share every batch, which changes no bit of the result; all get it.
 
     Raises
     ------
@@ -129,6 +133,7 @@ def train(
         dropout={"relu3": settings.dropout},
         threads=threads,
         seed=settings.seed,
+        ranks=ranks,
     )
     step = InMemory(trainer, reports.note)
 
@@ -149,6 +154,7 @@ def train(
         settings={**asdict(settings), "data": crc32(images.tobytes() + labels.tobytes())},
         reports=reports,
         epoch=order.steps_per_epoch,
+        ranks=ranks,
     )
     loop.run(resume, overwrite)
     weights = trainer.averages
