@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +36,29 @@ def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     assert os.listdir("b.npz.run") == ["log.jsonl"]
     result = run("train", "digits", *data, *SMALL, "-o", "c.npz", "--resume")
     assert result.code == 2 and "c.npz.run/checkpoint.safetensors: there is no run" in result.err
+
+
+def test_ctrl_c_and_resume(data: tuple[Path, Path], tmp_path: Path) -> None:
+    code = "import sys; from facegen.cli.main import main; sys.exit(main())"
+    words = [sys.executable, "-c", code, "train", "digits", *map(str, data), *SMALL]
+    words += ["--epochs", "60", "-o"]
+    child = subprocess.Popen([*words, "a.npz"], stderr=subprocess.PIPE, text=True)
+    assert child.stderr is not None
+    for line in child.stderr:
+        if line.startswith("step 100,"):
+            child.send_signal(signal.SIGINT)
+            break
+    said = child.stderr.read()
+    assert child.wait() == 130 and said.splitlines()[-1] == "facegen: interrupted"
+    assert "a.npz.run/checkpoint.safetensors has the state after step" in said
+    assert not Path("a.npz").exists()
+    again = subprocess.run([*words, "a.npz"], capture_output=True, text=True)
+    assert again.returncode == 2 and "--resume goes on from there" in again.stderr
+    for name, more in (("a.npz", ["--resume"]), ("b.npz", [])):
+        done = subprocess.run([*words, name, *more], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert Path("a.npz").read_bytes() == Path("b.npz").read_bytes()
+    assert os.listdir("a.npz.run") == ["log.jsonl"]
 
 
 def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:

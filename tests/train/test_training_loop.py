@@ -6,6 +6,7 @@ import doctest
 import errno
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -188,6 +189,61 @@ def test_a_full_disk_leaves_the_last_checkpoint(
     again, resumed = make(train.Reports(tmp_path))
     again.run(resume=True)
     assert_same(states(resumed), states(expected))
+
+
+@pytest.mark.parametrize("room", [1, 100, 2000])
+def test_a_checkpoint_that_is_cut_short(tmp_path: Path, room: int) -> None:
+    """The system's own limit of a file's size, met in the middle of it."""
+    said: list[str] = []
+    loop, trainers = make(train.Reports(tmp_path, save_seconds=0, log_every=99, warn=said.append))
+    do, limits = loop.step, resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def step(x: np.ndarray) -> Mapping[str, np.ndarray]:
+        if trainers["a"].steps == 4:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+        return do(x)
+
+    loop.step = step
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        loop.run()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, before)
+    assert sum("checkpoint.safetensors: File too large" in line for line in said) == 6
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint.safetensors", "log.jsonl"]
+    again, resumed = make(train.Reports(tmp_path))
+    again.run(resume=True)
+    assert_same(states(resumed), states(trainers))
+
+
+def test_memory_that_is_really_short() -> None:
+    """A process that may take a quarter of what a batch needs."""
+    done = subprocess.run(
+        [sys.executable, "-c", _SHORT_OF_MEMORY], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    *said, parts = done.stdout.split("\n")[:-1]
+    assert 2 <= int(parts) <= 64 and said[-1] == (
+        f"memory is short: batches of 2,048 in {parts} parts"
+    )
+
+
+_SHORT_OF_MEMORY = """
+import os, resource
+import numpy as np
+from facegen import train
+from facegen.networks import lenet
+trainer = train.Trainer(lenet.graph(), "cross_entropy", train.SGD(rate=0.1), threads=2)
+images, labels = np.zeros((2048, 28, 28, 1), np.float32), np.zeros(2048, int)
+trainer.step(images[:8], labels[:8])
+need = 256 * (trainer.memory_bytes - 4 * trainer.graph.parameter_count)
+here = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGESIZE")
+resource.setrlimit(resource.RLIMIT_AS, (here + need // 4, -1))
+step = train.InMemory(trainer, print)
+step(images, labels)
+print(step.parts)
+"""
 
 
 def test_hooks(tmp_path: Path) -> None:
