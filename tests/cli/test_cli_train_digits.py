@@ -38,10 +38,13 @@ def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     assert result.code == 2 and "c.npz.run/checkpoint.safetensors: there is no run" in result.err
 
 
-def test_ctrl_c_and_resume(data: tuple[Path, Path], tmp_path: Path) -> None:
+def test_ctrl_c_and_resume(
+    data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     code = "import sys; from facegen.cli.main import main; sys.exit(main())"
     words = [sys.executable, "-c", code, "train", "digits", *map(str, data), *SMALL]
-    words += ["--epochs", "60", "-o"]
+    words += ["--epochs", "30", "--batch", "1", "-o"]  # 900 steps
     child = subprocess.Popen([*words, "a.npz"], stderr=subprocess.PIPE, text=True)
     assert child.stderr is not None
     for line in child.stderr:
