@@ -68,6 +68,8 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
         ([folder, "--device", "cuda"], "GPUs take --backend torch"),
         ([folder, "--init", "missing.bin"], "missing.bin: No such file"),
         ([folder, "--resume", *SMALL], "no run to resume"),
+        ([folder, "--width", "100000"], "training dcgan and discriminator with 64 images"),
+        ([folder, "--batch", "100000000"], "with 100,000,000 images a step"),
     ):
         result = run("train", *arguments)
         assert result.code == 2 and message in result.err.splitlines()[-1], result.err

@@ -140,6 +140,21 @@ def test_resuming_something_else(run_of_four_steps: tuple[Path, dict]) -> None:
         run(folder=folder, pixels=PIXELS[:8], resume=True)
 
 
+def test_a_process_that_does_not_write(
+    tmp_path: Path, run_of_four_steps: tuple[Path, dict]
+) -> None:
+    """As those of several that train together, but the first: it goes on from what that wrote."""
+    folder, weights = run_of_four_steps
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    adversaries = Adversaries(PIXELS, TINY, threads=1)
+    found = train(adversaries, PIXELS, TINY, Reports(folder, writes=False), resume=True)
+    assert_same(found, weights)
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    one = replace(TINY, steps=1)
+    train(Adversaries(PIXELS, one, threads=1), PIXELS, one, Reports(tmp_path / "a", writes=False))
+    assert not (tmp_path / "a").exists()
+
+
 @pytest.mark.parametrize("layers", [0, 2, 4])
 def test_frozen_layers_stay(layers: int) -> None:
     init = dcgan.initial_weights(2)
@@ -259,9 +274,10 @@ def test_training_learns(tmp_path: Path) -> None:
     """On 2,000 rendered faces, in some minutes of two processors."""
     pixels = render(1, range(2000))
     settings = FaceSettings(
-        steps=400, batch=16, width=8, augmentation="none", statistics=256, average=2000
-    )
-    run(settings, tmp_path, 2, pixels, sample_every=100, quality_pictures=500)
+        steps=600, batch=16, width=8, augmentation="none", statistics=256, average=2000,
+        learning_rate=4e-4,
+    )  # fmt: skip
+    run(settings, tmp_path, 2, pixels, sample_every=200, quality_pictures=500)
     entries = list(state.read_lines(tmp_path / "log.jsonl"))
     measured = [entry["swd"] for entry in entries if "swd" in entry]
     untrained = Adversaries(pixels, settings, threads=2).weights(256)

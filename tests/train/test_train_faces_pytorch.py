@@ -183,12 +183,6 @@ def test_resuming_something_else(tmp_path: Path, run_of_four_steps: tuple[Path, 
         run(folder=tmp_path, resume=True)
 
 
-def test_a_process_that_does_not_write(tmp_path: Path) -> None:
-    adversaries = TorchAdversaries(PIXELS, replace(TINY, steps=1), ALONE)
-    train(adversaries, PIXELS, replace(TINY, steps=1), Reports(tmp_path / "run", writes=False))
-    assert not (tmp_path / "run").exists()
-
-
 @pytest.mark.parametrize("layers", [0, 2, 4])
 def test_frozen_layers_stay(layers: int) -> None:
     init = table.initial_weights(2)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
 
+_PICTURE = 64 * 64 * 3  # floats
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
 
@@ -105,8 +106,8 @@ def command(
     log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
     on. The result does not depend on the threads.
 
-    Other networks: `facegen train digits` and `facegen train segmentation`, with a --help of their
-    own. A folder of such a name is written ./digits.
+    Other networks: `facegen train digits`, `pix2pix`, `colorizer` and `segmentation`, each with a
+    --help of its own. A folder of such a name is written ./digits.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS
@@ -116,9 +117,12 @@ def command(
     weights.check_extension(output)
 
     from facegen.loading import read_network
+    from facegen.networks import dcgan
     from facegen.train import finished
+    from facegen.train.faces import discriminator
     from facegen.train.faces.data import read_pictures
     from facegen.train.faces.settings import FaceSettings
+    from facegen.train.memory import check_run
 
     first_weights = None
     if init is not None:
@@ -127,6 +131,9 @@ def command(
             raise FacegenError(f"{init}: holds a {network.name} network, expected a dcgan network")
     elif choices["freeze"]:
         raise click.UsageError("--freeze keeps weights of --init, which is not given")
+    if backend == "native":
+        graphs = [dcgan.graph(), discriminator.graph(choices["width"])]
+        check_run(graphs, choices["batch"], _PICTURE)
     pictures = read_pictures(source)
     if augment == "auto":
         augment = "small" if len(pictures) < SMALL_SET else "none"
