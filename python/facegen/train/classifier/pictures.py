@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen import processors
+from facegen.engine.memory import check_memory
 from facegen.errors import FormatError
 from facegen.graphs.pictures import LONGEST_NAME
 from facegen.photos.preparation import Preparation
@@ -60,6 +62,8 @@ def read_classes(
     ------
     FormatError
         There are fewer than two classes, or one has fewer than two pictures that can be read.
+    OutOfMemory
+        The machine does not hold so many at the network's size.
     OSError
         The folder cannot be opened.
     """
@@ -76,7 +80,10 @@ def read_classes(
     for each in classes:
         _check_name(each)
     paths = [(label, path) for label, each in enumerate(classes) for path in sorted(_files(each))]
-    pixels, labels, kept, skipped = [], [], [], []
+    shape = (len(paths), preparation.height, preparation.width, preparation.channels)
+    check_memory(prod(shape), f"{len(paths):,} pictures of {shape[1]}x{shape[2]}")
+    pixels = np.empty(shape, np.uint8)
+    labels, kept, skipped = [], [], []
     with ThreadPoolExecutor(processors.count()) as pool:
         read = pool.map(partial(_read, preparation), (path for _, path in paths))
         for (label, path), result in zip(paths, read, strict=True):
@@ -84,7 +91,7 @@ def read_classes(
             if isinstance(result, str):
                 skipped.append(result)
                 continue
-            pixels.append(result)
+            pixels[len(labels)] = result
             labels.append(label)
             kept.append(str(path))
     counts = np.bincount(np.array(labels, np.int64), minlength=len(classes))
@@ -96,7 +103,11 @@ def read_classes(
                 f"by, found {count}{why}"
             )
     return ClassPictures(
-        tuple(each.name for each in classes), kept, np.stack(pixels), np.array(labels), skipped
+        tuple(each.name for each in classes),
+        kept,
+        pixels[: len(labels)],
+        np.array(labels, np.int64),
+        skipped,
     )
 
 

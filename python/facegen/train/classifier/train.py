@@ -163,7 +163,7 @@ def train(
         settings={
             **asdict(settings),
             "classes": list(pictures.names),
-            "data": crc32(pictures.pixels.tobytes()),
+            "data": crc32(pictures.pixels.data),
         },
         reports=reports,
         epoch=order.steps_per_epoch,
