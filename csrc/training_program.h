@@ -1,5 +1,5 @@
 // What a training engine runs: a flat list of steps over values, parameters and what is kept with
-// them, as plain structs. python/facegen/nn/grad/steps.py has a class for each op and explains it;
+// them, as plain structs. python/facegen/nn/grad/steps has a class for each op and explains it;
 // bindings/read_training.cpp reads those into the one struct here.
 //
 // A value is a dense NHWC tensor of every image of a batch: the caller's, or in the arena, where

@@ -516,7 +516,7 @@ def _activate(x: np.ndarray, s: Any) -> np.ndarray:
 
 
 def _before(s: Any, dy: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """The gradient in what an activation reads, from that in what it gives; v as in steps.py."""
+    """The gradient in what an activation reads, from that in what it gives; v as in grad/steps."""
     a, b = s.numbers
     gate = a * v + b
     slopes = {

@@ -1,5 +1,5 @@
 // Activations in training, and their gradients: dy times the derivative, which is told from what the
-// activation gives, or where that does not say it (see steps.py) from what it reads.
+// activation gives, or where that does not say it (see grad/steps) from what it reads.
 #pragma once
 
 #include "cpu/training/kernels.h"

@@ -27,13 +27,13 @@ struct OuterProduct {
   bool accumulate;
 };
 
-// g = dy * activation'(x), told from y = activation(x), or from x: see FROM_INPUT in steps.py.
+// g = dy * activation'(x), told from y = activation(x), or from x: see FROM_INPUT in grad/steps.
 struct GradientRow {
   Activation activation;
   float alpha, beta;
 };
 
-// A pixel of a layer norm; see LayerNormGradient in steps.py.
+// A pixel of a layer norm; see LayerNormGradient in grad/steps.
 struct LayerNormGradientRow {
   const float* x;
   const float* dy;
@@ -44,7 +44,7 @@ struct LayerNormGradientRow {
   bool accumulate;
 };
 
-// Normalised pixels of some channels and their gradients; see BatchNormGradient in steps.py.
+// Normalised pixels of some channels and their gradients; see BatchNormGradient in grad/steps.
 struct NormGradientRow {
   GradientRow activation;
   const float* x;

@@ -1,4 +1,4 @@
-// Batch, instance, group and layer norm in training, and their gradients: see steps.py for the formulas.
+// Batch, instance, group and layer norm in training, and their gradients: see grad/steps for the formulas.
 #pragma once
 
 #include "cpu/training/call.h"

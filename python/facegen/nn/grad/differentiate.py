@@ -56,7 +56,7 @@ def differentiate(
     Parameters
     ----------
     graph
-        Of layers that have a rule (see rules.py).
+        Of layers that have a rule (see grad/rules).
     loss
         Of its output, or its kind: see losses.py. Of a graph of several outputs: by their names,
         and what is minimised is the sum, each times its weight.
