@@ -68,7 +68,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 )
 @click.option(
     "--width", type=click.IntRange(1), default=16, show_default=True,
-    help="Channels of the discriminator's first layer: 64 sees more and takes 9 times as long.",
+    help="Channels of the discriminator's first layer: 64 sees more and takes six times as long.",
 )
 @click.option(
     "--statistics", type=click.IntRange(1), default=4096, show_default=True,
