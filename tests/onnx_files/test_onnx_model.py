@@ -77,6 +77,14 @@ def test_inputs_and_outputs_by_name(tmp_path: Path) -> None:
         model(a, b[:, :1])
 
 
+def test_no_rows(tmp_path: Path) -> None:
+    """Also of outputs that lie in an order of their own."""
+    model = facegen.load(two_ended(tmp_path), device="cpu")
+    none = np.zeros((0, 2, 3, 4), np.float32)
+    shapes = [result.shape for result in model(none, none)]
+    assert shapes == [(0, 2, 3, 4), (0, 24), (0, 3, 2, 4), (0, 2, 3, 4)]
+
+
 def test_a_model_says_what_it_is_and_is_pickled(tmp_path: Path) -> None:
     path = save(tmp_path, make([op("Tanh", "x", "y")], {"x": ["n", 7]}, {"y": 2}))
     model = facegen.load(str(path), device="cpu", precision="strict", threads=1)

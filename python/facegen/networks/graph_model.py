@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -171,6 +172,6 @@ def _of_one_row(x: Any, end: End, layout: str) -> Any:
 def _as_in_file(y: Any, end: End, layout: str) -> Any:
     """A map of the graph in the shape of the file's output."""
     if end.order is not None:
-        y = y.reshape(len(y), -1)[:, end.order]
+        y = y.reshape(len(y), math.prod(y.shape[1:]))[:, end.order]  # -1 is none of no rows
     shape = (len(y), *end.in_layout(layout))
     return y if y.shape == shape else y.reshape(shape)
