@@ -21,6 +21,8 @@ from facegen.onnx_files.operators import HINTS, OPERATORS
 from facegen.onnx_files.value import Value
 from facegen.weights.checks import Path
 
+# By how much a side may be larger than onnx infers.
+_PIXEL_OFF = {"Resize": 1, "Upsample": 1, "MaxPool": -1, "AveragePool": -1}
 SIDE = 256  # the height and the width that a file is read for first, where it leaves them free
 
 
@@ -155,8 +157,9 @@ class _Reader:
     def _check_inferred(self, name: str, result: Known, op: str) -> None:
         """What onnx's own inference knows of a shape must be what came out here.
 
-        But it multiplies sizes by scales in float64, ONNX Runtime and layers here in float32. Where
-        that leaves a pixel less, all that it infers from there on is of another size.
+        But it multiplies sizes by scales in float64, ONNX Runtime and layers here in float32; and
+        before opset 22 a pool's last window may be one that has nothing but padding, with
+        ceil_mode. Where it is a pixel off, all that it infers from there on is of another size.
         """
         kind = self.inferred.get(name)
         if kind is None or not kind.HasField("shape") or not isinstance(result, Value):
@@ -166,10 +169,11 @@ class _Reader:
             more = [b - a for a, b in zip(sizes, result.shape, strict=True) if a]
             if not any(more):
                 return
-            if op in ("Resize", "Upsample") and set(more) <= {0, 1}:
+            if set(more) <= {0, _PIXEL_OFF.get(op, 0)}:
                 self.inferred.clear()
                 return
-        raise ValueError(f"makes (n, {result.shape}), expected {_described(kind)}")
+        made = ", ".join(map(str, ("n", *result.shape)))
+        raise ValueError(f"makes ({made}), expected {_described(kind)}")
 
     def _end(self, name: str) -> tuple[End, Value]:
         value = self.known.get(name)
