@@ -87,6 +87,8 @@ def checked(network: GraphNetwork, path: Path) -> GraphNetwork:
     xs = inputs_of(network, 3)
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
+    nodes = [node.name for node in model.graph.node]
+    assert len(set(nodes)) == len(nodes)  # ONNX Runtime takes no other
     options: dict[str, Any] = {"device": "cpu", "precision": "strict", "algorithm": "direct"}
     ours = facegen.GraphModel(network, **options)(*xs)
     back = facegen.GraphModel(found, **options)(*xs)
@@ -148,6 +150,16 @@ def test_ends_of_all_forms(tmp_path: Path) -> None:
     assert [str(end) for end in found.outputs] == [str(end) for end in outputs]
     plain = GraphNetwork(g, {}, (End("input", (4, 5)),), (*outputs[:2], End("all", (20,), order)))
     checked(plain, tmp_path / "y.onnx")
+
+
+def test_ends_called_as_layers(tmp_path: Path) -> None:
+    """A row, and numbers in another order, under the names of the layers that make them."""
+    g = Graph("ends")
+    x = g.input("x", Shape(1, 5, 4))
+    g.output(g.add("row", ReLU(), x))
+    g.output(g.add("some", ReLU(), g.add("flat", Reshape(Shape(1, 1, 20)), x)))
+    outputs = (End("row", (4, 5)), End("some", (2,), np.array([7, 3])))
+    checked(GraphNetwork(g, {}, (End("x", (4, 5)),), outputs), tmp_path / "x.onnx")
 
 
 @pytest.mark.parametrize("mode", ["nearest", "linear"])

@@ -46,6 +46,7 @@ class Emitter:
         self.initializers: list[Any] = []
         self.opset = 17
         self._reserved, self._taken = reserved, set(reserved)
+        self._nodes_taken: set[str] = set()  # ONNX Runtime wants nodes of different names
         self._values: dict[tuple[str, str], str] = {}  # (tensor, form) -> the value's name
 
     def know(self, tensor: str, form: str, value: str) -> None:
@@ -72,17 +73,19 @@ class Emitter:
 
     def emit(self, op: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
         """Add a node of that name; its only output, of a name like it."""
-        from onnx import helper
-
-        output = self._unused(name)
-        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
+        output = _unused(name, self._taken)
+        self._add(op, inputs, output, name, **attributes)
         return output
+
+    def emit_end(self, op: str, inputs: Sequence[str], end: str, **attributes: Any) -> None:
+        """Add a node whose output is the model's, of that reserved name."""
+        self._add(op, inputs, end, end, **attributes)
 
     def constant(self, name: str, array: np.ndarray) -> str:
         """Add an initialiser."""
         from onnx import numpy_helper
 
-        name = self._unused(name)
+        name = _unused(name, self._taken)
         self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
@@ -113,10 +116,20 @@ class Emitter:
         self._values = {key: name if v == value else v for key, v in self._values.items()}
         return True
 
-    def _unused(self, name: str) -> str:
-        unused, count = name, 1
-        while unused in self._taken:
-            count += 1
-            unused = f"{name}.{count}"
-        self._taken.add(unused)
-        return unused
+    def _add(
+        self, op: str, inputs: Sequence[str], output: str, name: str, **attributes: Any
+    ) -> None:
+        from onnx import helper
+
+        name = _unused(name, self._nodes_taken)
+        self.nodes.append(helper.make_node(op, inputs, [output], name, **attributes))
+
+
+def _unused(name: str, taken: set[str]) -> str:
+    """That name or one like it, which is taken from now on."""
+    unused, count = name, 1
+    while unused in taken:
+        count += 1
+        unused = f"{name}.{count}"
+    taken.add(unused)
+    return unused

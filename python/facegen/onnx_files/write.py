@@ -114,7 +114,7 @@ def _give(emitter: Emitter, tensor: str, end: End) -> None:
         order = emitter.constant(f"{end.name}.order", np.asarray(end.order, np.int64).ravel())
         value = emitter.value(tensor, VECTOR)
         if end.order.ndim == 1:
-            _named(emitter, end, "Gather", [value, order], axis=1)
+            emitter.emit_end("Gather", [value, order], end.name, axis=1)
             return
         value = emitter.emit("Gather", [value, order], f"{end.name}.ordered", axis=1)
     elif len(end.shape) == 2:
@@ -122,14 +122,7 @@ def _give(emitter: Emitter, tensor: str, end: End) -> None:
     else:
         value = emitter.value(tensor, VECTOR if len(end.shape) == 1 else MAP)
         if not emitter.rename(value, end.name):
-            _named(emitter, end, "Identity", [value])
+            emitter.emit_end("Identity", [value], end.name)
         return
     shape = emitter.constant(f"{end.name}.shape", np.array([0, *end.shape], np.int64))
-    _named(emitter, end, "Reshape", [value, shape])
-
-
-def _named(emitter: Emitter, end: End, op: str, inputs: list[str], **attributes: Any) -> None:
-    """A node whose output is the model's."""
-    from onnx import helper
-
-    emitter.nodes.append(helper.make_node(op, inputs, [end.name], end.name, **attributes))
+    emitter.emit_end("Reshape", [value, shape], end.name)
