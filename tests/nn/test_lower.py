@@ -301,6 +301,18 @@ def test_constants_are_rounded_once():
         np.testing.assert_array_equal(constant, exact[name].astype(np.float32))
 
 
+def test_constants_that_float32_does_not_hold(recwarn):
+    """What the file's numbers make is infinite, and nobody is warned of it."""
+    graph = Graph("large")
+    x = graph.input("x", Shape(2, 2, 3))
+    x = graph.add("large", Affine(1e30), graph.add("larger", Affine(1e30), x))
+    graph.output(graph.add("norm", BatchNorm(3, 0.0), x))
+    weights = {name: np.zeros(shape) for name, shape in graph.parameters.items()}
+    program = lower(graph, weights)
+    assert not all(np.isfinite(values).all() for values in program.constants.values())
+    assert not recwarn.list
+
+
 def test_structure_without_weights():
     graph = graphs.unet_like()
     weights = random_weights(graph, np.random.default_rng(1))

@@ -36,6 +36,11 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         {},
         r"node 'y' \(Erf\): no layer here computes it but as a part of GELU",
     ),
+    "numbers an image": (
+        [op("Flatten", "x", "f"), op("Gemm", "f w c", "y")],
+        weight(120, 3) | {"c": np.ones((3, 1), np.float32)},
+        r"node 'y' \(Gemm\): its vector C is of shape \(3, 1\), expected one number, or one for",
+    ),
     "groups": (
         [op("Conv", "x w", "y", group=3)],
         weight(4, 2, 1, 1),

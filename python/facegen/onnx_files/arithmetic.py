@@ -61,6 +61,11 @@ def _linear(node: Node, weight: np.ndarray, bias: np.ndarray | None) -> Value:
     out = len(weight)
     weights = {"weight": columns}
     if bias is not None:
+        if bias.shape not in ((), (1,), (1, 1), (out,), (1, out)):
+            raise ValueError(
+                f"its vector C is of shape {bias.shape}, expected one number, or one for each of "
+                f"{out} outputs"
+            )
         weights["bias"] = np.broadcast_to(bias.reshape(-1), (out,))
     layer = Linear(value.shape[0], out, bias=bias is not None)
     return Value(node.add(layer, tensor, **weights), (out,))

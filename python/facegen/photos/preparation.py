@@ -85,10 +85,12 @@ class Preparation:
 
     def values(self, resized: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What the network takes of such pixels, (..., channels); those between bytes too."""
-        pixels = resized.astype(np.float32)
-        values = pixels / np.float32(255) * np.float32(self.high - self.low) + np.float32(self.low)
-        mean, std = np.array(self.mean, np.float32), np.array(self.std, np.float32)
-        values = (values - mean) / std
+        values = resized.astype(np.float32)
+        values /= np.float32(255)  # in place: these may be the largest arrays that there are
+        values *= np.float32(self.high - self.low)
+        values += np.float32(self.low)
+        values -= np.array(self.mean, np.float32)
+        values /= np.array(self.std, np.float32)
         return np.ascontiguousarray(values[..., ::-1] if self.bgr else values)
 
     def pixels(self, values: NDArray[np.float32]) -> NDArray[np.uint8]:
