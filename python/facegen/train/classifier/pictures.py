@@ -83,7 +83,9 @@ def read_classes(
     shape = (len(paths), preparation.height, preparation.width, preparation.channels)
     check_memory(prod(shape), f"{len(paths):,} pictures of {shape[1]}x{shape[2]}")
     pixels = np.empty(shape, np.uint8)
-    labels, kept, skipped = [], [], []
+    labels: list[int] = []
+    kept: list[str] = []
+    skipped: list[str] = []
     with ThreadPoolExecutor(processors.count()) as pool:
         read = pool.map(partial(_read, preparation), (path for _, path in paths))
         for (label, path), result in zip(paths, read, strict=True):
