@@ -439,5 +439,17 @@ def test_chunks_that_no_memory_holds(
     monkeypatch.setattr(system, "memory_bytes", lambda: 600)
     words = ["run", "inverse.safetensors", "a.png", "b.png", "-o", "x.npy", "--device", "cpu"]
     result = run(*words)
-    assert result.code == 2 and "2 pictures at once: takes 1,152 bytes of memory" in result.err
+    assert result.code == 2 and "2 pictures at once: takes 1,728 bytes of memory" in result.err
     assert not Path("x.npy").exists()
+
+
+@pytest.mark.parametrize("output", ["x.npy", "x.png", "out/"])
+def test_a_picture_that_no_memory_holds(
+    run: Run, inverse: None, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
+    """What goes in and comes out fits; what is prepared beside it does not."""
+    picture("a.png")
+    monkeypatch.setattr(system, "memory_bytes", lambda: 600)
+    result = run("run", "inverse.safetensors", "a.png", "-o", output, "--device", "cpu")
+    assert result.code == 2 and ": takes 864 bytes of memory" in result.err, result
+    assert not Path(output).exists()

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from facegen.engine.memory import check_memory
 from facegen.files.json_text import json_text
 from facegen.graphs import End
 from facegen.graphs.data import to_data
@@ -72,8 +73,21 @@ def file_names(ends: Sequence[End]) -> list[str]:
     return names
 
 
+def picture_bytes(model: GraphModel) -> int:
+    """What a picture takes: prepared, then in a batch, and what comes of it."""
+    ends = (*model.inputs, *model.inputs, *model.outputs)
+    return 4 * sum(math.prod(end.shape) for end in ends)
+
+
 def task(model: GraphModel, preparation: Preparation, wanted: Wanted) -> Task:
-    """A picture's results, one file an output."""
+    """A picture's results, one file an output.
+
+    Raises
+    ------
+    OutOfMemory
+        A single picture takes more than the machine has.
+    """
+    check_memory(picture_bytes(model), "one picture")
     graph = sha256(json_text(to_data(model.graph)).encode()).hexdigest()
     settings = settings_of(
         "run",
@@ -83,14 +97,13 @@ def task(model: GraphModel, preparation: Preparation, wanted: Wanted) -> Task:
         as_pictures=wanted.pictures,
         layout=wanted.layout,
     )
-    numbers = sum(math.prod(end.shape) for end in (*model.inputs, *model.outputs))
     return Task(
         settings,
         preparation,
         partial(_compute, model, wanted),
         partial(_finish, model, preparation, wanted),
         model.runner.batch,
-        least_pixels=4 * numbers // 3,  # a photo's have three bytes
+        least_pixels=picture_bytes(model) // 3,  # a photo's have three bytes
     )
 
 

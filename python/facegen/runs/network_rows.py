@@ -20,7 +20,7 @@ from facegen.networks.graph_model import GraphModel
 from facegen.numbers.floats import finite_rows
 from facegen.numbers.npy import header_of
 from facegen.photos.preparation import Preparation
-from facegen.pictures.any_network import file_names, top_classes
+from facegen.pictures.any_network import file_names, picture_bytes, top_classes
 from facegen.pictures.items import is_folder
 from facegen.pictures.sources import find
 from facegen.pipeline import run_pipeline
@@ -129,8 +129,11 @@ def write(rows: Rows, outputs: Mapping[str, End], progress: Progress) -> dict[st
     """
     runner, wide = rows.model.runner, (*rows.model.inputs, *rows.model.outputs)
     each = 4 * sum(math.prod(end.shape) for end in wide)
+    if rows.unit == "pictures":
+        each = picture_bytes(rows.model)
     at_once = min(rows.count, HELD * runner.batch)
-    check_memory(each * at_once, f"{at_once:,} {rows.unit} at once")
+    unit = rows.unit if at_once > 1 else rows.unit.removesuffix("s")
+    check_memory(each * at_once, f"{at_once:,} {unit} at once")
     found = {path: NotFinite() for path in outputs}
     with ExitStack() as stack:
         writers = {
