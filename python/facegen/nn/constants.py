@@ -14,7 +14,7 @@ from facegen.nn.step_draft import StepDraft
 Weights = Mapping[str, np.ndarray]
 
 
-# What is too large, or a variance of 0, makes infinite numbers and NaN, as the layers one by one do.
+# What is too large, or a variance of 0, makes infinity and NaN, as the layers one by one do.
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
 def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict[str, np.ndarray]:
     """Every constant of one step, by name, rounded once to `dtype`."""
