@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,19 @@ def test_many_rows_in_batches(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_pat
         np.testing.assert_array_equal(np.load("y.npy"), np.maximum(x, 0).astype(np.float32))
 
 
+def test_long_names_of_outputs(run: Run) -> None:
+    """A file's name has up to 255 bytes; these are 300 letters of two each, alike at first."""
+    g = Graph("long")
+    x = g.input("x", Shape(1, 1, 2))
+    for name in ("a", "b"):
+        g.output(g.add(name, ReLU(), x))
+    ends = tuple(End("ü" * 300 + last, (2,)) for last in "ab")
+    write("long.safetensors", GraphNetwork(g, {}, (End("x", (2,)),), ends))
+    np.save("x.npy", np.ones((1, 2), np.float32))
+    assert run("run", "long.safetensors", "x.npy", "-o", "out/").code == 0
+    assert sorted(os.listdir("out")) == ["ü" * 75 + ".2.npy", "ü" * 75 + ".npy"]
+
+
 def test_our_networks_too(run: Run, tmp_path: Path) -> None:
     latents = facegen.networks.dcgan.latents(range(2))
     np.save("z.npy", latents)
@@ -151,6 +165,7 @@ def test_our_networks_too(run: Run, tmp_path: Path) -> None:
     [
         ("a.npy -o out/", "an array for each input of the network, left (n, 2, 4, 5), right"),
         ("left=a.npy left=b.npy -o out/", "the input left is there twice"),
+        ("left=a.npy b.npy -o out/", "expected every input by its name, or none; found left named"),
         ("a.npy b.npy -o x.npy", "is one file, and there are several outputs (sum, mean)"),
         ("a.npy b.npy -o x.txt", "x.txt: expected a .npy or a folder"),
         ("a.npy short.npy -o out/", "short.npy: has 2 rows, a.npy has 5"),

@@ -165,7 +165,11 @@ def _by_name(words: Sequence[str], ends: Sequence[End]) -> list[str]:
             named[name] = word[len(name) + 1 :]
     if named and len(named) == len(words) == len(ends):
         return [named[name] for name in names]
-    if named or len(words) != len(ends):
+    if named and len(words) == len(ends):
+        raise click.UsageError(
+            f"expected every input by its name, or none; found {', '.join(named)} named alone"
+        )
+    if len(words) != len(ends):
         raise click.UsageError(
             f"expected an array for each input of the network, {', '.join(map(str, ends))}; "
             f"found {len(words)}"

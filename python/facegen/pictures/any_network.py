@@ -27,6 +27,8 @@ from facegen.photos.photo import Photo
 from facegen.photos.preparation import Preparation
 from facegen.pictures.task import Made, Task, settings_of
 
+_LONGEST = 150  # bytes of an output's name in a file's
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -61,10 +63,14 @@ def is_scores(end: End) -> bool:
 
 
 def file_names(ends: Sequence[End]) -> list[str]:
-    """Outputs' names as files', each another one: of "a/b" and "a_b" the second is a_b.2."""
+    """Outputs' names as files', each another one: of "a/b" and "a_b" the second is a_b.2.
+
+    Long ones are cut: file systems take 255 bytes, of which an extension and more take some.
+    """
     names: list[str] = []
     for end in ends:
         plain = re.sub(r"[^\w.-]", "_", end.name).lstrip(".") or "output"
+        plain = plain.encode()[:_LONGEST].decode(errors="ignore")
         name, count = plain, 1
         while name in names:
             count += 1
