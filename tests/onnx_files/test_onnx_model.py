@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from onnx_graphs import evaluate, make, numpy_helper, onnx, op, save
+from onnx_graphs import evaluate, helper, make, numpy_helper, onnx, op, save
 
 import facegen
 from bench.onnx_model import onnx_model
@@ -83,6 +83,16 @@ def test_no_rows(tmp_path: Path) -> None:
     none = np.zeros((0, 2, 3, 4), np.float32)
     shapes = [result.shape for result in model(none, none)]
     assert shapes == [(0, 2, 3, 4), (0, 24), (0, 3, 2, 4), (0, 2, 3, 4)]
+
+
+def test_sizes_of_minus_one_are_free(tmp_path: Path) -> None:
+    slices = {"first": np.array([1]), "last": np.array([4]), "axes": np.array([2])}
+    ops = [op("Relu", "x", "r"), op("Slice", "r first last axes", "y")]
+    model = make(ops, {"x": [-1, 2, -1, -1]}, {"y": 4}, slices)
+    model.graph.value_info.append(helper.make_tensor_value_info("r", 1, [-1, 2, -1, -1]))
+    x = np.random.default_rng(1).standard_normal((3, 2, 7, 5), dtype=np.float32)
+    y = facegen.load(save(tmp_path, model), device="cpu")(x)
+    np.testing.assert_array_equal(y, np.maximum(x, 0)[:, :, 1:4])
 
 
 def test_a_model_says_what_it_is_and_is_pickled(tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         weight(120, 3) | {"c": np.ones((3, 1), np.float32)},
         r"node 'y' \(Gemm\): its vector C is of shape \(3, 1\), expected one number, or one for",
     ),
+    # onnx's own inference would end the process at the Slice.
+    "slice of a negative size": (
+        [op("Conv", "x w", "c"), op("Slice", "c first last axes", "y")],
+        weight(1, 4, 9, 1)
+        | {name: np.array([i]) for i, name in enumerate(("first", "last", "axes"))},
+        r"node 'c' \(Conv\): ",
+    ),
     "groups": (
         [op("Conv", "x w", "y", group=3)],
         weight(4, 2, 1, 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
@@ -11,7 +12,7 @@ from facegen.onnx_files.external import check_external, read_external
 from facegen.weights.checks import Path, file_size
 
 OLDEST_OPSET = 7  # from which on broadcasting is NumPy's
-
+MOST_SHAPE_NUMBERS = 64  # of a tensor that states sizes, axes, pads
 
 NETWORK_KEY = "facegen.network"  # of the metadata: the network of ours that a file is
 
@@ -37,7 +38,7 @@ def import_onnx(doing: str = "reading") -> Any:
 
 
 def load_checked(path: Path) -> Any:
-    """A file's ModelProto, valid by onnx's checker, with inferred shapes and all its data.
+    """A file's ModelProto, valid by onnx's checker, with all its data.
 
     Raises
     ------
@@ -62,12 +63,50 @@ def load_checked(path: Path) -> Any:
     check_external(path, model)
     try:
         onnx.checker.check_model(os.fspath(path))
-        # Shapes come before the data: messages of 2 GiB cannot be handed to the inference.
-        model = onnx.shape_inference.infer_shapes(model, data_prop=True)
     except Exception as error:  # each kind of fault has a class of its own there
         raise FormatError(f"{path}: is no valid ONNX model: {first_line(error)}") from None
     read_external(path, model)
     return model
+
+
+def inferred_shapes(path: Path, model: Any) -> dict[str, Any]:
+    """Types and shapes that onnx's own inference finds, by the names of what has them.
+
+    It is given what the nodes compute with, and no shape that the file states of their results:
+    where a size is negative, an assertion in it ends the process. A model must have been read
+    before, which refuses the nodes that make such sizes.
+
+    Raises
+    ------
+    FormatError
+        It fails.
+    """
+    onnx = import_onnx()
+    graph, bare = model.graph, onnx.ModelProto()
+    bare.ir_version = model.ir_version
+    bare.opset_import.extend(model.opset_import)
+    bare.graph.name = graph.name
+    bare.graph.node.extend(graph.node)
+    for tensor in graph.initializer:
+        copy = bare.graph.initializer.add()
+        if math.prod(tensor.dims) <= MOST_SHAPE_NUMBERS:
+            copy.CopyFrom(tensor)
+        else:  # a weight: messages of 2 GiB cannot be handed over
+            copy.name, copy.data_type = tensor.name, tensor.data_type
+            copy.dims.extend(tensor.dims)
+    bare.graph.input.extend(graph.input)
+    for given in bare.graph.input:
+        for size in given.type.tensor_type.shape.dim:
+            if size.dim_value < 1:  # some write -1 for what is free
+                size.Clear()
+    for made in graph.output:
+        end = bare.graph.output.add(name=made.name)
+        end.type.tensor_type.elem_type = made.type.tensor_type.elem_type
+    try:
+        found = onnx.shape_inference.infer_shapes(bare, data_prop=True).graph
+    except Exception as error:  # each kind of fault has a class of its own there
+        raise FormatError(f"{path}: is no valid ONNX model: {first_line(error)}") from None
+    return {each.name: each.type.tensor_type for each in (*found.value_info, *found.output)}
 
 
 def _check_names(path: Path, graph: Any) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from facegen.nn import Affine, Reshape
 from facegen.onnx_files.activations import Erf
 from facegen.onnx_files.constants import FOLDED, fold
 from facegen.onnx_files.draft import Draft
-from facegen.onnx_files.file import import_onnx, known_as, load_checked, opset
+from facegen.onnx_files.file import import_onnx, inferred_shapes, known_as, load_checked, opset
 from facegen.onnx_files.node import Known, Node
 from facegen.onnx_files.operators import HINTS, OPERATORS
 from facegen.onnx_files.value import Value
@@ -41,15 +41,38 @@ def read(path: Path) -> GraphNetwork:
     return _network(path, load_checked(path), None)
 
 
-def _network(path: Path, model: Any, shapes: Sequence[tuple[int, ...]] | None) -> GraphNetwork:
+def _network(
+    path: Path,
+    model: Any,
+    shapes: Sequence[tuple[int, ...]] | None,
+    inferred: Mapping[str, Any] | None = None,
+) -> GraphNetwork:
     """The network for inputs of these shapes; None: those of the file, and `SIDE` where it is free.
 
-    A file with free sizes is read for each anew: they decide what its shapes compute to.
+    A file with free sizes is read for each anew: they decide what its shapes compute to. What
+    onnx infers is the same for all.
     """
-    network = _Reader(path, model, shapes).network()
+    reader = _Reader(path, model, shapes)
+    network = reader.network()
+    inferred = inferred_shapes(path, model) if inferred is None else inferred
+    for known in (_stated_shapes(model.graph), inferred):
+        reader.check_shapes(known)
     if shapes is None and any(end.free for end in network.inputs):
-        network = replace(network, at=partial(_network, path, model))
+        network = replace(network, at=partial(_network, path, model, inferred=inferred))
     return network
+
+
+def _stated_shapes(graph: Any) -> dict[str, Any]:
+    return {each.name: each.type.tensor_type for each in (*graph.value_info, *graph.output)}
+
+
+class _Made(NamedTuple):
+    """What a node made under one of its outputs' names."""
+
+    node: str
+    op: str
+    output: str
+    result: Known
 
 
 class _Reader:
@@ -61,10 +84,7 @@ class _Reader:
         self.draft = Draft(self.graph.name or "onnx")
         self.known: dict[str, Known] = {}
         self.batch = 1
-        self.inferred = {
-            each.name: each.type.tensor_type
-            for each in (*self.graph.value_info, *self.graph.output)
-        }
+        self.made: list[_Made] = []
 
     def network(self) -> GraphNetwork:
         self._take_initializers()
@@ -74,16 +94,16 @@ class _Reader:
             try:
                 self._take(proto, name)
             except (ValueError, IndexError, RecursionError) as error:
-                raise FormatError(
-                    f"{self.path}: node {name!r:.100} ({proto.op_type:.40}): {first_line(error)}"
-                ) from None
+                raise self._refused(name, proto.op_type, first_line(error)) from None
         ends = [self._end(each.name) for each in self.graph.output]
         graph, weights = self.draft.finish([value.tensor for _, value in ends])
         for node in graph.nodes:
             if isinstance(node.layer, Erf):
-                raise FormatError(
-                    f"{self.path}: node {node.name!r:.100} (Erf): no layer here computes it but as "
-                    "a part of GELU, x / 2 * (1 + erf(x / sqrt(2)))"
+                raise self._refused(
+                    node.name,
+                    "Erf",
+                    "no layer here computes it but as a part of GELU, "
+                    "x / 2 * (1 + erf(x / sqrt(2)))",
                 )
         outputs = tuple(end for end, _ in ends)
         return GraphNetwork(graph, weights, inputs, outputs, self.known_as)
@@ -151,29 +171,37 @@ class _Reader:
         results = found if isinstance(found, list) else [found]
         # What there is besides, such as a mask, nothing here may read.
         for output, result in zip(proto.output, results, strict=False):
-            self._check_inferred(output, result, op)
+            self.made.append(_Made(name, op, output, result))
             self.known[output] = result
 
-    def _check_inferred(self, name: str, result: Known, op: str) -> None:
-        """What onnx's own inference knows of a shape must be what came out here.
+    def check_shapes(self, known: Mapping[str, Any]) -> None:
+        """What else is known of shapes, stated or inferred by onnx, must be what came out here.
 
-        But it multiplies sizes by scales in float64, ONNX Runtime and layers here in float32; and
+        But onnx multiplies sizes by scales in float64, ONNX Runtime and layers here in float32; and
         before opset 22 a pool's last window may be one that has nothing but padding, with
         ceil_mode. Where it is a pixel off, all that it infers from there on is of another size.
+
+        Raises
+        ------
+        FormatError
+            It is another; the message names the node.
         """
-        kind = self.inferred.get(name)
-        if kind is None or not kind.HasField("shape") or not isinstance(result, Value):
-            return
-        sizes = [d.dim_value for d in kind.shape.dim][1:]
-        if len(sizes) == len(result.shape):
-            more = [b - a for a, b in zip(sizes, result.shape, strict=True) if a]
-            if not any(more):
-                return
-            if set(more) <= {0, _PIXEL_OFF.get(op, 0)}:
-                self.inferred.clear()
-                return
-        made = ", ".join(map(str, ("n", *result.shape)))
-        raise ValueError(f"makes ({made}), expected {_described(kind)}")
+        for node, op, output, result in self.made:
+            kind = known.get(output)
+            if kind is None or not kind.HasField("shape") or not isinstance(result, Value):
+                continue
+            sizes = [max(d.dim_value, 0) for d in kind.shape.dim][1:]
+            if len(sizes) == len(result.shape):
+                more = [b - a for a, b in zip(sizes, result.shape, strict=True) if a]
+                if not any(more):
+                    continue
+                if set(more) <= {0, _PIXEL_OFF.get(op, 0)}:
+                    return
+            shape = ", ".join(map(str, ("n", *result.shape)))
+            raise self._refused(node, op, f"makes ({shape}), expected {_described(kind)}")
+
+    def _refused(self, node: str, op: str, why: str) -> FormatError:
+        return FormatError(f"{self.path}: node {node!r:.100} ({op:.40}): {why}")
 
     def _end(self, name: str) -> tuple[End, Value]:
         value = self.known.get(name)
