@@ -2,7 +2,7 @@
 """Draws docs/images/fine-tuning.png: IoU over the epochs, and classes of pictures held out.
 
     python -m facegen.train.segmentation.shapes --count 200 -o shapes/
-    facegen train segmentation shapes/pictures shapes/masks --init squeezenet.npz --epochs 15 \
+    facegen train segmentation shapes/pictures shapes/masks --from squeezenet --epochs 15 \
         -o shapes.safetensors --log shapes.jsonl
     tools/draw-fine-tuning.py shapes.jsonl shapes.safetensors shapes/ docs/images/fine-tuning.png
 """

@@ -89,7 +89,7 @@ def test_pictures_weights_and_reports(
         "demo @",
         "generate -s 1 -o @", "generate -s 1 -o a.png --save-latents @", "fetch @", "init dcgan @",
         "colorizer img2bin @ out.bin", "serve --network @", "train @", "train digits a @",
-        "train segmentation a b --init @", "train segmentation a b --init c --log @",
+        "train segmentation a b --from @", "train segmentation a b --from c --log @",
         "colorize -n n x.png -o @", "pix2pix n in.rgb @",
         "network.bin @ out.txt out.bmp", "@",
     ],

@@ -43,6 +43,7 @@ def test_train_and_use(run: Run, folder: Path, backend: str) -> None:
     where = "the CPU" if backend == "native" else "cpu"
     assert f"3 pictures, 1 skipped, on {where}" in result.err and "broken.png" in result.err
     assert "a.bin: trained 2 steps" in result.err
+    assert "facegen generate -n a.bin" in result.err.splitlines()[-1]
     left = set(os.listdir("a.bin.run")) - {"log.png"}  # which matplotlib draws
     assert left == {"log.jsonl", "samples-000002.png"}
     assert run("generate", "-n", "a.bin", "-s", "0", "-o", "a.png").code == 0
@@ -63,10 +64,10 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
         (["missing"], "missing: No such file"),
         ([folder, "-o", "a.png"], "a.png: extension '.png' is no format of weights"),
         ([folder, "-o", "none/a.bin"], "none/a.bin: there is no folder none"),
-        ([folder, "--freeze", "2"], "--freeze keeps weights of --init"),
+        ([folder, "--freeze", "2"], "--freeze keeps weights of --from"),
         ([folder, "--freeze", "5"], "--freeze"),
         ([folder, "--device", "cuda"], "GPUs take --backend torch"),
-        ([folder, "--init", "missing.bin"], "missing.bin: No such file"),
+        ([folder, "--from", "missing.bin"], "missing.bin: No such file"),
         ([folder, "--resume", *SMALL], "no run to resume"),
         ([folder, "--width", "100000"], "training dcgan and discriminator with 64 images"),
         ([folder, "--batch", "100000000"], "with 100,000,000 images a step"),
@@ -74,6 +75,18 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
         result = run("train", *arguments)
         assert result.code == 2 and message in result.err.splitlines()[-1], result.err
     assert os.listdir() == ["pictures"]
+
+
+def test_tasks_are_found(run: Run) -> None:
+    """By the help, and where they are spelled nearly right."""
+    text = run("train", "--help").out
+    assert all(f"{task}`" in text for task in cli_train.TASKS)
+    for words, message in (
+        (["clasifier", "x"], "clasifier: no such folder; did you mean facegen train classifier?"),
+        (["faces", "x"], "faces are trained by facegen train FOLDER"),
+    ):
+        result = run("train", *words)
+        assert result.code == 2 and message in result.err
 
 
 @needs_torch

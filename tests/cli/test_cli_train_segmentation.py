@@ -27,7 +27,7 @@ def data(run: Run, tmp_path: Path) -> tuple[str, str]:
 
 @pytest.mark.parametrize("backend", ["native", pytest.param("torch", marks=needs_torch)])
 def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
-    small = ("--init", "encoder.safetensors", "--epochs", "1", "--backend", backend)
+    small = ("--from", "encoder.safetensors", "--epochs", "1", "--backend", backend)
     result = run("train", "segmentation", *data, *small, "--log", "log.jsonl", "--half")
     assert result.code == 0 and "epoch 0/1, IoU 0." in result.err
     assert "epoch 1/1, loss " in result.err and "1 pair held out" in result.out
@@ -38,7 +38,7 @@ def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
     )
     result = run("train", "segmentation", *data, *small)
     assert result.code == 2 and "segmentation.safetensors: exists" in result.err
-    more = ("--init", "segmentation.safetensors", "--epochs", "1", "-o", "b.npz", "-q")
+    more = ("--from", "segmentation.safetensors", "--epochs", "1", "-o", "b.npz", "-q")
     assert run("train", "segmentation", *data, *more) == (0, "", "")
     assert os.listdir("b.npz.run") == ["log.jsonl"]
     result = run("train", "segmentation", *data, *small, "-o", "c.npz", "--resume")
@@ -46,13 +46,13 @@ def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
 
 
 def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
-    init = ("--init", "encoder.safetensors")
+    init = ("--from", "encoder.safetensors")
     assert run("init", "lenet", "lenet.npz", "-q").code == 0
     before = sorted(os.listdir())
     for arguments, message in (
-        ([*data], "--init"),
-        ([*data, "--init", "lenet.npz"], "lenet.npz: expected squeezenet or segmentation"),
-        ([*data, "--init", "missing"], "missing: No such file"),
+        ([*data], "--from"),
+        ([*data, "--from", "lenet.npz"], "lenet.npz: expected squeezenet or segmentation"),
+        ([*data, "--from", "missing"], "missing: No such file"),
         (["pictures", "missing", *init], "missing: No such file"),
         ([*data, *init, "--held-out", "3"], "expected at least 1 and fewer than 3"),
         ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
@@ -67,7 +67,7 @@ def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
 
 @needs_torch
 def test_no_such_device(run: Run, data: tuple[str, str]) -> None:
-    words = ("--init", "encoder.safetensors", "--backend", "torch", "--device", "tpu")
+    words = ("--from", "encoder.safetensors", "--backend", "torch", "--device", "tpu")
     result = run("train", "segmentation", *data, *words)
     assert result.code == 2 and "device 'tpu'" in result.err
 
@@ -76,6 +76,6 @@ def test_without_torch(
     run: Run, data: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
-    words = ("--init", "encoder.safetensors", "--backend", "torch")
+    words = ("--from", "encoder.safetensors", "--backend", "torch")
     result = run("train", "segmentation", *data, *words)
     assert result.code == 2 and "pip install 'torch>=" in result.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from difflib import get_close_matches
 from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
@@ -28,11 +29,22 @@ class Tasks(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         args = command_first(args, TASKS)
         if not args or args[0] not in TASKS:
+            _refuse_near_names(args)
             args = [BARE_FORM, *args]
         return super().parse_args(ctx, args)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         return import_module(f"facegen.cli.train_{name}").command
+
+
+def _refuse_near_names(args: list[str]) -> None:
+    """A task that is spelled wrong would be taken for a folder of pictures."""
+    if not args or os.path.exists(args[0]):
+        return
+    if args[0] == BARE_FORM:
+        raise click.UsageError("faces: no such folder; faces are trained by facegen train FOLDER")
+    for near in get_close_matches(args[0], TASKS, 1):
+        raise click.UsageError(f"{args[0]}: no such folder; did you mean facegen train {near}?")
 
 
 @click.group("train", cls=Tasks)

@@ -57,14 +57,12 @@ _SHOWN = 10  # files that cannot be read and are named
     help="Epochs without a better result after which training ends; by --layers if not given.",
 )
 @click.option("--batch", type=click.IntRange(1), default=32, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@training.seed
 @click.option(
     "--learning-rate", type=options.FiniteRange(0, min_open=True),
     help="Of the new layer; old ones have a tenth. 0.001 if not given.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
-)
+@training.threads
 @click.option(
     "--folder", "run_folder", type=click.Path(),
     help="For the checkpoint, log.jsonl and pictures of how it went; the output's name with .run "
@@ -130,6 +128,7 @@ def command(
     right, count = int(trained.counts.trace()), int(trained.counts.sum())
     epoch = f"best of epoch {trained.epoch:g}"
     terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.1%}), {epoch}")
+    training.next_step("facegen classify PICTURE -n FILE", output)
 
 
 def _start(name: str, classes: int) -> Start:

@@ -62,10 +62,8 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
     "--held-out", type=click.IntRange(1),
     help="Photos that are not trained on, to measure; a tenth, at most 100, if not given.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
-)
+@training.seed
+@training.threads
 @training.folder
 @training.resume
 @options.overwrite
@@ -136,3 +134,4 @@ def command(
             f"{output}: a, b off by {off:.2f} on {counted(len(shown), 'photo')} held out "
             f"({grey:.2f} in grey)"
         )
+        training.next_step("facegen colorize PHOTO -n FILE -o coloured.png", output)

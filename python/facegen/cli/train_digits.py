@@ -18,6 +18,7 @@ from facegen.cli.train import check_network_file
         "facegen train digits images.idx labels.idx -o digits.safetensors --epochs 10 --seed 3",
         "facegen train digits images.idx labels.idx -o digits.safetensors --resume",
         "mpirun -n 4 facegen train digits images.idx labels.idx -o digits.safetensors --threads 1",
+        "facegen digits seven.png -n digits.safetensors",
     ),
 )
 @click.argument("images", metavar="IMAGES.idx", type=click.Path())
@@ -33,13 +34,11 @@ from facegen.cli.train import check_network_file
 )
 @click.option("--epochs", type=click.IntRange(1), default=40, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=64, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@training.seed
 @click.option(
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
-@click.option(
-    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
-)
+@training.threads
 @training.folder
 @training.resume
 @options.overwrite
@@ -87,3 +86,4 @@ def command(
     if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)
         terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.2%})")
+        training.next_step("facegen digits PICTURE -n FILE", output)

@@ -29,9 +29,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     epilog=options.examples(
         "facegen train pictures/ -o network.bin",
         "facegen train faces.npy -o network.bin --steps 40000 --width 32",
-        "facegen train mine/ -o mine.bin --init network.bin --freeze 2 --steps 2000",
+        "facegen train mine/ -o mine.bin --from network.bin --freeze 2 --steps 2000",
         "facegen train pictures/ -o network.bin --resume",
         "torchrun --nproc-per-node 4 -m facegen train faces.npy --backend torch --batch 1024",
+        "facegen train classifier --help",
     ),
 )
 @click.argument("source", metavar="FOLDER|FILE.npy", type=click.Path())
@@ -39,7 +40,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     "-o", "--output", type=click.Path(), default="network.bin", show_default=True,
     cls=DerivedOption, help="The network: {written[dcgan]} by its extension.",
 )
-@click.option("--init", type=click.Path(), help="Start from these weights (transfer learning).")
+@click.option(
+    "--from", "start", metavar="NETWORK", type=click.Path(), shell_complete=options.networks,
+    help="Weights to start from (transfer learning): a file, or default, the package's own faces.",
+)
 @click.option(
     "--freeze", type=click.IntRange(0, 4), default=0, show_default=True,
     help="Layers of the generator, from the first, that stay as they are.",
@@ -49,7 +53,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     "--batch", type=click.IntRange(2), default=64, show_default=True,
     help="Pictures a step, over all GPUs.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@training.seed
 @click.option(
     "--augment", type=click.Choice(["auto", "none", "small"]), default="auto", show_default=True,
     help=f"What the discriminator sees changed; auto is small below {SMALL_SET:,} pictures.",
@@ -76,9 +80,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 )
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)
-@click.option(
-    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
-)
+@training.threads
 @training.backend
 @training.folder
 @training.resume
@@ -87,7 +89,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 def command(
     source: str,
     output: str,
-    init: str | None,
+    start: str | None,
     augment: str,
     log_every: int,
     sample_every: int,
@@ -106,8 +108,9 @@ def command(
     log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
     on. The result does not depend on the threads.
 
-    Other networks: `facegen train digits`, `pix2pix`, `colorizer` and `segmentation`, each with a
-    --help of its own. A folder of such a name is written ./digits.
+    Other networks: `facegen train classifier` (classes of your own), `digits`, `pix2pix`,
+    `colorizer` and `segmentation`, each with a --help of its own. A folder of such a name is
+    written ./digits.
     """
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS
@@ -125,12 +128,12 @@ def command(
     from facegen.train.memory import check_run
 
     first_weights = None
-    if init is not None:
-        network, first_weights = read_network(init)
+    if start is not None:
+        network, first_weights = read_network(start)
         if network.name != "dcgan":
-            raise FacegenError(f"{init}: holds a {network.name} network, expected a dcgan network")
+            raise FacegenError(f"{start}: holds a {network.name} network, expected a dcgan network")
     elif choices["freeze"]:
-        raise click.UsageError("--freeze keeps weights of --init, which is not given")
+        raise click.UsageError("--freeze keeps weights of --from, which is not given")
     if backend == "native":
         graphs = [dcgan.graph(), discriminator.graph(choices["width"])]
         check_run(graphs, choices["batch"], _PICTURE)
@@ -149,6 +152,7 @@ def command(
         weights.write(output, NETWORKS["dcgan"], trained)
         finished(reports)
         terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
+        training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
 
 
 def _by_own_kernels(

@@ -69,14 +69,12 @@ from facegen.cli.train import check_file_of_width
     help="Pairs that are not trained on, to measure and to look at; a tenth, at most 50, if not "
     "given.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@training.seed
 @click.option(
     "--sample-every", type=click.IntRange(1), default=1000, show_default=True,
     help="Steps between pictures of what is made of pairs held out.",
 )
-@click.option(
-    "--threads", type=click.IntRange(1), help="Of the CPU; one a processor where none are given.",
-)
+@training.threads
 @training.folder
 @training.resume
 @options.overwrite
@@ -135,3 +133,5 @@ def command(
             f"{output}: off by {off:.1f} of 255 on {counted(len(shown.sources), 'pair')} held out "
             f"({alone:.1f} what they are made from)"
         )
+        size = "" if settings.side == 256 else f" --size {settings.side}"
+        training.next_step(f"facegen pix2pix PICTURE -n FILE -o made.png{size}", output)

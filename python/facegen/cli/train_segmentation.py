@@ -17,17 +17,21 @@ from facegen.cli.train import check_network_file
 @click.command(
     "segmentation",
     epilog=options.examples(
-        "facegen train segmentation JPEGImages/ SegmentationClass/ --init squeezenet.caffemodel",
-        "facegen train segmentation pictures/ masks/ --init mine.safetensors --epochs 5",
-        "facegen train segmentation pictures/ masks/ --init squeezenet.npz --all-layers",
-        "facegen train segmentation pictures/ masks/ --init squeezenet.npz --resume",
+        "facegen fetch squeezenet",
+        "facegen train segmentation JPEGImages/ SegmentationClass/ --from squeezenet",
+        "facegen train segmentation pictures/ masks/ --from mine.safetensors --epochs 5",
+        "facegen train segmentation pictures/ masks/ --from squeezenet --all-layers",
+        "facegen train segmentation pictures/ masks/ --from squeezenet --resume",
+        "facegen segment street.jpg -n segmentation.safetensors -o out/ --overlay",
     ),
 )
 @click.argument("pictures", metavar="PICTURES", type=click.Path())
 @click.argument("masks", metavar="MASKS", type=click.Path())
 @click.option(
-    "--init", type=click.Path(), required=True,
-    help="What is known already: SqueezeNet's weights, or a segmentation network's.",
+    "--from", "start", metavar="NETWORK", type=click.Path(), required=True,
+    shell_complete=options.networks,
+    help="What is known already: squeezenet, which facegen fetch got, another file of its weights, "
+    "or a segmentation network's.",
 )
 @click.option(
     "-o", "--output", type=click.Path(), default="segmentation.safetensors", show_default=True,
@@ -43,15 +47,13 @@ from facegen.cli.train import check_network_file
 )
 @click.option("--epochs", type=click.IntRange(1), default=20, show_default=True)
 @click.option("--batch", type=click.IntRange(1), default=8, show_default=True)
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@training.seed
 @click.option(
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-4, show_default=True
 )
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
 @training.backend
-@click.option(
-    "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
-)
+@training.threads
 @training.folder
 @training.resume
 @options.overwrite
@@ -59,7 +61,7 @@ from facegen.cli.train import check_network_file
 def command(
     pictures: str,
     masks: str,
-    init: str,
+    start: str,
     output: str,
     half: bool,
     all_layers: bool,
@@ -76,7 +78,7 @@ def command(
     """Fine-tune the segmentation network on a folder of pictures and one of masks.
 
     MASKS holds NAME.png for PICTURES/NAME.jpg (or another format): indexed PNG whose pixels are
-    classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --init, the
+    classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --from, the
     decoder is trained. The mean IoU of the pairs held out is printed last. Ctrl-C saves the state
     in the run's folder, from where --resume goes on.
     """
@@ -101,11 +103,11 @@ def command(
         train,
     )
 
-    network, tensors = read_network(init)
+    network, tensors = read_network(start)
     try:
-        start = first_weights(network.name, tensors)
+        first = first_weights(network.name, tensors)
     except FacegenError as error:
-        raise FacegenError(f"{init}: {error}") from None
+        raise FacegenError(f"{start}: {error}") from None
     pairs = read_pairs(pictures, masks)
     held_out = held_out or max(1, len(pairs) // 10)
     settings = SegmentationSettings(held_out=held_out, freeze_encoder=not all_layers, **choices)
@@ -117,9 +119,9 @@ def command(
         from facegen.train.torch_device import torch_device
 
         chosen, frozen = torch_device(device), settings.freeze_encoder
-        learner = TorchLearner(pairs, start, settings.rate(pairs), frozen, chosen)
+        learner = TorchLearner(pairs, first, settings.rate(pairs), frozen, chosen)
     else:
-        learner = native(pairs, start, settings, threads, reports)
+        learner = native(pairs, first, settings, threads, reports)
     trained = train(pairs, learner, settings, reports, resume, overwrite)
     if log is not None:
         _write_log(log, reports.log)
@@ -131,6 +133,7 @@ def command(
         classes = "1 class" if there == 1 else f"{there} classes"
         kept = f"{counted(held_out, 'pair')} held out"
         terminal.say(f"{output}: mean IoU {iou:.3f} of {classes}, {kept}")
+        training.next_step("facegen segment PICTURE -n FILE -o out/ --overlay", output)
 
 
 def _line(entry: Mapping[str, Any], epochs: int) -> str | None:

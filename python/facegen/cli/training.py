@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -32,6 +33,14 @@ folder = click.option(
     help="For the checkpoint and log.jsonl; the output's name with .run if not given.",
 )
 
+
+seed = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True,
+    help="Of all that is random: the same gives the same network.",
+)
+threads = click.option(
+    "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
+)
 
 _backend = click.option(
     "--backend",
@@ -94,6 +103,11 @@ def reports(
         warn=terminal.warn,
         **more,
     )
+
+
+def next_step(command: str, output: str) -> None:
+    """Say how to use the network that was trained; `command` has FILE where its name goes."""
+    terminal.progressed(f"to use it: {command.replace('FILE', shlex.quote(output))}")
 
 
 def line(entry: Mapping[str, Any]) -> str:

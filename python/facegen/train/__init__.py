@@ -4,7 +4,8 @@
     for images, labels in batches:
         losses = trainer.step(images, labels)
 
-What is trained on what, with which pictures, is `facegen.train`; this is what computes.
+Here is what tasks share: what computes, and the loop of a run. Each task (faces, classifier,
+digits, pix2pix, colorizer, segmentation) is a folder.
 """
 
 from facegen.nn.grad import (

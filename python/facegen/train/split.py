@@ -21,7 +21,8 @@ def split(count: int, held_out: int) -> tuple[NDArray[np.int64], NDArray[np.int6
         `held_out` leaves nothing to train on, or nothing to measure.
     """
     if not 0 < held_out < count:
-        raise FacegenError(f"held out: expected at least 1 and fewer than {count}, not {held_out}")
+        expected = f"expected at least 1 and fewer than {count:,}, which is all"
+        raise FacegenError(f"held out (--held-out): {expected}, not {held_out:,}")
     order = np.random.default_rng(SEED).permutation(count)
     return np.sort(order[held_out:]), np.sort(order[:held_out])
 
