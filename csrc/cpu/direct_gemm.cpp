@@ -110,6 +110,7 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
     if (y.out <= 0 || x.out <= 0) continue;
     if (same_pixels_) {
       x.out *= y.out;
+      x.out_step = 1;  // a line of one output a row may state another, of a stride
       y.out = 1;
     }
     add_phase(phase);

@@ -83,6 +83,7 @@ CONV_TRANSPOSE2D = {
     "output padding": ((1, 3, 3, 4), 4, 3, {"stride": 2, "padding": 1, "output_padding": 1}),
     "primes": ((3, 5, 7, 11), 13, 5, {"stride": 2}),
     "deep": ((1, 4, 4, 300), 33, 4, {"stride": 2, "padding": 1}),
+    "one output a row": ((2, 13, 1, 4), 5, (1, 2), {"stride": (1, 2), "padding": ((0, 0), (1, 0))}),
 }
 
 
