@@ -12,18 +12,20 @@ from PIL import Image
 
 import facegen
 from facegen import FormatError, GraphModel
-from facegen.graphs import GraphNetwork, for_any_size, resized
+from facegen.graphs import End, GraphNetwork, for_any_size, resized
 from facegen.networks import NETWORKS
 from facegen.networks.per_size import MOST, PerSize
 from facegen.networks.pix2pix import computed_size
 from facegen.networks.segmentation import fitting_side
 from facegen.nn import (
+    Affine,
     Conv2d,
     ConvTranspose2d,
     GlobalAvgPool2d,
     Graph,
     InstanceNorm,
     Linear,
+    MaxPool2d,
     ReLU,
     Reshape,
     Shape,
@@ -58,6 +60,7 @@ def test_another_size_is_the_same_layers() -> None:
     [
         (Reshape(Shape(1, 1, 48)), r"layer 'y' \(Reshape\) is for maps of one size alone"),
         (Upsample(size=(9, 9)), r"layer 'y' \(Upsample\) is for maps of one size alone"),
+        (MaxPool2d((4, 4)), r"layer 'y' \(MaxPool2d\) is for maps of one size alone"),
     ],
 )
 def test_what_is_for_one_size(layer: Any, message: str) -> None:
@@ -69,6 +72,25 @@ def test_what_is_for_one_size(layer: Any, message: str) -> None:
     g.output(g.add("y", ReLU(), g.input("x", Shape(1, 1, 3))))
     with pytest.raises(ValueError, match="it has no input"):
         for_any_size(GraphNetwork.of(g, {}))
+
+
+def test_a_sum_is_of_one_size() -> None:
+    """ONNX's ReduceSum: the mean times the pixels that there were."""
+    g = Graph("sum")
+    mean = g.add("mean", GlobalAvgPool2d(), g.input("x", Shape(4, 6, 3)))
+    g.output(g.add("sum", Affine(24), mean))
+    with pytest.raises(ValueError, match=r"layer 'sum' \(Affine\) is for maps of one size alone"):
+        for_any_size(GraphNetwork.of(g, {}))
+
+
+def test_a_row_beside_a_map_stays_one() -> None:
+    g = Graph("row")
+    for name, shape in (("map", Shape(4, 6, 3)), ("row", Shape(1, 5, 3))):
+        g.output(g.add(f"{name}.relu", ReLU(), g.input(name, shape)))
+    ends = (End("map", (3, 4, 6)), End("row", (3, 5)))
+    network = for_any_size(GraphNetwork(g, {}, ends, ends))
+    assert network.at is not None
+    assert [e.shape for e in network.at([(3, 8, 9), (3, 5)]).outputs] == [(3, 8, 9), (3, 5)]
 
 
 def test_a_saved_graph_of_any_size(tmp_path: Path) -> None:

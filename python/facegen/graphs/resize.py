@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 
 from facegen.graphs.network import End, GraphNetwork
-from facegen.nn import Graph, Reshape, Shape, Slice, Tensor, Upsample
+from facegen.nn import (
+    Affine,
+    GlobalAvgPool2d,
+    Graph,
+    MaxPool2d,
+    Reshape,
+    Shape,
+    Slice,
+    Tensor,
+    Upsample,
+)
+from facegen.nn.graph import Node
 
 FREE = (1, 2)  # the axes of (channels, height, width) whose sizes may differ
 
@@ -18,29 +29,51 @@ def resized_graph(graph: Graph, shapes: Sequence[Shape]) -> Graph:
     Raises
     ------
     ValueError
-        A layer is for one size alone: it reshapes a map, resizes to a fixed size, or does not fit.
+        A layer is for one size alone: it reshapes a map, resizes to a fixed size, pools or sums a
+        whole map of the old size, or does not fit.
     """
     resized = Graph(graph.name)
-    before = {node.name: node.shape for node in graph.nodes}
+    before = {node.name: node for node in graph.nodes}
+    changed: set[str] = set()  # of another size, or means of what is
     tensors: dict[str, Tensor] = {}
     new = iter(shapes)
     for node in graph.nodes:
         if node.layer is None:
             tensors[node.name] = resized.input(node.name, next(new))
+            if tensors[node.name].shape != node.shape:
+                changed.add(node.name)
             continue
         inputs = [tensors[name] for name in node.inputs]
-        fixed = isinstance(node.layer, Reshape | Slice) or (
-            isinstance(node.layer, Upsample) and node.layer.size is not None
-        )
-        if fixed and any(tensor.shape != before[tensor.name] for tensor in inputs):
+        if _is_fixed(node, before) and changed.intersection(node.inputs):
             kind = type(node.layer).__name__
             raise ValueError(f"layer {node.name!r} ({kind}) is for maps of one size alone")
         tensors[node.name] = resized.add(node.name, node.layer, *inputs)
+        pooled = isinstance(node.layer, GlobalAvgPool2d)
+        if changed.intersection(node.inputs) and (pooled or tensors[node.name].shape != node.shape):
+            changed.add(node.name)
     for tensor in graph.outputs:
         resized.output(tensors[tensor.name])
     if resized.parameters != graph.parameters:
         raise ValueError(f"the layers of {graph.name} have other weights at another size")
     return resized
+
+
+def _is_fixed(node: Node, before: Mapping[str, Node]) -> bool:
+    """Whether a layer, in the graph of these nodes, is for maps of one size alone.
+
+    So are a pool over the whole map, and the mean of one times its pixels, which is their sum:
+    over other maps they are something else.
+    """
+    layer, source = node.layer, before[node.inputs[0]]
+    if isinstance(layer, Upsample):
+        return layer.size is not None
+    if isinstance(layer, MaxPool2d):
+        window = tuple(axis.kernel for axis in layer.axes)
+        return window == source.shape[:2] != (1, 1)
+    if isinstance(layer, Affine) and isinstance(source.layer, GlobalAvgPool2d):
+        height, width, _ = before[source.inputs[0]].shape
+        return layer.scale == height * width != 1
+    return isinstance(layer, Reshape | Slice)
 
 
 def for_any_size(network: GraphNetwork) -> GraphNetwork:
@@ -74,6 +107,8 @@ def resized(network: GraphNetwork, shapes: Sequence[tuple[int, ...]]) -> GraphNe
             raise ValueError(f"output {end.name!r} is for maps of one size alone")
         height, width, channels = tensor.shape
         shape = End.of(tensor).shape if len(end.shape) == 1 else (channels, height, width)
+        if len(end.shape) == 2 and height == 1:  # a row
+            shape = channels, width
         outputs.append(replace(end, shape=shape))
     inputs = [replace(end, shape=shape) for end, shape in zip(network.inputs, shapes, strict=True)]
     return replace(network, graph=graph, inputs=tuple(inputs), outputs=tuple(outputs), at=None)
