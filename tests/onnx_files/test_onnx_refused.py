@@ -48,6 +48,11 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         | {name: np.array([i]) for i, name in enumerate(("first", "last", "axes"))},
         r"node 'c' \(Conv\): ",
     ),
+    "neighbours": (
+        [op("LRN", "x", "y", size=2**63 - 1)],
+        {},
+        r"node 'y' \(LRN\): its size is 9223372036854775807, expected an odd one from 1 to 65535",
+    ),
     "groups": (
         [op("Conv", "x w", "y", group=3)],
         weight(4, 2, 1, 1),

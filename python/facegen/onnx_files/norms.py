@@ -9,6 +9,8 @@ from facegen.onnx_files.activations import by_map
 from facegen.onnx_files.node import Node
 from facegen.onnx_files.value import Value
 
+MOST_NEIGHBOURS = 2**16 - 1  # channels of one sum
+
 
 def instance_normalization(node: Node) -> Value:
     layer = InstanceNorm(node.value().shape[0], _eps(node))
@@ -38,8 +40,8 @@ def layer_normalization(node: Node) -> Value:
 
 def response_normalization(node: Node) -> Value:
     size = int(node.get("size", 0))
-    if size % 2 == 0:
-        raise ValueError(f"its size is {size}, expected an odd one")
+    if size % 2 == 0 or not 0 < size <= MOST_NEIGHBOURS:
+        raise ValueError(f"its size is {size}, expected an odd one from 1 to {MOST_NEIGHBOURS}")
     alpha, beta = float(node.get("alpha", 1e-4)), float(node.get("beta", 0.75))
     return by_map(node, LocalResponseNorm(size, alpha, beta, float(node.get("bias", 1.0))))
 
