@@ -13,6 +13,7 @@ from facegen import FormatError
 from facegen.numbers.pixels import to_uint8
 from facegen.photos import photo
 from facegen.train.faces.data import read_pictures, to_values
+from facegen.train.loop import CHECKPOINT, LOG
 
 
 def halves(width: int, height: int) -> Image.Image:
@@ -44,6 +45,17 @@ def test_a_folder(tmp_path: Path) -> None:
     for picture in (found.pixels[2], found.pixels[3]):
         assert (picture[32, 5] == [255, 0, 0]).all() or abs(int(picture[32, 5, 0]) - 255) < 4
         assert abs(int(picture[32, 60, 2]) - 255) < 4
+
+
+@pytest.mark.parametrize("name", [CHECKPOINT, LOG])
+def test_what_a_run_left_there_is_not_learned(tmp_path: Path, name: str) -> None:
+    """`facegen train .`: the samples of the run lie among the pictures when it goes on."""
+    for folder in (tmp_path, tmp_path / "network.bin.run", tmp_path / "network.bin.run" / "deeper"):
+        folder.mkdir(exist_ok=True)
+        halves(64, 64).save(folder / "samples-000001.png")
+    (tmp_path / "network.bin.run" / name).write_bytes(b"")
+    found = read_pictures(tmp_path)
+    assert len(found) == 1 and not found.skipped
 
 
 def test_pictures_are_turned_upright(tmp_path: Path) -> None:

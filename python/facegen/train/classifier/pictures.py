@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -18,6 +18,7 @@ from facegen.engine.memory import check_memory
 from facegen.errors import FormatError
 from facegen.graphs.pictures import LONGEST_NAME
 from facegen.photos.preparation import Preparation
+from facegen.train.folders import files_below, is_run
 from facegen.train.readers import read_rgb
 
 LEAST = 2  # pictures of a class: one to learn from, one to measure by
@@ -56,7 +57,7 @@ def read_classes(
 ) -> ClassPictures:
     """Read every file below every folder of `folder`; those that are no pictures are skipped.
 
-    Hidden files and folders are passed over. Order is that of the sorted paths.
+    Hidden files and folders, and those of runs, are passed over. Order is that of the sorted paths.
 
     Raises
     ------
@@ -65,13 +66,14 @@ def read_classes(
     OutOfMemory
         The machine does not hold so many at the network's size.
     OSError
-        The folder cannot be opened.
+        The folder, or one below, cannot be read.
     """
     folder = Path(folder)
     found = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
-    classes = [each for each in found if each.is_dir()]
+    folders = [each for each in found if each.is_dir()]
+    classes = [each for each in folders if not is_run(os.listdir(each))]
     if len(classes) < 2:
-        loose = len(found) - len(classes)
+        loose = len(found) - len(folders)
         files = f", and {loose:,} files beside" if loose else ""
         raise FormatError(
             f"{folder}: expected a folder for each of two or more classes, found "
@@ -79,7 +81,8 @@ def read_classes(
         )
     for each in classes:
         _check_name(each)
-    paths = [(label, path) for label, each in enumerate(classes) for path in sorted(_files(each))]
+    inside = [sorted(files_below(each)) for each in classes]
+    paths = [(label, path) for label, each in enumerate(inside) for path in each]
     shape = (len(paths), preparation.height, preparation.width, preparation.channels)
     check_memory(prod(shape), f"{len(paths):,} pictures of {shape[1]}x{shape[2]}")
     pixels = np.empty(shape, np.uint8)
@@ -121,12 +124,6 @@ def _check_name(folder: Path) -> None:
     if not folder.name.isprintable() or len(folder.name) > LONGEST_NAME:
         expected = f"printable characters, {LONGEST_NAME} at most"
         raise FormatError(f"{folder}: a class's name must have {expected}")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def _read(preparation: Preparation, path: Path) -> NDArray[np.uint8] | str:

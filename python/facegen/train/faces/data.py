@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from facegen import processors
 from facegen.errors import FormatError
 from facegen.numbers.npy import NpyFile
 from facegen.photos import photo
+from facegen.train.folders import files_below
 
 SIDE = 64
 
@@ -38,8 +38,8 @@ def read_pictures(source: str | os.PathLike[str]) -> Pictures:
 
     Pictures of a folder are read as all pictures are (`facegen.photos.photo`), put on white where
     they are transparent, cut to the square in their middle and resized to 64x64. A file that cannot
-    be read is skipped and listed; hidden files are passed over. The order is that of the sorted
-    paths.
+    be read is skipped and listed; hidden files and folders of runs are passed over. The order is
+    that of the sorted paths.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def _read_npy(path: Path) -> NDArray[np.uint8]:
 
 
 def _read_folder(folder: Path) -> Pictures:
-    paths = sorted(_files(folder))
+    paths = sorted(files_below(folder))
     pixels = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
     count, skipped = 0, []
     # Pillow decodes and resizes without the GIL.
@@ -82,15 +82,6 @@ def _read_folder(folder: Path) -> Pictures:
         found = f"{len(skipped)} files that are none" if skipped else "no files"
         raise FormatError(f"{folder}: expected pictures, found {found}")
     return Pictures(pixels[:count], skipped)
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    def fail(error: OSError) -> None:
-        raise error
-
-    for parent, folders, names in os.walk(folder, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(parent, name) for name in names if not name.startswith("."))
 
 
 def _read_or_reason(path: Path) -> NDArray[np.uint8] | str:
