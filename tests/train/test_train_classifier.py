@@ -112,6 +112,18 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path, layers: str)
         np.testing.assert_array_equal(again.network.weights[name], array, err_msg=name)
 
 
+def test_a_run_goes_on_with_the_network_that_it_began_with(tmp_path: Path) -> None:
+    """Layers in front of what is trained are in no checkpoint."""
+    pictures, settings = colours(12), ClassifierSettings("last", epochs=1, batch=8)
+    train(pictures, network.start(small(), None, 3), settings, 1, Reports(tmp_path))
+    other = small()
+    other.weights["conv0.bias"] = other.weights["conv0.bias"] + np.float32(0.5)
+    with pytest.raises(FormatError, match="was trained with start"):
+        train(
+            pictures, network.start(other, None, 3), settings, 1, Reports(tmp_path), resume=True
+        )
+
+
 def test_it_stops_when_it_gets_no_better() -> None:
     notes: list[str] = []
     pictures = colours(30)
@@ -184,6 +196,10 @@ def test_reading_folders(tmp_path: Path) -> None:
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "blue" / ".DS_Store").write_text("")
     (tmp_path / "loose.png").write_bytes(b"")
+    for parent in (tmp_path, tmp_path / "red"):  # of `facegen train classifier .`
+        (parent / "classifier.safetensors.run").mkdir()
+        (parent / "classifier.safetensors.run" / "log.jsonl").write_text("")
+        Image.new("RGB", (40, 20)).save(parent / "classifier.safetensors.run" / "curves.png")
     found = read_classes(tmp_path, preparation)
     assert found.names == NAMES and np.bincount(found.labels).tolist() == [4, 4, 5]
     assert len(found.skipped) == 2 and all("blue" in line for line in found.skipped)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facegen import FacegenError
+from facegen import FacegenError, FormatError
 from facegen.networks import segmentation, squeezenet
 from facegen.nn import Conv2d, Graph, MaxPool2d, Shape, Tanh
 from facegen.train import Reports
@@ -157,6 +157,17 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(
     again = run(backend, pairs, start, settings, reports=Reports(tmp_path), resume=True)
     for name, values in whole.items():
         np.testing.assert_array_equal(again[name], values, err_msg=name)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_run_goes_on_with_the_encoder_that_it_began_with(
+    tmp_path: Path, backend: str, start: dict[str, np.ndarray], pairs: Pairs
+) -> None:
+    settings = SegmentationSettings(epochs=1, batch=4, held_out=1)
+    run(backend, pairs, start, settings, reports=Reports(tmp_path))
+    other = {**start, "conv1.bias": start["conv1.bias"] + np.float32(0.5)}
+    with pytest.raises(FormatError, match="was trained with start"):
+        run(backend, pairs, other, settings, reports=Reports(tmp_path), resume=True)
 
 
 def test_where_the_network_is_cut() -> None:

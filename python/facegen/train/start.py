@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import prod, sqrt
+from zlib import crc32
 
 import numpy as np
 
@@ -28,3 +30,11 @@ def initial_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
                 values = np.full(shape, 1.0 if name in ("gamma", "var") else 0.0)
             weights[f"{node.name}.{name}"] = values.astype(np.float32)
     return weights
+
+
+def digest(weights: Mapping[str, np.ndarray]) -> int:
+    """Of weights that a run starts from: what stays as it was is in no checkpoint."""
+    found = 0
+    for name in sorted(weights):
+        found = crc32(weights[name].tobytes(), crc32(name.encode(), found))
+    return found

@@ -26,6 +26,7 @@ from facegen.train.loop import SILENT, Enough, Every, Loop, Reports
 from facegen.train.order import Batch, Order
 from facegen.train.schedules import one_cycle
 from facegen.train.split import stratified
+from facegen.train.start import digest
 from facegen.train.trainer import Trainer
 
 # Where every layer is trained, a picture is another in every epoch.
@@ -164,6 +165,7 @@ def train(
             **asdict(settings),
             "classes": list(pictures.names),
             "data": crc32(pictures.pixels.data),
+            "start": digest(start.weights),
         },
         reports=reports,
         epoch=order.steps_per_epoch,

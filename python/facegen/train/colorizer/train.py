@@ -35,6 +35,7 @@ from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
 from facegen.train.readers import read_rgb
 from facegen.train.split import split
+from facegen.train.start import digest as digest_of_weights
 from facegen.train.start import initial_weights
 
 WIDTHS = Widths(
@@ -185,7 +186,12 @@ def train(
         parts={"colorizer": trainer},
         steps=steps,
         images=s.batch,
-        settings={**asdict(s), "photos": digest(photos), "held_out": held_out},
+        settings={
+            **asdict(s),
+            "photos": digest(photos),
+            "held_out": held_out,
+            "start": digest_of_weights(whole),
+        },
         reports=reports,
         epoch=order.steps_per_epoch,
         ahead=AHEAD,

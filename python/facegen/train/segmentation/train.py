@@ -26,6 +26,7 @@ from facegen.train.segmentation.learner import Learner
 from facegen.train.segmentation.masks import VOID, Pairs
 from facegen.train.segmentation.native_learner import NativeLearner, flipped
 from facegen.train.split import split
+from facegen.train.start import digest
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,11 @@ def train(
         settings.epochs * order.steps_per_epoch,
         settings.batch,
         hooks=[Every(order.steps_per_epoch, measure, at_start=True)],
-        settings={**asdict(settings), "data": crc32(pairs.pixels.data) ^ crc32(pairs.classes.data)},
+        settings={
+            **asdict(settings),
+            "data": crc32(pairs.pixels.data) ^ crc32(pairs.classes.data),
+            "start": digest(learner.weights()),
+        },
         reports=reports,
         epoch=order.steps_per_epoch,
         ahead=2,
