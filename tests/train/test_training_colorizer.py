@@ -19,6 +19,7 @@ from facegen.train import Reports
 from facegen.train.colorizer import train as training
 from facegen.train.colorizer.bins import Bins, grid
 from facegen.train.colorizer.photos import (
+    LONGEST,
     PhotoSample,
     Survey,
     is_grey,
@@ -92,6 +93,16 @@ def test_photos_of_any_size(tmp_path: Path, size: tuple[int, int]) -> None:
     expected = rgb_to_lab(np.uint8([200, 80, 40]))
     np.testing.assert_allclose(lightness, expected[0], atol=1e-3)
     np.testing.assert_allclose(ab, np.broadcast_to(expected[1:], ab.shape), atol=1e-3)
+
+
+@pytest.mark.parametrize("size", [(1, LONGEST + 1), (2 * LONGEST + 1, 2)])
+def test_a_strip_is_no_photo(tmp_path: Path, bins: Bins, size: tuple[int, int]) -> None:
+    """Its shorter side at 288 pixels, one of 1 x 20,000 would take 5 GB."""
+    paths = photos(tmp_path, 1) + photos(tmp_path / "strips", 1, *size)
+    found = survey(paths, bins)
+    assert found.photos == paths[:1] and len(found.unreadable) == 1
+    with pytest.raises(FormatError, match=rf"at most {LONGEST} .*, found {size[1]} x {size[0]}"):
+        PhotoSample(paths[1:], 32)(0, np.random.default_rng(0))
 
 
 def test_proportions_are_kept() -> None:

@@ -19,6 +19,7 @@ from facegen.train.readers import read_rgb
 
 LARGER = 288 / 256  # what the shorter side of photos is, by the side of the parts that are shown
 REDUCED = 4  # pixels a side that share a colour
+LONGEST = 64  # times the shorter side: what is enlarged to a side of some hundred pixels is bounded
 _SURVEYED = 64  # pixels a side of the copies that are counted
 _GREY = 5.0, 0.95  # a photo is grey where such a share of its pixels has less colour than this
 
@@ -82,10 +83,19 @@ def survey(
 
 def _colours_or_reason(path: str) -> NDArray[np.float32] | str:
     try:
-        pixels = read_rgb(path, least_side=_SURVEYED)
+        pixels = _read(path, _SURVEYED)
         return rgb_to_lab(resized(pixels, _SURVEYED, _SURVEYED), threads=1)[..., 1:]
     except FormatError as error:
         return str(error)
+
+
+def _read(path: str, least_side: int) -> NDArray[np.uint8]:
+    pixels = read_rgb(path, least_side)
+    height, width, _ = pixels.shape
+    if max(height, width) > LONGEST * min(height, width):
+        expected = f"one side at most {LONGEST} times the other"
+        raise FormatError(f"{path}: expected {expected}, found {width} x {height} pixels")
+    return pixels
 
 
 def is_grey(ab: NDArray[np.float32]) -> bool:
@@ -107,8 +117,7 @@ class PhotoSample:
 
     def __call__(self, sample: int, random: np.random.Generator) -> tuple[np.ndarray, ...]:
         least = round(self.side * LARGER)
-        pixels = read_rgb(self.photos[sample], least_side=least)
-        pixels = shorter_side(pixels, least)
+        pixels = shorter_side(_read(self.photos[sample], least), least)
         height, width, _ = pixels.shape
         y, x = (int(random.integers(size - self.side + 1)) for size in (height, width))
         part = pixels[y : y + self.side, x : x + self.side]
