@@ -165,6 +165,7 @@ def normed_trainer() -> train.Trainer:
     [
         ("norm.beta:second", np.zeros(2), "norm.beta:second of the state must be F32, not float64"),
         (":steps", np.array(-1), ":steps of the state must be U64, not int64"),
+        (":steps", np.array(2**64 - 1, np.uint64), ":steps of the state must be at most 4,611,"),
         (":seed", np.array(0.5), ":seed of the state must be U64, not float64"),
         ("norm.beta", np.float32([0, np.nan]), "norm.beta of the state has a number that is not f"),
         ("norm.var", np.float32([-1, 2]), "norm.var of the state must be 0 or more, found -1.0"),

@@ -305,6 +305,18 @@ def test_checkpoints_that_do_not_fit(tmp_path: Path, change, message: str) -> No
         make(train.Reports(tmp_path), settings={"rate": 0.1})[0].run(resume=True)
 
 
+def test_a_checkpoint_behind_the_last_step(tmp_path: Path) -> None:
+    """What an edited one says, or one of a run of other steps that its settings do not tell."""
+    make(train.Reports(tmp_path), steps=10)[0].run()
+    with pytest.raises(FormatError, match="its step is 10, of a run of 9$"):
+        make(train.Reports(tmp_path), steps=9)[0].run(resume=True)
+
+
+def test_more_steps_than_can_be_counted() -> None:
+    with pytest.raises(FacegenError, match="expected at most .* steps, not 1,000,000,000,0"):
+        make(train.SILENT, steps=10**21)
+
+
 def test_memory_that_is_short() -> None:
     trainer = train.Trainer(small_graph(), "l2", train.SGD(rate=0.1), threads=1)
     whole = train.Trainer(small_graph(), "l2", train.SGD(rate=0.1), threads=1)

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from facegen import processors
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, FormatError
 from facegen.files.state import LineFile
 from facegen.pipeline import run_together
 from facegen.train import checkpoint, log
@@ -37,7 +37,7 @@ from facegen.train.checkpoint import Place, Stateful
 from facegen.train.pace import Pace, duration, is_long
 from facegen.train.ranks import Ranks
 from facegen.train.readers import Loaded, Unreadable
-from facegen.train.trainer import Diverged
+from facegen.train.trainer import MOST_STEPS, Diverged
 
 Item = TypeVar("Item")
 
@@ -163,6 +163,8 @@ class Loop(Generic[Item]):
     ranks: Ranks | None = None
 
     def __post_init__(self) -> None:
+        if self.steps > MOST_STEPS:
+            raise FacegenError(f"expected at most {MOST_STEPS:,} steps, not {self.steps:,}")
         self.place = Place()
         self._means = log.Means()
         self._stopping = threading.Event()
@@ -224,6 +226,9 @@ class Loop(Generic[Item]):
                 raise FacegenError("there is no folder of a run to resume")
         elif resume:
             self.place = checkpoint.read(path, self.settings, self._all_parts())
+            if self.place.step > self.steps:
+                found = f"{self.place.step:,}, of a run of {self.steps:,}"
+                raise FormatError(f"{path}: not a checkpoint of this run: its step is {found}")
             self._saved = self.place.step
         elif path.exists() and not overwrite and self.reports.writes:
             raise FacegenError(

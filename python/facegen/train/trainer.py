@@ -28,6 +28,7 @@ from facegen.train.start import initial_weights
 from facegen.weights.safetensors import Header, read_arrays
 
 _FORMAT = "facegen.train 1"
+MOST_STEPS = 2**62  # no run has so many, and one more is still a number of the state
 
 
 @dataclass
@@ -369,6 +370,8 @@ class Trainer:
                 for name, array in state.items()
             }
         )
+        if (steps := int(state[":steps"])) > MOST_STEPS:
+            raise ValueError(f":steps of the state must be at most {MOST_STEPS:,}, not {steps:,}")
         variances = {
             f"{node.name}.var" for node in self.graph.nodes if isinstance(node.layer, BatchNorm)
         }
