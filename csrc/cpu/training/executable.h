@@ -90,7 +90,7 @@ class TrainingExecutable {
   // Some images of a batch: `images` and `inputs` are theirs, targets and losses the batch's.
   struct Part : Batch {
     WholeBatch whole;
-    Sharing sharing;
+    Sharing sharing = {};
   };
   Part part(const Batch& batch, int64_t first) const;
   double find_gradients(const Part& part);
