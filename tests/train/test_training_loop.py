@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from facegen import nn, train
 from facegen.errors import FacegenError, FormatError
@@ -388,3 +389,34 @@ def test_means_weigh_images_alike() -> None:
     assert means.take() == {"loss": 4.0, "other": 5.0} and means.take() == {}
     with pytest.raises(ValueError, match="the sum and the number of 'loss'"):
         means.load_state_dict({"loss": np.zeros(3)})
+
+
+def test_shapes_of_a_checkpoint_are_checked_before_its_arrays_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reports = train.Reports(tmp_path)
+    loop, _ = make(reports)
+    loop.run()
+    path = tmp_path / "checkpoint.safetensors"
+    header, arrays = _parts_of(path)
+    for name, expected in {
+        "a/a.weight": r"'a/a.weight' must have shape \(8, 3\), not \(4000, 8, 1, 1, 3\)",
+        "log/noise": r"'log/noise' has shape \(4000, 8, 1, 1, 3\), and nothing of this run is so",
+    }.items():
+        large = np.zeros((4000, 8, 1, 1, 3), np.float32)
+        path.write_bytes(safetensors.numpy.save({**arrays, name: large}, header))
+        again, trainers = make(reports)
+        before = states(trainers)
+        monkeypatch.setattr("facegen.weights.safetensors._read_stored", _read_nothing)
+        with pytest.raises(FormatError, match=expected):
+            again.run(resume=True)
+        assert_same(states(trainers), before)
+
+
+def _parts_of(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    with safetensors.safe_open(path, "np") as file:
+        return file.metadata(), safetensors.numpy.load_file(path)
+
+
+def _read_nothing(*arguments: object) -> None:
+    raise AssertionError("an array was read")

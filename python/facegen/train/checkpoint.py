@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,12 +25,14 @@ from facegen.weights.safetensors import Header, read_arrays
 
 _FORMAT = "facegen.train run 1"
 _TYPES = ("F32", "F64", "I64", "U64", "U8")  # NumPy has not all the others
+_SMALL = 2  # numbers of what the log's means have
 
 
 class Stateful(Protocol):
     """What a checkpoint holds a part of; a `Trainer` is one."""
 
-    def state_dict(self) -> dict[str, np.ndarray]: ...
+    def state_dict(self) -> dict[str, np.ndarray]:
+        """Copies. Their names may change as the part learns, the shapes of names do not."""
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         """ValueError where it does not fit."""
@@ -86,8 +89,7 @@ def read(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful])
         for name, kind in header.types.items():
             if kind not in _TYPES:
                 raise FormatError(f"{path}: {name} must be {' or '.join(_TYPES)}, not {kind}")
-            if name.partition("/")[0] not in parts:
-                raise FormatError(f"{path}: holds {name!r:.100}, of which this run has nothing")
+        _check_shapes(path, header.shapes, parts)
 
     try:
         arrays = read_arrays(str(path), check)
@@ -103,6 +105,28 @@ def read(path: Path, settings: Mapping[str, Any], parts: Mapping[str, Stateful])
         except ValueError as error:
             raise FormatError(f"{path}: {part}: {error}") from None
     return place
+
+
+def _check_shapes(
+    path: Path, found: Mapping[str, tuple[int, ...]], parts: Mapping[str, Stateful]
+) -> None:
+    """That arrays are those of the parts, before there is memory for them."""
+    own = {
+        f"{part}/{name}": array.shape
+        for part, stateful in parts.items()
+        for name, array in stateful.state_dict().items()
+    }
+    # A part may not have all of its names yet: Adam of PyTorch makes moments in its first step.
+    most = max((prod(shape) for shape in own.values()), default=0)
+    for name, shape in found.items():
+        if name.partition("/")[0] not in parts:
+            raise FormatError(f"{path}: holds {name!r:.100}, of which this run has nothing")
+        if name in own and shape != own[name]:
+            raise FormatError(f"{path}: {name!r:.100} must have shape {own[name]}, not {shape}")
+        if prod(shape) > max(most, _SMALL):
+            raise FormatError(
+                f"{path}: {name!r:.100} has shape {shape}, and nothing of this run is so large"
+            )
 
 
 def _check(path: Path, metadata: Mapping[str, str], settings: Mapping[str, Any]) -> Place:
