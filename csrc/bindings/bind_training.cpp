@@ -71,10 +71,7 @@ class CpuTraining {
       throw py::type_error("losses must be a writeable float64 array");
     }
     batch.losses = static_cast<double*>(losses.mutable_data());
-    if (static_cast<int32_t>(rates.size()) < program.rate_groups) {
-      throw py::value_error("fewer rates than groups");
-    }
-    batch.rates = rates;
+    take_rates(rates, batch);
     batch.seed = seed;
     batch.step = number;
     batch.update = update;
@@ -97,20 +94,29 @@ class CpuTraining {
       }
       batch.peers = &peers;
     }
-    std::string not_finite;
-    const double length = alone([&] {
-      try {
-        return executable_->run(batch);
-      } catch (const std::domain_error& error) {
-        not_finite = error.what();
-        return 0.0;
-      }
-    });
-    if (!not_finite.empty()) {
-      PyErr_SetString(PyExc_FloatingPointError, not_finite.c_str());
-      throw py::error_already_set();
-    }
-    return length;
+    return while_finite([&] { return executable_->run(batch); });
+  }
+
+  int64_t found_floats() const { return executable_->found_floats(); }
+
+  py::array_t<float> found() const {
+    py::array_t<float> copy(executable_->found_floats());
+    float* const data = copy.mutable_data();
+    alone([&] { executable_->copy_found(data); });
+    return copy;
+  }
+
+  double apply(const py::array& found, int64_t images, const std::vector<double>& rates,
+               uint64_t number, int64_t threads) {
+    check(found, "found", executable_->found_floats(), false);
+    if (images < 1) throw py::value_error("a batch must have at least 1 image");
+    cpu::TrainingExecutable::Batch batch = {};
+    batch.images = images;
+    take_rates(rates, batch);
+    batch.step = number;
+    batch.threads = checked_threads(threads);
+    const auto* const data = static_cast<const float*>(found.data());
+    return while_finite([&] { return executable_->apply(batch, data); });
   }
 
   // What the losses are of, (images, height, width, channels) each, by the forward pass alone.
@@ -194,6 +200,32 @@ class CpuTraining {
       const std::lock_guard lock(mutex_);
       return body();
     });
+  }
+
+  // The length that body() gives; FloatingPointError where it says that a number is not finite.
+  template <typename Body>
+  double while_finite(Body&& body) const {
+    std::string not_finite;
+    const double length = alone([&] {
+      try {
+        return body();
+      } catch (const std::domain_error& error) {
+        not_finite = error.what();
+        return 0.0;
+      }
+    });
+    if (!not_finite.empty()) {
+      PyErr_SetString(PyExc_FloatingPointError, not_finite.c_str());
+      throw py::error_already_set();
+    }
+    return length;
+  }
+
+  void take_rates(const std::vector<double>& rates, cpu::TrainingExecutable::Batch& batch) const {
+    if (static_cast<int32_t>(rates.size()) < storage_.program.rate_groups) {
+      throw py::value_error("fewer rates than groups");
+    }
+    batch.rates = rates;
   }
 
   static void check(const py::array& array, const std::string& name, int64_t values, bool labels) {
@@ -283,6 +315,14 @@ void bind_training(py::module_& m) {
       .def("predict", &CpuTraining::predict, py::arg("inputs"), py::arg("seed"), py::arg("number"),
            py::arg("threads"),
            "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
+      .def("found", &CpuTraining::found,
+           "What the last step found in its batch, as apply takes it: all gradients, and the "
+           "statistics of batch norms; a copy.")
+      .def_property_readonly("found_floats", &CpuTraining::found_floats, "How many there are.")
+      .def("apply", &CpuTraining::apply, py::arg("found"), py::arg("images"), py::arg("rates"),
+           py::arg("number"), py::arg("threads"),
+           "The update by what a step found in a batch of so many images, maybe in another process; "
+           "returns and raises as step does, and releases the GIL.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("kept", &CpuTraining::kept, py::arg("number"),

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from test_train_classifier import colours, save, small
 
 from facegen import train
-from facegen.networks import lenet
+from facegen.loading import write_graph
+from facegen.networks import lenet, squeezenet
 from facegen.train.ranks import Ranks
+from facegen.train.segmentation import shapes
+from facegen.weights import safetensors
 from parallel.launchers import WHY_NO_MPI, run_ranks
 
 JOB = Path(__file__).parent / "ranks_job.py"
@@ -78,22 +82,68 @@ def test_a_rank_that_ends_ends_the_run_and_fewer_go_on(tmp_path: Path, mode: str
         assert array.tobytes() == expected[name].tobytes(), name
 
 
-def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path) -> None:
-    images, labels = np.zeros((64, 28, 28), np.uint8), np.arange(64, dtype=np.uint8) % 10
-    images[np.arange(64), 4 + 2 * labels] = 255
-    for name, array in (("images", images), ("labels", labels)):
-        head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
-        (tmp_path / name).write_bytes(head + array.tobytes())
+def facegen(ranks: int, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    command = ["-m", "facegen", "train", *words, "--threads", 1]
+    return run_ranks("mpirun", ranks, command, folder)
+
+
+def write_task(task: str, folder: Path) -> list[object]:
+    """Files to train on, and the words that name them."""
+    if task == "digits":
+        images, labels = np.zeros((64, 28, 28), np.uint8), np.arange(64, dtype=np.uint8) % 10
+        images[np.arange(64), 4 + 2 * labels] = 255
+        for name, array in (("images", images), ("labels", labels)):
+            head = struct.pack(f">HBB{array.ndim}I", 0, 8, array.ndim, *array.shape)
+            (folder / name).write_bytes(head + array.tobytes())
+        return ["images", "labels", "--held-out", 14, "--batch", 25]
+    if task == "classifier":
+        save(folder / "pictures", colours(60))
+        write_graph(folder / "small.safetensors", small())
+        words: list[object] = ["pictures", "--from", "small.safetensors", "--layers", "all"]
+        return [*words, "--batch", 20]
+    shapes.write(folder, 4, seed=1)
+    weights = squeezenet.initial_weights(0)
+    safetensors.write(folder / "init.safetensors", "squeezenet", weights)
+    return ["pictures", "masks", "--from", "init.safetensors", "--held-out", 1]
+
+
+@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation"])
+def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path, task: str) -> None:
+    words = write_task(task, tmp_path)
     files = []
     for ranks in (1, 2):
         output = tmp_path / f"{ranks}.safetensors"
-        command = ["-m", "facegen", "train", "digits", "images", "labels", "-o", output]
-        command += ["--epochs", 2, "--held-out", 14, "--batch", 25, "--threads", 1]
-        result = run_ranks("mpirun", ranks, command, tmp_path)
+        result = facegen(ranks, tmp_path, task, *words, "--epochs", 2, "-o", output)
         assert result.returncode == 0, result.stderr
-        assert result.stdout.count("held out right") == 1
+        assert result.stdout.count("held out") == 1
         files.append(output.read_bytes())
     assert files[0] == files[1]
+
+
+@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation"])
+def test_a_command_trains_asynchronously(tmp_path: Path, task: str) -> None:
+    words = [*write_task(task, tmp_path), "--sync", "async", "--epochs", 2]
+    result = facegen(3, tmp_path, task, *words, "-o", "mine.safetensors")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("held out") == 1 and (tmp_path / "mine.safetensors").exists()
+    log = (tmp_path / "mine.safetensors.run" / "log.jsonl").read_text()
+    assert '"staleness"' in log and '"epoch":2' in log.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--bogus"], "No such option '--bogus'"),
+        (["-o", "mine.txt"], "mine.txt: extension '.txt' is no format of weights"),
+        (["-o", "there/mine.npz"], "there/mine.npz: there is no folder there"),
+        ([], "images: No such file or directory"),
+    ],
+)
+def test_what_is_wrong_is_said_once(tmp_path: Path, words: list[str], says: str) -> None:
+    (tmp_path / "labels").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 1, 7)))
+    result = facegen(3, tmp_path, "digits", "images", "labels", *words)
+    assert result.returncode == 2
+    assert result.stderr.count("facegen: error:") == result.stderr.count(says) == 1
 
 
 class Alone:

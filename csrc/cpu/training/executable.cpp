@@ -258,11 +258,36 @@ double TrainingExecutable::run(const Batch& batch) {
     length = gradient_length(batch.threads);
   }
   if (!std::isfinite(length)) throw std::domain_error(kNoFiniteLength);
-  if (!batch.update) return length;
+  if (batch.update) update_all(part(batch, 0), length);
+  return length;
+}
+
+void TrainingExecutable::update_all(const Part& part, double length) {
   const auto longest = static_cast<double>(program_.clip_norm);
   const double scale = longest > 0.0 ? std::min(1.0, longest / (length + 1e-6)) : 1.0;
   const auto updates = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
-  run_steps(updates, program_.steps.size(), part(batch, 0), scale);
+  run_steps(updates, program_.steps.size(), part, scale);
+}
+
+void TrainingExecutable::copy_found(float* found) const {
+  std::copy_n(gradients_.get(), gradient_floats_, found);
+  std::copy_n(statistics_.get(), statistics_floats_, found + gradient_floats_);
+}
+
+double TrainingExecutable::apply(const Batch& batch, const float* found) {
+  last_images_ = predicted_images_ = 0;
+  std::fill(seconds_.begin(), seconds_.end(), 0.0);
+  std::copy_n(found, gradient_floats_, gradients_.get());
+  std::copy_n(found + gradient_floats_, statistics_floats_, statistics_.get());
+  const double length = gradient_length(batch.threads);
+  if (!std::isfinite(length) || !all_finite(statistics_.get(), statistics_floats_)) {
+    throw std::domain_error(kNoFiniteLength);
+  }
+  // Updates read no value of the batch: there is room for none, and no input.
+  Part part = {batch, {batch.images, 0}};
+  part.images = 0;
+  part.inputs.assign(program_.values.size(), nullptr);
+  update_all(part, length);
   return length;
 }
 

@@ -60,6 +60,14 @@ class TrainingExecutable {
   // get what each is of: (images, height, width, channels).
   void predict(const Batch& batch, const std::vector<float*>& outputs);
 
+  // What the last run found in its batch, as apply() takes it: all gradients, and the statistics that
+  // batch norms move theirs towards.
+  int64_t found_floats() const { return gradient_floats_ + statistics_floats_; }
+  void copy_found(float* found) const;
+  // The update of a run that found this, maybe that of another process: of the batch, the number of
+  // images, rates, step and threads count. Returns and throws as run() does.
+  double apply(const Batch& batch, const float* found);
+
   // The last run's, of the array of this number; null where it is not trained.
   const float* gradient(std::size_t array) const {
     return gradient_at_[array] < 0 ? nullptr : gradients_.get() + gradient_at_[array];
@@ -96,6 +104,7 @@ class TrainingExecutable {
   double find_gradients(const Part& part);
   double find_shared_gradients(const Batch& batch);
   bool all_agree(const Sharing& sharing, bool fine) const;
+  void update_all(const Part& part, double length);
   void round_sums();
   void run_steps(std::size_t first, std::size_t last, const Part& part, double gradient_scale);
   void run_step(std::size_t step, const Part& part);

@@ -65,6 +65,11 @@ def choose(loudness: Loudness) -> None:
     _state.loudness = loudness
 
 
+def hush() -> None:
+    """Another process of the same command says all; this one's errors alone are printed."""
+    _state.loudness = Loudness.QUIET
+
+
 def is_quiet() -> bool:
     return _state.loudness == Loudness.QUIET
 

@@ -14,6 +14,7 @@ from facegen.cli.terminal import counted
 if TYPE_CHECKING:
     from facegen.networks import Network
     from facegen.train.classifier.network import Start
+    from facegen.train.classifier.pictures import ClassPictures
     from facegen.train.classifier.train import Trained
 
 _SHOWN = 10  # files that cannot be read and are named
@@ -21,11 +22,13 @@ _SHOWN = 10  # files that cannot be read and are named
 
 @click.command(
     "classifier",
+    cls=training.OnRanks,
     epilog=options.examples(
         "facegen train classifier pictures/                    pictures/cat/*, pictures/dog/*, ...",
         "facegen train classifier pictures/ --from resnet18.onnx -o mine.safetensors",
         "facegen train classifier pictures/ --layers few --epochs 20",
         "facegen train classifier pictures/ -o mine.safetensors --resume",
+        "mpirun -n 2 facegen train classifier pictures/ --layers all --threads 1",
         "facegen classify -n mine.safetensors photos/*.jpg",
     ),
 )
@@ -68,6 +71,7 @@ _SHOWN = 10  # files that cannot be read and are named
     help="For the checkpoint, log.jsonl and pictures of how it went; the output's name with .run "
     "if not given.",
 )
+@training.sync
 @training.resume
 @options.overwrite
 @options.common
@@ -77,6 +81,7 @@ def command(
     output: str,
     half: bool,
     threads: int | None,
+    sync: str,
     run_folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -87,20 +92,52 @@ def command(
     It begins with a network that knows pictures (ImageNet's), whose last layer is replaced. A share
     of every class is held out: training ends when they get no better, and the best weights are
     kept. How many of them are right is printed last; the run's folder has the confusion matrix
-    and the learning curves as PNG. `facegen classify -n OUTPUT` names the classes then.
+    and the learning curves as PNG. `facegen classify -n OUTPUT` names the classes then. Several
+    ranks of mpirun or srun share every batch, and the result is that of one; or see --sync.
     """
-    from facegen import FacegenError, weights
-    from facegen.cli.progress import progress
+    from facegen import FacegenError
+    from facegen.loading import write_graph
+    from facegen.train import finished
+    from facegen.train import ranks as train_ranks
+    from facegen.train.classifier.train import ClassifierSettings, train
 
-    extension = weights.check_extension(output)
-    if extension != ".safetensors":
+    with training.ranks(sync) as ranks:
+        with train_ranks.alike(ranks):
+            _check_output(output, overwrite)
+            begin, pictures = _read(start, folder)
+        settings = ClassifierSettings(**choices)
+        reports = training.reports(
+            output, run_folder, least_seconds=2.0, ranks=ranks, log_every=10**9
+        )
+        try:
+            trained = train(pictures, begin, settings, threads, reports, resume, overwrite, ranks)
+        except ValueError as error:
+            if isinstance(error, FacegenError):
+                raise
+            raise FacegenError(f"{start}: {error}") from None
+    if ranks is not None and not ranks.first:
+        return
+    write_graph(output, trained.network, half)
+    _draw(reports.log, trained)
+    finished(reports)
+    right, count = int(trained.counts.trace()), int(trained.counts.sum())
+    epoch = f"best of epoch {trained.epoch:g}"
+    terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.1%}), {epoch}")
+    training.next_step("facegen classify PICTURE -n FILE", output)
+
+
+def _check_output(output: str, overwrite: bool) -> None:
+    from facegen import weights
+
+    if weights.check_extension(output) != ".safetensors":
         raise click.UsageError(f"-o {output}: expected .safetensors, which names of classes fit in")
     options.check_output(output, overwrite)
 
-    from facegen.loading import write_graph
-    from facegen.train import finished
+
+def _read(start: str, folder: str) -> tuple[Start, ClassPictures]:
+    """What training begins with, and the pictures."""
+    from facegen.cli.progress import progress
     from facegen.train.classifier.pictures import read_classes
-    from facegen.train.classifier.train import ClassifierSettings, train
 
     known = _start(start, 2)  # before the pictures: without one, nothing else matters
     with progress(None, "pictures") as advance:
@@ -113,22 +150,7 @@ def command(
     if not known.known:
         how = "pictures are prepared as torchvision does, as the file says nothing about it"
         terminal.warn(f"{start}: {how}")
-    begin = _start(start, len(pictures.names))
-    settings = ClassifierSettings(**choices)
-    reports = training.reports(output, run_folder, least_seconds=2.0, log_every=10**9)
-    try:
-        trained = train(pictures, begin, settings, threads, reports, resume, overwrite)
-    except ValueError as error:
-        if isinstance(error, FacegenError):
-            raise
-        raise FacegenError(f"{start}: {error}") from None
-    write_graph(output, trained.network, half)
-    _draw(reports.log, trained)
-    finished(reports)
-    right, count = int(trained.counts.trace()), int(trained.counts.sum())
-    epoch = f"best of epoch {trained.epoch:g}"
-    terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.1%}), {epoch}")
-    training.next_step("facegen classify PICTURE -n FILE", output)
+    return _start(start, len(pictures.names)), pictures
 
 
 def _start(name: str, classes: int) -> Start:

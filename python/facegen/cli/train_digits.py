@@ -13,11 +13,13 @@ from facegen.cli.train import check_network_file
 
 @click.command(
     "digits",
+    cls=training.OnRanks,
     epilog=options.examples(
         "facegen train digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz",
         "facegen train digits images.idx labels.idx -o digits.safetensors --epochs 10 --seed 3",
         "facegen train digits images.idx labels.idx -o digits.safetensors --resume",
         "mpirun -n 4 facegen train digits images.idx labels.idx -o digits.safetensors --threads 1",
+        "mpirun -n 3 facegen train digits images.idx labels.idx --threads 1 --sync async",
         "facegen digits seven.png -n digits.safetensors",
     ),
 )
@@ -39,6 +41,7 @@ from facegen.cli.train import check_network_file
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
 @training.threads
+@training.sync
 @training.folder
 @training.resume
 @options.overwrite
@@ -49,6 +52,7 @@ def command(
     output: str,
     half: bool,
     threads: int | None,
+    sync: str,
     folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -59,27 +63,24 @@ def command(
     Images are 28x28, light on black. A thousand of them are held out; how many of these the result
     reads rightly is printed last, on standard output. The result does not depend on the threads.
     Ctrl-C saves the state in the run's folder, from where --resume goes on. Several ranks of mpirun
-    or srun share every batch: the result is that of one.
+    or srun share every batch, and the result is that of one; or they do not: see --sync.
     """
     from facegen import weights
     from facegen.networks import NETWORKS
     from facegen.numbers import idx
-
-    check_network_file(output, "lenet", half, overwrite)
-
-    from facegen.train import SILENT, finished
+    from facegen.train import finished
     from facegen.train import ranks as train_ranks
-    from facegen.train.digits.train import DigitSettings, train
+    from facegen.train.digits.train import DigitSettings, check, train
 
-    settings = DigitSettings(**choices)
-    answers = idx.read(labels, dimensions=1)
-    shown = idx.read(images, dimensions=3)
-    reports = training.reports(output, folder)
-    with train_ranks.join() as ranks:
-        first = ranks is None or ranks.first
-        said = reports if first else SILENT
-        trained = train(shown, answers, settings, threads, said, resume, overwrite, ranks)
-    if not first:
+    with training.ranks(sync) as ranks:
+        with train_ranks.alike(ranks):
+            check_network_file(output, "lenet", half, overwrite)
+            answers = idx.read(labels, dimensions=1)
+            shown = idx.read(images, dimensions=3)
+            check(shown, answers)
+        settings, reports = DigitSettings(**choices), training.reports(output, folder, ranks=ranks)
+        trained = train(shown, answers, settings, threads, reports, resume, overwrite, ranks)
+    if ranks is not None and not ranks.first:
         return
     weights.write(output, NETWORKS["lenet"], trained.weights, half)
     finished(reports)

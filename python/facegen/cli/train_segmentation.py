@@ -16,12 +16,14 @@ from facegen.cli.train import check_network_file
 
 @click.command(
     "segmentation",
+    cls=training.OnRanks,
     epilog=options.examples(
         "facegen fetch squeezenet",
         "facegen train segmentation JPEGImages/ SegmentationClass/ --from squeezenet",
         "facegen train segmentation pictures/ masks/ --from mine.safetensors --epochs 5",
         "facegen train segmentation pictures/ masks/ --from squeezenet --all-layers",
         "facegen train segmentation pictures/ masks/ --from squeezenet --resume",
+        "mpirun -n 2 facegen train segmentation pictures/ masks/ --from squeezenet --threads 1",
         "facegen segment street.jpg -n segmentation.safetensors -o out/ --overlay",
     ),
 )
@@ -54,6 +56,7 @@ from facegen.cli.train import check_network_file
 @click.option("--log", type=click.Path(), help="Write each epoch's loss and IoU, as lines of JSON.")
 @training.backend
 @training.threads
+@training.sync
 @training.folder
 @training.resume
 @options.overwrite
@@ -70,6 +73,7 @@ def command(
     backend: str,
     device: str,
     threads: int | None,
+    sync: str,
     folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -80,18 +84,14 @@ def command(
     MASKS holds NAME.png for PICTURES/NAME.jpg (or another format): indexed PNG whose pixels are
     classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --from, the
     decoder is trained. The mean IoU of the pairs held out is printed last. Ctrl-C saves the state
-    in the run's folder, from where --resume goes on.
+    in the run's folder, from where --resume goes on. Several ranks of mpirun or srun share every
+    batch, and the result is that of one; or see --sync.
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network
     from facegen.networks import NETWORKS
-
-    training.check_backend(backend, device)
-    check_network_file(output, "segmentation", half, overwrite)
-    if log is not None:
-        options.check_output(log, overwrite)
-
     from facegen.train import finished
+    from facegen.train import ranks as train_ranks
     from facegen.train.segmentation.learner import Learner
     from facegen.train.segmentation.masks import read_pairs
     from facegen.train.segmentation.train import (
@@ -103,26 +103,40 @@ def command(
         train,
     )
 
-    network, tensors = read_network(start)
-    try:
-        first = first_weights(network.name, tensors)
-    except FacegenError as error:
-        raise FacegenError(f"{start}: {error}") from None
-    pairs = read_pairs(pictures, masks)
-    held_out = held_out or max(1, len(pairs) // 10)
-    settings = SegmentationSettings(held_out=held_out, freeze_encoder=not all_layers, **choices)
-    check(pairs, settings)
-    reports = training.reports(output, folder, lambda entry: _line(entry, settings.epochs))
-    learner: Learner
-    if backend == "torch":
-        from facegen.train.segmentation.torch_learner import TorchLearner
-        from facegen.train.torch_device import torch_device
+    with training.ranks(sync) as ranks:
+        with train_ranks.alike(ranks):
+            training.check_backend(backend, device)
+            if ranks is not None and backend == "torch":
+                raise click.UsageError("--backend torch trains in one process, not on ranks")
+            check_network_file(output, "segmentation", half, overwrite)
+            if log is not None:
+                options.check_output(log, overwrite)
+            network, tensors = read_network(start)
+            try:
+                first = first_weights(network.name, tensors)
+            except FacegenError as error:
+                raise FacegenError(f"{start}: {error}") from None
+            pairs = read_pairs(pictures, masks)
+            held_out = held_out or max(1, len(pairs) // 10)
+            settings = SegmentationSettings(
+                held_out=held_out, freeze_encoder=not all_layers, **choices
+            )
+            check(pairs, settings)
+        reports = training.reports(
+            output, folder, lambda entry: _line(entry, settings.epochs), ranks=ranks
+        )
+        learner: Learner
+        if backend == "torch":
+            from facegen.train.segmentation.torch_learner import TorchLearner
+            from facegen.train.torch_device import torch_device
 
-        chosen, frozen = torch_device(device), settings.freeze_encoder
-        learner = TorchLearner(pairs, first, settings.rate(pairs), frozen, chosen)
-    else:
-        learner = native(pairs, first, settings, threads, reports)
-    trained = train(pairs, learner, settings, reports, resume, overwrite)
+            chosen, frozen = torch_device(device), settings.freeze_encoder
+            learner = TorchLearner(pairs, first, settings.rate(pairs), frozen, chosen)
+        else:
+            learner = native(pairs, first, settings, threads, reports, ranks)
+        trained = train(pairs, learner, settings, reports, resume, overwrite, ranks)
+    if ranks is not None and not ranks.first:
+        return
     if log is not None:
         _write_log(log, reports.log)
     weights.write(output, NETWORKS["segmentation"], trained, half)

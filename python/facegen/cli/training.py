@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
 import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +15,11 @@ import click
 
 from facegen.cli import options, terminal
 from facegen.cli.train import require_torch
+from facegen.launchers import find_place
 
 if TYPE_CHECKING:
     from facegen.train import Reports
+    from facegen.train.ranks import Ranks
 
 # Of an entry, besides losses and measures.
 _PACE = ("step", "epoch", "seconds", "images_per_second", "left", "unreadable")
@@ -41,6 +45,40 @@ seed = click.option(
 threads = click.option(
     "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
 )
+
+sync = click.option(
+    "--sync",
+    type=click.Choice(["tree", "async"]),
+    default="tree",
+    show_default=True,
+    help="How ranks of mpirun or srun work together. tree: they share every batch, and the result "
+    "is that of one. async: rank 0 has the weights, the others send it gradients of batches of "
+    "their own and wait for nobody; no two results are the same.",
+)
+
+
+class OnRanks(click.Command):
+    """A command that several ranks are given: rank 0 alone says what is wrong with its words."""
+
+    def make_context(self, *words: Any, **more: Any) -> click.Context:
+        try:
+            return super().make_context(*words, **more)
+        except click.UsageError:
+            if find_place(os.environ).rank > 0:
+                raise SystemExit(0) from None
+            raise
+
+
+@contextmanager
+def ranks(sync: str) -> Iterator[Ranks | None]:
+    """Those that --sync is of, as `train.ranks.join`; all but rank 0 are hushed."""
+    from facegen.train.ranks import join
+
+    with join(asynchronous=sync == "async") as found:
+        if found is not None and not found.first:
+            terminal.hush()
+        yield found
+
 
 _backend = click.option(
     "--backend",
@@ -77,15 +115,18 @@ def reports(
     folder: str | None,
     words: Callable[[Mapping[str, Any]], str | None] | None = None,
     least_seconds: float = 0.0,
+    ranks: Ranks | None = None,
     **more: Any,
 ) -> Reports:
-    """Of a run whose result is `output`: what it says goes to stderr.
+    """Of a run whose result is `output`: what it says goes to stderr. Of ranks, the first speaks.
 
     `words` makes the start of a line of an entry that is worth one, and no two come within
     `least_seconds`; `more` is `Reports`' own.
     """
-    from facegen.train import Reports
+    from facegen.train import SILENT, Reports
 
+    if ranks is not None and not ranks.first:
+        return SILENT
     said = [-math.inf]
 
     def say(entry: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from facegen.train.exchange import Exchange
 from facegen.train.trainer import Trainer
 
 
@@ -19,10 +20,18 @@ class InMemory:
     ----------
     tell
         Called with a line about it.
+    exchange
+        Of asynchronous training: a worker's step finds gradients for rank 0.
     """
 
-    def __init__(self, trainer: Trainer, tell: Callable[[str], None] = lambda line: None) -> None:
+    def __init__(
+        self,
+        trainer: Trainer,
+        tell: Callable[[str], None] = lambda line: None,
+        exchange: Exchange | None = None,
+    ) -> None:
         self.trainer, self.parts, self._tell = trainer, 1, tell
+        self._step = trainer.step if exchange is None else exchange.find
 
     def __call__(self, x: Any, y: Any = None) -> np.ndarray:
         """As `Trainer.step`."""
@@ -30,7 +39,7 @@ class InMemory:
         most = self.trainer.most_parts(images)
         while True:
             try:
-                return self.trainer.step(x, y, parts=min(self.parts, most))
+                return self._step(x, y, parts=min(self.parts, most))
             except MemoryError:
                 if self.parts >= most:
                     raise

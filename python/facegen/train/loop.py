@@ -34,8 +34,9 @@ from facegen.pipeline import run_together
 from facegen.train import checkpoint, log
 from facegen.train.ahead import read_ahead
 from facegen.train.checkpoint import Place, Stateful
+from facegen.train.exchange import Exchange
 from facegen.train.pace import Pace, duration, is_long
-from facegen.train.ranks import Ranks
+from facegen.train.ranks import Ranks, of_all
 from facegen.train.readers import Loaded, Unreadable
 from facegen.train.trainer import MOST_STEPS, Diverged
 
@@ -146,6 +147,9 @@ class Loop(Generic[Item]):
     ranks
         That run the same loop and share its batches. Rank 0 says and writes all, and goes on from
         the checkpoint; the reports of the others should be `SILENT`.
+    exchange
+        Of ranks that are asynchronous: rank 0 applies what `step` finds on the others, and calls
+        the hooks. At the end all have rank 0's parts.
     """
 
     read: Callable[[int], Item]
@@ -161,6 +165,7 @@ class Loop(Generic[Item]):
     workers: int | None = None
     processes: bool = False
     ranks: Ranks | None = None
+    exchange: Exchange | None = None
 
     def __post_init__(self) -> None:
         if self.steps > MOST_STEPS:
@@ -169,6 +174,7 @@ class Loop(Generic[Item]):
         self._means = log.Means()
         self._stopping = threading.Event()
         self._failed = False
+        self._left = False  # the steps, with all other ranks
         self._saved: int | None = None  # the last checkpoint's step
         self._log: LineFile | None = None
         self._unreadable = Unreadable(self.reports.warn)
@@ -201,18 +207,17 @@ class Loop(Generic[Item]):
         """
         if self.ranks is None or self.ranks.first:
             self._begin(resume, overwrite)
-        if self.ranks is not None:
-            self.place = self.ranks.told(self.place)
-            for part in self.parts.values():
-                told = self.ranks.told(part.state_dict() if self.ranks.first else None)
-                if not self.ranks.first:
-                    part.load_state_dict(told)
+        self._tell_place()
         try:
             run_together([self._work], stop=self._stop)
-        except (KeyboardInterrupt, SystemExit):
+            if self.ranks is not None and not self._is_done():
+                raise KeyboardInterrupt  # the signal came to another rank
+        except (KeyboardInterrupt, SystemExit) as error:
             if self._saved is not None:
                 where = f"{self.checkpoint} has the state after step {self._saved:,}"
                 self.reports.note(f"{where}: --resume goes on from there")
+            if self._left:
+                of_all(error)
             raise
         finally:
             if self._log is not None:
@@ -240,6 +245,19 @@ class Loop(Generic[Item]):
                 path.unlink(missing_ok=True)
             self._log = log.begin(path.parent / LOG, self.place.step)
 
+    def _tell_place(self) -> None:
+        """All ranks are where rank 0 is."""
+        if self.ranks is None:
+            return
+        self.place = self.ranks.told(self.place)
+        for part in self.parts.values():
+            told = self.ranks.told(part.state_dict() if self.ranks.first else None)
+            if not self.ranks.first:
+                part.load_state_dict(told)
+
+    def _is_done(self) -> bool:
+        return self.place.ended or self.place.step == self.steps
+
     def _all_parts(self) -> dict[str, Stateful]:
         return {**self.parts, "log": self._means}
 
@@ -252,11 +270,19 @@ class Loop(Generic[Item]):
     def _is_stopping(self) -> bool:
         """Whether this step was the last: with ranks, of all as soon as one was told to stop."""
         stopping = self._stopping.is_set()
-        return stopping if self.ranks is None else self.ranks.any(stopping)
+        if self.ranks is None or self.exchange is not None:
+            return stopping
+        return self.ranks.any(stopping)
 
     def _work(self) -> None:
         try:
-            self._train()
+            if self.exchange is None or self.exchange.ranks.first:
+                self._train()
+            else:
+                self.exchange.batches(self._find)
+            if self.exchange is not None:
+                self._tell_place()
+            self._left = True
         except BaseException:
             self._failed = True
             raise
@@ -271,10 +297,11 @@ class Loop(Generic[Item]):
         workers = processors.count() if self.workers is None else self.workers
         if first == 0:
             self._before_the_first()
-        with closing(read_ahead(self.read, steps, self.ahead, workers, self.processes)) as items:
+        if self.exchange is not None:
+            self.exchange.begin(steps)
+        read: Callable[[int], Any] = self.read if self.exchange is None else int
+        with closing(read_ahead(read, steps, self.ahead, workers, self.processes)) as items:
             for item in items:
-                if isinstance(item, Loaded):
-                    self._unreadable.add(item)
                 self._one_step(item)
                 if self._is_stopping():
                     break
@@ -285,6 +312,32 @@ class Loop(Generic[Item]):
                     self._save_at = self._pace.seconds + reports.save_seconds
         if self._saved != self.place.step:
             self._save()
+        if self.exchange is not None:
+            self.exchange.end()
+
+    def _find(self, number: int) -> tuple[log.Losses, bool]:
+        """A batch of a worker's, whose gradients its step keeps for rank 0."""
+        return self._learn(self.read(number)), self._stopping.is_set()
+
+    def _learn(self, item: Any) -> log.Losses:
+        """Losses by name, of a step or of what the next worker has sent."""
+        try:
+            if self.exchange is not None and self.exchange.ranks.first:
+                losses, stopping = self.exchange.serve()
+                if stopping:
+                    self._stop()
+                return losses
+            if isinstance(item, Loaded):
+                self._unreadable.add(item)
+            return self.step(item)
+        except Diverged as error:
+            kept = "" if self._saved is None else f"; the state of step {self._saved:,} is kept"
+            failure = FacegenError(
+                f"training diverged: {error} (a lower learning rate may help{kept})"
+            )
+            if self.exchange is None:
+                of_all(failure)
+            raise failure from None
 
     def _before_the_first(self) -> None:
         entry: dict[str, Any] = {}
@@ -296,15 +349,8 @@ class Loop(Generic[Item]):
             self._write({"step": 0, **({} if self.epoch is None else {"epoch": 0}), **entry})
         self._pace.restart(0)
 
-    def _one_step(self, item: Item) -> None:
-        try:
-            losses = self.step(item)
-        except Diverged as error:
-            kept = "" if self._saved is None else f"; the state of step {self._saved:,} is kept"
-            raise FacegenError(
-                f"training diverged: {error} (a lower learning rate may help{kept})"
-            ) from None
-        self._means.add(losses)
+    def _one_step(self, item: Any) -> None:
+        self._means.add(self._learn(item))
         step = self.place.step + 1
         self._estimate(step)
         entry: dict[str, Any] = {}

@@ -1,9 +1,10 @@
-"""Processes that train together: ranks of MPI that share every batch.
+"""Processes that train together: ranks of MPI, which share every batch or are asynchronous.
 
 Each rank calls the same steps with the same arrays and computes a part of each batch, of which
 alone it needs the images. Sums go over the ranks along the same binary tree as over a batch's
 chunks, and each rank then changes its own copy of the weights in the same way. So any number of
-ranks gives the same bits.
+ranks gives the same bits. Those that are asynchronous have batches of their own instead: see
+`facegen.train.exchange`.
 """
 
 from __future__ import annotations
@@ -23,13 +24,21 @@ from facegen.errors import FacegenError
 from facegen.launchers import find_place
 
 _LAST_WORDS_SECONDS = 0.5
+_NAP_SECONDS = 2e-4  # between looks for a message: MPI's own waiting takes a whole processor
+_MESSAGE, _ARRAY = 1, 2  # tags
 
 
 class Ranks:
-    """A communicator of mpi4py, and this process's place in it."""
+    """A communicator of mpi4py, and this process's place in it.
 
-    def __init__(self, communicator: Any) -> None:
-        self._communicator = communicator
+    Attributes
+    ----------
+    asynchronous
+        Rank 0 has the weights, and the others have batches of their own; else all share every one.
+    """
+
+    def __init__(self, communicator: Any, asynchronous: bool = False) -> None:
+        self._communicator, self.asynchronous = communicator, asynchronous
         self.rank: int = communicator.Get_rank()
         self.size: int = communicator.Get_size()
 
@@ -83,14 +92,64 @@ class Ranks:
         """Rank 0's message, on every rank."""
         return self._communicator.bcast(message)
 
+    def send(self, to: int, message: Any, array: np.ndarray | None = None) -> None:
+        """Send a rank something that is pickled, and maybe an array, which is not."""
+        self._communicator.send(message, to, _MESSAGE)
+        if array is not None:
+            self._communicator.Send(array, to, _ARRAY)
+
+    def receive(self, source: int | None = None) -> tuple[int, Any]:
+        """Wait for a message of a rank, or of any; which it is of, and the message."""
+        from mpi4py import MPI
+
+        status = MPI.Status()
+        while not self._communicator.iprobe(
+            MPI.ANY_SOURCE if source is None else source, _MESSAGE, status
+        ):
+            time.sleep(_NAP_SECONDS)
+        source = status.Get_source()
+        return source, self._communicator.recv(None, source, _MESSAGE)
+
+    def receive_array(self, source: int, array: np.ndarray) -> None:
+        """Fill in what a rank sent with its message."""
+        self._communicator.Recv(array, source, _ARRAY)
+
     def abort(self) -> None:
         """End all ranks now."""
         time.sleep(_LAST_WORDS_SECONDS)  # mpirun drops what it has not yet read
         self._communicator.Abort(1)
 
 
+def of_all(error: BaseException) -> None:
+    """Every rank raises the like of it by itself: rank 0's is said, and no rank need be ended."""
+    vars(error)["of_all_ranks"] = True
+
+
 @contextmanager
-def join(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks | None]:
+def alike(ranks: Ranks | None) -> Iterator[None]:
+    """What every rank does by itself before training: where one fails all end, and one says why.
+
+    Rank 0 raises its own failure, else the first other's as a FacegenError.
+    """
+    failure: Exception | None = None
+    try:
+        yield
+    except Exception as error:
+        failure = error
+    if ranks is not None:
+        said = None if failure is None else f"rank {ranks.rank}: {_said(failure)}"
+        word = ranks.first_word(said)
+        if word is not None:
+            failure = failure or FacegenError(word)
+            of_all(failure)
+    if failure is not None:
+        raise failure
+
+
+@contextmanager
+def join(
+    environment: Mapping[str, str] = os.environ, asynchronous: bool = False
+) -> Iterator[Ranks | None]:
     """The ranks that this process was started among by mpirun or srun; None where it is alone.
 
     A rank that fails inside ends all others, which would wait for it: with one line that says why.
@@ -99,10 +158,16 @@ def join(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks | None]:
     Raises
     ------
     FacegenError
-        There is no MPI, or it sees other ranks than the launcher started.
+        There is no MPI, or it sees other ranks than the launcher started; or asynchronous training
+        has no second rank.
     """
     place = find_place(environment)
     if place.size == 1:
+        if asynchronous:
+            raise FacegenError(
+                "asynchronous training takes at least 2 ranks, of which the first has the weights: "
+                "mpirun -n 3 ..."
+            )
         yield None
         return
     if place.launcher not in ("mpirun", "srun"):
@@ -110,18 +175,21 @@ def join(environment: Mapping[str, str] = os.environ) -> Iterator[Ranks | None]:
             f"training on several ranks takes mpirun or srun, not {place.launcher}; "
             "FACEGEN_RANKS=off trains in each process by itself"
         )
-    ranks = Ranks(_communicator(place.size))
+    ranks = Ranks(_communicator(place.size), asynchronous)
     try:
         yield ranks
     except BaseException as error:
         if getattr(error, "of_all_ranks", False):
             if ranks.first:
                 raise
-            raise SystemExit(1) from None
-        said = f"{error}" if isinstance(error, FacegenError) else f"{type(error).__name__}: {error}"
-        print(f"facegen: error: rank {ranks.rank}: {said}", file=sys.stderr, flush=True)
+            raise SystemExit(0) from None  # a launcher joins their exit codes
+        print(f"facegen: error: rank {ranks.rank}: {_said(error)}", file=sys.stderr, flush=True)
         ranks.abort()
         raise
+
+
+def _said(error: BaseException) -> str:
+    return f"{error}" if isinstance(error, FacegenError) else f"{type(error).__name__}: {error}"
 
 
 def _communicator(size: int) -> Any:

@@ -87,6 +87,7 @@ class Trainer:
     ranks
         Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
         with the whole batch's targets and at least its own images, and all get the same weights.
+        Those that are asynchronous share none: see `facegen.train.exchange`.
 
     Attributes
     ----------
@@ -136,7 +137,8 @@ class Trainer:
         moments_of: Trainer | None = None,
         ranks: Ranks | None = None,
     ) -> None:
-        self.graph, self.optimizer, self.ranks = graph, optimizer, ranks
+        self.graph, self.optimizer = graph, optimizer
+        self.ranks = None if ranks is None or ranks.asynchronous else ranks
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
         self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
@@ -167,7 +169,7 @@ class Trainer:
             self._kept = moments_of._kept
             if moments_of.program.state != self.program.state:
                 raise ValueError("moments_of must have the same parameters and optimizer")
-        if ranks is not None and self.program.kept:
+        if self.ranks is not None and self.program.kept:
             raise ValueError("ranks have no outputs and no gradients in inputs of a whole batch")
         self._needs_whole_batch = bool(self.program.kept) or any(
             isinstance(step, BatchNormStep) and not step.stored for step in self.program.forward
@@ -237,6 +239,44 @@ class Trainer:
             for i, name in enumerate(self.program.input_gradients):
                 gradients[name] = self._native.kept(i)
             return losses, gradients
+
+    def find(self, x: Any, y: Any = None, parts: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Each image's loss, and what `apply` takes to change the weights by this batch.
+
+        Changes nothing. The second, (n,) float32, has all gradients of the losses' mean, and the
+        statistics that batch norms move theirs towards.
+        """
+        with self._lock:
+            losses = self._run(x, y, update=False, parts=parts)
+            return losses, self._native.found()
+
+    @property
+    def found_floats(self) -> int:
+        """How many numbers `find` gives beside the losses."""
+        return self._native.found_floats
+
+    def apply(self, found: np.ndarray, images: int) -> None:
+        """Change the weights by what `find` gave for a batch of so many images.
+
+        Maybe in another process, by weights of some steps before: asynchronous training. Right
+        after `find`, to the bit what `step` does.
+
+        Raises
+        ------
+        ValueError
+            `found` is of another network.
+        Diverged
+            A number is not finite. The weights are then as they were.
+        """
+        with self._lock:
+            rates = self.optimizer.rates(self.steps)
+            try:
+                self.gradient_length = self._native.apply(
+                    found, images, rates, self.steps, self.threads
+                )
+            except FloatingPointError as error:
+                raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
+            self.steps += 1
 
     def predict(self, x: Any) -> dict[str, np.ndarray]:
         """What the losses are of, by the outputs' names; changes nothing.

@@ -21,9 +21,11 @@ from facegen.train.classifier.network import Start, head_of
 from facegen.train.classifier.pictures import ClassPictures
 from facegen.train.classifier.regimes import Regime
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
+from facegen.train.exchange import Exchange
 from facegen.train.in_memory import InMemory
 from facegen.train.loop import SILENT, Enough, Every, Loop, Reports
 from facegen.train.order import Batch, Order
+from facegen.train.ranks import Ranks
 from facegen.train.schedules import one_cycle
 from facegen.train.split import stratified
 from facegen.train.start import digest
@@ -107,8 +109,11 @@ def train(
     reports: Reports = SILENT,
     resume: bool = False,
     overwrite: bool = False,
+    ranks: Ranks | None = None,
 ) -> Trained:
     """Train, and keep the weights with the lowest loss of the pictures held out.
+
+    `ranks` share every batch, which changes no bit of the result, or are asynchronous; all get it.
 
     Raises
     ------
@@ -125,8 +130,9 @@ def train(
     steps = settings.epochs * order.steps_per_epoch
     weights = {name: np.array(array) for name, array in start.weights.items()}
     shown = _Shown(pictures, start, regime, weights, threads, reports)
-    trainer = _trainer(shown.graph, start.graph, regime, weights, settings, steps, threads)
-    step = InMemory(trainer, reports.note)
+    trainer = _trainer(shown.graph, start.graph, regime, weights, settings, steps, threads, ranks)
+    exchange = Exchange.of(ranks, trainer)
+    step = InMemory(trainer, reports.note, exchange)
     best = Best(lambda: trainer.weights, settings.patience)
 
     def read(number: int) -> tuple[Any, NDArray[np.int64]]:
@@ -169,6 +175,8 @@ def train(
         },
         reports=reports,
         epoch=order.steps_per_epoch,
+        ranks=ranks,
+        exchange=exchange,
     )
     loop.run(resume, overwrite)
     weights |= best.weights
@@ -195,6 +203,7 @@ def _trainer(
     settings: ClassifierSettings,
     steps: int,
     threads: int | None,
+    ranks: Ranks | None,
 ) -> Trainer:
     norms = [node.name for node in graph.nodes if isinstance(node.layer, BatchNorm)]
     layers = {name.rpartition(".")[0] for name in graph.parameters}
@@ -209,6 +218,7 @@ def _trainer(
             threads=threads,
             frozen=layers - regime.trained,
             stored_statistics=norms,  # those of the few pictures of a batch say less
+            ranks=ranks,
         )
     except ValueError as error:
         raise FacegenError(f"--layers {regime.layers}: {error}") from None

@@ -27,6 +27,7 @@ from facegen.train import (
     one_cycle,
 )
 from facegen.train.augment import Augmentation
+from facegen.train.exchange import Exchange
 from facegen.train.ranks import Ranks
 from facegen.train.split import split
 
@@ -111,7 +112,7 @@ def train(
     reports, resume, overwrite
         As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
     ranks
-        That share every batch, which changes no bit of the result; all get it.
+        That share every batch, which changes no bit of the result, or are asynchronous; all get it.
 
     Raises
     ------
@@ -135,7 +136,8 @@ def train(
         seed=settings.seed,
         ranks=ranks,
     )
-    step = InMemory(trainer, reports.note)
+    exchange = Exchange.of(ranks, trainer)
+    step = InMemory(trainer, reports.note, exchange)
 
     def read(number: int) -> tuple[Batch, np.ndarray]:
         batch = order(number)
@@ -155,6 +157,7 @@ def train(
         reports=reports,
         epoch=order.steps_per_epoch,
         ranks=ranks,
+        exchange=exchange,
     )
     loop.run(resume, overwrite)
     weights = trainer.averages

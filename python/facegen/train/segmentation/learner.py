@@ -10,10 +10,19 @@ from numpy.typing import NDArray
 
 from facegen.networks import squeezenet
 from facegen.nn import Graph
+from facegen.train.exchange import Exchange
 
 
 class Learner(Protocol):
-    """A network that is fine-tuned; its state goes into checkpoints."""
+    """A network that is fine-tuned; its state goes into checkpoints.
+
+    Attributes
+    ----------
+    exchange
+        With other ranks, where they are asynchronous.
+    """
+
+    exchange: Exchange | None
 
     def prepare(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
         """What `step` takes of some pairs' pictures; called by other threads, ahead of the step."""

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from facegen.networks import imagenet, segmentation
 from facegen.nn.grad import Adam
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
+from facegen.train.exchange import Exchange
 from facegen.train.in_memory import InMemory
 from facegen.train.loop import Reports
+from facegen.train.ranks import Ranks
 from facegen.train.schedules import Schedule
 from facegen.train.segmentation.learner import encoder_layers
 from facegen.train.segmentation.masks import Pairs
@@ -33,6 +35,8 @@ class NativeLearner:
     ----------
     epochs
         Of the run: features are kept where they are computed less often than they would be.
+    ranks
+        That share every batch, or are asynchronous.
     """
 
     def __init__(
@@ -44,6 +48,7 @@ class NativeLearner:
         epochs: int,
         threads: int | None,
         reports: Reports,
+        ranks: Ranks | None = None,
     ) -> None:
         self._pairs = pairs
         self._weights = {name: np.array(array) for name, array in weights.items()}
@@ -68,8 +73,10 @@ class NativeLearner:
             weights=own_weights(graph, self._weights),
             threads=threads,
             frozen={name.rpartition(".")[0] for name in graph.parameters} & frozen,
+            ranks=ranks,
         )
-        self._step = InMemory(self.trainer, reports.note)
+        self.exchange = Exchange.of(ranks, self.trainer)
+        self._step = InMemory(self.trainer, reports.note, self.exchange)
 
     def _reader(self, mirrored: bool) -> Any:
         def read(samples: NDArray[np.int64]) -> np.ndarray:

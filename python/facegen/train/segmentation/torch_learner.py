@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation
+from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
 from facegen.train.segmentation.learner import encoder_layers
 from facegen.train.segmentation.masks import Pairs
@@ -27,6 +28,8 @@ _BATCH = 8  # pictures whose classes are found at once
 
 class TorchLearner:
     """A `Learner` on a device of PyTorch's."""
+
+    exchange: Exchange | None = None
 
     def __init__(
         self,

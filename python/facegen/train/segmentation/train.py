@@ -21,6 +21,7 @@ from facegen.networks import segmentation
 from facegen.nn import ConvTranspose2d
 from facegen.train.loop import SILENT, Every, Loop, Reports
 from facegen.train.order import Order
+from facegen.train.ranks import Ranks
 from facegen.train.schedules import Schedule, one_cycle
 from facegen.train.segmentation.learner import Learner
 from facegen.train.segmentation.masks import VOID, Pairs
@@ -105,11 +106,12 @@ def native(
     settings: SegmentationSettings,
     threads: int | None = None,
     reports: Reports = SILENT,
+    ranks: Ranks | None = None,
 ) -> Learner:
-    """The learner on the package's own kernels."""
+    """The learner on the package's own kernels; `ranks` share its batches or are asynchronous."""
     check(pairs, settings)
     rate, frozen = settings.rate(pairs), settings.freeze_encoder
-    return NativeLearner(pairs, weights, rate, frozen, settings.epochs, threads, reports)
+    return NativeLearner(pairs, weights, rate, frozen, settings.epochs, threads, reports, ranks)
 
 
 def check(pairs: Pairs, settings: SegmentationSettings) -> None:
@@ -126,11 +128,12 @@ def train(
     reports: Reports = SILENT,
     resume: bool = False,
     overwrite: bool = False,
+    ranks: Ranks | None = None,
 ) -> dict[str, np.ndarray]:
     """Fine-tune from where a learner is, and return the canonical weights.
 
     The log has an entry before training and one after every epoch, with "iou" (mean over the
-    classes, of the pairs held out) and, after an epoch, "loss".
+    classes, of the pairs held out) and, after an epoch, "loss". `ranks` are the learner's.
 
     Raises
     ------
@@ -169,6 +172,8 @@ def train(
         reports=reports,
         epoch=order.steps_per_epoch,
         ahead=2,
+        ranks=ranks,
+        exchange=learner.exchange,
     )
     loop.run(resume, overwrite)
     learner.finish(held_out)
