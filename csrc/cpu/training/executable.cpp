@@ -5,42 +5,22 @@
 #include <cmath>
 #include <new>
 #include <stdexcept>
-#include <string>
 #include <utility>
 
 #include "check_program.h"
 #include "cpu/training/depthwise.h"
+#include "cpu/training/finite.h"
 #include "cpu/training/losses.h"
 #include "cpu/training/maps.h"
 #include "cpu/training/norms.h"
 #include "cpu/training/products.h"
 #include "cpu/training/tree.h"
 #include "divide_up.h"
-#include "threads.h"
 
 namespace facegen::cpu {
 namespace {
 
 constexpr int64_t kLineFloats = 16;  // of a cache line
-
-// Numbers of a task of the optimizer, and of a chunk of the gradient's sum of squares.
-constexpr int64_t kPart = 16 << 10;
-
-View view_of(const TrainingValue& value, ChannelRange channels, int32_t buffer) {
-  return {buffer, value.h, value.w, channels.count, value.c, 0};
-}
-
-// body(dense, grouped, floats) for every run of weights of a part, whose groups follow one another: in
-// the weight as the caller has it, and in one of all of the part's inputs.
-template <typename Body>
-void for_each_run(const GroupPart& part, int64_t taps, Body body) {
-  const int64_t ins = part.in_channels / part.groups, outs = part.out_channels / part.groups;
-  for (int64_t out = 0; out < part.out_channels; ++out) {
-    for (int64_t tap = 0; tap < taps; ++tap) {
-      body((out * taps + tap) * part.in_channels + out / outs * ins, (out * taps + tap) * ins, ins);
-    }
-  }
-}
 
 // The arrays whose gradients a step finds as sums in double precision.
 std::vector<int32_t> summed_by(const TrainingStep& step) {
@@ -59,8 +39,6 @@ std::vector<int32_t> summed_by(const TrainingStep& step) {
   }
 }
 
-constexpr const char* kNoFiniteLength = "the sum of the gradient's squares is not finite";
-
 // Room for so many numbers, whose values are lost where it grows.
 template <typename Number>
 void reserve(AlignedArray<Number>& memory, int64_t& size, int64_t count) {
@@ -73,13 +51,6 @@ void reserve(AlignedArray<Number>& memory, int64_t& size, int64_t count) {
 
 void add_doubles(const double* x, double* y, int64_t count) {
   for (int64_t i = 0; i < count; ++i) y[i] += x[i];
-}
-
-bool all_finite(const float* x, int64_t count) {
-  // Infinity and NaN times 0 are NaN, which sums keep.
-  float sum = 0.0f;
-  for (int64_t i = 0; i < count; ++i) sum += x[i] * 0.0f;
-  return sum == 0.0f;
 }
 
 }  // namespace
@@ -123,86 +94,8 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, const Kernels& k
     const TrainingStep& step = program_.steps[i];
     loss_number_.push_back(step.op == TrainingOp::kLoss ? loss_count_++ : -1);
     if (step.op == TrainingOp::kGemm) make_gemm(i);
-    if (step.op == TrainingOp::kWeightGradient) {
-      const TrainingValue& x = program_.values[std::size_t(step.x)];
-      const TrainingValue& dy = program_.values[std::size_t(step.dy)];
-      weight_gradients_[i] = std::make_unique<WeightGradient>(
-          step, view_of(x, inputs_of(step.part, x), 0), view_of(dy, outputs_of(step.part, dy), 0),
-          training_);
-    }
+    if (step.op == TrainingOp::kWeightGradient) make_weight_gradient(i);
   }
-}
-
-void TrainingExecutable::make_gemm(std::size_t i) {
-  const TrainingStep& s = program_.steps[i];
-  Step step{};
-  step.op = Op::kGemm;
-  const TrainingValue& x = program_.values[std::size_t(s.x)];
-  const TrainingValue& y = program_.values[std::size_t(s.y)];
-  const auto [in, out] = channels_of(s);
-  step.in = view_of(x, in, 0);
-  step.out = view_of(y, out, 1);
-  step.epilogue.activation = s.activation;
-  step.epilogue.alpha = s.alpha;
-  step.epilogue.beta = s.limit;
-  if (s.accumulate) step.epilogue.other = step.out;
-  step.phases = s.phases.data();
-  step.phase_count = static_cast<int32_t>(s.phases.size());
-  step.kernel_h = s.kernel_h;
-  step.kernel_w = s.kernel_w;
-  step.weight = weights(s).data;  // packed anew before each run
-  step.bias = s.bias < 0 ? nullptr : array(s.bias) + out.first;
-  step.direct_only = s.direct_only;
-  const GemmImplementation* found = find_gemm(step, kernels_);
-  if (found == nullptr) throw std::invalid_argument("no kernel for " + s.name);
-  gemms_[i] = found->make(step, kernels_);
-  implementations_[i] = found->name;
-}
-
-// The channels of x and of y that a Gemm reads and writes.
-std::pair<ChannelRange, ChannelRange> TrainingExecutable::channels_of(const TrainingStep& s) const {
-  const TrainingValue& x = program_.values[std::size_t(s.x)];
-  const TrainingValue& y = program_.values[std::size_t(s.y)];
-  if (s.transposed) return {outputs_of(s.part, x), inputs_of(s.part, y)};
-  return {inputs_of(s.part, x), outputs_of(s.part, y)};
-}
-
-// The weights of this step of training, in memory of the calling thread where groups are joined. Those
-// of the gradient in the input have input and output channels in each other's places.
-Weights TrainingExecutable::weights(const TrainingStep& s) const {
-  static thread_local Scratch scratch;
-  const int64_t taps = int64_t{1} * s.kernel_h * s.kernel_w;
-  const auto [from, to] = channels_of(s);
-  const int64_t inputs = s.transposed ? to.count : from.count;
-  const float* weight = array(s.weight);
-  if (s.part.groups > 0) weight += s.part.first_out * taps * (inputs / s.part.groups);
-  if (s.part.groups > 1) {
-    const int64_t floats = s.part.out_channels * taps * inputs;
-    float* const dense = scratch.get<float>(floats);
-    std::fill_n(dense, floats, 0.0f);
-    for_each_run(s.part, taps, [&](int64_t at, int64_t grouped, int64_t count) {
-      std::copy_n(weight + grouped, count, dense + at);
-    });
-    weight = dense;
-  }
-  if (s.transposed) return transposed_weights(weight, taps, inputs);
-  return {weight, taps * inputs, inputs, 1};
-}
-
-void TrainingExecutable::weight_gradient(std::size_t i, const TrainingStepCall& call) {
-  static thread_local Scratch scratch;
-  const GroupPart& part = call.step.part;
-  const float* const x = call.x.data + inputs_of(part, *call.x.value).first;
-  const float* const dy = call.dy.data + outputs_of(part, *call.dy.value).first;
-  float* gradient = gradient_of(call.step.weight);
-  const int64_t taps = int64_t{1} * call.step.kernel_h * call.step.kernel_w;
-  if (part.groups > 0) gradient += part.first_out * taps * (part.in_channels / part.groups);
-  if (part.groups <= 1) return weight_gradients_[i]->run(call.images, x, dy, gradient, call.threads);
-  float* const dense = scratch.get<float>(part.out_channels * taps * part.in_channels);
-  weight_gradients_[i]->run(call.images, x, dy, dense, call.threads);
-  for_each_run(part, taps, [&](int64_t at, int64_t grouped, int64_t count) {
-    std::copy_n(dense + at, count, gradient + grouped);
-  });
 }
 
 // Memory for a batch.
@@ -474,122 +367,6 @@ void TrainingExecutable::run_step(std::size_t i, const Part& part) {
     case TrainingOp::kUpdateStatistics: update_statistics(call, norm()); break;
     case TrainingOp::kUpdate: break;  // see update
   }
-}
-
-void TrainingExecutable::update(const TrainingStep& s, const Batch& batch, double gradient_scale) {
-  const double rate = batch.rates[static_cast<std::size_t>(s.rate_group)];
-  const double step = static_cast<double>(batch.step) + 1.0;
-  const double correction1 = 1.0 - std::pow(s.beta1, step);
-  const double correction2 = 1.0 - std::pow(s.beta2, step);
-  OptimizerRow all = {};
-  all.parameter = array(s.weight);
-  all.gradient = gradient_of(s.weight);
-  all.first = s.first_moment < 0 ? nullptr : array(s.first_moment);
-  all.second = s.second_moment < 0 ? nullptr : array(s.second_moment);
-  all.average = s.average < 0 ? nullptr : array(s.average);
-  all.gradient_scale = static_cast<float>(gradient_scale);
-  all.weight_decay =
-      s.optimizer == OptimizerKind::kAdamW ? 0.0f : static_cast<float>(s.weight_decay);
-  all.rate = static_cast<float>(rate);
-  all.momentum = s.momentum;
-  all.nesterov = s.nesterov;
-  all.starts = batch.step == 0;
-  all.rest1 = static_cast<float>(1.0 - s.beta1);
-  all.beta2 = static_cast<float>(s.beta2);
-  all.rest2 = static_cast<float>(1.0 - s.beta2);
-  all.step_size = static_cast<float>(rate / correction1);
-  all.root_correction2 = static_cast<float>(std::sqrt(correction2));
-  all.eps = s.eps;
-  all.shrink = s.optimizer == OptimizerKind::kAdamW
-                   ? static_cast<float>(1.0 - rate * s.weight_decay)
-                   : 1.0f;
-  all.average_rest = static_cast<float>(1.0 - s.average_decay);
-  const int64_t floats = program_.arrays[static_cast<std::size_t>(s.weight)].floats;
-  const auto function = s.optimizer == OptimizerKind::kSgd ? training_.sgd : training_.adam;
-  parallel_for(divide_up(floats, kPart), batch.threads, [&](int64_t part, int) {
-    const int64_t first = part * kPart;
-    OptimizerRow row = all;
-    for (float** p : {&row.parameter, &row.first, &row.second, &row.average}) {
-      if (*p != nullptr) *p += first;
-    }
-    row.gradient += first;
-    row.count = std::min(kPart, floats - first);
-    function(row);
-  });
-}
-
-// What lies between two arrays' gradients is zero, as is what no step writes.
-double TrainingExecutable::gradient_length(int threads) const {
-  static thread_local Scratch scratch;
-  const int64_t parts = divide_up(gradient_floats_, kPart);
-  double* const sums = scratch.get<double>(parts);
-  parallel_for(parts, threads, [&](int64_t part, int) {
-    const int64_t first = part * kPart;
-    sums[part] = training_.sum_of_squares(gradients_.get() + first,
-                                          std::min(kPart, gradient_floats_ - first));
-  });
-  add_in_pairs(sums, parts, 1);
-  return parts > 0 ? std::sqrt(sums[0]) : 0.0;
-}
-
-// Does the first steps once more, and looks at what each has written.
-void TrainingExecutable::explain(Part part, std::size_t steps, bool fine) {
-  if (fine) throw std::domain_error(kElsewhere);
-  part.sharing = {};
-  const int64_t before = part.whole.first;
-  const auto number = [&](int64_t image) { return std::to_string(before + image); };
-  const auto check = [&](const char* kind, int32_t index, const float* numbers, int64_t floats) {
-    for (int64_t image = 0; image < part.images; ++image) {
-      if (all_finite(numbers + image * floats, floats)) continue;
-      throw std::domain_error(std::string(kind) + std::to_string(index) +
-                              " has a number that is not finite, in image " + number(image));
-    }
-  };
-  for (const TrainingValue& value : program_.values) {
-    if (value.kind != ValueKind::kInput) continue;
-    check("input ", value.index, part.inputs[std::size_t(value.index)], value.floats());
-  }
-  for (const TrainingStep& step : program_.steps) {
-    if (step.op != TrainingOp::kLoss || step.y < 0 || takes_labels(step)) continue;
-    const TrainingValue& value = program_.values[std::size_t(step.y)];
-    const auto* numbers = static_cast<const float*>(part.targets[std::size_t(value.index)]);
-    check("target ", value.index, numbers + before * value.floats(), value.floats());
-  }
-  for (const TrainingArray& array : program_.arrays) {
-    if (all_finite(array.data, array.floats)) continue;
-    throw std::domain_error(array.name + " has a number that is not finite");
-  }
-  const auto stop = [&](const std::string& what) {
-    throw std::domain_error(what + " is not finite, and what it was made of is");
-  };
-  for (std::size_t i = 0; i < steps; ++i) {
-    const TrainingStep& step = program_.steps[i];
-    run_step(i, part);
-    round_sums();
-    const TrainingStepCall call = this->call(step, part);
-    // Gradients have a place of their own; all other steps write y.
-    const cpu::Batch& written = call.dx.data != nullptr || call.dy.data != nullptr ? call.dx : call.y;
-    if (step.op == TrainingOp::kLoss) {
-      const double* const losses = part.losses + loss_number_[i] * part.whole.images + before;
-      for (int64_t image = 0; image < part.images; ++image) {
-        if (std::isfinite(losses[image])) continue;
-        stop("the loss (" + step.name + ") of image " + number(image));
-      }
-    }
-    for (int64_t image = 0; written.data != nullptr && image < part.images; ++image) {
-      if (all_finite(written.image(image), written.floats())) continue;
-      stop("the result of " + step.name + " (step " + std::to_string(i) + ") for image " +
-           number(image));
-    }
-    const auto check_gradient = [&](int32_t index) {
-      if (index < 0 || gradient(static_cast<std::size_t>(index)) == nullptr) return;
-      const TrainingArray& of = program_.arrays[static_cast<std::size_t>(index)];
-      if (!all_finite(gradient_of(index), of.floats)) stop("the gradient of " + of.name);
-    };
-    if (i < static_cast<std::size_t>(program_.forward_steps) || step.op == TrainingOp::kGemm) continue;
-    for (const int32_t index : {step.weight, step.bias, step.gamma, step.beta, step.slope}) check_gradient(index);
-  }
-  throw std::domain_error(kNoFiniteLength);
 }
 
 }  // namespace facegen::cpu

@@ -30,6 +30,7 @@ inline ChannelRange outputs_of(const GroupPart& part, const TrainingValue& value
 
 // What ranks say that stop with one where a number is not finite.
 constexpr const char* kElsewhere = "a number is not finite in the part of another rank";
+constexpr const char* kNoFiniteLength = "the sum of the gradient's squares is not finite";
 
 class TrainingExecutable {
  public:
@@ -91,6 +92,7 @@ class TrainingExecutable {
 
  private:
   void make_gemm(std::size_t step);
+  void make_weight_gradient(std::size_t step);
   void reserve_arena(int64_t images);
   std::pair<ChannelRange, ChannelRange> channels_of(const TrainingStep& gemm) const;
   Weights weights(const TrainingStep& step) const;
