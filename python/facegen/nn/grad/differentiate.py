@@ -8,34 +8,21 @@ the sum of what they give back, in the reverse order of the layers.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
-from facegen.nn.activations import Sigmoid
 from facegen.nn.grad import steps
-from facegen.nn.grad.losses import (
-    BinaryCrossEntropy,
-    CrossEntropy,
-    Loss,
-    Losses,
-    SoftCrossEntropy,
-    find_loss,
-)
+from facegen.nn.grad.losses import Loss, Losses
 from facegen.nn.grad.optimizers import Optimizer
+from facegen.nn.grad.outputs import losses_by_output, prediction
 from facegen.nn.grad.placement import place
 from facegen.nn.grad.program import TrainingProgram
-from facegen.nn.grad.rules import Rule, Unit, find_rule, fuses, is_told_from_output
+from facegen.nn.grad.rules import Rule, Unit, find_rule
+from facegen.nn.grad.units import fused, live
 from facegen.nn.grad.updates import update_of
-from facegen.nn.graph import Graph, Node
-from facegen.nn.layer import Layer, Shape
-from facegen.nn.layers import BatchNorm, Reshape, Softmax
-from facegen.nn.rewrite import count_readers, without_inverses
-
-# Layers that a loss has in itself, where they end the graph.
-_INSIDE: dict[type[Loss], type[Layer]] = {
-    CrossEntropy: Softmax,
-    SoftCrossEntropy: Softmax,
-    BinaryCrossEntropy: Sigmoid,
-}
+from facegen.nn.graph import Graph
+from facegen.nn.layer import Shape
+from facegen.nn.layers import BatchNorm, Reshape
+from facegen.nn.rewrite import without_inverses
 
 
 def differentiate(
@@ -108,7 +95,7 @@ def differentiate(
             raise ValueError(f"{name!r} of {graph.name} is no BatchNorm, but {layers[name].layer}")
     return _Differentiation(
         graph,
-        _losses(graph, loss),
+        losses_by_output(graph, loss),
         optimizer,
         set(frozen),
         set(stored_statistics),
@@ -118,26 +105,6 @@ def differentiate(
         tuple(name for name in inputs if name in input_gradients),
         tuple(name for name in ends if name in outputs),
     ).program()
-
-
-def _losses(graph: Graph, loss: Losses) -> dict[str, Loss]:
-    """By the outputs that have one."""
-    outputs = [tensor.name for tensor in graph.outputs]
-    if not isinstance(loss, Mapping):
-        if len(outputs) != 1:
-            raise ValueError(
-                f"{graph.name} has {len(outputs)} outputs ({', '.join(outputs)}): losses must be "
-                "given by their names"
-            )
-        return {outputs[0]: find_loss(loss)}
-    for name in loss:
-        if name not in outputs:
-            raise ValueError(
-                f"{graph.name} has no output named {name!r}, but: {', '.join(outputs)}"
-            )
-    if not loss:
-        raise ValueError(f"no loss for any of the outputs of {graph.name}: {', '.join(outputs)}")
-    return {name: find_loss(each) for name, each in loss.items()}
 
 
 class _Differentiation:
@@ -217,15 +184,16 @@ class _Differentiation:
     # The table.
 
     def program(self) -> TrainingProgram:
-        ends = {output: self._prediction(output, loss) for output, loss in self.losses.items()}
+        ends = {name: prediction(self.graph, name, loss) for name, loss in self.losses.items()}
         shown = [*ends.values(), *self.outputs]
-        nodes = without_inverses(self._live(shown))
-        units = self._units(nodes, shown)
+        nodes = without_inverses(live(self.graph, shown))
+        self.shapes |= {node.name: node.shape for node in nodes if node.layer is None}
+        units = fused(nodes, shown, self.shares)
         self._forward(units)
         if not any(map(self.needs, ends.values())):
             raise ValueError(f"nothing of {self.graph.name} is left to train: all is frozen")
-        for output, prediction in ends.items():
-            self._lose(output, self.dropped.get(prediction, prediction))
+        for output, end in ends.items():
+            self._lose(output, self.dropped.get(end, end))
         self._backward(units)
         for name in self.input_gradients:
             if self._root(self.gradient(name)) not in self.written:
@@ -253,43 +221,6 @@ class _Differentiation:
             input_gradients=self.input_gradients,
             outputs=self.outputs,
         )
-
-    def _prediction(self, output: str, loss: Loss) -> str:
-        """What a loss takes of an output: what a softmax or sigmoid reads that it has in itself."""
-        last = next(node for node in self.graph.nodes if node.name == output)
-        inside = _INSIDE.get(type(loss))
-        return last.inputs[0] if inside and isinstance(last.layer, inside) else output
-
-    def _live(self, outputs: Iterable[str]) -> list[Node]:
-        needed = set(outputs)
-        live = []
-        for node in reversed(self.graph.nodes):
-            if node.name in needed or node.layer is None:
-                needed.update(node.inputs)
-                live.append(node)
-        return live[::-1]
-
-    def _units(self, nodes: list[Node], outputs: list[str]) -> list[Unit]:
-        readers = count_readers(nodes, outputs)
-        units: list[Unit] = []
-        place: dict[str, int] = {}  # of a fusing layer's unit
-        for node in nodes:
-            if node.layer is None:
-                self.shapes[node.name] = node.shape
-                continue
-            source = node.inputs[0]
-            if (
-                is_told_from_output(node.layer)
-                and source in place
-                and readers[source] == 1
-                and source not in self.shares
-            ):
-                units[place[source]] = Unit(units[place[source]].node, node)
-                continue
-            if fuses(node.layer):
-                place[node.name] = len(units)
-            units.append(Unit(node))
-        return units
 
     def _forward(self, units: list[Unit]) -> None:
         self.part = self.parts["forward"] = []
