@@ -13,7 +13,7 @@ from PIL import Image
 
 import facegen
 from facegen import nn
-from facegen.train.start import initial_weights
+from facegen.train.initial_weights import initial_weights
 
 SMALL = ("--from", "start.safetensors", "--epochs", "6", "--learning-rate", "0.05")
 

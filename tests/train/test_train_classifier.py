@@ -22,8 +22,8 @@ from facegen.train.best import Best
 from facegen.train.classifier import network, regimes
 from facegen.train.classifier.pictures import ClassPictures, read_classes
 from facegen.train.classifier.train import ClassifierSettings, train
+from facegen.train.initial_weights import initial_weights
 from facegen.train.split import stratified
-from facegen.train.start import initial_weights
 from facegen.weights import safetensors
 
 NAMES = ("blue", "green", "red")

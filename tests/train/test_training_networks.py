@@ -15,7 +15,7 @@ from facegen.networks import resnet, squeezenet
 from facegen.networks.families import mobilenet_v2
 from facegen.networks.families.mobilenet_v2 import Block
 from facegen.nn import Graph
-from facegen.train.start import initial_weights
+from facegen.train.initial_weights import initial_weights
 
 
 def mobilenet() -> Graph:

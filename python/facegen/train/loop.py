@@ -38,7 +38,8 @@ from facegen.train.exchange import Exchange
 from facegen.train.pace import Pace, duration, is_long
 from facegen.train.ranks import Ranks, of_all
 from facegen.train.readers import Loaded, Unreadable
-from facegen.train.trainer import MOST_STEPS, Diverged
+from facegen.train.trainer import Diverged
+from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")
 

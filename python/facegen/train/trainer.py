@@ -9,26 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import safetensors.numpy
 
 from facegen import processors
 from facegen._native import CHUNK_IMAGES, ELSEWHERE, CpuTraining
 from facegen.engine.cpu import choose_isa
 from facegen.engine.memory import check_memory
 from facegen.errors import FacegenError, FormatError
-from facegen.files.atomic import AtomicFile
 from facegen.nn import Graph
 from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
-from facegen.nn.layers import BatchNorm
 from facegen.nn.lower import check_weights
+from facegen.train import trainer_state
 from facegen.train.batch import find_images, find_targets
+from facegen.train.initial_weights import initial_weights
 from facegen.train.ranks import Ranks
-from facegen.train.start import initial_weights
-from facegen.weights.safetensors import Header, read_arrays
-
-_FORMAT = "facegen.train 1"
-MOST_STEPS = 2**62  # no run has so many, and one more is still a number of the state
 
 
 @dataclass
@@ -83,7 +77,6 @@ class Trainer:
         Another trainer of the same parameters by the same optimizer, such as one with a penalty
         that is added to some steps. Weights, moments and the count of steps are then those of both;
         the state is the other's.
-
     ranks
         Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
         with the whole batch's targets and at least its own images, and all get the same weights.
@@ -174,11 +167,10 @@ class Trainer:
         self._needs_whole_batch = bool(self.program.kept) or any(
             isinstance(step, BatchNormStep) and not step.stored for step in self.program.forward
         )
-        arrays = {**self.weights, **self._kept}
         # A step and its number, and gradients and their batch, belong together. A rate's schedule,
         # which is called meanwhile, may ask for the state.
         self._lock = threading.RLock()
-        self._native = CpuTraining(self.program, arrays, choose_isa(precision))
+        self._native = CpuTraining(self.program, self._arrays(), choose_isa(precision))
 
     def step(
         self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False
@@ -341,8 +333,7 @@ class Trainer:
         with self._lock:
             numbers = {"seed": self.seed, "steps": self.steps}
             return {
-                **{name: array.copy() for name, array in self.weights.items()},
-                **{name: array.copy() for name, array in self._kept.items()},
+                **{name: array.copy() for name, array in self._arrays().items()},
                 **{f":{name}": np.array(number, np.uint64) for name, number in numbers.items()},
             }
 
@@ -355,72 +346,27 @@ class Trainer:
             An array is missing, unknown, of another shape or type, not finite, or a variance below
             0. The trainer is then as it was.
         """
-        self._check_state(state)
+        trainer_state.check(self.graph, self._arrays(), state)
         with self._lock:
-            for name, array in {**self.weights, **self._kept}.items():
+            for name, array in self._arrays().items():
                 array[...] = state[name]
             self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, whole or not at all."""
-        data = safetensors.numpy.save(self.state_dict(), {"format": _FORMAT})
-        with AtomicFile(path) as file:
-            file.write(data)
+        trainer_state.write(path, self.state_dict())
 
     def load(self, path: str | Path) -> None:
         """Go on from a file that `save` has written; FormatError where it does not fit."""
-
-        def check(header: Header) -> None:
-            found = header.metadata.get("format")
-            if found != _FORMAT:
-                raise FormatError(f"{path}: expected format {_FORMAT!r}, found {found!r:.100}")
-            self._check_arrays(
-                {name: (header.types[name], shape) for name, shape in header.shapes.items()}
-            )
-
+        found = trainer_state.read(path, self.graph, self._arrays())
         try:
-            self.load_state_dict(read_arrays(str(path), check))
+            self.load_state_dict(found)
         except ValueError as error:
             raise FormatError(f"{path}: {error}") from None
-
-    def _check_arrays(self, found: Mapping[str, tuple[str, tuple[int, ...]]]) -> None:
-        """That a state has the right arrays; types by their names in safetensors."""
-        expected = {name: ("F32", array.shape) for name, array in self._arrays().items()}
-        expected |= {name: ("U64", ()) for name in (":seed", ":steps")}
-        for name, (kind, shape) in expected.items():
-            if name not in found:
-                raise ValueError(f"the state of {self.graph.name} lacks {name}, of shape {shape}")
-            its_kind, its_shape = found[name]
-            if its_shape != shape:
-                raise ValueError(f"{name} of the state must have shape {shape}, not {its_shape}")
-            if its_kind != kind:
-                raise ValueError(f"{name} of the state must be {kind}, not {its_kind}")
-        if unknown := sorted(found.keys() - expected.keys()):
-            raise ValueError(f"{self.graph.name}, so trained, has nothing named {unknown[0]}")
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All that changes, by its name in a state."""
         return {**self.weights, **self._kept}
-
-    def _check_state(self, state: Mapping[str, np.ndarray]) -> None:
-        kinds = {np.dtype(np.float32): "F32", np.dtype(np.uint64): "U64"}
-        self._check_arrays(
-            {
-                name: (kinds.get(array.dtype, str(array.dtype)), array.shape)
-                for name, array in state.items()
-            }
-        )
-        if (steps := int(state[":steps"])) > MOST_STEPS:
-            raise ValueError(f":steps of the state must be at most {MOST_STEPS:,}, not {steps:,}")
-        variances = {
-            f"{node.name}.var" for node in self.graph.nodes if isinstance(node.layer, BatchNorm)
-        }
-        for name, array in state.items():
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} of the state has a number that is not finite")
-            # Both have their roots taken: what a batch norm divides by, and Adam.
-            if (name in variances or name.endswith(":second")) and (array < 0).any():
-                raise ValueError(f"{name} of the state must be 0 or more, found {array.min()}")
 
     def _inputs(self, x: Any) -> list[np.ndarray]:
         shapes = [self.program.values[name].shape for name in self.program.inputs]

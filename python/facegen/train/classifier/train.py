@@ -23,12 +23,12 @@ from facegen.train.classifier.regimes import Regime
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.in_memory import InMemory
+from facegen.train.initial_weights import digest
 from facegen.train.loop import SILENT, Enough, Every, Loop, Reports
 from facegen.train.order import Batch, Order
 from facegen.train.ranks import Ranks
 from facegen.train.schedules import one_cycle
 from facegen.train.split import stratified
-from facegen.train.start import digest
 from facegen.train.trainer import Trainer
 
 # Where every layer is trained, a picture is another in every epoch.

@@ -31,12 +31,12 @@ from facegen.train import (
 )
 from facegen.train.colorizer.bins import UNIFORM, Bins, grid, of_network, rebalancing, to_network
 from facegen.train.colorizer.photos import PhotoSample, Survey
+from facegen.train.initial_weights import digest as digest_of_weights
+from facegen.train.initial_weights import initial_weights
 from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
 from facegen.train.readers import read_rgb
 from facegen.train.split import split
-from facegen.train.start import digest as digest_of_weights
-from facegen.train.start import initial_weights
 
 WIDTHS = Widths(
     NETWORKS["colorizer"],

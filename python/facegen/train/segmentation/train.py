@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from facegen.errors import FacegenError
 from facegen.networks import segmentation
 from facegen.nn import ConvTranspose2d
+from facegen.train.initial_weights import digest
 from facegen.train.loop import SILENT, Every, Loop, Reports
 from facegen.train.order import Order
 from facegen.train.ranks import Ranks
@@ -27,7 +28,6 @@ from facegen.train.segmentation.learner import Learner
 from facegen.train.segmentation.masks import VOID, Pairs
 from facegen.train.segmentation.native_learner import NativeLearner, flipped
 from facegen.train.split import split
-from facegen.train.start import digest
 
 
 @dataclass(frozen=True)
