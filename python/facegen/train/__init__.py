@@ -23,11 +23,13 @@ from facegen.nn.grad import (
     RelativisticPairs,
     SoftCrossEntropy,
 )
+from facegen.train.hooks import Enough, Every
 from facegen.train.in_memory import InMemory
 from facegen.train.join import join
-from facegen.train.loop import SILENT, Enough, Every, Loop, Reports, finished
+from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
 from facegen.train.readers import Loaded, Reader
+from facegen.train.reports import SILENT, Reports, finished
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
 from facegen.train.trainer import Diverged, Trainer
 

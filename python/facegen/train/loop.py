@@ -35,91 +35,15 @@ from facegen.train import checkpoint, log
 from facegen.train.ahead import read_ahead
 from facegen.train.checkpoint import Place, Stateful
 from facegen.train.exchange import Exchange
+from facegen.train.hooks import Enough, Every
 from facegen.train.pace import Pace, duration, is_long
 from facegen.train.ranks import Ranks, of_all
 from facegen.train.readers import Loaded, Unreadable
+from facegen.train.reports import LOG, SILENT, Reports
 from facegen.train.trainer import Diverged
 from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")
-
-CHECKPOINT, LOG = "checkpoint.safetensors", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class Reports:
-    """What is said and written while training goes on; changes nothing of what comes out.
-
-    Attributes
-    ----------
-    folder
-        For the checkpoint, the log and what hooks write; None: nothing is written.
-    log_every
-        Steps between entries of the log.
-    save_seconds
-        Between checkpoints; one more is written at the end.
-    entry
-        Called with every entry of the log.
-    note, warn
-        Called with lines for people.
-    writes
-        Whether this process writes into the folder. Of several that train together, one does; all
-        go on from there.
-    """
-
-    folder: Path | None = None
-    log_every: int = 100
-    save_seconds: float = 300.0
-    entry: Callable[[Mapping[str, Any]], None] = lambda entry: None
-    note: Callable[[str], None] = lambda line: None
-    warn: Callable[[str], None] = lambda line: None
-    writes: bool = True
-
-
-    @property
-    def log(self) -> Path | None:
-        return None if self.folder is None else self.folder / LOG
-
-
-SILENT = Reports()
-
-
-def finished(reports: Reports) -> None:
-    """What was made of the run is safe: its checkpoint goes."""
-    if reports.folder is not None:
-        (reports.folder / CHECKPOINT).unlink(missing_ok=True)
-
-
-@dataclass(frozen=True)
-class Every:
-    """What is done after every so many steps, and after the last.
-
-    Attributes
-    ----------
-    do
-        Called with the number of steps done. What it returns becomes part of an entry of the log;
-        `Enough` ends the run. The state must be all that it changes.
-    at_start
-        Also before the first step, with 0.
-    """
-
-    steps: int
-    do: Callable[[int], Mapping[str, Any] | None]
-    at_start: bool = False
-
-
-class Enough(Exception):
-    """Raised by a hook: the run is as good as it will be.
-
-    Attributes
-    ----------
-    entry
-        For the log, as other hooks return.
-    """
-
-    def __init__(self, reason: str, entry: Mapping[str, Any] | None = None) -> None:
-        super().__init__(reason)
-        self.entry = entry or {}
 
 
 @dataclass
@@ -182,7 +106,7 @@ class Loop(Generic[Item]):
 
     @property
     def checkpoint(self) -> Path | None:
-        return None if self.reports.folder is None else self.reports.folder / CHECKPOINT
+        return self.reports.checkpoint
 
     def run(self, resume: bool = False, overwrite: bool = False) -> None:
         """Train to the last step.

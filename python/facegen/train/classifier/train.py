@@ -22,11 +22,13 @@ from facegen.train.classifier.pictures import ClassPictures
 from facegen.train.classifier.regimes import Regime
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
+from facegen.train.hooks import Enough, Every
 from facegen.train.in_memory import InMemory
 from facegen.train.initial_weights import digest
-from facegen.train.loop import SILENT, Enough, Every, Loop, Reports
+from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
 from facegen.train.ranks import Ranks
+from facegen.train.reports import SILENT, Reports
 from facegen.train.schedules import one_cycle
 from facegen.train.split import stratified
 from facegen.train.trainer import Trainer

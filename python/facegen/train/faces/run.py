@@ -20,8 +20,10 @@ from facegen.train.faces import quality
 from facegen.train.faces.data import to_values
 from facegen.train.faces.plot import draw_log
 from facegen.train.faces.settings import FaceSettings
-from facegen.train.loop import LOG, SILENT, Every, Loop, Reports
+from facegen.train.hooks import Every
+from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
+from facegen.train.reports import LOG, SILENT, Reports
 
 _SAMPLES = 64  # faces of the sample grid, of seeds 0 to 63
 _LATENTS = 1024  # over which batch norms are measured for them

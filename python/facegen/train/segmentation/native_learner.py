@@ -18,8 +18,8 @@ from facegen.nn.grad import Adam
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.in_memory import InMemory
-from facegen.train.loop import Reports
 from facegen.train.ranks import Ranks
+from facegen.train.reports import Reports
 from facegen.train.schedules import Schedule
 from facegen.train.segmentation.learner import encoder_layers
 from facegen.train.segmentation.masks import Pairs

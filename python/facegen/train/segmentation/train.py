@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from facegen.errors import FacegenError
 from facegen.networks import segmentation
 from facegen.nn import ConvTranspose2d
+from facegen.train.hooks import Every
 from facegen.train.initial_weights import digest
-from facegen.train.loop import SILENT, Every, Loop, Reports
+from facegen.train.loop import Loop
 from facegen.train.order import Order
 from facegen.train.ranks import Ranks
+from facegen.train.reports import SILENT, Reports
 from facegen.train.schedules import Schedule, one_cycle
 from facegen.train.segmentation.learner import Learner
 from facegen.train.segmentation.masks import VOID, Pairs
