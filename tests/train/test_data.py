@@ -37,7 +37,7 @@ def test_a_folder(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.png")
     found = read_pictures(tmp_path)
     assert found.pixels.shape == (4, 64, 64, 3) and len(found) == 4
-    skipped = [os.path.basename(path) for path, _ in found.skipped]
+    skipped = [os.path.basename(reason.partition(": ")[0]) for reason in found.skipped]
     assert skipped == ["broken.png", "gone.png", "notes.txt", "pipe.png"]
     np.testing.assert_array_equal(found.pixels[0], np.asarray(halves(64, 64)))  # a.png, as it is
     for picture in (found.pixels[1], found.pixels[2]):  # b/tall.png is grey, b/wide.bmp

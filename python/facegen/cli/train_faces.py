@@ -197,7 +197,7 @@ def _by_torch(
 
 
 def _tell(pictures: Pictures, reports: Reports, where: str) -> None:
-    for path, reason in pictures.skipped[:10]:
-        reports.note(f"skipped {path}: {reason}")
+    for reason in pictures.skipped[:10]:
+        reports.note(f"skipped {reason}")
     found = counted(len(pictures), "picture")
     reports.note(f"{found}, {len(pictures.skipped):,} skipped, on {where}")

@@ -1,12 +1,20 @@
-"""Which files of a folder of pictures are read: those of runs, which may lie there, are not."""
+"""The files of a folder of pictures, without those of runs, and how they are read: by threads."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
-from facegen.train.loop import CHECKPOINT, LOG
+from facegen import processors
+from facegen.errors import FormatError
+from facegen.train.ahead import read_ahead
+from facegen.train.reports import CHECKPOINT, LOG
+
+File = TypeVar("File", str, Path)
+Read = TypeVar("Read")
 
 
 def is_run(names: Collection[str]) -> bool:
@@ -32,3 +40,17 @@ def files_below(folder: Path) -> Iterator[Path]:
             continue
         folders[:] = [name for name in folders if not name.startswith(".")]
         yield from (Path(parent, name) for name in names if not name.startswith("."))
+
+
+def read_each(read: Callable[[File], Read], files: Sequence[File]) -> Iterator[Read | str]:
+    """What `read` makes of each file, in order, or why it cannot (its FormatError)."""
+
+    def read_or_reason(number: int) -> Read | str:
+        try:
+            return read(files[number])
+        except FormatError as error:
+            return str(error)
+
+    count = processors.count()
+    with closing(read_ahead(read_or_reason, range(len(files)), 4 * count, count)) as results:
+        yield from results

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from math import prod
@@ -13,12 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen import processors
 from facegen.engine.memory import check_memory
 from facegen.errors import FormatError
 from facegen.graphs.pictures import LONGEST_NAME
 from facegen.photos.preparation import Preparation
-from facegen.train.folders import files_below, is_run
+from facegen.train.folders import files_below, is_run, read_each
 from facegen.train.readers import read_rgb
 
 LEAST = 2  # pictures of a class: one to learn from, one to measure by
@@ -89,16 +87,15 @@ def read_classes(
     labels: list[int] = []
     kept: list[str] = []
     skipped: list[str] = []
-    with ThreadPoolExecutor(processors.count()) as pool:
-        read = pool.map(partial(_read, preparation), (path for _, path in paths))
-        for (label, path), result in zip(paths, read, strict=True):
-            advance(1)
-            if isinstance(result, str):
-                skipped.append(result)
-                continue
-            pixels[len(labels)] = result
-            labels.append(label)
-            kept.append(str(path))
+    read = read_each(partial(_read, preparation), [path for _, path in paths])
+    for (label, path), result in zip(paths, read, strict=True):
+        advance(1)
+        if isinstance(result, str):
+            skipped.append(result)
+            continue
+        pixels[len(labels)] = result
+        labels.append(label)
+        kept.append(str(path))
     counts = np.bincount(np.array(labels, np.int64), minlength=len(classes))
     for each, count in zip(classes, counts, strict=True):
         if count < LEAST:
@@ -126,12 +123,9 @@ def _check_name(folder: Path) -> None:
         raise FormatError(f"{folder}: a class's name must have {expected}")
 
 
-def _read(preparation: Preparation, path: Path) -> NDArray[np.uint8] | str:
-    try:
-        sides = 2 * max(preparation.height, preparation.width)
-        return preparation.resized(read_rgb(path, least_side=sides))
-    except FormatError as error:
-        return str(error)
+def _read(preparation: Preparation, path: Path) -> NDArray[np.uint8]:
+    sides = 2 * max(preparation.height, preparation.width)
+    return preparation.resized(read_rgb(path, least_side=sides))
 
 
 def _counted(number: int, thing: str) -> str:

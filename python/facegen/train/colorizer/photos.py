@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen import processors
 from facegen.colour.lab import rgb_to_lab
 from facegen.errors import FacegenError, FormatError
 from facegen.photos.square import resized
-from facegen.train.ahead import read_ahead
 from facegen.train.colorizer.bins import BINS, Bins
+from facegen.train.folders import read_each
 from facegen.train.readers import read_rgb
 
 LARGER = 288 / 256  # what the shorter side of photos is, by the side of the parts that are shown
@@ -58,20 +56,15 @@ def survey(
     """
     photos, unreadable, grey = [], [], 0
     distribution = np.zeros(BINS)
-    count = processors.count()
-    read = read_ahead(
-        lambda i: _colours_or_reason(paths[i]), range(len(paths)), 4 * count, count
-    )
-    with closing(read) as colours:
-        for path, ab in zip(paths, colours, strict=True):
-            advance(1)
-            if isinstance(ab, str):
-                unreadable.append(ab)
-            elif is_grey(ab):
-                grey += 1
-            else:
-                photos.append(path)
-                distribution += bins.distribution(ab)
+    for path, ab in zip(paths, read_each(_colours, paths), strict=True):
+        advance(1)
+        if isinstance(ab, str):
+            unreadable.append(ab)
+        elif is_grey(ab):
+            grey += 1
+        else:
+            photos.append(path)
+            distribution += bins.distribution(ab)
     if not photos:
         first = f" ({unreadable[0]})" if unreadable else ""
         raise FacegenError(
@@ -81,12 +74,10 @@ def survey(
     return Survey(photos, grey, unreadable, distribution)
 
 
-def _colours_or_reason(path: str) -> NDArray[np.float32] | str:
-    try:
-        pixels = _read(path, _SURVEYED)
-        return rgb_to_lab(resized(pixels, _SURVEYED, _SURVEYED), threads=1)[..., 1:]
-    except FormatError as error:
-        return str(error)
+def _colours(path: str) -> NDArray[np.float32]:
+    """a and b of a small copy."""
+    pixels = _read(path, _SURVEYED)
+    return rgb_to_lab(resized(pixels, _SURVEYED, _SURVEYED), threads=1)[..., 1:]
 
 
 def _read(path: str, least_side: int) -> NDArray[np.uint8]:

@@ -6,18 +6,16 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen import processors
 from facegen.errors import FormatError
 from facegen.numbers.npy import NpyFile
-from facegen.photos import photo
-from facegen.train.folders import files_below
+from facegen.train.folders import files_below, read_each
+from facegen.train.readers import read_rgb
 
 SIDE = 64
 
@@ -27,7 +25,7 @@ class Pictures:
     """A set of pictures and what could not be read of it."""
 
     pixels: NDArray[np.uint8]  # (n, 64, 64, 3), RGB
-    skipped: list[tuple[str, str]]  # file and reason
+    skipped: list[str]  # files, and why they are
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -70,35 +68,23 @@ def _read_folder(folder: Path) -> Pictures:
     paths = sorted(files_below(folder))
     pixels = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
     count, skipped = 0, []
-    # Pillow decodes and resizes without the GIL.
-    with ThreadPoolExecutor(processors.count()) as pool:
-        for path, result in zip(paths, pool.map(_read_or_reason, paths), strict=True):
-            if isinstance(result, str):
-                skipped.append((str(path), result))
-            else:
-                pixels[count] = result
-                count += 1
+    for result in read_each(read_picture, paths):
+        if isinstance(result, str):
+            skipped.append(result)
+        else:
+            pixels[count] = result
+            count += 1
     if count == 0:
         found = f"{len(skipped)} files that are none" if skipped else "no files"
         raise FormatError(f"{folder}: expected pictures, found {found}")
     return Pictures(pixels[:count], skipped)
 
 
-def _read_or_reason(path: Path) -> NDArray[np.uint8] | str:
-    try:
-        return read_picture(path)
-    except FormatError as error:
-        return str(error)
-    except Exception as error:  # whatever a decoder raises for a broken file
-        return f"{type(error).__name__}: {error}"
-
-
-def read_picture(path: str | os.PathLike[str]) -> NDArray[np.uint8]:
-    """One picture, its middle square resized: (64, 64, 3) uint8 RGB."""
+def read_picture(path: str | Path) -> NDArray[np.uint8]:
+    """One picture, its middle square resized: (64, 64, 3) uint8 RGB; FormatError if it is none."""
     from PIL import Image, ImageOps
 
-    decoded = photo.decode(photo.read_bytes(path), least_side=2 * SIDE)
-    upright = Image.fromarray(photo.opaque(decoded))
+    upright = Image.fromarray(read_rgb(path, least_side=2 * SIDE))
     square = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
     return np.asarray(square)
 
