@@ -22,7 +22,7 @@ def anew() -> Iterator[None]:
     extras.install.cache_clear()
 
 
-EXTRAS = ["heif", "hub", "mpi", "onnx", "serve", "torch", "train", "video"]
+EXTRAS = ["heif", "hub", "mpi", "onnx", "serve", "torch", "video"]
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

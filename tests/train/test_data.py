@@ -13,7 +13,7 @@ from facegen import FormatError
 from facegen.numbers.pixels import to_uint8
 from facegen.photos import photo
 from facegen.train.faces.data import read_pictures, to_values
-from facegen.train.loop import CHECKPOINT, LOG
+from facegen.train.reports import CHECKPOINT, LOG
 
 
 def halves(width: int, height: int) -> Image.Image:

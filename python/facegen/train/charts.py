@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-_INK, _GREY, _LINES = (30, 30, 30), (215, 215, 215), ((31, 98, 179), (214, 96, 30))
+_INK, _GREY = (30, 30, 30), (215, 215, 215)
+_LINES = ((31, 98, 179), (214, 96, 30), (44, 140, 70), (130, 80, 160))
 _MOST_LETTERS = 16
 _LARGEST = 40  # classes whose numbers are written
 
@@ -47,7 +48,7 @@ def confusion_matrix(counts: NDArray[np.int64], names: Sequence[str]) -> NDArray
 def curves(
     entries: Sequence[Mapping[str, float]], panels: Sequence[Sequence[str]], x: str = "epoch"
 ) -> NDArray[np.uint8]:
-    """A picture of what a log has, a panel for each list of names, against `x`."""
+    """A picture of what a log has, a panel for each list of up to four names, against `x`."""
     width, height, left, bottom, top = 420, 280, 52, 34, 26
     image = Image.new("RGB", (width * len(panels), height), "white")
     draw, font = ImageDraw.Draw(image), _font(11)

@@ -12,13 +12,13 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.files import state
 from facegen.media import pictures as picture_files
 from facegen.networks import dcgan
-from facegen.train import log
+from facegen.train import charts, log
 from facegen.train.checkpoint import Stateful
 from facegen.train.faces import quality
 from facegen.train.faces.data import to_values
-from facegen.train.faces.plot import draw_log
 from facegen.train.faces.settings import FaceSettings
 from facegen.train.hooks import Every
 from facegen.train.loop import Loop
@@ -28,6 +28,12 @@ from facegen.train.reports import LOG, SILENT, Reports
 _SAMPLES = 64  # faces of the sample grid, of seeds 0 to 63
 _LATENTS = 1024  # over which batch norms are measured for them
 _FIRST_SEED = 10**6  # of measured faces: not those that the grid shows
+_PANELS = (  # of log.png
+    ("discriminator", "generator"),
+    ("penalised", "penalty"),
+    ("swd64", "swd32", "swd16", "swd"),
+    ("diversity", "nearest"),
+)
 
 
 class Player(Protocol):
@@ -119,8 +125,8 @@ class _Samples:
         side = math.ceil(math.sqrt(_SAMPLES))
         path = self.folder / f"samples-{step:06d}.png"
         picture_files.save(path, picture_files.grid(faces, side, side))
-        if (self.folder / LOG).exists():
-            draw_log(self.folder / LOG, self.folder / "log.png")
+        entries = list(state.read_lines(self.folder / LOG, follow=True))
+        picture_files.save(self.folder / "log.png", charts.curves(entries, _PANELS, x="step"))
         if len(self.real) < 2:
             return {}
         fake = generator.generate(range(_FIRST_SEED, _FIRST_SEED + len(self.real)))
