@@ -74,6 +74,7 @@ def test_wrong_arguments(run: Run, data: tuple[Path, Path]) -> None:
         ([images, labels, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
         ([images, labels, "--learning-rate", "nan"], "not a finite number"),
         ([images, labels, "--threads", "0"], "--threads"),
+        ([images, labels, "-o", "a.npz", "--folder", "./a.npz"], "--folder ./a.npz: the output"),
         ([images, labels, "--learning-rate", "0"], "--learning-rate"),
         ([images, labels, "--held-out", "40"], "expected at least 1 and fewer than 40"),
         ([images], "LABELS.idx"),

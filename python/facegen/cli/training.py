@@ -125,6 +125,8 @@ def reports(
     """
     from facegen.train import SILENT, Reports
 
+    if folder is not None and os.path.abspath(folder) == os.path.abspath(output):
+        raise click.UsageError(f"--folder {folder}: the output has this name")
     if ranks is not None and not ranks.first:
         return SILENT
     said = [-math.inf]
