@@ -58,6 +58,7 @@ def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
         ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
         ([*data, *init, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
         ([*data, *init, "--log", "no/log"], "no/log: there is no folder no"),
+        ([*data, *init, "-o", "x.npz", "--log", "./x.npz"], "./x.npz: is the output, too"),
         ([*data, *init, "--device", "cuda"], "--device cuda: the native kernels train on the CPU"),
     ):
         result = run("train", "segmentation", *arguments)

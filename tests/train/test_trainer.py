@@ -115,6 +115,15 @@ def test_a_batch_norm_of_the_batch_has_no_parts() -> None:
     assert stored.most_parts(64) == 8
 
 
+@pytest.mark.parametrize(
+    "numbers", [{"seed": 2**64}, {"seed": -1}, {"threads": 0}, {"threads": 2**70}], ids=str
+)
+def test_numbers_out_of_range_are_refused(numbers: dict[str, int]) -> None:
+    (name,) = numbers
+    with pytest.raises(ValueError, match=f"{name} must be from"):
+        lenet_trainer(**numbers)
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path, threads: int) -> None:
     whole = lenet_trainer()

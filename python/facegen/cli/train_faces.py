@@ -71,11 +71,11 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     help="Half life of the weights' moving average, in pictures.",
 )
 @click.option(
-    "--width", type=click.IntRange(1), default=16, show_default=True,
+    "--width", type=click.IntRange(1, 100_000), default=16, show_default=True,
     help="Channels of the discriminator's first layer: 64 sees more and takes six times as long.",
 )
 @click.option(
-    "--statistics", type=click.IntRange(1), default=4096, show_default=True,
+    "--statistics", type=click.IntRange(1, 1_000_000), default=4096, show_default=True,
     help="Latents over which the batch norms of the result are measured.",
 )
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)

@@ -111,6 +111,8 @@ def command(
             check_network_file(output, "segmentation", half, overwrite)
             if log is not None:
                 options.check_output(log, overwrite)
+                if Path(log).absolute() == Path(output).absolute():
+                    raise click.UsageError(f"--log {log}: is the output, too")
             network, tensors = read_network(start)
             try:
                 first = first_weights(network.name, tensors)

@@ -134,6 +134,10 @@ class Trainer:
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
         self.threads = processors.count() if threads is None else threads
         self.seed = seed
+        for name, value, most in (("threads", self.threads, 2**31 - 1), ("seed", seed, 2**64 - 1)):
+            least = int(name == "threads")
+            if not least <= value <= most:
+                raise ValueError(f"{name} must be from {least} to {most}, not {value}")
         self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
