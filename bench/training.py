@@ -1,10 +1,13 @@
-"""Steps of training beside PyTorch's: images a second, on the CPU.
+"""Steps of training beside PyTorch's: images a second, on the CPU or a GPU.
 
 python -m bench.training [--threads 1,2] [--turns 5] [--cases lenet-64,...] [--steps]
+python -m bench.training --device cuda [--cases discriminator-256,...] [--steps]
 
 Each engine is a process of its own; they take turns, the others waiting. Shown is the best turn's
 rate, by the wall and, of one thread, by processor time, which other programs disturb less. PyTorch
-runs eagerly, in channels_last. With --steps, what each step of the table takes here.
+runs eagerly, in channels_last; on a GPU also compiled (reduce-overhead), and with TF32 products.
+Batches are on the host, and a step ends when its losses are there. With --steps, what each step of
+the table takes here.
 """
 
 from __future__ import annotations
@@ -87,21 +90,25 @@ def case(name: str) -> tuple[Graph, str, list[str], np.ndarray, np.ndarray]:
 CASES = ("lenet-64", "lenet-256", "discriminator-64", "generator-64")
 
 
-def own_step(name: str, threads: int, precision: str) -> Step:
+def own_step(name: str, threads: int, precision: str, device: str = "cpu") -> Step:
     graph, loss, frozen, x, y = case(name)
     optimizer = train.Adam(rate=2e-4, betas=(0.5, 0.999))
     trainer = train.Trainer(
-        graph, loss, optimizer, frozen=frozen, threads=threads, precision=precision
+        graph, loss, optimizer, frozen=frozen, threads=threads, precision=precision, device=device
     )
     return lambda: trainer.step(x, y)
 
 
-def torch_step(name: str, threads: int) -> Step:
+def torch_step(
+    name: str, threads: int, device: str = "cpu", tf32: bool = False, compiled: bool = False
+) -> Step:
     import torch
     from torch import nn as tnn
     from torch.nn import functional
 
     torch.set_num_threads(threads)
+    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = tf32
     graph, loss, frozen, x, y = case(name)
 
     def module(layer: nn.Layer) -> tnn.Module:
@@ -135,21 +142,25 @@ def torch_step(name: str, threads: int) -> Step:
             layer = module(node.layer)
             layer.requires_grad_(node.name not in frozen)
             network.append(layer)
-    network = network.to(memory_format=torch.channels_last)
+    network = network.to(device, memory_format=torch.channels_last)
     trained = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.Adam(trained, 2e-4, (0.5, 0.999), fused=True)
     images = torch.from_numpy(x).permute(0, 3, 1, 2)
     target = torch.from_numpy(y if y.ndim == 1 else y.reshape(-1))
 
-    def step() -> None:
-        output = network(images)
+    run = torch.compile(network, mode="reduce-overhead") if compiled else network
+
+    def step() -> float:
+        output = run(images.to(device))
+        there = target.to(device)
         if loss == "cross_entropy":
-            value = functional.cross_entropy(output, target)
+            value = functional.cross_entropy(output, there)
         else:
-            value = functional.binary_cross_entropy_with_logits(output.view(-1), target)
+            value = functional.binary_cross_entropy_with_logits(output.view(-1), there)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
+        return float(value.detach())
 
     return step
 
@@ -158,6 +169,13 @@ ENGINES: dict[str, Callable[[str, int], Step]] = {
     "facegen": partial(own_step, precision="strict"),
     "facegen, float32": partial(own_step, precision="float32"),
     "PyTorch": torch_step,
+}
+ON_GPU: dict[str, Callable[[str, int], Step]] = {
+    "facegen": partial(own_step, precision="float32", device="cuda"),
+    "PyTorch": partial(torch_step, device="cuda"),
+    "PyTorch, TF32": partial(torch_step, device="cuda", tf32=True),
+    "PyTorch, compiled": partial(torch_step, device="cuda", compiled=True),
+    "PyTorch, compiled, TF32": partial(torch_step, device="cuda", tf32=True, compiled=True),
 }
 SECONDS = 0.7  # of a turn, at least
 
@@ -204,8 +222,9 @@ def take_turns(makers: Mapping[str, Maker], turns: int) -> dict[str, list[float]
     }
 
 
-def measure(name: str, threads: int, turns: int) -> list[list[str]]:
-    makers = {engine: (make, (name, threads)) for engine, make in ENGINES.items()}
+def measure(name: str, threads: int, turns: int, device: str) -> list[list[str]]:
+    engines = ENGINES if device == "cpu" else ON_GPU
+    makers = {engine: (make, (name, threads)) for engine, make in engines.items()}
     best = take_turns(makers, turns)
     images = int(name.rsplit("-", 1)[1])
     theirs = best["PyTorch"]
@@ -223,15 +242,21 @@ def measure(name: str, threads: int, turns: int) -> list[list[str]]:
     ]
 
 
-def show_steps(name: str, threads: int, precision: str) -> None:
+def show_steps(name: str, threads: int, precision: str, device: str) -> None:
     """The seconds of each step, the best of several."""
     graph, loss, frozen, x, y = case(name)
     trainer = train.Trainer(
-        graph, loss, train.Adam(), frozen=frozen, threads=threads, precision=precision
+        graph,
+        loss,
+        train.Adam(),
+        frozen=frozen,
+        threads=threads,
+        precision=precision,
+        device=device,
     )
     program = trainer.program
     best: np.ndarray | None = None
-    for _ in range(30):
+    for _ in range(30 if device == "cpu" else 2):
         trainer.step(x, y)
         seconds = np.array(trainer.step_seconds)
         best = seconds if best is None else np.minimum(best, seconds)
@@ -246,7 +271,7 @@ def show_steps(name: str, threads: int, precision: str) -> None:
                 type(step).__name__,
                 kernel,
                 f"{seconds * 1e3:.2f}",
-                f"{flops / seconds / 1e9:.0f}" if flops else "-",
+                f"{flops / seconds / 1e9:.0f}" if flops and seconds else "-",
             ]
         )
     print(f"{name}, {threads} threads, {precision}: {best.sum() * 1e3:.1f} ms")
@@ -260,15 +285,17 @@ def main() -> None:
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--precision", default="strict")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     arguments = parser.parse_args()
     rows = []
     for name in arguments.cases.split(","):
         for threads in map(int, arguments.threads.split(",")):
             if arguments.steps:
-                show_steps(name, threads, arguments.precision)
+                show_steps(name, threads, arguments.precision, arguments.device)
                 continue
-            rows += measure(name, threads, arguments.turns)
-            print(*rows[-len(ENGINES) :], sep="\n", file=sys.stderr, flush=True)
+            found = measure(name, threads, arguments.turns, arguments.device)
+            rows += found
+            print(*found, sep="\n", file=sys.stderr, flush=True)
     if rows:
         headers = ["case", "threads", "engine", "images/s", "ratio", "by processor", "ratio"]
         print(markdown_table(headers, rows))

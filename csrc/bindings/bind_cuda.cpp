@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "batch_arrays.h"
+#include "bind_cuda_training.h"
 #include "cuda/executable.h"
 #include "cuda/runtime/device.h"
 #include "cuda/runtime/error.h"
@@ -250,6 +251,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
   py::class_<CudaExecutable::Call>(m, "Call", "A call with arrays on a GPU.")
       .def("enqueue", &CudaExecutable::Call::enqueue, py::arg("stream"),
            "Enqueues the work on a stream; waits for nothing. Releases the GIL.");
+  facegen::bind_cuda_training(m);
   facegen::bind_device_array(m);
   m.def(
       "device_of",

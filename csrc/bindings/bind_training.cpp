@@ -13,6 +13,7 @@
 #include "cpu/dispatch.h"
 #include "cpu/training/executable.h"
 #include "read_training.h"
+#include "read_training_batch.h"
 #include "without_gil.h"
 
 namespace py = pybind11;
@@ -20,8 +21,6 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-// A training program on the CPU, with the arrays that it changes. Calls of several threads wait for
-// each other: a step writes the arena, which a larger batch moves, and the gradients.
 // Ranks as Python has them (facegen.train.ranks): `exchange` is called with views of the memory.
 cpu::Peers peers_of(const py::object& ranks) {
   cpu::Peers peers;
@@ -38,6 +37,8 @@ cpu::Peers peers_of(const py::object& ranks) {
   return peers;
 }
 
+// A training program on the CPU, with the arrays that it changes. Calls of several threads wait for
+// each other: a step writes the arena, which a larger batch moves, and the gradients.
 class CpuTraining {
  public:
   CpuTraining(const py::object& program, const py::dict& arrays, const std::string& isa)
@@ -51,27 +52,8 @@ class CpuTraining {
               py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
               bool update, int64_t threads, std::optional<int64_t> part_images, bool predicted,
               const py::object& ranks) {
-    const TrainingProgram& program = storage_.program;
-    cpu::TrainingExecutable::Batch batch = {};
-    if (losses.ndim() != 2 || losses.shape(0) != executable_->loss_count()) {
-      throw py::value_error("losses must have shape (" +
-                            std::to_string(executable_->loss_count()) + ", images)");
-    }
-    batch.images = losses.shape(1);
-    take_inputs(inputs, batch);
-    if (targets.size() != program.targets.size()) {
-      throw py::value_error("expected " + std::to_string(program.targets.size()) +
-                            " targets, found " + std::to_string(targets.size()));
-    }
-    batch.targets.resize(targets.size());
-    for (const TrainingStep& step : program.steps) {
-      if (step.op == TrainingOp::kLoss) take_target(step, targets, batch);
-    }
-    if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
-      throw py::type_error("losses must be a writeable float64 array");
-    }
-    batch.losses = static_cast<double*>(losses.mutable_data());
-    take_rates(rates, batch);
+    cpu::TrainingExecutable::Batch batch = {
+        read_training_batch(storage_.program, inputs, targets, losses, rates)};
     batch.seed = seed;
     batch.step = number;
     batch.update = update;
@@ -108,11 +90,11 @@ class CpuTraining {
 
   double apply(const py::array& found, int64_t images, const std::vector<double>& rates,
                uint64_t number, int64_t threads) {
-    check(found, "found", executable_->found_floats(), false);
+    check_floats(found, "found", executable_->found_floats());
     if (images < 1) throw py::value_error("a batch must have at least 1 image");
     cpu::TrainingExecutable::Batch batch = {};
     batch.images = images;
-    take_rates(rates, batch);
+    batch.rates = read_rates(storage_.program, rates);
     batch.step = number;
     batch.threads = checked_threads(threads);
     const auto* const data = static_cast<const float*>(found.data());
@@ -122,22 +104,12 @@ class CpuTraining {
   // What the losses are of, (images, height, width, channels) each, by the forward pass alone.
   std::vector<py::array_t<float>> predict(const std::vector<py::array>& inputs, uint64_t seed,
                                           uint64_t number, int64_t threads) {
-    const TrainingProgram& program = storage_.program;
-    cpu::TrainingExecutable::Batch batch = {};
-    batch.images = inputs.empty() || inputs[0].ndim() == 0 ? 0 : inputs[0].shape(0);
-    take_inputs(inputs, batch);
+    cpu::TrainingExecutable::Batch batch = {read_training_inputs(storage_.program, inputs)};
     batch.seed = seed;
     batch.step = number;
     batch.threads = checked_threads(threads);
-    std::vector<py::array_t<float>> outputs;
     std::vector<float*> memory;
-    for (const TrainingStep& step : program.steps) {
-      if (step.op != TrainingOp::kLoss) continue;
-      const TrainingValue& v = program.values[std::size_t(step.x)];
-      const std::vector<py::ssize_t> shape = {batch.images, v.h, v.w, v.c};
-      checked_bytes(shape, sizeof(float));
-      memory.push_back(outputs.emplace_back(shape).mutable_data());
-    }
+    std::vector<py::array_t<float>> outputs = empty_predictions(storage_.program, batch.images, memory);
     alone([&] {
       executable_->predict(batch, memory);
       return 0;
@@ -205,88 +177,16 @@ class CpuTraining {
   // The length that body() gives; FloatingPointError where it says that a number is not finite.
   template <typename Body>
   double while_finite(Body&& body) const {
-    std::string not_finite;
-    const double length = alone([&] {
-      try {
-        return body();
-      } catch (const std::domain_error& error) {
-        not_finite = error.what();
-        return 0.0;
-      }
+    return or_not_finite([&](std::string& not_finite) {
+      return alone([&] {
+        try {
+          return body();
+        } catch (const std::domain_error& error) {
+          not_finite = error.what();
+          return 0.0;
+        }
+      });
     });
-    if (!not_finite.empty()) {
-      PyErr_SetString(PyExc_FloatingPointError, not_finite.c_str());
-      throw py::error_already_set();
-    }
-    return length;
-  }
-
-  void take_rates(const std::vector<double>& rates, cpu::TrainingExecutable::Batch& batch) const {
-    if (static_cast<int32_t>(rates.size()) < storage_.program.rate_groups) {
-      throw py::value_error("fewer rates than groups");
-    }
-    batch.rates = rates;
-  }
-
-  static void check(const py::array& array, const std::string& name, int64_t values, bool labels) {
-    const bool fits = labels ? py::isinstance<py::array_t<int32_t, py::array::c_style>>(array)
-                             : py::isinstance<py::array_t<float, py::array::c_style>>(array);
-    if (!fits) {
-      throw py::type_error(name + " must be a C-contiguous " + (labels ? "int32" : "float32") +
-                           " array");
-    }
-    require_aligned(array, name);
-    if (array.size() != values) {
-      throw py::value_error(name + " must have " + std::to_string(values) + " values, found " +
-                            std::to_string(array.size()));
-    }
-  }
-
-  void take_inputs(const std::vector<py::array>& inputs,
-                   cpu::TrainingExecutable::Batch& batch) const {
-    const TrainingProgram& program = storage_.program;
-    if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
-    int32_t expected = 0;
-    for (const TrainingValue& value : program.values) {
-      if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
-    }
-    if (static_cast<int32_t>(inputs.size()) != expected) {
-      throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
-                            std::to_string(inputs.size()));
-    }
-    for (const TrainingValue& value : program.values) {
-      if (value.kind != ValueKind::kInput) continue;
-      check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
-            batch.images * value.floats(), false);
-    }
-    for (const py::array& input : inputs) {
-      batch.inputs.push_back(static_cast<const float*>(input.data()));
-    }
-  }
-
-  void take_target(const TrainingStep& loss, const std::vector<py::array>& targets,
-                   cpu::TrainingExecutable::Batch& batch) const {
-    const std::vector<TrainingValue>& values = storage_.program.values;
-    if (batch.images % loss_group(loss) != 0) {
-      throw py::value_error("expected groups of " + std::to_string(loss_group(loss)) +
-                            " images, found " + std::to_string(batch.images) + " images");
-    }
-    if (loss.y < 0) return;
-    const TrainingValue& value = values[std::size_t(loss.y)];
-    const auto i = static_cast<std::size_t>(value.index);
-    check(targets[i], "target " + std::to_string(i), batch.images * value.floats(),
-          takes_labels(loss));
-    batch.targets[i] = targets[i].data();
-    if (takes_labels(loss)) check_labels(targets[i], values[std::size_t(loss.x)].c);
-  }
-
-  static void check_labels(const py::array& target, int32_t classes) {
-    const auto* labels = static_cast<const int32_t*>(target.data());
-    for (py::ssize_t i = 0; i < target.size(); ++i) {
-      if (labels[i] < classes) continue;
-      throw py::value_error("labels must be below " + std::to_string(classes) + ", found " +
-                            std::to_string(labels[i]) + " at " + std::to_string(i));
-    }
   }
 
   TrainingStorage storage_;

@@ -1,9 +1,10 @@
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.nn.grad import TrainingProgram
 from facegen.nn.program import Program
 
 class DeviceInfo(TypedDict):
@@ -53,6 +54,37 @@ class CudaExecutable:
     def name(self) -> str: ...
     @property
     def architecture(self) -> str: ...
+
+class CudaTraining:
+    """A training program on a GPU."""
+
+    def __init__(
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, NDArray[np.float32]],
+        device: int = 0,
+    ) -> None: ...
+    def step(
+        self,
+        inputs: Sequence[NDArray[np.float32]],
+        targets: Sequence[NDArray[Any]],
+        losses: NDArray[np.float64],
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        predicted: bool = False,
+    ) -> float: ...
+    def predict(
+        self, inputs: Sequence[NDArray[np.float32]], seed: int, number: int
+    ) -> list[NDArray[np.float32]]: ...
+    def gradient(self, parameter: str) -> NDArray[np.float32]: ...
+    def kept(self, number: int) -> NDArray[np.float32]: ...
+    def download(self) -> None: ...
+    def upload(self) -> None: ...
+    def time_steps(self) -> list[float]: ...
+    @property
+    def memory_bytes(self) -> int: ...
 
 class Call:
     """A call with arrays on a GPU."""

@@ -107,7 +107,7 @@ void TrainingExecutable::reserve_arena(int64_t images) {
 
 void TrainingExecutable::predict(const Batch& batch, const std::vector<float*>& outputs) {
   reserve_arena(batch.images);
-  const Part part = {batch, {batch.images, 0}};
+  const Part part = {batch, {batch.images, 0}, {}};
   // Losses end the forward pass; what they read lives until then.
   const auto losses = static_cast<std::size_t>(program_.forward_steps - loss_count_);
   run_steps(0, losses, part, 1.0);
@@ -185,7 +185,7 @@ double TrainingExecutable::apply(const Batch& batch, const float* found) {
 }
 
 TrainingExecutable::Part TrainingExecutable::part(const Batch& batch, int64_t first) const {
-  Part part = {batch, {batch.images, first}};
+  Part part = {batch, {batch.images, first}, {}};
   part.images = std::min(batch.part_images, batch.images - first);
   for (const TrainingValue& value : program_.values) {
     if (value.kind != ValueKind::kInput) continue;

@@ -11,6 +11,7 @@
 #include "cpu/memory.h"
 #include "cpu/training/call.h"
 #include "cpu/training/weight_gradient.h"
+#include "training_batch.h"
 #include "training_program.h"
 
 namespace facegen::cpu {
@@ -38,17 +39,7 @@ class TrainingExecutable {
   // run() changes them.
   TrainingExecutable(TrainingProgram program, const Kernels& kernels);
 
-  struct Batch {
-    int64_t images;
-    int64_t part_images;  // are computed at once: all, or kChunkImages times a power of 2
-    std::vector<const float*> inputs;
-    std::vector<const void*> targets;  // float32, or int32 labels
-    double* losses;                    // out: (losses, images)
-    std::vector<double> rates;  // by group
-    uint64_t seed, step;        // of dropout, and of Adam's corrections: from 0
-    bool update;                // or leave everything but the gradients as it is
-    bool predicted = false;     // predict() came before, of these inputs: its values are there
-    int threads;
+  struct Batch : TrainingBatch {
     // Each computes the part of its rank, and all get the gradients of the batch, but losses of their
     // part alone.
     const Peers* peers = nullptr;

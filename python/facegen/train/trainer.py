@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from facegen import processors
-from facegen._native import CHUNK_IMAGES, ELSEWHERE, CpuTraining
-from facegen.engine.cpu import choose_isa
-from facegen.engine.memory import check_memory
+from facegen._native import CHUNK_IMAGES, ELSEWHERE
+from facegen.engine.device import CPU
 from facegen.errors import FacegenError, FormatError
 from facegen.nn import Graph
 from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
@@ -23,6 +22,7 @@ from facegen.train import trainer_state
 from facegen.train.batch import find_images, find_targets
 from facegen.train.initial_weights import initial_weights
 from facegen.train.ranks import Ranks
+from facegen.train.step_engine import StepEngine, make_step_engine
 
 
 @dataclass
@@ -37,7 +37,7 @@ class Diverged(FacegenError):
 
 
 class Trainer:
-    """Trains a graph on the CPU. Calls of several threads wait for each other.
+    """Trains a graph on the CPU or a GPU. Calls of several threads wait for each other.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ class Trainer:
         Of the batch norms' stored statistics.
     precision
         "strict": plain float32 products. "float32" and "bfloat16" are what `facegen.load` calls
-        so: products of the AMX unit where there is one.
+        so: products of the AMX unit where there is one. On GPUs products are those of "float32".
     algorithm
         As for `facegen.load`.
     inputs
@@ -77,17 +77,18 @@ class Trainer:
         Another trainer of the same parameters by the same optimizer, such as one with a penalty
         that is added to some steps. Weights, moments and the count of steps are then those of both;
         the state is the other's.
+    device
+        "cpu", "cuda" (the first GPU), "cuda:1", or "auto". On a GPU the arrays that are changed are
+        copies there: see `sync`. Trainers on one GPU that share an array share its copy.
     ranks
         Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
         with the whole batch's targets and at least its own images, and all get the same weights.
-        Those that are asynchronous share none: see `facegen.train.exchange`.
+        Those that are asynchronous share none: see `facegen.train.exchange`. On the CPU alone.
 
     Attributes
     ----------
     program
         All that a step computes.
-    weights
-        The arrays that are changed.
     losses
         Of the last batch: each image's, by the outputs, before their weights.
     gradient_length
@@ -96,7 +97,10 @@ class Trainer:
     Raises
     ------
     ValueError
-        For a layer that has no gradient, an unknown loss, and weights that do not fit.
+        For a layer that has no gradient, or no kernel on the device, an unknown loss, and weights
+        that do not fit.
+    DeviceError
+        For a device that is not there, or not usable.
 
     Examples
     --------
@@ -129,6 +133,7 @@ class Trainer:
         outputs: Collection[str] = (),
         moments_of: Trainer | None = None,
         ranks: Ranks | None = None,
+        device: str = "cpu",
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
@@ -156,7 +161,7 @@ class Trainer:
         if weights is None:
             weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
         check_weights(graph, weights)
-        self.weights: dict[str, np.ndarray] = dict(weights)
+        self._weights: dict[str, np.ndarray] = dict(weights)
         if moments_of is None:
             self._kept: dict[str, np.ndarray] = {
                 name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
@@ -174,7 +179,14 @@ class Trainer:
         # A step and its number, and gradients and their batch, belong together. A rate's schedule,
         # which is called meanwhile, may ask for the state.
         self._lock = threading.RLock()
-        self._native = CpuTraining(self.program, self._arrays(), choose_isa(precision))
+        self._engine: StepEngine = make_step_engine(
+            device, self.program, self._arrays(), self.threads, precision, self.ranks
+        )
+        self._needs_whole_batch |= not self._engine.has_parts
+        if ranks is not None and self.device != CPU:
+            raise ValueError(f"ranks train on the CPU, each with its threads, not on {self.device}")
+        if moments_of is not None and moments_of.device != self.device:
+            raise ValueError(f"moments_of is on {moments_of.device}, not on {self.device}")
 
     def step(
         self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False
@@ -220,7 +232,7 @@ class Trainer:
         """Into how many parts a batch can be cut.
 
         1 where a batch norm takes its statistics of the batch, and where values are kept: those
-        need all images at once. Ranks share a batch instead.
+        need all images at once. Ranks share a batch instead. And 1 on GPUs.
         """
         return 1 if self._needs_whole_batch or self.ranks else -(-images // CHUNK_IMAGES)
 
@@ -231,9 +243,9 @@ class Trainer:
         """
         with self._lock:
             losses = self._run(x, y, update=False, parts=1)
-            gradients = {name: self._native.gradient(name) for name in self.program.trained}
+            gradients = {name: self._engine.gradient(name) for name in self.program.trained}
             for i, name in enumerate(self.program.input_gradients):
-                gradients[name] = self._native.kept(i)
+                gradients[name] = self._engine.kept(i)
             return losses, gradients
 
     def find(self, x: Any, y: Any = None, parts: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -244,12 +256,12 @@ class Trainer:
         """
         with self._lock:
             losses = self._run(x, y, update=False, parts=parts)
-            return losses, self._native.found()
+            return losses, self._engine.found()
 
     @property
     def found_floats(self) -> int:
         """How many numbers `find` gives beside the losses."""
-        return self._native.found_floats
+        return self._engine.found_floats
 
     def apply(self, found: np.ndarray, images: int) -> None:
         """Change the weights by what `find` gave for a batch of so many images.
@@ -267,9 +279,7 @@ class Trainer:
         with self._lock:
             rates = self.optimizer.rates(self.steps)
             try:
-                self.gradient_length = self._native.apply(
-                    found, images, rates, self.steps, self.threads
-                )
+                self.gradient_length = self._engine.apply(found, images, rates, self.steps)
             except FloatingPointError as error:
                 raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
             self.steps += 1
@@ -282,7 +292,7 @@ class Trainer:
         """
         with self._lock:
             inputs = self._inputs(x)
-            found = self._native.predict(inputs, self.seed, self.steps, self.threads)
+            found = self._engine.predict(inputs, self.seed, self.steps)
             return dict(zip((end.output for end in self.program.losses), found, strict=True))
 
     def output(self, name: str) -> np.ndarray:
@@ -293,7 +303,26 @@ class Trainer:
         if name not in self.program.outputs:
             raise ValueError(f"{name!r} is not among the outputs that were asked for")
         with self._lock:
-            return self._native.kept(self.program.kept.index(name))
+            return self._engine.kept(self.program.kept.index(name))
+
+    @property
+    def device(self) -> str:
+        """Where the steps run: "cpu" or "cuda:0"."""
+        return self._engine.device
+
+    @property
+    def weights(self) -> dict[str, np.ndarray]:
+        """The caller's arrays, which are changed, as the last step has left them."""
+        self.sync()
+        return self._weights
+
+    def sync(self) -> None:
+        """Copy what steps have changed from a GPU into the arrays on the host.
+
+        Reading `weights`, `averages` or the state does so too. On the CPU there is nothing to copy.
+        """
+        with self._lock:
+            self._engine.download()
 
     @property
     def steps(self) -> int:
@@ -307,17 +336,17 @@ class Trainer:
     @property
     def kernels(self) -> list[str]:
         """What computes each Gemm of the program, step by step; empty for other steps."""
-        return self._native.kernels
+        return self._engine.kernels
 
     @property
     def step_seconds(self) -> list[float]:
         """What each step of the program took in the last batch."""
-        return self._native.step_seconds
+        return self._engine.step_seconds
 
     @property
     def memory_bytes(self) -> int:
         """Of values for the largest batch so far, and of gradients."""
-        return self._native.memory_bytes
+        return self._engine.memory_bytes
 
     @property
     def averages(self) -> dict[str, np.ndarray]:
@@ -327,14 +356,16 @@ class Trainer:
         """
         if self.optimizer.average is None:
             raise FacegenError("no averages: the optimizer has average=None")
+        self.sync()
         return {
             name: self._kept.get(f"{name}:average", array).copy()
-            for name, array in self.weights.items()
+            for name, array in self._weights.items()
         }
 
     def state_dict(self) -> dict[str, np.ndarray]:
         """All that it takes to go on: copies of weights and moments, seed and number of steps."""
         with self._lock:
+            self.sync()
             numbers = {"seed": self.seed, "steps": self.steps}
             return {
                 **{name: array.copy() for name, array in self._arrays().items()},
@@ -352,8 +383,10 @@ class Trainer:
         """
         trainer_state.check(self.graph, self._arrays(), state)
         with self._lock:
+            self._engine.download()  # what no state has, of arrays that trainers share, stays
             for name, array in self._arrays().items():
                 array[...] = state[name]
+            self._engine.upload()
             self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
 
     def save(self, path: str | Path) -> None:
@@ -370,7 +403,7 @@ class Trainer:
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All that changes, by its name in a state."""
-        return {**self.weights, **self._kept}
+        return {**self._weights, **self._kept}
 
     def _inputs(self, x: Any) -> list[np.ndarray]:
         shapes = [self.program.values[name].shape for name in self.program.inputs]
@@ -402,17 +435,14 @@ class Trainer:
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
         part = self.ranks.part_images(images) if self.ranks else _part_images(images, parts)
-        arena_bytes = 4 * min(part, images) * self.program.arena_floats
-        check_memory(arena_bytes, f"a batch of {part:,} images of {self.graph.name} in training")
         losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
         targets = find_targets(self.program, y, images)
         not_finite = None
         try:
-            self.gradient_length = self._native.step(
-                inputs, targets, losses, rates, self.seed, self.steps, update, self.threads, part,
-                predicted, self.ranks,
-            )  # fmt: skip
+            self.gradient_length = self._engine.step(
+                inputs, targets, losses, rates, self.seed, self.steps, update, part, predicted
+            )
         except FloatingPointError as error:
             not_finite = str(error)
         if self.ranks:
@@ -435,7 +465,7 @@ class Trainer:
         for name, array in self._kept.items():
             parameter, _, kind = name.rpartition(":")
             if kind == "average":
-                array[...] = self.weights[parameter]
+                array[...] = self._weights[parameter]
 
 
 def _part_images(images: int, parts: int) -> int:

@@ -1,0 +1,132 @@
+#include "read_training_batch.h"
+
+#include <algorithm>
+
+#include "arguments.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+void check(const py::array& array, const std::string& name, int64_t values, bool labels) {
+  const bool fits = labels ? py::isinstance<py::array_t<int32_t, py::array::c_style>>(array)
+                           : py::isinstance<py::array_t<float, py::array::c_style>>(array);
+  if (!fits) {
+    throw py::type_error(name + " must be a C-contiguous " + (labels ? "int32" : "float32") +
+                         " array");
+  }
+  require_aligned(array, name);
+  if (array.size() != values) {
+    throw py::value_error(name + " must have " + std::to_string(values) + " values, found " +
+                          std::to_string(array.size()));
+  }
+}
+
+void check_labels(const py::array& target, int32_t classes) {
+  const auto* labels = static_cast<const int32_t*>(target.data());
+  for (py::ssize_t i = 0; i < target.size(); ++i) {
+    if (labels[i] < classes) continue;
+    throw py::value_error("labels must be below " + std::to_string(classes) + ", found " +
+                          std::to_string(labels[i]) + " at " + std::to_string(i));
+  }
+}
+
+void take_inputs(const TrainingProgram& program, const std::vector<py::array>& inputs,
+                 TrainingBatch& batch) {
+  if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
+  int32_t expected = 0;
+  for (const TrainingValue& value : program.values) {
+    if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
+  }
+  if (static_cast<int32_t>(inputs.size()) != expected) {
+    throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
+                          std::to_string(inputs.size()));
+  }
+  for (const TrainingValue& value : program.values) {
+    if (value.kind != ValueKind::kInput) continue;
+    check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
+          batch.images * value.floats(), false);
+  }
+  for (const py::array& input : inputs) {
+    batch.inputs.push_back(static_cast<const float*>(input.data()));
+  }
+}
+
+void take_target(const TrainingProgram& program, const TrainingStep& loss,
+                 const std::vector<py::array>& targets, TrainingBatch& batch) {
+  const std::vector<TrainingValue>& values = program.values;
+  if (batch.images % loss_group(loss) != 0) {
+    throw py::value_error("expected groups of " + std::to_string(loss_group(loss)) +
+                          " images, found " + std::to_string(batch.images) + " images");
+  }
+  if (loss.y < 0) return;
+  const TrainingValue& value = values[std::size_t(loss.y)];
+  const auto i = static_cast<std::size_t>(value.index);
+  check(targets[i], "target " + std::to_string(i), batch.images * value.floats(), takes_labels(loss));
+  batch.targets[i] = targets[i].data();
+  if (takes_labels(loss)) check_labels(targets[i], values[std::size_t(loss.x)].c);
+}
+
+}  // namespace
+
+void check_floats(const py::array& array, const std::string& name, int64_t values) {
+  check(array, name, values, false);
+}
+
+std::vector<double> read_rates(const TrainingProgram& program, const std::vector<double>& rates) {
+  if (static_cast<int32_t>(rates.size()) < program.rate_groups) {
+    throw py::value_error("fewer rates than groups");
+  }
+  return rates;
+}
+
+TrainingBatch read_training_inputs(const TrainingProgram& program, const std::vector<py::array>& inputs) {
+  TrainingBatch batch = {};
+  batch.images = inputs.empty() || inputs[0].ndim() == 0 ? 0 : inputs[0].shape(0);
+  take_inputs(program, inputs, batch);
+  return batch;
+}
+
+TrainingBatch read_training_batch(const TrainingProgram& program, const std::vector<py::array>& inputs,
+                                  const std::vector<py::array>& targets, py::array& losses,
+                                  const std::vector<double>& rates) {
+  TrainingBatch batch = {};
+  const auto loss_count = std::count_if(program.steps.begin(), program.steps.end(), [](const TrainingStep& s) {
+    return s.op == TrainingOp::kLoss;
+  });
+  if (losses.ndim() != 2 || losses.shape(0) != loss_count) {
+    throw py::value_error("losses must have shape (" + std::to_string(loss_count) + ", images)");
+  }
+  batch.images = losses.shape(1);
+  take_inputs(program, inputs, batch);
+  if (targets.size() != program.targets.size()) {
+    throw py::value_error("expected " + std::to_string(program.targets.size()) + " targets, found " +
+                          std::to_string(targets.size()));
+  }
+  batch.targets.resize(targets.size());
+  for (const TrainingStep& step : program.steps) {
+    if (step.op == TrainingOp::kLoss) take_target(program, step, targets, batch);
+  }
+  if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
+    throw py::type_error("losses must be a writeable float64 array");
+  }
+  batch.losses = static_cast<double*>(losses.mutable_data());
+  batch.rates = read_rates(program, rates);
+  return batch;
+}
+
+std::vector<py::array_t<float>> empty_predictions(const TrainingProgram& program, int64_t images,
+                                                  std::vector<float*>& memory) {
+  std::vector<py::array_t<float>> outputs;
+  for (const TrainingStep& step : program.steps) {
+    if (step.op != TrainingOp::kLoss) continue;
+    const TrainingValue& v = program.values[std::size_t(step.x)];
+    const std::vector<py::ssize_t> shape = {images, v.h, v.w, v.c};
+    checked_bytes(shape, sizeof(float));
+    memory.push_back(outputs.emplace_back(shape).mutable_data());
+  }
+  return outputs;
+}
+
+}  // namespace facegen

@@ -1,0 +1,174 @@
+#include "cuda/fit/training_plan.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <limits>
+
+#include "divide_up.h"
+
+namespace facegen::cuda {
+namespace {
+
+const TrainingValue& at(const TrainingProgram& program, int32_t index) {
+  return program.values[static_cast<std::size_t>(index)];
+}
+
+// Blocks that keep a large GPU busy. Not the number of its multiprocessors: sums would have other bits
+// on another GPU.
+constexpr int64_t kBlocks = 512;
+
+// Parts of the depth below this are more work to add up than to compute.
+constexpr int64_t kLeastDepth = 8 * kTrainingChunk;
+
+const char* op_name(TrainingOp op) {
+  switch (op) {
+    case TrainingOp::kDepthwise:
+    case TrainingOp::kDepthwiseGradient:
+    case TrainingOp::kDepthwiseWeightGradient: return "a depthwise convolution";
+    case TrainingOp::kPrelu:
+    case TrainingOp::kPreluGradient: return "a PReLU";
+    case TrainingOp::kMultiply:
+    case TrainingOp::kMultiplySum: return "a product of maps";
+    case TrainingOp::kSoftmax:
+    case TrainingOp::kSoftmaxGradient: return "a softmax within the network";
+    case TrainingOp::kShuffle: return "a shuffle of channels";
+    case TrainingOp::kRearrange: return "channels that become pixels";
+    case TrainingOp::kLayerNorm:
+    case TrainingOp::kLayerNormGradient: return "a layer norm";
+    default: return nullptr;
+  }
+}
+
+int64_t gemm_bytes(const TrainingProgram& program, const TrainingStep& s, int64_t images) {
+  const TrainingGroups groups = groups_of(s, program);
+  const bool gradient = s.op == TrainingOp::kWeightGradient;
+  int64_t most = 0;
+  for (const Phase& phase : s.phases) {
+    const int64_t positions = images * phase.y.out * phase.x.out;
+    const int64_t taps = int64_t{1} * phase.y.taps * phase.x.taps;
+    const int64_t rows = gradient ? groups.outs : positions;
+    const int64_t columns = gradient ? taps * groups.ins : s.transposed ? groups.ins : groups.outs;
+    const int64_t depth = gradient ? positions : taps * (s.transposed ? groups.outs : groups.ins);
+    const int64_t splits = split_depth(rows, columns, depth, groups.count).splits;
+    if (splits > 1) most = std::max(most, 4 * splits * groups.count * rows * columns);
+  }
+  return most;
+}
+
+int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_t images) {
+  const auto sums = [](int64_t segments, int64_t rows, const TrainingValue& value, int64_t count) {
+    // And, of norms, three floats a channel and segment; of an instance norm's gradient a total.
+    return 8 * (plan_column_sums(segments, rows, value.c).memory_doubles(count) +
+                2 * (segments + 1) * value.c);
+  };
+  switch (s.op) {
+    case TrainingOp::kGemm:
+    case TrainingOp::kWeightGradient: return gemm_bytes(program, s, images);
+    case TrainingOp::kBiasGradient: {
+      const TrainingValue& dy = at(program, s.dy);
+      return sums(1, images * dy.pixels(), dy, 1);
+    }
+    case TrainingOp::kGlobalAvgPool: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(images, x.pixels(), x, 1);
+    }
+    case TrainingOp::kBatchNorm:
+    case TrainingOp::kBatchNormGradient: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(1, images * x.pixels(), x, 2);
+    }
+    case TrainingOp::kInstanceNorm:
+    case TrainingOp::kInstanceNormGradient: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(images, x.pixels(), x, 2);
+    }
+    case TrainingOp::kLoss: return 8;  // the number of labels that count
+    default: return 0;
+  }
+}
+
+}  // namespace
+
+TrainingGroups groups_of(const TrainingStep& s, const TrainingProgram& program) {
+  const bool gradient = s.op == TrainingOp::kWeightGradient;
+  const TrainingValue& x = at(program, s.x);
+  const TrainingValue& y = at(program, gradient ? s.dy : s.y);
+  const GroupPart& p = s.part;
+  if (p.groups == 0) return {1, s.transposed ? y.c : x.c, s.transposed ? x.c : y.c, 0, 0};
+  return {p.groups, p.in_channels / p.groups, p.out_channels / p.groups, p.first_in, p.first_out};
+}
+
+DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t groups) {
+  const int64_t tiles = std::max<int64_t>(
+      1, groups * divide_up(rows, int64_t{kTrainingTile}) * divide_up(columns, int64_t{kTrainingTile}));
+  const int64_t wanted = std::min(kBlocks / tiles, depth / kLeastDepth);
+  const int64_t splits = std::max<int64_t>(1, wanted);
+  const int64_t chunk = kTrainingChunk;
+  const int64_t part = std::max<int64_t>(1, divide_up(divide_up(depth, splits), chunk)) * chunk;
+  return {static_cast<int32_t>(std::max<int64_t>(1, divide_up(depth, part))), part};
+}
+
+ColumnSums plan_column_sums(int64_t segments, int64_t rows, int32_t channels) {
+  ColumnSums plan = {segments, rows, channels, 1, 1, rows};
+  while (plan.lanes < 32 && plan.lanes < channels) plan.lanes *= 2;
+  const int64_t least = int64_t{8} * kSumThreads / plan.lanes;  // rows: 8 a thread
+  const int64_t wanted = std::min<int64_t>(2 * kBlocks / (segments * plan.channel_groups()), 256);
+  const int64_t splits = std::max<int64_t>(1, std::min(wanted, rows / least));
+  plan.split_rows = divide_up(rows, splits);
+  plan.splits = static_cast<int32_t>(divide_up(rows, plan.split_rows));
+  return plan;
+}
+
+TransposedTaps transpose_taps(const TrainingTaps& taps, int32_t in) {
+  TransposedTaps result;
+  result.start.assign(static_cast<std::size_t>(in) + 1, 0);
+  for (const int32_t position : taps.positions) {
+    if (position >= 0) ++result.start[static_cast<std::size_t>(position) + 1];
+  }
+  for (std::size_t i = 1; i < result.start.size(); ++i) result.start[i] += result.start[i - 1];
+  const auto entries = static_cast<std::size_t>(result.start.back());
+  result.outputs.resize(entries);
+  result.weights.resize(entries);
+  std::vector<int32_t> next(result.start.begin(), result.start.end() - 1);
+  for (std::size_t t = 0; t < taps.positions.size(); ++t) {
+    if (taps.positions[t] < 0) continue;
+    const auto to = static_cast<std::size_t>(next[static_cast<std::size_t>(taps.positions[t])]++);
+    result.outputs[to] = static_cast<int32_t>(t) / taps.taps;
+    result.weights[to] = taps.weights[t];
+  }
+  return result;
+}
+
+int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images) {
+  int64_t most = 0;
+  for (const TrainingStep& step : program.steps) {
+    most = std::max(most, step_bytes(program, step, images));
+  }
+  return most;
+}
+
+std::string why_not_trained(const TrainingProgram& program) {
+  for (const TrainingStep& step : program.steps) {
+    if (const char* name = op_name(step.op)) {
+      return step.name + ", " + name + ", has no kernel for GPUs yet; device=\"cpu\" trains it";
+    }
+  }
+  return "";
+}
+
+bool is_countable(const TrainingProgram& program, int64_t images) {
+  constexpr int64_t kMost = std::numeric_limits<int32_t>::max() - (1 << 20);
+  for (const TrainingValue& value : program.values) {
+    if (value.pixels() > kMost / images) return false;
+  }
+  for (const TrainingStep& s : program.steps) {
+    if (s.op != TrainingOp::kWeightGradient && s.op != TrainingOp::kGemm) continue;
+    const int64_t taps = int64_t{1} * s.kernel_h * s.kernel_w;
+    for (const int32_t index : {s.x, s.y, s.dy}) {
+      if (index >= 0 && taps > kMost / at(program, index).c) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace facegen::cuda

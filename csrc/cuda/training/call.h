@@ -1,0 +1,88 @@
+// One step of training on one batch, as the launchers of its kernels see it. All memory is the GPU's.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "cuda/fit/training_plan.h"
+#include "training_program.h"
+
+namespace facegen::cuda {
+
+// A value's images, one after another without gaps.
+struct TrainingMap {
+  float* data = nullptr;
+  const TrainingValue* value = nullptr;
+};
+
+// What differs from one run of a captured graph to the next, but for arrays.
+struct StepNumbers {
+  uint64_t seed, step;  // of dropout
+};
+
+// What a step leaves behind for the host, and for the kernels that change parameters.
+struct StepState {
+  double length;  // of the gradient
+  float scale;    // of the gradient, for its length
+  int32_t finite;
+  int32_t kept_not_finite;
+};
+
+struct TrainingCall {
+  const TrainingStep& step;
+  int64_t images;
+  TrainingMap x, other, y, dy, dx;
+  char* scratch;  // training_scratch_bytes
+  const StepNumbers* numbers;
+  cudaStream_t stream;
+};
+
+// Parameters of a norm, as NormArrays of the CPU.
+struct NormMemory {
+  const float* gamma;
+  const float* beta;
+  float* mean;
+  float* var;
+  float* statistics;
+  float* gamma_gradient;  // null: not trained
+  float* beta_gradient;
+};
+
+// ---- gemm.cu
+void run_gemm(const TrainingCall& call, const TrainingGroups& groups, const float* weight,
+              const float* bias);
+// ---- weight_gradient.cu: the weights that no phase has are left as they are
+void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups, float* gradient);
+// ---- sums.cu
+void run_bias_gradient(const TrainingCall& call, float* gradient);
+void run_global_avg_pool(const TrainingCall& call);
+// ---- norms.cu
+void run_batch_norm(const TrainingCall& call, const NormMemory& memory);
+void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory);
+void run_instance_norm(const TrainingCall& call, const NormMemory& memory);
+void run_instance_norm_gradient(const TrainingCall& call, const NormMemory& memory);
+// Changes nothing unless all is finite.
+void run_update_statistics(const TrainingCall& call, const NormMemory& memory,
+                           const StepState* state);
+// ---- maps.cu
+void run_activate(const TrainingCall& call);
+void run_activate_gradient(const TrainingCall& call);
+void run_global_avg_pool_gradient(const TrainingCall& call);
+void run_copy(const TrainingCall& call);
+void run_dropout(const TrainingCall& call);
+// ---- pools.cu
+void run_max_pool(const TrainingCall& call);
+void run_max_pool_gradient(const TrainingCall& call);
+// ---- resample.cu
+struct DeviceTaps {  // AxisTaps of a resample, or of its gradient TransposedTaps
+  const int32_t* start;  // null: taps of each
+  const int32_t* positions;
+  const float* weights;
+  int32_t taps;
+};
+void run_resample(const TrainingCall& call, const DeviceTaps& rows, const DeviceTaps& columns);
+// ---- losses.cu
+void run_loss(const TrainingCall& call, const void* target, double* losses);
+
+}  // namespace facegen::cuda

@@ -1,0 +1,56 @@
+// Weighted sums of rows and columns, and their gradients: a thread a number of the map that is written,
+// whose terms it adds in their order.
+#include "cuda/runtime/error.h"
+#include "cuda/training/call.h"
+#include "cuda/training/launch.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+struct Resample {
+  const float* from;
+  float* to;
+  int32_t from_h, from_w, to_h, to_w, channels;
+  DeviceTaps rows, columns;
+  bool accumulate;
+};
+
+__device__ inline int first_term(const DeviceTaps& taps, int o) {
+  return taps.start == nullptr ? o * taps.taps : taps.start[o];
+}
+
+__global__ void __launch_bounds__(kBlock)
+    resample_kernel(const __grid_constant__ Resample r, int64_t count) {
+  for_each_number(count, [&](int64_t i) {
+    const int64_t pixel = i / r.channels, row = pixel / r.to_w, image = row / r.to_h;
+    const int y = static_cast<int>(row - image * r.to_h), x = static_cast<int>(pixel - row * r.to_w);
+    const float* const from = r.from + image * r.from_h * r.from_w * r.channels + (i - pixel * r.channels);
+    float sum = r.accumulate ? r.to[i] : 0.0f;
+    for (int ty = first_term(r.rows, y); ty < first_term(r.rows, y + 1); ++ty) {
+      const int from_y = r.rows.positions[ty];
+      if (from_y < 0) continue;
+      for (int tx = first_term(r.columns, x); tx < first_term(r.columns, x + 1); ++tx) {
+        const int from_x = r.columns.positions[tx];
+        if (from_x < 0) continue;
+        sum = fmaf(r.rows.weights[ty] * r.columns.weights[tx],
+                   from[(int64_t{from_y} * r.from_w + from_x) * r.channels], sum);
+      }
+    }
+    r.to[i] = sum;
+  });
+}
+
+}  // namespace
+
+void run_resample(const TrainingCall& call, const DeviceTaps& rows, const DeviceTaps& columns) {
+  const bool forward = call.step.op == TrainingOp::kResample;
+  const TrainingMap &from = forward ? call.x : call.dy, &to = forward ? call.y : call.dx;
+  const Resample r = {from.data,      to.data,        from.value->h, from.value->w,
+                      to.value->h,    to.value->w,    to.value->c,   rows,
+                      columns,        !forward && call.step.accumulate};
+  const int64_t count = call.images * to.value->floats();
+  resample_kernel<<<grid_of(count), kBlock, 0, call.stream>>>(r, count);
+  FACEGEN_CUDA_CHECK_LAUNCH("a resampling");
+}
+
+}  // namespace facegen::cuda

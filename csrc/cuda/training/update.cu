@@ -1,0 +1,139 @@
+#include "cuda/training/update.h"
+
+#include "cuda/runtime/error.h"
+#include "cuda/training/launch.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+// The sum over a block's threads, in thread 0.
+__device__ inline double block_sum(double sum) {
+  __shared__ double shared[kBlock];
+  shared[threadIdx.x] = sum;
+  for (unsigned apart = kBlock / 2; apart > 0; apart /= 2) {
+    __syncthreads();
+    if (threadIdx.x < apart) shared[threadIdx.x] += shared[threadIdx.x + apart];
+  }
+  __syncthreads();
+  return shared[0];
+}
+
+__global__ void __launch_bounds__(kBlock)
+    squares_kernel(const float* x, int64_t count, double* parts) {
+  const int64_t first = blockIdx.x * kUpdateNumbers, last = min(count, first + kUpdateNumbers);
+  double sum = 0.0;
+  for (int64_t i = first + threadIdx.x; i < last; i += kBlock) {
+    const auto v = static_cast<double>(x[i]);
+    sum = fma(v, v, sum);
+  }
+  sum = block_sum(sum);
+  if (threadIdx.x == 0) parts[blockIdx.x] = sum;
+}
+
+__global__ void __launch_bounds__(kBlock)
+    state_kernel(const double* parts, int64_t part_count, const double* losses, int64_t loss_count,
+                 float clip_norm, StepState* state) {
+  double sum = 0.0;
+  for (int64_t i = threadIdx.x; i < part_count; i += kBlock) sum += parts[i];
+  // Infinity and NaN times 0 are NaN, which sums keep.
+  double check = 0.0;
+  for (int64_t i = threadIdx.x; i < loss_count; i += kBlock) check += losses[i] * 0.0;
+  const double length = sqrt(block_sum(sum));
+  __syncthreads();
+  check = block_sum(check);
+  if (threadIdx.x != 0) return;
+  const auto longest = static_cast<double>(clip_norm);
+  state->length = length;
+  state->scale = longest > 0.0 ? static_cast<float>(fmin(1.0, longest / (length + 1e-6))) : 1.0f;
+  state->finite = isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
+}
+
+__device__ inline void sgd(const UpdatedArray& a, const UpdateNumbers& n, float scale, int64_t i) {
+  const float p = a.parameter[i];
+  float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
+  if (a.first != nullptr) {
+    const float v = n.starts ? g : fmaf(a.momentum, a.first[i], g);
+    a.first[i] = v;
+    g = a.nesterov ? fmaf(a.momentum, v, g) : v;
+  }
+  const float next = fmaf(-n.rate, g, p);
+  a.parameter[i] = next;
+  if (a.average != nullptr) a.average[i] = fmaf(a.average_rest, next - a.average[i], a.average[i]);
+}
+
+__device__ inline void adam(const UpdatedArray& a, const UpdateNumbers& n, float scale, int64_t i) {
+  float p = a.parameter[i];
+  const float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
+  p *= n.shrink;
+  const float old = a.first[i];
+  const float m = fmaf(a.rest1, g - old, old);
+  const float v = fmaf(a.rest2 * g, g, a.second[i] * a.beta2);
+  a.first[i] = m;
+  a.second[i] = v;
+  const float next = p - n.step_size * (m / (sqrtf(v) / n.root_correction2 + a.eps));
+  a.parameter[i] = next;
+  if (a.average != nullptr) a.average[i] = fmaf(a.average_rest, next - a.average[i], a.average[i]);
+}
+
+__global__ void __launch_bounds__(kBlock)
+    update_kernel(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+                  const StepState* state) {
+  if (!state->finite) return;
+  const UpdateBlock block = blocks[blockIdx.x];
+  const UpdatedArray a = arrays[block.array];
+  const UpdateNumbers n = numbers[block.array];
+  const int64_t last = min(a.floats, block.first + kUpdateNumbers);
+  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) {
+    if (a.sgd) {
+      sgd(a, n, state->scale, i);
+    } else {
+      adam(a, n, state->scale, i);
+    }
+  }
+}
+
+__global__ void __launch_bounds__(kBlock)
+    check_finite_kernel(const float* x, int64_t count, int32_t* not_finite) {
+  for_each_number(count, [&](int64_t i) {
+    if (!isfinite(x[i])) *not_finite = 1;
+  });
+}
+
+__global__ void __launch_bounds__(kBlock)
+    find_not_finite_kernel(const float* x, int64_t count, unsigned long long* place) {
+  for_each_number(count, [&](int64_t i) {
+    if (!isfinite(x[i])) atomicMin(place, static_cast<unsigned long long>(i));
+  });
+}
+
+}  // namespace
+
+void run_updates(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+                 int64_t block_count, const StepState* state, cudaStream_t stream) {
+  if (block_count == 0) return;
+  update_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, numbers, blocks, state);
+  FACEGEN_CUDA_CHECK_LAUNCH("the optimizer");
+}
+
+void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
+                int64_t loss_count, float clip_norm, StepState* state, cudaStream_t stream) {
+  const int64_t part_count = divide_up(floats, kUpdateNumbers);
+  if (part_count > 0) {
+    squares_kernel<<<grid(part_count), kBlock, 0, stream>>>(gradients, floats, parts);
+    FACEGEN_CUDA_CHECK_LAUNCH("the gradient's squares");
+  }
+  state_kernel<<<1, kBlock, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state);
+  FACEGEN_CUDA_CHECK_LAUNCH("the gradient's length");
+}
+
+void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream) {
+  check_finite_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, count, not_finite);
+  FACEGEN_CUDA_CHECK_LAUNCH("a check");
+}
+
+void find_not_finite(const float* x, int64_t count, unsigned long long* place, cudaStream_t stream) {
+  find_not_finite_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, count, place);
+  FACEGEN_CUDA_CHECK_LAUNCH("a search");
+}
+
+}  // namespace facegen::cuda

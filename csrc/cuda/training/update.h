@@ -1,0 +1,51 @@
+// The end of a step on a GPU: whether all numbers are finite, the gradient's length, and the optimizer.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "cuda/training/call.h"
+
+namespace facegen::cuda {
+
+// Of one parameter: all that stays the same from step to step.
+struct UpdatedArray {
+  float* parameter;
+  const float* gradient;
+  float* first;    // momentum, or the mean of gradients; null for SGD without momentum
+  float* second;   // the mean of their squares
+  float* average;  // or null
+  int64_t floats;
+  bool sgd, nesterov;
+  float weight_decay, momentum;
+  float rest1, beta2, rest2, eps, average_rest;
+};
+
+// And what changes: see OptimizerRow in cpu/training/kernels.h.
+struct UpdateNumbers {
+  float rate, step_size, root_correction2, shrink;
+  int32_t starts;
+};
+
+// Numbers of an array that a block has.
+struct UpdateBlock {
+  int32_t array;
+  int64_t first;
+};
+
+void run_updates(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+                 int64_t block_count, const StepState* state, cudaStream_t stream);
+
+// *state is what the host reads: the gradient's length, its scale, and whether all is finite, losses
+// and kept values (check_finite) among it. `parts` holds a double for every kUpdateNumbers floats.
+void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
+                int64_t loss_count, float clip_norm, StepState* state, cudaStream_t stream);
+
+// *not_finite becomes 1 where a number is not finite.
+void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream);
+
+// *place becomes the lowest index of a number that is not finite, or stays what it is.
+void find_not_finite(const float* x, int64_t count, unsigned long long* place, cudaStream_t stream);
+
+}  // namespace facegen::cuda

@@ -1,0 +1,294 @@
+"""What runs a trainer's steps: the CPU's engine, or a GPU's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facegen._native import CpuTraining
+from facegen.engine.cpu import choose_isa
+from facegen.engine.cuda import cuda_module
+from facegen.engine.device import CPU, Device
+from facegen.engine.devices import parse_device
+from facegen.engine.memory import check_memory
+from facegen.errors import DeviceError, OutOfMemory
+from facegen.nn.grad import TrainingProgram
+from facegen.train.ranks import Ranks
+
+if TYPE_CHECKING:
+    from facegen._cuda import CudaTraining
+
+_FLOAT_BYTES = 4
+
+
+class StepEngine(Protocol):
+    """A program and the arrays that its steps change, made ready on a device."""
+
+    @property
+    def device(self) -> str:
+        """As "cpu" or "cuda:0"."""
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether a batch can be computed in parts."""
+
+    def step(
+        self,
+        inputs: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        losses: np.ndarray,
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        part_images: int,
+        predicted: bool,
+    ) -> float:
+        """One step; fills `losses` and gives the gradient's length.
+
+        `predicted`: its forward pass has been done, by `predict`. FloatingPointError where a number
+        is not finite, MemoryError where there is too little.
+        """
+
+    def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
+        """What each loss is of; MemoryError where there is too little."""
+
+    def gradient(self, parameter: str) -> np.ndarray:
+        """A copy of the last step's."""
+
+    def kept(self, number: int) -> np.ndarray:
+        """A copy of a value that the program keeps, of the last step."""
+
+    def found(self) -> np.ndarray:
+        """A copy of what the last step found, as `apply` takes it."""
+
+    @property
+    def found_floats(self) -> int:
+        """How many numbers that are."""
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        """The update by what was found in a batch of so many images; as `step`."""
+
+    def download(self) -> None:
+        """Make the caller's arrays what the steps have made of them."""
+
+    def upload(self) -> None:
+        """Make what the steps change what the caller's arrays are."""
+
+    @property
+    def kernels(self) -> list[str]:
+        """What computes each Gemm, step by step; empty for other steps."""
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """What each step of the program took in the last batch."""
+
+    @property
+    def memory_bytes(self) -> int:
+        """Of values for the largest batch so far, and of gradients."""
+
+
+class CpuSteps:
+    """On the CPU: the caller's arrays are what the steps change."""
+
+    device = CPU
+    has_parts = True
+
+    def __init__(
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        threads: int,
+        precision: str,
+        ranks: Ranks | None,
+    ) -> None:
+        self._program, self._threads, self._ranks = program, threads, ranks
+        self._native = CpuTraining(program, arrays, choose_isa(precision))
+        self.gradient, self.kept = self._native.gradient, self._native.kept
+
+    def step(
+        self,
+        inputs: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        losses: np.ndarray,
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        part_images: int,
+        predicted: bool,
+    ) -> float:
+        """See `StepEngine`."""
+        check_memory(
+            _arena_bytes(self._program, min(part_images, losses.shape[1])),
+            _batch_of(self._program, part_images),
+        )
+        return self._native.step(
+            inputs, targets, losses, rates, seed, number, update, self._threads, part_images,
+            predicted, self._ranks,
+        )  # fmt: skip
+
+    def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
+        """See `StepEngine`."""
+        return self._native.predict(inputs, seed, number, self._threads)
+
+    def found(self) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.found()
+
+    @property
+    def found_floats(self) -> int:
+        """See `StepEngine`."""
+        return self._native.found_floats
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        """See `StepEngine`."""
+        return self._native.apply(found, images, rates, number, self._threads)
+
+    def download(self) -> None:
+        """Nothing is elsewhere."""
+
+    def upload(self) -> None:
+        """Nothing is elsewhere."""
+
+    @property
+    def kernels(self) -> list[str]:
+        """See `StepEngine`."""
+        return self._native.kernels
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """See `StepEngine`."""
+        return self._native.step_seconds
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StepEngine`."""
+        return self._native.memory_bytes
+
+
+class CudaSteps:
+    """On one GPU, where copies of the caller's arrays are what the steps change."""
+
+    has_parts = False
+
+    def __init__(
+        self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], device: Device
+    ) -> None:
+        if len(device.indices) != 1:
+            raise DeviceError(f"training takes one GPU, not {device}")
+        self.device, self._program = str(device), program
+        self._native: CudaTraining = cuda_module().CudaTraining(
+            program, arrays, device.indices[0]
+        )
+        self.gradient, self.kept = self._native.gradient, self._native.kept
+        self.download, self.upload = self._native.download, self._native.upload
+
+    def step(
+        self,
+        inputs: Sequence[np.ndarray],
+        targets: Sequence[np.ndarray],
+        losses: np.ndarray,
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        part_images: int,
+        predicted: bool,
+    ) -> float:
+        """See `StepEngine`."""
+        with self._memory_for(losses.shape[1]):
+            return self._native.step(
+                inputs, targets, losses, rates, seed, number, update, predicted
+            )
+
+    def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
+        """See `StepEngine`."""
+        with self._memory_for(len(inputs[0])):
+            return self._native.predict(inputs, seed, number)
+
+    def found(self) -> np.ndarray:
+        """Not on a GPU: ranks are of CPUs."""
+        raise ValueError(f"what a step finds stays on {self.device}; device='cpu' gives it")
+
+    @property
+    def found_floats(self) -> int:
+        """As `found`."""
+        return len(self.found())
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        """As `found`."""
+        return float(len(self.found()))
+
+    @contextmanager
+    def _memory_for(self, images: int) -> Iterator[None]:
+        """Says which batch it was that the GPU has no memory for."""
+        try:
+            yield
+        except MemoryError:
+            values_bytes = _arena_bytes(self._program, images)
+            raise OutOfMemory(
+                f"{_batch_of(self._program, images)}: takes more than {values_bytes:,} bytes of "
+                f"memory on {self.device}, which are not free there"
+            ) from None
+
+    @property
+    def kernels(self) -> list[str]:
+        """There is one for each op."""
+        program = self._program
+        return [""] * len(program.forward + program.backward + program.update)
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """Each launched alone, on the last batch, whose values and gradients are then lost.
+
+        The optimizer, which is one launch for all parameters, has none.
+        """
+        return self._native.time_steps()
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StepEngine`."""
+        return self._native.memory_bytes
+
+
+def _arena_bytes(program: TrainingProgram, images: int) -> int:
+    return _FLOAT_BYTES * images * program.arena_floats
+
+
+def _batch_of(program: TrainingProgram, images: int) -> str:
+    return f"a batch of {images:,} images of {program.name} in training"
+
+
+def make_step_engine(
+    device: str,
+    program: TrainingProgram,
+    arrays: Mapping[str, Any],
+    threads: int,
+    precision: str,
+    ranks: Ranks | None,
+) -> StepEngine:
+    """The engine of a device: "cpu", "cuda", "cuda:1", or "auto".
+
+    Raises
+    ------
+    DeviceError
+        There is no such device, or it cannot be used.
+    ValueError
+        The device has no kernel for a step, or not this precision.
+    """
+    found = parse_device(device)
+    if found.kind == CPU:
+        return CpuSteps(program, arrays, threads, precision, ranks)
+    if precision not in ("strict", "float32"):
+        raise ValueError(f"precision {precision!r} needs the CPU; GPUs train in float32")
+    return CudaSteps(program, arrays, found)

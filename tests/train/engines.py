@@ -1,0 +1,61 @@
+"""Every engine that runs a training program: the CPU's, by instruction set, and the GPU's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from facegen._native import CpuTraining, available_isas
+from facegen.engine.cuda import cuda_module
+from facegen.nn.grad import TrainingProgram
+
+CUDA = "cuda"
+_ON_GPU = pytest.param(CUDA, marks=pytest.mark.cuda)
+ENGINES = [*available_isas(), _ON_GPU]
+STRICT = [*available_isas("strict"), _ON_GPU]
+
+FLOAT_EPS = 2.0**-24
+
+
+def unit(engine: str | None) -> float:
+    """The error of a product: of float32, of two numbers of bfloat16, or of three of them.
+
+    x = hi + lo leaves 2^-18 of x, and lo lo is left out: below 2^-16 of a product together.
+    """
+    if engine == CUDA:
+        return FLOAT_EPS * 2**8
+    strict = engine is None or engine in available_isas("strict")
+    return FLOAT_EPS * (1 if strict else 2**9)
+
+
+class GpuTraining:
+    """`CudaTraining` with the interface of `CpuTraining`: the arrays are the caller's."""
+
+    def __init__(self, program: TrainingProgram, arrays: Mapping[str, np.ndarray]) -> None:
+        self._native = cuda_module().CudaTraining(program, arrays)
+        self.gradient, self.kept = self._native.gradient, self._native.kept
+
+    def step(
+        self,
+        x: Sequence[np.ndarray],
+        y: Sequence[np.ndarray],
+        losses: np.ndarray,
+        rates: Sequence[float],
+        seed: int,
+        number: int,
+        update: bool,
+        threads: int,
+    ) -> float:
+        """One step; of a GPU there are no threads."""
+        self._native.upload()
+        length = self._native.step(x, y, losses, rates, seed, number, update)
+        self._native.download()
+        return length
+
+
+def make(program: TrainingProgram, arrays: Mapping[str, Any], engine: str | None) -> Any:
+    """The engine: "cuda", an instruction set, or None for the best one."""
+    return GpuTraining(program, arrays) if engine == CUDA else CpuTraining(program, arrays, engine)

@@ -1,0 +1,194 @@
+"""Trainers on a GPU: as on the CPU, but for rounding; their arrays are copies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from facegen import nn, train
+from facegen.engine.cuda import why_no_cuda
+from facegen.errors import DeviceError
+from facegen.networks import lenet
+from facegen.nn import Graph, Shape
+
+RANDOM = np.random.default_rng(0)
+IMAGES = RANDOM.random((24, 28, 28, 1), np.float32)
+LABELS = RANDOM.integers(0, 10, 24)
+
+
+def lenet_trainer(device: str = "cuda", **options) -> train.Trainer:
+    choices = {
+        "loss": "cross_entropy",
+        "optimizer": train.Adam(rate=1e-3, average=0.9),
+        "dropout": {"relu3": 0.4},
+        "threads": 2,
+        "seed": 7,
+        **options,
+    }
+    return train.Trainer(lenet.graph(), device=device, **choices)
+
+
+def discriminator(width: int = 16) -> Graph:
+    """DCGAN's, of a quarter of its channels."""
+    g = Graph("discriminator")
+    x = g.input("image", Shape(64, 64, 3))
+    channels = (3, width, 2 * width, 4 * width, 8 * width)
+    for i in range(4):
+        conv = nn.Conv2d(channels[i], channels[i + 1], 4, stride=2, padding=1, bias=False)
+        x = g.add(f"conv{i}", conv, x)
+        if i:
+            x = g.add(f"norm{i}", nn.BatchNorm(channels[i + 1]), x)
+        x = g.add(f"leaky{i}", nn.LeakyReLU(0.2), x)
+    g.output(g.add("score", nn.Conv2d(8 * width, 1, 4, bias=False), x))
+    return g
+
+
+def assert_same(state: dict[str, np.ndarray], other: dict[str, np.ndarray]) -> None:
+    assert state.keys() == other.keys()
+    for name, array in state.items():
+        assert array.tobytes() == other[name].tobytes(), name
+
+
+@pytest.mark.skipif(not why_no_cuda(), reason="a GPU is usable")
+def test_a_gpu_that_is_not_there() -> None:
+    with pytest.raises(DeviceError, match="device 'cuda'"):
+        lenet_trainer()
+    assert lenet_trainer("auto").device == "cpu"
+
+
+def test_devices_that_are_none() -> None:
+    with pytest.raises(DeviceError, match="not 'gpu'"):
+        lenet_trainer("gpu")
+
+
+@pytest.mark.cuda
+def test_losses_of_lenet_are_near_the_cpus() -> None:
+    """Runs part where a ReLU decides otherwise: the first are near, the last within a tenth."""
+    optimizer = train.SGD(rate=0.05)
+    here, there = (lenet_trainer(device, optimizer=optimizer) for device in ("cpu", "cuda"))
+    for step in range(50):
+        losses = [trainer.step(IMAGES, LABELS).mean() for trainer in (here, there)]
+        assert abs(losses[0] - losses[1]) <= (1e-3 if step < 10 else 0.1) * losses[0], step
+
+
+@pytest.mark.cuda
+def test_losses_of_a_discriminator_are_near_the_cpus() -> None:
+    random = np.random.default_rng(2)
+    images = random.uniform(-1, 1, (16, 64, 64, 3)).astype(np.float32)
+    real = (np.arange(16) % 2).astype(np.float32).reshape(16, 1, 1, 1)
+    here, there = (
+        train.Trainer(
+            discriminator(), "binary_cross_entropy", train.SGD(rate=0.01), seed=3, device=device
+        )
+        for device in ("cpu", "cuda")
+    )
+    for step in range(50):
+        losses = [trainer.step(images, real).mean() for trainer in (here, there)]
+        near = 1e-3 if step < 10 else 0.1
+        assert abs(losses[0] - losses[1]) <= near * max(losses[0], 0.01), step
+
+
+@pytest.mark.cuda
+def test_two_runs_have_the_same_bits() -> None:
+    states = []
+    for _ in range(2):
+        trainer = lenet_trainer()
+        for i in range(8):
+            trainer.step(IMAGES[i % 3 :], LABELS[i % 3 :])
+        states.append(trainer.state_dict())
+    assert_same(*states)
+
+
+@pytest.mark.cuda
+def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path) -> None:
+    whole, first = lenet_trainer(), lenet_trainer()
+    for i in range(6):
+        whole.step(IMAGES[i:], LABELS[i:])
+    for i in range(3):
+        first.step(IMAGES[i:], LABELS[i:])
+    first.save(tmp_path / "state.safetensors")
+    second = lenet_trainer(weights=lenet.initial_weights(5))
+    second.load(tmp_path / "state.safetensors")
+    for i in range(3, 6):
+        second.step(IMAGES[i:], LABELS[i:])
+    assert_same(second.state_dict(), whole.state_dict())
+
+
+@pytest.mark.cuda
+def test_weights_are_copied_when_they_are_read_and_are_the_callers() -> None:
+    weights = lenet.initial_weights(1)
+    before = {name: array.copy() for name, array in weights.items()}
+    trainer = lenet_trainer(weights=weights)
+    trainer.step(IMAGES, LABELS)
+    np.testing.assert_array_equal(weights["conv1.weight"], before["conv1.weight"])
+    trainer.sync()
+    assert not np.array_equal(weights["conv1.weight"], before["conv1.weight"])
+    assert trainer.weights["conv1.weight"] is weights["conv1.weight"]
+    assert not np.array_equal(trainer.averages["score.bias"], trainer.weights["score.bias"])
+
+
+@pytest.mark.cuda
+def test_trainers_share_the_arrays_that_are_shared() -> None:
+    weights = lenet.initial_weights(1)
+    one = lenet_trainer(weights=weights, frozen=["conv1"])
+    one.step(IMAGES, LABELS)
+    other = lenet_trainer(weights=weights, optimizer=train.SGD(rate=0.1))
+    other.step(IMAGES, LABELS)
+    alone = {name: array.copy() for name, array in one.weights.items()}
+    assert one.weights["conv2.weight"] is other.weights["conv2.weight"]
+    same = lenet_trainer(weights={name: array.copy() for name, array in alone.items()})
+    one.steps = same.steps = 0  # of which dropout is a function
+    found, expected = one.predict(IMAGES), same.predict(IMAGES)
+    for name, array in found.items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+@pytest.mark.cuda
+def test_gradients_and_predictions_are_the_cpus() -> None:
+    here, there = lenet_trainer("cpu", inputs=["image"]), lenet_trainer("cuda", inputs=["image"])
+    names = here.program.input_gradients
+    losses, gradients = here.gradients(IMAGES, LABELS)
+    found_losses, found = there.gradients(IMAGES, LABELS)
+    np.testing.assert_allclose(found_losses, losses, rtol=1e-4)
+    assert names and set(found) == set(gradients)
+    for name, gradient in gradients.items():
+        largest = np.abs(gradient).max()
+        np.testing.assert_allclose(found[name], gradient, atol=2e-3 * largest, err_msg=name)
+    for name, scores in here.predict(IMAGES).items():
+        np.testing.assert_allclose(there.predict(IMAGES)[name], scores, atol=1e-3)
+
+
+@pytest.mark.cuda
+def test_batches_of_any_size_and_none_in_parts() -> None:
+    here, there = lenet_trainer("cpu"), lenet_trainer("cuda")
+    for images in (1, 24, 3, 24, 3, 24, 17):
+        losses = [t.step(IMAGES[:images], LABELS[:images]) for t in (here, there)]
+        np.testing.assert_allclose(losses[1], losses[0], rtol=0.02, atol=0.02)
+    with pytest.raises(ValueError, match="parts must be 1 to 1"):
+        there.step(IMAGES, LABELS, parts=2)
+
+
+@pytest.mark.cuda
+def test_a_number_that_is_not_finite_is_found_where_it_begins() -> None:
+    trainer = lenet_trainer()
+    for _ in range(3):
+        trainer.step(IMAGES, LABELS)
+    before = trainer.state_dict()
+    images = IMAGES.copy()
+    images[5, 3, 3] = np.inf
+    with pytest.raises(train.Diverged, match="input 0 has a number that is not finite, in image 5"):
+        trainer.step(images, LABELS)
+    assert_same(trainer.state_dict(), before)
+    trainer.step(IMAGES, LABELS)
+    trainer.weights["conv2.weight"][...] = 1e38
+    trainer.load_state_dict(trainer.state_dict())
+    with pytest.raises(train.Diverged, match="is not finite, and what it was made of is"):
+        trainer.step(IMAGES, LABELS)
+
+
+@pytest.mark.cuda
+def test_precisions_that_gpus_have_not() -> None:
+    with pytest.raises(ValueError, match="precision 'bfloat16' needs the CPU"):
+        lenet_trainer(precision="bfloat16")
