@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from training_cases import CASES, Case
+from training_engines import CUDA, ENGINES, STRICT, make, unit
 from training_interpreter import Interpreter
 
-from engines import CUDA, ENGINES, STRICT, make, unit
 from facegen import train
 from facegen._native import CHUNK_IMAGES
 from facegen.nn.grad import SGD, Adam, AdamW, Group, differentiate
@@ -128,7 +128,9 @@ def test_engine_against_steps(name: str, which: str) -> None:
     case = CASES[name]()
     weights = weights_of(case)
     planned = differentiate(case.graph, case.loss, PLAIN, **case.options)
-    if which == CUDA and any(isinstance(s, NOT_ON_GPUS) for s in planned.forward):
+    if which == CUDA and any(
+        isinstance(s, NOT_ON_GPUS) for s in (*planned.forward, *planned.backward)
+    ):
         with pytest.raises(ValueError, match='has no kernel for GPUs yet; device="cpu" trains it'):
             engine(case, weights, which)
         return

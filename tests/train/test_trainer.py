@@ -341,17 +341,17 @@ def test_two_threads_wait_for_each_other() -> None:
 
 def test_two_threads_in_the_native_trainer() -> None:
     """The same without the trainer's lock: the native one has its own."""
-    native = lenet_trainer(dropout=None)._native
+    native = lenet_trainer(dropout=None)._engine
     labels = LABELS.astype(np.int32)
 
     def losses(n: int, native=native) -> np.ndarray:
         losses = np.empty((1, n))
-        native.step([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, 1)
+        native.step([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n)
         return losses
 
     alone = [losses(n) for n in range(1, 13)]
     for _ in range(20):
-        native = lenet_trainer(dropout=None)._native
+        native = lenet_trainer(dropout=None)._engine
         with ThreadPoolExecutor(2) as pool:
             found = list(pool.map(partial(losses, native=native), range(1, 13)))
         for one, expected in zip(found, alone, strict=True):
