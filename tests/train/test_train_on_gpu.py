@@ -196,3 +196,70 @@ def test_a_number_that_is_not_finite_is_found_where_it_begins() -> None:
 def test_precisions_that_gpus_have_not() -> None:
     with pytest.raises(ValueError, match="precision 'bfloat16' needs the CPU"):
         lenet_trainer(precision="bfloat16")
+
+
+@pytest.mark.cuda
+def test_a_step_goes_on_from_its_prediction() -> None:
+    whole, goes_on = lenet_trainer(), lenet_trainer()
+    for images in (24, 24, 24, 8):
+        expected = whole.step(IMAGES[:images], LABELS[:images])
+        goes_on.predict(IMAGES[:images])
+        found = goes_on.step(IMAGES[:images], LABELS[:images], predicted=True)
+        assert found.tobytes() == expected.tobytes()
+    assert_same(goes_on.state_dict(), whole.state_dict())
+    goes_on.predict(IMAGES)
+    with pytest.raises(ValueError, match="no forward pass"):
+        goes_on.step(IMAGES[:8], LABELS[:8], predicted=True)
+    with pytest.raises(ValueError, match="no forward pass"):
+        whole.step(IMAGES, LABELS, predicted=True)
+
+
+@pytest.mark.cuda
+def test_outputs_of_the_last_step() -> None:
+    graph = nn.Graph("two ends")
+    x = graph.input("x", Shape(28, 28, 1))
+    graph.output(graph.add("tanh", nn.Tanh(), graph.add("conv", nn.Conv2d(1, 3, 3), x)))
+    graph.output(graph.add("mean", nn.GlobalAvgPool2d(), x))
+    made = []
+    for device in ("cpu", "cuda"):
+        trainer = train.Trainer(
+            graph, {"tanh": "l2"}, train.SGD(rate=0.1), outputs=["tanh"], seed=1, device=device
+        )
+        trainer.step(IMAGES, np.zeros((1, 1, 1, 1)))
+        made.append(trainer.output("tanh"))
+    np.testing.assert_allclose(made[1], made[0], atol=1e-3)
+
+
+@pytest.mark.cuda
+def test_moments_of_another_trainer_on_the_same_device() -> None:
+    one = lenet_trainer()
+    other = lenet_trainer(moments_of=one, frozen=())
+    one.step(IMAGES, LABELS)
+    other.step(IMAGES, LABELS)
+    alone = lenet_trainer()
+    for _ in range(2):
+        alone.step(IMAGES, LABELS)
+    assert_same(one.state_dict(), alone.state_dict())
+    with pytest.raises(ValueError, match="moments_of is on cuda:0, not on cpu"):
+        lenet_trainer("cpu", moments_of=one)
+
+
+@pytest.mark.cuda
+def test_a_batch_too_large_for_the_gpu() -> None:
+    """Refused in words, and training goes on."""
+    graph = nn.Graph("wide")
+    x = graph.add("up", nn.ConvTranspose2d(1, 64, 64), graph.input("x", Shape(1, 1, 1)))
+    graph.output(graph.add("mean", nn.GlobalAvgPool2d(), x))
+    trainer = train.Trainer(graph, "l2", train.SGD(rate=0.1), seed=1, device="cuda")
+    x = np.ones((300_000, 1, 1, 1), np.float32)  # each takes a megabyte
+    before = trainer.step(x[:2], np.zeros((2, 1, 1, 64)))
+    for use in (lambda: trainer.predict(x), lambda: trainer.step(x, np.zeros((300_000, 1, 1, 64)))):
+        with pytest.raises(MemoryError, match="300,000 images of wide in training: takes more"):
+            use()
+    assert trainer.step(x[:2], np.zeros((2, 1, 1, 64))).mean() < before.mean()
+
+
+@pytest.mark.cuda
+def test_ranks_train_on_the_cpu() -> None:
+    with pytest.raises(ValueError, match="ranks train on the CPU"):
+        lenet_trainer(ranks=object())

@@ -346,7 +346,7 @@ def test_two_threads_in_the_native_trainer() -> None:
 
     def losses(n: int, native=native) -> np.ndarray:
         losses = np.empty((1, n))
-        native.step([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n)
+        native.step([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n, False)
         return losses
 
     alone = [losses(n) for n in range(1, 13)]
