@@ -15,8 +15,8 @@ struct TrainingBatch {
   std::vector<double> rates;         // by group
   uint64_t seed, step;               // of dropout, and of Adam's corrections: from 0
   bool update;                       // or leave everything but the gradients as it is
-  int threads;                       // of the CPU
   bool predicted = false;            // predict() came before, of these inputs: its values are there
+  int threads;                       // of the CPU
 };
 
 }  // namespace facegen

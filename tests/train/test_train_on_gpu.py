@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -262,4 +263,6 @@ def test_a_batch_too_large_for_the_gpu() -> None:
 @pytest.mark.cuda
 def test_ranks_train_on_the_cpu() -> None:
     with pytest.raises(ValueError, match="ranks train on the CPU"):
-        lenet_trainer(ranks=object())
+        lenet_trainer(ranks=SimpleNamespace(asynchronous=True))
+    with pytest.raises(ValueError, match="stays on cuda:0"):
+        lenet_trainer().find(IMAGES, LABELS)

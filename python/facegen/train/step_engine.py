@@ -215,19 +215,22 @@ class CudaSteps:
             return self._native.predict(inputs, seed, number)
 
     def found(self) -> np.ndarray:
-        """Not on a GPU: ranks are of CPUs."""
-        raise ValueError(f"what a step finds stays on {self.device}; device='cpu' gives it")
+        """None: it is for ranks, which are of CPUs."""
+        raise self._stays()
 
     @property
     def found_floats(self) -> int:
         """As `found`."""
-        return len(self.found())
+        raise self._stays()
 
     def apply(
         self, found: np.ndarray, images: int, rates: Sequence[float], number: int
     ) -> float:
         """As `found`."""
-        return float(len(self.found()))
+        raise self._stays()
+
+    def _stays(self) -> ValueError:
+        return ValueError(f"what a step finds stays on {self.device}; device='cpu' gives it")
 
     @contextmanager
     def _memory_for(self, images: int) -> Iterator[None]:
