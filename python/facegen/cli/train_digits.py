@@ -18,6 +18,7 @@ from facegen.cli.train import check_network_file
         "facegen train digits train-images-idx3-ubyte.gz train-labels-idx1-ubyte.gz",
         "facegen train digits images.idx labels.idx -o digits.safetensors --epochs 10 --seed 3",
         "facegen train digits images.idx labels.idx -o digits.safetensors --resume",
+        "facegen train digits images.idx labels.idx -o digits.safetensors --device cuda",
         "mpirun -n 4 facegen train digits images.idx labels.idx -o digits.safetensors --threads 1",
         "mpirun -n 3 facegen train digits images.idx labels.idx --threads 1 --sync async",
         "facegen digits seven.png -n digits.safetensors",
@@ -41,6 +42,7 @@ from facegen.cli.train import check_network_file
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
 @training.threads
+@training.one_device
 @training.sync
 @training.folder
 @training.resume
@@ -52,6 +54,7 @@ def command(
     output: str,
     half: bool,
     threads: int | None,
+    device: str,
     sync: str,
     folder: str | None,
     resume: bool,
@@ -75,11 +78,14 @@ def command(
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
             check_network_file(output, "lenet", half, overwrite)
+            training.check_one_device(device, ranks)
             answers = idx.read(labels, dimensions=1)
             shown = idx.read(images, dimensions=3)
             check(shown, answers)
         settings, reports = DigitSettings(**choices), training.reports(output, folder, ranks=ranks)
-        trained = train(shown, answers, settings, threads, reports, resume, overwrite, ranks)
+        trained = train(
+            shown, answers, settings, threads, reports, resume, overwrite, ranks, device
+        )
     if ranks is not None and not ranks.first:
         return
     weights.write(output, NETWORKS["lenet"], trained.weights, half)

@@ -46,6 +46,15 @@ threads = click.option(
     "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
 )
 
+one_device = click.option(
+    "--device",
+    default="cpu",
+    show_default=True,
+    help="Of the kernels: cpu, cuda, cuda:N, or auto, the first GPU where there is one. The bits of "
+    "the result depend on it.",
+    shell_complete=options.one_of("auto", "cpu", "cuda"),
+)
+
 sync = click.option(
     "--sync",
     type=click.Choice(["tree", "async"]),
@@ -55,6 +64,15 @@ sync = click.option(
     "is that of one. async: rank 0 has the weights, the others send it gradients of batches of "
     "their own and wait for nobody; no two results are the same.",
 )
+
+
+def check_one_device(device: str, ranks: Ranks | None) -> None:
+    """Raise UsageError where ranks have no such device, DeviceError where nobody has."""
+    from facegen.engine.devices import parse_device
+
+    if ranks is not None and device != "cpu":
+        raise click.UsageError(f"--device {device}: ranks of mpirun or srun train on the CPU")
+    parse_device(device)
 
 
 class OnRanks(click.Command):

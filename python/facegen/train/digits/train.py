@@ -100,6 +100,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     ranks: Ranks | None = None,
+    device: str = "cpu",
 ) -> Trained:
     """Train from random weights.
 
@@ -113,6 +114,8 @@ def train(
         As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
     ranks
         That share every batch, which changes no bit of the result, or are asynchronous; all get it.
+    device
+        As for `facegen.train.Trainer`.
 
     Raises
     ------
@@ -135,6 +138,7 @@ def train(
         threads=threads,
         seed=settings.seed,
         ranks=ranks,
+        device=device,
     )
     exchange = Exchange.of(ranks, trainer)
     step = InMemory(trainer, reports.note, exchange)
