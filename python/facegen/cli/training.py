@@ -50,8 +50,8 @@ one_device = click.option(
     "--device",
     default="cpu",
     show_default=True,
-    help="Of the kernels: cpu, cuda, cuda:N, or auto, the first GPU where there is one. The bits of "
-    "the result depend on it.",
+    help="Of the kernels: cpu, cuda, cuda:N, or auto, the first GPU where there is one. The bits "
+    "of the result depend on it.",
     shell_complete=options.one_of("auto", "cpu", "cuda"),
 )
 
