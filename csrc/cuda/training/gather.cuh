@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "cuda/fit/training_plan.h"
+#include "cuda/training/launch.cuh"
 
 namespace facegen::cuda {
 
@@ -90,8 +91,6 @@ __device__ inline void fetch_line(const float* from, int count, float (&v)[kFetc
     }
   }
 }
-
-inline bool is_vector_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
 
 inline Gather make_gather(const TrainingMap& x, const TrainingPhase& phase, int first_channel,
                           int channels) {

@@ -18,6 +18,9 @@ inline unsigned grid(int64_t blocks) {
   return static_cast<unsigned>(blocks);
 }
 
+// Whether float4 can be read there.
+inline bool is_vector_aligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }
+
 // Blocks for so many numbers: threads of more than 2^16 blocks have several.
 inline unsigned grid_of(int64_t numbers) {
   const int64_t blocks = divide_up(numbers, int64_t{kBlock});
