@@ -68,14 +68,14 @@ def test_devices_that_are_none() -> None:
 def test_losses_of_lenet_are_near_the_cpus() -> None:
     """Runs part where a ReLU decides otherwise: the first are near, the last within a tenth.
 
-    Noise with labels by chance and 40% left out is as chaotic as it gets: on an H200 the 10th
-    loss was 0.7% from the CPU's, as far as a rate of 0.05 drives what rounding began.
+    On the CPU, weights that are 1e-5 off at the start make losses 5e-5 off within 10 steps, and 2e-2
+    within 50. At a rate of 0.05 they would be a tenth off after 10.
     """
-    optimizer = train.SGD(rate=0.05)
+    optimizer = train.SGD(rate=0.01)
     here, there = (lenet_trainer(device, optimizer=optimizer) for device in ("cpu", "cuda"))
     for step in range(50):
         losses = [trainer.step(IMAGES, LABELS).mean() for trainer in (here, there)]
-        assert abs(losses[0] - losses[1]) <= (1e-3 if step < 5 else 0.1) * losses[0], step
+        assert abs(losses[0] - losses[1]) <= (1e-3 if step < 10 else 0.1) * losses[0], step
 
 
 @pytest.mark.cuda
