@@ -68,8 +68,8 @@ def test_devices_that_are_none() -> None:
 def test_losses_of_lenet_are_near_the_cpus() -> None:
     """Runs part where a ReLU decides otherwise: the first are near, the last within a tenth.
 
-    On the CPU, weights that are 1e-5 off at the start make losses 5e-5 off within 10 steps, and 2e-2
-    within 50. At a rate of 0.05 they would be a tenth off after 10.
+    On the CPU, weights that are 1e-5 off at the start make losses 5e-5 off within 10 steps, and
+    2e-2 within 50. At a rate of 0.05 they would be a tenth off after 10.
     """
     optimizer = train.SGD(rate=0.01)
     here, there = (lenet_trainer(device, optimizer=optimizer) for device in ("cpu", "cuda"))
