@@ -109,6 +109,11 @@ NODES: dict[str, tuple[list[Any], dict[str, np.ndarray], str]] = {
         "an order that no layer here makes; export the network without",
     ),
     "batch": ([op("Transpose", "x", "y", perm=[1, 0, 2, 3])], {}, "it moves the batch"),
+    "first of a batch": (
+        [op("Slice", "x first last axes", "y")],
+        {name: np.array([i]) for name, i in (("first", 0), ("last", 1), ("axes", 0))},
+        r"node 'y' \(Slice\): it takes the first of a batch, whose size the file leaves open",
+    ),
     "batch reshaped": (
         [op("Reshape", "x s", "y")],
         {"s": np.array([2, -1])},

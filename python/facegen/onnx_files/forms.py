@@ -107,6 +107,8 @@ def slice_(node: Node) -> Value:
     positions = x.positions
     for axis, start, end, step in zip(axes, starts, ends, steps, strict=True):
         if axis == 0 and (start, step) == (0, 1) and end >= node.batch:
+            if node.any_batch and end == 1:
+                raise ValueError("it takes the first of a batch, whose size the file leaves open")
             continue  # all of the batch
         place = node.axis(axis, len(x.shape) + 1) - 1
         if step == 0:

@@ -26,6 +26,7 @@ class Node:
     op: str
     opset: int
     batch: int  # of the file; 1 where it is symbolic
+    any_batch: bool  # whether it is symbolic
     inputs: tuple[Known | None, ...]
     outputs: int  # how many it has
     attributes: dict[str, Any]

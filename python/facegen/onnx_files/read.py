@@ -83,7 +83,7 @@ class _Reader:
         self.opset, self.known_as = opset(path, model), known_as(model)
         self.draft = Draft(self.graph.name or "onnx")
         self.known: dict[str, Known] = {}
-        self.batch = 1
+        self.batch, self.any_batch = 1, True
         self.made: list[_Made] = []
 
     def network(self) -> GraphNetwork:
@@ -140,7 +140,7 @@ class _Reader:
             if batch > 0 and ends and self.batch not in (1, batch):
                 raise FormatError(f"{where}: has a batch of {batch}, others one of {self.batch}")
             if batch > 0:
-                self.batch = batch
+                self.batch, self.any_batch = batch, False
             try:
                 self.known[given.name] = self.draft.input(given.name, tuple(sizes))
             except ValueError as error:
@@ -166,7 +166,8 @@ class _Reader:
         get = import_onnx().helper.get_attribute_value
         attributes = {a.name: _decoded(get(a)) for a in proto.attribute}
         outputs = len(proto.output)
-        node = Node(name, op, self.opset, self.batch, inputs, outputs, attributes, self.draft)
+        batch = self.batch, self.any_batch
+        node = Node(name, op, self.opset, *batch, inputs, outputs, attributes, self.draft)
         found = OPERATORS[op](node)
         results = found if isinstance(found, list) else [found]
         # What there is besides, such as a mask, nothing here may read.
