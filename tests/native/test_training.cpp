@@ -272,7 +272,8 @@ void test_executable() {
   const Floats x = {0, 0, 1, 0, 0, 1, 1, 1}, y = {0.5f, 1.5f, -0.5f, 0.5f};  // x0 - x1 + 1/2
   std::vector<double> losses(4);
   for (uint64_t step = 0; step < 400; ++step) {
-    executable.run({4, 4, {x.data()}, {y.data()}, losses.data(), {0.02}, 0, step, true, false, 2});
+    executable.run(
+        {{4, 4, {x.data()}, {y.data()}, losses.data(), {0.02}, 0, step, true, false, 2}, nullptr});
   }
   CHECK(std::abs(w[0] - 1.0f) < 1e-2f && std::abs(w[1] + 1.0f) < 1e-2f);
   CHECK(std::abs(b[0] - 0.5f) < 1e-2f);
@@ -298,7 +299,8 @@ void test_labels_beyond_the_classes() {
   const auto stops = [&](int32_t label) {
     const int32_t labels[] = {2, label};
     try {
-      executable.run({2, 2, {x.data()}, {labels}, losses.data(), {}, 0, 0, true, false, 1});
+      executable.run(
+          {{2, 2, {x.data()}, {labels}, losses.data(), {}, 0, 0, true, false, 1}, nullptr});
     } catch (const std::domain_error&) {
       return true;
     }
