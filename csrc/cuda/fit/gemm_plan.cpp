@@ -362,11 +362,14 @@ bool wgmma_suits(const StepFit& fit) {
 }
 
 Plan make_plan(const Step& step, Shape shape, bool half) {
-  Outline made = outline(step, shape, half);
+  return outline(step, shape, half).finish(step);
+}
+
+Plan as_shape(Plan small, Shape shape) {
   const auto promotes = [](const Tap& tap) { return tap.promotes; };
-  const std::vector<Tap>& taps = made.plan.taps;
-  if (shape == Shape::kShort && std::any_of(taps.begin(), taps.end(), promotes)) return {};
-  return std::move(made).finish(step);
+  if (shape == Shape::kShort && std::any_of(small.taps.begin(), small.taps.end(), promotes)) return {};
+  small.shape = shape;
+  return small;
 }
 
 Plan make_split_plan(const Step& step) {

@@ -79,8 +79,11 @@ struct Plan {
 bool wgmma_suits(const StepFit& fit);
 // The shape for large batches.
 Shape large_shape(const Step& step);
-// Empty groups where the taps would not fit the table; of short tiles, where the sum has stretches.
+// Empty groups where the taps would not fit the table.
 Plan make_plan(const Step& step, Shape shape, bool half);
+// The plan of small tiles for tiny or short ones, whose columns, taps and weights are the same. Without
+// groups for short ones where the sum has stretches.
+Plan as_shape(Plan small, Shape shape);
 // Of tiny tiles that have one stretch each: where a batch has few tiles, more multiprocessors share
 // them. They write their sums to scratch, (image, slice, y, x, channel) with channels padded to a
 // multiple of 8; add_slices makes the output of them. The bits are those of the other plans. Without

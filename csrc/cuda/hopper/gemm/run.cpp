@@ -45,6 +45,7 @@ class IndirectGemm final : public Layer {
   // Made and uploaded when a number of images is first asked for.
   const Batch& batch(int64_t images) const;
   void add_variant(Plan plan, bool split);
+  void add_alike(Variant small, Shape shape);
 
   int out_step_y_ = 1, out_step_x_ = 1;
   std::vector<Variant> variants_;  // the large shape, small, tiny (often split), short
@@ -59,12 +60,18 @@ IndirectGemm::IndirectGemm(const GemmSpec& spec) : Layer(spec) {
   for (const Shape shape : {large_shape(step), Shape::kSmall}) {
     add_variant(make_plan(step, shape, half_), false);
   }
-  if (!half_ && step.epilogue.other.buffer < 0 && !variants_.empty()) {  // tiny tiles add nothing
-    Plan split = make_split_plan(step);
-    const bool stretches = !split.groups.empty();
-    add_variant(stretches ? std::move(split) : make_plan(step, Shape::kTiny, half_), stretches);
+  if (!variants_.empty() && variants_.back().plan.shape == Shape::kSmall) {
+    const Variant small = variants_.back();
+    if (!half_ && step.epilogue.other.buffer < 0) {  // tiny tiles add nothing
+      Plan split = make_split_plan(step);
+      if (split.groups.empty()) {
+        add_alike(small, Shape::kTiny);
+      } else {
+        add_variant(std::move(split), true);
+      }
+    }
+    add_alike(small, Shape::kShort);
   }
-  add_variant(make_plan(step, Shape::kShort, half_), false);
   packed_ = {};
   const Epilogue& epilogue = step.epilogue;
   const Phase& phase = step.phases[0];
@@ -84,7 +91,7 @@ void IndirectGemm::add_variant(Plan plan, bool split) {
   if (plan.groups.empty()) return;
   Variant variant;
   variant.split = split;
-  // Small and tiny tiles read the same weights.
+  // Small tiles and those of a split plan read the same weights.
   const bool same = !variants_.empty() && plan.weights == packed_;
   variant.weights = same ? variants_.back().weights : keep_packed(plan.weights);
   packed_ = std::move(plan.weights);
@@ -93,6 +100,12 @@ void IndirectGemm::add_variant(Plan plan, bool split) {
   plan.weights = {};
   variant.plan = std::move(plan);
   variants_.push_back(std::move(variant));
+}
+
+// Tiny or short tiles, which read what small ones do.
+void IndirectGemm::add_alike(Variant small, Shape shape) {
+  small.plan = as_shape(std::move(small.plan), shape);
+  if (!small.plan.groups.empty()) variants_.push_back(std::move(small));
 }
 
 int64_t IndirectGemm::scratch_floats() const {
