@@ -82,32 +82,21 @@ inline void with_plain_activation(const facegen::Epilogue& e, Body body) {
   body([&e](Vec x, int, auto) { return activate<A>(x, e.alpha, e.beta); });
 }
 
+// All but PReLU, whose slopes are by channel: M(kNone) M(kRelu) ...
+#define FACEGEN_PLAIN_ACTIVATIONS(M) \
+  M(kNone) M(kRelu) M(kLeakyRelu) M(kTanh) M(kClip) M(kElu) \
+  M(kSigmoid) M(kHardSigmoid) M(kHardSwish) M(kSilu) M(kGelu) M(kGeluTanh) \
+  M(kMish) M(kSoftplus) M(kExp) M(kLog) M(kAbs) M(kSqrt) \
+  M(kReciprocal)
+
 template <typename Body>
 void with_activation(const facegen::Epilogue& e, Body body) {
 #define FACEGEN_ACTIVATION(A) \
   case Activation::A: return with_plain_activation<Activation::A>(e, body);
   switch (e.activation) {
-    FACEGEN_ACTIVATION(kNone)
-    FACEGEN_ACTIVATION(kRelu)
-    FACEGEN_ACTIVATION(kLeakyRelu)
-    FACEGEN_ACTIVATION(kTanh)
+    FACEGEN_PLAIN_ACTIVATIONS(FACEGEN_ACTIVATION)
     case Activation::kPrelu:
       return body([&e](Vec x, int c, auto get) { return select(x < 0.0f, x * get(e.slopes + c), x); });
-    FACEGEN_ACTIVATION(kClip)
-    FACEGEN_ACTIVATION(kElu)
-    FACEGEN_ACTIVATION(kSigmoid)
-    FACEGEN_ACTIVATION(kHardSigmoid)
-    FACEGEN_ACTIVATION(kHardSwish)
-    FACEGEN_ACTIVATION(kSilu)
-    FACEGEN_ACTIVATION(kGelu)
-    FACEGEN_ACTIVATION(kGeluTanh)
-    FACEGEN_ACTIVATION(kMish)
-    FACEGEN_ACTIVATION(kSoftplus)
-    FACEGEN_ACTIVATION(kExp)
-    FACEGEN_ACTIVATION(kLog)
-    FACEGEN_ACTIVATION(kAbs)
-    FACEGEN_ACTIVATION(kSqrt)
-    FACEGEN_ACTIVATION(kReciprocal)
   }
 #undef FACEGEN_ACTIVATION
 }

@@ -96,26 +96,8 @@ inline void by_activation(Activation activation, Body body) {
 #define FACEGEN_ACTIVATION(A) \
   case Activation::A: return body(Constant<Activation::A>{});
   switch (activation) {
-    FACEGEN_ACTIVATION(kNone)
-    FACEGEN_ACTIVATION(kRelu)
-    FACEGEN_ACTIVATION(kLeakyRelu)
-    FACEGEN_ACTIVATION(kTanh)
+    FACEGEN_PLAIN_ACTIVATIONS(FACEGEN_ACTIVATION)
     FACEGEN_ACTIVATION(kPrelu)
-    FACEGEN_ACTIVATION(kClip)
-    FACEGEN_ACTIVATION(kElu)
-    FACEGEN_ACTIVATION(kSigmoid)
-    FACEGEN_ACTIVATION(kHardSigmoid)
-    FACEGEN_ACTIVATION(kHardSwish)
-    FACEGEN_ACTIVATION(kSilu)
-    FACEGEN_ACTIVATION(kGelu)
-    FACEGEN_ACTIVATION(kGeluTanh)
-    FACEGEN_ACTIVATION(kMish)
-    FACEGEN_ACTIVATION(kSoftplus)
-    FACEGEN_ACTIVATION(kExp)
-    FACEGEN_ACTIVATION(kLog)
-    FACEGEN_ACTIVATION(kAbs)
-    FACEGEN_ACTIVATION(kSqrt)
-    FACEGEN_ACTIVATION(kReciprocal)
   }
 #undef FACEGEN_ACTIVATION
 }

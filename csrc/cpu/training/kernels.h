@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include "optimizer_numbers.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -58,21 +59,14 @@ struct NormGradientRow {
 };
 
 // Numbers near 1 come as what they lack of it, computed in double.
-struct OptimizerRow {
+struct OptimizerRow : OptimizerConstants, OptimizerNumbers {
   float* parameter;
   const float* gradient;
   float* first;    // momentum, or the mean of gradients; null for SGD without momentum
   float* second;   // the mean of their squares
   float* average;  // or null
   int64_t count;
-  float gradient_scale, weight_decay;
-  // SGD
-  float rate, momentum;
-  bool nesterov, starts;
-  // Adam: 1 - beta1, beta2, 1 - beta2, rate / correction of the first moment, root of the second's
-  float rest1, beta2, rest2, step_size, root_correction2, eps;
-  float shrink;  // AdamW's decay of the parameter: 1 - rate * weight decay
-  float average_rest;
+  float gradient_scale;
 };
 
 struct DropoutRow {

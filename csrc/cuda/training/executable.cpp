@@ -8,6 +8,7 @@
 
 #include "check_program.h"
 #include "cuda/runtime/device.h"
+#include "cuda/training/copies.h"
 #include "divide_up.h"
 
 namespace facegen::cuda {
@@ -17,16 +18,6 @@ constexpr int64_t kLineFloats = 64;       // arrays begin at multiples of 256 by
 constexpr std::size_t kMostGraphs = 64;  // batch sizes
 
 int64_t round_up(int64_t floats) { return divide_up(floats, kLineFloats) * kLineFloats; }
-
-void copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
-  FACEGEN_CUDA_CHECK(
-      cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyHostToDevice, stream));
-}
-
-void copy_down(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
-  FACEGEN_CUDA_CHECK(
-      cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream));
-}
 
 template <typename T>
 DeviceMemory<T> zeros(int64_t count) {
@@ -105,53 +96,6 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device)
 TrainingExecutable::~TrainingExecutable() {
   // Where a step has failed, work may still be under way.
   if (stream_) cudaStreamSynchronize(stream_.get());
-}
-
-void TrainingExecutable::plan_updates() {
-  std::vector<UpdatedArray> updated;
-  std::vector<UpdateBlock> blocks;
-  for (const TrainingStep* update : updates_) {
-    const TrainingStep& s = *update;
-    const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
-    const int64_t floats = program_.arrays[static_cast<std::size_t>(s.weight)].floats;
-    const auto weight_decay = static_cast<float>(s.weight_decay);
-    for (int64_t first = 0; first < floats; first += kUpdateNumbers) {
-      blocks.push_back({static_cast<int32_t>(updated.size()), first});
-    }
-    updated.push_back({array(s.weight), gradient_of(s.weight), some(s.first_moment),
-                       some(s.second_moment), some(s.average), floats,
-                       s.optimizer == OptimizerKind::kSgd, s.nesterov,
-                       s.optimizer == OptimizerKind::kAdamW ? 0.0f : weight_decay, s.momentum,
-                       static_cast<float>(1.0 - s.beta1), static_cast<float>(s.beta2),
-                       static_cast<float>(1.0 - s.beta2), s.eps,
-                       static_cast<float>(1.0 - s.average_decay)});
-  }
-  updated_ = facegen::cuda::upload(updated.data(), static_cast<int64_t>(updated.size()));
-  blocks_ = facegen::cuda::upload(blocks.data(), static_cast<int64_t>(blocks.size()));
-  const auto bytes = static_cast<int64_t>(sizeof(StepNumbers) + updates_.size() * sizeof(UpdateNumbers));
-  numbers_ = allocate_device<char>(bytes);
-  host_numbers_ = allocate_pinned<char>(bytes);
-}
-
-void TrainingExecutable::put_numbers(const TrainingBatch& batch) {
-  const StepNumbers all = {batch.seed, batch.step};
-  std::memcpy(host_numbers_.get(), &all, sizeof all);
-  const double step = static_cast<double>(batch.step) + 1.0;
-  char* to = host_numbers_.get() + sizeof all;
-  for (const TrainingStep* update : updates_) {
-    const TrainingStep& s = *update;
-    const double rate = batch.rates.empty() ? 0.0 : batch.rates[static_cast<std::size_t>(s.rate_group)];
-    UpdateNumbers n = {};
-    n.rate = static_cast<float>(rate);
-    n.step_size = static_cast<float>(rate / (1.0 - std::pow(s.beta1, step)));
-    n.root_correction2 = static_cast<float>(std::sqrt(1.0 - std::pow(s.beta2, step)));
-    n.shrink = s.optimizer == OptimizerKind::kAdamW ? static_cast<float>(1.0 - rate * s.weight_decay)
-                                                    : 1.0f;
-    n.starts = batch.step == 0;
-    std::memcpy(to, &n, sizeof n);
-    to += sizeof n;
-  }
-  copy_up(numbers_.get(), host_numbers_.get(), numbers_.bytes(), stream_.get());
 }
 
 // Memory for a batch. Graphs have recorded addresses, and go with them.
@@ -266,7 +210,7 @@ void TrainingExecutable::enqueue(const Kind& kind) {
   for (std::size_t i = kind.predicted ? losses_begin() : 0; i < backward; ++i) enqueue_step(i, images);
   enqueue_end(images);
   if (!kind.update) return;
-  const auto* const numbers = reinterpret_cast<const UpdateNumbers*>(numbers_.get() + sizeof(StepNumbers));
+  const auto* const numbers = reinterpret_cast<const OptimizerNumbers*>(numbers_.get() + sizeof(StepNumbers));
   run_updates(updated_.get(), numbers, blocks_.get(), blocks_.count(), state_.get(), stream_.get());
   for (std::size_t i = backward; i < program_.steps.size(); ++i) {
     const TrainingStep& step = program_.steps[i];
@@ -420,74 +364,6 @@ std::vector<double> TrainingExecutable::time_steps() {
     seconds[i] = 1e-3 * static_cast<double>(best);
   }
   return seconds;
-}
-
-int64_t TrainingExecutable::first_not_finite(const float* numbers, int64_t count) {
-  FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream_.get()));
-  find_not_finite(numbers, count, place_.get(), stream_.get());
-  unsigned long long place = 0;
-  copy_down(&place, place_.get(), sizeof place, stream_.get());
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
-  return place < static_cast<unsigned long long>(count) ? static_cast<int64_t>(place) : -1;
-}
-
-// Does the steps once more, and looks at what each has written: as cpu::TrainingExecutable::explain.
-void TrainingExecutable::explain(int64_t images) {
-  const auto check = [&](const char* kind, int32_t index, const TrainingMap& map) {
-    const int64_t found = first_not_finite(map.data, images * map.value->floats());
-    if (found < 0) return;
-    throw std::domain_error(std::string(kind) + std::to_string(index) +
-                            " has a number that is not finite, in image " +
-                            std::to_string(found / map.value->floats()));
-  };
-  for (std::size_t i = 0; i < program_.values.size(); ++i) {
-    const TrainingValue& value = program_.values[i];
-    if (value.kind == ValueKind::kInput) check("input ", value.index, locate(int32_t(i), images));
-  }
-  for (const TrainingStep& step : program_.steps) {
-    if (step.op != TrainingOp::kLoss || step.y < 0 || takes_labels(step)) continue;
-    check("target ", program_.values[std::size_t(step.y)].index, locate(step.y, images));
-  }
-  for (std::size_t i = 0; i < arrays_.size(); ++i) {
-    const TrainingArray& array = program_.arrays[i];
-    if (first_not_finite(arrays_[i]->get(), array.floats) < 0) continue;
-    throw std::domain_error(array.name + " has a number that is not finite");
-  }
-  const auto stop = [&](const std::string& what) {
-    throw std::domain_error(what + " is not finite, and what it was made of is");
-  };
-  const auto forward = static_cast<std::size_t>(program_.forward_steps);
-  for (std::size_t i = 0; i < forward + static_cast<std::size_t>(program_.backward_steps); ++i) {
-    const TrainingStep& step = program_.steps[i];
-    enqueue_step(i, images);
-    if (step.op == TrainingOp::kLoss) {
-      double* const losses = host_losses_.get();
-      copy_down(losses, losses_.get() + loss_number_[i] * images, 8 * images, stream_.get());
-      FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
-      for (int64_t image = 0; image < images; ++image) {
-        if (!std::isfinite(losses[image])) {
-          stop("the loss (" + step.name + ") of image " + std::to_string(image));
-        }
-      }
-    }
-    // Gradients have a place of their own; all other steps write y.
-    const int32_t index = step.dx >= 0 || step.dy >= 0 ? step.dx : step.y;
-    if (index >= 0) {
-      const TrainingMap map = locate(index, images);
-      const int64_t found = first_not_finite(map.data, images * map.value->floats());
-      if (found >= 0) {
-        stop("the result of " + step.name + " (step " + std::to_string(i) + ") for image " +
-             std::to_string(found / map.value->floats()));
-      }
-    }
-    if (i < forward || step.op == TrainingOp::kGemm) continue;
-    for (const int32_t of : {step.weight, step.bias, step.gamma, step.beta}) {
-      if (of < 0 || gradient_at_[static_cast<std::size_t>(of)] < 0) continue;
-      const TrainingArray& array = program_.arrays[static_cast<std::size_t>(of)];
-      if (first_not_finite(gradient_of(of), array.floats) >= 0) stop("the gradient of " + array.name);
-    }
-  }
-  throw std::domain_error("the sum of the gradient's squares is not finite");
 }
 
 }  // namespace facegen::cuda

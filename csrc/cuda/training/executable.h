@@ -94,7 +94,7 @@ class TrainingExecutable {
   DeviceMemory<double> losses_, squares_;
   DeviceMemory<StepState> state_;
   DeviceMemory<unsigned long long> place_;
-  DeviceMemory<char> numbers_;        // StepNumbers, then an UpdateNumbers an updated array
+  DeviceMemory<char> numbers_;        // StepNumbers, then an OptimizerNumbers an updated array
   PinnedMemory<char> host_numbers_;
   PinnedMemory<StepState> host_state_;
   PinnedMemory<double> host_losses_;

@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(kBlock)
   state->finite = isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
 }
 
-__device__ inline void sgd(const UpdatedArray& a, const UpdateNumbers& n, float scale, int64_t i) {
+__device__ inline void sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
   const float p = a.parameter[i];
   float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
   if (a.first != nullptr) {
@@ -61,7 +61,7 @@ __device__ inline void sgd(const UpdatedArray& a, const UpdateNumbers& n, float 
   if (a.average != nullptr) a.average[i] = fmaf(a.average_rest, next - a.average[i], a.average[i]);
 }
 
-__device__ inline void adam(const UpdatedArray& a, const UpdateNumbers& n, float scale, int64_t i) {
+__device__ inline void adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
   float p = a.parameter[i];
   const float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
   p *= n.shrink;
@@ -76,12 +76,12 @@ __device__ inline void adam(const UpdatedArray& a, const UpdateNumbers& n, float
 }
 
 __global__ void __launch_bounds__(kBlock)
-    update_kernel(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+    update_kernel(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                   const StepState* state) {
   if (!state->finite) return;
   const UpdateBlock block = blocks[blockIdx.x];
   const UpdatedArray a = arrays[block.array];
-  const UpdateNumbers n = numbers[block.array];
+  const OptimizerNumbers n = numbers[block.array];
   const int64_t last = min(a.floats, block.first + kUpdateNumbers);
   for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) {
     if (a.sgd) {
@@ -108,7 +108,7 @@ __global__ void __launch_bounds__(kBlock)
 
 }  // namespace
 
-void run_updates(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                  int64_t block_count, const StepState* state, cudaStream_t stream) {
   if (block_count == 0) return;
   update_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, numbers, blocks, state);

@@ -6,26 +6,19 @@
 #include <cstdint>
 
 #include "cuda/training/call.h"
+#include "optimizer_numbers.h"
 
 namespace facegen::cuda {
 
 // Of one parameter: all that stays the same from step to step.
-struct UpdatedArray {
+struct UpdatedArray : OptimizerConstants {
   float* parameter;
   const float* gradient;
   float* first;    // momentum, or the mean of gradients; null for SGD without momentum
   float* second;   // the mean of their squares
   float* average;  // or null
   int64_t floats;
-  bool sgd, nesterov;
-  float weight_decay, momentum;
-  float rest1, beta2, rest2, eps, average_rest;
-};
-
-// And what changes: see OptimizerRow in cpu/training/kernels.h.
-struct UpdateNumbers {
-  float rate, step_size, root_correction2, shrink;
-  int32_t starts;
+  bool sgd;
 };
 
 // Numbers of an array that a block has.
@@ -34,7 +27,7 @@ struct UpdateBlock {
   int64_t first;
 };
 
-void run_updates(const UpdatedArray* arrays, const UpdateNumbers* numbers, const UpdateBlock* blocks,
+void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                  int64_t block_count, const StepState* state, cudaStream_t stream);
 
 // *state is what the host reads: the gradient's length, its scale, and whether all is finite, losses
