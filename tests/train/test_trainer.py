@@ -21,6 +21,7 @@ from facegen.networks import lenet
 from facegen.nn import Shape
 from facegen.train import schedules
 from facegen.train import trainer as trainer_module
+from facegen.train.step_engine import Batch
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28, 1), np.float32)
@@ -346,7 +347,7 @@ def test_two_threads_in_the_native_trainer() -> None:
 
     def losses(n: int, native=native) -> np.ndarray:
         losses = np.empty((1, n))
-        native.step([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n, False)
+        native.step(Batch([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n, False))
         return losses
 
     alone = [losses(n) for n in range(1, 13)]

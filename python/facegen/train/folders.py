@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,3 +55,8 @@ def read_each(read: Callable[[File], Read], files: Sequence[File]) -> Iterator[R
     count = processors.count()
     with closing(read_ahead(read_or_reason, range(len(files)), 4 * count, count)) as results:
         yield from results
+
+
+def digest_of_names(names: Iterable[str]) -> str:
+    """By which a run that goes on knows its files again, wherever they lie."""
+    return sha256(os.fsencode("\n".join(names))).hexdigest()

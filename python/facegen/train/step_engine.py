@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -24,6 +25,43 @@ if TYPE_CHECKING:
 _FLOAT_BYTES = 4
 
 
+@dataclass(frozen=True)
+class Batch:
+    """What a step is given.
+
+    Attributes
+    ----------
+    inputs, targets
+        Of all images.
+    losses
+        (losses, images) float64, which the step fills.
+    rates
+        By groups of parameters.
+    seed, number
+        Of dropout; the number is that of the step, from 0.
+    update
+        Or leave everything but the gradients as it is.
+    part_images
+        Are computed at once.
+    predicted
+        Its forward pass has been done, by `predict`.
+    """
+
+    inputs: Sequence[np.ndarray]
+    targets: Sequence[np.ndarray]
+    losses: np.ndarray
+    rates: Sequence[float]
+    seed: int
+    number: int
+    update: bool
+    part_images: int
+    predicted: bool
+
+    @property
+    def images(self) -> int:
+        return self.losses.shape[1]
+
+
 class StepEngine(Protocol):
     """A program and the arrays that its steps change, made ready on a device."""
 
@@ -35,22 +73,10 @@ class StepEngine(Protocol):
     def has_parts(self) -> bool:
         """Whether a batch can be computed in parts."""
 
-    def step(
-        self,
-        inputs: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray],
-        losses: np.ndarray,
-        rates: Sequence[float],
-        seed: int,
-        number: int,
-        update: bool,
-        part_images: int,
-        predicted: bool,
-    ) -> float:
-        """One step; fills `losses` and gives the gradient's length.
+    def step(self, batch: Batch) -> float:
+        """One step; gives the gradient's length.
 
-        `predicted`: its forward pass has been done, by `predict`. FloatingPointError where a number
-        is not finite, MemoryError where there is too little.
+        FloatingPointError where a number is not finite, MemoryError where there is too little.
         """
 
     def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
@@ -93,7 +119,27 @@ class StepEngine(Protocol):
         """Of values for the largest batch so far, and of gradients."""
 
 
-class CpuSteps:
+class _Native:
+    """What is the same of both kinds."""
+
+    def __init__(self, program: TrainingProgram, native: Any) -> None:
+        self._program, self._native = program, native
+
+    def gradient(self, parameter: str) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.gradient(parameter)
+
+    def kept(self, number: int) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.kept(number)
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StepEngine`."""
+        return self._native.memory_bytes
+
+
+class CpuSteps(_Native):
     """On the CPU: the caller's arrays are what the steps change."""
 
     device = CPU
@@ -107,30 +153,19 @@ class CpuSteps:
         precision: str,
         ranks: Ranks | None,
     ) -> None:
-        self._program, self._threads, self._ranks = program, threads, ranks
-        self._native = CpuTraining(program, arrays, choose_isa(precision))
-        self.gradient, self.kept = self._native.gradient, self._native.kept
+        super().__init__(program, CpuTraining(program, arrays, choose_isa(precision)))
+        self._threads, self._ranks = threads, ranks
 
-    def step(
-        self,
-        inputs: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray],
-        losses: np.ndarray,
-        rates: Sequence[float],
-        seed: int,
-        number: int,
-        update: bool,
-        part_images: int,
-        predicted: bool,
-    ) -> float:
+    def step(self, batch: Batch) -> float:
         """See `StepEngine`."""
+        b = batch
         check_memory(
-            _arena_bytes(self._program, min(part_images, losses.shape[1])),
-            _batch_of(self._program, part_images),
+            _arena_bytes(self._program, min(b.part_images, b.images)),
+            _batch_of(self._program, b.part_images),
         )
         return self._native.step(
-            inputs, targets, losses, rates, seed, number, update, self._threads, part_images,
-            predicted, self._ranks,
+            b.inputs, b.targets, b.losses, b.rates, b.seed, b.number, b.update, self._threads,
+            b.part_images, b.predicted, self._ranks,
         )  # fmt: skip
 
     def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
@@ -168,13 +203,8 @@ class CpuSteps:
         """See `StepEngine`."""
         return self._native.step_seconds
 
-    @property
-    def memory_bytes(self) -> int:
-        """See `StepEngine`."""
-        return self._native.memory_bytes
 
-
-class CudaSteps:
+class CudaSteps(_Native):
     """On one GPU, where copies of the caller's arrays are what the steps change."""
 
     has_parts = False
@@ -184,29 +214,17 @@ class CudaSteps:
     ) -> None:
         if len(device.indices) != 1:
             raise DeviceError(f"training takes one GPU, not {device}")
-        self.device, self._program = str(device), program
-        self._native: CudaTraining = cuda_module().CudaTraining(
-            program, arrays, device.indices[0]
-        )
-        self.gradient, self.kept = self._native.gradient, self._native.kept
-        self.download, self.upload = self._native.download, self._native.upload
+        native: CudaTraining = cuda_module().CudaTraining(program, arrays, device.indices[0])
+        super().__init__(program, native)
+        self.device = str(device)
+        self.download, self.upload = native.download, native.upload
 
-    def step(
-        self,
-        inputs: Sequence[np.ndarray],
-        targets: Sequence[np.ndarray],
-        losses: np.ndarray,
-        rates: Sequence[float],
-        seed: int,
-        number: int,
-        update: bool,
-        part_images: int,
-        predicted: bool,
-    ) -> float:
+    def step(self, batch: Batch) -> float:
         """See `StepEngine`."""
-        with self._memory_for(losses.shape[1]):
+        b = batch
+        with self._memory_for(b.images):
             return self._native.step(
-                inputs, targets, losses, rates, seed, number, update, predicted
+                b.inputs, b.targets, b.losses, b.rates, b.seed, b.number, b.update, b.predicted
             )
 
     def predict(self, inputs: Sequence[np.ndarray], seed: int, number: int) -> list[np.ndarray]:
@@ -257,11 +275,6 @@ class CudaSteps:
         The optimizer, which is one launch for all parameters, has none.
         """
         return self._native.time_steps()
-
-    @property
-    def memory_bytes(self) -> int:
-        """See `StepEngine`."""
-        return self._native.memory_bytes
 
 
 def _arena_bytes(program: TrainingProgram, images: int) -> int:

@@ -22,7 +22,7 @@ from facegen.train import trainer_state
 from facegen.train.batch import find_images, find_targets
 from facegen.train.initial_weights import initial_weights
 from facegen.train.ranks import Ranks
-from facegen.train.step_engine import StepEngine, make_step_engine
+from facegen.train.step_engine import Batch, StepEngine, make_step_engine
 
 
 @dataclass
@@ -137,12 +137,10 @@ class Trainer:
     ) -> None:
         self.graph, self.optimizer = graph, optimizer
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
-        self.threads = processors.count() if threads is None else threads
-        self.seed = seed
-        for name, value, most in (("threads", self.threads, 2**31 - 1), ("seed", seed, 2**64 - 1)):
-            least = int(name == "threads")
-            if not least <= value <= most:
-                raise ValueError(f"{name} must be from {least} to {most}, not {value}")
+        self.threads = _checked(
+            "threads", processors.count() if threads is None else threads, 1, 2**31 - 1
+        )
+        self.seed = _checked("seed", seed, 0, 2**64 - 1)
         self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
@@ -438,11 +436,11 @@ class Trainer:
         losses = np.empty((len(self.program.losses), images))
         rates = self.optimizer.rates(self.steps)
         targets = find_targets(self.program, y, images)
+        seed, number = self.seed, self.steps
+        batch = Batch(inputs, targets, losses, rates, seed, number, update, part, predicted)
         not_finite = None
         try:
-            self.gradient_length = self._engine.step(
-                inputs, targets, losses, rates, self.seed, self.steps, update, part, predicted
-            )
+            self.gradient_length = self._engine.step(batch)
         except FloatingPointError as error:
             not_finite = str(error)
         if self.ranks:
@@ -466,6 +464,12 @@ class Trainer:
             parameter, _, kind = name.rpartition(":")
             if kind == "average":
                 array[...] = self._weights[parameter]
+
+
+def _checked(name: str, value: int, least: int, most: int) -> int:
+    if not least <= value <= most:
+        raise ValueError(f"{name} must be from {least} to {most}, not {value}")
+    return value
 
 
 def _part_images(images: int, parts: int) -> int:

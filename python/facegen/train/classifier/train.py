@@ -20,6 +20,7 @@ from facegen.train.classifier import regimes
 from facegen.train.classifier.network import Start, head_of
 from facegen.train.classifier.pictures import ClassPictures
 from facegen.train.classifier.regimes import Regime
+from facegen.train.confusion import confusion
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.hooks import Enough, Every
@@ -185,7 +186,7 @@ def train(
     network = replace(
         GraphNetwork.of(start.graph, weights), classes=pictures.names, preparation=start.preparation
     )
-    counts = _confusion(network, pictures, start, held_out, threads)
+    counts = _confusion_of_held_out(network, pictures, start, held_out, threads)
     return Trained(network, regime, counts, best.step / order.steps_per_epoch)
 
 
@@ -286,7 +287,7 @@ def _alone(arrays: list[np.ndarray]) -> Any:
     return arrays[0] if len(arrays) == 1 else arrays
 
 
-def _confusion(
+def _confusion_of_held_out(
     network: GraphNetwork,
     pictures: ClassPictures,
     start: Start,
@@ -296,8 +297,8 @@ def _confusion(
     """As the engine finds the classes of pictures held out with the finished weights."""
     runner = Runner(lower(network.graph, network.weights), "cpu", threads)
     n = len(pictures.names)
-    counts = np.zeros(n * n, np.int64)
+    counts = np.zeros((n, n), np.int64)
     for part in np.split(held_out, range(_BATCH, len(held_out), _BATCH)):
         guesses = runner(start.preparation.values(pictures.pixels[part]))[:, 0, 0].argmax(axis=1)
-        counts += np.bincount(pictures.labels[part] * n + guesses, minlength=n * n)
-    return counts.reshape(n, n)
+        counts += confusion(pictures.labels[part], guesses, n)
+    return counts

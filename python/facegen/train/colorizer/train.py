@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -31,6 +30,7 @@ from facegen.train import (
 )
 from facegen.train.colorizer.bins import UNIFORM, Bins, grid, of_network, rebalancing, to_network
 from facegen.train.colorizer.photos import PhotoSample, Survey
+from facegen.train.folders import digest_of_names
 from facegen.train.initial_weights import digest as digest_of_weights
 from facegen.train.initial_weights import initial_weights
 from facegen.train.memory import AHEAD, check_run
@@ -84,11 +84,6 @@ class ColorizerSettings:
     uniform: float = UNIFORM
     mirror: bool = True
     seed: int = 0
-
-
-def digest(photos: Sequence[str]) -> str:
-    """Of the photos' names, wherever they lie."""
-    return sha256(os.fsencode("\n".join(map(os.path.basename, photos)))).hexdigest()
 
 
 def check(settings: ColorizerSettings, width: int | None = None) -> None:
@@ -188,7 +183,7 @@ def train(
         images=s.batch,
         settings={
             **asdict(s),
-            "photos": digest(photos),
+            "photos": digest_of_names(map(os.path.basename, photos)),
             "held_out": held_out,
             "start": digest_of_weights(whole),
         },

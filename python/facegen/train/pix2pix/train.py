@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from facegen.networks import NETWORKS, pix2pix
 from facegen.networks.pix2pix import IMAGE
 from facegen.nn import lower
 from facegen.train import SILENT, Every, Loaded, Loop, Order, Reader, Reports
+from facegen.train.folders import digest_of_names
 from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
 from facegen.train.pix2pix import discriminator
@@ -45,11 +44,6 @@ class PairSample:
         larger = round(self.side * LARGER) if self.jitter else self.side
         pair = read(self.pairs[sample], larger, self.direction)
         return tuple(values(jittered(pair, self.side, random, self.mirror)))
-
-
-def digest(pairs: Sequence[Pair]) -> str:
-    """Of the pairs' names."""
-    return sha256(os.fsencode("\n".join(pair.name for pair in pairs))).hexdigest()
 
 
 def check(settings: Pix2PixSettings, width: int | None = None) -> None:
@@ -173,7 +167,11 @@ def train(
         steps=steps,
         images=s.batch,
         hooks=[Every(sample_every, show)],
-        settings={**asdict(s), "pairs": digest(pairs), "held_out": held_out},
+        settings={
+            **asdict(s),
+            "pairs": digest_of_names(pair.name for pair in pairs),
+            "held_out": held_out,
+        },
         reports=reports,
         epoch=order.steps_per_epoch,
         ahead=AHEAD,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from facegen.errors import FacegenError
 from facegen.networks import segmentation
 from facegen.nn import ConvTranspose2d
+from facegen.train.confusion import confusion
 from facegen.train.hooks import Every
 from facegen.train.initial_weights import digest
 from facegen.train.loop import Loop
@@ -157,7 +158,7 @@ def train(
         return {"loss": learner.step(*item)}
 
     def measure(step: int) -> dict[str, float]:
-        return {"iou": round(mean_iou(confusion(learner.classify, pairs, held_out)), 4)}
+        return {"iou": round(mean_iou(confusion_of_pairs(learner.classify, pairs, held_out)), 4)}
 
     loop = Loop(
         read,
@@ -191,11 +192,11 @@ def iou_of_engine(
     def classify(samples: NDArray[np.int64]) -> NDArray[Any]:
         return segmenter.classes(np.stack([segmenter.prepare(pairs.pixels[i]) for i in samples]))
 
-    counts = confusion(classify, pairs, split(len(pairs), held_out)[1])
+    counts = confusion_of_pairs(classify, pairs, split(len(pairs), held_out)[1])
     return mean_iou(counts), counts
 
 
-def confusion(
+def confusion_of_pairs(
     classify: Callable[[NDArray[np.int64]], NDArray[Any]],
     pairs: Pairs,
     chosen: NDArray[np.int64],
@@ -206,14 +207,13 @@ def confusion(
     `classify` gives class maps (n, 227, 227) of the pairs of these numbers.
     """
     classes = segmentation.CLASSES
-    counts = np.zeros(classes * classes, np.int64)
+    counts = np.zeros((classes, classes), np.int64)
     for start in range(0, len(chosen), batch):
         part = chosen[start : start + batch]
         answers, guesses = pairs.classes[part], classify(part)
         known = answers != VOID
-        cells = answers[known].astype(np.int64) * classes + guesses[known]
-        counts += np.bincount(cells, minlength=classes * classes)
-    return counts.reshape(classes, classes)
+        counts += confusion(answers[known], guesses[known], classes)
+    return counts
 
 
 def mean_iou(counts: NDArray[np.int64]) -> float:
