@@ -1,10 +1,6 @@
 // The indirect GEMM on Hopper as the executable runs it: its constants on the device, a schedule for
 // each batch size, a tensor map for each run.
-#include <cstdlib>
 #include <map>
-#ifndef FG_CTAS
-#define FG_CTAS 3
-#endif
 #include <mutex>
 #include <utility>
 

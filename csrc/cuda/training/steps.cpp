@@ -1,0 +1,80 @@
+// Which kernel does a step of a training program, and on what.
+#include <stdexcept>
+
+#include "cuda/training/executable.h"
+
+namespace facegen::cuda {
+
+TrainingMap TrainingExecutable::locate(int32_t index, int64_t images) const {
+  if (index < 0) return {};
+  const TrainingValue& value = program_.values[static_cast<std::size_t>(index)];
+  const auto i = static_cast<std::size_t>(value.index);
+  switch (value.kind) {
+    case ValueKind::kInput: return {inputs_[i].get(), &value};
+    case ValueKind::kTarget: return {targets_[i].get(), &value};
+    case ValueKind::kArena: break;
+  }
+  return {arena_.get() + images * value.offset, &value};
+}
+
+TrainingCall TrainingExecutable::call(const TrainingStep& s, int64_t images) const {
+  return {s,
+          images,
+          locate(s.x, images),
+          locate(s.other, images),
+          locate(s.y, images),
+          locate(s.dy, images),
+          locate(s.dx, images),
+          scratch_.get(),
+          reinterpret_cast<const StepNumbers*>(numbers_.get()),
+          stream_.get()};
+}
+
+NormMemory TrainingExecutable::norm(const TrainingStep& s, int64_t images) const {
+  const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
+  const bool instance =
+      s.op == TrainingOp::kInstanceNorm || s.op == TrainingOp::kInstanceNormGradient;
+  const bool trained = s.trained && (s.op == TrainingOp::kBatchNormGradient ||
+                                     s.op == TrainingOp::kInstanceNormGradient);
+  float* const statistics =
+      instance ? locate(s.statistics, images).data
+               : statistics_.get() + statistics_at_[static_cast<std::size_t>(s.statistics)];
+  return {some(s.gamma), some(s.beta), some(s.mean), some(s.var), statistics,
+          trained ? gradient_of(s.gamma) : nullptr, trained ? gradient_of(s.beta) : nullptr};
+}
+
+void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
+  const TrainingStep& s = program_.steps[i];
+  const TrainingCall c = call(s, images);
+  switch (s.op) {
+    case TrainingOp::kGemm:
+      run_gemm(c, groups_of(s, program_), array(s.weight), s.bias < 0 ? nullptr : array(s.bias));
+      return;
+    case TrainingOp::kWeightGradient:
+      return run_weight_gradient(c, groups_of(s, program_), gradient_of(s.weight));
+    case TrainingOp::kBiasGradient: return run_bias_gradient(c, gradient_of(s.bias));
+    case TrainingOp::kActivate: return run_activate(c);
+    case TrainingOp::kActivateGradient: return run_activate_gradient(c);
+    case TrainingOp::kMaxPool: return run_max_pool(c);
+    case TrainingOp::kMaxPoolGradient: return run_max_pool_gradient(c);
+    case TrainingOp::kGlobalAvgPool: return run_global_avg_pool(c);
+    case TrainingOp::kGlobalAvgPoolGradient: return run_global_avg_pool_gradient(c);
+    case TrainingOp::kBatchNorm: return run_batch_norm(c, norm(s, images));
+    case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, images));
+    case TrainingOp::kInstanceNorm: return run_instance_norm(c, norm(s, images));
+    case TrainingOp::kInstanceNormGradient: return run_instance_norm_gradient(c, norm(s, images));
+    case TrainingOp::kCopy: return run_copy(c);
+    case TrainingOp::kResample:
+    case TrainingOp::kResampleGradient: {
+      const auto& [rows, columns] = taps_.at(i);
+      return run_resample(c, rows, columns);
+    }
+    case TrainingOp::kDropout: return run_dropout(c);
+    case TrainingOp::kLoss:
+      return run_loss(c, c.y.data, losses_.get() + loss_number_[i] * images);
+    default: break;
+  }
+  throw std::logic_error(s.name + ": why_not_trained should have refused it");
+}
+
+}  // namespace facegen::cuda
