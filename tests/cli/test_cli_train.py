@@ -40,8 +40,9 @@ def test_train_and_use(run: Run, folder: Path, backend: str) -> None:
     choices = (*SMALL, "--backend", backend, *device)
     result = run("train", folder, *choices, "-o", "a.bin")
     assert result.code == 0 and result.out == "", result.err
-    where = "the CPU" if backend == "native" else "cpu"
-    assert f"3 pictures, 1 skipped, on {where}" in result.err and "broken.png" in result.err
+    where = "the CPU" if backend == "native" else "cpu, by PyTorch"
+    assert result.err.startswith(f"trains on {where}\n")
+    assert "3 pictures, 1 skipped\n" in result.err and "broken.png" in result.err
     assert "a.bin: trained 2 steps" in result.err
     assert "facegen generate -n a.bin" in result.err.splitlines()[-1]
     assert set(os.listdir("a.bin.run")) == {"log.jsonl", "log.png", "samples-000002.png"}
@@ -65,7 +66,7 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
         ([folder, "-o", "none/a.bin"], "none/a.bin: there is no folder none"),
         ([folder, "--freeze", "2"], "--freeze keeps weights of --from"),
         ([folder, "--freeze", "5"], "--freeze"),
-        ([folder, "--device", "cuda"], "GPUs take --backend torch"),
+        ([folder, "--device", "gpu"], "not 'gpu'"),
         ([folder, "--from", "missing.bin"], "missing.bin: No such file"),
         ([folder, "--resume", *SMALL], "no run to resume"),
         ([folder, "--width", "100000"], "training dcgan and discriminator with 64 images"),

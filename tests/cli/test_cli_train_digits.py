@@ -7,15 +7,10 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
-import click
 import numpy as np
 import pytest
 from command_line import Run, encode_idx
-
-from facegen.cli import training
-from facegen.engine.cuda import why_no_cuda
 
 SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--threads", "2")
 
@@ -94,32 +89,3 @@ def test_help_of_both_forms(run: Run) -> None:
     assert own.code == faces.code == 0
     assert own.out.startswith("Usage: facegen train digits [OPTIONS] IMAGES.idx LABELS.idx\n")
     assert faces.out.startswith("Usage: facegen train [OPTIONS] FOLDER|FILE.npy\n")
-
-
-@pytest.mark.skipif(not why_no_cuda(), reason="a GPU is usable")
-def test_a_device_that_is_not_there(run: Run, data: tuple[Path, Path]) -> None:
-    result = run("train", "digits", *data, *SMALL, "-o", "a.npz", "--device", "cuda")
-    assert result.code == 2 and "device 'cuda'" in result.err
-    assert "Traceback" not in result.err and not Path("a.npz.run").exists()
-    assert run("train", "digits", *data, *SMALL, "-o", "a.npz", "--device", "auto", "-q").code == 0
-
-
-def test_devices_that_are_none(run: Run, data: tuple[Path, Path]) -> None:
-    result = run("train", "digits", *data, *SMALL, "-o", "a.npz", "--device", "gpu")
-    assert result.code == 2 and "not 'gpu'" in result.err
-
-
-def test_ranks_have_no_other_device() -> None:
-    ranks = SimpleNamespace(rank=0)
-    training.check_one_device("cpu", ranks)
-    with pytest.raises(click.UsageError, match="--device cuda: ranks of mpirun or srun train on"):
-        training.check_one_device("cuda", ranks)
-
-
-@pytest.mark.cuda
-def test_train_on_a_gpu(run: Run, data: tuple[Path, Path]) -> None:
-    words = ("train", "digits", *data, *SMALL, "-q", "--device", "cuda", "-o")
-    for name in ("a.npz", "b.npz"):
-        assert run(*words, name) == (0, "", "")
-    with np.load("a.npz") as a, np.load("b.npz") as b:
-        assert set(a) == set(b) and all(np.array_equal(a[name], b[name]) for name in a)

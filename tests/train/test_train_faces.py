@@ -245,12 +245,12 @@ def test_statistics_are_those_of_the_maps() -> None:
 
 def test_the_average() -> None:
     weights = {"a": np.zeros(3, np.float32), "b": np.zeros(1, np.float32)}
-    average = MovingAverage(weights, 100, ["a"])
+    average = MovingAverage(lambda: weights, 100, ["a"])
     weights["a"][...], weights["b"][...] = 1, 5
     average.update(seen=10_000, batch=100)
     np.testing.assert_allclose(average.weights["a"], 0.5)
     assert average.weights["b"] == 5
-    early = MovingAverage(weights, 100, ["a"])
+    early = MovingAverage(lambda: weights, 100, ["a"])
     weights["a"][...] = 2
     early.update(seen=20, batch=20)  # reaches back by a picture: nearly all is the last
     np.testing.assert_allclose(early.weights["a"], 2, atol=1e-5)

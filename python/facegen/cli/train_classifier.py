@@ -28,6 +28,7 @@ _SHOWN = 10  # files that cannot be read and are named
         "facegen train classifier pictures/ --from resnet18.onnx -o mine.safetensors",
         "facegen train classifier pictures/ --layers few --epochs 20",
         "facegen train classifier pictures/ -o mine.safetensors --resume",
+        "facegen train classifier pictures/ -o mine.safetensors --layers all --device cuda",
         "mpirun -n 2 facegen train classifier pictures/ --layers all --threads 1",
         "facegen classify -n mine.safetensors photos/*.jpg",
     ),
@@ -66,6 +67,7 @@ _SHOWN = 10  # files that cannot be read and are named
     help="Of the new layer; old ones have a tenth. 0.001 if not given.",
 )
 @training.threads
+@training.device
 @click.option(
     "--folder", "run_folder", type=click.Path(),
     help="For the checkpoint, log.jsonl and pictures of how it went; the output's name with .run "
@@ -81,6 +83,7 @@ def command(
     output: str,
     half: bool,
     threads: int | None,
+    device: str,
     sync: str,
     run_folder: str | None,
     resume: bool,
@@ -103,14 +106,18 @@ def command(
 
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
+            device = training.choose_device(device, ranks)
             _check_output(output, overwrite)
+            training.tell_device(device)
             begin, pictures = _read(start, folder)
         settings = ClassifierSettings(**choices)
         reports = training.reports(
             output, run_folder, least_seconds=2.0, ranks=ranks, log_every=10**9
         )
         try:
-            trained = train(pictures, begin, settings, threads, reports, resume, overwrite, ranks)
+            trained = train(
+                pictures, begin, settings, threads, reports, resume, overwrite, ranks, device
+            )
         except ValueError as error:
             if isinstance(error, FacegenError):
                 raise

@@ -18,6 +18,7 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
     epilog=options.examples(
         "facegen train colorizer photos/ --from colorizer -o mine.safetensors --epochs 5",
         "facegen train colorizer photos/ --width 16 --side 128 -o small.safetensors",
+        "facegen train colorizer photos/ --batch 32 --device cuda",
         "facegen colorize old.jpg -o coloured.png -n mine.safetensors",
     ),
 )
@@ -64,6 +65,7 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
 )
 @training.seed
 @training.threads
+@training.device
 @training.folder
 @training.resume
 @options.overwrite
@@ -77,6 +79,7 @@ def command(
     learning_rate: float | None,
     held_out: int | None,
     threads: int | None,
+    device: str,
     folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -103,6 +106,7 @@ def command(
         train,
     )
 
+    device = training.choose_device(device)
     weights, own = None, None
     if start is not None:
         own, weights = WIDTHS.read(start)
@@ -114,6 +118,7 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
+    training.tell_device(device)
     paths = [source.path for source in sources.find(photos, recursive=True).pictures]
     with progress(len(paths), "photos") as advance:
         found = survey(paths, Bins(points_of(weights)), advance)
@@ -125,11 +130,13 @@ def command(
     )
     kept = held_out or min(100, max(1, len(found.photos) // 10))
     reports = training.reports(output, folder)
-    result, shown = train(found, settings, kept, weights, threads, reports, resume, overwrite)
+    result, shown = train(
+        found, settings, kept, weights, threads, reports, resume, overwrite, device
+    )
     WIDTHS.write(output, settings.width, result, half)
     finished(reports)
     if not terminal.is_quiet():
-        off, grey = distances(output, shown, threads)
+        off, grey = distances(output, shown, threads, device)
         terminal.say(
             f"{output}: a, b off by {off:.2f} on {counted(len(shown), 'photo')} held out "
             f"({grey:.2f} in grey)"

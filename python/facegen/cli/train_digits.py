@@ -42,7 +42,7 @@ from facegen.cli.train import check_network_file
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
 )
 @training.threads
-@training.one_device
+@training.device
 @training.sync
 @training.folder
 @training.resume
@@ -78,10 +78,11 @@ def command(
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
             check_network_file(output, "lenet", half, overwrite)
-            training.check_one_device(device, ranks)
+            device = training.choose_device(device, ranks)
             answers = idx.read(labels, dimensions=1)
             shown = idx.read(images, dimensions=3)
             check(shown, answers)
+            training.tell_device(device)
         settings, reports = DigitSettings(**choices), training.reports(output, folder, ranks=ranks)
         trained = train(
             shown, answers, settings, threads, reports, resume, overwrite, ranks, device

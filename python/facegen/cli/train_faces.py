@@ -31,6 +31,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
         "facegen train faces.npy -o network.bin --steps 40000 --width 32",
         "facegen train mine/ -o mine.bin --from network.bin --freeze 2 --steps 2000",
         "facegen train pictures/ -o network.bin --resume",
+        "facegen train faces.npy -o network.bin --device cuda --batch 256 --width 64",
         "torchrun --nproc-per-node 4 -m facegen train faces.npy --backend torch --batch 1024",
         "facegen train classifier --help",
     ),
@@ -51,7 +52,7 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 @click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
 @click.option(
     "--batch", type=click.IntRange(2), default=64, show_default=True,
-    help="Pictures a step, over all GPUs.",
+    help="Pictures a step, over all processes.",
 )
 @training.seed
 @click.option(
@@ -95,7 +96,7 @@ def command(
     sample_every: int,
     threads: int | None,
     backend: str,
-    device: str,
+    device: str | None,
     folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -115,7 +116,7 @@ def command(
     from facegen import FacegenError, weights
     from facegen.networks import NETWORKS
 
-    training.check_backend(backend, device)
+    where = training.choose_backend(backend, device)
     options.check_output(output, overwrite)
     weights.check_extension(output)
 
@@ -136,7 +137,8 @@ def command(
         raise click.UsageError("--freeze keeps weights of --from, which is not given")
     if backend == "native":
         graphs = [dcgan.graph(), discriminator.graph(choices["width"])]
-        check_run(graphs, choices["batch"], _PICTURE)
+        check_run(graphs, choices["batch"], _PICTURE, where)
+        training.tell_device(where)
     pictures = read_pictures(source)
     if augment == "auto":
         augment = "small" if len(pictures) < SMALL_SET else "none"
@@ -145,9 +147,9 @@ def command(
     run = {"sample_every": sample_every, "threads": threads, "resume": resume}
     run["overwrite"] = overwrite
     if backend == "torch":
-        trained = _by_torch(pictures, settings, first_weights, reports, device, run)
+        trained = _by_torch(pictures, settings, first_weights, reports, where, run)
     else:
-        trained = _by_own_kernels(pictures, settings, first_weights, reports, run)
+        trained = _by_own_kernels(pictures, settings, first_weights, reports, where, run)
     if trained is not None:
         weights.write(output, NETWORKS["dcgan"], trained)
         finished(reports)
@@ -160,14 +162,16 @@ def _by_own_kernels(
     settings: FaceSettings,
     init: Mapping[str, np.ndarray] | None,
     reports: Reports,
+    device: str,
     run: dict[str, Any],
 ) -> dict[str, np.ndarray]:
     from facegen.train.faces.adversaries import Adversaries
     from facegen.train.faces.run import train
 
-    _tell(pictures, reports, "the CPU")
-    adversaries = Adversaries(pictures.pixels, settings, init, run["threads"], reports.note)
-    return train(adversaries, pictures.pixels, settings, reports, **run)
+    _tell(pictures, reports)
+    threads = run["threads"]
+    adversaries = Adversaries(pictures.pixels, settings, init, threads, reports.note, device)
+    return train(adversaries, pictures.pixels, settings, reports, device=device, **run)
 
 
 def _by_torch(
@@ -190,14 +194,15 @@ def _by_torch(
             reports = replace(
                 reports, writes=False, entry=lambda entry: None, note=lambda line: None,
             )  # fmt: skip
-        _tell(pictures, reports, str(ranks.device))
+        reports.note(f"trains on {ranks.device}, by PyTorch")
+        _tell(pictures, reports)
         adversaries = TorchAdversaries(pictures.pixels, settings, ranks, init)
         trained = train(adversaries, pictures.pixels, settings, reports, **run)
         return trained if ranks.first else None
 
 
-def _tell(pictures: Pictures, reports: Reports, where: str) -> None:
+def _tell(pictures: Pictures, reports: Reports) -> None:
     for reason in pictures.skipped[:10]:
         reports.note(f"skipped {reason}")
     found = counted(len(pictures), "picture")
-    reports.note(f"{found}, {len(pictures.skipped):,} skipped, on {where}")
+    reports.note(f"{found}, {len(pictures.skipped):,} skipped")

@@ -17,6 +17,7 @@ from facegen.cli.train import check_file_of_width
         "facegen train pix2pix facades/train -o facades.bin --direction BtoA",
         "facegen train pix2pix pairs/ -o mine.safetensors --width 16 --epochs 20",
         "facegen train pix2pix pairs/ -o mine.safetensors --from edges2cats_AtoB --epochs 10",
+        "facegen train pix2pix pairs/ -o mine.safetensors --device cuda",
         "facegen pix2pix drawing.png -o picture.png -n mine.safetensors",
     ),
 )
@@ -75,6 +76,7 @@ from facegen.cli.train import check_file_of_width
     help="Steps between pictures of what is made of pairs held out.",
 )
 @training.threads
+@training.device
 @training.folder
 @training.resume
 @options.overwrite
@@ -88,6 +90,7 @@ def command(
     held_out: int | None,
     sample_every: int,
     threads: int | None,
+    device: str,
     folder: str | None,
     resume: bool,
     overwrite: bool,
@@ -108,6 +111,7 @@ def command(
     from facegen.train.pix2pix.players import Pix2PixSettings
     from facegen.train.pix2pix.train import WIDTHS, check, paint, train
 
+    device = training.choose_device(device)
     weights = None
     if start is not None:
         own, weights = WIDTHS.read(start)
@@ -118,16 +122,17 @@ def command(
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
+    training.tell_device(device)
     found = find(pairs)
     kept = held_out or min(50, max(1, len(found.pairs) // 10))
     reports = training.reports(output, folder)
     result, shown = train(
-        found, settings, kept, weights, threads, reports, sample_every, resume, overwrite
+        found, settings, kept, weights, threads, reports, sample_every, resume, overwrite, device
     )
     WIDTHS.write(output, settings.width, result, half)
     finished(reports)
     if not terminal.is_quiet():
-        off = shown.distance(paint(result, shown.sources, settings, threads))
+        off = shown.distance(paint(result, shown.sources, settings, threads, device))
         alone = shown.distance(shown.sources)
         terminal.say(
             f"{output}: off by {off:.1f} of 255 on {counted(len(shown.sources), 'pair')} held out "

@@ -23,6 +23,7 @@ from facegen.cli.train import check_network_file
         "facegen train segmentation pictures/ masks/ --from mine.safetensors --epochs 5",
         "facegen train segmentation pictures/ masks/ --from squeezenet --all-layers",
         "facegen train segmentation pictures/ masks/ --from squeezenet --resume",
+        "facegen train segmentation pictures/ masks/ --from squeezenet --device cuda",
         "mpirun -n 2 facegen train segmentation pictures/ masks/ --from squeezenet --threads 1",
         "facegen segment street.jpg -n segmentation.safetensors -o out/ --overlay",
     ),
@@ -71,7 +72,7 @@ def command(
     held_out: int | None,
     log: str | None,
     backend: str,
-    device: str,
+    device: str | None,
     threads: int | None,
     sync: str,
     folder: str | None,
@@ -105,9 +106,7 @@ def command(
 
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
-            training.check_backend(backend, device)
-            if ranks is not None and backend == "torch":
-                raise click.UsageError("--backend torch trains in one process, not on ranks")
+            where = training.choose_backend(backend, device, ranks)
             check_network_file(output, "segmentation", half, overwrite)
             if log is not None:
                 options.check_output(log, overwrite)
@@ -124,6 +123,8 @@ def command(
                 held_out=held_out, freeze_encoder=not all_layers, **choices
             )
             check(pairs, settings)
+            if backend == "native":
+                training.tell_device(where)
         reports = training.reports(
             output, folder, lambda entry: _line(entry, settings.epochs), ranks=ranks
         )
@@ -132,10 +133,11 @@ def command(
             from facegen.train.segmentation.torch_learner import TorchLearner
             from facegen.train.torch_device import torch_device
 
-            chosen, frozen = torch_device(device), settings.freeze_encoder
+            chosen, frozen = torch_device(where), settings.freeze_encoder
+            reports.note(f"trains on {chosen}, by PyTorch")
             learner = TorchLearner(pairs, first, settings.rate(pairs), frozen, chosen)
         else:
-            learner = native(pairs, first, settings, threads, reports, ranks)
+            learner = native(pairs, first, settings, threads, reports, ranks, where)
         trained = train(pairs, learner, settings, reports, resume, overwrite, ranks)
     if ranks is not None and not ranks.first:
         return
@@ -144,7 +146,8 @@ def command(
     weights.write(output, NETWORKS["segmentation"], trained, half)
     finished(reports)
     if not terminal.is_quiet():
-        iou, counts = iou_of_engine(trained, pairs, held_out)
+        on = where if backend == "native" else "cpu"
+        iou, counts = iou_of_engine(trained, pairs, held_out, on)
         there = int((counts.sum(axis=1) > 0).sum())
         classes = "1 class" if there == 1 else f"{there} classes"
         kept = f"{counted(held_out, 'pair')} held out"

@@ -28,7 +28,7 @@ resume = click.option(
     "--resume",
     is_flag=True,
     help="Go on with a run that was stopped (Ctrl-C, a crash): the same command line with this. "
-    "The result has the bits of a run that was not.",
+    "The result has the bits of a run that was not, on the same device.",
 )
 
 folder = click.option(
@@ -46,13 +46,13 @@ threads = click.option(
     "--threads", type=click.IntRange(1, 4096), help="Of the CPU; one a processor if not given.",
 )
 
-one_device = click.option(
-    "--device",
-    default="cpu",
-    show_default=True,
-    help="Of the kernels: cpu, cuda, cuda:N, or auto, the first GPU where there is one. The bits "
-    "of the result depend on it.",
-    shell_complete=options.one_of("auto", "cpu", "cuda"),
+_DEVICES = (
+    "What computes: cpu, cuda, cuda:N, or auto, the first GPU where one is usable. The bits of the "
+    "result depend on it."
+)
+_complete_device = options.one_of("auto", "cpu", "cuda")
+device = click.option(
+    "--device", default="cpu", show_default=True, help=_DEVICES, shell_complete=_complete_device
 )
 
 sync = click.option(
@@ -66,13 +66,24 @@ sync = click.option(
 )
 
 
-def check_one_device(device: str, ranks: Ranks | None) -> None:
-    """Raise UsageError where ranks have no such device, DeviceError where nobody has."""
-    from facegen.engine.devices import parse_device
+def choose_device(device: str, ranks: Ranks | None = None) -> str:
+    """What --device is here: "cpu" or "cuda:0".
 
-    if ranks is not None and device != "cpu":
+    Raises UsageError where ranks have no such device, DeviceError where nobody has.
+    """
+    from facegen.train.step_engine import one_device
+
+    several = ranks is not None or find_place(os.environ).size > 1
+    if several and device != "cpu":
         raise click.UsageError(f"--device {device}: ranks of mpirun or srun train on the CPU")
-    parse_device(device)
+    return str(one_device(device))
+
+
+def tell_device(device: str) -> None:
+    """Say what computes, before anything else is said; `device` as from `choose_device`."""
+    from facegen.engine.devices import describe, parse_device
+
+    terminal.progressed(f"trains on {describe(parse_device(device))}")
 
 
 class OnRanks(click.Command):
@@ -103,29 +114,32 @@ _backend = click.option(
     type=click.Choice(["native", "torch"]),
     default="native",
     show_default=True,
-    help="What computes: the package's own kernels on the CPU, or PyTorch, which GPUs need.",
+    help="Whose kernels: the package's own, or PyTorch's.",
 )
-_device = click.option(
+_device_of_backend = click.option(
     "--device",
-    default="auto",
-    show_default=True,
-    help="Of PyTorch: auto, cpu, cuda or cuda:N.",
-    shell_complete=options.one_of("auto", "cpu", "cuda"),
+    show_default="cpu, and auto of PyTorch",
+    help=_DEVICES,
+    shell_complete=_complete_device,
 )
 
 
 def backend(command: Callable[..., None]) -> Callable[..., None]:
-    """The options --backend and --device; see `check_backend`."""
-    return _backend(_device(command))
+    """The options --backend and --device; see `choose_backend`."""
+    return _backend(_device_of_backend(command))
 
 
-def check_backend(backend: str, device: str) -> None:
-    """Raise UsageError where the two do not fit, FacegenError where PyTorch is missing."""
-    if backend == "torch":
-        require_torch()
-    elif device not in ("auto", "cpu"):
-        expected = "the native kernels train on the CPU; GPUs take --backend torch"
-        raise click.UsageError(f"--device {device}: {expected}")
+def choose_backend(backend: str, device: str | None, ranks: Ranks | None = None) -> str:
+    """What --device is: as `choose_device`, or as PyTorch takes it.
+
+    Raises also UsageError where there are ranks and PyTorch, FacegenError where that is missing.
+    """
+    if backend == "native":
+        return choose_device(device or "cpu", ranks)
+    require_torch()
+    if ranks is not None:
+        raise click.UsageError("--backend torch trains in one process, not on ranks")
+    return device or "auto"
 
 
 def reports(

@@ -74,6 +74,13 @@ def parse_device(text: str) -> Device:
     return _share(kind, _checked(text, kind, [int(number) for number in numbers.split(",")]))
 
 
+def describe(device: Device) -> str:
+    """A device for people: "the CPU", "cuda:0, NVIDIA H200 (sm_90, 140 GiB)"."""
+    kinds = {kind.name: kind for kind in GPU_KINDS}
+    words = [f"{device.kind}:{i}, {kinds[device.kind].describe(i)}" for i in device.indices]
+    return "; ".join(words) or "the CPU"
+
+
 def _checked(text: str, kind: Kind, indices: list[int]) -> tuple[int, ...]:
     """Those that were named, each of which must be usable."""
     if len(set(indices)) < len(indices):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
 
@@ -10,12 +10,12 @@ WARM_UP = 0.05  # the average never reaches back further than this share of the 
 
 
 class MovingAverage:
-    """Of weights that change at their places.
+    """Of weights that a trainer changes.
 
     Parameters
     ----------
     weights
-        Float32 arrays by name, as they are when training begins.
+        Gives those of now, float32 arrays by name; as they are when training begins at first.
     half_life
         Images after which a step's weights count half.
     names
@@ -23,24 +23,29 @@ class MovingAverage:
     """
 
     def __init__(
-        self, weights: Mapping[str, np.ndarray], half_life: float, names: Collection[str]
+        self,
+        weights: Callable[[], Mapping[str, np.ndarray]],
+        half_life: float,
+        names: Collection[str],
     ) -> None:
-        self._current, self._half_life = weights, half_life
-        self._averages = {name: weights[name].copy() for name in names}
+        self._now, self._half_life = weights, half_life
+        first = weights()
+        self._averages = {name: first[name].copy() for name in names}
 
     def update(self, seen: int, batch: int) -> None:
         """After a step of `batch` images, the last of the `seen` ones of the run."""
         half_life = min(self._half_life, max(1.0, WARM_UP * seen))
         share = np.float32(1 - 0.5 ** (batch / half_life))
+        now = self._now()
         for name, average in self._averages.items():
-            average += share * (self._current[name] - average)
+            average += share * (now[name] - average)
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """All weights, the averaged ones as their averages; copies."""
         return {
             name: self._averages.get(name, current).copy()
-            for name, current in self._current.items()
+            for name, current in self._now().items()
         }
 
     def state_dict(self) -> dict[str, np.ndarray]:

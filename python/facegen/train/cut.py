@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facegen import system
 from facegen.engine import Runner
+from facegen.engine.device import CPU
 from facegen.nn import Graph, lower
 from facegen.nn.graph import Tensor
 from facegen.shares import chunks
@@ -117,10 +118,11 @@ class Features:
         threads: int | None = None,
         advance: Callable[[int], None] = lambda done: None,
         batch: int = 16,
+        device: str = CPU,
     ) -> None:
         """`read` gives the front's input of some samples; `advance` is told how many are done."""
         runner = Runner(
-            lower(front, own_weights(front, weights)), "cpu", threads, precision="strict"
+            lower(front, own_weights(front, weights)), device, threads, precision="strict"
         )
         self.arrays = [
             np.empty((samples, *tensor.shape), np.float32) for tensor in front.outputs

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from facegen import processors
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import DeviceFailure, FacegenError, FormatError
 from facegen.files.state import LineFile
 from facegen.pipeline import run_together
 from facegen.train import checkpoint, log
@@ -125,6 +125,8 @@ class Loop(Generic[Item]):
             `resume` is.
         FormatError
             The checkpoint is damaged or does not fit.
+        DeviceFailure
+            A GPU is lost, or another call to it failed; the last checkpoint is left.
         MemoryError
             A step does not fit. As after all others, the last checkpoint is left.
         KeyboardInterrupt
@@ -208,6 +210,9 @@ class Loop(Generic[Item]):
             if self.exchange is not None:
                 self._tell_place()
             self._left = True
+        except DeviceFailure as error:
+            self._failed = True
+            raise DeviceFailure(f"{error}{self._kept('; --resume goes on from there')}") from error
         except BaseException:
             self._failed = True
             raise
@@ -256,13 +261,17 @@ class Loop(Generic[Item]):
                 self._unreadable.add(item)
             return self.step(item)
         except Diverged as error:
-            kept = "" if self._saved is None else f"; the state of step {self._saved:,} is kept"
             failure = FacegenError(
-                f"training diverged: {error} (a lower learning rate may help{kept})"
+                f"training diverged: {error} (a lower learning rate may help{self._kept()})"
             )
             if self.exchange is None:
                 of_all(failure)
             raise failure from None
+
+    def _kept(self, more: str = "") -> str:
+        """What is said of the last checkpoint where training fails."""
+        saved = self._saved
+        return "" if saved is None else f"; the state of step {saved:,} is kept{more}"
 
     def _before_the_first(self) -> None:
         entry: dict[str, Any] = {}

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 import numpy as np
 
 from facegen.engine import Runner
+from facegen.engine.device import CPU
 from facegen.nn import Graph, lower
 from facegen.nn.graph import Tensor
 from facegen.nn.layers import BatchNorm
@@ -18,6 +19,7 @@ def measure_statistics(
     batches: Callable[[], Iterable[np.ndarray]],
     keep: Collection[str] = (),
     threads: int | None = None,
+    device: str = CPU,
 ) -> dict[str, np.ndarray]:
     """The weights, with mean and variance of each batch norm over what it is given.
 
@@ -31,6 +33,8 @@ def measure_statistics(
         Called once for each norm: inputs (n, height, width, channels), always the same.
     keep
         Norms that stay as they are.
+    threads, device
+        As for `facegen.engine.Runner`.
     """
     result = dict(weights)
     for node in graph.nodes:
@@ -38,7 +42,7 @@ def measure_statistics(
             continue
         front = _front(graph, node.inputs[0])
         needed = {name: result[name] for name in front.parameters}
-        runner = Runner(lower(front, needed), "cpu", threads)
+        runner = Runner(lower(front, needed), device, threads)
         # About the first pixel, near the mean: differences of large numbers would lose digits.
         count, centre = 0, np.zeros(node.layer.channels)
         total, squares = np.zeros_like(centre), np.zeros_like(centre)

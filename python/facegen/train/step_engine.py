@@ -212,8 +212,6 @@ class CudaSteps(_Native):
     def __init__(
         self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], device: Device
     ) -> None:
-        if len(device.indices) != 1:
-            raise DeviceError(f"training takes one GPU, not {device}")
         native: CudaTraining = cuda_module().CudaTraining(program, arrays, device.indices[0])
         super().__init__(program, native)
         self.device = str(device)
@@ -285,6 +283,14 @@ def _batch_of(program: TrainingProgram, images: int) -> str:
     return f"a batch of {images:,} images of {program.name} in training"
 
 
+def one_device(text: str) -> Device:
+    """What `parse_device` makes of a text, where that is the CPU or one GPU; else DeviceError."""
+    found = parse_device(text)
+    if len(found.indices) > 1:
+        raise DeviceError(f"training takes one GPU, not {found}")
+    return found
+
+
 def make_step_engine(
     device: str,
     program: TrainingProgram,
@@ -302,7 +308,7 @@ def make_step_engine(
     ValueError
         The device has no kernel for a step, or not this precision.
     """
-    found = parse_device(device)
+    found = one_device(device)
     if found.kind == CPU:
         return CpuSteps(program, arrays, threads, precision, ranks)
     if precision not in ("strict", "float32"):

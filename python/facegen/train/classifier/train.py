@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.engine import Runner
+from facegen.engine.device import CPU
 from facegen.errors import FacegenError
 from facegen.graphs import GraphNetwork
 from facegen.nn import BatchNorm, Graph, lower
@@ -113,10 +114,12 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     ranks: Ranks | None = None,
+    device: str = CPU,
 ) -> Trained:
     """Train, and keep the weights with the lowest loss of the pictures held out.
 
     `ranks` share every batch, which changes no bit of the result, or are asynchronous; all get it.
+    `device` is as for `facegen.train.Trainer`; the layers in front are computed there too.
 
     Raises
     ------
@@ -132,8 +135,10 @@ def train(
     order = Order(len(chosen), settings.batch, settings.seed)
     steps = settings.epochs * order.steps_per_epoch
     weights = {name: np.array(array) for name, array in start.weights.items()}
-    shown = _Shown(pictures, start, regime, weights, threads, reports)
-    trainer = _trainer(shown.graph, start.graph, regime, weights, settings, steps, threads, ranks)
+    shown = _Shown(pictures, start, regime, weights, threads, reports, device)
+    trainer = _trainer(
+        shown.graph, start.graph, regime, weights, settings, steps, threads, ranks, device
+    )
     exchange = Exchange.of(ranks, trainer)
     step = InMemory(trainer, reports.note, exchange)
     best = Best(lambda: trainer.weights, settings.patience)
@@ -186,7 +191,7 @@ def train(
     network = replace(
         GraphNetwork.of(start.graph, weights), classes=pictures.names, preparation=start.preparation
     )
-    counts = _confusion_of_held_out(network, pictures, start, held_out, threads)
+    counts = _confusion_of_held_out(network, pictures, start, held_out, threads, device)
     return Trained(network, regime, counts, best.step / order.steps_per_epoch)
 
 
@@ -207,6 +212,7 @@ def _trainer(
     steps: int,
     threads: int | None,
     ranks: Ranks | None,
+    device: str,
 ) -> Trainer:
     norms = [node.name for node in graph.nodes if isinstance(node.layer, BatchNorm)]
     layers = {name.rpartition(".")[0] for name in graph.parameters}
@@ -222,6 +228,7 @@ def _trainer(
             frozen=layers - regime.trained,
             stored_statistics=norms,  # those of the few pictures of a batch say less
             ranks=ranks,
+            device=device,
         )
     except ValueError as error:
         raise FacegenError(f"--layers {regime.layers}: {error}") from None
@@ -238,6 +245,7 @@ class _Shown:
         weights: dict[str, np.ndarray],
         threads: int | None,
         reports: Reports,
+        device: str,
     ) -> None:
         self._pictures, self._start = pictures, start
         self._features: list[Features] | None = None
@@ -250,7 +258,7 @@ class _Shown:
             return
         reports.note(f"the layers in front, of {len(pictures):,} pictures and their mirror images")
         self._features = [
-            Features(parts.front, weights, reader, len(pictures), threads)
+            Features(parts.front, weights, reader, len(pictures), threads, device=device)
             for reader in (self._values, self._mirrored)
         ]
         self.graph = parts.rest
@@ -293,9 +301,10 @@ def _confusion_of_held_out(
     start: Start,
     held_out: NDArray[np.int64],
     threads: int | None,
+    device: str,
 ) -> NDArray[np.int64]:
     """As the engine finds the classes of pictures held out with the finished weights."""
-    runner = Runner(lower(network.graph, network.weights), "cpu", threads)
+    runner = Runner(lower(network.graph, network.weights), device, threads)
     n = len(pictures.names)
     counts = np.zeros((n, n), np.int64)
     for part in np.split(held_out, range(_BATCH, len(held_out), _BATCH)):

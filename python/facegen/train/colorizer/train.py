@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.colour.lab import rgb_to_lab
+from facegen.engine.device import CPU
 from facegen.media.colorization import SIDE
 from facegen.networks import NETWORKS, colorizer
 from facegen.networks.colorizer import Colorizer
@@ -127,6 +128,7 @@ def train(
     reports: Reports = SILENT,
     resume: bool = False,
     overwrite: bool = False,
+    device: str = CPU,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Train on photos, but for `held_out` of them.
 
@@ -138,6 +140,8 @@ def train(
         As for `facegen.train.Trainer`; the result does not depend on it.
     resume, overwrite
         As for `Loop.run`.
+    device
+        As for `facegen.train.Trainer`.
 
     Returns
     -------
@@ -151,7 +155,7 @@ def train(
     """
     s, photos = settings, survey.photos
     graph = colorizer.score_graph(s.side, s.width)
-    check_run([graph], s.batch, s.side**2 + 2 * graph.outputs[0].shape.floats)
+    check_run([graph], s.batch, s.side**2 + 2 * graph.outputs[0].shape.floats, device)
     chosen, kept = split(len(photos), held_out)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
@@ -169,6 +173,7 @@ def train(
         weights={name: np.array(whole[name], np.float32) for name in graph.parameters},
         threads=threads,
         seed=s.seed,
+        device=device,
     )
 
     def step(loaded: Loaded) -> dict[str, Any]:
@@ -198,13 +203,16 @@ def train(
 
 
 def distances(
-    network: str | os.PathLike[str], photos: Sequence[str], threads: int | None = None
+    network: str | os.PathLike[str],
+    photos: Sequence[str],
+    threads: int | None = None,
+    device: str = CPU,
 ) -> tuple[float, float]:
     """How far a and b are off on average, by the network of a file and where all is grey.
 
     Each photo counts alike, whole, at the network's 256x256.
     """
-    model = Colorizer(network, device="cpu", threads=threads)
+    model = Colorizer(network, device=device, threads=threads)
     off, grey = [], []
     for path in photos:
         lab = rgb_to_lab(resized(read_rgb(path, least_side=SIDE), SIDE, SIDE))

@@ -115,7 +115,7 @@ def train(
     ranks
         That share every batch, which changes no bit of the result, or are asynchronous; all get it.
     device
-        As for `facegen.train.Trainer`.
+        As for `facegen.train.Trainer`; the images held out are read there too.
 
     Raises
     ------
@@ -165,5 +165,5 @@ def train(
     )
     loop.run(resume, overwrite)
     weights = trainer.averages
-    engine = lenet.DigitClassifier(weights, device="cpu")
+    engine = lenet.DigitClassifier(weights, device=trainer.device)
     return Trained(weights, held_out, engine(images[held_out]).digits)

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.networks import dcgan
 from facegen.nn import BatchNorm
 from facegen.nn.grad import Adam, BinaryCrossEntropy, Given, RelativisticPairs
@@ -47,6 +48,8 @@ class Adversaries:
         Of the CPU; None: one a processor. The results have the same bits for any number.
     tell
         Called with a line where memory is short.
+    device
+        As for `facegen.train.Trainer`.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class Adversaries:
         init: Mapping[str, np.ndarray] | None = None,
         threads: int | None = None,
         tell: Callable[[str], None] = lambda line: None,
+        device: str = CPU,
     ) -> None:
         self.pixels, self.settings, self.threads = pixels, settings, threads
         graph = dcgan.graph()
@@ -65,11 +69,11 @@ class Adversaries:
         optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
         self.generator = Trainer(
             graph, Given(), optimizer, weights=weights, threads=threads, frozen=frozen,
-            stored_statistics=self.kept_norms,
+            stored_statistics=self.kept_norms, device=device,
         )  # fmt: skip
         judge = discriminator.graph(settings.width)
         self.discriminator = Trainer(
-            judge, RelativisticPairs(), optimizer, threads=threads,
+            judge, RelativisticPairs(), optimizer, threads=threads, device=device,
             weights=discriminator.initial_weights(settings.width, settings.seed),
         )  # fmt: skip
         self._paired = InMemory(self.discriminator, tell)
@@ -79,15 +83,18 @@ class Adversaries:
             weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
             penalised = Trainer(
                 judge, RelativisticPairs(penalty=weight), optimizer, threads=threads,
-                moments_of=self.discriminator,
+                moments_of=self.discriminator, device=device,
             )  # fmt: skip
             self._penalised = InMemory(penalised, tell)
         layers = [node.name for node in judge.nodes if node.layer is not None]
         self._judge = Trainer(
             discriminator.graph(settings.width, against=True), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
+            device=device,
         )  # fmt: skip
-        self.average = MovingAverage(weights, settings.average, self.generator.program.trained)
+        self.average = MovingAverage(
+            lambda: self.generator.weights, settings.average, self.generator.program.trained
+        )
 
     @property
     def parts(self) -> dict[str, Trainer | MovingAverage]:
@@ -136,8 +143,9 @@ class Adversaries:
                 yield latents(min(_CHUNK, count - first), random)
 
         return measure_statistics(
-            self.generator.graph, self.average.weights, batches, self.kept_norms, self.threads
-        )
+            self.generator.graph, self.average.weights, batches, self.kept_norms, self.threads,
+            self.generator.device,
+        )  # fmt: skip
 
 
 def latents(count: int, random: np.random.Generator) -> NDArray[np.float32]:

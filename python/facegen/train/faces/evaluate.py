@@ -97,11 +97,14 @@ def save(path: Path, images: NDArray[np.uint8], columns: int) -> None:
 @click.argument("network", type=click.Path())
 @click.argument("pictures", type=click.Path())
 @click.option("--count", type=click.IntRange(2), default=4096, show_default=True)
+@click.option(
+    "--device", default="cpu", show_default=True, help="As of facegen generate."
+)
 @click.option("-o", "--output", type=click.Path(path_type=Path), default=".", help="A folder.")
-def main(network: str, pictures: str, count: int, output: Path) -> None:
+def main(network: str, pictures: str, count: int, device: str, output: Path) -> None:
     """Measure a network against the pictures it was trained on; write evaluation.json and grids."""
+    generator = Generator(network, device=device)
     pixels = read_pictures(pictures).pixels
-    generator = Generator(network, device="cpu")
     output.mkdir(parents=True, exist_ok=True)
     draw(generator, pixels, output)
     measured = evaluate(generator, pixels, count)

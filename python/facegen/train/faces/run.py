@@ -12,6 +12,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.files import state
 from facegen.media import pictures as picture_files
 from facegen.networks import dcgan
@@ -47,7 +48,6 @@ class Player(Protocol):
     def weights(self, count: int) -> dict[str, np.ndarray]:
         """Canonical weights of the result, its batch norms measured over so many latents."""
 
-
 def train(
     adversaries: Player,
     pixels: NDArray[np.uint8],
@@ -57,6 +57,7 @@ def train(
     sample_every: int = 1000,
     quality_pictures: int = 2048,
     threads: int | None = None,
+    device: str = CPU,
     resume: bool = False,
     overwrite: bool = False,
 ) -> dict[str, np.ndarray]:
@@ -70,8 +71,8 @@ def train(
         Steps between grids of samples with quality measured, where there is a folder.
     quality_pictures
         Real and generated pictures that are compared.
-    threads
-        That generate them.
+    threads, device
+        That generate them, as for `facegen.Generator`.
     reports, resume, overwrite
         As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
 
@@ -83,7 +84,9 @@ def train(
     order = Order(len(pixels), settings.batch, settings.seed)
     hooks = []
     if reports.folder is not None and reports.writes:
-        samples = _Samples(adversaries, pixels, settings, reports.folder, quality_pictures, threads)
+        samples = _Samples(
+            adversaries, pixels, settings, reports.folder, quality_pictures, threads, device
+        )
         hooks.append(Every(sample_every, samples.draw))
     Loop(
         order,
@@ -111,8 +114,10 @@ class _Samples:
         folder: Path,
         count: int,
         threads: int | None,
+        device: str,
     ) -> None:
-        self.adversaries, self.folder, self.threads = adversaries, folder, threads
+        self.adversaries, self.folder = adversaries, folder
+        self.threads, self.device = threads, device
         self.latents = min(_LATENTS, settings.statistics)
         random = np.random.default_rng(1)
         chosen = random.permutation(len(pixels))[:count]
@@ -120,7 +125,7 @@ class _Samples:
 
     def draw(self, step: int) -> dict[str, Any]:
         weights = self.adversaries.weights(self.latents)
-        generator = dcgan.Generator(weights, device="cpu", threads=self.threads)
+        generator = dcgan.Generator(weights, device=self.device, threads=self.threads)
         faces = generator.images(seeds=range(_SAMPLES))
         side = math.ceil(math.sqrt(_SAMPLES))
         path = self.folder / f"samples-{step:06d}.png"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.graphs import resized_graph
 from facegen.networks import pix2pix
 from facegen.networks.pix2pix import DEPTH, IMAGE
@@ -100,6 +101,7 @@ class Players:
         steps: int,
         weights: Mapping[str, np.ndarray] | None = None,
         threads: int | None = None,
+        device: str = CPU,
     ) -> None:
         s = settings
         self.graph = generator_graph(s.width, s.side)
@@ -129,6 +131,7 @@ class Players:
             threads=threads,
             seed=s.seed,
             outputs=(picture,),
+            device=device,
         )
         self.judge = Trainer(
             judge,
@@ -137,12 +140,14 @@ class Players:
             weights=judging,
             threads=threads,
             seed=s.seed,
+            device=device,
         )
 
     @property
     def weights(self) -> dict[str, np.ndarray]:
         """The generator's, which change at their places."""
-        return {name: self.generator.weights[name] for name in self.graph.parameters}
+        both = self.generator.weights
+        return {name: both[name] for name in self.graph.parameters}
 
     def step(self, source: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]:
         """Change both networks by a batch; (n, side, side, 3) float32 each, -1 to 1.

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.engine import Runner
+from facegen.engine.device import CPU
 from facegen.errors import FormatError
 from facegen.media import pictures
 from facegen.networks import NETWORKS, pix2pix
@@ -90,10 +91,11 @@ def paint(
     sources: NDArray[np.uint8],
     settings: Pix2PixSettings,
     threads: int | None = None,
+    device: str = CPU,
 ) -> NDArray[np.uint8]:
     """What a generator makes of pictures (n, side, side, 3), uint8; without dropout."""
     graph = generator_graph(settings.width, settings.side)
-    runner = Runner(lower(graph, dict(weights)), device="cpu", threads=threads)
+    runner = Runner(lower(graph, dict(weights)), device=device, threads=threads)
     made: NDArray[np.uint8] = runner(sources, pixels=True, as_pixels=True)
     return made
 
@@ -115,6 +117,7 @@ def train(
     sample_every: int = 1000,
     resume: bool = False,
     overwrite: bool = False,
+    device: str = CPU,
 ) -> tuple[dict[str, np.ndarray], HeldOut]:
     """Train on pairs, but for `held_out` of them.
 
@@ -128,6 +131,8 @@ def train(
         As for `facegen.train.Trainer`; the result does not depend on it.
     resume, overwrite
         As for `Loop.run`.
+    device
+        As for `facegen.train.Trainer`; samples are made there too.
 
     Returns
     -------
@@ -141,7 +146,8 @@ def train(
     """
     s, pairs = settings, found.pairs
     judge = discriminator.graph(s.side, s.judge_width or s.width)
-    check_run([generator_graph(s.width, s.side), judge], s.batch, 2 * IMAGE.channels * s.side**2)
+    graphs = [generator_graph(s.width, s.side), judge]
+    check_run(graphs, s.batch, 2 * IMAGE.channels * s.side**2, device)
     for path, reason in found.skipped:
         reports.warn(f"skipped {path}: {reason}")
     chosen, kept = split(len(pairs), held_out)
@@ -149,13 +155,13 @@ def train(
     sample = PairSample([pairs[i] for i in chosen], s.side, s.direction, s.jitter, s.mirror)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
-    players = Players(s, steps, weights, threads)
+    players = Players(s, steps, weights, threads, device)
 
     def step(loaded: Loaded) -> dict[str, Any]:
         return players.step(*loaded.arrays)
 
     def show(done: int) -> dict[str, Any]:
-        made = paint(players.weights, shown.sources[:SHOWN], s, threads)
+        made = paint(players.weights, shown.sources[:SHOWN], s, threads, device)
         if reports.folder is not None:
             write_samples(reports.folder / f"samples-{done:06d}.png", shown, made)
         return {}

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.networks import imagenet, segmentation
 from facegen.nn.grad import Adam
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
@@ -29,7 +30,7 @@ _BATCH = 8  # pictures whose classes are found at once
 
 
 class NativeLearner:
-    """A `Learner` on the CPU.
+    """A `Learner` on the CPU or a GPU.
 
     Parameters
     ----------
@@ -37,6 +38,8 @@ class NativeLearner:
         Of the run: features are kept where they are computed less often than they would be.
     ranks
         That share every batch, or are asynchronous.
+    device
+        As for `facegen.train.Trainer`; the encoder's features are computed there too.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class NativeLearner:
         threads: int | None,
         reports: Reports,
         ranks: Ranks | None = None,
+        device: str = CPU,
     ) -> None:
         self._pairs = pairs
         self._weights = {name: np.array(array) for name, array in weights.items()}
@@ -61,8 +65,9 @@ class NativeLearner:
             reports.note(f"the encoder's features of {len(pairs):,} pictures and mirror images")
             self._features = [
                 Features(
-                    parts.front, self._weights, self._reader(mirrored), len(pairs), threads
-                )
+                    parts.front, self._weights, self._reader(mirrored), len(pairs), threads,
+                    device=device,
+                )  # fmt: skip
                 for mirrored in (False, True)
             ]
             graph, frozen = parts.rest, set()
@@ -74,6 +79,7 @@ class NativeLearner:
             threads=threads,
             frozen={name.rpartition(".")[0] for name in graph.parameters} & frozen,
             ranks=ranks,
+            device=device,
         )
         self.exchange = Exchange.of(ranks, self.trainer)
         self._step = InMemory(self.trainer, reports.note, self.exchange)
@@ -108,6 +114,7 @@ class NativeLearner:
         return np.concatenate(maps)
 
     def weights(self) -> dict[str, np.ndarray]:
+        self.trainer.sync()
         return {name: array.copy() for name, array in self._weights.items()}
 
     def finish(self, samples: NDArray[np.int64]) -> None:

@@ -16,6 +16,7 @@ from zlib import crc32
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.errors import FacegenError
 from facegen.networks import segmentation
 from facegen.nn import ConvTranspose2d
@@ -110,11 +111,14 @@ def native(
     threads: int | None = None,
     reports: Reports = SILENT,
     ranks: Ranks | None = None,
+    device: str = CPU,
 ) -> Learner:
     """The learner on the package's own kernels; `ranks` share its batches or are asynchronous."""
     check(pairs, settings)
     rate, frozen = settings.rate(pairs), settings.freeze_encoder
-    return NativeLearner(pairs, weights, rate, frozen, settings.epochs, threads, reports, ranks)
+    return NativeLearner(
+        pairs, weights, rate, frozen, settings.epochs, threads, reports, ranks, device
+    )
 
 
 def check(pairs: Pairs, settings: SegmentationSettings) -> None:
@@ -184,10 +188,10 @@ def train(
 
 
 def iou_of_engine(
-    weights: Mapping[str, np.ndarray], pairs: Pairs, held_out: int
+    weights: Mapping[str, np.ndarray], pairs: Pairs, held_out: int, device: str = CPU
 ) -> tuple[float, NDArray[np.int64]]:
     """Mean IoU of the pairs held out as `facegen.Segmenter` finds their classes, and the counts."""
-    segmenter = segmentation.Segmenter(weights, device="cpu")
+    segmenter = segmentation.Segmenter(weights, device=device)
 
     def classify(samples: NDArray[np.int64]) -> NDArray[Any]:
         return segmenter.classes(np.stack([segmenter.prepare(pairs.pixels[i]) for i in samples]))

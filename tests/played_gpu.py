@@ -1,0 +1,143 @@
+"""A GPU that the CPU plays: training there changes copies, and the caller's arrays grow stale.
+
+As on a real one, the arrays of the host are brought up to date by `download` alone, and trainers
+that share an array share its copy. All else is computed by the CPU's engines, so that what a run
+gives "on the GPU" has the CPU's bits, unless an array was read that was stale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from facegen.engine import Device, devices
+from facegen.engine.cpu import CpuEngine
+from facegen.engine.device import Kind
+from facegen.errors import DeviceFailure
+from facegen.nn.grad import TrainingProgram
+from facegen.nn.program import Program
+from facegen.train import step_engine, trainer
+from facegen.train.step_engine import Batch, CpuSteps, StepEngine
+
+DEVICE = "cuda:0"
+LOST = (
+    "cudaStreamSynchronize(stream_.get()): cudaErrorECCUncorrectable (uncorrectable ECC error "
+    "encountered) at executable.cpp:240; this process cannot use the GPU any more: start it again, "
+    "or use the CPU"
+)
+
+
+@dataclass
+class Copy:
+    """An array of the host's, and what it is on the device."""
+
+    host: np.ndarray
+    there: np.ndarray
+    is_newer: bool = False
+
+
+@dataclass
+class PlayedGpu:
+    """What was done there.
+
+    Attributes
+    ----------
+    lost_at
+        The step, over all trainers, in which the GPU is lost; None: it never is.
+    programs
+        How many were made ready there, beside training.
+    """
+
+    lost_at: int | None = None
+    steps: int = 0
+    programs: int = 0
+    copies: dict[int, Copy] = field(default_factory=dict)  # by the place on the host
+
+    def copy_of(self, host: np.ndarray) -> Copy:
+        copy = self.copies.setdefault(host.ctypes.data, Copy(host, host.copy()))
+        if not copy.is_newer:
+            copy.there[...] = host
+        return copy
+
+    def make_steps(
+        self,
+        device: str,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        threads: int,
+        precision: str,
+        ranks: object,
+    ) -> StepEngine:
+        if step_engine.one_device(device).kind == "cpu":
+            return CpuSteps(program, arrays, threads, precision, None)
+        return PlayedSteps(self, program, arrays, threads)
+
+    def make_engine(
+        self, program: Program, device: Device, threads: int, precision: str, batch: int | None
+    ) -> CpuEngine:
+        self.programs += 1
+        return CpuEngine(program, Device("cpu"), threads, precision, batch)
+
+
+class PlayedSteps(CpuSteps):
+    """As `CudaSteps`: copies of the caller's arrays are what the steps change."""
+
+    device = DEVICE
+    has_parts = False
+
+    def __init__(
+        self,
+        gpu: PlayedGpu,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        threads: int,
+    ) -> None:
+        self._gpu = gpu
+        self._copies = {name: gpu.copy_of(array) for name, array in arrays.items()}
+        there = {name: copy.there for name, copy in self._copies.items()}
+        super().__init__(program, there, threads, "strict", None)
+
+    def step(self, batch: Batch) -> float:
+        if self._gpu.steps == self._gpu.lost_at:
+            raise DeviceFailure(LOST)
+        self._gpu.steps += 1
+        before = {name: copy.there.copy() for name, copy in self._copies.items()}
+        length = super().step(batch)
+        for name, copy in self._copies.items():
+            copy.is_newer |= not np.array_equal(copy.there, before[name])
+        return length
+
+    def found(self) -> np.ndarray:
+        raise AssertionError("only ranks ask for this, which train on CPUs")
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        raise AssertionError("only ranks ask for this, which train on CPUs")
+
+    def download(self) -> None:
+        for copy in self._copies.values():
+            if copy.is_newer:
+                copy.host[...] = copy.there
+                copy.is_newer = False
+
+    def upload(self) -> None:
+        for copy in self._copies.values():
+            copy.there[...] = copy.host
+            copy.is_newer = False
+
+
+@contextmanager
+def played_gpu(lost_at: int | None = None, gpus: int = 1) -> Iterator[PlayedGpu]:
+    """While it is open, so many are there and usable, and no others."""
+    gpu = PlayedGpu(lost_at)
+    usable = tuple(range(gpus))
+    kind = Kind("cuda", gpu.make_engine, lambda: "", lambda: usable, lambda i: f"played GPU {i}")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(devices, "GPU_KINDS", (kind,))
+        patch.setattr(trainer, "make_step_engine", gpu.make_steps)
+        yield gpu
