@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <stdexcept>
@@ -24,10 +25,15 @@ namespace {
 // other.
 class CudaTraining {
  public:
-  CudaTraining(const py::object& program, const py::dict& arrays, int device)
+  CudaTraining(const py::object& program, const py::dict& arrays, int device, const std::string& kernels)
       : storage_(program, arrays) {
+    const std::map<std::string, cuda::ProductKernels> known = {{"auto", cuda::ProductKernels::kAuto},
+                                                               {"mma", cuda::ProductKernels::kGeneric},
+                                                               {"wgmma", cuda::ProductKernels::kHopper}};
+    const auto found = known.find(kernels);
+    if (found == known.end()) throw py::value_error("kernels must be auto, mma or wgmma, not " + kernels);
     executable_.reset(
-        in_words([&] { return new cuda::TrainingExecutable(storage_.program, device); }));
+        in_words([&] { return new cuda::TrainingExecutable(storage_.program, device, found->second); }));
   }
 
   double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
@@ -113,6 +119,9 @@ class CudaTraining {
   std::vector<double> time_steps() {
     return alone([&] { return executable_->time_steps(); });
   }
+  std::vector<std::string> kernels() const {
+    return alone([&] { return executable_->kernel_names(); });
+  }
   int64_t memory_bytes() const {
     return alone([&] { return executable_->memory_bytes(); });
   }
@@ -157,8 +166,8 @@ class CudaTraining {
 
 void bind_cuda_training(py::module_& m) {
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
-      .def(py::init<const py::object&, const py::dict&, int>(), py::arg("program"),
-           py::arg("arrays"), py::arg("device") = 0)
+      .def(py::init<const py::object&, const py::dict&, int, const std::string&>(), py::arg("program"),
+           py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto")
       .def("step", &CudaTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("predicted") = false,
@@ -177,6 +186,8 @@ void bind_cuda_training(py::module_& m) {
       .def("time_steps", &CudaTraining::time_steps,
            "Seconds of every step on the last batch, each launched alone; 0 of what updates. Values and "
            "gradients of that batch are lost.")
+      .def_property_readonly("kernels", &CudaTraining::kernels,
+                             "What computes each step's product on the last batch; empty for other steps.")
       .def_property_readonly("memory_bytes", &CudaTraining::memory_bytes,
                              "On the GPU, of values for the largest batch so far, and of gradients.");
 }

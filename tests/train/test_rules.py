@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from training_cases import CASES, Case
-from training_engines import CUDA, ENGINES, STRICT, make, unit
+from training_engines import ENGINES, GPUS, STRICT, make, unit
 from training_interpreter import Interpreter
 
 from facegen import train
@@ -128,7 +128,7 @@ def test_engine_against_steps(name: str, which: str) -> None:
     case = CASES[name]()
     weights = weights_of(case)
     planned = differentiate(case.graph, case.loss, PLAIN, **case.options)
-    if which == CUDA and any(
+    if which in GPUS and any(
         isinstance(s, NOT_ON_GPUS) for s in (*planned.forward, *planned.backward)
     ):
         with pytest.raises(ValueError, match='has no kernel for GPUs yet; device="cpu" trains it'):
@@ -194,7 +194,7 @@ def test_optimizers(name: str, which: str) -> None:
         interpreter.step(case.x, case.y, rates, number)
         for array, expected in interpreter.arrays.items():
             # Adam divides small gradients by their own size: their errors are as large as they are.
-            atol = 2e-3 if which == CUDA else 2e-5
+            atol = 2e-3 if which in GPUS else 2e-5
             np.testing.assert_allclose(arrays[array], expected, rtol=2e-3, atol=atol, err_msg=array)
     for parameter, array in weights.items():
         still = name == "groups" and parameter.startswith("Conv2d4.w")

@@ -13,9 +13,12 @@ from facegen.engine.cuda import cuda_module
 from facegen.nn.grad import TrainingProgram
 
 CUDA = "cuda"
-_ON_GPU = pytest.param(CUDA, marks=pytest.mark.cuda)
-ENGINES = [*available_isas(), _ON_GPU]
-STRICT = [*available_isas("strict"), _ON_GPU]
+# Hopper's products wherever they do a step; on other GPUs as CUDA.
+HOPPER = "cuda wgmma"
+GPUS = (CUDA, HOPPER)
+_ON_GPU = [pytest.param(engine, marks=pytest.mark.cuda) for engine in GPUS]
+ENGINES = [*available_isas(), *_ON_GPU]
+STRICT = [*available_isas("strict"), *_ON_GPU]
 
 FLOAT_EPS = 2.0**-24
 
@@ -25,7 +28,7 @@ def unit(engine: str | None) -> float:
 
     x = hi + lo leaves 2^-18 of x, and lo lo is left out: below 2^-16 of a product together.
     """
-    if engine == CUDA:
+    if engine in GPUS:
         return FLOAT_EPS * 2**8
     strict = engine is None or engine in available_isas("strict")
     return FLOAT_EPS * (1 if strict else 2**9)
@@ -34,9 +37,16 @@ def unit(engine: str | None) -> float:
 class GpuTraining:
     """`CudaTraining` with the interface of `CpuTraining`: the arrays are the caller's."""
 
-    def __init__(self, program: TrainingProgram, arrays: Mapping[str, np.ndarray]) -> None:
-        self._native = cuda_module().CudaTraining(program, arrays)
+    def __init__(
+        self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], kernels: str = "auto"
+    ) -> None:
+        self._native = cuda_module().CudaTraining(program, arrays, kernels=kernels)
         self.gradient, self.kept = self._native.gradient, self._native.kept
+
+    @property
+    def kernels(self) -> list[str]:
+        """What computes each product."""
+        return self._native.kernels
 
     def step(
         self,
@@ -57,5 +67,7 @@ class GpuTraining:
 
 
 def make(program: TrainingProgram, arrays: Mapping[str, Any], engine: str | None) -> Any:
-    """The engine: "cuda", an instruction set, or None for the best one."""
-    return GpuTraining(program, arrays) if engine == CUDA else CpuTraining(program, arrays, engine)
+    """The engine: one of `GPUS`, an instruction set, or None for the best one."""
+    if engine in GPUS:
+        return GpuTraining(program, arrays, "wgmma" if engine == HOPPER else "auto")
+    return CpuTraining(program, arrays, engine)

@@ -31,7 +31,7 @@ DeviceMemory<T> zeros(int64_t count) {
 
 }  // namespace
 
-TrainingExecutable::TrainingExecutable(TrainingProgram program, int device)
+TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels)
     : program_(std::move(program)), device_(device) {
   const std::string why = why_not_trained(program_);
   if (!why.empty()) throw std::invalid_argument(why);
@@ -41,6 +41,9 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device)
   for (const TrainingArray& array : program_.arrays) {
     arrays_.push_back(share_array(device_, array.data, array.floats));
   }
+  std::vector<float*> parameters;
+  for (const auto& array : arrays_) parameters.push_back(array->get());
+  products_ = Products(program_, parameters, device_, kernels);
   gradient_at_.assign(program_.arrays.size(), -1);
   for (const TrainingStep& step : program_.steps) {
     loss_number_.push_back(step.op == TrainingOp::kLoss ? loss_count_++ : -1);
@@ -102,8 +105,9 @@ TrainingExecutable::~TrainingExecutable() {
 void TrainingExecutable::reserve(int64_t images) {
   last_images_ = predicted_images_ = 0;
   if (images > capacity_) reserve_values(images);
-  // A smaller batch may be cut into more parts.
-  const int64_t scratch = training_scratch_bytes(program_, images);
+  // A smaller batch may be cut into more parts, or be split where a larger one was not.
+  if (products_.reserve(images)) graphs_.clear();
+  const int64_t scratch = std::max(training_scratch_bytes(program_, images), products_.scratch_bytes(images));
   if (scratch <= scratch_.bytes()) return;
   graphs_.clear();
   scratch_ = {};
@@ -207,6 +211,7 @@ void TrainingExecutable::launch(const Kind& kind) {
 void TrainingExecutable::enqueue(const Kind& kind) {
   const int64_t images = kind.images;
   const auto backward = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
+  products_.enqueue_weights(stream_.get());
   for (std::size_t i = kind.predicted ? losses_begin() : 0; i < backward; ++i) enqueue_step(i, images);
   enqueue_end(images);
   if (!kind.update) return;
@@ -235,6 +240,7 @@ void TrainingExecutable::predict(const TrainingBatch& batch, const std::vector<f
   copy_batch(batch);
   put_numbers(batch);
   // Losses end the forward pass; what they read lives until then.
+  products_.enqueue_weights(stream_.get());
   const std::size_t losses = losses_begin();
   for (std::size_t i = 0; i < losses; ++i) enqueue_step(i, batch.images);
   for (std::size_t i = 0; i < outputs.size(); ++i) {
@@ -267,7 +273,7 @@ void TrainingExecutable::upload() {
 }
 
 int64_t TrainingExecutable::memory_bytes() const {
-  return arena_.bytes() + gradients_.bytes() + scratch_.bytes();
+  return arena_.bytes() + gradients_.bytes() + scratch_.bytes() + products_.memory_bytes();
 }
 
 std::vector<double> TrainingExecutable::time_steps() {

@@ -16,6 +16,7 @@
 #include "cuda/runtime/memory.h"
 #include "cuda/training/arrays.h"
 #include "cuda/training/call.h"
+#include "cuda/training/products.h"
 #include "cuda/training/update.h"
 #include "training_batch.h"
 #include "training_program.h"
@@ -26,7 +27,7 @@ class TrainingExecutable {
  public:
   // The program's arrays on the host must outlive it. Throws std::invalid_argument for a program with an
   // op that no kernel does.
-  TrainingExecutable(TrainingProgram program, int device);
+  TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto);
   ~TrainingExecutable();
 
   // As cpu::TrainingExecutable::run, but for parts: all images at once.
@@ -47,6 +48,8 @@ class TrainingExecutable {
   // What each step takes on the last batch, launched alone, the best of several; 0 of what updates. Values
   // and gradients of that batch are lost.
   std::vector<double> time_steps();
+  // What computes each step's product on the last batch; empty for other steps.
+  std::vector<std::string> kernel_names() const;
 
  private:
   void plan_updates();
@@ -91,6 +94,7 @@ class TrainingExecutable {
   std::vector<DeviceMemory<float>> inputs_, targets_;  // labels are int32
   std::vector<int64_t> input_floats_, target_floats_;  // of an image
   DeviceMemory<char> scratch_;
+  Products products_;
   DeviceMemory<double> losses_, squares_;
   DeviceMemory<StepState> state_;
   DeviceMemory<unsigned long long> place_;

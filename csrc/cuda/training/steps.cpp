@@ -47,11 +47,16 @@ void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
   const TrainingStep& s = program_.steps[i];
   const TrainingCall c = call(s, images);
   switch (s.op) {
-    case TrainingOp::kGemm:
-      run_gemm(c, groups_of(s, program_), array(s.weight), s.bias < 0 ? nullptr : array(s.bias));
-      return;
-    case TrainingOp::kWeightGradient:
-      return run_weight_gradient(c, groups_of(s, program_), gradient_of(s.weight));
+    case TrainingOp::kGemm: {
+      const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
+      if (products_.enqueue(i, c, bias, nullptr)) return;
+      return run_gemm(c, groups_of(s, program_), array(s.weight), bias);
+    }
+    case TrainingOp::kWeightGradient: {
+      float* const gradient = gradient_of(s.weight);
+      if (products_.enqueue(i, c, nullptr, gradient)) return;
+      return run_weight_gradient(c, groups_of(s, program_), gradient);
+    }
     case TrainingOp::kBiasGradient: return run_bias_gradient(c, gradient_of(s.bias));
     case TrainingOp::kActivate: return run_activate(c);
     case TrainingOp::kActivateGradient: return run_activate_gradient(c);
@@ -75,6 +80,16 @@ void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
     default: break;
   }
   throw std::logic_error(s.name + ": why_not_trained should have refused it");
+}
+
+std::vector<std::string> TrainingExecutable::kernel_names() const {
+  std::vector<std::string> names(program_.steps.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const TrainingOp op = program_.steps[i].op;
+    if (op != TrainingOp::kGemm && op != TrainingOp::kWeightGradient) continue;
+    names[i] = products_.does(i, last_images_) ? "wgmma bf16x3" : "mma bf16x3";
+  }
+  return names;
 }
 
 }  // namespace facegen::cuda

@@ -108,7 +108,7 @@ class StepEngine(Protocol):
 
     @property
     def kernels(self) -> list[str]:
-        """What computes each Gemm, step by step; empty for other steps."""
+        """What computes each product, step by step; empty for other steps."""
 
     @property
     def step_seconds(self) -> list[float]:
@@ -262,9 +262,8 @@ class CudaSteps(_Native):
 
     @property
     def kernels(self) -> list[str]:
-        """There is one for each op."""
-        program = self._program
-        return [""] * len(program.forward + program.backward + program.update)
+        """See `StepEngine`: of the last batch."""
+        return self._native.kernels
 
     @property
     def step_seconds(self) -> list[float]:

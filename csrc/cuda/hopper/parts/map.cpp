@@ -72,4 +72,8 @@ CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int ch
                   CU_TENSOR_MAP_SWIZZLE_NONE);
 }
 
+CUtensorMap weight_map(const View& weight, const Images& in, int rows) {
+  return make_map(weight, in, 1, {kBlock, 1, rows, 1}, {1, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
+}
+
 }  // namespace facegen::cuda::hopper

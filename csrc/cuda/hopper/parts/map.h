@@ -19,4 +19,8 @@ CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box bo
 CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int channels, int height,
                       int width);
 
+// Of a weight (plane, output channel, tap, input channel): boxes of 64 input channels of a tap, of `rows`
+// output channels, with 128-byte swizzle. The coordinates are (plane, 0, output channel, tap, input channel).
+CUtensorMap weight_map(const View& weight, const Images& in, int rows);
+
 }  // namespace facegen::cuda::hopper

@@ -16,6 +16,16 @@ __device__ inline uint64_t tile_descriptor(uint32_t address) {
   return kSwizzle128 | kAtomStride | kUnused | ((address & 0x3FFFF) >> 4);
 }
 
+// A tile whose rows of 128 bytes are 64 values along M or N, one row a value of K: with the same swizzle,
+// as the copy engine brings pixels of 64 channels. Blocks of 64 along M or N, of 64 rows each, follow one
+// another (8 KiB); a step of 16 along K adds 16 rows (2,048 bytes, 128 in the descriptor's units).
+__device__ inline uint64_t transposed_descriptor(uint32_t address) {
+  constexpr uint64_t kSwizzle128 = uint64_t{1} << 62;
+  constexpr uint64_t kAtomStride = uint64_t{1024 >> 4} << 32;
+  constexpr uint64_t kBlockStride = uint64_t{8192 >> 4} << 16;
+  return kSwizzle128 | kAtomStride | kBlockStride | ((address & 0x3FFFF) >> 4);
+}
+
 __device__ inline void wgmma_fence() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 
 __device__ inline void wgmma_commit() {
@@ -57,11 +67,11 @@ __device__ inline void wgmma_wait() {
 #define FACEGEN_SUMS_128(d) \
   FACEGEN_SUMS_64(d), FACEGEN_16(d, 64), FACEGEN_16(d, 80), FACEGEN_16(d, 96), FACEGEN_16(d, 112)
 
-// A_B: the numbers of a and b, which are the other operands. PLAIN: as many zeros as matrices in
-// shared memory, none of which is transposed.
-#define FACEGEN_WGMMA_OF(TYPE, COLUMNS, SUMS, A_B, PLAIN, ...)                                     \
+// A_B: the numbers of a and b, which are the other operands. MAJORS: for each matrix in shared memory, 1
+// if its tile is a transposed one.
+#define FACEGEN_WGMMA_OF(TYPE, COLUMNS, SUMS, A_B, MAJORS, ...)                                    \
   asm volatile("wgmma.mma_async.sync.aligned.m64n" #COLUMNS "k16.f32." TYPE "." TYPE               \
-               " {" FACEGEN_NAMES_##SUMS "}, " A_B ", 1, 1, 1, " PLAIN ";\n"                       \
+               " {" FACEGEN_NAMES_##SUMS "}, " A_B ", 1, 1, 1, " MAJORS ";\n"                      \
                : FACEGEN_SUMS_##SUMS(d)                                                            \
                : __VA_ARGS__)
 #define FACEGEN_WGMMA(...)                                                                         \
@@ -69,14 +79,23 @@ __device__ inline void wgmma_wait() {
     if constexpr (kHalf) FACEGEN_WGMMA_OF("f16", __VA_ARGS__);                                     \
     else FACEGEN_WGMMA_OF("bf16", __VA_ARGS__);                                                    \
   } while (false)
-#define FACEGEN_SHARED(COLUMNS, SUMS, A_B) \
-  FACEGEN_WGMMA(COLUMNS, SUMS, A_B, "0, 0", "l"(a), "l"(b))
+#define FACEGEN_SHARED(COLUMNS, SUMS, A_B)                                                         \
+  do {                                                                                             \
+    if constexpr (kTransposed == Transposed::kNone)                                                \
+      FACEGEN_WGMMA(COLUMNS, SUMS, A_B, "0, 0", "l"(a), "l"(b));                                   \
+    else if constexpr (kTransposed == Transposed::kB)                                              \
+      FACEGEN_WGMMA(COLUMNS, SUMS, A_B, "0, 1", "l"(a), "l"(b));                                   \
+    else FACEGEN_WGMMA(COLUMNS, SUMS, A_B, "1, 1", "l"(a), "l"(b));                                \
+  } while (false)
 #define FACEGEN_REGISTERS(COLUMNS, SUMS, A_B) \
   FACEGEN_WGMMA(COLUMNS, SUMS, A_B, "0", "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "l"(b))
 
+// Which operands' tiles have rows along M or N.
+enum class Transposed { kNone, kB, kBoth };
+
 // d (64 x kColumns, this thread's kColumns / 2 values) += a (64 x 16) * b (kColumns x 16)^T,
 // bfloat16 or float16 operands by descriptor, float32 sums.
-template <int kColumns, bool kHalf>
+template <int kColumns, bool kHalf, Transposed kTransposed = Transposed::kNone>
 __device__ inline void wgmma(float* d, uint64_t a, uint64_t b) {
   static_assert(kColumns == 32 || kColumns == 48 || kColumns == 64 || kColumns == 80 ||
                 kColumns == 128 || kColumns == 256);

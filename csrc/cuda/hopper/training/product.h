@@ -1,0 +1,33 @@
+// The products of training on Hopper: see product.cu, and cuda/fit/product_plan.h for what they are.
+#pragma once
+
+#include <cuda.h>
+#include <cuda_runtime_api.h>
+
+#include "cuda/fit/product_plan.h"
+
+namespace facegen::cuda::hopper {
+
+// The kernel's argument.
+struct ProductArguments {
+  CUtensorMap a, b;  // of split maps; of forward and input, b is the weight's: (plane, output, tap, input)
+  TrainingPhase phases[kMostPhases];
+  ProductPlan plan;
+  int32_t images, a_h, a_w;
+  int32_t columns;   // that exist
+  int32_t channels;  // of a tap of the weight's gradient
+  // Forward, input: the map that is made, or the first part's, of the same layout. Weight: the first part's
+  // sums, (tap, input channel, output channel at a pitch).
+  float* out;
+  int64_t out_image_floats, part_floats;
+  int32_t out_pitch;  // floats from a pixel, or line, to the next
+  bool finishes;      // there are no parts: with what follows
+  const float* bias;
+  Activation activation;  // at most kTanh
+  float alpha;
+  bool accumulate;
+};
+
+void launch_product(const ProductArguments& arguments, int multiprocessors, cudaStream_t stream);
+
+}  // namespace facegen::cuda::hopper
