@@ -11,8 +11,8 @@ from facegen.engine.cuda import cuda_module
 from facegen.nn.grad import SGD, differentiate
 from facegen.nn.grad.steps import Gemm, WeightGradient
 
-# A layer, its input's height and width, and images: several tiles of rows, columns and of the depth, none
-# of them full.
+# A layer, its input's height and width, and images: several tiles of rows, of columns and of the
+# depth, none of them full.
 LAYERS = {
     "3x3": (nn.Conv2d(72, 200, 3, padding=1), (17, 13), 5),
     "4x4, stride 2": (nn.Conv2d(64, 128, 4, stride=2, padding=1, bias=False), (32, 32), 8),
@@ -45,8 +45,8 @@ def test_layers(name: str) -> None:
         for parameter, shape in graph.parameters.items()
     }
     inputs = random.standard_normal((images, height, width, channels)).astype(np.float32)
-    shape = graph.nodes[-1].shape
-    target = random.standard_normal((images, shape.h, shape.w, shape.c)).astype(np.float32)
+    shape = (images, *graph.nodes[-1].shape)
+    target = random.standard_normal(shape).astype(np.float32)
     results = {}
     for engine in ("strict", *GPUS):
         native = make(program, weights, None if engine == "strict" else engine)

@@ -23,7 +23,6 @@ constexpr double kAddParts = 4000.0, kAddedBytesACycle = 1500.0;
 
 // Products of fewer multiply-adds are launched and split in more time than they take the generic kernel.
 constexpr int64_t kLeastProduct = int64_t{1} << 26;
-constexpr int kLeastChannels = 32;
 
 int power_of_two(int64_t least) {
   int log2 = 0;
@@ -71,7 +70,6 @@ std::optional<ProductPlan> plan_product(const TrainingStep& s, const TrainingGro
   const ProductChannels channels = product_channels(s, groups);
   if (groups.count != 1 || s.part.groups != 0 || s.phases.empty()) return {};
   if (s.phases.size() > kMostPhases || s.activation > Activation::kTanh) return {};
-  if (!always && std::min(channels.depth, channels.columns) < kLeastChannels) return {};
   int32_t height = 0, width = 0, taps = 0;
   int64_t products = 0;
   for (const Phase& p : s.phases) {
