@@ -55,8 +55,11 @@ class Network:
         return next(other.shape for other in self.nodes if other.name == node.inputs[0])
 
 
-def nchw_network(graph: Graph, weights: Mapping[str, np.ndarray]) -> Network:
-    """`graph` with its weights as NCHW nodes, batch norm folded where that is exact."""
+def nchw_network(graph: Graph, weights: Mapping[str, np.ndarray], fold: bool = True) -> Network:
+    """`graph` with its weights as NCHW nodes, batch norm folded where that is exact.
+
+    For training nothing is folded.
+    """
     nodes = {
         node.name: Node(
             node.name,
@@ -72,7 +75,7 @@ def nchw_network(graph: Graph, weights: Mapping[str, np.ndarray]) -> Network:
     }
     outputs = [tensor.name for tensor in graph.outputs]
     for node in list(nodes.values()):
-        if isinstance(node.layer, BatchNorm):
+        if fold and isinstance(node.layer, BatchNorm):
             _fold(node, nodes, outputs)
     for node in list(nodes.values()):
         if isinstance(node.layer, Reshape):

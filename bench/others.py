@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from bench.convnets import CONVNETS, vgg
 from facegen.networks import resnet
 from facegen.networks.families import dcgan_tutorial as tutorial
 from facegen.networks.families.resnet import NAMED
@@ -30,7 +31,6 @@ from facegen.nn import (
     Linear,
     MaxPool2d,
     ReLU,
-    Reshape,
     Shape,
     Tanh,
 )
@@ -39,19 +39,7 @@ from facegen.nn.graph import Tensor
 
 def vgg16() -> Graph:
     """Simonyan and Zisserman 2014, configuration D."""
-    graph = Graph("vgg16")
-    x = graph.input("image", Shape(224, 224, 3))
-    for stage, (channels, count) in enumerate(((64, 2), (128, 2), (256, 3), (512, 3), (512, 3)), 1):
-        for i in range(1, count + 1):
-            layer = Conv2d(x.shape.channels, channels, 3, padding=1)
-            x = graph.add(f"conv{stage}_{i}", layer, x)
-            x = graph.add(f"relu{stage}_{i}", ReLU(), x)
-        x = graph.add(f"pool{stage}", MaxPool2d(2), x)
-    x = graph.add("flat", Reshape(Shape(1, 1, x.shape.floats)), x)
-    for i in (6, 7):
-        x = graph.add(f"relu{i}", ReLU(), graph.add(f"fc{i}", Linear(x.shape.channels, 4096), x))
-    graph.output(graph.add("fc8", Linear(4096, 1000), x))
-    return graph
+    return vgg("vgg16", (2, 2, 3, 3, 3))
 
 
 def unet() -> Graph:
@@ -164,6 +152,7 @@ OTHERS: dict[str, Callable[[], Graph]] = {
     "dcgan_tutorial": dcgan_tutorial,
     "densenet121": densenet121,
     "espcn": espcn,
+    **CONVNETS,
 }
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from bench.tables import markdown_table
-from bench.training import Step, take_turns
+from bench.training.turns import Step, take_turns
 from facegen.networks.pix2pix import DECODER, DEPTH, ENCODER, SLOPE, WIDTH
 from facegen.train.pix2pix.discriminator import STRIDES
 from facegen.train.pix2pix.players import BETAS, Pix2PixSettings, Players

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 
@@ -187,12 +188,7 @@ def torch_module(node: Node, network: Network) -> nn.Module:
         case DepthToSpace(depth_first=False):
             return nn.PixelShuffle(layer.block)
         case MaxPool2d():
-            padding = max_pool_padding(layer, x, node.shape)
-            kernel, stride = zip(*((a.kernel, a.stride) for a in layer.axes), strict=True)
-            pool = nn.MaxPool2d(kernel, stride)
-            if padding == ((0, 0), (0, 0)):
-                return pool
-            return nn.Sequential(Pad(padding, float("-inf")), pool)
+            return _max_pool(layer, x, node.shape)
         case GlobalAvgPool2d():
             return nn.AdaptiveAvgPool2d(1)
         case ArgMax():
@@ -234,6 +230,22 @@ def _conv(layer: Conv2d, node: Node) -> nn.Module:
     if all(front == back for front, back in pads):
         return _load(_conv_module(layer, tuple(front for front, _ in pads)), node.weights)
     return nn.Sequential(Pad(pads, 0.0), _load(_conv_module(layer, 0), node.weights))
+
+
+def _max_pool(layer: MaxPool2d, x: Shape, y: Shape) -> nn.Module:
+    """PyTorch's own padding where it gives this size: a padded copy costs more than the pool."""
+    kernel, stride, front, back = zip(
+        *((a.kernel, a.stride, a.pad_front, a.pad_back) for a in layer.axes), strict=True
+    )
+    windows = zip(x[:2], kernel, stride, front, strict=True)
+    sizes = [(size + 2 * pad - k, step) for size, k, step, pad in windows]
+    if front == back and all(2 * pad <= k for pad, k in zip(front, kernel, strict=True)):
+        for ceil_mode in (False, True):
+            outputs = [-(-free // step) if ceil_mode else free // step for free, step in sizes]
+            if tuple(each + 1 for each in outputs) == y[:2]:
+                return nn.MaxPool2d(kernel, stride, front, ceil_mode=ceil_mode)
+    padding = max_pool_padding(layer, x, y)
+    return nn.Sequential(Pad(padding, -math.inf), nn.MaxPool2d(kernel, stride))
 
 
 def _conv_transpose(layer: ConvTranspose2d, node: Node, x: Shape) -> nn.Module:
