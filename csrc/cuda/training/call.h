@@ -29,6 +29,14 @@ struct StepState {
   int32_t kept_not_finite;
 };
 
+// Where a step's output goes besides, for a product that reads it: hi, (pixels, pitch), and lo, a plane
+// behind. The pitch is the next multiple of 8 of the channels; what is behind these are zeros. Null: nowhere.
+struct SplitTarget {
+  uint16_t* to = nullptr;
+  int64_t plane = 0;
+  int32_t pitch = 0;
+};
+
 struct TrainingCall {
   const TrainingStep& step;
   int64_t images;
@@ -36,6 +44,7 @@ struct TrainingCall {
   char* scratch;  // training_scratch_bytes
   const StepNumbers* numbers;
   cudaStream_t stream;
+  SplitTarget split = {};
 };
 
 // Parameters of a norm, as NormArrays of the CPU.
