@@ -61,7 +61,7 @@ def run(data: str, sync: str, result: str) -> None:
             lenet.graph(), "cross_entropy", train.Adam(rate=1e-3), threads=1, seed=0, ranks=ranks
         )
         exchange = Exchange.of(ranks, trainer)
-        step = train.InMemory(trainer, exchange=exchange)
+        step = train.StepInParts(trainer, exchange=exchange)
         points: list[tuple[float, float, float]] = []
         measuring, measuring_processor = 0.0, 0.0
         begin = time.perf_counter()

@@ -33,7 +33,7 @@ def main() -> None:
         assert ranks is not None
         trainer = train.Trainer(graph, loss, train.Adam(rate=1e-3), threads=1, seed=3, ranks=ranks)
         exchange = Exchange.of(ranks, trainer)
-        step = train.InMemory(trainer, exchange=exchange)
+        step = train.StepInParts(trainer, exchange=exchange)
         order = train.Order(320, BATCH, seed=1)
         asked: list[int] = []
         stopped: list[int] = []

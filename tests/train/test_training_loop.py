@@ -241,7 +241,7 @@ trainer.step(images[:8], labels[:8])
 need = 256 * (trainer.memory_bytes - 4 * trainer.graph.parameter_count)
 here = int(open("/proc/self/statm").read().split()[0]) * os.sysconf("SC_PAGESIZE")
 resource.setrlimit(resource.RLIMIT_AS, (here + need // 4, -1))
-step = train.InMemory(trainer, print)
+step = train.StepInParts(trainer, print)
 step(images, labels)
 print(step.parts)
 """
@@ -331,12 +331,12 @@ def test_memory_that_is_short() -> None:
         return do(x, y, parts)
 
     trainer.step = step  # type: ignore[method-assign]
-    in_memory = train.InMemory(trainer, said.append)
+    in_parts = train.StepInParts(trainer, said.append)
     for _ in range(2):
-        np.testing.assert_array_equal(in_memory(x, np.ones(40)), whole.step(x, 1.0))
+        np.testing.assert_array_equal(in_parts(x, np.ones(40)), whole.step(x, 1.0))
     assert asked == [1, 2, 4, 4] and said[-1] == "memory is short: batches of 40 in 4 parts"
     with pytest.raises(MemoryError):
-        in_memory(x[:16], np.ones(16))
+        in_parts(x[:16], np.ones(16))
 
 
 def test_reading_ahead_is_bounded_and_in_order() -> None:

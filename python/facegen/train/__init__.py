@@ -24,7 +24,7 @@ from facegen.nn.grad import (
     SoftCrossEntropy,
 )
 from facegen.train.hooks import Enough, Every
-from facegen.train.in_memory import InMemory
+from facegen.train.in_parts import StepInParts
 from facegen.train.join import join
 from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
@@ -48,7 +48,7 @@ __all__ = [
     "Every",
     "Given",
     "Group",
-    "InMemory",
+    "StepInParts",
     "Loaded",
     "Loop",
     "Loss",

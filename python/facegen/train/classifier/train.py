@@ -25,7 +25,7 @@ from facegen.train.confusion import confusion
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.hooks import Enough, Every
-from facegen.train.in_memory import InMemory
+from facegen.train.in_parts import StepInParts
 from facegen.train.initial_weights import digest
 from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
@@ -140,7 +140,7 @@ def train(
         shown.graph, start.graph, regime, weights, settings, steps, threads, ranks, device
     )
     exchange = Exchange.of(ranks, trainer)
-    step = InMemory(trainer, reports.note, exchange)
+    step = StepInParts(trainer, reports.note, exchange)
     best = Best(lambda: trainer.weights, settings.patience)
 
     def read(number: int) -> tuple[Any, NDArray[np.int64]]:

@@ -19,10 +19,10 @@ from facegen.train import (
     SILENT,
     Adam,
     Batch,
-    InMemory,
     Loop,
     Order,
     Reports,
+    StepInParts,
     Trainer,
     one_cycle,
 )
@@ -141,7 +141,7 @@ def train(
         device=device,
     )
     exchange = Exchange.of(ranks, trainer)
-    step = InMemory(trainer, reports.note, exchange)
+    step = StepInParts(trainer, reports.note, exchange)
 
     def read(number: int) -> tuple[Batch, np.ndarray]:
         batch = order(number)

@@ -24,7 +24,7 @@ from facegen.train.average import MovingAverage
 from facegen.train.faces import discriminator
 from facegen.train.faces.data import to_values
 from facegen.train.faces.settings import FaceSettings
-from facegen.train.in_memory import InMemory
+from facegen.train.in_parts import StepInParts
 from facegen.train.order import Batch
 from facegen.train.statistics import measure_statistics
 from facegen.train.trainer import Trainer
@@ -76,7 +76,7 @@ class Adversaries:
             judge, RelativisticPairs(), optimizer, threads=threads, device=device,
             weights=discriminator.initial_weights(settings.width, settings.seed),
         )  # fmt: skip
-        self._paired = InMemory(self.discriminator, tell)
+        self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
         if settings.penalty:
             # E (s(x + noise) - s(x))^2 is the squared slope times the noise's variance.
@@ -85,7 +85,7 @@ class Adversaries:
                 judge, RelativisticPairs(penalty=weight), optimizer, threads=threads,
                 moments_of=self.discriminator, device=device,
             )  # fmt: skip
-            self._penalised = InMemory(penalised, tell)
+            self._penalised = StepInParts(penalised, tell)
         layers = [node.name for node in judge.nodes if node.layer is not None]
         self._judge = Trainer(
             discriminator.graph(settings.width, against=True), BinaryCrossEntropy(), optimizer,

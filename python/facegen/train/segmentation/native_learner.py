@@ -18,7 +18,7 @@ from facegen.networks import imagenet, segmentation
 from facegen.nn.grad import Adam
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
-from facegen.train.in_memory import InMemory
+from facegen.train.in_parts import StepInParts
 from facegen.train.ranks import Ranks
 from facegen.train.reports import Reports
 from facegen.train.schedules import Schedule
@@ -82,7 +82,7 @@ class NativeLearner:
             device=device,
         )
         self.exchange = Exchange.of(ranks, self.trainer)
-        self._step = InMemory(self.trainer, reports.note, self.exchange)
+        self._step = StepInParts(self.trainer, reports.note, self.exchange)
 
     def _reader(self, mirrored: bool) -> Any:
         def read(samples: NDArray[np.int64]) -> np.ndarray:

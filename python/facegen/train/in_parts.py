@@ -11,10 +11,11 @@ from facegen.train.exchange import Exchange
 from facegen.train.trainer import Trainer
 
 
-class InMemory:
+class StepInParts:
     """A trainer's step that is done in parts from the first time on that memory runs out.
 
-    The bits are those of whole batches. MemoryError where the smallest part is too large.
+    On the CPU the bits are those of whole batches; on GPUs see `Trainer.step`. MemoryError where
+    the smallest part is too large.
 
     Parameters
     ----------
