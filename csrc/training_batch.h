@@ -1,4 +1,4 @@
-// What a step of training is given, whichever engine does it.
+// What a step of training on the CPU is given.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@ struct TrainingBatch {
   uint64_t seed, step;               // of dropout, and of Adam's corrections: from 0
   bool update;                       // or leave everything but the gradients as it is
   bool predicted = false;            // predict() came before, of these inputs: its values are there
-  int threads;                       // of the CPU
+  int threads;
 };
 
 }  // namespace facegen

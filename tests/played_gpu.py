@@ -20,8 +20,9 @@ from facegen.engine.device import Kind
 from facegen.errors import DeviceFailure
 from facegen.nn.grad import TrainingProgram
 from facegen.nn.program import Program
-from facegen.train import step_engine, trainer
-from facegen.train.step_engine import Batch, CpuSteps, StepEngine
+from facegen.train import choose_engine, trainer
+from facegen.train.cpu_steps import CpuSteps
+from facegen.train.step_engine import Outcome, StepEngine, Steps
 
 DEVICE = "cuda:0"
 LOST = (
@@ -72,7 +73,7 @@ class PlayedGpu:
         precision: str,
         ranks: object,
     ) -> StepEngine:
-        if step_engine.one_device(device).kind == "cpu":
+        if choose_engine.one_device(device).kind == "cpu":
             return CpuSteps(program, arrays, threads, precision, None)
         return PlayedSteps(self, program, arrays, threads)
 
@@ -87,7 +88,6 @@ class PlayedSteps(CpuSteps):
     """As `CudaSteps`: copies of the caller's arrays are what the steps change."""
 
     device = DEVICE
-    has_parts = False
 
     def __init__(
         self,
@@ -101,15 +101,15 @@ class PlayedSteps(CpuSteps):
         there = {name: copy.there for name, copy in self._copies.items()}
         super().__init__(program, there, threads, "strict", None)
 
-    def step(self, batch: Batch) -> float:
+    def run(self, steps: Steps) -> Outcome:
         if self._gpu.steps == self._gpu.lost_at:
             raise DeviceFailure(LOST)
         self._gpu.steps += 1
         before = {name: copy.there.copy() for name, copy in self._copies.items()}
-        length = super().step(batch)
+        outcome = super().run(steps)
         for name, copy in self._copies.items():
             copy.is_newer |= not np.array_equal(copy.there, before[name])
-        return length
+        return outcome
 
     def found(self) -> np.ndarray:
         raise AssertionError("only ranks ask for this, which train on CPUs")

@@ -12,6 +12,8 @@
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/forked.h"
 #include "cuda/training/executable.h"
+#include "device_array.h"
+#include "read_sources.h"
 #include "read_training.h"
 #include "read_training_batch.h"
 #include "without_gil.h"
@@ -20,6 +22,26 @@ namespace py = pybind11;
 
 namespace facegen {
 namespace {
+
+// A data set on a GPU.
+class CudaHeld {
+ public:
+  explicit CudaHeld(std::shared_ptr<const cuda::HeldArrays> arrays) : arrays_(std::move(arrays)) {}
+  const cuda::HeldArrays& arrays() const { return *arrays_; }
+
+ private:
+  std::shared_ptr<const cuda::HeldArrays> arrays_;
+};
+
+// A forked child leaves all that its parent has on a GPU alone.
+struct Delete {
+  template <typename Owner>
+  void operator()(Owner* owner) const {
+    if (!cuda::is_forked()) delete owner;
+  }
+};
+
+using Doubles = py::array_t<double, py::array::c_style>;
 
 // A training program on a GPU, with the arrays that it changes. Calls of several threads wait for each
 // other.
@@ -36,63 +58,96 @@ class CudaTraining {
         in_words([&] { return new cuda::TrainingExecutable(storage_.program, device, found->second); }));
   }
 
-  double step(const std::vector<py::array>& inputs, const std::vector<py::array>& targets,
-              py::array& losses, const std::vector<double>& rates, uint64_t seed, uint64_t number,
-              bool update, bool predicted) {
-    TrainingBatch batch = read_training_batch(storage_.program, inputs, targets, losses, rates);
-    batch.seed = seed;
-    batch.step = number;
-    batch.update = update;
-    batch.predicted = predicted;
-    batch.part_images = batch.images;
-    return or_not_finite([&](std::string& not_finite) {
-      return alone([&] {
-        try {
-          return executable_->run(batch);
-        } catch (const std::domain_error& error) {
-          not_finite = error.what();
-          return 0.0;
-        }
-      });
-    });
+  std::unique_ptr<CudaHeld, Delete> hold(const std::vector<py::object>& inputs,
+                                         const std::vector<py::object>& targets, int64_t images) {
+    const Sources sources = read_sources(storage_.program, inputs, targets, images);
+    return std::unique_ptr<CudaHeld, Delete>(new CudaHeld(
+        alone([&] { return executable_->hold(images, sources.inputs, sources.targets); })));
   }
 
-  std::vector<py::array_t<float>> predict(const std::vector<py::array>& inputs, uint64_t seed,
-                                          uint64_t number) {
-    TrainingBatch batch = read_training_inputs(storage_.program, inputs);
-    batch.seed = seed;
-    batch.step = number;
+  // How many steps are done, and what stopped the next: empty, or where a number was not finite.
+  using Result = std::pair<int64_t, std::string>;
+
+  Result step(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
+              const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
+              uint64_t number, bool update, int64_t part_images, bool predicted) {
+    cuda::Steps steps = read_steps(losses, lengths, rates, part_images);
+    if (steps.count != 1) throw py::value_error("a batch is one step's");
+    Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
+    steps.inputs = std::move(sources.inputs);
+    steps.targets = std::move(sources.targets);
+    steps.seed = seed;
+    steps.first = number;
+    steps.update = update;
+    steps.predicted = predicted;
+    return run_steps(steps);
+  }
+
+  Result run(const CudaHeld& held, const py::array& rows, const py::array& losses, const py::array& lengths,
+             const py::array& rates, uint64_t seed, uint64_t number, int64_t part_images) {
+    cuda::Steps steps = read_steps(losses, lengths, rates, part_images);
+    const cuda::HeldArrays& arrays = held.arrays();
+    if (!executable_->takes(arrays)) throw py::value_error("a data set of another network or GPU");
+    if (!py::isinstance<py::array_t<int32_t, py::array::c_style>>(rows) || rows.ndim() != 2 ||
+        rows.shape(0) != steps.count || rows.shape(1) != steps.images) {
+      throw py::type_error("rows must be a C-contiguous int32 array (steps, images)");
+    }
+    require_aligned(rows, "rows");
+    steps.held = &arrays;
+    steps.rows = static_cast<const int32_t*>(rows.data());
+    for (py::ssize_t i = 0; i < rows.size(); ++i) {
+      if (steps.rows[i] < 0 || steps.rows[i] >= arrays.images) throw py::value_error("rows out of range");
+    }
+    steps.seed = seed;
+    steps.first = number;
+    return run_steps(steps);
+  }
+
+  std::vector<py::array_t<float>> predict(const std::vector<py::object>& inputs, int64_t images,
+                                          uint64_t seed, uint64_t number) {
+    cuda::Steps steps;
+    steps.inputs = read_input_sources(storage_.program, inputs, images);
+    steps.images = images;
+    steps.seed = seed;
+    steps.first = number;
     std::vector<float*> memory;
-    std::vector<py::array_t<float>> outputs = empty_predictions(storage_.program, batch.images, memory);
+    std::vector<py::array_t<float>> outputs = empty_predictions(storage_.program, images, memory);
     alone([&] {
-      executable_->predict(batch, memory);
+      executable_->predict(steps, memory);
       return 0;
     });
     return outputs;
   }
 
+  // As gradient() and kept(), to an array on this GPU.
+  void put_gradient(const std::string& name, DeviceArray& to) {
+    const std::size_t i = trained(name);
+    put(to, storage_.program.arrays[i].floats, [&](float* data) { executable_->copy_gradient(i, data); });
+  }
+  void put_kept(std::size_t number, DeviceArray& to) {
+    const int64_t floats = kept_value(number).floats();
+    put(to, last_images() * floats, [&](float* data) { executable_->copy_kept(number, data); });
+  }
+  int64_t last_images() const {
+    return alone([&] { return executable_->last_images(); });
+  }
+
   py::array_t<float> gradient(const std::string& name) const {
-    const auto& arrays = storage_.program.arrays;
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-      if (arrays[i].name != name || !executable_->has_gradient(i)) continue;
-      const py::array& like = storage_.kept[i];
-      py::array_t<float> copy(std::vector<py::ssize_t>(like.shape(), like.shape() + like.ndim()));
-      float* const data = copy.mutable_data();
-      alone([&] {
-        executable_->copy_gradient(i, data);
-        return 0;
-      });
-      return copy;
-    }
-    throw py::key_error(name);
+    const std::size_t i = trained(name);
+    const py::array& like = storage_.kept[i];
+    py::array_t<float> copy(std::vector<py::ssize_t>(like.shape(), like.shape() + like.ndim()));
+    float* const data = copy.mutable_data();
+    alone([&] {
+      executable_->copy_gradient(i, data);
+      return 0;
+    });
+    return copy;
   }
 
   // (images, height, width, channels) of the last run; KeyError where there is none.
   py::array_t<float> kept(std::size_t number) const {
-    const TrainingProgram& program = storage_.program;
-    if (number >= program.kept.size()) throw py::key_error(std::to_string(number));
-    const auto& v = program.values[std::size_t(program.kept[number])];
-    const int64_t images = alone([&] { return executable_->last_images(); });
+    const TrainingValue& v = kept_value(number);
+    const int64_t images = last_images();
     py::array_t<float> copy({images, int64_t{v.h}, int64_t{v.w}, int64_t{v.c}});
     float* const data = copy.mutable_data();
     const bool same = alone([&] {
@@ -127,6 +182,68 @@ class CudaTraining {
   }
 
  private:
+  cuda::Steps read_steps(const py::array& losses, const py::array& lengths, const py::array& rates,
+                         int64_t part_images) const {
+    check_losses(storage_.program, losses, 3);
+    cuda::Steps steps;
+    steps.count = losses.shape(0);
+    steps.images = losses.shape(2);
+    steps.part_images = part_images;
+    if (steps.count < 1 || steps.images < 1) throw py::value_error("a batch must have at least 1 image");
+    check_groups(storage_.program, steps.images);
+    const int64_t chunks = part_images / kChunkImages;
+    const bool node =
+        part_images > 0 && part_images % kChunkImages == 0 && (chunks & (chunks - 1)) == 0;
+    if (part_images < steps.images && !node) {
+      throw py::value_error("a part must have all images, or " + std::to_string(kChunkImages) +
+                            " times a power of 2, not " + std::to_string(part_images));
+    }
+    if (!py::isinstance<Doubles>(lengths) || lengths.size() != steps.count || !lengths.writeable()) {
+      throw py::type_error("lengths must be a writeable float64 array (steps,)");
+    }
+    if (!py::isinstance<Doubles>(rates) || rates.ndim() != 2 || rates.shape(0) != steps.count ||
+        rates.shape(1) < storage_.program.rate_groups) {
+      throw py::type_error("rates must be a float64 array (steps, groups)");
+    }
+    steps.rates_a_step = rates.shape(1);
+    steps.losses = static_cast<double*>(const_cast<void*>(losses.data()));
+    steps.lengths = static_cast<double*>(const_cast<void*>(lengths.data()));
+    steps.rates = static_cast<const double*>(rates.data());
+    return steps;
+  }
+
+  Result run_steps(const cuda::Steps& steps) const {
+    const cuda::Outcome outcome = alone([&] { return executable_->run(steps); });
+    return {outcome.steps, outcome.not_finite};
+  }
+
+  std::size_t trained(const std::string& name) const {
+    const auto& arrays = storage_.program.arrays;
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+      if (arrays[i].name == name && executable_->has_gradient(i)) return i;
+    }
+    throw py::key_error(name);
+  }
+
+  const TrainingValue& kept_value(std::size_t number) const {
+    const TrainingProgram& program = storage_.program;
+    if (number >= program.kept.size()) throw py::key_error(std::to_string(number));
+    return program.values[std::size_t(program.kept[number])];
+  }
+
+  template <typename Copy>
+  void put(DeviceArray& to, int64_t floats, const Copy& copy) const {
+    const int64_t bytes = checked_bytes(to.shape(), 4);
+    if (to.dtype() != "float32" || to.device() != executable_->device() || bytes != 4 * floats) {
+      throw py::value_error("expected an array of " + std::to_string(floats) + " float32 on this GPU");
+    }
+    alone([&] {
+      copy(reinterpret_cast<float*>(to.pointer()));
+      return 0;
+    });
+    to.record(reinterpret_cast<intptr_t>(executable_->stream()), py::none());
+  }
+
   // What body() gives, computed while no other thread is here.
   template <typename Body>
   auto alone(Body&& body) const -> decltype(body()) {
@@ -151,12 +268,6 @@ class CudaTraining {
     throw py::error_already_set();
   }
 
-  struct Delete {
-    void operator()(cuda::TrainingExecutable* executable) const {
-      if (!cuda::is_forked()) delete executable;  // else all that it holds is the parent's
-    }
-  };
-
   TrainingStorage storage_;
   std::unique_ptr<cuda::TrainingExecutable, Delete> executable_;
   mutable std::mutex mutex_;  // of executable_
@@ -165,21 +276,34 @@ class CudaTraining {
 }  // namespace
 
 void bind_cuda_training(py::module_& m) {
+  py::class_<CudaHeld, std::unique_ptr<CudaHeld, Delete>>(m, "CudaHeld", "A data set on a GPU.");
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
       .def(py::init<const py::object&, const py::dict&, int, const std::string&>(), py::arg("program"),
            py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto")
+      .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
+           "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
+           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream.")
       .def("step", &CudaTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
-           py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
-           py::arg("predicted") = false,
-           "One step on a batch; fills losses (losses, images), float64, and returns the gradient's "
-           "length. Raises FloatingPointError where a number is not finite. Releases the GIL; calls of "
-           "several threads wait for each other.")
-      .def("predict", &CudaTraining::predict, py::arg("inputs"), py::arg("seed"), py::arg("number"),
+           py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
+           py::arg("part_images"), py::arg("predicted"),
+           "One step on a batch of such arrays; fills losses (1, losses, images) and lengths (1,), float64. "
+           "Gives how many steps are done, and in words where the next one's numbers were not finite. Releases "
+           "the GIL; calls of several threads wait for each other.")
+      .def("run", &CudaTraining::run, py::arg("held"), py::arg("rows"), py::arg("losses"),
+           py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("part_images"),
+           "Steps on rows (steps, images) of a data set; as step.")
+      .def("predict", &CudaTraining::predict, py::arg("inputs"), py::arg("images"), py::arg("seed"),
+           py::arg("number"),
            "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
       .def("gradient", &CudaTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("kept", &CudaTraining::kept, py::arg("number"),
            "A copy of a value of the last step, of those that the program keeps.")
+      .def("put_gradient", &CudaTraining::put_gradient, py::arg("parameter"), py::arg("to"),
+           "As gradient, to a DeviceArray.")
+      .def("put_kept", &CudaTraining::put_kept, py::arg("number"), py::arg("to"),
+           "As kept, to a DeviceArray.")
+      .def_property_readonly("last_images", &CudaTraining::last_images, "Of values that are kept.")
       .def("download", &CudaTraining::download,
            "Makes the caller's arrays what the steps have made of them on the GPU.")
       .def("upload", &CudaTraining::upload, "Makes the GPU's arrays what the caller's are.")

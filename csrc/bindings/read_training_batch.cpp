@@ -32,43 +32,71 @@ void check_labels(const py::array& target, int32_t classes) {
   }
 }
 
+int32_t input_count(const TrainingProgram& program) {
+  int32_t count = 0;
+  for (const TrainingValue& value : program.values) {
+    if (value.kind == ValueKind::kInput) count = std::max(count, value.index + 1);
+  }
+  return count;
+}
+
 void take_inputs(const TrainingProgram& program, const std::vector<py::array>& inputs,
                  TrainingBatch& batch) {
-  if (batch.images < 1) throw py::value_error("a batch must have at least 1 image");
-  int32_t expected = 0;
-  for (const TrainingValue& value : program.values) {
-    if (value.kind == ValueKind::kInput) expected = std::max(expected, value.index + 1);
-  }
-  if (static_cast<int32_t>(inputs.size()) != expected) {
-    throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
-                          std::to_string(inputs.size()));
-  }
+  check_counts(program, batch.images, inputs.size(), program.targets.size());
   for (const TrainingValue& value : program.values) {
     if (value.kind != ValueKind::kInput) continue;
-    check(inputs[std::size_t(value.index)], "input " + std::to_string(value.index),
-          batch.images * value.floats(), false);
+    check_input(value, inputs[std::size_t(value.index)], batch.images);
   }
   for (const py::array& input : inputs) {
     batch.inputs.push_back(static_cast<const float*>(input.data()));
   }
 }
 
-void take_target(const TrainingProgram& program, const TrainingStep& loss,
-                 const std::vector<py::array>& targets, TrainingBatch& batch) {
-  const std::vector<TrainingValue>& values = program.values;
-  if (batch.images % loss_group(loss) != 0) {
-    throw py::value_error("expected groups of " + std::to_string(loss_group(loss)) +
-                          " images, found " + std::to_string(batch.images) + " images");
+}  // namespace
+
+void check_counts(const TrainingProgram& program, int64_t images, std::size_t inputs, std::size_t targets) {
+  if (images < 1) throw py::value_error("a batch must have at least 1 image");
+  const auto expected = static_cast<std::size_t>(input_count(program));
+  if (inputs != expected) {
+    throw py::value_error("expected " + std::to_string(expected) + " inputs, found " +
+                          std::to_string(inputs));
   }
-  if (loss.y < 0) return;
-  const TrainingValue& value = values[std::size_t(loss.y)];
-  const auto i = static_cast<std::size_t>(value.index);
-  check(targets[i], "target " + std::to_string(i), batch.images * value.floats(), takes_labels(loss));
-  batch.targets[i] = targets[i].data();
-  if (takes_labels(loss)) check_labels(targets[i], values[std::size_t(loss.x)].c);
+  if (targets != program.targets.size()) {
+    throw py::value_error("expected " + std::to_string(program.targets.size()) + " targets, found " +
+                          std::to_string(targets));
+  }
 }
 
-}  // namespace
+void check_groups(const TrainingProgram& program, int64_t images) {
+  for (const TrainingStep& step : program.steps) {
+    if (images % loss_group(step) == 0) continue;
+    throw py::value_error("expected groups of " + std::to_string(loss_group(step)) + " images, found " +
+                          std::to_string(images) + " images");
+  }
+}
+
+void check_input(const TrainingValue& value, const py::array& array, int64_t images) {
+  check(array, "input " + std::to_string(value.index), images * value.floats(), false);
+}
+
+void check_target(const TrainingProgram& program, const TrainingStep& loss, const py::array& array,
+                  int64_t images) {
+  const TrainingValue& value = program.values[std::size_t(loss.y)];
+  check(array, "target " + std::to_string(value.index), images * value.floats(), takes_labels(loss));
+  if (takes_labels(loss)) check_labels(array, program.values[std::size_t(loss.x)].c);
+}
+
+void check_losses(const TrainingProgram& program, const py::array& losses, py::ssize_t rank) {
+  const auto count = std::count_if(program.steps.begin(), program.steps.end(), [](const TrainingStep& s) {
+    return s.op == TrainingOp::kLoss;
+  });
+  if (losses.ndim() != rank || losses.shape(rank - 2) != count) {
+    throw py::value_error("losses must have shape (" + std::to_string(count) + ", images)");
+  }
+  if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
+    throw py::type_error("losses must be a writeable float64 array");
+  }
+}
 
 void check_floats(const py::array& array, const std::string& name, int64_t values) {
   check(array, name, values, false);
@@ -92,24 +120,17 @@ TrainingBatch read_training_batch(const TrainingProgram& program, const std::vec
                                   const std::vector<py::array>& targets, py::array& losses,
                                   const std::vector<double>& rates) {
   TrainingBatch batch = {};
-  const auto loss_count = std::count_if(program.steps.begin(), program.steps.end(), [](const TrainingStep& s) {
-    return s.op == TrainingOp::kLoss;
-  });
-  if (losses.ndim() != 2 || losses.shape(0) != loss_count) {
-    throw py::value_error("losses must have shape (" + std::to_string(loss_count) + ", images)");
-  }
+  check_losses(program, losses, 2);
   batch.images = losses.shape(1);
+  check_counts(program, batch.images, inputs.size(), targets.size());
   take_inputs(program, inputs, batch);
-  if (targets.size() != program.targets.size()) {
-    throw py::value_error("expected " + std::to_string(program.targets.size()) + " targets, found " +
-                          std::to_string(targets.size()));
-  }
+  check_groups(program, batch.images);
   batch.targets.resize(targets.size());
   for (const TrainingStep& step : program.steps) {
-    if (step.op == TrainingOp::kLoss) take_target(program, step, targets, batch);
-  }
-  if (!py::isinstance<py::array_t<double, py::array::c_style>>(losses) || !losses.writeable()) {
-    throw py::type_error("losses must be a writeable float64 array");
+    if (step.op != TrainingOp::kLoss || step.y < 0) continue;
+    const auto i = static_cast<std::size_t>(program.values[std::size_t(step.y)].index);
+    check_target(program, step, targets[i], batch.images);
+    batch.targets[i] = targets[i].data();
   }
   batch.losses = static_cast<double*>(losses.mutable_data());
   batch.rates = read_rates(program, rates);

@@ -20,6 +20,15 @@ TrainingBatch read_training_batch(const TrainingProgram& program,
                                   const std::vector<pybind11::array>& targets, pybind11::array& losses,
                                   const std::vector<double>& rates);
 
+// The same of single arrays, each of so many images.
+void check_counts(const TrainingProgram& program, int64_t images, std::size_t inputs, std::size_t targets);
+void check_groups(const TrainingProgram& program, int64_t images);
+void check_input(const TrainingValue& value, const pybind11::array& array, int64_t images);
+void check_target(const TrainingProgram& program, const TrainingStep& loss, const pybind11::array& array,
+                  int64_t images);
+// (losses, images), or (steps, losses, images) where rank is 3.
+void check_losses(const TrainingProgram& program, const pybind11::array& losses, pybind11::ssize_t rank);
+
 void check_floats(const pybind11::array& array, const std::string& name, int64_t values);
 std::vector<double> read_rates(const TrainingProgram& program, const std::vector<double>& rates);
 

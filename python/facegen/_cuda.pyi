@@ -55,6 +55,9 @@ class CudaExecutable:
     @property
     def architecture(self) -> str: ...
 
+class CudaHeld:
+    """A data set on a GPU."""
+
 class CudaTraining:
     """A training program on a GPU."""
 
@@ -65,22 +68,42 @@ class CudaTraining:
         device: int = 0,
         kernels: str = "auto",
     ) -> None: ...
+    def hold(
+        self, inputs: Sequence[Any], targets: Sequence[Any], images: int
+    ) -> CudaHeld: ...
     def step(
         self,
-        inputs: Sequence[NDArray[np.float32]],
-        targets: Sequence[NDArray[Any]],
+        inputs: Sequence[Any],
+        targets: Sequence[Any],
         losses: NDArray[np.float64],
-        rates: Sequence[float],
+        lengths: NDArray[np.float64],
+        rates: NDArray[np.float64],
         seed: int,
         number: int,
         update: bool,
-        predicted: bool = False,
-    ) -> float: ...
+        part_images: int,
+        predicted: bool,
+    ) -> tuple[int, str]: ...
+    def run(
+        self,
+        held: CudaHeld,
+        rows: NDArray[np.int32],
+        losses: NDArray[np.float64],
+        lengths: NDArray[np.float64],
+        rates: NDArray[np.float64],
+        seed: int,
+        number: int,
+        part_images: int,
+    ) -> tuple[int, str]: ...
     def predict(
-        self, inputs: Sequence[NDArray[np.float32]], seed: int, number: int
+        self, inputs: Sequence[Any], images: int, seed: int, number: int
     ) -> list[NDArray[np.float32]]: ...
     def gradient(self, parameter: str) -> NDArray[np.float32]: ...
     def kept(self, number: int) -> NDArray[np.float32]: ...
+    def put_gradient(self, parameter: str, to: DeviceArray) -> None: ...
+    def put_kept(self, number: int, to: DeviceArray) -> None: ...
+    @property
+    def last_images(self) -> int: ...
     def download(self) -> None: ...
     def upload(self) -> None: ...
     def time_steps(self) -> list[float]: ...

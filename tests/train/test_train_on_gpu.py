@@ -166,13 +166,11 @@ def test_gradients_and_predictions_are_the_cpus() -> None:
 
 
 @pytest.mark.cuda
-def test_batches_of_any_size_and_none_in_parts() -> None:
+def test_batches_of_any_size() -> None:
     here, there = lenet_trainer("cpu"), lenet_trainer("cuda")
     for images in (1, 24, 3, 24, 3, 24, 17):
         losses = [t.step(IMAGES[:images], LABELS[:images]) for t in (here, there)]
         np.testing.assert_allclose(losses[1], losses[0], rtol=0.02, atol=0.02)
-    with pytest.raises(ValueError, match="parts must be 1 to 1"):
-        there.step(IMAGES, LABELS, parts=2)
 
 
 @pytest.mark.cuda

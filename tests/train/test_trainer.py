@@ -21,7 +21,8 @@ from facegen.networks import lenet
 from facegen.nn import Shape
 from facegen.train import schedules
 from facegen.train import trainer as trainer_module
-from facegen.train.step_engine import Batch
+from facegen.train.batch import Arrays
+from facegen.train.step_engine import Steps
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28, 1), np.float32)
@@ -346,8 +347,9 @@ def test_two_threads_in_the_native_trainer() -> None:
     labels = LABELS.astype(np.int32)
 
     def losses(n: int, native=native) -> np.ndarray:
-        losses = np.empty((1, n))
-        native.step(Batch([IMAGES[:n]], [labels[:n]], losses, [0.0], 0, 0, False, n, False))
+        losses = np.empty((1, 1, n))
+        data = Arrays([IMAGES[:n]], [labels[:n]])
+        native.run(Steps(data, None, losses, np.zeros((1, 1)), 0, 0, False, n, False))
         return losses
 
     alone = [losses(n) for n in range(1, 13)]

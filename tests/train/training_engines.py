@@ -18,6 +18,7 @@ HOPPER = "cuda wgmma"
 GPUS = (CUDA, HOPPER)
 _ON_GPU = [pytest.param(engine, marks=pytest.mark.cuda) for engine in GPUS]
 ENGINES = [*available_isas(), *_ON_GPU]
+DEVICES = ["cpu", _ON_GPU[0]]
 STRICT = [*available_isas("strict"), *_ON_GPU]
 
 FLOAT_EPS = 2.0**-24
@@ -61,9 +62,14 @@ class GpuTraining:
     ) -> float:
         """One step; of a GPU there are no threads."""
         self._native.upload()
-        length = self._native.step(x, y, losses, rates, seed, number, update)
+        length, rate = np.empty(1), np.array([rates], np.float64)
+        _, not_finite = self._native.step(
+            x, y, losses[np.newaxis], length, rate, seed, number, update, losses.shape[1], False
+        )
+        if not_finite:
+            raise FloatingPointError(not_finite)
         self._native.download()
-        return length
+        return float(length[0])
 
 
 def make(program: TrainingProgram, arrays: Mapping[str, Any], engine: str | None) -> Any:

@@ -16,6 +16,14 @@ struct TrainingMap {
   const TrainingValue* value = nullptr;
 };
 
+// The images of a batch that are computed at once.
+struct Part {
+  int64_t images;
+  int64_t first, whole;  // its first image in the batch; images of the batch
+};
+
+inline Part whole(int64_t images) { return {images, 0, images}; }
+
 // What differs from one run of a captured graph to the next, but for arrays.
 struct StepNumbers {
   uint64_t seed, step;  // of dropout
@@ -44,6 +52,7 @@ struct TrainingCall {
   char* scratch;  // training_scratch_bytes
   const StepNumbers* numbers;
   cudaStream_t stream;
+  Part part;
   SplitTarget split = {};
 };
 
@@ -91,7 +100,7 @@ struct DeviceTaps {  // AxisTaps of a resample, or of its gradient TransposedTap
   int32_t taps;
 };
 void run_resample(const TrainingCall& call, const DeviceTaps& rows, const DeviceTaps& columns);
-// ---- losses.cu
+// ---- losses.cu: `target` of the part, `losses` of the batch
 void run_loss(const TrainingCall& call, const void* target, double* losses);
 
 }  // namespace facegen::cuda

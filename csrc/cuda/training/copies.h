@@ -20,4 +20,10 @@ inline void copy_down(void* to, const void* from, int64_t bytes, cudaStream_t st
       cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDeviceToHost, stream));
 }
 
+// To the host, or to another place on the GPU.
+inline void copy_out(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
+  FACEGEN_CUDA_CHECK(
+      cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault, stream));
+}
+
 }  // namespace facegen::cuda

@@ -1,8 +1,9 @@
 // A TrainingProgram made ready for one GPU: run() is one step of training on a batch.
 //
-// Parameters, moments, gradients and all values stay on the GPU. A step copies the batch up, launches one
-// graph (what it launches is recorded once a batch size, and reads the numbers that change, such as
-// rates, from memory), and copies losses and the gradient's length down.
+// Parameters, moments, gradients and all values stay on the GPU. A call of one step copies its batch up; one of
+// many takes rows of a data set that is there. The numbers of all its steps, such as rates, are copied up
+// at once, each step is a part of a graph (recorded once a batch size) that reads its own from memory, and
+// losses and lengths of gradients are copied down at the end: see begin.h.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +18,8 @@
 #include "cuda/training/arrays.h"
 #include "cuda/training/call.h"
 #include "cuda/training/products.h"
+#include "cuda/training/steps.h"
 #include "cuda/training/update.h"
-#include "training_batch.h"
 #include "training_program.h"
 
 namespace facegen::cuda {
@@ -30,15 +31,27 @@ class TrainingExecutable {
   TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto);
   ~TrainingExecutable();
 
-  // As cpu::TrainingExecutable::run, but for parts: all images at once.
-  double run(const TrainingBatch& batch);
-  void predict(const TrainingBatch& batch, const std::vector<float*>& outputs);
+  // Does the steps, up to the first whose numbers are not all finite. Throws std::invalid_argument for a
+  // target on the GPU that breaks its rule; then nothing is done.
+  Outcome run(const Steps& steps);
+  // The forward pass of a step, of its images, inputs, seed and first; changes nothing. `outputs`, by losses,
+  // get what each is of: (images, height, width, channels).
+  void predict(const Steps& steps, const std::vector<float*>& outputs);
+  // A data set that run() takes rows of; throws as run() does.
+  std::shared_ptr<const HeldArrays> hold(int64_t images, const std::vector<Source>& inputs,
+                                         const std::vector<Source>& targets);
 
+  bool takes(const HeldArrays& held) const;
+
+  // What is copied goes to the host or to this GPU's memory, and is there when the call returns.
   bool has_gradient(std::size_t array) const { return gradient_at_[array] >= 0; }
   void copy_gradient(std::size_t array, float* to) const;
   void copy_kept(std::size_t number, float* to) const;
+  // 0 where its values are not all there: none is left of a batch in parts.
   int64_t last_images() const { return last_images_; }
   int64_t loss_count() const { return loss_count_; }
+  int device() const { return device_; }
+  cudaStream_t stream() const { return stream_.get(); }
 
   // The host's arrays become what the steps have made of them ...
   void download();
@@ -52,32 +65,57 @@ class TrainingExecutable {
   std::vector<std::string> kernel_names() const;
 
  private:
+  // A batch, as the graphs that are recorded of it depend on it.
+  struct Kind {
+    int64_t images, part_images;
+    bool update, predicted, gathered;
+    int32_t steps;  // of a graph, one behind the other
+    auto key() const { return std::tie(images, part_images, update, predicted, gathered, steps); }
+    bool operator<(const Kind& other) const { return key() < other.key(); }
+  };
+
+  // ---- update.cpp
   void plan_updates();
-  void reserve(int64_t images);
+  void put_updates(char* to, const double* rates, uint64_t step) const;
+  // ---- executable.cpp
+  void plan_taps();
+  // ---- memory.cpp
+  static void require_free(int64_t bytes);
+  void reserve(int64_t images, int64_t part_images, bool gathered);
+  void reserve_values(int64_t images, int64_t part_images);
+  void reserve_call(int64_t images, bool gathered);
+  CallLayout layout_of(int64_t images, bool gathered) const;
+  // ---- batches.cpp
+  void take_inputs(const std::vector<Source>& inputs, int64_t images, DeviceMemory<float>* to);
+  void take_targets(const std::vector<Source>& targets, int64_t images, DeviceMemory<float>* to);
+  void take(const Source& source, int64_t images, int64_t floats, SourceRule rule, int64_t classes,
+            float* to);
+  // ---- run.cpp
+  void put_call(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout);
+  int64_t read_results(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout) const;
+  void mark_changed();
+  void launch_all(Kind kind, int64_t count);
+  void launch(const Kind& kind);
+  GraphExec record(const Kind& kind);
+  static std::vector<Part> parts_of(const Kind& kind);
+  void enqueue(const Kind& kind);
+  void enqueue_begin(const Kind& kind);
+  void enqueue_sum(const Part& part);
+  void enqueue_end(const Kind& kind);
+  // ---- steps.cpp
   std::size_t losses_begin() const {
     return static_cast<std::size_t>(program_.forward_steps - loss_count_);
   }
-  void reserve_values(int64_t images);
-  void copy_batch(const TrainingBatch& batch);
-  void put_numbers(const TrainingBatch& batch);
-  // A batch, as the graph that is recorded of it depends on it.
-  struct Kind {
-    int64_t images;
-    bool update, predicted;
-    bool operator<(const Kind& other) const {
-      return std::tie(images, update, predicted) <
-             std::tie(other.images, other.update, other.predicted);
-    }
-  };
-  void enqueue(const Kind& kind);
-  void launch(const Kind& kind);
-  void enqueue_step(std::size_t step, int64_t images);
-  void enqueue_end(int64_t images);
-  TrainingMap locate(int32_t value, int64_t images) const;
-  TrainingCall call(const TrainingStep& step, int64_t images) const;
-  NormMemory norm(const TrainingStep& step, int64_t images) const;
+  void enqueue_step(std::size_t step, const Part& part);
+  TrainingMap locate(int32_t value, const Part& part) const;
+  TrainingCall call(const TrainingStep& step, const Part& part) const;
+  NormMemory norm(const TrainingStep& step, const Part& part) const;
+  // ---- explain.cpp
+  std::string explain_step(const Kind& kind, int64_t step);
+  [[noreturn]] void explain(const Kind& kind);
+  void explain_steps(const Part& part);
   int64_t first_not_finite(const float* numbers, int64_t count);
-  [[noreturn]] void explain(int64_t images);
+  int64_t read_place(int64_t count);
   float* array(int32_t index) const { return arrays_[static_cast<std::size_t>(index)]->get(); }
   float* gradient_of(int32_t index) const {
     return gradients_.get() + gradient_at_[static_cast<std::size_t>(index)];
@@ -91,6 +129,7 @@ class TrainingExecutable {
   std::vector<int64_t> loss_number_;    // by step
   int64_t gradient_floats_ = 0, loss_count_ = 0;
   DeviceMemory<float> gradients_, statistics_, arena_;
+  DeviceMemory<float> sum_;  // of the gradients of parts
   std::vector<DeviceMemory<float>> inputs_, targets_;  // labels are int32
   std::vector<int64_t> input_floats_, target_floats_;  // of an image
   DeviceMemory<char> scratch_;
@@ -98,10 +137,9 @@ class TrainingExecutable {
   DeviceMemory<double> losses_, squares_;
   DeviceMemory<StepState> state_;
   DeviceMemory<unsigned long long> place_;
-  DeviceMemory<char> numbers_;        // StepNumbers, then an OptimizerNumbers an updated array
-  PinnedMemory<char> host_numbers_;
-  PinnedMemory<StepState> host_state_;
-  PinnedMemory<double> host_losses_;
+  DeviceMemory<char> numbers_;  // of the step under way: see begin.h
+  DeviceMemory<char> call_, results_;
+  PinnedMemory<char> host_call_, host_results_;
   std::vector<const TrainingStep*> updates_;
   DeviceMemory<UpdatedArray> updated_;
   DeviceMemory<UpdateBlock> blocks_;
@@ -109,10 +147,13 @@ class TrainingExecutable {
   std::map<std::size_t, std::pair<DeviceTaps, DeviceTaps>> taps_;
   std::vector<DeviceMemory<int32_t>> tap_places_;
   std::vector<DeviceMemory<float>> tap_weights_;
-  int64_t capacity_ = 0;     // images
-  int64_t last_images_ = 0;  // of the last batch
+  int64_t capacity_ = 0, part_capacity_ = 0;  // images
+  int64_t last_images_ = 0;                   // of the last batch, if it was computed at once
+  int64_t last_part_images_ = 0;
   int64_t predicted_images_ = 0;  // of a forward pass whose values are still there
   Stream stream_;
+  Event given_;  // arrays of other libraries are there
+  PinnedCopies copies_;
   std::map<Kind, GraphExec> graphs_;  // null: such a batch came once
 };
 

@@ -13,8 +13,9 @@ struct LossArguments {
   const float* x;
   float* dx;
   const void* target;
-  double* losses;
-  int64_t images, pixels;  // of an image
+  double* losses;   // of the part
+  int64_t images;   // of the batch
+  int64_t pixels;   // of an image
   int32_t channels;
   double weight;
   bool accumulate;
@@ -216,16 +217,17 @@ void run_loss(const TrainingCall& call, const void* target, double* losses) {
   const TrainingStep& s = call.step;
   const TrainingValue& x = *call.x.value;
   auto* const counted = reinterpret_cast<int64_t*>(call.scratch);
-  const LossArguments a = {call.x.data, call.dx.data, target,     losses,
-                           call.images, x.pixels(),   x.c,        static_cast<double>(s.loss_weight),
+  const Part& part = call.part;
+  const LossArguments a = {call.x.data, call.dx.data, target, losses + part.first,
+                           part.whole,  x.pixels(),   x.c,    static_cast<double>(s.loss_weight),
                            s.accumulate, counted};
   const unsigned blocks = grid(call.images);
   const double share = 1.0 / static_cast<double>(x.floats());
   const cudaStream_t stream = call.stream;
   switch (s.loss) {
     case LossKind::kCrossEntropy:
-      count_labels_kernel<<<1, kThreads, 0, stream>>>(static_cast<const int32_t*>(target),
-                                                      call.images * x.pixels(), counted);
+      count_labels_kernel<<<1, kThreads, 0, stream>>>(
+          static_cast<const int32_t*>(target) - part.first * x.pixels(), part.whole * x.pixels(), counted);
       FACEGEN_CUDA_CHECK_LAUNCH("a count of labels");
       cross_entropy_kernel<<<blocks, kThreads, 0, stream>>>(a);
       break;
@@ -240,7 +242,7 @@ void run_loss(const TrainingCall& call, const void* target, double* losses) {
     // The sum over the batch: the gradient is the target to the bit.
     case LossKind::kGiven:
       by_number_kernel<LossKind::kGiven>
-          <<<blocks, kThreads, 0, stream>>>(a, static_cast<double>(call.images));
+          <<<blocks, kThreads, 0, stream>>>(a, static_cast<double>(part.whole));
       break;
     case LossKind::kRelativisticPairs: {
       const auto size = static_cast<int>(loss_group(s));

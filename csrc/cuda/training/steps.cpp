@@ -5,47 +5,49 @@
 
 namespace facegen::cuda {
 
-TrainingMap TrainingExecutable::locate(int32_t index, int64_t images) const {
+TrainingMap TrainingExecutable::locate(int32_t index, const Part& part) const {
   if (index < 0) return {};
   const TrainingValue& value = program_.values[static_cast<std::size_t>(index)];
   const auto i = static_cast<std::size_t>(value.index);
   switch (value.kind) {
-    case ValueKind::kInput: return {inputs_[i].get(), &value};
-    case ValueKind::kTarget: return {targets_[i].get(), &value};
+    // The whole batch's are there.
+    case ValueKind::kInput: return {inputs_[i].get() + part.first * value.floats(), &value};
+    case ValueKind::kTarget: return {targets_[i].get() + part.first * value.floats(), &value};
     case ValueKind::kArena: break;
   }
-  return {arena_.get() + images * value.offset, &value};
+  return {arena_.get() + part.images * value.offset, &value};
 }
 
-TrainingCall TrainingExecutable::call(const TrainingStep& s, int64_t images) const {
+TrainingCall TrainingExecutable::call(const TrainingStep& s, const Part& part) const {
   return {s,
-          images,
-          locate(s.x, images),
-          locate(s.other, images),
-          locate(s.y, images),
-          locate(s.dy, images),
-          locate(s.dx, images),
+          part.images,
+          locate(s.x, part),
+          locate(s.other, part),
+          locate(s.y, part),
+          locate(s.dy, part),
+          locate(s.dx, part),
           scratch_.get(),
           reinterpret_cast<const StepNumbers*>(numbers_.get()),
-          stream_.get()};
+          stream_.get(),
+          part};
 }
 
-NormMemory TrainingExecutable::norm(const TrainingStep& s, int64_t images) const {
+NormMemory TrainingExecutable::norm(const TrainingStep& s, const Part& part) const {
   const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
   const bool instance =
       s.op == TrainingOp::kInstanceNorm || s.op == TrainingOp::kInstanceNormGradient;
   const bool trained = s.trained && (s.op == TrainingOp::kBatchNormGradient ||
                                      s.op == TrainingOp::kInstanceNormGradient);
   float* const statistics =
-      instance ? locate(s.statistics, images).data
+      instance ? locate(s.statistics, part).data
                : statistics_.get() + statistics_at_[static_cast<std::size_t>(s.statistics)];
   return {some(s.gamma), some(s.beta), some(s.mean), some(s.var), statistics,
           trained ? gradient_of(s.gamma) : nullptr, trained ? gradient_of(s.beta) : nullptr};
 }
 
-void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
+void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
-  const TrainingCall c = call(s, images);
+  const TrainingCall c = call(s, part);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
@@ -64,10 +66,10 @@ void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
     case TrainingOp::kMaxPoolGradient: return run_max_pool_gradient(c);
     case TrainingOp::kGlobalAvgPool: return run_global_avg_pool(c);
     case TrainingOp::kGlobalAvgPoolGradient: return run_global_avg_pool_gradient(c);
-    case TrainingOp::kBatchNorm: return run_batch_norm(c, norm(s, images));
-    case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, images));
-    case TrainingOp::kInstanceNorm: return run_instance_norm(c, norm(s, images));
-    case TrainingOp::kInstanceNormGradient: return run_instance_norm_gradient(c, norm(s, images));
+    case TrainingOp::kBatchNorm: return run_batch_norm(c, norm(s, part));
+    case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, part));
+    case TrainingOp::kInstanceNorm: return run_instance_norm(c, norm(s, part));
+    case TrainingOp::kInstanceNormGradient: return run_instance_norm_gradient(c, norm(s, part));
     case TrainingOp::kCopy: return run_copy(c);
     case TrainingOp::kResample:
     case TrainingOp::kResampleGradient: {
@@ -76,7 +78,7 @@ void TrainingExecutable::enqueue_step(std::size_t i, int64_t images) {
     }
     case TrainingOp::kDropout: return run_dropout(c);
     case TrainingOp::kLoss:
-      return run_loss(c, c.y.data, losses_.get() + loss_number_[i] * images);
+      return run_loss(c, c.y.data, losses_.get() + loss_number_[i] * part.whole);
     default: break;
   }
   throw std::logic_error(s.name + ": why_not_trained should have refused it");
@@ -87,7 +89,7 @@ std::vector<std::string> TrainingExecutable::kernel_names() const {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const TrainingOp op = program_.steps[i].op;
     if (op != TrainingOp::kGemm && op != TrainingOp::kWeightGradient) continue;
-    names[i] = products_.does(i, last_images_) ? "wgmma bf16x3" : "mma bf16x3";
+    names[i] = products_.does(i, last_part_images_) ? "wgmma bf16x3" : "mma bf16x3";
   }
   return names;
 }

@@ -2,7 +2,6 @@
 #include <cstring>
 #include <vector>
 
-#include "cuda/training/copies.h"
 #include "cuda/training/executable.h"
 
 namespace facegen::cuda {
@@ -26,22 +25,15 @@ void TrainingExecutable::plan_updates() {
   const auto bytes =
       static_cast<int64_t>(sizeof(StepNumbers) + updates_.size() * sizeof(OptimizerNumbers));
   numbers_ = allocate_device<char>(bytes);
-  host_numbers_ = allocate_pinned<char>(bytes);
 }
 
-void TrainingExecutable::put_numbers(const TrainingBatch& batch) {
-  const StepNumbers all = {batch.seed, batch.step};
-  std::memcpy(host_numbers_.get(), &all, sizeof all);
-  char* to = host_numbers_.get() + sizeof all;
+void TrainingExecutable::put_updates(char* to, const double* rates, uint64_t step) const {
   for (const TrainingStep* update : updates_) {
-    // A forward pass has no rates.
-    const auto group = static_cast<std::size_t>(update->rate_group);
-    const double rate = batch.rates.empty() ? 0.0 : batch.rates[group];
-    const OptimizerNumbers numbers = numbers_of(*update, rate, batch.step);
+    const double rate = rates == nullptr ? 0.0 : rates[update->rate_group];
+    const OptimizerNumbers numbers = numbers_of(*update, rate, step);
     std::memcpy(to, &numbers, sizeof numbers);
     to += sizeof numbers;
   }
-  copy_up(numbers_.get(), host_numbers_.get(), numbers_.bytes(), stream_.get());
 }
 
 }  // namespace facegen::cuda

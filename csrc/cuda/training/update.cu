@@ -32,12 +32,19 @@ __global__ void __launch_bounds__(kBlock)
 
 __global__ void __launch_bounds__(kBlock)
     state_kernel(const double* parts, int64_t part_count, const double* losses, int64_t loss_count,
-                 float clip_norm, StepState* state) {
+                 float clip_norm, StepState* state, const __grid_constant__ StepEnd end) {
+  const int64_t step = end.cursor->step;  // which thread 0 changes behind the sums
+  char* const result = end.results + step * end.result_bytes;
+  auto* const kept_losses = reinterpret_cast<double*>(result + sizeof(StepState));
   double sum = 0.0;
   for (int64_t i = threadIdx.x; i < part_count; i += kBlock) sum += parts[i];
   // Infinity and NaN times 0 are NaN, which sums keep.
   double check = 0.0;
-  for (int64_t i = threadIdx.x; i < loss_count; i += kBlock) check += losses[i] * 0.0;
+  for (int64_t i = threadIdx.x; i < loss_count; i += kBlock) {
+    const double loss = losses[i];
+    kept_losses[i] = loss;
+    check += loss * 0.0;
+  }
   const double length = sqrt(block_sum(sum));
   __syncthreads();
   check = block_sum(check);
@@ -45,7 +52,10 @@ __global__ void __launch_bounds__(kBlock)
   const auto longest = static_cast<double>(clip_norm);
   state->length = length;
   state->scale = longest > 0.0 ? static_cast<float>(fmin(1.0, longest / (length + 1e-6))) : 1.0f;
-  state->finite = isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
+  state->finite =
+      end.cursor->stopped == 0 && isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
+  *reinterpret_cast<StepState*>(result) = *state;
+  *end.cursor = {step + 1, state->finite == 0, 0};
 }
 
 __device__ inline void sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
@@ -99,6 +109,10 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
+__global__ void __launch_bounds__(kBlock) add_kernel(const float* x, float* y, int64_t count) {
+  for_each_number(count, [&](int64_t i) { y[i] += x[i]; });
+}
+
 __global__ void __launch_bounds__(kBlock)
     find_not_finite_kernel(const float* x, int64_t count, unsigned long long* place) {
   for_each_number(count, [&](int64_t i) {
@@ -116,14 +130,22 @@ void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, co
 }
 
 void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
-                int64_t loss_count, float clip_norm, StepState* state, cudaStream_t stream) {
+                int64_t loss_count, float clip_norm, StepState* state, const StepEnd& end,
+                cudaStream_t stream) {
   const int64_t part_count = divide_up(floats, kUpdateNumbers);
   if (part_count > 0) {
     squares_kernel<<<grid(part_count), kBlock, 0, stream>>>(gradients, floats, parts);
     FACEGEN_CUDA_CHECK_LAUNCH("the gradient's squares");
   }
-  state_kernel<<<1, kBlock, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state);
+  state_kernel<<<1, kBlock, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state,
+                                       end);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient's length");
+}
+
+void add_numbers(const float* x, float* y, int64_t count, cudaStream_t stream) {
+  if (count == 0) return;
+  add_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, y, count);
+  FACEGEN_CUDA_CHECK_LAUNCH("a sum");
 }
 
 void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream) {

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "cuda/training/begin.h"
 #include "cuda/training/call.h"
 #include "optimizer_numbers.h"
 
@@ -30,10 +31,15 @@ struct UpdateBlock {
 void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                  int64_t block_count, const StepState* state, cudaStream_t stream);
 
-// *state is what the host reads: the gradient's length, its scale, and whether all is finite, losses
-// and kept values (check_finite) among it. `parts` holds a double for every kUpdateNumbers floats.
+// *state: the gradient's length, its scale, and whether all is finite, losses and kept values (check_finite)
+// among it, in this step of the call and in those before. The end's results are it and the losses, and its
+// cursor moves on. `parts` holds a double for every kUpdateNumbers floats.
 void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
-                int64_t loss_count, float clip_norm, StepState* state, cudaStream_t stream);
+                int64_t loss_count, float clip_norm, StepState* state, const StepEnd& end,
+                cudaStream_t stream);
+
+// y += x
+void add_numbers(const float* x, float* y, int64_t count, cudaStream_t stream);
 
 // *not_finite becomes 1 where a number is not finite.
 void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream);

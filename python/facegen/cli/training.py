@@ -71,7 +71,7 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
 
     Raises UsageError where ranks have no such device, DeviceError where nobody has.
     """
-    from facegen.train.step_engine import one_device
+    from facegen.train.choose_engine import one_device
 
     several = ranks is not None or find_place(os.environ).size > 1
     if several and device != "cpu":

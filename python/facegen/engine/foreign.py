@@ -258,8 +258,12 @@ def library_of(x: Any) -> Library | None:
     return library
 
 
-def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
+def locate(
+    arrays: Sequence[Any], names: Sequence[str] | None = None
+) -> tuple[Library | None, list[OnDevice]]:
     """Whose arrays a call's are, None for NumPy's; and where they are, nowhere if on the host.
+
+    Messages have the arrays' names, or "array 0" and so on.
 
     Raises
     ------
@@ -270,13 +274,14 @@ def locate(arrays: Sequence[Any]) -> tuple[Library | None, list[OnDevice]]:
     if not any(libraries):
         return None, []
     found: list[OnDevice | None] = []
-    for i, (x, library) in enumerate(zip(arrays, libraries, strict=True)):
+    names = names or [f"array {i}" for i in range(len(arrays))]
+    for name, x, library in zip(names, arrays, libraries, strict=True):
         try:
             found.append(None if library is None else library.find(x))
         except (ValueError, BufferError) as error:
-            raise ValueError(f"array {i} {error}") from None
+            raise ValueError(f"{name} {error}") from None
         except _FOREIGN_ERRORS as error:
-            raise ValueError(f"array {i} cannot be shared: {_line(error)}") from None
+            raise ValueError(f"{name} cannot be shared: {_line(error)}") from None
     homes = {None if one is None else one.device for one in found}
     if len(homes) > 1:
         names = ", ".join("the host" if home is None else f"cuda:{home}" for home in homes)

@@ -31,7 +31,7 @@ from facegen.train.order import Batch, Order
 from facegen.train.readers import Loaded, Reader
 from facegen.train.reports import SILENT, Reports, finished
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
-from facegen.train.trainer import Diverged, Trainer
+from facegen.train.trainer import Diverged, Held, Trainer
 
 __all__ = [
     "L1",
@@ -48,6 +48,7 @@ __all__ = [
     "Every",
     "Given",
     "Group",
+    "Held",
     "StepInParts",
     "Loaded",
     "Loop",

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from facegen import processors
-from facegen._native import CHUNK_IMAGES, ELSEWHERE
+from facegen._native import CHUNK_IMAGES
 from facegen.engine.device import CPU
-from facegen.errors import FacegenError, FormatError
+from facegen.errors import FacegenError
 from facegen.nn import Graph
-from facegen.nn.grad import Losses, Optimizer, TrainingProgram, differentiate
+from facegen.nn.grad import Losses, Optimizer, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
-from facegen.nn.lower import check_weights
-from facegen.train import trainer_state
-from facegen.train.batch import find_images, find_targets
-from facegen.train.initial_weights import initial_weights
+from facegen.train.batch import Reader, check_rows
+from facegen.train.choose_engine import make_step_engine
 from facegen.train.ranks import Ranks
-from facegen.train.step_engine import Batch, StepEngine, make_step_engine
-
-
-@dataclass
-class _Counter:
-    steps: int = 0
+from facegen.train.step_engine import Steps
+from facegen.train.trained_arrays import TrainedArrays
 
 
 class Diverged(FacegenError):
@@ -36,7 +28,25 @@ class Diverged(FacegenError):
     of_all_ranks = True  # each raises the same
 
 
-class Trainer:
+@dataclass(frozen=True)
+class Held:
+    """A data set where a trainer's steps run: see `Trainer.hold`.
+
+    Attributes
+    ----------
+    images
+        How many it has.
+    device
+        Where it is.
+    """
+
+    images: int
+    device: str
+    _network: Any  # whose inputs and targets it has
+    _data: Any
+
+
+class Trainer(TrainedArrays):
     """Trains a graph on the CPU or a GPU. Calls of several threads wait for each other.
 
     Parameters
@@ -135,16 +145,13 @@ class Trainer:
         ranks: Ranks | None = None,
         device: str = "cpu",
     ) -> None:
-        self.graph, self.optimizer = graph, optimizer
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
         self.threads = _checked(
             "threads", processors.count() if threads is None else threads, 1, 2**31 - 1
         )
-        self.seed = _checked("seed", seed, 0, 2**64 - 1)
-        self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
-        self.program: TrainingProgram = differentiate(
+        program = differentiate(
             graph,
             loss,
             optimizer,
@@ -156,31 +163,17 @@ class Trainer:
             input_gradients=inputs,
             outputs=outputs,
         )
-        if weights is None:
-            weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
-        check_weights(graph, weights)
-        self._weights: dict[str, np.ndarray] = dict(weights)
-        if moments_of is None:
-            self._kept: dict[str, np.ndarray] = {
-                name: np.zeros(shape, np.float32) for name, shape in self.program.state.items()
-            }
-            self._start_averages()
-        else:
-            self._kept = moments_of._kept
-            if moments_of.program.state != self.program.state:
-                raise ValueError("moments_of must have the same parameters and optimizer")
-        if self.ranks is not None and self.program.kept:
+        seed = _checked("seed", seed, 0, 2**64 - 1)
+        super().__init__(graph, program, optimizer, weights, seed, moments_of)
+        if self.ranks is not None and program.kept:
             raise ValueError("ranks have no outputs and no gradients in inputs of a whole batch")
-        self._needs_whole_batch = bool(self.program.kept) or any(
-            isinstance(step, BatchNormStep) and not step.stored for step in self.program.forward
+        self._needs_whole_batch = bool(program.kept) or any(
+            isinstance(step, BatchNormStep) and not step.stored for step in program.forward
         )
-        # A step and its number, and gradients and their batch, belong together. A rate's schedule,
-        # which is called meanwhile, may ask for the state.
-        self._lock = threading.RLock()
-        self._engine: StepEngine = make_step_engine(
-            device, self.program, self._arrays(), self.threads, precision, self.ranks
+        self._engine = make_step_engine(
+            device, program, self._arrays(), self.threads, precision, self.ranks
         )
-        self._needs_whole_batch |= not self._engine.has_parts
+        self._reader = Reader(program, self.device)
         if ranks is not None and self.device != CPU:
             raise ValueError(f"ranks train on the CPU, each with its threads, not on {self.device}")
         if moments_of is not None and moments_of.device != self.device:
@@ -195,14 +188,16 @@ class Trainer:
         ----------
         x
             Images (n, height, width, channels), or a sequence of arrays where the graph has several
-            inputs: real numbers.
+            inputs: real numbers. On a GPU any array may be in its memory, of whoever speaks DLPack
+            or has `__cuda_array_interface__`; it is read where it is.
         y
             Targets: labels (n,) or (n, height, width) of "cross_entropy", negative where a pixel
             does not count; otherwise numbers in the output's shape, or what spreads to it. Of
             several losses: by their outputs, or one after another. None where no loss takes any.
         parts
             Of the batch, at most so many, are computed one after another, for less memory; 1 to
-            `most_parts`. The bits are the same.
+            `most_parts`. The bits are the same on the CPU; on GPUs they are those of the number of
+            parts, as sums are cut by how many images are computed at once.
         predicted
             `predict` was the last call, of this very `x`: its forward pass is not done again.
 
@@ -222,28 +217,91 @@ class Trainer:
             A number is not finite: says where that began. The weights are then as they were.
         """
         with self._lock:
-            losses = self._run(x, y, update=True, parts=parts, predicted=predicted)
-            self.steps += 1
-        return losses
+            return self._one_step(x, y, parts=parts, predicted=predicted)
+
+    def hold(self, x: Any, y: Any = None) -> Held:
+        """A data set for `run`: on a GPU a copy there, on the CPU the arrays as they are.
+
+        Parameters
+        ----------
+        x, y
+            As `step` takes them, of as many images as there are.
+
+        Raises
+        ------
+        ValueError
+            For arrays that do not fit, and labels out of range.
+        MemoryError
+            There is none for it on the GPU.
+        """
+        with self._lock:
+            arrays = self._reader.arrays(x, y)
+            images = len(arrays.inputs[0])
+            if images > _MOST_ROWS:
+                raise ValueError(f"a data set has at most {_MOST_ROWS:,} images, not {images:,}")
+            data = self._engine.hold(arrays)
+            return Held(images, self.device, self._reader.signature, data)
+
+    def run(self, held: Held, rows: Any, parts: int = 1) -> np.ndarray:
+        """Steps that follow one another, each on rows of a data set.
+
+        To the bit what `step` does with ``x[rows[i]]`` and ``y[rows[i]]`` for each `i`. On a GPU
+        nothing waits for the host between them: what differs from step to step goes there at the
+        beginning, and losses come back at the end.
+
+        Parameters
+        ----------
+        held
+            What `hold` gave, of this trainer or one of the same inputs and targets on the device.
+        rows
+            (steps, batch), integers from 0.
+        parts
+            As for `step`.
+
+        Returns
+        -------
+        (steps, batch) float64
+            As `step` gives them; `losses` and `gradient_length` are those of the last step.
+
+        Raises
+        ------
+        ValueError
+            For rows out of range, and a data set of another network; nothing is done then.
+        MemoryError, Diverged
+            As for `step`. `steps` counts those that were done.
+        """
+        if held.device != self.device or held._network != self._reader.signature:
+            raise ValueError(
+                f"the data set is for another network on {held.device}, not for {self.graph.name} "
+                f"on {self.device}"
+            )
+        numbers = check_rows(rows, held.images)
+        with self._lock:
+            return self._run(held._data, numbers, len(numbers), numbers.shape[1], parts=parts)
 
     def most_parts(self, images: int) -> int:
         """Into how many parts a batch can be cut.
 
         1 where a batch norm takes its statistics of the batch, and where values are kept: those
-        need all images at once. Ranks share a batch instead. And 1 on GPUs.
+        need all images at once. Ranks share a batch instead.
         """
         return 1 if self._needs_whole_batch or self.ranks else -(-images // CHUNK_IMAGES)
 
-    def gradients(self, x: Any, y: Any = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    def gradients(
+        self, x: Any, y: Any = None, *, on_device: bool = False
+    ) -> tuple[np.ndarray, dict[str, Any]]:
         """Each image's loss, and the gradients of their mean; changes nothing.
 
-        By parameter, and by the `inputs` that were asked for: (n, height, width, channels).
+        By parameter, and by the `inputs` that were asked for: (n, height, width, channels). With
+        `on_device` they are arrays on the GPU, as of `output`.
         """
+        self._check_on_device(on_device)
         with self._lock:
-            losses = self._run(x, y, update=False, parts=1)
-            gradients = {name: self._engine.gradient(name) for name in self.program.trained}
+            losses = self._one_step(x, y, update=False)
+            names = self.program.trained
+            gradients = {name: self._engine.gradient(name, on_device) for name in names}
             for i, name in enumerate(self.program.input_gradients):
-                gradients[name] = self._engine.kept(i)
+                gradients[name] = self._engine.kept(i, on_device)
             return losses, gradients
 
     def find(self, x: Any, y: Any = None, parts: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -253,7 +311,7 @@ class Trainer:
         statistics that batch norms move theirs towards.
         """
         with self._lock:
-            losses = self._run(x, y, update=False, parts=parts)
+            losses = self._one_step(x, y, update=False, parts=parts)
             return losses, self._engine.found()
 
     @property
@@ -289,47 +347,27 @@ class Trainer:
         Where a loss has a Softmax or Sigmoid in itself, what that would read.
         """
         with self._lock:
-            inputs = self._inputs(x)
+            inputs = self._reader.inputs(x)
             found = self._engine.predict(inputs, self.seed, self.steps)
             return dict(zip((end.output for end in self.program.losses), found, strict=True))
 
-    def output(self, name: str) -> np.ndarray:
+    def output(self, name: str, *, on_device: bool = False) -> Any:
         """What an output of `outputs` was in the last step: (n, height, width, channels) float32.
 
-        As it was computed for that step, before the change, with what dropout left out.
+        As it was computed for that step, before the change, with what dropout left out. With
+        `on_device` a copy on the GPU, a `facegen._cuda.DeviceArray`: other trainers there take it,
+        and libraries that speak DLPack.
         """
+        self._check_on_device(on_device)
         if name not in self.program.outputs:
             raise ValueError(f"{name!r} is not among the outputs that were asked for")
         with self._lock:
-            return self._engine.kept(self.program.kept.index(name))
+            return self._engine.kept(self.program.kept.index(name), on_device)
 
     @property
     def device(self) -> str:
         """Where the steps run: "cpu" or "cuda:0"."""
         return self._engine.device
-
-    @property
-    def weights(self) -> dict[str, np.ndarray]:
-        """The caller's arrays, which are changed, as the last step has left them."""
-        self.sync()
-        return self._weights
-
-    def sync(self) -> None:
-        """Copy what steps have changed from a GPU into the arrays on the host.
-
-        Reading `weights`, `averages` or the state does so too. On the CPU there is nothing to copy.
-        """
-        with self._lock:
-            self._engine.download()
-
-    @property
-    def steps(self) -> int:
-        """How many there have been."""
-        return self._counter.steps
-
-    @steps.setter
-    def steps(self, steps: int) -> None:
-        self._counter.steps = steps
 
     @property
     def kernels(self) -> list[str]:
@@ -346,124 +384,61 @@ class Trainer:
         """Of values for the largest batch so far, and of gradients."""
         return self._engine.memory_bytes
 
-    @property
-    def averages(self) -> dict[str, np.ndarray]:
-        """The moving averages of the weights; batch norms' statistics as they are stored.
+    def _check_on_device(self, on_device: bool) -> None:
+        if on_device and self.device == CPU:
+            raise ValueError("a trainer on the CPU has its arrays on the host")
 
-        FacegenError where the optimizer keeps none.
-        """
-        if self.optimizer.average is None:
-            raise FacegenError("no averages: the optimizer has average=None")
-        self.sync()
-        return {
-            name: self._kept.get(f"{name}:average", array).copy()
-            for name, array in self._weights.items()
-        }
-
-    def state_dict(self) -> dict[str, np.ndarray]:
-        """All that it takes to go on: copies of weights and moments, seed and number of steps."""
-        with self._lock:
-            self.sync()
-            numbers = {"seed": self.seed, "steps": self.steps}
-            return {
-                **{name: array.copy() for name, array in self._arrays().items()},
-                **{f":{name}": np.array(number, np.uint64) for name, number in numbers.items()},
-            }
-
-    def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
-        """Go on from a state: from here on, all is to the bit as if there had been no stop.
-
-        Raises
-        ------
-        ValueError
-            An array is missing, unknown, of another shape or type, not finite, or a variance below
-            0. The trainer is then as it was.
-        """
-        trainer_state.check(self.graph, self._arrays(), state)
-        with self._lock:
-            self._engine.download()  # what no state has, of arrays that trainers share, stays
-            for name, array in self._arrays().items():
-                array[...] = state[name]
-            self._engine.upload()
-            self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
-
-    def save(self, path: str | Path) -> None:
-        """Write the state to a safetensors file, whole or not at all."""
-        trainer_state.write(path, self.state_dict())
-
-    def load(self, path: str | Path) -> None:
-        """Go on from a file that `save` has written; FormatError where it does not fit."""
-        found = trainer_state.read(path, self.graph, self._arrays())
-        try:
-            self.load_state_dict(found)
-        except ValueError as error:
-            raise FormatError(f"{path}: {error}") from None
-
-    def _arrays(self) -> dict[str, np.ndarray]:
-        """All that changes, by its name in a state."""
-        return {**self._weights, **self._kept}
-
-    def _inputs(self, x: Any) -> list[np.ndarray]:
-        shapes = [self.program.values[name].shape for name in self.program.inputs]
-        given = [x] if len(shapes) == 1 else list(x)
-        if len(given) != len(shapes):
-            raise ValueError(f"{self.graph.name} takes {len(shapes)} inputs, not {len(given)}")
-        names = self.program.inputs
-        inputs = [find_images(*each) for each in zip(names, given, shapes, strict=True)]
-        images = len(inputs[0])
-        for name, array in zip(names, inputs, strict=True):
-            if len(array) != images:
-                raise ValueError(f"{name} has {len(array)} images, and {names[0]} {images}")
-        if not images:
-            raise ValueError("a batch must have at least 1 image")
-        return inputs
+    def _one_step(
+        self, x: Any, y: Any, *, update: bool = True, parts: int = 1, predicted: bool = False
+    ) -> np.ndarray:
+        """A step on a batch: each image's loss."""
+        arrays = self._reader.arrays(x, y)
+        images = len(arrays.inputs[0])
+        losses = self._run(
+            arrays, None, 1, images, update=update, parts=parts, predicted=predicted
+        )
+        return losses[0]
 
     def _run(
-        self, x: Any, y: Any, update: bool, parts: int, predicted: bool = False
+        self,
+        data: Any,
+        rows: np.ndarray | None,
+        count: int,
+        images: int,
+        *,
+        update: bool = True,
+        parts: int = 1,
+        predicted: bool = False,
     ) -> np.ndarray:
-        inputs = self._inputs(x)
-        images = len(inputs[0])
-        for step in self.program.losses:
-            if images % step.loss.group:
-                expected = f"groups of {step.loss.group} images"
-                raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
+        """So many steps on a batch, or on rows of a data set: (steps, images) of losses."""
+        self._reader.check_groups(images)
         if self.ranks and predicted:
             raise ValueError("predict is of a whole batch, and each rank computes a part")
         most = self.most_parts(images)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
         part = self.ranks.part_images(images) if self.ranks else _part_images(images, parts)
-        losses = np.empty((len(self.program.losses), images))
-        rates = self.optimizer.rates(self.steps)
-        targets = find_targets(self.program, y, images)
-        seed, number = self.seed, self.steps
-        batch = Batch(inputs, targets, losses, rates, seed, number, update, part, predicted)
-        not_finite = None
-        try:
-            self.gradient_length = self._engine.step(batch)
-        except FloatingPointError as error:
-            not_finite = str(error)
-        if self.ranks:
-            not_finite = self._hear_of(not_finite)
-            self.ranks.gather(losses, axis=1)
-        if not_finite is not None:
-            raise Diverged(f"step {self.steps} of {self.graph.name}: {not_finite}")
         ends = self.program.losses
-        self.losses = {end.output: part for end, part in zip(ends, losses, strict=True)}
+        losses = np.empty((count, len(ends), images))
+        first = self.steps
+        rates = np.array([self.optimizer.rates(first + i) for i in range(count)], np.float64)
+        steps = Steps(data, rows, losses, rates, self.seed, first, update, part, predicted)
+        while len(steps):
+            outcome = self._engine.run(steps)
+            done = len(outcome.lengths)
+            if update:
+                self.steps += done
+            if outcome.not_finite is not None:
+                raise Diverged(f"step {self.steps} of {self.graph.name}: {outcome.not_finite}")
+            self.gradient_length = outcome.lengths[-1]
+            steps = steps.after(done)
+        if count:
+            self.losses = {end.output: part for end, part in zip(ends, losses[-1], strict=True)}
         weights = np.array([end.loss.weight for end in ends])
-        return (weights[:, np.newaxis] * losses).sum(axis=0)
+        return (weights[:, np.newaxis] * losses).sum(axis=1)
 
-    def _hear_of(self, not_finite: str | None) -> str | None:
-        """What the rank says where it began: the others have only stopped with it."""
-        assert self.ranks is not None
-        began = None if not_finite == ELSEWHERE else not_finite
-        return self.ranks.first_word(began) or not_finite
 
-    def _start_averages(self) -> None:
-        for name, array in self._kept.items():
-            parameter, _, kind = name.rpartition(":")
-            if kind == "average":
-                array[...] = self._weights[parameter]
+_MOST_ROWS = 2**31 - 1  # row numbers are int32
 
 
 def _checked(name: str, value: int, least: int, most: int) -> int:

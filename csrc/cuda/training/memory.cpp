@@ -1,0 +1,110 @@
+// The memory of a batch on a GPU.
+#include <algorithm>
+#include <new>
+#include <string>
+
+#include "check_program.h"
+#include "cuda/training/executable.h"
+#include "divide_up.h"
+
+namespace facegen::cuda {
+namespace {
+
+// A call's steps are cut where their numbers take more: some thousand steps of LeNet, whose host then
+// waits once in 50 ms.
+constexpr int64_t kCallBytes = 1 << 20;
+
+}  // namespace
+
+// Asked before anything is allocated: a refusal then leaves nothing half done.
+void TrainingExecutable::require_free(int64_t bytes) {
+  std::size_t free = 0, total = 0;
+  FACEGEN_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  if (bytes <= static_cast<int64_t>(free)) return;
+  throw Error(cudaErrorMemoryAllocation, std::to_string(bytes) + " bytes are needed, and " +
+                                             std::to_string(free) + " are free");
+}
+
+// Graphs have recorded addresses, and go with the memory.
+void TrainingExecutable::reserve(int64_t images, int64_t part_images, bool gathered) {
+  last_images_ = predicted_images_ = 0;
+  if (images > capacity_ || part_images > part_capacity_) reserve_values(images, part_images);
+  reserve_call(images, gathered);
+  if (part_images < images && sum_.count() == 0) {
+    require_free(gradients_.bytes());
+    sum_ = allocate_device<float>(gradients_.count());
+  }
+  // A smaller batch may be cut into more parts of a product, or be split where a larger one was not.
+  int64_t scratch = 0;
+  for (const int64_t count : {part_images, images % part_images}) {
+    if (count == 0) continue;
+    if (products_.reserve(count)) graphs_.clear();
+    scratch = std::max({scratch, training_scratch_bytes(program_, count), products_.scratch_bytes(count)});
+  }
+  if (scratch <= scratch_.bytes()) return;
+  graphs_.clear();
+  scratch_ = {};
+  require_free(scratch);
+  scratch_ = allocate_device<char>(scratch);
+}
+
+void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
+  images = std::max(images, capacity_);
+  part_images = std::max(part_images, part_capacity_);
+  if (program_.arena_floats > kMostFloats / part_images || !is_countable(program_, part_images)) {
+    throw std::bad_alloc();
+  }
+  int64_t of_image = 2 * loss_count_;
+  for (const auto* floats : {&input_floats_, &target_floats_}) {
+    for (const int64_t count : *floats) of_image += count;
+  }
+  if (of_image > kMostFloats / images) throw std::bad_alloc();
+  graphs_.clear();
+  capacity_ = part_capacity_ = 0;
+  arena_ = {};
+  losses_ = {};
+  for (auto* memory : {&inputs_, &targets_}) {
+    for (auto& array : *memory) array = {};
+  }
+  require_free(4 * (part_images * program_.arena_floats + images * of_image));
+  arena_ = allocate_device<float>(part_images * program_.arena_floats);
+  for (std::size_t i = 0; i < inputs_.size(); ++i) {
+    inputs_[i] = allocate_device<float>(images * input_floats_[i]);
+  }
+  for (std::size_t i = 0; i < targets_.size(); ++i) {
+    targets_[i] = allocate_device<float>(images * target_floats_[i]);
+  }
+  losses_ = allocate_device<double>(loss_count_ * images);
+  capacity_ = images;
+  part_capacity_ = part_images;
+}
+
+CallLayout TrainingExecutable::layout_of(int64_t images, bool gathered) const {
+  const auto round = [](int64_t bytes) { return divide_up(bytes, int64_t{16}) * 16; };
+  const auto arrays = static_cast<int64_t>(inputs_.size() + targets_.size());
+  CallLayout layout = {};
+  layout.entries_at = round(static_cast<int64_t>(sizeof(Cursor)) + 8 * arrays);
+  layout.entry_bytes = round(numbers_.bytes() + (gathered ? 4 * images : 0));
+  layout.result_bytes = static_cast<int64_t>(sizeof(StepState)) + 8 * loss_count_ * images;
+  layout.most_steps = std::min((call_.bytes() - layout.entries_at) / layout.entry_bytes,
+                               results_.bytes() / layout.result_bytes);
+  return layout;
+}
+
+void TrainingExecutable::reserve_call(int64_t images, bool gathered) {
+  const CallLayout one = layout_of(images, gathered);
+  const auto reserve = [&](DeviceMemory<char>& memory, PinnedMemory<char>& on_host, int64_t needed) {
+    const int64_t bytes = std::max(needed, kCallBytes);
+    if (bytes <= memory.bytes()) return;
+    graphs_.clear();
+    memory = {};
+    on_host = {};
+    require_free(bytes);
+    on_host = allocate_pinned<char>(bytes);
+    memory = allocate_device<char>(bytes);
+  };
+  reserve(call_, host_call_, one.entries_at + one.entry_bytes);
+  reserve(results_, host_results_, one.result_bytes);
+}
+
+}  // namespace facegen::cuda

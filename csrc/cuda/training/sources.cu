@@ -1,0 +1,104 @@
+#include "cuda/training/sources.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "cuda/runtime/error.h"
+#include "cuda/training/copies.h"
+#include "cuda/training/launch.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+constexpr int64_t kBlockBytes = 1 << 20;  // some 100 us of copying on the host, beside 5 us of a launch
+
+struct ConvertArguments {
+  const void* from;
+  void* to;
+  int64_t count;
+  int64_t h, w, c;
+  int64_t image_stride, row_stride, pixel_stride, channel_stride;
+  SourceRule rule;
+  int64_t classes;
+  unsigned long long* place;
+};
+
+__device__ inline float as_float(__half x) { return __half2float(x); }
+__device__ inline float as_float(__nv_bfloat16 x) { return __bfloat162float(x); }
+template <class Element>
+__device__ inline float as_float(Element x) {
+  return static_cast<float>(x);
+}
+
+__device__ inline int64_t as_integer(__half x) { return __half2ll_rz(x); }
+__device__ inline int64_t as_integer(__nv_bfloat16 x) { return __bfloat162ll_rz(x); }
+template <class Element>
+__device__ inline int64_t as_integer(Element x) {
+  return static_cast<int64_t>(x);
+}
+
+template <class Element>
+__global__ void __launch_bounds__(kBlock) convert_kernel(const __grid_constant__ ConvertArguments a) {
+  for_each_number(a.count, [&](int64_t i) {
+    const int64_t pixel = i / a.c, row = pixel / a.w, image = row / a.h;
+    const Element v = static_cast<const Element*>(
+        a.from)[image * a.image_stride + (row - image * a.h) * a.row_stride +
+                (pixel - row * a.w) * a.pixel_stride + (i - pixel * a.c) * a.channel_stride];
+    bool breaks = false;
+    if (a.rule == SourceRule::kLabels) {
+      // Labels are integers; those out of range are told before they are made narrower.
+      const int64_t label = as_integer(v);
+      breaks = label >= a.classes;
+      static_cast<int32_t*>(a.to)[i] = breaks || label < 0 ? -1 : static_cast<int32_t>(label);
+    } else {
+      const float number = as_float(v);
+      breaks = a.rule == SourceRule::kShares && number < 0.0f;
+      static_cast<float*>(a.to)[i] = number;
+    }
+    if (breaks) atomicMin(a.place, static_cast<unsigned long long>(i));
+  });
+}
+
+}  // namespace
+
+void PinnedCopies::copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
+  for (int64_t first = 0; first < bytes; first += kBlockBytes) {
+    Block& block = blocks_[next_];
+    next_ = 1 - next_;
+    if (block.memory.count() == 0) {
+      block.memory = allocate_pinned<char>(kBlockBytes);
+      block.done = make_event();
+    } else {
+      FACEGEN_CUDA_CHECK(cudaEventSynchronize(block.done.get()));
+    }
+    const int64_t count = std::min(kBlockBytes, bytes - first);
+    std::memcpy(block.memory.get(), static_cast<const char*>(from) + first, static_cast<std::size_t>(count));
+    facegen::cuda::copy_up(static_cast<char*>(to) + first, block.memory.get(), count, stream);
+    FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+  }
+}
+
+void convert_source(const Source& source, int64_t images, SourceRule rule, int64_t classes, void* to,
+                    unsigned long long* place, cudaStream_t stream) {
+  const auto [h, w, c] = source.shape;
+  const auto [of_image, of_row, of_pixel, of_channel] = source.strides;
+  const ConvertArguments a = {source.data, to,     images * h * w * c, h,          w,    c,
+                              of_image,    of_row, of_pixel,           of_channel, rule, classes,
+                              place};
+  const auto kernel = [&] {
+    switch (source.element) {
+      case SourceElement::kFloat64: return convert_kernel<double>;
+      case SourceElement::kFloat16: return convert_kernel<__half>;
+      case SourceElement::kBfloat16: return convert_kernel<__nv_bfloat16>;
+      case SourceElement::kUint8: return convert_kernel<uint8_t>;
+      case SourceElement::kInt32: return convert_kernel<int32_t>;
+      case SourceElement::kInt64: return convert_kernel<int64_t>;
+      case SourceElement::kFloat32: break;
+    }
+    return convert_kernel<float>;
+  }();
+  kernel<<<grid_of(a.count), kBlock, 0, stream>>>(a);
+  FACEGEN_CUDA_CHECK_LAUNCH("a conversion");
+}
+
+}  // namespace facegen::cuda

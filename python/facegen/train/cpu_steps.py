@@ -1,0 +1,117 @@
+"""Steps on the CPU: the caller's arrays are what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import cast
+
+import numpy as np
+
+from facegen._native import ELSEWHERE, CpuTraining
+from facegen.engine.cpu import choose_isa
+from facegen.engine.device import CPU
+from facegen.engine.memory import check_memory
+from facegen.nn.grad import TrainingProgram
+from facegen.train.batch import Arrays, Values
+from facegen.train.ranks import Ranks
+from facegen.train.step_engine import Outcome, Steps, arena_bytes, batch_of
+
+
+class CpuSteps:
+    """See `StepEngine`. With ranks each computes its part of every batch."""
+
+    device = CPU
+
+    def __init__(
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        threads: int,
+        precision: str,
+        ranks: Ranks | None,
+    ) -> None:
+        self._program = program
+        self._native = CpuTraining(program, arrays, choose_isa(precision))
+        self._threads, self._ranks = threads, ranks
+
+    def hold(self, data: Arrays) -> Arrays:
+        """See `StepEngine`."""
+        return data
+
+    def run(self, steps: Steps) -> Outcome:
+        """One step: see `StepEngine`."""
+        s, data = steps, steps.data
+        if s.rows is not None:
+            data = Arrays(*([array[s.rows[0]] for array in arrays] for arrays in data))
+        check_memory(
+            arena_bytes(self._program, min(s.part_images, s.images)),
+            batch_of(self._program, s.part_images),
+        )
+        length, not_finite = 0.0, None
+        losses, rates = s.losses[0], s.rates[0].tolist()
+        try:
+            length = self._native.step(
+                data.inputs, data.targets, losses, rates, s.seed, s.number, s.update,
+                self._threads, s.part_images, s.predicted, self._ranks,
+            )  # fmt: skip
+        except FloatingPointError as error:
+            not_finite = str(error)
+        if self._ranks:
+            not_finite = _hear_of(not_finite, self._ranks)
+            self._ranks.gather(losses, axis=1)
+        return Outcome([length] if not_finite is None else [], not_finite)
+
+    def predict(self, inputs: Sequence[Values], seed: int, number: int) -> list[np.ndarray]:
+        """See `StepEngine`."""
+        arrays = cast(Sequence[np.ndarray], inputs)  # as those of a GPU are refused
+        return self._native.predict(arrays, seed, number, self._threads)
+
+    def gradient(self, parameter: str, on_device: bool = False) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.gradient(parameter)
+
+    def kept(self, number: int, on_device: bool = False) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.kept(number)
+
+    def found(self) -> np.ndarray:
+        """See `StepEngine`."""
+        return self._native.found()
+
+    @property
+    def found_floats(self) -> int:
+        """See `StepEngine`."""
+        return self._native.found_floats
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        """See `StepEngine`."""
+        return self._native.apply(found, images, rates, number, self._threads)
+
+    def download(self) -> None:
+        """Nothing is elsewhere."""
+
+    def upload(self) -> None:
+        """Nothing is elsewhere."""
+
+    @property
+    def kernels(self) -> list[str]:
+        """See `StepEngine`."""
+        return self._native.kernels
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """See `StepEngine`."""
+        return self._native.step_seconds
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StepEngine`."""
+        return self._native.memory_bytes
+
+
+def _hear_of(not_finite: str | None, ranks: Ranks) -> str | None:
+    """What the rank says where it began: the others have only stopped with it."""
+    began = None if not_finite == ELSEWHERE else not_finite
+    return ranks.first_word(began) or not_finite

@@ -1,0 +1,135 @@
+"""Steps on one GPU, where copies of the caller's arrays are what they change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from facegen.engine.cuda import cuda_module
+from facegen.engine.device import Device
+from facegen.errors import OutOfMemory
+from facegen.nn.grad import TrainingProgram
+from facegen.train.batch import Arrays, Values
+from facegen.train.step_engine import Outcome, Steps, arena_bytes, batch_of
+
+if TYPE_CHECKING:
+    from facegen._cuda import CudaHeld, CudaTraining, DeviceArray
+
+
+class CudaSteps:
+    """See `StepEngine`."""
+
+    def __init__(
+        self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], device: Device
+    ) -> None:
+        self._program, self._arrays, self._index = program, arrays, device.indices[0]
+        self._cuda = cuda_module()
+        self._native: CudaTraining = self._cuda.CudaTraining(program, arrays, self._index)
+        self.device = str(device)
+        self.download, self.upload = self._native.download, self._native.upload
+
+    def hold(self, data: Arrays) -> CudaHeld:
+        """See `StepEngine`."""
+        images = len(data.inputs[0])
+        try:
+            return self._native.hold(_native(data.inputs), _native(data.targets), images)
+        except MemoryError as error:
+            what = f"a data set of {images:,} images for {self._program.name}"
+            raise OutOfMemory(f"{what} on {self.device}: {error}") from None
+
+    def run(self, steps: Steps) -> Outcome:
+        """All of the steps: see `StepEngine`."""
+        s = steps
+        lengths = np.empty(len(s))
+        with self._memory_for(min(s.images, s.part_images)):
+            if s.rows is None:
+                done, not_finite = self._native.step(
+                    _native(s.data.inputs), _native(s.data.targets), s.losses, lengths, s.rates,
+                    s.seed, s.number, s.update, s.part_images, s.predicted,
+                )  # fmt: skip
+            else:
+                done, not_finite = self._native.run(
+                    s.data, s.rows, s.losses, lengths, s.rates, s.seed, s.number, s.part_images
+                )
+        return Outcome(lengths[:done].tolist(), not_finite or None)
+
+    def predict(self, inputs: Sequence[Values], seed: int, number: int) -> list[np.ndarray]:
+        """See `StepEngine`."""
+        with self._memory_for(len(inputs[0])):
+            return self._native.predict(_native(inputs), len(inputs[0]), seed, number)
+
+    def gradient(self, parameter: str, on_device: bool = False) -> np.ndarray | DeviceArray:
+        """See `StepEngine`."""
+        if not on_device:
+            return self._native.gradient(parameter)
+        array = self._empty(self._arrays[parameter].shape)
+        self._native.put_gradient(parameter, array)
+        return array
+
+    def kept(self, number: int, on_device: bool = False) -> np.ndarray | DeviceArray:
+        """See `StepEngine`."""
+        if not on_device:
+            return self._native.kept(number)
+        shape = self._program.values[self._program.kept[number]].shape
+        array = self._empty((self._native.last_images, *shape))
+        self._native.put_kept(number, array)
+        return array
+
+    def _empty(self, shape: Sequence[int]) -> DeviceArray:
+        array: DeviceArray = self._cuda.DeviceArray(shape, "float32", self._index)
+        return array
+
+    def found(self) -> np.ndarray:
+        """None: it is for ranks, which are of CPUs."""
+        raise self._stays()
+
+    @property
+    def found_floats(self) -> int:
+        """As `found`."""
+        raise self._stays()
+
+    def apply(
+        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+    ) -> float:
+        """As `found`."""
+        raise self._stays()
+
+    def _stays(self) -> ValueError:
+        return ValueError(f"what a step finds stays on {self.device}; device='cpu' gives it")
+
+    @contextmanager
+    def _memory_for(self, images: int) -> Iterator[None]:
+        """Says which batch it was that the GPU has no memory for."""
+        try:
+            yield
+        except MemoryError:
+            values_bytes = arena_bytes(self._program, images)
+            raise OutOfMemory(
+                f"{batch_of(self._program, images)}: takes more than {values_bytes:,} bytes of "
+                f"memory on {self.device}, which are not free there"
+            ) from None
+
+    @property
+    def kernels(self) -> list[str]:
+        """See `StepEngine`: of the last batch."""
+        return self._native.kernels
+
+    @property
+    def step_seconds(self) -> list[float]:
+        """Each launched alone, on the last batch, whose values and gradients are then lost.
+
+        The optimizer, which is one launch for all parameters, has none.
+        """
+        return self._native.time_steps()
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `StepEngine`."""
+        return self._native.memory_bytes
+
+
+def _native(arrays: Sequence[Values]) -> list[Any]:
+    return [array if isinstance(array, np.ndarray) else array.native for array in arrays]
