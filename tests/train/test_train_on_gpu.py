@@ -264,3 +264,118 @@ def test_ranks_train_on_the_cpu() -> None:
         lenet_trainer(ranks=SimpleNamespace(asynchronous=True))
     with pytest.raises(ValueError, match="stays on cuda:0"):
         lenet_trainer().find(IMAGES, LABELS)
+
+
+@pytest.mark.cuda
+def test_parts_are_near_the_whole_and_the_same_every_time() -> None:
+    """Sums are cut otherwise: a product's error is 2^-16, and there are 24 images."""
+    whole, one, other = (lenet_trainer(optimizer=train.SGD(rate=0.01)) for _ in range(3))
+    assert one.most_parts(24) == 3
+    for _ in range(4):
+        expected = whole.step(IMAGES, LABELS)
+        found = one.step(IMAGES, LABELS, parts=3)
+        assert found.tobytes() == other.step(IMAGES, LABELS, parts=3).tobytes()
+        np.testing.assert_allclose(found, expected, rtol=1e-3)
+    assert_same(one.state_dict(), other.state_dict())
+    assert whole.memory_bytes > one.memory_bytes
+
+
+@pytest.mark.cuda
+def test_a_number_that_is_not_finite_in_a_part() -> None:
+    trainer = lenet_trainer()
+    images = IMAGES.copy()
+    images[20, 3, 3] = np.inf
+    for parts in (1, 3):
+        with pytest.raises(train.Diverged, match="input 0 has a number that .*, in image 20"):
+            trainer.step(images, LABELS, parts=parts)
+
+
+@pytest.mark.cuda
+def test_memory_that_is_short_makes_parts() -> None:
+    graph = nn.Graph("wide")
+    x = graph.add("up", nn.ConvTranspose2d(1, 64, 64), graph.input("x", Shape(1, 1, 1)))
+    graph.output(graph.add("mean", nn.GlobalAvgPool2d(), x))
+    trainer = train.Trainer(graph, "l2", train.SGD(rate=0.1), seed=1, device="cuda")
+    said: list[str] = []
+    step = train.StepInParts(trainer, said.append)
+    x = np.ones((250_000, 1, 1, 1), np.float32)  # half a terabyte of values and gradients
+    assert np.isfinite(step(x, np.zeros((250_000, 1, 1, 64)))).all()
+    assert step.parts > 1 and said[0] == "memory is short: batches of 250,000 in 2 parts"
+
+
+@pytest.mark.cuda
+def test_what_one_trainer_makes_another_takes_on_the_gpu() -> None:
+    """A picture that stays there, and its gradient on the way back, give the host's bits."""
+    random = np.random.default_rng(3)
+    drawn = random.random((12, 1, 1, 8), np.float32)
+    maker = Graph("maker")
+    x = maker.add("up", nn.ConvTranspose2d(8, 3, 6), maker.input("z", Shape(1, 1, 8)))
+    maker.output(maker.add("tanh", nn.Tanh(), x))
+    judge = Graph("judge")
+    x = judge.add("conv", nn.Conv2d(3, 4, 3, stride=2), judge.input("picture", Shape(6, 6, 3)))
+    judge.output(judge.add("score", nn.Linear(4, 1), judge.add("mean", nn.GlobalAvgPool2d(), x)))
+    made = []
+    for on_device in (False, True):
+        generator = train.Trainer(
+            maker, {"tanh": train.Given()}, train.SGD(rate=0.1), seed=1, outputs=["tanh"],
+            device="cuda",
+        )  # fmt: skip
+        discriminator = train.Trainer(
+            judge, "binary_cross_entropy", train.SGD(rate=0.1), seed=2, inputs=["picture"],
+            device="cuda",
+        )  # fmt: skip
+        for _ in range(3):
+            generator.gradients(drawn, 0.0)
+            picture = generator.output("tanh", on_device=on_device)
+            discriminator.step(picture, 0.0)
+            _, gradients = discriminator.gradients(picture, 1.0, on_device=on_device)
+            generator.step(drawn, gradients["picture"])
+        made.append({**generator.state_dict(), **discriminator.state_dict()})
+        shape = (12, 6, 6, 3)
+        assert np.asarray(picture).shape == np.asarray(gradients["picture"]).shape == shape
+    assert_same(made[1], made[0])
+
+
+@pytest.mark.cuda
+def test_tensors_on_the_gpu_are_read_as_they_lie() -> None:
+    torch = pytest.importorskip("torch")
+    here, there = lenet_trainer(), lenet_trainer()
+    x, y = torch.from_numpy(IMAGES).cuda(), torch.from_numpy(LABELS).cuda()
+    turned = x.permute(0, 2, 1, 3).contiguous().permute(0, 2, 1, 3)  # of other strides
+    for images in (x, turned, x.half().float(), x.double()):
+        expected = here.step(images.cpu().numpy(), LABELS)
+        assert there.step(images, y).tobytes() == expected.tobytes()
+    rounded = x.half()
+    expected = here.step(rounded.float().cpu().numpy(), LABELS)
+    assert there.step(rounded, y.to(torch.int32)).tobytes() == expected.tobytes()
+    rows = np.arange(24).reshape(4, 6)
+    expected = here.run(here.hold(IMAGES, LABELS), rows)
+    assert there.run(there.hold(x, y), rows).tobytes() == expected.tobytes()
+    assert_same(there.state_dict(), here.state_dict())
+    with pytest.raises(ValueError, match="labels: expected 0 to 9, .*, found another in image 3"):
+        there.step(x, torch.where(torch.arange(24, device="cuda") == 3, 10, y))
+    with pytest.raises(ValueError, match="image is on GPU 0, and this trains on the CPU"):
+        lenet_trainer("cpu").step(x, LABELS)
+
+
+@pytest.mark.cuda
+def test_work_that_makes_a_batch_is_waited_for() -> None:
+    torch = pytest.importorskip("torch")
+    trainer, other = lenet_trainer(), lenet_trainer()
+    x = torch.from_numpy(IMAGES).cuda()
+    with torch.cuda.stream(torch.cuda.Stream()):
+        torch.cuda._sleep(200_000_000)  # a tenth of a second
+        late = x * 0.5
+        found = trainer.step(late, LABELS)
+    assert found.tobytes() == other.step(IMAGES * np.float32(0.5), LABELS).tobytes()
+
+
+@pytest.mark.cuda
+def test_calls_of_more_steps_than_go_up_at_once() -> None:
+    """A call's numbers are cut at a megabyte: 4,000 steps of 8 images take more."""
+    many, single = lenet_trainer(dropout=None), lenet_trainer(dropout=None)
+    rows = np.random.default_rng(5).integers(0, 24, (4000, 8))
+    losses = many.run(many.hold(IMAGES, LABELS), rows)
+    expected = [single.step(IMAGES[row], LABELS[row]) for row in rows]
+    assert losses.tobytes() == np.array(expected).tobytes()
+    assert_same(many.state_dict(), single.state_dict())

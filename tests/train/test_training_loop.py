@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import doctest
 import errno
+import itertools
 import json
 import os
 import resource
@@ -12,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from facegen.train import checkpoint, order, pace
 from facegen.train.ahead import read_ahead
 from facegen.train.log import Means
 
+RANDOM = np.random.default_rng(0)
 CHILD = Path(__file__).parent / "loop_job.py"
 
 
@@ -267,6 +269,50 @@ def test_hooks(tmp_path: Path) -> None:
     assert [entry.get("quality") for entry in entries] == [3, None, 6, None, 9, 10]
     assert said == ["picture.png: no room; training goes on"] * 2
     assert entries[-1]["epoch"] == 3.333 and entries[-1]["a"] > 0
+
+
+def test_several_steps_a_call_are_the_same_run(tmp_path: Path) -> None:
+    """Calls end where something is due: a hook, the log, the last step; the files are the same."""
+    states_of, calls = {}, []
+    for name in ("one", "several"):
+        reports = train.Reports(tmp_path / name, log_every=6)
+        loop, trainers = make(reports, steps=20, hooks=[train.Every(8, lambda step: {"at": step})])
+        step = train.StepInParts(trainers["a"])
+
+        def several(items: Sequence[np.ndarray], step=step) -> list[dict[str, np.ndarray]]:
+            calls.append([len(x) for x in items])
+            ones = [(x, np.ones((len(x), 1, 1, 2))) for x in items]
+            return [{"a": losses} for losses in step.several(ones)]
+
+        if name == "several":
+            loop.several = several
+        loop.run()
+        states_of[name] = states(trainers)
+    assert_same(states_of["several"], states_of["one"])
+    assert lines(tmp_path / "several") == lines(tmp_path / "one")
+    # Of 12 samples the third batch of a pass has 2.
+    sizes = [5, 5, 2] * 7
+    ends = [0, 6, 8, 12, 16, 18, 20]
+    assert calls == [sizes[a:b] for a, b in itertools.pairwise(ends)]
+    files = [(tmp_path / name / "checkpoint.safetensors") for name in ("one", "several")]
+    arrays = [safetensors.numpy.load_file(file) for file in files]
+    assert_same(arrays[1], arrays[0])
+
+
+def test_several_steps_where_memory_is_short() -> None:
+    whole, short = (make(train.SILENT)[1]["a"] for _ in range(2))
+    batches = [(RANDOM.random((n, 1, 1, 3)), np.ones((n, 1, 1, 2))) for n in (4, 4, 3)]
+    run = short.run
+
+    def refused(held: train.Held, rows: np.ndarray, parts: int) -> np.ndarray:
+        if len(rows) > 1:
+            raise MemoryError
+        return run(held, rows, parts)
+
+    short.run = refused  # type: ignore[method-assign]
+    found = train.StepInParts(short).several(batches)
+    for batch, losses in zip(batches, found, strict=True):
+        np.testing.assert_array_equal(losses, whole.step(*batch))
 
 
 def test_a_hook_ends_the_run(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -46,3 +47,20 @@ class StepInParts:
                     raise
                 self.parts *= 2
                 self._tell(f"memory is short: batches of {images:,} in {self.parts} parts")
+
+    def several(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
+        """The losses of each of some batches (x, y) that follow one another.
+
+        Those of one size are one call of `Trainer.run`, to the bits of single steps.
+        """
+        found: list[np.ndarray] = []
+        for size, group in groupby(batches, lambda batch: len(batch[0])):
+            some = list(group)
+            x, y = (np.concatenate(arrays) for arrays in zip(*some, strict=True))
+            rows = np.arange(len(x)).reshape(len(some), size)
+            try:
+                parts = min(self.parts, self.trainer.most_parts(size))
+                found += list(self.trainer.run(self.trainer.hold(x, y), rows, parts))
+            except MemoryError:  # before any step: both ask for all that they take
+                found += [self(*batch) for batch in some]
+        return found

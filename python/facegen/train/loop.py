@@ -24,6 +24,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -44,6 +45,8 @@ from facegen.train.trainer import Diverged
 from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")
+
+_MOST_TOGETHER = 128  # steps of one call, for whose end a signal waits
 
 
 @dataclass
@@ -75,6 +78,9 @@ class Loop(Generic[Item]):
     exchange
         Of ranks that are asynchronous: rank 0 applies what `step` finds on the others, and calls
         the hooks. At the end all have rank 0's parts.
+    several
+        None, or `step` by batches that follow one another: as many as there are up to the next step
+        after which something is due, such as a hook, an entry of the log or the end.
     """
 
     read: Callable[[int], Item]
@@ -91,6 +97,7 @@ class Loop(Generic[Item]):
     processes: bool = False
     ranks: Ranks | None = None
     exchange: Exchange | None = None
+    several: Callable[[Sequence[Item]], Sequence[log.Losses]] | None = None
 
     def __post_init__(self) -> None:
         if self.steps > MOST_STEPS:
@@ -231,8 +238,8 @@ class Loop(Generic[Item]):
             self.exchange.begin(steps)
         read: Callable[[int], Any] = self.read if self.exchange is None else int
         with closing(read_ahead(read, steps, self.ahead, workers, self.processes)) as items:
-            for item in items:
-                self._one_step(item)
+            while group := list(islice(items, self._next_due() - self.place.step)):
+                self._learn_all(group)
                 if self._is_stopping():
                     break
                 if self.place.ended:
@@ -247,19 +254,22 @@ class Loop(Generic[Item]):
 
     def _find(self, number: int) -> tuple[log.Losses, bool]:
         """A batch of a worker's, whose gradients its step keeps for rank 0."""
-        return self._learn(self.read(number)), self._stopping.is_set()
+        return self._learn([self.read(number)])[0], self._stopping.is_set()
 
-    def _learn(self, item: Any) -> log.Losses:
-        """Losses by name, of a step or of what the next worker has sent."""
+    def _learn(self, items: Sequence[Any]) -> Sequence[log.Losses]:
+        """Losses by name, of each step or of what the next worker has sent."""
         try:
             if self.exchange is not None and self.exchange.ranks.first:
                 losses, stopping = self.exchange.serve()
                 if stopping:
                     self._stop()
-                return losses
-            if isinstance(item, Loaded):
-                self._unreadable.add(item)
-            return self.step(item)
+                return [losses]
+            for item in items:
+                if isinstance(item, Loaded):
+                    self._unreadable.add(item)
+            if self.several is not None:
+                return self.several(items)
+            return [self.step(item) for item in items]
         except Diverged as error:
             failure = FacegenError(
                 f"training diverged: {error} (a lower learning rate may help{self._kept()})"
@@ -283,9 +293,19 @@ class Loop(Generic[Item]):
             self._write({"step": 0, **({} if self.epoch is None else {"epoch": 0}), **entry})
         self._pace.restart(0)
 
-    def _one_step(self, item: Any) -> None:
-        self._means.add(self._learn(item))
-        step = self.place.step + 1
+    def _next_due(self) -> int:
+        """The step up to which nothing is to be done between steps."""
+        step = self.place.step
+        if self.several is None or self._pace.seconds >= self._save_at:
+            return step + 1
+        dues = [self.reports.log_every, *(hook.steps for hook in self.hooks)]
+        return min(self.steps, step + _MOST_TOGETHER, *(step + due - step % due for due in dues))
+
+    def _learn_all(self, items: Sequence[Any]) -> None:
+        """The steps of these batches, and what is due after the last."""
+        for losses in self._learn(items):
+            self._means.add(losses)
+        step = self.place.step + len(items)
         self._estimate(step)
         entry: dict[str, Any] = {}
         ended = False

@@ -7,12 +7,14 @@ out are used once, at the end: nothing is chosen by them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.engine.device import CPU
 from facegen.errors import FormatError
 from facegen.networks import lenet
 from facegen.train import (
@@ -28,8 +30,11 @@ from facegen.train import (
 )
 from facegen.train.augment import Augmentation
 from facegen.train.exchange import Exchange
+from facegen.train.memory import AHEAD
 from facegen.train.ranks import Ranks
 from facegen.train.split import split
+
+_AHEAD_OF_GPU = 128  # batches, as many as one call learns
 
 # Digits stand on black.
 DISTORTION = Augmentation(
@@ -151,12 +156,20 @@ def train(
         batch, shown = item
         return {"loss": step(shown, y[batch.samples])}
 
+    def learn_several(items: Sequence[tuple[Batch, np.ndarray]]) -> list[dict[str, np.ndarray]]:
+        """The same on a GPU: what was distorted here goes there for many steps at once."""
+        found = step.several([(shown, y[batch.samples]) for batch, shown in items])
+        return [{"loss": losses} for losses in found]
+
+    on_gpu = trainer.device != CPU
     loop = Loop(
         read,
         learn,
         {"network": trainer},
         steps,
         settings.batch,
+        several=learn_several if on_gpu else None,
+        ahead=_AHEAD_OF_GPU if on_gpu else AHEAD,
         settings={**asdict(settings), "data": crc32(images.tobytes() + labels.tobytes())},
         reports=reports,
         epoch=order.steps_per_epoch,
