@@ -14,33 +14,22 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from bench import machine, workload
 from bench.arguments import numbers
 from bench.gpu import ceilings
-from bench.gpu.contenders import (
-    OUR_PRECISIONS,
-    TORCH_PRECISIONS,
-    TORCH_VARIANTS,
-    Contender,
-    Ours,
-    Torch,
-    exact,
-    forget_compiled,
-)
-from bench.gpu.report import Cell, Row, ceilings_table, cell_table
+from bench.gpu.contenders import OUR_PRECISIONS, TORCH_PRECISIONS, TORCH_VARIANTS
+from bench.gpu.measure import measure
+from bench.gpu.report import ceilings_table, cell_table
 from bench.tables import markdown_table
 from facegen.engine import Runner
 from facegen.networks import NETWORKS
 from facegen.nn import lower
 
-VERIFIED_IMAGES = 4
 BATCHES = {"dcgan": (1, 64, 1024, 8192), "colorizer": (1, 32), "lenet": (1, 10, 100, 1000, 10000)}
 OTHER_BATCHES = (1, 64)
-ROUNDS = 5
-ROUND_SECONDS = 0.05
+VARIANTS = ("eager", "channels_last", "graph", "compiled")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,8 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--batches", type=numbers, help="such as 1,64; default: each network's own")
     parser.add_argument(
         "--variants",
-        default=",".join(v for v in TORCH_VARIANTS if v != "autotuned"),
-        help="of PyTorch, or none; also autotuned (max-autotune), which takes minutes",
+        default=",".join(VARIANTS),
+        help="of PyTorch, or none; also graph_nchw, and autotuned (max-autotune: minutes)",
     )
     parser.add_argument(
         "--torch-precisions", default=",".join(TORCH_PRECISIONS), help="of PyTorch"
@@ -69,6 +58,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     versions = f"PyTorch {torch.__version__}, cuDNN {torch.backends.cudnn.version()}"
     parts = [f"## {where}, {versions}", ceilings_table(found)]
     print(*parts, sep="\n\n", flush=True)
+    own = [(precision, "auto") for precision in options.precisions.split(",")]
+    variants = [v for v in options.variants.split(",") if v in TORCH_VARIANTS]
+    precisions = [p for p in options.torch_precisions.split(",") if p in TORCH_PRECISIONS]
+    peers = list(itertools.product(precisions, variants))
     cells = []
     for name in options.networks.split(","):
         work = workload.network(name)
@@ -76,56 +69,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if options.layers:
                 parts += [_layers(work, batch, p) for p in options.precisions.split(",")]
             else:
-                cells.append(_measure(work, batch, options))
+                cells.append(measure(work, batch, own, peers))
                 parts.append(cell_table(cells[-1], found))
             print(f"\n{parts[-1]}", flush=True)
     (options.output / "gpu.md").write_text("\n\n".join(parts) + "\n")
     figures = {"where": where, "ceilings": asdict(found), "cells": [asdict(c) for c in cells]}
     (options.output / "gpu.json").write_text(json.dumps(figures, indent=1) + "\n")
     return 0
-
-
-def _measure(work: workload.Workload, batch: int, options: argparse.Namespace) -> Cell:
-    """All contenders in turns, so that a drifting clock meets them alike."""
-    images = min(batch, VERIFIED_IMAGES)
-    forget_compiled()
-    expected = exact(work, batch, images)
-    ready: list[Contender] = [Ours(work, batch, p) for p in options.precisions.split(",")]
-    variants = [v for v in options.variants.split(",") if v in TORCH_VARIANTS]
-    precisions = [p for p in options.torch_precisions.split(",") if p in TORCH_PRECISIONS]
-    for precision, variant in itertools.product(precisions, variants):
-        try:
-            ready.append(Torch(work, batch, precision, variant))
-        except Exception as error:  # a variant that this version of PyTorch cannot do
-            reason = (str(error).splitlines() or [""])[0][:120]
-            where = f"{work.name}, batch {batch}, {precision} {variant}"
-            print(f"bench.gpu: {where}: {reason}", file=sys.stderr)
-    times: list[list[float]] = [[] for _ in ready]
-    host_times: list[list[float]] = [[] for _ in ready]
-    runs = [max(3, min(100, int(ROUND_SECONDS / c.seconds(3)[-1]))) for c in ready]
-    for _ in range(ROUNDS):
-        for i, contender in enumerate(ready):
-            times[i] += contender.seconds(runs[i])
-            if isinstance(contender, Ours):
-                host_times[i] += contender.host_seconds(max(3, runs[i] // 4))
-    rows = tuple(
-        Row(
-            contender.label,
-            contender.unit,
-            contender.products,
-            float(np.median(times[i])),
-            float(np.median(host_times[i])) if host_times[i] else None,
-            max(
-                float(np.abs(y[:images] - exact_y).max())
-                for y, exact_y in zip(contender.outputs(), expected, strict=True)
-            ),
-        )
-        for i, contender in enumerate(ready)
-    )
-    graph = work.graph
-    bytes_in = 4 * sum(tensor.shape.floats for tensor in graph.inputs)
-    bytes_out = 4 * sum(tensor.shape.floats for tensor in graph.outputs)
-    return Cell(work.name, batch, graph.flops / 1e9, bytes_in, bytes_out, rows)
 
 
 def _layers(work: workload.Workload, batch: int, precision: str) -> str:

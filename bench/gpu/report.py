@@ -32,6 +32,7 @@ class Cell:
     bytes_in: int  # of an image
     bytes_out: int
     rows: tuple[Row, ...]
+    problems: tuple[str, ...] = ()  # who was not measured, and why
 
 
 def ceilings_table(found: Ceilings) -> str:
@@ -51,7 +52,8 @@ def cell_table(cell: Cell, ceilings: Ceilings) -> str:
     """
     rows = [_row(row, cell, ceilings) for row in sorted(cell.rows, key=lambda row: row.seconds)]
     title = f"### {cell.network}, batch {cell.batch:,}"
-    return f"{title}\n\n{markdown_table(HEADERS, rows)}"
+    problems = "\n".join(f"- {problem}" for problem in cell.problems)
+    return f"{title}\n\n{markdown_table(HEADERS, rows)}" + (problems and f"\n\n{problems}")
 
 
 def _row(row: Row, cell: Cell, ceilings: Ceilings) -> Sequence[str]:

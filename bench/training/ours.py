@@ -126,17 +126,24 @@ def optimizer(name: str) -> train.Adam | train.SGD:
 
 
 def accepted_precisions(device: str) -> list[str]:
-    """Those that a trainer takes on a device and that differ: a few steps by each are compared."""
+    """Those that a trainer takes on a device and that differ: a few steps by each are compared.
+
+    The first's error where it takes none.
+    """
     made = case("lenet-8")
     assert isinstance(made, Case)
     found: dict[bytes, str] = {}
+    errors: list[Exception] = []
     for precision in PRECISIONS:
         try:
             trainer = Trainer(
                 made.graph, made.loss, optimizer("adam"), precision=precision, device=device
             )
-        except (ValueError, DeviceError):
+        except (ValueError, DeviceError) as error:
+            errors.append(error)
             continue
         losses = [trainer.step(made.x, made.y) for _ in range(3)]
         found.setdefault(np.concatenate(losses).tobytes(), precision)
+    if not found:
+        raise errors[0]
     return list(found.values())
