@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.peers import NotApplicable
 from bench.training.cases import BETAS, RATE, SGD_RATE, Case, Gan, case, layers
 from facegen import train
 from facegen.engine.device import CPU
@@ -42,14 +41,15 @@ class OwnLearner:
         )
 
     def _of(self, made: Case) -> tuple[Step, Run, list[Trainer]]:
-        trainer: Any = self._new(
+        trainer = self._new(
             made.graph, made.loss, optimizer(made.optimizer), frozen=made.frozen
         )
-        held: Any = None
+        held: train.Held | None = None
 
         def run(count: int) -> None:
             nonlocal held
-            held = held or trainer.hold(made.x, made.y)
+            if held is None:
+                held = trainer.hold(made.x, made.y)
             trainer.run(held, np.tile(np.arange(made.images), (count, 1)))
 
         return lambda: [trainer.step(made.x, made.y)], run, [trainer]
@@ -58,7 +58,7 @@ class OwnLearner:
         (image,), (score,) = made.generator.outputs, made.judge.outputs
         joined = train.join(made.generator, made.judge, outputs=(image.name, score.name))
         judging = initial_weights(made.judge, 0)
-        generator: Any = self._new(
+        generator = self._new(
             joined,
             {score.name: "binary_cross_entropy"},
             optimizer("adam"),
@@ -99,6 +99,7 @@ class OwnLearner:
         """What first steps do beside computing."""
         for _ in range(WARM_UP):
             self.step()
+        self.run(WARM_UP)
 
     def step(self) -> list[float]:
         """One step on a batch from the host; the mean loss of each network, before the change."""
@@ -106,8 +107,6 @@ class OwnLearner:
 
     def run(self, count: int) -> None:
         """So many steps, done when it returns, on a batch that is on the device already."""
-        if not hasattr(Trainer, "run"):
-            raise NotApplicable("batches come from the host")
         self._run(count)
 
     def phases(self) -> Phases:
