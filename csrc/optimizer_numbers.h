@@ -13,7 +13,6 @@ struct OptimizerConstants {
   bool nesterov;
   // Adam: 1 - beta1, beta2, 1 - beta2
   float rest1, beta2, rest2, eps;
-  float average_rest;
 };
 
 // Those of one step.
@@ -23,11 +22,12 @@ struct OptimizerNumbers {
   float step_size, root_correction2;
   float shrink;    // AdamW's decay of the parameter: 1 - rate * weight decay
   int32_t starts;  // whether it is the first
+  float average_rest;
 };
 
 // Of a kUpdate.
 OptimizerConstants constants_of(const TrainingStep& update);
-// `step`: from 0.
-OptimizerNumbers numbers_of(const TrainingStep& update, double rate, uint64_t step);
+// `rates`: those of the call, of which it takes its own; null: all are 0. `step`: from 0.
+OptimizerNumbers numbers_of(const TrainingStep& update, const double* rates, uint64_t step);
 
 }  // namespace facegen

@@ -134,7 +134,8 @@ struct TrainingStep {
   // kUpdate: parameter is `weight`; momentum is above
   OptimizerKind optimizer = OptimizerKind::kSgd;
   int32_t rate_group = 0, first_moment = -1, second_moment = -1, average = -1;
-  double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0, average_decay = 0.0;
+  int32_t decay_group = 0;  // where the average's decay is among the rates
+  double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0;
   bool nesterov = false;
 };
 

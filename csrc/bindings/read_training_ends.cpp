@@ -69,7 +69,10 @@ void TrainingReader::read_update(const py::object& object, TrainingStep& s) cons
   s.nesterov = field<bool>(object, "nesterov");
   std::tie(s.beta1, s.beta2) = field<std::pair<double, double>>(object, "betas");
   if (!object.attr("average").is_none()) s.average = array(object.attr("average"), floats);
-  s.average_decay = field<double>(object, "average_decay");
+  if (s.average < 0) return;
+  s.decay_group = field<int32_t>(object, "decay_group");
+  require(in_range(s.decay_group, 0, kMostGroups), s.name + ": an average's decay that is no rate");
+  program_.rate_groups = std::max(program_.rate_groups, s.decay_group + 1);
 }
 
 }  // namespace facegen

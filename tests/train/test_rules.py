@@ -171,8 +171,11 @@ OPTIMIZERS = {
     "nesterov": SGD(rate=0.1, momentum=0.9, nesterov=True, average=0.9),
     "adam": Adam(rate=0.01, weight_decay=0.1, average=0.5),
     "adamw": AdamW(rate=0.01, weight_decay=0.3),
+    "schedules": AdamW(rate=lambda step: 0.01 / (1 + step), average=lambda step: 0.3 * step),
     "clipped": SGD(rate=1.0, clip_norm=0.1),
-    "groups": SGD(rate=0.1, groups=[Group("*.bias", 2.0, 0.5), Group("Conv2d4.*", 0.0)]),
+    "groups": SGD(
+        rate=0.1, groups=[Group("*.bias", 2.0, 0.5), Group("Conv2d4.*", 0.0)], average=0.7
+    ),
 }
 
 

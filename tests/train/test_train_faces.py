@@ -15,7 +15,6 @@ from facegen.files import state
 from facegen.networks import dcgan
 from facegen.nn import lower
 from facegen.train import Reports
-from facegen.train.average import MovingAverage
 from facegen.train.checkpoint import write as write_checkpoint
 from facegen.train.faces import discriminator, quality
 from facegen.train.faces.adversaries import NOISE, Adversaries, interleaved, latents
@@ -244,21 +243,25 @@ def test_statistics_are_those_of_the_maps() -> None:
 
 
 def test_the_average() -> None:
-    weights = {"a": np.zeros(3, np.float32), "b": np.zeros(1, np.float32)}
-    average = MovingAverage(lambda: weights, 100, ["a"])
-    weights["a"][...], weights["b"][...] = 1, 5
-    average.update(seen=10_000, batch=100)
-    np.testing.assert_allclose(average.weights["a"], 0.5)
-    assert average.weights["b"] == 5
-    early = MovingAverage(lambda: weights, 100, ["a"])
-    weights["a"][...] = 2
-    early.update(seen=20, batch=20)  # reaches back by a picture: nearly all is the last
-    np.testing.assert_allclose(early.weights["a"], 2, atol=1e-5)
-    early.load_state_dict(average.state_dict())
-    np.testing.assert_array_equal(early.weights["a"], average.weights["a"])
-    for other in ({}, {"a": np.zeros(2, np.float32)}, {"a": np.full(3, np.nan, np.float32)}):
-        with pytest.raises(ValueError, match="a"):
-            early.load_state_dict(other)
+    """Early it reaches back by a twentieth of the run so far, and then by the half life."""
+    decay = FaceSettings(average=100, batch=20).decay
+    np.testing.assert_allclose(decay(0), 0.5 ** (20 / 1))
+    np.testing.assert_allclose(decay(49), 0.5 ** (20 / 50))  # of 1,000 images
+    np.testing.assert_allclose([decay(99), decay(10_000)], 0.5 ** (20 / 100))
+
+
+def test_the_result_is_the_average() -> None:
+    adversaries = Adversaries(PIXELS, TINY, threads=1)
+    order, decay = Order(len(PIXELS), TINY.batch, TINY.seed), TINY.decay
+    name = "tconv1.weight"
+    expected = adversaries.generator.weights[name].astype(np.float64)
+    for step in range(3):
+        adversaries.step(order(step))
+        now = adversaries.generator.weights[name]
+        expected = decay(step) * expected + (1 - decay(step)) * now
+    result = adversaries.weights(8)[name]
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-8)
+    assert np.abs(result - now).max() > 1e-5
 
 
 def test_the_discriminator_is_a_graph_that_runs() -> None:

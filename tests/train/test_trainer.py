@@ -58,11 +58,12 @@ def test_it_learns_by_heart() -> None:
 @pytest.mark.parametrize(
     "options",
     [{"rate": lambda step: float("nan")}, {"rate": lambda step: -1.0}, {"rate": lambda step: None},
-     {"rate": 0.1, "groups": (train.Group("*", rate=float("nan")),)}],
-    ids=["nan", "negative", "none", "group"],
+     {"rate": 0.1, "groups": (train.Group("*", rate=float("nan")),)},
+     {"rate": 0.1, "average": lambda step: 1.0}, {"rate": 0.1, "average": lambda step: "0.9"}],
+    ids=["nan", "negative", "none", "group", "average", "word"],
 )  # fmt: skip
 def test_rates_that_no_weight_would_outlive_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="rate"):
+    with pytest.raises(ValueError, match="rate|average of step 0"):
         trainer = lenet_trainer(optimizer=train.SGD(**options))
         before = trainer.weights["score.bias"].copy()
         trainer.step(IMAGES, LABELS)
@@ -349,7 +350,7 @@ def test_two_threads_in_the_native_trainer() -> None:
     def losses(n: int, native=native) -> np.ndarray:
         losses = np.empty((1, 1, n))
         data = Arrays([IMAGES[:n]], [labels[:n]])
-        native.run(Steps(data, None, losses, np.zeros((1, 1)), 0, 0, False, n, False))
+        native.run(Steps(data, None, losses, np.zeros((1, 2)), 0, 0, False, n, False))
         return losses
 
     alone = [losses(n) for n in range(1, 13)]

@@ -59,7 +59,7 @@ class Interpreter:
             scale = 1.0 if clip is None else min(1.0, clip / (length + 1e-6))
             for step in self.program.update:
                 if isinstance(step, steps.Update):
-                    self._update(step, rates[step.group], scale, number)
+                    self._update(step, rates, scale, number)
                 else:
                     self._do([step])
         return self.losses
@@ -389,7 +389,10 @@ class Interpreter:
         self.losses = self.losses + s.loss.weight * losses
         self._write(s.gradient, s.loss.weight * slopes, s.accumulate)
 
-    def _update(self, s: steps.Update, rate: float, scale: float, number: int) -> None:
+    def _update(
+        self, s: steps.Update, rates: Sequence[float], scale: float, number: int
+    ) -> None:
+        rate = rates[s.group]
         p, g = self.arrays[s.parameter], self.gradients[s.parameter] * scale
         if s.optimizer == "adamw":
             p = p * (1 - rate * s.weight_decay)
@@ -413,7 +416,8 @@ class Interpreter:
         self.arrays[s.parameter] = p
         if s.average is not None:
             a = self.arrays[s.average]
-            self.arrays[s.average] = s.average_decay * a + (1 - s.average_decay) * p
+            decay = rates[s.decay_group]
+            self.arrays[s.average] = decay * a + (1 - decay) * p
 
 
 def _log_softmax(p: np.ndarray) -> np.ndarray:

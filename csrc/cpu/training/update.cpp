@@ -17,10 +17,9 @@ constexpr int64_t kTaskFloats = 16 << 10;
 }  // namespace
 
 void TrainingExecutable::update(const TrainingStep& s, const Batch& batch, double gradient_scale) {
-  const double rate = batch.rates[static_cast<std::size_t>(s.rate_group)];
   const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
   const OptimizerRow all = {constants_of(s),
-                            numbers_of(s, rate, batch.step),
+                            numbers_of(s, batch.rates.data(), batch.step),
                             array(s.weight),
                             gradient_of(s.weight),
                             some(s.first_moment),

@@ -29,8 +29,7 @@ void TrainingExecutable::plan_updates() {
 
 void TrainingExecutable::put_updates(char* to, const double* rates, uint64_t step) const {
   for (const TrainingStep* update : updates_) {
-    const double rate = rates == nullptr ? 0.0 : rates[update->rate_group];
-    const OptimizerNumbers numbers = numbers_of(*update, rate, step);
+    const OptimizerNumbers numbers = numbers_of(*update, rates, step);
     std::memcpy(to, &numbers, sizeof numbers);
     to += sizeof numbers;
   }

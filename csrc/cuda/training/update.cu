@@ -68,7 +68,7 @@ __device__ inline void sgd(const UpdatedArray& a, const OptimizerNumbers& n, flo
   }
   const float next = fmaf(-n.rate, g, p);
   a.parameter[i] = next;
-  if (a.average != nullptr) a.average[i] = fmaf(a.average_rest, next - a.average[i], a.average[i]);
+  if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - a.average[i], a.average[i]);
 }
 
 __device__ inline void adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
@@ -82,7 +82,7 @@ __device__ inline void adam(const UpdatedArray& a, const OptimizerNumbers& n, fl
   a.second[i] = v;
   const float next = p - n.step_size * (m / (sqrtf(v) / n.root_correction2 + a.eps));
   a.parameter[i] = next;
-  if (a.average != nullptr) a.average[i] = fmaf(a.average_rest, next - a.average[i], a.average[i]);
+  if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - a.average[i], a.average[i]);
 }
 
 __global__ void __launch_bounds__(kBlock)

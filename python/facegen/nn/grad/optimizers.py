@@ -50,7 +50,7 @@ class Optimizer:
     clip_norm
         Longest gradient: that of all parameters together is scaled down to it.
     average
-        Decay of a moving average of all parameters, near 1; None keeps none.
+        Decay of a moving average of all parameters, near 1, or a schedule of it; None keeps none.
     """
 
     kind: ClassVar[str]
@@ -60,7 +60,7 @@ class Optimizer:
     weight_decay: float = 0.0
     groups: Sequence[Group] = ()
     clip_norm: float | None = None
-    average: float | None = None
+    average: Rate | None = None
 
     def __post_init__(self) -> None:
         if not callable(self.rate):
@@ -68,26 +68,33 @@ class Optimizer:
         _check("weight_decay", self.weight_decay, self.weight_decay >= 0, "0 or more")
         if self.clip_norm is not None:
             _check("clip_norm", self.clip_norm, self.clip_norm > 0, "more than 0")
-        if self.average is not None:
-            _check("average", self.average, 0 <= self.average < 1, "from 0 to below 1")
+        if self.average is not None and not callable(self.average):
+            _check_decay("average", self.average)
 
     def rates(self, step: int) -> list[float]:
-        """Of each group, and then of the parameters in none, at the step of this number.
+        """Of each group, of the parameters in none, and the average's decay, at a step.
 
         Raises
         ------
         ValueError
-            A schedule gives, or a group makes of it, something else than a finite number from 0 on:
-            no weight would outlive it.
+            A schedule gives, or a group makes of it, something else than a finite number from 0 on,
+            or of a decay from 0 to below 1: no weight would outlive it.
         """
-        rate = self.rate(step) if callable(self.rate) else self.rate
-        if not isinstance(rate, int | float | np.number):
-            raise ValueError(f"the rate of step {step} must be a number, not {rate!r:.80}")
-        rates = [*(float(rate) * group.rate for group in self.groups), float(rate)]
+        rate = _at("rate", self.rate, step)
+        rates = [*(rate * group.rate for group in self.groups), rate]
         for each in rates:
             if not 0 <= each < math.inf:  # NaN is neither
                 raise ValueError(f"a rate of step {step} must be finite, and 0 or more, not {each}")
+        if self.average is not None:
+            decay = _at("average", self.average, step)
+            _check_decay(f"the average of step {step}", decay)
+            rates.append(decay)
         return rates
+
+    @property
+    def decay_group(self) -> int:
+        """Which of `rates` is the average's decay, where there is an average."""
+        return len(self.groups) + 1
 
     def group_of(self, parameter: str) -> tuple[int, float]:
         """Which of `rates` is a parameter's, and its weight decay."""
@@ -143,6 +150,18 @@ class AdamW(Adam):
     kind = "adamw"
     weight_decay: float = 0.01
     groups: Sequence[Group] = field(default=())
+
+
+def _at(name: str, rate: Rate, step: int) -> float:
+    """What a rate is at a step."""
+    found = rate(step) if callable(rate) else rate
+    if not isinstance(found, int | float | np.number):
+        raise ValueError(f"the {name} of step {step} must be a number, not {found!r:.80}")
+    return float(found)
+
+
+def _check_decay(name: str, decay: float) -> None:
+    _check(name, decay, 0 <= decay < 1, "from 0 to below 1")
 
 
 def _check(name: str, value: float, fits: bool, expected: str) -> None:

@@ -24,5 +24,5 @@ def update_of(parameter: str, floats: int, optimizer: Optimizer) -> Update:
         betas=getattr(optimizer, "betas", (0.0, 0.0)),
         eps=getattr(optimizer, "eps", 0.0),
         average=None if average is None else f"{parameter}:average",
-        average_decay=average or 0.0,
+        decay_group=optimizer.decay_group,
     )

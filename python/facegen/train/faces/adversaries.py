@@ -12,6 +12,7 @@ way back: the discriminator's in its input, by the adjoint of the augmentation, 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,6 @@ from facegen.engine.device import CPU
 from facegen.networks import dcgan
 from facegen.nn import BatchNorm
 from facegen.nn.grad import Adam, BinaryCrossEntropy, Given, RelativisticPairs
-from facegen.train.average import MovingAverage
 from facegen.train.faces import discriminator
 from facegen.train.faces.data import to_values
 from facegen.train.faces.settings import FaceSettings
@@ -67,8 +67,9 @@ class Adversaries:
         self.kept_norms = frozen & {n.name for n in graph.nodes if isinstance(n.layer, BatchNorm)}
         weights = generator_weights(settings.seed) if init is None else copies(init)
         optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
+        averaged = replace(optimizer, average=settings.decay)
         self.generator = Trainer(
-            graph, Given(), optimizer, weights=weights, threads=threads, frozen=frozen,
+            graph, Given(), averaged, weights=weights, threads=threads, frozen=frozen,
             stored_statistics=self.kept_norms, device=device,
         )  # fmt: skip
         judge = discriminator.graph(settings.width)
@@ -92,18 +93,11 @@ class Adversaries:
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
             device=device,
         )  # fmt: skip
-        self.average = MovingAverage(
-            lambda: self.generator.weights, settings.average, self.generator.program.trained
-        )
 
     @property
-    def parts(self) -> dict[str, Trainer | MovingAverage]:
+    def parts(self) -> dict[str, Trainer]:
         """What a checkpoint holds."""
-        return {
-            "generator": self.generator,
-            "discriminator": self.discriminator,
-            "average": self.average,
-        }
+        return {"generator": self.generator, "discriminator": self.discriminator}
 
     def step(self, batch: Batch) -> dict[str, np.ndarray]:
         """Change both networks by a batch; the losses of each pair.
@@ -131,7 +125,6 @@ class Adversaries:
         losses["generator"], gradients = self._judge.gradients([fake, -scores], 1.0)
         back = change.adjoint(gradients["picture"], self.threads)
         self.generator.step(z, back, predicted=True)
-        self.average.update((batch.step + 1) * settings.batch, n)
         return losses
 
     def weights(self, count: int) -> dict[str, np.ndarray]:
@@ -143,7 +136,7 @@ class Adversaries:
                 yield latents(min(_CHUNK, count - first), random)
 
         return measure_statistics(
-            self.generator.graph, self.average.weights, batches, self.kept_norms, self.threads,
+            self.generator.graph, self.generator.averages, batches, self.kept_norms, self.threads,
             self.generator.device,
         )  # fmt: skip
 

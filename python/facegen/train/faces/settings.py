@@ -8,6 +8,7 @@ from facegen.errors import FacegenError
 from facegen.train import augment
 from facegen.train.augment import Augmentation
 
+WARM_UP = 0.05  # the average never reaches back further than this share of the run so far
 _AUGMENTATIONS = {"none": augment.NONE, "small": augment.SMALL_SET}
 
 
@@ -72,3 +73,8 @@ class FaceSettings:
         """The learning rate: constant for half of the run, then straight down to a tenth."""
         progress = step / self.steps
         return self.learning_rate * (1 if progress < 0.5 else max(0.1, 1.9 - 1.8 * progress))
+
+    def decay(self, step: int) -> float:
+        """Of the moving average of the weights (Polyak & Juditsky 1992), in a step."""
+        seen = (step + 1) * self.batch
+        return 0.5 ** (self.batch / min(self.average, max(1.0, WARM_UP * seen)))

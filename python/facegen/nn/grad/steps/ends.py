@@ -36,4 +36,4 @@ class Update:
     betas: tuple[float, float] = (0.0, 0.0)
     eps: float = 0.0
     average: str | None = None  # the parameter's moving average
-    average_decay: float = 0.0
+    decay_group: int = 0  # where its decay is among the call's rates

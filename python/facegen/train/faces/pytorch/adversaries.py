@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from facegen.errors import FacegenError
-from facegen.train.average import WARM_UP
 from facegen.train.checkpoint import Stateful
 from facegen.train.faces.pytorch import export
 from facegen.train.faces.pytorch.augment import apply
@@ -155,7 +154,7 @@ class TorchAdversaries:
         self.ranks.average_gradients(self.generator.parameters())
         optimise_generator.step()
 
-        self._update_average((batch.step + 1) * settings.batch)
+        self._update_average(settings.decay(batch.step))
         return {name: loss.detach() for name, loss in losses.items()}
 
     def _slope(self, pictures: Tensor) -> Tensor:
@@ -171,12 +170,10 @@ class TorchAdversaries:
         return nullcontext()
 
     @torch.no_grad()
-    def _update_average(self, seen: int) -> None:
-        half_life = min(self.settings.average, max(1.0, WARM_UP * seen))
-        keep = 0.5 ** (self.settings.batch / half_life)
+    def _update_average(self, decay: float) -> None:
         pairs = zip(self.average.parameters(), self.generator.parameters(), strict=True)
         for averaged, current in pairs:
-            averaged.lerp_(current, 1 - keep)
+            averaged.lerp_(current, 1 - decay)
 
     def weights(self, count: int) -> dict[str, np.ndarray]:
         """The averaged generator's, its batch norms measured over so many latents.
