@@ -27,8 +27,12 @@ class CudaSteps:
     ) -> None:
         self._program, self._arrays, self._index = program, arrays, device.indices[0]
         self._cuda = cuda_module()
-        self._native: CudaTraining = self._cuda.CudaTraining(program, arrays, self._index)
         self.device = str(device)
+        try:
+            self._native: CudaTraining = self._cuda.CudaTraining(program, arrays, self._index)
+        except MemoryError as error:
+            what = f"weights, moments and gradients of {program.name} in training"
+            raise OutOfMemory(f"{what} on {self.device}: {error}") from None
         self.download, self.upload = self._native.download, self._native.upload
 
     def hold(self, data: Arrays) -> CudaHeld:
