@@ -94,12 +94,13 @@ void test_groups() {
   CHECK(is_countable(whole, 1 << 20) && !is_countable(whole, 1 << 26));
 }
 
-void test_refusals() {
-  TrainingProgram program = one_gemm({}, false);
-  CHECK(why_not_trained(program).empty());
-  program.steps[0].op = TrainingOp::kPrelu;
-  CHECK(why_not_trained(program) ==
-        "gemm, a PReLU, has no kernel for GPUs yet; device=\"cpu\" trains it");
+// Every tap is one sum of one segment.
+void test_depthwise(const Window& window, DepthwiseTaps taps, int32_t count) {
+  const TrainingValue dy = {ValueKind::kArena, 0, 7, 9, 12, 0};
+  const DepthwiseSums sums = plan_depthwise_sums(window, dy, 5);
+  CHECK(sums.taps == taps && sums.count == count);
+  CHECK(sums.plan.segments * sums.count == int64_t{1} * window.kernel_h * window.kernel_w);
+  CHECK(sums.plan.rows == 5 * 7 * 3 && sums.plan.channels == 12);  // rows of 4 outputs
 }
 
 }  // namespace
@@ -121,5 +122,10 @@ int main() {
   }
   test_taps();
   test_groups();
-  test_refusals();
+  // kernel, stride, padding, dilation: height and width
+  test_depthwise({3, 3, 2, 2, 1, 1, 2, 1}, DepthwiseTaps::kThreeByThree, 9);
+  test_depthwise({3, 3, 1, 1, 1, 1, 1, 2}, DepthwiseTaps::kOne, 1);
+  test_depthwise({2, 5, 3, 1, 1, 1, 1, 1}, DepthwiseTaps::kRowOfFive, 5);
+  test_depthwise({5, 5, 3, 3, 1, 1, 1, 1}, DepthwiseTaps::kOne, 1);
+  test_depthwise({7, 1, 1, 1, 3, 0, 1, 1}, DepthwiseTaps::kOne, 1);
 }

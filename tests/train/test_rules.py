@@ -11,7 +11,6 @@ from training_interpreter import Interpreter
 from facegen import train
 from facegen._native import CHUNK_IMAGES
 from facegen.nn.grad import SGD, Adam, AdamW, Group, differentiate
-from facegen.nn.grad import steps as grad_steps
 from facegen.nn.grad.steps import BatchNorm
 
 PLAIN = SGD(rate=0.1)
@@ -86,14 +85,6 @@ def engine(case: Case, weights: dict, name: str | None, optimizer=PLAIN) -> tupl
     return program, arrays, make(program, arrays, name)
 
 
-# Of what GPUs have no kernel for yet.
-NOT_ON_GPUS = (
-    *(grad_steps.Depthwise, grad_steps.Prelu, grad_steps.Multiply, grad_steps.Softmax),
-    *(grad_steps.Shuffle, grad_steps.Rearrange, grad_steps.LayerNorm),
-    *(grad_steps.MultiplySum, grad_steps.SoftmaxGradient),
-)
-
-
 @pytest.mark.parametrize("name", CASES)
 def test_parts_of_a_batch_give_the_same_bits(name: str) -> None:
     case = CASES[name]()
@@ -127,13 +118,6 @@ def test_parts_of_a_batch_give_the_same_bits(name: str) -> None:
 def test_engine_against_steps(name: str, which: str) -> None:
     case = CASES[name]()
     weights = weights_of(case)
-    planned = differentiate(case.graph, case.loss, PLAIN, **case.options)
-    if which in GPUS and any(
-        isinstance(s, NOT_ON_GPUS) for s in (*planned.forward, *planned.backward)
-    ):
-        with pytest.raises(ValueError, match='has no kernel for GPUs yet; device="cpu" trains it'):
-            engine(case, weights, which)
-        return
     program, arrays, native = engine(case, weights, which)
     interpreter = Interpreter(program, arrays)
     expected = interpreter.step(case.x, case.y, seed=5, number=2)

@@ -41,9 +41,10 @@ NETWORKS: dict[str, Callable[[], Graph]] = {
 }
 
 
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)])
 @pytest.mark.parametrize("suffix", [".onnx", ".safetensors"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_fine_tuning_from_a_file(tmp_path: Path, name: str, suffix: str) -> None:
+def test_fine_tuning_from_a_file(tmp_path: Path, name: str, suffix: str, device: str) -> None:
     graph = NETWORKS[name]()
     path = tmp_path / f"{name}{suffix}"
     files = onnx_files if suffix == ".onnx" else graphs
@@ -63,6 +64,7 @@ def test_fine_tuning_from_a_file(tmp_path: Path, name: str, suffix: str) -> None
         train.Adam(rate=2e-3),
         weights={key: array.copy() for key, array in network.weights.items()},
         threads=2,
+        device=device,
     )
     assert set(trainer.program.trained) == {
         key for key in network.weights if not key.endswith((".mean", ".var"))

@@ -122,6 +122,20 @@ def _rearranged(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
     return g.add("c", nn.Conv2d(8, 2, 1), g.add("smaller2", nn.SpaceToDepth(2), y))
 
 
+def _fours(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    """What GPUs do by four channels a thread, of more channels than a warp has threads."""
+    y = g.add("prelu", nn.PReLU(160), g.add("a", nn.Conv2d(3, 160, 1), x))
+    y = g.add("norm", nn.LayerNorm(160), y)
+    gate = g.add("excite", nn.Sigmoid(), g.add("squeeze", nn.GlobalAvgPool2d(), y))
+    y = g.add("scaled", nn.Mul(), y, gate)
+    mask = g.add("mask", nn.Sigmoid(), g.add("b", nn.Conv2d(160, 1, 1), y))
+    y = g.add("mixed", nn.ChannelShuffle(8), g.add("masked", nn.Mul(), y, mask))
+    larger = g.add("larger", nn.DepthToSpace(2), y)
+    y = g.add("back", nn.SpaceToDepth(2), g.add("c", nn.Conv2d(40, 40, 1), larger))
+    log = g.add("log", nn.LogSoftmax(), g.add("d", nn.Conv2d(160, 160, 1), y))
+    return g.add("shares", nn.Softmax(), g.add("e", nn.Mul(), log, y))
+
+
 def _split(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
     a = g.add("a", nn.Conv2d(3, 7, 1), x)
     parts = [g.add(f"part{first}", nn.Channels(first, 3), a) for first in (0, 2)]
@@ -240,6 +254,37 @@ CASES: dict[str, Callable[[], Case]] = {
         images=9,
         input_gradients=["x"],
     ),
+    # Rows of 3 and of 5 taps, in steps of 1 and 2 from an even and an odd column, four channels a
+    # thread of a GPU.
+    **{
+        f"depthwise, {taps} taps, stride {stride}, padding {pad}": lambda taps=taps,
+        stride=stride,
+        pad=pad: case(
+            (9, 10, 3),
+            chain(
+                Conv(3, 8, 1),
+                Conv(8, 8, (3 if taps == 3 else 2, taps), stride=stride, padding=pad, groups=8),
+                nn.Tanh(),
+            ),
+        )
+        for taps, stride, pad in (
+            *((3, 1, 1), (3, 1, 3), (3, 2, 0), (3, 2, 1), (3, (1, 2), 2)),
+            *((5, 1, 2), (5, 1, 0), (5, 2, 1), (5, 2, 2), (5, (2, 1), 4)),
+        )
+    },
+    "depthwise, any channels": lambda: case(
+        (7, 6, 5),
+        chain(
+            Conv(5, 5, 3, stride=2, padding=1, groups=5),
+            nn.Tanh(),
+            Conv(5, 5, 3, padding=1, groups=5),
+        ),
+        images=11,
+        input_gradients=["x"],
+    ),
+    "depthwise, of the whole map": lambda: case(
+        (7, 7, 3), chain(Conv(3, 12, 1), Conv(12, 12, 7, groups=12), Conv(12, 2, 1)), images=9
+    ),
     "group norm": lambda: case(
         (5, 4, 3), chain(Conv(3, 22, 3), nn.GroupNorm(2, 22), nn.ReLU(), Conv(22, 2, 1)), images=9
     ),
@@ -250,6 +295,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "softmax on the way": lambda: case(
         (2, 3, 3), chain(Conv(3, 19, 1), nn.Softmax(), Conv(19, 2, 1), nn.LogSoftmax())
     ),
+    "fours of channels": lambda: case((4, 6, 3), _fours, images=9),
     "squeeze and excite": lambda: case((4, 5, 3), _gated, images=2),
     "products": lambda: case((3, 4, 3), _products),
     "shuffled": lambda: case(

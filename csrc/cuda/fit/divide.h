@@ -1,5 +1,5 @@
-// Division by a number that stays the same, in one multiplication: a division takes some twenty
-// instructions.
+// Divisions in few instructions: by a number that stays the same in one multiplication, where a division
+// takes some twenty; of 64 bits, which take a hundred, in 32 where both numbers have no more.
 #pragma once
 
 #include <cstdint>
@@ -14,6 +14,11 @@ inline uint32_t reciprocal(int divisor) {
 #ifdef __CUDACC__
 __device__ inline int divide(int a, uint32_t reciprocal) {
   return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
+}
+
+// a / b of numbers that are not negative.
+__device__ inline int64_t quotient(int64_t a, int64_t b) {
+  return (a | b) >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
 }
 #endif
 

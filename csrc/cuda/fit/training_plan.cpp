@@ -20,25 +20,6 @@ constexpr int64_t kBlocks = 512;
 // Parts of the depth below this are more work to add up than to compute.
 constexpr int64_t kLeastDepth = 8 * kTrainingChunk;
 
-const char* op_name(TrainingOp op) {
-  switch (op) {
-    case TrainingOp::kDepthwise:
-    case TrainingOp::kDepthwiseGradient:
-    case TrainingOp::kDepthwiseWeightGradient: return "a depthwise convolution";
-    case TrainingOp::kPrelu:
-    case TrainingOp::kPreluGradient: return "a PReLU";
-    case TrainingOp::kMultiply:
-    case TrainingOp::kMultiplySum: return "a product of maps";
-    case TrainingOp::kSoftmax:
-    case TrainingOp::kSoftmaxGradient: return "a softmax within the network";
-    case TrainingOp::kShuffle: return "a shuffle of channels";
-    case TrainingOp::kRearrange: return "channels that become pixels";
-    case TrainingOp::kLayerNorm:
-    case TrainingOp::kLayerNormGradient: return "a layer norm";
-    default: return nullptr;
-  }
-}
-
 int64_t gemm_bytes(const TrainingProgram& program, const TrainingStep& s, int64_t images) {
   const TrainingGroups groups = groups_of(s, program);
   const bool gradient = s.op == TrainingOp::kWeightGradient;
@@ -61,6 +42,10 @@ int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
     return 8 * (plan_column_sums(segments, rows, value.c).memory_doubles(count) +
                 2 * (segments + 1) * value.c);
   };
+  // A depthwise weight, with its channels inside.
+  const auto weight_bytes = [&](const TrainingValue& value) {
+    return int64_t{4} * s.window.kernel_h * s.window.kernel_w * value.c;
+  };
   switch (s.op) {
     case TrainingOp::kGemm:
     case TrainingOp::kWeightGradient: return gemm_bytes(program, s, images);
@@ -81,6 +66,24 @@ int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
     case TrainingOp::kInstanceNormGradient: {
       const TrainingValue& x = at(program, s.x);
       return sums(images, x.pixels(), x, 2);
+    }
+    case TrainingOp::kDepthwise: return weight_bytes(at(program, s.x));
+    case TrainingOp::kDepthwiseGradient: return weight_bytes(at(program, s.dx));
+    case TrainingOp::kDepthwiseWeightGradient: {
+      const DepthwiseSums depthwise = plan_depthwise_sums(s.window, at(program, s.dy), images);
+      return 8 * depthwise.plan.memory_doubles(depthwise.count);
+    }
+    case TrainingOp::kPreluGradient: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(1, images * x.pixels(), x, 1);
+    }
+    case TrainingOp::kMultiplySum: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(images, x.pixels(), x, 1);
+    }
+    case TrainingOp::kLayerNormGradient: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(1, images * x.pixels(), x, 2);
     }
     case TrainingOp::kLoss: return 8;  // the number of labels that count
     default: return 0;
@@ -119,6 +122,19 @@ ColumnSums plan_column_sums(int64_t segments, int64_t rows, int32_t channels) {
   return plan;
 }
 
+DepthwiseSums plan_depthwise_sums(const Window& window, const TrainingValue& dy, int64_t images) {
+  const int64_t rows = images * dy.h * divide_up(dy.w, kDepthwisePixels);
+  const int64_t taps = int64_t{1} * window.kernel_h * window.kernel_w;
+  const bool dense = window.dilation_w == 1 && window.stride_w <= 2;
+  if (dense && window.kernel_h == 3 && window.kernel_w == 3) {
+    return {DepthwiseTaps::kThreeByThree, 9, plan_column_sums(taps / 9, rows, dy.c)};
+  }
+  if (dense && window.kernel_w == 5) {
+    return {DepthwiseTaps::kRowOfFive, 5, plan_column_sums(taps / 5, rows, dy.c)};
+  }
+  return {DepthwiseTaps::kOne, 1, plan_column_sums(taps, rows, dy.c)};
+}
+
 TransposedTaps transpose_taps(const TrainingTaps& taps, int32_t in) {
   TransposedTaps result;
   result.start.assign(static_cast<std::size_t>(in) + 1, 0);
@@ -145,15 +161,6 @@ int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images) {
     most = std::max(most, step_bytes(program, step, images));
   }
   return most;
-}
-
-std::string why_not_trained(const TrainingProgram& program) {
-  for (const TrainingStep& step : program.steps) {
-    if (const char* name = op_name(step.op)) {
-      return step.name + ", " + name + ", has no kernel for GPUs yet; device=\"cpu\" trains it";
-    }
-  }
-  return "";
 }
 
 bool is_countable(const TrainingProgram& program, int64_t images) {

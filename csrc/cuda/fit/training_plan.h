@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
 #include <vector>
 
 #include "cuda/fit/host_device.h"
@@ -67,6 +66,20 @@ struct ColumnSums {
 constexpr int kSumThreads = 256;
 ColumnSums plan_column_sums(int64_t segments, int64_t rows, int32_t channels);
 
+// Neighbouring pixels of a depthwise convolution that a thread has.
+constexpr int kDepthwisePixels = 4;
+
+// The sums that are the gradient of a depthwise convolution's weight, by taps and channels. Segments are
+// groups of taps: a reading of both maps gives the sums of all that a group has. Rows are kDepthwisePixels
+// neighbouring outputs.
+enum class DepthwiseTaps { kOne, kRowOfFive, kThreeByThree };
+struct DepthwiseSums {
+  DepthwiseTaps taps;  // of a segment
+  int32_t count;
+  ColumnSums plan;
+};
+DepthwiseSums plan_depthwise_sums(const Window& window, const TrainingValue& dy, int64_t images);
+
 // What every position of an input gives to the outputs, in their order: entries from start[i] to
 // start[i + 1] are input position i's.
 struct TransposedTaps {
@@ -80,9 +93,6 @@ constexpr int64_t kUpdateNumbers = 4096;
 
 // Bytes that a step needs while it runs, of a batch.
 int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images);
-
-// Empty, or in words which step of a program no kernel does.
-std::string why_not_trained(const TrainingProgram& program);
 
 // Whether all rows and numbers of a batch can be counted as the kernels count them.
 bool is_countable(const TrainingProgram& program, int64_t images);

@@ -1,6 +1,7 @@
 // What the kernels share that have a thread for an element of the output, or for a few.
 #pragma once
 
+#include "cuda/fit/divide.h"
 #include "cuda/generic/element.cuh"
 #include "cuda/generic/small_ops.h"
 #include "divide_up.h"
@@ -35,11 +36,6 @@ struct Element {
   int32_t y, x, c;
 };
 
-// a / b of numbers that are not negative. A division of 64 bits takes a hundred instructions.
-__device__ inline int64_t divide(int64_t a, int64_t b) {
-  return (a | b) >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
-}
-
 // `run` neighbouring channels count as one.
 __device__ inline Element find_element(const Operand& out, int64_t images, int run = 1) {
   const int64_t i = global_thread();
@@ -47,11 +43,11 @@ __device__ inline Element find_element(const Operand& out, int64_t images, int r
   const int64_t per_image = int64_t{out.h} * out.w * channels;
   if (i >= images * per_image) return {-1, 0, 0, 0, 0};
   Element e;
-  e.image = divide(i, per_image);
+  e.image = quotient(i, per_image);
   const int64_t rest = i - e.image * per_image;  // one image alone may have more than 2^32
-  e.pixel = divide(rest, channels);
+  e.pixel = quotient(rest, channels);
   e.c = static_cast<int32_t>(rest - e.pixel * channels) * run;
-  e.y = static_cast<int32_t>(divide(e.pixel, out.w));
+  e.y = static_cast<int32_t>(quotient(e.pixel, out.w));
   e.x = static_cast<int32_t>(e.pixel - int64_t{e.y} * out.w);
   return e;
 }

@@ -75,6 +75,24 @@ void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups,
 // ---- sums.cu
 void run_bias_gradient(const TrainingCall& call, float* gradient);
 void run_global_avg_pool(const TrainingCall& call);
+// ---- depthwise.cu
+void run_depthwise(const TrainingCall& call, const float* weight, const float* bias);
+void run_depthwise_gradient(const TrainingCall& call, const float* weight);
+void run_depthwise_weight_gradient(const TrainingCall& call, float* gradient);
+// ---- gates.cu
+void run_prelu(const TrainingCall& call, const float* slopes);
+void run_prelu_gradient(const TrainingCall& call, const float* slopes, float* gradient);  // null: not trained
+void run_multiply(const TrainingCall& call);
+void run_multiply_sum(const TrainingCall& call);
+// ---- softmax.cu
+void run_softmax(const TrainingCall& call);
+void run_softmax_gradient(const TrainingCall& call);
+// ---- orders.cu
+void run_shuffle(const TrainingCall& call);
+void run_rearrange(const TrainingCall& call);
+// ---- layer_norm.cu
+void run_layer_norm(const TrainingCall& call, const NormMemory& memory);
+void run_layer_norm_gradient(const TrainingCall& call, const NormMemory& memory);
 // ---- norms.cu
 void run_batch_norm(const TrainingCall& call, const NormMemory& memory);
 void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory);

@@ -94,4 +94,16 @@ Totals column_sums(const ColumnSums& plan, const Row& row, char* scratch, cudaSt
   return {total, total + plan.segments * width};
 }
 
+static __global__ void __launch_bounds__(kBlock)
+    write_means_kernel(const double* sums, double divisor, float* to, int64_t count, bool accumulate) {
+  for_each_number(count, [&](int64_t i) { put(to[i], static_cast<float>(sums[i] / divisor), accumulate); });
+}
+
+// to (+)= sums / divisor
+inline void write_means(const double* sums, double divisor, float* to, int64_t count, bool accumulate,
+                        cudaStream_t stream) {
+  write_means_kernel<<<grid_of(count), kBlock, 0, stream>>>(sums, divisor, to, count, accumulate);
+  FACEGEN_CUDA_CHECK_LAUNCH("the end of a sum by channels");
+}
+
 }  // namespace facegen::cuda

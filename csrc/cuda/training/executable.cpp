@@ -29,8 +29,6 @@ DeviceMemory<T> zeros(int64_t count) {
 
 TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels)
     : program_(std::move(program)), device_(device) {
-  const std::string why = why_not_trained(program_);
-  if (!why.empty()) throw std::invalid_argument(why);
   find_device(device);  // throws where there is none
   const DeviceScope scope(device_);
   stream_ = make_stream();

@@ -26,8 +26,7 @@ namespace facegen::cuda {
 
 class TrainingExecutable {
  public:
-  // The program's arrays on the host must outlive it. Throws std::invalid_argument for a program with an
-  // op that no kernel does.
+  // The program's arrays on the host must outlive it.
   TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto);
   ~TrainingExecutable();
 

@@ -92,7 +92,7 @@ void TrainingExecutable::explain_steps(const Part& part) {
       }
     }
     if (i < forward || step.op == TrainingOp::kGemm) continue;
-    for (const int32_t of : {step.weight, step.bias, step.gamma, step.beta}) {
+    for (const int32_t of : {step.weight, step.bias, step.gamma, step.beta, step.slope}) {
       if (of < 0 || gradient_at_[static_cast<std::size_t>(of)] < 0) continue;
       const TrainingArray& array = program_.arrays[static_cast<std::size_t>(of)];
       if (first_not_finite(gradient_of(of), array.floats) >= 0) stop("the gradient of " + array.name);

@@ -1,22 +1,16 @@
 // What is done number by number: activations, copies, dropout.
-#include <algorithm>
 #include <cstdint>
-#include <initializer_list>
 
 #include "cuda/runtime/error.h"
 #include "cuda/training/activation_gradient.cuh"
 #include "cuda/training/call.h"
 #include "cuda/training/launch.cuh"
+#include "cuda/training/numbers.cuh"
 
 namespace facegen::cuda {
 namespace {
 
-// Kernels of kVector numbers read and write four at a time: numbers one by one keep too few bytes on their
-// way for the memory of large GPUs.
-bool comes_in_fours(int64_t count, std::initializer_list<const void*> arrays) {
-  return count % 4 == 0 && std::all_of(arrays.begin(), arrays.end(), is_vector_aligned);
-}
-
+// Kernels of kVector numbers read and write four at a time.
 template <bool kVector>
 __global__ void __launch_bounds__(kBlock)
     activate_kernel(const float* x, float* y, int64_t count, Activation activation, float alpha, float beta) {

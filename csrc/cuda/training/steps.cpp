@@ -1,6 +1,4 @@
 // Which kernel does a step of a training program, and on what.
-#include <stdexcept>
-
 #include "cuda/training/executable.h"
 
 namespace facegen::cuda {
@@ -34,13 +32,14 @@ TrainingCall TrainingExecutable::call(const TrainingStep& s, const Part& part) c
 
 NormMemory TrainingExecutable::norm(const TrainingStep& s, const Part& part) const {
   const auto some = [&](int32_t index) { return index < 0 ? nullptr : array(index); };
-  const bool instance =
-      s.op == TrainingOp::kInstanceNorm || s.op == TrainingOp::kInstanceNormGradient;
+  const bool of_batch = s.op == TrainingOp::kBatchNorm || s.op == TrainingOp::kBatchNormGradient ||
+                        s.op == TrainingOp::kUpdateStatistics;
   const bool trained = s.trained && (s.op == TrainingOp::kBatchNormGradient ||
-                                     s.op == TrainingOp::kInstanceNormGradient);
+                                     s.op == TrainingOp::kInstanceNormGradient ||
+                                     s.op == TrainingOp::kLayerNormGradient);
   float* const statistics =
-      instance ? locate(s.statistics, part).data
-               : statistics_.get() + statistics_at_[static_cast<std::size_t>(s.statistics)];
+      of_batch ? statistics_.get() + statistics_at_[static_cast<std::size_t>(s.statistics)]
+               : locate(s.statistics, part).data;
   return {some(s.gamma), some(s.beta), some(s.mean), some(s.var), statistics,
           trained ? gradient_of(s.gamma) : nullptr, trained ? gradient_of(s.beta) : nullptr};
 }
@@ -59,9 +58,23 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
       if (products_.enqueue(i, c, nullptr, gradient)) return;
       return run_weight_gradient(c, groups_of(s, program_), gradient);
     }
+    case TrainingOp::kDepthwise:
+      return run_depthwise(c, array(s.weight), s.bias < 0 ? nullptr : array(s.bias));
+    case TrainingOp::kDepthwiseGradient: return run_depthwise_gradient(c, array(s.weight));
+    case TrainingOp::kDepthwiseWeightGradient:
+      return run_depthwise_weight_gradient(c, gradient_of(s.weight));
     case TrainingOp::kBiasGradient: return run_bias_gradient(c, gradient_of(s.bias));
     case TrainingOp::kActivate: return run_activate(c);
     case TrainingOp::kActivateGradient: return run_activate_gradient(c);
+    case TrainingOp::kPrelu: return run_prelu(c, array(s.slope));
+    case TrainingOp::kPreluGradient:
+      return run_prelu_gradient(c, array(s.slope), s.trained ? gradient_of(s.slope) : nullptr);
+    case TrainingOp::kMultiply: return run_multiply(c);
+    case TrainingOp::kMultiplySum: return run_multiply_sum(c);
+    case TrainingOp::kSoftmax: return run_softmax(c);
+    case TrainingOp::kSoftmaxGradient: return run_softmax_gradient(c);
+    case TrainingOp::kShuffle: return run_shuffle(c);
+    case TrainingOp::kRearrange: return run_rearrange(c);
     case TrainingOp::kMaxPool: return run_max_pool(c);
     case TrainingOp::kMaxPoolGradient: return run_max_pool_gradient(c);
     case TrainingOp::kGlobalAvgPool: return run_global_avg_pool(c);
@@ -70,6 +83,8 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
     case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, part));
     case TrainingOp::kInstanceNorm: return run_instance_norm(c, norm(s, part));
     case TrainingOp::kInstanceNormGradient: return run_instance_norm_gradient(c, norm(s, part));
+    case TrainingOp::kLayerNorm: return run_layer_norm(c, norm(s, part));
+    case TrainingOp::kLayerNormGradient: return run_layer_norm_gradient(c, norm(s, part));
     case TrainingOp::kCopy: return run_copy(c);
     case TrainingOp::kResample:
     case TrainingOp::kResampleGradient: {
@@ -79,9 +94,9 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
     case TrainingOp::kDropout: return run_dropout(c);
     case TrainingOp::kLoss:
       return run_loss(c, c.y.data, losses_.get() + loss_number_[i] * part.whole);
-    default: break;
+    case TrainingOp::kUpdateStatistics:
+    case TrainingOp::kUpdate: return;  // see enqueue
   }
-  throw std::logic_error(s.name + ": why_not_trained should have refused it");
 }
 
 std::vector<std::string> TrainingExecutable::kernel_names() const {

@@ -1,0 +1,165 @@
+// PReLU and products of maps, as gates are, and their gradients.
+#include "cuda/training/call.h"
+#include "cuda/training/column_sums.cuh"
+#include "cuda/training/numbers.cuh"
+#include "cuda/training/rows.cuh"
+
+namespace facegen::cuda {
+namespace {
+
+// to (+)= from, times its channel's slope where x < 0: forwards from is x, backwards dy.
+struct Prelu {
+  const float *x, *from, *slopes;
+  float* to;
+  int32_t channels;
+  bool accumulate;
+};
+
+template <int kCount>
+__global__ void __launch_bounds__(kBlock)
+    prelu_kernel(const __grid_constant__ Prelu a, int64_t count) {
+  for_each_number(count / kCount, [&](int64_t run) {
+    const int64_t i = run * kCount;
+    const Numbers<kCount> x = load_numbers<kCount>(a.x + i);
+    const Numbers<kCount> slope = load_numbers<kCount>(a.slopes + channel_of(i, a.channels));
+    Numbers<kCount> v = load_numbers<kCount>(a.from + i);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) v.v[k] *= x.v[k] < 0.0f ? slope.v[k] : 1.0f;
+    put_numbers(a.to + i, v, a.accumulate);
+  });
+}
+
+// Sums of dy x where x < 0.
+struct SlopeSums {
+  const float *x, *dy;
+  int32_t channels;
+  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[1]) const {
+    const int64_t i = row * channels + channel;
+    const float x = this->x[i];
+    sum[0] = fma(static_cast<double>(dy[i]), static_cast<double>(x < 0.0f ? x : 0.0f), sum[0]);
+  }
+};
+
+// y (+)= x * other, which may have one pixel for all of an image, or one channel for all of a pixel.
+struct Product {
+  const float *x, *other;
+  float* y;
+  int64_t image_floats;  // of x
+  int32_t channels;
+  bool one_pixel, one_channel, accumulate;
+
+  // Those of numbers i on.
+  template <int kCount>
+  __device__ Numbers<kCount> factors(int64_t i) const {
+    if (one_channel) {
+      Numbers<kCount> all;
+      const float factor = other[quotient(i, channels)];
+#pragma unroll
+      for (float& each : all.v) each = factor;
+      return all;
+    }
+    if (!one_pixel) return load_numbers<kCount>(other + i);
+    return load_numbers<kCount>(other + quotient(i, image_floats) * channels + channel_of(i, channels));
+  }
+};
+
+template <int kCount>
+__global__ void __launch_bounds__(kBlock)
+    multiply_kernel(const __grid_constant__ Product a, int64_t count) {
+  for_each_number(count / kCount, [&](int64_t run) {
+    const int64_t i = run * kCount;
+    Numbers<kCount> v = load_numbers<kCount>(a.x + i);
+    const Numbers<kCount> factors = a.factors<kCount>(i);
+#pragma unroll
+    for (int k = 0; k < kCount; ++k) v.v[k] *= factors.v[k];
+    put_numbers(a.y + i, v, a.accumulate);
+  });
+}
+
+// Sums of x dy, over the pixels of an image.
+struct ProductSums {
+  const float *x, *dy;
+  int32_t channels;
+  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[1]) const {
+    const int64_t i = row * channels + channel;
+    sum[0] = fma(static_cast<double>(x[i]), static_cast<double>(dy[i]), sum[0]);
+  }
+};
+
+// Of each pixel, over its channels.
+template <int kCount>
+__global__ void __launch_bounds__(kBlock)
+    row_products_kernel(const __grid_constant__ Rows rows, const float* x, const float* dy, float* dx,
+                        bool accumulate) {
+  for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
+    double sum = 0.0;
+    threads.for_each_run<kCount>(rows.channels, [&](int c) {
+      const Numbers<kCount> a = load_numbers<kCount>(x + row * rows.channels + c);
+      const Numbers<kCount> b = load_numbers<kCount>(dy + row * rows.channels + c);
+#pragma unroll
+      for (int k = 0; k < kCount; ++k) {
+        sum = fma(static_cast<double>(a.v[k]), static_cast<double>(b.v[k]), sum);
+      }
+    });
+    sum = threads.sum(sum);
+    if (threads.lane == 0) put(dx[row], static_cast<float>(sum), accumulate);
+  });
+}
+
+void launch_prelu(const Prelu& a, int64_t count, cudaStream_t stream) {
+  const bool fours = comes_in_fours(a.channels, {a.x, a.from, a.slopes, a.to});
+  const auto kernel = fours ? prelu_kernel<4> : prelu_kernel<1>;
+  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, stream>>>(a, count);
+  FACEGEN_CUDA_CHECK_LAUNCH("a PReLU");
+}
+
+}  // namespace
+
+void run_prelu(const TrainingCall& call, const float* slopes) {
+  const TrainingValue& x = *call.x.value;
+  launch_prelu({call.x.data, call.x.data, slopes, call.y.data, x.c, false}, call.images * x.floats(),
+               call.stream);
+}
+
+void run_prelu_gradient(const TrainingCall& call, const float* slopes, float* gradient) {
+  const TrainingValue& x = *call.x.value;
+  if (gradient != nullptr) {
+    const ColumnSums plan = plan_column_sums(1, call.images * x.pixels(), x.c);
+    const SlopeSums sums = {call.x.data, call.dy.data, x.c};
+    write_means(column_sums<1>(plan, sums, call.scratch, call.stream).sums, 1.0, gradient, x.c, false,
+                call.stream);
+  }
+  if (call.dx.data == nullptr) return;
+  launch_prelu({call.x.data, call.dy.data, slopes, call.dx.data, x.c, call.step.accumulate},
+               call.images * x.floats(), call.stream);
+}
+
+void run_multiply(const TrainingCall& call) {
+  const TrainingValue &x = *call.x.value, &other = *call.other.value;
+  const Product a = {call.x.data, call.other.data, call.y.data, x.floats(), x.c,
+                     other.pixels() != x.pixels(), other.c != x.c, call.step.accumulate};
+  const int64_t count = call.images * x.floats();
+  const bool fours = comes_in_fours(x.c, {a.x, a.one_channel ? nullptr : a.other, a.y});
+  const auto kernel = fours ? multiply_kernel<4> : multiply_kernel<1>;
+  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, call.stream>>>(a, count);
+  FACEGEN_CUDA_CHECK_LAUNCH("a product of maps");
+}
+
+void run_multiply_sum(const TrainingCall& call) {
+  const TrainingValue& x = *call.x.value;
+  if (call.dx.value->c == x.c) {
+    const ColumnSums plan = plan_column_sums(call.images, x.pixels(), x.c);
+    const ProductSums sums = {call.x.data, call.dy.data, x.c};
+    write_means(column_sums<1>(plan, sums, call.scratch, call.stream).sums, 1.0, call.dx.data,
+                call.images * x.c, call.step.accumulate, call.stream);
+    return;
+  }
+  const bool fours = comes_in_fours(x.c, {call.x.data, call.dy.data});
+  const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);
+  const auto kernel = fours ? row_products_kernel<4> : row_products_kernel<1>;
+  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, call.x.data, call.dy.data, call.dx.data,
+                                                  call.step.accumulate);
+  FACEGEN_CUDA_CHECK_LAUNCH("sums of products");
+}
+
+}  // namespace facegen::cuda
