@@ -146,6 +146,17 @@ def test_ranks_have_no_other_device(device: str) -> None:
     assert training.choose_backend("native", None, ranks) == "cpu"
 
 
+def test_ranks_of_a_command_that_shares_no_batches(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PMI_RANK", "0")
+    monkeypatch.setenv("PMI_SIZE", "2")
+    result = run(*words("pix2pix", "a", "--device", "cuda"))
+    assert result.code == 2
+    assert "--device cuda: ranks of mpirun or srun train on the CPU" in result.err
+    assert not os.listdir()
+
+
 @pytest.mark.cuda
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.usefixtures("data")
