@@ -20,6 +20,10 @@ class WorkerError(Exception):
     """What went wrong in a worker, in one line."""
 
 
+class Late(WorkerError):
+    """It took longer than it may, and was ended."""
+
+
 class Process:
     """The parent's end.
 
@@ -53,18 +57,18 @@ class Process:
     def alive(self) -> bool:
         return self._process.is_alive()
 
-    def close(self) -> None:
-        """Ends the process, whatever it is doing."""
+    def close(self, patience: float = 5.0) -> None:
+        """Ends the process, whatever it is doing; so many seconds it may take to end by itself."""
         self._connection.close()  # ends _serve, where it waits for a request
         if self._process.is_alive():
             assert self._process.pid is not None
             os.kill(self._process.pid, signal.SIGCONT)
-            self._process.join(timeout=5)
+            self._process.join(timeout=patience)
         self._process.kill()
         self._process.join()
 
     def ask(self, request: str, *arguments: Any, timeout: float | None = None) -> Any:
-        """What the method gives; WorkerError where it raises, dies, or takes longer."""
+        """What the method gives; WorkerError where it raises, dies, or is late."""
         self.send(request, *arguments)
         return self.answer(timeout)
 
@@ -81,8 +85,8 @@ class Process:
         """See `ask`. Stops the process."""
         try:
             if not self._connection.poll(timeout):
-                self.close()
-                raise WorkerError(f"no answer within {timeout:.0f} s")
+                self.close(patience=0)
+                raise Late(f"no answer within {timeout:.0f} s")
             answer = self._connection.recv()
         except (EOFError, ConnectionError):
             raise self._death() from None

@@ -24,7 +24,7 @@ from pathlib import Path
 from bench import machine
 from bench.gpu.training_report import PHASES, Cell, Row, case_table, summary
 from bench.peers import NotApplicable
-from bench.process import Process, WorkerError
+from bench.process import Late, Process, WorkerError
 from bench.training.cases import case
 from bench.training.contenders import COMPILED, OURS, TORCH, Contender, Worker
 from bench.training.ours import accepted_precisions
@@ -64,7 +64,7 @@ class Field:
 
     def __exit__(self, *_: object) -> None:
         for process in self._processes.values():
-            process.close()
+            process.close(patience=0)  # nothing is lost, and there are many
 
     def __getitem__(self, contender: Contender) -> Process:
         process = self._processes.get(contender)
@@ -83,16 +83,19 @@ class Field:
         begin = time.monotonic()
 
         def left(share: float) -> float:
-            return max(1.0, begin + share * seconds - time.monotonic())
+            return max(0.0, begin + share * seconds - time.monotonic())
+
+        def fail(contender: Contender, problem: str) -> None:
+            """Its row says why; a process of its own for the next case leaves nothing behind."""
+            rows[contender].problem = problem
+            self._processes[contender].close(patience=0)
 
         def ask(contender: Contender, request: str, *given: object) -> object:
-            """None where it has none, or fails, which its row then says."""
+            """None where it fails."""
             try:
                 return self[contender].ask(request, *given, timeout=left(1.0) + PATIENCE)
-            except NotApplicable:
-                return None
             except WorkerError as error:
-                rows[contender].problem = str(error)
+                fail(contender, str(error))
                 return None
 
         for contender in contenders:
@@ -102,13 +105,15 @@ class Field:
                 self[contender].answer(left(BUILD_SHARE))
             except NotApplicable as reason:
                 rows[contender].problem = f"not applicable: {reason}"
+            except Late:
+                fail(contender, f"not ready within {BUILD_SHARE * seconds:.0f} s")
             except WorkerError as error:
-                rows[contender].problem = str(error)
+                fail(contender, str(error))
         for contender, row in rows.items():
             if row.problem is None:
                 ask(contender, "warm_up")
         for turn in range(plan.turns):
-            if turn and left(1.0) <= 1.0:
+            if turn and not left(1.0):
                 break
             for contender, row in rows.items():
                 for place, resident in (("host", False), ("device", True)):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from bench.gpu.__main__ import main
+from bench.gpu.training import Field, Plan
 from bench.gpu.training_report import Cell, Row, case_table, summary
-from bench.process import Process, WorkerError
+from bench.process import Late, Process, WorkerError
 from bench.training.cases import KINDS, Gan, case, layers
 from bench.training.contenders import OURS, TORCH, Contender, Worker
 
@@ -56,7 +57,7 @@ def test_a_worker_says_what_failed() -> None:
     try:
         with pytest.raises(WorkerError, match="precision 'tf32' needs a GPU"):
             process.ask("build", "lenet-2")
-        with pytest.raises(WorkerError, match="no answer within 0 s"):
+        with pytest.raises(Late, match="no answer within 0 s"):
             process.ask("build", "lenet-2", timeout=0.0)
         assert not process.alive
     finally:
@@ -83,20 +84,29 @@ def test_small_run_on_the_cpu(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     """A contender that fails, and one that means nothing here, are lines of their own."""
     pytest.importorskip("torch", reason="PyTorch is not installed")
     words = (
-        "--training --device cpu --cases lenet-2,dcgan4-2 --variants eager,graph "
+        "--training --device cpu --cases dcgan4-2 --variants eager,graph "
         f"--torch-precisions fp32,fp99 --quick --minutes 9 --output {tmp_path}"
     )
     assert main(words.split()) == 0
     shown = capsys.readouterr().out
     assert shown.strip() == (tmp_path / "gpu-training.md").read_text().strip()
-    cells = json.loads((tmp_path / "gpu-training.json").read_text())["cells"]
-    assert [cell["case"] for cell in cells] == ["lenet-2", "dcgan4-2"]
-    for cell in cells:
-        rows = {row["label"]: row for row in cell["rows"]}
-        for engine in ("facegen float32", "PyTorch fp32 eager"):
-            assert set(rows[engine]["seconds"]) == {"host", "device"}
-        assert "fp32 is for GPUs" in rows["PyTorch fp32 graph"]["problem"]
-        assert "fp99" in rows["PyTorch fp99 eager"]["problem"]
+    (cell,) = json.loads((tmp_path / "gpu-training.json").read_text())["cells"]
+    assert cell["case"] == "dcgan4-2" and cell["images"] == 2
+    rows = {row["label"]: row for row in cell["rows"]}
+    for engine in ("facegen float32", "PyTorch fp32 eager"):
+        assert set(rows[engine]["seconds"]) == {"host", "device"}
+    assert "fp32 is for GPUs" in rows["PyTorch fp32 graph"]["problem"]
+    assert "fp99" in rows["PyTorch fp99 eager"]["problem"]
+
+
+def test_who_is_not_ready_in_time() -> None:
+    """Its process is ended, and the next case has a new one."""
+    with Field() as contest:
+        contender = Contender(OURS, "strict", "", "cpu", 1)
+        late = contest.measure("lenet-2", [contender], Plan(1, 0.01), 1e-3).rows
+        assert late[0].problem is not None and late[0].problem.startswith("not ready within")
+        ready = contest.measure("lenet-2", [contender], Plan(1, 0.01), 300).rows
+        assert ready[0].problem is None and set(ready[0].seconds) == {"host", "device"}
 
 
 def test_what_is_out_of_time_and_what_is_unknown(
