@@ -31,7 +31,8 @@ from facegen.train.order import Batch, Order
 from facegen.train.readers import Loaded, Reader
 from facegen.train.reports import SILENT, Reports, finished
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
-from facegen.train.trainer import Diverged, Held, Trainer
+from facegen.train.stepping import Diverged, Held
+from facegen.train.trainer import Trainer
 
 __all__ = [
     "L1",

@@ -30,18 +30,16 @@ from typing import Any, Generic, TypeVar
 
 from facegen import processors
 from facegen.errors import DeviceFailure, FacegenError, FormatError
-from facegen.files.state import LineFile
 from facegen.pipeline import run_together
 from facegen.train import checkpoint, log
 from facegen.train.ahead import read_ahead
 from facegen.train.checkpoint import Place, Stateful
 from facegen.train.exchange import Exchange
 from facegen.train.hooks import Enough, Every
-from facegen.train.pace import Pace, duration, is_long
+from facegen.train.progress import Progress
 from facegen.train.ranks import Ranks, of_all
-from facegen.train.readers import Loaded, Unreadable
 from facegen.train.reports import LOG, SILENT, Reports
-from facegen.train.trainer import Diverged
+from facegen.train.stepping import Diverged
 from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")
@@ -103,13 +101,11 @@ class Loop(Generic[Item]):
         if self.steps > MOST_STEPS:
             raise FacegenError(f"expected at most {MOST_STEPS:,} steps, not {self.steps:,}")
         self.place = Place()
-        self._means = log.Means()
+        self._progress = Progress(self.reports, self.steps, self.images, self.epoch)
         self._stopping = threading.Event()
         self._failed = False
         self._left = False  # the steps, with all other ranks
         self._saved: int | None = None  # the last checkpoint's step
-        self._log: LineFile | None = None
-        self._unreadable = Unreadable(self.reports.warn)
 
     @property
     def checkpoint(self) -> Path | None:
@@ -154,9 +150,7 @@ class Loop(Generic[Item]):
                 of_all(error)
             raise
         finally:
-            if self._log is not None:
-                self._log.close()
-                self._log = None
+            self._progress.close()
 
     def _begin(self, resume: bool, overwrite: bool) -> None:
         path = self.checkpoint
@@ -177,7 +171,7 @@ class Loop(Generic[Item]):
             path.parent.mkdir(parents=True, exist_ok=True)
             if not resume:
                 path.unlink(missing_ok=True)
-            self._log = log.begin(path.parent / LOG, self.place.step)
+            self._progress.open(path.parent / LOG, self.place.step)
 
     def _tell_place(self) -> None:
         """All ranks are where rank 0 is."""
@@ -193,7 +187,7 @@ class Loop(Generic[Item]):
         return self.place.ended or self.place.step == self.steps
 
     def _all_parts(self) -> dict[str, Stateful]:
-        return {**self.parts, "log": self._means}
+        return {**self.parts, "log": self._progress.means}
 
     def _stop(self) -> None:
         """Called where a signal came, and where the work itself failed."""
@@ -228,8 +222,8 @@ class Loop(Generic[Item]):
         first, reports = self.place.step, self.reports
         if not self.place.ended and first < self.steps:
             reports.note(f"{self.steps - first:,} steps of {self.images:,}")
-        self._pace = Pace(first, self.steps, self.images, self.place.seconds)
-        self._save_at = self._pace.seconds + reports.save_seconds
+        self._progress.start(first, self.place.seconds)
+        self._save_at = self._progress.pace.seconds + reports.save_seconds
         steps = range(self.steps if self.place.ended else first, self.steps)
         workers = processors.count() if self.workers is None else self.workers
         if first == 0:
@@ -244,9 +238,9 @@ class Loop(Generic[Item]):
                     break
                 if self.place.ended:
                     break
-                if self._pace.seconds >= self._save_at and self.place.step < self.steps:
+                if self._progress.pace.seconds >= self._save_at and self.place.step < self.steps:
                     self._save()
-                    self._save_at = self._pace.seconds + reports.save_seconds
+                    self._save_at = self._progress.pace.seconds + reports.save_seconds
         if self._saved != self.place.step:
             self._save()
         if self.exchange is not None:
@@ -264,9 +258,7 @@ class Loop(Generic[Item]):
                 if stopping:
                     self._stop()
                 return [losses]
-            for item in items:
-                if isinstance(item, Loaded):
-                    self._unreadable.add(item)
+            self._progress.read(items)
             if self.several is not None:
                 return self.several(items)
             return [self.step(item) for item in items]
@@ -290,29 +282,27 @@ class Loop(Generic[Item]):
                 with self._going_on():
                     entry |= hook.do(0) or {}
         if entry:
-            self._write({"step": 0, **({} if self.epoch is None else {"epoch": 0}), **entry})
-        self._pace.restart(0)
+            self._write({**self._progress.entry(), **entry})
+        self._progress.pace.restart(0)
 
     def _next_due(self) -> int:
         """The step up to which nothing is to be done between steps."""
         step = self.place.step
-        if self.several is None or self._pace.seconds >= self._save_at:
+        if self.several is None or self._progress.pace.seconds >= self._save_at:
             return step + 1
         dues = [self.reports.log_every, *(hook.steps for hook in self.hooks)]
         return min(self.steps, step + _MOST_TOGETHER, *(step + due - step % due for due in dues))
 
     def _learn_all(self, items: Sequence[Any]) -> None:
         """The steps of these batches, and what is due after the last."""
-        for losses in self._learn(items):
-            self._means.add(losses)
-        step = self.place.step + len(items)
-        self._estimate(step)
+        self._progress.learned(self._learn(items))
+        step = self._progress.step
         entry: dict[str, Any] = {}
         ended = False
         for hook in self.hooks:
             if step % hook.steps and step != self.steps:
                 continue
-            entry = entry or self._entry(step)
+            entry = entry or self._progress.entry()
             try:
                 with self._going_on():
                     entry |= hook.do(step) or {}
@@ -321,33 +311,15 @@ class Loop(Generic[Item]):
                 entry |= enough.entry
                 self.reports.note(str(enough))
         if not entry and (step % self.reports.log_every == 0 or step == self.steps):
-            entry = self._entry(step)
+            entry = self._progress.entry()
         if entry:
             self._write(entry)
-            self._pace.restart(step)
-        self.place = Place(step, self._pace.seconds, ended)
-
-    def _entry(self, step: int) -> dict[str, Any]:
-        epoch = {} if self.epoch is None else {"epoch": _shortest(step / self.epoch)}
-        means = {name: float(f"{mean:.6g}") for name, mean in self._means.take().items()}
-        count = self._unreadable.count
-        skipped = {"unreadable": count} if count else {}
-        return {"step": step, **epoch, **self._pace.entry(step), **means, **skipped}
-
-    def _estimate(self, step: int) -> None:
-        seconds = self._pace.estimate(step)
-        if seconds is None or step == self.steps:
-            return
-        line = f"{self.steps - step:,} steps more take about {duration(seconds)}"
-        if is_long(seconds):
-            self.reports.warn(f"{line}; Ctrl-C saves the state, --resume goes on")
-        else:
-            self.reports.note(line)
+            self._progress.pace.restart(step)
+        self.place = Place(step, self._progress.pace.seconds, ended)
 
     def _write(self, entry: Mapping[str, Any]) -> None:
-        if self._log is not None:
-            with self._going_on():
-                self._log.append(entry)
+        with self._going_on():
+            self._progress.write(entry)
         self.reports.entry(entry)
 
     def _save(self) -> None:
@@ -366,8 +338,3 @@ class Loop(Generic[Item]):
             goes_on = not self._stopping.is_set() and self.place.step < self.steps
             after = "; training goes on" if goes_on else ""
             self.reports.warn(f"{where}{error.strerror or error}{after}")
-
-
-def _shortest(number: float) -> float:
-    """With three places at most, and none where it is whole."""
-    return int(number) if number == int(number) else round(number, 3)

@@ -18,7 +18,7 @@ from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
 from facegen.train.segmentation.learner import encoder_layers
 from facegen.train.segmentation.masks import Pairs
-from facegen.train.trainer import Diverged
+from facegen.train.stepping import Diverged
 
 # PyTorch and the engine add the same products in another order, up to 4,608 in a layer and some 20
 # layers deep; relative to the largest logit.
