@@ -37,6 +37,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   }
   std::vector<float*> parameters;
   for (const auto& array : arrays_) parameters.push_back(array->get());
+  aside_ = Aside(program_);
   products_ = Products(program_, parameters, device_, kernels);
   gradient_at_.assign(program_.arrays.size(), -1);
   for (const TrainingStep& step : program_.steps) {
@@ -121,7 +122,7 @@ void TrainingExecutable::upload() {
 }
 
 int64_t TrainingExecutable::memory_bytes() const {
-  return arena_.bytes() + gradients_.bytes() + sum_.bytes() + scratch_.bytes() + products_.memory_bytes();
+  return arena_.bytes() + gradients_.bytes() + sum_.bytes() + scratch_.bytes() + aside_scratch_.bytes() + products_.memory_bytes();
 }
 
 std::vector<double> TrainingExecutable::time_steps() {

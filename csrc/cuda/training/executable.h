@@ -16,6 +16,7 @@
 
 #include "cuda/runtime/memory.h"
 #include "cuda/training/arrays.h"
+#include "cuda/training/aside.h"
 #include "cuda/training/call.h"
 #include "cuda/training/products.h"
 #include "cuda/training/steps.h"
@@ -106,6 +107,7 @@ class TrainingExecutable {
     return static_cast<std::size_t>(program_.forward_steps - loss_count_);
   }
   void enqueue_step(std::size_t step, const Part& part);
+  void enqueue_aside(std::size_t step, const Part& part);
   TrainingMap locate(int32_t value, const Part& part) const;
   TrainingCall call(const TrainingStep& step, const Part& part) const;
   NormMemory norm(const TrainingStep& step, const Part& part) const;
@@ -131,8 +133,9 @@ class TrainingExecutable {
   DeviceMemory<float> sum_;  // of the gradients of parts
   std::vector<DeviceMemory<float>> inputs_, targets_;  // labels are int32
   std::vector<int64_t> input_floats_, target_floats_;  // of an image
-  DeviceMemory<char> scratch_;
+  DeviceMemory<char> scratch_, aside_scratch_;
   Products products_;
+  Aside aside_;
   DeviceMemory<double> losses_, squares_;
   DeviceMemory<StepState> state_;
   DeviceMemory<unsigned long long> place_;

@@ -44,7 +44,9 @@ void TrainingExecutable::reserve(int64_t images, int64_t part_images, bool gathe
   if (scratch <= scratch_.bytes()) return;
   graphs_.clear();
   scratch_ = {};
-  require_free(scratch);
+  aside_scratch_ = {};
+  require_free(2 * scratch);
+  aside_scratch_ = allocate_device<char>(scratch);
   scratch_ = allocate_device<char>(scratch);
 }
 

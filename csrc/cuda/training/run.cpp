@@ -17,8 +17,11 @@ constexpr std::size_t kGraphLaunches = 512, kMostGraphSteps = 16;
 
 // Whatever happens, nothing is under way when a call returns: pinned memory and the caller's are free.
 struct Settled {
-  cudaStream_t stream;
-  ~Settled() { cudaStreamSynchronize(stream); }
+  cudaStream_t stream, aside;
+  ~Settled() {
+    cudaStreamSynchronize(stream);
+    cudaStreamSynchronize(aside);
+  }
 };
 
 }  // namespace
@@ -29,7 +32,7 @@ Outcome TrainingExecutable::run(const Steps& steps) {
   if (steps.predicted && (predicted_images_ != steps.images || steps.part_images < steps.images)) {
     throw std::invalid_argument("there is no forward pass of this batch");
   }
-  const Settled settled = {stream_.get()};
+  const Settled settled = {stream_.get(), aside_.stream()};
   reserve(steps.images, std::min(steps.images, steps.part_images), gathered);
   if (!gathered) {
     take_inputs(steps.inputs, steps.images, inputs_.data());
@@ -56,7 +59,7 @@ Outcome TrainingExecutable::run(const Steps& steps) {
 
 void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& outputs) {
   const DeviceScope scope(device_);
-  const Settled settled = {stream_.get()};
+  const Settled settled = {stream_.get(), aside_.stream()};
   reserve(steps.images, steps.images, false);
   take_inputs(steps.inputs, steps.images, inputs_.data());
   put_call(steps, 0, 1, layout_of(steps.images, false));
@@ -183,7 +186,16 @@ void TrainingExecutable::enqueue(const Kind& kind) {
   enqueue_begin(kind);
   products_.enqueue_weights(stream_.get());
   for (const Part& part : parts_of(kind)) {
-    for (std::size_t i = kind.predicted ? losses_begin() : 0; i < backward; ++i) enqueue_step(i, part);
+    aside_.clear();
+    for (std::size_t i = kind.predicted ? losses_begin() : 0; i < backward; ++i) {
+      if (aside_.can(i) && !products_.does(i, part.images)) {
+        enqueue_aside(i, part);
+      } else {
+        aside_.wait_before(i, stream_.get());
+        enqueue_step(i, part);
+      }
+    }
+    aside_.join(stream_.get());
     if (kind.part_images < kind.images) enqueue_sum(part);
   }
   enqueue_end(kind);

@@ -99,6 +99,20 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   }
 }
 
+void TrainingExecutable::enqueue_aside(std::size_t i, const Part& part) {
+  const TrainingStep& s = program_.steps[i];
+  TrainingCall c = call(s, part);
+  c.stream = aside_.stream();
+  c.scratch = aside_scratch_.get();
+  aside_.begin(stream_.get());
+  if (s.op == TrainingOp::kBiasGradient) {
+    run_bias_gradient(c, gradient_of(s.bias));
+  } else {
+    run_weight_gradient(c, groups_of(s, program_), gradient_of(s.weight));
+  }
+  aside_.end(i);
+}
+
 std::vector<std::string> TrainingExecutable::kernel_names() const {
   std::vector<std::string> names(program_.steps.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
