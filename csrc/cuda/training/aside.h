@@ -1,25 +1,23 @@
-// Which steps of a training program are computed beside the others: gradients in weights and biases, which
-// nothing within the step reads but its end.
+// Steps of a training program that run beside the others: see AsidePlan.
 //
-// They are launched on a stream of their own, behind what they read. A later step that writes where one
-// of them still reads waits for it; values of the arena share memory. Small networks, whose kernels leave
-// most of a GPU idle, so take the time of the longest chain of steps.
+// They are launched on a stream of their own, one behind the other and each behind what it reads. Small
+// networks, whose kernels leave most of a GPU idle, so take the time of the longest chain of steps.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
+#include "cuda/fit/aside_plan.h"
 #include "cuda/runtime/memory.h"
-#include "training_program.h"
 
 namespace facegen::cuda {
 
 class Aside {
  public:
   Aside() = default;
-  explicit Aside(const TrainingProgram& program);  // which outlives it
+  explicit Aside(const TrainingProgram& program);
 
-  bool can(std::size_t step) const { return !reads_[step].empty(); }
+  bool can(std::size_t step) const { return plan_.can(step); }
   cudaStream_t stream() const { return stream_.get(); }
 
   // What is enqueued on the stream of these from now on is behind what is on `main`.
@@ -33,18 +31,11 @@ class Aside {
   void clear() { running_.clear(); }
 
  private:
-  struct Range {  // of an image's floats in the arena
-    int64_t first, last;
-    bool overlaps(const Range& other) const { return first < other.last && other.first < last; }
-  };
-  struct Running {
-    std::size_t step;
-    cudaEvent_t done;
-  };
-  std::vector<std::vector<Range>> reads_;   // by step; none: it is not computed beside others
-  std::vector<std::vector<Range>> writes_;  // by step
-  std::vector<Event> done_;                 // by step
-  std::vector<Running> running_;
+  void wait(std::size_t count, cudaStream_t main);
+
+  AsidePlan plan_;
+  std::vector<Event> done_;  // by step
+  std::vector<std::size_t> running_;
   Event begun_;
   Stream stream_;
 };
