@@ -82,7 +82,9 @@ class TrainingExecutable {
   // ---- memory.cpp
   static void require_free(int64_t bytes);
   void reserve(int64_t images, int64_t part_images, bool gathered);
+  void reserve_batch(int64_t images, int64_t part_images);
   void reserve_values(int64_t images, int64_t part_images);
+  void release_values();
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp

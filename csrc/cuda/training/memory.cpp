@@ -25,11 +25,23 @@ void TrainingExecutable::require_free(int64_t bytes) {
                                              std::to_string(free) + " are free");
 }
 
-// Graphs have recorded addresses, and go with the memory.
+// Where there is too little, all that a batch takes is given back: a smaller part may fit then.
 void TrainingExecutable::reserve(int64_t images, int64_t part_images, bool gathered) {
   last_images_ = predicted_images_ = 0;
+  try {
+    reserve_call(images, gathered);
+    reserve_batch(images, part_images);
+  } catch (...) {
+    release_values();
+    scratch_ = {};
+    aside_scratch_ = {};
+    throw;
+  }
+}
+
+// Graphs have recorded addresses, and go with the memory.
+void TrainingExecutable::reserve_batch(int64_t images, int64_t part_images) {
   if (images > capacity_ || part_images > part_capacity_) reserve_values(images, part_images);
-  reserve_call(images, gathered);
   if (part_images < images && sum_.count() == 0) {
     require_free(gradients_.bytes());
     sum_ = allocate_device<float>(gradients_.count());
@@ -61,13 +73,7 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
     for (const int64_t count : *floats) of_image += count;
   }
   if (of_image > kMostFloats / images) throw std::bad_alloc();
-  graphs_.clear();
-  capacity_ = part_capacity_ = 0;
-  arena_ = {};
-  losses_ = {};
-  for (auto* memory : {&inputs_, &targets_}) {
-    for (auto& array : *memory) array = {};
-  }
+  release_values();
   require_free(4 * (part_images * program_.arena_floats + images * of_image));
   arena_ = allocate_device<float>(part_images * program_.arena_floats);
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
@@ -79,6 +85,16 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
   losses_ = allocate_device<double>(loss_count_ * images);
   capacity_ = images;
   part_capacity_ = part_images;
+}
+
+void TrainingExecutable::release_values() {
+  graphs_.clear();
+  capacity_ = part_capacity_ = 0;
+  arena_ = {};
+  losses_ = {};
+  for (auto* memory : {&inputs_, &targets_}) {
+    for (auto& array : *memory) array = {};
+  }
 }
 
 CallLayout TrainingExecutable::layout_of(int64_t images, bool gathered) const {
