@@ -50,13 +50,51 @@ void test_depth(int64_t rows, int64_t columns, int64_t depth, int64_t groups) {
   CHECK(split.splits == 1 || split.splits * groups * rows * columns <= int64_t{512} * kTrainingTile * kTrainingTile);
 }
 
-void test_sums(int64_t segments, int64_t rows, int32_t channels) {
-  const ColumnSums plan = plan_column_sums(segments, rows, channels);
-  CHECK(plan.lanes >= 1 && plan.lanes <= 32 && (plan.lanes & (plan.lanes - 1)) == 0);
-  CHECK(kSumThreads % plan.lanes == 0 && plan.channel_groups() * plan.lanes >= channels);
-  CHECK(plan.splits >= 1 && plan.splits * plan.split_rows >= rows);
-  CHECK((plan.splits - 1) * plan.split_rows < rows);
-  CHECK(plan.memory_doubles(2) == segments * (plan.splits + 1) * 2 * channels);
+void test_walk(const RowWalk& walk, int64_t segments, int64_t rows, int32_t channels) {
+  CHECK(walk.segments == segments && walk.rows == rows && walk.channels == channels);
+  CHECK(walk.lanes >= 1 && walk.lanes <= 32 && (walk.lanes & (walk.lanes - 1)) == 0);
+  CHECK(walk.groups * walk.block_channels() >= channels && (walk.groups - 1) * walk.block_channels() < channels);
+  CHECK(walk.splits >= 1 && walk.splits <= walk.runs);
+  CHECK(int64_t{walk.runs} * walk.run_rows() >= rows && (int64_t{walk.runs} - 1) * walk.run_rows() < rows);
+  CHECK(walk.blocks() == segments * walk.groups * walk.splits);
+}
+
+void test_sums(int64_t segments, int64_t rows, int32_t channels, int32_t vector) {
+  const RowWalk walk = plan_column_sums(segments, rows, channels, vector);
+  test_walk(walk, segments, rows, channels);
+  CHECK(walk.block_channels() <= 32);
+  CHECK(walk.splits == 1 || segments * walk.groups <= kArrivals);
+  const int64_t splits = walk.splits == 1 ? 0 : walk.blocks() * 2 * walk.block_channels();
+  CHECK(walk.sum_doubles(2) == splits + segments * 2 * channels);
+}
+
+// Its threads have every number once.
+void test_numbers(const RowWalk& walk) {
+  std::vector<int> found(static_cast<std::size_t>(walk.segments * walk.rows * walk.channels));
+  for (uint32_t block = 0; block < walk.blocks(); ++block) {
+    for (uint32_t thread = 0; thread < kWalkThreads; ++thread) {
+      const RowWalk::Place at = walk.place(block, thread);
+      CHECK(at.segment < walk.segments && at.group < walk.groups && at.split < walk.splits);
+      if (at.channel >= walk.channels) continue;
+      for (int run = at.split; run < walk.runs; run += walk.splits) {
+        const int64_t first = int64_t{run} * walk.run_rows() + at.row;
+        for (int r = 0; r < kRunRows && r * walk.step() < walk.rows_from(first); ++r) {
+          const int64_t row = at.segment * walk.rows + first + r * walk.step();
+          for (int e = 0; e < walk.vector; ++e) {
+            ++found[static_cast<std::size_t>(row * walk.channels + at.channel + e)];
+          }
+        }
+      }
+    }
+  }
+  for (const int times : found) CHECK(times == 1);
+}
+
+void test_vectors() {
+  const TrainingValue input = {ValueKind::kInput, 0, 2, 2, 8, 0}, next = {ValueKind::kArena, 0, 2, 2, 8, 16};
+  const TrainingValue between = {ValueKind::kArena, 0, 2, 2, 8, 18};
+  CHECK(vector_of(8, {&input, &next}) == 4 && vector_of(6, {&input, &next}) == 1);
+  CHECK(vector_of(8, {&input, &between}) == 1);
 }
 
 // What an input gives is what outputs take, in the outputs' order.
@@ -99,8 +137,8 @@ void test_depthwise(const Window& window, DepthwiseTaps taps, int32_t count) {
   const TrainingValue dy = {ValueKind::kArena, 0, 7, 9, 12, 0};
   const DepthwiseSums sums = plan_depthwise_sums(window, dy, 5);
   CHECK(sums.taps == taps && sums.count == count);
-  CHECK(sums.plan.segments * sums.count == int64_t{1} * window.kernel_h * window.kernel_w);
-  CHECK(sums.plan.rows == 5 * 7 * 3 && sums.plan.channels == 12);  // rows of 4 outputs
+  CHECK(sums.walk.segments * sums.count == int64_t{1} * window.kernel_h * window.kernel_w);
+  CHECK(sums.walk.rows == 5 * 7 * 3 && sums.walk.channels == 12);  // rows of 4 outputs
 }
 
 }  // namespace
@@ -116,10 +154,27 @@ int main() {
         for (const int64_t groups : {1, 3, 32}) test_depth(rows, columns, depth, groups);
       }
       for (const int64_t segments : {1, 3, 64, 3000}) {
-        test_sums(segments, rows, static_cast<int32_t>(columns));
+        const auto channels = static_cast<int32_t>(columns);
+        test_sums(segments, rows, channels, 1);
+        test_walk(plan_pixels(segments, rows, channels, 1), segments, rows, channels);
+        if (channels % 4 != 0) continue;
+        test_sums(segments, rows, channels, 4);
+        test_walk(plan_pixels(segments, rows, channels, 4), segments, rows, channels);
       }
     }
   }
+  for (const int32_t channels : {1, 3, 4, 8, 21, 24, 48, 96, 144, 1024}) {
+    for (const int64_t rows : {1, 5, 127, 1030}) {
+      for (const int64_t segments : {1, 3}) {
+        for (const int32_t vector : {1, 4}) {
+          if (channels % vector != 0) continue;
+          test_numbers(plan_column_sums(segments, rows, channels, vector));
+          test_numbers(plan_pixels(segments, rows, channels, vector));
+        }
+      }
+    }
+  }
+  test_vectors();
   test_taps();
   test_groups();
   // kernel, stride, padding, dilation: height and width

@@ -193,6 +193,34 @@ CASES: dict[str, Callable[[], Case]] = {
     "instance norm": lambda: case(
         (5, 4, 3), chain(Conv(3, 21, 3), nn.InstanceNorm(21), nn.ReLU(), Conv(21, 2, 1)), images=11
     ),
+    # Of GPUs: numbers four at a time, in lines that a split map ends with zeros; many blocks a sum.
+    "batch norm, channels in fours": lambda: case(
+        (5, 4, 3), chain(Conv(3, 20, 3), nn.BatchNorm(20), nn.LeakyReLU(0.2), Conv(20, 2, 1))
+    ),
+    "batch norm, sigmoid": lambda: case(
+        (5, 4, 3), chain(Conv(3, 8, 3), nn.BatchNorm(8), nn.Sigmoid(), Conv(8, 2, 1))
+    ),
+    "batch norm of one pixel": lambda: case(
+        (1, 1, 9), chain(nn.Linear(9, 8), nn.BatchNorm(8), nn.ReLU(), nn.Linear(8, 3)), images=5
+    ),
+    "batch norm of large maps": lambda: case(
+        (40, 30, 3), chain(Conv(3, 8, 1), nn.BatchNorm(8), nn.ReLU(), Conv(8, 2, 1))
+    ),
+    "batch norm of large maps, odd channels": lambda: case(
+        (20, 15, 3), chain(Conv(3, 13, 1), nn.BatchNorm(13), nn.Tanh(), Conv(13, 2, 1))
+    ),
+    "batch norm far from 0": lambda: case(
+        (20, 10, 3),
+        chain(Conv(3, 8, 1, bias=False), nn.Affine(1.0, 30.0), nn.BatchNorm(8), Conv(8, 2, 1)),
+    ),
+    "instance norm of large maps": lambda: case(
+        (48, 48, 3),
+        chain(Conv(3, 8, 1), nn.InstanceNorm(8), nn.ReLU(), Conv(8, 13, 1), nn.InstanceNorm(13)),
+        images=2,
+    ),
+    "group norm of large maps": lambda: case(
+        (48, 48, 3), chain(Conv(3, 8, 1), nn.GroupNorm(2, 8), nn.Tanh(), Conv(8, 2, 1)), images=2
+    ),
     "affine": lambda: case((4, 4, 3), chain(Conv(3, 5, 1), nn.Affine(2.0, 0.5), nn.Tanh())),
     "upsample": lambda: case((3, 4, 3), chain(Conv(3, 5, 1), nn.Upsample(size=(7, 5)))),
     "average pool, border, slice": lambda: case(

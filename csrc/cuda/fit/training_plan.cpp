@@ -36,11 +36,31 @@ int64_t gemm_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
   return most;
 }
 
+// Lanes of 128 bytes and more keep lines of memory whole; a block's, at most, are few idle.
+RowWalk make_walk(int64_t segments, int64_t rows, int32_t channels, int32_t vector, int32_t most_lanes) {
+  const int64_t vectors = divide_up(channels, vector);
+  int32_t lanes = 1;
+  while (lanes < most_lanes && lanes < vectors) lanes *= 2;
+  while (lanes > 8 && vectors % lanes != 0) lanes /= 2;
+  RowWalk walk = {segments, rows, channels, vector, lanes, 0, 1, 0};
+  walk.groups = static_cast<int32_t>(divide_up(vectors, int64_t{lanes}));
+  walk.runs = static_cast<int32_t>(divide_up(rows, int64_t{walk.run_rows()}));
+  return walk;
+}
+
+// Up to so many splits, of the same number of runs but the last.
+void split_runs(RowWalk& walk, int64_t most) {
+  const int64_t splits = std::max<int64_t>(1, std::min<int64_t>(most, walk.runs));
+  walk.splits = static_cast<int32_t>(divide_up(walk.runs, divide_up(walk.runs, splits)));
+}
+
 int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_t images) {
-  const auto sums = [](int64_t segments, int64_t rows, const TrainingValue& value, int64_t count) {
-    // And, of norms, three floats a channel and segment; of an instance norm's gradient a total.
-    return 8 * (plan_column_sums(segments, rows, value.c).memory_doubles(count) +
-                2 * (segments + 1) * value.c);
+  const auto sums = [](int64_t segments, int64_t rows, std::initializer_list<const TrainingValue*> maps,
+                       int64_t count) {
+    const int32_t channels = (*maps.begin())->c;
+    // And, of norms, two floats a channel and segment.
+    return 8 * (plan_column_sums(segments, rows, channels, vector_of(channels, maps)).sum_doubles(count) +
+                segments * channels);
   };
   // A depthwise weight, with its channels inside.
   const auto weight_bytes = [&](const TrainingValue& value) {
@@ -51,39 +71,45 @@ int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
     case TrainingOp::kWeightGradient: return gemm_bytes(program, s, images);
     case TrainingOp::kBiasGradient: {
       const TrainingValue& dy = at(program, s.dy);
-      return sums(1, images * dy.pixels(), dy, 1);
+      return sums(1, images * dy.pixels(), {&dy}, 1);
     }
     case TrainingOp::kGlobalAvgPool: {
       const TrainingValue& x = at(program, s.x);
-      return sums(images, x.pixels(), x, 1);
+      return sums(images, x.pixels(), {&x}, 1);
     }
-    case TrainingOp::kBatchNorm:
+    case TrainingOp::kBatchNorm: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(1, images * x.pixels(), {&x}, 2);
+    }
     case TrainingOp::kBatchNormGradient: {
       const TrainingValue& x = at(program, s.x);
-      return sums(1, images * x.pixels(), x, 2);
+      return sums(1, images * x.pixels(), {&x, &at(program, s.y), &at(program, s.dy)}, 2);
     }
-    case TrainingOp::kInstanceNorm:
+    case TrainingOp::kInstanceNorm: {
+      const TrainingValue& x = at(program, s.x);
+      return sums(images, x.pixels(), {&x}, 2);
+    }
     case TrainingOp::kInstanceNormGradient: {
       const TrainingValue& x = at(program, s.x);
-      return sums(images, x.pixels(), x, 2);
+      return sums(images, x.pixels(), {&x, &at(program, s.y), &at(program, s.dy)}, 2);
     }
     case TrainingOp::kDepthwise: return weight_bytes(at(program, s.x));
     case TrainingOp::kDepthwiseGradient: return weight_bytes(at(program, s.dx));
     case TrainingOp::kDepthwiseWeightGradient: {
       const DepthwiseSums depthwise = plan_depthwise_sums(s.window, at(program, s.dy), images);
-      return 8 * depthwise.plan.memory_doubles(depthwise.count);
+      return 8 * depthwise.walk.split_doubles(depthwise.count);
     }
     case TrainingOp::kPreluGradient: {
       const TrainingValue& x = at(program, s.x);
-      return sums(1, images * x.pixels(), x, 1);
+      return sums(1, images * x.pixels(), {&x, &at(program, s.dy)}, 1);
     }
     case TrainingOp::kMultiplySum: {
       const TrainingValue& x = at(program, s.x);
-      return sums(images, x.pixels(), x, 1);
+      return sums(images, x.pixels(), {&x, &at(program, s.dy)}, 1);
     }
     case TrainingOp::kLayerNormGradient: {
       const TrainingValue& x = at(program, s.x);
-      return sums(1, images * x.pixels(), x, 2);
+      return sums(1, images * x.pixels(), {&x, &at(program, s.dy)}, 2);
     }
     case TrainingOp::kLoss: return 8;  // the number of labels that count
     default: return 0;
@@ -111,15 +137,25 @@ DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t gro
   return {static_cast<int32_t>(std::max<int64_t>(1, divide_up(depth, part))), part};
 }
 
-ColumnSums plan_column_sums(int64_t segments, int64_t rows, int32_t channels) {
-  ColumnSums plan = {segments, rows, channels, 1, 1, rows};
-  while (plan.lanes < 32 && plan.lanes < channels) plan.lanes *= 2;
-  const int64_t least = int64_t{8} * kSumThreads / plan.lanes;  // rows: 8 a thread
-  const int64_t wanted = std::min<int64_t>(2 * kBlocks / (segments * plan.channel_groups()), 256);
-  const int64_t splits = std::max<int64_t>(1, std::min(wanted, rows / least));
-  plan.split_rows = divide_up(rows, splits);
-  plan.splits = static_cast<int32_t>(divide_up(rows, plan.split_rows));
-  return plan;
+int32_t vector_of(int32_t channels, std::initializer_list<const TrainingValue*> maps) {
+  // Inputs have memory of their own.
+  const bool aligned = std::all_of(maps.begin(), maps.end(), [](const TrainingValue* map) {
+    return map->kind != ValueKind::kArena || map->offset % 4 == 0;
+  });
+  return channels % 4 == 0 && aligned ? 4 : 1;
+}
+
+RowWalk plan_column_sums(int64_t segments, int64_t rows, int32_t channels, int32_t vector) {
+  RowWalk walk = make_walk(segments, rows, channels, vector, 32 / vector);
+  // To add up less than 4 runs' sums takes longer than the runs; nor should the last block add for long.
+  if (walk.runs >= 4) split_runs(walk, std::min<int64_t>(256, kBlocks / (segments * walk.groups)));
+  return walk;
+}
+
+RowWalk plan_pixels(int64_t segments, int64_t rows, int32_t channels, int32_t vector) {
+  RowWalk walk = make_walk(segments, rows, channels, vector, 32);
+  split_runs(walk, 2 * kBlocks / (segments * walk.groups));
+  return walk;
 }
 
 DepthwiseSums plan_depthwise_sums(const Window& window, const TrainingValue& dy, int64_t images) {
@@ -127,12 +163,12 @@ DepthwiseSums plan_depthwise_sums(const Window& window, const TrainingValue& dy,
   const int64_t taps = int64_t{1} * window.kernel_h * window.kernel_w;
   const bool dense = window.dilation_w == 1 && window.stride_w <= 2;
   if (dense && window.kernel_h == 3 && window.kernel_w == 3) {
-    return {DepthwiseTaps::kThreeByThree, 9, plan_column_sums(taps / 9, rows, dy.c)};
+    return {DepthwiseTaps::kThreeByThree, 9, plan_column_sums(taps / 9, rows, dy.c, 1)};
   }
   if (dense && window.kernel_w == 5) {
-    return {DepthwiseTaps::kRowOfFive, 5, plan_column_sums(taps / 5, rows, dy.c)};
+    return {DepthwiseTaps::kRowOfFive, 5, plan_column_sums(taps / 5, rows, dy.c, 1)};
   }
-  return {DepthwiseTaps::kOne, 1, plan_column_sums(taps, rows, dy.c)};
+  return {DepthwiseTaps::kOne, 1, plan_column_sums(taps, rows, dy.c, 1)};
 }
 
 TransposedTaps transpose_taps(const TrainingTaps& taps, int32_t in) {
@@ -161,6 +197,18 @@ int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images) {
     most = std::max(most, step_bytes(program, step, images));
   }
   return most;
+}
+
+bool writes_split(const TrainingStep& step) {
+  switch (step.op) {
+    case TrainingOp::kActivate:
+    case TrainingOp::kActivateGradient:
+    case TrainingOp::kBatchNorm:
+    case TrainingOp::kBatchNormGradient:
+    case TrainingOp::kInstanceNorm:
+    case TrainingOp::kInstanceNormGradient: return true;
+    default: return false;
+  }
 }
 
 bool is_countable(const TrainingProgram& program, int64_t images) {

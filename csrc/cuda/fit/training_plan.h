@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <vector>
 
 #include "cuda/fit/host_device.h"
@@ -52,19 +53,60 @@ struct DepthSplit {
 };
 DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t groups);
 
-// Sums by channels over the rows of each of some segments: a batch, or images.
-struct ColumnSums {
+// How blocks walk the rows (pixels) of segments (a batch, or images). A thread has `vector` neighbouring
+// channels and `lanes` threads lie side by side; a run is kRunRows rows of each of a block's threads, and
+// `splits` blocks have a segment's runs in turn:
+//
+//   run 0: split 0   row 0        lane 0 | lane 1 | ...     (thread 0, 1, ...)
+//                    row 1        lane 0 | lane 1 | ...     (thread lanes, lanes + 1, ...)
+//                    ...
+//                    row `step`   lane 0 | lane 1 | ...     (thread 0, 1, ... again)
+//   run 1: split 1   ...
+constexpr int kWalkThreads = 256;  // of a block
+constexpr int kRunRows = 4;        // of a thread
+struct RowWalk {
   int64_t segments, rows;  // of a segment
-  int32_t channels;
-  int32_t lanes;  // channels of a block, a power of 2
+  int32_t channels, vector;
+  int32_t lanes;   // a power of 2, up to 32
+  int32_t groups;  // of so many channels as a block has
   int32_t splits;
-  int64_t split_rows;
-  FACEGEN_HOST_DEVICE int channel_groups() const { return (channels + lanes - 1) / lanes; }
-  // Of so many sums: those of the splits, and their totals.
-  int64_t memory_doubles(int64_t sums) const { return segments * (splits + 1) * sums * channels; }
+  int32_t runs;  // of a segment
+
+  struct Place {
+    int32_t segment, group, split;
+    int32_t channel;  // a thread's first; may be behind the last
+    int32_t row;      // of a run, its first
+  };
+  FACEGEN_HOST_DEVICE Place place(uint32_t block, uint32_t thread) const {
+    const auto all = static_cast<uint32_t>(groups), parts = static_cast<uint32_t>(splits);
+    const auto wide = static_cast<uint32_t>(lanes);
+    const auto group = static_cast<int32_t>(block % all);
+    return {static_cast<int32_t>(block / all / parts), group, static_cast<int32_t>(block / all % parts),
+            group * block_channels() + static_cast<int32_t>(thread % wide) * vector,
+            static_cast<int32_t>(thread / wide)};
+  }
+  FACEGEN_HOST_DEVICE int block_channels() const { return lanes * vector; }
+  FACEGEN_HOST_DEVICE int step() const { return kWalkThreads / lanes; }  // from a thread's row to its next
+  FACEGEN_HOST_DEVICE int run_rows() const { return kRunRows * step(); }
+  // How many rows there are from `first` on, in a run.
+  FACEGEN_HOST_DEVICE int rows_from(int64_t first) const {
+    const int64_t left = rows - first;
+    return left < run_rows() ? static_cast<int>(left) : run_rows();
+  }
+  int64_t blocks() const { return segments * groups * splits; }
+  // Of so many sums by channels: those of the splits, a block's side by side; and their totals.
+  int64_t split_doubles(int64_t sums) const {
+    return splits == 1 ? 0 : blocks() * sums * block_channels();
+  }
+  int64_t sum_doubles(int64_t sums) const { return split_doubles(sums) + segments * sums * channels; }
 };
-constexpr int kSumThreads = 256;
-ColumnSums plan_column_sums(int64_t segments, int64_t rows, int32_t channels);
+// How many of so many channels a thread reads at once, of all these maps: 4 where they lie aligned so.
+int32_t vector_of(int32_t channels, std::initializer_list<const TrainingValue*> maps);
+// Of sums by channels. Where there are splits, groups of all segments are no more than kArrivals.
+RowWalk plan_column_sums(int64_t segments, int64_t rows, int32_t channels, int32_t vector);
+constexpr int64_t kArrivals = 512;
+// Of what is made pixel by pixel.
+RowWalk plan_pixels(int64_t segments, int64_t rows, int32_t channels, int32_t vector);
 
 // Neighbouring pixels of a depthwise convolution that a thread has.
 constexpr int kDepthwisePixels = 4;
@@ -76,7 +118,7 @@ enum class DepthwiseTaps { kOne, kRowOfFive, kThreeByThree };
 struct DepthwiseSums {
   DepthwiseTaps taps;  // of a segment
   int32_t count;
-  ColumnSums plan;
+  RowWalk walk;
 };
 DepthwiseSums plan_depthwise_sums(const Window& window, const TrainingValue& dy, int64_t images);
 
@@ -93,6 +135,9 @@ constexpr int64_t kUpdateNumbers = 4096;
 
 // Bytes that a step needs while it runs, of a batch.
 int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images);
+
+// Whether the kernel of a step writes its output as a split map too, where it is asked to.
+bool writes_split(const TrainingStep& step);
 
 // Whether all rows and numbers of a batch can be counted as the kernels count them.
 bool is_countable(const TrainingProgram& program, int64_t images);

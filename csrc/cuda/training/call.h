@@ -49,7 +49,8 @@ struct TrainingCall {
   const TrainingStep& step;
   int64_t images;
   TrainingMap x, other, y, dy, dx;
-  char* scratch;  // training_scratch_bytes
+  char* scratch;       // training_scratch_bytes
+  uint32_t* arrivals;  // (kArrivals) of blocks, zero between kernels; as the scratch, one stream's
   const StepNumbers* numbers;
   cudaStream_t stream;
   Part part;

@@ -24,15 +24,6 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-// gradient (channels, taps) = sums (taps, channels)
-__global__ void __launch_bounds__(kBlock)
-    write_weight_kernel(const double* sums, float* gradient, int channels, int64_t taps) {
-  for_each_number(channels * taps, [&](int64_t i) {
-    const int64_t channel = quotient(i, taps);
-    gradient[i] = static_cast<float>(sums[(i - channel * taps) * channels + channel]);
-  });
-}
-
 int64_t taps_of(const Window& w) { return int64_t{1} * w.kernel_h * w.kernel_w; }
 
 // Channels inside, in the scratch.
@@ -138,13 +129,30 @@ GradientKernel find_gradient_kernel(const Window& w) {
 // column of taps.
 template <int kRows, int kColumns, int kStride>
 struct TapSums {
+  static constexpr int kSums = kRows * kColumns, kMaps = kSums, kTogether = 1, kBlocks = 2;
   const float *x, *dy;
   int32_t in_h, in_w, out_h, out_w, channels;
   Window window;
   int64_t rows;  // of a segment
 
-  __device__ void operator()(int64_t segment, int64_t row, int channel,
-                             double (&sum)[kRows * kColumns]) const {
+  // Its maps are the products of a row.
+  template <int kVector>
+  struct Lane {
+    const TapSums& all;
+    int64_t segment;
+    int channel;
+    __device__ Lane(const TapSums& a, int64_t of_segment, int of_channel)
+        : all(a), segment(of_segment), channel(of_channel) {}
+    __device__ void read(int64_t row, int64_t, Numbers<1> (&products)[kMaps]) const {
+      all.multiply(segment, row, channel, products);
+    }
+    __device__ void add(const Numbers<1> (&products)[kMaps], double (&sum)[kSums][1]) const {
+#pragma unroll
+      for (int tap = 0; tap < kSums; ++tap) sum[tap][0] += static_cast<double>(products[tap].v[0]);
+    }
+  };
+
+  __device__ void multiply(int64_t segment, int64_t row, int channel, Numbers<1> (&products)[kMaps]) const {
     const Window& w = window;
     const int columns = (out_w + kPixels - 1) / kPixels, tap_columns = w.kernel_w / kColumns;
     const int64_t place = row - segment * rows, line = quotient(place, columns);  // a row of an image
@@ -184,30 +192,31 @@ struct TapSums {
         for (int p = 0; p < kPixels; ++p) product[0] = fmaf(g[p], load_pixel(ix + p * w.stride_w), product[0]);
       }
 #pragma unroll
-      for (int tap = 0; tap < kColumns; ++tap) sum[r * kColumns + tap] += static_cast<double>(product[tap]);
+      for (int tap = 0; tap < kColumns; ++tap) products[r * kColumns + tap].v[0] = product[tap];
+    }
+  }
+};
+
+// gradient (channels, taps); a segment has kCount taps.
+template <int kCount>
+struct WriteTaps {
+  float* gradient;
+  int64_t taps;
+  __device__ void operator()(int64_t segment, int channel, const double (&sum)[kCount]) const {
+#pragma unroll
+    for (int tap = 0; tap < kCount; ++tap) {
+      gradient[channel * taps + segment * kCount + tap] = static_cast<float>(sum[tap]);
     }
   }
 };
 
 template <int kRows, int kColumns, int kStride>
-const double* sum_taps(const TrainingCall& call, const ColumnSums& plan) {
+void sum_taps(const TrainingCall& call, const RowWalk& walk, float* gradient) {
   const TrainingValue &x = *call.x.value, &dy = *call.dy.value;
   const TapSums<kRows, kColumns, kStride> row = {call.x.data, call.dy.data, x.h, x.w, dy.h, dy.w, x.c,
-                                                 call.step.window, plan.rows};
-  return column_sums<kRows * kColumns>(plan, row, call.scratch, call.stream).sums;
-}
-
-const double* sum_taps(const TrainingCall& call) {
-  const DepthwiseSums sums = plan_depthwise_sums(call.step.window, *call.dy.value, call.images);
-  const bool halves = call.step.window.stride_w == 2;
-  switch (sums.taps) {
-    case DepthwiseTaps::kThreeByThree:
-      return halves ? sum_taps<3, 3, 2>(call, sums.plan) : sum_taps<3, 3, 1>(call, sums.plan);
-    case DepthwiseTaps::kRowOfFive:
-      return halves ? sum_taps<1, 5, 2>(call, sums.plan) : sum_taps<1, 5, 1>(call, sums.plan);
-    case DepthwiseTaps::kOne: break;
-  }
-  return sum_taps<1, 1, 0>(call, sums.plan);
+                                                 call.step.window, walk.rows};
+  column_sums<1>(walk, row, WriteTaps<kRows * kColumns>{gradient, taps_of(call.step.window)},
+                     reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
 }
 
 }  // namespace
@@ -246,11 +255,15 @@ void run_depthwise_gradient(const TrainingCall& call, const float* weight) {
 }
 
 void run_depthwise_weight_gradient(const TrainingCall& call, float* gradient) {
-  const int channels = call.x.value->c;
-  const int64_t taps = taps_of(call.step.window);
-  const double* const sums = sum_taps(call);
-  write_weight_kernel<<<grid_of(channels * taps), kBlock, 0, call.stream>>>(sums, gradient, channels, taps);
-  FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a depthwise weight");
+  const DepthwiseSums sums = plan_depthwise_sums(call.step.window, *call.dy.value, call.images);
+  const bool halves = call.step.window.stride_w == 2;
+  switch (sums.taps) {
+    case DepthwiseTaps::kThreeByThree:
+      return halves ? sum_taps<3, 3, 2>(call, sums.walk, gradient) : sum_taps<3, 3, 1>(call, sums.walk, gradient);
+    case DepthwiseTaps::kRowOfFive:
+      return halves ? sum_taps<1, 5, 2>(call, sums.walk, gradient) : sum_taps<1, 5, 1>(call, sums.walk, gradient);
+    case DepthwiseTaps::kOne: return sum_taps<1, 1, 0>(call, sums.walk, gradient);
+  }
 }
 
 }  // namespace facegen::cuda

@@ -58,6 +58,8 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   statistics_ = zeros<float>(statistics);
   squares_ = allocate_device<double>(divide_up(gradient_floats_, kUpdateNumbers));
   state_ = zeros<StepState>(1);
+  arrivals_ = zeros<uint32_t>(kArrivals);
+  aside_arrivals_ = zeros<uint32_t>(kArrivals);
   place_ = allocate_device<unsigned long long>(1);
   given_ = make_event();
   for (const TrainingValue& value : program_.values) {

@@ -136,6 +136,7 @@ class TrainingExecutable {
   std::vector<DeviceMemory<float>> inputs_, targets_;  // labels are int32
   std::vector<int64_t> input_floats_, target_floats_;  // of an image
   DeviceMemory<char> scratch_, aside_scratch_;
+  DeviceMemory<uint32_t> arrivals_, aside_arrivals_;
   Products products_;
   Aside aside_;
   DeviceMemory<double> losses_, squares_;

@@ -31,13 +31,25 @@ __global__ void __launch_bounds__(kBlock)
 
 // Sums of dy x where x < 0.
 struct SlopeSums {
+  static constexpr int kSums = 1, kMaps = 2, kTogether = 2, kBlocks = 4;
   const float *x, *dy;
-  int32_t channels;
-  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[1]) const {
-    const int64_t i = row * channels + channel;
-    const float x = this->x[i];
-    sum[0] = fma(static_cast<double>(dy[i]), static_cast<double>(x < 0.0f ? x : 0.0f), sum[0]);
-  }
+
+  template <int kVector>
+  struct Lane {
+    const SlopeSums& all;
+    __device__ Lane(const SlopeSums& a, int64_t, int) : all(a) {}
+    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[2]) const {
+      v[0] = load_numbers<kVector>(all.x + i);
+      v[1] = load_numbers<kVector>(all.dy + i);
+    }
+    __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[1][kVector]) const {
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) {
+        const float x = v[0].v[e];
+        sum[0][e] = fma(static_cast<double>(v[1].v[e]), static_cast<double>(x < 0.0f ? x : 0.0f), sum[0][e]);
+      }
+    }
+  };
 };
 
 // y (+)= x * other, which may have one pixel for all of an image, or one channel for all of a pixel.
@@ -78,12 +90,24 @@ __global__ void __launch_bounds__(kBlock)
 
 // Sums of x dy, over the pixels of an image.
 struct ProductSums {
+  static constexpr int kSums = 1, kMaps = 2, kTogether = 2, kBlocks = 4;
   const float *x, *dy;
-  int32_t channels;
-  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[1]) const {
-    const int64_t i = row * channels + channel;
-    sum[0] = fma(static_cast<double>(x[i]), static_cast<double>(dy[i]), sum[0]);
-  }
+
+  template <int kVector>
+  struct Lane {
+    const ProductSums& all;
+    __device__ Lane(const ProductSums& a, int64_t, int) : all(a) {}
+    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[2]) const {
+      v[0] = load_numbers<kVector>(all.x + i);
+      v[1] = load_numbers<kVector>(all.dy + i);
+    }
+    __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[1][kVector]) const {
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) {
+        sum[0][e] = fma(static_cast<double>(v[0].v[e]), static_cast<double>(v[1].v[e]), sum[0][e]);
+      }
+    }
+  };
 };
 
 // Of each pixel, over its channels.
@@ -124,10 +148,10 @@ void run_prelu(const TrainingCall& call, const float* slopes) {
 void run_prelu_gradient(const TrainingCall& call, const float* slopes, float* gradient) {
   const TrainingValue& x = *call.x.value;
   if (gradient != nullptr) {
-    const ColumnSums plan = plan_column_sums(1, call.images * x.pixels(), x.c);
-    const SlopeSums sums = {call.x.data, call.dy.data, x.c};
-    write_means(column_sums<1>(plan, sums, call.scratch, call.stream).sums, 1.0, gradient, x.c, false,
-                call.stream);
+    const RowWalk walk =
+        plan_column_sums(1, call.images * x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
+    column_sums(walk, SlopeSums{call.x.data, call.dy.data}, WriteMean{gradient, x.c, 1.0, false},
+                reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   if (call.dx.data == nullptr) return;
   launch_prelu({call.x.data, call.dy.data, slopes, call.dx.data, x.c, call.step.accumulate},
@@ -148,11 +172,11 @@ void run_multiply(const TrainingCall& call) {
 void run_multiply_sum(const TrainingCall& call) {
   const TrainingValue& x = *call.x.value;
   if (call.dx.value->c == x.c) {
-    const ColumnSums plan = plan_column_sums(call.images, x.pixels(), x.c);
-    const ProductSums sums = {call.x.data, call.dy.data, x.c};
-    write_means(column_sums<1>(plan, sums, call.scratch, call.stream).sums, 1.0, call.dx.data,
-                call.images * x.c, call.step.accumulate, call.stream);
-    return;
+    const RowWalk walk =
+        plan_column_sums(call.images, x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
+    return column_sums(walk, ProductSums{call.x.data, call.dy.data},
+                       WriteMean{call.dx.data, x.c, 1.0, call.step.accumulate},
+                       reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   const bool fours = comes_in_fours(x.c, {call.x.data, call.dy.data});
   const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);

@@ -61,14 +61,36 @@ __global__ void __launch_bounds__(kBlock)
 
 // Sums of dy and of dy h.
 struct GradientSums {
+  static constexpr int kSums = 2, kMaps = 2, kTogether = 2, kBlocks = 4;
   const float *x, *dy, *statistics;
-  int32_t channels;
-  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[2]) const {
-    const int64_t i = row * channels + channel;
-    const float h = (x[i] - statistics[2 * row]) * statistics[2 * row + 1];
-    const auto g = static_cast<double>(dy[i]);
-    sum[0] += g;
-    sum[1] = fma(g, static_cast<double>(h), sum[1]);
+
+  template <int kVector>
+  struct Lane {
+    const GradientSums& all;
+    __device__ Lane(const GradientSums& a, int64_t, int) : all(a) {}
+    __device__ void read(int64_t row, int64_t i, Numbers<kVector> (&v)[2]) const {
+      const float mean = all.statistics[2 * row], inverse = all.statistics[2 * row + 1];
+      v[0] = load_numbers<kVector>(all.dy + i);
+      v[1] = load_numbers<kVector>(all.x + i);
+#pragma unroll
+      for (float& h : v[1].v) h = (h - mean) * inverse;
+    }
+    __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[2][kVector]) const {
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) {
+        const auto g = static_cast<double>(v[0].v[e]);
+        sum[0][e] += g;
+        sum[1][e] = fma(g, static_cast<double>(v[1].v[e]), sum[1][e]);
+      }
+    }
+  };
+};
+
+struct WriteGradients {
+  float *beta, *gamma;
+  __device__ void operator()(int64_t, int channel, const double (&sum)[2]) const {
+    beta[channel] = static_cast<float>(sum[0]);
+    gamma[channel] = static_cast<float>(sum[1]);
   }
 };
 
@@ -130,11 +152,11 @@ void run_layer_norm(const TrainingCall& call, const NormMemory& memory) {
 void run_layer_norm_gradient(const TrainingCall& call, const NormMemory& memory) {
   const TrainingValue& x = *call.x.value;
   if (memory.gamma_gradient != nullptr) {
-    const ColumnSums plan = plan_column_sums(1, call.images * x.pixels(), x.c);
-    const GradientSums row = {call.x.data, call.dy.data, memory.statistics, x.c};
-    const Totals totals = column_sums<2>(plan, row, call.scratch, call.stream);
-    write_means(totals.sums, 1.0, memory.beta_gradient, x.c, false, call.stream);
-    write_means(totals.sums + x.c, 1.0, memory.gamma_gradient, x.c, false, call.stream);
+    const RowWalk walk =
+        plan_column_sums(1, call.images * x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
+    column_sums(walk, GradientSums{call.x.data, call.dy.data, memory.statistics},
+                WriteGradients{memory.beta_gradient, memory.gamma_gradient},
+                reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   if (call.dx.data == nullptr) return;
   const LayerNorm a = {call.x.data,       call.dy.data, call.dx.data, memory.gamma, nullptr,

@@ -4,50 +4,105 @@
 #include "cuda/runtime/error.h"
 #include "cuda/training/activation_gradient.cuh"
 #include "cuda/training/call.h"
-#include "cuda/training/launch.cuh"
-#include "cuda/training/numbers.cuh"
+#include "cuda/training/pixels.cuh"
+#include "cuda/training/ramp.cuh"
 
 namespace facegen::cuda {
 namespace {
 
-// Kernels of kVector numbers read and write four at a time.
-template <bool kVector>
-__global__ void __launch_bounds__(kBlock)
-    activate_kernel(const float* x, float* y, int64_t count, Activation activation, float alpha, float beta) {
-  const auto one = [&](float v) { return activate_one(v, activation, alpha, beta); };
-  if constexpr (kVector) {
-    for_each_number(count / 4, [&](int64_t i) {
-      const float4 v = reinterpret_cast<const float4*>(x)[i];
-      reinterpret_cast<float4*>(y)[i] = make_float4(one(v.x), one(v.y), one(v.z), one(v.w));
-    });
-  } else {
-    for_each_number(count, [&](int64_t i) { y[i] = one(x[i]); });
+template <bool kRamp>
+struct Activate {
+  static constexpr int kMaps = 1, kTogether = kRamp ? kRunRows : 1, kBlocks = 4;
+  const float* x;
+  Activation activation;
+  float alpha, limit;
+  Ramp ramp;
+
+  template <int kVector>
+  struct Lane {
+    const Activate& all;
+    __device__ Lane(const Activate& a, int64_t, int) : all(a) {}
+    __device__ void read(int64_t i, Numbers<kVector> (&v)[1]) const { v[0] = load_numbers<kVector>(all.x + i); }
+    __device__ Numbers<kVector> make(const Numbers<kVector> (&v)[1]) const {
+      Numbers<kVector> y;
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) {
+        const float x = v[0].v[e];
+        y.v[e] = kRamp ? all.ramp.apply(x) : activate_one(x, all.activation, all.alpha, all.limit);
+      }
+      return y;
+    }
+  };
+};
+
+// Reads the activation's output, or input, and its gradient.
+template <bool kRamp>
+struct ActivateGradient {
+  static constexpr int kMaps = 2, kTogether = kRamp ? 2 : 1, kBlocks = 4;
+  const float *v, *dy;
+  Activation activation;
+  float alpha, limit;
+  Ramp ramp;
+
+  template <int kVector>
+  struct Lane {
+    const ActivateGradient& all;
+    __device__ Lane(const ActivateGradient& a, int64_t, int) : all(a) {}
+    __device__ void read(int64_t i, Numbers<kVector> (&v)[2]) const {
+      v[0] = load_numbers<kVector>(all.v + i);
+      v[1] = load_numbers<kVector>(all.dy + i);
+    }
+    __device__ Numbers<kVector> make(const Numbers<kVector> (&v)[2]) const {
+      Numbers<kVector> dx;
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) {
+        const float of = v[0].v[e], dy = v[1].v[e];
+        dx.v[e] = kRamp ? all.ramp.gradient(of, dy)
+                        : activation_gradient(all.activation, all.alpha, all.limit, of, dy);
+      }
+      return dx;
+    }
+  };
+};
+
+// Lines of a map: its pixels, if a split map has something behind each. Else all its numbers, cut so that
+// threads have four each.
+struct Lines {
+  int64_t count;
+  int32_t channels;
+  SplitTarget split;
+  int32_t vector;
+};
+Lines lines_of(const TrainingCall& call, std::initializer_list<const TrainingValue*> maps) {
+  const TrainingValue& value = **maps.begin();
+  const int64_t numbers = call.images * value.floats();
+  Lines lines = {numbers / value.c, value.c, call.split, 1};
+  if (call.split.to == nullptr || call.split.pitch == value.c) {
+    lines.channels = 128;
+    while (numbers % lines.channels != 0) lines.channels /= 2;
+    lines.count = numbers / lines.channels;
+    lines.split.pitch = lines.channels;
   }
+  lines.vector = vector_of(lines.channels, maps);
+  return lines;
 }
 
-// dx may be dy.
-template <bool kVector>
-__global__ void __launch_bounds__(kBlock)
-    activate_gradient_kernel(const float* v, const float* dy, float* dx, int64_t count,
-                             Activation activation, float alpha, float beta, bool accumulate) {
-  const auto one = [&](float& to, float of, float d) {
-    put(to, activation_gradient(activation, alpha, beta, of, d), accumulate);
-  };
-  if constexpr (kVector) {
-    for_each_number(count / 4, [&](int64_t i) {
-      const float4 of = reinterpret_cast<const float4*>(v)[i];
-      const float4 d = reinterpret_cast<const float4*>(dy)[i];
-      float4* const place = reinterpret_cast<float4*>(dx) + i;
-      float4 to = accumulate ? *place : float4{};
-      one(to.x, of.x, d.x);
-      one(to.y, of.y, d.y);
-      one(to.z, of.z, d.z);
-      one(to.w, of.w, d.w);
-      *place = to;
-    });
-  } else {
-    for_each_number(count, [&](int64_t i) { one(dx[i], v[i], dy[i]); });
-  }
+template <bool kRamp>
+void activate(const TrainingCall& call) {
+  const TrainingStep& s = call.step;
+  const Lines lines = lines_of(call, {call.y.value, call.x.value});
+  make_pixels(Activate<kRamp>{call.x.data, s.activation, s.alpha, s.limit, make_ramp(s.activation, s.alpha)},
+              {call.y.data, lines.channels, false, lines.split}, 1, lines.count, lines.vector, call.stream);
+}
+
+template <bool kRamp>
+void activate_gradient(const TrainingCall& call) {
+  const TrainingStep& s = call.step;
+  const Lines lines = lines_of(call, {call.dx.value, call.dy.value, call.y.value});
+  make_pixels(ActivateGradient<kRamp>{call.y.data, call.dy.data, s.activation, s.alpha, s.limit,
+                                      make_ramp(s.activation, s.alpha)},
+              {call.dx.data, lines.channels, s.accumulate, lines.split}, 1, lines.count, lines.vector,
+              call.stream);
 }
 
 __global__ void __launch_bounds__(kBlock)
@@ -133,22 +188,11 @@ __global__ void __launch_bounds__(kBlock) dropout_kernel(const __grid_constant__
 }  // namespace
 
 void run_activate(const TrainingCall& call) {
-  const int64_t count = call.images * call.y.value->floats();
-  const bool fours = comes_in_fours(count, {call.x.data, call.y.data});
-  const auto kernel = fours ? activate_kernel<true> : activate_kernel<false>;
-  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, call.stream>>>(
-      call.x.data, call.y.data, count, call.step.activation, call.step.alpha, call.step.limit);
-  FACEGEN_CUDA_CHECK_LAUNCH("an activation");
+  is_ramp(call.step.activation) ? activate<true>(call) : activate<false>(call);
 }
 
 void run_activate_gradient(const TrainingCall& call) {
-  const int64_t count = call.images * call.y.value->floats();
-  const bool fours = comes_in_fours(count, {call.y.data, call.dy.data, call.dx.data});
-  const auto kernel = fours ? activate_gradient_kernel<true> : activate_gradient_kernel<false>;
-  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, call.stream>>>(
-      call.y.data, call.dy.data, call.dx.data, count, call.step.activation, call.step.alpha,
-      call.step.limit, call.step.accumulate);
-  FACEGEN_CUDA_CHECK_LAUNCH("the gradient of an activation");
+  is_ramp(call.step.activation) ? activate_gradient<true>(call) : activate_gradient<false>(call);
 }
 
 void run_global_avg_pool_gradient(const TrainingCall& call) {

@@ -25,6 +25,7 @@ TrainingCall TrainingExecutable::call(const TrainingStep& s, const Part& part) c
           locate(s.dy, part),
           locate(s.dx, part),
           scratch_.get(),
+          arrivals_.get(),
           reinterpret_cast<const StepNumbers*>(numbers_.get()),
           stream_.get(),
           part};
@@ -104,6 +105,7 @@ void TrainingExecutable::enqueue_aside(std::size_t i, const Part& part) {
   TrainingCall c = call(s, part);
   c.stream = aside_.stream();
   c.scratch = aside_scratch_.get();
+  c.arrivals = aside_arrivals_.get();
   aside_.begin(stream_.get());
   if (s.op == TrainingOp::kBiasGradient) {
     run_bias_gradient(c, gradient_of(s.bias));

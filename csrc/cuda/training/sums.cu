@@ -6,27 +6,38 @@ namespace facegen::cuda {
 namespace {
 
 struct OwnSums {
+  static constexpr int kSums = 1, kMaps = 1, kTogether = 4, kBlocks = 4;
   const float* x;
-  int32_t channels;
-  __device__ void operator()(int64_t, int64_t row, int channel, double (&sum)[1]) const {
-    sum[0] += static_cast<double>(x[row * channels + channel]);
-  }
+
+  template <int kVector>
+  struct Lane {
+    const float* x;
+    __device__ Lane(const OwnSums& of, int64_t, int) : x(of.x) {}
+    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[1]) const { v[0] = load_numbers<kVector>(x + i); }
+    __device__ void add(const Numbers<kVector> (&v)[1], double (&sum)[1][kVector]) const {
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) sum[0][e] += static_cast<double>(v[0].v[e]);
+    }
+  };
 };
+
+void find_means(const TrainingCall& call, const TrainingMap& of, int64_t segments, int64_t rows, double divisor,
+                float* to) {
+  const int channels = of.value->c;
+  column_sums(plan_column_sums(segments, rows, channels, vector_of(channels, {of.value})), OwnSums{of.data},
+              WriteMean{to, channels, divisor, false}, reinterpret_cast<double*>(call.scratch), call.arrivals,
+              call.stream);
+}
 
 }  // namespace
 
 void run_bias_gradient(const TrainingCall& call, float* gradient) {
-  const TrainingValue& dy = *call.dy.value;
-  const ColumnSums plan = plan_column_sums(1, call.images * dy.pixels(), dy.c);
-  write_means(column_sums<1>(plan, OwnSums{call.dy.data, dy.c}, call.scratch, call.stream).sums, 1.0,
-              gradient, dy.c, false, call.stream);
+  find_means(call, call.dy, 1, call.images * call.dy.value->pixels(), 1.0, gradient);
 }
 
 void run_global_avg_pool(const TrainingCall& call) {
-  const TrainingValue& x = *call.x.value;
-  const ColumnSums plan = plan_column_sums(call.images, x.pixels(), x.c);
-  write_means(column_sums<1>(plan, OwnSums{call.x.data, x.c}, call.scratch, call.stream).sums,
-              static_cast<double>(x.pixels()), call.y.data, call.images * x.c, false, call.stream);
+  const int64_t pixels = call.x.value->pixels();
+  find_means(call, call.x, call.images, pixels, static_cast<double>(pixels), call.y.data);
 }
 
 }  // namespace facegen::cuda
