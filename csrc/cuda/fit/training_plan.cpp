@@ -36,7 +36,7 @@ int64_t gemm_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
   return most;
 }
 
-// Lanes of 128 bytes and more keep lines of memory whole; a block's, at most, are few idle.
+// As many lanes as leave none idle, but at least 8, which of four channels each have a line of memory.
 RowWalk make_walk(int64_t segments, int64_t rows, int32_t channels, int32_t vector, int32_t most_lanes) {
   const int64_t vectors = divide_up(channels, vector);
   int32_t lanes = 1;
@@ -48,7 +48,7 @@ RowWalk make_walk(int64_t segments, int64_t rows, int32_t channels, int32_t vect
   return walk;
 }
 
-// Up to so many splits, of the same number of runs but the last.
+// Up to so many splits, and no more than finish as soon.
 void split_runs(RowWalk& walk, int64_t most) {
   const int64_t splits = std::max<int64_t>(1, std::min<int64_t>(most, walk.runs));
   walk.splits = static_cast<int32_t>(divide_up(walk.runs, divide_up(walk.runs, splits)));
@@ -138,7 +138,7 @@ DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t gro
 }
 
 int32_t vector_of(int32_t channels, std::initializer_list<const TrainingValue*> maps) {
-  // Inputs have memory of their own.
+  // Inputs have memory of their own, and a part of a batch begins at a chunk of images.
   const bool aligned = std::all_of(maps.begin(), maps.end(), [](const TrainingValue* map) {
     return map->kind != ValueKind::kArena || map->offset % 4 == 0;
   });
