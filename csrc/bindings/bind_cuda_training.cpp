@@ -105,21 +105,25 @@ class CudaTraining {
 
   std::vector<py::array_t<float>> predict(const std::vector<py::object>& inputs, int64_t images,
                                           uint64_t seed, uint64_t number) {
-    cuda::Steps steps;
-    steps.inputs = read_input_sources(storage_.program, inputs, images);
-    steps.images = images;
-    steps.seed = seed;
-    steps.first = number;
     std::vector<float*> memory;
     std::vector<py::array_t<float>> outputs = empty_predictions(storage_.program, images, memory);
-    alone([&] {
-      executable_->predict(steps, memory);
-      return 0;
-    });
+    run_forward(inputs, images, seed, number, memory);
     return outputs;
   }
 
-  // As gradient() and kept(), to an array on this GPU.
+  // As predict(), gradient() and kept(), to arrays on this GPU.
+  void put_predictions(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
+                       const std::vector<DeviceArray*>& to) {
+    std::vector<float*> memory;
+    for (const TrainingStep& step : storage_.program.steps) {
+      if (step.op != TrainingOp::kLoss) continue;
+      const std::size_t i = memory.size();
+      if (i == to.size()) throw py::value_error("expected an array for each loss");
+      memory.push_back(floats_of(*to[i], images * storage_.program.values[std::size_t(step.x)].floats()));
+    }
+    run_forward(inputs, images, seed, number, memory);
+    for (DeviceArray* array : to) record(*array);
+  }
   void put_gradient(const std::string& name, DeviceArray& to) {
     const std::size_t i = trained(name);
     put(to, storage_.program.arrays[i].floats, [&](float* data) { executable_->copy_gradient(i, data); });
@@ -231,17 +235,39 @@ class CudaTraining {
     return program.values[std::size_t(program.kept[number])];
   }
 
-  template <typename Copy>
-  void put(DeviceArray& to, int64_t floats, const Copy& copy) const {
-    const int64_t bytes = checked_bytes(to.shape(), 4);
-    if (to.dtype() != "float32" || to.device() != executable_->device() || bytes != 4 * floats) {
-      throw py::value_error("expected an array of " + std::to_string(floats) + " float32 on this GPU");
-    }
+  void run_forward(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
+                   const std::vector<float*>& outputs) const {
+    cuda::Steps steps;
+    steps.inputs = read_input_sources(storage_.program, inputs, images);
+    steps.images = images;
+    steps.seed = seed;
+    steps.first = number;
     alone([&] {
-      copy(reinterpret_cast<float*>(to.pointer()));
+      executable_->predict(steps, outputs);
       return 0;
     });
-    to.record(reinterpret_cast<intptr_t>(executable_->stream()), py::none());
+  }
+
+  float* floats_of(const DeviceArray& array, int64_t floats) const {
+    const int64_t bytes = checked_bytes(array.shape(), 4);
+    if (array.dtype() != "float32" || array.device() != executable_->device() || bytes != 4 * floats) {
+      throw py::value_error("expected an array of " + std::to_string(floats) + " float32 on this GPU");
+    }
+    return reinterpret_cast<float*>(array.pointer());
+  }
+  // Its numbers are there.
+  void record(DeviceArray& array) const {
+    array.record(reinterpret_cast<intptr_t>(executable_->stream()), py::none());
+  }
+
+  template <typename Copy>
+  void put(DeviceArray& to, int64_t floats, const Copy& copy) const {
+    float* const data = floats_of(to, floats);
+    alone([&] {
+      copy(data);
+      return 0;
+    });
+    record(to);
   }
 
   // What body() gives, computed while no other thread is here.
@@ -282,7 +308,8 @@ void bind_cuda_training(py::module_& m) {
            py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto")
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
-           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream.")
+           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream; or tuples of pieces: whether "
+           "they are interleaved, and [(images, piece), ...].")
       .def("step", &CudaTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("part_images"), py::arg("predicted"),
@@ -295,6 +322,8 @@ void bind_cuda_training(py::module_& m) {
       .def("predict", &CudaTraining::predict, py::arg("inputs"), py::arg("images"), py::arg("seed"),
            py::arg("number"),
            "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
+      .def("put_predictions", &CudaTraining::put_predictions, py::arg("inputs"), py::arg("images"),
+           py::arg("seed"), py::arg("number"), py::arg("to"), "As predict, to DeviceArrays.")
       .def("gradient", &CudaTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("kept", &CudaTraining::kept, py::arg("number"),

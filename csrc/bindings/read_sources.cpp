@@ -31,12 +31,6 @@ cuda::SourceElement read_element(const std::string& name) {
                         name);
 }
 
-cuda::Source on_host(const py::array& array) {
-  cuda::Source source;
-  source.data = array.data();
-  return source;
-}
-
 cuda::Source on_device(const py::object& object, const TrainingValue& value) {
   const auto [name, pointer, element, shape, strides, stream] = object.cast<Tuple>();
   if (shape != std::array<int64_t, 3>{value.h, value.w, value.c}) {
@@ -53,22 +47,63 @@ cuda::Source on_device(const py::object& object, const TrainingValue& value) {
   return source;
 }
 
+// check(array, images) is asked of arrays on the host.
+template <typename Check>
+cuda::Source read_piece(const py::object& object, const TrainingValue& value, int64_t images,
+                        const Check& check) {
+  cuda::Source source;
+  if (py::isinstance<py::array>(object)) {
+    const auto array = object.cast<py::array>();
+    check(array, images);
+    source.data = array.data();
+  } else {
+    source = on_device(object, value);
+  }
+  source.images = images;
+  return source;
+}
+
+using Joined = std::pair<bool, std::vector<std::pair<int64_t, py::object>>>;
+
+bool is_joined(const py::object& object) {
+  return py::isinstance<py::tuple>(object) && py::len(object) == std::tuple_size_v<Joined>;
+}
+
+template <typename Check>
+cuda::Pieces read_pieces(const py::object& object, const TrainingValue& value, int64_t images,
+                         const Check& check) {
+  if (!is_joined(object)) return {read_piece(object, value, images, check)};
+  const auto [interleaved, given] = object.cast<Joined>();
+  cuda::Pieces pieces;
+  int64_t read = 0;
+  for (const auto& [count, piece] : given) {
+    if (count < 1 || count > images - read || (interleaved && count != given.front().first)) {
+      throw py::value_error("pieces of " + std::to_string(images) + " images, not one of " +
+                            std::to_string(count));
+    }
+    cuda::Source source = read_piece(piece, value, count, check);
+    source.first = interleaved ? static_cast<int64_t>(pieces.size()) : read;
+    source.every = interleaved ? static_cast<int64_t>(given.size()) : 1;
+    pieces.push_back(source);
+    read += count;
+  }
+  if (read != images) throw py::value_error("pieces of " + std::to_string(images) + " images, not " +
+                                            std::to_string(read));
+  return pieces;
+}
+
 }  // namespace
 
-std::vector<cuda::Source> read_input_sources(const TrainingProgram& program,
+std::vector<cuda::Pieces> read_input_sources(const TrainingProgram& program,
                                              const std::vector<py::object>& inputs, int64_t images) {
   check_counts(program, images, inputs.size(), program.targets.size());
-  std::vector<cuda::Source> sources(inputs.size());
+  std::vector<cuda::Pieces> sources(inputs.size());
   for (const TrainingValue& value : program.values) {
     if (value.kind != ValueKind::kInput) continue;
     const auto i = static_cast<std::size_t>(value.index);
-    if (!py::isinstance<py::array>(inputs[i])) {
-      sources[i] = on_device(inputs[i], value);
-      continue;
-    }
-    const auto array = inputs[i].cast<py::array>();
-    check_input(value, array, images);
-    sources[i] = on_host(array);
+    sources[i] = read_pieces(inputs[i], value, images, [&](const py::array& array, int64_t count) {
+      check_input(value, array, count);
+    });
   }
   return sources;
 }
@@ -76,18 +111,14 @@ std::vector<cuda::Source> read_input_sources(const TrainingProgram& program,
 Sources read_sources(const TrainingProgram& program, const std::vector<py::object>& inputs,
                      const std::vector<py::object>& targets, int64_t images) {
   check_counts(program, images, inputs.size(), targets.size());
-  Sources sources = {read_input_sources(program, inputs, images), std::vector<cuda::Source>(targets.size())};
+  Sources sources = {read_input_sources(program, inputs, images), std::vector<cuda::Pieces>(targets.size())};
   for (const TrainingStep& loss : program.steps) {
     if (loss.op != TrainingOp::kLoss || loss.y < 0) continue;
     const TrainingValue& value = program.values[std::size_t(loss.y)];
     const auto i = static_cast<std::size_t>(value.index);
-    if (!py::isinstance<py::array>(targets[i])) {
-      sources.targets[i] = on_device(targets[i], value);
-      continue;
-    }
-    const auto array = targets[i].cast<py::array>();
-    check_target(program, loss, array, images);
-    sources.targets[i] = on_host(array);
+    sources.targets[i] = read_pieces(targets[i], value, images, [&](const py::array& array, int64_t count) {
+      check_target(program, loss, array, count);
+    });
   }
   return sources;
 }

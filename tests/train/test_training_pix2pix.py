@@ -106,6 +106,21 @@ def named_parameters(generator, judge):
         yield f"d.norm{i}.beta", norm.bias
 
 
+@pytest.mark.cuda
+def test_pictures_that_stay_on_the_gpu_are_those_of_the_host() -> None:
+    here, there = (Players(SMALL, 10, device="cuda") for _ in range(2))
+    output = here.generator.output
+    here.generator.output = lambda name, *, on_device: output(name)
+    for seed in range(3):
+        expected, found = here.step(*pictures(seed, 2)), there.step(*pictures(seed, 2))
+        for name, losses in expected.items():
+            assert found[name].tobytes() == losses.tobytes(), (seed, name)
+    for player in ("generator", "judge"):
+        state = getattr(here, player).state_dict()
+        for name, array in getattr(there, player).state_dict().items():
+            assert array.tobytes() == state[name].tobytes(), name
+
+
 def test_it_learns_by_heart() -> None:
     settings = dataclasses.replace(SMALL, width=4, dropout=0.0, learning_rate=2e-3)
     players = Players(settings, 100)

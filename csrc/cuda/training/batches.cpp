@@ -10,18 +10,21 @@ namespace facegen::cuda {
 
 // Arrays of other libraries are read behind the work that makes them. A caller may change them as soon as
 // the call has returned, which waits for the stream.
-void TrainingExecutable::take(const Source& source, int64_t images, int64_t floats, SourceRule rule,
-                              int64_t classes, float* to) {
-  if (!source.on_device) return copies_.copy_up(to, source.data, 4 * images * floats, stream_.get());
+void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes,
+                              float* to) {
+  if (!source.on_device) {
+    return copies_.copy_images_up(to + source.first * floats, 4 * source.every * floats, source.data, 4 * floats,
+                                  source.images, stream_.get());
+  }
   FACEGEN_CUDA_CHECK(cudaEventRecord(given_.get(), source.stream));
   FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), given_.get(), 0));
   const bool checked = rule != SourceRule::kNumbers;
   if (checked) {
     FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream_.get()));
   }
-  convert_source(source, images, rule, classes, to, place_.get(), stream_.get());
+  convert_source(source, rule, classes, to, place_.get(), stream_.get());
   if (!checked) return;
-  const int64_t place = read_place(images * floats);
+  const int64_t place = read_place(source.images * floats);
   if (place < 0) return;
   const std::string expected = rule == SourceRule::kShares
                                    ? "0 or more"
@@ -30,15 +33,15 @@ void TrainingExecutable::take(const Source& source, int64_t images, int64_t floa
                               std::to_string(place / floats));
 }
 
-void TrainingExecutable::take_inputs(const std::vector<Source>& inputs, int64_t images,
-                                     DeviceMemory<float>* to) {
+void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, DeviceMemory<float>* to) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
-    take(inputs[i], images, input_floats_[i], SourceRule::kNumbers, 0, to[i].get());
+    for (const Source& piece : inputs[i]) {
+      take(piece, input_floats_[i], SourceRule::kNumbers, 0, to[i].get());
+    }
   }
 }
 
-void TrainingExecutable::take_targets(const std::vector<Source>& targets, int64_t images,
-                                      DeviceMemory<float>* to) {
+void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to) {
   for (std::size_t i = losses_begin(); i < static_cast<std::size_t>(program_.forward_steps); ++i) {
     const TrainingStep& loss = program_.steps[i];
     if (loss.y < 0) continue;
@@ -46,13 +49,15 @@ void TrainingExecutable::take_targets(const std::vector<Source>& targets, int64_
     const SourceRule rule = takes_labels(loss)                          ? SourceRule::kLabels
                             : loss.loss == LossKind::kSoftCrossEntropy ? SourceRule::kShares
                                                                        : SourceRule::kNumbers;
-    take(targets[target], images, target_floats_[target], rule, program_.values[std::size_t(loss.x)].c,
-         to[target].get());
+    const int64_t classes = program_.values[std::size_t(loss.x)].c;
+    for (const Source& piece : targets[target]) {
+      take(piece, target_floats_[target], rule, classes, to[target].get());
+    }
   }
 }
 
-std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const std::vector<Source>& inputs,
-                                                           const std::vector<Source>& targets) {
+std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const std::vector<Pieces>& inputs,
+                                                           const std::vector<Pieces>& targets) {
   const DeviceScope scope(device_);
   auto held = std::make_shared<HeldArrays>();
   held->device = device_;
@@ -68,8 +73,8 @@ std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const
   for (const int64_t floats : held->floats) {
     held->arrays.push_back(allocate_device<float>(images * floats));
   }
-  take_inputs(inputs, images, held->arrays.data());
-  take_targets(targets, images, held->arrays.data() + inputs.size());
+  take_inputs(inputs, held->arrays.data());
+  take_targets(targets, held->arrays.data() + inputs.size());
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   return held;
 }

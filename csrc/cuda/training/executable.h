@@ -38,8 +38,8 @@ class TrainingExecutable {
   // get what each is of: (images, height, width, channels).
   void predict(const Steps& steps, const std::vector<float*>& outputs);
   // A data set that run() takes rows of; throws as run() does.
-  std::shared_ptr<const HeldArrays> hold(int64_t images, const std::vector<Source>& inputs,
-                                         const std::vector<Source>& targets);
+  std::shared_ptr<const HeldArrays> hold(int64_t images, const std::vector<Pieces>& inputs,
+                                         const std::vector<Pieces>& targets);
 
   bool takes(const HeldArrays& held) const;
 
@@ -88,10 +88,9 @@ class TrainingExecutable {
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp
-  void take_inputs(const std::vector<Source>& inputs, int64_t images, DeviceMemory<float>* to);
-  void take_targets(const std::vector<Source>& targets, int64_t images, DeviceMemory<float>* to);
-  void take(const Source& source, int64_t images, int64_t floats, SourceRule rule, int64_t classes,
-            float* to);
+  void take_inputs(const std::vector<Pieces>& inputs, DeviceMemory<float>* to);
+  void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to);
+  void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to);
   // ---- run.cpp
   void put_call(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout);
   int64_t read_results(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout) const;

@@ -35,8 +35,8 @@ Outcome TrainingExecutable::run(const Steps& steps) {
   const Settled settled = {stream_.get(), aside_.stream()};
   reserve(steps.images, std::min(steps.images, steps.part_images), gathered);
   if (!gathered) {
-    take_inputs(steps.inputs, steps.images, inputs_.data());
-    take_targets(steps.targets, steps.images, targets_.data());
+    take_inputs(steps.inputs, inputs_.data());
+    take_targets(steps.targets, targets_.data());
   }
   const Kind kind = {steps.images, std::min(steps.images, steps.part_images),
                      steps.update, steps.predicted, gathered, 1};
@@ -61,7 +61,7 @@ void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& 
   const DeviceScope scope(device_);
   const Settled settled = {stream_.get(), aside_.stream()};
   reserve(steps.images, steps.images, false);
-  take_inputs(steps.inputs, steps.images, inputs_.data());
+  take_inputs(steps.inputs, inputs_.data());
   put_call(steps, 0, 1, layout_of(steps.images, false));
   enqueue_begin({steps.images, steps.images, false, false, false, 1});
   products_.enqueue_weights(stream_.get());

@@ -18,6 +18,7 @@ struct ConvertArguments {
   int64_t count;
   int64_t h, w, c;
   int64_t image_stride, row_stride, pixel_stride, channel_stride;
+  int64_t first, every;  // of the batch's images
   SourceRule rule;
   int64_t classes;
   unsigned long long* place;
@@ -44,16 +45,17 @@ __global__ void __launch_bounds__(kBlock) convert_kernel(const __grid_constant__
     const Element v = static_cast<const Element*>(
         a.from)[image * a.image_stride + (row - image * a.h) * a.row_stride +
                 (pixel - row * a.w) * a.pixel_stride + (i - pixel * a.c) * a.channel_stride];
+    const int64_t place = i + (a.first + image * (a.every - 1)) * a.h * a.w * a.c;
     bool breaks = false;
     if (a.rule == SourceRule::kLabels) {
       // Labels are integers; those out of range are told before they are made narrower.
       const int64_t label = as_integer(v);
       breaks = label >= a.classes;
-      static_cast<int32_t*>(a.to)[i] = breaks || label < 0 ? -1 : static_cast<int32_t>(label);
+      static_cast<int32_t*>(a.to)[place] = breaks || label < 0 ? -1 : static_cast<int32_t>(label);
     } else {
       const float number = as_float(v);
       breaks = a.rule == SourceRule::kShares && number < 0.0f;
-      static_cast<float*>(a.to)[i] = number;
+      static_cast<float*>(a.to)[place] = number;
     }
     if (breaks) atomicMin(a.place, static_cast<unsigned long long>(i));
   });
@@ -61,30 +63,59 @@ __global__ void __launch_bounds__(kBlock) convert_kernel(const __grid_constant__
 
 }  // namespace
 
+template <typename Send>
+void PinnedCopies::pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send) {
+  Block& block = blocks_[next_];
+  next_ = 1 - next_;
+  if (block.memory.count() == 0) {
+    block.memory = allocate_pinned<char>(kBlockBytes);
+    block.done = make_event();
+  } else {
+    FACEGEN_CUDA_CHECK(cudaEventSynchronize(block.done.get()));
+  }
+  std::memcpy(block.memory.get(), from, static_cast<std::size_t>(bytes));
+  send(block.memory.get());
+  FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+}
+
 void PinnedCopies::copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
   for (int64_t first = 0; first < bytes; first += kBlockBytes) {
-    Block& block = blocks_[next_];
-    next_ = 1 - next_;
-    if (block.memory.count() == 0) {
-      block.memory = allocate_pinned<char>(kBlockBytes);
-      block.done = make_event();
-    } else {
-      FACEGEN_CUDA_CHECK(cudaEventSynchronize(block.done.get()));
-    }
     const int64_t count = std::min(kBlockBytes, bytes - first);
-    std::memcpy(block.memory.get(), static_cast<const char*>(from) + first, static_cast<std::size_t>(count));
-    facegen::cuda::copy_up(static_cast<char*>(to) + first, block.memory.get(), count, stream);
-    FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+    pass(static_cast<const char*>(from) + first, count, stream, [&](const char* block) {
+      facegen::cuda::copy_up(static_cast<char*>(to) + first, block, count, stream);
+    });
   }
 }
 
-void convert_source(const Source& source, int64_t images, SourceRule rule, int64_t classes, void* to,
+void PinnedCopies::copy_images_up(void* to, int64_t stride, const void* from, int64_t image_bytes,
+                                  int64_t images, cudaStream_t stream) {
+  if (stride == image_bytes) return copy_up(to, from, images * image_bytes, stream);
+  // Blocks of whole images, or images of several blocks; a 2D copy's rows are at most 2^31 bytes apart.
+  const int64_t rows = stride < INT32_MAX ? std::min(images, kBlockBytes / image_bytes) : 0;
+  for (int64_t first = 0; first < images;) {
+    char* const place = static_cast<char*>(to) + first * stride;
+    const char* const image = static_cast<const char*>(from) + first * image_bytes;
+    if (rows == 0) {
+      copy_up(place, image, image_bytes, stream);
+      ++first;
+      continue;
+    }
+    const int64_t count = std::min(rows, images - first);
+    pass(image, count * image_bytes, stream, [&](const char* block) {
+      const auto width = static_cast<std::size_t>(image_bytes);
+      FACEGEN_CUDA_CHECK(cudaMemcpy2DAsync(place, static_cast<std::size_t>(stride), block, width, width,
+                                           static_cast<std::size_t>(count), cudaMemcpyHostToDevice, stream));
+    });
+    first += count;
+  }
+}
+
+void convert_source(const Source& source, SourceRule rule, int64_t classes, void* to,
                     unsigned long long* place, cudaStream_t stream) {
   const auto [h, w, c] = source.shape;
   const auto [of_image, of_row, of_pixel, of_channel] = source.strides;
-  const ConvertArguments a = {source.data, to,     images * h * w * c, h,          w,    c,
-                              of_image,    of_row, of_pixel,           of_channel, rule, classes,
-                              place};
+  const ConvertArguments a = {source.data, to, source.images * h * w * c, h, w, c, of_image, of_row,
+                              of_pixel, of_channel, source.first, source.every, rule, classes, place};
   const auto kernel = [&] {
     switch (source.element) {
       case SourceElement::kFloat64: return convert_kernel<double>;

@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "cuda/runtime/memory.h"
 
@@ -17,10 +18,12 @@ enum class SourceElement { kFloat32, kFloat64, kFloat16, kBfloat16, kUint8, kInt
 // What is asked of the numbers of a target.
 enum class SourceRule { kNumbers, kShares, kLabels };
 
-// (images, h, w, c). On the host: float32 or int32 labels, without gaps, checked.
+// (images, h, w, c), whose image i is image first + i * every of the batch. On the host: float32 or int32
+// labels, without gaps, checked.
 struct Source {
   std::string name;
   const void* data = nullptr;
+  int64_t images = 0, first = 0, every = 1;
   bool on_device = false;
   // Of those on the GPU:
   SourceElement element = SourceElement::kFloat32;
@@ -29,23 +32,34 @@ struct Source {
   cudaStream_t stream = nullptr;        // behind whose work the numbers are there
 };
 
+// What an input or a target is made of, each image by one of them.
+using Pieces = std::vector<Source>;
+
 // Copies from pageable memory by way of pinned memory: one block is filled while the other is on its way.
 class PinnedCopies {
  public:
   void copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream);
+  // Images of so many bytes, side by side, to places that are `stride` bytes apart.
+  void copy_images_up(void* to, int64_t stride, const void* from, int64_t image_bytes, int64_t images,
+                      cudaStream_t stream);
 
  private:
   struct Block {
     PinnedMemory<char> memory;
     Event done;
   };
+  // Fills the next block and has send(block) enqueue its copies.
+  template <typename Send>
+  void pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send);
+
   Block blocks_[2];
   int next_ = 0;
 };
 
-// to (images, h, w, c) = the numbers as float32; of labels as int32, all below 0 as -1. *place becomes the
-// lowest index of a number that breaks the rule (a share below 0, a label of `classes` or more), or stays.
-void convert_source(const Source& source, int64_t images, SourceRule rule, int64_t classes, void* to,
+// The source's images of the batch `to`, (images, h, w, c), become its numbers as float32; labels int32, all
+// below 0 as -1. *place becomes the source's lowest index of a number that breaks the rule (a share below 0, a
+// label of `classes` or more), or stays.
+void convert_source(const Source& source, SourceRule rule, int64_t classes, void* to,
                     unsigned long long* place, cudaStream_t stream);
 
 }  // namespace facegen::cuda

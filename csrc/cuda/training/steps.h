@@ -15,7 +15,7 @@ struct Steps {
   int64_t images = 0;       // of each step
   int64_t part_images = 0;  // are computed at once: all, or kChunkImages times a power of 2
   // The batch of a single step ...
-  std::vector<Source> inputs, targets;
+  std::vector<Pieces> inputs, targets;
   // ... or rows of a data set, (count, images).
   const HeldArrays* held = nullptr;
   const int32_t* rows = nullptr;

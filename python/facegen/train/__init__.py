@@ -23,15 +23,17 @@ from facegen.nn.grad import (
     RelativisticPairs,
     SoftCrossEntropy,
 )
+from facegen.train.held import Held
 from facegen.train.hooks import Enough, Every
 from facegen.train.in_parts import StepInParts
 from facegen.train.join import join
 from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
+from facegen.train.pieces import Pieces
 from facegen.train.readers import Loaded, Reader
 from facegen.train.reports import SILENT, Reports, finished
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
-from facegen.train.stepping import Diverged, Held
+from facegen.train.stepping import Diverged
 from facegen.train.trainer import Trainer
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "Loss",
     "Optimizer",
     "Order",
+    "Pieces",
     "Reader",
     "RelativisticPairs",
     "Reports",

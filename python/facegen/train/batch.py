@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import numpy as np
 from facegen.engine.device import CPU
 from facegen.engine.foreign import OnDevice, locate, values_of
 from facegen.nn.grad import TrainingProgram, steps
+from facegen.train.pieces import Pieces, length_of
 
 # Of arrays on a GPU; on the host NumPy converts any real numbers.
 _INTEGERS = ("uint8", "int32", "int64")
@@ -40,7 +41,36 @@ class OnGpu:
         return self.images
 
 
-Values = np.ndarray | OnGpu
+@dataclass(frozen=True)
+class Joined:
+    """Pieces of one array, `interleaved` as those of `facegen.train.Pieces`."""
+
+    pieces: list[np.ndarray | OnGpu]
+    interleaved: bool
+
+    def __len__(self) -> int:
+        return sum(map(len, self.pieces))
+
+    @property
+    def native(self) -> tuple[bool, list[tuple[int, Any]]]:
+        """As `facegen._cuda.CudaTraining` takes it."""
+        return self.interleaved, [(len(piece), native(piece)) for piece in self.pieces]
+
+
+Values = np.ndarray | OnGpu | Joined
+
+
+def native(values: Values) -> Any:
+    """As the engine of a GPU takes an array; it puts each piece where it belongs."""
+    return values if isinstance(values, np.ndarray) else values.native
+
+
+def on_host(values: Values) -> np.ndarray:
+    """As the engine of the CPU takes an array, for which the reader refuses those of a GPU."""
+    if isinstance(values, Joined):
+        return Pieces(values.pieces, values.interleaved).joined()
+    assert isinstance(values, np.ndarray)
+    return values
 
 
 class Arrays(NamedTuple):
@@ -77,11 +107,11 @@ class Reader:
     def inputs(self, x: Any) -> list[Values]:
         """Images alone; ValueError where they do not fit."""
         names, values = self._program.inputs, self._program.values
-        given = [x] if len(names) == 1 else list(x)
+        given = [x] if len(names) == 1 or isinstance(x, Pieces) else list(x)
         if len(given) != len(names):
             raise ValueError(f"{self._program.name} takes {len(names)} inputs, not {len(given)}")
         inputs = [
-            self._images(name, each, tuple(values[name].shape))
+            self._joined(name, each, self._images, tuple(values[name].shape))
             for name, each in zip(names, given, strict=True)
         ]
         images = len(inputs[0])
@@ -99,7 +129,22 @@ class Reader:
                 expected = f"groups of {step.loss.group} images"
                 raise ValueError(f"{step.loss.kind} takes {expected}, not {images} images")
 
-    def _images(self, name: str, array: Any, shape: tuple[int, ...]) -> Values:
+    def _joined(self, name: str, array: Any, read: Callable[..., Any], about: Any) -> Values:
+        """What `read(name, array, about)` gives, of pieces one by one."""
+        if not isinstance(array, Pieces):
+            values: Values = read(name, array, about)
+            return values
+        pieces = [
+            read(f"piece {i} of {name}", piece, about) for i, piece in enumerate(array.arrays)
+        ]
+        lengths = [len(piece) for piece in pieces]
+        if not all(lengths) or not lengths:
+            raise ValueError(f"{name}: expected pieces of 1 image or more, found {lengths}")
+        if array.interleaved and len(set(lengths)) > 1:
+            raise ValueError(f"{name}: interleaved pieces must be of one length, not {lengths}")
+        return Joined(pieces, array.interleaved)
+
+    def _images(self, name: str, array: Any, shape: tuple[int, ...]) -> np.ndarray | OnGpu:
         values = self._find(name, array)
         if len(values.shape) < 1 or values.shape[1:] != shape:
             expected = ", ".join(map(str, shape))
@@ -124,7 +169,7 @@ class Reader:
                 raise ValueError(f"targets: expected those of {', '.join(names)}, found {found}")
             given = [y[name] for name in names]
         else:
-            given = [y] if len(losses) == 1 else list(y)
+            given = [y] if len(losses) == 1 or isinstance(y, Pieces) else list(y)
             if len(given) != len(losses):
                 raise ValueError(
                     f"targets: expected {len(losses)} ({', '.join(names)}), found {len(given)}"
@@ -135,12 +180,26 @@ class Reader:
         ]
 
     def _target(self, loss: steps.Loss, y: Any, images: int, of_output: str) -> Values:
+        name = ("labels" if loss.loss.target == "labels" else "targets") + of_output
+        if not isinstance(y, Pieces):
+            return self._whole_target(name, y, loss, images)
+
+        def read(name: str, piece: Any, loss: steps.Loss) -> np.ndarray | OnGpu:
+            return self._whole_target(name, piece, loss, length_of(name, piece))
+
+        joined = self._joined(name, y, read, loss)
+        if len(joined) != images:
+            raise ValueError(f"{name}: expected pieces of {images} images, found {len(joined)}")
+        return joined
+
+    def _whole_target(
+        self, name: str, y: Any, loss: steps.Loss, images: int
+    ) -> np.ndarray | OnGpu:
         assert loss.target is not None
         shape = (images, *self._program.values[loss.target].shape)
         if loss.loss.target == "labels":
             classes = self._program.values[loss.prediction].shape.channels
-            return self._labels(f"labels{of_output}", y, shape, classes)
-        name = f"targets{of_output}"
+            return self._labels(name, y, shape, classes)
         numbers = self._find(name, y)
         if isinstance(numbers, OnDevice):
             return _on_gpu(name, numbers, shape)
@@ -156,7 +215,9 @@ class Reader:
             raise ValueError(f"{name}: expected 0 or more, found {target.min()}")
         return target
 
-    def _labels(self, name: str, y: Any, shape: tuple[int, ...], classes: int) -> Values:
+    def _labels(
+        self, name: str, y: Any, shape: tuple[int, ...], classes: int
+    ) -> np.ndarray | OnGpu:
         labels = self._find(name, y)
         found = labels.element if isinstance(labels, OnDevice) else labels.dtype
         integers = (

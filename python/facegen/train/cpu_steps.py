@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from facegen.engine.cpu import choose_isa
 from facegen.engine.device import CPU
 from facegen.engine.memory import check_memory
 from facegen.nn.grad import TrainingProgram
-from facegen.train.batch import Arrays, Values
+from facegen.train.batch import Arrays, Values, on_host
 from facegen.train.ranks import Ranks
 from facegen.train.step_engine import Outcome, Steps, arena_bytes, batch_of
 
@@ -36,13 +35,13 @@ class CpuSteps:
 
     def hold(self, data: Arrays) -> Arrays:
         """See `StepEngine`."""
-        return data
+        inputs, targets = ([on_host(values) for values in arrays] for arrays in data)
+        return Arrays([*inputs], [*targets])
 
     def run(self, steps: Steps) -> Outcome:
         """One step: see `StepEngine`."""
-        s, data = steps, steps.data
-        if s.rows is not None:
-            data = Arrays(*([array[s.rows[0]] for array in arrays] for arrays in data))
+        s = steps
+        inputs, targets = _of_one_step(s.data, None if s.rows is None else s.rows[0])
         check_memory(
             arena_bytes(self._program, min(s.part_images, s.images)),
             batch_of(self._program, s.part_images),
@@ -51,7 +50,7 @@ class CpuSteps:
         losses, rates = s.losses[0], s.rates[0].tolist()
         try:
             length = self._native.step(
-                data.inputs, data.targets, losses, rates, s.seed, s.number, s.update,
+                inputs, targets, losses, rates, s.seed, s.number, s.update,
                 self._threads, s.part_images, s.predicted, self._ranks,
             )  # fmt: skip
         except FloatingPointError as error:
@@ -61,9 +60,11 @@ class CpuSteps:
             self._ranks.gather(losses, axis=1)
         return Outcome([length] if not_finite is None else [], not_finite)
 
-    def predict(self, inputs: Sequence[Values], seed: int, number: int) -> list[np.ndarray]:
+    def predict(
+        self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
+    ) -> Sequence[np.ndarray]:
         """See `StepEngine`."""
-        arrays = cast(Sequence[np.ndarray], inputs)  # as those of a GPU are refused
+        arrays = [on_host(values) for values in inputs]
         return self._native.predict(arrays, seed, number, self._threads)
 
     def gradient(self, parameter: str, on_device: bool = False) -> np.ndarray:
@@ -109,6 +110,16 @@ class CpuSteps:
     def memory_bytes(self) -> int:
         """See `StepEngine`."""
         return self._native.memory_bytes
+
+
+def _of_one_step(data: Arrays, rows: np.ndarray | None) -> list[list[np.ndarray]]:
+    """Inputs and targets: those of the batch, or rows of a data set."""
+
+    def chosen(values: Values) -> np.ndarray:
+        array = on_host(values)
+        return array if rows is None else array[rows]
+
+    return [[chosen(values) for values in arrays] for arrays in data]
 
 
 def _hear_of(not_finite: str | None, ranks: Ranks) -> str | None:

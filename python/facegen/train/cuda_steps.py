@@ -12,7 +12,7 @@ from facegen.engine.cuda import cuda_module
 from facegen.engine.device import Device
 from facegen.errors import OutOfMemory
 from facegen.nn.grad import TrainingProgram
-from facegen.train.batch import Arrays, Values
+from facegen.train.batch import Arrays, Values, native
 from facegen.train.step_engine import Outcome, Steps, arena_bytes, batch_of
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class CudaSteps:
         """See `StepEngine`."""
         images = len(data.inputs[0])
         try:
-            return self._native.hold(_native(data.inputs), _native(data.targets), images)
+            return self._native.hold(_natives(data.inputs), _natives(data.targets), images)
         except MemoryError as error:
             what = f"a data set of {images:,} images for {self._program.name}"
             raise OutOfMemory(f"{what} on {self.device}: {error}") from None
@@ -51,7 +51,7 @@ class CudaSteps:
         with self._memory_for(min(s.images, s.part_images)):
             if s.rows is None:
                 done, not_finite = self._native.step(
-                    _native(s.data.inputs), _native(s.data.targets), s.losses, lengths, s.rates,
+                    _natives(s.data.inputs), _natives(s.data.targets), s.losses, lengths, s.rates,
                     s.seed, s.number, s.update, s.part_images, s.predicted,
                 )  # fmt: skip
             else:
@@ -60,10 +60,21 @@ class CudaSteps:
                 )
         return Outcome(lengths[:done].tolist(), not_finite or None)
 
-    def predict(self, inputs: Sequence[Values], seed: int, number: int) -> list[np.ndarray]:
+    def predict(
+        self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
+    ) -> Sequence[np.ndarray | DeviceArray]:
         """See `StepEngine`."""
-        with self._memory_for(len(inputs[0])):
-            return self._native.predict(_native(inputs), len(inputs[0]), seed, number)
+        arrays, images = _natives(inputs), len(inputs[0])
+        with self._memory_for(images):
+            if not on_device:
+                return self._native.predict(arrays, images, seed, number)
+            values = self._program.values
+            to = [
+                self._empty((images, *values[loss.prediction].shape))
+                for loss in self._program.losses
+            ]
+            self._native.put_predictions(arrays, images, seed, number, to)
+            return to
 
     def gradient(self, parameter: str, on_device: bool = False) -> np.ndarray | DeviceArray:
         """See `StepEngine`."""
@@ -135,5 +146,5 @@ class CudaSteps:
         return self._native.memory_bytes
 
 
-def _native(arrays: Sequence[Values]) -> list[Any]:
-    return [array if isinstance(array, np.ndarray) else array.native for array in arrays]
+def _natives(arrays: Sequence[Values]) -> list[Any]:
+    return [native(array) for array in arrays]

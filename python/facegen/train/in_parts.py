@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from facegen.train.exchange import Exchange
+from facegen.train.pieces import Pieces
 from facegen.train.trainer import Trainer
 
 
@@ -56,7 +57,7 @@ class StepInParts:
         found: list[np.ndarray] = []
         for size, group in groupby(batches, lambda batch: len(batch[0])):
             some = list(group)
-            x, y = (np.concatenate(arrays) for arrays in zip(*some, strict=True))
+            x, y = (Pieces(arrays) for arrays in zip(*some, strict=True))
             rows = np.arange(len(x)).reshape(len(some), size)
             try:
                 parts = min(self.parts, self.trainer.most_parts(size))

@@ -98,8 +98,10 @@ class StepEngine(Protocol):
         MemoryError where there is too little.
         """
 
-    def predict(self, inputs: Sequence[Values], seed: int, number: int) -> list[np.ndarray]:
-        """What each loss is of; MemoryError where there is too little."""
+    def predict(
+        self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
+    ) -> Sequence[Any]:
+        """What each loss is of, with `on_device` where it is; MemoryError for too little."""
 
     def gradient(self, parameter: str, on_device: bool = False) -> Any:
         """A copy of the last step's; with `on_device` where it is."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from facegen._native import CHUNK_IMAGES
 from facegen.engine.device import CPU
 from facegen.errors import FacegenError
 from facegen.train.batch import Reader, check_rows
+from facegen.train.held import Held
 from facegen.train.ranks import Ranks
 from facegen.train.step_engine import Steps
 from facegen.train.trained_arrays import TrainedArrays
@@ -22,24 +22,6 @@ class Diverged(FacegenError):
     """A number of training is not finite; says in which step, and where it began."""
 
     of_all_ranks = True  # each raises the same
-
-
-@dataclass(frozen=True)
-class Held:
-    """A data set where a trainer's steps run: see `Trainer.hold`.
-
-    Attributes
-    ----------
-    images
-        How many it has.
-    device
-        Where it is.
-    """
-
-    images: int
-    device: str
-    _network: Any  # whose inputs and targets it has
-    _data: Any
 
 
 class Stepping(TrainedArrays):
@@ -66,7 +48,8 @@ class Stepping(TrainedArrays):
         x
             Images (n, height, width, channels), or a sequence of arrays where the graph has several
             inputs: real numbers. On a GPU any array may be in its memory, of whoever speaks DLPack
-            or has `__cuda_array_interface__`; it is read where it is.
+            or has `__cuda_array_interface__`; it is read where it is. An array may be in `Pieces`,
+            targets as well.
         y
             Targets: labels (n,) or (n, height, width) of "cross_entropy", negative where a pixel
             does not count; otherwise numbers in the output's shape, or what spreads to it. Of
@@ -147,14 +130,14 @@ class Stepping(TrainedArrays):
         MemoryError, Diverged
             As for `step`. `steps` counts those that were done.
         """
-        if held.device != self.device or held._network != self._reader.signature:
+        if held.device != self.device or held.network != self._reader.signature:
             raise ValueError(
                 f"the data set is for another network on {held.device}, not for {self.graph.name} "
                 f"on {self.device}"
             )
         numbers = check_rows(rows, held.images)
         with self._lock:
-            return self._run(held._data, numbers, len(numbers), numbers.shape[1], parts=parts)
+            return self._run(held.data, numbers, len(numbers), numbers.shape[1], parts=parts)
 
     def most_parts(self, images: int) -> int:
         """Into how many parts a batch can be cut.
@@ -217,15 +200,17 @@ class Stepping(TrainedArrays):
                 raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
             self.steps += 1
 
-    def predict(self, x: Any) -> dict[str, np.ndarray]:
+    def predict(self, x: Any, *, on_device: bool = False) -> dict[str, Any]:
         """What the losses are of, by the outputs' names; changes nothing.
 
         As in a step: batch norms take the batch's statistics, and dropout is that of the next step.
-        Where a loss has a Softmax or Sigmoid in itself, what that would read.
+        Where a loss has a Softmax or Sigmoid in itself, what that would read. With `on_device` they
+        are arrays on the GPU, as of `output`.
         """
+        self._check_on_device(on_device)
         with self._lock:
             inputs = self._reader.inputs(x)
-            found = self._engine.predict(inputs, self.seed, self.steps)
+            found = self._engine.predict(inputs, self.seed, self.steps, on_device)
             return dict(zip((end.output for end in self.program.losses), found, strict=True))
 
     def output(self, name: str, *, on_device: bool = False) -> Any:

@@ -13,7 +13,7 @@ from facegen.graphs import resized_graph
 from facegen.networks import pix2pix
 from facegen.networks.pix2pix import DEPTH, IMAGE
 from facegen.nn import Graph, Shape
-from facegen.train import L1, Adam, BinaryCrossEntropy, Trainer, join
+from facegen.train import L1, Adam, BinaryCrossEntropy, Pieces, Trainer, join
 from facegen.train.pix2pix import discriminator
 
 DEVIATION = 0.02  # of the weights at the start
@@ -153,7 +153,7 @@ class Players:
         """Change both networks by a batch; (n, side, side, 3) float32 each, -1 to 1.
 
         The discriminator sees what the generator made for its own step, before that changed it: so
-        nothing is computed twice.
+        nothing is computed twice, and on a GPU it is read there.
 
         Returns
         -------
@@ -162,9 +162,7 @@ class Players:
         n = len(source)
         self.generator.step(source, {self._picture: target, self._score: np.ones(n)})
         losses = dict(self.generator.losses)
-        made = self.generator.output(self._picture)
+        made = self.generator.output(self._picture, on_device=self.generator.device != CPU)
         real = np.repeat([1.0, 0.0], n)
-        judged = self.judge.step(
-            [np.concatenate([source, source]), np.concatenate([target, made])], real
-        )
+        judged = self.judge.step([Pieces([source, source]), Pieces([target, made])], real)
         return {"l1": losses[self._picture], "gan": losses[self._score], "judge": judged}
