@@ -72,6 +72,7 @@ class PlayedGpu:
         threads: int,
         precision: str,
         ranks: object,
+        shares: int = 1,
     ) -> StepEngine:
         if choose_engine.one_device(device).kind == "cpu":
             return CpuSteps(program, arrays, threads, precision, None)

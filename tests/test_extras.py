@@ -22,7 +22,7 @@ def anew() -> Iterator[None]:
     extras.install.cache_clear()
 
 
-EXTRAS = ["heif", "hub", "mpi", "onnx", "serve", "torch", "video"]
+EXTRAS = ["heif", "hub", "mpi", "nccl", "onnx", "serve", "torch", "video"]
 
 
 @pytest.mark.parametrize("extra", EXTRAS)

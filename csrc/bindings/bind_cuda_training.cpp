@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -41,21 +42,57 @@ struct Delete {
   }
 };
 
+// Python's handle of Peers.
+class CudaPeers {
+ public:
+  static void load(const std::string& library) { without_gil([&] { cuda::load_nccl(library); }); }
+
+  static py::bytes make_id(const std::string& library) {
+    const cuda::NcclId id = without_gil([&] { return cuda::Peers::make_id(library); });
+    return py::bytes(id.bytes, sizeof id.bytes);
+  }
+
+  CudaPeers(const std::string& library, const std::string& id, int rank, int size, int device) {
+    cuda::NcclId given = {};
+    if (id.size() != sizeof given.bytes || size < 1 || rank < 0 || rank >= size) {
+      throw py::value_error("expected 128 bytes, and a rank below their number");
+    }
+    std::memcpy(given.bytes, id.data(), id.size());
+    cuda::require_not_forked();
+    peers_ = without_gil([&] { return std::make_shared<cuda::Peers>(library, given, rank, size, device); });
+  }
+
+  const std::shared_ptr<cuda::Peers>& get() const { return peers_; }
+  void check() const {
+    without_gil([&] { peers_->check(); });
+  }
+  bool is_used() const { return peers_.use_count() > 1 || cuda::is_forked(); }
+  void close() {
+    if (!is_used()) without_gil([&] { peers_->close(); });
+  }
+
+ private:
+  std::shared_ptr<cuda::Peers> peers_;
+};
+
 using Doubles = py::array_t<double, py::array::c_style>;
 
 // A training program on a GPU, with the arrays that it changes. Calls of several threads wait for each
 // other.
 class CudaTraining {
  public:
-  CudaTraining(const py::object& program, const py::dict& arrays, int device, const std::string& kernels)
+  CudaTraining(const py::object& program, const py::dict& arrays, int device, const std::string& kernels,
+               const CudaPeers* peers, int shares)
       : storage_(program, arrays) {
     const std::map<std::string, cuda::ProductKernels> known = {{"auto", cuda::ProductKernels::kAuto},
                                                                {"mma", cuda::ProductKernels::kGeneric},
                                                                {"wgmma", cuda::ProductKernels::kHopper}};
     const auto found = known.find(kernels);
     if (found == known.end()) throw py::value_error("kernels must be auto, mma or wgmma, not " + kernels);
-    executable_.reset(
-        in_words([&] { return new cuda::TrainingExecutable(storage_.program, device, found->second); }));
+    if (shares < 1 || (shares & (shares - 1)) != 0) throw py::value_error("shares must be a power of 2");
+    const cuda::Sharing sharing = {peers == nullptr ? nullptr : peers->get(), shares};
+    executable_.reset(in_words(
+        [&] { return new cuda::TrainingExecutable(storage_.program, device, found->second, sharing); }));
   }
 
   std::unique_ptr<CudaHeld, Delete> hold(const std::vector<py::object>& inputs,
@@ -163,6 +200,9 @@ class CudaTraining {
     return copy;
   }
 
+  // The step of the program in whose result the last call found a number that is not finite.
+  int64_t not_finite_at() const { return not_finite_at_; }
+
   void download() {
     alone([&] {
       executable_->download();
@@ -216,8 +256,9 @@ class CudaTraining {
     return steps;
   }
 
-  Result run_steps(const cuda::Steps& steps) const {
+  Result run_steps(const cuda::Steps& steps) {
     const cuda::Outcome outcome = alone([&] { return executable_->run(steps); });
+    not_finite_at_ = outcome.where;
     return {outcome.steps, outcome.not_finite};
   }
 
@@ -296,6 +337,7 @@ class CudaTraining {
 
   TrainingStorage storage_;
   std::unique_ptr<cuda::TrainingExecutable, Delete> executable_;
+  int64_t not_finite_at_ = -1;
   mutable std::mutex mutex_;  // of executable_
 };
 
@@ -303,9 +345,20 @@ class CudaTraining {
 
 void bind_cuda_training(py::module_& m) {
   py::class_<CudaHeld, std::unique_ptr<CudaHeld, Delete>>(m, "CudaHeld", "A data set on a GPU.");
+  py::class_<CudaPeers>(m, "CudaPeers", "This process's GPU among those of several, connected by NCCL.")
+      .def(py::init<const std::string&, const std::string&, int, int, int>(), py::arg("library"), py::arg("id"),
+           py::arg("rank"), py::arg("size"), py::arg("device"), "Waits for all others.")
+      .def_static("load", &CudaPeers::load, py::arg("library"),
+                  "RuntimeError where the library is none, or too old.")
+      .def_static("make_id", &CudaPeers::make_id, py::arg("library"),
+                  "What one rank makes, and all begin with: 128 bytes.")
+      .def("check", &CudaPeers::check, "Raises DeviceFailure where a connection has failed.")
+      .def_property_readonly("is_used", &CudaPeers::is_used, "Whether a trainer has it.")
+      .def("close", &CudaPeers::close, "Ends the connections, which every rank does; not while it is used.");
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
-      .def(py::init<const py::object&, const py::dict&, int, const std::string&>(), py::arg("program"),
-           py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto")
+      .def(py::init<const py::object&, const py::dict&, int, const std::string&, const CudaPeers*, int>(),
+           py::arg("program"), py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto",
+           py::arg("peers") = py::none(), py::arg("shares") = 1)
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
            "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream; or tuples of pieces: whether "
@@ -333,6 +386,9 @@ void bind_cuda_training(py::module_& m) {
       .def("put_kept", &CudaTraining::put_kept, py::arg("number"), py::arg("to"),
            "As kept, to a DeviceArray.")
       .def_property_readonly("last_images", &CudaTraining::last_images, "Of values that are kept.")
+      .def_property_readonly("not_finite_at", &CudaTraining::not_finite_at,
+                             "The step of the program in whose result the last call found a number that is "
+                             "not finite; -1 where that was given.")
       .def("download", &CudaTraining::download,
            "Makes the caller's arrays what the steps have made of them on the GPU.")
       .def("upload", &CudaTraining::upload, "Makes the GPU's arrays what the caller's are.")

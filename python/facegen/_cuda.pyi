@@ -58,6 +58,21 @@ class CudaExecutable:
 class CudaHeld:
     """A data set on a GPU."""
 
+class CudaPeers:
+    """This process's GPU among those of several."""
+
+    def __init__(
+        self, library: str, id: bytes, rank: int, size: int, device: int
+    ) -> None: ...
+    @staticmethod
+    def load(library: str) -> None: ...
+    @staticmethod
+    def make_id(library: str) -> bytes: ...
+    def check(self) -> None: ...
+    @property
+    def is_used(self) -> bool: ...
+    def close(self) -> None: ...
+
 class CudaTraining:
     """A training program on a GPU."""
 
@@ -67,7 +82,11 @@ class CudaTraining:
         arrays: Mapping[str, NDArray[np.float32]],
         device: int = 0,
         kernels: str = "auto",
+        peers: CudaPeers | None = None,
+        shares: int = 1,
     ) -> None: ...
+    @property
+    def not_finite_at(self) -> int: ...
     def hold(
         self, inputs: Sequence[Any], targets: Sequence[Any], images: int
     ) -> CudaHeld: ...

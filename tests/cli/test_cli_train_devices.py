@@ -137,11 +137,11 @@ def test_devices_that_are_not_there(run: Run, task: str, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("device", ["cuda", "cuda:1", "auto"])
-def test_ranks_have_no_other_device(device: str) -> None:
-    ranks: Any = SimpleNamespace(rank=0)
+def test_asynchronous_ranks_have_no_other_device(device: str) -> None:
+    ranks: Any = SimpleNamespace(rank=0, asynchronous=True, require_messages=lambda: None)
     for choose in (training.choose_device, partial(training.choose_backend, "native")):
         assert choose("cpu", ranks) == "cpu"
-        with pytest.raises(click.UsageError, match=f"--device {device}: ranks of mpirun or srun"):
+        with pytest.raises(click.UsageError, match=f"--device {device}: --sync async trains"):
             choose(device, ranks)
     assert training.choose_backend("native", None, ranks) == "cpu"
 
@@ -153,7 +153,7 @@ def test_ranks_of_a_command_that_shares_no_batches(
     monkeypatch.setenv("PMI_SIZE", "2")
     result = run(*words("pix2pix", "a", "--device", "cuda"))
     assert result.code == 2
-    assert "--device cuda: ranks of mpirun or srun train on the CPU" in result.err
+    assert "--device cuda: this command shares no batches among ranks" in result.err
     assert not os.listdir()
 
 

@@ -1,12 +1,14 @@
-"""Starts real ranks: by `facegen launch`, and by mpirun where there is one with mpi4py."""
+"""Starts real ranks: by `facegen launch`, by mpirun where there is one, and as torchrun does."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -55,3 +57,33 @@ def run_ranks(
         timeout=120,
         check=False,
     )
+
+
+def run_as_torchrun(
+    ranks: int, command: Sequence[object], folder: Path, more: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Ranks that meet at a port, started with torchrun's variables; their output is one text.
+
+    The exit code is the first that is not 0.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [sys.executable, *map(str, command)]
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as errors:
+        processes = []
+        for rank in range(ranks):
+            variables = {"RANK": rank, "WORLD_SIZE": ranks, "LOCAL_RANK": rank,
+                         "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}  # fmt: skip
+            own = environment() | dict(more or {}) | {k: str(v) for k, v in variables.items()}
+            processes.append(
+                subprocess.Popen(words, cwd=folder, env=own, stdout=out, stderr=errors)
+            )
+        try:
+            codes = [process.wait(120) for process in processes]
+        finally:
+            for process in processes:
+                process.kill()
+        for file in (out, errors):
+            file.seek(0)
+        code = next(filter(None, codes), 0)
+        return subprocess.CompletedProcess(words, code, out.read(), errors.read())

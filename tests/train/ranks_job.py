@@ -1,9 +1,9 @@
-"""Trains a few steps on all ranks: python ranks_job.py NETWORK IMAGES MODE STATE.
+"""Trains a few steps on all ranks: python ranks_job.py NETWORK IMAGES MODE STATE [DEVICE SHARES].
 
 Rank 0 writes the last losses and the state to STATE.npz; every rank prints a digest of its own.
 Modes: "plain"; "nan", image 5 of the third batch has one; "fail 1", rank 1 fails at the third step;
 "kill 1", it kills itself there; "checkpoint", rank 0 saves after every step beside STATE; "resume",
-goes on from there.
+goes on from there; "run", one call does all steps on rows of a data set.
 """
 
 from __future__ import annotations
@@ -40,22 +40,32 @@ def discriminator() -> Graph:
 
 def main() -> None:
     network, count, mode, path = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+    device, shares = (*sys.argv[5:], "cpu", "1")[:2]
     word, _, number = mode.partition(" ")
     graph = lenet.graph() if network == "lenet" else discriminator()
     loss = "cross_entropy" if network == "lenet" else "binary_cross_entropy"
     dropout = {"relu3": 0.4} if network == "lenet" else {"l1": 0.1}
+
+    def batch(step: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng(step)
+        x = random.standard_normal((count, *graph.inputs[0].shape)).astype(np.float32)
+        return x, random.integers(0, 10, count) if network == "lenet" else random.random(count)
+
     with train_ranks.join() as ranks:
         trainer = train.Trainer(
             graph, loss, train.Adam(rate=1e-3, average=0.9), dropout=dropout, threads=1, seed=3,
-            ranks=ranks,
+            ranks=ranks, shares=int(shares), device=device,
         )  # fmt: skip
         checkpoint = path.with_suffix(".safetensors")
         if word == "resume":
             trainer.load(checkpoint)
+        if word == "run":
+            batches = zip(*map(batch, range(STEPS)), strict=True)
+            x, y = (np.concatenate(arrays) for arrays in batches)
+            rows = np.arange(STEPS * count).reshape(STEPS, count)
+            losses = trainer.run(trainer.hold(x, y), rows)[-1]
         for step in range(trainer.steps, STEPS):
-            random = np.random.default_rng(step)
-            x = random.standard_normal((count, *graph.inputs[0].shape)).astype(np.float32)
-            y = random.integers(0, 10, count) if network == "lenet" else random.random(count)
+            x, y = batch(step)
             if word == "nan" and step == 2:
                 x[5] = np.nan
             if ranks is not None:

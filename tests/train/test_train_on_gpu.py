@@ -310,8 +310,8 @@ def test_a_batch_too_large_for_the_gpu() -> None:
 
 
 @pytest.mark.cuda
-def test_ranks_train_on_the_cpu() -> None:
-    with pytest.raises(ValueError, match="ranks train on the CPU"):
+def test_asynchronous_ranks_train_on_the_cpu() -> None:
+    with pytest.raises(ValueError, match="asynchronous ranks train on the CPU"):
         lenet_trainer(ranks=SimpleNamespace(asynchronous=True))
     with pytest.raises(ValueError, match="stays on cuda:0"):
         lenet_trainer().find(IMAGES, LABELS)

@@ -25,6 +25,10 @@ void Aside::wait_before(std::size_t step, cudaStream_t main) { wait(plan_.must_e
 
 void Aside::join(cudaStream_t main) { wait(running_.size(), main); }
 
+void Aside::follow(cudaStream_t other) const {
+  if (!running_.empty()) FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(other, done_[running_.back()].get(), 0));
+}
+
 // For the first of those that run: the last of these ends behind the others.
 void Aside::wait(std::size_t count, cudaStream_t main) {
   if (count == 0) return;

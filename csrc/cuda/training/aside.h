@@ -27,6 +27,8 @@ class Aside {
   void wait_before(std::size_t step, cudaStream_t main);
   // It is behind all of them.
   void join(cudaStream_t main);
+  // As is another one.
+  void follow(cudaStream_t other) const;
   // What ran is over, or was given up.
   void clear() { running_.clear(); }
 

@@ -33,10 +33,13 @@ void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule r
                               std::to_string(place / floats));
 }
 
-void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, DeviceMemory<float>* to) {
+// Of images from `begin` on and before `end`, where `to` has the whole batch.
+void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end,
+                                     DeviceMemory<float>* to) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     for (const Source& piece : inputs[i]) {
-      take(piece, input_floats_[i], SourceRule::kNumbers, 0, to[i].get());
+      const Source some = piece.within(begin, end, input_floats_[i]);
+      if (some.images > 0) take(some, input_floats_[i], SourceRule::kNumbers, 0, to[i].get());
     }
   }
 }
@@ -73,7 +76,7 @@ std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const
   for (const int64_t floats : held->floats) {
     held->arrays.push_back(allocate_device<float>(images * floats));
   }
-  take_inputs(inputs, held->arrays.data());
+  take_inputs(inputs, 0, images, held->arrays.data());
   take_targets(targets, held->arrays.data() + inputs.size());
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   return held;

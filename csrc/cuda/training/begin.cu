@@ -8,14 +8,14 @@
 namespace facegen::cuda {
 namespace {
 
-// to (images, count) = those rows of from
+// to (images, count) = those rows of from, of the images that are needed
 template <class Number>
-__device__ inline void gather(const void* from, float* to, const int32_t* rows, int64_t images,
+__device__ inline void gather(const void* from, const BeginArguments::Array& array, const int32_t* rows,
                               int64_t count) {
-  for_each_number(images * count, [&](int64_t i) {
-    const int64_t image = i / count;
-    reinterpret_cast<Number*>(to)[i] =
-        static_cast<const Number*>(from)[int64_t{rows[image]} * count + (i - image * count)];
+  auto* const to = reinterpret_cast<Number*>(array.to);
+  for_each_number(array.images * count, [&](int64_t i) {
+    const int64_t image = array.first + i / count, number = i % count;
+    to[image * count + number] = static_cast<const Number*>(from)[int64_t{rows[image]} * count + number];
   });
 }
 
@@ -36,9 +36,9 @@ __global__ void __launch_bounds__(kBlock) begin_kernel(const __grid_constant__ B
     const void* const from = sources[array.number];
     // Arrays begin at multiples of 256 bytes.
     if (array.floats % 4 == 0) {
-      gather<float4>(from, array.to, rows, a.images, array.floats / 4);
+      gather<float4>(from, array, rows, array.floats / 4);
     } else {
-      gather<float>(from, array.to, rows, a.images, array.floats);
+      gather<float>(from, array, rows, array.floats);
     }
   }
 }
@@ -49,7 +49,7 @@ void run_begin(const BeginArguments& a, cudaStream_t stream) {
   int64_t most = 1;
   for (int i = 0; i < a.array_count; ++i) {
     const int64_t floats = a.arrays[i].floats;
-    most = std::max(most, a.images * (floats % 4 == 0 ? floats / 4 : floats));
+    most = std::max(most, a.arrays[i].images * (floats % 4 == 0 ? floats / 4 : floats));
   }
   begin_kernel<<<grid_of(most), kBlock, 0, stream>>>(a);
   FACEGEN_CUDA_CHECK_LAUNCH("the beginning of a step");

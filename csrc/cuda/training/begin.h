@@ -37,11 +37,11 @@ struct BeginArguments {
   int32_t words;                    // of an entry's numbers, of 4 bytes
   uint32_t* numbers;                // out: those of the step
   StepState* state;                 // out: zeros
-  int64_t images;
   struct Array {
-    float* to;       // (images, floats)
+    float* to;       // (images, floats) of the batch
     int64_t floats;  // or labels
     int32_t number;  // of its address
+    int64_t first, images;  // of the batch that are needed
   } arrays[kMostGathered];
   int32_t array_count;
 };

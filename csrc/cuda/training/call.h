@@ -20,6 +20,9 @@ struct TrainingMap {
 struct Part {
   int64_t images;
   int64_t first, whole;  // its first image in the batch; images of the batch
+  // Of a batch whose parts are all computed side by side, maybe on several GPUs: see OwnShares.
+  int32_t share = 0, shares = 1;
+  int32_t place = 0;  // among those of this GPU
 };
 
 inline Part whole(int64_t images) { return {images, 0, images}; }
@@ -96,7 +99,16 @@ void run_layer_norm(const TrainingCall& call, const NormMemory& memory);
 void run_layer_norm_gradient(const TrainingCall& call, const NormMemory& memory);
 // ---- norms.cu
 void run_batch_norm(const TrainingCall& call, const NormMemory& memory);
-void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory);
+// `shares`: of a batch in shares, what join_norm_gradients made.
+void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory, const float* shares);
+// Where the batch is in shares, each first gives what its images have, (2, channels) of nodes (shares, 2,
+// channels); all are then joined in their order: to the statistics, or to shares (2, channels) and gradients,
+// which are 0 unless `writes`.
+void find_norm_node(const TrainingCall& call, const NormMemory& memory, double* node);
+void join_norm(const TrainingCall& call, const NormMemory& memory, const double* nodes);
+void find_norm_gradient_node(const TrainingCall& call, const NormMemory& memory, double* node);
+void join_norm_gradients(const TrainingCall& call, const NormMemory& memory, const double* nodes, bool writes,
+                         float* shares);
 void run_instance_norm(const TrainingCall& call, const NormMemory& memory);
 void run_instance_norm_gradient(const TrainingCall& call, const NormMemory& memory);
 // Changes nothing unless all is finite.

@@ -27,8 +27,9 @@ DeviceMemory<T> zeros(int64_t count) {
 
 }  // namespace
 
-TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels)
-    : program_(std::move(program)), device_(device) {
+TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels,
+                                       Sharing sharing)
+    : program_(std::move(program)), device_(device), sharing_(std::move(sharing)) {
   find_device(device);  // throws where there is none
   const DeviceScope scope(device_);
   stream_ = make_stream();
@@ -54,7 +55,8 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
     statistics += round_up(floats);
   }
   // What lies between two arrays' gradients is zero, as is what no step writes.
-  gradients_ = zeros<float>(gradient_floats_);
+  const int32_t places = std::max(1, sharing_.shares / sharing_.ranks());
+  gradients_ = zeros<float>(places * gradient_floats_);
   statistics_ = zeros<float>(statistics);
   squares_ = allocate_device<double>(divide_up(gradient_floats_, kUpdateNumbers));
   state_ = zeros<StepState>(1);
@@ -73,6 +75,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   targets_.resize(target_floats_.size());
   plan_taps();
   plan_updates();
+  plan_shares();
 }
 
 void TrainingExecutable::plan_taps() {
@@ -99,7 +102,9 @@ void TrainingExecutable::plan_taps() {
 
 TrainingExecutable::~TrainingExecutable() {
   // Where a step has failed, work may still be under way.
-  if (stream_) cudaStreamSynchronize(stream_.get());
+  for (const Stream* stream : {&stream_, &totals_stream_}) {
+    if (*stream) cudaStreamSynchronize(stream->get());
+  }
 }
 
 void TrainingExecutable::copy_gradient(std::size_t i, float* to) const {
@@ -130,23 +135,24 @@ int64_t TrainingExecutable::memory_bytes() const {
 std::vector<double> TrainingExecutable::time_steps() {
   constexpr int kTimes = 5, kLaunches = 4;
   const DeviceScope scope(device_);
-  const int64_t images = std::exchange(last_images_, 0);
+  const int64_t batch = std::exchange(last_images_, 0);
   predicted_images_ = 0;
   std::vector<double> seconds(program_.steps.size(), 0.0);
-  if (images == 0) return seconds;
+  if (batch == 0) return seconds;
+  const OwnShares own = sharing_.own(batch);
   const Event first = make_event(true), last = make_event(true);
   for (std::size_t i = 0; i < std::size_t(program_.forward_steps + program_.backward_steps); ++i) {
     float best = INFINITY;
     for (int time = 0; time < kTimes; ++time) {
       FACEGEN_CUDA_CHECK(cudaEventRecord(first.get(), stream_.get()));
-      for (int launch = 0; launch < kLaunches; ++launch) enqueue_step(i, whole(images));
+      for (int launch = 0; launch < kLaunches; ++launch) enqueue_step(i, whole(own.images));
       FACEGEN_CUDA_CHECK(cudaEventRecord(last.get(), stream_.get()));
       FACEGEN_CUDA_CHECK(cudaEventSynchronize(last.get()));
       float milliseconds = 0.0f;
       FACEGEN_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, first.get(), last.get()));
       best = std::min(best, milliseconds / kLaunches);
     }
-    seconds[i] = 1e-3 * static_cast<double>(best);
+    seconds[i] = 1e-3 * own.count * static_cast<double>(best);
   }
   return seconds;
 }

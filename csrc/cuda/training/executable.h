@@ -14,10 +14,12 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/fit/shares.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/training/arrays.h"
 #include "cuda/training/aside.h"
 #include "cuda/training/call.h"
+#include "cuda/training/peers.h"
 #include "cuda/training/products.h"
 #include "cuda/training/steps.h"
 #include "cuda/training/update.h"
@@ -25,14 +27,27 @@
 
 namespace facegen::cuda {
 
+// How each batch is shared: by several GPUs, or in shares whose sums are those of several. Then the program
+// keeps no values.
+struct Sharing {
+  std::shared_ptr<const Peers> peers;  // null: there is one GPU
+  int shares = 1;                      // a power of 2, see OwnShares
+
+  int rank() const { return peers ? peers->rank() : 0; }
+  int ranks() const { return peers ? peers->size() : 1; }
+  OwnShares own(int64_t images) const { return own_shares(images, rank(), ranks(), shares); }
+};
+
 class TrainingExecutable {
  public:
   // The program's arrays on the host must outlive it.
-  TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto);
+  TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto,
+                     Sharing sharing = {});
   ~TrainingExecutable();
 
   // Does the steps, up to the first whose numbers are not all finite. Throws std::invalid_argument for a
-  // target on the GPU that breaks its rule; then nothing is done.
+  // target on the GPU that breaks its rule, and a batch that cannot be shared; then nothing is done. Of inputs
+  // a rank needs its own images alone.
   Outcome run(const Steps& steps);
   // The forward pass of a step, of its images, inputs, seed and first; changes nothing. `outputs`, by losses,
   // get what each is of: (images, height, width, channels).
@@ -70,8 +85,17 @@ class TrainingExecutable {
     int64_t images, part_images;
     bool update, predicted, gathered;
     int32_t steps;  // of a graph, one behind the other
+    bool in_parts() const { return part_images < images; }
     auto key() const { return std::tie(images, part_images, update, predicted, gathered, steps); }
     bool operator<(const Kind& other) const { return key() < other.key(); }
+  };
+  // Images whose values are there at a time; numbers of images that calls have; and how many places there are
+  // of such.
+  struct Sizes {
+    int64_t at_once;
+    std::vector<int64_t> of_calls;
+    int32_t places;
+    bool in_parts;  // one after another
   };
 
   // ---- update.cpp
@@ -81,14 +105,14 @@ class TrainingExecutable {
   void plan_taps();
   // ---- memory.cpp
   static void require_free(int64_t bytes);
-  void reserve(int64_t images, int64_t part_images, bool gathered);
-  void reserve_batch(int64_t images, int64_t part_images);
+  void reserve(int64_t images, const Sizes& sizes, bool gathered);
+  void reserve_batch(int64_t images, const Sizes& sizes);
   void reserve_values(int64_t images, int64_t part_images);
   void release_values();
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp
-  void take_inputs(const std::vector<Pieces>& inputs, DeviceMemory<float>* to);
+  void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, DeviceMemory<float>* to);
   void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to);
   void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to);
   // ---- run.cpp
@@ -98,11 +122,22 @@ class TrainingExecutable {
   void launch_all(Kind kind, int64_t count);
   void launch(const Kind& kind);
   GraphExec record(const Kind& kind);
-  static std::vector<Part> parts_of(const Kind& kind);
+  std::vector<std::vector<Part>> parts_of(const Kind& kind) const;
   void enqueue(const Kind& kind);
   void enqueue_begin(const Kind& kind);
+  void enqueue_steps(const std::vector<Part>& parts, std::size_t first);
   void enqueue_sum(const Part& part);
   void enqueue_end(const Kind& kind);
+  // ---- shares.cpp
+  void plan_shares();
+  void check_shares(int64_t images) const;
+  Sizes sizes_of(const Kind& kind) const;
+  std::vector<Part> shares_of(int64_t images) const;
+  bool is_shared() const { return sharing_.peers != nullptr || sharing_.shares > 1; }
+  void enqueue_all(std::size_t step, const std::vector<Part>& parts);
+  void enqueue_joined(std::size_t step, const std::vector<Part>& parts);
+  void enqueue_totals(std::size_t step, const std::vector<Part>& parts);
+  void join_totals();
   // ---- steps.cpp
   std::size_t losses_begin() const {
     return static_cast<std::size_t>(program_.forward_steps - loss_count_);
@@ -113,14 +148,20 @@ class TrainingExecutable {
   TrainingCall call(const TrainingStep& step, const Part& part) const;
   NormMemory norm(const TrainingStep& step, const Part& part) const;
   // ---- explain.cpp
-  std::string explain_step(const Kind& kind, int64_t step);
-  [[noreturn]] void explain(const Kind& kind);
-  void explain_steps(const Part& part);
+  Outcome explain_step(const Kind& kind, int64_t step);
+  struct Found {
+    std::string what;  // empty: nothing
+    int64_t where = -1;
+  };
+  Found explain(const Kind& kind);
+  Found explain_given(const std::vector<Part>& parts);
+  Found explain_steps(const std::vector<Part>& parts);
+  std::string explain_result(std::size_t step, const Part& part);
   int64_t first_not_finite(const float* numbers, int64_t count);
   int64_t read_place(int64_t count);
   float* array(int32_t index) const { return arrays_[static_cast<std::size_t>(index)]->get(); }
-  float* gradient_of(int32_t index) const {
-    return gradients_.get() + gradient_at_[static_cast<std::size_t>(index)];
+  float* gradient_of(int32_t index, int32_t place = 0) const {
+    return gradients_.get() + place * gradient_floats_ + gradient_at_[static_cast<std::size_t>(index)];
   }
 
   TrainingProgram program_;
@@ -130,7 +171,8 @@ class TrainingExecutable {
   std::vector<int64_t> statistics_at_;  // by array of the batch
   std::vector<int64_t> loss_number_;    // by step
   int64_t gradient_floats_ = 0, loss_count_ = 0;
-  DeviceMemory<float> gradients_, statistics_, arena_;
+  DeviceMemory<float> gradients_;  // by places; the first becomes the sum
+  DeviceMemory<float> statistics_, arena_;
   DeviceMemory<float> sum_;  // of the gradients of parts
   std::vector<DeviceMemory<float>> inputs_, targets_;  // labels are int32
   std::vector<int64_t> input_floats_, target_floats_;  // of an image
@@ -155,7 +197,13 @@ class TrainingExecutable {
   int64_t last_images_ = 0;                   // of the last batch, if it was computed at once
   int64_t last_part_images_ = 0;
   int64_t predicted_images_ = 0;  // of a forward pass whose values are still there
-  Stream stream_;
+  Sharing sharing_;
+  std::vector<Bucket> buckets_;
+  DeviceMemory<double> nodes_;  // of a batch norm, by shares
+  DeviceMemory<float> norm_shares_;
+  Stream stream_, totals_stream_;  // on which gradients are added up
+  Event ready_, total_;
+  bool adding_ = false;  // something runs on totals_stream_
   Event given_;  // arrays of other libraries are there
   PinnedCopies copies_;
   std::map<Kind, GraphExec> graphs_;  // null: such a batch came once

@@ -147,7 +147,7 @@ struct DropoutArguments {
   const float* x;
   float* y;
   int64_t count;
-  int64_t first_four;  // numbers of the batch before the part's, by fours
+  int64_t first;  // numbers of the batch before the part's
   const StepNumbers* numbers;
   uint32_t stream, threshold;
   float scale;
@@ -172,15 +172,16 @@ __device__ inline void philox(uint32_t (&counter)[4], uint32_t key0, uint32_t ke
 
 __global__ void __launch_bounds__(kBlock) dropout_kernel(const __grid_constant__ DropoutArguments a) {
   const uint64_t key = a.numbers->seed + uint64_t{a.stream} * 0x9E3779B97F4A7C15u, step = a.numbers->step;
-  for_each_number((a.count + 3) / 4, [&](int64_t four) {
-    const auto place = static_cast<uint64_t>(a.first_four + four);
+  const int64_t first_four = a.first / 4, before = a.first % 4;  // of the first four
+  for_each_number((before + a.count + 3) / 4, [&](int64_t four) {
+    const auto place = static_cast<uint64_t>(first_four + four);
     uint32_t words[4] = {static_cast<uint32_t>(place), static_cast<uint32_t>(place >> 32),
                          static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32)};
     philox(words, static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
-      const int64_t i = 4 * four + word;
-      if (i < a.count) put(a.y[i], words[word] < a.threshold ? 0.0f : a.x[i] * a.scale, a.accumulate);
+      const int64_t i = 4 * four + word - before;
+      if (i >= 0 && i < a.count) put(a.y[i], words[word] < a.threshold ? 0.0f : a.x[i] * a.scale, a.accumulate);
     }
   });
 }
@@ -223,13 +224,13 @@ void run_dropout(const TrainingCall& call) {
   const DropoutArguments a = {call.x.data,
                               call.y.data,
                               call.images * call.x.value->floats(),
-                              call.part.first / 4 * call.x.value->floats(),  // a part begins at a chunk
+                              call.part.first * call.x.value->floats(),
                               call.numbers,
                               static_cast<uint32_t>(call.step.stream),
                               static_cast<uint32_t>(share * 4294967296.0),
                               static_cast<float>(1.0 / (1.0 - share)),
                               call.step.accumulate};
-  dropout_kernel<<<grid_of(divide_up(a.count, int64_t{4})), kBlock, 0, call.stream>>>(a);
+  dropout_kernel<<<grid_of(divide_up(a.first % 4 + a.count, int64_t{4})), kBlock, 0, call.stream>>>(a);
   FACEGEN_CUDA_CHECK_LAUNCH("dropout");
 }
 

@@ -26,11 +26,11 @@ void TrainingExecutable::require_free(int64_t bytes) {
 }
 
 // Where there is too little, all that a batch takes is given back: a smaller part may fit then.
-void TrainingExecutable::reserve(int64_t images, int64_t part_images, bool gathered) {
+void TrainingExecutable::reserve(int64_t images, const Sizes& sizes, bool gathered) {
   last_images_ = predicted_images_ = 0;
   try {
     reserve_call(images, gathered);
-    reserve_batch(images, part_images);
+    reserve_batch(images, sizes);
   } catch (...) {
     release_values();
     scratch_ = {};
@@ -40,17 +40,16 @@ void TrainingExecutable::reserve(int64_t images, int64_t part_images, bool gathe
 }
 
 // Graphs have recorded addresses, and go with the memory.
-void TrainingExecutable::reserve_batch(int64_t images, int64_t part_images) {
-  if (images > capacity_ || part_images > part_capacity_) reserve_values(images, part_images);
-  if (part_images < images && sum_.count() == 0) {
-    require_free(gradients_.bytes());
-    sum_ = allocate_device<float>(gradients_.count());
+void TrainingExecutable::reserve_batch(int64_t images, const Sizes& sizes) {
+  if (images > capacity_ || sizes.at_once > part_capacity_) reserve_values(images, sizes.at_once);
+  if (sizes.in_parts && sum_.count() == 0) {
+    require_free(4 * gradient_floats_);
+    sum_ = allocate_device<float>(gradient_floats_);
   }
   // A smaller batch may be cut into more parts of a product, or be split where a larger one was not.
   int64_t scratch = 0;
-  for (const int64_t count : {part_images, images % part_images}) {
-    if (count == 0) continue;
-    if (products_.reserve(count)) graphs_.clear();
+  for (const int64_t count : sizes.of_calls) {
+    if (products_.reserve(count, sizes.places)) graphs_.clear();
     scratch = std::max({scratch, training_scratch_bytes(program_, count), products_.scratch_bytes(count)});
   }
   if (scratch <= scratch_.bytes()) return;

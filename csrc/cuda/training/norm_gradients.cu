@@ -116,6 +116,24 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
+// What EndSums makes of the sums of a batch, of nodes (share, 2, channels) in their order. Gradients are 0
+// unless it `writes`.
+__global__ void __launch_bounds__(kBlock)
+    join_sums_kernel(const __grid_constant__ EndSums end, const double* nodes, int shares, bool writes) {
+  const int channels = end.shares.norm.channels;
+  for_each_number(channels, [&](int64_t channel) {
+    double sum[2] = {};
+    for (int64_t share = 0; share < shares; ++share) {
+      sum[0] += nodes[share * 2 * channels + channel];
+      sum[1] += nodes[(share * 2 + 1) * channels + channel];
+    }
+    if (end.shares.to != nullptr) end.shares.write(0, static_cast<int>(channel), 1, &sum[0], &sum[1]);
+    if (end.beta_gradient == nullptr) return;
+    end.beta_gradient[channel] = writes ? static_cast<float>(sum[0]) : 0.0f;
+    end.gamma_gradient[channel] = writes ? static_cast<float>(sum[1]) : 0.0f;
+  });
+}
+
 // The sums of all segments, in their order: a block has 32 columns of totals, (segment, width). width = 2
 // channels, beta's gradient and gamma's.
 __global__ void __launch_bounds__(kBlock)
@@ -167,6 +185,11 @@ struct NormGradient : Gradient<kRamp> {
   };
 };
 
+RowWalk walk_of(const TrainingCall& call, const Norm& norm) {
+  return plan_column_sums(norm.segments, norm.rows, norm.channels,
+                          vector_of(norm.channels, {call.x.value, call.y.value, call.dy.value}));
+}
+
 // Sums for the gradients of parameters, and shares, which the launches afterwards find in the scratch.
 template <bool kRamp>
 const float* find_sums(const TrainingCall& call, const NormMemory& memory, const Gradient<kRamp>& gradient) {
@@ -174,8 +197,7 @@ const float* find_sums(const TrainingCall& call, const NormMemory& memory, const
   const bool trained = memory.gamma_gradient != nullptr, batch = norm.segments == 1;
   const bool shared = call.dx.data != nullptr && !norm.stored, joined = norm.groups != norm.channels;
   if (!trained && !shared) return nullptr;
-  const RowWalk walk = plan_column_sums(norm.segments, norm.rows, norm.channels,
-                                        vector_of(norm.channels, {call.x.value, call.y.value, call.dy.value}));
+  const RowWalk walk = walk_of(call, norm);
   auto* const parts = reinterpret_cast<double*>(call.scratch);
   double* const totals = parts + walk.split_doubles(2);
   auto* const shares = reinterpret_cast<float*>(totals + norm.segments * 2 * norm.channels);
@@ -198,26 +220,57 @@ const float* find_sums(const TrainingCall& call, const NormMemory& memory, const
 }
 
 template <bool kRamp>
-void find_gradient(const TrainingCall& call, const NormMemory& memory, const Norm& norm) {
+Gradient<kRamp> gradient_of(const TrainingCall& call, const Norm& norm) {
   const TrainingStep& s = call.step;
-  const Gradient<kRamp> gradient = {norm,    call.x.data, call.dy.data, call.y.data, s.activation, s.alpha,
-                                    s.limit, make_ramp(s.activation, s.alpha)};
-  const float* const shares = find_sums(call, memory, gradient);
+  return {norm, call.x.data, call.dy.data, call.y.data, s.activation, s.alpha, s.limit,
+          make_ramp(s.activation, s.alpha)};
+}
+
+// joined: null, or what the sums of all shares of the batch have become.
+template <bool kRamp>
+void find_gradient(const TrainingCall& call, const NormMemory& memory, const Norm& norm, const float* joined) {
+  const TrainingStep& s = call.step;
+  const auto gradient = gradient_of<kRamp>(call, norm);
+  const float* const shares = joined != nullptr ? joined : find_sums(call, memory, gradient);
   if (call.dx.data == nullptr) return;
   make_pixels(NormGradient<kRamp>{gradient, shares}, {call.dx.data, norm.channels, s.accumulate, call.split},
               norm.segments, norm.rows,
               vector_of(norm.channels, {call.x.value, call.y.value, call.dy.value, call.dx.value}), call.stream);
 }
 
-void find_gradient(const TrainingCall& call, const NormMemory& memory, const Norm& norm) {
-  return is_ramp(call.step.activation) ? find_gradient<true>(call, memory, norm)
-                                       : find_gradient<false>(call, memory, norm);
+void find_gradient(const TrainingCall& call, const NormMemory& memory, const Norm& norm,
+                   const float* joined = nullptr) {
+  return is_ramp(call.step.activation) ? find_gradient<true>(call, memory, norm, joined)
+                                       : find_gradient<false>(call, memory, norm, joined);
+}
+
+template <bool kRamp>
+void find_node(const TrainingCall& call, const Norm& norm, double* node) {
+  const EndSums end = {{norm, nullptr}, node, nullptr, nullptr};
+  column_sums(walk_of(call, norm), GradientSums<kRamp>{gradient_of<kRamp>(call, norm)}, end,
+              reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
 }
 
 }  // namespace
 
-void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory) {
-  find_gradient(call, memory, batch_norm_of(call, memory));
+void run_batch_norm_gradient(const TrainingCall& call, const NormMemory& memory, const float* shares) {
+  const bool joined = call.part.shares > 1 && !call.step.stored;
+  find_gradient(call, memory, batch_norm_of(call, memory), joined ? shares : nullptr);
+}
+
+void find_norm_gradient_node(const TrainingCall& call, const NormMemory& memory, double* node) {
+  const Norm norm = batch_norm_of(call, memory);
+  is_ramp(call.step.activation) ? find_node<true>(call, norm, node) : find_node<false>(call, norm, node);
+}
+
+void join_norm_gradients(const TrainingCall& call, const NormMemory& memory, const double* nodes, bool writes,
+                         float* shares) {
+  Norm norm = batch_norm_of(call, memory);
+  norm.rows = call.part.whole * call.x.value->pixels();
+  const EndSums end = {{norm, call.dx.data == nullptr ? nullptr : shares}, nullptr, memory.beta_gradient,
+                       memory.gamma_gradient};
+  join_sums_kernel<<<grid_of(norm.channels), kBlock, 0, call.stream>>>(end, nodes, call.part.shares, writes);
+  FACEGEN_CUDA_CHECK_LAUNCH("sums of a batch in shares");
 }
 
 void run_instance_norm_gradient(const TrainingCall& call, const NormMemory& memory) {

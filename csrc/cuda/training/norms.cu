@@ -1,5 +1,6 @@
 // Batch, instance and group norms in training: statistics in one launch, of groups of channels in two; then
 // all pixels in one.
+#include "cuda/fit/shares.h"
 #include "cuda/training/norm.cuh"
 
 namespace facegen::cuda {
@@ -37,29 +38,44 @@ struct Moments {
   };
 };
 
+// The mean of `count` numbers, and the sum of squares of what they are away from it. Those of other numbers
+// are joined (Chan, Golub, LeVeque 1983).
+struct Spread {
+  double mean = 0.0, squares = 0.0, count = 0.0;
+  __device__ void join(const Spread& other) {
+    const double all = count + other.count, difference = other.mean - mean;
+    mean += difference * other.count / all;
+    squares += other.squares + difference * difference * count * other.count / all;
+    count = all;
+  }
+};
+
 // Statistics from the sums of Moments.
 struct Statistics {
   Norm norm;
   const float* x;
   float eps;
 
-  // Of `members` channels: their moments are joined (Chan, Golub, LeVeque 1983).
-  __device__ void write(int64_t segment, int first, int members, const double* sums, const double* squared) const {
+  __device__ Spread spread(int64_t segment, int channel, double sum, double squared) const {
     const auto rows = static_cast<double>(norm.rows);
-    double mean = 0.0, squares = 0.0, count = 0.0;
-    for (int c = 0; c < members; ++c) {
-      const double shift = sums[c] / rows;
-      const double own = static_cast<double>(x[segment * norm.rows * norm.channels + first + c]) + shift;
-      const double all = count + rows, difference = own - mean;
-      mean += difference * rows / all;
-      squares += fmax(0.0, squared[c] - sums[c] * shift) + difference * difference * count * rows / all;
-      count = all;
-    }
+    const double shift = sum / rows;
+    const double own = static_cast<double>(x[segment * norm.rows * norm.channels + channel]) + shift;
+    return {own, fmax(0.0, squared - sum * shift), rows};
+  }
+
+  // Of `members` channels, whose numbers are joined.
+  __device__ void write(int64_t segment, int first, int members, const double* sums, const double* squared) const {
+    Spread all;
+    for (int c = 0; c < members; ++c) all.join(spread(segment, first + c, sums[c], squared[c]));
+    write(segment, first, members, all);
+  }
+
+  __device__ void write(int64_t segment, int first, int members, const Spread& all) const {
     // A NaN is no larger than 0, but must be seen.
-    const double variance = squares / count + (mean - mean);
+    const double variance = all.squares / all.count + (all.mean - all.mean);
     float* const to = norm.statistics + segment * norm.planes * norm.channels + first;
     for (int c = 0; c < members; ++c) {
-      to[c] = static_cast<float>(mean);
+      to[c] = static_cast<float>(all.mean);
       to[norm.channels + c] = inverse_deviation(variance, eps);
       if (norm.planes == 3) to[2 * norm.channels + c] = static_cast<float>(variance);
     }
@@ -77,6 +93,33 @@ struct EndMoments {
     totals[(segment * 2 + 1) * channels + channel] = sum[1];
   }
 };
+
+// Ends a share's sums: with its node, mean and squares by channels.
+struct EndNode {
+  Statistics statistics;
+  double* node;
+  __device__ void operator()(int64_t segment, int channel, const double (&sum)[2]) const {
+    const Spread spread = statistics.spread(segment, channel, sum[0], sum[1]);
+    node[channel] = spread.mean;
+    node[statistics.norm.channels + channel] = spread.squares;
+  }
+};
+
+// The statistics of a batch from the nodes of its shares, whose images have so many pixels each.
+__global__ void __launch_bounds__(kBlock)
+    join_nodes_kernel(const __grid_constant__ Statistics s, const double* nodes, int64_t images, int64_t pixels,
+                      int shares) {
+  const int channels = s.norm.channels;
+  for_each_number(channels, [&](int64_t channel) {
+    Spread all;
+    for (int64_t share = 0; share < shares; ++share) {
+      const double* const node = nodes + share * 2 * channels + channel;
+      const int64_t count = share_first(images, share + 1, shares) - share_first(images, share, shares);
+      all.join({node[0], node[channels], static_cast<double>(count * pixels)});
+    }
+    s.write(0, static_cast<int>(channel), 1, all);
+  });
+}
 
 __global__ void __launch_bounds__(kBlock)
     group_statistics_kernel(const __grid_constant__ Statistics s, const double* totals) {
@@ -122,9 +165,12 @@ struct Normalise {
   };
 };
 
+RowWalk walk_of(const TrainingCall& call, const Norm& norm) {
+  return plan_column_sums(norm.segments, norm.rows, norm.channels, vector_of(norm.channels, {call.x.value}));
+}
+
 void find_statistics(const TrainingCall& call, const Norm& norm) {
-  const RowWalk walk =
-      plan_column_sums(norm.segments, norm.rows, norm.channels, vector_of(norm.channels, {call.x.value}));
+  const RowWalk walk = walk_of(call, norm);
   auto* const parts = reinterpret_cast<double*>(call.scratch);
   double* const totals = norm.groups == norm.channels ? nullptr : parts + walk.split_doubles(2);
   const Statistics statistics = {norm, call.x.data, call.step.eps};
@@ -169,10 +215,24 @@ void run_batch_norm(const TrainingCall& call, const NormMemory& memory) {
     stored_statistics_kernel<<<grid_of(norm.channels), kBlock, 0, call.stream>>>(
         memory.mean, memory.var, call.step.eps, norm.channels, memory.statistics);
     FACEGEN_CUDA_CHECK_LAUNCH("stored statistics");
-  } else {
+  } else if (call.part.shares == 1) {
     find_statistics(call, norm);
   }
   normalise(call, norm);
+}
+
+void find_norm_node(const TrainingCall& call, const NormMemory& memory, double* node) {
+  const Norm norm = batch_norm_of(call, memory);
+  const Statistics statistics = {norm, call.x.data, call.step.eps};
+  column_sums(walk_of(call, norm), Moments{call.x.data, norm.rows, norm.channels}, EndNode{statistics, node},
+              reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
+}
+
+void join_norm(const TrainingCall& call, const NormMemory& memory, const double* nodes) {
+  const Statistics statistics = {batch_norm_of(call, memory), call.x.data, call.step.eps};
+  join_nodes_kernel<<<grid_of(statistics.norm.channels), kBlock, 0, call.stream>>>(
+      statistics, nodes, call.part.whole, call.x.value->pixels(), call.part.shares);
+  FACEGEN_CUDA_CHECK_LAUNCH("statistics of a batch in shares");
 }
 
 void run_instance_norm(const TrainingCall& call, const NormMemory& memory) {

@@ -129,8 +129,8 @@ const Products::Batch& Products::batch(int64_t images) {
   return found->second;
 }
 
-bool Products::reserve(int64_t images) {
-  const int64_t elements = images * batch(images).elements;
+bool Products::reserve(int64_t images, int32_t places) {
+  const int64_t elements = places * images * batch(images).elements;
   if (elements <= maps_.count()) return false;
   maps_ = {};
   maps_ = allocate_device<uint16_t>(elements);

@@ -31,8 +31,10 @@ class Products {
   Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
            ProductKernels kernels);
 
-  // Makes memory for a batch, and plans; false where it was there.
-  bool reserve(int64_t images);
+  // Makes memory for so many batches side by side, and plans; false where it was there.
+  bool reserve(int64_t images, int32_t places);
+  // Which of them enqueue() is of from now on.
+  void choose_place(int32_t place) { place_ = place; }
   int64_t scratch_bytes(int64_t images);
   int64_t memory_bytes() const { return maps_.bytes() + weights_.bytes(); }
 
@@ -61,11 +63,14 @@ class Products {
   Batch make_batch(int64_t images) const;
   const Batch& batch(int64_t images);
   void split(const SplitMap& map, const TrainingCall& call, const TrainingMap& from) const;
-  uint16_t* place(const SplitMap& map, int64_t images) const { return maps_.get() + images * map.offset; }
+  uint16_t* place(const SplitMap& map, int64_t images) const {
+    return maps_.get() + images * (place_ * batches_.at(images).elements + map.offset);
+  }
 
   const TrainingProgram* program_ = nullptr;
   bool on_ = false, always_ = false;
   int multiprocessors_ = 0;
+  int32_t place_ = 0;
   std::map<int64_t, Batch> batches_;
   DeviceMemory<uint16_t> maps_, weights_;
   std::map<int32_t, SplitLines> split_weights_;  // by array

@@ -17,10 +17,9 @@ constexpr std::size_t kGraphLaunches = 512, kMostGraphSteps = 16;
 
 // Whatever happens, nothing is under way when a call returns: pinned memory and the caller's are free.
 struct Settled {
-  cudaStream_t stream, aside;
+  cudaStream_t streams[3];
   ~Settled() {
-    cudaStreamSynchronize(stream);
-    cudaStreamSynchronize(aside);
+    for (const cudaStream_t stream : streams) cudaStreamSynchronize(stream);
   }
 };
 
@@ -29,17 +28,20 @@ struct Settled {
 Outcome TrainingExecutable::run(const Steps& steps) {
   const DeviceScope scope(device_);
   const bool gathered = steps.held != nullptr;
-  if (steps.predicted && (predicted_images_ != steps.images || steps.part_images < steps.images)) {
+  if (steps.predicted &&
+      (is_shared() || predicted_images_ != steps.images || steps.part_images < steps.images)) {
     throw std::invalid_argument("there is no forward pass of this batch");
   }
-  const Settled settled = {stream_.get(), aside_.stream()};
-  reserve(steps.images, std::min(steps.images, steps.part_images), gathered);
-  if (!gathered) {
-    take_inputs(steps.inputs, inputs_.data());
-    take_targets(steps.targets, targets_.data());
-  }
+  check_shares(steps.images);
   const Kind kind = {steps.images, std::min(steps.images, steps.part_images),
                      steps.update, steps.predicted, gathered, 1};
+  const OwnShares own = sharing_.own(steps.images);
+  const Settled settled = {{stream_.get(), aside_.stream(), totals_stream_.get()}};
+  reserve(steps.images, sizes_of(kind), gathered);
+  if (!gathered) {
+    take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs_.data());
+    take_targets(steps.targets, targets_.data());
+  }
   const CallLayout layout = layout_of(steps.images, gathered);
   for (int64_t first = 0; first < steps.count;) {
     const int64_t count = std::min(steps.count - first, layout.most_steps);
@@ -47,21 +49,26 @@ Outcome TrainingExecutable::run(const Steps& steps) {
     launch_all(kind, count);
     copy_down(host_results_.get(), results_.get(), count * layout.result_bytes, stream_.get());
     FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+    if (sharing_.peers) sharing_.peers->check();
     const int64_t done = read_results(steps, first, count, layout);
     if (steps.update && done > 0) mark_changed();
-    if (done < count) return {first + done, explain_step(kind, done)};
+    if (done < count) {
+      Outcome outcome = explain_step(kind, done);
+      outcome.steps += first;
+      return outcome;
+    }
     first += count;
   }
-  last_part_images_ = kind.part_images;
-  if (kind.part_images == kind.images) last_images_ = steps.images;
+  last_part_images_ = kind.in_parts() ? kind.part_images : own.images;
+  if (!kind.in_parts()) last_images_ = steps.images;
   return {steps.count, ""};
 }
 
 void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& outputs) {
   const DeviceScope scope(device_);
-  const Settled settled = {stream_.get(), aside_.stream()};
-  reserve(steps.images, steps.images, false);
-  take_inputs(steps.inputs, inputs_.data());
+  const Settled settled = {{stream_.get(), aside_.stream(), totals_stream_.get()}};
+  reserve(steps.images, {steps.images, {steps.images}, 1, false}, false);
+  take_inputs(steps.inputs, 0, steps.images, inputs_.data());
   put_call(steps, 0, 1, layout_of(steps.images, false));
   enqueue_begin({steps.images, steps.images, false, false, false, 1});
   products_.enqueue_weights(stream_.get());
@@ -185,18 +192,9 @@ void TrainingExecutable::enqueue(const Kind& kind) {
   const auto backward = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
   enqueue_begin(kind);
   products_.enqueue_weights(stream_.get());
-  for (const Part& part : parts_of(kind)) {
-    aside_.clear();
-    for (std::size_t i = kind.predicted ? losses_begin() : 0; i < backward; ++i) {
-      if (aside_.can(i) && !products_.does(i, part.images)) {
-        enqueue_aside(i, part);
-      } else {
-        aside_.wait_before(i, stream_.get());
-        enqueue_step(i, part);
-      }
-    }
-    aside_.join(stream_.get());
-    if (kind.part_images < kind.images) enqueue_sum(part);
+  for (const std::vector<Part>& parts : parts_of(kind)) {
+    enqueue_steps(parts, kind.predicted ? losses_begin() : 0);
+    if (kind.in_parts()) enqueue_sum(parts[0]);
   }
   enqueue_end(kind);
   if (!kind.update) return;
@@ -210,10 +208,30 @@ void TrainingExecutable::enqueue(const Kind& kind) {
   }
 }
 
-std::vector<Part> TrainingExecutable::parts_of(const Kind& kind) {
-  std::vector<Part> parts;
+// Forwards and backwards: gradients in parameters beside the others, and their sums beside both.
+void TrainingExecutable::enqueue_steps(const std::vector<Part>& parts, std::size_t first) {
+  const auto last = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
+  aside_.clear();
+  adding_ = false;
+  for (std::size_t i = first; i < last; ++i) {
+    if (aside_.can(i) && !products_.does(i, parts[0].images)) {
+      for (const Part& part : parts) enqueue_aside(i, part);
+    } else {
+      aside_.wait_before(i, stream_.get());
+      enqueue_all(i, parts);
+    }
+    if (is_shared()) enqueue_totals(i, parts);
+  }
+  aside_.join(stream_.get());
+  join_totals();
+}
+
+// Those that are computed one group after another, of each group all at a time.
+std::vector<std::vector<Part>> TrainingExecutable::parts_of(const Kind& kind) const {
+  if (!kind.in_parts()) return {shares_of(kind.images)};
+  std::vector<std::vector<Part>> parts;
   for (int64_t first = 0; first < kind.images; first += kind.part_images) {
-    parts.push_back({std::min(kind.part_images, kind.images - first), first, kind.images});
+    parts.push_back({{std::min(kind.part_images, kind.images - first), first, kind.images}});
   }
   return parts;
 }
@@ -227,29 +245,34 @@ void TrainingExecutable::enqueue_begin(const Kind& kind) {
   a.words = static_cast<int32_t>(numbers_.bytes() / 4);
   a.numbers = reinterpret_cast<uint32_t*>(numbers_.get());
   a.state = state_.get();
-  a.images = kind.images;
   int32_t number = 0;
-  const auto gather = [&](const std::vector<DeviceMemory<float>>& to, const std::vector<int64_t>& floats) {
+  const OwnShares own = sharing_.own(kind.images);
+  const auto gather = [&](const std::vector<DeviceMemory<float>>& to, const std::vector<int64_t>& floats,
+                          int64_t first, int64_t images) {
     for (std::size_t i = 0; i < to.size(); ++i) {
       if (a.array_count == kMostGathered) {
         run_begin(a, stream_.get());
         a.array_count = 0;
       }
-      a.arrays[a.array_count++] = {to[i].get(), floats[i], number++};
+      a.arrays[a.array_count++] = {to[i].get(), floats[i], number++, first, images};
     }
   };
   if (kind.gathered) {
-    gather(inputs_, input_floats_);
-    gather(targets_, target_floats_);
+    gather(inputs_, input_floats_, own.first, own.own_images());
+    gather(targets_, target_floats_, 0, kind.images);
   }
   run_begin(a, stream_.get());
+  if (sharing_.peers) {  // other ranks' losses are added
+    const auto bytes = sizeof(double) * static_cast<std::size_t>(loss_count_ * kind.images);
+    FACEGEN_CUDA_CHECK(cudaMemsetAsync(losses_.get(), 0, bytes, stream_.get()));
+  }
 }
 
 // The first part's gradients are copied, those between are added to them, and they to the last's.
 void TrainingExecutable::enqueue_sum(const Part& part) {
-  const int64_t count = gradients_.count();
+  const int64_t count = gradient_floats_;
   if (part.first == 0) {
-    copy_out(sum_.get(), gradients_.get(), gradients_.bytes(), stream_.get());
+    copy_out(sum_.get(), gradients_.get(), 4 * count, stream_.get());
   } else if (part.first + part.images < part.whole) {
     add_numbers(gradients_.get(), sum_.get(), count, stream_.get());
   } else {

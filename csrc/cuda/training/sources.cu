@@ -132,4 +132,29 @@ void convert_source(const Source& source, SourceRule rule, int64_t classes, void
   FACEGEN_CUDA_CHECK_LAUNCH("a conversion");
 }
 
+Source Source::within(int64_t begin, int64_t end, int64_t floats) const {
+  const auto bytes = [&]() -> int64_t {
+    switch (element) {
+      case SourceElement::kFloat64:
+      case SourceElement::kInt64: return 8;
+      case SourceElement::kFloat16:
+      case SourceElement::kBfloat16: return 2;
+      case SourceElement::kUint8: return 1;
+      case SourceElement::kFloat32:
+      case SourceElement::kInt32: break;
+    }
+    return 4;
+  }();
+  // Images in front of one of the batch.
+  const auto before = [&](int64_t image) {
+    return image <= first ? 0 : std::min(images, divide_up(image - first, every));
+  };
+  Source some = *this;
+  const int64_t skipped = before(begin);
+  some.data = static_cast<const char*>(data) + (on_device ? bytes * strides[0] : 4 * floats) * skipped;
+  some.images = before(end) - skipped;
+  some.first = first + skipped * every;
+  return some;
+}
+
 }  // namespace facegen::cuda

@@ -30,6 +30,9 @@ struct Source {
   std::array<int64_t, 3> shape = {};    // of an image
   std::array<int64_t, 4> strides = {};  // elements, 0 where a number spreads
   cudaStream_t stream = nullptr;        // behind whose work the numbers are there
+
+  // Those of its images, of so many numbers each, that are images of the batch from `begin` on and before `end`.
+  Source within(int64_t begin, int64_t end, int64_t floats) const;
 };
 
 // What an input or a target is made of, each image by one of them.

@@ -13,7 +13,7 @@ TrainingMap TrainingExecutable::locate(int32_t index, const Part& part) const {
     case ValueKind::kTarget: return {targets_[i].get() + part.first * value.floats(), &value};
     case ValueKind::kArena: break;
   }
-  return {arena_.get() + part.images * value.offset, &value};
+  return {arena_.get() + part.images * (part.place * program_.arena_floats + value.offset), &value};
 }
 
 TrainingCall TrainingExecutable::call(const TrainingStep& s, const Part& part) const {
@@ -42,12 +42,14 @@ NormMemory TrainingExecutable::norm(const TrainingStep& s, const Part& part) con
       of_batch ? statistics_.get() + statistics_at_[static_cast<std::size_t>(s.statistics)]
                : locate(s.statistics, part).data;
   return {some(s.gamma), some(s.beta), some(s.mean), some(s.var), statistics,
-          trained ? gradient_of(s.gamma) : nullptr, trained ? gradient_of(s.beta) : nullptr};
+          trained ? gradient_of(s.gamma, part.place) : nullptr,
+          trained ? gradient_of(s.beta, part.place) : nullptr};
 }
 
 void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
   const TrainingCall c = call(s, part);
+  products_.choose_place(part.place);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
@@ -55,7 +57,7 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
       return run_gemm(c, groups_of(s, program_), array(s.weight), bias);
     }
     case TrainingOp::kWeightGradient: {
-      float* const gradient = gradient_of(s.weight);
+      float* const gradient = gradient_of(s.weight, part.place);
       if (products_.enqueue(i, c, nullptr, gradient)) return;
       return run_weight_gradient(c, groups_of(s, program_), gradient);
     }
@@ -63,13 +65,13 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
       return run_depthwise(c, array(s.weight), s.bias < 0 ? nullptr : array(s.bias));
     case TrainingOp::kDepthwiseGradient: return run_depthwise_gradient(c, array(s.weight));
     case TrainingOp::kDepthwiseWeightGradient:
-      return run_depthwise_weight_gradient(c, gradient_of(s.weight));
-    case TrainingOp::kBiasGradient: return run_bias_gradient(c, gradient_of(s.bias));
+      return run_depthwise_weight_gradient(c, gradient_of(s.weight, part.place));
+    case TrainingOp::kBiasGradient: return run_bias_gradient(c, gradient_of(s.bias, part.place));
     case TrainingOp::kActivate: return run_activate(c);
     case TrainingOp::kActivateGradient: return run_activate_gradient(c);
     case TrainingOp::kPrelu: return run_prelu(c, array(s.slope));
     case TrainingOp::kPreluGradient:
-      return run_prelu_gradient(c, array(s.slope), s.trained ? gradient_of(s.slope) : nullptr);
+      return run_prelu_gradient(c, array(s.slope), s.trained ? gradient_of(s.slope, part.place) : nullptr);
     case TrainingOp::kMultiply: return run_multiply(c);
     case TrainingOp::kMultiplySum: return run_multiply_sum(c);
     case TrainingOp::kSoftmax: return run_softmax(c);
@@ -81,7 +83,7 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
     case TrainingOp::kGlobalAvgPool: return run_global_avg_pool(c);
     case TrainingOp::kGlobalAvgPoolGradient: return run_global_avg_pool_gradient(c);
     case TrainingOp::kBatchNorm: return run_batch_norm(c, norm(s, part));
-    case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, part));
+    case TrainingOp::kBatchNormGradient: return run_batch_norm_gradient(c, norm(s, part), norm_shares_.get());
     case TrainingOp::kInstanceNorm: return run_instance_norm(c, norm(s, part));
     case TrainingOp::kInstanceNormGradient: return run_instance_norm_gradient(c, norm(s, part));
     case TrainingOp::kLayerNorm: return run_layer_norm(c, norm(s, part));
@@ -108,9 +110,9 @@ void TrainingExecutable::enqueue_aside(std::size_t i, const Part& part) {
   c.arrivals = aside_arrivals_.get();
   aside_.begin(stream_.get());
   if (s.op == TrainingOp::kBiasGradient) {
-    run_bias_gradient(c, gradient_of(s.bias));
+    run_bias_gradient(c, gradient_of(s.bias, part.place));
   } else {
-    run_weight_gradient(c, groups_of(s, program_), gradient_of(s.weight));
+    run_weight_gradient(c, groups_of(s, program_), gradient_of(s.weight, part.place));
   }
   aside_.end(i);
 }

@@ -13,7 +13,7 @@ namespace facegen::cuda {
 struct Steps {
   int64_t count = 1;
   int64_t images = 0;       // of each step
-  int64_t part_images = 0;  // are computed at once: all, or kChunkImages times a power of 2
+  int64_t part_images = 0;  // are computed at once: all that are not others', or kChunkImages times a power of 2
   // The batch of a single step ...
   std::vector<Pieces> inputs, targets;
   // ... or rows of a data set, (count, images).
@@ -31,6 +31,7 @@ struct Steps {
 struct Outcome {
   int64_t steps;           // done; weights are as these have left them
   std::string not_finite;  // where the next one's numbers were not; empty: all are done
+  int64_t where = -1;      // the step of the program, among ranks the lowest is where it began; -1: what is given
 };
 
 }  // namespace facegen::cuda

@@ -96,7 +96,8 @@ def command(
     of every class is held out: training ends when they get no better, and the best weights are
     kept. How many of them are right is printed last; the run's folder has the confusion matrix
     and the learning curves as PNG. `facegen classify -n OUTPUT` names the classes then. Several
-    ranks of mpirun or srun share every batch, and the result is that of one; or see --sync.
+    ranks of mpirun or srun share every batch, and the result is that of one; or see --sync. With
+    --device cuda each has a GPU, also those of `facegen launch` and torchrun.
     """
     from facegen import FacegenError
     from facegen.loading import write_graph

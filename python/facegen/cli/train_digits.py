@@ -66,7 +66,8 @@ def command(
     Images are 28x28, light on black. A thousand of them are held out; how many of these the result
     reads rightly is printed last, on standard output. The result does not depend on the threads.
     Ctrl-C saves the state in the run's folder, from where --resume goes on. Several ranks of mpirun
-    or srun share every batch, and the result is that of one; or they do not: see --sync.
+    or srun share every batch, and the result is that of one; or they do not: see --sync. With
+    --device cuda each has a GPU, also those of `facegen launch` and torchrun.
     """
     from facegen import weights
     from facegen.networks import NETWORKS

@@ -86,7 +86,8 @@ def command(
     classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --from, the
     decoder is trained. The mean IoU of the pairs held out is printed last. Ctrl-C saves the state
     in the run's folder, from where --resume goes on. Several ranks of mpirun or srun share every
-    batch, and the result is that of one; or see --sync.
+    batch, and the result is that of one; or see --sync. With --device cuda each has a GPU, also
+    those of `facegen launch` and torchrun.
     """
     from facegen import FacegenError, weights
     from facegen.loading import read_network

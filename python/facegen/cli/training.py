@@ -62,12 +62,12 @@ sync = click.option(
     show_default=True,
     help="How ranks of mpirun or srun work together. tree: they share every batch, and the result "
     "is that of one. async: rank 0 has the weights, the others send it gradients of batches of "
-    "their own and wait for nobody; no two results are the same.",
+    "their own and wait for nobody; no two results are the same. On GPUs: tree.",
 )
 
 
 def choose_device(device: str, ranks: Ranks | None = None) -> str:
-    """What --device is here: "cpu" or "cuda:0".
+    """What --device is here: "cpu" or "cuda:0". Of ranks that share batches each has its own GPU.
 
     Raises UsageError where ranks have no such device, DeviceError where nobody has.
     """
@@ -75,8 +75,14 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
 
     several = ranks is not None or find_place(os.environ).size > 1
     if several and device != "cpu":
-        raise click.UsageError(f"--device {device}: ranks of mpirun or srun train on the CPU")
-    return str(one_device(device))
+        if ranks is None:
+            raise click.UsageError(f"--device {device}: this command shares no batches among ranks")
+        if ranks.asynchronous:
+            raise click.UsageError(f"--device {device}: --sync async trains on the CPU")
+    found = one_device(device, ranks)
+    if ranks is not None and found.kind == "cpu":
+        ranks.require_messages()
+    return str(found)
 
 
 def tell_device(device: str) -> None:

@@ -51,21 +51,10 @@ class SocketTransport:
     """Rank 0 holds a socket to each of the others; FACEGEN_LINKS has descriptor:inode of each."""
 
     def __init__(self, place: Place) -> None:
-        others = range(1, place.size) if place.rank == 0 else [0]
-        try:
-            descriptors = [_descriptor(text) for text in os.environ["FACEGEN_LINKS"].split(",")]
-            self.links: dict[int, SocketLink] = {
-                rank: SocketLink(descriptor)
-                for rank, descriptor in zip(others, descriptors, strict=True)
-            }
-            for descriptor in descriptors:
-                os.set_inheritable(descriptor, False)
-        except (KeyError, ValueError, OSError) as error:
-            raise FacegenError(
-                "FACEGEN_RANK is set, but this process has no sockets of facegen launch: what "
-                "started it has closed them; with FACEGEN_RANKS=off it works by itself"
-            ) from error
-        os.environ["FACEGEN_LINKS"] = ""  # what this rank starts is told that they are taken
+        descriptors = take_descriptors(place)
+        self.links: dict[int, SocketLink] = {
+            rank: SocketLink(descriptor) for rank, descriptor in descriptors.items()
+        }
         self._root = place.rank == 0
 
     def broadcast(self, message: Any = None) -> Any:
@@ -82,6 +71,29 @@ class SocketTransport:
     def abort(self) -> None:
         for link in self.links.values():
             link.shut_down()
+
+
+def take_descriptors(place: Place) -> dict[int, int]:
+    """Of connected sockets that `facegen launch` gave this process, by the ranks at other ends.
+
+    Raises
+    ------
+    FacegenError
+        They are closed, or taken already.
+    """
+    others = range(1, place.size) if place.rank == 0 else [0]
+    try:
+        descriptors = [_descriptor(text) for text in os.environ["FACEGEN_LINKS"].split(",")]
+        found = dict(zip(others, descriptors, strict=True))
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+    except (KeyError, ValueError, OSError) as error:
+        raise FacegenError(
+            "FACEGEN_RANK is set, but this process has no sockets of facegen launch: what "
+            "started it has closed them; with FACEGEN_RANKS=off it works by itself"
+        ) from error
+    os.environ["FACEGEN_LINKS"] = ""  # what this rank starts is told that they are taken
+    return found
 
 
 def _descriptor(text: str) -> int:

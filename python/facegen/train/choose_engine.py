@@ -16,11 +16,16 @@ from facegen.train.ranks import Ranks
 from facegen.train.step_engine import StepEngine
 
 
-def one_device(text: str) -> Device:
-    """What `parse_device` makes of a text, where that is the CPU or one GPU; else DeviceError."""
+def one_device(text: str, ranks: Ranks | None = None) -> Device:
+    """What `parse_device` makes of a text, where that is the CPU or one GPU; else DeviceError.
+
+    Each of the `ranks` of a machine has its own by its number there, unless a number is named.
+    """
     found = parse_device(text)
     if len(found.indices) > 1:
-        raise DeviceError(f"training takes one GPU, not {found}")
+        if ranks is None:
+            raise DeviceError(f"training takes one GPU, not {found}")
+        return Device(found.kind, found.indices[:1])
     return found
 
 
@@ -31,19 +36,24 @@ def make_step_engine(
     threads: int,
     precision: str,
     ranks: Ranks | None,
+    shares: int = 1,
 ) -> StepEngine:
     """The engine of a device: "cpu", "cuda", "cuda:1", or "auto".
+
+    `shares` of a batch are what GPUs add up: see `Trainer`.
 
     Raises
     ------
     DeviceError
-        There is no such device, or it cannot be used.
+        There is no such device, or it cannot be used, or not by these ranks.
     ValueError
         The device has no kernel for a step, or not this precision.
     """
-    found = one_device(device)
+    found = one_device(device, ranks)
     if found.kind == CPU:
+        if ranks is not None:
+            ranks.require_messages()
         return CpuSteps(program, arrays, threads, precision, ranks)
     if precision not in ("strict", "float32"):
         raise ValueError(f"precision {precision!r} needs the CPU; GPUs train in float32")
-    return CudaSteps(program, arrays, found)
+    return CudaSteps(program, arrays, found, ranks, shares)

@@ -1,4 +1,4 @@
-"""Steps on one GPU, where copies of the caller's arrays are what they change."""
+"""Steps on a GPU, where copies of the caller's arrays are what they change."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from facegen.engine.device import Device
 from facegen.errors import OutOfMemory
 from facegen.nn.grad import TrainingProgram
 from facegen.train.batch import Arrays, Values, native
+from facegen.train.gpu_ranks import connect
+from facegen.train.ranks import Ranks
 from facegen.train.step_engine import Outcome, Steps, arena_bytes, batch_of
 
 if TYPE_CHECKING:
@@ -20,16 +22,24 @@ if TYPE_CHECKING:
 
 
 class CudaSteps:
-    """See `StepEngine`."""
+    """See `StepEngine`. With ranks each computes its part of every batch, on a GPU of its own."""
 
     def __init__(
-        self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], device: Device
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        device: Device,
+        ranks: Ranks | None = None,
+        shares: int = 1,
     ) -> None:
         self._program, self._arrays, self._index = program, arrays, device.indices[0]
-        self._cuda = cuda_module()
+        self._cuda, self._ranks = cuda_module(), ranks
         self.device = str(device)
+        peers = None if ranks is None else connect(ranks, self._index)
         try:
-            self._native: CudaTraining = self._cuda.CudaTraining(program, arrays, self._index)
+            self._native: CudaTraining = self._cuda.CudaTraining(
+                program, arrays, self._index, peers=peers, shares=shares
+            )
         except MemoryError as error:
             what = f"weights, moments and gradients of {program.name} in training"
             raise OutOfMemory(f"{what} on {self.device}: {error}") from None
@@ -58,6 +68,9 @@ class CudaSteps:
                 done, not_finite = self._native.run(
                     s.data, s.rows, s.losses, lengths, s.rates, s.seed, s.number, s.part_images
                 )
+        if not_finite and self._ranks is not None:
+            found = self._ranks.all([self._native.not_finite_at, not_finite])
+            not_finite = min(found, key=lambda each: each[0])[1]  # what came first
         return Outcome(lengths[:done].tolist(), not_finite or None)
 
     def predict(
@@ -98,7 +111,7 @@ class CudaSteps:
         return array
 
     def found(self) -> np.ndarray:
-        """None: it is for ranks, which are of CPUs."""
+        """None: it is for asynchronous ranks, which are of CPUs."""
         raise self._stays()
 
     @property

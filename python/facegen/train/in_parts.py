@@ -63,5 +63,7 @@ class StepInParts:
                 parts = min(self.parts, self.trainer.most_parts(size))
                 found += list(self.trainer.run(self.trainer.hold(x, y), rows, parts))
             except MemoryError:  # before any step: both ask for all that they take
+                if self.trainer.ranks is not None:
+                    raise  # which others may have done
                 found += [self(*batch) for batch in some]
         return found

@@ -1,27 +1,31 @@
-"""Processes that train together: ranks of MPI, which share every batch or are asynchronous.
+"""Processes that train together: ranks, which share every batch or are asynchronous.
 
 Each rank calls the same steps with the same arrays and computes a part of each batch, of which
 alone it needs the images. Sums go over the ranks along the same binary tree as over a batch's
 chunks, and each rank then changes its own copy of the weights in the same way. So any number of
 ranks gives the same bits. Those that are asynchronous have batches of their own instead: see
-`facegen.train.exchange`.
+`facegen.train.exchange`. Ranks with a GPU each add up there: see `facegen.train.gpu_ranks`.
 """
 
 from __future__ import annotations
 
 import os
-import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facegen import extras
 from facegen._native import CHUNK_IMAGES
-from facegen.errors import FacegenError
+from facegen.errors import DeviceError, FacegenError
 from facegen.launchers import find_place
+from facegen.train.star import Star, inherit, last_words, meet
+
+if TYPE_CHECKING:
+    from facegen._cuda import CudaPeers
 
 _LAST_WORDS_SECONDS = 0.5
 _NAP_SECONDS = 2e-4  # between looks for a message: MPI's own waiting takes a whole processor
@@ -29,16 +33,22 @@ _MESSAGE, _ARRAY = 1, 2  # tags
 
 
 class Ranks:
-    """A communicator of mpi4py, and this process's place in it.
+    """A communicator of mpi4py, or a `Star`, and this process's place in it.
 
     Attributes
     ----------
     asynchronous
         Rank 0 has the weights, and the others have batches of their own; else all share every one.
+    gpus
+        The number of this rank's GPU, and its connection with the others'; None: on the CPU.
+    closed
+        Set where training has ended.
     """
 
     def __init__(self, communicator: Any, asynchronous: bool = False) -> None:
         self._communicator, self.asynchronous = communicator, asynchronous
+        self.gpus: tuple[int, CudaPeers] | None = None
+        self.closed = threading.Event()
         self.rank: int = communicator.Get_rank()
         self.size: int = communicator.Get_size()
 
@@ -47,8 +57,16 @@ class Ranks:
         """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
+    def require_messages(self) -> None:
+        """Refuse ranks that have no MPI, whose GPUs alone can add up: DeviceError."""
+        if isinstance(self._communicator, Star):
+            raise DeviceError(
+                "on the CPU several ranks are those of mpirun or srun; those of torchrun and "
+                "facegen launch train on GPUs, one each"
+            )
+
     def part_images(self, images: int) -> int:
-        """Of a rank: the smallest part that is a node of the batch's tree and is enough."""
+        """Of a rank on the CPU: the smallest node of the batch's tree that is enough."""
         size = CHUNK_IMAGES
         while -(-images // size) > self.size:
             size *= 2
@@ -56,6 +74,8 @@ class Ranks:
 
     def own(self, images: int) -> slice:
         """Which of a batch's images this rank computes; of others it need not have the inputs."""
+        if self.gpus is not None:
+            return slice(images * self.rank // self.size, images * (self.rank + 1) // self.size)
         part = self.part_images(images)
         first = min(self.rank * part, images)
         return slice(first, min(first + part, images))
@@ -77,9 +97,14 @@ class Ranks:
         own[index] = array[index]
         self._communicator.Allreduce(own, array)  # one is not 0: the order does not matter
 
+    def all(self, value: Any) -> list[Any]:
+        """What each rank says: strings, numbers and lists of these."""
+        values: list[Any] = self._communicator.allgather(value)
+        return values
+
     def first_word(self, word: str | None) -> str | None:
         """What the first rank that has anything to say says."""
-        words = [each for each in self._communicator.allgather(word) if each is not None]
+        words = [each for each in self.all(word) if each is not None]
         return words[0] if words else None
 
     def any(self, flag: bool) -> bool:
@@ -119,6 +144,21 @@ class Ranks:
         time.sleep(_LAST_WORDS_SECONDS)  # mpirun drops what it has not yet read
         self._communicator.Abort(1)
 
+    def close(self) -> None:
+        """Training has ended, on every rank. GPUs stay connected where a trainer still has them."""
+        if self.gpus is not None:
+            peers = self.gpus[1]
+            if not any(self.all(peers.is_used)):
+                self.closed.set()
+                peers.close()
+        self.leave()
+
+    def leave(self) -> None:
+        """This rank ends, as the others know."""
+        self.closed.set()
+        if isinstance(self._communicator, Star):
+            self._communicator.leave()
+
 
 def of_all(error: BaseException) -> None:
     """Every rank raises the like of it by itself: rank 0's is said, and no rank need be ended."""
@@ -137,8 +177,9 @@ def alike(ranks: Ranks | None) -> Iterator[None]:
     except Exception as error:
         failure = error
     if ranks is not None:
-        said = None if failure is None else f"rank {ranks.rank}: {_said(failure)}"
-        word = ranks.first_word(said)
+        word = ranks.first_word(
+            None if failure is None else f"rank {ranks.rank}: {said(failure)}"
+        )
         if word is not None:
             failure = failure or FacegenError(word)
             of_all(failure)
@@ -150,7 +191,11 @@ def alike(ranks: Ranks | None) -> Iterator[None]:
 def join(
     environment: Mapping[str, str] = os.environ, asynchronous: bool = False
 ) -> Iterator[Ranks | None]:
-    """The ranks that this process was started among by mpirun or srun; None where it is alone.
+    """The ranks that this process was started among; None where it is alone.
+
+    They are those of mpirun and srun, which MPI connects; or, for training on GPUs, those of
+    torchrun, or of whatever sets RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT as it
+    does, and of `facegen launch`.
 
     A rank that fails inside ends all others, which would wait for it: with one line that says why.
     What all ranks know of, such as a loss that is not finite, rank 0 alone raises.
@@ -158,8 +203,8 @@ def join(
     Raises
     ------
     FacegenError
-        There is no MPI, or it sees other ranks than the launcher started; or asynchronous training
-        has no second rank.
+        There is no MPI, or it sees other ranks than the launcher started; ranks do not meet; or
+        asynchronous training has no second rank, or no MPI.
     """
     place = find_place(environment)
     if place.size == 1:
@@ -170,25 +215,30 @@ def join(
             )
         yield None
         return
-    if place.launcher not in ("mpirun", "srun"):
-        raise FacegenError(
-            f"training on several ranks takes mpirun or srun, not {place.launcher}; "
-            "FACEGEN_RANKS=off trains in each process by itself"
-        )
-    ranks = Ranks(_communicator(place.size), asynchronous)
+    by_mpi = place.launcher in ("mpirun", "srun")
+    if asynchronous and not by_mpi:
+        raise FacegenError(f"asynchronous training takes mpirun or srun, not {place.launcher}")
+    if by_mpi:
+        communicator = _communicator(place.size)
+    else:
+        communicator = inherit(place) if place.launcher == "launch" else meet(place, environment)
+    ranks = Ranks(communicator, asynchronous)
     try:
         yield ranks
+        ranks.close()
     except BaseException as error:
         if getattr(error, "of_all_ranks", False):
+            ranks.leave()
             if ranks.first:
                 raise
             raise SystemExit(0) from None  # a launcher joins their exit codes
-        print(f"facegen: error: rank {ranks.rank}: {_said(error)}", file=sys.stderr, flush=True)
+        last_words(f"rank {ranks.rank}: {said(error)}")
         ranks.abort()
         raise
 
 
-def _said(error: BaseException) -> str:
+def said(error: BaseException) -> str:
+    """An error in a line."""
     return f"{error}" if isinstance(error, FacegenError) else f"{type(error).__name__}: {error}"
 
 

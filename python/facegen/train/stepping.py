@@ -28,6 +28,7 @@ class Stepping(TrainedArrays):
     """The part of a `Trainer` that computes; it sets what is named here."""
 
     ranks: Ranks | None
+    shares: int
     gradient_length: float
     losses: dict[str, np.ndarray]
     _reader: Reader
@@ -254,12 +255,15 @@ class Stepping(TrainedArrays):
     ) -> np.ndarray:
         """So many steps on a batch, or on rows of a data set: (steps, images) of losses."""
         self._reader.check_groups(images)
-        if self.ranks and predicted:
-            raise ValueError("predict is of a whole batch, and each rank computes a part")
+        if (self.ranks or self.shares > 1) and predicted:
+            raise ValueError("predict is of a whole batch, and a step here of parts")
         most = self.most_parts(images)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
-        part = self.ranks.part_images(images) if self.ranks else _part_images(images, parts)
+        if self.ranks is not None and self.device == CPU:
+            part = self.ranks.part_images(images)
+        else:
+            part = _part_images(images, parts)
         ends = self.program.losses
         losses = np.empty((count, len(ends), images))
         first = self.steps

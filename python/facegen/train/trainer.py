@@ -60,11 +60,16 @@ class Trainer(Stepping):
         the state is the other's.
     device
         "cpu", "cuda" (the first GPU), "cuda:1", or "auto". On a GPU the arrays that are changed are
-        copies there: see `sync`. Trainers on one GPU that share an array share its copy.
+        copies there: see `sync`. Trainers on one GPU that share an array share its copy. Of ranks
+        on a machine each has its own with "cuda", by its number there.
     ranks
         Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
         with the whole batch's targets and at least its own images, and all get the same weights.
         Those that are asynchronous share none: see `facegen.train.exchange`. On the CPU alone.
+    shares
+        On GPUs: so many equal parts of a batch, a power of 2, have sums of their own, which are
+        added in pairs. 1, 2, 4 ... GPUs, up to `shares`, then give the same bits, of batches that
+        the shares divide. The CPU has the same bits without.
 
     Attributes
     ----------
@@ -114,6 +119,7 @@ class Trainer(Stepping):
         outputs: Collection[str] = (),
         moments_of: Trainer | None = None,
         ranks: Ranks | None = None,
+        shares: int = 1,
         device: str = "cpu",
     ) -> None:
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
@@ -138,15 +144,20 @@ class Trainer(Stepping):
         super().__init__(graph, program, optimizer, weights, seed, moments_of)
         if self.ranks is not None and program.kept:
             raise ValueError("ranks have no outputs and no gradients in inputs of a whole batch")
+        self.shares = _checked("shares", shares, 1, 1024)
+        if shares & (shares - 1):
+            raise ValueError(f"shares must be a power of 2, not {shares}")
+        if shares > 1 and program.kept:
+            raise ValueError("a batch in shares has no outputs and no gradients in inputs")
         self._needs_whole_batch = bool(program.kept) or any(
             isinstance(step, BatchNormStep) and not step.stored for step in program.forward
         )
         self._engine = make_step_engine(
-            device, program, self._arrays(), self.threads, precision, self.ranks
+            device, program, self._arrays(), self.threads, precision, self.ranks, shares
         )
         self._reader = Reader(program, self.device)
-        if ranks is not None and self.device != CPU:
-            raise ValueError(f"ranks train on the CPU, each with its threads, not on {self.device}")
+        if ranks is not None and ranks.asynchronous and self.device != CPU:
+            raise ValueError(f"asynchronous ranks train on the CPU, not on {self.device}")
         if moments_of is not None and moments_of.device != self.device:
             raise ValueError(f"moments_of is on {moments_of.device}, not on {self.device}")
 
