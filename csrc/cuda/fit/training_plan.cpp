@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "cuda/fit/loss_plan.h"
 #include "divide_up.h"
 
 namespace facegen::cuda {
@@ -111,7 +112,7 @@ int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
       const TrainingValue& x = at(program, s.x);
       return sums(1, images * x.pixels(), {&x, &at(program, s.dy)}, 2);
     }
-    case TrainingOp::kLoss: return 8;  // the number of labels that count
+    case TrainingOp::kLoss: return 8 * loss_doubles(s, at(program, s.x), images);
     default: return 0;
   }
 }

@@ -1,137 +1,10 @@
-// Losses and their gradients, a block an image (or group of images). Sums are in double precision, in an
-// order that the shape fixes.
+// Losses and their gradients. Sums are in double precision, in an order that an image's map fixes.
 #include "cuda/runtime/error.h"
-#include "cuda/training/call.h"
-#include "cuda/training/launch.cuh"
+#include "cuda/training/loss.cuh"
+#include "cuda/training/numbers.cuh"
 
 namespace facegen::cuda {
 namespace {
-
-constexpr int kThreads = 512, kWarps = kThreads / 32;
-
-struct LossArguments {
-  const float* x;
-  float* dx;
-  const void* target;
-  double* losses;   // of the part
-  int64_t images;   // of the batch
-  int64_t pixels;   // of an image
-  int32_t channels;
-  double weight;
-  bool accumulate;
-  const int64_t* counted;  // labels of the batch that are 0 or more
-  __device__ int64_t floats() const { return pixels * channels; }
-};
-
-// The sum over a block's threads, which each of them gets.
-__device__ inline double block_sum(double sum) {
-  __shared__ double shared[kThreads];
-  __syncthreads();  // what a former sum was read from
-  shared[threadIdx.x] = sum;
-  for (unsigned apart = kThreads / 2; apart > 0; apart /= 2) {
-    __syncthreads();
-    if (threadIdx.x < apart) shared[threadIdx.x] += shared[threadIdx.x + apart];
-  }
-  __syncthreads();
-  return shared[0];
-}
-
-__device__ inline double warp_sum(double sum) {
-  for (int apart = 16; apart > 0; apart /= 2) sum += __shfl_xor_sync(0xffffffffu, sum, apart);
-  return sum;
-}
-
-// The softmax of a pixel: exp(x - largest) / total; and the logarithm of total - 1 + 1, which does not cancel
-// where a loss is small. A warp has a pixel.
-struct PixelSoftmax {
-  float largest, total;
-  double log_sum;
-  __device__ float softmax(float x) const { return expf(x - largest) / total; }
-};
-
-__device__ inline PixelSoftmax find_softmax(const float* x, int channels) {
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  float most = -CUDART_INF_F;
-  int place = channels;
-  for (int c = lane; c < channels; c += 32) {
-    if (x[c] > most) most = x[c], place = c;
-  }
-  for (int apart = 16; apart > 0; apart /= 2) {
-    const float other = __shfl_xor_sync(0xffffffffu, most, apart);
-    const int at = __shfl_xor_sync(0xffffffffu, place, apart);
-    if (other > most || (other == most && at < place)) most = other, place = at;
-  }
-  double others = 0.0;  // a NaN, which is not the largest, is among them
-  for (int c = lane; c < channels; c += 32) {
-    if (c != place) others += static_cast<double>(expf(x[c] - most));
-  }
-  others = warp_sum(others);
-  return {most, static_cast<float>(1.0 + others), log1p(others)};
-}
-
-// counted = the labels that are 0 or more
-__global__ void __launch_bounds__(kThreads)
-    count_labels_kernel(const int32_t* labels, int64_t count, int64_t* counted) {
-  double own = 0.0;
-  for (int64_t i = threadIdx.x; i < count; i += kThreads) own += labels[i] >= 0;
-  const double all = block_sum(own);
-  if (threadIdx.x == 0) *counted = static_cast<int64_t>(all);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    cross_entropy_kernel(const __grid_constant__ LossArguments a) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int64_t image = blockIdx.x;
-  const auto* const labels = static_cast<const int32_t*>(a.target) + image * a.pixels;
-  const double share = *a.counted > 0 ? 1.0 / static_cast<double>(*a.counted) : 0.0;
-  const auto scale = static_cast<float>(share * a.weight);
-  double loss = 0.0;
-  for (int64_t p = warp; p < a.pixels; p += kWarps) {
-    const float* const x = a.x + (image * a.pixels + p) * a.channels;
-    float* const dx = a.dx + (image * a.pixels + p) * a.channels;
-    const int label = labels[p];
-    if (label < 0 || label >= a.channels) {
-      for (int c = lane; c < a.channels && !a.accumulate; c += 32) dx[c] = 0.0f;
-      if (label >= 0) loss = CUDART_NAN;
-      continue;
-    }
-    const PixelSoftmax s = find_softmax(x, a.channels);
-    if (lane == 0) loss += static_cast<double>(s.largest) - static_cast<double>(x[label]) + s.log_sum;
-    for (int c = lane; c < a.channels; c += 32) {
-      const float softmax = s.softmax(x[c]);
-      put(dx[c], (c == label ? softmax - 1.0f : softmax) * scale, a.accumulate);
-    }
-  }
-  loss = block_sum(loss);
-  if (threadIdx.x == 0) a.losses[image] = loss * share * static_cast<double>(a.images);
-}
-
-__global__ void __launch_bounds__(kThreads)
-    soft_cross_entropy_kernel(const __grid_constant__ LossArguments a) {
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
-  const int64_t image = blockIdx.x;
-  const double share = 1.0 / static_cast<double>(a.pixels);
-  const auto scale = static_cast<float>(share / static_cast<double>(a.images) * a.weight);
-  double loss = 0.0;
-  for (int64_t p = warp; p < a.pixels; p += kWarps) {
-    const int64_t at = (image * a.pixels + p) * a.channels;
-    const float* const x = a.x + at;
-    const float* const t = static_cast<const float*>(a.target) + at;
-    const PixelSoftmax s = find_softmax(x, a.channels);
-    double sum = 0.0;
-    for (int c = lane; c < a.channels; c += 32) {
-      const auto of_class = static_cast<double>(t[c]);
-      sum += of_class;
-      loss += of_class * (static_cast<double>(s.largest) - static_cast<double>(x[c]) + s.log_sum);
-    }
-    const auto all = static_cast<float>(warp_sum(sum));
-    for (int c = lane; c < a.channels; c += 32) {
-      put(a.dx[at + c], (all * s.softmax(x[c]) - t[c]) * scale, a.accumulate);
-    }
-  }
-  loss = block_sum(loss);
-  if (threadIdx.x == 0) a.losses[image] = loss * share;
-}
 
 struct LossAndSlope {
   double loss, slope;
@@ -159,25 +32,77 @@ __device__ inline LossAndSlope loss_of(double p, double target) {
   }
 }
 
-// `share` of an image's numbers is its loss, and a batch's the mean of them.
-template <LossKind K>
-__global__ void __launch_bounds__(kThreads)
+// Four numbers from i on, of which `count` are there.
+template <bool kVector>
+__device__ inline Numbers<4> load_four(const float* from, int64_t count) {
+  if constexpr (kVector) return load_numbers<4>(from);
+  Numbers<4> n = {};
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    if (e < count) n.v[e] = from[e];
+  }
+  return n;
+}
+
+// `share` of an image's numbers is its loss, and a batch's the mean of them. A thread has four neighbours at a
+// time, of kVector in one reading; the order of sums is the same.
+template <LossKind K, bool kVector>
+__global__ void __launch_bounds__(kLossThreads)
     by_number_kernel(const __grid_constant__ LossArguments a, double share) {
-  const int64_t image = blockIdx.x, first = image * a.floats();
+  // Of a logarithm four fill the registers.
+  constexpr int kTogether = K == LossKind::kBinaryCrossEntropy ? 1 : 2;
+  const LossBlock block(a);
+  const int64_t floats = a.floats(), begin = block.image * floats;
+  const float* const x = a.x + begin;
+  const float* const target = static_cast<const float*>(a.target) + begin;
+  float* const dx = a.dx + begin;
   const double scale = share / static_cast<double>(a.images) * a.weight;
   double loss = 0.0;
-  for (int64_t i = first + threadIdx.x; i < first + a.floats(); i += kThreads) {
-    const LossAndSlope found = loss_of<K>(static_cast<double>(a.x[i]),
-                                          static_cast<double>(static_cast<const float*>(a.target)[i]));
-    loss += found.loss;
-    put(a.dx[i], static_cast<float>(found.slope * scale), a.accumulate);
+  for (int run = block.split; run < a.plan.runs; run += a.plan.splits) {
+#pragma unroll 1
+    for (int done = 0; done < kLossRun; done += kTogether * 4 * kLossThreads) {
+      const int64_t first = run * kLossRun + done + 4 * static_cast<int>(threadIdx.x);
+      Numbers<4> of_x[kTogether], of_target[kTogether];
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k) {
+        const int64_t i = first + k * 4 * kLossThreads;
+        if (i >= floats) continue;
+        of_x[k] = load_four<kVector>(x + i, floats - i);
+        of_target[k] = load_four<kVector>(target + i, floats - i);
+      }
+#pragma unroll
+      for (int k = 0; k < kTogether; ++k) {
+        const int64_t i = first + k * 4 * kLossThreads;
+        if (i >= floats) continue;
+        Numbers<4> slopes;
+#pragma unroll
+        for (int e = 0; e < 4; ++e) {
+          if (!kVector && i + e >= floats) continue;
+          const LossAndSlope found =
+              loss_of<K>(static_cast<double>(of_x[k].v[e]), static_cast<double>(of_target[k].v[e]));
+          loss += found.loss;
+          slopes.v[e] = static_cast<float>(found.slope * scale);
+          if (!kVector) put(dx[i + e], slopes.v[e], a.accumulate);
+        }
+        if (kVector) put_numbers(dx + i, slopes, a.accumulate);
+      }
+    }
   }
-  loss = block_sum(loss);
-  if (threadIdx.x == 0) a.losses[image] = loss * share;
+  finish_loss(a, block, loss, share);
+}
+
+template <LossKind K>
+void by_number(const TrainingCall& call, const LossArguments& arguments, double share) {
+  const bool fours =
+      comes_in_fours(call.x.value->floats(), {arguments.x, arguments.dx, arguments.target});
+  const auto kernel = fours ? by_number_kernel<K, true> : by_number_kernel<K, false>;
+  launch_loss(arguments, call.images, [&](const LossArguments& a, unsigned blocks) {
+    kernel<<<blocks, kLossThreads, 0, call.stream>>>(a, share);
+  });
 }
 
 // A block a group: the real image, the generated one, and with a penalty both again with noise.
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kLossThreads)
     relativistic_pairs_kernel(const __grid_constant__ LossArguments a, int size, double penalty,
                               bool generator) {
   const int64_t first = int64_t{blockIdx.x} * size, floats = a.floats();
@@ -186,7 +111,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < size; ++i) {
     const float* const x = a.x + (first + i) * floats;
     double sum = 0.0;
-    for (int64_t f = threadIdx.x; f < floats; f += kThreads) sum += static_cast<double>(x[f]);
+    for (int64_t f = threadIdx.x; f < floats; f += kLossThreads) sum += static_cast<double>(x[f]);
     scores[i] = block_sum(sum) / static_cast<double>(floats);
   }
   const double lead = scores[0] - scores[1];  // of the real image
@@ -206,7 +131,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < size; ++i) {
     const auto slope = static_cast<float>(slopes[i] * scale);
     float* const dx = a.dx + (first + i) * floats;
-    for (int64_t f = threadIdx.x; f < floats; f += kThreads) put(dx[f], slope, a.accumulate);
+    for (int64_t f = threadIdx.x; f < floats; f += kLossThreads) put(dx[f], slope, a.accumulate);
     if (threadIdx.x == 0) a.losses[first + i] = loss;
   }
 }
@@ -216,42 +141,37 @@ __global__ void __launch_bounds__(kThreads)
 void run_loss(const TrainingCall& call, const void* target, double* losses) {
   const TrainingStep& s = call.step;
   const TrainingValue& x = *call.x.value;
-  auto* const counted = reinterpret_cast<int64_t*>(call.scratch);
   const Part& part = call.part;
-  const LossArguments a = {call.x.data, call.dx.data, target, losses + part.first,
-                           part.whole,  x.pixels(),   x.c,    static_cast<double>(s.loss_weight),
-                           s.accumulate, counted};
-  const unsigned blocks = grid(call.images);
+  const LossArguments a = {call.x.data,
+                           call.dx.data,
+                           target,
+                           losses + part.first,
+                           part.whole,
+                           x.pixels(),
+                           x.c,
+                           static_cast<double>(s.loss_weight),
+                           s.accumulate,
+                           plan_loss(s, x),
+                           reinterpret_cast<double*>(call.scratch) + kCountBlocks,
+                           call.arrivals,
+                           0};
   const double share = 1.0 / static_cast<double>(x.floats());
-  const cudaStream_t stream = call.stream;
   switch (s.loss) {
-    case LossKind::kCrossEntropy:
-      count_labels_kernel<<<1, kThreads, 0, stream>>>(
-          static_cast<const int32_t*>(target) - part.first * x.pixels(), part.whole * x.pixels(), counted);
-      FACEGEN_CUDA_CHECK_LAUNCH("a count of labels");
-      cross_entropy_kernel<<<blocks, kThreads, 0, stream>>>(a);
-      break;
-    case LossKind::kSoftCrossEntropy:
-      soft_cross_entropy_kernel<<<blocks, kThreads, 0, stream>>>(a);
-      break;
-    case LossKind::kBinaryCrossEntropy:
-      by_number_kernel<LossKind::kBinaryCrossEntropy><<<blocks, kThreads, 0, stream>>>(a, share);
-      break;
-    case LossKind::kL1: by_number_kernel<LossKind::kL1><<<blocks, kThreads, 0, stream>>>(a, share); break;
-    case LossKind::kL2: by_number_kernel<LossKind::kL2><<<blocks, kThreads, 0, stream>>>(a, share); break;
+    case LossKind::kCrossEntropy: return run_cross_entropy(call, a);
+    case LossKind::kSoftCrossEntropy: return run_soft_cross_entropy(call, a);
+    case LossKind::kBinaryCrossEntropy: return by_number<LossKind::kBinaryCrossEntropy>(call, a, share);
+    case LossKind::kL1: return by_number<LossKind::kL1>(call, a, share);
+    case LossKind::kL2: return by_number<LossKind::kL2>(call, a, share);
     // The sum over the batch: the gradient is the target to the bit.
     case LossKind::kGiven:
-      by_number_kernel<LossKind::kGiven>
-          <<<blocks, kThreads, 0, stream>>>(a, static_cast<double>(part.whole));
-      break;
+      return by_number<LossKind::kGiven>(call, a, static_cast<double>(part.whole));
     case LossKind::kRelativisticPairs: {
       const auto size = static_cast<int>(loss_group(s));
-      relativistic_pairs_kernel<<<grid(call.images / size), kThreads, 0, stream>>>(
+      relativistic_pairs_kernel<<<grid(call.images / size), kLossThreads, 0, call.stream>>>(
           a, size, static_cast<double>(s.penalty), s.generator);
-      break;
+      FACEGEN_CUDA_CHECK_LAUNCH("a loss of pairs");
     }
   }
-  FACEGEN_CUDA_CHECK_LAUNCH("a loss");
 }
 
 }  // namespace facegen::cuda
