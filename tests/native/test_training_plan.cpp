@@ -1,9 +1,12 @@
 // How training is cut for GPUs, without one: every row and number is summed once, whatever the batch.
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "check.h"
+#include "cuda/fit/divide.h"
+#include "cuda/fit/loss_plan.h"
 #include "cuda/fit/training_plan.h"
 
 using namespace facegen;
@@ -141,6 +144,39 @@ void test_depthwise(const Window& window, DepthwiseTaps taps, int32_t count) {
   CHECK(sums.walk.rows == 5 * 7 * 3 && sums.walk.channels == 12);  // rows of 4 outputs
 }
 
+// Splits have all runs, none of them nothing, and staged pixels the room that there is.
+void test_loss(LossKind kind, int32_t h, int32_t w, int32_t c) {
+  TrainingStep step;
+  step.op = TrainingOp::kLoss;
+  step.loss = kind;
+  const TrainingValue x = {ValueKind::kArena, 0, h, w, c, 0};
+  const LossPlan plan = plan_loss(step, x);
+  CHECK(plan.splits >= 1 && plan.splits <= plan.runs && plan.splits <= kMostLossSplits);
+  CHECK(loss_doubles(step, x, 3) == kCountBlocks + (plan.splits == 1 ? 0 : 3 * plan.splits));
+  CHECK(loss_doubles(step, x, 1 << 20) <= kCountBlocks + kArrivals * kMostLossSplits);
+  const bool soft = kind == LossKind::kSoftCrossEntropy;
+  if (kind != LossKind::kCrossEntropy && !soft) {
+    CHECK(plan.runs == std::max<int64_t>(1, (x.floats() + kLossRun - 1) / kLossRun));
+    return;
+  }
+  CHECK(plan.lanes >= 1 && plan.lanes <= 32 && (plan.lanes & (plan.lanes - 1)) == 0);
+  CHECK(plan.lanes * plan.pixels == kLossThreads);
+  CHECK((int64_t{plan.runs} - 1) * plan.pixels < x.pixels() && int64_t{plan.runs} * plan.pixels >= x.pixels());
+  CHECK(plan.pitch >= c && plan.pitch <= c + 1 && plan.pitch % 2 == 1);
+  CHECK(!plan.staged || plan.pixels * plan.pitch * (soft ? 2 : 1) <= kStagedFloats);
+  CHECK(c > (soft ? 512 : 1024) || plan.staged);
+}
+
+void test_divider(int divisor) {
+  const Divider divider = make_divider(divisor);
+  constexpr int kMost = std::numeric_limits<int>::max();
+  for (const int at : {0, 1, divisor, 1000003, kMost / 2, kMost - divisor, kMost - 2}) {
+    for (int n = std::max(0, at - 2); n < at + 2; ++n) CHECK(divider.divide(n) == n / divisor);
+  }
+  const int last = kMost / divisor * divisor;
+  CHECK(divider.divide(last - 1) == (last - 1) / divisor && divider.divide(last) == kMost / divisor);
+}
+
 }  // namespace
 
 int main() {
@@ -173,6 +209,15 @@ int main() {
         }
       }
     }
+  }
+  for (const LossKind kind : {LossKind::kCrossEntropy, LossKind::kSoftCrossEntropy, LossKind::kL2}) {
+    for (const int32_t c : {1, 2, 10, 21, 33, 255, 256, 512, 513, 1000, 1024, 1025, 20000}) {
+      for (const int32_t size : {1, 3, 16, 17, 224, 1024}) test_loss(kind, size, size + 1, c);
+    }
+  }
+  for (int divisor = 1; divisor < 3000; ++divisor) test_divider(divisor);
+  for (const int divisor : {65535, 65536, 65537, 1 << 30, (1 << 30) + 1, std::numeric_limits<int>::max() - 2}) {
+    test_divider(divisor);
   }
   test_vectors();
   test_taps();

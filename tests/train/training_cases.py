@@ -83,6 +83,22 @@ def _concat(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
     return g.add("c", nn.Conv2d(25, 3, 1), g.add("leaky", nn.LeakyReLU(0.1), y))
 
 
+def _pooled_and_not(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    a = g.add("relu", nn.ReLU(), g.add("a", nn.Conv2d(3, 8, 1), x))
+    pools = [g.add(f"pool{size}", nn.MaxPool2d(size, 2, padding=size // 3), a) for size in (2, 3)]
+    halves = g.add("b", nn.Conv2d(8, 8, 2, stride=2), a)
+    return g.add("c", nn.Conv2d(24, 2, 1), g.add("concat", nn.Concat(), halves, *pools))
+
+
+def _concat_fours(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
+    """Copies of four numbers at a time, and what is left of a map by a slice of it."""
+    a = g.add("a", nn.Conv2d(3, 8, 1), x)
+    b = g.add("b", nn.Conv2d(8, 12, 3, padding=1), a)
+    part = g.add("part", nn.Channels(4, 12), g.add("concat", nn.Concat(), a, b, a))
+    sums = g.add("add", nn.Add(), g.add("affine", nn.Affine(2.0, 0.5), part), b)
+    return g.add("c", nn.Conv2d(12, 2, 1), sums)
+
+
 def _reshaped_twice(g: nn.Graph, x: nn.Tensor) -> nn.Tensor:
     a = g.add("a", nn.Conv2d(3, 4, 1), x)
     flat = g.add("flat", nn.Reshape(Shape(1, 1, a.shape.floats)), a)
@@ -180,6 +196,27 @@ CASES: dict[str, Callable[[], Case]] = {
     "max pool, overlapping": lambda: case(
         (7, 8, 3), chain(Conv(3, 19, 1), nn.MaxPool2d(3, 2, padding=1, ceil_mode=True))
     ),
+    # Of GPUs: windows of 2x2 and 3x3 in steps of 2, four channels a thread and one; any others. A
+    # ReLU before makes many of a window's numbers the largest, 0.
+    **{
+        f"max pool {size} by {stride}, padding {pad}, of {channels} channels": (
+            lambda size=size, stride=stride, pad=pad, channels=channels: case(
+                (9, 10, 3),
+                chain(
+                    Conv(3, channels, 1),
+                    nn.ReLU(),
+                    nn.MaxPool2d(size, stride, padding=pad, ceil_mode=pad == 0),
+                    Conv(channels, 2, 1),
+                ),
+            )
+        )
+        for size, stride, pad, channels in (
+            *((2, 2, 0, 8), (2, 2, 1, 12), (2, 2, 0, 5), (2, 1, 0, 8), (2, 3, 0, 4)),
+            *((3, 2, 0, 8), (3, 2, 1, 8), (3, 2, 1, 7), (3, 1, 1, 8), (3, 3, 0, 6)),
+            *(((3, 2), (2, 1), 0, 8), (5, 2, 2, 4)),
+        )
+    },
+    "max pool of what is read twice": lambda: case((8, 6, 3), _pooled_and_not),
     "global average": lambda: case((5, 4, 3), chain(Conv(3, 20, 3), nn.GlobalAvgPool2d())),
     "batch norm": lambda: case(
         (5, 4, 3), chain(Conv(3, 21, 3), nn.BatchNorm(21), nn.ReLU(), Conv(21, 2, 1)), images=19
@@ -333,11 +370,41 @@ CASES: dict[str, Callable[[], Case]] = {
     "channels of a split": lambda: case((3, 4, 3), _split),
     "add": lambda: case((5, 5, 3), _residual),
     "concat": lambda: case((5, 4, 3), _concat),
+    "concat, channels in fours": lambda: case((5, 4, 3), _concat_fours),
     "reshape": lambda: case((2, 3, 3), _reshaped_twice),
     "cross-entropy": lambda: case(
         (1, 1, 9), chain(nn.Linear(9, 10), nn.Softmax()), "cross_entropy", images=9
     ),
     "cross-entropy of pixels": lambda: case((4, 5, 3), chain(Conv(3, 6, 1)), "cross_entropy"),
+    # Of GPUs: an image's loss in many blocks, or a warp for a pixel of many classes.
+    "cross-entropy of large maps": lambda: case(
+        (48, 49, 3), chain(Conv(3, 21, 1)), "cross_entropy"
+    ),
+    "cross-entropy of large maps, even channels": lambda: case(
+        (33, 20, 3), chain(Conv(3, 38, 1)), "cross_entropy", images=2
+    ),
+    "cross-entropy of many classes": lambda: case(
+        (1, 1, 5), chain(nn.Linear(5, 1100)), "cross_entropy", images=9
+    ),
+    "soft cross-entropy of large maps": lambda: case(
+        (40, 31, 3), chain(Conv(3, 12, 1)), "soft_cross_entropy", images=2
+    ),
+    "soft cross-entropy of many classes": lambda: case(
+        (1, 2, 5), chain(nn.Linear(5, 600)), "soft_cross_entropy", images=2
+    ),
+    "losses of large maps": lambda: case(
+        (48, 60, 3),
+        chain(Conv(3, 4, 1), nn.Tanh(), Conv(4, 3, 1), nn.Sigmoid()),
+        {"Conv2d0": L2(), "Tanh1": L1(), "Sigmoid3": "binary_cross_entropy"},
+    ),
+    "losses of large maps of many images": lambda: case(
+        (1, 1, 2), chain(nn.Linear(2, 4100)), "l2", images=515
+    ),
+    "losses of large maps, odd numbers": lambda: case(
+        (51, 49, 3),
+        chain(Conv(3, 5, 1), nn.Tanh(), Conv(5, 3, 1), nn.Sigmoid()),
+        {"Conv2d0": "given", "Tanh1": L1(), "Sigmoid3": "binary_cross_entropy"},
+    ),
     "binary cross-entropy": lambda: case(
         (2, 2, 9), chain(Conv(9, 2, 2), nn.Sigmoid()), "binary_cross_entropy", images=9
     ),

@@ -4,11 +4,28 @@
 
 #include <cstdint>
 
+#include "cuda/fit/host_device.h"
+
 namespace facegen::cuda {
 
 // a / divisor is the upper half of a * reciprocal(divisor), for a * divisor < 2^32 and divisor > 1.
 inline uint32_t reciprocal(int divisor) {
   return static_cast<uint32_t>((uint64_t{1} << 32) / static_cast<uint64_t>(divisor) + 1);
+}
+
+// For quotients of any number from 0 to 2^31 - 1: n * multiplier >> shift. With 2^s >= divisor the multiplier
+// is 2^(31 + s) / divisor and less than 1 more, which makes n of these less than 1 / divisor too much.
+struct Divider {
+  uint32_t multiplier, shift;
+  FACEGEN_HOST_DEVICE int divide(int n) const {
+    return static_cast<int>(uint64_t{static_cast<uint32_t>(n)} * multiplier >> shift);
+  }
+};
+inline Divider make_divider(int divisor) {
+  uint32_t s = 0;
+  while (s < 31 && (uint32_t{1} << s) < static_cast<uint32_t>(divisor)) ++s;
+  const auto by = static_cast<uint64_t>(divisor);
+  return {static_cast<uint32_t>(((uint64_t{1} << (31 + s)) + by - 1) / by), 31 + s};
 }
 
 #ifdef __CUDACC__

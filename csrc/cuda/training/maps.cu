@@ -1,4 +1,5 @@
 // What is done number by number: activations, copies, dropout.
+#include <algorithm>
 #include <cstdint>
 
 #include "cuda/runtime/error.h"
@@ -121,26 +122,50 @@ struct CopyArguments {
   bool accumulate;
 };
 
+// Of vectors of pixels; kZeros: of all of y's channels, which are 0 but for those that are copied. A block has
+// kCopyTogether of each thread's.
+constexpr int kCopyTogether = 4;
+template <int kVector, bool kZeros>
 __global__ void __launch_bounds__(kBlock)
-    copy_kernel(const __grid_constant__ CopyArguments a, int64_t count) {
-  for_each_number(count, [&](int64_t i) {
-    const int64_t pixel = i / a.channels;
-    const int c = static_cast<int>(i - pixel * a.channels);
-    const float v = fmaf(a.scale, a.x[pixel * a.x_c + a.first_x + c], a.shift);
-    put(a.y[pixel * a.y_c + a.first_y + c], v, a.accumulate);
-  });
+    copy_kernel(const __grid_constant__ CopyArguments a, const __grid_constant__ Divider by_pixel, int vectors,
+                int count) {
+  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kCopyTogether * kBlock +
+                    static_cast<int>(threadIdx.x);
+  Numbers<kVector> v[kCopyTogether];
+  int64_t to[kCopyTogether];
+#pragma unroll
+  for (int k = 0; k < kCopyTogether; ++k) {
+    const int i = first + k * kBlock;
+    if (i >= count) continue;
+    const int pixel = by_pixel.divide(i), at = (i - pixel * vectors) * kVector, c = kZeros ? at - a.first_y : at;
+    to[k] = int64_t{pixel} * a.y_c + (kZeros ? at : a.first_y + c);
+    if (kZeros && (c < 0 || c >= a.channels)) {
+      v[k] = {};
+      continue;
+    }
+    v[k] = load_numbers<kVector>(a.x + int64_t{pixel} * a.x_c + a.first_x + c);
+#pragma unroll
+    for (int e = 0; e < kVector; ++e) v[k].v[e] = fmaf(a.scale, v[k].v[e], a.shift);
+  }
+#pragma unroll
+  for (int k = 0; k < kCopyTogether; ++k) {
+    if (first + k * kBlock < count) put_numbers(a.y + to[k], v[k], a.accumulate);
+  }
 }
 
-// And zeros in y's other channels.
-__global__ void __launch_bounds__(kBlock)
-    copy_among_zeros_kernel(const __grid_constant__ CopyArguments a, int64_t count) {
-  for_each_number(count, [&](int64_t i) {
-    const int64_t pixel = i / a.y_c;
-    const int c = static_cast<int>(i - pixel * a.y_c) - a.first_y;
-    a.y[i] = c < 0 || c >= a.channels
-                 ? 0.0f
-                 : fmaf(a.scale, a.x[pixel * a.x_c + a.first_x + c], a.shift);
-  });
+template <int kVector>
+void copy(CopyArguments a, int64_t pixels, bool zero_rest, cudaStream_t stream) {
+  const int32_t vectors = (zero_rest ? a.y_c : a.channels) / kVector;
+  const Divider by_pixel = make_divider(vectors);
+  const auto kernel = zero_rest ? copy_kernel<kVector, true> : copy_kernel<kVector, false>;
+  // As many pixels at once as 31 bits count.
+  const int64_t most = (int64_t{1} << 30) / vectors;
+  for (; pixels > 0; pixels -= most, a.x += most * a.x_c, a.y += most * a.y_c) {
+    const int64_t count = std::min(pixels, most) * vectors;
+    kernel<<<grid(divide_up(count, int64_t{kCopyTogether} * kBlock)), kBlock, 0, stream>>>(
+        a, by_pixel, vectors, static_cast<int>(count));
+    FACEGEN_CUDA_CHECK_LAUNCH("a copy");
+  }
 }
 
 struct DropoutArguments {
@@ -207,16 +232,18 @@ void run_global_avg_pool_gradient(const TrainingCall& call) {
 
 void run_copy(const TrainingCall& call) {
   const TrainingStep& s = call.step;
-  const TrainingValue& y = *call.y.value;
-  const CopyArguments a = {call.x.data, call.y.data, call.x.value->c, y.c,       s.channels,
-                           s.first_x,   s.first_y,   s.scale,         s.shift, s.accumulate};
-  const int64_t pixels = call.images * y.pixels();
-  if (s.zero_rest) {
-    copy_among_zeros_kernel<<<grid_of(pixels * y.c), kBlock, 0, call.stream>>>(a, pixels * y.c);
-  } else {
-    copy_kernel<<<grid_of(pixels * s.channels), kBlock, 0, call.stream>>>(a, pixels * s.channels);
+  CopyArguments a = {call.x.data, call.y.data, call.x.value->c, call.y.value->c, s.channels,
+                     s.first_x,   s.first_y,   s.scale,         s.shift,         s.accumulate};
+  int64_t pixels = call.images * call.y.value->pixels();
+  // A whole map is numbers without pixels: as many together as can be read at once.
+  if (a.channels == a.x_c && a.channels == a.y_c) {
+    const int32_t together = pixels * a.channels % 4 == 0 ? 4 : 1;
+    pixels = pixels * a.channels / together;
+    a.channels = a.x_c = a.y_c = together;
   }
-  FACEGEN_CUDA_CHECK_LAUNCH("a copy");
+  const int64_t parts = a.channels | a.x_c | a.y_c | a.first_x | a.first_y;  // of 4 each
+  comes_in_fours(parts, {a.x, a.y}) ? copy<4>(a, pixels, s.zero_rest, call.stream)
+                                    : copy<1>(a, pixels, s.zero_rest, call.stream);
 }
 
 void run_dropout(const TrainingCall& call) {
