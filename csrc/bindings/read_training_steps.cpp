@@ -145,6 +145,7 @@ TrainingStep TrainingReader::read_step(const py::object& object) const {
     case TrainingOp::kMaxPool: read_pool(object, s); break;
     case TrainingOp::kMaxPoolGradient:
       read_pool(object, s);
+      require(s.activation <= Activation::kLeakyRelu, s.name + ": of an activation that is no ReLU");
       require_same(s.y, s.dy, s.name);
       require_same(s.x, s.dx, s.name);
       break;

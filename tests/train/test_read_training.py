@@ -59,6 +59,13 @@ def test_a_gradient_that_goes_nowhere(layer: nn.Layer, kind: type) -> None:
         make(changed(program, kind, dx=None))
 
 
+def test_a_pool_s_gradient_takes_that_of_a_relu_alone() -> None:
+    program = program_of(nn.MaxPool2d(1), nn.MaxPool2d(2))
+    make(changed(program, steps.MaxPoolGradient, activation="relu"))
+    with pytest.raises(ValueError, match="of an activation that is no ReLU"):
+        make(changed(program, steps.MaxPoolGradient, activation="tanh"))
+
+
 def test_a_step_without_an_operand() -> None:
     """Steps are told by their class's name, whatever attributes they have."""
 

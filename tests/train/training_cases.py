@@ -216,6 +216,12 @@ CASES: dict[str, Callable[[], Case]] = {
             *(((3, 2), (2, 1), 0, 8), (5, 2, 2, 4)),
         )
     },
+    "max pool after a leaky ReLU": lambda: case(
+        (8, 9, 3), chain(Conv(3, 8, 1), nn.LeakyReLU(0.2), nn.MaxPool2d(3, 2), Conv(8, 2, 1))
+    ),
+    "max pool of a hyperbolic tangent": lambda: case(
+        (6, 6, 3), chain(Conv(3, 4, 1), nn.Tanh(), nn.MaxPool2d(2), Conv(4, 2, 1))
+    ),
     "max pool of what is read twice": lambda: case((8, 6, 3), _pooled_and_not),
     "global average": lambda: case((5, 4, 3), chain(Conv(3, 20, 3), nn.GlobalAvgPool2d())),
     "batch norm": lambda: case(

@@ -235,6 +235,7 @@ class Interpreter:
                     at = np.unravel_index(first, window.shape[1:3])
                     dx[image, ys.start + at[0], xs.start + at[1], c] += dy[image, oy, ox, c]
         self._write(s.dx, dx, s.accumulate)
+        self._write(s.dx, _before(s, self._at(s.dx), x))
 
     def _do_GlobalAvgPool(self, s: steps.GlobalAvgPool) -> None:
         self._write(s.y, self._at(s.x).mean(axis=(1, 2), keepdims=True))

@@ -81,6 +81,9 @@ void max_pool_gradient(const TrainingStepCall& call) {
           pool.pad_left, call.y.image(image) + oy * y.w * y.c,
           call.dy.image(image) + oy * y.w * y.c, y.w, y.c);
     }
+    if (call.step.activation == Activation::kNone) return;
+    call.training.activate_gradient(call.activation(), call.x.image(image), call.dx.image(image),
+                                    call.dx.image(image), call.dx.floats(), false);
   });
 }
 

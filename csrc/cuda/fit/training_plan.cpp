@@ -204,6 +204,7 @@ bool writes_split(const TrainingStep& step) {
   switch (step.op) {
     case TrainingOp::kActivate:
     case TrainingOp::kActivateGradient:
+    case TrainingOp::kMaxPoolGradient:
     case TrainingOp::kBatchNorm:
     case TrainingOp::kBatchNormGradient:
     case TrainingOp::kInstanceNorm:

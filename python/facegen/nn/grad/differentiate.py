@@ -11,6 +11,7 @@ import math
 from collections.abc import Collection, Mapping
 
 from facegen.nn.grad import steps
+from facegen.nn.grad.joined import joined
 from facegen.nn.grad.losses import Loss, Losses
 from facegen.nn.grad.optimizers import Optimizer
 from facegen.nn.grad.outputs import losses_by_output, prediction
@@ -199,6 +200,7 @@ class _Differentiation:
             if self._root(self.gradient(name)) not in self.written:
                 raise ValueError(f"no loss of {self.graph.name} depends on its input {name!r}")
         self._update(units)
+        self.parts["backward"] = joined(self.parts["backward"])
         parts = {name: tuple(part) for name, part in self.parts.items()}
         ordered = [*parts["forward"], *parts["backward"], *parts["update"]]
         kept = {self._root(self.gradient(name)) for name in self.input_gradients}

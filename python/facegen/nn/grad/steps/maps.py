@@ -125,7 +125,11 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class MaxPoolGradient:
-    """dy goes to the first of a window's pixels, row by row, that equals its maximum."""
+    """dy goes to the first of a window's pixels, row by row, that equals its maximum.
+
+    With an activation (a ReLU, leaky or not), whose output x is: ``dx (+)=`` that, and all of dx
+    then times the activation's derivative.
+    """
 
     name: str
     x: str
@@ -136,6 +140,8 @@ class MaxPoolGradient:
     stride: tuple[int, int]
     padding: tuple[int, int]
     accumulate: bool = False
+    activation: str = "none"
+    numbers: tuple[float, float] = (0.0, 0.0)  # of the activation
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,80 @@
+// What max pools and their gradients share: windows, and how blocks walk maps.
+#pragma once
+
+#include <algorithm>
+
+#include "cuda/fit/divide.h"
+#include "cuda/training/call.h"
+#include "cuda/training/numbers.cuh"
+
+namespace facegen::cuda {
+
+struct Pool {
+  const float* x;
+  int32_t in_h, in_w, out_h, out_w, channels;
+  Window window;
+
+#ifdef __CUDACC__
+  // The first row, or column, of the input that window o holds, and that behind its last; some may not exist.
+  __device__ int top(int oy) const { return oy * window.stride_h - window.pad_top; }
+  __device__ int left(int ox) const { return ox * window.stride_w - window.pad_left; }
+  __device__ int bottom(int oy) const { return min(in_h, top(oy) + window.kernel_h); }
+  __device__ int right(int ox) const { return min(in_w, left(ox) + window.kernel_w); }
+
+  __device__ bool has(int iy, int ix) const {
+    return static_cast<unsigned>(iy) < static_cast<unsigned>(in_h) &&
+           static_cast<unsigned>(ix) < static_cast<unsigned>(in_w);
+  }
+  __device__ bool has_window(int oy, int ox) const {
+    return static_cast<unsigned>(oy) < static_cast<unsigned>(out_h) &&
+           static_cast<unsigned>(ox) < static_cast<unsigned>(out_w);
+  }
+  __device__ int64_t pixel(int64_t image, int iy, int ix) const { return (image * in_h + iy) * in_w + ix; }
+  __device__ int64_t in(int64_t image, int iy, int ix) const { return pixel(image, iy, ix) * channels; }
+  __device__ int64_t out(int64_t image, int oy, int ox) const {
+    return ((image * out_h + oy) * out_w + ox) * channels;
+  }
+#endif
+};
+
+// How blocks walk places (pixels of y or x, or cells) row by row, the last first.
+struct PoolWalk {
+  int32_t rows;  // of all images
+  int32_t height, width, vectors;  // of a place
+  int32_t block_rows;
+  Divider by_row, by_place, by_height;
+
+  unsigned blocks() const { return grid(divide_up(rows, block_rows)); }
+};
+inline PoolWalk plan_pool(int64_t images, int32_t height, int32_t width, int32_t vectors) {
+  const auto rows = static_cast<int32_t>(grid(images * height));
+  const int32_t row = width * vectors;
+  // Four a thread, if that leaves blocks for all of a large GPU.
+  const int32_t block = (int64_t{rows} * row > 4 * kBlock * 512 ? 4 : 1) * kBlock;
+  return {rows, height, width, vectors, std::max(1, block / row), make_divider(row), make_divider(vectors),
+          make_divider(height)};
+}
+
+#ifdef __CUDACC__
+// body(image, y, x, vector) for each of a block's.
+template <class Body>
+__device__ inline void for_each_place(const PoolWalk& walk, const Body& body) {
+  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * walk.block_rows;
+  const int row_items = walk.width * walk.vectors, items = min(walk.block_rows, walk.rows - first) * row_items;
+  for (int i = static_cast<int>(threadIdx.x); i < items; i += kBlock) {
+    const int row = walk.by_row.divide(i), of_row = i - row * row_items, x = walk.by_place.divide(of_row);
+    const int image = walk.by_height.divide(first + row);
+    body(int64_t{image}, first + row - image * walk.height, x, of_row - x * walk.vectors);
+  }
+}
+#endif
+
+inline Pool make_pool(const TrainingCall& call) {
+  const TrainingValue &x = *call.x.value, &y = *call.y.value;
+  return {call.x.data, x.h, x.w, y.h, y.w, x.c, call.step.window};
+}
+
+// Of both axes; 0: they differ.
+inline int both(int a, int b) { return a == b ? a : 0; }
+
+}  // namespace facegen::cuda
