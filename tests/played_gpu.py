@@ -21,7 +21,9 @@ from facegen.errors import DeviceFailure
 from facegen.nn.grad import TrainingProgram
 from facegen.nn.program import Program
 from facegen.train import choose_engine, trainer
+from facegen.train.augment.places import OnHost
 from facegen.train.cpu_steps import CpuSteps
+from facegen.train.faces import adversaries
 from facegen.train.step_engine import Outcome, StepEngine, Steps
 
 DEVICE = "cuda:0"
@@ -141,4 +143,5 @@ def played_gpu(lost_at: int | None = None, gpus: int = 1) -> Iterator[PlayedGpu]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "GPU_KINDS", (kind,))
         patch.setattr(trainer, "make_step_engine", gpu.make_steps)
+        patch.setattr(adversaries, "place_of", lambda device, threads: OnHost(threads))
         yield gpu

@@ -12,6 +12,7 @@
 
 #include "arguments.h"
 #include "batch_arrays.h"
+#include "bind_cuda_augment.h"
 #include "bind_cuda_training.h"
 #include "cuda/executable.h"
 #include "cuda/runtime/device.h"
@@ -253,6 +254,7 @@ PYBIND11_MODULE(_cuda, m, py::mod_gil_not_used()) {
            "Enqueues the work on a stream; waits for nothing. Releases the GIL.");
   facegen::bind_cuda_training(m);
   facegen::bind_device_array(m);
+  facegen::bind_cuda_augment(m);
   m.def(
       "device_of",
       [](intptr_t pointer) {

@@ -123,4 +123,14 @@ Sources read_sources(const TrainingProgram& program, const std::vector<py::objec
   return sources;
 }
 
+cuda::Source read_pictures(const py::object& pictures, int64_t images, int32_t h, int32_t w, int32_t c) {
+  TrainingValue value = {};
+  value.h = h;
+  value.w = w;
+  value.c = c;
+  return read_piece(pictures, value, images, [&](const py::array& array, int64_t count) {
+    check_floats(array, "pictures", count * value.floats());
+  });
+}
+
 }  // namespace facegen

@@ -25,4 +25,7 @@ Sources read_sources(const TrainingProgram& program, const std::vector<pybind11:
 std::vector<cuda::Pieces> read_input_sources(const TrainingProgram& program,
                                              const std::vector<pybind11::object>& inputs, int64_t images);
 
+// Pictures (images, h, w, c) alone, of numbers.
+cuda::Source read_pictures(const pybind11::object& pictures, int64_t images, int32_t h, int32_t w, int32_t c);
+
 }  // namespace facegen

@@ -139,6 +139,25 @@ class CudaTraining:
     @property
     def memory_bytes(self) -> int: ...
 
+class CudaPictures:
+    """Changes pictures on a GPU."""
+
+    def __init__(self, device: int) -> None: ...
+    def change(
+        self,
+        pictures: Any,
+        mirrored: NDArray[np.uint8] | None,
+        matrices: NDArray[np.float32] | None,
+        lenses: NDArray[np.float32] | None,
+        cubic: bool,
+        folded: bool,
+        colours: NDArray[np.float64] | None,
+        hidden: NDArray[np.int32] | None,
+        adjoint: bool,
+        to: DeviceArray,
+    ) -> None: ...
+    def add(self, x: Any, y: Any, to: DeviceArray) -> None: ...
+
 class Call:
     """A call with arrays on a GPU."""
 

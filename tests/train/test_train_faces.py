@@ -15,14 +15,15 @@ from facegen.files import state
 from facegen.networks import dcgan
 from facegen.nn import lower
 from facegen.train import Reports
+from facegen.train.augment.places import OnHost
 from facegen.train.checkpoint import write as write_checkpoint
 from facegen.train.faces import discriminator, quality
-from facegen.train.faces.adversaries import NOISE, Adversaries, interleaved, latents
+from facegen.train.faces.adversaries import NOISE, Adversaries, latents
 from facegen.train.faces.data import to_values
 from facegen.train.faces.run import train
 from facegen.train.faces.settings import FaceSettings
 from facegen.train.faces.synthetic import render
-from facegen.train.order import Order
+from facegen.train.order import Batch, Order
 from facegen.train.statistics import measure_statistics
 
 TINY = FaceSettings(
@@ -269,7 +270,28 @@ def test_the_discriminator_is_a_graph_that_runs() -> None:
     runner = Runner(lower(graph, discriminator.initial_weights(4, 0)), "cpu", 1)
     scores = runner(to_values(PIXELS))
     assert scores.shape == (10, 1, 1, 1) and 0.01 < np.abs(scores).mean() < 10
-    assert interleaved(scores, -scores)[1] == -scores[0]
+
+
+@pytest.mark.cuda
+def test_pictures_that_stay_on_the_gpu_are_those_of_the_host() -> None:
+    """To the bit where nothing is changed; changed pictures part by the rounding of colours.
+
+    And the networks by steps of Adam, 2e-4 either way where a gradient is about 0.
+    """
+    for augmentation, near in (("none", 0.0), ("small", 1e-2)):
+        settings = FaceSettings(
+            steps=4, batch=4, width=2, penalty_every=2, augmentation=augmentation, flip=True
+        )
+        here, there = (Adversaries(PIXELS, settings, None, 1, device="cuda") for _ in range(2))
+        here._place = OnHost(1)
+        for step in range(3):
+            expected, found = (
+                each.step(Batch(7, step, 0, step, np.arange(4) + step))
+                for each in (here, there)
+            )
+            assert found.keys() == expected.keys()
+            for name, losses in expected.items():
+                np.testing.assert_allclose(found[name], losses, rtol=near, err_msg=name)
 
 
 @pytest.mark.slow

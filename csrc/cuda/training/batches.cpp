@@ -12,17 +12,11 @@ namespace facegen::cuda {
 // the call has returned, which waits for the stream.
 void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes,
                               float* to) {
-  if (!source.on_device) {
-    return copies_.copy_images_up(to + source.first * floats, 4 * source.every * floats, source.data, 4 * floats,
-                                  source.images, stream_.get());
-  }
-  FACEGEN_CUDA_CHECK(cudaEventRecord(given_.get(), source.stream));
-  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), given_.get(), 0));
-  const bool checked = rule != SourceRule::kNumbers;
+  const bool checked = source.on_device && rule != SourceRule::kNumbers;
   if (checked) {
     FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream_.get()));
   }
-  convert_source(source, rule, classes, to, place_.get(), stream_.get());
+  intake_.take(source, floats, rule, classes, to, place_.get(), stream_.get());
   if (!checked) return;
   const int64_t place = read_place(source.images * floats);
   if (place < 0) return;

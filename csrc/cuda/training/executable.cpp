@@ -63,7 +63,6 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   arrivals_ = zeros<uint32_t>(kArrivals);
   aside_arrivals_ = zeros<uint32_t>(kArrivals);
   place_ = allocate_device<unsigned long long>(1);
-  given_ = make_event();
   for (const TrainingValue& value : program_.values) {
     if (value.kind == ValueKind::kArena) continue;
     auto& floats = value.kind == ValueKind::kInput ? input_floats_ : target_floats_;

@@ -204,8 +204,7 @@ class TrainingExecutable {
   Stream stream_, totals_stream_;  // on which gradients are added up
   Event ready_, total_;
   bool adding_ = false;  // something runs on totals_stream_
-  Event given_;  // arrays of other libraries are there
-  PinnedCopies copies_;
+  Intake intake_;
   std::map<Kind, GraphExec> graphs_;  // null: such a batch came once
 };
 

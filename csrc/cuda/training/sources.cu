@@ -110,6 +110,18 @@ void PinnedCopies::copy_images_up(void* to, int64_t stride, const void* from, in
   }
 }
 
+void Intake::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to,
+                  unsigned long long* place, cudaStream_t stream) {
+  if (!source.on_device) {
+    return copies_.copy_images_up(to + source.first * floats, 4 * source.every * floats, source.data, 4 * floats,
+                                  source.images, stream);
+  }
+  if (!given_) given_ = make_event();
+  FACEGEN_CUDA_CHECK(cudaEventRecord(given_.get(), source.stream));
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream, given_.get(), 0));
+  convert_source(source, rule, classes, to, place, stream);
+}
+
 void convert_source(const Source& source, SourceRule rule, int64_t classes, void* to,
                     unsigned long long* place, cudaStream_t stream) {
   const auto [h, w, c] = source.shape;

@@ -59,6 +59,19 @@ class PinnedCopies {
   int next_ = 0;
 };
 
+class Intake {
+ public:
+  // The source's images of the batch `to`, (images, h, w, c), on the stream: a copy from the host, or a
+  // conversion on the GPU behind the work that makes the numbers; see convert_source.
+  void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to,
+            unsigned long long* place, cudaStream_t stream);
+  PinnedCopies& copies() { return copies_; }
+
+ private:
+  PinnedCopies copies_;
+  Event given_;  // numbers of other libraries are there
+};
+
 // The source's images of the batch `to`, (images, h, w, c), become its numbers as float32; labels int32, all
 // below 0 as -1. *place becomes the source's lowest index of a number that breaks the rule (a share below 0, a
 // label of `classes` or more), or stays.

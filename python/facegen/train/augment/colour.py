@@ -102,31 +102,37 @@ def _matrix(
 def recolour(pictures: Any, matrix: Any, threads: int | None = None) -> np.ndarray:
     """Pictures (n, h, w, 3) as matrices (n, 7, 7) change them."""
     pictures = check_pictures(pictures)
-    matrix = check_amounts("matrix", matrix, (len(pictures), 7, 7)).astype(np.float64)
+    of_pixel, of_mean, added = parts_of(matrix, len(pictures))
     means = np.empty((len(pictures), 3))
     some = processors.count() if threads is None else threads
     result = np.empty_like(pictures)
     _native.colour_sums(pictures, means, some)
     means /= pictures.shape[1] * pictures.shape[2]
-    shift = np.einsum("nij,nj->ni", matrix[:, :3, 3:6], means) + matrix[:, :3, 6]
-    _native.recolour(pictures, _with_shift(matrix[:, :3, :3], shift), result, some)
+    shift = np.einsum("nij,nj->ni", of_mean, means) + added
+    _native.recolour(pictures, _with_shift(of_pixel, shift), result, some)
     return result
 
 
 def recolour_adjoint(gradient: Any, matrix: Any, threads: int | None = None) -> np.ndarray:
     """The gradient in the pictures, (n, h, w, 3), of one in `recolour`'s result."""
     gradient = check_pictures(gradient)
-    matrix = check_amounts("matrix", matrix, (len(gradient), 7, 7)).astype(np.float64)
+    of_pixel, of_mean, _ = parts_of(matrix, len(gradient))
     sums = np.empty((len(gradient), 3))
     some = processors.count() if threads is None else threads
     result = np.empty_like(gradient)
     _native.colour_sums(gradient, sums, some)
     # Every pixel has its share of the mean.
-    share = np.einsum("nji,nj->ni", matrix[:, :3, 3:6], sums)
+    share = np.einsum("nji,nj->ni", of_mean, sums)
     share /= gradient.shape[1] * gradient.shape[2]
-    turned = matrix[:, :3, :3].transpose(0, 2, 1)
+    turned = of_pixel.transpose(0, 2, 1)
     _native.recolour(gradient, _with_shift(turned, share), result, some)
     return result
+
+
+def parts_of(matrix: Any, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A, C (n, 3, 3) and b (n, 3) of matrices (n, 7, 7), float64 of float32 numbers."""
+    numbers = check_amounts("matrix", matrix, (n, 7, 7)).astype(np.float64)
+    return numbers[:, :3, :3], numbers[:, :3, 3:6], numbers[:, :3, 6]
 
 
 def _with_shift(matrix: np.ndarray, shift: np.ndarray) -> np.ndarray:

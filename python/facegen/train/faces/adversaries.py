@@ -7,6 +7,7 @@ of scores (Lin et al. 2025). The result is a moving average of the generator's w
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
+On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from facegen.engine.device import CPU
 from facegen.networks import dcgan
 from facegen.nn import BatchNorm
 from facegen.nn.grad import Adam, BinaryCrossEntropy, Given, RelativisticPairs
+from facegen.train.augment.places import place_of
 from facegen.train.faces import discriminator
 from facegen.train.faces.data import to_values
 from facegen.train.faces.settings import FaceSettings
 from facegen.train.in_parts import StepInParts
 from facegen.train.order import Batch
+from facegen.train.pieces import Pieces
 from facegen.train.statistics import measure_statistics
 from facegen.train.trainer import Trainer
 
@@ -87,6 +90,7 @@ class Adversaries:
                 moments_of=self.discriminator, device=device,
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
+        self._place = place_of(self.generator.device, threads)
         layers = [node.name for node in judge.nodes if node.layer is not None]
         self._judge = Trainer(
             discriminator.graph(settings.width, against=True), BinaryCrossEntropy(), optimizer,
@@ -106,24 +110,30 @@ class Adversaries:
         "generator".
         """
         settings, n, random = self.settings, len(batch.samples), batch.random
-        real = to_values(self.pixels[batch.samples])
-        real = settings.of_real.draw(n, random)(real, self.threads)
+        changed, on_device = self._place.changed, self._place.on_device
+        real = changed(to_values(self.pixels[batch.samples]), settings.of_real.draw(n, random))
         z = latents(n, random)
-        made = self.generator.predict(z)["tanh"]
-        fake = settings.of_generated.draw(n, random)(made, self.threads)
+        made = self.generator.predict(z, on_device=on_device)["tanh"]
+        fake = changed(made, settings.of_generated.draw(n, random))
         losses = {}
         if self._penalised is not None and batch.step % settings.penalty_every == 0:
-            noisy = [x + NOISE * random.standard_normal(x.shape, np.float32) for x in (real, fake)]
-            fours = interleaved(real, fake, *noisy)
+            shape = (n, *self.pixels.shape[1:])
+            noisy = [
+                self._place.added(x, NOISE * random.standard_normal(shape, np.float32))
+                for x in (real, fake)
+            ]
+            fours = Pieces([real, fake, *noisy], interleaved=True)
             losses["penalised"] = self._penalised(fours)[::4]
         else:
-            losses["discriminator"] = self._paired(interleaved(real, fake))[::2]
+            pairs = Pieces([real, fake], interleaved=True)
+            losses["discriminator"] = self._paired(pairs)[::2]
 
         change = settings.of_generated.draw(n, random)
         scores = self.discriminator.predict(real)["score"]
-        fake = change(made, self.threads)
-        losses["generator"], gradients = self._judge.gradients([fake, -scores], 1.0)
-        back = change.adjoint(gradients["picture"], self.threads)
+        losses["generator"], gradients = self._judge.gradients(
+            [changed(made, change), -scores], 1.0, on_device=on_device
+        )
+        back = self._place.changed_back(gradients["picture"], change)
         self.generator.step(z, back, predicted=True)
         return losses
 
@@ -145,11 +155,6 @@ def latents(count: int, random: np.random.Generator) -> NDArray[np.float32]:
     """Uniform in -1 to 1, (count, 1, 1, 100)."""
     values = random.random((count, 1, 1, dcgan.LATENT), np.float32)
     return values * np.float32(2) - np.float32(1)
-
-
-def interleaved(*batches: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The first of each, the second of each, and so on."""
-    return np.stack(batches, axis=1).reshape(-1, *batches[0].shape[1:])
 
 
 def copies(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

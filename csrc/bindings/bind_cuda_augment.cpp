@@ -1,0 +1,144 @@
+#include "bind_cuda_augment.h"
+
+#include <pybind11/numpy.h>
+#include <pybind11/stl.h>
+
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+
+#include "arguments.h"
+#include "cuda/runtime/forked.h"
+#include "cuda/training/augment.h"
+#include "device_array.h"
+#include "read_sources.h"
+#include "without_gil.h"
+
+namespace py = pybind11;
+
+namespace facegen {
+namespace {
+
+template <typename T>
+using Given = std::optional<py::array_t<T, py::array::c_style>>;
+
+// Its numbers, null where there is no array.
+template <typename T>
+const T* numbers_of(const Given<T>& array, const char* name, int64_t images, int64_t of_image) {
+  if (!array) return nullptr;
+  require_aligned(*array, name);
+  if (array->ndim() < 1 || array->shape(0) != images || array->size() != images * of_image) {
+    throw py::value_error(std::string(name) + " must have " + std::to_string(images) + " times " +
+                          std::to_string(of_image) + " numbers");
+  }
+  return array->data();
+}
+
+// Changes pictures on a GPU. Calls of several threads wait for each other.
+class CudaPictures {
+ public:
+  explicit CudaPictures(int device) {
+    cuda::require_not_forked();
+    changes_.reset(without_gil([&] { return new cuda::PictureChanges(device); }));
+  }
+
+  void change(const py::object& pictures, const Given<uint8_t>& mirrored, const Given<float>& matrices,
+              const Given<float>& lenses, bool cubic, bool folded, const Given<double>& colours,
+              const Given<int32_t>& hidden, bool adjoint, DeviceArray& to) {
+    cuda::PictureChange change = of_shape(to);
+    const int64_t n = change.images;
+    const cuda::Source source = read_pictures(pictures, n, change.h, change.w, change.c);
+    change.mirrored = numbers_of(mirrored, "mirrored", n, 1);
+    change.matrices = numbers_of(matrices, "matrices", n, 9);
+    change.lenses = numbers_of(lenses, "lenses", n, 1);
+    change.cubic = cubic;
+    change.folded = folded;
+    change.colours = numbers_of(colours, "colours", n, 21);
+    change.hidden = numbers_of(hidden, "hidden", n, 4);
+    change.adjoint = adjoint;
+    if ((change.matrices == nullptr) != (change.lenses == nullptr) ||
+        (change.matrices != nullptr && change.mirrored != nullptr)) {
+      throw py::value_error("expected matrices with lenses, or mirrored");
+    }
+    if (change.colours != nullptr && change.c != 3) throw py::value_error("pictures must have three colours");
+    float* const out = reinterpret_cast<float*>(to.pointer());
+    alone([&] { changes_->change(change, source, out); });
+    record(to);
+  }
+
+  void add(const py::object& x, const py::object& y, DeviceArray& to) {
+    const cuda::PictureChange shape = of_shape(to);
+    const cuda::Source a = read_pictures(x, shape.images, shape.h, shape.w, shape.c);
+    const cuda::Source b = read_pictures(y, shape.images, shape.h, shape.w, shape.c);
+    float* const out = reinterpret_cast<float*>(to.pointer());
+    alone([&] { changes_->add(a, b, int64_t{shape.h} * shape.w * shape.c, out); });
+    record(to);
+  }
+
+ private:
+  // A forked child leaves all that its parent has on a GPU alone.
+  struct Delete {
+    void operator()(cuda::PictureChanges* changes) const {
+      if (!cuda::is_forked()) delete changes;
+    }
+  };
+
+  cuda::PictureChange of_shape(const DeviceArray& to) const {
+    const std::vector<int64_t>& shape = to.shape();
+    if (to.dtype() != "float32" || to.device() != changes_->device() || shape.size() != 4 ||
+        (shape[3] != 1 && shape[3] != 3)) {
+      throw py::value_error("expected float32 pictures (n, h, w, 1) or (n, h, w, 3) on this GPU");
+    }
+    for (const std::size_t axis : {1, 2}) {
+      if (shape[axis] < 1 || shape[axis] > cuda::kMostPictureSide) {
+        throw py::value_error("pictures must have sides of 1 to " + std::to_string(cuda::kMostPictureSide) +
+                              " pixels");
+      }
+    }
+    if (shape[1] * shape[2] * shape[3] > INT32_MAX) {
+      throw py::value_error("pictures must have fewer than 2^31 values each");
+    }
+    cuda::PictureChange change = {};
+    change.images = shape[0];
+    change.h = static_cast<int32_t>(shape[1]);
+    change.w = static_cast<int32_t>(shape[2]);
+    change.c = static_cast<int32_t>(shape[3]);
+    return change;
+  }
+
+  template <typename Body>
+  void alone(const Body& body) {
+    cuda::require_not_forked();
+    without_gil([&] {
+      const std::lock_guard lock(mutex_);
+      body();
+    });
+  }
+
+  void record(DeviceArray& to) const {
+    to.record(reinterpret_cast<intptr_t>(changes_->stream()), py::none());
+  }
+
+  std::unique_ptr<cuda::PictureChanges, Delete> changes_;
+  std::mutex mutex_;
+};
+
+}  // namespace
+
+void bind_cuda_augment(py::module_& m) {
+  py::class_<CudaPictures>(m, "CudaPictures", "Changes pictures on a GPU.")
+      .def(py::init<int>(), py::arg("device"))
+      .def("change", &CudaPictures::change, py::arg("pictures"), py::arg("mirrored").noconvert(),
+           py::arg("matrices").noconvert(), py::arg("lenses").noconvert(), py::arg("cubic"), py::arg("folded"),
+           py::arg("colours").noconvert(), py::arg("hidden").noconvert(), py::arg("adjoint"), py::arg("to"),
+           "Pictures, an array as CudaTraining takes it, into a DeviceArray (n, h, w, c). None leaves a part out: "
+           "mirrored (n,) uint8; matrices (n, 3, 3) and lenses (n,) float32 of warp, cubic or not, with what lies "
+           "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
+           "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
+           "way. Releases the GIL.")
+      .def("add", &CudaPictures::add, py::arg("x"), py::arg("y"), py::arg("to"),
+           "x + y into a DeviceArray (n, h, w, c). Releases the GIL.");
+}
+
+}  // namespace facegen

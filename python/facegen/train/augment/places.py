@@ -1,0 +1,145 @@
+"""Where pictures are changed: on the host, or on a GPU that trains on them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from facegen.engine.cuda import cuda_module
+from facegen.engine.device import CPU
+from facegen.engine.devices import parse_device
+from facegen.engine.foreign import locate
+from facegen.train.augment.arrays import check_amounts
+from facegen.train.augment.change import Change
+from facegen.train.augment.colour import parts_of
+from facegen.train.augment.cutout import squares
+from facegen.train.augment.geometry import mirror
+
+if TYPE_CHECKING:
+    from facegen._cuda import DeviceArray
+
+
+class Place(Protocol):
+    """Pictures (n, h, w, c) float32 in, on the host or at the place; arrays at the place out."""
+
+    on_device: bool
+
+    def changed(self, pictures: Any, change: Change) -> Any:
+        """As `change(pictures)`."""
+
+    def changed_back(self, gradient: Any, change: Change) -> Any:
+        """As `change.adjoint(gradient)`."""
+
+    def added(self, pictures: Any, numbers: Any) -> Any:
+        """The sum of both."""
+
+
+def place_of(device: str, threads: int | None) -> Place:
+    """That of a trainer on "cpu" or "cuda:0"; the threads are the CPU's."""
+    return OnHost(threads) if device == CPU else OnGpu(parse_device(device).indices[0])
+
+
+class OnHost:
+    """See `Place`."""
+
+    on_device = False
+
+    def __init__(self, threads: int | None) -> None:
+        self._threads = threads
+
+    def changed(self, pictures: Any, change: Change) -> np.ndarray:
+        """See `Place`."""
+        return change(pictures, self._threads)
+
+    def changed_back(self, gradient: Any, change: Change) -> np.ndarray:
+        """See `Place`."""
+        return change.adjoint(gradient, self._threads)
+
+    def added(self, pictures: Any, numbers: Any) -> np.ndarray:
+        """See `Place`."""
+        result: np.ndarray = pictures + numbers
+        return result
+
+
+class OnGpu:
+    """See `Place`. What comes from the host goes up; the amounts that are drawn come from there.
+
+    Pictures are the host's to the bit, but for their colours' last ones; gradients are within
+    float32 rounding, and the same in every run.
+    """
+
+    on_device = True
+
+    def __init__(self, index: int) -> None:
+        self._cuda, self._index = cuda_module(), index
+        self._native = self._cuda.CudaPictures(index)
+
+    def changed(self, pictures: Any, change: Change) -> DeviceArray:
+        """See `Place`."""
+        return self._run(pictures, change, adjoint=False)
+
+    def changed_back(self, gradient: Any, change: Change) -> DeviceArray:
+        """See `Place`."""
+        return self._run(gradient, change, adjoint=True)
+
+    def added(self, pictures: Any, numbers: Any) -> DeviceArray:
+        """See `Place`."""
+        to = self._empty(pictures)
+        self._native.add(self._source(pictures), self._source(numbers), to)
+        return to
+
+    def _run(self, pictures: Any, change: Change, *, adjoint: bool) -> DeviceArray:
+        shape = np.shape(pictures)
+        if len(shape) != 4 or 0 in shape[1:]:
+            raise ValueError(f"pictures: expected shape (n, h, w, c), found {shape}")
+        to = self._empty(pictures)
+        n, height, width, _ = to.shape
+        mirrored, matrix, lens = change.mirrored, change.matrix, change.lens
+        if mirrored is not None and matrix is not None:  # one resampling does both
+            mirrored, matrix = None, mirror(mirrored) @ matrix
+        if matrix is not None:
+            matrix = check_amounts("matrix", matrix, (n, 3, 3))
+            lens = check_amounts("lens", np.zeros(n) if lens is None else lens, (n,))
+        hidden = None
+        if change.hidden is not None:
+            x, y = change.hidden
+            hidden = squares(x, y, change.hidden_share, height, width)
+        self._native.change(
+            self._source(pictures),
+            None if mirrored is None else np.ascontiguousarray(mirrored, np.uint8),
+            matrix,
+            None if matrix is None else lens,
+            change.interpolation == "bicubic",
+            change.border == "mirror",
+            None if change.colour is None else _colours(change.colour, n, adjoint),
+            hidden,
+            adjoint,
+            to,
+        )
+        return to
+
+    def _empty(self, like: Any) -> DeviceArray:
+        array: DeviceArray = self._cuda.DeviceArray(np.shape(like), "float32", self._index)
+        return array
+
+    def _source(self, pictures: Any) -> Any:
+        """As `CudaPictures` takes an array."""
+        _, found = locate([pictures], ["pictures"])
+        if not found:
+            return np.ascontiguousarray(pictures, np.float32)
+        (there,) = found
+        if there.device != self._index:
+            raise ValueError(f"pictures are on cuda:{there.device}, not on cuda:{self._index}")
+        shape, strides = there.shape[1:], there.strides
+        return "pictures", there.pointer, there.element, shape, strides, there.stream
+
+
+def _colours(matrix: np.ndarray, n: int, adjoint: bool) -> np.ndarray:
+    """(n, 21): of a pixel and of the mean by rows, and what is added."""
+    of_pixel, of_mean, shift = parts_of(matrix, n)
+    if adjoint:  # every pixel has its share of the mean
+        of_pixel, of_mean = (part.transpose(0, 2, 1) for part in (of_pixel, of_mean))
+        shift = np.zeros_like(shift)
+    parts = (of_pixel, of_mean, shift)
+    return np.concatenate([part.reshape(n, -1) for part in parts], axis=1)

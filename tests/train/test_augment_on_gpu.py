@@ -1,0 +1,129 @@
+"""Pictures changed on a GPU, and gradients on their way back, are the CPU's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facegen.train import augment
+from facegen.train.augment.places import OnGpu, OnHost, place_of
+
+ALL = augment.Augmentation(
+    translate=0.3, rotate=40, shear=10, scale=0.5, stretch=0.3, lens=0.2, brightness=0.3,
+    contrast=0.3, saturation=0.6, hue=60, cutout=0.4, flip=0.5,
+)  # fmt: skip
+GEOMETRY = replace(ALL, brightness=0, contrast=0, saturation=0, hue=0)
+GREY = replace(GEOMETRY, cutout=0.2)
+# A colour is three products and three sums, each rounded, of numbers below 8.
+COLOUR = 8 * 6 * 2.0**-24
+
+
+def pictures(seed: int, n: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    return random.uniform(-1, 1, (n, height, width, channels)).astype(np.float32)
+
+
+def test_the_place_of_the_cpu_is_the_host() -> None:
+    x = pictures(0, 3, 8, 8)
+    change = ALL.draw(3, np.random.default_rng(0))
+    place = place_of("cpu", 1)
+    assert isinstance(place, OnHost) and not place.on_device
+    np.testing.assert_array_equal(place.changed(x, change), change(x))
+    np.testing.assert_array_equal(place.changed_back(x, change), change.adjoint(x))
+    np.testing.assert_array_equal(place.added(x, x), x + x)
+
+
+@pytest.mark.cuda
+@settings(max_examples=20, deadline=None)
+@given(
+    st.integers(0, 99), st.integers(1, 5), st.integers(1, 33), st.integers(1, 33),
+    st.sampled_from(["bilinear", "bicubic"]), st.sampled_from(["mirror", "black"]),
+    st.sampled_from([1, 3]),
+)  # fmt: skip
+def test_geometry_is_the_cpus_to_the_bit(
+    seed: int, n: int, height: int, width: int, interpolation: str, border: str, channels: int
+) -> None:
+    x = pictures(seed, n, height, width, channels)
+    policy = replace(GREY, interpolation=interpolation, border=border)
+    change = policy.draw(n, np.random.default_rng(seed))
+    place = OnGpu(0)
+    assert place.changed(x, change).numpy().tobytes() == change(x).tobytes()
+    # Up to 16 products of each point are summed: in float32 on the CPU, exactly here.
+    expected = change.adjoint(x)
+    near = 2.0**-24 * 16 * 16 * height * width * max(1.0, np.abs(expected).max())
+    np.testing.assert_allclose(place.changed_back(x, change).numpy(), expected, atol=near)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("policy", [ALL, augment.SMALL_SET, replace(augment.NONE, flip=0.5)])
+def test_whole_policies(policy: augment.Augmentation) -> None:
+    x = pictures(1, 6, 64, 64)
+    change = policy.draw(6, np.random.default_rng(2))
+    place = OnGpu(0)
+    made = place.changed(x, change)
+    np.testing.assert_allclose(made.numpy(), change(x), rtol=0, atol=COLOUR)
+    expected = change.adjoint(x)
+    back = place.changed_back(x, change).numpy()
+    np.testing.assert_allclose(back, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    assert place.changed_back(x, change).numpy().tobytes() == back.tobytes()
+    # What is there is taken from there.
+    there = place.changed(x, augment.NONE.draw(6, np.random.default_rng(0)))
+    assert there.numpy().tobytes() == x.tobytes()
+    assert place.changed(there, change).numpy().tobytes() == made.numpy().tobytes()
+    assert place.changed_back(there, change).numpy().tobytes() == back.tobytes()
+
+
+@pytest.mark.cuda
+def test_the_adjoint_is_one() -> None:
+    """<W x, g> = <x, W' g>, up to the rounding of 64 x 64 x 3 products and their sums."""
+    change = replace(GEOMETRY, cutout=0.4).draw(1, np.random.default_rng(5))
+    x, g = pictures(1, 1, 64, 64), pictures(2, 1, 64, 64)
+    place = OnGpu(0)
+    made = place.changed(x, change).numpy().astype(float)
+    back = place.changed_back(g, change).numpy().astype(float)
+    products = np.abs(made * g).sum()
+    assert abs((made * g).sum() - (x * back).sum()) < 2.0**-24 * 16 * products
+
+
+@pytest.mark.cuda
+def test_mirrored_and_warped_at_once() -> None:
+    x = pictures(3, 4, 16, 20)
+    drawn = augment.SMALL_SET.draw(4, np.random.default_rng(1))
+    change = replace(drawn, mirrored=np.array([True, False, True, False]))
+    # A point of the mirror image is rounded otherwise, by some 2^-20 of a pixel.
+    np.testing.assert_allclose(OnGpu(0).changed(x, change).numpy(), change(x), atol=1e-4)
+
+
+@pytest.mark.cuda
+def test_sums_are_numpys() -> None:
+    x, y = pictures(1, 2, 5, 7), pictures(2, 2, 5, 7)
+    place = OnGpu(0)
+    there = place.added(x, y)
+    assert there.numpy().tobytes() == (x + y).tobytes()
+    assert place.added(there, x).numpy().tobytes() == (x + y + x).tobytes()
+
+
+@pytest.mark.cuda
+def test_gradients_that_are_nothing_or_not_finite() -> None:
+    change = GEOMETRY.draw(3, np.random.default_rng(0))
+    gradient = pictures(0, 3, 8, 8)
+    gradient[0] = 0
+    gradient[1, 2, 3] = np.inf
+    back = OnGpu(0).changed_back(gradient, replace(change, hidden=None)).numpy()
+    assert not back[0].any() and np.isnan(back[1]).all() and np.isfinite(back[2]).all()
+
+
+@pytest.mark.cuda
+def test_pictures_that_are_refused() -> None:
+    change = ALL.draw(2, np.random.default_rng(0))
+    for shape in ((2, 8, 8, 2), (2, 8, 8), (2, 0, 8, 3)):
+        with pytest.raises(ValueError, match="pictures"):
+            OnGpu(0).changed(np.zeros(shape, np.float32), change)
+    with pytest.raises(ValueError, match="three colours"):
+        OnGpu(0).changed(np.zeros((2, 8, 8, 1), np.float32), change)
+    with pytest.raises(ValueError, match=r"matrix: expected shape \(3, 3, 3\)"):
+        OnGpu(0).changed(np.zeros((3, 8, 8, 3), np.float32), change)
