@@ -67,6 +67,20 @@ __device__ inline void for_each_place(const PoolWalk& walk, const Body& body) {
     body(int64_t{image}, first + row - image * walk.height, x, of_row - x * walk.vectors);
   }
 }
+
+template <int kVector>
+__device__ inline void grow(Numbers<kVector>& most, const Numbers<kVector>& x) {
+#pragma unroll
+  for (int e = 0; e < kVector; ++e) most.v[e] = max_or_nan(most.v[e], x.v[e]);
+}
+
+template <int kVector>
+__device__ inline Numbers<kVector> all_of(float value) {
+  Numbers<kVector> n;
+#pragma unroll
+  for (int e = 0; e < kVector; ++e) n.v[e] = value;
+  return n;
+}
 #endif
 
 inline Pool make_pool(const TrainingCall& call) {

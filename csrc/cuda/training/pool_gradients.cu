@@ -86,7 +86,20 @@ __global__ void __launch_bounds__(kBlock)
           }
         }
         const int64_t at = out - (int64_t{before_y} * p.out_w + before_x) * p.channels;
-        const Numbers<kVector> largest = load_numbers<kVector>(g.y + at), dy = load_numbers<kVector>(g.dy + at);
+        const Numbers<kVector> dy = load_numbers<kVector>(g.dy + at);
+        Numbers<kVector> largest;
+        if constexpr (kBefore > 0) {
+          largest = load_numbers<kVector>(g.y + at);
+        } else {  // all of the window is here
+          largest = all_of<kVector>(-CUDART_INF_F);
+#pragma unroll
+          for (int ty = 0; ty < kKernel; ++ty) {
+#pragma unroll
+            for (int tx = 0; tx < kKernel; ++tx) {
+              if (takes(first_r + ty, first_c + tx)) grow(largest, window[ty][tx]);
+            }
+          }
+        }
         bool open[kVector];
 #pragma unroll
         for (int e = 0; e < kVector; ++e) open[e] = true;

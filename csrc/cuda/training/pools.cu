@@ -6,20 +6,6 @@
 namespace facegen::cuda {
 namespace {
 
-template <int kVector>
-__device__ inline void grow(Numbers<kVector>& most, const Numbers<kVector>& x) {
-#pragma unroll
-  for (int e = 0; e < kVector; ++e) most.v[e] = max_or_nan(most.v[e], x.v[e]);
-}
-
-template <int kVector>
-__device__ inline Numbers<kVector> all_of(float value) {
-  Numbers<kVector> n;
-#pragma unroll
-  for (int e = 0; e < kVector; ++e) n.v[e] = value;
-  return n;
-}
-
 // kKernel: of both axes; 0: any.
 template <int kKernel, int kVector>
 __global__ void __launch_bounds__(kBlock)
