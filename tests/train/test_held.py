@@ -15,6 +15,8 @@ from facegen.engine.foreign import OnDevice
 from facegen.networks import lenet
 from facegen.nn import Graph, Shape
 from facegen.train import batch
+from facegen.train.cut import Features
+from facegen.train.kept_steps import KeptSteps
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((40, 28, 28, 1), np.float32)
@@ -218,3 +220,32 @@ def test_arrays_elsewhere_are_refused(reader: batch.Reader) -> None:
         reader.inputs([array, z])
     with pytest.raises(ValueError, match="a trainer on the CPU has its arrays on the host"):
         lenet_trainer(outputs=["softmax"]).output("softmax", on_device=True)
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_features_that_are_kept(device: str) -> None:
+    """Rows of pictures and of mirror images, held or (where memory is short) from the host."""
+    arrays = [IMAGES, IMAGES[:, :, ::-1]]
+    features = [Features.__new__(Features) for _ in arrays]
+    for each, array in zip(features, arrays, strict=True):
+        each.arrays = [np.ascontiguousarray(array)]
+    single, many, short = (lenet_trainer(device) for _ in range(3))
+    kept, without = (
+        KeptSteps(train.StepInParts(trainer), features, LABELS) for trainer in (many, short)
+    )
+    random, batches, expected = np.random.default_rng(3), [], []
+    for size in (5, 5, 3):
+        samples, mirrored = random.integers(0, 40, size), random.random(size) < 0.5
+        batches.append(kept.rows(samples, mirrored))
+        x = np.where(mirrored[:, None, None, None], arrays[1][samples], arrays[0][samples])
+        expected.append(single.step(x, LABELS[samples]))
+
+    def no_memory(*_: Any) -> np.ndarray:
+        raise MemoryError
+
+    short.run = no_memory  # type: ignore[method-assign]
+    for steps in (kept, without):
+        for losses, right in zip(steps.several(batches), expected, strict=True):
+            assert losses.tobytes() == right.tobytes()
+    assert_same(many, single)
+    assert_same(short, single)

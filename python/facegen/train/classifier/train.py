@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -15,29 +16,26 @@ from facegen.errors import FacegenError
 from facegen.graphs import GraphNetwork
 from facegen.nn import BatchNorm, Graph, lower
 from facegen.nn.grad import Adam, Group
-from facegen.train.augment import Augmentation
 from facegen.train.best import Best
 from facegen.train.classifier import regimes
 from facegen.train.classifier.network import Start, head_of
 from facegen.train.classifier.pictures import ClassPictures
 from facegen.train.classifier.regimes import Regime
+from facegen.train.classifier.shown import Shown, mirrored
 from facegen.train.confusion import confusion
-from facegen.train.cut import Features, cut, may_be_kept, own_weights
+from facegen.train.cut import own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.hooks import Enough, Every
 from facegen.train.in_parts import StepInParts
 from facegen.train.initial_weights import digest
 from facegen.train.loop import Loop
-from facegen.train.order import Batch, Order
+from facegen.train.order import Order
 from facegen.train.ranks import Ranks
 from facegen.train.reports import SILENT, Reports
 from facegen.train.schedules import one_cycle
 from facegen.train.split import stratified
 from facegen.train.trainer import Trainer
 
-# Where every layer is trained, a picture is another in every epoch.
-CHANGES = Augmentation(flip=0.5, translate=0.1, rotate=10, scale=0.15, stretch=0.1,
-                       brightness=0.1, contrast=0.15, saturation=0.15)  # fmt: skip
 _BATCH = 32  # pictures that are looked at at once
 
 
@@ -135,21 +133,31 @@ def train(
     order = Order(len(chosen), settings.batch, settings.seed)
     steps = settings.epochs * order.steps_per_epoch
     weights = {name: np.array(array) for name, array in start.weights.items()}
-    shown = _Shown(pictures, start, regime, weights, threads, reports, device)
+    shown = Shown(pictures, start, regime, weights, threads, reports, device)
     trainer = _trainer(
         shown.graph, start.graph, regime, weights, settings, steps, threads, ranks, device
     )
     exchange = Exchange.of(ranks, trainer)
     step = StepInParts(trainer, reports.note, exchange)
     best = Best(lambda: trainer.weights, settings.patience)
+    kept = shown.hold(step) if trainer.device != CPU and ranks is None else None
 
     def read(number: int) -> tuple[Any, NDArray[np.int64]]:
         batch = order(number)
         samples = chosen[batch.samples]
+        if kept is not None:
+            return kept.rows(samples, mirrored(batch)), pictures.labels[samples]
         return shown.changed(batch, samples), pictures.labels[samples]
 
     def learn(item: tuple[Any, NDArray[np.int64]]) -> dict[str, np.ndarray]:
-        return {"loss": step(*item)}
+        return {"loss": step(*item)} if kept is None else learn_several([item])[0]
+
+    def learn_several(
+        items: Sequence[tuple[Any, NDArray[np.int64]]],
+    ) -> list[dict[str, np.ndarray]]:
+        """The same of features that a GPU holds."""
+        assert kept is not None
+        return [{"loss": losses} for losses in kept.several([rows for rows, _ in items])]
 
     def measure(done: int) -> dict[str, float]:
         scores = np.concatenate([
@@ -175,6 +183,7 @@ def train(
         steps,
         settings.batch,
         hooks=[Every(order.steps_per_epoch, measure)],
+        several=None if kept is None else learn_several,
         settings={
             **asdict(settings),
             "classes": list(pictures.names),
@@ -232,67 +241,6 @@ def _trainer(
         )
     except ValueError as error:
         raise FacegenError(f"--layers {regime.layers}: {error}") from None
-
-
-class _Shown:
-    """What the layers that are trained see of pictures."""
-
-    def __init__(
-        self,
-        pictures: ClassPictures,
-        start: Start,
-        regime: Regime,
-        weights: dict[str, np.ndarray],
-        threads: int | None,
-        reports: Reports,
-        device: str,
-    ) -> None:
-        self._pictures, self._start = pictures, start
-        self._features: list[Features] | None = None
-        self.graph = start.graph
-        parts = cut(start.graph, regime.trained)
-        if regime.layers == regimes.ALL or parts.front is None:
-            return
-        if not may_be_kept(parts.front, 2 * len(pictures)):
-            reports.note("memory is short: the layers in front are computed in every step")
-            return
-        reports.note(f"the layers in front, of {len(pictures):,} pictures and their mirror images")
-        self._features = [
-            Features(parts.front, weights, reader, len(pictures), threads, device=device)
-            for reader in (self._values, self._mirrored)
-        ]
-        self.graph = parts.rest
-
-    def _values(self, samples: NDArray[np.int64]) -> np.ndarray:
-        return self._start.preparation.values(self._pictures.pixels[samples])
-
-    def _mirrored(self, samples: NDArray[np.int64]) -> np.ndarray:
-        return np.ascontiguousarray(self._values(samples)[:, :, ::-1])
-
-    def plain(self, samples: NDArray[np.int64]) -> Any:
-        """As the finished network sees them."""
-        if self._features is None:
-            return self._values(samples)
-        return _alone(self._features[0][samples])
-
-    def changed(self, batch: Batch, samples: NDArray[np.int64]) -> Any:
-        """As training sees them: changed at random, or mirrored where features are kept."""
-        if self._features is not None:
-            mirrored = batch.random.random(len(samples)) < 0.5
-            choose = mirrored[:, None, None, None]
-            plain, mirror = (features[samples] for features in self._features)
-            return _alone([np.where(choose, b, a) for a, b in zip(plain, mirror, strict=True)])
-        pixels = self._pictures.pixels[samples].astype(np.float32) / 127.5 - 1
-        changes = CHANGES if pixels.shape[3] == 3 else Augmentation(
-            flip=CHANGES.flip, translate=CHANGES.translate, rotate=CHANGES.rotate,
-            scale=CHANGES.scale, stretch=CHANGES.stretch,
-        )  # fmt: skip
-        changed = changes(pixels, batch.random, threads=1)
-        return self._start.preparation.values((np.clip(changed, -1, 1) + 1) * 127.5)
-
-
-def _alone(arrays: list[np.ndarray]) -> Any:
-    return arrays[0] if len(arrays) == 1 else arrays
 
 
 def _confusion_of_held_out(
