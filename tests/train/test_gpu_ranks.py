@@ -164,7 +164,7 @@ def test_images_of_a_rank_on_a_gpu() -> None:
         for images in (7, 8, 30, 64, 100):
             ranks = [Ranks(Alone(rank, size)) for rank in range(size)]
             for each in ranks:
-                each.gpus = (0, None)  # type: ignore[assignment]
+                each.gpu = object()  # type: ignore[assignment]
             numbers = [number for each in ranks for number in range(images)[each.own(images)]]
             counts = [len(range(images)[each.own(images)]) for each in ranks]
             assert numbers == list(range(images)) and max(counts) - min(counts) <= 1
@@ -199,7 +199,7 @@ built = pytest.mark.skipif(bool(_native.WHY_NO_CUDA), reason="built without CUDA
 @built
 def test_a_library_that_is_missing_is_an_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpu_ranks, "find_library", lambda: "/nowhere/libnccl.so.2")
-    alone = SimpleNamespace(rank=0, size=2, first=True, gpus=None, first_word=lambda word: word)
+    alone = SimpleNamespace(rank=0, size=2, first=True, gpu=None, first_word=lambda word: word)
     message = "takes NCCL: pip install .*nccl.*/nowhere/libnccl"
     with pytest.raises(DeviceError, match=message) as raised:
         gpu_ranks.connect(alone, 0)  # type: ignore[arg-type]

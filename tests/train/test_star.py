@@ -61,7 +61,6 @@ def test_what_ranks_say() -> None:
     on_all(ranks, lambda r: r.close())
     with pytest.raises(FacegenError, match="rank 0 has ended before the others"):
         ranks[1].told(None)
-    assert all(r.closed.is_set() for r in ranks)
 
 
 def test_ranks_without_mpi_are_of_gpus() -> None:

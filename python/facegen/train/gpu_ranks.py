@@ -35,6 +35,46 @@ def find_library() -> str:
     return _LIBRARY
 
 
+class ConnectedGpu:
+    """A rank's GPU, connected with those of the others; watched until it is closed.
+
+    Attributes
+    ----------
+    index
+        Of the GPU among those of this process.
+    peers
+        As the engine takes them.
+    """
+
+    def __init__(self, ranks: Ranks, index: int, peers: CudaPeers) -> None:
+        self.index, self.peers = index, peers
+        self._ranks, self._closed = ranks, threading.Event()
+        self._watch = threading.Thread(target=self._end_where_it_fails, daemon=True)
+        self._watch.start()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there is a trainer that has it."""
+        return self.peers.is_used
+
+    def close(self, keep: bool) -> None:
+        """End the connection, as all ranks do; or `keep` it until the process ends."""
+        self._closed.set()
+        self._watch.join()
+        if not keep:
+            self.peers.close()
+
+    def _end_where_it_fails(self) -> None:
+        """All ranks: what waits for the connection on GPUs would wait for ever."""
+        while not self._closed.wait(_WATCH_SECONDS):
+            try:
+                self.peers.check()
+            except (DeviceFailure, FacegenError) as error:
+                last_words(f"rank {self._ranks.rank}: {said(error)}")
+                self._ranks.abort()
+                return
+
+
 def connect(ranks: Ranks, index: int) -> CudaPeers:
     """This rank's GPU among those of the others; every rank calls it, with a GPU of its own.
 
@@ -45,10 +85,10 @@ def connect(ranks: Ranks, index: int) -> CudaPeers:
     DeviceFailure
         The GPUs cannot be connected.
     """
-    if ranks.gpus is not None:
-        if ranks.gpus[0] != index:
-            raise DeviceError(f"this rank trains on cuda:{ranks.gpus[0]}, not on cuda:{index} too")
-        return ranks.gpus[1]
+    if ranks.gpu is not None:
+        if ranks.gpu.index != index:
+            raise DeviceError(f"this rank trains on cuda:{ranks.gpu.index}, not on cuda:{index}")
+        return ranks.gpu.peers
     peers_type: type[CudaPeers] = cuda_module().CudaPeers
     library = find_library()
     with alike(ranks):
@@ -61,8 +101,7 @@ def connect(ranks: Ranks, index: int) -> CudaPeers:
     _check_apart(ranks, index)
     unique = ranks.told(peers_type.make_id(library) if ranks.first else None)
     peers = peers_type(library, unique, ranks.rank, ranks.size, index)
-    ranks.gpus = (index, peers)
-    threading.Thread(target=_watch, args=[ranks, peers], daemon=True).start()
+    ranks.gpu = ConnectedGpu(ranks, index, peers)
     return peers
 
 
@@ -79,14 +118,3 @@ def _check_apart(ranks: Ranks, index: int) -> None:
             )
             of_all(error)
             raise error
-
-
-def _watch(ranks: Ranks, peers: CudaPeers) -> None:
-    """End all where a connection fails: what waits for it on the GPUs would wait for ever."""
-    while not ranks.closed.wait(_WATCH_SECONDS):
-        try:
-            peers.check()
-        except (DeviceFailure, FacegenError) as error:
-            last_words(f"rank {ranks.rank}: {said(error)}")
-            ranks.abort()
-            return

@@ -10,7 +10,6 @@ ranks gives the same bits. Those that are asynchronous have batches of their own
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from facegen.launchers import find_place
 from facegen.train.star import Star, inherit, last_words, meet
 
 if TYPE_CHECKING:
-    from facegen._cuda import CudaPeers
+    from facegen.train.gpu_ranks import ConnectedGpu
 
 _LAST_WORDS_SECONDS = 0.5
 _NAP_SECONDS = 2e-4  # between looks for a message: MPI's own waiting takes a whole processor
@@ -39,16 +38,13 @@ class Ranks:
     ----------
     asynchronous
         Rank 0 has the weights, and the others have batches of their own; else all share every one.
-    gpus
-        The number of this rank's GPU, and its connection with the others'; None: on the CPU.
-    closed
-        Set where training has ended.
+    gpu
+        This rank's, connected with the others'; None: on the CPU.
     """
 
     def __init__(self, communicator: Any, asynchronous: bool = False) -> None:
         self._communicator, self.asynchronous = communicator, asynchronous
-        self.gpus: tuple[int, CudaPeers] | None = None
-        self.closed = threading.Event()
+        self.gpu: ConnectedGpu | None = None
         self.rank: int = communicator.Get_rank()
         self.size: int = communicator.Get_size()
 
@@ -74,7 +70,7 @@ class Ranks:
 
     def own(self, images: int) -> slice:
         """Which of a batch's images this rank computes; of others it need not have the inputs."""
-        if self.gpus is not None:
+        if self.gpu is not None:
             return slice(images * self.rank // self.size, images * (self.rank + 1) // self.size)
         part = self.part_images(images)
         first = min(self.rank * part, images)
@@ -146,16 +142,12 @@ class Ranks:
 
     def close(self) -> None:
         """Training has ended, on every rank. GPUs stay connected where a trainer still has them."""
-        if self.gpus is not None:
-            peers = self.gpus[1]
-            if not any(self.all(peers.is_used)):
-                self.closed.set()
-                peers.close()
+        if self.gpu is not None:
+            self.gpu.close(keep=any(self.all(self.gpu.is_used)))
         self.leave()
 
     def leave(self) -> None:
         """This rank ends, as the others know."""
-        self.closed.set()
         if isinstance(self._communicator, Star):
             self._communicator.leave()
 
