@@ -48,8 +48,8 @@ NormMemory TrainingExecutable::norm(const TrainingStep& s, const Part& part) con
 
 void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
-  const TrainingCall c = call(s, part);
   products_.choose_place(part.place);
+  const TrainingCall c = call(s, part);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
