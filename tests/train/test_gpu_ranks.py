@@ -125,6 +125,20 @@ def test_a_command_on_gpus(tmp_path: Path, task: str) -> None:
 
 
 @on_gpus
+@pytest.mark.parametrize("gpus", [2, 4])
+def test_a_command_in_shares_writes_the_file_of_one_gpu(tmp_path: Path, gpus: int) -> None:
+    need(gpus)
+    words = ["-m", "facegen", "train", "digits", *write_task("digits", tmp_path)]
+    words += ["--device", "cuda", "--batch", 24, "--epochs", 2, "--shares", 4, "-o"]
+    files = []
+    for ranks in (1, gpus):
+        result = run_ranks("launch", ranks, [*words, f"{ranks}.safetensors"], tmp_path)
+        assert result.returncode == 0, result.stderr
+        files.append((tmp_path / f"{ranks}.safetensors").read_bytes())
+    assert files[0] == files[1]
+
+
+@on_gpus
 def test_a_batch_too_small_for_the_gpus(tmp_path: Path) -> None:
     need(2)
     result = run(2, "lenet", 1, "plain", tmp_path)

@@ -32,7 +32,8 @@ def command(
     """Run COMMAND as ranks 0 to n - 1 on this machine, without MPI.
 
     Each rank gets an equal share of the processors and of the GPUs. Rank 0 reads, writes and
-    prints. If another rank dies, the rest do its work. The exit code is that of rank 0.
+    prints. If another rank dies, the rest do its work; of training, which shares every batch on
+    GPUs, all end, and --resume goes on. The exit code is that of rank 0.
     """
     import os
     import shutil

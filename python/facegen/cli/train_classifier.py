@@ -74,6 +74,7 @@ _SHOWN = 10  # files that cannot be read and are named
     "if not given.",
 )
 @training.sync
+@training.shares
 @training.resume
 @options.overwrite
 @options.common

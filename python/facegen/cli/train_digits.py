@@ -44,6 +44,7 @@ from facegen.cli.train import check_network_file
 @training.threads
 @training.device
 @training.sync
+@training.shares
 @training.folder
 @training.resume
 @options.overwrite

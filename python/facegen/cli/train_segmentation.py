@@ -58,6 +58,7 @@ from facegen.cli.train import check_network_file
 @training.backend
 @training.threads
 @training.sync
+@training.shares
 @training.folder
 @training.resume
 @options.overwrite

@@ -66,6 +66,17 @@ sync = click.option(
 )
 
 
+shares = click.option(
+    "--shares",
+    type=click.Choice(["1", "2", "4", "8"]),
+    default="1",
+    show_default=True,
+    callback=lambda context, parameter, value: int(value),
+    help="On GPUs: parts of a batch whose sums are made apart. With 4, ranks with 1, 2 or 4 GPUs "
+    "give the same file, of batches that 4 divides; one GPU is slower then.",
+)
+
+
 def choose_device(device: str, ranks: Ranks | None = None) -> str:
     """What --device is here: "cpu" or "cuda:0". Of ranks that share batches each has its own GPU.
 

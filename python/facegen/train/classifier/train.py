@@ -57,6 +57,8 @@ class ClassifierSettings:
         Of Adam at its highest, for the new head; old layers have a tenth of it. 0.001 if None.
     patience
         Epochs without a lower loss of the pictures held out, after which training ends.
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     layers: str = "auto"
@@ -66,6 +68,7 @@ class ClassifierSettings:
     held_out: float = 0.2
     learning_rate: float | None = None
     patience: int | None = None
+    shares: int = 1
 
     def of(self, layers: str) -> ClassifierSettings:
         """With the regime's own numbers where none are given."""
@@ -237,6 +240,7 @@ def _trainer(
             frozen=layers - regime.trained,
             stored_statistics=norms,  # those of the few pictures of a batch say less
             ranks=ranks,
+            shares=settings.shares,
             device=device,
         )
     except ValueError as error:

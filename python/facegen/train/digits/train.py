@@ -60,6 +60,8 @@ class DigitSettings:
         Share of the hidden values left out.
     average
         Half life of the moving average of the weights, in epochs.
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     epochs: int = 40
@@ -69,6 +71,7 @@ class DigitSettings:
     learning_rate: float = 1e-3
     dropout: float = 0.4
     average: float = 1.0
+    shares: int = 1
 
 
 @dataclass(frozen=True)
@@ -143,6 +146,7 @@ def train(
         threads=threads,
         seed=settings.seed,
         ranks=ranks,
+        shares=settings.shares,
         device=device,
     )
     exchange = Exchange.of(ranks, trainer)

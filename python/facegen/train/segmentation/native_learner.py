@@ -40,6 +40,8 @@ class NativeLearner:
         That share every batch, or are asynchronous.
     device
         As for `facegen.train.Trainer`; the encoder's features are computed there too.
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class NativeLearner:
         reports: Reports,
         ranks: Ranks | None = None,
         device: str = CPU,
+        shares: int = 1,
     ) -> None:
         self._pairs = pairs
         self._weights = {name: np.array(array) for name, array in weights.items()}
@@ -79,6 +82,7 @@ class NativeLearner:
             threads=threads,
             frozen={name.rpartition(".")[0] for name in graph.parameters} & frozen,
             ranks=ranks,
+            shares=shares,
             device=device,
         )
         self.exchange = Exchange.of(ranks, self.trainer)

@@ -50,6 +50,8 @@ class SegmentationSettings:
         Keep conv1 to fire9 as they are, else train all layers.
     learning_rate
         Of Adam at its highest, after a twentieth of the steps; see `schedules.one_cycle`.
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     epochs: int = 20
@@ -58,6 +60,7 @@ class SegmentationSettings:
     held_out: int = 20
     freeze_encoder: bool = True
     learning_rate: float = 1e-4
+    shares: int = 1
 
     def order(self, pairs: Pairs) -> Order:
         """Of those that are trained on."""
@@ -117,8 +120,9 @@ def native(
     check(pairs, settings)
     rate, frozen = settings.rate(pairs), settings.freeze_encoder
     return NativeLearner(
-        pairs, weights, rate, frozen, settings.epochs, threads, reports, ranks, device
-    )
+        pairs, weights, rate, frozen, settings.epochs, threads, reports, ranks, device,
+        settings.shares,
+    )  # fmt: skip
 
 
 def check(pairs: Pairs, settings: SegmentationSettings) -> None:
