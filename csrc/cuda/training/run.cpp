@@ -19,7 +19,9 @@ constexpr std::size_t kGraphLaunches = 512, kMostGraphSteps = 16;
 struct Settled {
   cudaStream_t streams[3];
   ~Settled() {
-    for (const cudaStream_t stream : streams) cudaStreamSynchronize(stream);
+    for (const cudaStream_t stream : streams) {
+      if (stream != nullptr) cudaStreamSynchronize(stream);  // null would be all of the process's
+    }
   }
 };
 
