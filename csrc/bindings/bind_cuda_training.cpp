@@ -82,17 +82,26 @@ using Doubles = py::array_t<double, py::array::c_style>;
 class CudaTraining {
  public:
   CudaTraining(const py::object& program, const py::dict& arrays, int device, const std::string& kernels,
-               const CudaPeers* peers, int shares)
+               const std::string& precision, const CudaPeers* peers, int shares)
       : storage_(program, arrays) {
-    const std::map<std::string, cuda::ProductKernels> known = {{"auto", cuda::ProductKernels::kAuto},
-                                                               {"mma", cuda::ProductKernels::kGeneric},
-                                                               {"wgmma", cuda::ProductKernels::kHopper}};
-    const auto found = known.find(kernels);
-    if (found == known.end()) throw py::value_error("kernels must be auto, mma or wgmma, not " + kernels);
+    using cuda::ProductKernels, cuda::ProductPrecision;
+    const std::map<std::string, ProductKernels> known = {
+        {"auto", ProductKernels::kAuto}, {"mma", ProductKernels::kGeneric}, {"wgmma", ProductKernels::kHopper}};
+    const std::map<std::string, ProductPrecision> precisions = {{"float32", ProductPrecision::kFloat32},
+                                                                {"bfloat16", ProductPrecision::kBfloat16},
+                                                                {"float16", ProductPrecision::kFloat16}};
+    const auto chosen = known.find(kernels);
+    if (chosen == known.end()) throw py::value_error("kernels must be auto, mma or wgmma, not " + kernels);
+    const auto of_products = precisions.find(precision);
+    if (of_products == precisions.end()) {
+      throw py::value_error("precision must be float32, bfloat16 or float16, not " + precision);
+    }
     if (shares < 1 || (shares & (shares - 1)) != 0) throw py::value_error("shares must be a power of 2");
     const cuda::Sharing sharing = {peers == nullptr ? nullptr : peers->get(), shares};
-    executable_.reset(in_words(
-        [&] { return new cuda::TrainingExecutable(storage_.program, device, found->second, sharing); }));
+    executable_.reset(in_words([&] {
+      return new cuda::TrainingExecutable(storage_.program, device, chosen->second, of_products->second,
+                                          sharing);
+    }));
   }
 
   std::unique_ptr<CudaHeld, Delete> hold(const std::vector<py::object>& inputs,
@@ -356,9 +365,10 @@ void bind_cuda_training(py::module_& m) {
       .def_property_readonly("is_used", &CudaPeers::is_used, "Whether a trainer has it.")
       .def("close", &CudaPeers::close, "Ends the connections, which every rank does; not while it is used.");
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
-      .def(py::init<const py::object&, const py::dict&, int, const std::string&, const CudaPeers*, int>(),
+      .def(py::init<const py::object&, const py::dict&, int, const std::string&, const std::string&,
+                    const CudaPeers*, int>(),
            py::arg("program"), py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto",
-           py::arg("peers") = py::none(), py::arg("shares") = 1)
+           py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1)
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
            "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream; or tuples of pieces: whether "

@@ -82,6 +82,7 @@ class CudaTraining:
         arrays: Mapping[str, NDArray[np.float32]],
         device: int = 0,
         kernels: str = "auto",
+        precision: str = "float32",
         peers: CudaPeers | None = None,
         shares: int = 1,
     ) -> None: ...

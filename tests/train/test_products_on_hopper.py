@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training_engines import GPUS, HOPPER, make, unit
+from training_engines import HOPPER, GpuTraining, make, unit
 
 from facegen import nn
+from facegen._native import available_isas
 from facegen.engine.cuda import cuda_module
-from facegen.nn.grad import SGD, differentiate
+from facegen.nn.grad import L2, SGD, differentiate
 from facegen.nn.grad.steps import Gemm, WeightGradient
 
 # A layer, its input's height and width, and images: several tiles of rows, of columns and of the
@@ -23,22 +24,37 @@ LAYERS = {
     "transposed, stride 3": (nn.ConvTranspose2d(64, 64, 5, stride=3, padding=1), (5, 5), 3),
     "transposed, from a pixel": (nn.ConvTranspose2d(100, 512, 4, bias=False), (1, 1), 70),
     "few channels": (nn.Conv2d(3, 5, 3, padding=1), (12, 12), 2),
+    "few inputs, stride 2": (nn.Conv2d(3, 64, 4, stride=2, padding=1), (32, 32), 9),
+    "few inputs, transposed": (nn.ConvTranspose2d(5, 70, 3, padding=1), (9, 8), 4),
+    "few outputs": (nn.Conv2d(70, 3, 3, padding=1), (11, 12), 5),
+    "few outputs, dilated": (nn.Conv2d(64, 2, 3, padding=2, dilation=2), (9, 9), 3),
+    "few outputs, transposed": (nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1), (16, 16), 9),
+    "few outputs, stride 2": (nn.Conv2d(64, 5, 4, stride=2, padding=1), (14, 16), 4),
+    "to a pixel": (nn.Conv2d(512, 1, 4), (4, 4), 70),
     "many pixels": (nn.Conv2d(64, 64, 3, padding=1), (64, 64), 16),
     "linear": (nn.Linear(600, 333), (1, 1), 150),
 }
 
 
+# Of operands, relative to what is rounded.
+ROUNDING = {"float32": unit(HOPPER), "bfloat16": 2.0**-9, "float16": 2.0**-12}
+KERNELS = {"float32": "wgmma bf16x3", "bfloat16": "wgmma bf16", "float16": "wgmma fp16"}
+
+
 @pytest.mark.cuda
+@pytest.mark.parametrize("precision", ROUNDING)
 @pytest.mark.parametrize("name", LAYERS)
-def test_layers(name: str) -> None:
+def test_layers(name: str, precision: str) -> None:
+    """Against plain float32; of float16 with gradients that are far below its range."""
     if cuda_module().devices()[0]["capability"][0] != 9:
         pytest.skip("no GPU of Hopper's generation")
     layer, (height, width), images = LAYERS[name]
     graph = nn.Graph("layer")
-    channels = layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+    channels = layer.in_channels
     x = graph.input("x", nn.Shape(height, width, channels))
     graph.output(graph.add("tanh", nn.Tanh(), graph.add("layer", layer, x)))
-    program = differentiate(graph, "l2", SGD(rate=0.1), input_gradients=["x"])
+    loss = L2(weight=1e-9 if precision == "float16" else 1.0)
+    program = differentiate(graph, loss, SGD(rate=0.1), input_gradients=["x"])
     random = np.random.default_rng(0)
     weights = {
         parameter: random.uniform(-0.1, 0.1, shape).astype(np.float32)
@@ -48,20 +64,24 @@ def test_layers(name: str) -> None:
     shape = (images, *graph.nodes[-1].shape)
     target = random.standard_normal(shape).astype(np.float32)
     results = {}
-    for engine in ("strict", *GPUS):
-        native = make(program, weights, None if engine == "strict" else engine)
+    for engine in ("strict", HOPPER):
+        on_gpu = engine == HOPPER
+        native = (
+            GpuTraining(program, weights, "wgmma", precision)
+            if on_gpu
+            else make(program, weights, available_isas("strict")[0])
+        )
         for _ in range(3):  # step by step, recorded, launched again
             losses = np.empty((1, images))
             native.step([inputs], [target], losses, [0.1], 0, 0, False, 2)
             found = [losses, native.kept(0), *map(native.gradient, program.trained)]
             for now, before in zip(found, results.setdefault(engine, found), strict=True):
                 np.testing.assert_array_equal(now, before)
-        if engine == HOPPER:
-            steps = (*program.forward, *program.backward, *program.update)
-            for step, kernel in zip(steps, native.kernels, strict=True):
-                product = isinstance(step, Gemm | WeightGradient)
-                assert kernel == ("wgmma bf16x3" if product else ""), step
-    for engine in GPUS:
-        for found, expected in zip(results[engine], results["strict"], strict=True):
-            most = np.abs(expected).max()
-            np.testing.assert_allclose(found, expected, rtol=0, atol=64 * unit(engine) * most)
+    steps = (*program.forward, *program.backward, *program.update)
+    for step, kernel in zip(steps, native.kernels, strict=True):
+        product = isinstance(step, Gemm | WeightGradient)
+        assert kernel == (KERNELS[precision] if product else ""), step
+    # The products' errors are random, and both products of a gradient have some.
+    for found, expected in zip(results[HOPPER], results["strict"], strict=True):
+        most = np.abs(expected).max()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=16 * ROUNDING[precision] * most)

@@ -39,9 +39,15 @@ class GpuTraining:
     """`CudaTraining` with the interface of `CpuTraining`: the arrays are the caller's."""
 
     def __init__(
-        self, program: TrainingProgram, arrays: Mapping[str, np.ndarray], kernels: str = "auto"
+        self,
+        program: TrainingProgram,
+        arrays: Mapping[str, np.ndarray],
+        kernels: str = "auto",
+        precision: str = "float32",
     ) -> None:
-        self._native = cuda_module().CudaTraining(program, arrays, kernels=kernels)
+        self._native = cuda_module().CudaTraining(
+            program, arrays, kernels=kernels, precision=precision
+        )
         self.gradient, self.kept = self._native.gradient, self._native.kept
 
     @property

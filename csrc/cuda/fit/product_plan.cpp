@@ -13,7 +13,7 @@ constexpr int64_t kMultiprocessors = 132;
 
 // Steps of 64 that a sum may have before it is added to others in float32: tensor cores round towards zero.
 constexpr int64_t kMostSteps = 64;
-constexpr int kMostSplits = 64;
+constexpr int64_t kMostSplits = 64;
 
 // Modelled cycles. Of a step, its products or its operands from the L2 cache take longer; of a tile
 // besides, the pipeline's start and the store of its sums.
@@ -30,10 +30,10 @@ int power_of_two(int64_t least) {
   return log2;
 }
 
-double step_cycles(ProductShape shape) {
+double step_cycles(ProductShape shape, OperandFormat format) {
   const double rows = product_rows(shape), columns = product_columns(shape);
-  const double products = 3.0 * rows / 64.0 * 4.0 * columns / 2.0;
-  return std::max(products, (rows + columns) * 64.0 * 4.0 / kBytesACycle);
+  const double products = products_of(format) * rows / 64.0 * 4.0 * columns / 2.0;
+  return std::max(products, (rows + columns) * 64.0 * 2.0 * planes_of(format) / kBytesACycle);
 }
 
 // The box whose tiles have the fewest rows outside the phase, the widest of those.
@@ -58,17 +58,19 @@ Box pick_box(int32_t height, int32_t width, int64_t images, int log2_pixels, int
 
 }  // namespace
 
-ProductChannels product_channels(const TrainingStep& s, const TrainingGroups& groups) {
-  return product_kind(s) == ProductKind::kInput ? ProductChannels{groups.outs, groups.ins}
-                                                : ProductChannels{groups.ins, groups.outs};
+ProductChannels product_channels(const ProductStep& product) {
+  const TrainingGroups& groups = product.groups;
+  return product_kind(product.step) == ProductKind::kInput ? ProductChannels{groups.outs, groups.ins}
+                                                           : ProductChannels{groups.ins, groups.outs};
 }
 
-std::optional<ProductPlan> plan_product(const TrainingStep& s, const TrainingGroups& groups,
-                                        int64_t images, bool always) {
+std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t images, OperandFormat format,
+                                        bool always) {
+  const TrainingStep& s = product.step;
   const ProductKind kind = product_kind(s);
   const bool weight = kind == ProductKind::kWeight;
-  const ProductChannels channels = product_channels(s, groups);
-  if (groups.count != 1 || s.part.groups != 0 || s.phases.empty()) return {};
+  const ProductChannels channels = product_channels(product);
+  if (product.groups.count != 1 || s.part.groups != 0 || s.phases.empty()) return {};
   if (s.phases.size() > kMostPhases || s.activation > Activation::kTanh) return {};
   int32_t height = 0, width = 0, taps = 0;
   int64_t products = 0;
@@ -87,6 +89,7 @@ std::optional<ProductPlan> plan_product(const TrainingStep& s, const TrainingGro
 
   ProductPlan plan = {};
   plan.kind = kind;
+  plan.format = format;
   plan.phases = static_cast<int32_t>(s.phases.size());
   plan.channel_blocks = divide_up(channels.depth, kBlock);
   const Axis& axis = s.phases[0].y;
@@ -106,12 +109,18 @@ std::optional<ProductPlan> plan_product(const TrainingStep& s, const TrainingGro
     const int64_t column_tiles = divide_up(channels.columns, product_columns(shape));
     const int64_t tiles = plan.phases * row_tiles * column_tiles;
     const double tile_bytes = 4.0 * product_rows(shape) * product_columns(shape);
-    for (int64_t splits = divide_up(steps, kMostSteps); splits <= std::max<int64_t>(divide_up(steps, kMostSteps), std::min<int64_t>(kMostSplits, steps)); ++splits) {
+    const int64_t least = divide_up(steps, kMostSteps);
+    for (int64_t splits = least; splits <= std::max(least, std::min(kMostSplits, steps)); ++splits) {
       const int64_t part = divide_up(steps, splits);
       if (divide_up(steps, part) != splits) continue;
-      const double waves = double(divide_up(tiles * splits, kMultiprocessors));
-      double cycles = waves * (double(part) * step_cycles(shape) + kTileStart + tile_bytes / kStoredBytesACycle);
-      if (splits > 1 || weight) cycles += kAddParts + double(tiles * (splits + 1)) * tile_bytes / kAddedBytesACycle;
+      // Of two tiles at once on a multiprocessor one waits while the other multiplies.
+      const int64_t together = product_ctas(shape);
+      const double waves = double(divide_up(tiles * splits, kMultiprocessors * together));
+      double cycles = waves * (double(together * part) * step_cycles(shape, format) + kTileStart +
+                               double(together) * tile_bytes / kStoredBytesACycle);
+      if (splits > 1 || weight) {
+        cycles += kAddParts + double(tiles * (splits + 1)) * tile_bytes / kAddedBytesACycle;
+      }
       if (best != 0.0 && cycles >= best) continue;
       best = cycles;
       plan.shape = shape;
@@ -123,15 +132,6 @@ std::optional<ProductPlan> plan_product(const TrainingStep& s, const TrainingGro
   }
   if (best == 0.0 || plan.tiles() >= int64_t{1} << 30) return {};
   return plan;
-}
-
-int64_t product_part_floats(const ProductPlan& plan, const TrainingStep& s, const TrainingGroups& groups,
-                            int64_t output_floats) {
-  if (plan.kind == ProductKind::kWeight) {
-    const int64_t pitch = int64_t{divide_up(groups.outs, 8)} * 8;
-    return plan.splits * int64_t{s.kernel_h} * s.kernel_w * groups.ins * pitch;
-  }
-  return plan.splits == 1 ? 0 : plan.splits * output_floats;
 }
 
 }  // namespace facegen::cuda::hopper

@@ -14,11 +14,9 @@
 #include <optional>
 
 #include "cuda/fit/box.h"
-#include "cuda/fit/training_plan.h"
+#include "cuda/fit/product_step.h"
 
 namespace facegen::cuda::hopper {
-
-enum class ProductKind { kForward, kInput, kWeight };
 
 // Rows and columns of a tile.
 enum class ProductShape {
@@ -31,11 +29,13 @@ constexpr int product_columns(ProductShape shape) {
   return shape == ProductShape::kWide ? 256 : shape == ProductShape::kTall ? 128 : 64;
 }
 
-constexpr int kMostPhases = 16;  // what a kernel's arguments hold
+// At once on a multiprocessor.
+constexpr int product_ctas(ProductShape shape) { return shape == ProductShape::kNarrow ? 2 : 1; }
 
 struct ProductPlan {
   ProductKind kind;
   ProductShape shape;
+  OperandFormat format;
   Box box;                               // of rows; of the weight's gradient: of what is summed over
   int32_t boxes_x, boxes_y, boxes_n;     // of the largest phase
   int32_t channel_blocks;                // of 64, of a tap of A
@@ -50,20 +50,11 @@ struct ProductPlan {
 struct ProductChannels {
   int32_t depth, columns;
 };
-ProductChannels product_channels(const TrainingStep& step, const TrainingGroups& groups);
-inline ProductKind product_kind(const TrainingStep& step) {
-  return step.op == TrainingOp::kWeightGradient ? ProductKind::kWeight
-         : step.transposed                      ? ProductKind::kInput
-                                                : ProductKind::kForward;
-}
+ProductChannels product_channels(const ProductStep& step);
 
 // None where the kernel does not do the step, or, unless `always`, where that takes longer than the generic
 // kernel.
-std::optional<ProductPlan> plan_product(const TrainingStep& step, const TrainingGroups& groups,
-                                        int64_t images, bool always);
-
-// Floats of the parts' sums, where there are some.
-int64_t product_part_floats(const ProductPlan& plan, const TrainingStep& step,
-                            const TrainingGroups& groups, int64_t output_floats);
+std::optional<ProductPlan> plan_product(const ProductStep& step, int64_t images, OperandFormat format,
+                                        bool always);
 
 }  // namespace facegen::cuda::hopper

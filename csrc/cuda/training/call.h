@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "cuda/fit/training_plan.h"
+#include "cuda/fit/product_step.h"
 #include "training_program.h"
 
 namespace facegen::cuda {
@@ -46,6 +46,8 @@ struct SplitTarget {
   uint16_t* to = nullptr;
   int64_t plane = 0;
   int32_t pitch = 0;
+  hopper::OperandFormat format = hopper::OperandFormat::kSplit;  // others have one plane
+  const float* largest = nullptr;  // see operand_scale; null: 1
 };
 
 struct TrainingCall {

@@ -28,7 +28,7 @@ DeviceMemory<T> zeros(int64_t count) {
 }  // namespace
 
 TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels,
-                                       Sharing sharing)
+                                       ProductPrecision precision, Sharing sharing)
     : program_(std::move(program)), device_(device), sharing_(std::move(sharing)) {
   find_device(device);  // throws where there is none
   const DeviceScope scope(device_);
@@ -39,7 +39,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   std::vector<float*> parameters;
   for (const auto& array : arrays_) parameters.push_back(array->get());
   aside_ = Aside(program_);
-  products_ = Products(program_, parameters, device_, kernels);
+  products_ = Products(program_, parameters, device_, kernels, precision);
   gradient_at_.assign(program_.arrays.size(), -1);
   for (const TrainingStep& step : program_.steps) {
     loss_number_.push_back(step.op == TrainingOp::kLoss ? loss_count_++ : -1);

@@ -41,8 +41,8 @@ struct Sharing {
 class TrainingExecutable {
  public:
   // The program's arrays on the host must outlive it.
-  TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels = ProductKernels::kAuto,
-                     Sharing sharing = {});
+  TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels, ProductPrecision precision,
+                     Sharing sharing);
   ~TrainingExecutable();
 
   // Does the steps, up to the first whose numbers are not all finite. Throws std::invalid_argument for a

@@ -17,20 +17,22 @@ struct MadeMap {
   SplitTarget split;
 };
 
-// To the two planes of a split map: the bits of store8 in cuda/generic/element.cuh. Threads side by side
-// fill whole sectors of 32 bytes.
+// To the planes of a split map, from its number `at` on: the bits of store_operands (operands.cuh), of formats
+// of bfloat16. Threads side by side fill whole sectors of 32 bytes.
 template <int kVector>
-__device__ __forceinline__ void write_split(uint16_t* to, int64_t plane, const Numbers<kVector>& n) {
+__device__ __forceinline__ void write_split(const SplitTarget& target, int64_t at, const Numbers<kVector>& n) {
+  uint16_t* const to = target.to + at;
+  const bool has_lo = target.format == hopper::OperandFormat::kSplit;
   uint32_t hi[2], lo[2];
   if constexpr (kVector == 4) {
     split_pair<false>(n.v[0], n.v[1], hi[0], lo[0]);
     split_pair<false>(n.v[2], n.v[3], hi[1], lo[1]);
     *reinterpret_cast<uint2*>(to) = make_uint2(hi[0], hi[1]);
-    *reinterpret_cast<uint2*>(to + plane) = make_uint2(lo[0], lo[1]);
+    if (has_lo) *reinterpret_cast<uint2*>(to + target.plane) = make_uint2(lo[0], lo[1]);
   } else {
     split_pair<false>(n.v[0], 0.0f, hi[0], lo[0]);
     to[0] = static_cast<uint16_t>(hi[0]);
-    to[plane] = static_cast<uint16_t>(lo[0]);
+    if (has_lo) to[target.plane] = static_cast<uint16_t>(lo[0]);
   }
 }
 
@@ -50,7 +52,7 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
   if (at.channel >= map.channels) {  // zeros that a split map has behind its channels
     const Numbers<kVector> zeros = {};
     for (int64_t row = int64_t{at.split} * step + at.row; row < walk.rows; row += int64_t{walk.splits} * step) {
-      write_split(map.split.to + (begin + row) * map.split.pitch + at.channel, map.split.plane, zeros);
+      write_split(map.split, (begin + row) * map.split.pitch + at.channel, zeros);
     }
     return;
   }
@@ -85,10 +87,10 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
         if (r * step < rows) store_numbers(map.to + i + r * step * map.channels, v[r]);
       }
       if (map.split.to == nullptr) continue;
-      uint16_t* const to = map.split.to + (begin + first) * map.split.pitch + at.channel;
+      const int64_t to = (begin + first) * map.split.pitch + at.channel;
 #pragma unroll
       for (int r = 0; r < kTogether; ++r) {
-        if (r * step < rows) write_split(to + r * step * map.split.pitch, map.split.plane, v[r]);
+        if (r * step < rows) write_split(map.split, to + r * step * map.split.pitch, v[r]);
       }
     }
   }

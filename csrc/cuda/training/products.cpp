@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <utility>
 
 #include "cuda/hopper/parts/map.h"
 #include "cuda/hopper/training/product.h"
 #include "cuda/runtime/device.h"
 #include "cuda/training/parts.h"
+#include "cuda/training/thin_maps.h"
 #include "divide_up.h"
 
 namespace facegen::cuda {
@@ -15,11 +15,13 @@ namespace {
 
 using hopper::ProductKind;
 using hopper::ProductPlan;
+using hopper::ProductStep;
 
 constexpr int64_t kLine = 64;  // elements: maps begin at multiples of 128 bytes
+constexpr std::size_t kMostBatches = 64;
 
+int64_t round_up(int64_t elements) { return divide_up(elements, kLine) * kLine; }
 int32_t pitch_of(int32_t channels) { return (channels + 7) / 8 * 8; }
-int64_t plane_of(const TrainingValue& value) { return value.pixels() * pitch_of(value.c); }
 
 bool is_product(const TrainingStep& step) {
   return step.op == TrainingOp::kGemm || step.op == TrainingOp::kWeightGradient;
@@ -35,69 +37,128 @@ View view_of(int32_t h, int32_t w, int32_t c) {
   return view;
 }
 
+// As the copy engine sees operands: one plane of 16 bits is as float16's, whatever it means.
+Format format_of(hopper::OperandFormat format) {
+  return planes_of(format) == 2 ? Format::kSplit : Format::kHalf;
+}
+
+int32_t taps_of(const TrainingStep& step) { return step.kernel_h * step.kernel_w; }
+
 }  // namespace
 
+int64_t Products::elements(const SplitMap& map) const { return round_up(planes_of(format_) * map.plane()); }
+
 Products::Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
-                   ProductKernels kernels)
+                   ProductKernels kernels, ProductPrecision precision)
     : program_(&program), always_(kernels == ProductKernels::kHopper) {
+  if (precision == ProductPrecision::kBfloat16) format_ = hopper::OperandFormat::kBfloat16;
+  if (precision == ProductPrecision::kFloat16) format_ = hopper::OperandFormat::kFloat16;
   const DeviceInfo info = find_device(device);
   on_ = info.major == 9 && kernels != ProductKernels::kGeneric;
   multiprocessors_ = info.multiprocessors;
   if (!on_) return;
   int64_t elements = 0;
-  for (const TrainingStep& s : program.steps) {
-    if (s.op != TrainingOp::kGemm || s.part.groups != 0 || split_weights_.count(s.weight)) continue;
-    const TrainingGroups groups = groups_of(s, program);
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const TrainingStep& s = program.steps[i];
+    if (!is_product(s)) continue;
+    const ProductStep& product = products_.emplace(i, hopper::lower_product(s, program)).first->second;
+    const TrainingGroups& groups = product.groups;
+    const WeightKey key = {s.weight, groups.ins};
+    if (s.op != TrainingOp::kGemm || groups.count != 1 || split_weights_.count(key)) continue;
     const int32_t pitch = pitch_of(groups.ins);
-    const int64_t lines = int64_t{groups.outs} * s.kernel_h * s.kernel_w;
-    split_weights_[s.weight] = {arrays[static_cast<std::size_t>(s.weight)], nullptr, lines * pitch, lines,
-                                groups.ins, pitch};
-    elements += divide_up(2 * lines * pitch, kLine) * kLine;
+    const int64_t lines = int64_t{groups.outs} * taps_of(product.step);
+    split_weights_[key] = {arrays[static_cast<std::size_t>(s.weight)],
+                           {nullptr, lines * pitch, pitch, format_}, lines, groups.ins};
+    elements += round_up(planes_of(format_) * lines * pitch);
   }
   weights_ = allocate_device<uint16_t>(elements);
   std::vector<SplitLines> lines;
   std::vector<SplitBlock> blocks;
   int64_t offset = 0;
-  for (auto& [array, of_array] : split_weights_) {
-    of_array.to = weights_.get() + offset;
-    offset += divide_up(2 * of_array.plane, kLine) * kLine;
-    for (int64_t run = 0; run < of_array.plane / 8; run += kSplitRuns) {
+  for (auto& [key, of_weight] : split_weights_) {
+    of_weight.to.to = weights_.get() + offset;
+    offset += round_up(planes_of(format_) * of_weight.to.plane);
+    for (int64_t run = 0; run < of_weight.to.plane / 8; run += kSplitRuns) {
       blocks.push_back({static_cast<int32_t>(lines.size()), run});
     }
-    lines.push_back(of_array);
+    lines.push_back(of_weight);
+  }
+  if (format_ == hopper::OperandFormat::kFloat16) {
+    largest_ = allocate_device<float>(static_cast<int64_t>(program.values.size()));
   }
   lines_ = upload(lines.data(), static_cast<int64_t>(lines.size()));
   blocks_ = upload(blocks.data(), static_cast<int64_t>(blocks.size()));
 }
 
+// Whether a step's kernel can write its output as an operand too.
+bool Products::can_make(const Batch& batch, std::size_t step, const SplitMap& map) const {
+  if (format_ == hopper::OperandFormat::kFloat16) return false;
+  const TrainingStep& s = program_->steps[step];
+  if (s.op != TrainingOp::kGemm) return writes_split(s);
+  const auto found = batch.steps.find(step);
+  return found != batch.steps.end() && found->second.plan.splits == 1 && map.c % 8 == 0 &&
+         !products_.at(step).scatters;
+}
+
+SplitTarget Products::target_of(const SplitMap& map, int64_t images) const {
+  return {place(map, images), images * map.plane(), map.pitch(), format_};
+}
+
+SplitTarget Products::split_target(std::size_t step, int64_t images) const {
+  const auto of_batch = batches_.find(images);
+  if (of_batch == batches_.end()) return {};
+  const auto found = of_batch->second.made_by.find(step);
+  if (found == of_batch->second.made_by.end()) return {};
+  return target_of(of_batch->second.maps[found->second], images);
+}
+
 Products::Batch Products::make_batch(int64_t images) const {
   Batch made;
-  if (!on_) return made;
-  // By value: the step that wrote it last, and the split map of what it then was.
-  std::map<int32_t, std::size_t> newest;
-  const auto find_map = [&](int32_t value, std::size_t step) {
-    const auto found = newest.find(value);
-    if (found != newest.end()) {
-      made.maps[found->second].last = step;
-      return static_cast<int32_t>(found->second);
+  std::map<int32_t, std::size_t> writers;  // by value: the last step that wrote it
+  // By value, and by the weight whose taps are gathered or -1: the map of what the value now is.
+  std::map<std::pair<int32_t, int32_t>, std::size_t> newest;
+  const auto find_map = [&](int32_t value, bool is_gradient, const ProductStep& product, bool gathers,
+                            std::size_t step) {
+    const auto [found, is_new] =
+        newest.emplace(std::pair{value, gathers ? product.step.weight : -1}, made.maps.size());
+    if (is_new) {
+      const TrainingValue& v = program_->values[static_cast<std::size_t>(value)];
+      SplitMap map = {value, is_gradient, {}, v.h, v.w, v.c, step, step};
+      if (gathers) {
+        map.gather = product.gather;
+        map.h = map.gather->y.size, map.w = map.gather->x.size, map.c = map.gather->channels(v.c);
+      } else if (const auto writer = writers.find(value);
+                 writer != writers.end() && can_make(made, writer->second, map)) {
+        map.by_writer = true;
+        map.first = writer->second;
+        made.made_by[map.first] = made.maps.size();
+      }
+      made.maps.push_back(map);
     }
-    const TrainingValue& v = program_->values[static_cast<std::size_t>(value)];
-    newest[value] = made.maps.size();
-    made.maps.push_back({value, step, step, divide_up(2 * plane_of(v), kLine) * kLine});
-    return static_cast<int32_t>(made.maps.size() - 1);
+    made.maps[found->second].last = step;
+    return found->second;
   };
   const auto steps = static_cast<std::size_t>(program_->forward_steps + program_->backward_steps);
   for (std::size_t i = 0; i < steps; ++i) {
     const TrainingStep& s = program_->steps[i];
-    if (is_product(s)) {
-      if (const auto plan = hopper::plan_product(s, groups_of(s, *program_), images, always_)) {
+    if (const auto found = products_.find(i); found != products_.end()) {
+      const ProductStep& product = found->second;
+      if (const auto plan = hopper::plan_product(product, images, format_, always_)) {
         Operands& operands = made.steps[i];
         operands.plan = *plan;
-        operands.a = find_map(s.x, i);
-        if (plan->kind == ProductKind::kWeight) operands.b = find_map(s.dy, i);
+        const bool gathers = product.gather.has_value();
+        const bool of_gradient = plan->kind == ProductKind::kInput;
+        operands.a = find_map(s.x, of_gradient, product, gathers && !product.gathers_dy, i);
+        if (plan->kind == ProductKind::kWeight) {
+          operands.b = find_map(s.dy, true, product, gathers && product.gathers_dy, i);
+        }
       }
     }
-    for (const int32_t written : {s.y, s.dx}) newest.erase(written);
+    if (const int32_t made_value = s.dx >= 0 || s.dy >= 0 ? s.dx : s.y; made_value >= 0) writers[made_value] = i;
+    for (const int32_t written : {s.y, s.dx}) {
+      const auto first = newest.lower_bound({written, -1});
+      newest.erase(first, newest.lower_bound({written + 1, -1}));
+    }
   }
   // First fit, in the order in which maps are made.
   for (std::size_t i = 0; i < made.maps.size(); ++i) {
@@ -106,15 +167,15 @@ Products::Batch Products::make_batch(int64_t images) const {
       moved = false;
       for (std::size_t j = 0; j < i; ++j) {
         const SplitMap& other = made.maps[j];
-        if (other.last < map.first || other.offset + other.elements <= map.offset ||
-            map.offset + map.elements <= other.offset) {
-          continue;
-        }
-        map.offset = other.offset + other.elements;
+        const bool apart_in_time = other.last < map.first || map.last < other.first;
+        const bool apart = other.offset + elements(other) <= map.offset ||
+                           map.offset + elements(map) <= other.offset;
+        if (apart_in_time || apart) continue;
+        map.offset = other.offset + elements(other);
         moved = true;
       }
     }
-    made.elements = std::max(made.elements, map.offset + map.elements);
+    made.elements = std::max(made.elements, map.offset + elements(map));
   }
   return made;
 }
@@ -122,7 +183,6 @@ Products::Batch Products::make_batch(int64_t images) const {
 const Products::Batch& Products::batch(int64_t images) {
   auto found = batches_.find(images);
   if (found == batches_.end()) {
-    constexpr std::size_t kMostBatches = 64;
     if (batches_.size() >= kMostBatches) batches_.clear();
     found = batches_.emplace(images, make_batch(images)).first;
   }
@@ -140,10 +200,19 @@ bool Products::reserve(int64_t images, int32_t places) {
 int64_t Products::scratch_bytes(int64_t images) {
   int64_t most = 0;
   for (const auto& [i, operands] : batch(images).steps) {
-    const TrainingStep& s = program_->steps[i];
-    const int64_t output =
-        s.y < 0 ? 0 : images * program_->values[static_cast<std::size_t>(s.y)].floats();
-    most = std::max(most, hopper::product_part_floats(operands.plan, s, groups_of(s, *program_), output));
+    const ProductStep& product = products_.at(i);
+    const ProductPlan& plan = operands.plan;
+    const TrainingGroups& groups = product.groups;
+    int64_t floats = 0;  // of a part
+    if (plan.kind == ProductKind::kWeight) {
+      floats = int64_t{taps_of(product.step)} * groups.ins * pitch_of(groups.outs);
+    } else if (product.scatters) {
+      const Phase& phase = product.step.phases[0];
+      floats = images * phase.y.out * phase.x.out * hopper::product_channels(product).columns;
+    } else if (plan.splits > 1) {
+      floats = images * program_->values[static_cast<std::size_t>(product.step.y)].floats();
+    }
+    most = std::max(most, plan.splits * floats);
   }
   return 4 * most;
 }
@@ -152,15 +221,79 @@ void Products::enqueue_weights(cudaStream_t stream) const {
   run_split_arrays(lines_.get(), blocks_.get(), blocks_.count(), stream);
 }
 
+const char* Products::name() const {
+  switch (format_) {
+    case hopper::OperandFormat::kSplit: return "wgmma bf16x3";
+    case hopper::OperandFormat::kBfloat16: return "wgmma bf16";
+    case hopper::OperandFormat::kFloat16: return "wgmma fp16";
+  }
+  return "";
+}
+
 bool Products::does(std::size_t step, int64_t images) const {
   const auto found = batches_.find(images);
   return found != batches_.end() && found->second.steps.count(step) > 0;
 }
 
-void Products::split(const SplitMap& map, const TrainingCall& call, const TrainingMap& from) const {
-  const int32_t pitch = pitch_of(from.value->c);
-  const int64_t lines = call.images * from.value->pixels();
-  run_split({from.data, place(map, call.images), lines * pitch, lines, from.value->c, pitch}, call.stream);
+// The map, which the first step that reads it makes.
+const Products::SplitMap& Products::make_map(const SplitMap& map, std::size_t step, const TrainingCall& call,
+                                             const TrainingMap& from) const {
+  if (map.by_writer || map.first != step) return map;
+  const int64_t lines = call.images * map.h * map.w;
+  SplitTarget to = target_of(map, call.images);
+  if (is_scaled(map)) {
+    to.largest = largest(map);
+    find_largest(from.data, call.images * from.value->floats(), largest(map), call.stream);
+  }
+  if (map.gather) {
+    run_gather(from, *map.gather, call.images, to, call.stream);
+  } else {
+    run_split({from.data, to, lines, map.c}, call.stream);
+  }
+  return map;
+}
+
+CUtensorMap Products::see_map(const SplitMap& map, int64_t images, hopper::Box box, int step_y,
+                              int step_x) const {
+  const Images all = {place(map, images), map.plane(), images * map.plane(), format_of(format_)};
+  return hopper::input_map(view_of(map.h, map.w, map.c), all, images, box, step_y, step_x);
+}
+
+CUtensorMap Products::see_weight(const ProductStep& product, const ProductPlan& plan) const {
+  const TrainingGroups& groups = product.groups;
+  const SplitLines& lines = split_weights_.at({product.step.weight, groups.ins});
+  const Images all = {lines.to.to, lines.to.plane, lines.to.plane, format_of(format_)};
+  const bool forward = plan.kind == ProductKind::kForward;
+  return hopper::weight_map(view_of(groups.outs, taps_of(product.step), groups.ins), all,
+                            forward ? hopper::product_columns(plan.shape) : hopper::kBlock);
+}
+
+void Products::scatter(const ProductStep& product, const TrainingCall& call, const ProductPlan& plan,
+                       const float* bias) const {
+  const TrainingStep& s = call.step;
+  const TrainingValue &x = *call.x.value, &y = *call.y.value;
+  Scatter all = {};
+  all.parts = reinterpret_cast<const float*>(call.scratch);
+  all.splits = plan.splits;
+  all.h = x.h, all.w = x.w;
+  all.columns = hopper::product_channels(product).columns;
+  all.part_floats = call.images * x.pixels() * all.columns;
+  all.channel_first = plan.kind == ProductKind::kForward;
+  all.step_y = s.phases[0].y.out_step, all.step_x = s.phases[0].x.out_step;
+  for (auto& line : all.phase_at) std::fill(std::begin(line), std::end(line), int8_t{-1});
+  for (std::size_t p = 0; p < s.phases.size(); ++p) {
+    const Phase& phase = s.phases[p];
+    all.phases[p] = {phase.y, phase.x, s.kernel_w, y.w};
+    all.phase_at[phase.y.out_origin][phase.x.out_origin] = static_cast<int8_t>(p);
+  }
+  all.taps = taps_of(s);
+  all.y = call.y.data;
+  all.y_h = y.h, all.y_w = y.w, all.channels = y.c;
+  all.bias = bias;
+  all.activation = s.activation;
+  all.alpha = s.alpha;
+  all.accumulate = s.accumulate;
+  run_scatter(all, call.images, call.stream);
 }
 
 bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const {
@@ -168,63 +301,66 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
   const Batch& of_batch = batches_.at(call.images);
   const Operands& operands = of_batch.steps.at(step);
   const ProductPlan& plan = operands.plan;
-  const TrainingStep& s = call.step;
+  const ProductStep& product = products_.at(step);
+  const TrainingStep& s = product.step;
+  const TrainingGroups& groups = product.groups;
   const bool weight = plan.kind == ProductKind::kWeight;
-  const TrainingGroups groups = groups_of(s, *program_);
-
-  const auto map_of = [&](int32_t number, const TrainingMap& from, int step_y, int step_x) {
-    const SplitMap& map = of_batch.maps[static_cast<std::size_t>(number)];
-    if (map.first == step) split(map, call, from);
-    const TrainingValue& v = *from.value;
-    const Images images = {place(map, call.images), plane_of(v), call.images * plane_of(v), Format::kSplit};
-    return hopper::input_map(view_of(v.h, v.w, v.c), images, call.images, plan.box, step_y, step_x);
-  };
   const Axis &y = s.phases[0].y, &x = s.phases[0].x;
+
   hopper::ProductArguments args = {};
   args.plan = plan;
-  args.a = map_of(operands.a, call.x, y.step, x.step);
-  const TrainingMap& made = weight ? call.dy : call.y;
-  for (std::size_t p = 0; p < s.phases.size(); ++p) {
-    args.phases[p] = {s.phases[p].y, s.phases[p].x, s.kernel_w, made.value->w};
-  }
+  const SplitMap& a = make_map(of_batch.maps[operands.a], step, call, call.x);
+  args.a = see_map(a, call.images, plan.box, y.step, x.step);
+  args.a_h = a.h, args.a_w = a.w;
+  if (is_scaled(a)) args.largest = largest(a);
+  int32_t made_w = 0;
   if (weight) {
-    args.b = map_of(operands.b, call.dy, y.out_step, x.out_step);
+    const SplitMap& b = make_map(of_batch.maps[operands.b], step, call, call.dy);
+    args.b = see_map(b, call.images, plan.box, y.out_step, x.out_step);
+    if (is_scaled(b)) args.largest = largest(b);
   } else {
-    const SplitLines& lines = split_weights_.at(s.weight);
-    const int32_t taps = s.kernel_h * s.kernel_w;
-    const Images all = {lines.to, lines.plane, lines.plane, Format::kSplit};
-    const bool forward = plan.kind == ProductKind::kForward;
-    args.b = hopper::weight_map(view_of(groups.outs, taps, groups.ins), all,
-                                forward ? hopper::product_columns(plan.shape) : hopper::kBlock);
+    args.b = see_weight(product, plan);
+    made_w = product.scatters ? x.out : call.y.value->w;
+  }
+  for (std::size_t p = 0; p < s.phases.size(); ++p) {
+    args.phases[p] = {s.phases[p].y, s.phases[p].x, s.kernel_w, made_w};
   }
   args.images = static_cast<int32_t>(call.images);
-  args.a_h = call.x.value->h;
-  args.a_w = call.x.value->w;
-  args.columns = hopper::product_channels(s, groups).columns;
+  args.columns = hopper::product_channels(product).columns;
   args.channels = groups.ins;
   auto* const parts = reinterpret_cast<float*>(call.scratch);
+  args.out = parts;
   if (weight) {
-    const int32_t lines = s.kernel_h * s.kernel_w * groups.ins, pitch = pitch_of(groups.outs);
-    args.out = parts;
+    const int32_t lines = taps_of(s) * groups.ins, pitch = pitch_of(groups.outs);
     args.out_pitch = pitch;
     args.part_floats = int64_t{lines} * pitch;
     launch_product(args, multiprocessors_, call.stream);
     add_gradient_parts({parts, plan.splits, lines, groups.outs, pitch, target}, call.stream);
     return true;
   }
+  if (product.scatters) {
+    args.out_pitch = args.columns;
+    args.out_image_floats = int64_t{1} * y.out * x.out * args.columns;
+    args.part_floats = call.images * args.out_image_floats;
+    launch_product(args, multiprocessors_, call.stream);
+    scatter(product, call, plan, bias);
+    return true;
+  }
+  const TrainingValue& made = *call.y.value;
   args.finishes = plan.splits == 1;
-  args.out = args.finishes ? call.y.data : parts;
-  args.out_image_floats = call.y.value->floats();
-  args.part_floats = call.images * call.y.value->floats();
-  args.out_pitch = call.y.value->c;
+  if (args.finishes) args.out = call.y.data;
+  args.out_pitch = made.c;
+  args.out_image_floats = made.floats();
+  args.part_floats = call.images * made.floats();
   args.bias = bias;
   args.activation = s.activation;
   args.alpha = s.alpha;
   args.accumulate = s.accumulate;
+  args.split = call.split;
   launch_product(args, multiprocessors_, call.stream);
   if (args.finishes) return true;
-  add_parts({parts, plan.splits, args.part_floats, call.y.data, call.y.value->c, bias, s.activation,
-             s.alpha, s.accumulate},
+  add_parts({parts, plan.splits, args.part_floats, call.y.data, made.c, bias, s.activation, s.alpha,
+             s.accumulate},
             call.stream);
   return true;
 }

@@ -1,14 +1,16 @@
 // The products of a training program that Hopper's kernel does, and the split maps that it reads.
 //
-// A map is split when the first product reads it, and stays until the last has; weights, which change with
-// each step, are split when a step begins.
+// A map is split (of layers of few channels, gathered) when the first product reads it, and stays until the
+// last has; weights, which change with each step, are split when a step begins.
 #pragma once
 
+#include <cuda.h>
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "cuda/fit/product_plan.h"
@@ -24,12 +26,15 @@ enum class ProductKernels {
   kHopper,   // wherever they do a step
 };
 
+// What products are of; Hopper's alone have others than float32's.
+enum class ProductPrecision { kFloat32, kBfloat16, kFloat16 };
+
 class Products {
  public:
   Products() = default;
   // Reads the program, which outlives it; a copy of parameter i is at arrays[i].
   Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
-           ProductKernels kernels);
+           ProductKernels kernels, ProductPrecision precision);
 
   // Makes memory for so many batches side by side, and plans; false where it was there.
   bool reserve(int64_t images, int32_t places);
@@ -39,6 +44,9 @@ class Products {
   int64_t memory_bytes() const { return maps_.bytes() + weights_.bytes(); }
 
   void enqueue_weights(cudaStream_t stream) const;
+  const char* name() const;  // of their kernel
+  // Where a step's output goes besides: its kernel makes a map that is read later.
+  SplitTarget split_target(std::size_t step, int64_t images) const;
   // Enqueues a step's product, unless the generic kernel has to. `target`: of the weight's gradient.
   bool enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const;
   bool does(std::size_t step, int64_t images) const;
@@ -47,33 +55,59 @@ class Products {
   // A split map, from the step that makes it to the last that reads it.
   struct SplitMap {
     int32_t value;
+    bool is_gradient;  // of float16, scaled by its largest number
+    std::optional<hopper::GatherMap> gather;
+    int32_t h, w, c;
     std::size_t first, last;
-    int64_t elements;  // of both planes of an image
-    int64_t offset = 0;  // of an image
+    bool by_writer = false;  // the step that writes the value makes it, in the same kernel
+    int64_t offset = 0;  // elements of an image, with all maps before it
+
+    int32_t pitch() const { return (c + 7) / 8 * 8; }
+    int64_t plane() const { return int64_t{1} * h * w * pitch(); }  // elements of an image
   };
   struct Operands {
     hopper::ProductPlan plan;
-    int32_t a = -1, b = -1;  // split maps; no b: the weight's
+    std::size_t a = 0, b = 0;  // split maps; forward and input have no b: that is the weight
   };
   struct Batch {
     std::map<std::size_t, Operands> steps;
+    std::map<std::size_t, std::size_t> made_by;  // step -> map
     std::vector<SplitMap> maps;
     int64_t elements = 0;  // of an image
   };
+  // A weight, by its array and the channels of its lines: see product_step.h.
+  using WeightKey = std::pair<int32_t, int32_t>;
+
   Batch make_batch(int64_t images) const;
+  bool can_make(const Batch& batch, std::size_t step, const SplitMap& map) const;
+  SplitTarget target_of(const SplitMap& map, int64_t images) const;
+  int64_t elements(const SplitMap& map) const;
   const Batch& batch(int64_t images);
-  void split(const SplitMap& map, const TrainingCall& call, const TrainingMap& from) const;
+  const SplitMap& make_map(const SplitMap& map, std::size_t step, const TrainingCall& call,
+                           const TrainingMap& from) const;
+  CUtensorMap see_map(const SplitMap& map, int64_t images, hopper::Box box, int step_y, int step_x) const;
+  CUtensorMap see_weight(const hopper::ProductStep& product, const hopper::ProductPlan& plan) const;
+  void scatter(const hopper::ProductStep& product, const TrainingCall& call, const hopper::ProductPlan& plan,
+               const float* bias) const;
   uint16_t* place(const SplitMap& map, int64_t images) const {
     return maps_.get() + images * (place_ * batches_.at(images).elements + map.offset);
   }
+  bool is_scaled(const SplitMap& map) const {
+    return format_ == hopper::OperandFormat::kFloat16 && map.is_gradient;
+  }
+  // Of a map that is scaled; its own, whatever the batch.
+  float* largest(const SplitMap& map) const { return largest_.get() + map.value; }
 
   const TrainingProgram* program_ = nullptr;
   bool on_ = false, always_ = false;
+  hopper::OperandFormat format_ = hopper::OperandFormat::kSplit;
   int multiprocessors_ = 0;
   int32_t place_ = 0;
+  std::map<std::size_t, hopper::ProductStep> products_;  // by step
   std::map<int64_t, Batch> batches_;
   DeviceMemory<uint16_t> maps_, weights_;
-  std::map<int32_t, SplitLines> split_weights_;  // by array
+  DeviceMemory<float> largest_;  // by value
+  std::map<WeightKey, SplitLines> split_weights_;
   DeviceMemory<SplitLines> lines_;
   DeviceMemory<SplitBlock> blocks_;
 };

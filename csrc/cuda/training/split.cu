@@ -1,14 +1,16 @@
 #include "cuda/training/split.h"
 
-#include "cuda/generic/element.cuh"
+#include <algorithm>
+
 #include "cuda/training/launch.cuh"
+#include "cuda/training/operands.cuh"
 
 namespace facegen::cuda {
 namespace {
 
 // Run i of 8 numbers of the lines as they will lie.
 __device__ inline void split_run(const SplitLines& lines, int64_t i) {
-  const int runs = lines.pitch / 8;
+  const int runs = lines.to.pitch / 8;
   const int64_t line = i / runs;
   const int channel = static_cast<int>(i - line * runs) * 8;
   const float* const from = lines.from + line * lines.channels + channel;
@@ -22,24 +24,40 @@ __device__ inline void split_run(const SplitLines& lines, int64_t i) {
 #pragma unroll
     for (int e = 0; e < 8; ++e) v[e] = channel + e < lines.channels ? from[e] : 0.0f;
   }
-  store8<false>(Format::kSplit, lines.to, lines.plane, i * 8, v);
+  store_operands(lines.to, i * 8, v);
 }
 
 __global__ void __launch_bounds__(kBlock) split_kernel(const __grid_constant__ SplitLines lines) {
-  for_each_number(lines.lines * (lines.pitch / 8), [&](int64_t i) { split_run(lines, i); });
+  for_each_number(lines.lines * (lines.to.pitch / 8), [&](int64_t i) { split_run(lines, i); });
 }
 
 __global__ void __launch_bounds__(kBlock) split_arrays_kernel(const SplitLines* arrays, const SplitBlock* blocks) {
   const SplitBlock block = blocks[blockIdx.x];
   const SplitLines lines = arrays[block.array];
-  const int64_t last = min(block.first + kSplitRuns, lines.lines * (lines.pitch / 8));
+  const int64_t last = min(block.first + kSplitRuns, lines.lines * (lines.to.pitch / 8));
   for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) split_run(lines, i);
+}
+
+// Bits of numbers that are not negative have these' order. A NaN's are above all.
+__global__ void __launch_bounds__(kBlock) largest_kernel(const float* numbers, int64_t count, uint32_t* largest) {
+  uint32_t most = 0;
+  for_each_number(count, [&](int64_t i) { most = max(most, __float_as_uint(fabsf(numbers[i]))); });
+  most = __reduce_max_sync(0xFFFFFFFFu, most);
+  if (threadIdx.x % 32 == 0) atomicMax(largest, most);
 }
 
 }  // namespace
 
+void find_largest(const float* numbers, int64_t count, float* largest, cudaStream_t stream) {
+  FACEGEN_CUDA_CHECK(cudaMemsetAsync(largest, 0, sizeof *largest, stream));
+  constexpr unsigned kMostBlocks = 1024;
+  const unsigned blocks = std::min(grid_of(count), kMostBlocks);
+  largest_kernel<<<blocks, kBlock, 0, stream>>>(numbers, count, reinterpret_cast<uint32_t*>(largest));
+  FACEGEN_CUDA_CHECK_LAUNCH("the largest number of a map");
+}
+
 void run_split(const SplitLines& lines, cudaStream_t stream) {
-  split_kernel<<<grid_of(lines.lines * (lines.pitch / 8)), kBlock, 0, stream>>>(lines);
+  split_kernel<<<grid_of(lines.lines * (lines.to.pitch / 8)), kBlock, 0, stream>>>(lines);
   FACEGEN_CUDA_CHECK_LAUNCH("the split of a map");
 }
 

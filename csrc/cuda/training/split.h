@@ -1,19 +1,21 @@
-// Float32 maps and parameters as two planes of bfloat16, x = hi + lo, for the products of Hopper.
+// Float32 maps and parameters as operands of Hopper's products: two planes of bfloat16, x = hi + lo, or one of
+// bfloat16 or float16.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
+#include "cuda/training/call.h"
+
 namespace facegen::cuda {
 
 // Lines of `channels` numbers, one after another, which become lines of `pitch`: zeros behind the channels.
 struct SplitLines {
   const float* from;
-  uint16_t* to;   // hi, (lines, pitch)
-  int64_t plane;  // from hi to lo
+  SplitTarget to;
   int64_t lines;
-  int32_t channels, pitch;  // the pitch is a multiple of 8
+  int32_t channels;
 };
 void run_split(const SplitLines& lines, cudaStream_t stream);
 
@@ -25,5 +27,8 @@ struct SplitBlock {
 constexpr int64_t kSplitRuns = 512;  // of a block
 void run_split_arrays(const SplitLines* arrays, const SplitBlock* blocks, int64_t block_count,
                       cudaStream_t stream);
+
+// largest = the largest magnitude of some numbers.
+void find_largest(const float* numbers, int64_t count, float* largest, cudaStream_t stream);
 
 }  // namespace facegen::cuda

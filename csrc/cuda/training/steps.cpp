@@ -49,7 +49,8 @@ NormMemory TrainingExecutable::norm(const TrainingStep& s, const Part& part) con
 void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
   products_.choose_place(part.place);
-  const TrainingCall c = call(s, part);
+  TrainingCall c = call(s, part);
+  c.split = products_.split_target(i, part.images);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
@@ -122,7 +123,7 @@ std::vector<std::string> TrainingExecutable::kernel_names() const {
   for (std::size_t i = 0; i < names.size(); ++i) {
     const TrainingOp op = program_.steps[i].op;
     if (op != TrainingOp::kGemm && op != TrainingOp::kWeightGradient) continue;
-    names[i] = products_.does(i, last_part_images_) ? "wgmma bf16x3" : "mma bf16x3";
+    names[i] = products_.does(i, last_part_images_) ? products_.name() : "mma bf16x3";
   }
   return names;
 }

@@ -54,6 +54,4 @@ def make_step_engine(
         if ranks is not None:
             ranks.require_messages()
         return CpuSteps(program, arrays, threads, precision, ranks)
-    if precision not in ("strict", "float32"):
-        raise ValueError(f"precision {precision!r} needs the CPU; GPUs train in float32")
-    return CudaSteps(program, arrays, found, ranks, shares)
+    return CudaSteps(program, arrays, found, precision, ranks, shares)

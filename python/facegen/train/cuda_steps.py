@@ -29,6 +29,7 @@ class CudaSteps:
         program: TrainingProgram,
         arrays: Mapping[str, np.ndarray],
         device: Device,
+        precision: str,
         ranks: Ranks | None = None,
         shares: int = 1,
     ) -> None:
@@ -38,7 +39,12 @@ class CudaSteps:
         peers = None if ranks is None else connect(ranks, self._index)
         try:
             self._native: CudaTraining = self._cuda.CudaTraining(
-                program, arrays, self._index, peers=peers, shares=shares
+                program,
+                arrays,
+                self._index,
+                precision=_of_products(precision, self._capability()),
+                peers=peers,
+                shares=shares,
             )
         except MemoryError as error:
             what = f"weights, moments and gradients of {program.name} in training"
@@ -106,6 +112,10 @@ class CudaSteps:
         self._native.put_kept(number, array)
         return array
 
+    def _capability(self) -> int:
+        gpus = self._cuda.devices()
+        return next(gpu["capability"][0] for gpu in gpus if gpu["index"] == self._index)
+
     def _empty(self, shape: Sequence[int]) -> DeviceArray:
         array: DeviceArray = self._cuda.DeviceArray(shape, "float32", self._index)
         return array
@@ -161,3 +171,15 @@ class CudaSteps:
 
 def _natives(arrays: Sequence[Values]) -> list[Any]:
     return [native(array) for array in arrays]
+
+
+def _of_products(precision: str, capability: int) -> str:
+    """What a GPU calls a trainer's precision; ValueError where it has none such."""
+    if precision in ("strict", "float32"):
+        return "float32"
+    if precision not in ("bfloat16", "float16"):
+        expected = "float32, bfloat16 or float16"
+        raise ValueError(f"on GPUs precision must be {expected}, not {precision!r}")
+    if capability != 9:
+        raise ValueError(f"precision {precision!r} in training needs a GPU of Hopper's generation")
+    return precision

@@ -5,12 +5,13 @@
 #include <cuda_runtime_api.h>
 
 #include "cuda/fit/product_plan.h"
+#include "cuda/training/call.h"
 
 namespace facegen::cuda::hopper {
 
 // The kernel's argument.
 struct ProductArguments {
-  CUtensorMap a, b;  // of split maps; of forward and input, b is the weight's: (plane, output, tap, input)
+  CUtensorMap a, b;  // of maps of operands; of forward and input, b is the weight's: (plane, output, tap, input)
   TrainingPhase phases[kMostPhases];
   ProductPlan plan;
   int32_t images, a_h, a_w;
@@ -22,10 +23,12 @@ struct ProductArguments {
   int64_t out_image_floats, part_floats;
   int32_t out_pitch;  // floats from a pixel, or line, to the next
   bool finishes;      // there are no parts: with what follows
+  const float* largest;  // null, or of an operand that was scaled by it: see operand_scale
   const float* bias;
   Activation activation;  // at most kTanh
   float alpha;
   bool accumulate;
+  SplitTarget split;  // where the map that is made goes besides; of whole vectors of channels
 };
 
 void launch_product(const ProductArguments& arguments, int multiprocessors, cudaStream_t stream);
