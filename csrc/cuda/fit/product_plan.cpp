@@ -114,7 +114,7 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
       const int64_t part = divide_up(steps, splits);
       if (divide_up(steps, part) != splits) continue;
       // Of two tiles at once on a multiprocessor one waits while the other multiplies.
-      const int64_t together = product_ctas(shape);
+      const int64_t together = product_ctas(kind, shape);
       const double waves = double(divide_up(tiles * splits, kMultiprocessors * together));
       double cycles = waves * (double(together * part) * step_cycles(shape, format) + kTileStart +
                                double(together) * tile_bytes / kStoredBytesACycle);

@@ -29,8 +29,10 @@ constexpr int product_columns(ProductShape shape) {
   return shape == ProductShape::kWide ? 256 : shape == ProductShape::kTall ? 128 : 64;
 }
 
-// At once on a multiprocessor.
-constexpr int product_ctas(ProductShape shape) { return shape == ProductShape::kNarrow ? 2 : 1; }
+// At once on a multiprocessor: sums of layers of few channels are short, those of a weight's gradient never.
+constexpr int product_ctas(ProductKind kind, ProductShape shape) {
+  return shape == ProductShape::kNarrow && kind != ProductKind::kWeight ? 2 : 1;
+}
 
 struct ProductPlan {
   ProductKind kind;

@@ -83,9 +83,6 @@ Products::Products(const TrainingProgram& program, const std::vector<float*>& ar
     }
     lines.push_back(of_weight);
   }
-  if (format_ == hopper::OperandFormat::kFloat16) {
-    largest_ = allocate_device<float>(static_cast<int64_t>(program.values.size()));
-  }
   lines_ = upload(lines.data(), static_cast<int64_t>(lines.size()));
   blocks_ = upload(blocks.data(), static_cast<int64_t>(blocks.size()));
 }
@@ -191,9 +188,12 @@ const Products::Batch& Products::batch(int64_t images) {
 
 bool Products::reserve(int64_t images, int32_t places) {
   const int64_t elements = places * images * batch(images).elements;
-  if (elements <= maps_.count()) return false;
+  const int64_t largest =
+      format_ == hopper::OperandFormat::kFloat16 ? places * static_cast<int64_t>(program_->values.size()) : 0;
+  if (elements <= maps_.count() && largest <= largest_.count()) return false;
   maps_ = {};
   maps_ = allocate_device<uint16_t>(elements);
+  largest_ = allocate_device<float>(largest);
   return true;
 }
 

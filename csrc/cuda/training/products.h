@@ -95,8 +95,10 @@ class Products {
   bool is_scaled(const SplitMap& map) const {
     return format_ == hopper::OperandFormat::kFloat16 && map.is_gradient;
   }
-  // Of a map that is scaled; its own, whatever the batch.
-  float* largest(const SplitMap& map) const { return largest_.get() + map.value; }
+  // Of a map that is scaled.
+  float* largest(const SplitMap& map) const {
+    return largest_.get() + place_ * program_->values.size() + static_cast<std::size_t>(map.value);
+  }
 
   const TrainingProgram* program_ = nullptr;
   bool on_ = false, always_ = false;
@@ -106,7 +108,7 @@ class Products {
   std::map<std::size_t, hopper::ProductStep> products_;  // by step
   std::map<int64_t, Batch> batches_;
   DeviceMemory<uint16_t> maps_, weights_;
-  DeviceMemory<float> largest_;  // by value
+  DeviceMemory<float> largest_;  // by place and value
   std::map<WeightKey, SplitLines> split_weights_;
   DeviceMemory<SplitLines> lines_;
   DeviceMemory<SplitBlock> blocks_;

@@ -12,8 +12,8 @@
 // float32 operands are split, x = hi + lo, both bfloat16:  C += A_hi B_hi + A_lo B_hi + A_hi B_lo. Those of
 // bfloat16 or float16 have one plane, and one product.
 //
-//   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier; of narrow tiles,
-//   whose sums are short in layers of few channels, 3 slots, and two CTAs a multiprocessor
+//   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier; of narrow tiles
+//   of forward and input, whose sums are short in layers of few channels, 3 slots, and two CTAs a multiprocessor
 //     A   128 rows x 64, hi | lo; tall and narrow tiles: two of them a step
 //     B   wide: 256 columns x 64, hi in one slot, lo in the next; else up to 128 columns, hi | lo
 //
@@ -108,36 +108,61 @@ __device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, Consu
   if (second >= 0) ring.release(second);
 }
 
-// Two neighbouring numbers, of which `columns` exist.
-__device__ inline void store_pair(float* to, float x, float y, int columns) {
-  if (columns > 1 && reinterpret_cast<uintptr_t>(to) % 8 == 0) {
-    *reinterpret_cast<float2*>(to) = make_float2(x, y);
-    return;
-  }
-  if (columns > 0) to[0] = x;
-  if (columns > 1) to[1] = y;
-}
-
-// What a row's sums become.
-__device__ inline void finish_pair(const ProductArguments& args, float* to, int column, float x, float y) {
-  const int columns = args.columns - column;
-  float v[2] = {x, y};
+// Of four lanes that have two neighbouring columns of each of four blocks of 8, each gets a whole block.
+__device__ __forceinline__ void gather_block(const float* sums, int quad, float (&v)[8]) {
+  float half[2][4];  // of blocks 2 * i + quad % 2, by i: columns of lane 2 * (quad / 2) and of the next
 #pragma unroll
   for (int i = 0; i < 2; ++i) {
-    if (i >= columns) continue;
-    if (args.bias != nullptr) v[i] += args.bias[column + i];
-    if (args.accumulate) v[i] += to[i];
-    v[i] = activate(v[i], args.activation, args.alpha);
+#pragma unroll
+    for (int e = 0; e < 2; ++e) {
+      const float even = sums[8 * i + e], odd = sums[8 * i + 4 + e];
+      const float kept = quad % 2 == 0 ? even : odd;
+      const float other = __shfl_xor_sync(0xFFFFFFFFu, quad % 2 == 0 ? odd : even, 1);
+      half[i][e] = quad % 2 == 0 ? kept : other;
+      half[i][2 + e] = quad % 2 == 0 ? other : kept;
+    }
   }
-  store_pair(to, v[0], v[1], columns);
-  if (args.split.to == nullptr) return;
-  uint32_t hi, lo;
-  split_pair<false>(v[0], v[1], hi, lo);
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    const float kept = quad < 2 ? half[0][e] : half[1][e];
+    const float other = __shfl_xor_sync(0xFFFFFFFFu, quad < 2 ? half[1][e] : half[0][e], 2);
+    v[e] = quad < 2 ? kept : other;
+    v[4 + e] = quad < 2 ? other : kept;
+  }
+}
+
+// Eight neighbouring numbers, of which `columns` exist; `whole`: all, and to is a multiple of 16 bytes.
+__device__ __forceinline__ void store_block(float* to, const float (&v)[8], int columns, bool whole) {
+  if (whole) {
+    reinterpret_cast<float4*>(to)[0] = make_float4(v[0], v[1], v[2], v[3]);
+    reinterpret_cast<float4*>(to)[1] = make_float4(v[4], v[5], v[6], v[7]);
+    return;
+  }
+#pragma unroll
+  for (int e = 0; e < 8; ++e) {
+    if (e < columns) to[e] = v[e];
+  }
+}
+
+// What sums of a row become, from `column` on.
+__device__ __forceinline__ void finish_block(const ProductArguments& args, float* to, int column, float (&v)[8],
+                                             bool whole) {
+  const int columns = args.columns - column;
+#pragma unroll
+  for (int e = 0; e < 8; ++e) {
+    if (!whole && e >= columns) continue;
+    if (args.bias != nullptr) v[e] += args.bias[column + e];
+    if (args.accumulate) v[e] += to[e];
+    v[e] = activate(v[e], args.activation, args.alpha);
+  }
+  store_block(to, v, columns, whole);
+  if (args.split.to == nullptr) return;  // else columns are whole blocks
   const int64_t at = to - args.out;
-  *reinterpret_cast<uint32_t*>(args.split.to + at) = hi;
-  if (args.split.format == OperandFormat::kSplit) {
-    *reinterpret_cast<uint32_t*>(args.split.to + args.split.plane + at) = lo;
-  }
+  uint32_t hi[4], lo[4];
+#pragma unroll
+  for (int i = 0; i < 4; ++i) split_pair<false>(v[2 * i], v[2 * i + 1], hi[i], lo[i]);
+  store16(args.split.to + at, hi);
+  if (args.split.format == OperandFormat::kSplit) store16(args.split.to + args.split.plane + at, lo);
 }
 
 // Where row `row` (of 128) of a box lies in the map that is made; null: nowhere.
@@ -180,17 +205,24 @@ __device__ void store_tile(const ProductArguments& args, const Tile& tile, int w
       } else {
         line = find_row(args, phase, tile.row * 2 + warpgroup, m * 64 + r);
       }
-      if (line == nullptr) continue;
-      line += tile.split * args.part_floats;
+      const bool exists = line != nullptr;
+      if (exists) line += tile.split * args.part_floats;
 #pragma unroll
-      for (int j = 0; j < P::kColumns / 8; ++j) {
-        const int column = tile.column * P::kColumns + 8 * j + lane % 4 * 2;
-        if (column >= args.columns) continue;
-        const float x = sums[m][4 * j + 2 * half] * makes_up, y = sums[m][4 * j + 2 * half + 1] * makes_up;
+      for (int group = 0; group < P::kColumns / 32; ++group) {
+        float of_half[16], v[8];
+#pragma unroll
+        for (int j = 0; j < 4; ++j) {
+          of_half[4 * j] = sums[m][16 * group + 4 * j + 2 * half] * makes_up;
+          of_half[4 * j + 1] = sums[m][16 * group + 4 * j + 2 * half + 1] * makes_up;
+        }
+        gather_block(of_half, lane % 4, v);
+        const int column = tile.column * P::kColumns + 32 * group + 8 * (lane % 4);
+        if (!exists || column >= args.columns) continue;
+        const bool whole = column + 8 <= args.columns && reinterpret_cast<uintptr_t>(line) % 16 == 0;
         if (!P::kWeight && args.finishes) {
-          finish_pair(args, line + column, column, x, y);
+          finish_block(args, line + column, column, v, whole);
         } else {
-          store_pair(line + column, x, y, args.columns - column);
+          store_block(line + column, v, args.columns - column, whole);
         }
       }
     }
@@ -219,7 +251,7 @@ __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
 }
 
 template <ProductKind kKind, ProductShape kShape, OperandFormat kFormat>
-__global__ void __launch_bounds__(kThreads, product_ctas(kShape))
+__global__ void __launch_bounds__(kThreads, product_ctas(kKind, kShape))
     training_product(const __grid_constant__ ProductArguments args) {
   using P = Product<kKind, kShape, kFormat>;
   extern __shared__ __align__(1024) char memory[];
@@ -247,7 +279,7 @@ __global__ void __launch_bounds__(kThreads, product_ctas(kShape))
 template <ProductKind kKind, ProductShape kShape, OperandFormat kFormat>
 void launch_variant(const ProductArguments& args, unsigned ctas, cudaStream_t stream) {
   constexpr int kBytes = sizeof(Shared<Product<kKind, kShape, kFormat>>);
-  static_assert(product_ctas(kShape) * (kBytes + 1024) <= 228 << 10, "the shared memory of a multiprocessor");
+  static_assert(product_ctas(kKind, kShape) * (kBytes + 1024) <= 228 << 10, "the shared memory of a multiprocessor");
   allow_shared(training_product<kKind, kShape, kFormat>, kBytes);
   training_product<kKind, kShape, kFormat><<<ctas, kThreads, kBytes, stream>>>(args);
   FACEGEN_CUDA_CHECK_LAUNCH("a product of training");
@@ -278,7 +310,7 @@ void launch_kind(const ProductArguments& args, unsigned ctas, cudaStream_t strea
 
 void launch_product(const ProductArguments& args, int multiprocessors, cudaStream_t stream) {
   const auto ctas = static_cast<unsigned>(
-      std::min<int64_t>(args.plan.tiles(), multiprocessors * product_ctas(args.plan.shape)));
+      std::min<int64_t>(args.plan.tiles(), multiprocessors * product_ctas(args.plan.kind, args.plan.shape)));
   switch (args.plan.kind) {
     case ProductKind::kForward: return launch_kind<ProductKind::kForward>(args, ctas, stream);
     case ProductKind::kInput: return launch_kind<ProductKind::kInput>(args, ctas, stream);
