@@ -33,7 +33,7 @@ __device__ inline void put_gradient(const Pool& p, const PoolGradient& g, int64_
     }
     store_numbers(g.dx + i, sum);
   }
-  if (g.split.to != nullptr) write_split(g.split.to + pixel * g.split.pitch + channel, g.split.plane, sum);
+  if (g.split.to != nullptr) write_split(g.split, pixel * g.split.pitch + channel, sum);
 }
 
 // Windows of kKernel x kKernel in steps of kStride. A cell is what of a window's pixels, its first kStride x
