@@ -25,24 +25,33 @@ from facegen.train import ranks as train_ranks
 STEPS = 5
 
 
-def discriminator() -> Graph:
-    """DCGAN's, of 16x16 pictures, with batch norms."""
+def discriminator(side: int, channels: tuple[int, int, int]) -> Graph:
+    """DCGAN's, with batch norms."""
+    a, b, c = channels
     g = Graph("discriminator")
-    y = g.add("c1", nn.Conv2d(3, 12, 4, stride=2, padding=1), g.input("image", Shape(16, 16, 3)))
+    y = g.add("c1", nn.Conv2d(3, a, 4, stride=2, padding=1), g.input("image", Shape(side, side, 3)))
     y = g.add("l1", nn.LeakyReLU(0.2), y)
-    y = g.add("c2", nn.Conv2d(12, 20, 4, stride=2, padding=1, bias=False), y)
-    y = g.add("l2", nn.LeakyReLU(0.2), g.add("n2", nn.BatchNorm(20), y))
-    y = g.add("c3", nn.Conv2d(20, 24, 3, padding=1, bias=False), y)
-    y = g.add("l3", nn.LeakyReLU(0.2), g.add("n3", nn.BatchNorm(24), y))
-    g.output(g.add("score", nn.Conv2d(24, 1, 4), y))
+    y = g.add("c2", nn.Conv2d(a, b, 4, stride=2, padding=1, bias=False), y)
+    y = g.add("l2", nn.LeakyReLU(0.2), g.add("n2", nn.BatchNorm(b), y))
+    y = g.add("c3", nn.Conv2d(b, c, 3, padding=1, bias=False), y)
+    y = g.add("l3", nn.LeakyReLU(0.2), g.add("n3", nn.BatchNorm(c), y))
+    g.output(g.add("score", nn.Conv2d(c, 1, side // 4), y))
     return g
+
+
+# Of the last, products of 8 images are large enough for Hopper's kernel.
+NETWORKS = {
+    "lenet": lenet.graph,
+    "discriminator": lambda: discriminator(16, (12, 20, 24)),
+    "wide": lambda: discriminator(32, (64, 128, 256)),
+}
 
 
 def main() -> None:
     network, count, mode, path = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
     device, shares = (*sys.argv[5:], "cpu", "1")[:2]
     word, _, number = mode.partition(" ")
-    graph = lenet.graph() if network == "lenet" else discriminator()
+    graph = NETWORKS[network]()
     loss = "cross_entropy" if network == "lenet" else "binary_cross_entropy"
     dropout = {"relu3": 0.4} if network == "lenet" else {"l1": 0.1}
 

@@ -51,7 +51,7 @@ def state_of(folder: Path) -> dict[str, np.ndarray]:
 
 @on_gpus
 @pytest.mark.parametrize("gpus", [2, 4])
-@pytest.mark.parametrize("network", ["lenet", "discriminator"])
+@pytest.mark.parametrize("network", ["lenet", "discriminator", "wide"])
 @pytest.mark.parametrize("mode", ["plain", "run"])
 def test_any_number_of_gpus_gives_the_same_bits(
     tmp_path: Path, network: str, mode: str, gpus: int
