@@ -139,6 +139,11 @@ struct TrainingStep {
   bool nesterov = false;
 };
 
+// What a step writes beside statistics: a gradient, or its output; -1: the gradient of a parameter alone.
+inline int32_t written_value(const TrainingStep& step) {
+  return step.dx >= 0 || step.dy >= 0 ? step.dx : step.y;
+}
+
 // Whether targets are int32 labels rather than float32 numbers.
 inline bool takes_labels(const TrainingStep& step) {
   return step.op == TrainingOp::kLoss && step.loss == LossKind::kCrossEntropy;

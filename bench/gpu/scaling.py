@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from bench import machine
+from bench.arguments import numbers
 from bench.gpu.training import describe
 from bench.tables import MISSING, markdown_table
 from bench.training.cases import Case, case
@@ -164,15 +165,13 @@ def rows_of(cases: Sequence[str], gpus: Sequence[int], shares: Sequence[int]) ->
 def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
-        gpus, shares = (
-            [int(word) for word in text.split(",")] for text in (options.gpus, options.shares)
-        )
+        gpus, shares = numbers(options.gpus), numbers(options.shares)
         cases = options.cases.split(",")
         for name in cases:
             if not isinstance(case(name), Case):
                 raise ValueError(f"{name}: two networks, and ranks keep no outputs between them")
         options.output.mkdir(parents=True, exist_ok=True)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, argparse.ArgumentTypeError) as error:
         print(f"bench.gpu --training --gpus: {error}", file=sys.stderr)
         return 2
     where = describe("cuda")

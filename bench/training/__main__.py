@@ -80,7 +80,7 @@ def show_steps(name: str, threads: int, precision: str, device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--threads", default="1,2")
-    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--turns", type=int, choices=range(1, 100), default=5, metavar="N")
     parser.add_argument("--cases", default=",".join(CASES))
     parser.add_argument("--steps", action="store_true")
     parser.add_argument("--precision", default="strict", help="of --steps")

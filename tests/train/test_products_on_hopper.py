@@ -23,6 +23,7 @@ LAYERS = {
     "transposed, stride 2": (nn.ConvTranspose2d(96, 136, 4, stride=2, padding=1), (7, 8), 6),
     "transposed, stride 3": (nn.ConvTranspose2d(64, 64, 5, stride=3, padding=1), (5, 5), 3),
     "transposed, from a pixel": (nn.ConvTranspose2d(100, 512, 4, bias=False), (1, 1), 70),
+    "taps that no output has": (nn.ConvTranspose2d(64, 64, 3, stride=3, padding=1), (1, 2), 40),
     "few channels": (nn.Conv2d(3, 5, 3, padding=1), (12, 12), 2),
     "few inputs, stride 2": (nn.Conv2d(3, 64, 4, stride=2, padding=1), (32, 32), 9),
     "few inputs, transposed": (nn.ConvTranspose2d(5, 70, 3, padding=1), (9, 8), 4),

@@ -476,3 +476,37 @@ def test_trainers_that_share_moments() -> None:
         np.testing.assert_array_equal(array, first.state_dict()[name])
     with pytest.raises(ValueError, match="the same parameters and optimizer"):
         train.Trainer(g, "l2", train.SGD(rate=0.1), moments_of=first)
+
+
+@pytest.mark.parametrize("precision", ["bfloat-16", "STRICT", ""])
+def test_words_that_are_no_precision(precision: str) -> None:
+    with pytest.raises(ValueError, match="precision must be one of float32, strict"):
+        train.Trainer(lenet.graph(), "cross_entropy", train.SGD(rate=0.1), precision=precision)
+
+
+def test_rates_that_float32_has_not() -> None:
+    trainer = train.Trainer(lenet.graph(), "cross_entropy", train.SGD(rate=lambda step: 1e300))
+    with pytest.raises(ValueError, match="a rate of step 0 must be a number of float32"):
+        trainer.step(np.zeros((2, 28, 28, 1), np.float32), np.arange(2))
+    assert trainer.steps == 0
+
+
+def test_targets_by_name_and_one_for_all_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How many images a batch has is told by them, whatever its targets are."""
+    graph = nn.Graph("conv")
+    x = graph.input("x", nn.Shape(4, 4, 1))
+    graph.output(graph.add("conv", nn.Conv2d(1, 2, 3), x))
+    images = np.ones((32, 4, 4, 1), np.float32)
+    for targets in ({"conv": np.zeros((32, 2, 2, 2), np.float32)}, 1.0):
+        trainer = train.Trainer(graph, "l2", train.SGD(rate=0.1), seed=1)
+        real = trainer.step
+
+        def step(*batch, parts: int, real=real) -> np.ndarray:
+            if parts < 4:
+                raise MemoryError
+            return real(*batch, parts=parts)
+
+        monkeypatch.setattr(trainer, "step", step)
+        in_parts = train.StepInParts(trainer)
+        assert in_parts(images, targets).shape == (32,)
+        assert in_parts.parts == 4

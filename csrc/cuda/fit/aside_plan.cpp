@@ -21,7 +21,7 @@ AsidePlan::AsidePlan(const TrainingProgram& program)
       // All others write the gradient, or y where there is none, and some norms statistics.
       case TrainingOp::kInstanceNorm:
       case TrainingOp::kLayerNorm: add(writes_[i], s.statistics); [[fallthrough]];
-      default: add(writes_[i], s.dx >= 0 || s.dy >= 0 ? s.dx : s.y); break;
+      default: add(writes_[i], written_value(s)); break;
     }
   }
 }

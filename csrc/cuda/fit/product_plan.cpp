@@ -72,7 +72,7 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
   const ProductChannels channels = product_channels(product);
   if (product.groups.count != 1 || s.part.groups != 0 || s.phases.empty()) return {};
   if (s.phases.size() > kMostPhases || s.activation > Activation::kTanh) return {};
-  int32_t height = 0, width = 0, taps = 0;
+  int32_t height = 0, width = 0, taps = 0, all_taps = 0;
   int64_t products = 0;
   for (const Phase& p : s.phases) {
     for (const Axis* axis : {&p.y, &p.x}) {
@@ -82,9 +82,12 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
     height = std::max(height, p.y.out);
     width = std::max(width, p.x.out);
     taps = std::max(taps, p.y.taps * p.x.taps);
+    all_taps += p.y.taps * p.x.taps;
     products += images * p.y.out * p.x.out * p.y.taps * p.x.taps * channels.depth * channels.columns;
   }
   if (height == 0 || width == 0 || taps == 0) return {};
+  // The sums of a tap that no phase has, as where an output is smaller than the stride, would stay unwritten.
+  if (weight && all_taps != s.kernel_h * s.kernel_w) return {};
   if (!always && products < kLeastProduct) return {};
 
   ProductPlan plan = {};

@@ -139,9 +139,9 @@ DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t gro
 }
 
 int32_t vector_of(int32_t channels, std::initializer_list<const TrainingValue*> maps) {
-  // Inputs have memory of their own, and a part of a batch begins at a chunk of images.
+  // Inputs have memory of their own, in which a part of a batch begins at any image.
   const bool aligned = std::all_of(maps.begin(), maps.end(), [](const TrainingValue* map) {
-    return map->kind != ValueKind::kArena || map->offset % 4 == 0;
+    return (map->kind == ValueKind::kArena ? map->offset : map->floats()) % 4 == 0;
   });
   return channels % 4 == 0 && aligned ? 4 : 1;
 }

@@ -40,8 +40,9 @@ struct StepState {
   int32_t kept_not_finite;
 };
 
-// Where a step's output goes besides, for a product that reads it: hi, (pixels, pitch), and lo, a plane
-// behind. The pitch is the next multiple of 8 of the channels; what is behind these are zeros. Null: nowhere.
+// Where a step's output goes besides, for a product that reads it: (pixels, pitch), of a split map hi, and lo
+// a plane behind. The pitch is the next multiple of 8 of the channels; what is behind these are zeros. Null:
+// nowhere.
 struct SplitTarget {
   uint16_t* to = nullptr;
   int64_t plane = 0;
@@ -76,7 +77,7 @@ struct NormMemory {
 // ---- gemm.cu
 void run_gemm(const TrainingCall& call, const TrainingGroups& groups, const float* weight,
               const float* bias);
-// ---- weight_gradient.cu: the weights that no phase has are left as they are
+// ---- weight_gradient.cu: the weights that no phase has are left as they are (zeros, once made)
 void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups, float* gradient);
 // ---- sums.cu
 void run_bias_gradient(const TrainingCall& call, float* gradient);

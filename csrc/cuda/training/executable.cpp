@@ -112,7 +112,8 @@ void TrainingExecutable::copy_gradient(std::size_t i, float* to) const {
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
-void TrainingExecutable::copy_kept(std::size_t number, float* to) const {
+void TrainingExecutable::copy_kept(std::size_t number, int64_t images, float* to) const {
+  if (last_images_ != images) throw std::runtime_error("another thread has begun a step meanwhile");
   const DeviceScope scope(device_);
   const TrainingMap map = locate(program_.kept[number], whole(last_images_));
   copy_out(to, map.data, 4 * last_images_ * map.value->floats(), stream_.get());

@@ -61,7 +61,8 @@ class TrainingExecutable {
   // What is copied goes to the host or to this GPU's memory, and is there when the call returns.
   bool has_gradient(std::size_t array) const { return gradient_at_[array] >= 0; }
   void copy_gradient(std::size_t array, float* to) const;
-  void copy_kept(std::size_t number, float* to) const;
+  // Of a batch of so many images, which the last one must have been.
+  void copy_kept(std::size_t number, int64_t images, float* to) const;
   // 0 where its values are not all there: none is left of a batch in parts.
   int64_t last_images() const { return last_images_; }
   int64_t loss_count() const { return loss_count_; }

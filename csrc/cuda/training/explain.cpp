@@ -107,7 +107,7 @@ std::string TrainingExecutable::explain_result(std::size_t i, const Part& part) 
     }
   }
   // Gradients have a place of their own; all other steps write y.
-  const int32_t index = step.dx >= 0 || step.dy >= 0 ? step.dx : step.y;
+  const int32_t index = written_value(step);
   if (index >= 0) {
     const TrainingMap map = locate(index, part);
     const int64_t found = first_not_finite(map.data, part.images * map.value->floats());

@@ -33,6 +33,8 @@ void TrainingExecutable::reserve(int64_t images, const Sizes& sizes, bool gather
     reserve_batch(images, sizes);
   } catch (...) {
     release_values();
+    products_.release();
+    sum_ = {};
     scratch_ = {};
     aside_scratch_ = {};
     throw;
@@ -49,7 +51,12 @@ void TrainingExecutable::reserve_batch(int64_t images, const Sizes& sizes) {
   // A smaller batch may be cut into more parts of a product, or be split where a larger one was not.
   int64_t scratch = 0;
   for (const int64_t count : sizes.of_calls) {
-    if (products_.reserve(count, sizes.places)) graphs_.clear();
+    if (const int64_t bytes = products_.missing_bytes(count, sizes.places); bytes > 0) {
+      graphs_.clear();
+      products_.release();
+      require_free(bytes);
+      products_.reserve(count, sizes.places);
+    }
     scratch = std::max({scratch, training_scratch_bytes(program_, count), products_.scratch_bytes(count)});
   }
   if (scratch <= scratch_.bytes()) return;

@@ -18,7 +18,6 @@ using hopper::ProductPlan;
 using hopper::ProductStep;
 
 constexpr int64_t kLine = 64;  // elements: maps begin at multiples of 128 bytes
-constexpr std::size_t kMostBatches = 64;
 
 int64_t round_up(int64_t elements) { return divide_up(elements, kLine) * kLine; }
 int32_t pitch_of(int32_t channels) { return (channels + 7) / 8 * 8; }
@@ -151,11 +150,10 @@ Products::Batch Products::make_batch(int64_t images) const {
         }
       }
     }
-    if (const int32_t made_value = s.dx >= 0 || s.dy >= 0 ? s.dx : s.y; made_value >= 0) writers[made_value] = i;
-    for (const int32_t written : {s.y, s.dx}) {
-      const auto first = newest.lower_bound({written, -1});
-      newest.erase(first, newest.lower_bound({written + 1, -1}));
-    }
+    const int32_t written = written_value(s);
+    if (written < 0) continue;
+    writers[written] = i;
+    newest.erase(newest.lower_bound({written, -1}), newest.lower_bound({written + 1, -1}));
   }
   // First fit, in the order in which maps are made.
   for (std::size_t i = 0; i < made.maps.size(); ++i) {
@@ -179,22 +177,26 @@ Products::Batch Products::make_batch(int64_t images) const {
 
 const Products::Batch& Products::batch(int64_t images) {
   auto found = batches_.find(images);
-  if (found == batches_.end()) {
-    if (batches_.size() >= kMostBatches) batches_.clear();
-    found = batches_.emplace(images, make_batch(images)).first;
-  }
+  if (found == batches_.end()) found = batches_.emplace(images, make_batch(images)).first;
   return found->second;
 }
 
-bool Products::reserve(int64_t images, int32_t places) {
-  const int64_t elements = places * images * batch(images).elements;
-  const int64_t largest =
-      format_ == hopper::OperandFormat::kFloat16 ? places * static_cast<int64_t>(program_->values.size()) : 0;
-  if (elements <= maps_.count() && largest <= largest_.count()) return false;
-  maps_ = {};
-  maps_ = allocate_device<uint16_t>(elements);
-  largest_ = allocate_device<float>(largest);
-  return true;
+int64_t Products::map_elements(int64_t images, int32_t places) { return places * images * batch(images).elements; }
+
+int64_t Products::largest_count(int32_t places) const {
+  if (format_ != hopper::OperandFormat::kFloat16) return 0;
+  return places * static_cast<int64_t>(program_->values.size());
+}
+
+int64_t Products::missing_bytes(int64_t images, int32_t places) {
+  const int64_t elements = map_elements(images, places), largest = largest_count(places);
+  if (elements <= maps_.count() && largest <= largest_.count()) return 0;
+  return 2 * elements + 4 * largest;
+}
+
+void Products::reserve(int64_t images, int32_t places) {
+  maps_ = allocate_device<uint16_t>(map_elements(images, places));
+  largest_ = allocate_device<float>(largest_count(places));
 }
 
 int64_t Products::scratch_bytes(int64_t images) {
@@ -297,9 +299,10 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
 }
 
 bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const {
-  if (!does(step, call.images)) return false;
   const Batch& of_batch = batches_.at(call.images);
-  const Operands& operands = of_batch.steps.at(step);
+  const auto found = of_batch.steps.find(step);
+  if (found == of_batch.steps.end()) return false;
+  const Operands& operands = found->second;
   const ProductPlan& plan = operands.plan;
   const ProductStep& product = products_.at(step);
   const TrainingStep& s = product.step;

@@ -1,7 +1,8 @@
 // The products of a training program that Hopper's kernel does, and the split maps that it reads.
 //
-// A map is split (of layers of few channels, gathered) when the first product reads it, and stays until the
-// last has; weights, which change with each step, are split when a step begins.
+// A map is split by the kernel that makes it, where that can, else (of layers of few channels, gathered) when
+// the first product reads it, and stays until the last has; weights, which change with each step, are split
+// when a step begins.
 #pragma once
 
 #include <cuda.h>
@@ -36,12 +37,15 @@ class Products {
   Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
            ProductKernels kernels, ProductPrecision precision);
 
-  // Makes memory for so many batches side by side, and plans; false where it was there.
-  bool reserve(int64_t images, int32_t places);
+  // What so many batches side by side take, unless it is there: then 0.
+  int64_t missing_bytes(int64_t images, int32_t places);
+  void reserve(int64_t images, int32_t places);
   // Which of them enqueue() is of from now on.
   void choose_place(int32_t place) { place_ = place; }
   int64_t scratch_bytes(int64_t images);
   int64_t memory_bytes() const { return maps_.bytes() + weights_.bytes(); }
+  // Gives back what batches take.
+  void release() { maps_ = {}, largest_ = {}; }
 
   void enqueue_weights(cudaStream_t stream) const;
   const char* name() const;  // of their kernel
@@ -78,6 +82,8 @@ class Products {
   // A weight, by its array and the channels of its lines: see product_step.h.
   using WeightKey = std::pair<int32_t, int32_t>;
 
+  int64_t map_elements(int64_t images, int32_t places);
+  int64_t largest_count(int32_t places) const;
   Batch make_batch(int64_t images) const;
   bool can_make(const Batch& batch, std::size_t step, const SplitMap& map) const;
   SplitTarget target_of(const SplitMap& map, int64_t images) const;

@@ -12,6 +12,7 @@ using hopper::GatherAxis;
 using hopper::GatherMap;
 
 constexpr int64_t kMostGatherBlocks = 4096;
+static_assert(hopper::kMostGathered / 8 <= kBlock, "a block makes a pixel's columns");
 
 struct Gathering {
   GatherMap gather;

@@ -85,11 +85,10 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
     from facegen.train.choose_engine import one_device
 
     several = ranks is not None or find_place(os.environ).size > 1
-    if several and device != "cpu":
-        if ranks is None:
-            raise click.UsageError(f"--device {device}: this command shares no batches among ranks")
-        if ranks.asynchronous:
-            raise click.UsageError(f"--device {device}: --sync async trains on the CPU")
+    if several and ranks is None:
+        raise click.UsageError(f"--device {device}: this command shares no batches among ranks")
+    if ranks is not None and ranks.asynchronous and device != "cpu":
+        raise click.UsageError(f"--device {device}: --sync async trains on the CPU")
     found = one_device(device, ranks)
     if ranks is not None and found.kind == "cpu":
         ranks.require_messages()

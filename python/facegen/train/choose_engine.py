@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from facegen.engine.device import CPU, Device
-from facegen.engine.devices import parse_device
+from facegen.engine.devices import PRECISIONS, parse_device
 from facegen.errors import DeviceError
 from facegen.nn.grad import TrainingProgram
 from facegen.train.cpu_steps import CpuSteps
@@ -47,8 +47,10 @@ def make_step_engine(
     DeviceError
         There is no such device, or it cannot be used, or not by these ranks.
     ValueError
-        The device has no kernel for a step, or not this precision.
+        The device has not this precision.
     """
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     found = one_device(device, ranks)
     if found.kind == CPU:
         if ranks is not None:

@@ -38,7 +38,7 @@ class StepInParts:
 
     def __call__(self, x: Any, y: Any = None) -> np.ndarray:
         """As `Trainer.step`."""
-        images = len(x if y is None else y)
+        images = self.trainer.images_of(x)
         most = self.trainer.most_parts(images)
         while True:
             try:
@@ -57,6 +57,9 @@ class StepInParts:
         found: list[np.ndarray] = []
         for size, group in groupby(batches, lambda batch: len(batch[0])):
             some = list(group)
+            if any(not isinstance(y, np.ndarray) or len(y) != size for _, y in some):
+                found += [self(*batch) for batch in some]  # which says what does not fit
+                continue
             x, y = (Pieces(arrays) for arrays in zip(*some, strict=True))
             rows = np.arange(len(x)).reshape(len(some), size)
             try:

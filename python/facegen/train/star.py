@@ -234,7 +234,7 @@ def _greeted(connection: socket.socket, size: int) -> int | None:
         rank = hello["facegen rank"]
         if hello["of"] != size or not isinstance(rank, int) or not 0 < rank < size:
             return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     _settle(connection)
     return rank

@@ -144,9 +144,15 @@ class Stepping(TrainedArrays):
         """Into how many parts a batch can be cut.
 
         1 where a batch norm takes its statistics of the batch, and where values are kept: those
-        need all images at once. Ranks share a batch instead.
+        need all images at once. Ranks share a batch instead, and of `shares` the bits are those
+        of whole batches.
         """
-        return 1 if self._needs_whole_batch or self.ranks else -(-images // CHUNK_IMAGES)
+        whole = self._needs_whole_batch or self.ranks or self.shares > 1
+        return 1 if whole else -(-images // CHUNK_IMAGES)
+
+    def images_of(self, x: Any) -> int:
+        """How many images a batch of a step has; ValueError where it does not fit the graph."""
+        return len(self._reader.inputs(x)[0])
 
     def gradients(
         self, x: Any, y: Any = None, *, on_device: bool = False

@@ -47,9 +47,10 @@ class Trainer(Stepping):
         Of the batch norms' stored statistics.
     precision
         "strict": plain float32 products. "float32" and "bfloat16" are what `facegen.load` calls
-        so: products of the AMX unit where there is one. On GPUs both are "float32"; "bfloat16" and
-        "float16", on Hopper, are the formats of the operands of large products, with a power of two
-        for each map of gradients in float16. Sums, weights and all other numbers stay float32.
+        so: products of the AMX unit where there is one. On GPUs "strict" and "float32" are one,
+        products of bfloat16 halves; "bfloat16" and "float16", on Hopper, are the formats of the
+        operands of large products, with a power of two for each map of gradients in float16. Sums,
+        weights and all other numbers stay float32.
     algorithm
         As for `facegen.load`.
     inputs

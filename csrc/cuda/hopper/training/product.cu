@@ -25,6 +25,8 @@
 // of numbers of any sign, which is made up for at the end.
 #include "cuda/hopper/training/product.h"
 
+#include <algorithm>
+
 #include "cuda/generic/element.cuh"
 #include "cuda/generic/operand_scale.cuh"
 #include "cuda/hopper/parts/launch.h"

@@ -15,6 +15,8 @@ import numpy as np
 
 Rate = float | Callable[[int], float]  # a schedule takes the number of the step, from 0
 
+_MOST_RATE = float(np.finfo(np.float32).max)
+
 
 @dataclass(frozen=True)
 class Group:
@@ -83,8 +85,10 @@ class Optimizer:
         rate = _at("rate", self.rate, step)
         rates = [*(rate * group.rate for group in self.groups), rate]
         for each in rates:
-            if not 0 <= each < math.inf:  # NaN is neither
-                raise ValueError(f"a rate of step {step} must be finite, and 0 or more, not {each}")
+            if not 0 <= each <= _MOST_RATE:  # NaN is neither
+                raise ValueError(
+                    f"a rate of step {step} must be a number of float32, and 0 or more, not {each}"
+                )
         if self.average is not None:
             decay = _at("average", self.average, step)
             _check_decay(f"the average of step {step}", decay)
