@@ -72,7 +72,8 @@ class OwnLearner:
 
         def step() -> list[np.ndarray]:
             fooled = generator.step(made.z, 1.0)
-            shown = np.concatenate([made.real, generator.output(image.name)])
+            there = generator.device != CPU
+            shown = train.Pieces([made.real, generator.output(image.name, on_device=there)])
             return [fooled, judge.step(shown, made.real_or_made)]
 
         there: list[Any] = []
@@ -90,8 +91,8 @@ class OwnLearner:
             z, real = there
             for _ in range(count):
                 generator.step(z, 1.0)
-                images = torch.from_dlpack(generator.output(image.name, on_device=True))
-                judge.step(torch.cat([real, images]), made.real_or_made)
+                images = generator.output(image.name, on_device=True)
+                judge.step(train.Pieces([real, images]), made.real_or_made)
 
         return step, run, [generator, judge]
 

@@ -81,7 +81,10 @@ def test_layers(name: str, precision: str) -> None:
     steps = (*program.forward, *program.backward, *program.update)
     for step, kernel in zip(steps, native.kernels, strict=True):
         product = isinstance(step, Gemm | WeightGradient)
-        assert kernel == (KERNELS[precision] if product else ""), step
+        # What no output has must stay zero, which the generic kernel leaves it.
+        generic = isinstance(step, WeightGradient) and name == "taps that no output has"
+        expected = "mma bf16x3" if generic else KERNELS[precision]
+        assert kernel == (expected if product else ""), step
     # The products' errors are random, and both products of a gradient have some.
     for found, expected in zip(results[HOPPER], results["strict"], strict=True):
         most = np.abs(expected).max()
