@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 
 from facegen.errors import FacegenError
+from facegen.files.json_text import json_text
 from facegen.launchers import Place
 from facegen.parallel.transport import take_descriptors
 
@@ -61,10 +62,10 @@ class Star:
     def allgather(self, value: Any) -> list[Any]:
         """What each rank gives, which JSON takes."""
         if self._rank > 0:
-            self._send(0, _MESSAGE, json.dumps(value).encode())
+            self._send(0, _MESSAGE, json_text(value).encode())
             found: list[Any] = pickle.loads(self._receive(0))
             return found
-        values = [json.loads(json.dumps(value))]
+        values = [json.loads(json_text(value))]
         values += [json.loads(self._receive(other)) for other in range(1, self._size)]
         self.bcast(values)
         return values
@@ -253,7 +254,7 @@ def _call(address: tuple[str, int], place: Place, deadline: float) -> socket.soc
                 raise FacegenError(f"rank 0 cannot be reached at {where}: {said}") from None
             time.sleep(0.05)
     _settle(connection)
-    hello = json.dumps({"facegen rank": place.rank, "of": place.size}).encode()
+    hello = json_text({"facegen rank": place.rank, "of": place.size}).encode()
     connection.sendall(_HEAD.pack(_MESSAGE, len(hello)) + hello)
     return connection
 
