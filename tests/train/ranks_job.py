@@ -25,7 +25,9 @@ from facegen.train import ranks as train_ranks
 STEPS = 5
 
 
-def discriminator(side: int, channels: tuple[int, int, int]) -> Graph:
+def discriminator(
+    side: int = 16, channels: tuple[int, int, int] = (12, 20, 24)
+) -> Graph:
     """DCGAN's, with batch norms."""
     a, b, c = channels
     g = Graph("discriminator")
@@ -42,7 +44,7 @@ def discriminator(side: int, channels: tuple[int, int, int]) -> Graph:
 # Of the last, products of 8 images are large enough for Hopper's kernel.
 NETWORKS = {
     "lenet": lenet.graph,
-    "discriminator": lambda: discriminator(16, (12, 20, 24)),
+    "discriminator": discriminator,
     "wide": lambda: discriminator(32, (64, 128, 256)),
 }
 
