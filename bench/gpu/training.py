@@ -22,12 +22,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench import machine
+from bench.arguments import positive, words
 from bench.gpu.training_report import PHASES, Cell, Row, case_table, summary
 from bench.peers import NotApplicable
 from bench.process import Late, Process, WorkerError
 from bench.training.cases import case
 from bench.training.contenders import COMPILED, OURS, TORCH, Contender, Worker
 from bench.training.ours import accepted_precisions
+from facegen.engine.devices import PRECISIONS as OWN_PRECISIONS
 from facegen.errors import DeviceError
 
 CASES = ("lenet-128", "lenet-1024", "dcgan64-128", "dcgan64-512", "dcgan32-256", "segmentation-32",
@@ -220,12 +222,18 @@ def _parser() -> argparse.ArgumentParser:
         default=",".join(COMPILED_CASES),
         help="those that PyTorch compiles, tens of seconds each; default: %(default)s",
     )
-    parser.add_argument("--variants", default=",".join(VARIANTS), help="of PyTorch")
     parser.add_argument(
-        "--torch-precisions", default=",".join(PRECISIONS), help="of PyTorch; also fp16"
+        "--variants", type=words(VARIANTS), default=",".join(VARIANTS), help="of PyTorch"
     )
-    parser.add_argument("--precisions", help="of facegen; default: all that train on the device")
-    parser.add_argument("--minutes", type=float, help="of the whole run; default: 8, quick: 2")
+    parser.add_argument(
+        "--torch-precisions", type=words((*PRECISIONS, "fp16")), default=",".join(PRECISIONS),
+        help="of PyTorch; also fp16",
+    )  # fmt: skip
+    parser.add_argument(
+        "--precisions", type=words(OWN_PRECISIONS),
+        help="of facegen; default: all that train on the device",
+    )  # fmt: skip
+    parser.add_argument("--minutes", type=positive, help="of the whole run; default: 8, quick: 2")
     parser.add_argument("--quick", action="store_true", help="short turns, nothing compiled")
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try it")
     parser.add_argument(

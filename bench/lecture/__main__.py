@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from bench import machine
-from bench.arguments import numbers
+from bench.arguments import numbers, positive, words
 from bench.gpu.contenders import forget_compiled
 from bench.gpu.measure import measure
 from bench.gpu.report import Cell
@@ -139,10 +139,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--images", type=int, help="of a network's batch; default: as published")
     parser.add_argument(
-        "--layers", default=",".join(layer.name for layer in LAYERS), help="of VGG-E, or none"
-    )
+        "--layers", type=words(("none", *(layer.name for layer in LAYERS))),
+        default=",".join(layer.name for layer in LAYERS), help="of VGG-E, or none",
+    )  # fmt: skip
     parser.add_argument("--batches", type=numbers, help="of layers; default: 1 to 64, quick: 1,16")
-    parser.add_argument("--minutes", type=float, help="of the whole run; default: 6, quick: 2")
+    parser.add_argument("--minutes", type=positive, help="of the whole run; default: 6, quick: 2")
     parser.add_argument("--quick", action="store_true", help="layers at two batches")
     parser.add_argument("--device", default="cuda", help="cuda, or cpu to try it")
     parser.add_argument(

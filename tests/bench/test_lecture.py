@@ -82,3 +82,11 @@ def test_what_cannot_be_run(
 ) -> None:
     assert main(words.split()) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("options", ["--layers nope", "--minutes -1"])
+def test_the_lecture_refuses(options: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--device", "cpu", *options.split()])
+    assert refused.value.code == 2
+    assert "expected" in capsys.readouterr().err

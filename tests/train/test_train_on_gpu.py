@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from bench.training.cases import discriminator
 from facegen import nn, train
 from facegen.engine.cuda import why_no_cuda
 from facegen.errors import DeviceError
@@ -30,21 +31,6 @@ def lenet_trainer(device: str = "cuda", **options) -> train.Trainer:
         **options,
     }
     return train.Trainer(lenet.graph(), device=device, **choices)
-
-
-def discriminator(width: int = 16) -> Graph:
-    """DCGAN's, of a quarter of its channels."""
-    g = Graph("discriminator")
-    x = g.input("image", Shape(64, 64, 3))
-    channels = (3, width, 2 * width, 4 * width, 8 * width)
-    for i in range(4):
-        conv = nn.Conv2d(channels[i], channels[i + 1], 4, stride=2, padding=1, bias=False)
-        x = g.add(f"conv{i}", conv, x)
-        if i:
-            x = g.add(f"norm{i}", nn.BatchNorm(channels[i + 1]), x)
-        x = g.add(f"leaky{i}", nn.LeakyReLU(0.2), x)
-    g.output(g.add("score", nn.Conv2d(8 * width, 1, 4, bias=False), x))
-    return g
 
 
 def mobile() -> Graph:
@@ -109,7 +95,7 @@ def test_losses_of_a_discriminator_are_near_the_cpus() -> None:
     real = (np.arange(16) % 2).astype(np.float32).reshape(16, 1, 1, 1)
     here, there = (
         train.Trainer(
-            discriminator(), "binary_cross_entropy", train.SGD(rate=0.01), seed=3, device=device
+            discriminator(16), "binary_cross_entropy", train.SGD(rate=0.01), seed=3, device=device
         )
         for device in ("cpu", "cuda")
     )
