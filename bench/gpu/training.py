@@ -226,9 +226,8 @@ def _parser() -> argparse.ArgumentParser:
         "--variants", type=words(VARIANTS), default=",".join(VARIANTS), help="of PyTorch"
     )
     parser.add_argument(
-        "--torch-precisions", type=words((*PRECISIONS, "fp16")), default=",".join(PRECISIONS),
-        help="of PyTorch; also fp16",
-    )  # fmt: skip
+        "--torch-precisions", default=",".join(PRECISIONS), help="of PyTorch; also fp16"
+    )
     parser.add_argument(
         "--precisions", type=words(OWN_PRECISIONS),
         help="of facegen; default: all that train on the device",

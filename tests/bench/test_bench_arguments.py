@@ -9,10 +9,7 @@ from bench.gpu import training
 
 @pytest.mark.parametrize(
     "options",
-    [
-        *("--variants nope", "--torch-precisions nope", "--precisions nope"),
-        *("--minutes 0", "--minutes nan"),
-    ],
+    ["--variants nope", "--precisions nope", "--minutes 0", "--minutes nan"],
 )
 def test_training_refuses(options: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as refused:
