@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.convnets import CONVNETS, vgg
+from facegen.lab.convnets import CONVNETS, vgg16
 from facegen.networks import resnet
 from facegen.networks.families import dcgan_tutorial as tutorial
 from facegen.networks.families.resnet import NAMED
@@ -35,11 +35,6 @@ from facegen.nn import (
     Tanh,
 )
 from facegen.nn.graph import Tensor
-
-
-def vgg16() -> Graph:
-    """Simonyan and Zisserman 2014, configuration D."""
-    return vgg("vgg16", (2, 2, 3, 3, 3))
 
 
 def unet() -> Graph:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.convnets import CONVNETS
 from facegen import nn, train
+from facegen.lab.convnets import CONVNETS
 from facegen.networks import lenet, segmentation
 from facegen.networks.pix2pix import IMAGE
 from facegen.nn import Graph, Shape

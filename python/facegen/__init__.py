@@ -65,6 +65,7 @@ _SUBPACKAGES = {
     "graphs",
     "hub",
     "kernels",
+    "lab",
     "media",
     "networks",
     "nn",

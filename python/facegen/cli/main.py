@@ -42,6 +42,7 @@ COMMANDS = {
     "inspect": "Show what a file of weights holds.",
     "convert": "Convert weights from one format to another.",
     "init": "Write seeded weights, for trials and benchmarks.",
+    "lab": "Measure layers on this machine, and count what they cost.",
     "launch": "Run a command as several processes that share its work.",
     "fetch": "Fetch networks that others published.",
     "doctor": "Explain what facegen found on this machine.",

@@ -1,4 +1,4 @@
-"""The networks of Soumith Chintala's convnet-benchmarks, layer by layer as its Torch programs.
+"""The networks of lectures, as Soumith Chintala's convnet-benchmarks has them: layer by layer.
 
 None has local response normalisation or dropout there, and none a softmax. Classes are 1,000.
 """
@@ -125,6 +125,16 @@ def _inception(
 def vgg_a() -> Graph:
     """OxfordNet."""
     return vgg("vgg_a", (1, 1, 2, 2, 2))
+
+
+def vgg16() -> Graph:
+    """Configuration D."""
+    return vgg("vgg16", (2, 2, 3, 3, 3))
+
+
+def vgg19() -> Graph:
+    """Configuration E."""
+    return vgg("vgg19", (2, 2, 4, 4, 4))
 
 
 CONVNETS: dict[str, Callable[[], Graph]] = {

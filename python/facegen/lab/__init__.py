@@ -1,0 +1,10 @@
+"""A student's laboratory: what layers cost on paper, and what they take on the machine at hand.
+
+| file | what it finds out |
+|---|---|
+| `stacks`, `cost`, `fields` | weights, multiply-adds, maps and receptive fields, counted |
+| `convnets`, `named` | the networks of lectures, and any other, by name |
+| `machine`, `timing` | what the machine can do; how long things take, measured in turns |
+
+Nothing here prints: `facegen lab` does (``facegen.cli.lab``).
+"""

@@ -1,0 +1,49 @@
+"""The graph of a network by its name, or of any file that holds one."""
+
+from __future__ import annotations
+
+import os
+
+from facegen.errors import FacegenError
+from facegen.lab.convnets import CONVNETS, vgg16, vgg19
+from facegen.loading import read_whole
+from facegen.networks import NETWORKS
+from facegen.networks.families.resnet import NAMED
+from facegen.networks.resnet import resnet
+from facegen.nn import Graph
+
+LECTURES = {**CONVNETS, "vgg16": vgg16, "vgg19": vgg19}
+
+
+def names() -> list[str]:
+    """Of networks that need no file."""
+    return [*LECTURES, *NETWORKS, *(name for name in NAMED if name not in NETWORKS)]
+
+
+def graph_of(name: str) -> Graph:
+    """The graph of a network.
+
+    Parameters
+    ----------
+    name
+        One of `names()`, or a file of a network in any format that `facegen.load` reads.
+
+    Raises
+    ------
+    FacegenError
+        There is neither a network nor a file of that name, or the file holds none.
+    OSError
+        The file cannot be read.
+    """
+    if name in LECTURES:
+        return LECTURES[name]()
+    if name in NETWORKS:
+        return NETWORKS[name].graph()
+    if name in NAMED:
+        return resnet(name, NAMED[name]).graph()
+    if not os.path.exists(name) and "." not in name and not name.startswith("default"):
+        raise FacegenError(
+            f"{name}: expected a file, a stack as '3x3x64 x3', or a network among "
+            f"{', '.join(names())}"
+        )
+    return read_whole(name).graph
