@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from facegen.train.faces.synthetic import SIZE, render
+from facegen.train.faces.synthetic import SIZE, render, render_labelled
 from facegen.train.faces.synthetic.__main__ import main
 from facegen.train.faces.synthetic.beard import Beard
 from facegen.train.faces.synthetic.draws import Draws
@@ -44,10 +44,31 @@ def test_other_seeds_are_other_faces(faces: np.ndarray) -> None:
 
 
 def test_processes_do_not_change_faces(faces: np.ndarray) -> None:
-    one = np.concatenate(list(render_many(7, 66, 1)))
-    two = np.concatenate(list(render_many(7, 66, 2)))
+    one = np.concatenate([some.pixels for some in render_many(7, 66, 1)])
+    two = np.concatenate([some.pixels for some in render_many(7, 66, 2)])
     np.testing.assert_array_equal(one[:48], faces)
     np.testing.assert_array_equal(one, two)
+
+
+def test_labels_are_those_of_the_people_drawn(faces: np.ndarray) -> None:
+    some = render_labelled(7, range(6))
+    np.testing.assert_array_equal(some.pixels, faces[:6])
+    draws = Draws(7, range(6))
+    traits = Traits.draw(draws)
+    head = Head.draw(draws, traits)
+    np.testing.assert_array_equal(some.labels["age"], traits.age.ravel())
+    np.testing.assert_array_equal(some.labels["turn"], 2 * head.yaw.ravel())
+    np.testing.assert_array_equal(render_labelled(7, [4], 32).labels, some.labels[4:5])
+
+
+def test_what_labels_say_is_seen() -> None:
+    pixels, labels = render_labelled(2, range(40), 32)
+    places = {"hair_light": (2, 5, 14, 18), "backdrop": (0, 6, 0, 3), "skin": (13, 15, 15, 17)}
+    told = {}
+    for name, (top, bottom, left, right) in places.items():
+        seen = pixels[:, top:bottom, left:right].mean((1, 2, 3))
+        told[name] = np.corrcoef(seen, labels[name])[0, 1]
+    assert told["hair_light"] > 0.6 and told["backdrop"] > 0.6 and told["skin"] < -0.6
 
 
 def test_no_two_faces_are_alike(faces: np.ndarray) -> None:
@@ -156,11 +177,20 @@ def test_grid_command(tmp_path: Path) -> None:
 
 
 def test_count_command(tmp_path: Path, faces: np.ndarray) -> None:
-    path = tmp_path / "faces.npy"
+    path, labels = tmp_path / "faces.npy", tmp_path / "labels.npy"
     arguments = ["--count", "6", "--seed", "7", "--processes", "1", "-o", str(path)]
-    result = CliRunner().invoke(main, arguments)
+    result = CliRunner().invoke(main, [*arguments, "--labels", str(labels)])
     assert result.exit_code == 0, result.output
     np.testing.assert_array_equal(np.load(path), faces[:6])
+    np.testing.assert_array_equal(np.load(labels), render_labelled(7, range(6)).labels)
+
+
+def test_larger_faces(tmp_path: Path) -> None:
+    path = tmp_path / "faces.npy"
+    arguments = ["--count", "1", "--side", "128", "--processes", "1", "-o", str(path)]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.output
+    np.testing.assert_array_equal(np.load(path), render(0, [0], 128))
 
 
 @pytest.mark.parametrize(
@@ -171,6 +201,7 @@ def test_count_command(tmp_path: Path, faces: np.ndarray) -> None:
         (["--grid", "2by2"], "expected COLUMNSxROWS, as 12x8, found '2by2'"),
         (["--grid", "0x4"], "expected 1 to 10000 faces"),
         (["--count", "0"], "x>=1"),
+        (["--grid", "2x2", "--labels", "labels.npy"], "--labels goes with --count"),
     ],
 )
 def test_bad_usage(arguments: list[str], message: str, tmp_path: Path) -> None:

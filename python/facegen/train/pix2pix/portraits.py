@@ -25,7 +25,8 @@ from facegen.train.faces.synthetic.form import relief
 from facegen.train.faces.synthetic.glasses import paint_glasses
 from facegen.train.faces.synthetic.hair import hair_shape
 from facegen.train.faces.synthetic.mouth import lips
-from facegen.train.faces.synthetic.portrait import Person, render
+from facegen.train.faces.synthetic.person import Person
+from facegen.train.faces.synthetic.portrait import render
 from facegen.train.faces.synthetic.scene import clothes, ears, neck
 
 SIDE = 256

@@ -46,6 +46,11 @@ class Draws:
         """1 with the given probability, else 0, (n, 1, 1, 1)."""
         return (self.uniform() < probability).astype(np.float32)
 
+    def one_of(self, colours: Array) -> Array:
+        """Any row of (k, 3), with the same chance each: (n, 3, 1, 1)."""
+        chosen = (self.uniform().ravel() * len(colours)).astype(int)
+        return colours[chosen].reshape(-1, 3, 1, 1)
+
     def grid(self, rows: int, columns: int, channels: int = 1) -> Array:
         """Standard normal values, (n, channels, rows, columns)."""
         shape = (channels, rows, columns)

@@ -48,6 +48,13 @@ def colour(red: float, green: float, blue: float) -> Array:
     return np.array([red, green, blue], np.float32).reshape(1, 3, 1, 1)
 
 
+def palette(*codes: str) -> Array:
+    """Colours "#f2d3b1" in linear light, (k, 3)."""
+    coded = np.array([list(bytes.fromhex(code[1:])) for code in codes], np.float32) / 255
+    linear = np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
+    return linear.astype(np.float32)
+
+
 @cache
 def _spline(points: int, size: int) -> Array:
     """Cubic B-spline weights (size, points) that stretch ``points`` values over ``size``."""

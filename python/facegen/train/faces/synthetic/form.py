@@ -33,18 +33,18 @@ class Form:
     @classmethod
     def draw(cls, draws: Draws, traits: Traits) -> Form:
         age, male = traits.age, traits.male
-        smile = np.clip(draws.normal(0.45, 0.40), -0.25, 1.0)
-        tip = draws.normal(0.255, 0.018) + 0.012 * male
+        smile = np.clip(draws.normal(0.5, 0.38), -0.3, 1.0)
+        tip = draws.normal(0.232, 0.016) + 0.012 * male
         return cls(
-            eye=draws.normal(0.262, 0.009),
-            mouth=draws.normal(0.455, 0.015) + 0.012 * male,
+            eye=draws.normal(0.255, 0.008),
+            mouth=draws.normal(0.412, 0.013) + 0.012 * male,
             nose_tip=tip,
-            nose_width=draws.normal(0.092, 0.008) + 0.008 * male + 0.014 * traits.melanin,
-            nose_height=draws.normal(0.15, 0.022) + 0.015 * male - 0.02 * traits.melanin,
+            nose_width=draws.normal(0.080, 0.007) + 0.008 * male + 0.014 * traits.melanin,
+            nose_height=draws.normal(0.115, 0.018) + 0.015 * male - 0.02 * traits.melanin,
             ridge=np.clip(draws.normal(0.25, 0.15) + 0.45 * male, 0, 1),
             cheek=draws.normal(0.5, 0.25) + 0.25 * smile,
-            fold=np.clip(draws.normal(0.05, 0.12) + 0.75 * age + 0.35 * smile, 0, 1.2),
-            wrinkle=np.clip(draws.normal(-0.15, 0.15) + 1.0 * age, 0, 1),
+            fold=np.clip(draws.normal(-0.1, 0.1) + 0.75 * age + 0.2 * smile, 0, 1.0),
+            wrinkle=np.clip(draws.normal(-0.25, 0.12) + 1.0 * age, 0, 0.8),
             smile=smile,
         )
 
@@ -77,13 +77,13 @@ def relief(form: Form, at: Surface) -> Relief:
     wings = spot(na - form.nose_width, v - tip - 0.012, 0.038, 0.042)
     nose = form.nose_height * (0.64 * bridge + 0.30 * ball + 0.33 * wings)
 
-    socket = spot(a - form.eye + 0.02, v + 0.005, 0.15, 0.085)
+    socket = spot(a - form.eye + 0.02, v + 0.01, 0.16, 0.11)
     eyeball = spot(a - form.eye, v - 0.005, 0.085, 0.055)
     ridge = spot(a - 0.22, v + 0.15, 0.2, 0.055)
     cheek = spot(a - 0.31, v - 0.20, 0.14, 0.12)
     muzzle = spot(u, v - form.mouth + 0.01, 0.20, 0.13)
-    under_lip = spot(u, v - form.mouth - 0.125, 0.11, 0.035)
-    chin = spot(u, v - 0.72, 0.13, 0.09)
+    under_lip = spot(u, v - form.mouth - 0.12, 0.10, 0.03)
+    chin = spot(u, v - 0.61, 0.13, 0.08)
     philtrum = spot(u, v - form.mouth + 0.10, 0.018, 0.04)
 
     # Nasolabial folds: from beside the nose outwards around the mouth's corners.
@@ -91,8 +91,8 @@ def relief(form: Form, at: Surface) -> Relief:
     course = form.nose_width + 0.045 + down * (0.55 + 0.15 * form.smile)
     fold = bump((a - course) / 0.026) * smoothstep(-0.02, 0.05, down)
     fold = fold * smoothstep(0.30, 0.12, down)
-    bag = bump((v - 0.085 - 0.25 * (a - form.eye) ** 2) / 0.02) * bump((a - form.eye) / 0.1)
-    lines = np.sin((v + 0.3 * u * u) * 62.0) * spot(u, v + 0.34, 0.26, 0.12)
+    bag = bump((v - 0.105 - 0.25 * (a - form.eye) ** 2) / 0.02) * bump((a - form.eye) / 0.1)
+    lines = np.sin((v + 0.3 * u * u) * 62.0) * spot(u, v + 0.38, 0.26, 0.10)
     frown = spot(a - 0.045, v + 0.12, 0.014, 0.05)
 
     height = nose
@@ -103,10 +103,10 @@ def relief(form: Form, at: Surface) -> Relief:
     height = height - form.wrinkle * (0.005 * bag + 0.0022 * lines + 0.006 * frown)
 
     beside_nose = spot(na - form.nose_width - 0.03, v - tip + 0.03, 0.035, 0.07)
-    nostrils = spot(na - 0.045, v - tip - 0.045, 0.028, 0.018)
+    nostrils = spot(na - 0.042, v - tip - 0.042, 0.026, 0.018)
     under_nose = spot(nose_u, v - tip - 0.07, 0.085, 0.03)
     inner_eye = spot(a - 0.125, v + 0.01, 0.05, 0.07)
-    hollow = 0.20 * socket + 0.22 * inner_eye + 0.16 * beside_nose + 0.6 * nostrils
+    hollow = 0.10 * socket + 0.16 * inner_eye + 0.12 * beside_nose + 0.45 * nostrils
     hollow = hollow + 0.25 * under_nose + 0.22 * under_lip + 0.15 * form.fold * fold
     hollow = hollow + form.wrinkle * (0.10 * bag + 0.05 * frown)
     return Relief(height, np.minimum(hollow, 0.9), nose_u)

@@ -27,6 +27,7 @@ class Hair:
     side_volume: Array
     opening: Array
     """Half the width of the bare face."""
+    fringe: Array
     hairline: Array
     """How high above the eyes hair begins."""
     sweep: Array
@@ -68,7 +69,7 @@ class Hair:
         balding = smoothstep(0.45, 1.0, male * (0.35 + 0.75 * age) + draws.normal(0, 0.22)) * male
         cropped = draws.uniform() ** 2 * male * (1 - long)
         fringe = draws.chance(0.12 + 0.2 * long * (1 - male)) * draws.uniform(0.4, 1.0)
-        hairline = draws.normal(0.525, 0.03) + 0.02 * male - 0.24 * fringe + 0.13 * balding
+        hairline = draws.normal(0.53, 0.03) + 0.02 * male - 0.22 * fringe + 0.13 * balding
         rise = draws.uniform(0.05, 0.15) + 0.10 * curl * draws.uniform()
         sides = draws.uniform(0.015, 0.05) + long * draws.uniform(0.06, 0.22)
         return cls(
@@ -76,10 +77,11 @@ class Hair:
             top_volume=rise * (1 - 0.75 * np.maximum(cropped, balding)) * (1 - 0.4 * tied),
             side_volume=sides + 0.09 * curl * (1 - cropped) * (1 - tied) - 0.012 * balding,
             opening=mix(draws.normal(0.568, 0.010), draws.normal(0.52, 0.02), long),
+            fringe=fringe,
             hairline=hairline,
-            sweep=draws.normal(0, 0.22) * (1 - 0.6 * cropped),
+            sweep=draws.normal(0, 0.20) * (1 - 0.6 * cropped),
             part=draws.normal(0, 0.16),
-            lean=draws.normal(0, 0.6) * rise * (1 - cropped),
+            lean=draws.normal(0, 0.35) * rise * (1 - cropped),
             peak=draws.uniform(-0.02, 0.045) * (1 - fringe),
             flare=draws.normal(0.06, 0.06) * long,
             wave=draws.uniform() ** 2 * 0.10 * (0.3 + long),
@@ -88,9 +90,9 @@ class Hair:
             bun=tied * draws.chance(0.6) * draws.uniform(0.14, 0.24),
             bald=smoothstep(0.75, 1.0, balding),
             sheen=draws.uniform(0.25, 1.0) * (1 - 0.6 * curl),
-            wisps=draws.uniform(1.0, 2.6),
+            wisps=draws.uniform(0.8, 1.6),
             colour=traits.hair_colour,
-            phases=draws.uniform(0, 6.28) + draws.grid(1, 1, 8) * 2.5,
+            phases=draws.grid(1, 1, 8) * 2.5,
             tufts=draws.grid(26, 26),
             locks=draws.grid(5, 12),
         )
@@ -135,7 +137,8 @@ def hair_shape(hair: Hair, at: Surface, light: Light, soft: float) -> HairShape:
     ends = ends - mix(1.8, 0.25, smoothstep(0.1, 0.6, hair.length)) * np.maximum(
         np.abs(p) - 0.57, 0
     )
-    outside = np.maximum(outside, (q - ends) * 0.7)
+    # Short hair fades out towards the ears; long hair is cut.
+    outside = np.maximum(outside, (q - ends) * mix(0.3, 0.7, smoothstep(0.1, 0.4, hair.length)))
     bun = np.sqrt(p * p + (q + CROWN + 0.04) ** 2) - hair.bun + rough
     wisp = soft * hair.wisps
     cover = smoothstep(wisp, -wisp, outside)
@@ -182,7 +185,7 @@ def shade_hair(hair: Hair, shape: HairShape, at: Surface, light: Light) -> Array
     rough = shape.texture * (0.10 + 0.16 * hair.curl)
     n = normals(1.1 * x + rough * 0.8, y + rough * 0.5, 0.85 * z)
     matt = diffuse(light, n, np.zeros((1, 3, 1, 1), np.float32), 0.0)
-    tone = hair.colour * (1.0 + 0.38 * shape.texture)
+    tone = hair.colour * (1.0 + 0.30 * shape.texture)
     ring = bump((n.y - 0.75 * light.y + 0.05) / 0.22) * np.maximum(n.x * light.x + n.z, 0.0)
     glow = 0.8 * hair.sheen * ring * (0.55 + 0.45 * shape.texture) * light.key
     # Little light reaches the hair beside neck and jaw.

@@ -2,8 +2,8 @@
 
 The picture spans -1..1 both ways, y down. Behind each pixel lies a point of a dome: a unit sphere
 whose width narrows towards the chin. Turning the sphere back by the pose gives the place (u, v) on
-the face, in the same units, seen from the front: the eyes lie at v = 0, u = -0.27 and 0.27, the
-mouth at v = 0.45. So all that is drawn in (u, v) moves and foreshortens together.
+the face, in the same units, seen from the front: the eyes lie at v = 0, u = -0.25 and 0.25, the
+mouth at v = 0.41. So all that is drawn in (u, v) moves and foreshortens together.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from facegen.train.faces.synthetic.fields import Array
 from facegen.train.faces.synthetic.traits import Traits
 
 CROWN = 0.86
-CHIN = 0.89
+CHIN = 0.80
 # Faces are taller than the features' own measures by this much.
 TALL = 0.86
 
@@ -41,16 +41,16 @@ class Head:
     def draw(cls, draws: Draws, traits: Traits) -> Head:
         male, weight = traits.male, traits.weight
         return cls(
-            yaw=draws.normal(0, 0.21),
-            pitch=draws.normal(0.02, 0.09),
-            roll=draws.normal(0, 0.06),
-            x=draws.normal(0, 0.018),
-            y=draws.normal(-0.07, 0.018),
-            scale=draws.normal(1.04, 0.03),
+            yaw=draws.normal(0, 0.19),
+            pitch=draws.normal(0.02, 0.06),
+            roll=draws.normal(0, 0.05),
+            x=draws.normal(0, 0.012),
+            y=draws.normal(0.02, 0.015),
+            scale=draws.normal(0.96, 0.02),
             width=draws.normal(0.595, 0.02) + 0.015 * male + 0.02 * weight,
-            taper=draws.normal(0.40, 0.045) - 0.07 * male - 0.09 * weight,
-            square=np.clip(draws.normal(0.28, 0.14) + 0.25 * male + 0.1 * weight, 0, 0.8),
-            chin=CHIN + draws.normal(0, 0.022) + 0.035 * male,
+            taper=draws.normal(0.44, 0.05) - 0.08 * male - 0.10 * weight,
+            square=np.clip(draws.normal(0.34, 0.12) + 0.22 * male + 0.1 * weight, 0, 0.8),
+            chin=CHIN + draws.normal(0, 0.02) + 0.04 * male,
         )
 
 

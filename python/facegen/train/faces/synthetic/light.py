@@ -25,8 +25,8 @@ class Light:
     @classmethod
     def draw(cls, draws: Draws) -> Light:
         azimuth, height = draws.normal(0, 0.65), draws.normal(0.55, 0.18)
-        contrast = draws.uniform(0.35, 0.85)
-        warmth = draws.normal(0, 0.10)
+        contrast = draws.uniform(0.35, 0.75)
+        warmth = draws.normal(0.05, 0.08)
         key = 1.0 + colour(0.9, 0.1, -1.0) * warmth
         sky = 1.0 - colour(0.8, 0.0, -0.9) * (warmth * 0.8 + draws.normal(0, 0.03))
         return cls(
@@ -34,7 +34,7 @@ class Light:
             y=-np.sin(height),
             z=np.cos(azimuth) * np.cos(height),
             key=key * (0.45 + 0.75 * contrast),
-            sky=sky * (0.80 - 0.55 * contrast),
+            sky=sky * (0.86 - 0.55 * contrast),
             softness=draws.uniform(0.15, 0.5),
             contrast=contrast,
         )

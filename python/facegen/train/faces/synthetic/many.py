@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
-from facegen.train.faces.synthetic.portrait import render
+from facegen.train.faces.synthetic.portrait import SIZE, Portraits, render_labelled
 
 BATCH = 4
 """Faces drawn together: the fields of many more leave a core's cache."""
@@ -29,7 +28,7 @@ _ENVIRONMENT = {
 """Variables of new processes, which read them when they start."""
 
 
-def render_many(seed: int, count: int, processes: int) -> Iterator[NDArray[np.uint8]]:
+def render_many(seed: int, count: int, processes: int, side: int = SIZE) -> Iterator[Portraits]:
     """Draw faces 0 .. count - 1 of a seed; the same whatever the number of processes.
 
     A script that asks for more than one process calls this under ``if __name__ == "__main__"``,
@@ -37,10 +36,10 @@ def render_many(seed: int, count: int, processes: int) -> Iterator[NDArray[np.ui
 
     Yields
     ------
-    uint8 (n, 64, 64, 3), in order; n may differ.
+    The next n faces and their labels; n may differ.
     """
     starts = range(0, count, _TASK)
-    task = partial(_render_task, seed, count)
+    task = partial(_render_task, seed, count, side)
     if processes == 1 or len(starts) == 1:
         yield from map(task, starts)
         return
@@ -50,11 +49,12 @@ def render_many(seed: int, count: int, processes: int) -> Iterator[NDArray[np.ui
         yield from pool.imap(task, starts)
 
 
-def _render_task(seed: int, count: int, start: int) -> NDArray[np.uint8]:
+def _render_task(seed: int, count: int, side: int, start: int) -> Portraits:
     """Faces start .. start + _TASK - 1, fewer at the end."""
     stop = min(start + _TASK, count)
-    parts = [render(seed, range(k, min(k + BATCH, stop))) for k in range(start, stop, BATCH)]
-    return np.concatenate(parts)
+    batches = [range(k, min(k + BATCH, stop)) for k in range(start, stop, BATCH)]
+    parts = zip(*(render_labelled(seed, indices, side) for indices in batches), strict=True)
+    return Portraits(*map(np.concatenate, parts))
 
 
 @contextmanager

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.train.faces.synthetic.beard import Beard, beard_cover
+from facegen.train.faces.synthetic.beard import beard_cover
 from facegen.train.faces.synthetic.draws import Draws
-from facegen.train.faces.synthetic.eyes import (
-    Eyes,
-    catchlight,
-    eye_shape,
-    paint_brows,
-    paint_eyes,
-)
+from facegen.train.faces.synthetic.eyes import catchlight, eye_shape, paint_brows, paint_eyes
 from facegen.train.faces.synthetic.fields import (
     Array,
     colour,
@@ -26,63 +20,35 @@ from facegen.train.faces.synthetic.fields import (
     spot,
     stretch,
 )
-from facegen.train.faces.synthetic.form import Form, relief
-from facegen.train.faces.synthetic.glasses import Glasses, paint_glasses
-from facegen.train.faces.synthetic.hair import Hair, hair_shape, shade_hair
-from facegen.train.faces.synthetic.head import Head, Surface, surface
-from facegen.train.faces.synthetic.light import Light, diffuse, gloss, normals
-from facegen.train.faces.synthetic.mouth import Mouth, lips, paint_mouth
-from facegen.train.faces.synthetic.scene import Scene, background, clothes, ears, neck
-from facegen.train.faces.synthetic.skin import Skin, skin_albedo
-from facegen.train.faces.synthetic.traits import Traits
+from facegen.train.faces.synthetic.form import relief
+from facegen.train.faces.synthetic.glasses import paint_glasses
+from facegen.train.faces.synthetic.hair import hair_shape, shade_hair
+from facegen.train.faces.synthetic.labels import labels
+from facegen.train.faces.synthetic.light import diffuse, gloss, normals
+from facegen.train.faces.synthetic.mouth import lips, paint_mouth
+from facegen.train.faces.synthetic.person import Person
+from facegen.train.faces.synthetic.scene import background, clothes, ears, neck
+from facegen.train.faces.synthetic.skin import skin_albedo
 
 SIZE = 64
 OVERSAMPLING = 2
 
 
-@dataclass(frozen=True)
-class Person:
-    """All that is drawn of people before their pictures are."""
+class Portraits(NamedTuple):
+    """Faces and what is known of them."""
 
-    head: Head
-    light: Light
-    form: Form
-    skin: Skin
-    eyes: Eyes
-    mouth: Mouth
-    beard: Beard
-    hair: Hair
-    glasses: Glasses
-    scene: Scene
-    grain: Array
-    """(n, 1, 64, 64)."""
-
-    @classmethod
-    def draw(cls, draws: Draws) -> Person:
-        traits = Traits.draw(draws)
-        head = Head.draw(draws, traits)
-        light = Light.draw(draws)
-        form = Form.draw(draws, traits)
-        return cls(
-            head,
-            light,
-            form,
-            Skin.draw(draws, traits),
-            Eyes.draw(draws, traits, form, head.yaw),
-            Mouth.draw(draws, traits, form),
-            Beard.draw(draws, traits),
-            Hair.draw(draws, traits),
-            Glasses.draw(draws, traits),
-            Scene.draw(draws, traits),
-            draws.grid(64, 64),
-        )
-
-    def surface(self, size: int) -> Surface:
-        """Where on the head each pixel lies, of a picture (size, size)."""
-        return surface(self.head, size, 0.10 * self.beard.length)
+    pixels: NDArray[np.uint8]
+    """(n, side, side, 3), sRGB."""
+    labels: NDArray[np.void]
+    """(n,), as `labels.labels` has them."""
 
 
 def render(seed: int, indices: Sequence[int], side: int = SIZE) -> NDArray[np.uint8]:
+    """Draw faces: the pixels of `render_labelled`."""
+    return render_labelled(seed, indices, side).pixels
+
+
+def render_labelled(seed: int, indices: Sequence[int], side: int = SIZE) -> Portraits:
     """Draw faces.
 
     Parameters
@@ -90,17 +56,14 @@ def render(seed: int, indices: Sequence[int], side: int = SIZE) -> NDArray[np.ui
     seed
         Which world of faces.
     indices
-        Which faces of it, each >= 0. A face depends on its seed and index alone.
+        Which faces of it, each >= 0. A face depends on its seed, index and side alone.
     side
         Of the pictures, in pixels.
-
-    Returns
-    -------
-    uint8 (len(indices), side, side, 3), sRGB.
     """
     draws = Draws(seed, indices)
-    canvas = _paint(Person.draw(draws), side * OVERSAMPLING)
-    return _photograph(canvas, draws, side)
+    person = Person.draw(draws)
+    canvas = _paint(person, side * OVERSAMPLING)
+    return Portraits(_photograph(canvas, draws, side), labels(person))
 
 
 def _paint(person: Person, size: int) -> Array:
@@ -158,17 +121,16 @@ def _photograph(canvas: Array, draws: Draws, side: int) -> NDArray[np.uint8]:
     """Reduce, blur a little, expose, add noise and code as sRGB."""
     n, _, size, _ = canvas.shape
     small = canvas.reshape(n, 3, side, size // side, side, size // side).mean((3, 5))
-    blur = draws.uniform(0.0, 0.10)
+    blur = draws.uniform(0.0, 0.03)
     for axis in (2, 3):
         padded = np.pad(small, [(1, 1) if k == axis else (0, 0) for k in range(4)], mode="edge")
         before = padded.take(range(side), axis)
         after = padded.take(range(2, side + 2), axis)
         small = small * (1.0 - 2.0 * blur) + blur * (before + after)
-    exposure = np.exp(draws.normal(0.28, 0.17))
+    exposure = np.exp(draws.normal(0.34, 0.12))
     x = np.maximum(small * exposure, 1e-4)
     x = x * (1.0 + x * 0.16) / (1.0 + x * 0.45)  # a film's shoulder
     coded = np.clip(1.055 * x ** (1 / 2.4) - 0.055, 0.0, 1.0)
-    coded = mix(coded, smoothstep(0.0, 1.0, coded), draws.uniform(0.15, 0.75))  # contrast
-    noise = draws.uniform(0.001, 0.006) * draws.grid(side, side, 3)
-    coded = np.clip((coded + noise) * 255.0 + 0.5, 0.0, 255.0)
+    coded = mix(coded, smoothstep(0.0, 1.0, coded), draws.uniform(0.15, 0.5))  # contrast
+    coded = np.clip(coded * 255.0 + 0.5, 0.0, 255.0)
     return np.ascontiguousarray(coded.astype(np.uint8).transpose(0, 2, 3, 1))

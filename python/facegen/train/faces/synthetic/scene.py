@@ -7,19 +7,31 @@ from dataclasses import dataclass
 import numpy as np
 
 from facegen.train.faces.synthetic.draws import Draws
-from facegen.train.faces.synthetic.fields import Array, bump, colour, mix, smoothstep, stretch
+from facegen.train.faces.synthetic.fields import (
+    Array,
+    bump,
+    colour,
+    mix,
+    palette,
+    smoothstep,
+    stretch,
+)
 from facegen.train.faces.synthetic.head import Surface
 from facegen.train.faces.synthetic.light import Light, diffuse, normals
 from facegen.train.faces.synthetic.skin import Skin, pigment_colour
 from facegen.train.faces.synthetic.traits import Traits
 
-
-def _any_colour(draws: Draws, brightness: Array, saturation: Array) -> Array:
-    """A colour (n, 3, 1, 1) in linear light: orange to brown or blue to green, seldom purple."""
-    warm = mix(3.5, 0.55, draws.chance(0.5))
-    hue = warm + draws.normal(0, 0.6)
-    turn = np.array([0, 2.094, 4.189], np.float32).reshape(1, 3, 1, 1)
-    return brightness * np.exp(saturation * np.cos(hue - turn))
+_WALLS = palette(
+    "#f3e3cf", "#efd3b0", "#f0c4a0", "#e9b68c", "#e3a58a", "#d98f72", "#c9735a", "#e8c46e",
+    "#d9a648", "#d7c9a7", "#b9bf95", "#93a886", "#6f9487", "#8fb3ad", "#b6d0cb", "#a9c4d6",
+    "#7f9fb8", "#557a94", "#dcb8b4", "#c99a9c", "#a8837f", "#8c6a5c", "#5f5a63", "#3f4c5c",
+)  # fmt: skip
+_CLOTHS = palette(
+    "#f4efe6", "#e9dcc3", "#d8a25e", "#c76b4a", "#a9443f", "#7d3440", "#d98c86", "#e5b9ae",
+    "#8a9a6b", "#4f6f5a", "#2f5a5c", "#3f6f86", "#2f4a6d", "#27324a", "#5a4a6b", "#6b5546",
+    "#3b3432", "#23242a", "#8d9296", "#e2b84f",
+)  # fmt: skip
+_JACKETS = palette("#22252e", "#2c3444", "#3c3230", "#4b4a45", "#5a4634", "#30413c")
 
 
 @dataclass(frozen=True)
@@ -32,11 +44,12 @@ class Scene:
     """(n, 3, 1, 1): a second colour, towards which the backdrop varies."""
     tilt_x: Array
     tilt_y: Array
+    glow: Array
+    """How much lighter the backdrop is behind the head."""
     variety: Array
+    """How much of shapes out of focus is seen; mostly 0."""
     blobs: Array
-    """(n, 2, 7, 7)."""
-    detail: Array
-    """(n, 2, 9, 15)."""
+    """(n, 2, 6, 6)."""
     neck_width: Array
     shoulder: Array
     drop: Array
@@ -54,47 +67,43 @@ class Scene:
     @classmethod
     def draw(cls, draws: Draws, traits: Traits) -> Scene:
         male = traits.male
-        brightness = np.exp(draws.normal(-1.75, 0.75))
-        saturation = np.abs(draws.normal(0.0, 0.22))
-        second = brightness * np.exp(draws.normal(0, 0.8))
-        cloth = np.exp(draws.normal(-2.1, 1.0))
+        wall = draws.one_of(_WALLS) * np.exp(draws.normal(0, 0.12))
+        other = mix(wall * np.exp(draws.normal(-0.25, 0.3)), draws.one_of(_WALLS), 0.35)
         return cls(
-            backdrop=np.minimum(_any_colour(draws, brightness, saturation), 0.65),
-            other=np.minimum(_any_colour(draws, second, saturation), 0.75),
-            tilt_x=draws.normal(0, 0.35),
-            tilt_y=draws.normal(0, 0.35),
-            variety=draws.uniform(),
-            blobs=draws.grid(7, 7, 2),
-            detail=draws.grid(9, 15, 2),
-            neck_width=draws.normal(0.315, 0.02) + 0.065 * male + 0.04 * traits.weight,
-            shoulder=draws.normal(0.92, 0.03) + 0.02 * (1 - male),
+            backdrop=np.minimum(wall, 0.85),
+            other=np.minimum(other, 0.85),
+            tilt_x=draws.normal(0, 0.5),
+            tilt_y=draws.normal(0.3, 0.5),
+            glow=draws.uniform(0.0, 0.45),
+            variety=draws.chance(0.3) * draws.uniform(0.3, 1.0),
+            blobs=draws.grid(6, 6, 2),
+            neck_width=draws.normal(0.29, 0.015) + 0.065 * male + 0.04 * traits.weight,
+            shoulder=draws.normal(0.85, 0.02) + 0.02 * (1 - male),
             drop=draws.normal(0.26, 0.06) - 0.06 * male,
-            neckline=draws.normal(1.04, 0.05) + 0.06 * (1 - male),
+            neckline=draws.normal(0.97, 0.03) + 0.03 * (1 - male),
             vee=draws.uniform(0.0, 0.6),
-            cloth=np.minimum(_any_colour(draws, cloth, np.abs(draws.normal(0, 0.45))), 0.75),
-            jacket=draws.chance(0.25 + 0.15 * male),
-            jacket_colour=_any_colour(
-                draws, np.exp(draws.normal(-3.2, 0.7)), draws.uniform(0, 0.3)
-            ),
+            cloth=np.minimum(draws.one_of(_CLOTHS) * np.exp(draws.normal(0, 0.15)), 0.8),
+            jacket=draws.chance(0.2 + 0.15 * male),
+            jacket_colour=draws.one_of(_JACKETS),
             folds=draws.grid(6, 9),
         )
 
 
 def background(scene: Scene, size: int) -> Array:
-    """A gradient with out-of-focus shapes, (n, 3, size, size)."""
+    """A wall with a gradient, a glow and seldom shapes out of focus, (n, 3, size, size)."""
     axis = ((np.arange(size) + 0.5) * 2 / size - 1.0).astype(np.float32)
-    blobs = stretch(scene.blobs, size) + 0.5 * stretch(scene.detail, size)
-    ramp = scene.tilt_x * axis.reshape(1, 1, 1, -1) + scene.tilt_y * axis.reshape(1, 1, -1, 1)
-    sharp = 1.0 + 2.0 * scene.variety  # towards shapes with edges
-    blend = smoothstep(-1.0, 1.0, sharp * (ramp + scene.variety * 0.9 * blobs[:, :1]))
-    glow = 1.0 + 0.35 * scene.variety * blobs[:, 1:]
-    return mix(scene.backdrop, scene.other, blend) * np.maximum(glow, 0.1)
+    x, y = axis.reshape(1, 1, 1, -1), axis.reshape(1, 1, -1, 1)
+    blobs = stretch(scene.blobs, size)
+    ramp = scene.tilt_x * x + scene.tilt_y * y
+    blend = smoothstep(-1.3, 1.3, ramp + 1.4 * scene.variety * blobs[:, :1])
+    glow = 1.0 + scene.glow * (bump(np.sqrt(x * x + (y + 0.1) ** 2) / 0.95) - 0.4)
+    return mix(scene.backdrop, scene.other, blend) * glow
 
 
 def neck(canvas: Array, scene: Scene, skin: Skin, light: Light, at: Surface, soft: float) -> Array:
     """Neck and upper chest over the canvas, in the chin's shadow."""
     p = at.p - 0.10 * at.sin_yaw
-    slope_in = np.maximum(at.q - 0.86, 0.0)
+    slope_in = np.maximum(at.q - 0.80, 0.0)
     width = scene.neck_width + 1.6 * slope_in * slope_in + 0.10 * smoothstep(0.75, 0.3, at.q)
     edge = np.abs(p) - width
     cover = smoothstep(soft, -soft, edge) * (at.q > 0.2)
@@ -116,7 +125,7 @@ def clothes(canvas: Array, scene: Scene, light: Light, at: Surface, soft: float)
     folds = stretch(scene.folds, p.shape[-1])
     shoulder = at.q - scene.shoulder - scene.drop * (a - 0.40)
     # The opening: an ellipse, sharpened to a V as far as the cut goes.
-    down = np.maximum(at.q - 0.72, 0.0) / (scene.neckline - 0.72)
+    down = np.maximum(at.q - 0.66, 0.0) / (scene.neckline - 0.66)
     across = a / (scene.neck_width + 0.06)
     opening = np.sqrt(across * across + down * down)
     opening = mix(opening, across + down * 0.8, scene.vee) - 1.0
