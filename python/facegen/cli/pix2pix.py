@@ -141,4 +141,4 @@ def _run_program(
         warm_up = partial(model.runner.warm_up, pixels=True, as_pixels=True)
         run = BareRun(pictures, output, model, model.pixels, None, resumed_of, warm_up)
         rate = run_shown(run, input_, output, resume, options.uploading(model.runner, count_upload))
-    terminal.say(f"Throughput : {rate:.2f} img / sec")
+    terminal.say(f"Throughput : {rate:.6f} img / sec")

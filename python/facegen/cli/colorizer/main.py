@@ -61,4 +61,4 @@ def command(
         run = BareRun(lightness, output, colorizer, compute, as_planes, resumed_of, warm_up)
         upload = options.uploading(colorizer.runner, count_upload)
         rate = run_shown(run, input_, output, resume, upload)
-    terminal.say(f"Performance: {rate:.2f} img/s")
+    terminal.say(f"Performance: {rate:.6f} img/s")
