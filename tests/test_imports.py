@@ -22,7 +22,7 @@ ORDER = (
     *("launchers", "processors", "nn", "files", "numbers", "colour", "photos", "media"),
     *("comparison", "hub", "weights", "engine", "kernels", "graphs", "onnx_files", "networks"),
     *("loading", "parallel"),
-    *("pictures", "runs", "train", "serving", "serve", "lab", "cli", "__main__"),
+    *("pictures", "runs", "train", "serving", "serve", "lab", "learn", "cli", "__main__"),
 )
 PARTS = sorted({path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*.py")})
 

@@ -43,6 +43,7 @@ COMMANDS = {
     "convert": "Convert weights from one format to another.",
     "init": "Write seeded weights, for trials and benchmarks.",
     "lab": "Measure layers on this machine, and count what they cost.",
+    "learn": "Climb from naive loops to this package's kernels.",
     "launch": "Run a command as several processes that share its work.",
     "fetch": "Fetch networks that others published.",
     "doctor": "Explain what facegen found on this machine.",

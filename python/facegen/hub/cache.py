@@ -33,7 +33,7 @@ def folder() -> Path:
         return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "facegen"
     except RuntimeError:
         raise FacegenError(
-            "the cache of fetched networks has no place: HOME is not set, and this user has "
+            "the cache has no place: HOME is not set, and this user has "
             "no home folder; set FACEGEN_CACHE to a folder"
         ) from None
 

@@ -1,0 +1,27 @@
+"""facegen learn COMMAND: what one learns from, one file a command."""
+
+from __future__ import annotations
+
+import click
+
+from facegen.cli import options
+from facegen.cli.lazy import LazyGroup
+
+COMMANDS = {
+    "ladder": "Climb from seven naive loops to facegen's own kernel.",
+}
+
+
+@click.group(
+    "learn",
+    cls=LazyGroup,
+    package="facegen.cli.learn",
+    summaries=COMMANDS,
+    epilog=options.examples("facegen learn ladder cpu", "facegen learn ladder cpu --plot cpu.png"),
+)
+def command() -> None:
+    """Learn how such kernels are written, by programs of the folder `course`.
+
+    They are small, build with one command each, and say what they are out to gain. Each command has
+    a help of its own, and takes --quiet, --verbose and --debug.
+    """

@@ -1,0 +1,119 @@
+"""facegen learn ladder: all rungs of a staircase, with the product and the ceiling beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from facegen.cli import options, terminal
+from facegen.cli.options import FiniteRange
+
+if TYPE_CHECKING:
+    from facegen.learn.ladder import Ladder, Panel, Row
+
+
+@click.command(
+    "ladder",
+    epilog=options.examples(
+        "facegen learn ladder",
+        "facegen learn ladder cpu --problem tconv2 --plot tconv2.png",
+        "facegen learn ladder gpu --json gpu.json",
+        "facegen learn ladder --tiny   is every rung right? (a few pixels, no times)",
+    ),
+)
+@click.argument("staircase", type=click.Choice(["cpu", "gpu"]), default="cpu")
+@click.option(
+    "--problem",
+    type=click.Choice(["conv3x3", "tconv2"]),
+    help="One of the two layers; both if not given.",
+)
+@click.option(
+    "--seconds",
+    type=FiniteRange(0, 60, min_open=True),
+    default=0.5,
+    show_default=True,
+    help="For which each rung is timed on each layer.",
+)
+@click.option("--tiny", is_flag=True, help="Verify on a few pixels; compare nothing.")
+@click.option("--plot", metavar="FILE", help="Draw the staircase: a .png, .svg or .pdf.")
+@options.json_report
+@options.overwrite
+@options.common
+def command(
+    staircase: str,
+    problem: str | None,
+    seconds: float,
+    tiny: bool,
+    plot: str | None,
+    json_: str | None,
+    overwrite: bool,
+) -> int:
+    """Build, verify and time each rung of a staircase, and print what each of them gains.
+
+    The first rung is the definition of a convolution in seven loops, the last ones are how facegen
+    computes it. Beside them stand facegen's own kernel, PyTorch where it is installed, and the
+    most that the machine can multiply. The programs are in the folder that the last line names;
+    they need a C++ compiler (cpu) or CUDA's (gpu).
+    """
+    from facegen.learn.course import PROBLEMS, folder
+    from facegen.learn.ladder import climb
+
+    _check_outputs(plot, json_, overwrite)
+    ladder = climb(
+        staircase,
+        (problem,) if problem else PROBLEMS,
+        seconds=seconds,
+        tiny=tiny,
+        tell=terminal.progressed,
+    )
+    for panel in ladder.panels:
+        _print_panel(panel)
+    terminal.say(f"machine: {ladder.machine}; programs: {folder() / staircase}")
+    _write(ladder, plot, json_)
+    if not ladder.right:
+        terminal.fail("a rung is wrong")
+    return 0 if ladder.right else 1
+
+
+def _check_outputs(plot: str | None, json_: str | None, overwrite: bool) -> None:
+    given = {"--plot": plot, "--json": json_}
+    options.check_distinct({}, {label: path for label, path in given.items() if path})
+    options.check_report(json_, overwrite)
+    if plot is not None:
+        from facegen.learn.plot import require_matplotlib
+
+        if not plot.lower().endswith((".png", ".svg", ".pdf")):
+            raise click.UsageError(f"--plot {plot}: expected .png, .svg or .pdf")
+        require_matplotlib()
+        options.check_output(plot, overwrite)
+
+
+def _print_panel(panel: Panel) -> None:
+    terminal.say("")
+    terminal.say(f"{panel.problem:<26}{'threads':>8}{'ms':>11}{'GFLOP/s':>10}{'% of peak':>11}")
+    for row in panel.rows:
+        terminal.say(_line(row))
+    for threads, ceiling in panel.ceilings.items():
+        terminal.say(f"{'the ceiling':<26}{threads:>8}{'':>11}{ceiling:>10.1f}{100:>11.1f}")
+
+
+def _line(row: Row) -> str:
+    begin = f"{row.name:<26}{row.threads or '':>8}"
+    if row.ms is None or row.gflops is None or row.percent_of_peak is None:
+        return f"{begin}   {row.note}"
+    return f"{begin}{row.ms:>11.3f}{row.gflops:>10.1f}{row.percent_of_peak:>11.1f}"
+
+
+def _write(ladder: Ladder, plot: str | None, json_: str | None) -> None:
+    from dataclasses import asdict
+    from datetime import date
+    from pathlib import Path
+
+    today = date.today().isoformat()
+    options.write_report(json_, {"date": today, **asdict(ladder)})
+    if plot is not None:
+        from facegen.learn.plot import plot as draw
+
+        draw(ladder, Path(plot), f"{ladder.machine}, {today}")
+        terminal.say(f"{plot}: the staircase as a picture")
