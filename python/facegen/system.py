@@ -4,6 +4,7 @@
 |---|---|---|---|
 | processors that a process may use | its affinity mask | all | all |
 | memory there is | the machine's or the control group's | the machine's | the same |
+| the processor's name | /proc/cpuinfo | as Python has it | the same |
 | binding children to some of them | yes | no | no |
 | a file that one process writes is locked | flock | flock | msvcrt.locking |
 | opening refuses links, waits for no pipe | yes | yes | no: links are looked for before |
@@ -14,6 +15,7 @@ from __future__ import annotations
 
 import errno
 import os
+import platform
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -161,3 +163,42 @@ def why_no_launch() -> str:
     if sys.platform == "win32":
         return "facegen launch needs children that inherit sockets, which Windows does not have"
     return ""
+
+
+# Arm's own numbers for who made a core, and its own cores of servers and small boards.
+_IMPLEMENTERS = {
+    0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm",
+    0x61: "Apple", 0x6D: "Microsoft", 0xC0: "Ampere",
+}  # fmt: skip
+_ARM_CORES = {
+    0xD03: "Cortex-A53", 0xD08: "Cortex-A72", 0xD0B: "Cortex-A76", 0xD0C: "Neoverse N1",
+    0xD40: "Neoverse V1", 0xD49: "Neoverse N2", 0xD4F: "Neoverse V2", 0xD8E: "Neoverse N3",
+    0xD84: "Neoverse V3",
+}  # fmt: skip
+
+
+@cache
+def processor_name() -> str:
+    """What this machine's processor is called; "unknown" where nothing says it."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            name = name_in(file.read())
+    except OSError:
+        name = ""  # not Linux
+    return name or platform.processor() or "unknown"
+
+
+def name_in(cpuinfo: str) -> str:
+    """Name of the first processor in /proc/cpuinfo: a name on x86, made of numbers on ARM."""
+    fields: dict[str, str] = {}
+    for line in cpuinfo.split("\n"):
+        key, _, value = line.partition(":")
+        fields.setdefault(key.strip(), value.strip())
+    if "model name" in fields:
+        return fields["model name"]
+    try:
+        maker, part = int(fields["CPU implementer"], 0), int(fields["CPU part"], 0)
+    except (KeyError, ValueError):
+        return ""
+    core = _ARM_CORES.get(part) if _IMPLEMENTERS.get(maker) == "Arm" else None
+    return f"{_IMPLEMENTERS.get(maker, f'implementer {maker:#x}')} {core or f'part {part:#x}'}"

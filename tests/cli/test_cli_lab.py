@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from command_line import Run
@@ -53,5 +54,67 @@ def test_cost_of_networks(run: Run) -> None:
 )
 def test_cost_refuses(run: Run, words: list[str], message: str) -> None:
     result = run("lab", "cost", *words)
+    assert result.code == 2 and message in result.err and not list(Path().iterdir())
+    assert len(result.err.splitlines()) == 1
+
+
+def rows_of(path: str) -> dict[str, Any]:
+    report = json.loads(Path(path).read_text())
+    assert report["machine"]["processor"] and report["machine"]["date"]
+    return report
+
+
+def is_picture(path: str) -> bool:
+    with Image.open(path) as image:
+        return image.format == "PNG" and min(image.size) > 100
+
+
+def test_gemm(run: Run) -> None:
+    result = run("lab", "gemm", "--size", "8,4x5x6", "--seconds", "0.01", "--clock", "processor",
+                 "--json", "a.json", "--plot", "a.png")  # fmt: skip
+    assert result.code == 0 and result.err == ""
+    assert "8x8x8" in result.out and "4x5x6" in result.out and "NumPy" in result.out
+    report = rows_of("a.json")
+    assert report["machine"]["threads"] == 1 and report["machine"]["clock"] == "processor"
+    assert [size["k"] for size in report["sizes"]] == [8, 6] and is_picture("a.png")
+
+
+def test_threads(run: Run) -> None:
+    words = ["-n", "lenet", "--size", "6", "--channels", "4", "--batch", "1", "--threads", "2,1"]
+    outputs = ["--json", "a.json", "--plot", "a.png"]
+    result = run("lab", "threads", *words, "--seconds", "0.01", *outputs)
+    assert result.code == 0 and result.err == "" and "lenet, 1 at a time" in result.out
+    for points in rows_of("a.json")["subjects"].values():
+        assert [point["threads"] for point in points] == [1, 2]
+    assert is_picture("a.png")
+
+
+def test_bus(run: Run) -> None:
+    result = run("lab", "bus", "--images", "2", "--size", "16x24", "--format", "bmp", "--device",
+                 "cpu", "--seconds", "0.01", "--json", "a.json", "--plot", "a.png")  # fmt: skip
+    assert result.code == 0 and result.err == "" and "<- the slowest" in result.out
+    report = rows_of("a.json")
+    slowest = min(report["stages"], key=lambda stage: stage["pictures_per_second"])
+    assert report["bottleneck"] == slowest["stage"] and is_picture("a.png")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gemm", "--size", "0"], "expected numbers from 1 to 1,048,576"),
+        (["gemm", "--size", "8,8"], "different sizes"),
+        (["gemm", "--size", "1000000x1000000x1000000"], "bytes of memory"),
+        (["gemm", "--clock", "processor", "--threads", "2"], "expected --threads 1"),
+        (["gemm", "--seconds", "nan"], "not a finite number"),
+        (["threads", "--threads", "1,0"], "expected whole numbers from 1 to 1,024"),
+        (["threads", "-n", "vgg"], "expected a file, a stack"),
+        (["threads", "--size", "1000000x1000000"], "too large"),
+        (["bus", "-n", "dcgan"], "expected a network of"),
+        (["bus", "--images", "100000", "--size", "100000x100000"], "bytes of memory"),
+        (["bus", "--folder", "away", "--images", "1", "--size", "8"], "away"),
+    ],
+)
+def test_what_is_refused(run: Run, words: list[str], message: str) -> None:
+    result = run("lab", *words)
     assert result.code == 2 and message in result.err and not list(Path().iterdir())
     assert len(result.err.splitlines()) == 1

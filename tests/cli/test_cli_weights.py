@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from command_line import Run
 
-from facegen.cli.doctor import processor_name
+from facegen import system
 from facegen.networks import NETWORKS
 from facegen.weights import digest
 
@@ -135,7 +135,7 @@ def test_doctor(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_doctor_names_the_processor(cpuinfo: str, name: str) -> None:
-    assert processor_name(cpuinfo) == name
+    assert system.name_in(cpuinfo) == name
 
 
 @pytest.mark.parametrize("words", [["doctor"], ["inspect", "{network}"]])

@@ -35,7 +35,7 @@ def examine() -> dict[str, Any]:
     import numpy as np
 
     import facegen
-    from facegen import _native, processors
+    from facegen import _native, processors, system
 
     try:
         chosen = _native.choose_isa()
@@ -48,7 +48,7 @@ def examine() -> dict[str, Any]:
         "numpy": np.__version__,
         "native_module": _native.__file__,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "processor": _processor(),
+        "processor": system.processor_name(),
         "isas": _native.available_isas(),
         "strict_isas": _native.available_isas("strict"),
         "isa": chosen,
@@ -81,42 +81,3 @@ def _threads(usable: int, present: int | None) -> str:
     if present is None or usable == present:
         return f"{usable}"
     return f"{usable} (of {present} processors; the others are not in this process's affinity mask)"
-
-
-# Arm's own numbers for who made a core, and its own cores of servers and small boards.
-_IMPLEMENTERS = {
-    0x41: "Arm", 0x46: "Fujitsu", 0x48: "HiSilicon", 0x4E: "NVIDIA", 0x51: "Qualcomm",
-    0x61: "Apple", 0x6D: "Microsoft", 0xC0: "Ampere",
-}  # fmt: skip
-_ARM_CORES = {
-    0xD03: "Cortex-A53", 0xD08: "Cortex-A72", 0xD0B: "Cortex-A76", 0xD0C: "Neoverse N1",
-    0xD40: "Neoverse V1", 0xD49: "Neoverse N2", 0xD4F: "Neoverse V2", 0xD8E: "Neoverse N3",
-    0xD84: "Neoverse V3",
-}  # fmt: skip
-
-
-def _processor() -> str:
-    import platform
-
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            name = processor_name(file.read())
-    except OSError:
-        name = ""  # not Linux
-    return name or platform.processor() or "unknown"
-
-
-def processor_name(cpuinfo: str) -> str:
-    """Name of the first processor in /proc/cpuinfo: a name on x86, made of numbers on ARM."""
-    fields: dict[str, str] = {}
-    for line in cpuinfo.split("\n"):
-        key, _, value = line.partition(":")
-        fields.setdefault(key.strip(), value.strip())
-    if "model name" in fields:
-        return fields["model name"]
-    try:
-        maker, part = int(fields["CPU implementer"], 0), int(fields["CPU part"], 0)
-    except (KeyError, ValueError):
-        return ""
-    core = _ARM_CORES.get(part) if _IMPLEMENTERS.get(maker) == "Arm" else None
-    return f"{_IMPLEMENTERS.get(maker, f'implementer {maker:#x}')} {core or f'part {part:#x}'}"

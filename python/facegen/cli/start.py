@@ -15,16 +15,18 @@ from facegen.launchers import find_place
 _BLAS_THREADS = "OPENBLAS_NUM_THREADS"
 
 
-def begin(device: str) -> None:
+def begin(device: str, blas_threads: int = 1) -> None:
     """Start what takes its time by itself, and NumPy without what is not needed of it.
+
+    Its BLAS has `blas_threads`, if it is not loaded yet and nothing else names their number.
 
     The environment is as before afterwards, so that what a command starts decides for itself. Where
     the GPU's driver starts beside, which reads it at any moment, it is changed before that alone,
-    and NumPy's BLAS stays at one thread for child processes too.
+    and NumPy's BLAS stays as it is here for child processes too.
     """
     limits = "numpy" not in sys.modules and _BLAS_THREADS not in os.environ
     if limits:
-        os.environ[_BLAS_THREADS] = "1"
+        os.environ[_BLAS_THREADS] = str(blas_threads)
     woken = wake_gpu(device)
     import numpy  # noqa: F401  (the import is what is wanted)
 

@@ -4,6 +4,9 @@
 |---|---|
 | `stacks`, `cost`, `fields` | weights, multiply-adds, maps and receptive fields, counted |
 | `convnets`, `named` | the networks of lectures, and any other, by name |
+| `gemm` | products of matrices, the package's and NumPy's |
+| `scaling` | the same work on more threads |
+| `bus` | every stage from the disk to the network |
 | `machine`, `timing` | what the machine can do; how long things take, measured in turns |
 
 Nothing here prints: `facegen lab` does (``facegen.cli.lab``).

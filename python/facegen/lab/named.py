@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from facegen.errors import FacegenError
 from facegen.lab.convnets import CONVNETS, vgg16, vgg19
 from facegen.loading import read_whole
 from facegen.networks import NETWORKS
 from facegen.networks.families.resnet import NAMED
 from facegen.networks.resnet import resnet
+from facegen.networks.seeded import seeded_weights
 from facegen.nn import Graph
 
 LECTURES = {**CONVNETS, "vgg16": vgg16, "vgg19": vgg19}
@@ -47,3 +50,13 @@ def graph_of(name: str) -> Graph:
             f"{', '.join(names())}"
         )
     return read_whole(name).graph
+
+
+def with_weights(name: str) -> tuple[Graph, dict[str, np.ndarray]]:
+    """The same with weights to compute with: the file's, or seeded ones."""
+    if name in NETWORKS:
+        return NETWORKS[name].graph(), NETWORKS[name].initial_weights(0)
+    graph = graph_of(name)
+    if name in LECTURES or name in NAMED:
+        return graph, seeded_weights(graph.parameters, 0)
+    return graph, dict(read_whole(name).weights)

@@ -9,6 +9,9 @@ from facegen.cli.lazy import LazyGroup
 
 EXPERIMENTS = {
     "cost": "Count weights, multiply-adds, maps and receptive fields.",
+    "gemm": "Measure products of matrices.",
+    "threads": "Measure how much faster more threads are.",
+    "bus": "Find the bottleneck between disk and network.",
 }
 
 
@@ -21,6 +24,7 @@ EXPERIMENTS = {
     epilog=options.examples(
         'facegen lab cost "3x3xC x3" "7x7xC"',
         "facegen lab cost vgg16 --plot vgg16.png",
+        "facegen lab gemm --size 256,512,1024",
     ),
 )
 def command() -> None:

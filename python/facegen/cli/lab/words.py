@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli import options, terminal
-from facegen.nn.table import text_table
+from facegen.cli.progress import progress
 
+if TYPE_CHECKING:
+    from facegen.lab.timing import Times
+
+__all__ = ["progress"]  # which the experiments show too
 MOST_LISTED = 64  # numbers of one option
 
 
@@ -56,6 +60,40 @@ plot = click.option(
     "--plot", metavar="FILE", help="Draw a picture: .png, .svg or .pdf (needs matplotlib)."
 )
 
+threads = click.option(
+    "--threads", type=click.IntRange(1, 1024), help="All that this process may use if not given."
+)
+seconds = click.option(
+    "--seconds", type=options.FiniteRange(0, 3600, min_open=True), default=2.0, show_default=True,
+    help="About how long each row is measured: the longer, the steadier.",
+)  # fmt: skip
+
+
+clock = click.option(
+    "--clock", type=click.Choice(["wall", "processor"]), default="wall", show_default=True,
+    help="processor: time that the process was computed for, on 1 thread. It is steadier where "
+    "others use the machine too.",
+)  # fmt: skip
+
+
+def thread_count(given: int | None, clock: str = "wall") -> int:
+    """What --threads asks for; a UsageError where that clock does not suit it."""
+    from facegen import processors
+
+    if clock == "processor":
+        if given not in (None, 1):
+            raise click.UsageError("--clock processor: expected --threads 1")
+        return 1
+    return given or processors.count()
+
+
+def sweep_of_threads(given: tuple[int, ...] | None) -> tuple[int, ...]:
+    """What --threads asks for, in order: powers of two and all, if nothing is given."""
+    if given is not None:
+        return tuple(sorted(given))
+    most = thread_count(None)
+    return tuple(sorted({most, *(1 << i for i in range(most.bit_length()))}))
+
 
 def check_outputs(json: str | None, plot: str | None, overwrite: bool) -> None:
     """Whether the report and the picture can be written, before anything is measured."""
@@ -71,5 +109,33 @@ def check_outputs(json: str | None, plot: str | None, overwrite: bool) -> None:
 
 def say_table(headers: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> None:
     """A table on standard output."""
+    from facegen.nn.table import text_table
+
     for line in text_table(headers, rows, left).splitlines():
         terminal.say(line)
+
+
+def say_machine(machine: Mapping[str, Any]) -> None:
+    """What the figures below are of."""
+    count = terminal.counted(machine["threads"], "thread")
+    terminal.say(f"{machine['processor']}, {machine['isa']}, {count}, {machine['date'][:10]}")
+
+
+def time_cells(times: Times) -> list[str]:
+    """Median in ms, and spread."""
+    return [f"{1e3 * times.median:.3f}", spread_cell(times)]
+
+
+def spread_cell(times: Times) -> str:
+    """What one sample alone has none of."""
+    return "-" if times.spread is None else f"±{100 * times.spread:.0f}%"
+
+
+def times_report(times: Times) -> dict[str, Any]:
+    """For --json: seconds."""
+    return {
+        "seconds": times.median,
+        "spread": times.spread,
+        "least": times.least,
+        "samples": len(times.samples),
+    }

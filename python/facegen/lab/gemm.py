@@ -1,0 +1,122 @@
+"""Products of matrices: the package's own beside NumPy's."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facegen.engine import Runner
+from facegen.engine.memory import check_memory
+from facegen.errors import FacegenError
+from facegen.lab.machine import fma_peak
+from facegen.lab.timing import Clock, Times, in_turns
+from facegen.nn import Graph, Linear, Shape, lower
+
+Product = Callable[[], NDArray[np.float32]]
+_VERIFIED_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Size:
+    """a (m, k) times b (k, n)."""
+
+    m: int
+    n: int
+    k: int
+
+    def __str__(self) -> str:
+        return f"{self.m}x{self.n}x{self.k}"
+
+    @property
+    def gflop(self) -> float:
+        return 2 * self.m * self.n * self.k / 1e9
+
+    @property
+    def bytes(self) -> int:
+        """Of the three matrices."""
+        return 4 * (self.m * self.k + self.k * self.n + self.m * self.n)
+
+
+@dataclass(frozen=True)
+class Result:
+    """One way to multiply, at one size."""
+
+    way: str
+    times: Times
+    gflops: float
+    peak_share: float
+    error: float  # largest against float64, by the largest number of the product
+
+
+@dataclass(frozen=True)
+class Measured:
+    size: Size
+    peak_gflops: float
+    results: tuple[Result, ...]
+
+
+def check(sizes: Sequence[Size]) -> None:
+    """Refuse sizes that can never fit: OutOfMemory, before anything is taken."""
+    for size in sizes:
+        check_memory(4 * size.bytes, f"a product of {size}")
+
+
+def measure(size: Size, threads: int, seconds: float, clock: Clock = time.perf_counter) -> Measured:
+    """All ways to multiply matrices of a size, in turns.
+
+    Raises
+    ------
+    FacegenError
+        A size is too large for a map of the engine.
+    """
+    random = np.random.default_rng(0)
+    a = random.standard_normal((size.m, size.k), np.float32)
+    b = random.standard_normal((size.k, size.n), np.float32)
+    ways = products(a, b, threads)
+    rows = min(_VERIFIED_ROWS, size.m)
+    expected = a[:rows].astype(np.float64) @ b.astype(np.float64)
+    errors = {
+        name: float(np.abs(run()[:rows] - expected).max() / np.abs(expected).max())
+        for name, run in ways.items()
+    }
+    before = fma_peak(threads, clock)
+    times = in_turns(ways, seconds, clock=clock)
+    peak = max(before, fma_peak(threads, clock))
+    return Measured(
+        size,
+        peak,
+        tuple(
+            Result(
+                name,
+                found,
+                size.gflop / found.median,
+                size.gflop / found.median / peak,
+                errors[name],
+            )
+            for name, found in times.items()
+        ),
+    )
+
+
+def products(a: NDArray[np.float32], b: NDArray[np.float32], threads: int) -> dict[str, Product]:
+    """Ways to compute a (m, k) times b (k, n), by name."""
+    m, k = a.shape
+    n = b.shape[1]
+    graph = Graph("gemm")
+    try:
+        rows = graph.input("a", Shape(m, 1, k))
+        graph.output(graph.add("b", Linear(k, n, bias=False), rows))
+    except ValueError as error:
+        raise FacegenError(str(error)) from None
+    program = lower(graph, {"b.weight": np.ascontiguousarray(b.T)})
+    runner = Runner(program, "cpu", threads)  # which packs b, once
+    image = a.reshape(1, m, 1, k)
+    out = np.empty((m, n), np.float32)
+    return {
+        "facegen": lambda: runner(image).reshape(m, n),
+        "NumPy": lambda: np.matmul(a, b, out=out),
+    }
