@@ -9,6 +9,7 @@ from facegen.cli.lazy import LazyGroup
 
 COMMANDS = {
     "ladder": "Climb from seven naive loops to facegen's own kernel.",
+    "assignment": "Write a project of the course to hand out.",
 }
 
 
