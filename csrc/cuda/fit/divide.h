@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-#include "cuda/fit/host_device.h"
+#include "host_device.h"
 
 namespace facegen::cuda {
 

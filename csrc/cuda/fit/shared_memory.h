@@ -1,7 +1,7 @@
 // How much shared memory a block has, and how operands lie in it.
 #pragma once
 
-#include "cuda/fit/host_device.h"
+#include "host_device.h"
 
 namespace facegen::cuda::hopper {
 

@@ -10,7 +10,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "cuda/fit/host_device.h"
+#include "host_device.h"
 #include "training_program.h"
 
 namespace facegen::cuda {

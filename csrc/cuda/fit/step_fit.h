@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "cuda/fit/host_device.h"
+#include "host_device.h"
 #include "program.h"
 
 namespace facegen::cuda {

@@ -9,7 +9,7 @@
 #include <initializer_list>
 #include <vector>
 
-#include "cuda/fit/host_device.h"
+#include "host_device.h"
 #include "training_program.h"
 
 namespace facegen::cuda {
