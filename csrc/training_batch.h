@@ -13,7 +13,7 @@ struct TrainingBatch {
   std::vector<const void*> targets;  // float32, or int32 labels
   double* losses;                    // out: (losses, images)
   std::vector<double> rates;         // by group
-  uint64_t seed, step;               // of dropout, and of Adam's corrections: from 0
+  uint64_t seed, step;               // of what is drawn, and of Adam's corrections: from 0
   bool update;                       // or leave everything but the gradients as it is
   bool predicted = false;            // predict() came before, of these inputs: its values are there
   int threads;

@@ -65,6 +65,8 @@ enum class LossKind : int32_t {
   kRelativisticPairs,
 };
 enum class OptimizerKind : int32_t { kSgd, kAdam, kAdamW };
+// Of a parameter's numbers, when they have been changed, to bfloat16.
+enum class WeightRounding : int32_t { kNone, kNearest, kStochastic };
 
 enum class ValueKind : int32_t { kInput, kTarget, kArena };
 
@@ -127,7 +129,7 @@ struct TrainingStep {
   bool zero_rest = false;  // of y's channels
   // kDropout
   float share = 0.0f;
-  int32_t stream = 0;
+  int32_t stream = 0;  // of random numbers: among dropouts', or among parameters'
   LossKind loss = LossKind::kL2;
   float loss_weight = 1.0f, penalty = 0.0f;
   bool generator = false;
@@ -137,6 +139,7 @@ struct TrainingStep {
   int32_t decay_group = 0;  // where the average's decay is among the rates
   double weight_decay = 0.0, beta1 = 0.0, beta2 = 0.0;
   bool nesterov = false;
+  WeightRounding rounding = WeightRounding::kNone;
 };
 
 // What a step writes beside statistics: a gradient, or its output; -1: the gradient of a parameter alone.

@@ -118,7 +118,7 @@ class PlayedSteps(CpuSteps):
         raise AssertionError("only ranks ask for this, which train on CPUs")
 
     def apply(
-        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+        self, found: np.ndarray, images: int, rates: Sequence[float], seed: int, number: int
     ) -> float:
         raise AssertionError("only ranks ask for this, which train on CPUs")
 

@@ -89,12 +89,13 @@ class CpuTraining {
   }
 
   double apply(const py::array& found, int64_t images, const std::vector<double>& rates,
-               uint64_t number, int64_t threads) {
+               uint64_t seed, uint64_t number, int64_t threads) {
     check_floats(found, "found", executable_->found_floats());
     if (images < 1) throw py::value_error("a batch must have at least 1 image");
     cpu::TrainingExecutable::Batch batch = {};
     batch.images = images;
     batch.rates = read_rates(storage_.program, rates);
+    batch.seed = seed;
     batch.step = number;
     batch.threads = checked_threads(threads);
     const auto* const data = static_cast<const float*>(found.data());
@@ -220,7 +221,7 @@ void bind_training(py::module_& m) {
            "statistics of batch norms; a copy.")
       .def_property_readonly("found_floats", &CpuTraining::found_floats, "How many there are.")
       .def("apply", &CpuTraining::apply, py::arg("found"), py::arg("images"), py::arg("rates"),
-           py::arg("number"), py::arg("threads"),
+           py::arg("seed"), py::arg("number"), py::arg("threads"),
            "The update by what a step found in a batch of so many images, maybe in another process; "
            "returns and raises as step does, and releases the GIL.")
       .def("gradient", &CpuTraining::gradient, py::arg("parameter"),

@@ -20,6 +20,8 @@ const std::map<std::string, LossKind> kLosses = {
 };
 const std::map<std::string, OptimizerKind> kOptimizers = {
     {"sgd", OptimizerKind::kSgd}, {"adam", OptimizerKind::kAdam}, {"adamw", OptimizerKind::kAdamW}};
+const std::map<std::string, WeightRounding> kRoundings = {
+    {"nearest", WeightRounding::kNearest}, {"stochastic", WeightRounding::kStochastic}};
 
 // Of parameters with a rate of their own: far more than any optimizer has, and no number overflows.
 constexpr int32_t kMostGroups = 1 << 20;
@@ -68,6 +70,11 @@ void TrainingReader::read_update(const py::object& object, TrainingStep& s) cons
   s.momentum = field<float>(object, "momentum");
   s.nesterov = field<bool>(object, "nesterov");
   std::tie(s.beta1, s.beta2) = field<std::pair<double, double>>(object, "betas");
+  if (!object.attr("rounding").is_none()) {
+    s.rounding = named(kRoundings, field<std::string>(object, "rounding"));
+  }
+  s.stream = field<int32_t>(object, "stream");
+  require(s.stream >= 0, s.name + ": stream " + std::to_string(s.stream) + ", expected 0 or more");
   if (!object.attr("average").is_none()) s.average = array(object.attr("average"), floats);
   if (s.average < 0) return;
   s.decay_group = field<int32_t>(object, "decay_group");

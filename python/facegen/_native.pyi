@@ -63,6 +63,7 @@ class CpuTraining:
         found: NDArray[np.float32],
         images: int,
         rates: Sequence[float],
+        seed: int,
         number: int,
         threads: int,
     ) -> float: ...

@@ -6,6 +6,7 @@
 #include "isa/training_rows.h"
 #include "isa/training_products.h"
 #include "isa/warp.h"
+#include "isa/weight_rows.h"
 
 #define FACEGEN_PASTE_(a, b) a##b
 #define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
@@ -15,8 +16,8 @@ namespace facegen::cpu {
 const TrainingKernels* FACEGEN_PASTE(FACEGEN_ISA, _training_kernels)() {
   static constexpr TrainingKernels kernels = {
       kOuterRows, kLanes, outer_product, channel_sums, activate_gradient, norm_sums, norm_gradient,
-      normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, dropout,
-      max_pool_gradient, warp_row, warp_row_adjoint, colour_sums, recolour, prelu,
+      normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, round_weights,
+      move_average, dropout, max_pool_gradient, warp_row, warp_row_adjoint, colour_sums, recolour, prelu,
       prelu_gradient, sum_of_products, channel_products, multiply_rows_by, dot, softmax_gradient,
       layer_norm_gradient, layer_norm_sums,
   };

@@ -5,6 +5,7 @@
 #include "isa/activation_gradients.h"
 #include "isa/doubles.h"
 #include "isa/vec.h"
+#include "philox.h"
 
 namespace {
 
@@ -131,12 +132,7 @@ void sgd(const OptimizerRow& row) {
       put(row.first + i, v);
       g = row.nesterov ? multiply_add(row.momentum, v, g) : v;
     }
-    const Vec next = multiply_add(-row.rate, g, p);
-    put(row.parameter + i, next);
-    if (row.average != nullptr) {
-      const Vec a = get(row.average + i);
-      put(row.average + i, multiply_add(row.average_rest, next - a, a));
-    }
+    put(row.parameter + i, multiply_add(-row.rate, g, p));
   });
 }
 
@@ -152,40 +148,18 @@ void adam(const OptimizerRow& row) {
     const Vec v = multiply_add(row.rest2 * g, g, get(row.second + i) * row.beta2);
     put(row.first + i, m);
     put(row.second + i, v);
-    const Vec next = p - step * (m / (sqrt(v) / row.root_correction2 + row.eps));
-    put(row.parameter + i, next);
-    if (row.average != nullptr) {
-      const Vec a = get(row.average + i);
-      put(row.average + i, multiply_add(row.average_rest, next - a, a));
-    }
+    put(row.parameter + i, p - step * (m / (sqrt(v) / row.root_correction2 + row.eps)));
   });
 }
 
-// Philox4x32-10 (Salmon, Moraes, Dror, Shaw 2011): four words of 32 bits, a function of a counter
-// and a key. The counter is the number's place / 4 and the training step; the key the seed, with the
-// stream of the layer.
-inline void philox(uint32_t counter[4], uint32_t key0, uint32_t key1) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
-    const uint32_t next0 = static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key0;
-    const uint32_t next2 = static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key1;
-    counter[1] = static_cast<uint32_t>(b);
-    counter[3] = static_cast<uint32_t>(a);
-    counter[0] = next0;
-    counter[2] = next2;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
-}
-
+// The draws of numbers 4 i to 4 i + 3 are the words of place i.
 void dropout(const DropoutRow& row) {
-  const uint64_t key = row.seed + uint64_t{row.stream} * 0x9E3779B97F4A7C15u;
+  const facegen::PhiloxKey key = facegen::philox_key(row.seed, row.stream);
   for (int64_t i = 0; i < row.count;) {
     const uint64_t place = static_cast<uint64_t>(row.first + i);
-    uint32_t words[4] = {static_cast<uint32_t>(place >> 2), static_cast<uint32_t>(place >> 34),
-                         static_cast<uint32_t>(row.step), static_cast<uint32_t>(row.step >> 32)};
-    philox(words, static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
-    for (uint64_t word = place & 3; word < 4 && i < row.count; ++word, ++i) {
+    uint32_t words[4];
+    facegen::philox(place / 4, row.step, key, words);
+    for (uint64_t word = place % 4; word < 4 && i < row.count; ++word, ++i) {
       const float kept = words[word] < row.threshold ? 0.0f : row.x[i] * row.scale;
       row.y[i] = row.accumulate ? row.y[i] + kept : kept;
     }

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "optimizer_numbers.h"
+#include "philox.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -63,10 +64,26 @@ struct OptimizerRow : OptimizerConstants, OptimizerNumbers {
   float* parameter;
   const float* gradient;
   float* first;    // momentum, or the mean of gradients; null for SGD without momentum
-  float* second;   // the mean of their squares
-  float* average;  // or null
+  float* second;  // the mean of their squares
   int64_t count;
   float gradient_scale;
+};
+
+// Of a parameter that is kept as bfloat16; see weight_rounding.h.
+struct WeightRoundingRow {
+  float* weights;
+  int64_t first, count;  // place of the first among the parameter's, a multiple of kDrawBlock
+  PhiloxKey key;
+  uint64_t step;
+  bool stochastic;  // else to the nearest
+};
+
+// average += rest (parameter - average)
+struct AverageRow {
+  const float* parameter;
+  float* average;
+  int64_t count;
+  float rest;
 };
 
 struct DropoutRow {
@@ -117,6 +134,8 @@ struct TrainingKernels {
   double (*sum_of_squares)(const float* x, int64_t count);
   void (*sgd)(const OptimizerRow& row);
   void (*adam)(const OptimizerRow& row);
+  void (*round_weights)(const WeightRoundingRow& row);
+  void (*move_average)(const AverageRow& row);
   void (*dropout)(const DropoutRow& row);
   // One row of windows of a pool: for each, dy goes to the first of its pixels that equals y.
   void (*max_pool_gradient)(const float* const* x_rows, float* const* dx_rows, int rows, int width,

@@ -7,12 +7,14 @@
 #include "cpu/training/tree.h"
 #include "divide_up.h"
 #include "threads.h"
+#include "weight_rounding.h"
 
 namespace facegen::cpu {
 namespace {
 
 // Of a task of the optimizer, and of a chunk of the gradient's sum of squares.
 constexpr int64_t kTaskFloats = 16 << 10;
+static_assert(kTaskFloats % kDrawBlock == 0);
 
 }  // namespace
 
@@ -24,20 +26,28 @@ void TrainingExecutable::update(const TrainingStep& s, const Batch& batch, doubl
                             gradient_of(s.weight),
                             some(s.first_moment),
                             some(s.second_moment),
-                            some(s.average),
                             0,
                             static_cast<float>(gradient_scale)};
   const int64_t floats = program_.arrays[static_cast<std::size_t>(s.weight)].floats;
   const auto function = s.optimizer == OptimizerKind::kSgd ? training_.sgd : training_.adam;
+  float* const average = some(s.average);
+  const PhiloxKey key = philox_key(batch.seed, kFirstWeightStream + static_cast<uint32_t>(s.stream));
   parallel_for(divide_up(floats, kTaskFloats), batch.threads, [&](int64_t part, int) {
     const int64_t first = part * kTaskFloats;
     OptimizerRow row = all;
-    for (float** p : {&row.parameter, &row.first, &row.second, &row.average}) {
+    for (float** p : {&row.parameter, &row.first, &row.second}) {
       if (*p != nullptr) *p += first;
     }
     row.gradient += first;
     row.count = std::min(kTaskFloats, floats - first);
     function(row);
+    if (s.rounding != WeightRounding::kNone) {
+      training_.round_weights({row.parameter, first, row.count, key, batch.step,
+                               s.rounding == WeightRounding::kStochastic});
+    }
+    if (average != nullptr) {
+      training_.move_average({row.parameter, average + first, row.count, row.average_rest});
+    }
   });
 }
 

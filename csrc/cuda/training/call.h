@@ -29,7 +29,7 @@ inline Part whole(int64_t images) { return {images, 0, images}; }
 
 // What differs from one run of a captured graph to the next, but for arrays.
 struct StepNumbers {
-  uint64_t seed, step;  // of dropout
+  uint64_t seed, step;  // of dropout, and of how weights are rounded
 };
 
 // What a step leaves behind for the host, and for the kernels that change parameters.

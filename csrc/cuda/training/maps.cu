@@ -7,6 +7,7 @@
 #include "cuda/training/call.h"
 #include "cuda/training/pixels.cuh"
 #include "cuda/training/ramp.cuh"
+#include "philox.h"
 
 namespace facegen::cuda {
 namespace {
@@ -179,30 +180,14 @@ struct DropoutArguments {
   bool accumulate;
 };
 
-// Philox4x32-10, as in cpu/isa/training_rows.h: four words of numbers 4 i to 4 i + 3.
-__device__ inline void philox(uint32_t (&counter)[4], uint32_t key0, uint32_t key1) {
-#pragma unroll
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t a = uint64_t{0xD2511F53} * counter[0], b = uint64_t{0xCD9E8D57} * counter[2];
-    const auto next0 = static_cast<uint32_t>(b >> 32) ^ counter[1] ^ key0;
-    const auto next2 = static_cast<uint32_t>(a >> 32) ^ counter[3] ^ key1;
-    counter[1] = static_cast<uint32_t>(b);
-    counter[3] = static_cast<uint32_t>(a);
-    counter[0] = next0;
-    counter[2] = next2;
-    key0 += 0x9E3779B9u;
-    key1 += 0xBB67AE85u;
-  }
-}
-
+// The draws of numbers 4 i to 4 i + 3 are the words of place i.
 __global__ void __launch_bounds__(kBlock) dropout_kernel(const __grid_constant__ DropoutArguments a) {
-  const uint64_t key = a.numbers->seed + uint64_t{a.stream} * 0x9E3779B97F4A7C15u, step = a.numbers->step;
+  const PhiloxKey key = philox_key(a.numbers->seed, a.stream);
+  const uint64_t step = a.numbers->step;
   const int64_t first_four = a.first / 4, before = a.first % 4;  // of the first four
   for_each_number((before + a.count + 3) / 4, [&](int64_t four) {
-    const auto place = static_cast<uint64_t>(first_four + four);
-    uint32_t words[4] = {static_cast<uint32_t>(place), static_cast<uint32_t>(place >> 32),
-                         static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32)};
-    philox(words, static_cast<uint32_t>(key), static_cast<uint32_t>(key >> 32));
+    uint32_t words[4];
+    philox(static_cast<uint64_t>(first_four + four), step, key, words);
 #pragma unroll
     for (int word = 0; word < 4; ++word) {
       const int64_t i = 4 * four + word - before;

@@ -201,7 +201,8 @@ void TrainingExecutable::enqueue(const Kind& kind) {
   enqueue_end(kind);
   if (!kind.update) return;
   const auto* const numbers = reinterpret_cast<const OptimizerNumbers*>(numbers_.get() + sizeof(StepNumbers));
-  run_updates(updated_.get(), numbers, blocks_.get(), blocks_.count(), state_.get(), stream_.get());
+  const auto* const number = reinterpret_cast<const StepNumbers*>(numbers_.get());
+  run_updates(updated_.get(), numbers, blocks_.get(), blocks_.count(), number, state_.get(), stream_.get());
   for (std::size_t i = backward; i < program_.steps.size(); ++i) {
     const TrainingStep& step = program_.steps[i];
     if (step.op != TrainingOp::kUpdateStatistics) continue;

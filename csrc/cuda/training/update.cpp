@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cuda/training/executable.h"
+#include "weight_rounding.h"
 
 namespace facegen::cuda {
 
@@ -18,7 +19,8 @@ void TrainingExecutable::plan_updates() {
     }
     updated.push_back({constants_of(s), array(s.weight), gradient_of(s.weight), some(s.first_moment),
                        some(s.second_moment), some(s.average), floats,
-                       s.optimizer == OptimizerKind::kSgd});
+                       s.optimizer == OptimizerKind::kSgd, s.rounding,
+                       kFirstWeightStream + static_cast<uint32_t>(s.stream)});
   }
   updated_ = facegen::cuda::upload(updated.data(), static_cast<int64_t>(updated.size()));
   blocks_ = facegen::cuda::upload(blocks.data(), static_cast<int64_t>(blocks.size()));

@@ -2,9 +2,13 @@
 
 #include "cuda/runtime/error.h"
 #include "cuda/training/launch.cuh"
+#include "weight_rounding.h"
 
 namespace facegen::cuda {
 namespace {
+
+// A thread has the weights of one call's draws.
+static_assert(kBlock == kDrawRow && kUpdateNumbers % kDrawBlock == 0);
 
 // The sum over a block's threads, in thread 0.
 __device__ inline double block_sum(double sum) {
@@ -58,7 +62,7 @@ __global__ void __launch_bounds__(kBlock)
   *end.cursor = {step + 1, state->finite == 0, 0};
 }
 
-__device__ inline void sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
+__device__ inline float sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
   const float p = a.parameter[i];
   float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
   if (a.first != nullptr) {
@@ -66,12 +70,10 @@ __device__ inline void sgd(const UpdatedArray& a, const OptimizerNumbers& n, flo
     a.first[i] = v;
     g = a.nesterov ? fmaf(a.momentum, v, g) : v;
   }
-  const float next = fmaf(-n.rate, g, p);
-  a.parameter[i] = next;
-  if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - a.average[i], a.average[i]);
+  return fmaf(-n.rate, g, p);
 }
 
-__device__ inline void adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
+__device__ inline float adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
   float p = a.parameter[i];
   const float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
   p *= n.shrink;
@@ -80,25 +82,49 @@ __device__ inline void adam(const UpdatedArray& a, const OptimizerNumbers& n, fl
   const float v = fmaf(a.rest2 * g, g, a.second[i] * a.beta2);
   a.first[i] = m;
   a.second[i] = v;
-  const float next = p - n.step_size * (m / (sqrtf(v) / n.root_correction2 + a.eps));
+  return p - n.step_size * (m / (sqrtf(v) / n.root_correction2 + a.eps));
+}
+
+// Parameter i, which `rounded` makes of the optimizer's number, and its average.
+template <class Rounded>
+__device__ inline void update(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i,
+                              const Rounded& rounded) {
+  const float next = rounded(a.sgd ? sgd(a, n, scale, i) : adam(a, n, scale, i));
   a.parameter[i] = next;
   if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - a.average[i], a.average[i]);
 }
 
+__device__ inline float rounded(float next, uint32_t addend) {
+  return __uint_as_float(rounded_weight(__float_as_uint(next), addend));
+}
+
 __global__ void __launch_bounds__(kBlock)
     update_kernel(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
-                  const StepState* state) {
+                  const StepNumbers* step, const StepState* state) {
   if (!state->finite) return;
   const UpdateBlock block = blocks[blockIdx.x];
   const UpdatedArray a = arrays[block.array];
   const OptimizerNumbers n = numbers[block.array];
   const int64_t last = min(a.floats, block.first + kUpdateNumbers);
-  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) {
-    if (a.sgd) {
-      sgd(a, n, state->scale, i);
-    } else {
-      adam(a, n, state->scale, i);
+  const float scale = state->scale;
+  if (a.rounding == WeightRounding::kStochastic) {
+    const PhiloxKey key = philox_key(step->seed, a.stream);
+    for (int64_t first = block.first + threadIdx.x; first < last; first += kDrawBlock) {
+      uint32_t words[4];
+      philox(static_cast<uint64_t>((first - threadIdx.x) / kDrawsOfCall + threadIdx.x), step->step, key, words);
+#pragma unroll
+      for (int k = 0; k < kDrawsOfCall; ++k) {
+        const int64_t i = first + k * kDrawRow;
+        if (i < last) update(a, n, scale, i, [&](float next) { return rounded(next, rounding_draw(words, k)); });
+      }
     }
+    return;
+  }
+  const bool nearest = a.rounding == WeightRounding::kNearest;
+  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) {
+    update(a, n, scale, i, [&](float next) {
+      return nearest ? rounded(next, nearest_addend(__float_as_uint(next))) : next;
+    });
   }
 }
 
@@ -123,9 +149,9 @@ __global__ void __launch_bounds__(kBlock)
 }  // namespace
 
 void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
-                 int64_t block_count, const StepState* state, cudaStream_t stream) {
+                 int64_t block_count, const StepNumbers* step, const StepState* state, cudaStream_t stream) {
   if (block_count == 0) return;
-  update_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, numbers, blocks, state);
+  update_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, numbers, blocks, step, state);
   FACEGEN_CUDA_CHECK_LAUNCH("the optimizer");
 }
 

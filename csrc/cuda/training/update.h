@@ -20,6 +20,8 @@ struct UpdatedArray : OptimizerConstants {
   float* average;  // or null
   int64_t floats;
   bool sgd;
+  WeightRounding rounding;
+  uint32_t stream;  // of what is drawn for it
 };
 
 // Numbers of an array that a block has.
@@ -28,8 +30,9 @@ struct UpdateBlock {
   int64_t first;
 };
 
+// `step`: of the call.
 void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
-                 int64_t block_count, const StepState* state, cudaStream_t stream);
+                 int64_t block_count, const StepNumbers* step, const StepState* state, cudaStream_t stream);
 
 // *state: the gradient's length, its scale, and whether all is finite, losses and kept values (check_finite)
 // among it, in this step of the call and in those before. The end's results are it and the losses, and its

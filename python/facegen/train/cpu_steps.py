@@ -85,10 +85,10 @@ class CpuSteps:
         return self._native.found_floats
 
     def apply(
-        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+        self, found: np.ndarray, images: int, rates: Sequence[float], seed: int, number: int
     ) -> float:
         """See `StepEngine`."""
-        return self._native.apply(found, images, rates, number, self._threads)
+        return self._native.apply(found, images, rates, seed, number, self._threads)
 
     def download(self) -> None:
         """Nothing is elsewhere."""

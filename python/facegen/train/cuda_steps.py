@@ -130,7 +130,7 @@ class CudaSteps:
         raise self._stays()
 
     def apply(
-        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+        self, found: np.ndarray, images: int, rates: Sequence[float], seed: int, number: int
     ) -> float:
         """As `found`."""
         raise self._stays()

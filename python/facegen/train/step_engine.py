@@ -117,7 +117,7 @@ class StepEngine(Protocol):
         """How many numbers that are."""
 
     def apply(
-        self, found: np.ndarray, images: int, rates: Sequence[float], number: int
+        self, found: np.ndarray, images: int, rates: Sequence[float], seed: int, number: int
     ) -> float:
         """The update by what was found in a batch of so many images; the gradient's length.
 

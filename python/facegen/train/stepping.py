@@ -202,7 +202,9 @@ class Stepping(TrainedArrays):
         with self._lock:
             rates = self.optimizer.rates(self.steps)
             try:
-                self.gradient_length = self._engine.apply(found, images, rates, self.steps)
+                self.gradient_length = self._engine.apply(
+                    found, images, rates, self.seed, self.steps
+                )
             except FloatingPointError as error:
                 raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
             self.steps += 1

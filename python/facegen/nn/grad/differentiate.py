@@ -297,9 +297,9 @@ class _Differentiation:
                     f"{n} statistics", x, f"{n}.mean", f"{n}.var", f"{n}.statistics", self.momentum
                 )
             )
-        for parameter in self.trained(units):
+        for stream, parameter in enumerate(self.trained(units)):
             floats = math.prod(self.graph.parameters[parameter])
-            self.add(update_of(parameter, floats, self.optimizer))
+            self.add(update_of(parameter, floats, self.optimizer, stream))
 
     def trained(self, units: list[Unit]) -> list[str]:
         """The parameters that have a gradient, in the order of the layers."""

@@ -208,6 +208,7 @@ def _operation(step: steps.TrainingStep) -> str:
         parts = [f"{kind} {step.kernel_size[0]}x{step.kernel_size[1]}"]
     elif isinstance(step, steps.Update):
         parts = [step.optimizer]
+        parts += [] if step.rounding is None else [f"bfloat16 ({step.rounding})"]
     elif isinstance(step, steps.Activate | steps.ActivateGradient):
         parts = [] if isinstance(step, steps.Activate) else ["gradient of"]
     else:

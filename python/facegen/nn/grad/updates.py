@@ -6,8 +6,11 @@ from facegen.nn.grad.optimizers import Optimizer
 from facegen.nn.grad.steps import Update
 
 
-def update_of(parameter: str, floats: int, optimizer: Optimizer) -> Update:
-    """The step by which a parameter of so many floats follows its gradient."""
+def update_of(parameter: str, floats: int, optimizer: Optimizer, stream: int) -> Update:
+    """The step by which a parameter of so many floats follows its gradient.
+
+    `stream` is its number among those that are trained.
+    """
     group, weight_decay = optimizer.group_of(parameter)
     moments = optimizer.moments if getattr(optimizer, "momentum", 1) else ()
     average = optimizer.average
@@ -25,4 +28,6 @@ def update_of(parameter: str, floats: int, optimizer: Optimizer) -> Update:
         eps=getattr(optimizer, "eps", 0.0),
         average=None if average is None else f"{parameter}:average",
         decay_group=optimizer.decay_group,
+        rounding=None if optimizer.weights_as == "float32" else optimizer.rounding,
+        stream=stream,
     )

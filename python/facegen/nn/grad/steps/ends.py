@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from facegen.nn.grad import losses
+from facegen.nn.rounding import Rounding
 
 
 @dataclass(frozen=True)
@@ -37,3 +38,5 @@ class Update:
     eps: float = 0.0
     average: str | None = None  # the parameter's moving average
     decay_group: int = 0  # where its decay is among the call's rates
+    rounding: Rounding | None = None  # of the parameter to bfloat16
+    stream: int = 0  # of what is drawn for that
