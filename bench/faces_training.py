@@ -45,13 +45,13 @@ def work(pipe: Connection, engine: str, settings: FaceSettings) -> None:
     """Answer each message with the seconds of a step with a penalty and of one without."""
     adversaries, order = player(engine, settings), Order(PICTURES, settings.batch, 0)
     for number in range(2):  # what is allocated once
-        adversaries.step(order(number))
+        adversaries.step(adversaries.read(order(number)))
     turn = 1
     while pipe.recv():
         seconds = []
         for number in (turn * settings.penalty_every, turn * settings.penalty_every + 1):
             used = time.process_time()
-            adversaries.step(order(number))
+            adversaries.step(adversaries.read(order(number)))
             seconds.append(time.process_time() - used)
         turn += 1
         pipe.send(seconds)

@@ -1,26 +1,75 @@
 #!/usr/bin/env bash
-# Makes the package's own network anew: renders the training set, trains, packs, evaluates.
+# Makes one of the package's own networks of faces anew: renders the training set, trains on our own
+# kernels, packs, fits trait directions, evaluates, and says the SHA-256.
 #
-#   tools/train-default.sh FOLDER [COUNT] [OPTIONS OF facegen train]
+#   tools/train-default.sh FOLDER [--size 64|128] [--count 100000] [--minutes 8 | --steps N]
+#                          [--device cuda] [--seconds S] [--encoder FILE] [-- OPTIONS OF facegen train]
 #
-# Trains with PyTorch on a GPU, where there is one; --backend native trains on the CPU, for days.
-# What belongs into python/facegen/networks/default/ is then FOLDER/faces.safetensors, and the
-# numbers for its card are in FOLDER/evaluation.json. Steps whose result is there are not repeated.
+# --minutes  Of training; the number of steps is found by the pace of some that are tried first.
+# --seconds  Of this whole call. Training is stopped in time, its state kept; the same call again goes
+#            on from there. Whatever else is done is not repeated either.
+# --encoder  SqueezeNet v1.0, for the kernel distance.
+#
+# What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors,
+# faces.traits.json, and for the card faces.json and faces.md. No network is needed.
 set -euo pipefail
+python=${PYTHON:-python3}
+tools=$(dirname "$0")
 folder=$1
-count=${2:-200000}
-shift $(($# < 2 ? $# : 2))
+shift
+size=64 count=100000 minutes=8 steps= device=cuda seconds= encoder=
+while (($#)); do
+  case $1 in
+    --size) size=$2 ;;
+    --count) count=$2 ;;
+    --minutes) minutes=$2 ;;
+    --steps) steps=$2 ;;
+    --device) device=$2 ;;
+    --seconds) seconds=$2 ;;
+    --encoder) encoder=$2 ;;
+    --) shift; break ;;
+    *) echo "$0: unknown option $1" >&2; exit 2 ;;
+  esac
+  shift 2
+done
 mkdir -p "$folder"
+took() { echo "$1 $SECONDS s after the start" | tee -a "$folder/times.txt" >&2; }
 
 if [ ! -e "$folder/faces.npy" ]; then
-  python3 -m facegen.train.faces.synthetic --count "$count" --seed 0 -o "$folder/faces.npy"
+  began=$SECONDS
+  "$python" -m facegen.train.faces.synthetic --count "$count" --side "$size" --seed 0 \
+    -o "$folder/faces.npy" --labels "$folder/labels.npy"
+  echo "$((SECONDS - began))" > "$folder/rendering_seconds.txt"
+  took rendered
 fi
-if [ ! -e "$folder/network.bin" ]; then
-  resume=()
-  if [ -e "$folder/run/checkpoint.safetensors" ]; then resume=(--resume); fi
-  python3 -m facegen train "$folder/faces.npy" -o "$folder/network.bin" --folder "$folder/run" \
-    --backend torch --batch 256 --width 64 "${resume[@]}" "$@"
+
+if [ ! -e "$folder/trained.safetensors" ]; then
+  how=(--minutes "$minutes")
+  if [ -n "$steps" ]; then how=(--steps "$steps"); fi
+  if [ -e "$folder/run/checkpoint.safetensors" ]; then how+=(--resume); fi
+  limit=()
+  if [ -n "$seconds" ]; then
+    left=$((seconds - SECONDS))
+    if ((left < 1)); then took stopped; exit 124; fi
+    limit=(timeout --signal=TERM --kill-after=60 "$left")
+  fi
+  result=0
+  "${limit[@]}" "$python" -m facegen train "$folder/faces.npy" -o "$folder/trained.safetensors" \
+    --folder "$folder/run" --device "$device" --batch 256 --width 32 --augment none \
+    --penalty 2 --penalty-end 0.2 --average 300000 --log-every 200 --sample-every 5000 \
+    --measured 512 "${how[@]}" "$@" || result=$?
+  if ((result)); then
+    took stopped
+    exit "$result"
+  fi
+  took trained
 fi
-python3 -m facegen convert "$folder/network.bin" "$folder/faces.safetensors" --half --overwrite
-python3 -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" -o "$folder"
+
+"$python" -m facegen convert "$folder/trained.safetensors" "$folder/faces.safetensors" --half \
+  --overwrite
+measure=()
+if [ -n "$encoder" ]; then measure=(--encoder "$encoder"); fi
+"$python" -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" \
+  --device "$device" "${measure[@]}" -o "$folder"
+took evaluated
 sha256sum "$folder/faces.safetensors"

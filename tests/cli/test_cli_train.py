@@ -69,12 +69,28 @@ def test_wrong_arguments(run: Run, folder: Path) -> None:
         ([folder, "--device", "gpu"], "not 'gpu'"),
         ([folder, "--from", "missing.bin"], "missing.bin: No such file"),
         ([folder, "--resume", *SMALL], "no run to resume"),
+        ([folder, "--size", "96"], "'96' is not one of '64', '128'"),
+        ([folder, "--size", "128", "-o", "a.bin"], "a.bin: dcgan128 is written as .safetensors"),
+        ([folder, "--size", "128", "--from", "default", "-o", "a.npz"], "expected a dcgan128"),
+        ([folder, "--minutes", "1", "--steps", "2"], "by itself, not with --steps"),
         ([folder, "--width", "100000"], "training dcgan and discriminator with 64 images"),
         ([folder, "--batch", "100000000"], "with 100,000,000 images a step"),
     ):
         result = run("train", *arguments)
         assert result.code == 2 and message in result.err.splitlines()[-1], result.err
     assert os.listdir() == ["pictures"]
+
+
+def test_minutes(run: Run, folder: Path) -> None:
+    """The pace of some steps tells how many there are, which a run that goes on has from before."""
+    choices = ["--batch", "2", "--width", "1", "--statistics", "4", "--measured", "2"]
+    result = run("train", folder, *choices, "--minutes", "1e-6", "-o", "a.bin")
+    assert result.code == 0 and "1e-06 minutes are 1 step\n" in result.err, result.err
+    assert Path("a.bin.run/steps.txt").read_text() == "1\n"
+    Path("a.bin.run/steps.txt").write_text("many")
+    result = run("train", folder, *choices, "--minutes", "1", "-o", "b.bin", "--resume",
+                 "--folder", "a.bin.run")  # fmt: skip
+    assert result.code == 2 and "expected a number of steps, found 'many'" in result.err
 
 
 def test_tasks_are_found(run: Run) -> None:

@@ -98,7 +98,7 @@ def test_all_that_is_trained_changes() -> None:
         for name, part in adversaries.parts.items()
     }
     for step in range(2):
-        losses = adversaries.step(order(step))
+        losses = adversaries.step(adversaries.read(order(step)))
         assert losses.keys() == {"generator", "discriminator" if step % 2 else "penalised"}
         assert all(len(values) == 4 and (values > 0).all() for values in losses.values())
     for part, arrays in before.items():
@@ -117,7 +117,7 @@ def test_resuming_changes_nothing(tmp_path: Path, run_of_four_steps: tuple[Path,
     stopped = Adversaries(PIXELS, TINY, threads=1)
     order = Order(len(PIXELS), TINY.batch, TINY.seed)
     for step in range(2):
-        stopped.step(order(step))
+        stopped.step(stopped.read(order(step)))
     from facegen.train.checkpoint import Place, read
     from facegen.train.log import Means
 
@@ -127,7 +127,7 @@ def test_resuming_changes_nothing(tmp_path: Path, run_of_four_steps: tuple[Path,
     resumed = Adversaries(PIXELS, TINY, threads=2)
     assert read(path, settings, {**resumed.parts, "log": Means()}).step == 2
     for step in range(2, 4):
-        resumed.step(order(step))
+        resumed.step(resumed.read(order(step)))
     assert_same(resumed.weights(TINY.statistics), weights)
 
 
@@ -257,12 +257,35 @@ def test_the_result_is_the_average() -> None:
     name = "tconv1.weight"
     expected = adversaries.generator.weights[name].astype(np.float64)
     for step in range(3):
-        adversaries.step(order(step))
+        adversaries.step(adversaries.read(order(step)))
         now = adversaries.generator.weights[name]
         expected = decay(step) * expected + (1 - decay(step)) * now
     result = adversaries.weights(8)[name]
     np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-8)
     assert np.abs(result - now).max() > 1e-5
+
+
+def test_a_penalty_that_falls() -> None:
+    """The noise by which slopes are told shrinks with it, and nothing else changes."""
+    falling = FaceSettings(steps=100, penalty=2.0, penalty_end=0.5)
+    shares = [falling.penalty_share(step) for step in (0, 50, 100)]
+    np.testing.assert_allclose(shares, [1, 0.625, 0.25])
+    assert FaceSettings(steps=100).penalty_share(50) == 1
+    order = Order(len(PIXELS), TINY.batch, TINY.seed)
+    last = replace(TINY, steps=3, penalty_end=TINY.penalty / 4)
+    kept, fallen = (Adversaries(PIXELS, each, threads=1).read(order(2)) for each in (TINY, last))
+    share = last.penalty_share(2)
+    assert 0.25 < share < 0.75 and kept.noise is not None and fallen.noise is not None
+    np.testing.assert_allclose(fallen.noise, np.sqrt(share) * np.array(kept.noise), rtol=1e-6)
+    np.testing.assert_array_equal(fallen.z, kept.z)
+
+
+def test_faces_of_128() -> None:
+    pixels = PIXELS.repeat(2, axis=1).repeat(2, axis=2)
+    weights = run(replace(TINY, steps=1, batch=2), pixels=pixels)
+    assert {name: values.shape for name, values in weights.items()} == dcgan.DCGAN_128.shapes
+    faces = dcgan.Generator(weights, device="cpu").generate([0])
+    assert faces.shape == (1, 128, 128, 3) and np.isfinite(faces).all()
 
 
 def test_the_discriminator_is_a_graph_that_runs() -> None:
@@ -286,7 +309,7 @@ def test_pictures_that_stay_on_the_gpu_are_those_of_the_host() -> None:
         here._place = OnHost(1)
         for step in range(3):
             expected, found = (
-                each.step(Batch(7, step, 0, step, np.arange(4) + step))
+                each.step(each.read(Batch(7, step, 0, step, np.arange(4) + step)))
                 for each in (here, there)
             )
             assert found.keys() == expected.keys()

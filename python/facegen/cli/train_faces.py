@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
 
-_PICTURE = 64 * 64 * 3  # floats
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
 
@@ -49,7 +48,16 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     "--freeze", type=click.IntRange(0, 4), default=0, show_default=True,
     help="Layers of the generator, from the first, that stay as they are.",
 )
-@click.option("--steps", type=click.IntRange(1), default=20_000, show_default=True)
+@click.option(
+    "--size", type=click.Choice(["64", "128"]),
+    callback=lambda context, parameter, size: int(size or 0),
+    help="Of the faces, in pixels a side: 64, or what a .npy has, if not given.",
+)
+@click.option("--steps", type=click.IntRange(1), show_default="20000", help="Of both networks.")
+@click.option(
+    "--minutes", type=options.FiniteRange(0, min_open=True),
+    help="As many steps as are done in this time, by the pace of some that are tried first.",
+)
 @click.option(
     "--batch", type=click.IntRange(2), default=64, show_default=True,
     help="Pictures a step, over all processes.",
@@ -68,6 +76,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
     help="Weight of the gradient penalties; more is steadier and slower.",
 )
 @click.option(
+    "--penalty-end", type=options.FiniteRange(0),
+    help="Their weight at the end, to which it goes along a cosine; as at the start if not given.",
+)
+@click.option(
     "--average", type=click.IntRange(1), default=100_000, show_default=True,
     help="Half life of the weights' moving average, in pictures.",
 )
@@ -81,6 +93,10 @@ SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says o
 )
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)
+@click.option(
+    "--measured", type=click.IntRange(2), default=2048, show_default=True,
+    help="Pictures, and faces, that are compared with every sample.",
+)
 @training.threads
 @training.backend
 @training.folder
@@ -91,9 +107,13 @@ def command(
     source: str,
     output: str,
     start: str | None,
+    size: int,
+    steps: int | None,
+    minutes: float | None,
     augment: str,
     log_every: int,
     sample_every: int,
+    measured: int,
     threads: int | None,
     backend: str,
     device: str | None,
@@ -102,9 +122,9 @@ def command(
     overwrite: bool,
     **choices: Any,
 ) -> None:
-    """Train a generator on a folder of pictures, or on a .npy of uint8 (n, 64, 64, 3).
+    """Train a generator on a folder of pictures, or on a .npy of uint8 (n, 64, 64, 3) or 128.
 
-    Pictures are turned upright, cut to their middle square and resized to 64x64; files that are no
+    Pictures are turned upright, cut to their middle square and resized; files that are no
     pictures are skipped and counted. Progress goes to standard error; the folder of the run gets
     log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
     on. The result does not depend on the threads.
@@ -114,9 +134,11 @@ def command(
     written ./digits.
     """
     from facegen import FacegenError, weights
-    from facegen.networks import NETWORKS
 
     where = training.choose_backend(backend, device)
+    if minutes is not None and (steps is not None or backend == "torch"):
+        other = "--steps" if steps is not None else "--backend torch"
+        raise click.UsageError(f"--minutes finds the number of steps by itself, not with {other}")
     options.check_output(output, overwrite)
     weights.check_extension(output)
 
@@ -124,37 +146,85 @@ def command(
     from facegen.networks import dcgan
     from facegen.train import finished
     from facegen.train.faces import discriminator
-    from facegen.train.faces.data import read_pictures
+    from facegen.train.faces.data import read_pictures, side_of
     from facegen.train.faces.settings import FaceSettings
     from facegen.train.memory import check_run
 
     first_weights = None
     if start is not None:
         network, first_weights = read_network(start)
-        if network.name != "dcgan":
-            raise FacegenError(f"{start}: holds a {network.name} network, expected a dcgan network")
+        known = {dcgan.network_of(each).name: each for each in dcgan.SIDES}
+        if known.get(network.name) is None or size not in (0, known[network.name]):
+            expected = dcgan.network_of(size).name if size else " or ".join(known)
+            raise FacegenError(
+                f"{start}: holds a {network.name} network, expected a {expected} network"
+            )
+        size = known[network.name]
     elif choices["freeze"]:
         raise click.UsageError("--freeze keeps weights of --from, which is not given")
+    side = side_of(source, size or None)
+    _check_size(side, output, backend)
     if backend == "native":
-        graphs = [dcgan.graph(), discriminator.graph(choices["width"])]
-        check_run(graphs, choices["batch"], _PICTURE, where)
+        graphs = [dcgan.network_of(side).graph(), discriminator.graph(choices["width"], side=side)]
+        check_run(graphs, choices["batch"], 3 * side * side, where)
         training.tell_device(where)
-    pictures = read_pictures(source)
+    pictures = read_pictures(source, side)
     if augment == "auto":
         augment = "small" if len(pictures) < SMALL_SET else "none"
-    settings = FaceSettings(augmentation=augment, **choices)
+    settings = FaceSettings(augmentation=augment, steps=steps or 20_000, **choices)
     reports = training.reports(output, folder, log_every=log_every)
-    run = {"sample_every": sample_every, "threads": threads, "resume": resume}
-    run["overwrite"] = overwrite
+    if minutes is not None:
+        settings = _within(minutes, pictures, settings, reports, threads, where, resume, overwrite)
+    run = {"sample_every": sample_every, "quality_pictures": measured, "threads": threads}
+    run |= {"resume": resume, "overwrite": overwrite}
     if backend == "torch":
         trained = _by_torch(pictures, settings, first_weights, reports, where, run)
     else:
         trained = _by_own_kernels(pictures, settings, first_weights, reports, where, run)
     if trained is not None:
-        weights.write(output, NETWORKS["dcgan"], trained)
+        weights.write(output, dcgan.network_of(side), trained)
         finished(reports)
         terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
         training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
+
+
+def _within(
+    minutes: float,
+    pictures: Pictures,
+    settings: FaceSettings,
+    reports: Reports,
+    threads: int | None,
+    device: str,
+    resume: bool,
+    overwrite: bool,
+) -> FaceSettings:
+    """The settings with as many steps as take so long, or as the run that goes on has."""
+    from dataclasses import replace
+
+    from facegen.train.faces import time_limit
+
+    assert reports.folder is not None and reports.checkpoint is not None
+    if reports.checkpoint.exists() and not resume and not overwrite:
+        return settings  # the run will be refused
+    if resume:
+        return replace(settings, steps=time_limit.kept(reports.folder))
+    steps = time_limit.steps_within(60 * minutes, pictures.pixels, settings, threads, device)
+    time_limit.keep(reports.folder, steps)
+    reports.note(f"{minutes:g} minutes are {counted(steps, 'step')}")
+    return replace(settings, steps=steps)
+
+
+def _check_size(side: int, output: str, backend: str) -> None:
+    """Refuse a file that cannot hold the network, and what PyTorch's trainer does not do."""
+    from facegen import weights
+    from facegen.networks import dcgan
+
+    network = dcgan.network_of(side)
+    those = weights.extensions(network)
+    if weights.check_extension(output) not in those:
+        raise click.UsageError(f"{output}: {network.name} is written as {' or '.join(those)}")
+    if backend == "torch" and side != dcgan.IMAGE.height:
+        raise click.UsageError(f"--backend torch trains faces of 64x64, not {side}x{side}")
 
 
 def _by_own_kernels(

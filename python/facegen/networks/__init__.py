@@ -13,6 +13,7 @@ __all__ = ["NETWORKS", "Network"]
 # name in it. The class's name is here so that a command imports no network but its own.
 _LISTED = {
     "dcgan": ("Generator", "dcgan.DCGAN"),
+    "dcgan128": ("Generator", "dcgan.DCGAN_128"),
     "colorizer": ("Colorizer", "colorizer.COLORIZER"),
     "pix2pix": ("Pix2Pix", "pix2pix.PIX2PIX"),
     "segmentation": ("Segmenter", "segmentation.SEGMENTATION"),

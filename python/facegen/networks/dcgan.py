@@ -11,11 +11,15 @@
 
 Every tconv is 5x5 with stride 2 and TensorFlow's SAME padding: input pixel i contributes to
 output 2 i + r - 1 by tap r.
+
+"dcgan128" is the same with one layer more: 4x4x512, 8x8x256, 16x16x192, 32x32x128, 64x64x64 and
+128x128x3. It has no network.bin.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -34,24 +38,28 @@ from facegen.weights.layout import Entry
 LATENT = 100
 IMAGE = Shape(64, 64, 3)
 CHANNELS = (512, 256, 128, 64, 3)  # of the 4x4, 8x8, 16x16, 32x32 and 64x64 maps
+CHANNELS_OF_128 = (512, 256, 192, 128, 64, 3)
 KERNEL = 5
 
 
-def graph() -> Graph:
-    """(1, 1, 100) -> (64, 64, 3)."""
-    g = Graph("dcgan")
+def graph(channels: Sequence[int] = CHANNELS, name: str = "dcgan") -> Graph:
+    """(1, 1, 100) -> (64, 64, 3), twice the side for each number of channels more."""
+    g = Graph(name)
     x = g.input("latent", Shape(1, 1, LATENT))
-    x = g.add("proj", Linear(LATENT, 4 * 4 * CHANNELS[0]), x)
-    x = g.add("proj.reshape", Reshape(Shape(4, 4, CHANNELS[0])), x)
-    for i in range(4):
-        x = g.add(f"bn{i}", BatchNorm(CHANNELS[i]), x)
+    x = g.add("proj", Linear(LATENT, 4 * 4 * channels[0]), x)
+    x = g.add("proj.reshape", Reshape(Shape(4, 4, channels[0])), x)
+    for i, (before, after) in enumerate(pairwise(channels)):
+        x = g.add(f"bn{i}", BatchNorm(before), x)
         x = g.add(f"relu{i}", ReLU(), x)
-        tconv = ConvTranspose2d(
-            CHANNELS[i], CHANNELS[i + 1], KERNEL, stride=2, padding=((1, 2), (1, 2))
-        )
+        tconv = ConvTranspose2d(before, after, KERNEL, stride=2, padding=((1, 2), (1, 2)))
         x = g.add(f"tconv{i + 1}", tconv, x)
     g.output(g.add("tanh", Tanh(), x))
     return g
+
+
+def graph_of_128() -> Graph:
+    """(1, 1, 100) -> (128, 128, 3)."""
+    return graph(CHANNELS_OF_128, "dcgan128")
 
 
 def _binary_layout() -> list[Entry]:
@@ -75,8 +83,22 @@ def _binary_layout() -> list[Entry]:
 
 def initial_weights(seed: int) -> dict[str, np.ndarray]:
     """Seeded weights whose pictures are coloured noise of middle contrast, not saturated."""
-    strides = {f"tconv{i}.weight": 2 for i in range(1, 5)}
-    return seeded_weights(DCGAN.shapes, seed, strides)
+    return _seeded(graph(), seed)
+
+
+def initial_weights_of_128(seed: int) -> dict[str, np.ndarray]:
+    """The same for the larger network."""
+    return _seeded(graph_of_128(), seed)
+
+
+def _seeded(of: Graph, seed: int) -> dict[str, np.ndarray]:
+    strides = {f"{node.name}.weight": 2 for node in of.nodes if node.name.startswith("tconv")}
+    return seeded_weights(of.parameters, seed, strides)
+
+
+def network_of(side: int) -> Network:
+    """The one whose faces are so large; KeyError if there is none."""
+    return {64: DCGAN, 128: DCGAN_128}[side]
 
 
 def latents(seeds: Iterable[int]) -> np.ndarray:
@@ -245,3 +267,13 @@ DCGAN = Network(
     model=Generator,
     prior=UNIFORM,
 )
+DCGAN_128 = Network(
+    name="dcgan128",
+    summary="faces from noise: 100 numbers -> 128x128 RGB",
+    graph=graph_of_128,
+    binary_layout=None,
+    initial_weights=initial_weights_of_128,
+    model=Generator,
+    prior=UNIFORM,
+)
+SIDES = (64, 128)  # that there are networks of

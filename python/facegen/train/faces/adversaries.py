@@ -2,26 +2,31 @@
 
 The discriminator learns which of two pictures is the real one, the generator to make it wrong
 (relativistic pairs: Jolicoeur-Martineau 2019), both held back by zero-centred gradient penalties on
-real and on generated pictures (R1: Mescheder et al. 2018; both: Huang et al. 2024), by differences
-of scores (Lin et al. 2025). The result is a moving average of the generator's weights.
+real and on generated pictures (R1: Mescheder et al. 2018; both, and less of them towards the end:
+Huang et al. 2024), by differences of scores (Lin et al. 2025). The result is a moving average of
+the generator's weights.
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
-On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host.
+On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host,
+made ready while the steps before run (`Adversaries.read`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.engine.device import CPU
 from facegen.networks import dcgan
-from facegen.nn import BatchNorm
+from facegen.nn import BatchNorm, Graph
 from facegen.nn.grad import Adam, BinaryCrossEntropy, Given, RelativisticPairs
+from facegen.train.augment.change import Change
 from facegen.train.augment.places import place_of
 from facegen.train.faces import discriminator
 from facegen.train.faces.data import to_values
@@ -44,7 +49,7 @@ class Adversaries:
     Parameters
     ----------
     pixels
-        (n, 64, 64, 3) uint8
+        (n, side, side, 3) uint8; the side is one of `dcgan.SIDES`
     init
         Canonical weights to start from: transfer learning. Random ones of the seed if None.
     threads
@@ -65,20 +70,21 @@ class Adversaries:
         device: str = CPU,
     ) -> None:
         self.pixels, self.settings, self.threads = pixels, settings, threads
-        graph = dcgan.graph()
+        side = pixels.shape[1]
+        graph = dcgan.network_of(side).graph()
         frozen = frozen_layers(settings.freeze)
         self.kept_norms = frozen & {n.name for n in graph.nodes if isinstance(n.layer, BatchNorm)}
-        weights = generator_weights(settings.seed) if init is None else copies(init)
+        weights = generator_weights(graph, settings.seed) if init is None else copies(init)
         optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
         averaged = replace(optimizer, average=settings.decay)
         self.generator = Trainer(
             graph, Given(), averaged, weights=weights, threads=threads, frozen=frozen,
             stored_statistics=self.kept_norms, device=device,
         )  # fmt: skip
-        judge = discriminator.graph(settings.width)
+        judge = discriminator.graph(settings.width, side=side)
         self.discriminator = Trainer(
             judge, RelativisticPairs(), optimizer, threads=threads, device=device,
-            weights=discriminator.initial_weights(settings.width, settings.seed),
+            weights=discriminator.initial_weights(settings.width, settings.seed, side),
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
@@ -93,7 +99,7 @@ class Adversaries:
         self._place = place_of(self.generator.device, threads)
         layers = [node.name for node in judge.nodes if node.layer is not None]
         self._judge = Trainer(
-            discriminator.graph(settings.width, against=True), BinaryCrossEntropy(), optimizer,
+            discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
             device=device,
         )  # fmt: skip
@@ -103,38 +109,46 @@ class Adversaries:
         """What a checkpoint holds."""
         return {"generator": self.generator, "discriminator": self.discriminator}
 
-    def step(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Change both networks by a batch; the losses of each pair.
+    def read(self, batch: Batch) -> Shown:
+        """What a step takes that no weights decide."""
+        settings, n, random = self.settings, len(batch.samples), batch.random
+        real = to_values(self.pixels[batch.samples])
+        of_real, z = settings.of_real.draw(n, random), latents(n, random)
+        of_made = settings.of_generated.draw(n, random)
+        noise = None
+        if self._penalised is not None and batch.step % settings.penalty_every == 0:
+            # The penalty is as the noise's variance.
+            size = np.float32(NOISE * math.sqrt(settings.penalty_share(batch.step)))
+            noise = [size * random.standard_normal(real.shape, np.float32) for _ in range(2)]
+        return Shown(real, of_real, z, of_made, noise, settings.of_generated.draw(n, random))
+
+    def step(self, shown: Shown) -> dict[str, np.ndarray]:
+        """Change both networks by what `read` gave; the losses of each pair.
 
         "discriminator", or "penalised" in a step with penalties, which are added to it; and
         "generator".
         """
-        settings, n, random = self.settings, len(batch.samples), batch.random
         changed, on_device = self._place.changed, self._place.on_device
-        real = changed(to_values(self.pixels[batch.samples]), settings.of_real.draw(n, random))
-        z = latents(n, random)
-        made = self.generator.predict(z, on_device=on_device)["tanh"]
-        fake = changed(made, settings.of_generated.draw(n, random))
+        real = changed(shown.real, shown.of_real)
+        made = self.generator.predict(shown.z, on_device=on_device)["tanh"]
+        fake = changed(made, shown.of_made)
         losses = {}
-        if self._penalised is not None and batch.step % settings.penalty_every == 0:
-            shape = (n, *self.pixels.shape[1:])
-            noisy = [
-                self._place.added(x, NOISE * random.standard_normal(shape, np.float32))
-                for x in (real, fake)
-            ]
+        if self._penalised is not None and shown.noise is not None:
+            of_real, of_fake = shown.noise
+            noisy = [self._place.added(real, of_real), self._place.added(fake, of_fake)]
             fours = Pieces([real, fake, *noisy], interleaved=True)
             losses["penalised"] = self._penalised(fours)[::4]
         else:
             pairs = Pieces([real, fake], interleaved=True)
             losses["discriminator"] = self._paired(pairs)[::2]
 
-        change = settings.of_generated.draw(n, random)
+        change = shown.of_judged
         scores = self.discriminator.predict(real)["score"]
         losses["generator"], gradients = self._judge.gradients(
             [changed(made, change), -scores], 1.0, on_device=on_device
         )
         back = self._place.changed_back(gradients["picture"], change)
-        self.generator.step(z, back, predicted=True)
+        self.generator.step(shown.z, back, predicted=True)
         return losses
 
     def weights(self, count: int) -> dict[str, np.ndarray]:
@@ -162,6 +176,23 @@ def copies(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.array(array, np.float32, order="C") for name, array in weights.items()}
 
 
+class Shown(NamedTuple):
+    """What a step of `Adversaries` shows."""
+
+    real: NDArray[np.float32]
+    """(n, side, side, 3), -1 to 1."""
+    of_real: Change
+    """What it is changed by."""
+    z: NDArray[np.float32]
+    """(n, 1, 1, 100)."""
+    of_made: Change
+    """What the pictures that are made of them are changed by, for the discriminator ..."""
+    noise: list[NDArray[np.float32]] | None
+    """Where there are penalties: for real and for generated ones, (n, side, side, 3) each."""
+    of_judged: Change
+    """... and then for the generator."""
+
+
 def frozen_layers(count: int) -> set[str]:
     """The first layers with weights of the generator, and the batch norms behind them."""
     layers = [("proj", "bn0")] + [(f"tconv{i}", f"bn{i}") for i in range(1, 4)]
@@ -170,11 +201,11 @@ def frozen_layers(count: int) -> set[str]:
     return {name for part in layers[:count] for name in part}
 
 
-def generator_weights(seed: int) -> dict[str, np.ndarray]:
+def generator_weights(graph: Graph, seed: int) -> dict[str, np.ndarray]:
     """As Radford et al. 2015 draw them: normal, of deviation 0.02."""
     random = np.random.default_rng(seed)
     weights = {}
-    for name, shape in dcgan.graph().parameters.items():
+    for name, shape in graph.parameters.items():
         kind = name.rpartition(".")[2]
         values = np.full(shape, 1.0 if kind in ("gamma", "var") else 0.0)
         if kind in ("weight", "gamma"):

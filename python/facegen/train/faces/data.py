@@ -6,36 +6,43 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facegen.errors import FormatError
+from facegen.networks.dcgan import SIDES
 from facegen.numbers.npy import NpyFile
 from facegen.train.folders import files_below, read_each
 from facegen.train.readers import read_rgb
 
-SIDE = 64
+SIDE = 64  # of pictures of a folder, unless another is asked for
 
 
 @dataclass(frozen=True)
 class Pictures:
     """A set of pictures and what could not be read of it."""
 
-    pixels: NDArray[np.uint8]  # (n, 64, 64, 3), RGB
+    pixels: NDArray[np.uint8]  # (n, side, side, 3), RGB
     skipped: list[str]  # files, and why they are
 
     def __len__(self) -> int:
         return len(self.pixels)
 
 
-def read_pictures(source: str | os.PathLike[str]) -> Pictures:
-    """Read a folder of pictures (with its sub-folders) or a .npy of uint8 (n, 64, 64, 3).
+def read_pictures(source: str | os.PathLike[str], side: int | None = None) -> Pictures:
+    """Read a folder of pictures (with its sub-folders) or a .npy of uint8 (n, side, side, 3).
+
+    The side is one of `dcgan.SIDES`: 64 of a folder, and what it has of a .npy, unless it is asked
+    for.
 
     Pictures of a folder are read as all pictures are (`facegen.photos.photo`), put on white where
-    they are transparent, cut to the square in their middle and resized to 64x64. A file that cannot
+    they are transparent, cut to the square in their middle and resized. A file that cannot
     be read is skipped and listed; hidden files and folders of runs are passed over. The order is
     that of the sorted paths.
 
@@ -48,27 +55,44 @@ def read_pictures(source: str | os.PathLike[str]) -> Pictures:
     """
     source = Path(source)
     if source.is_dir():
-        return _read_folder(source)
-    return Pictures(_read_npy(source), [])
+        return _read_folder(source, side or SIDE)
+    return Pictures(_read_npy(source, side), [])
 
 
-def _read_npy(path: Path) -> NDArray[np.uint8]:
+def side_of(source: str | os.PathLike[str], side: int | None = None) -> int:
+    """That of the pictures which `read_pictures` gives, which it raises errors as."""
+    source = Path(source)
+    if source.is_dir():
+        return side or SIDE
+    with _open_npy(source, side) as array:
+        return array.shape[1]
+
+
+@contextmanager
+def _open_npy(path: Path, side: int | None) -> Iterator[NpyFile]:
+    shapes = [(each, each, 3) for each in ([side] if side else SIDES)]
     with NpyFile(path, "expected a folder or a .npy of pictures") as array:
-        if array.dtype != np.uint8 or array.shape[1:] != (SIDE, SIDE, 3):
+        if array.dtype != np.uint8 or array.shape[1:] not in shapes:
+            expected = " or ".join(f"(n, {each}, {each}, 3)" for each, *_ in shapes)
             raise FormatError(
-                f"{path}: expected uint8 of shape (n, {SIDE}, {SIDE}, 3), "
+                f"{path}: expected uint8 of shape {expected}, "
                 f"found {array.dtype} of shape {array.shape}"
             )
         if array.shape[0] == 0:
             raise FormatError(f"{path}: holds no pictures")
+        yield array
+
+
+def _read_npy(path: Path, side: int | None) -> NDArray[np.uint8]:
+    with _open_npy(path, side) as array:
         return np.ascontiguousarray(array.rows(0, array.shape[0]))
 
 
-def _read_folder(folder: Path) -> Pictures:
+def _read_folder(folder: Path, side: int) -> Pictures:
     paths = sorted(files_below(folder))
-    pixels = np.empty((len(paths), SIDE, SIDE, 3), np.uint8)
+    pixels = np.empty((len(paths), side, side, 3), np.uint8)
     count, skipped = 0, []
-    for result in read_each(read_picture, paths):
+    for result in read_each(partial(read_picture, side=side), paths):
         if isinstance(result, str):
             skipped.append(result)
         else:
@@ -80,12 +104,12 @@ def _read_folder(folder: Path) -> Pictures:
     return Pictures(pixels[:count], skipped)
 
 
-def read_picture(path: str | Path) -> NDArray[np.uint8]:
-    """One picture, its middle square resized: (64, 64, 3) uint8 RGB; FormatError if it is none."""
+def read_picture(path: str | Path, side: int = SIDE) -> NDArray[np.uint8]:
+    """One picture, its middle square resized: (side, side, 3) uint8; FormatError if it is none."""
     from PIL import Image, ImageOps
 
-    upright = Image.fromarray(read_rgb(path, least_side=2 * SIDE))
-    square = ImageOps.fit(upright, (SIDE, SIDE), Image.Resampling.LANCZOS)
+    upright = Image.fromarray(read_rgb(path, least_side=2 * side))
+    square = ImageOps.fit(upright, (side, side), Image.Resampling.LANCZOS)
     return np.asarray(square)
 
 

@@ -1,4 +1,4 @@
-"""The discriminator: pictures (64, 64, 3) -> how real each looks, (1, 1, 1).
+"""The discriminator: pictures (64, 64, 3) or larger -> how real each looks, (1, 1, 1).
 
 | step                | output (HWC)   |
 |---------------------|----------------|
@@ -13,15 +13,16 @@
 
 A block is residual and halves the side: 3x3, then 4x4 with stride 2, both with leaky ReLU; beside
 it the mean of 2x2 pixels and 1x1. There is no normalisation: a gradient penalty keeps it in check.
+Pictures of twice the side have one block more in front, of half as many channels: 128x128x w/2.
 """
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import prod
 
 import numpy as np
 
-from facegen.networks.dcgan import IMAGE
 from facegen.nn import (
     Add,
     AvgPool2d,
@@ -35,24 +36,26 @@ from facegen.nn import (
 from facegen.nn.graph import Tensor
 
 SLOPE = 0.2
-_GROWTH = (1, 2, 4, 8, 8)  # times the width: channels after the first layer and each block
+_GROWTH = (1, 2, 4, 8, 8)  # times the width: channels of the 64x64, 32x32 ... 4x4 maps
 
 
-def graph(width: int, against: bool = False) -> Graph:
-    """Pictures, the input "picture", to the output "score".
+def graph(width: int, against: bool = False, side: int = 64) -> Graph:
+    """Pictures of a side, 64 times a power of 2, the input "picture", to the output "score".
 
     With `against`, the output "lead" is the score plus the input "others": less that of others.
     """
     channels = [width * growth for growth in _GROWTH]
+    for halvings in range(1, (side // 64).bit_length()):
+        channels.insert(0, max(1, width >> halvings))
     g = Graph("discriminator")
 
     def leaky(name: str, x: Tensor) -> Tensor:
         return g.add(f"{name}.leaky", LeakyReLU(SLOPE), x)
 
-    x = g.input("picture", IMAGE)
-    x = leaky("first", g.add("first", Conv2d(3, width, 3, padding=1), x))
-    for i in range(4):
-        n, (before, after) = f"block{i + 1}", channels[i : i + 2]
+    x = g.input("picture", Shape(side, side, 3))
+    x = leaky("first", g.add("first", Conv2d(3, channels[0], 3, padding=1), x))
+    for i, (before, after) in enumerate(pairwise(channels)):
+        n = f"block{i + 1}"
         keep = leaky(f"{n}.keep", g.add(f"{n}.keep", Conv2d(before, before, 3, padding=1), x))
         halve = Conv2d(before, after, 4, stride=2, padding=1)
         residual = leaky(f"{n}.halve", g.add(f"{n}.halve", halve, keep))
@@ -70,14 +73,14 @@ def graph(width: int, against: bool = False) -> Graph:
     return g
 
 
-def initial_weights(width: int, seed: int) -> dict[str, np.ndarray]:
+def initial_weights(width: int, seed: int, side: int = 64) -> dict[str, np.ndarray]:
     """Normal, of variance 2 / (1 + slope^2) / fan-in (He et al. 2015); biases 0.
 
     Of layers whose results are added: half of it.
     """
     random = np.random.default_rng(seed)
     weights = {}
-    for name, shape in graph(width).parameters.items():
+    for name, shape in graph(width, side=side).parameters.items():
         values = np.zeros(shape)
         if name.endswith(".weight"):
             gain = 1.0 if name.startswith("score.") else 2 / (1 + SLOPE**2)

@@ -2,13 +2,13 @@
 
 - Sliced Wasserstein distance (Rabin et al. 2011; Karras et al. 2018): patches of 7x7 at each level
   of a Laplacian pyramid, their distributions compared along random directions. Small is good; the
-  64 level is about sharpness, the 16 level about shape and colour.
+  finest level is about sharpness, the 16 level about shape and colour.
 - Diversity: how far generated pictures are from each other, over how far real ones are. 1 is as
   diverse as the real ones, 0 is a collapse.
 - Nearest: how far generated pictures are from the nearest real one, over how far real ones are from
   their nearest. Far under 1 is copying, far over 1 is what no real picture looks like.
 
-Pictures are float32 (n, 64, 64, 3) in -1 to 1.
+Pictures are float32 (n, side, side, 3) in -1 to 1; the side is 64, or 128 with a level more.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-LEVELS = (64, 32, 16)
+LEVELS = (128, 64, 32, 16)
+GRID = 16  # the side at which whole pictures are compared
 _PATCH = 7
 _PATCHES = 64  # of a picture at a level
 _DIRECTIONS = 512
@@ -30,14 +31,16 @@ def measure(real: Floats, fake: Floats, seed: int = 0) -> dict[str, float]:
 
     Returns
     -------
-    "swd64", "swd32", "swd16" (times 1000), "swd" (their mean), "diversity", "nearest".
+    "swd128" of large pictures, "swd64", "swd32", "swd16" (times 1000), "swd" (their mean),
+    "diversity", "nearest".
     """
     random = np.random.default_rng(seed)
     result = {}
     pyramids = laplacian(real), laplacian(fake)
-    for level, of_real, of_fake in zip(LEVELS, *pyramids, strict=True):
+    levels = LEVELS[-len(pyramids[0]) :]
+    for level, of_real, of_fake in zip(levels, *pyramids, strict=True):
         result[f"swd{level}"] = 1000 * _sliced_wasserstein(of_real, of_fake, random)
-    result["swd"] = sum(result.values()) / len(LEVELS)
+    result["swd"] = sum(result.values()) / len(levels)
     real_features, fake_features = features(real), features(fake)
     among_real = distances(real_features, real_features)
     among_fake = distances(fake_features, fake_features)
@@ -50,9 +53,9 @@ def measure(real: Floats, fake: Floats, seed: int = 0) -> dict[str, float]:
 
 
 def features(pictures: Floats) -> Floats:
-    """Pictures at a quarter of their side as rows, (n, 768): distances of shape and colour."""
+    """Pictures at a side of 16 as rows, (n, 768): distances of shape and colour."""
     n, height, width, channels = pictures.shape
-    blocks = pictures.reshape(n, height // 4, 4, width // 4, 4, channels)
+    blocks = pictures.reshape(n, GRID, height // GRID, GRID, width // GRID, channels)
     return blocks.mean(axis=(2, 4)).reshape(n, -1)
 
 
@@ -80,9 +83,9 @@ def nearest(
 
 
 def laplacian(pictures: Floats) -> list[Floats]:
-    """Details of each level, coarsest picture last."""
+    """Details of each level, the picture of side 16 last."""
     levels = []
-    for _ in LEVELS[:-1]:
+    while pictures.shape[1] > LEVELS[-1]:
         smaller = pictures
         for axis in (1, 2):
             smaller = _halve(smaller, axis)

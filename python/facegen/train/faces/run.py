@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,7 +32,7 @@ _FIRST_SEED = 10**6  # of measured faces: not those that the grid shows
 _PANELS = (  # of log.png
     ("discriminator", "generator"),
     ("penalised", "penalty"),
-    ("swd64", "swd32", "swd16", "swd"),
+    ("swd128", "swd64", "swd32", "swd16", "swd"),
     ("diversity", "nearest"),
 )
 
@@ -43,7 +43,10 @@ class Player(Protocol):
     @property
     def parts(self) -> Mapping[str, Stateful]: ...
 
-    def step(self, batch: Batch) -> log.Losses: ...
+    def read(self, batch: Batch) -> Any:
+        """What `step` takes of a batch; may be called ahead of it, by several threads."""
+
+    def step(self, shown: Any) -> log.Losses: ...
 
     def weights(self, count: int) -> dict[str, np.ndarray]:
         """Canonical weights of the result, its batch norms measured over so many latents."""
@@ -66,7 +69,7 @@ def train(
     Parameters
     ----------
     pixels
-        (n, 64, 64, 3) uint8, those of the adversaries.
+        (n, side, side, 3) uint8, those of the adversaries.
     sample_every
         Steps between grids of samples with quality measured, where there is a folder.
     quality_pictures
@@ -81,26 +84,43 @@ def train(
     FacegenError, FormatError, MemoryError
         As for `facegen.train.Loop`.
     """
-    order = Order(len(pixels), settings.batch, settings.seed)
     hooks = []
     if reports.folder is not None and reports.writes:
         samples = _Samples(
             adversaries, pixels, settings, reports.folder, quality_pictures, threads, device
         )
         hooks.append(Every(sample_every, samples.draw))
-    Loop(
-        order,
+    loop_of(adversaries, pixels, settings, device, hooks, reports).run(resume, overwrite)
+    return adversaries.weights(settings.statistics)
+
+
+def loop_of(
+    adversaries: Player,
+    pixels: NDArray[np.uint8],
+    settings: FaceSettings,
+    device: str = CPU,
+    hooks: Sequence[Every] = (),
+    reports: Reports = SILENT,
+) -> Loop[Any]:
+    """The steps alone."""
+    order = Order(len(pixels), settings.batch, settings.seed)
+    known: dict[str, Any] = {}
+    if reports.folder is not None:  # what a checkpoint is told by
+        known = {**asdict(settings), "data": crc32(np.ascontiguousarray(pixels).data)}
+    return Loop(
+        lambda step: adversaries.read(order(step)),
         adversaries.step,
         adversaries.parts,
         settings.steps,
         settings.batch,
         hooks,
-        settings={**asdict(settings), "data": crc32(pixels.tobytes())},
+        settings=known,
         reports=reports,
         epoch=order.steps_per_epoch,
-        workers=1,
-    ).run(resume, overwrite)
-    return adversaries.weights(settings.statistics)
+        # On a CPU the steps have its threads; of a GPU's steps they make ready what is shown.
+        ahead=4 if device == CPU else 8,
+        workers=1 if device == CPU else None,
+    )
 
 
 class _Samples:

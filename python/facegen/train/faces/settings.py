@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from facegen.errors import FacegenError
@@ -30,8 +31,9 @@ class FaceSettings:
         "none" or "small" (`augment.SMALL_SET`, for sets of a few thousand pictures and less).
     learning_rate
         Of Adam, constant for half of the steps, then falling to a tenth.
-    penalty, penalty_every
-        Weight of the gradient penalties, and how often they are computed (with as many times the
+    penalty, penalty_end, penalty_every
+        Weight of the gradient penalties at the start, and at the end, to which it goes along a
+        cosine (None: as at the start); and how often they are computed (with as many times the
         weight).
     average
         Half life of the moving average, in pictures.
@@ -49,6 +51,7 @@ class FaceSettings:
     augmentation: str = "none"
     learning_rate: float = 2e-4
     penalty: float = 1.0
+    penalty_end: float | None = None
     penalty_every: int = 8
     average: int = 100_000
     width: int = 16
@@ -68,6 +71,13 @@ class FaceSettings:
     def of_real(self) -> Augmentation:
         """The same for real ones, which are mirrored too."""
         return replace(self.of_generated, flip=0.5 if self.flip else 0.0)
+
+    def penalty_share(self, step: int) -> float:
+        """Of the weight of the penalties at the start, how much there is at a step."""
+        if self.penalty_end is None or not self.penalty:
+            return 1.0
+        fallen = 0.5 - 0.5 * math.cos(math.pi * step / self.steps)
+        return 1.0 + fallen * (self.penalty_end / self.penalty - 1.0)
 
     def rate(self, step: int) -> float:
         """The learning rate: constant for half of the run, then straight down to a tenth."""

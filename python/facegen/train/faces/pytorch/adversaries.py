@@ -96,6 +96,10 @@ class TorchAdversaries:
             "discriminator's moments": OptimizerState(self.optimisers[1]),
         }
 
+    def read(self, batch: Batch) -> Batch:
+        """The batch as it is: its pictures are on the device already."""
+        return batch
+
     def step(self, batch: Batch) -> dict[str, np.ndarray]:
         """Change both networks by a batch; the losses of the last steps, or none."""
         self._losses.append(self._step(batch))
@@ -136,7 +140,8 @@ class TorchAdversaries:
         total = losses["discriminator"]
         if settings.penalty and batch.step % settings.penalty_every == 0:
             losses["penalty"] = self._slope(real) + self._slope(fake)
-            total = total + settings.penalty / 2 * settings.penalty_every * losses["penalty"]
+            penalty = settings.penalty * settings.penalty_share(batch.step)
+            total = total + penalty / 2 * settings.penalty_every * losses["penalty"]
         optimise_discriminator.zero_grad()
         total.backward()
         self.ranks.average_gradients(self.discriminator.parameters())
