@@ -35,7 +35,10 @@ def test_sizes_are_checked_before_memory_is_taken() -> None:
 def test_the_machine_is_described() -> None:
     described = machine.describe(3)
     assert described["threads"] == 3 and described["processor"] and described["isa"]
-    assert machine.fma_peak(1, seconds=0.001) > 0 and machine.copy_rate(2, 1 << 16, 1) > 0
+    assert (
+        machine.fma_peak(1, seconds=0.001) > 0
+        and machine.copy_rate(2, copied_bytes=1 << 16, repeats=1) > 0
+    )
 
 
 def test_scaling_of_a_layer() -> None:

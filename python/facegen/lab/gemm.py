@@ -115,8 +115,8 @@ def products(a: NDArray[np.float32], b: NDArray[np.float32], threads: int) -> di
     program = lower(graph, {"b.weight": np.ascontiguousarray(b.T)})
     runner = Runner(program, "cpu", threads)  # which packs b, once
     image = a.reshape(1, m, 1, k)
-    out = np.empty((m, n), np.float32)
+    ours, out = np.empty((1, m, 1, n), np.float32), np.empty((m, n), np.float32)
     return {
-        "facegen": lambda: runner(image).reshape(m, n),
+        "facegen": lambda: runner(image, out=ours).reshape(m, n),
         "NumPy": lambda: np.matmul(a, b, out=out),
     }

@@ -37,7 +37,12 @@ def fma_peak(threads: int, clock: Clock = time.perf_counter, seconds: float = 0.
     return rate * (time.perf_counter() - wall) / max(clock() - begin, 1e-9)
 
 
-def copy_rate(threads: int, copied_bytes: int = COPIED_BYTES, repeats: int = 5) -> float:
+def copy_rate(
+    threads: int,
+    clock: Clock = time.perf_counter,
+    copied_bytes: int = COPIED_BYTES,
+    repeats: int = 5,
+) -> float:
     """GB/s that a copy from memory to memory reads and writes, the best of several.
 
     Each thread copies a part of its own.
@@ -52,8 +57,8 @@ def copy_rate(threads: int, copied_bytes: int = COPIED_BYTES, repeats: int = 5) 
     best = float("inf")
     with ThreadPoolExecutor(threads) as pool:
         for _ in range(repeats):
-            begin = time.perf_counter()
+            begin = clock()
             for _done in pool.map(one, parts):
                 pass
-            best = min(best, time.perf_counter() - begin)
+            best = min(best, clock() - begin)
     return 2 * there.nbytes / best / 1e9
