@@ -200,7 +200,7 @@ int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images) {
   return most;
 }
 
-bool writes_split(const TrainingStep& step) {
+bool writes_operand(const TrainingStep& step) {
   switch (step.op) {
     case TrainingOp::kActivate:
     case TrainingOp::kActivateGradient:

@@ -136,8 +136,8 @@ constexpr int64_t kUpdateNumbers = 4096;
 // Bytes that a step needs while it runs, of a batch.
 int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images);
 
-// Whether the kernel of a step writes its output as a split map too, where it is asked to.
-bool writes_split(const TrainingStep& step);
+// Whether the kernel of a step writes its output as an operand too, where it is asked to.
+bool writes_operand(const TrainingStep& step);
 
 // Whether all rows and numbers of a batch can be counted as the kernels count them.
 bool is_countable(const TrainingProgram& program, int64_t images);

@@ -40,10 +40,10 @@ struct StepState {
   int32_t kept_not_finite;
 };
 
-// Where a step's output goes besides, for a product that reads it: (pixels, pitch), of a split map hi, and lo
+// Where a step's output goes besides, for a product that reads it: (pixels, pitch), of a split one hi, and lo
 // a plane behind. The pitch is the next multiple of 8 of the channels; what is behind these are zeros. Null:
 // nowhere.
-struct SplitTarget {
+struct OperandTarget {
   uint16_t* to = nullptr;
   int64_t plane = 0;
   int32_t pitch = 0;
@@ -60,7 +60,7 @@ struct TrainingCall {
   const StepNumbers* numbers;
   cudaStream_t stream;
   Part part;
-  SplitTarget split = {};
+  OperandTarget operand = {};
 };
 
 // Parameters of a norm, as NormArrays of the CPU.

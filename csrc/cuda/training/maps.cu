@@ -67,23 +67,23 @@ struct ActivateGradient {
   };
 };
 
-// Lines of a map: its pixels, if a split map has something behind each. Else all its numbers, cut so that
+// Lines of a map: its pixels, if an operand has something behind each. Else all its numbers, cut so that
 // threads have four each.
 struct Lines {
   int64_t count;
   int32_t channels;
-  SplitTarget split;
+  OperandTarget operand;
   int32_t vector;
 };
 Lines lines_of(const TrainingCall& call, std::initializer_list<const TrainingValue*> maps) {
   const TrainingValue& value = **maps.begin();
   const int64_t numbers = call.images * value.floats();
-  Lines lines = {numbers / value.c, value.c, call.split, 1};
-  if (call.split.to == nullptr || call.split.pitch == value.c) {
+  Lines lines = {numbers / value.c, value.c, call.operand, 1};
+  if (call.operand.to == nullptr || call.operand.pitch == value.c) {
     lines.channels = 128;
     while (numbers % lines.channels != 0) lines.channels /= 2;
     lines.count = numbers / lines.channels;
-    lines.split.pitch = lines.channels;
+    lines.operand.pitch = lines.channels;
   }
   lines.vector = vector_of(lines.channels, maps);
   return lines;
@@ -94,7 +94,7 @@ void activate(const TrainingCall& call) {
   const TrainingStep& s = call.step;
   const Lines lines = lines_of(call, {call.y.value, call.x.value});
   make_pixels(Activate<kRamp>{call.x.data, s.activation, s.alpha, s.limit, make_ramp(s.activation, s.alpha)},
-              {call.y.data, lines.channels, false, lines.split}, 1, lines.count, lines.vector, call.stream);
+              {call.y.data, lines.channels, false, lines.operand}, 1, lines.count, lines.vector, call.stream);
 }
 
 template <bool kRamp>
@@ -103,7 +103,7 @@ void activate_gradient(const TrainingCall& call) {
   const Lines lines = lines_of(call, {call.dx.value, call.dy.value, call.y.value});
   make_pixels(ActivateGradient<kRamp>{call.y.data, call.dy.data, s.activation, s.alpha, s.limit,
                                       make_ramp(s.activation, s.alpha)},
-              {call.dx.data, lines.channels, s.accumulate, lines.split}, 1, lines.count, lines.vector,
+              {call.dx.data, lines.channels, s.accumulate, lines.operand}, 1, lines.count, lines.vector,
               call.stream);
 }
 

@@ -233,7 +233,7 @@ void find_gradient(const TrainingCall& call, const NormMemory& memory, const Nor
   const auto gradient = gradient_of<kRamp>(call, norm);
   const float* const shares = joined != nullptr ? joined : find_sums(call, memory, gradient);
   if (call.dx.data == nullptr) return;
-  make_pixels(NormGradient<kRamp>{gradient, shares}, {call.dx.data, norm.channels, s.accumulate, call.split},
+  make_pixels(NormGradient<kRamp>{gradient, shares}, {call.dx.data, norm.channels, s.accumulate, call.operand},
               norm.segments, norm.rows,
               vector_of(norm.channels, {call.x.value, call.y.value, call.dy.value, call.dx.value}), call.stream);
 }

@@ -186,7 +186,7 @@ void normalise(const TrainingCall& call, const Norm& norm) {
   const TrainingStep& s = call.step;
   const Normalise<kRamp> all = {norm,    call.x.data, s.activation, s.alpha,
                                 s.limit, make_ramp(s.activation, s.alpha)};
-  make_pixels(all, {call.y.data, norm.channels, false, call.split}, norm.segments, norm.rows,
+  make_pixels(all, {call.y.data, norm.channels, false, call.operand}, norm.segments, norm.rows,
               vector_of(norm.channels, {call.x.value, call.y.value}), call.stream);
 }
 

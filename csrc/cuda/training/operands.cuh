@@ -8,7 +8,7 @@
 namespace facegen::cuda {
 
 // Eight neighbouring numbers, from number `at` (a multiple of 8) of the target on.
-__device__ inline void store_operands(const SplitTarget& to, int64_t at, float (&v)[8]) {
+__device__ inline void store_operands(const OperandTarget& to, int64_t at, float (&v)[8]) {
   if (to.format == hopper::OperandFormat::kSplit) {
     return store8<false>(Format::kSplit, to.to, to.plane, at, v);
   }

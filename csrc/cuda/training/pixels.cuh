@@ -14,13 +14,13 @@ struct MadeMap {
   float* to;
   int32_t channels;
   bool accumulate;
-  SplitTarget split;
+  OperandTarget operand;
 };
 
-// To the planes of a split map, from its number `at` on: the bits of store_operands (operands.cuh), of formats
+// To the planes of an operand, from its number `at` on: the bits of store_operands (operands.cuh), of formats
 // of bfloat16. Threads side by side fill whole sectors of 32 bytes.
 template <int kVector>
-__device__ __forceinline__ void write_split(const SplitTarget& target, int64_t at, const Numbers<kVector>& n) {
+__device__ __forceinline__ void write_operand(const OperandTarget& target, int64_t at, const Numbers<kVector>& n) {
   uint16_t* const to = target.to + at;
   const bool has_lo = target.format == hopper::OperandFormat::kSplit;
   uint32_t hi[2], lo[2];
@@ -49,10 +49,10 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
   if (at.channel >= walk.channels) return;
   const int64_t begin = at.segment * walk.rows;
   const int step = walk.step();
-  if (at.channel >= map.channels) {  // zeros that a split map has behind its channels
+  if (at.channel >= map.channels) {  // zeros that an operand has behind its channels
     const Numbers<kVector> zeros = {};
     for (int64_t row = int64_t{at.split} * step + at.row; row < walk.rows; row += int64_t{walk.splits} * step) {
-      write_split(map.split, (begin + row) * map.split.pitch + at.channel, zeros);
+      write_operand(map.operand, (begin + row) * map.operand.pitch + at.channel, zeros);
     }
     return;
   }
@@ -86,11 +86,11 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
       for (int r = 0; r < kTogether; ++r) {
         if (r * step < rows) store_numbers(map.to + i + r * step * map.channels, v[r]);
       }
-      if (map.split.to == nullptr) continue;
-      const int64_t to = (begin + first) * map.split.pitch + at.channel;
+      if (map.operand.to == nullptr) continue;
+      const int64_t to = (begin + first) * map.operand.pitch + at.channel;
 #pragma unroll
       for (int r = 0; r < kTogether; ++r) {
-        if (r * step < rows) write_split(map.split, to + r * step * map.split.pitch, v[r]);
+        if (r * step < rows) write_operand(map.operand, to + r * step * map.operand.pitch, v[r]);
       }
     }
   }
@@ -99,7 +99,7 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
 template <class Arguments>
 void make_pixels(const Arguments& arguments, const MadeMap& map, int64_t segments, int64_t rows, int32_t vector,
                  cudaStream_t stream) {
-  const int32_t columns = map.split.to == nullptr ? map.channels : map.split.pitch;
+  const int32_t columns = map.operand.to == nullptr ? map.channels : map.operand.pitch;
   const RowWalk walk = plan_pixels(segments, rows, columns, vector);
   const auto kernel = vector == 4 ? pixels_kernel<Arguments, 4> : pixels_kernel<Arguments, 1>;
   kernel<<<grid(walk.blocks()), kWalkThreads, 0, stream>>>(walk, arguments, map);

@@ -11,16 +11,16 @@ namespace {
 // NaN is the largest, as in the pool: where there is one, the largest is none of the others.
 __device__ inline bool is_largest(float value, float largest) { return value == largest || value != value; }
 
-// And where the gradient goes: dx, through the slope of a ramp whose output x is, and dx's split map.
+// And where the gradient goes: dx, through the slope of a ramp whose output x is, and dx as an operand.
 struct PoolGradient {
   const float *y, *dy;
   float* dx;
   bool accumulate;
   Ramp ramp;
-  SplitTarget split;
+  OperandTarget operand;
 };
 
-// The gradient in a pixel's channels from `channel` on. What a split map has behind the channels is 0.
+// The gradient in a pixel's channels from `channel` on. What an operand has behind the channels is 0.
 template <int kVector>
 __device__ inline void put_gradient(const Pool& p, const PoolGradient& g, int64_t pixel, int channel,
                                     Numbers<kVector> sum) {
@@ -33,7 +33,7 @@ __device__ inline void put_gradient(const Pool& p, const PoolGradient& g, int64_
     }
     store_numbers(g.dx + i, sum);
   }
-  if (g.split.to != nullptr) write_split(g.split, pixel * g.split.pitch + channel, sum);
+  if (g.operand.to != nullptr) write_operand(g.operand, pixel * g.operand.pitch + channel, sum);
 }
 
 // Windows of kKernel x kKernel in steps of kStride. A cell is what of a window's pixels, its first kStride x
@@ -172,8 +172,8 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-// Channels of a pixel, with what is behind them in a split map.
-int columns_of(const Pool& p, const PoolGradient& g) { return g.split.to == nullptr ? p.channels : g.split.pitch; }
+// Channels of a pixel, with what is behind them in an operand.
+int columns_of(const Pool& p, const PoolGradient& g) { return g.operand.to == nullptr ? p.channels : g.operand.pitch; }
 
 template <int kSize, int kVector>
 void cells_gradient(const TrainingCall& call, const Pool& p, const PoolGradient& g) {
@@ -197,7 +197,7 @@ void run_max_pool_gradient(const TrainingCall& call) {
   const TrainingStep& s = call.step;
   const Pool p = make_pool(call);
   const PoolGradient g = {call.y.data, call.dy.data, call.dx.data, s.accumulate, make_ramp(s.activation, s.alpha),
-                          call.split};
+                          call.operand};
   comes_in_fours(p.channels, {p.x, g.y, g.dy, g.dx}) ? max_pool_gradient<4>(call, p, g)
                                                      : max_pool_gradient<1>(call, p, g);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a max pool");

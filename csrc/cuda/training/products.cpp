@@ -45,7 +45,7 @@ int32_t taps_of(const TrainingStep& step) { return step.kernel_h * step.kernel_w
 
 }  // namespace
 
-int64_t Products::elements(const SplitMap& map) const { return round_up(planes_of(format_) * map.plane()); }
+int64_t Products::elements(const OperandMap& map) const { return round_up(planes_of(format_) * map.plane()); }
 
 Products::Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
                    ProductKernels kernels, ProductPrecision precision)
@@ -63,21 +63,21 @@ Products::Products(const TrainingProgram& program, const std::vector<float*>& ar
     const ProductStep& product = products_.emplace(i, hopper::lower_product(s, program)).first->second;
     const TrainingGroups& groups = product.groups;
     const WeightKey key = {s.weight, groups.ins};
-    if (s.op != TrainingOp::kGemm || groups.count != 1 || split_weights_.count(key)) continue;
+    if (s.op != TrainingOp::kGemm || groups.count != 1 || operand_weights_.count(key)) continue;
     const int32_t pitch = pitch_of(groups.ins);
     const int64_t lines = int64_t{groups.outs} * taps_of(product.step);
-    split_weights_[key] = {arrays[static_cast<std::size_t>(s.weight)],
+    operand_weights_[key] = {arrays[static_cast<std::size_t>(s.weight)],
                            {nullptr, lines * pitch, pitch, format_}, lines, groups.ins};
     elements += round_up(planes_of(format_) * lines * pitch);
   }
   weights_ = allocate_device<uint16_t>(elements);
-  std::vector<SplitLines> lines;
-  std::vector<SplitBlock> blocks;
+  std::vector<OperandLines> lines;
+  std::vector<OperandBlock> blocks;
   int64_t offset = 0;
-  for (auto& [key, of_weight] : split_weights_) {
+  for (auto& [key, of_weight] : operand_weights_) {
     of_weight.to.to = weights_.get() + offset;
     offset += round_up(planes_of(format_) * of_weight.to.plane);
-    for (int64_t run = 0; run < of_weight.to.plane / 8; run += kSplitRuns) {
+    for (int64_t run = 0; run < of_weight.to.plane / 8; run += kOperandRuns) {
       blocks.push_back({static_cast<int32_t>(lines.size()), run});
     }
     lines.push_back(of_weight);
@@ -87,20 +87,20 @@ Products::Products(const TrainingProgram& program, const std::vector<float*>& ar
 }
 
 // Whether a step's kernel can write its output as an operand too.
-bool Products::can_make(const Batch& batch, std::size_t step, const SplitMap& map) const {
+bool Products::can_make(const Batch& batch, std::size_t step, const OperandMap& map) const {
   if (format_ == hopper::OperandFormat::kFloat16) return false;
   const TrainingStep& s = program_->steps[step];
-  if (s.op != TrainingOp::kGemm) return writes_split(s);
+  if (s.op != TrainingOp::kGemm) return writes_operand(s);
   const auto found = batch.steps.find(step);
   return found != batch.steps.end() && found->second.plan.splits == 1 && map.c % 8 == 0 &&
          !products_.at(step).scatters;
 }
 
-SplitTarget Products::target_of(const SplitMap& map, int64_t images) const {
+OperandTarget Products::target_of(const OperandMap& map, int64_t images) const {
   return {place(map, images), images * map.plane(), map.pitch(), format_};
 }
 
-SplitTarget Products::split_target(std::size_t step, int64_t images) const {
+OperandTarget Products::operand_target(std::size_t step, int64_t images) const {
   const auto of_batch = batches_.find(images);
   if (of_batch == batches_.end()) return {};
   const auto found = of_batch->second.made_by.find(step);
@@ -119,7 +119,7 @@ Products::Batch Products::make_batch(int64_t images) const {
         newest.emplace(std::pair{value, gathers ? product.step.weight : -1}, made.maps.size());
     if (is_new) {
       const TrainingValue& v = program_->values[static_cast<std::size_t>(value)];
-      SplitMap map = {value, is_gradient, {}, v.h, v.w, v.c, step, step};
+      OperandMap map = {value, is_gradient, {}, v.h, v.w, v.c, step, step};
       if (gathers) {
         map.gather = product.gather;
         map.h = map.gather->y.size, map.w = map.gather->x.size, map.c = map.gather->channels(v.c);
@@ -157,11 +157,11 @@ Products::Batch Products::make_batch(int64_t images) const {
   }
   // First fit, in the order in which maps are made.
   for (std::size_t i = 0; i < made.maps.size(); ++i) {
-    SplitMap& map = made.maps[i];
+    OperandMap& map = made.maps[i];
     for (bool moved = true; moved;) {
       moved = false;
       for (std::size_t j = 0; j < i; ++j) {
-        const SplitMap& other = made.maps[j];
+        const OperandMap& other = made.maps[j];
         const bool apart_in_time = other.last < map.first || map.last < other.first;
         const bool apart = other.offset + elements(other) <= map.offset ||
                            map.offset + elements(map) <= other.offset;
@@ -220,7 +220,7 @@ int64_t Products::scratch_bytes(int64_t images) {
 }
 
 void Products::enqueue_weights(cudaStream_t stream) const {
-  run_split_arrays(lines_.get(), blocks_.get(), blocks_.count(), stream);
+  make_operands(lines_.get(), blocks_.get(), blocks_.count(), stream);
 }
 
 const char* Products::name() const {
@@ -238,11 +238,11 @@ bool Products::does(std::size_t step, int64_t images) const {
 }
 
 // The map, which the first step that reads it makes.
-const Products::SplitMap& Products::make_map(const SplitMap& map, std::size_t step, const TrainingCall& call,
+const Products::OperandMap& Products::make_map(const OperandMap& map, std::size_t step, const TrainingCall& call,
                                              const TrainingMap& from) const {
   if (map.by_writer || map.first != step) return map;
   const int64_t lines = call.images * map.h * map.w;
-  SplitTarget to = target_of(map, call.images);
+  OperandTarget to = target_of(map, call.images);
   if (is_scaled(map)) {
     to.largest = largest(map);
     find_largest(from.data, call.images * from.value->floats(), largest(map), call.stream);
@@ -250,12 +250,12 @@ const Products::SplitMap& Products::make_map(const SplitMap& map, std::size_t st
   if (map.gather) {
     run_gather(from, *map.gather, call.images, to, call.stream);
   } else {
-    run_split({from.data, to, lines, map.c}, call.stream);
+    make_operand({from.data, to, lines, map.c}, call.stream);
   }
   return map;
 }
 
-CUtensorMap Products::see_map(const SplitMap& map, int64_t images, hopper::Box box, int step_y,
+CUtensorMap Products::see_map(const OperandMap& map, int64_t images, hopper::Box box, int step_y,
                               int step_x) const {
   const Images all = {place(map, images), map.plane(), images * map.plane(), format_of(format_)};
   return hopper::input_map(view_of(map.h, map.w, map.c), all, images, box, step_y, step_x);
@@ -263,7 +263,7 @@ CUtensorMap Products::see_map(const SplitMap& map, int64_t images, hopper::Box b
 
 CUtensorMap Products::see_weight(const ProductStep& product, const ProductPlan& plan) const {
   const TrainingGroups& groups = product.groups;
-  const SplitLines& lines = split_weights_.at({product.step.weight, groups.ins});
+  const OperandLines& lines = operand_weights_.at({product.step.weight, groups.ins});
   const Images all = {lines.to.to, lines.to.plane, lines.to.plane, format_of(format_)};
   const bool forward = plan.kind == ProductKind::kForward;
   return hopper::weight_map(view_of(groups.outs, taps_of(product.step), groups.ins), all,
@@ -312,13 +312,13 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
 
   hopper::ProductArguments args = {};
   args.plan = plan;
-  const SplitMap& a = make_map(of_batch.maps[operands.a], step, call, call.x);
+  const OperandMap& a = make_map(of_batch.maps[operands.a], step, call, call.x);
   args.a = see_map(a, call.images, plan.box, y.step, x.step);
   args.a_h = a.h, args.a_w = a.w;
   if (is_scaled(a)) args.largest = largest(a);
   int32_t made_w = 0;
   if (weight) {
-    const SplitMap& b = make_map(of_batch.maps[operands.b], step, call, call.dy);
+    const OperandMap& b = make_map(of_batch.maps[operands.b], step, call, call.dy);
     args.b = see_map(b, call.images, plan.box, y.out_step, x.out_step);
     if (is_scaled(b)) args.largest = largest(b);
   } else {
@@ -359,7 +359,7 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
   args.activation = s.activation;
   args.alpha = s.alpha;
   args.accumulate = s.accumulate;
-  args.split = call.split;
+  args.operand = call.operand;
   launch_product(args, multiprocessors_, call.stream);
   if (args.finishes) return true;
   add_parts({parts, plan.splits, args.part_floats, call.y.data, made.c, bias, s.activation, s.alpha,

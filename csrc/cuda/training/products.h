@@ -17,7 +17,7 @@
 #include "cuda/fit/product_plan.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/training/call.h"
-#include "cuda/training/split.h"
+#include "cuda/training/operands.h"
 
 namespace facegen::cuda {
 
@@ -50,14 +50,14 @@ class Products {
   void enqueue_weights(cudaStream_t stream) const;
   const char* name() const;  // of their kernel
   // Where a step's output goes besides: its kernel makes a map that is read later.
-  SplitTarget split_target(std::size_t step, int64_t images) const;
+  OperandTarget operand_target(std::size_t step, int64_t images) const;
   // Enqueues a step's product, unless the generic kernel has to. `target`: of the weight's gradient.
   bool enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const;
   bool does(std::size_t step, int64_t images) const;
 
  private:
   // A split map, from the step that makes it to the last that reads it.
-  struct SplitMap {
+  struct OperandMap {
     int32_t value;
     bool is_gradient;  // of float16, scaled by its largest number
     std::optional<hopper::GatherMap> gather;
@@ -76,7 +76,7 @@ class Products {
   struct Batch {
     std::map<std::size_t, Operands> steps;
     std::map<std::size_t, std::size_t> made_by;  // step -> map
-    std::vector<SplitMap> maps;
+    std::vector<OperandMap> maps;
     int64_t elements = 0;  // of an image
   };
   // A weight, by its array and the channels of its lines: see product_step.h.
@@ -85,24 +85,24 @@ class Products {
   int64_t map_elements(int64_t images, int32_t places);
   int64_t largest_count(int32_t places) const;
   Batch make_batch(int64_t images) const;
-  bool can_make(const Batch& batch, std::size_t step, const SplitMap& map) const;
-  SplitTarget target_of(const SplitMap& map, int64_t images) const;
-  int64_t elements(const SplitMap& map) const;
+  bool can_make(const Batch& batch, std::size_t step, const OperandMap& map) const;
+  OperandTarget target_of(const OperandMap& map, int64_t images) const;
+  int64_t elements(const OperandMap& map) const;
   const Batch& batch(int64_t images);
-  const SplitMap& make_map(const SplitMap& map, std::size_t step, const TrainingCall& call,
+  const OperandMap& make_map(const OperandMap& map, std::size_t step, const TrainingCall& call,
                            const TrainingMap& from) const;
-  CUtensorMap see_map(const SplitMap& map, int64_t images, hopper::Box box, int step_y, int step_x) const;
+  CUtensorMap see_map(const OperandMap& map, int64_t images, hopper::Box box, int step_y, int step_x) const;
   CUtensorMap see_weight(const hopper::ProductStep& product, const hopper::ProductPlan& plan) const;
   void scatter(const hopper::ProductStep& product, const TrainingCall& call, const hopper::ProductPlan& plan,
                const float* bias) const;
-  uint16_t* place(const SplitMap& map, int64_t images) const {
+  uint16_t* place(const OperandMap& map, int64_t images) const {
     return maps_.get() + images * (place_ * batches_.at(images).elements + map.offset);
   }
-  bool is_scaled(const SplitMap& map) const {
+  bool is_scaled(const OperandMap& map) const {
     return format_ == hopper::OperandFormat::kFloat16 && map.is_gradient;
   }
   // Of a map that is scaled.
-  float* largest(const SplitMap& map) const {
+  float* largest(const OperandMap& map) const {
     return largest_.get() + place_ * program_->values.size() + static_cast<std::size_t>(map.value);
   }
 
@@ -115,9 +115,9 @@ class Products {
   std::map<int64_t, Batch> batches_;
   DeviceMemory<uint16_t> maps_, weights_;
   DeviceMemory<float> largest_;  // by place and value
-  std::map<WeightKey, SplitLines> split_weights_;
-  DeviceMemory<SplitLines> lines_;
-  DeviceMemory<SplitBlock> blocks_;
+  std::map<WeightKey, OperandLines> operand_weights_;
+  DeviceMemory<OperandLines> lines_;
+  DeviceMemory<OperandBlock> blocks_;
 };
 
 }  // namespace facegen::cuda

@@ -50,7 +50,7 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
   products_.choose_place(part.place);
   TrainingCall c = call(s, part);
-  c.split = products_.split_target(i, part.images);
+  c.operand = products_.operand_target(i, part.images);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);

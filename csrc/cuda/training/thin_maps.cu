@@ -18,7 +18,7 @@ struct Gathering {
   GatherMap gather;
   const float* from;
   int32_t h, w, c;
-  SplitTarget to;
+  OperandTarget to;
 };
 
 // A thread makes the same 8 neighbouring columns of some pixels: what these read is found once.
@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kBlock) scatter_kernel(const __grid_constant__
 
 }  // namespace
 
-void run_gather(const TrainingMap& from, const GatherMap& gather, int64_t images, const SplitTarget& to,
+void run_gather(const TrainingMap& from, const GatherMap& gather, int64_t images, const OperandTarget& to,
                 cudaStream_t stream) {
   const TrainingValue& v = *from.value;
   const int64_t pixels = images * gather.y.size * gather.x.size;

@@ -8,9 +8,9 @@
 
 namespace facegen::cuda {
 
-// A map's taps side by side, split: lines of pitch of (image, y, x).
+// A map's taps side by side, as an operand: lines of pitch of (image, y, x).
 void run_gather(const TrainingMap& from, const hopper::GatherMap& gather, int64_t images,
-                const SplitTarget& to, cudaStream_t stream);
+                const OperandTarget& to, cudaStream_t stream);
 
 // The other way: y (q, c) = activation(bias + what y holds, where it adds + the sum over the taps that q
 // reads of the product's numbers there).

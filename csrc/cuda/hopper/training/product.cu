@@ -158,13 +158,13 @@ __device__ __forceinline__ void finish_block(const ProductArguments& args, float
     v[e] = activate(v[e], args.activation, args.alpha);
   }
   store_block(to, v, columns, whole);
-  if (args.split.to == nullptr) return;  // else columns are whole blocks
+  if (args.operand.to == nullptr) return;  // else columns are whole blocks
   const int64_t at = to - args.out;
   uint32_t hi[4], lo[4];
 #pragma unroll
   for (int i = 0; i < 4; ++i) split_pair<false>(v[2 * i], v[2 * i + 1], hi[i], lo[i]);
-  store16(args.split.to + at, hi);
-  if (args.split.format == OperandFormat::kSplit) store16(args.split.to + args.split.plane + at, lo);
+  store16(args.operand.to + at, hi);
+  if (args.operand.format == OperandFormat::kSplit) store16(args.operand.to + args.operand.plane + at, lo);
 }
 
 // Where row `row` (of 128) of a box lies in the map that is made; null: nowhere.

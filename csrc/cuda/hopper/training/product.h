@@ -28,7 +28,7 @@ struct ProductArguments {
   Activation activation;  // at most kTanh
   float alpha;
   bool accumulate;
-  SplitTarget split;  // where the map that is made goes besides; of whole vectors of channels
+  OperandTarget operand;  // where the map that is made goes besides; of whole vectors of channels
 };
 
 void launch_product(const ProductArguments& arguments, int multiprocessors, cudaStream_t stream);

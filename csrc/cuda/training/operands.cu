@@ -1,4 +1,4 @@
-#include "cuda/training/split.h"
+#include "cuda/training/operands.h"
 
 #include <algorithm>
 
@@ -9,7 +9,7 @@ namespace facegen::cuda {
 namespace {
 
 // Run i of 8 numbers of the lines as they will lie.
-__device__ inline void split_run(const SplitLines& lines, int64_t i) {
+__device__ inline void operand_run(const OperandLines& lines, int64_t i) {
   const int runs = lines.to.pitch / 8;
   const int64_t line = i / runs;
   const int channel = static_cast<int>(i - line * runs) * 8;
@@ -27,15 +27,15 @@ __device__ inline void split_run(const SplitLines& lines, int64_t i) {
   store_operands(lines.to, i * 8, v);
 }
 
-__global__ void __launch_bounds__(kBlock) split_kernel(const __grid_constant__ SplitLines lines) {
-  for_each_number(lines.lines * (lines.to.pitch / 8), [&](int64_t i) { split_run(lines, i); });
+__global__ void __launch_bounds__(kBlock) operand_kernel(const __grid_constant__ OperandLines lines) {
+  for_each_number(lines.lines * (lines.to.pitch / 8), [&](int64_t i) { operand_run(lines, i); });
 }
 
-__global__ void __launch_bounds__(kBlock) split_arrays_kernel(const SplitLines* arrays, const SplitBlock* blocks) {
-  const SplitBlock block = blocks[blockIdx.x];
-  const SplitLines lines = arrays[block.array];
-  const int64_t last = min(block.first + kSplitRuns, lines.lines * (lines.to.pitch / 8));
-  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) split_run(lines, i);
+__global__ void __launch_bounds__(kBlock) operands_kernel(const OperandLines* arrays, const OperandBlock* blocks) {
+  const OperandBlock block = blocks[blockIdx.x];
+  const OperandLines lines = arrays[block.array];
+  const int64_t last = min(block.first + kOperandRuns, lines.lines * (lines.to.pitch / 8));
+  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) operand_run(lines, i);
 }
 
 // Bits of numbers that are not negative have these' order. A NaN's are above all.
@@ -56,16 +56,16 @@ void find_largest(const float* numbers, int64_t count, float* largest, cudaStrea
   FACEGEN_CUDA_CHECK_LAUNCH("the largest number of a map");
 }
 
-void run_split(const SplitLines& lines, cudaStream_t stream) {
-  split_kernel<<<grid_of(lines.lines * (lines.to.pitch / 8)), kBlock, 0, stream>>>(lines);
-  FACEGEN_CUDA_CHECK_LAUNCH("the split of a map");
+void make_operand(const OperandLines& lines, cudaStream_t stream) {
+  operand_kernel<<<grid_of(lines.lines * (lines.to.pitch / 8)), kBlock, 0, stream>>>(lines);
+  FACEGEN_CUDA_CHECK_LAUNCH("an operand");
 }
 
-void run_split_arrays(const SplitLines* arrays, const SplitBlock* blocks, int64_t block_count,
+void make_operands(const OperandLines* arrays, const OperandBlock* blocks, int64_t block_count,
                       cudaStream_t stream) {
   if (block_count == 0) return;
-  split_arrays_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, blocks);
-  FACEGEN_CUDA_CHECK_LAUNCH("the split of the weights");
+  operands_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, blocks);
+  FACEGEN_CUDA_CHECK_LAUNCH("weights as operands");
 }
 
 }  // namespace facegen::cuda

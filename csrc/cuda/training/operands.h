@@ -11,21 +11,21 @@
 namespace facegen::cuda {
 
 // Lines of `channels` numbers, one after another, which become lines of `pitch`: zeros behind the channels.
-struct SplitLines {
+struct OperandLines {
   const float* from;
-  SplitTarget to;
+  OperandTarget to;
   int64_t lines;
   int32_t channels;
 };
-void run_split(const SplitLines& lines, cudaStream_t stream);
+void make_operand(const OperandLines& lines, cudaStream_t stream);
 
 // The same of several arrays in one launch.
-struct SplitBlock {
+struct OperandBlock {
   int32_t array;
   int64_t first;  // run of 8
 };
-constexpr int64_t kSplitRuns = 512;  // of a block
-void run_split_arrays(const SplitLines* arrays, const SplitBlock* blocks, int64_t block_count,
+constexpr int64_t kOperandRuns = 512;  // of a block
+void make_operands(const OperandLines* arrays, const OperandBlock* blocks, int64_t block_count,
                       cudaStream_t stream);
 
 // largest = the largest magnitude of some numbers.
