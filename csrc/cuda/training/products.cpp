@@ -2,13 +2,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <utility>
 
 #include "cuda/hopper/parts/map.h"
 #include "cuda/hopper/training/product.h"
 #include "cuda/runtime/device.h"
 #include "cuda/training/parts.h"
 #include "cuda/training/thin_maps.h"
-#include "divide_up.h"
 
 namespace facegen::cuda {
 namespace {
@@ -17,22 +17,13 @@ using hopper::ProductKind;
 using hopper::ProductPlan;
 using hopper::ProductStep;
 
-constexpr int64_t kLine = 64;  // elements: maps begin at multiples of 128 bytes
-
-int64_t round_up(int64_t elements) { return divide_up(elements, kLine) * kLine; }
-int32_t pitch_of(int32_t channels) { return (channels + 7) / 8 * 8; }
-
-bool is_product(const TrainingStep& step) {
-  return step.op == TrainingOp::kGemm || step.op == TrainingOp::kWeightGradient;
-}
-
-// Of a split map or weight as the copy engine sees it.
+// Of a map or weight as the copy engine sees it.
 View view_of(int32_t h, int32_t w, int32_t c) {
   View view;
   view.h = h;
   view.w = w;
   view.c = c;
-  view.pixel_stride = pitch_of(c);
+  view.pixel_stride = hopper::operand_pitch(c);
   return view;
 }
 
@@ -41,11 +32,7 @@ Format format_of(hopper::OperandFormat format) {
   return planes_of(format) == 2 ? Format::kSplit : Format::kHalf;
 }
 
-int32_t taps_of(const TrainingStep& step) { return step.kernel_h * step.kernel_w; }
-
 }  // namespace
-
-int64_t Products::elements(const OperandMap& map) const { return round_up(planes_of(format_) * map.plane()); }
 
 Products::Products(const TrainingProgram& program, const std::vector<float*>& arrays, int device,
                    ProductKernels kernels, ProductPrecision precision)
@@ -56,44 +43,27 @@ Products::Products(const TrainingProgram& program, const std::vector<float*>& ar
   on_ = info.major == 9 && kernels != ProductKernels::kGeneric;
   multiprocessors_ = info.multiprocessors;
   if (!on_) return;
+  products_ = hopper::lower_products(program);
   int64_t elements = 0;
-  for (std::size_t i = 0; i < program.steps.size(); ++i) {
-    const TrainingStep& s = program.steps[i];
-    if (!is_product(s)) continue;
-    const ProductStep& product = products_.emplace(i, hopper::lower_product(s, program)).first->second;
+  for (const auto& [i, product] : products_) {
     const TrainingGroups& groups = product.groups;
-    const WeightKey key = {s.weight, groups.ins};
-    if (s.op != TrainingOp::kGemm || groups.count != 1 || operand_weights_.count(key)) continue;
-    const int32_t pitch = pitch_of(groups.ins);
-    const int64_t lines = int64_t{groups.outs} * taps_of(product.step);
-    operand_weights_[key] = {arrays[static_cast<std::size_t>(s.weight)],
-                           {nullptr, lines * pitch, pitch, format_}, lines, groups.ins};
-    elements += round_up(planes_of(format_) * lines * pitch);
+    const hopper::OperandWeight weight = hopper::weight_of(product);
+    if (product.step.op != TrainingOp::kGemm || groups.count != 1 || operand_weights_.count(weight)) continue;
+    const int32_t pitch = hopper::operand_pitch(groups.ins);
+    const int64_t lines = int64_t{groups.outs} * hopper::taps_of(product.step);
+    operand_weights_[weight] = {arrays[static_cast<std::size_t>(weight.first)],
+                                {nullptr, lines * pitch, pitch, format_}, lines, groups.ins};
+    elements += hopper::operand_elements(format_, lines * pitch);
   }
   weights_ = allocate_device<uint16_t>(elements);
   std::vector<OperandLines> lines;
-  std::vector<OperandBlock> blocks;
   int64_t offset = 0;
   for (auto& [key, of_weight] : operand_weights_) {
     of_weight.to.to = weights_.get() + offset;
-    offset += round_up(planes_of(format_) * of_weight.to.plane);
-    for (int64_t run = 0; run < of_weight.to.plane / 8; run += kOperandRuns) {
-      blocks.push_back({static_cast<int32_t>(lines.size()), run});
-    }
+    offset += hopper::operand_elements(format_, of_weight.to.plane);
     lines.push_back(of_weight);
   }
   lines_ = upload(lines.data(), static_cast<int64_t>(lines.size()));
-  blocks_ = upload(blocks.data(), static_cast<int64_t>(blocks.size()));
-}
-
-// Whether a step's kernel can write its output as an operand too.
-bool Products::can_make(const Batch& batch, std::size_t step, const OperandMap& map) const {
-  if (format_ == hopper::OperandFormat::kFloat16) return false;
-  const TrainingStep& s = program_->steps[step];
-  if (s.op != TrainingOp::kGemm) return writes_operand(s);
-  const auto found = batch.steps.find(step);
-  return found != batch.steps.end() && found->second.plan.splits == 1 && map.c % 8 == 0 &&
-         !products_.at(step).scatters;
 }
 
 OperandTarget Products::target_of(const OperandMap& map, int64_t images) const {
@@ -103,85 +73,27 @@ OperandTarget Products::target_of(const OperandMap& map, int64_t images) const {
 OperandTarget Products::operand_target(std::size_t step, int64_t images) const {
   const auto of_batch = batches_.find(images);
   if (of_batch == batches_.end()) return {};
-  const auto found = of_batch->second.made_by.find(step);
-  if (found == of_batch->second.made_by.end()) return {};
-  return target_of(of_batch->second.maps[found->second], images);
-}
-
-Products::Batch Products::make_batch(int64_t images) const {
-  Batch made;
-  std::map<int32_t, std::size_t> writers;  // by value: the last step that wrote it
-  // By value, and by the weight whose taps are gathered or -1: the map of what the value now is.
-  std::map<std::pair<int32_t, int32_t>, std::size_t> newest;
-  const auto find_map = [&](int32_t value, bool is_gradient, const ProductStep& product, bool gathers,
-                            std::size_t step) {
-    const auto [found, is_new] =
-        newest.emplace(std::pair{value, gathers ? product.step.weight : -1}, made.maps.size());
-    if (is_new) {
-      const TrainingValue& v = program_->values[static_cast<std::size_t>(value)];
-      OperandMap map = {value, is_gradient, {}, v.h, v.w, v.c, step, step};
-      if (gathers) {
-        map.gather = product.gather;
-        map.h = map.gather->y.size, map.w = map.gather->x.size, map.c = map.gather->channels(v.c);
-      } else if (const auto writer = writers.find(value);
-                 writer != writers.end() && can_make(made, writer->second, map)) {
-        map.by_writer = true;
-        map.first = writer->second;
-        made.made_by[map.first] = made.maps.size();
-      }
-      made.maps.push_back(map);
-    }
-    made.maps[found->second].last = step;
-    return found->second;
-  };
-  const auto steps = static_cast<std::size_t>(program_->forward_steps + program_->backward_steps);
-  for (std::size_t i = 0; i < steps; ++i) {
-    const TrainingStep& s = program_->steps[i];
-    if (const auto found = products_.find(i); found != products_.end()) {
-      const ProductStep& product = found->second;
-      if (const auto plan = hopper::plan_product(product, images, format_, always_)) {
-        Operands& operands = made.steps[i];
-        operands.plan = *plan;
-        const bool gathers = product.gather.has_value();
-        const bool of_gradient = plan->kind == ProductKind::kInput;
-        operands.a = find_map(s.x, of_gradient, product, gathers && !product.gathers_dy, i);
-        if (plan->kind == ProductKind::kWeight) {
-          operands.b = find_map(s.dy, true, product, gathers && product.gathers_dy, i);
-        }
-      }
-    }
-    const int32_t written = written_value(s);
-    if (written < 0) continue;
-    writers[written] = i;
-    newest.erase(newest.lower_bound({written, -1}), newest.lower_bound({written + 1, -1}));
-  }
-  // First fit, in the order in which maps are made.
-  for (std::size_t i = 0; i < made.maps.size(); ++i) {
-    OperandMap& map = made.maps[i];
-    for (bool moved = true; moved;) {
-      moved = false;
-      for (std::size_t j = 0; j < i; ++j) {
-        const OperandMap& other = made.maps[j];
-        const bool apart_in_time = other.last < map.first || map.last < other.first;
-        const bool apart = other.offset + elements(other) <= map.offset ||
-                           map.offset + elements(map) <= other.offset;
-        if (apart_in_time || apart) continue;
-        map.offset = other.offset + elements(other);
-        moved = true;
-      }
-    }
-    made.elements = std::max(made.elements, map.offset + elements(map));
-  }
-  return made;
+  const hopper::OperandPlan& plan = of_batch->second.plan;
+  const auto found = plan.made_by.find(step);
+  if (found == plan.made_by.end()) return {};
+  return target_of(plan.maps[found->second], images);
 }
 
 const Products::Batch& Products::batch(int64_t images) {
-  auto found = batches_.find(images);
-  if (found == batches_.end()) found = batches_.emplace(images, make_batch(images)).first;
-  return found->second;
+  if (const auto found = batches_.find(images); found != batches_.end()) return found->second;
+  Batch made = {hopper::plan_operands(*program_, products_, images, format_, always_), {}};
+  std::vector<OperandBlock> blocks;
+  int32_t number = 0;
+  for (const auto& [key, of_weight] : operand_weights_) {
+    const int64_t runs = made.plan.weights.count(key) > 0 ? of_weight.to.plane / 8 : 0;
+    for (int64_t run = 0; run < runs; run += kOperandRuns) blocks.push_back({number, run});
+    ++number;
+  }
+  made.weight_blocks = upload(blocks.data(), static_cast<int64_t>(blocks.size()));
+  return batches_.emplace(images, std::move(made)).first->second;
 }
 
-int64_t Products::map_elements(int64_t images, int32_t places) { return places * images * batch(images).elements; }
+int64_t Products::map_elements(int64_t images, int32_t places) { return places * images * batch(images).plan.elements; }
 
 int64_t Products::largest_count(int32_t places) const {
   if (format_ != hopper::OperandFormat::kFloat16) return 0;
@@ -200,27 +112,12 @@ void Products::reserve(int64_t images, int32_t places) {
 }
 
 int64_t Products::scratch_bytes(int64_t images) {
-  int64_t most = 0;
-  for (const auto& [i, operands] : batch(images).steps) {
-    const ProductStep& product = products_.at(i);
-    const ProductPlan& plan = operands.plan;
-    const TrainingGroups& groups = product.groups;
-    int64_t floats = 0;  // of a part
-    if (plan.kind == ProductKind::kWeight) {
-      floats = int64_t{taps_of(product.step)} * groups.ins * pitch_of(groups.outs);
-    } else if (product.scatters) {
-      const Phase& phase = product.step.phases[0];
-      floats = images * phase.y.out * phase.x.out * hopper::product_channels(product).columns;
-    } else if (plan.splits > 1) {
-      floats = images * program_->values[static_cast<std::size_t>(product.step.y)].floats();
-    }
-    most = std::max(most, plan.splits * floats);
-  }
-  return 4 * most;
+  return 4 * hopper::product_scratch_floats(*program_, products_, batch(images).plan, images);
 }
 
-void Products::enqueue_weights(cudaStream_t stream) const {
-  make_operands(lines_.get(), blocks_.get(), blocks_.count(), stream);
+void Products::enqueue_weights(int64_t images, cudaStream_t stream) const {
+  const DeviceMemory<OperandBlock>& blocks = batches_.at(images).weight_blocks;
+  make_operands(lines_.get(), blocks.get(), blocks.count(), stream);
 }
 
 const char* Products::name() const {
@@ -234,11 +131,11 @@ const char* Products::name() const {
 
 bool Products::does(std::size_t step, int64_t images) const {
   const auto found = batches_.find(images);
-  return found != batches_.end() && found->second.steps.count(step) > 0;
+  return found != batches_.end() && found->second.plan.products.count(step) > 0;
 }
 
-// The map, which the first step that reads it makes.
-const Products::OperandMap& Products::make_map(const OperandMap& map, std::size_t step, const TrainingCall& call,
+// The map, which the first step that reads it makes, unless the one that writes it has.
+const hopper::OperandMap& Products::make_map(const OperandMap& map, std::size_t step, const TrainingCall& call,
                                              const TrainingMap& from) const {
   if (map.by_writer || map.first != step) return map;
   const int64_t lines = call.images * map.h * map.w;
@@ -263,10 +160,10 @@ CUtensorMap Products::see_map(const OperandMap& map, int64_t images, hopper::Box
 
 CUtensorMap Products::see_weight(const ProductStep& product, const ProductPlan& plan) const {
   const TrainingGroups& groups = product.groups;
-  const OperandLines& lines = operand_weights_.at({product.step.weight, groups.ins});
+  const OperandLines& lines = operand_weights_.at(hopper::weight_of(product));
   const Images all = {lines.to.to, lines.to.plane, lines.to.plane, format_of(format_)};
   const bool forward = plan.kind == ProductKind::kForward;
-  return hopper::weight_map(view_of(groups.outs, taps_of(product.step), groups.ins), all,
+  return hopper::weight_map(view_of(groups.outs, hopper::taps_of(product.step), groups.ins), all,
                             forward ? hopper::product_columns(plan.shape) : hopper::kBlock);
 }
 
@@ -288,7 +185,7 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
     all.phases[p] = {phase.y, phase.x, s.kernel_w, y.w};
     all.phase_at[phase.y.out_origin][phase.x.out_origin] = static_cast<int8_t>(p);
   }
-  all.taps = taps_of(s);
+  all.taps = hopper::taps_of(s);
   all.y = call.y.data;
   all.y_h = y.h, all.y_w = y.w, all.channels = y.c;
   all.bias = bias;
@@ -299,10 +196,10 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
 }
 
 bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const {
-  const Batch& of_batch = batches_.at(call.images);
-  const auto found = of_batch.steps.find(step);
-  if (found == of_batch.steps.end()) return false;
-  const Operands& operands = found->second;
+  const hopper::OperandPlan& of_batch = batches_.at(call.images).plan;
+  const auto found = of_batch.products.find(step);
+  if (found == of_batch.products.end()) return false;
+  const hopper::PlannedProduct& operands = found->second;
   const ProductPlan& plan = operands.plan;
   const ProductStep& product = products_.at(step);
   const TrainingStep& s = product.step;
@@ -334,7 +231,7 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
   auto* const parts = reinterpret_cast<float*>(call.scratch);
   args.out = parts;
   if (weight) {
-    const int32_t lines = taps_of(s) * groups.ins, pitch = pitch_of(groups.outs);
+    const int32_t lines = hopper::taps_of(s) * groups.ins, pitch = hopper::operand_pitch(groups.outs);
     args.out_pitch = pitch;
     args.part_floats = int64_t{lines} * pitch;
     launch_product(args, multiprocessors_, call.stream);

@@ -1,8 +1,4 @@
-// The products of a training program that Hopper's kernel does, and the split maps that it reads.
-//
-// A map is split by the kernel that makes it, where that can, else (of layers of few channels, gathered) when
-// the first product reads it, and stays until the last has; weights, which change with each step, are split
-// when a step begins.
+// The products of a training program that Hopper's kernel does, as cuda/fit/operand_plan.h has planned them.
 #pragma once
 
 #include <cuda.h>
@@ -10,11 +6,9 @@
 
 #include <cstdint>
 #include <map>
-#include <optional>
-#include <utility>
 #include <vector>
 
-#include "cuda/fit/product_plan.h"
+#include "cuda/fit/operand_plan.h"
 #include "cuda/runtime/memory.h"
 #include "cuda/training/call.h"
 #include "cuda/training/operands.h"
@@ -47,7 +41,8 @@ class Products {
   // Gives back what batches take.
   void release() { maps_ = {}, largest_ = {}; }
 
-  void enqueue_weights(cudaStream_t stream) const;
+  // Makes operands of the weights that the products of so many images read: batches that there is memory for.
+  void enqueue_weights(int64_t images, cudaStream_t stream) const;
   const char* name() const;  // of their kernel
   // Where a step's output goes besides: its kernel makes a map that is read later.
   OperandTarget operand_target(std::size_t step, int64_t images) const;
@@ -56,38 +51,15 @@ class Products {
   bool does(std::size_t step, int64_t images) const;
 
  private:
-  // A split map, from the step that makes it to the last that reads it.
-  struct OperandMap {
-    int32_t value;
-    bool is_gradient;  // of float16, scaled by its largest number
-    std::optional<hopper::GatherMap> gather;
-    int32_t h, w, c;
-    std::size_t first, last;
-    bool by_writer = false;  // the step that writes the value makes it, in the same kernel
-    int64_t offset = 0;  // elements of an image, with all maps before it
-
-    int32_t pitch() const { return (c + 7) / 8 * 8; }
-    int64_t plane() const { return int64_t{1} * h * w * pitch(); }  // elements of an image
-  };
-  struct Operands {
-    hopper::ProductPlan plan;
-    std::size_t a = 0, b = 0;  // split maps; forward and input have no b: that is the weight
-  };
+  using OperandMap = hopper::OperandMap;
   struct Batch {
-    std::map<std::size_t, Operands> steps;
-    std::map<std::size_t, std::size_t> made_by;  // step -> map
-    std::vector<OperandMap> maps;
-    int64_t elements = 0;  // of an image
+    hopper::OperandPlan plan;
+    DeviceMemory<OperandBlock> weight_blocks;  // of the weights that it reads
   };
-  // A weight, by its array and the channels of its lines: see product_step.h.
-  using WeightKey = std::pair<int32_t, int32_t>;
 
   int64_t map_elements(int64_t images, int32_t places);
   int64_t largest_count(int32_t places) const;
-  Batch make_batch(int64_t images) const;
-  bool can_make(const Batch& batch, std::size_t step, const OperandMap& map) const;
   OperandTarget target_of(const OperandMap& map, int64_t images) const;
-  int64_t elements(const OperandMap& map) const;
   const Batch& batch(int64_t images);
   const OperandMap& make_map(const OperandMap& map, std::size_t step, const TrainingCall& call,
                            const TrainingMap& from) const;
@@ -96,7 +68,7 @@ class Products {
   void scatter(const hopper::ProductStep& product, const TrainingCall& call, const hopper::ProductPlan& plan,
                const float* bias) const;
   uint16_t* place(const OperandMap& map, int64_t images) const {
-    return maps_.get() + images * (place_ * batches_.at(images).elements + map.offset);
+    return maps_.get() + images * (place_ * batches_.at(images).plan.elements + map.offset);
   }
   bool is_scaled(const OperandMap& map) const {
     return format_ == hopper::OperandFormat::kFloat16 && map.is_gradient;
@@ -111,13 +83,12 @@ class Products {
   hopper::OperandFormat format_ = hopper::OperandFormat::kSplit;
   int multiprocessors_ = 0;
   int32_t place_ = 0;
-  std::map<std::size_t, hopper::ProductStep> products_;  // by step
+  hopper::ProductSteps products_;
   std::map<int64_t, Batch> batches_;
   DeviceMemory<uint16_t> maps_, weights_;
   DeviceMemory<float> largest_;  // by place and value
-  std::map<WeightKey, OperandLines> operand_weights_;
-  DeviceMemory<OperandLines> lines_;
-  DeviceMemory<OperandBlock> blocks_;
+  std::map<hopper::OperandWeight, OperandLines> operand_weights_;
+  DeviceMemory<OperandLines> lines_;  // in their order
 };
 
 }  // namespace facegen::cuda

@@ -1,6 +1,7 @@
 // A call's steps: their numbers go up, graphs are launched one behind the other, their results come down.
 #include <algorithm>
 #include <cstring>
+#include <set>
 #include <stdexcept>
 
 #include "cuda/runtime/device.h"
@@ -73,7 +74,7 @@ void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& 
   take_inputs(steps.inputs, 0, steps.images, inputs_.data());
   put_call(steps, 0, 1, layout_of(steps.images, false));
   enqueue_begin({steps.images, steps.images, false, false, false, 1});
-  products_.enqueue_weights(stream_.get());
+  products_.enqueue_weights(steps.images, stream_.get());
   // Losses end the forward pass; what they read lives until then.
   const std::size_t losses = losses_begin();
   const Part part = whole(steps.images);
@@ -193,8 +194,13 @@ GraphExec TrainingExecutable::record(const Kind& kind) {
 void TrainingExecutable::enqueue(const Kind& kind) {
   const auto backward = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
   enqueue_begin(kind);
-  products_.enqueue_weights(stream_.get());
-  for (const std::vector<Part>& parts : parts_of(kind)) {
+  const std::vector<std::vector<Part>> calls = parts_of(kind);
+  std::set<int64_t> sizes;  // the last part may be a smaller one
+  for (const std::vector<Part>& parts : calls) {
+    for (const Part& part : parts) sizes.insert(part.images);
+  }
+  for (const int64_t images : sizes) products_.enqueue_weights(images, stream_.get());
+  for (const std::vector<Part>& parts : calls) {
     enqueue_steps(parts, kind.predicted ? losses_begin() : 0);
     if (kind.in_parts()) enqueue_sum(parts[0]);
   }

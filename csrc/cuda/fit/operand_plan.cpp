@@ -1,0 +1,158 @@
+#include "cuda/fit/operand_plan.h"
+
+#include <algorithm>
+
+#include "divide_up.h"
+
+namespace facegen::cuda::hopper {
+namespace {
+
+constexpr int64_t kLine = 64;  // elements
+
+// What is found on the way through a program, step by step.
+class Planner {
+ public:
+  Planner(const TrainingProgram& program, const ProductSteps& steps, int64_t images, OperandFormat format,
+          bool always)
+      : program_(program), steps_(steps), images_(images), format_(format), always_(always) {}
+
+  OperandPlan plan() {
+    const auto steps = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
+    for (std::size_t i = 0; i < steps; ++i) {
+      if (const auto found = steps_.find(i); found != steps_.end()) add_product(i, found->second);
+      const int32_t written = written_value(program_.steps[i]);
+      if (written < 0) continue;
+      writers_[written] = i;
+      newest_.erase(newest_.lower_bound({written, -1}), newest_.lower_bound({written + 1, -1}));
+    }
+    place();
+    return made_;
+  }
+
+ private:
+  void add_product(std::size_t step, const ProductStep& product) {
+    const auto plan = plan_product(product, images_, format_, always_);
+    if (!plan) return;
+    const TrainingStep& s = program_.steps[step];
+    PlannedProduct& operands = made_.products[step];
+    operands.plan = *plan;
+    const bool gathers = product.gather.has_value();
+    const bool of_gradient = plan->kind == ProductKind::kInput;
+    operands.a = find_map(s.x, of_gradient, product, gathers && !product.gathers_dy, step);
+    if (plan->kind == ProductKind::kWeight) {
+      operands.b = find_map(s.dy, true, product, gathers && product.gathers_dy, step);
+    } else {
+      made_.weights.insert(weight_of(product));
+    }
+  }
+
+  // The map of what a value is at a step that reads it, gathered or as it lies.
+  std::size_t find_map(int32_t value, bool is_gradient, const ProductStep& product, bool gathers,
+                       std::size_t step) {
+    const auto [found, is_new] =
+        newest_.emplace(std::pair{value, gathers ? product.step.weight : -1}, made_.maps.size());
+    if (is_new) made_.maps.push_back(make_map(value, is_gradient, gathers ? product.gather : std::nullopt, step));
+    made_.maps[found->second].last = step;
+    return found->second;
+  }
+
+  OperandMap make_map(int32_t value, bool is_gradient, const std::optional<GatherMap>& gather,
+                      std::size_t step) {
+    const TrainingValue& v = program_.values[static_cast<std::size_t>(value)];
+    OperandMap map = {value, is_gradient, gather, v.h, v.w, v.c, step, step};
+    if (gather) {
+      map.h = gather->y.size, map.w = gather->x.size, map.c = gather->channels(v.c);
+    } else if (const auto writer = writers_.find(value);
+               writer != writers_.end() && can_make(writer->second, map)) {
+      map.by_writer = true;
+      map.first = writer->second;
+      made_.made_by[map.first] = made_.maps.size();
+    }
+    return map;
+  }
+
+  // Whether a step's kernel can write its output as an operand too.
+  bool can_make(std::size_t step, const OperandMap& map) const {
+    if (format_ == OperandFormat::kFloat16) return false;
+    const TrainingStep& s = program_.steps[step];
+    if (s.op != TrainingOp::kGemm) return writes_operand(s);
+    const auto found = made_.products.find(step);
+    return found != made_.products.end() && found->second.plan.splits == 1 && map.c % 8 == 0 &&
+           !steps_.at(step).scatters;
+  }
+
+  int64_t elements(const OperandMap& map) const { return operand_elements(format_, map.plane()); }
+
+  // First fit, in the order in which maps are made.
+  void place() {
+    for (std::size_t i = 0; i < made_.maps.size(); ++i) {
+      OperandMap& map = made_.maps[i];
+      for (bool moved = true; moved;) {
+        moved = false;
+        for (std::size_t j = 0; j < i; ++j) {
+          const OperandMap& other = made_.maps[j];
+          const bool apart_in_time = other.last < map.first || map.last < other.first;
+          const bool apart = other.offset + elements(other) <= map.offset ||
+                             map.offset + elements(map) <= other.offset;
+          if (apart_in_time || apart) continue;
+          map.offset = other.offset + elements(other);
+          moved = true;
+        }
+      }
+      made_.elements = std::max(made_.elements, map.offset + elements(map));
+    }
+  }
+
+  const TrainingProgram& program_;
+  const ProductSteps& steps_;
+  int64_t images_;
+  OperandFormat format_;
+  bool always_;
+  OperandPlan made_;
+  std::map<int32_t, std::size_t> writers_;  // by value: the last step that wrote it
+  // By value, and by the weight whose taps are gathered or -1: the map of what the value now is.
+  std::map<std::pair<int32_t, int32_t>, std::size_t> newest_;
+};
+
+}  // namespace
+
+int64_t operand_elements(OperandFormat format, int64_t plane) {
+  return divide_up(planes_of(format) * plane, kLine) * kLine;
+}
+
+ProductSteps lower_products(const TrainingProgram& program) {
+  ProductSteps steps;
+  for (std::size_t i = 0; i < program.steps.size(); ++i) {
+    const TrainingStep& s = program.steps[i];
+    if (s.op != TrainingOp::kGemm && s.op != TrainingOp::kWeightGradient) continue;
+    steps.emplace(i, lower_product(s, program));
+  }
+  return steps;
+}
+
+OperandPlan plan_operands(const TrainingProgram& program, const ProductSteps& steps, int64_t images,
+                          OperandFormat format, bool always) {
+  return Planner(program, steps, images, format, always).plan();
+}
+
+int64_t product_scratch_floats(const TrainingProgram& program, const ProductSteps& steps,
+                               const OperandPlan& plan, int64_t images) {
+  int64_t most = 0;
+  for (const auto& [i, planned] : plan.products) {
+    const ProductStep& product = steps.at(i);
+    const TrainingGroups& groups = product.groups;
+    int64_t floats = 0;  // of a part
+    if (planned.plan.kind == ProductKind::kWeight) {
+      floats = int64_t{taps_of(product.step)} * groups.ins * operand_pitch(groups.outs);
+    } else if (product.scatters) {
+      const Phase& phase = product.step.phases[0];
+      floats = images * phase.y.out * phase.x.out * product_channels(product).columns;
+    } else if (planned.plan.splits > 1) {
+      floats = images * program.values[static_cast<std::size_t>(product.step.y)].floats();
+    }
+    most = std::max(most, planned.plan.splits * floats);
+  }
+  return most;
+}
+
+}  // namespace facegen::cuda::hopper

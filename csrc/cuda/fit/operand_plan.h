@@ -1,0 +1,72 @@
+// The operands of a training program's products, where Hopper's kernel does them: which maps become operands, by
+// which step, until when, and where they lie; and which weights.
+//
+// A map becomes an operand in the kernel that makes it, where that can, else (of layers of few channels, gathered)
+// when the first product reads it, and stays until the last has. Weights, which change with each step, become
+// operands when a step begins.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "cuda/fit/product_plan.h"
+
+namespace facegen::cuda::hopper {
+
+// Of lines of so many channels: whole runs of 8.
+inline int32_t operand_pitch(int32_t channels) { return (channels + 7) / 8 * 8; }
+inline int32_t taps_of(const TrainingStep& step) { return step.kernel_h * step.kernel_w; }
+
+// Numbers of 16 bits of an operand whose planes have so many: each begins at a multiple of 128 bytes.
+int64_t operand_elements(OperandFormat format, int64_t plane);
+
+// A map as an operand, from the step that makes it to the last that reads it.
+struct OperandMap {
+  int32_t value;
+  bool is_gradient;  // of float16, scaled by its largest number
+  std::optional<GatherMap> gather;
+  int32_t h, w, c;
+  std::size_t first, last;
+  bool by_writer = false;  // the step that writes the value makes it, in the same kernel
+  int64_t offset = 0;      // elements of an image, with all maps before it
+
+  int32_t pitch() const { return operand_pitch(c); }
+  int64_t plane() const { return int64_t{1} * h * w * pitch(); }  // elements of an image
+};
+
+// A weight as an operand, by its array and the channels of its lines: see product_step.h.
+using OperandWeight = std::pair<int32_t, int32_t>;
+inline OperandWeight weight_of(const ProductStep& product) { return {product.step.weight, product.groups.ins}; }
+
+struct PlannedProduct {
+  ProductPlan plan;
+  std::size_t a = 0, b = 0;  // maps; forward and input have no b: that is the weight
+};
+
+// Of a batch of so many images.
+struct OperandPlan {
+  std::map<std::size_t, PlannedProduct> products;  // by step
+  std::map<std::size_t, std::size_t> made_by;      // step -> map
+  std::vector<OperandMap> maps;
+  int64_t elements = 0;             // of an image
+  std::set<OperandWeight> weights;  // that these products read
+};
+
+// By step.
+using ProductSteps = std::map<std::size_t, ProductStep>;
+ProductSteps lower_products(const TrainingProgram& program);
+
+// `always`: wherever the kernel does a step, not only where it is faster.
+OperandPlan plan_operands(const TrainingProgram& program, const ProductSteps& steps, int64_t images,
+                          OperandFormat format, bool always);
+
+// For sums in parts, of the product that needs most.
+int64_t product_scratch_floats(const TrainingProgram& program, const ProductSteps& steps,
+                               const OperandPlan& plan, int64_t images);
+
+}  // namespace facegen::cuda::hopper
