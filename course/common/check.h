@@ -45,7 +45,8 @@ inline Sum definition(const Problem& p, Layout layout, const float* input, const
 
 struct Verdict {
   bool right = true;
-  double worst = 0;   // largest error, as a share of what is allowed
+  double worst = 0;     // largest error, as a share of what is allowed
+  double relative = 0;  // largest error, relative to the root mean square of the outputs
   std::string where;  // of the worst output, where it is wrong
 };
 
@@ -77,6 +78,9 @@ inline Verdict check(const Problem& p, Layout layout, const float* input, const 
     places.push_back(at);
   }
   const double unit = 0x1p-23 * (std::sqrt(1.0 * p.taps() * p.in_c) + 2);
+  double squares = 0;
+  for (const Place& at : places) squares += at.want.value * at.want.value;
+  const double rms = std::sqrt(squares / static_cast<double>(places.size())) + 1e-30;
   Verdict verdict;
   for (const Place& at : places) {
     // Where numbers are transformed, those of other outputs nearby take part in a sum.
@@ -84,6 +88,7 @@ inline Verdict check(const Problem& p, Layout layout, const float* input, const 
     const double allowed = magnitude * (arithmetic.growth * unit + arithmetic.product) + 1e-30;
     double share = std::fabs(at.got - at.want.value) / allowed;
     if (std::isnan(share)) share = HUGE_VAL;  // an output that was never written is NaN
+    verdict.relative = std::fmax(verdict.relative, std::fabs(at.got - at.want.value) / rms);
     if (share <= verdict.worst) continue;
     verdict.worst = share;
     if (share <= 1) continue;
