@@ -4,7 +4,7 @@
     tools/gather-photos.py FOLDER [--side 512]
 
 tools/photos.txt names them: a package and a path in it on each line. Their copyright files allow
-use, change and distribution. Writes PACKAGE-NAME.jpg of each; stamps lie on a light ground.
+use, change and distribution. Writes 000.jpg and so on; stamps lie on a light ground.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def main() -> int:
                 image = Image.open(Path(work) / path).convert("RGBA")
                 image.thumbnail((options.side, options.side))
                 ground = Image.new("RGBA", image.size, GROUND)
-                name = f"{package}-{Path(path).parent.name}-{Path(path).stem}.jpg"
+                name = f"{len(list(options.folder.iterdir())):03d}.jpg"
                 photo = Image.alpha_composite(ground, image).convert("RGB")
                 photo.save(options.folder / name, quality=90)
         print(f"{file.name}: {len(found)}", file=sys.stderr)
