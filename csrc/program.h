@@ -96,6 +96,15 @@ inline bool is_common(const Epilogue& e, const View& map) {
                                  !is_spread(e.other, map)));
 }
 
+// By which a GEMM is computed: python/facegen/kernels/algorithms.py says what each is.
+enum class Algorithm : int32_t {
+  kAuto,    // whichever is fastest, by the layer alone
+  kDirect,  // whichever is fastest of those that multiply as the definition does
+  kNaive,
+  kIm2col,
+  kWinograd,
+};
+
 enum class Op : int32_t {
   kGemm,           // conv2d, conv_transpose2d, linear
   kMaxPool,        // window and stride from `window`
@@ -144,7 +153,7 @@ struct Step {
   int32_t kernel_h = 0, kernel_w = 0;
   const float* weight = nullptr;  // kGemm: (map_of(step).c, kernel_h, kernel_w, in.c)
   const float* bias = nullptr;    // (map_of(step).c) or null
-  bool direct_only = false;       // kGemm: no algorithm of lower complexity
+  Algorithm algorithm = Algorithm::kAuto;  // kGemm
   // kMaxPool, without dilation; kDepthwise
   Window window = {};
   // kResample

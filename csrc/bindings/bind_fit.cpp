@@ -4,11 +4,13 @@
 
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "bindings.h"
 #include "cpu/dispatch.h"
 #include "cpu/executable.h"
+#include "cpu/gemm.h"
 #include "cuda/fit/kernel.h"
 #include "read_program.h"
 #include "read_target.h"
@@ -30,6 +32,24 @@ class FitCpu {
     const std::string name = cpu::find_kernel(storage.read_step(step), kernels_);
     if (name.empty()) return std::nullopt;
     return std::make_pair(0, name);
+  }
+
+  std::string why_not(const py::object& step, const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    const Step s = storage.read_step(step);
+    return s.op == Op::kGemm ? cpu::why_no_gemm(s, cpu::kernels_of(s, kernels_)) : "";
+  }
+
+  // Bytes of scratch memory, bytes of packed weights, multiplications.
+  std::tuple<int64_t, int64_t, double> costs(const py::object& step,
+                                             const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    const Step s = storage.read_step(step);
+    if (s.op != Op::kGemm) throw py::value_error("only products have costs");
+    const cpu::Kernels& own = cpu::kernels_of(s, kernels_);
+    if (cpu::find_gemm(s, own) == nullptr) throw py::value_error(cpu::why_no_gemm(s, own));
+    const cpu::Costs costs = cpu::costs_of(s, own);
+    return {costs.scratch_bytes, costs.weight_bytes, costs.multiplications};
   }
 
   // All that the CPU computes with is float32.
@@ -70,6 +90,13 @@ class FitCuda {
     return std::make_pair(static_cast<int>(kernel), cuda::kernel_name(kernel, step, target_));
   }
 
+  std::string why_not(const py::object& object, const py::object& buffers) const {
+    ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
+    const Step step = storage.read_step(object);
+    const bool named = step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect;
+    return named ? "GPUs have the algorithms auto and direct" : "";
+  }
+
   std::string input_format(const py::object& object, const py::object& buffers) const {
     ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
     const std::optional<Format> format = cuda::input_format(storage.read_step(object), target_);
@@ -94,6 +121,9 @@ void bind_fit(py::module_& m) {
   py::class_<FitCpu>(m, "FitCpu", "The CPU, as programs are fitted to it.")
       .def(py::init<const std::string&>(), py::arg("isa"))
       .def("kernel", &FitCpu::kernel, py::arg("step"), py::arg("buffers"))
+      .def("why_not", &FitCpu::why_not, py::arg("step"), py::arg("buffers"))
+      .def("costs", &FitCpu::costs, py::arg("step"), py::arg("buffers"),
+           "Bytes of scratch memory and of packed weights, and multiplications, of one image.")
       .def("input_format", &FitCpu::input_format, py::arg("step"), py::arg("buffers"))
       .def_property_readonly("name", &FitCpu::name)
       .def_property_readonly("operand_format", &FitCpu::operand_format)
@@ -103,6 +133,7 @@ void bind_fit(py::module_& m) {
       .def(py::init<int, int, const std::string&, const std::string&>(), py::arg("major"),
            py::arg("minor"), py::arg("precision"), py::arg("kernels"))
       .def("kernel", &FitCuda::kernel, py::arg("step"), py::arg("buffers"))
+      .def("why_not", &FitCuda::why_not, py::arg("step"), py::arg("buffers"))
       .def("input_format", &FitCuda::input_format, py::arg("step"), py::arg("buffers"))
       .def_property_readonly("name", &FitCuda::name)
       .def_property_readonly("operand_format", &FitCuda::operand_format)

@@ -50,6 +50,7 @@ constexpr const char* kActivations[] = {
     "none",   "relu", "leaky_relu", "tanh", "prelu",    "clip", "elu", "sigmoid", "hard_sigmoid",
     "hard_swish", "silu", "gelu",   "gelu_tanh", "mish", "softplus", "exp", "log", "abs",
     "sqrt",   "reciprocal"};
+constexpr const char* kAlgorithms[] = {"auto", "direct", "naive", "im2col", "winograd"};
 constexpr const char* kCombines[] = {"add", "multiply", "maximum", "minimum"};
 
 template <typename Enum, std::size_t count>
@@ -188,7 +189,8 @@ void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   s.weight = constant(object.attr("weight"), product({channels, s.kernel_h, s.kernel_w, s.in.c}),
                       true);
   s.bias = optional_constant(object.attr("bias"), channels);
-  s.direct_only = field<bool>(object, "direct_only");
+  s.algorithm = read_enum<Algorithm>(kAlgorithms, field<std::string>(object, "algorithm"),
+                                     "algorithm");
   s.softmax_input = field<bool>(object, "softmax_input");
   s.centre_channels = field<int32_t>(object, "centre_channels");
 }

@@ -132,7 +132,6 @@ DirectGemm::DirectGemm(const Step& step, const Kernels& kernels)
   weights_ = allocate_aligned<float>(weight_floats);
   bias_ = allocate_aligned<float>(bias_floats);
   std::fill_n(bias_.get(), bias_floats, 0.0f);
-  pack(weights_of(step), 1);
 }
 
 void DirectGemm::pack(const Weights& weights, int threads) {
@@ -301,6 +300,15 @@ void DirectGemm::run_rows(const Bundle& bundle, int oy, const Rectangle& part, c
     line.add = add + part.first * line.add_stride;
   }
   kernels_.direct_multiply(line);
+}
+
+Costs DirectGemm::costs() const {
+  Costs costs;
+  if (pad_left_ + pad_right_ > 0) costs.scratch_bytes = 4 * in_.h * in_.w * in_.pixel_stride;
+  for (const Bundle& bundle : bundles_) {
+    costs.weight_bytes += 4 * bundle.panels * bundle.panel_floats(kernels_.panel_columns);
+  }
+  return costs;
 }
 
 }  // namespace facegen::cpu

@@ -26,6 +26,7 @@ class DirectGemm final : public Gemm {
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
   void pack(const Weights& weights, int threads) override;
+  Costs costs() const override;
 
   // The same line by line, for a caller who wants them one at a time: `in` is an image of what pad
   // returned, `out` the line's first pixel. Convolutions without a summand, of separate lines.

@@ -84,6 +84,7 @@ Executable::Executable(const Program& program, const Kernels& kernels, int threa
     if (steps_[i].op != Op::kGemm) return;
     const Kernels& own = kernels_of(steps_[i], kernels);
     gemms_[i] = find_gemm(steps_[i], own)->make(steps_[i], own);
+    gemms_[i]->pack(weights_of(steps_[i]), 1);
   });
   for (Step& step : steps_) step.finish = nullptr;  // may not outlive us
 }

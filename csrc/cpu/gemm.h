@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "cpu/kernels.h"
 #include "program.h"
@@ -33,20 +34,31 @@ inline Weights transposed_weights(const float* weight, int64_t taps, int64_t inp
   return {weight, 1, inputs, taps * inputs};
 }
 
+// What a layer takes of one image, on one thread.
+struct Costs {
+  int64_t scratch_bytes = 0;   // between input and output
+  int64_t weight_bytes = 0;    // as they are packed
+  double multiplications = 0;  // of numbers of the input with weights, or of sums of either
+};
+
 class Gemm {
  public:
   virtual ~Gemm() = default;
   // Several threads may call it at once. `add` is the epilogue's summand, if it has one.
   virtual void run(int64_t images, Images in, Images out, Images add, int threads) const = 0;
-  // Packs other weights of the same layer; its bias, where that is packed too, is read anew. Nothing
-  // may run meanwhile.
+  // Before the first run, and whenever the weights are others; the bias, where that is packed too, is
+  // read anew. Nothing may run meanwhile.
   virtual void pack(const Weights& weights, int threads) = 0;
+  // Needs no weights. Multiplications of 0: as many as the definition has.
+  virtual Costs costs() const = 0;
 };
 
 struct GemmImplementation {
   const char* name;
+  Algorithm algorithm;  // for steps that ask for it, or for any
+  // Does all that the step asks for; where it asks for any, at best as fast as those behind it.
   bool (*suits)(const Step& step, const Kernels& kernels);
-  // Packs the weights; `step` need not outlive the call except its bias and its epilogue's constants.
+  // `step` need not outlive the call except its bias and its epilogue's constants.
   std::unique_ptr<Gemm> (*make)(const Step& step, const Kernels& kernels);
 };
 
@@ -58,5 +70,11 @@ const Kernels& kernels_of(const Step& step, const Kernels& chosen);
 // The first of the list, best first, that does all that the step asks for; null where none does. The
 // answer depends on the step alone, not on the batch: so do the bits of the results.
 const GemmImplementation* find_gemm(const Step& step, const Kernels& kernels);
+
+// Why a step finds none, for people; empty where it does.
+std::string why_no_gemm(const Step& step, const Kernels& kernels);
+
+// Of a step that has an implementation; its weights are not read.
+Costs costs_of(const Step& step, const Kernels& kernels);
 
 }  // namespace facegen::cpu

@@ -256,4 +256,19 @@ void IndirectGemm::finish_phase(const Task& task, const Phase& phase, int first,
   }
 }
 
+Costs IndirectGemm::costs() const {
+  Costs costs;
+  if (pad_left_ + pad_right_ > 0) costs.scratch_bytes = 4 * in_.h * in_.w * in_.pixel_stride;
+  costs.scratch_bytes += kernels_.row_panel_bytes(kernels_.most_depth);
+  int64_t block = 0;  // of the largest group
+  for (const Group& group : groups_) {
+    const int64_t rows = int64_t{group.out_h} * group.out_w;
+    const int64_t columns = int64_t{group.panels()} * kernels_.panel_columns;
+    block = std::max(block, 4 * std::min(rows, kBlockRows) * std::min(columns, kBlockColumns));
+  }
+  costs.scratch_bytes += block;
+  costs.weight_bytes = packed_bytes_;
+  return costs;
+}
+
 }  // namespace facegen::cpu

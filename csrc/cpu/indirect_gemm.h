@@ -23,12 +23,12 @@ namespace facegen::cpu {
 
 class IndirectGemm final : public Gemm {
  public:
-  // Packs the weights; `step` need not outlive the constructor except its epilogue's constants
-  // and bias.
+  // `step` need not outlive the constructor except its epilogue's constants and bias.
   IndirectGemm(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
   void pack(const Weights& weights, int threads) override;
+  Costs costs() const override;
 
  private:
   // A tap by its number on each axis, or the input position it reads relative to output * step.

@@ -70,7 +70,6 @@ IndirectGemm::IndirectGemm(const Step& step, const Kernels& kernels)
   }
   for (Group& group : groups_) add_blocks(group);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  pack(weights_of(step), 1);
 }
 
 void IndirectGemm::pack(const Weights& weights, int threads) {

@@ -69,4 +69,10 @@ void PooledGemm::run_part(const float* in, float* out, int first, int last) cons
   }
 }
 
+Costs PooledGemm::costs() const {
+  Costs costs = gemm_.costs();
+  costs.scratch_bytes += 4 * std::min(pool_.kernel_h, map_.h) * map_.w * map_.pixel_stride;
+  return costs;
+}
+
 }  // namespace facegen::cpu

@@ -21,6 +21,7 @@ class PooledGemm final : public Gemm {
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
   void pack(const Weights& weights, int threads) override { gemm_.pack(weights, threads); }
+  Costs costs() const override;
 
  private:
   void run_part(const float* in, float* out, int first, int last) const;

@@ -79,7 +79,6 @@ ThinGemm::ThinGemm(const Step& step, const Kernels& kernels)
     }
   }
   weights_ = allocate_aligned<float>(weight_count);
-  pack(weights_of(step), 1);
 }
 
 void ThinGemm::pack(const Weights& weights, int) {
@@ -232,6 +231,17 @@ void ThinGemm::write(const PhaseWeights& p, const float* sums, Images out, int64
     float* to = out.data + image * out.image_stride + first * out_.pixel_stride + n;
     for (int i = 0; i < count; ++i) to[i * stride] = sums[n * width + i] * scale + shift;
   }
+}
+
+Costs ThinGemm::costs() const {
+  Costs costs;
+  int64_t sum_floats = 0;
+  for (const PhaseWeights& p : phases_) {
+    sum_floats += tiles(p, strip_rows_) * tile_floats();
+    costs.weight_bytes += int64_t{4} * static_cast<int64_t>(p.tap_offset.size()) * in_.c * out_.c;
+  }
+  costs.scratch_bytes = 4 * (channel_stride_ * kChannels + sum_floats);
+  return costs;
 }
 
 }  // namespace facegen::cpu

@@ -26,6 +26,7 @@ class ThinGemm final : public Gemm {
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
   void pack(const Weights& weights, int threads) override;
+  Costs costs() const override;
 
  private:
   struct PhaseWeights {

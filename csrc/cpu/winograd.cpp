@@ -284,4 +284,24 @@ void Winograd::finish(const Task& task, const float* products, Images out, Image
   }
 }
 
+Costs Winograd::costs() const {
+  Costs costs;
+  costs.weight_bytes = packed_bytes_;
+  const Cut cut = cut_tasks(1, 1);
+  for (const Part& part : parts_) {
+    const Task task = {&part, 0, divide_up(part.tiles(), cut.tile_parts), 0,
+                       static_cast<int>(divide_up(panels_, cut.panel_parts))};
+    const int64_t pixels = task.tile_end * kPatchPixels * int64_t{sizeof(float*)};
+    const int64_t products = 4 * points(part.y) * points(part.x) * point_stride(task);
+    const int64_t panels = 4 * kWinogradPoints * kMaxDepth * std::min<int64_t>(
+        task.tile_end, kGroupTiles * kernels_.tile_rows);
+    costs.scratch_bytes = std::max(costs.scratch_bytes, pixels + products + panels);
+    for (const Block& block : part.blocks) {
+      costs.multiplications += static_cast<double>(part.tiles()) * block.points * block.channels *
+                               static_cast<double>(part.phases.size()) * out_.c;
+    }
+  }
+  return costs;
+}
+
 }  // namespace facegen::cpu

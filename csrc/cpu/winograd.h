@@ -44,19 +44,20 @@ namespace facegen::cpu {
 
 class Winograd final : public Gemm {
  public:
-  // Outputs of a tile on an axis, 2 or 4; 0 where the layer does not suit or IndirectGemm is faster.
+  // Outputs of a tile on an axis, 2 or 4; 0 where the layer does not suit or, unless the step asks for
+  // this algorithm, IndirectGemm is faster.
   // The answer depends on the layer alone, not on the batch: so do the bits of the results.
   static int tile_outputs(const Step& step, const Kernels& kernels);
   static bool suits(const Step& step, const Kernels& kernels) {
     return step.finish == nullptr && tile_outputs(step, kernels) > 0;
   }
 
-  // Transforms and packs the weights; `step` need not outlive the constructor except its
-  // epilogue's constants and bias.
+  // `step` need not outlive the constructor except its epilogue's constants and bias.
   Winograd(const Step& step, const Kernels& kernels);
 
   void run(int64_t images, Images in, Images out, Images add, int threads) const override;
   void pack(const Weights& weights, int threads) override;
+  Costs costs() const override;
 
  private:
   // One axis of a grid of input pixels: output o reads  o * step + low + t * spacing,  t < taps.

@@ -1,7 +1,9 @@
 // What Winograd decides when a network is loaded: tiles, blocks, and the transformed weights.
 #include <algorithm>
 #include <cstdlib>
+#include <limits>
 
+#include "cpu/ranges.h"
 #include "cpu/winograd.h"
 #include "cpu/winograd_transform.h"
 #include "divide_up.h"
@@ -28,18 +30,6 @@ constexpr int kFewTaps = 3, kFewestChannelsOfManyTaps = 48;
 constexpr std::size_t kManyPhases = 9;
 constexpr int kFewestChannelsOfMany = 64;  // of as many parts
 
-// Pairs (output, tap) that read inside an input of `size`: what IndirectGemm multiplies.
-int64_t valid_taps(const Axis& axis, int size) {
-  int64_t count = 0;
-  for (int64_t o = 0; o < axis.out; ++o) {
-    for (int64_t t = 0; t < axis.taps; ++t) {
-      const int64_t i = o * axis.step + t * axis.dir + axis.base;
-      count += i >= 0 && i < size;
-    }
-  }
-  return count;
-}
-
 }  // namespace
 
 // Whether each grid of the axis has at most kWinogradTaps taps, and one more than 1.
@@ -50,8 +40,10 @@ bool Winograd::cuts(const Axis& axis) {
 }
 
 int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
-  if (step.direct_only || kernels.products != Products::kFloat32) return 0;
-  if (step.in.c < kFewestChannels || step.out.c < kFewestChannels) return 0;
+  const bool asked = step.algorithm == Algorithm::kWinograd;
+  if (!asked && step.algorithm != Algorithm::kAuto) return 0;
+  if (kernels.products != Products::kFloat32) return 0;
+  if (!asked && (step.in.c < kFewestChannels || step.out.c < kFewestChannels)) return 0;
   for (int i = 0; i < step.phase_count; ++i) {
     if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
   }
@@ -69,13 +61,17 @@ int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
                           (double(y.out) * y.taps * x.out * x.taps);
     least += inside * double(rows) * y.taps * x.taps;
   }
-  if (most_taps > kFewTaps && step.in.c + step.out.c < kFewestChannelsOfManyTaps) return 0;
+  if (asked) {
+    least = std::numeric_limits<double>::infinity();
+  } else if (most_taps > kFewTaps && step.in.c + step.out.c < kFewestChannelsOfManyTaps) {
+    return 0;
+  }
   int best = 0;
   for (const int outputs : {2, 4}) {
     if (outputs + most_taps - 1 > kWinogradPoints) continue;
     double cost = 0;
     const std::vector<Part> parts = lay_out(step, outputs);
-    if (parts.size() > kManyPhases && step.in.c < kFewestChannelsOfMany) continue;
+    if (!asked && parts.size() > kManyPhases && step.in.c < kFewestChannelsOfMany) continue;
     for (const Part& part : parts) {
       const int64_t tiles = std::max(part.tiles(), kFewestRows);
       const auto products = [outputs](const Tiles& t) {  // points that weights are not zero at
@@ -169,7 +165,6 @@ Winograd::Winograd(const Step& step, const Kernels& kernels)
   panels_ = static_cast<int>(divide_up(phases * step.out.c, kernels.panel_columns));
   for (Part& part : parts_) add_blocks(part);
   packed_ = allocate_aligned<char>(packed_bytes_);
-  pack(weights_of(step), 1);
 }
 
 void Winograd::pack(const Weights& weights, int threads) {

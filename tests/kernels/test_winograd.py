@@ -99,7 +99,7 @@ def test_strict_multiplies_as_the_definition_does():
     direct = np.empty((2, 10, 10, 32), np.float32)
     engines.run_program(lower(graph, weights, "direct"), [batch], [direct], strict.isa)
     np.testing.assert_array_equal(strict(batch), direct)
-    assert not strict.program.steps[0].direct_only  # the caller's program stays as it is
+    assert strict.program.steps[0].algorithm == "auto"  # the caller's program stays as it is
 
 
 @pytest.mark.parametrize("isa", sorted(set(ISAS) - set(WINOGRAD_ISAS)))

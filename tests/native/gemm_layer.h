@@ -190,7 +190,7 @@ inline Bounded expected(const Layer& l, const Data& data, const Sums& sums, int6
 
 // Without its views. `phases` must outlive the step.
 inline Step step_of(const Layer& l, const Data& data, const std::vector<Phase>& phases,
-                    bool direct_only) {
+                    Algorithm algorithm) {
   Step step = {};
   step.op = Op::kGemm;
   step.phases = phases.data();
@@ -199,7 +199,7 @@ inline Step step_of(const Layer& l, const Data& data, const std::vector<Phase>& 
   step.kernel_w = l.x.kernel;
   step.weight = data.weight.data();
   step.bias = l.bias ? data.bias.data() : nullptr;
-  step.direct_only = direct_only;
+  step.algorithm = algorithm;
   step.epilogue.activation = l.activation;
   step.epilogue.alpha = kSlope;
   step.epilogue.scale = l.scale ? data.scale.data() : nullptr;
@@ -208,10 +208,10 @@ inline Step step_of(const Layer& l, const Data& data, const std::vector<Phase>& 
 }
 
 inline OneStep executable(const Layer& l, const Data& data, const cpu::Kernels& kernels,
-                          bool direct_only) {
+                          Algorithm algorithm) {
   const std::vector<Phase> phases = phases_of(l);
   const Tensor add = {l.out.h, l.out.w, l.out.c, l.out.back, l.out.front + 1};
-  return {step_of(l, data, phases, direct_only), l.in, l.out, l.add ? &add : nullptr, kernels};
+  return {step_of(l, data, phases, algorithm), l.in, l.out, l.add ? &add : nullptr, kernels};
 }
 
 }  // namespace facegen::test

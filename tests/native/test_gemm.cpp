@@ -47,7 +47,7 @@ void check_layer(const Layer& l, std::mt19937& random) {
   const Sums sums = sums_of(l, data);
   for (const cpu::Kernels* kernels : all_kernels()) {
     begin_case(describe(l), *kernels);
-    const OneStep network = executable(l, data, *kernels, true);
+    const OneStep network = executable(l, data, *kernels, Algorithm::kDirect);
     const std::vector<float> found = network.run_checked(l.images, data.in, data.add);
     check_close(l.out, found, [&](int64_t i) {
       return expected(l, data, sums, i, kernels->products);
@@ -221,7 +221,7 @@ void test_infinity(std::mt19937& random) {
   data.in[1] = INFINITY;
   for (const cpu::Kernels* kernels : all_kernels()) {
     begin_case("infinity", *kernels);
-    const std::vector<float> found = executable(l, data, *kernels, true).run(1, data.in, {}, 1);
+    const std::vector<float> found = executable(l, data, *kernels, Algorithm::kDirect).run(1, data.in, {}, 1);
     for (std::size_t i = 0; i < found.size(); ++i) {
       const bool as_defined = found[i] == (data.weight[i * 3 + 1] > 0 ? INFINITY : -INFINITY);
       CHECK(as_defined ||
@@ -240,7 +240,7 @@ void test_many_threads(std::mt19937& random) {
     const Data data = draw_data(l, random);
     for (const cpu::Kernels* kernels : all_kernels()) {
       begin_case("many threads, " + describe(l), *kernels);
-      const OneStep network = executable(l, data, *kernels, true);
+      const OneStep network = executable(l, data, *kernels, Algorithm::kDirect);
       const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
       for (int threads : {5, 16}) {
         CHECK(same_bits(network.run(l.images, data.in, {}, threads), alone));
@@ -257,7 +257,7 @@ void test_rounding_of_factors() {
     const float tie = 1 + 0x1p-8f;
     const Data data = {{tie}, std::vector<float>(16, tie), std::vector<float>(16), {}, {}, {}};
     const bool rounded = kernels->products == cpu::Products::kBfloat16;
-    for (float y : executable(l, data, *kernels, true).run(1, data.in, {}, 1)) {
+    for (float y : executable(l, data, *kernels, Algorithm::kDirect).run(1, data.in, {}, 1)) {
       CHECK(y == (rounded ? 1.0f : tie * tie));
     }
   }
@@ -287,7 +287,7 @@ void test_scales() {
       for (const cpu::Kernels* kernels : all_kernels()) {
         begin_case("scales", *kernels);
         const std::vector<float> found =
-            executable(l, scaled, *kernels, true).run(l.images, scaled.in, {}, 1);
+            executable(l, scaled, *kernels, Algorithm::kDirect).run(l.images, scaled.in, {}, 1);
         for (std::size_t i = 0; i < found.size(); ++i) {
           const double scale = static_cast<double>(size) * (i < kOut ? 1.0 : 0x1p-80) *
                                (i % kOut == 0 ? 1.0 : 0x1p-10);

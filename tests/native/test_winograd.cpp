@@ -24,9 +24,9 @@ namespace {
 using test::Window;  // and not the program's
 
 // Outputs of a tile, 0 for none.
-int outputs(const Layer& l, const cpu::Kernels& kernels, bool direct_only = false) {
+int outputs(const Layer& l, const cpu::Kernels& kernels, Algorithm algorithm = Algorithm::kAuto) {
   const std::vector<Phase> phases = phases_of(l);
-  Step step = step_of(l, {}, phases, direct_only);
+  Step step = step_of(l, {}, phases, algorithm);
   step.in = l.in.view(0);
   step.out = l.out.view(1);
   return cpu::Winograd::tile_outputs(step, kernels);
@@ -67,7 +67,7 @@ void check_layer(const Layer& l, int tile_outputs, std::mt19937& random) {
     begin_case(describe(l), *kernels);
     CHECK(outputs(l, *kernels) == tile_outputs);
     const Sums sums = with_winograd_magnitudes(l, direct_sums, tile_outputs);
-    const OneStep network = executable(l, data, *kernels, false);
+    const OneStep network = executable(l, data, *kernels, Algorithm::kAuto);
     const std::vector<float> found = network.run_checked(l.images, data.in, data.add);
     check_close(l.out, found, [&](int64_t i) {
       return expected(l, data, sums, i, cpu::Products::kFloat32);
@@ -226,7 +226,7 @@ void test_choice() {
     begin_case("choice", *kernels);
     const Layer l = conv2d(1, {8, 8, 64}, 64, same);
     CHECK((outputs(l, *kernels) == 2) == (kernels->products == cpu::Products::kFloat32));
-    CHECK(!outputs(l, *kernels, true));                                          // direct only
+    CHECK(!outputs(l, *kernels, Algorithm::kDirect));  // direct only
     CHECK(!outputs(conv2d(1, {16, 16, 64}, 64, {2, 2, 0, 0}), *kernels));        // grids of 1 tap
     CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, Window{}), *kernels));              // 1 tap
     CHECK(!outputs(conv2d(1, {8, 8, 64}, 64, {6, 1, 2, 3}), *kernels));          // 6 taps
@@ -259,9 +259,9 @@ void test_accuracy(std::mt19937& random) {
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
       if (kernels->products != cpu::Products::kFloat32) continue;
       begin_case("accuracy, " + describe(l), *kernels);
-      const auto rms_error = [&](bool direct_only) {
+      const auto rms_error = [&](Algorithm algorithm) {
         const std::vector<float> found =
-            executable(l, data, *kernels, direct_only).run(l.images, data.in, {}, 1);
+            executable(l, data, *kernels, algorithm).run(l.images, data.in, {}, 1);
         double sum = 0;
         for (std::size_t i = 0; i < found.size(); ++i) {
           const Bounded want =
@@ -271,7 +271,7 @@ void test_accuracy(std::mt19937& random) {
         }
         return std::sqrt(sum / static_cast<double>(found.size()));
       };
-      const double direct = rms_error(true), winograd = rms_error(false);
+      const double direct = rms_error(Algorithm::kDirect), winograd = rms_error(Algorithm::kAuto);
       CHECK(winograd != direct);
       CHECK(winograd <= winograd_rms(points(l, outputs(l, *kernels))) * direct);
     }
@@ -286,7 +286,7 @@ void test_nan_pixel(std::mt19937& random) {
   for (const cpu::Kernels* kernels : cpu::available_kernels()) {
     if (kernels->products != cpu::Products::kFloat32) continue;
     begin_case("NaN", *kernels);
-    const OneStep network = executable(l, data, *kernels, false);
+    const OneStep network = executable(l, data, *kernels, Algorithm::kAuto);
     const std::vector<float> clean = network.run(l.images, data.in, {}, 1);
     std::vector<float> in = data.in;
     std::fill_n(in.begin() + (iy * l.in.w + ix) * l.in.c, l.in.c, std::nanf(""));
@@ -312,7 +312,7 @@ void test_many_threads(std::mt19937& random) {
     const Data data = draw_data(l, random);
     for (const cpu::Kernels* kernels : cpu::available_kernels()) {
       begin_case("many threads, " + describe(l), *kernels);
-      const OneStep network = executable(l, data, *kernels, false);
+      const OneStep network = executable(l, data, *kernels, Algorithm::kAuto);
       const std::vector<float> alone = network.run(l.images, data.in, {}, 1);
       for (int threads : {2, 5, 16, 64}) {
         CHECK(same_bits(network.run(l.images, data.in, {}, threads), alone));

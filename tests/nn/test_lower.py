@@ -32,7 +32,7 @@ from facegen.nn import (
     Tanh,
     lower,
 )
-from facegen.nn.program import Gemm, MaxPool, Pointwise, Rearrange, Resample
+from facegen.nn.program import ALGORITHMS, Gemm, MaxPool, Pointwise, Rearrange, Resample
 from random_weights import random_weights
 
 
@@ -321,10 +321,10 @@ def test_structure_without_weights():
     assert not structure.constants
 
 
-def test_direct_only_is_passed_on():
-    graph = graphs.dcgan_like()
-    assert all(step.direct_only for step in lower(graph, None, "direct").steps)
-    assert not any(step.direct_only for step in lower(graph, None).steps)
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_the_algorithm_is_passed_on(algorithm):
+    steps = lower(graphs.dcgan_like(), None, algorithm).steps
+    assert {step.algorithm for step in steps} == {algorithm}
 
 
 def test_wrong_weights_are_named():
@@ -343,8 +343,8 @@ def test_wrong_arguments():
     graph.input("x", Shape(1, 1, 1))
     with pytest.raises(ValueError, match="has no output"):
         lower(graph, None)
-    with pytest.raises(ValueError, match='must be "auto" or "direct"'):
-        lower(graphs.dcgan_like(), None, "fft")
+    with pytest.raises(ValueError, match="must be one of .auto., .*, not 'fastest'"):
+        lower(graphs.dcgan_like(), None, "fastest")
 
 
 def test_printed_program():

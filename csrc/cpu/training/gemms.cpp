@@ -49,7 +49,7 @@ void TrainingExecutable::make_gemm(std::size_t i) {
   step.kernel_w = s.kernel_w;
   step.weight = weights(s).data;  // packed anew before each run
   step.bias = s.bias < 0 ? nullptr : array(s.bias) + out.first;
-  step.direct_only = s.direct_only;
+  step.algorithm = s.direct_only ? Algorithm::kDirect : Algorithm::kAuto;
   const GemmImplementation* found = find_gemm(step, kernels_);
   if (found == nullptr) throw std::invalid_argument("no kernel for " + s.name);
   gemms_[i] = found->make(step, kernels_);

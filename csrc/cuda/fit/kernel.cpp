@@ -118,6 +118,9 @@ const char* product_of(const Target& target) {
 Kernel find_kernel(const StepFit& fit) {
   const Step& step = fit.step;
   if (step.op == Op::kGemm) {
+    if (step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect) {
+      return Kernel::kNone;  // the CPU's alone
+    }
     for (const Entry& entry : kGemms) {
       if (!(extras_of(step) & ~entry.does) && entry.suits(fit)) return entry.kernel;
     }

@@ -13,7 +13,7 @@ from facegen import _native
 from facegen.engine.device import CPU, Call, CallerArray, Device
 from facegen.errors import DeviceError
 from facegen.nn.fit import fit
-from facegen.nn.program import Gemm, Program
+from facegen.nn.program import DEFINED_ALGORITHMS, Gemm, Program
 from facegen.nn.target import find_target
 from facegen.numbers.pixels import from_uint8, to_uint8
 
@@ -103,8 +103,16 @@ def _default_batch(program: Program) -> int:
 
 def _as_defined(program: Program) -> Program:
     """The program with no algorithm of lower complexity than the definition's."""
+    for step in program.steps:
+        if isinstance(step, Gemm) and step.algorithm not in ("auto", *DEFINED_ALGORITHMS):
+            raise ValueError(
+                f'precision "strict" multiplies as the definition does, and {step.name} of '
+                f"{program.name} asks for {step.algorithm!r}"
+            )
     steps = tuple(
-        replace(step, direct_only=True) if isinstance(step, Gemm) else step
+        replace(step, algorithm="direct")
+        if isinstance(step, Gemm) and step.algorithm == "auto"
+        else step
         for step in program.steps
     )
     return replace(program, steps=steps)

@@ -32,8 +32,10 @@ def conv2d(
         Zeros around the input.
     groups : int
         That channels in and out are divided into; each output reads the inputs of its own alone.
-    algorithm : "auto" or "direct"
-        "direct" multiplies as the definition does; "auto" may use fewer multiplications.
+    algorithm : str
+        "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
+        as the definition does; "naive", "im2col" and "winograd" are computed so, on the CPU, or
+        refused. :mod:`facegen.kernels.algorithms` describes them.
 
     Returns
     -------
@@ -88,8 +90,10 @@ def conv_transpose2d(
         Outputs added at the bottom and at the right.
     groups : int
         That channels in and out are divided into; each output reads the inputs of its own alone.
-    algorithm : "auto" or "direct"
-        "direct" multiplies as the definition does; "auto" may use fewer multiplications.
+    algorithm : str
+        "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
+        as the definition does; "naive", "im2col" and "winograd" are computed so, on the CPU, or
+        refused. :mod:`facegen.kernels.algorithms` describes them.
 
     Returns
     -------

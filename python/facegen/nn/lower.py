@@ -35,6 +35,7 @@ from facegen.nn.layers import LayerNorm as LayerNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
+    ALGORITHMS,
     ArgMax,
     Depthwise,
     Epilogue,
@@ -78,7 +79,9 @@ def lower(
         Every entry of ``graph.parameters``, in its shape; None gives the structure alone (to
         print it), without constants.
     algorithm
-        "auto", or "direct": no algorithm of lower complexity than the definition's.
+        Of the convolutions and linear layers: "auto", "direct" (whatever multiplies as the
+        definition does), or one that :mod:`facegen.kernels.algorithms` lists, which then has to
+        take every one of them.
     device
         Fit the program to this kind of device, which need not be here: see
         :func:`facegen.nn.target.find_target`. ``print(lower(graph, None, device="cuda"))`` shows
@@ -93,11 +96,12 @@ def lower(
     Raises
     ------
     ValueError
-        For a graph without outputs, another algorithm, a device that there is not, and weights that
-        are missing, unknown or of another shape.
+        For a graph without outputs, another algorithm, a layer that it does not take, a device that
+        there is not, and weights that are missing, unknown or of another shape.
     """
-    if algorithm not in ("auto", "direct"):
-        raise ValueError(f'algorithm must be "auto" or "direct", not {algorithm!r}')
+    if algorithm not in ALGORITHMS:
+        names = ", ".join(f'"{name}"' for name in ALGORITHMS)
+        raise ValueError(f"algorithm must be one of {names}, not {algorithm!r}")
     if not graph.outputs:
         raise ValueError(f"{graph.name} has no output: call graph.output(tensor)")
     if weights is not None:
@@ -190,6 +194,11 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
     )
     layer = draft.lead.layer
     if isinstance(layer, GemmLayer) and layer.is_depthwise:
+        if algorithm not in ("auto", "direct"):
+            raise ValueError(
+                f"{lead} is a depthwise convolution, which has a kernel of its own and no "
+                f"algorithm {algorithm!r}"
+            )
         vertical, horizontal = layer.axes
         return Depthwise(
             name=draft.name,
@@ -218,7 +227,7 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
             weight=f"{lead}.weight",
             bias=f"{lead}.bias" if draft.has_bias else None,
             epilogue=epilogue,
-            direct_only=algorithm == "direct",
+            algorithm=algorithm,
         )
     if isinstance(layer, StatisticsNorm):
         gamma, beta = f"{lead}.gamma", f"{lead}.beta"

@@ -12,6 +12,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+# By which a Gemm is computed, as facegen.kernels.algorithms describes them; the first may be any.
+ALGORITHMS = ("auto", "direct", "naive", "im2col", "winograd")
+# Those that multiply as the definition does, zeros between and around the pixels apart.
+DEFINED_ALGORITHMS = ("direct", "naive", "im2col")
+
 NOWHERE = -1  # the buffer of a map that its kernel does not store
 
 
@@ -116,7 +121,7 @@ class Gemm:
     weight: str  # constant (map.channels, *kernel_size, input.channels)
     bias: str | None  # constant (map.channels,)
     epilogue: Epilogue = Epilogue()
-    direct_only: bool = False
+    algorithm: str = "auto"  # or another one of ALGORITHMS
     # The step that takes the map that this one makes; `output` is that step's, the map is nowhere.
     finish: MaxPool | Softmax | Gemm | None = None
     softmax_input: bool = False  # multiplies the softmax of its input over the channels

@@ -30,6 +30,9 @@ class Target(Protocol):
         The formats of the buffers count, their places in the arena do not.
         """
 
+    def why_not(self, step: Step, buffers: Sequence[Buffer]) -> str:
+        """Why there is no kernel for a step, for people; empty where its algorithm is no reason."""
+
     def input_format(self, step: Step, buffers: Sequence[Buffer]) -> str:
         """The format in which a step should read its input; "any" where all are alike."""
 

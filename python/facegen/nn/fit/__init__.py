@@ -25,7 +25,7 @@ from facegen.nn.fit.merges import (
 from facegen.nn.fit.operands import pad_pixels, stage_inputs
 from facegen.nn.fit.program_draft import ProgramDraft
 from facegen.nn.fit.siblings import join_siblings
-from facegen.nn.program import Program
+from facegen.nn.program import Gemm, Program
 from facegen.nn.target import Target
 
 __all__ = ["fit"]
@@ -71,7 +71,10 @@ def fit(program: Program, target: Target) -> Program:
     for step in draft.steps:
         found = target.kernel(step, buffers)
         if found is None:
-            raise ValueError(f"{target.name} has no kernel for {step.name} of {program.name}")
+            what = f"{target.name} has no kernel for {step.name} of {program.name}"
+            if isinstance(step, Gemm) and step.algorithm != "auto":
+                what += f" by algorithm {step.algorithm!r}: {target.why_not(step, buffers)}"
+            raise ValueError(what)
         kernels.append(found[1])
     return replace(
         program,

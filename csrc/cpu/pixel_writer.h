@@ -1,0 +1,39 @@
+// Where the sums of an output pixel go: through a step's epilogue to their place.
+#pragma once
+
+#include <cstdint>
+
+#include "cpu/gemm.h"
+#include "cpu/kernels.h"
+#include "program.h"
+
+namespace facegen::cpu {
+
+struct PixelWriter {
+  const Kernels& kernels;
+  View out;
+  Epilogue epilogue;  // its constants, and the bias, are the step's
+  const float* bias;
+
+  PixelWriter(const Step& step, const Kernels& some)
+      : kernels(some), out(step.out), epilogue(step.epilogue), bias(step.bias) {}
+
+  // `sums` (columns): of pixel (y, x) of an image, from channel `first` on.
+  void write(const float* sums, Images to, Images add, int64_t image, int64_t y, int64_t x,
+             int first, int columns) const {
+    const int64_t at = y * out.w + x;
+    EpilogueRow row = {};
+    row.sum = sums;
+    row.epilogue = &epilogue;
+    row.first = first;
+    row.bias = row.from_first(bias);
+    row.columns = columns;
+    row.out = to.data + image * to.image_stride + at * out.pixel_stride + first;
+    if (add.data != nullptr) {
+      row.other = add.data + image * add.image_stride + at * epilogue.other.pixel_stride + first;
+    }
+    kernels.epilogue(row);
+  }
+};
+
+}  // namespace facegen::cpu

@@ -1,0 +1,165 @@
+"""Every algorithm on every layer of one list: what it takes, what comes out, what it says.
+
+An algorithm is held to its own tolerance (facegen.kernels.algorithms), against the definition in
+float64. That the algorithm asked for is the one that ran is read from the fitted program.
+"""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+from one_layer import ISAS, draw, draw_weights, run_layer
+
+import tolerance
+from bench import reference
+from facegen import kernels
+from facegen.kernels.algorithms import ALGORITHMS, definition, find
+from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape, lower
+from facegen.nn.program import ALGORITHMS as NAMES
+
+DCGAN = ((1, 2), (1, 2))
+# layer, (n, h, w, in), what does not take it
+LAYERS = {
+    "3x3": (Conv2d(7, 9, 3, padding=1), (2, 9, 8, 7), ()),
+    "1x1": (Conv2d(5, 18, 1), (2, 6, 7, 5), ("winograd",)),
+    "5x5, many channels": (Conv2d(70, 33, 5, padding=2), (1, 11, 12, 70), ()),
+    "2x4, odd padding": (Conv2d(6, 3, (2, 4), padding=((0, 2), (3, 1))), (2, 8, 9, 6), ()),
+    "11x11": (Conv2d(3, 17, 11, padding=5), (2, 13, 20, 3), ("winograd",)),
+    "11x11 on 4x5": (Conv2d(9, 4, 11, padding=5, bias=False), (1, 4, 5, 9), ("winograd",)),
+    "stride 2": (Conv2d(6, 8, 3, stride=2, padding=1), (1, 11, 12, 6), ()),
+    "strides 3 and 1": (Conv2d(6, 8, (7, 3), stride=(3, 1)), (1, 20, 9, 6), ()),
+    "dilation": (Conv2d(6, 8, 3, padding=2, dilation=2), (2, 9, 10, 6), ()),
+    "groups": (Conv2d(48, 96, 3, padding=1, groups=2), (1, 6, 7, 48), ()),
+    "transposed, stride 2": (ConvTranspose2d(9, 6, 5, 2, DCGAN), (2, 5, 6, 9), ()),
+    "transposed, stride 1": (ConvTranspose2d(9, 6, 3, 1, 1), (1, 5, 6, 9), ()),
+    "transposed, smaller than its stride": (
+        ConvTranspose2d(4, 6, 2, stride=3, output_padding=1),
+        (1, 4, 5, 4),
+        ("winograd",),
+    ),
+    "linear": (Linear(300, 40), (3, 1, 1, 300), ("winograd",)),
+}
+CASES = [
+    pytest.param(algorithm.name, layer, id=f"{algorithm.name}: {layer}")
+    for algorithm in ALGORITHMS
+    for layer, (_, _, excluded) in LAYERS.items()
+    if algorithm.name not in excluded
+]
+EXCLUDED = [
+    pytest.param(name, layer, id=f"{name}: {layer}")
+    for layer, (_, _, excluded) in LAYERS.items()
+    for name in excluded
+]
+
+
+def run_definition(layer, x, weights):
+    graph = Graph("definition")
+    graph.output(graph.add("layer", layer, graph.input("x", Shape(*x.shape[1:]))))
+    named = {f"layer.{name}": value for name, value in weights.items()}
+    return reference.run_graph(graph, named, x)[0]
+
+
+def kernels_of(name, layer, shape, isa):
+    graph = Graph("one layer")
+    graph.output(graph.add("layer", layer, graph.input("x", Shape(*shape[1:]))))
+    return lower(graph, None, name, device=f"cpu:{isa}").kernels
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(("name", "layer"), CASES)
+def test_agrees_with_the_definition(name, layer, isa):
+    layer, shape, _ = LAYERS[layer]
+    x, weights = draw(shape), draw_weights(layer)
+    got = run_layer(layer, x, weights=weights, isa=isa, threads=2, algorithm=name)
+    sizes = {key: np.abs(value) for key, value in weights.items()}
+    magnitude = run_definition(layer, np.abs(x), sizes)
+    bound = find(name).tolerance(layer, magnitude, isa)
+    tolerance.assert_within(got, run_definition(layer, x, weights), bound)
+    ran = set(kernels_of(name, layer, shape, isa))
+    assert ran <= {"thin", "direct", "indirect"} if name == "direct" else ran == {name}
+
+
+@pytest.mark.parametrize(("name", "layer"), CASES)
+def test_the_same_bits_in_any_batch_and_for_any_threads(name, layer):
+    layer, (_, *shape), _ = LAYERS[layer]
+    x, weights = draw((3, *shape)), draw_weights(layer)
+    batch = run_layer(layer, x, weights=weights, algorithm=name)
+    again = run_layer(layer, x, weights=weights, threads=3, algorithm=name)
+    alone = [run_layer(layer, x[i : i + 1], weights=weights, algorithm=name) for i in range(3)]
+    np.testing.assert_array_equal(again, batch)
+    np.testing.assert_array_equal(np.concatenate(alone), batch)
+
+
+@pytest.mark.parametrize(("name", "layer"), EXCLUDED)
+def test_a_layer_that_is_not_taken_is_refused_with_the_reason(name, layer):
+    layer, shape, _ = LAYERS[layer]
+    algorithm, x = find(name), Shape(*shape[1:])
+    reason = algorithm.why_not(layer, x)
+    assert reason and reason.startswith("it takes ")
+    for ask in (algorithm.scratch_bytes, algorithm.weight_bytes, algorithm.multiplications):
+        with pytest.raises(ValueError, match=re.escape(reason)):
+            ask(layer, x)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        run_layer(layer, draw(shape), weights=draw_weights(layer), algorithm=name)
+
+
+@pytest.mark.parametrize(("name", "layer"), CASES)
+def test_costs(name, layer):
+    layer, shape, _ = LAYERS[layer]
+    algorithm, x = find(name), Shape(*shape[1:])
+    assert algorithm.why_not(layer, x) is None
+    weights = 4 * int(np.prod(layer.weight_shape))
+    assert algorithm.weight_bytes(layer, x) >= weights
+    assert algorithm.scratch_bytes(layer, x) >= 0
+    products = algorithm.multiplications(layer, x)
+    if name in ("naive", "direct"):
+        groups = {part.groups for part in layer.parts}
+        assert products == definition(layer, x) * (groups.pop() if len(groups) == 1 else 1)
+    if name == "im2col":  # zeros between and around the pixels are multiplied
+        rows = int(np.prod(layer.output_shape(x)[:2]))
+        per_row = sum(p.out_channels * p.in_channels for p in layer.parts)
+        taps = int(np.prod(layer.kernel_size))
+        assert products == rows * taps * per_row
+        assert algorithm.scratch_bytes(layer, x) >= 4 * rows * taps * layer.parts[0].in_channels
+
+
+def test_winograd_multiplies_less():
+    layer, x = Conv2d(64, 64, 3, padding=1), Shape(64, 64, 64)
+    # 16 x 16 tiles of 36 points for 64 x 64 outputs of 9 taps
+    assert find("winograd").multiplications(layer, x) == 256 * 36 * 64**2
+
+
+def test_the_list_is_the_one_that_programs_know():
+    assert NAMES[0] == "auto"
+    assert sorted(algorithm.name for algorithm in ALGORITHMS) == sorted(NAMES[1:])
+    with pytest.raises(ValueError, match="one of \"naive\", .*not 'fastest'"):
+        find("fastest")
+
+
+def test_the_ops_take_names():
+    x, weight = draw((1, 9, 9, 4)), draw((5, 3, 3, 4), 1)
+    naive = kernels.conv2d(x, weight, algorithm="naive")
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    np.testing.assert_allclose(kernels.conv2d(x, weight, algorithm="winograd"), naive, **close)
+    assert not np.array_equal(kernels.conv2d(x, weight, algorithm="im2col"), naive)
+    up = kernels.conv_transpose2d(x, weight, stride=2, algorithm="im2col")
+    np.testing.assert_allclose(kernels.conv_transpose2d(x, weight, stride=2), up, **close)
+    with pytest.raises(ValueError, match='algorithm must be one of "auto", .*not \'fastest\''):
+        kernels.conv2d(x, weight, algorithm="fastest")
+    with pytest.raises(ValueError, match="by algorithm 'winograd': it takes filters of 2 to 5"):
+        kernels.conv2d(x, weight[:, :1], algorithm="winograd")
+
+
+def test_depthwise_convolutions_have_a_kernel_of_their_own():
+    layer, x = Conv2d(8, 8, 3, groups=8), Shape(9, 9, 8)
+    assert find("direct").why_not(layer, x) is None
+    assert find("direct").multiplications(layer, x) == definition(layer, x)
+    assert "depthwise" in (find("naive").why_not(layer, x) or "")
+
+
+def test_an_im2col_matrix_too_large_is_refused_before_it_is_made():
+    layer, x = Conv2d(64, 8, 11, padding=5), Shape(400, 400, 64)
+    assert "1 GiB" in (find("im2col").why_not(layer, x) or "")
+    assert find("direct").why_not(layer, x) is None
