@@ -55,7 +55,9 @@ def test_every_rung_is_short_and_names_itself() -> None:
 
 
 def test_a_rung_is_found_by_its_beginning() -> None:
-    assert find_rung("cpu/01").name == find_rung("01_naive").name == "01_naive"
+    assert find_rung("cpu/02").name == find_rung("02_loop").name == "02_loop_order"
+    with pytest.raises(FacegenError, match="cpu/01_naive, gpu/01_naive"):
+        find_rung("01_naive")  # of both staircases
     with pytest.raises(FacegenError, match="begin so: none"):
         find_rung("99")
     with pytest.raises(FacegenError, match="cpu/01_naive, cpu/02"):

@@ -220,7 +220,7 @@ esac
 cat > "$program" << END
 #!/bin/sh
 line() {
-  echo "{\\"rung\\": \\"x\\", \\"problem\\": \\"\$problem\\", \\"verified\\": \\$1}"
+  echo "{\\"rung\\": \\"x\\", \\"problem\\": \\"\\$problem\\", \\"verified\\": \\$1}"
 }
 problem=\\$2
 $does
