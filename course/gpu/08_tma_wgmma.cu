@@ -1,6 +1,6 @@
 // Rung 8: TMA and wgmma: whole boxes are brought, and multiplied straight from shared memory.
 //
-//   nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a 08_tma_wgmma.cu -o rung && ./rung
+//   nvcc -O3 -std=c++17 -gencode=arch=compute_90a,code=sm_90a 08_tma_wgmma.cu -o rung && ./rung
 //
 //   a   128 pixels x 64 channels   one box of (n, y, x, c), moved by the tap: what lies outside of
 //                                  the map arrives as zeros, which is the padding

@@ -1,6 +1,6 @@
 // Rung 9: warp specialisation: one warp brings tiles, two warpgroups multiply.
 //
-//   nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a 09_warp_specialisation.cu -o rung && ./rung
+//   nvcc -O3 -std=c++17 -gencode=arch=compute_90a,code=sm_90a 09_warp_specialisation.cu -o rung && ./rung
 //
 //   producer     | fill 0 | fill 1 | fill 2 | fill 3 |   wait: 0 is empty   | fill 0 | ...
 //   consumers             | use 0  | use 1  | use 2  | use 3  | use 0 ...       release 0, 1, ...
@@ -22,8 +22,8 @@
 // Prediction for one H200: 620 TFLOPS, 1.2 times rung 8, 63% of 989. Products are back to back, at
 // what power allows, about 800 (989 at full clocks). A tile's stores, 128 KiB at 30 bytes a clock, are
 // 4,400 clocks beside 36,900 of products: 11%, in which nothing multiplies. Padding, which is
-// multiplied but not counted, takes 4% (of tconv2 14%). 256 tiles on 132 multiprocessors are 97% of two rounds each; tconv2's tiles, whose
-// sums have four lengths, fill 93%.
+// multiplied but not counted, takes 4% (of tconv2 14%). 256 tiles on 132 multiprocessors are 97% of
+// two rounds each; tconv2's tiles, whose sums have four lengths, fill 93%.
 #include "../../csrc/cuda/hopper/parts/ptx.cuh"
 #include "../../csrc/cuda/hopper/parts/wgmma.cuh"
 #include "../common/tensor_map.cuh"

@@ -1,6 +1,6 @@
 // Rung 10: split float32: float32's accuracy on the tensor cores, by three products of bfloat16.
 //
-//   nvcc -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a 10_split_float32.cu -o rung && ./rung
+//   nvcc -O3 -std=c++17 -gencode=arch=compute_90a,code=sm_90a 10_split_float32.cu -o rung && ./rung
 //
 // The product's kernel (csrc/cuda/hopper/gemm) for its tall tiles, without what makes it general.
 //

@@ -20,7 +20,7 @@ begin=$SECONDS
 
 for source in "$here"/[0-9]*.cu; do
   rung=$(basename "$source" .cu)
-  (timeout -s KILL 80 "${NVCC:-nvcc}" -O3 -std=c++17 -gencode arch=compute_90a,code=sm_90a "$source" \
+  (timeout -s KILL 80 "${NVCC:-nvcc}" -O3 -std=c++17 -gencode=arch=compute_90a,code=sm_90a "$source" \
     -o "$build/$rung" > "$build/$rung.log" 2>&1) &
 done
 wait

@@ -15,6 +15,7 @@ import pytest
 
 from facegen.engine.cuda import cuda_module
 from facegen.learn.build import build
+from facegen.learn.compilers import flags_of
 from facegen.learn.course import Rung, folder, rungs
 from facegen.learn.run import build_and_run
 
@@ -34,6 +35,9 @@ def test_a_rung_is_one_short_file(rung: Rung) -> None:
     assert f" {rung.source.name} -o rung && ./rung\n" in text
     assert text.count("\n// What changes: ") == (0 if rung.name.startswith("01") else 1)
     assert f'{{"{rung.name}", Format::' in text
+    hopper = "-gencode=arch=compute_90a,code=sm_90a"
+    target = hopper if rung.name.startswith(ON_HOPPER_ALONE) else "-arch=native"
+    assert flags_of(rung.source) == ["-O3", "-std=c++17", target]
 
 
 def nvcc() -> str | None:

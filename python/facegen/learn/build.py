@@ -102,7 +102,10 @@ def build(
 def _key(source: Path, headers: Path, command: Sequence[str]) -> str:
     """Of all that a program depends on."""
     parts = ["\0".join(command), platform.machine(), _instructions(), _version(command[0])]
-    for file in [source, *sorted((headers / "common").iterdir())]:
+    # Rungs of the GPU include some of the package's own sources.
+    ours = (headers.parent / "csrc" / "cuda").glob("*/parts/*.cuh")
+    included = sorted(ours) if source.suffix == ".cu" else []
+    for file in [source, *sorted((headers / "common").iterdir()), *included]:
         parts.append(f"{file.name} {file_digest(file)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
