@@ -9,6 +9,10 @@ from facegen.cli.lazy import LazyGroup
 
 COMMANDS = {
     "ladder": "Climb from seven naive loops to facegen's own kernel.",
+    "list": "List the exercises, and your score.",
+    "start": "Write the file of an exercise, and say what is to do.",
+    "hint": "Print the next hint of an exercise.",
+    "check": "Say whether your file is right, and how fast.",
     "assignment": "Write a project of the course to hand out.",
 }
 

@@ -1,0 +1,34 @@
+// Exercise 1: the definition of a convolution, as loops.
+#include "../common/rung.h"
+
+class Own : public course::Rung {
+ public:
+  static constexpr const char* kName = "01_naive_convolution";
+  static constexpr course::Layout kLayout = course::Layout::kNchw;
+
+  Own(const course::Problem& p, const float* weights, int) : p_(p), weights_(weights) {}
+
+  void run(const float* input, float* output) {
+    for (int image = 0; image < p_.images; ++image)
+      for (int co = 0; co < p_.out_c; ++co)
+        for (int oy = 0; oy < p_.out_h; ++oy)
+          for (int ox = 0; ox < p_.out_w; ++ox) *output++ = sum(input, image, co, oy, ox);
+  }
+
+ private:
+  // Output (image, co, oy, ox): over all input channels ci and taps (ty, tx), the sum of
+  //   input (image, ci, iy, ix) * weight (co, ci, ty, tx)
+  // with iy = p_.source_y(oy, ty), ix = p_.source_x(ox, tx). Where one of them is -1 the tap falls on
+  // padding and adds nothing. input is (images, in_c, in_h, in_w), weights_ (out_c, in_c, taps).
+  float sum(const float* input, int image, int co, int oy, int ox) const {
+    // YOUR CODE: three loops and a sum.
+    (void)input, (void)image, (void)co, (void)oy, (void)ox;
+    return 0;
+    // END
+  }
+
+  course::Problem p_;
+  const float* weights_;
+};
+
+int main(int argc, char** argv) { return course::climb<Own>(argc, argv); }

@@ -1,0 +1,74 @@
+// Exercise 26: 16 sums a thread.
+#include "../common/cuda_on_cpu.h"
+#include "../common/rung.h"
+
+using namespace course;
+
+constexpr int kRows = 64, kColumns = 64, kDepth = 16;  // of a block's tiles
+constexpr int kEach = 4;                              // a thread's tile is kEach x kEach
+constexpr int kThreads = kRows / kEach * (kColumns / kEach);
+
+// Where pixel `row` (of images * out_h * out_w) reads its in_c numbers through a tap; -1: padding.
+__device__ inline int64_t input_of(const Problem& p, int row, int tap) {
+  const int iy = p.source_y(row / p.out_w % p.out_h, tap / p.kernel);
+  const int ix = p.source_x(row % p.out_w, tap % p.kernel);
+  if (iy < 0 || ix < 0) return -1;
+  const int image = row / p.out_w / p.out_h;
+  return ((int64_t{image} * p.in_h + iy) * p.in_w + ix) * p.in_c;
+}
+
+// A block of 256 threads computes 64 rows by 64 columns; a thread 4 x 4 of them, whose sums stay in its
+// registers: rows y * 4 + i and columns x0 * 4 + j of the block's.
+__global__ void convolve(Problem p, const float* in, const float* weights, float* out, int rows) {
+  __shared__ float a[kDepth][kRows];     // (channel, row)
+  __shared__ float b[kDepth][kColumns];  // (channel, column)
+  const int t = threadIdx.x, y = t / (kColumns / kEach), x0 = t % (kColumns / kEach);
+  const int first_row = blockIdx.y * kRows;
+  float sum[kEach][kEach] = {};
+  for (int step = 0; step < p.taps() * (p.in_c / kDepth); ++step) {
+    const int tap = step / (p.in_c / kDepth), c = step % (p.in_c / kDepth) * kDepth;
+    const float* weight =
+        weights + (int64_t{tap} * p.in_c + c) * p.out_c + blockIdx.x * kColumns;
+    for (int i = t; i < kRows * kDepth; i += kThreads) {
+      const int64_t pixel = first_row + i / kDepth < rows ? input_of(p, first_row + i / kDepth, tap) : -1;
+      a[i % kDepth][i / kDepth] = pixel < 0 ? 0 : in[pixel + c + i % kDepth];
+    }
+    for (int i = t; i < kDepth * kColumns; i += kThreads) {
+      b[i / kColumns][i % kColumns] = weight[int64_t{i / kColumns} * p.out_c + i % kColumns];
+    }
+    __syncthreads();
+    // YOUR CODE: for each of the kDepth channels: 4 + 4 numbers into registers, 16 multiply-adds.
+    (void)y, (void)x0;
+    // END
+    __syncthreads();
+  }
+  for (int i = 0; i < kEach; ++i) {
+    const int row = first_row + y * kEach + i;
+    if (row >= rows) continue;
+    for (int j = 0; j < kEach; ++j) {
+      out[int64_t{row} * p.out_c + blockIdx.x * kColumns + x0 * kEach + j] = sum[i][j];
+    }
+  }
+}
+
+class Own : public Rung {
+ public:
+  static constexpr const char* kName = "26_gpu_register_tile";
+  static constexpr Layout kLayout = Layout::kNhwc;
+
+  Own(const Problem& p, const float* weights, int) : p_(p), weights_(p.weights()) {
+    weights_.put(std::vector<float>(weights, weights + p.weights()));
+  }
+
+  void run(const float* input, float* output) {
+    const int rows = p_.images * p_.out_h * p_.out_w;
+    const dim3 grid(p_.out_c / kColumns, (rows + kRows - 1) / kRows);
+    LAUNCH(convolve, grid, dim3(kThreads), p_, input, weights_.data(), output, rows);
+  }
+
+ private:
+  Problem p_;
+  Buffer weights_;  // (taps, in_c, out_c), the GPU's memory
+};
+
+int main(int argc, char** argv) { return climb<Own>(argc, argv); }

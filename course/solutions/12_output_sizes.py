@@ -1,0 +1,28 @@
+"""Exercise 12: how large is the map that comes out?"""
+
+from __future__ import annotations
+
+
+def conv_size(size: int, kernel: int, stride: int, padding: int, dilation: int) -> int:
+    """Rows that a convolution makes of `size` rows, with `padding` rows of zeros at each end."""
+    # YOUR CODE: this function, and the two below.
+    reach = dilation * (kernel - 1) + 1
+    return (size + 2 * padding - reach) // stride + 1
+
+
+def transposed_size(size: int, kernel: int, stride: int, padding: int) -> int:
+    """Rows that a transposed convolution makes of `size` rows; `padding` are cut off each end."""
+    return (size - 1) * stride + kernel - 2 * padding
+
+
+def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
+    """(before, after): TensorFlow's SAME, with which a convolution makes ceil(size / stride) rows.
+
+    As little as is needed, and where that is an odd number the larger half behind.
+    """
+    out = -(-size // stride)
+    total = max(0, (out - 1) * stride + kernel - size)
+    return total // 2, total - total // 2
+
+
+# END

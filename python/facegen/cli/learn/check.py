@@ -1,0 +1,70 @@
+"""facegen learn check N: is a learner's file right, and how fast is it?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from facegen.cli import options, terminal
+from facegen.cli.options import FiniteRange
+
+if TYPE_CHECKING:
+    from facegen.learn.check import Verdict
+    from facegen.learn.exercises import Exercise
+
+
+@click.command("check", epilog=options.examples("facegen learn check 1"))
+@click.argument("number", metavar="N", type=click.IntRange(1, 99))
+@click.option(
+    "--seconds",
+    type=FiniteRange(0, 60, min_open=True),
+    default=1.0,
+    show_default=True,
+    help="For which each program of C++ or CUDA is timed.",
+)
+@options.common
+def command(number: int, seconds: float) -> int:
+    """Build, verify and time your file of exercise N, which is in this folder.
+
+    Its speed is compared with that of a rung of the ladder, in turns on this machine. The score is
+    kept in facegen-score.json. Exit code 0 where the file is right and fast enough, 1 where not.
+    Files of CUDA are verified on the CPU where there is no GPU, and not timed.
+    """
+    from pathlib import Path
+
+    from facegen.learn.check import check
+    from facegen.learn.exercises import exercises, find_exercise
+    from facegen.learn.score import Entry, read_score, write_score
+
+    exercise = find_exercise(number)
+    place = Path.cwd()
+    names = {each.name for each in exercises()}
+    score = read_score(place, names)  # a damaged one is said before the work
+    verdict = check(exercise, Path(exercise.file), seconds, terminal.progressed)
+    entry = score.get(exercise.name, Entry())
+    score[exercise.name] = entry.checked(verdict.right, verdict.fast, verdict.ratio)
+    write_score(place, score)
+    _say(exercise, verdict)
+    return 0 if verdict.right and (verdict.fast or verdict.note) else 1
+
+
+def _say(exercise: Exercise, verdict: Verdict) -> None:
+    if not verdict.right:
+        terminal.say(f"wrong: {verdict.wrong}")
+        terminal.say(f"a hint: facegen learn hint {exercise.number}")
+        return
+    if verdict.note:
+        terminal.say(f"right; {verdict.note}")
+        return
+    if verdict.ratio is None or exercise.target is None:
+        terminal.say("right")
+        return
+    target = exercise.target
+    than = "the plain way" if target.problem is None else f"{target.rung} on {target.problem}"
+    terminal.say(
+        f"right: {verdict.ms:.3f} ms, {verdict.ratio:.2f} times as fast as {than} "
+        f"({verdict.rung_ms:.3f} ms); to reach: {target.ratio:g}"
+    )
+    if not verdict.fast:
+        terminal.say(f"not fast enough yet; a hint: facegen learn hint {exercise.number}")

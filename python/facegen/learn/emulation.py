@@ -1,0 +1,37 @@
+"""CUDA exercises where there is no GPU: the same file as C++, its threads one after another.
+
+``course/common/cuda_on_cpu.h`` is what a kernel needs for that. It verifies; it times nothing.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+from pathlib import Path
+
+from facegen.hub import cache
+
+_COMMAND = b"//   g++ -std=c++17 -O1 -pthread emulated.cpp -o rung\n"
+
+
+def has_gpu() -> bool:
+    """Whether the driver has a GPU; asked of itself, for facegen may be built without CUDA."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    count = ctypes.c_int(0)
+    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
+    return found and count.value > 0
+
+
+def emulated(source: Path) -> Path:
+    """A file of C++ that is nothing but a .cu file, for a compiler that goes by names."""
+    source = source.resolve()
+    place = cache.folder() / "course" / "emulated"
+    place.mkdir(parents=True, exist_ok=True)
+    text = source.read_bytes()
+    digest = hashlib.sha256(_COMMAND + text).hexdigest()[:16]
+    wrapper = place / f"{source.stem}-{digest}.cpp"
+    wrapper.write_bytes(_COMMAND + text)
+    return wrapper
