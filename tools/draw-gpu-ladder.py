@@ -143,7 +143,7 @@ def draw(all_rows: list[Row], caption: str, path: Path) -> None:
     measured = any(row.measured for row in all_rows)
     figure = Figure(figsize=(8.6, 0.46 * len(all_rows) + 1.5), layout="constrained")
     axes = figure.subplots()
-    colours = {"conv3x3": "#7ba3b8", "tconv2": "#22333b"}
+    colours = {"conv3x3": "#57809a", "tconv2": "#22333b"}
     height = 0.38
     for place, row in enumerate(all_rows):
         for side, problem in enumerate(PROBLEMS):
@@ -152,7 +152,8 @@ def draw(all_rows: list[Row], caption: str, path: Path) -> None:
             if tflops:
                 label = problem if place == 0 else None
                 axes.barh(at, tflops, height, color=colours[problem], label=label)
-                axes.text(tflops * 1.05, at, rate(tflops), va="center", fontsize=7)
+                text = {"ha": "right", "va": "center", "fontsize": 7, "color": "white"}
+                axes.text(tflops * 0.94, at, rate(tflops), **text)
         if row.predicted is not None:
             label = "predicted, conv3x3" if place == 0 else None
             axes.plot(

@@ -3,12 +3,14 @@
 # kernels, packs, fits trait directions, evaluates, and says the SHA-256.
 #
 #   tools/train-default.sh FOLDER [--size 64|128] [--count 100000] [--minutes 8 | --steps N]
-#                          [--device cuda] [--seconds S] [--encoder FILE] [-- OPTIONS OF facegen train]
+#                          [--device cuda] [--seconds S] [--encoder FILE] [--measured 4096]
+#                          [--trait-steps 2000] [-- OPTIONS OF facegen train]
 #
 # --minutes  Of training; the number of steps is found by the pace of some that are tried first.
 # --seconds  Of this whole call. Training is stopped in time, its state kept; the same call again goes
 #            on from there. Whatever else is done is not repeated either.
 # --encoder  SqueezeNet v1.0, for the kernel distance.
+# --measured, --trait-steps  Faces that are measured; steps of the network that learns the labels.
 #
 # What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors,
 # faces.traits.json, and for the card faces.json and faces.md. No network is needed.
@@ -16,8 +18,9 @@ set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(dirname "$0")
 folder=$1
+command="tools/train-default.sh FOLDER ${*:2}"
 shift
-size=64 count=100000 minutes=8 steps= device=cuda seconds= encoder=
+size=64 count=100000 minutes=8 steps= device=cuda seconds= encoder= trait_steps=2000 measured=4096
 while (($#)); do
   case $1 in
     --size) size=$2 ;;
@@ -27,12 +30,15 @@ while (($#)); do
     --device) device=$2 ;;
     --seconds) seconds=$2 ;;
     --encoder) encoder=$2 ;;
+    --trait-steps) trait_steps=$2 ;;
+    --measured) measured=$2 ;;
     --) shift; break ;;
     *) echo "$0: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
 done
 mkdir -p "$folder"
+if [ ! -e "$folder/command.txt" ]; then echo "$command" > "$folder/command.txt"; fi
 took() { echo "$1 $SECONDS s after the start" | tee -a "$folder/times.txt" >&2; }
 
 if [ ! -e "$folder/faces.npy" ]; then
@@ -57,7 +63,7 @@ if [ ! -e "$folder/trained.safetensors" ]; then
   "${limit[@]}" "$python" -m facegen train "$folder/faces.npy" -o "$folder/trained.safetensors" \
     --folder "$folder/run" --device "$device" --batch 256 --width 32 --augment none \
     --penalty 2 --penalty-end 0.2 --average 300000 --log-every 200 --sample-every 5000 \
-    --measured 512 "${how[@]}" "$@" || result=$?
+    --measured 512 "${how[@]}" "$@" 2> >(tee -a "$folder/train.log" >&2) || result=$?
   if ((result)); then
     took stopped
     exit "$result"
@@ -65,11 +71,18 @@ if [ ! -e "$folder/trained.safetensors" ]; then
   took trained
 fi
 
-"$python" -m facegen convert "$folder/trained.safetensors" "$folder/faces.safetensors" --half \
-  --overwrite
+if [ ! -e "$folder/faces.safetensors" ]; then
+  "$python" -m facegen convert "$folder/trained.safetensors" "$folder/faces.safetensors" --half
+fi
+if [ ! -e "$folder/faces.traits.json" ]; then
+  "$python" -m facegen.train.faces.traits "$folder/faces.safetensors" "$folder/faces.npy" \
+    "$folder/labels.npy" --steps "$trait_steps" --device "$device" -o "$folder/faces.traits.json"
+  took "traits fitted"
+fi
 measure=()
 if [ -n "$encoder" ]; then measure=(--encoder "$encoder"); fi
 "$python" -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" \
-  --device "$device" "${measure[@]}" -o "$folder"
+  --count "$measured" --device "$device" "${measure[@]}" -o "$folder"
 took evaluated
+"$python" "$tools/write-faces-card.py" "$folder"
 sha256sum "$folder/faces.safetensors"

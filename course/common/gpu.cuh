@@ -177,8 +177,8 @@ inline bool solve(const GpuRung& rung, const Problem& problem, double seconds) {
   const std::vector<float> output = outs.back()->get();
   const Verdict verdict = check(problem, Layout::kNhwc, input.data(), weights.data(), output.data(),
                                 arithmetic_of(rung.format));
-  std::printf("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"threads\": 1, "
-              "\"machine\": \"%s\", \"error\": %.3g, \"relative_error\": %.3g",
+  std::printf("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"machine\": \"%s\", "
+              "\"error\": %.3g, \"relative_error\": %.3g",
               rung.name, problem.name, problem.images, machine_name().c_str(),
               std::min(verdict.worst, 1e30), std::min(verdict.relative, 1e30));
   // Each launch writes every output, from the same numbers in the same order: the same bits.

@@ -15,7 +15,7 @@
 // What changes: three products instead of one, from slots that are as large for the same step. Both
 // operands are read once for them, so shared memory is asked less for a product.
 //
-// Error: 2e-5 of the outputs' rms at the worst, a five-hundredth of rung 9's.
+// Error: 3e-5 of the outputs' rms at the worst, a three-hundredth of rung 9's.
 // Prediction for one H200: 215 TFLOPS of float32, 3.2 times the 67 of the CUDA cores, 65% of 989 / 3.
 // A tile's products take three times 36,900 clocks; to add up and store, 5 times 128 KiB, some 16,000,
 // 13% beside them.

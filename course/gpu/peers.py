@@ -7,9 +7,9 @@ and "facegen float32", each on both problems and the rungs' numbers of images. W
 installed, or fails, is told on standard error and left out.
 
 Arrays stay on the GPU. PyTorch's maps are channels last, and three sets of them take turns, as in
-the rungs. Of facegen a program of two layers is timed, a 1x1 convolution and then the problem's,
-and that of the 1x1 alone is taken off: so the layer reads the split map that a layer before it
-writes, as in a network, and the conversion of an array that comes from outside is not in it.
+the rungs. Of facegen the last step of two is timed, a 1x1 convolution and then the problem's: so
+the layer reads the split map that a layer before it writes, as in a network. Its buffers are always
+the same, but together larger than the L2 cache.
 """
 
 from __future__ import annotations
@@ -98,8 +98,9 @@ def pytorch() -> Iterator[str]:
                 off = convolve(inputs[0], weight)[:2].double() - exact
                 error = float(off.abs().max() / exact.square().mean().sqrt())
                 runs = [partial(convolve, x, weight) for x in inputs]
-                # 2^-8 a factor and the result of bfloat16, 2^-11 of TF32, sqrt(K) units of float32.
-                allowed = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}[precision]
+                # By what a factor is rounded: 2^-9 of bfloat16 (the result too), 2^-11 of TF32. Of
+                # float32 cuDNN may choose Winograd's algorithm, which loses some bits.
+                allowed = {"fp32": 1e-3, "tf32": 1e-2, "bf16": 5e-2}[precision]
                 name = f"PyTorch {precision}"
                 yield line(name, precision, problem, median_ms(torch, runs), error, allowed)
 
@@ -114,36 +115,25 @@ def facegen() -> Iterator[str]:
     def uniform(shape: tuple[int, ...], scale: float = 1) -> np.ndarray:
         return (generator.uniform(-1, 1, shape) * scale).astype(np.float32)
 
-    def times(
-        problem: str, layers: list[Any], weights: list[np.ndarray]
-    ) -> tuple[float, np.ndarray]:
-        """Milliseconds of a launch, and the output of the first two images."""
-        _, shape = layer_of(problem)
-        graph = Graph("layers")
-        at = graph.input("x", shape)
-        for i, layer in enumerate(layers):
-            at = graph.add(f"layer{i}", layer, at)
-        graph.output(at)
-        named = {f"layer{i}.weight": weight for i, weight in enumerate(weights)}
-        runner = Runner(lower(graph, named), "cuda:0", precision="float32")
-        out = runner(inputs[problem])[:2].copy()
-        executable = runner._engine._executables[0]  # type: ignore[attr-defined]
-        graphed = executable.time_resident(IMAGES[problem], 50, True)
-        return statistics.median(graphed), out
-
-    inputs = {p: uniform((n, *layer_of(p)[1])) for p, n in IMAGES.items()}
-    for problem in IMAGES:
-        layer, _ = layer_of(problem)
+    for problem, images in IMAGES.items():
+        layer, shape = layer_of(problem)
         first = Conv2d(CHANNELS, CHANNELS, 1, bias=False)
         weights = [uniform(first.weight_shape, 3**0.5 / 16), uniform(layer.weight_shape)]
-        pairs = []
-        for _ in range(3):  # in turns: clocks drift
-            alone, _ = times(problem, [first], weights[:1])
-            both, out = times(problem, [first, layer], weights)
-            pairs.append(both - alone)
-        exact = by_definition(problem, inputs[problem][:2], weights)
+        graph = Graph("layers")
+        at = graph.add("first", first, graph.input("x", shape))
+        graph.output(graph.add("layer", layer, at))
+        program = lower(graph, {"first.weight": weights[0], "layer.weight": weights[1]})
+        runner = Runner(program, "cuda:0", precision="float32", max_batch=images)
+        x = uniform((images, *shape))
+        out = runner(x)[:2].copy()  # the buffers keep what they hold
+        executable = runner._engine._executables[0]  # type: ignore[attr-defined]
+        steps = [executable.time_steps(images, 100)[-1] for _ in range(7)]
+        exact = by_definition(problem, x[:2], weights)
         error = float(np.abs(out - exact).max() / np.sqrt(np.mean(exact**2)))
-        yield line("facegen float32", "float32", problem, statistics.median(pairs), error, 1e-4)
+        chunks = images / min(images, executable.max_images)
+        ms = chunks * statistics.median(ms for _, ms in steps)
+        print(f"facegen, {problem}: {steps[0][0]}", file=sys.stderr)
+        yield line("facegen float32", "float32", problem, ms, error, 1e-4)
 
 
 def by_definition(problem: str, x: np.ndarray, weights: list[np.ndarray]) -> np.ndarray:

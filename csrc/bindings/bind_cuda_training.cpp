@@ -1,6 +1,5 @@
 #include <pybind11/stl.h>
 
-#include <cstring>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -10,10 +9,12 @@
 
 #include "arguments.h"
 #include "bind_cuda_training.h"
+#include "cuda_peers.h"
 #include "cuda/runtime/error.h"
 #include "cuda/runtime/forked.h"
 #include "cuda/training/executable.h"
 #include "device_array.h"
+#include "read_cuda_steps.h"
 #include "read_sources.h"
 #include "read_training.h"
 #include "read_training_batch.h"
@@ -41,41 +42,6 @@ struct Delete {
     if (!cuda::is_forked()) delete owner;
   }
 };
-
-// Python's handle of Peers.
-class CudaPeers {
- public:
-  static void load(const std::string& library) { without_gil([&] { cuda::load_nccl(library); }); }
-
-  static py::bytes make_id(const std::string& library) {
-    const cuda::NcclId id = without_gil([&] { return cuda::Peers::make_id(library); });
-    return py::bytes(id.bytes, sizeof id.bytes);
-  }
-
-  CudaPeers(const std::string& library, const std::string& id, int rank, int size, int device) {
-    cuda::NcclId given = {};
-    if (id.size() != sizeof given.bytes || size < 1 || rank < 0 || rank >= size) {
-      throw py::value_error("expected 128 bytes, and a rank below their number");
-    }
-    std::memcpy(given.bytes, id.data(), id.size());
-    cuda::require_not_forked();
-    peers_ = without_gil([&] { return std::make_shared<cuda::Peers>(library, given, rank, size, device); });
-  }
-
-  const std::shared_ptr<cuda::Peers>& get() const { return peers_; }
-  void check() const {
-    without_gil([&] { peers_->check(); });
-  }
-  bool is_used() const { return peers_.use_count() > 1 || cuda::is_forked(); }
-  void close() {
-    if (!is_used()) without_gil([&] { peers_->close(); });
-  }
-
- private:
-  std::shared_ptr<cuda::Peers> peers_;
-};
-
-using Doubles = py::array_t<double, py::array::c_style>;
 
 // A training program on a GPU, with the arrays that it changes. Calls of several threads wait for each
 // other.
@@ -117,7 +83,7 @@ class CudaTraining {
   Result step(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
               const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
               uint64_t number, bool update, int64_t part_images, bool predicted) {
-    cuda::Steps steps = read_steps(losses, lengths, rates, part_images);
+    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
     if (steps.count != 1) throw py::value_error("a batch is one step's");
     Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
     steps.inputs = std::move(sources.inputs);
@@ -131,7 +97,7 @@ class CudaTraining {
 
   Result run(const CudaHeld& held, const py::array& rows, const py::array& losses, const py::array& lengths,
              const py::array& rates, uint64_t seed, uint64_t number, int64_t part_images) {
-    cuda::Steps steps = read_steps(losses, lengths, rates, part_images);
+    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
     const cuda::HeldArrays& arrays = held.arrays();
     if (!executable_->takes(arrays)) throw py::value_error("a data set of another network or GPU");
     if (!py::isinstance<py::array_t<int32_t, py::array::c_style>>(rows) || rows.ndim() != 2 ||
@@ -234,36 +200,6 @@ class CudaTraining {
   }
 
  private:
-  cuda::Steps read_steps(const py::array& losses, const py::array& lengths, const py::array& rates,
-                         int64_t part_images) const {
-    check_losses(storage_.program, losses, 3);
-    cuda::Steps steps;
-    steps.count = losses.shape(0);
-    steps.images = losses.shape(2);
-    steps.part_images = part_images;
-    if (steps.count < 1 || steps.images < 1) throw py::value_error("a batch must have at least 1 image");
-    check_groups(storage_.program, steps.images);
-    const int64_t chunks = part_images / kChunkImages;
-    const bool node =
-        part_images > 0 && part_images % kChunkImages == 0 && (chunks & (chunks - 1)) == 0;
-    if (part_images < steps.images && !node) {
-      throw py::value_error("a part must have all images, or " + std::to_string(kChunkImages) +
-                            " times a power of 2, not " + std::to_string(part_images));
-    }
-    if (!py::isinstance<Doubles>(lengths) || lengths.size() != steps.count || !lengths.writeable()) {
-      throw py::type_error("lengths must be a writeable float64 array (steps,)");
-    }
-    if (!py::isinstance<Doubles>(rates) || rates.ndim() != 2 || rates.shape(0) != steps.count ||
-        rates.shape(1) < storage_.program.rate_groups) {
-      throw py::type_error("rates must be a float64 array (steps, groups)");
-    }
-    steps.rates_a_step = rates.shape(1);
-    steps.losses = static_cast<double*>(const_cast<void*>(losses.data()));
-    steps.lengths = static_cast<double*>(const_cast<void*>(lengths.data()));
-    steps.rates = static_cast<const double*>(rates.data());
-    return steps;
-  }
-
   Result run_steps(const cuda::Steps& steps) {
     const cuda::Outcome outcome = alone([&] { return executable_->run(steps); });
     not_finite_at_ = outcome.where;
@@ -353,16 +289,7 @@ class CudaTraining {
 
 void bind_cuda_training(py::module_& m) {
   py::class_<CudaHeld, std::unique_ptr<CudaHeld, Delete>>(m, "CudaHeld", "A data set on a GPU.");
-  py::class_<CudaPeers>(m, "CudaPeers", "This process's GPU among those of several, connected by NCCL.")
-      .def(py::init<const std::string&, const std::string&, int, int, int>(), py::arg("library"), py::arg("id"),
-           py::arg("rank"), py::arg("size"), py::arg("device"), "Waits for all others.")
-      .def_static("load", &CudaPeers::load, py::arg("library"),
-                  "RuntimeError where the library is none, or too old.")
-      .def_static("make_id", &CudaPeers::make_id, py::arg("library"),
-                  "What one rank makes, and all begin with: 128 bytes.")
-      .def("check", &CudaPeers::check, "Raises DeviceFailure where a connection has failed.")
-      .def_property_readonly("is_used", &CudaPeers::is_used, "Whether a trainer has it.")
-      .def("close", &CudaPeers::close, "Ends the connections, which every rank does; not while it is used.");
+  bind_cuda_peers(m);
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
       .def(py::init<const py::object&, const py::dict&, int, const std::string&, const std::string&,
                     const CudaPeers*, int>(),

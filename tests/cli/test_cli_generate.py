@@ -18,7 +18,7 @@ from PIL import Image
 from facegen import FacegenError, Generator
 from facegen.cli.seeds import SeedList, Seeds
 from facegen.media.face_files import FaceFiles
-from facegen.networks import dcgan
+from facegen.networks import dcgan, traits
 
 
 @pytest.fixture(scope="module")
@@ -315,3 +315,38 @@ def test_shards_of_tasks_that_nothing_connects(
 def test_shards_refused(run: Run, words: list[str], message: str) -> None:
     result = run("generate", *words)
     assert result.code == 2 and message in result.err and os.listdir() == []
+
+
+def test_traits(run: Run, network_bin: Path, generator: Generator, tmp_path: Path) -> None:
+    """Of a file beside the network; latents that are saved have them in."""
+    network = tmp_path / "own.bin"
+    network.write_bytes(network_bin.read_bytes())
+    arguments = ["generate", "-n", network, "--seeds", "0-2", "--save-latents", "z.npy"]
+    result = run(*arguments, "--trait", "smile=1.5", "-o", "a.npy")
+    assert result.code == 2 and "no such file of own.bin's traits" in result.err
+    direction = np.random.default_rng(0).standard_normal(100).astype(np.float32)
+    known = traits.Traits(traits.digest_of(network), {"smile": direction})
+    traits.write(tmp_path / "own.traits.json", known)
+    for words, message in (
+        (["--trait", "hat=1"], "trait 'hat': expected smile"),
+        (["--trait", "smile"], "'smile' is no trait and amount, as smile=1.5"),
+    ):
+        result = run(*arguments, *words, "-o", "a.npy")
+        assert result.code == 2 and message in result.err, result.err
+    assert run(*arguments, "--trait", "smile=1.5", "-o", "a.npy").code == 0
+    moved = traits.directions(network).move(generator.latents(range(3)), {"smile": 1.5})
+    np.testing.assert_array_equal(np.load("z.npy"), moved)
+    np.testing.assert_array_equal(np.load("a.npy"), generator(moved))
+
+
+def test_resuming_other_traits(run: Run, network_bin: Path, tmp_path: Path) -> None:
+    """A face of other amounts is another face, which does not take its place unasked."""
+    network = tmp_path / "own.bin"
+    network.write_bytes(network_bin.read_bytes())
+    known = traits.Traits(traits.digest_of(network), {"smile": np.ones(100, np.float32)})
+    traits.write(tmp_path / "own.traits.json", known)
+    arguments = ["generate", "-n", network, "--seeds", "0", "-o", "a.png", "--resume"]
+    assert run(*arguments, "--trait", "smile=1").code == 0
+    assert "there already" in run(*arguments, "--trait", "smile=1").out
+    result = run(*arguments, "--trait", "smile=2")
+    assert result.code == 2 and "made of seeds 0, smile +1" in result.err

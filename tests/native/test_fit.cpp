@@ -50,17 +50,17 @@ void test_half() {
 // A packed weight: of a channel and a column of the tap's tile.
 double weight_of(const hopper::Plan& plan, const hopper::Group& group, const hopper::Tap& tap,
                  int channel, int column) {
-  const int rows = tap.blocks * hopper::kBlock, planes = plan.half ? 1 : 2;
-  const int block = channel / hopper::kBlock - tap.first_block, k = channel % hopper::kBlock;
+  const int rows = tap.blocks * hopper::kBlockChannels, planes = plan.half ? 1 : 2;
+  const int block = channel / hopper::kBlockChannels - tap.first_block, k = channel % hopper::kBlockChannels;
   const int in_block = column % 32;
   const int r = column / 32 * 32 + in_block % 8 / 2 * 8 + in_block / 8 * 2 + in_block % 2;
   const auto kib = static_cast<std::size_t>(group.first_kib) + tap.weights_kib;
   const uint16_t* at = plan.weights.data() + kib * 512 +
-                       block * planes * rows * hopper::kBlock + r * hopper::kBlock +
+                       block * planes * rows * hopper::kBlockChannels + r * hopper::kBlockChannels +
                        ((k / 8) ^ (r % 8)) * 8 + k % 8;
   if (plan.half) return static_cast<double>(half_value(*at));
   return static_cast<double>(cuda::bfloat16_value(at[0])) +
-         static_cast<double>(cuda::bfloat16_value(at[rows * hopper::kBlock]));
+         static_cast<double>(cuda::bfloat16_value(at[rows * hopper::kBlockChannels]));
 }
 
 struct Case {
@@ -105,29 +105,29 @@ std::vector<double> follow(const Case& c, const hopper::Plan& plan, int multipro
       const int x = tile.x + p % (1 << schedule.box.log2_w);
       const int y = tile.y + (p >> schedule.box.log2_w) % (1 << schedule.box.log2_h);
       const int n = tile.n + (p >> (schedule.box.log2_w + schedule.box.log2_h));
-      for (int column = 0; column < hopper::tile_blocks(plan.shape) * hopper::kBlock; ++column) {
-        const hopper::Columns& of = group.columns[column / hopper::kBlock];
-        if (n >= l.images || y >= of.rows || x >= of.cols || column % hopper::kBlock >= of.valid) {
+      for (int column = 0; column < hopper::tile_blocks(plan.shape) * hopper::kBlockChannels; ++column) {
+        const hopper::Columns& of = group.columns[column / hopper::kBlockChannels];
+        if (n >= l.images || y >= of.rows || x >= of.cols || column % hopper::kBlockChannels >= of.valid) {
           continue;
         }
         double sum = 0.0;
         for (int t = group.first_tap; t < group.first_tap + group.tap_count; ++t) {
           const hopper::Tap& tap = plan.taps[static_cast<std::size_t>(t)];
           const int iy = y * plan.step_y + tap.dy, ix = x * plan.step_x + tap.dx;
-          if (column >= tap.blocks * hopper::kBlock || iy < 0 || iy >= l.in.h || ix < 0 ||
+          if (column >= tap.blocks * hopper::kBlockChannels || iy < 0 || iy >= l.in.h || ix < 0 ||
               ix >= l.in.w) {
             continue;
           }
           const float* in = &c.data.in[static_cast<std::size_t>(
               ((int64_t{n} * l.in.h + iy) * l.in.w + ix) * l.in.c)];
-          const int end = std::min(tap.end_block * hopper::kBlock, l.in.c);
-          for (int i = tap.first_block * hopper::kBlock; i < end; ++i) {
+          const int end = std::min(tap.end_block * hopper::kBlockChannels, l.in.c);
+          for (int i = tap.first_block * hopper::kBlockChannels; i < end; ++i) {
             sum += static_cast<double>(in[i]) * weight_of(plan, group, tap, i, column);
           }
         }
         const auto at = static_cast<std::size_t>(
             n * plan.slices * image + y * row * y_phase.out_step + x * pixel * x_phase.out_step +
-            of.offset + column % hopper::kBlock);
+            of.offset + column % hopper::kBlockChannels);
         CHECK(++written[at] == 1);
         memory[at] = sum;
       }

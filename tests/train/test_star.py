@@ -17,8 +17,8 @@ import pytest
 
 from facegen.errors import FacegenError
 from facegen.launchers import Place
+from facegen.train import meet as meeting
 from facegen.train import ranks as train_ranks
-from facegen.train import star
 from facegen.train.ranks import Ranks
 from parallel.launchers import run_as_torchrun, run_ranks
 
@@ -40,7 +40,9 @@ def meet_all(size: int, seconds: float = 10.0) -> list[Ranks]:
     where = variables(free_port())
     with ThreadPoolExecutor(size) as pool:
         places = [Place(rank, size, rank, size, "torchrun") for rank in range(size)]
-        return [Ranks(c) for c in pool.map(lambda place: star.meet(place, where, seconds), places)]
+        return [
+            Ranks(c) for c in pool.map(lambda place: meeting.meet(place, where, seconds), places)
+        ]
 
 
 def on_all(ranks: list[Ranks], ask: object) -> list[object]:
@@ -77,12 +79,12 @@ def test_ranks_without_mpi_are_of_gpus() -> None:
 
 
 def test_who_is_no_rank_is_not_let_in() -> None:
-    """A stranger, one of another run, and one that says nothing."""
+    """A stranger, ranks that there are not, and one that says nothing."""
     port = free_port()
     place = Place(0, 2, 0, 2, "torchrun")
     with ThreadPoolExecutor(2) as pool:
-        root = pool.submit(star.meet, place, variables(port), 20.0)
-        for words in (b"GET / HTTP/1.1\r\n\r\n", hello(1, 3), hello(0, 2), hello(7, 2), b"", None):
+        root = pool.submit(meeting.meet, place, variables(port), 20.0)
+        for words in (b"GET / HTTP/1.1\r\n\r\n", hello(0, 2), hello(7, 2), b"", None):
             stranger = dial(port)
             if words is None:
                 stranger.close()
@@ -90,10 +92,63 @@ def test_who_is_no_rank_is_not_let_in() -> None:
             stranger.sendall(words or struct.pack(">cQ", b"m", 1 << 40))
             with suppress(ConnectionResetError):
                 assert stranger.recv(1) == b""  # it was closed
-        other = pool.submit(star.meet, Place(1, 2, 1, 2, "torchrun"), variables(port), 20.0)
+        other = pool.submit(meeting.meet, Place(1, 2, 1, 2, "torchrun"), variables(port), 20.0)
         ranks = [Ranks(root.result()), Ranks(other.result())]
     assert on_all(ranks, lambda r: r.all(r.rank)) == [[0, 1]] * 2
     on_all(ranks, lambda r: r.close())
+
+
+@pytest.mark.parametrize(("rank", "size"), [(1, 3), (4, 5)])
+def test_ranks_of_unequal_numbers_find_out_at_once(rank: int, size: int) -> None:
+    port = free_port()
+    begin = time.monotonic()
+    with ThreadPoolExecutor(2) as pool:
+        root = pool.submit(meeting.meet, Place(0, 2, 0, 2, "torchrun"), variables(port), 60.0)
+        place = Place(rank, size, rank, size, "torchrun")
+        other = pool.submit(meeting.meet, place, variables(port), 60.0)
+        told = f"rank 0 was started as one of 2, and rank {rank} as one of {size}: WORLD_SIZE"
+        with pytest.raises(FacegenError, match=told):
+            root.result()
+        told = f"rank {rank} was started as one of {size}, and rank 0 as one of 2: WORLD_SIZE"
+        with pytest.raises(FacegenError, match=told):
+            other.result()
+    assert time.monotonic() - begin < 30
+
+
+def test_an_address_that_is_no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meeting, "_NAME_SECONDS", 0.1)
+    where = {"MASTER_ADDR": "no-such-host.invalid", "MASTER_PORT": "29500"}
+    for rank, told in (
+        (1, "MASTER_ADDR 'no-such-host.invalid' is no host's name or address: "),
+        (0, "rank 0 cannot listen at no-such-host.invalid:29500: "),
+    ):
+        with pytest.raises(FacegenError, match=told):
+            meeting.meet(Place(rank, 2, rank, 2, "torchrun"), where, 60.0)
+
+
+def test_who_is_waited_for_is_said_once(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(meeting, "_QUIET_SECONDS", 0.05)
+    port = free_port()
+    for rank, whom in (
+        (0, f"ranks 1, 2 of 3 at 127.0.0.1:{port}"),
+        (1, f"rank 0 at 127.0.0.1:{port}"),
+    ):
+        with pytest.raises(FacegenError, match="in time|cannot be reached"):
+            meeting.meet(Place(rank, 3, rank, 3, "torchrun"), variables(port), 0.3)
+        assert capfd.readouterr().err == f"facegen: waiting for {whom}, 0 s more at the most\n"
+
+
+def test_what_listens_there_is_no_rank() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, ThreadPoolExecutor(1) as pool:
+        place = Place(1, 2, 1, 2, "torchrun")
+        met = pool.submit(meeting.meet, place, variables(server.getsockname()[1]), 20.0)
+        connection, _ = server.accept()
+        connection.sendall(b"HTTP/1.1 400 Bad Request\r\n")
+        connection.close()
+        with pytest.raises(FacegenError, match="what listens at .* is no rank 0"):
+            met.result()
 
 
 def hello(rank: int, size: int) -> bytes:
@@ -112,10 +167,10 @@ def dial(port: int) -> socket.socket:
 def test_who_does_not_come_is_named() -> None:
     place = Place(0, 3, 0, 3, "torchrun")
     with pytest.raises(FacegenError, match=r"of 3 ranks 1, 2 did not come to 127.0.0.1:\d+ in"):
-        star.meet(place, variables(free_port()), 0.1)
+        meeting.meet(place, variables(free_port()), 0.1)
     port = free_port()
     with pytest.raises(FacegenError, match=rf"rank 0 cannot be reached at 127.0.0.1:{port}: "):
-        star.meet(Place(1, 3, 1, 3, "torchrun"), variables(port), 0.1)
+        meeting.meet(Place(1, 3, 1, 3, "torchrun"), variables(port), 0.1)
 
 
 def test_a_port_that_is_taken() -> None:
@@ -123,10 +178,10 @@ def test_a_port_that_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         with pytest.raises(FacegenError, match=f"rank 0 cannot listen at 127.0.0.1:{port}: "):
-            star.meet(Place(0, 2, 0, 2, "torchrun"), variables(port), 0.1)
+            meeting.meet(Place(0, 2, 0, 2, "torchrun"), variables(port), 0.1)
         agent = variables(port) | {"TORCHELASTIC_USE_AGENT_STORE": "True"}
         with pytest.raises(FacegenError, match=f"did not come to 127.0.0.1:{port + 1} in time"):
-            star.meet(Place(0, 2, 0, 2, "torchrun"), agent, 0.1)
+            meeting.meet(Place(0, 2, 0, 2, "torchrun"), agent, 0.1)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +189,7 @@ def test_a_port_that_is_taken() -> None:
 )
 def test_where_ranks_meet_must_be_said(where: dict[str, str]) -> None:
     with pytest.raises(FacegenError, match="takes MASTER_ADDR and MASTER_PORT, where they meet"):
-        star.meet(Place(0, 2, 0, 2, "torchrun"), where)
+        meeting.meet(Place(0, 2, 0, 2, "torchrun"), where)
 
 
 def run(launcher: str, mode: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -127,6 +127,16 @@ def test_numbers_out_of_range_are_refused(numbers: dict[str, int]) -> None:
         lenet_trainer(**numbers)
 
 
+def test_numbers_that_are_not_whole_are_refused() -> None:
+    for name in ("threads", "seed", "shares"):
+        with pytest.raises(ValueError, match=f"{name} must be a whole number, not 1.5"):
+            lenet_trainer(**{name: 1.5})
+    trainer = lenet_trainer(threads=np.int64(1))
+    with pytest.raises(ValueError, match="parts must be a whole number, not 1.5"):
+        trainer.step(IMAGES, LABELS, parts=1.5)
+    trainer.step(IMAGES, LABELS, parts=np.int64(2))
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_stopped_and_resumed_is_the_same_to_the_bit(tmp_path: Path, threads: int) -> None:
     whole = lenet_trainer()

@@ -5,7 +5,7 @@
 
 namespace facegen::cuda::hopper {
 
-constexpr int kBlock = 64;  // channels of a copied box: 128 bytes, one swizzled row
+constexpr int kBlockChannels = 64;  // of a copied box: 128 bytes, one swizzled row
 
 // A box of pixels.
 struct Box {

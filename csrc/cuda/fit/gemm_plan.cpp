@@ -65,9 +65,9 @@ bool same_axis(const Axis& a, const Axis& b) {
 
 // Whether some blocks of a convolution have more taps than others.
 bool is_uneven(const Step& step) {
-  if (step.phase_count != 1 || step.out.c % (2 * kBlock)) return false;
+  if (step.phase_count != 1 || step.out.c % (2 * kBlockChannels)) return false;
   const std::size_t taps = offsets_of(step, {0, 0}).size();
-  for (int c = kBlock; c < step.out.c; c += kBlock) {
+  for (int c = kBlockChannels; c < step.out.c; c += kBlockChannels) {
     if (offsets_of(step, {0, c}).size() != taps) return true;
   }
   return false;
@@ -77,7 +77,7 @@ bool is_uneven(const Step& step) {
 // products of its own.
 std::vector<BlockList> pair_blocks(const Step& step) {
   BlockList blocks;
-  for (int c = 0; c < step.out.c; c += kBlock) blocks.push_back({0, c});
+  for (int c = 0; c < step.out.c; c += kBlockChannels) blocks.push_back({0, c});
   std::sort(blocks.begin(), blocks.end(), [&](const Block& a, const Block& b) {
     const std::size_t of_a = offsets_of(step, a).size(), of_b = offsets_of(step, b).size();
     return of_a != of_b ? of_a > of_b : a.channel < b.channel;
@@ -93,7 +93,7 @@ std::vector<BlockList> pair_blocks(const Step& step) {
 std::vector<BlockList> group_blocks(const Step& step, int most) {
   if (most == 2 && is_uneven(step)) return pair_blocks(step);
   std::vector<BlockList> groups;
-  const int per_phase = divide_up(step.out.c, kBlock);
+  const int per_phase = divide_up(step.out.c, kBlockChannels);
   for (int p = 0; p < step.phase_count; ++p) {
     const Phase& phase = step.phases[p];
     if (phase.y.out <= 0 || phase.x.out <= 0) continue;
@@ -108,7 +108,7 @@ std::vector<BlockList> group_blocks(const Step& step, int most) {
     }
     for (int b = 0; b < per_phase; b += most) {
       BlockList blocks;
-      for (int i = b; i < std::min(b + most, per_phase); ++i) blocks.push_back({p, i * kBlock});
+      for (int i = b; i < std::min(b + most, per_phase); ++i) blocks.push_back({p, i * kBlockChannels});
       groups.push_back(blocks);
     }
   }
@@ -132,7 +132,7 @@ struct Stretch {
 Stretch stretch_of(const Step& step, const Phase& phase) {
   int rows = phase.y.taps, cols = phase.x.taps;
   // Phases that may share tiles count as the longest: sums must not depend on the shape of tile.
-  for (int p = 0; p < step.phase_count && step.out.c <= kBlock; ++p) {
+  for (int p = 0; p < step.phase_count && step.out.c <= kBlockChannels; ++p) {
     rows = std::max(rows, step.phases[p].y.taps);
     cols = std::max(cols, step.phases[p].x.taps);
   }
@@ -149,16 +149,16 @@ Stretch stretch_of(const Step& step, const Phase& phase) {
 // this offset; additions[b]: of the stretch that the tap is part of.
 void pack(const Step& step, const BlockList& blocks, const std::vector<int>& weight_taps,
           const std::vector<int>& additions, const Tap& tap, bool half, std::vector<uint16_t>& to) {
-  const int rows = tap.blocks * kBlock, planes = half ? 1 : 2;
+  const int rows = tap.blocks * kBlockChannels, planes = half ? 1 : 2;
   const int64_t out_stride = int64_t{step.kernel_h} * step.kernel_w * step.in.c;
-  for (int c0 = tap.first_block * kBlock; c0 < std::min(tap.end_block * kBlock, step.in.c);
-       c0 += kBlock) {
+  for (int c0 = tap.first_block * kBlockChannels; c0 < std::min(tap.end_block * kBlockChannels, step.in.c);
+       c0 += kBlockChannels) {
     const std::size_t start = to.size();
-    to.resize(start + static_cast<std::size_t>(planes) * rows * kBlock, 0);
+    to.resize(start + static_cast<std::size_t>(planes) * rows * kBlockChannels, 0);
     for (int r = 0; r < rows; ++r) {
-      const auto b = static_cast<std::size_t>(r / kBlock);
+      const auto b = static_cast<std::size_t>(r / kBlockChannels);
       if (b >= blocks.size() || weight_taps[b] < 0) continue;
-      const int in_block = r % kBlock;
+      const int in_block = r % kBlockChannels;
       const int j = in_block % 32 / 8, q = in_block % 8 / 2, e = in_block % 2;
       const int column = in_block / 32 * 32 + 8 * q + 2 * j + e;
       const int channel = blocks[b].channel + column;
@@ -166,15 +166,15 @@ void pack(const Step& step, const BlockList& blocks, const std::vector<int>& wei
       const float* weight =
           step.weight + channel * out_stride + int64_t{weight_taps[b]} * step.in.c;
       const double makes_up = 1.0 + kLostAnAddition * additions[b];
-      uint16_t* row = to.data() + start + r * kBlock;
-      for (int k = 0; k < std::min(kBlock, step.in.c - c0); ++k) {
+      uint16_t* row = to.data() + start + r * kBlockChannels;
+      for (int k = 0; k < std::min(kBlockChannels, step.in.c - c0); ++k) {
         const int at = ((k / 8) ^ (r % 8)) * 8 + k % 8;
         if (half) {
           row[at] = half_bits(weight[c0 + k]);
         } else {
           const auto value = static_cast<float>(makes_up * weight[c0 + k]);
           row[at] = bfloat16_bits(value);
-          row[rows * kBlock + at] = bfloat16_bits(value - bfloat16_value(row[at]));
+          row[rows * kBlockChannels + at] = bfloat16_bits(value - bfloat16_value(row[at]));
         }
       }
     }
@@ -184,7 +184,7 @@ void pack(const Step& step, const BlockList& blocks, const std::vector<int>& wei
 }  // namespace
 
 Shape large_shape(const Step& step) {
-  return step.out.c <= 2 * kBlock || is_uneven(step) ? Shape::kTall : Shape::kWide;
+  return step.out.c <= 2 * kBlockChannels || is_uneven(step) ? Shape::kTall : Shape::kWide;
 }
 
 namespace {
@@ -220,7 +220,7 @@ GroupTaps make_group(const Step& step, const BlockList& blocks, Shape shape, boo
         (int64_t{phase.y.out_origin} * step.out.w + phase.x.out_origin) * pixel_stride +
             blocks[b].channel,
         phase.y.out, phase.x.out, blocks[b].channel,
-        std::min(kBlock, (step.out.c + 7) / 8 * 8 - blocks[b].channel)};
+        std::min(kBlockChannels, (step.out.c + 7) / 8 * 8 - blocks[b].channel)};
     offsets.push_back(offsets_of(step, blocks[b]));
     for (const auto& [offset, tap] : offsets.back()) {
       // Only tall tiles have a product of fewer columns.
@@ -229,8 +229,8 @@ GroupTaps make_group(const Step& step, const BlockList& blocks, Shape shape, boo
   }
   // float16 products are coarser than the sum.
   const Stretch stretch = half ? Stretch{} : stretch_of(step, step.phases[blocks[0].phase]);
-  const int stretch_blocks = stretch.channels / kBlock;
-  const int channel_blocks = divide_up(step.in.c, kBlock);
+  const int stretch_blocks = stretch.channels / kBlockChannels;
+  const int channel_blocks = divide_up(step.in.c, kBlockChannels);
   for (const auto& [offset, block_count] : needed) {
     std::vector<int> weight_taps;
     for (const Offsets& of_block : offsets) {
@@ -303,7 +303,8 @@ struct Outline {
     for (std::size_t t = first; t < piece.taps.size(); ++t) {
       const Tap& tap = piece.taps[t];
       if (t > first && tap.promotes) break;
-      const int channels = std::min(tap.end_block * kBlock, step.in.c) - tap.first_block * kBlock;
+      const int channels =
+          std::min(tap.end_block * kBlockChannels, step.in.c) - tap.first_block * kBlockChannels;
       for (std::size_t b = 0; b < counts.size(); ++b) {
         if (piece.weight_taps[t][b] >= 0) counts[b] += 3 * divide_up(channels, 16);
       }
@@ -356,7 +357,8 @@ bool wgmma_suits(const StepFit& fit) {
   if (!in_vectors(step.in, fit.in, 8) || !in_whole_vectors(step.out, fit.out)) return false;
   const bool adds = add.buffer >= 0;
   if (adds && (step.phase_count > 1 || add.pixel_stride % 8 || add.offset % 8)) return false;
-  if (step.centre_channels % kBlock || (step.centre_channels && step.out.c % kBlock)) return false;
+  const bool has_centre = step.centre_channels > 0;
+  if (has_centre && (step.centre_channels % kBlockChannels || step.out.c % kBlockChannels)) return false;
   const bool half = fit.target.half();
   return outline(step, Shape::kSmall, half).fits() || outline(step, large_shape(step), half).fits();
 }

@@ -50,7 +50,7 @@ double tile_cycles(const Plan& plan, Box box, const Tile& tile) {
 // What a tile takes beside those, where there are many.
 double epilogue_cycles(const Plan& plan) {
   if (plan.shape == Shape::kShort) return 0.0;
-  const int elements = tile_rows(plan.shape) * tile_blocks(plan.shape) * kBlock;
+  const int elements = tile_rows(plan.shape) * tile_blocks(plan.shape) * kBlockChannels;
   return elements * (kEpilogue + (plan.adds ? kAdding : 0.0));
 }
 

@@ -94,7 +94,7 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
   plan.kind = kind;
   plan.format = format;
   plan.phases = static_cast<int32_t>(s.phases.size());
-  plan.channel_blocks = divide_up(channels.depth, kBlock);
+  plan.channel_blocks = divide_up(channels.depth, kBlockChannels);
   const Axis& axis = s.phases[0].y;
   const int step = weight ? std::max(axis.step, axis.out_step) : axis.step;
   plan.box = pick_box(height, width, images, weight ? 6 : 7, step, step);

@@ -7,7 +7,7 @@ namespace {
 
 bool has_sizes(const Step& step, const ScatterSizes& sizes) {
   return step.kernel_h == sizes.kernel && step.kernel_w == sizes.kernel &&
-         step.in.w == sizes.width && step.in.c <= sizes.blocks * kBlock && step.in.c % 8 == 0 &&
+         step.in.w == sizes.width && step.in.c <= sizes.blocks * kBlockChannels && step.in.c % 8 == 0 &&
          step.out.c <= kScatterChannels && step.in.h % 2 == 0 && step.out.h == 2 * step.in.h &&
          step.out.w == 2 * step.in.w;
 }

@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(L::kThreads, L::kCtas)
     ptx::barrier_arrive_expect(full, L::kBlocks * L::kPlanes * L::kPlaneBytes);
     for (int block = 0; block < L::kBlocks; ++block) {
       for (int plane = 0; plane < L::kPlanes; ++plane) {
-        ptx::copy_box(to, &args.input, full, block * kBlock, 0,
+        ptx::copy_box(to, &args.input, full, block * kBlockChannels, 0,
                       first_row + L::kStepRows * walk.step, walk.unit / args.bands, plane);
         to += L::kPlaneBytes;
       }
@@ -201,7 +201,7 @@ __global__ void __launch_bounds__(L::kThreads, L::kCtas)
       const uint64_t a = a_start + (block * L::kPlanes * L::kPlaneBytes >> 4);
       const uint64_t b = b_start + (block * L::kPlanes * L::kWeightBytes >> 4);
 #pragma unroll
-      for (int k = 0; k < kBlock / 16; ++k) {
+      for (int k = 0; k < kBlockChannels / 16; ++k) {
         ptx::wgmma<L::kColumns, L::kHalf>(sums, a + 2 * k, b + 2 * k);
         if constexpr (!L::kHalf) {
           ptx::wgmma<L::kColumns, L::kHalf>(sums, a + (L::kPlaneBytes >> 4) + 2 * k, b + 2 * k);
@@ -263,7 +263,7 @@ void launch_layer(const ScatterArguments& arguments, int multiprocessors, cudaSt
 // Rows as the kernel's columns, 128-byte swizzle: (block of 64 channels, plane, row).
 template <class L>
 std::vector<uint16_t> pack(const Step& step) {
-  constexpr int kPlane = L::kColumns * kBlock;
+  constexpr int kPlane = L::kColumns * kBlockChannels;
   std::vector<uint16_t> packed(static_cast<std::size_t>(L::kBlocks) * L::kPlanes * kPlane, 0);
   for (int tap = 0; tap < L::kKernel * L::kKernel; ++tap) {
     for (int o = 0; o < step.out.c; ++o) {
@@ -271,8 +271,8 @@ std::vector<uint16_t> pack(const Step& step) {
       for (int c = 0; c < step.in.c; ++c) {
         const int64_t row = int64_t{o} * L::kKernel * L::kKernel + tap;
         const float value = step.weight[row * step.in.c + c];
-        const int k = c % kBlock;
-        uint16_t* to = packed.data() + c / kBlock * L::kPlanes * kPlane + r * kBlock +
+        const int k = c % kBlockChannels;
+        uint16_t* to = packed.data() + c / kBlockChannels * L::kPlanes * kPlane + r * kBlockChannels +
                        ((k / 8) ^ (r % 8)) * 8 + k % 8;
         *to = L::kHalf ? half_bits(value) : bfloat16_bits(value);
         if (!L::kHalf) to[kPlane] = bfloat16_bits(value - bfloat16_value(*to));

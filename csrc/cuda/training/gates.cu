@@ -29,29 +29,6 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-// Sums of dy x where x < 0.
-struct SlopeSums {
-  static constexpr int kSums = 1, kMaps = 2, kTogether = 2, kBlocks = 4;
-  const float *x, *dy;
-
-  template <int kVector>
-  struct Lane {
-    const SlopeSums& all;
-    __device__ Lane(const SlopeSums& a, int64_t, int) : all(a) {}
-    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[2]) const {
-      v[0] = load_numbers<kVector>(all.x + i);
-      v[1] = load_numbers<kVector>(all.dy + i);
-    }
-    __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[1][kVector]) const {
-#pragma unroll
-      for (int e = 0; e < kVector; ++e) {
-        const float x = v[0].v[e];
-        sum[0][e] = fma(static_cast<double>(v[1].v[e]), static_cast<double>(x < 0.0f ? x : 0.0f), sum[0][e]);
-      }
-    }
-  };
-};
-
 // y (+)= x * other, which may have one pixel for all of an image, or one channel for all of a pixel.
 struct Product {
   const float *x, *other;
@@ -88,7 +65,8 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-// Sums of x dy, over the pixels of an image.
+// Sums of x dy over pixels; of a slope, where x < 0 alone.
+template <bool kWhereNegative>
 struct ProductSums {
   static constexpr int kSums = 1, kMaps = 2, kTogether = 2, kBlocks = 4;
   const float *x, *dy;
@@ -104,7 +82,8 @@ struct ProductSums {
     __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[1][kVector]) const {
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
-        sum[0][e] = fma(static_cast<double>(v[0].v[e]), static_cast<double>(v[1].v[e]), sum[0][e]);
+        const float x = !kWhereNegative || v[0].v[e] < 0.0f ? v[0].v[e] : 0.0f;
+        sum[0][e] = fma(static_cast<double>(x), static_cast<double>(v[1].v[e]), sum[0][e]);
       }
     }
   };
@@ -150,7 +129,7 @@ void run_prelu_gradient(const TrainingCall& call, const float* slopes, float* gr
   if (gradient != nullptr) {
     const RowWalk walk =
         plan_column_sums(1, call.images * x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
-    column_sums(walk, SlopeSums{call.x.data, call.dy.data}, WriteMean{gradient, x.c, 1.0, false},
+    column_sums(walk, ProductSums<true>{call.x.data, call.dy.data}, WriteMean{gradient, x.c, 1.0, false},
                 reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   if (call.dx.data == nullptr) return;
@@ -174,7 +153,7 @@ void run_multiply_sum(const TrainingCall& call) {
   if (call.dx.value->c == x.c) {
     const RowWalk walk =
         plan_column_sums(call.images, x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
-    return column_sums(walk, ProductSums{call.x.data, call.dy.data},
+    return column_sums(walk, ProductSums<false>{call.x.data, call.dy.data},
                        WriteMean{call.dx.data, x.c, 1.0, call.step.accumulate},
                        reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }

@@ -35,7 +35,7 @@ struct Layout {
   static constexpr int kBytes = 2 * kPlane;
   static constexpr int kThreadsOfLine = kDepth ? 4 : 2;
   static constexpr int kStep = kDepth ? 16 * kPitch : 32;  // bytes from 16 of k to the next
-  static constexpr int kBlock = kDepth ? 32 : 16 * kPitch;  // bytes from 16 rows to the next
+  static constexpr int kSixteenRows = kDepth ? 32 : 16 * kPitch;  // bytes from 16 rows to the next
 };
 
 // The line that a thread stores to, and where in it its 16 numbers begin.
@@ -146,9 +146,9 @@ struct Sums {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           load_matrices<kDepthA>(a_matrices[plane][i],
-                                 a + plane * A::kPlane + i * A::kBlock + step * A::kStep);
+                                 a + plane * A::kPlane + i * A::kSixteenRows + step * A::kStep);
           load_matrices<kDepthB>(b_matrices[plane][i],
-                                 b + plane * B::kPlane + i * B::kBlock + step * B::kStep);
+                                 b + plane * B::kPlane + i * B::kSixteenRows + step * B::kStep);
         }
       }
       const auto add = [&](int a_plane, int b_plane) {

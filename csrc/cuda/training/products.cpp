@@ -164,7 +164,7 @@ CUtensorMap Products::see_weight(const ProductStep& product, const ProductPlan& 
   const Images all = {lines.to.to, lines.to.plane, lines.to.plane, format_of(format_)};
   const bool forward = plan.kind == ProductKind::kForward;
   return hopper::weight_map(view_of(groups.outs, hopper::taps_of(product.step), groups.ins), all,
-                            forward ? hopper::product_columns(plan.shape) : hopper::kBlock);
+                            forward ? hopper::product_columns(plan.shape) : hopper::kBlockChannels);
 }
 
 void Products::scatter(const ProductStep& product, const TrainingCall& call, const ProductPlan& plan,

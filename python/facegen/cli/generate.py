@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,9 @@ from facegen.cli import options, terminal
 from facegen.cli.seeds import SeedList, Seeds
 from facegen.cli.shared import SharedCommand
 from facegen.cli.terminal import counted
+
+if TYPE_CHECKING:
+    from facegen.runs.face_sources import FaceSource
 
 
 class Grid(click.ParamType):
@@ -28,6 +31,19 @@ class Grid(click.ParamType):
         return int(match[1]), int(match[2])
 
 
+def _amounts(
+    _context: click.Context, _parameter: click.Parameter, words: tuple[str, ...]
+) -> dict[str, float]:
+    if not words:
+        return {}
+    from facegen.networks.traits import parse
+
+    try:
+        return parse(words)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 @click.command(
     "generate",
     cls=SharedCommand,
@@ -37,6 +53,7 @@ class Grid(click.ParamType):
         "facegen generate --network network.bin --seeds 0-7 --grid 8x1 -o row.bmp",
         "facegen generate --network network.bin --seeds 0-99 -o faces/",
         "facegen generate --network network.bin --seeds 3,17 -o 'face-{seed:04d}.png'",
+        "facegen generate --seeds 0-7 --trait smile=1.5 --trait age=-1 -o happier.png",
         "facegen generate --network network.bin --latents input.txt -o faces.npy",
         "facegen generate --seeds 0-999999 --shard 3/8 -o 'faces-{shard}.npy' --resume",
     ),
@@ -44,6 +61,11 @@ class Grid(click.ParamType):
 @options.network
 @click.option("-s", "--seeds", type=Seeds(), help="0-15, 0-3,9 or 7: one face a seed.")
 @click.option("--latents", type=click.Path(), help="Latent vectors from a text or .npy file.")
+@click.option(
+    "--trait", "traits", metavar="NAME=AMOUNT", multiple=True, callback=_amounts,
+    help="Change a trait of all faces by so many standard deviations: smile=1.5. Names are those "
+    "of the file beside the network (faces.traits.json).",
+)
 @click.option(
     "-o",
     "--output",
@@ -68,6 +90,7 @@ def command(
     network: str | None,
     seeds: SeedList | None,
     latents: str | None,
+    traits: dict[str, float],
     output: str,
     grid: tuple[int, int] | None,
     save_latents: str | None,
@@ -102,7 +125,7 @@ def command(
     from facegen.cli.progress import progress
     from facegen.media.face_files import FaceFiles
     from facegen.numbers.latents import open_latents
-    from facegen.runs.face_sources import FaceSource, FileSource, SeedSource
+    from facegen.runs.face_sources import FileSource, SeedSource
     from facegen.runs.faces import FaceRun
 
     with ExitStack() as stack:
@@ -114,6 +137,8 @@ def command(
             reader = open_latents(str(latents), generator.latent_size)
             stack.enter_context(reader)
             source = FileSource(str(latents), reader)
+        if traits:
+            source = _moved(source, network, generator.latent_size, traits)
         files = FaceFiles.plan(output, seeds, source.count, grid, generator.image_shape)
         if not overwrite and not resume:
             for path in [*files.paths, *([save_latents] if save_latents else [])]:
@@ -135,6 +160,21 @@ def command(
     kept = f", {there:,} of them there already" if there else ""
     device = options.device_used(generator.runner)
     terminal.say(f"{output}: {counted(source.count, 'face')}{kept}, on {device}")
+
+
+def _moved(
+    source: FaceSource, network: str | None, size: int, amounts: dict[str, float]
+) -> FaceSource:
+    """The same latent vectors with traits changed."""
+    import hashlib
+
+    from facegen.networks.traits import directions
+    from facegen.runs.face_sources import MovedSource
+
+    shift = directions(network, size).shift(amounts)
+    said = ", ".join(f"{name} {amount:+g}" for name, amount in amounts.items())
+    digest = hashlib.sha256(shift.tobytes()).hexdigest()
+    return MovedSource(source, shift.__add__, f"{said} ({digest[:16]})")
 
 
 def _share(

@@ -64,6 +64,38 @@ class SeedSource:
         return Input(f"seeds {text}", 0, 0, hashlib.sha256(text.encode()).hexdigest())
 
 
+class MovedSource:
+    """The latent vectors of another source, each changed in the same way.
+
+    Parameters
+    ----------
+    change
+        Of latent vectors (k, latent size).
+    said
+        What it is, for a manifest: other changes are said otherwise.
+    """
+
+    def __init__(self, source: FaceSource, change: Callable[[Latents], Latents], said: str) -> None:
+        self._source, self._change, self._said = source, change, said
+        self.count = source.count
+
+    @property
+    def warnings(self) -> list[str]:
+        return self._source.warnings
+
+    def chunks(self, size: int, skip: int = 0) -> Iterator[Latents]:
+        return map(self._change, self._source.chunks(size, skip))
+
+    def name(self, index: int) -> str:
+        return f"{self._source.name(index)}, {self._said}"
+
+    @cached_property
+    def whole(self) -> Input:
+        of = self._source.whole
+        digest = hashlib.sha256(f"{of.sha256} {self._said}".encode()).hexdigest()
+        return Input(f"{of.source}, {self._said}", of.size, of.mtime_ns, digest)
+
+
 class FileSource:
     """Latent vectors of a file that is open."""
 

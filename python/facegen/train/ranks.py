@@ -21,7 +21,8 @@ from facegen import extras
 from facegen._native import CHUNK_IMAGES
 from facegen.errors import DeviceError, FacegenError
 from facegen.launchers import find_place
-from facegen.train.star import Star, inherit, last_words, meet
+from facegen.train.meet import meet
+from facegen.train.star import Star, inherit, last_words
 
 if TYPE_CHECKING:
     from facegen.train.gpu_ranks import ConnectedGpu

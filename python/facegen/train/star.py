@@ -15,7 +15,6 @@ import socket
 import struct
 import sys
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from queue import SimpleQueue
@@ -28,8 +27,6 @@ from facegen.files.json_text import json_text
 from facegen.launchers import Place
 from facegen.parallel.transport import take_descriptors
 
-MEET_SECONDS = 300.0  # within which all ranks must have come
-_HELLO_SECONDS = 5.0  # of one connection, which may be nobody's
 _MOST_TO_ROOT_BYTES = 1 << 20
 _MESSAGE, _ENDED, _FAILED = b"m", b"e", b"f"
 _HEAD = struct.Struct(">cQ")  # kind, bytes
@@ -106,7 +103,7 @@ class Star:
     def _read(self, source: int) -> None:
         try:
             while True:
-                kind, message = _read_frame(self._sockets[source], self._rank == 0)
+                kind, message = read_frame(self._sockets[source], self._rank == 0)
                 if kind == _FAILED:
                     self._end(1)
                 if kind == _ENDED:
@@ -140,7 +137,14 @@ def last_words(text: str) -> None:
     sys.stderr.flush()
 
 
-def _read_frame(connection: socket.socket, at_root: bool) -> tuple[bytes, bytes]:
+def frame_of(value: Any) -> bytes:
+    """A message that JSON takes."""
+    message = json_text(value).encode()
+    return _HEAD.pack(_MESSAGE, len(message)) + message
+
+
+def read_frame(connection: socket.socket, at_root: bool) -> tuple[bytes, bytes]:
+    """A message's kind and bytes; `at_root`: no more than JSON of a few lines."""
     kind, size = _HEAD.unpack(_read_bytes(connection, _HEAD.size))
     if kind not in (_MESSAGE, _ENDED, _FAILED) or (at_root and size > _MOST_TO_ROOT_BYTES):
         raise ValueError("not a message of a rank")
@@ -162,108 +166,3 @@ def inherit(place: Place) -> Star:
     """The ranks of `facegen launch`, whose sockets this process was given."""
     sockets = {other: socket.socket(fileno=n) for other, n in take_descriptors(place).items()}
     return Star(place.rank, place.size, sockets)
-
-
-def meet(place: Place, environment: Mapping[str, str], seconds: float = MEET_SECONDS) -> Star:
-    """The ranks that meet where MASTER_ADDR and MASTER_PORT say, as those of torchrun.
-
-    Raises
-    ------
-    FacegenError
-        The variables are missing or wrong, the port is taken, or not all came in time.
-    """
-    host, port = environment.get("MASTER_ADDR", ""), environment.get("MASTER_PORT", "")
-    if not host or not port.isdecimal() or not 0 < int(port) < 2**16 - 1:
-        raise FacegenError(
-            f"{place.size} ranks were started, which takes MASTER_ADDR and MASTER_PORT, where they "
-            f"meet; found {host!r} and {port!r}"
-        )
-    # torchrun's own agent listens at the port that it announces.
-    taken = environment.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
-    address = (host, int(port) + taken)
-    deadline = time.monotonic() + seconds
-    if place.rank == 0:
-        return Star(0, place.size, _accept_all(address, place.size, deadline))
-    return Star(place.rank, place.size, {0: _call(address, place, deadline)})
-
-
-def _accept_all(
-    address: tuple[str, int], size: int, deadline: float
-) -> dict[int, socket.socket]:
-    sockets: dict[int, socket.socket] = {}
-    try:
-        listener = _listen(address)
-    except OSError as error:
-        where = ":".join(map(str, address))
-        raise FacegenError(f"rank 0 cannot listen at {where}: {error.strerror or error}") from None
-    with listener:
-        while len(sockets) < size - 1:
-            listener.settimeout(max(0.01, deadline - time.monotonic()))
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                missing = [str(rank) for rank in range(1, size) if rank not in sockets]
-                where = ":".join(map(str, address))
-                raise FacegenError(
-                    f"of {size} ranks {', '.join(missing)} did not come to {where} in time"
-                ) from None
-            rank = _greeted(connection, size)
-            if rank is None or rank in sockets:
-                connection.close()
-            else:
-                sockets[rank] = connection
-    return sockets
-
-
-def _listen(address: tuple[str, int]) -> socket.socket:
-    family = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)[0][0]
-    try:
-        return socket.create_server(address, family=family, backlog=4096)
-    except OSError as error:
-        if error.errno != errno.EADDRNOTAVAIL:
-            raise
-    # The name is one of a gateway's, say.
-    return socket.create_server(("", address[1]), family=family, backlog=4096)
-
-
-def _greeted(connection: socket.socket, size: int) -> int | None:
-    """The rank that calls; None for anybody else."""
-    connection.settimeout(_HELLO_SECONDS)
-    try:
-        _, message = _read_frame(connection, at_root=True)
-        hello = json.loads(message)
-        rank = hello["facegen rank"]
-        if hello["of"] != size or not isinstance(rank, int) or not 0 < rank < size:
-            return None
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None
-    _settle(connection)
-    return rank
-
-
-def _call(address: tuple[str, int], place: Place, deadline: float) -> socket.socket:
-    while True:
-        left = deadline - time.monotonic()
-        try:
-            connection = socket.create_connection(address, timeout=max(0.01, left))
-            break
-        except OSError as error:
-            if left <= 0:
-                where = ":".join(map(str, address))
-                said = error.strerror or error
-                raise FacegenError(f"rank 0 cannot be reached at {where}: {said}") from None
-            time.sleep(0.05)
-    _settle(connection)
-    hello = json_text({"facegen rank": place.rank, "of": place.size}).encode()
-    connection.sendall(_HEAD.pack(_MESSAGE, len(hello)) + hello)
-    return connection
-
-
-def _settle(connection: socket.socket) -> None:
-    """Messages go at once, and a machine that is gone is noticed within half a minute."""
-    connection.settimeout(None)
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in (("TCP_KEEPIDLE", 10), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, name):
-            connection.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import index
 from typing import Any
 
 import numpy as np
@@ -265,7 +266,7 @@ class Stepping(TrainedArrays):
         self._reader.check_groups(images)
         if (self.ranks or self.shares > 1) and predicted:
             raise ValueError("predict is of a whole batch, and a step here of parts")
-        most = self.most_parts(images)
+        most, parts = self.most_parts(images), whole_number("parts", parts)
         if not 1 <= parts <= most:
             raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
         if self.ranks is not None and self.device == CPU:
@@ -290,6 +291,14 @@ class Stepping(TrainedArrays):
             self.losses = {end.output: part for end, part in zip(ends, losses[-1], strict=True)}
         weights = np.array([end.loss.weight for end in ends])
         return (weights[:, np.newaxis] * losses).sum(axis=1)
+
+
+def whole_number(name: str, value: Any) -> int:
+    """An int, of whatever kind; ValueError for what is none, as 1.5."""
+    try:
+        return index(value)
+    except TypeError:
+        raise ValueError(f"{name} must be a whole number, not {value!r:.80}") from None
 
 
 def _part_images(images: int, parts: int) -> int:

@@ -14,7 +14,7 @@ from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.train.batch import Reader
 from facegen.train.choose_engine import make_step_engine
 from facegen.train.ranks import Ranks
-from facegen.train.stepping import Stepping
+from facegen.train.stepping import Stepping, whole_number
 
 
 class Trainer(Stepping):
@@ -181,6 +181,7 @@ class Trainer(Stepping):
 
 
 def _checked(name: str, value: int, least: int, most: int) -> int:
+    value = whole_number(name, value)
     if not least <= value <= most:
         raise ValueError(f"{name} must be from {least} to {most}, not {value}")
     return value

@@ -57,7 +57,7 @@ __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
   const uint64_t a_tile = ptx::tile_descriptor(a), b_tile = ptx::tile_descriptor(b);
 #pragma unroll
   for (int k = 0; k < V::kSteps; ++k) {
-    ptx::wgmma<kBlocks * kBlock, V::kHalf>(sums, a_tile + 2 * k, b_tile + 2 * k);
+    ptx::wgmma<kBlocks * kBlockChannels, V::kHalf>(sums, a_tile + 2 * k, b_tile + 2 * k);
   }
 }
 
@@ -74,7 +74,7 @@ __device__ __forceinline__ void multiply_step(Sums<V>& sums, uint32_t a, uint32_
     multiply<kBlocks, V>(sums[m], a_rows, b);
     if constexpr (!V::kHalf) {
       multiply<kBlocks, V>(sums[m], a_rows + V::kPlaneBytes, b);
-      multiply<kBlocks, V>(sums[m], a_rows, b + kBlocks * kBlock * 128);
+      multiply<kBlocks, V>(sums[m], a_rows, b + kBlocks * kBlockChannels * 128);
     }
   }
   ptx::wgmma_commit();
@@ -306,7 +306,7 @@ __global__ void __launch_bounds__(V::kThreads, V::kMinCtas)
     ptx::wait_for_steps_before();
     // 240 * 256 + 24 * 128 registers of the 65,536.
     if constexpr (!V::kLight) ptx::take_registers<240>();
-    if constexpr (V::kColumns == kBlock) {
+    if constexpr (V::kColumns == kBlockChannels) {
       consume_small<V>(args, shared);
     } else {
       consume_large<V>(args, shared);

@@ -10,12 +10,12 @@ namespace facegen::cuda::hopper {
 constexpr int kSlotBytes = 32 << 10;
 
 // Tile shape and operands of one instance of the kernel.
-template <Shape kShape, bool kHalfOperands, int kStepsOfBlock = kBlock / 16, bool kAddition = false>
+template <Shape kShape, bool kHalfOperands, int kStepsOfBlock = kBlockChannels / 16, bool kAddition = false>
 struct Variant {
   static constexpr bool kHalf = kHalfOperands;
   static constexpr int kRows = tile_rows(kShape);
   static constexpr int kBlocks = tile_blocks(kShape);
-  static constexpr int kColumns = kBlocks * kBlock;
+  static constexpr int kColumns = kBlocks * kBlockChannels;
   static constexpr int kBoxes = kShape == Shape::kTall ? 2 : 1;  // of A
   static constexpr int kRowTiles = kBoxes;  // of 64 rows, for each of the two warpgroups
   static constexpr int kPlanes = kHalf ? 1 : 2;
@@ -94,7 +94,7 @@ __device__ void for_each_step(const Arguments& args, const Shared<V>& shared,
           args.weights + ((group.first_kib + static_cast<int64_t>(tap.weights_kib)) << 10);
       for (int block = tap.first_block; block < tap.end_block; ++block) {
         if (!step(tile, tap, block, weights)) return;
-        weights += tap.blocks * V::kPlanes * kBlock * 128;
+        weights += tap.blocks * V::kPlanes * kBlockChannels * 128;
       }
     }
   }
@@ -123,7 +123,7 @@ struct Producer {
     const int x = tile.x * args.step_x + tap.dx + moved.x;
     const int y = tile.y * args.step_y + tap.dy + moved.y;
     for (int plane = 0; plane < V::kPlanes; ++plane) {
-      ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlock, x, y,
+      ptx::copy_box(slot + plane * V::kPlaneBytes, &args.input, full, block * kBlockChannels, x, y,
                     tile.n + moved.n, plane);
     }
   }
@@ -177,7 +177,7 @@ __device__ void produce(const Arguments& args, Shared<V>& shared) {
       }
       ring.copy_boxes(tile, tap, block, box == 0 ? Position{} : args.second_box);
     }
-    for (int left = tap.blocks * V::kPlanes * kBlock * 128; left > 0; left -= kSlotBytes) {
+    for (int left = tap.blocks * V::kPlanes * kBlockChannels * 128; left > 0; left -= kSlotBytes) {
       const int bytes = min(left, kSlotBytes);
       acquire(bytes);
       ptx::copy_bytes(ring.slot, weights, bytes, ring.full);

@@ -50,7 +50,7 @@ __device__ __forceinline__ void move_parked(const Arguments& args, const Tile& t
   char* const pixels[2] = {static_cast<char*>(args.out) + (rows.pixel[0] << log2_bytes),
                            static_cast<char*>(args.out) + (rows.pixel[1] << log2_bytes)};
 #pragma unroll
-  for (int b = 0; b < kColumns / kBlock; ++b) {
+  for (int b = 0; b < kColumns / kBlockChannels; ++b) {
     const Columns& block = columns[b];
     const int valid = __ldg(&block.valid);
     const int block_rows = __ldg(&block.rows), block_cols = __ldg(&block.cols);

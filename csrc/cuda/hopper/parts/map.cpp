@@ -62,7 +62,7 @@ CUtensorMap input_map(const View& view, const Images& in, int64_t images, Box bo
                       int step_x) {
   const auto length = [](int log2, int step) { return ((1 << log2) - 1) * step + 1; };
   return make_map(view, in, images,
-                  {kBlock, length(box.log2_w, step_x), length(box.log2_h, step_y), 1 << box.log2_n},
+                  {kBlockChannels, length(box.log2_w, step_x), length(box.log2_h, step_y), 1 << box.log2_n},
                   {1, step_x, step_y, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
@@ -73,7 +73,7 @@ CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int ch
 }
 
 CUtensorMap weight_map(const View& weight, const Images& in, int rows) {
-  return make_map(weight, in, 1, {kBlock, 1, rows, 1}, {1, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
+  return make_map(weight, in, 1, {kBlockChannels, 1, rows, 1}, {1, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
 }
 
 }  // namespace facegen::cuda::hopper

@@ -181,7 +181,7 @@ __device__ inline float* find_row(const ProductArguments& args, const TrainingPh
 // Where row `row` (of 64) of block `block` of rows of the weight's gradient lies in a part's sums.
 __device__ inline float* find_line(const ProductArguments& args, const TrainingPhase& phase, int block, int row) {
   const int tap = block / args.plan.channel_blocks;
-  const int channel = block % args.plan.channel_blocks * kBlock + row;
+  const int channel = block % args.plan.channel_blocks * kBlockChannels + row;
   if (tap >= phase.taps() || channel >= args.channels) return nullptr;
   return args.out + (int64_t{phase.weight_tap(tap)} * args.channels + channel) * args.out_pitch;
 }

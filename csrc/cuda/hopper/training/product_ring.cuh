@@ -51,7 +51,7 @@ __device__ inline void copy_rows(const ProductArguments& args, const Tile& tile,
     const Position at = find_box(args.plan, tile.row * P::kBoxes + b);
     ring.acquire(P::kPlanes * kPlaneBytes);
     for (int plane = 0; plane < P::kPlanes; ++plane) {
-      ptx::copy_box(ring.slot + plane * kPlaneBytes, &args.a, ring.full, block * kBlock,
+      ptx::copy_box(ring.slot + plane * kPlaneBytes, &args.a, ring.full, block * kBlockChannels,
                     phase.input_x(at.x, tap), phase.input_y(at.y, tap), at.n, plane);
     }
   }
@@ -60,11 +60,11 @@ __device__ inline void copy_rows(const ProductArguments& args, const Tile& tile,
     if (P::kWide || plane == 0) ring.acquire((P::kWide ? 1 : P::kPlanes) * P::kBlocks * kBlockBytes);
     const uint32_t to = ring.slot + (P::kWide ? 0 : plane * P::kBlocks * kBlockBytes);
     if constexpr (P::kTransposed == ptx::Transposed::kNone) {
-      ptx::copy_box(to, &args.b, ring.full, block * kBlock, weight_tap, column, 0, plane);
+      ptx::copy_box(to, &args.b, ring.full, block * kBlockChannels, weight_tap, column, 0, plane);
     } else {
       for (int i = 0; i < P::kBlocks; ++i) {
-        ptx::copy_box(to + i * kBlockBytes, &args.b, ring.full, column + i * kBlock, weight_tap,
-                      block * kBlock, 0, plane);
+        ptx::copy_box(to + i * kBlockBytes, &args.b, ring.full, column + i * kBlockChannels, weight_tap,
+                      block * kBlockChannels, 0, plane);
       }
     }
   }
@@ -85,7 +85,7 @@ __device__ inline void copy_positions(const ProductArguments& args, const Tile& 
       const int tap = rows / args.plan.channel_blocks, block = rows % args.plan.channel_blocks;
       for (int plane = 0; plane < P::kPlanes; ++plane) {
         ptx::copy_box(ring.slot + plane * kPlaneBytes + i * kBlockBytes, &args.a, ring.full,
-                      block * kBlock, phase.input_x(at.x, tap), phase.input_y(at.y, tap), at.n, plane);
+                      block * kBlockChannels, phase.input_x(at.x, tap), phase.input_y(at.y, tap), at.n, plane);
       }
     }
   }
@@ -95,7 +95,7 @@ __device__ inline void copy_positions(const ProductArguments& args, const Tile& 
     if (P::kWide || plane == 0) ring.acquire((P::kWide ? 1 : P::kPlanes) * P::kBlocks * kBlockBytes);
     const uint32_t to = ring.slot + (P::kWide ? 0 : plane * P::kBlocks * kBlockBytes);
     for (int i = 0; i < P::kBlocks; ++i) {
-      ptx::copy_box(to + i * kBlockBytes, &args.b, ring.full, tile.column * P::kColumns + i * kBlock, x, y,
+      ptx::copy_box(to + i * kBlockBytes, &args.b, ring.full, tile.column * P::kColumns + i * kBlockChannels, x, y,
                     at.n, plane);
     }
   }

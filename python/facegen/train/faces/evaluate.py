@@ -44,6 +44,8 @@ def evaluate(
         With an encoder: `kernel_distance` times 1000, of samples, and of other pictures.
     "largest_step"
         Largest change between frames of a walk, over the mean change.
+    "count"
+        Samples that were measured.
     """
     count = min(count, len(pixels) // 2)
     real = to_values(pixels[-count:])
@@ -66,6 +68,7 @@ def evaluate(
         result["kernel_distance"] = 1000 * kernel_distance(seen, made)
         result["kernel_distance_real"] = 1000 * kernel_distance(seen, of_others)
     result["largest_step"] = largest_step(generator)
+    result["count"] = count
     return {
         name: [round(v, 4) for v in value] if isinstance(value, list) else round(value, 4)
         for name, value in result.items()
