@@ -27,7 +27,7 @@ namespace {
 using namespace course;
 namespace ptx = facegen::cuda::ptx;
 
-constexpr int kTile = 128, kBlock = 64, kThreads = 256;
+constexpr int kTile = 128, kBlockChannels = 64, kThreads = 256;
 constexpr int kSlots = 3, kSlotBytes = 2 * kTile * 128;  // of 32 KiB: two blocks a multiprocessor
 
 struct Shared {
@@ -46,7 +46,7 @@ struct Arguments {
 __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
   const uint64_t a_tile = ptx::tile_descriptor(a), b_tile = ptx::tile_descriptor(b);
 #pragma unroll
-  for (int k = 0; k < kBlock / 16; ++k) {  // 16 channels are 32 bytes, 2 units of a descriptor
+  for (int k = 0; k < kBlockChannels / 16; ++k) {  // 16 channels are 32 bytes, 2 units of a descriptor
     ptx::wgmma<kTile, false>(sums, a_tile + 2 * k, b_tile + 2 * k);
   }
 }
@@ -57,11 +57,11 @@ __global__ void __launch_bounds__(kThreads, 2) tma_wgmma(const __grid_constant__
   const Plan& p = args.plan;
   const Tile tile = args.tiles.tile(p, blockIdx.x);
   const GpuPhase& phase = p.phase[tile.phase];
-  const int steps = phase.tap_count() * (p.c / kBlock);
+  const int steps = phase.tap_count() * (p.c / kBlockChannels);
 
   const auto fetch = [&](int s) {  // by one thread
-    const Tap tap = p.taps[phase.first_tap + s / (p.c / kBlock)];
-    const int channel = s % (p.c / kBlock) * kBlock;
+    const Tap tap = p.taps[phase.first_tap + s / (p.c / kBlockChannels)];
+    const int channel = s % (p.c / kBlockChannels) * kBlockChannels;
     const uint32_t slot = ptx::shared_address(shared.slots[s % kSlots]);
     const uint32_t full = ptx::shared_address(&shared.full[s % kSlots]);
     ptx::barrier_arrive_expect(full, kSlotBytes);

@@ -33,7 +33,7 @@ namespace {
 using namespace course;
 namespace ptx = facegen::cuda::ptx;
 
-constexpr int kRows = 256, kColumns = 128, kBlock = 64;  // of a tile; channels of a step
+constexpr int kRows = 256, kColumns = 128, kBlockChannels = 64;  // of a tile; channels of a step
 constexpr int kRowTiles = 2;                             // of 64 rows, for each warpgroup
 constexpr int kConsumers = 256, kThreads = kConsumers + 128;
 constexpr int kSlots = 4, kSlotBytes = (kRows + kColumns) * 128;
@@ -68,7 +68,7 @@ __device__ void produce(const Arguments& args, Shared& shared) {
     const GpuPhase& phase = p.phase[tile.phase];
     for (int t = phase.first_tap; t < phase.first_tap + phase.tap_count(); ++t) {
       const Tap tap = p.taps[t];
-      for (int channel = 0; channel < p.c; channel += kBlock) {
+      for (int channel = 0; channel < p.c; channel += kBlockChannels) {
         const uint32_t slot = ptx::shared_address(shared.slots[at.slot]);
         const uint32_t full = ptx::shared_address(&shared.full[at.slot]);
         // Of a barrier that has not been used, the phase before the first counts as over.
@@ -95,7 +95,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
     const GpuPhase& phase = p.phase[tile.phase];
     float sums[kRowTiles][kColumns / 2] = {};
     int held = -1;  // the slot of the step whose products are under way
-    for (int s = phase.tap_count() * (p.c / kBlock); s > 0; --s) {
+    for (int s = phase.tap_count() * (p.c / kBlockChannels); s > 0; --s) {
       ptx::barrier_wait(ptx::shared_address(&shared.full[at.slot]), at.parity);
       const uint32_t slot = ptx::shared_address(shared.slots[at.slot]);
       const uint64_t b = ptx::tile_descriptor(slot + kRows * 128);
@@ -104,7 +104,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
       for (int m = 0; m < kRowTiles; ++m) {
         const uint64_t a = ptx::tile_descriptor(slot + (kRowTiles * warpgroup + m) * 64 * 128);
 #pragma unroll
-        for (int k = 0; k < kBlock / 16; ++k) {
+        for (int k = 0; k < kBlockChannels / 16; ++k) {
           ptx::wgmma<kColumns, false>(sums[m], a + 2 * k, b + 2 * k);
         }
       }

@@ -28,7 +28,7 @@ namespace {
 using namespace course;
 namespace ptx = facegen::cuda::ptx;
 
-constexpr int kRows = 256, kColumns = 128, kBlock = 64, kRowTiles = 2;
+constexpr int kRows = 256, kColumns = 128, kBlockChannels = 64, kRowTiles = 2;
 constexpr int kConsumers = 256, kThreads = kConsumers + 128;
 constexpr int kSlots = 7, kSlotBytes = 32 << 10, kPlaneBytes = kSlotBytes / 2;  // hi, then lo
 static_assert(kRows / 2 * 128 == kPlaneBytes && kColumns * 128 == kPlaneBytes);
@@ -70,7 +70,7 @@ __device__ void produce(const Arguments& args, Shared& shared) {
     const GpuPhase& phase = p.phase[tile.phase];
     for (int t = phase.first_tap; t < phase.first_tap + phase.tap_count(); ++t) {
       const Tap tap = p.taps[t];
-      for (int channel = 0; channel < p.c; channel += kBlock) {
+      for (int channel = 0; channel < p.c; channel += kBlockChannels) {
         const int x = tile.x + tap.dx, y = tile.y + tap.dy;
         fill(args.in, channel, x, y, tile.n);
         fill(args.in, channel, x + args.second.w, y + args.second.h, tile.n + args.second.n);
@@ -84,7 +84,7 @@ __device__ void produce(const Arguments& args, Shared& shared) {
 __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
   const uint64_t a_tile = ptx::tile_descriptor(a), b_tile = ptx::tile_descriptor(b);
 #pragma unroll
-  for (int k = 0; k < kBlock; k += 16) {
+  for (int k = 0; k < kBlockChannels; k += 16) {
     ptx::wgmma<kColumns, false>(sums, a_tile + k / 8, b_tile + k / 8);
   }
 }
@@ -123,7 +123,7 @@ __device__ void consume(const Arguments& args, Shared& shared) {
     const GpuPhase& phase = p.phase[tile.phase];
     for (int stretch = 0; stretch < phase.tap_rows; ++stretch) {
       float sums[kRowTiles][kColumns / 2] = {};
-      for (int s = phase.tap_cols * (p.c / kBlock); s > 0; --s) {
+      for (int s = phase.tap_cols * (p.c / kBlockChannels); s > 0; --s) {
         // Each warpgroup reads one of A's slots, but waits for both: who lets a barrier's phase pass
         // unseen takes it for the next one of the same parity.
         int held[3];
