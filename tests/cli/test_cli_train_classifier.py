@@ -16,6 +16,7 @@ from facegen import nn
 from facegen.train.initial_weights import initial_weights
 
 SMALL = ("--from", "start.safetensors", "--epochs", "6", "--learning-rate", "0.05")
+SMALL += ("--device", "cpu")
 
 
 @pytest.fixture

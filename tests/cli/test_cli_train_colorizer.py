@@ -13,6 +13,7 @@ from PIL import Image
 from files import pixels
 
 SMALL = ("--width", "1", "--side", "32", "--epochs", "1", "--held-out", "1", "--threads", "2")
+SMALL += ("--device", "cpu")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import click
 import numpy as np
@@ -84,10 +84,10 @@ def made(output: str) -> bytes:
 @pytest.mark.usefixtures("data")
 def test_what_trains_is_said_first(run: Run, task: str) -> None:
     """And a GPU that computes as the CPU gives the CPU's file."""
-    result = run(*words(task, "cpu"))
+    result = run(*words(task, "cpu", "--device", "cpu"))
     assert result.code == 0 and result.err.startswith("trains on the CPU\n"), result.err
     with played_gpu() as gpu:
-        result = run(*words(task, "auto", "--device", "auto"))
+        result = run(*words(task, "auto"))  # as where nothing is said
         assert result.code == 0, result.err
         assert result.err.startswith("trains on cuda:0, played GPU 0\n")
         assert gpu.steps and gpu.programs
@@ -107,9 +107,10 @@ def test_a_gpu_is_lost(run: Run, task: str, monkeypatch: pytest.MonkeyPatch) -> 
         f"facegen: error: {LOST}; the state of step 2 is kept; --resume goes on from there"
     )
     assert not list(Path().glob("a.[ns]*[!n]")), "nothing is made of half a run"
-    result = run(*words(task, "a", "--resume"))
+    on_cpu = ("--device", "cpu")
+    result = run(*words(task, "a", "--resume", *on_cpu))
     assert result.code == 0, result.err
-    assert run(*words(task, "b")).code == 0
+    assert run(*words(task, "b", *on_cpu)).code == 0
     assert made("a") == made("b")
 
 
@@ -136,14 +137,25 @@ def test_devices_that_are_not_there(run: Run, task: str, monkeypatch: pytest.Mon
     assert sorted(os.listdir()) == before
 
 
-@pytest.mark.parametrize("device", ["cuda", "cuda:1", "auto"])
+@pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_asynchronous_ranks_have_no_other_device(device: str) -> None:
     ranks: Any = SimpleNamespace(rank=0, asynchronous=True, require_messages=lambda: None)
     for choose in (training.choose_device, partial(training.choose_backend, "native")):
-        assert choose("cpu", ranks) == "cpu"
+        assert choose("cpu", ranks) == choose("auto", ranks) == "cpu"
         with pytest.raises(click.UsageError, match=f"--device {device}: --sync async trains"):
             choose(device, ranks)
-    assert training.choose_backend("native", None, ranks) == "cpu"
+
+
+def test_where_nothing_is_said_ranks_of_mpi_train_on_the_cpu() -> None:
+    """Without NCCL, and with fewer GPUs than ranks; those that MPI does not connect cannot."""
+    by_messages, of_gpus = (
+        SimpleNamespace(rank=0, asynchronous=False, by_messages=by, require_messages=lambda: None)
+        for by in (True, False)
+    )
+    with played_gpu():
+        assert training.choose_device("auto", cast(Any, by_messages)) == "cpu"
+        assert training.choose_device("auto", cast(Any, of_gpus)) == "cuda:0"
+        assert training.choose_device("cuda", cast(Any, by_messages)) == "cuda:0"
 
 
 def test_ranks_of_a_command_that_shares_no_batches(

@@ -13,6 +13,7 @@ import pytest
 from command_line import Run, encode_idx
 
 SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--threads", "2")
+SMALL += ("--device", "cpu")
 
 
 @pytest.fixture

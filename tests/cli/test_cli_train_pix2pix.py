@@ -10,7 +10,7 @@ import pytest
 from command_line import Run
 from PIL import Image
 
-SMALL = ("--width", "1", "--epochs", "1", "--held-out", "1", "--threads", "2")
+SMALL = ("--width", "1", "--epochs", "1", "--held-out", "1", "--threads", "2", "--device", "cpu")
 
 
 @pytest.fixture

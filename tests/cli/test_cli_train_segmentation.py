@@ -28,6 +28,7 @@ def data(run: Run, tmp_path: Path) -> tuple[str, str]:
 @pytest.mark.parametrize("backend", ["native", pytest.param("torch", marks=needs_torch)])
 def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
     small = ("--from", "encoder.safetensors", "--epochs", "1", "--backend", backend)
+    small += ("--device", "cpu")
     result = run("train", "segmentation", *data, *small, "--log", "log.jsonl", "--half")
     assert result.code == 0 and "epoch 0/1, IoU 0." in result.err
     assert "epoch 1/1, loss " in result.err and "1 pair held out" in result.out

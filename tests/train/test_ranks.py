@@ -83,7 +83,7 @@ def test_a_rank_that_ends_ends_the_run_and_fewer_go_on(tmp_path: Path, mode: str
 
 
 def facegen(ranks: int, folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    command = ["-m", "facegen", "train", *words, "--threads", 1]
+    command = ["-m", "facegen", "train", *words, "--threads", 1, "--device", "cpu"]
     return run_ranks("mpirun", ranks, command, folder)
 
 

@@ -116,7 +116,7 @@ def command(
     measured: int,
     threads: int | None,
     backend: str,
-    device: str | None,
+    device: str,
     folder: str | None,
     resume: bool,
     overwrite: bool,

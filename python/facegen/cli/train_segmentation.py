@@ -73,7 +73,7 @@ def command(
     held_out: int | None,
     log: str | None,
     backend: str,
-    device: str | None,
+    device: str,
     threads: int | None,
     sync: str,
     folder: str | None,

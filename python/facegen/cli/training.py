@@ -47,12 +47,12 @@ threads = click.option(
 )
 
 _DEVICES = (
-    "What computes: cpu, cuda, cuda:N, or auto, the first GPU where one is usable. The bits of the "
-    "result depend on it."
+    "What computes: cpu, cuda, cuda:N, or auto, the first GPU where one is usable, else the CPU, "
+    "as it is for ranks of mpirun and srun. The bits of the result depend on it."
 )
 _complete_device = options.one_of("auto", "cpu", "cuda")
 device = click.option(
-    "--device", default="cpu", show_default=True, help=_DEVICES, shell_complete=_complete_device
+    "--device", default="auto", show_default=True, help=_DEVICES, shell_complete=_complete_device
 )
 
 sync = click.option(
@@ -87,6 +87,8 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
     several = ranks is not None or find_place(os.environ).size > 1
     if several and ranks is None:
         raise click.UsageError(f"--device {device}: this command shares no batches among ranks")
+    if device == "auto" and ranks is not None and (ranks.asynchronous or ranks.by_messages):
+        device = "cpu"  # where they can all work, with NCCL or without, whatever GPUs they have
     if ranks is not None and ranks.asynchronous and device != "cpu":
         raise click.UsageError(f"--device {device}: --sync async trains on the CPU")
     found = one_device(device, ranks)
@@ -132,30 +134,24 @@ _backend = click.option(
     show_default=True,
     help="Whose kernels: the package's own, or PyTorch's.",
 )
-_device_of_backend = click.option(
-    "--device",
-    show_default="cpu, and auto of PyTorch",
-    help=_DEVICES,
-    shell_complete=_complete_device,
-)
 
 
 def backend(command: Callable[..., None]) -> Callable[..., None]:
     """The options --backend and --device; see `choose_backend`."""
-    return _backend(_device_of_backend(command))
+    return _backend(device(command))
 
 
-def choose_backend(backend: str, device: str | None, ranks: Ranks | None = None) -> str:
+def choose_backend(backend: str, device: str, ranks: Ranks | None = None) -> str:
     """What --device is: as `choose_device`, or as PyTorch takes it.
 
     Raises also UsageError where there are ranks and PyTorch, FacegenError where that is missing.
     """
     if backend == "native":
-        return choose_device(device or "cpu", ranks)
+        return choose_device(device, ranks)
     require_torch()
     if ranks is not None:
         raise click.UsageError("--backend torch trains in one process, not on ranks")
-    return device or "auto"
+    return device
 
 
 def reports(

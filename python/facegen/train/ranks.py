@@ -54,9 +54,14 @@ class Ranks:
         """Whether this is rank 0, which writes and prints."""
         return self.rank == 0
 
+    @property
+    def by_messages(self) -> bool:
+        """Whether MPI connects them, so that they can train on the CPU."""
+        return not isinstance(self._communicator, Star)
+
     def require_messages(self) -> None:
         """Refuse ranks that have no MPI, whose GPUs alone can add up: DeviceError."""
-        if isinstance(self._communicator, Star):
+        if not self.by_messages:
             raise DeviceError(
                 "on the CPU several ranks are those of mpirun or srun; those of torchrun and "
                 "facegen launch train on GPUs, one each"
