@@ -99,8 +99,37 @@ def test_bus(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
+    "sweep", [[], ["--kernel", "1,3"], ["--kernel", "1,3", "--channels", "2,3:4"]], ids=len
+)
+def test_conv(run: Run, sweep: list[str]) -> None:
+    words = ["--size", "6x7", "--channels", "3:4", "--threads", "1", "--seconds", "0.01", *sweep]
+    result = run("lab", "conv", *words, "--json", "a.json", "--plot", "a.png")
+    assert result.code == 0 and result.err == "" and "naive" in result.out
+    layers = rows_of("a.json")["layers"]
+    assert len(layers) == (1 if not sweep else len(sweep))  # 1, 2 or 2 x 2
+    for layer in layers:
+        names = [each["algorithm"] for each in layer["results"] if "seconds" in each]
+        assert layer["first"] in names and "direct" in names
+    assert is_picture("a.png")
+
+
+def test_conv_by_some_algorithms(run: Run) -> None:
+    words = ["--size", "6", "--channels", "2", "--seconds", "0.01", "--algorithm", "direct,naive"]
+    report = json.loads(run("lab", "conv", *words, "--json", "-").out)
+    (layer,) = report["layers"]
+    assert [each["algorithm"] for each in layer["results"]] == ["naive", "direct"]
+
+
+@pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["conv", "--size", "1000000x1000000"], "too large"),
+        (["conv", "--size", "30000x30000", "--batch", "1000"], "bytes of memory"),
+        (["conv", "--kernel", "99", "--padding", "0"], "does not fit into its input"),
+        (["conv", "--kernel", "3,0"], "expected whole numbers from 1 to 255"),
+        (["conv", "--channels", "3:0"], "expected channels as 64,128 or IN:OUT"),
+        (["conv", "--algorithm", "magic"], "expected some of naive"),
+        (["conv", "--threads", "2", "--clock", "processor"], "expected --threads 1"),
         (["gemm", "--size", "0"], "expected numbers from 1 to 1,048,576"),
         (["gemm", "--size", "8,8"], "different sizes"),
         (["gemm", "--size", "1000000x1000000x1000000"], "bytes of memory"),

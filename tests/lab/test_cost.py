@@ -78,6 +78,8 @@ def test_networks_by_their_papers() -> None:
     assert (vgg.parameters, vgg.multiply_adds) == (138_357_544, 15_470_264_320)
     alexnet = cost(graph_of("alexnet"))
     assert (alexnet.parameters, alexnet.multiply_adds) == (61_100_840, 714_188_480)
+    mobile = cost(graph_of("mobilenet_v2"))  # and means and variances of 17,056 channels
+    assert (mobile.parameters, mobile.multiply_adds) == (3_504_872 + 2 * 17_056, 300_774_272)
     # The maps of VGG-16, as its table has them: five stages and three linear layers.
     sides, channels, counts = (224, 112, 56, 28, 14), (64, 128, 256, 512, 512), (2, 2, 3, 3, 3)
     stages = zip(sides, channels, counts, strict=True)

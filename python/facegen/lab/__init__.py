@@ -4,6 +4,7 @@
 |---|---|
 | `stacks`, `cost`, `fields` | weights, multiply-adds, maps and receptive fields, counted |
 | `convnets`, `named` | the networks of lectures, and any other, by name |
+| `convolution` | one convolution by every algorithm |
 | `gemm` | products of matrices, the package's and NumPy's |
 | `scaling` | the same work on more threads |
 | `bus` | every stage from the disk to the network |

@@ -10,12 +10,25 @@ from facegen.errors import FacegenError
 from facegen.lab.convnets import CONVNETS, vgg16, vgg19
 from facegen.loading import read_whole
 from facegen.networks import NETWORKS
+from facegen.networks.families import mobilenet_v2 as mobile
 from facegen.networks.families.resnet import NAMED
 from facegen.networks.resnet import resnet
 from facegen.networks.seeded import seeded_weights
 from facegen.nn import Graph
 
-LECTURES = {**CONVNETS, "vgg16": vgg16, "vgg19": vgg19}
+
+def mobilenet_v2() -> Graph:
+    """Sandler et al. 2018, table 2, widths times 1: depthwise 3x3 between 1x1."""
+    blocks, channels = [], 32
+    for expansion, outer, count in ((1, 16, 1), (6, 24, 2), (6, 32, 3), (6, 64, 4), (6, 96, 3),
+                                    (6, 160, 3), (6, 320, 1)):  # fmt: skip
+        for _ in range(count):
+            blocks.append(mobile.Block(expansion * channels, outer, expansion > 1))
+            channels = outer
+    return mobile.graph(mobile.Sizes(32, tuple(blocks), 1280, 1000))
+
+
+LECTURES = {**CONVNETS, "vgg16": vgg16, "vgg19": vgg19, "mobilenet_v2": mobilenet_v2}
 
 
 def names() -> list[str]:

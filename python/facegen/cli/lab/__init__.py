@@ -8,6 +8,7 @@ from facegen.cli import options
 from facegen.cli.lazy import LazyGroup
 
 EXPERIMENTS = {
+    "conv": "Measure a convolution by every algorithm.",
     "cost": "Count weights, multiply-adds, maps and receptive fields.",
     "gemm": "Measure products of matrices.",
     "threads": "Measure how much faster more threads are.",
@@ -22,6 +23,7 @@ EXPERIMENTS = {
     summaries=EXPERIMENTS,
     subcommand_metavar="EXPERIMENT [ARGS]...",
     epilog=options.examples(
+        "facegen lab conv --size 56x56 --channels 64 --kernel 3",
         'facegen lab cost "3x3xC x3" "7x7xC"',
         "facegen lab cost vgg16 --plot vgg16.png",
         "facegen lab gemm --size 256,512,1024",

@@ -26,7 +26,7 @@ _DEFAULT_CHANNELS = 64
         'facegen lab cost "7x7xC" "1x7xC, 7x1xC"                 a factoring',
         'facegen lab cost "3x3x128" "3x3xdw, 1x1x128" --channels 64   depthwise, then 1x1',
         'facegen lab cost "7x7x64 s2, pool3x3 s2 p1, 3x3x64 x2" --size 224x224 --channels 3',
-        "facegen lab cost alexnet vgg16 googlenet resnet50        networks beside each other",
+        "facegen lab cost alexnet vgg16 resnet50 mobilenet_v2     networks beside each other",
         "facegen lab cost vgg16 --plot vgg16.png                  layer by layer",
         "facegen lab cost mine.onnx --json cost.json",
     ),
@@ -68,10 +68,10 @@ def command(
       x3          behind a layer: three of them
       s2 p0 d2 g4 behind a layer: stride, padding (as keeps the size), dilation, groups
 
-    A NETWORK is a name (alexnet, vgg16, vgg19, googlenet, resnet18 to resnet152, any of facegen
-    init) or a file, ONNX too. Multiply-adds count taps on padding, as papers do; "inside" leaves
-    them out. Maps are of one image in float32: what training keeps. Of a batch norm, weights count
-    mean and variance too.
+    A NETWORK is a name (alexnet, vgg16, vgg19, googlenet, resnet18 to resnet152, mobilenet_v2, any
+    of facegen init) or a file, ONNX too. Multiply-adds count taps on padding, as papers do;
+    "inside" leaves them out. Maps are of one image in float32: what training keeps. Of a batch
+    norm, weights count mean and variance too.
     """
     from facegen.lab import stacks
     from facegen.lab.cost import cost
