@@ -30,7 +30,7 @@ LIMITS = {
 
 def known(folder: Path, name: str) -> dict[str, Any]:
     """All that the card says, for programs."""
-    entries = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text().splitlines()]
+    entries = [json.loads(line) for line in _lines(folder / "run" / "log.jsonl")]
     pixels = np.load(folder / "faces.npy", mmap_mode="r")
     network = folder / f"{name}.safetensors"
     machine = [line for line in _lines(folder / "train.log") if line.startswith("trains on ")]
@@ -71,7 +71,8 @@ def _traits(path: Path) -> dict[str, Any]:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text().splitlines() if path.exists() else []
+    lines = path.read_text().splitlines() if path.exists() else []
+    return [line for line in lines if line.strip()]
 
 
 def _digest(path: Path) -> str:

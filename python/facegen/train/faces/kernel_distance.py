@@ -61,7 +61,12 @@ class Encoder:
 
 
 def kernel_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Squared maximum mean discrepancy of rows, by the kernel (x y / d + 1)^3, without bias."""
+    """Squared maximum mean discrepancy of rows, by the kernel (x y / d + 1)^3, without bias.
+
+    Features of networks are of any size: here the mean square of all in `a` counts as 1.
+    """
+    scale = np.sqrt(np.square(a).mean())
+    a, b = a / scale, b / scale
 
     def kernel(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
         values: NDArray[np.float64] = (x @ y.T / x.shape[1] + 1) ** 3
