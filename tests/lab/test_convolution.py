@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from facegen import system
 from facegen.errors import FacegenError, OutOfMemory
-from facegen.kernels.algorithms import ALGORITHMS
+from facegen.kernels.algorithms import ALGORITHMS, find
 from facegen.lab import convolution
 from facegen.lab.convolution import Case, check, measure, reference
 from facegen.nn import Conv2d
@@ -64,6 +65,12 @@ def test_what_would_take_too_long_is_not_run(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(convolution, "MOST_SECONDS", 0.0)
     results = measure(Case(7, 7, 4, 4, 3), 1, 0.01).results
     assert results[0].algorithm == "naive" and "not run" in (results[0].why_not or "")
+
+
+def test_scratch_that_is_not_to_be_had_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "memory_bytes", lambda: 1000)
+    results = measure(Case(7, 7, 4, 4, 3), 10**6, 0.01, algorithms=[find("im2col")]).results
+    assert "its scratch memory: takes" in (results[0].why_not or "")
 
 
 def test_what_cannot_be() -> None:

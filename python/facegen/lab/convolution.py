@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from facegen.engine import Runner
 from facegen.engine.memory import check_memory
-from facegen.errors import FacegenError
+from facegen.errors import FacegenError, OutOfMemory
 from facegen.kernels.algorithms import ALGORITHMS, Algorithm
 from facegen.lab.machine import fma_peak
 from facegen.lab.timing import Clock, Times, in_turns
@@ -181,7 +181,11 @@ def measure(
     runners: dict[str, Runner] = {}
     errors: dict[str, tuple[float, float]] = {}
     for algorithm in algorithms:
-        reason = algorithm.why_not(layer, case.x) or _too_long(case, algorithm, threads)
+        reason = (
+            algorithm.why_not(layer, case.x)
+            or _too_large(case, algorithm, threads)
+            or _too_long(case, algorithm, threads)
+        )
         if reason is not None:
             refused[algorithm.name] = reason
             continue
@@ -246,6 +250,15 @@ def reference(layer: Conv2d, x: Array, weight: Array) -> NDArray[np.float64]:
 
 def _lowered(case: Case, layer: Conv2d, weight: Array, algorithm: Algorithm) -> Program:
     return lower(case.graph_of(layer), {"conv.weight": weight}, algorithm.name)
+
+
+def _too_large(case: Case, algorithm: Algorithm, threads: int) -> str | None:
+    """Why an algorithm's scratch memory cannot be had; None where it can."""
+    try:
+        check_memory(threads * algorithm.scratch_bytes(case.layer, case.x), "its scratch memory")
+    except OutOfMemory as error:
+        return str(error)
+    return None
 
 
 def _too_long(case: Case, algorithm: Algorithm, threads: int) -> str | None:
