@@ -101,13 +101,16 @@ def write_task(task: str, folder: Path) -> list[object]:
         write_graph(folder / "small.safetensors", small())
         words: list[object] = ["pictures", "--from", "small.safetensors", "--layers", "all"]
         return [*words, "--batch", 20]
+    if task == "colorizer":
+        save(folder / "photos", colours(17))
+        return ["photos", "--batch", 16, "--width", 1, "--side", 32, "--held-out", 1]
     shapes.write(folder, 4, seed=1)
     weights = squeezenet.initial_weights(0)
     safetensors.write(folder / "init.safetensors", "squeezenet", weights)
     return ["pictures", "masks", "--from", "init.safetensors", "--held-out", 1]
 
 
-@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation"])
+@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation", "colorizer"])
 def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path, task: str) -> None:
     words = write_task(task, tmp_path)
     files = []

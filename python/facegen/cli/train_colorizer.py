@@ -15,10 +15,12 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
 
 @click.command(
     "colorizer",
+    cls=training.OnRanks,
     epilog=options.examples(
         "facegen train colorizer photos/ --from colorizer -o mine.safetensors --epochs 5",
         "facegen train colorizer photos/ --width 16 --side 128 -o small.safetensors",
         "facegen train colorizer photos/ --batch 32 --device cuda",
+        "mpirun -n 4 facegen train colorizer photos/ --batch 32 --threads 1",
         "facegen colorize old.jpg -o coloured.png -n mine.safetensors",
     ),
 )
@@ -90,11 +92,13 @@ def command(
     PHOTOS are folders, with all that is below them, files or globs. Grey photos are left out, and
     what cannot be read is skipped; both are counted. How far a and b of photos held out are off on
     average is printed last, on standard output, beside how far grey is. The result does not depend
-    on the threads.
+    on the threads. Several ranks of mpirun or srun share every batch, 8 photos or more each, and
+    the result is that of one.
     """
     from facegen.cli.progress import progress
     from facegen.pictures import sources
     from facegen.train import finished
+    from facegen.train import ranks as train_ranks
     from facegen.train.colorizer.bins import Bins
     from facegen.train.colorizer.photos import survey
     from facegen.train.colorizer.train import (
@@ -106,33 +110,45 @@ def command(
         train,
     )
 
-    device = training.choose_device(device)
-    weights, own = None, None
-    if start is not None:
-        own, weights = WIDTHS.read(start)
-        width = own if width is None else width
-    rate = learning_rate or _RATES["nothing" if start is None else "from"]
-    settings = ColorizerSettings(width=width or WIDTHS.width, learning_rate=rate, **choices)
-    try:
-        check(settings, own)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
-    training.tell_device(device)
-    paths = [source.path for source in sources.find(photos, recursive=True).pictures]
-    with progress(len(paths), "photos") as advance:
-        found = survey(paths, Bins(points_of(weights)), advance)
-    for reason in found.unreadable:
-        terminal.warn(f"skipped {reason}")
-    terminal.progressed(
-        f"{counted(len(found.photos), 'photo')} in colour, {found.grey:,} grey, "
-        f"{len(found.unreadable):,} unreadable"
-    )
-    kept = held_out or min(100, max(1, len(found.photos) // 10))
-    reports = training.reports(output, folder)
-    result, shown = train(
-        found, settings, kept, weights, threads, reports, resume, overwrite, device
-    )
+    with training.ranks("tree") as ranks:
+        with train_ranks.alike(ranks):
+            device = training.choose_device(device, ranks)
+            weights, own = None, None
+            if start is not None:
+                own, weights = WIDTHS.read(start)
+                width = own if width is None else width
+            rate = learning_rate or _RATES["nothing" if start is None else "from"]
+            settings = ColorizerSettings(
+                width=width or WIDTHS.width, learning_rate=rate, **choices
+            )
+            try:
+                check(settings, own)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
+            training.tell_device(device)
+        with train_ranks.alike(ranks):
+            found = None
+            if ranks is None or ranks.first:
+                paths = [source.path for source in sources.find(photos, recursive=True).pictures]
+                with progress(len(paths), "photos") as advance:
+                    found = survey(paths, Bins(points_of(weights)), advance)
+        if ranks is not None:
+            found = ranks.told(found)
+        assert found is not None
+        for reason in found.unreadable:
+            terminal.warn(f"skipped {reason}")
+        terminal.progressed(
+            f"{counted(len(found.photos), 'photo')} in colour, {found.grey:,} grey, "
+            f"{len(found.unreadable):,} unreadable"
+        )
+        kept = held_out or min(100, max(1, len(found.photos) // 10))
+        reports = training.reports(output, folder, ranks=ranks)
+        result, shown = train(
+            found, settings, kept, weights, threads, reports, resume, overwrite, device, ranks
+        )
+    if ranks is not None and not ranks.first:
+        return
     WIDTHS.write(output, settings.width, result, half)
     finished(reports)
     if not terminal.is_quiet():

@@ -36,6 +36,7 @@ from facegen.train.initial_weights import digest as digest_of_weights
 from facegen.train.initial_weights import initial_weights
 from facegen.train.memory import AHEAD, check_run
 from facegen.train.network_files import Widths
+from facegen.train.ranks import Ranks
 from facegen.train.readers import read_rgb
 from facegen.train.split import split
 
@@ -129,6 +130,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str = CPU,
+    ranks: Ranks | None = None,
 ) -> tuple[dict[str, np.ndarray], list[str]]:
     """Train on photos, but for `held_out` of them.
 
@@ -142,6 +144,8 @@ def train(
         As for `Loop.run`.
     device
         As for `facegen.train.Trainer`.
+    ranks
+        That share every batch, which changes no bit of the result; all get it.
 
     Returns
     -------
@@ -174,6 +178,7 @@ def train(
         threads=threads,
         seed=s.seed,
         device=device,
+        ranks=ranks,
     )
 
     def step(loaded: Loaded) -> dict[str, Any]:
@@ -196,6 +201,7 @@ def train(
         epoch=order.steps_per_epoch,
         ahead=AHEAD,
         workers=threads,
+        ranks=ranks,
     )
     loop.run(resume, overwrite)
     result = annealed({**trainer.weights, "model_out.weight": points}, TEMPERATURE)
