@@ -163,7 +163,7 @@ def test_ranks_of_a_command_that_shares_no_batches(
 ) -> None:
     monkeypatch.setenv("PMI_RANK", "0")
     monkeypatch.setenv("PMI_SIZE", "2")
-    result = run(*words("pix2pix", "a", "--device", "cuda"))
+    result = run(*words("faces", "a", "--device", "cuda"))
     assert result.code == 2
     assert "--device cuda: this command shares no batches among ranks" in result.err
     assert not os.listdir()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from test_train_classifier import colours, save, small
 
 from facegen import train
@@ -18,6 +19,7 @@ from facegen.train.ranks import Ranks
 from facegen.train.segmentation import shapes
 from facegen.weights import safetensors
 from parallel.launchers import WHY_NO_MPI, run_ranks
+from played_gpu import played_gpu
 
 JOB = Path(__file__).parent / "ranks_job.py"
 pytestmark = pytest.mark.skipif(bool(WHY_NO_MPI), reason=WHY_NO_MPI)
@@ -101,6 +103,11 @@ def write_task(task: str, folder: Path) -> list[object]:
         write_graph(folder / "small.safetensors", small())
         words: list[object] = ["pictures", "--from", "small.safetensors", "--layers", "all"]
         return [*words, "--batch", 20]
+    if task == "pix2pix":
+        (folder / "pairs").mkdir()
+        for i, pixels in enumerate(colours(18).pixels):
+            Image.fromarray(np.tile(pixels, (1, 2, 1))).save(folder / "pairs" / f"{i}.png")
+        return ["pairs", "--batch", 16, "--width", 1, "--held-out", 1]
     if task == "colorizer":
         save(folder / "photos", colours(17))
         return ["photos", "--batch", 16, "--width", 1, "--side", 32, "--held-out", 1]
@@ -110,7 +117,7 @@ def write_task(task: str, folder: Path) -> list[object]:
     return ["pictures", "masks", "--from", "init.safetensors", "--held-out", 1]
 
 
-@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation", "colorizer"])
+@pytest.mark.parametrize("task", ["digits", "classifier", "segmentation", "colorizer", "pix2pix"])
 def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path, task: str) -> None:
     words = write_task(task, tmp_path)
     files = []
@@ -165,7 +172,9 @@ def test_every_image_is_some_ranks() -> None:
 
 
 def test_what_ranks_do_not_have() -> None:
-    with pytest.raises(ValueError, match="ranks have no outputs and no gradients in inputs"):
+    ranks = Ranks(Alone(0, 2))
+    with played_gpu(), pytest.raises(ValueError, match="ranks with GPUs have no outputs and no"):
         train.Trainer(
-            lenet.graph(), "cross_entropy", train.Adam(), inputs=["image"], ranks=Ranks(Alone(0, 2))
-        )
+            lenet.graph(), "cross_entropy", train.Adam(), inputs=["image"], ranks=ranks,
+            device="cuda",
+        )  # fmt: skip

@@ -234,6 +234,7 @@ double TrainingExecutable::find_shared_gradients(const Batch& batch) {
     Part own = part(batch, first);
     own.sharing = sharing;
     find_gradients(own);
+    last_images_ = own.images;
   } else if (!all_agree(sharing, true) || !all_agree(sharing, true)) {
     throw std::domain_error(kElsewhere);
   }

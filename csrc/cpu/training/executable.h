@@ -129,7 +129,7 @@ class TrainingExecutable {
   AlignedArray<double> sums_, part_sums_;
   int64_t arena_size_ = 0, part_gradients_size_ = 0, part_sums_size_ = 0;
   int64_t predicted_images_ = 0;  // of a forward pass whose values are still there
-  int64_t last_images_ = 0;  // of the last batch, if it was computed at once
+  int64_t last_images_ = 0;  // of the last batch, if it was computed at once; of ranks this one's
   std::vector<int64_t> loss_number_;  // by step
   int64_t loss_count_ = 0;
   std::vector<double> seconds_;

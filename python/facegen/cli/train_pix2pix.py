@@ -13,6 +13,7 @@ from facegen.cli.train import check_file_of_width
 
 @click.command(
     "pix2pix",
+    cls=training.OnRanks,
     epilog=options.examples(
         "facegen train pix2pix facades/train -o facades.bin --direction BtoA",
         "facegen train pix2pix pairs/ -o mine.safetensors --width 16 --epochs 20",
@@ -104,31 +105,40 @@ def command(
 
     Pictures of pairs held out, of what the network makes of them and of what is right lie in the
     folder OUTPUT.run; how far it is off is printed last, on standard output. The result does not
-    depend on the threads.
+    depend on the threads. Several ranks of mpirun or srun share every batch, on CPUs, 8 pairs or
+    more each, and the result is that of one.
     """
     from facegen.train import finished
+    from facegen.train import ranks as train_ranks
     from facegen.train.pix2pix.pairs import find
     from facegen.train.pix2pix.players import Pix2PixSettings
     from facegen.train.pix2pix.train import WIDTHS, check, paint, train
 
-    device = training.choose_device(device)
-    weights = None
-    if start is not None:
-        own, weights = WIDTHS.read(start)
-        width = own if width is None else width
-    settings = Pix2PixSettings(width=width or WIDTHS.width, **choices)
-    try:
-        check(settings, None if start is None else own)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
-    training.tell_device(device)
-    found = find(pairs)
-    kept = held_out or min(50, max(1, len(found.pairs) // 10))
-    reports = training.reports(output, folder)
-    result, shown = train(
-        found, settings, kept, weights, threads, reports, sample_every, resume, overwrite, device
-    )
+    with training.ranks("tree") as ranks:
+        with train_ranks.alike(ranks):
+            device = training.choose_device(device, ranks)
+            if ranks is not None and device != "cpu":
+                raise click.UsageError(f"--device {device}: ranks train pix2pix on the CPU")
+            weights = None
+            if start is not None:
+                own, weights = WIDTHS.read(start)
+                width = own if width is None else width
+            settings = Pix2PixSettings(width=width or WIDTHS.width, **choices)
+            try:
+                check(settings, None if start is None else own)
+            except ValueError as error:
+                raise click.UsageError(str(error)) from None
+            check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
+            training.tell_device(device)
+            found = find(pairs)
+        kept = held_out or min(50, max(1, len(found.pairs) // 10))
+        reports = training.reports(output, folder, ranks=ranks)
+        result, shown = train(
+            found, settings, kept, weights, threads, reports, sample_every, resume, overwrite,
+            device, ranks,
+        )  # fmt: skip
+    if ranks is not None and not ranks.first:
+        return
     WIDTHS.write(output, settings.width, result, half)
     finished(reports)
     if not terminal.is_quiet():

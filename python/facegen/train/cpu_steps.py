@@ -32,6 +32,7 @@ class CpuSteps:
         self._program = program
         self._native = CpuTraining(program, arrays, choose_isa(precision))
         self._threads, self._ranks = threads, ranks
+        self._images = 0  # of the last step
 
     def hold(self, data: Arrays) -> Arrays:
         """See `StepEngine`."""
@@ -41,6 +42,7 @@ class CpuSteps:
     def run(self, steps: Steps) -> Outcome:
         """One step: see `StepEngine`."""
         s = steps
+        self._images = s.images
         inputs, targets = _of_one_step(s.data, None if s.rows is None else s.rows[0])
         check_memory(
             arena_bytes(self._program, min(s.part_images, s.images)),
@@ -72,8 +74,14 @@ class CpuSteps:
         return self._native.gradient(parameter)
 
     def kept(self, number: int, on_device: bool = False) -> np.ndarray:
-        """See `StepEngine`."""
-        return self._native.kept(number)
+        """See `StepEngine`. Of ranks each has its part, and all call this."""
+        own = self._native.kept(number)
+        if self._ranks is None:
+            return own
+        values = np.zeros((self._images, *own.shape[1:]), np.float32)
+        values[self._ranks.own(self._images)] = own
+        self._ranks.gather(values.view(np.int32), axis=0)  # as bits, of which 0 changes none
+        return values
 
     def found(self) -> np.ndarray:
         """See `StepEngine`."""

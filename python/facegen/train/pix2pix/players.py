@@ -15,6 +15,7 @@ from facegen.networks.pix2pix import DEPTH, IMAGE
 from facegen.nn import Graph, Shape
 from facegen.train import L1, Adam, BinaryCrossEntropy, Pieces, Trainer, join
 from facegen.train.pix2pix import discriminator
+from facegen.train.ranks import Ranks
 
 DEVIATION = 0.02  # of the weights at the start
 BETAS = (0.5, 0.999)
@@ -91,7 +92,7 @@ class Players:
         Of the whole run, which the rates depend on.
     weights
         Of the generator, to train further; None: drawn.
-    threads
+    threads, device, ranks
         As for `facegen.train.Trainer`.
     """
 
@@ -102,6 +103,7 @@ class Players:
         weights: Mapping[str, np.ndarray] | None = None,
         threads: int | None = None,
         device: str = CPU,
+        ranks: Ranks | None = None,
     ) -> None:
         s = settings
         self.graph = generator_graph(s.width, s.side)
@@ -132,6 +134,7 @@ class Players:
             seed=s.seed,
             outputs=(picture,),
             device=device,
+            ranks=ranks,
         )
         self.judge = Trainer(
             judge,
@@ -141,6 +144,7 @@ class Players:
             threads=threads,
             seed=s.seed,
             device=device,
+            ranks=ranks,
         )
 
     @property

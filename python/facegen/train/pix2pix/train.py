@@ -25,6 +25,7 @@ from facegen.train.pix2pix import discriminator
 from facegen.train.pix2pix.jitter import LARGER, jittered, values
 from facegen.train.pix2pix.pairs import DIRECTIONS, Found, Pair, read
 from facegen.train.pix2pix.players import Pix2PixSettings, Players, generator_graph
+from facegen.train.ranks import Ranks
 from facegen.train.split import split
 
 WIDTHS = Widths(NETWORKS["pix2pix"], pix2pix.graph, pix2pix.WIDTH, "encoder_1.conv.weight")
@@ -118,6 +119,7 @@ def train(
     resume: bool = False,
     overwrite: bool = False,
     device: str = CPU,
+    ranks: Ranks | None = None,
 ) -> tuple[dict[str, np.ndarray], HeldOut]:
     """Train on pairs, but for `held_out` of them.
 
@@ -133,6 +135,8 @@ def train(
         As for `Loop.run`.
     device
         As for `facegen.train.Trainer`; samples are made there too.
+    ranks
+        That share every batch, which changes no bit of the result; all get it.
 
     Returns
     -------
@@ -155,7 +159,7 @@ def train(
     sample = PairSample([pairs[i] for i in chosen], s.side, s.direction, s.jitter, s.mirror)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
-    players = Players(s, steps, weights, threads, device)
+    players = Players(s, steps, weights, threads, device, ranks)
 
     def step(loaded: Loaded) -> dict[str, Any]:
         return players.step(*loaded.arrays)
@@ -172,7 +176,7 @@ def train(
         parts={"generator": players.generator, "judge": players.judge},
         steps=steps,
         images=s.batch,
-        hooks=[Every(sample_every, show)],
+        hooks=[Every(sample_every, show)] if ranks is None or ranks.first else [],
         settings={
             **asdict(s),
             "pairs": digest_of_names(pair.name for pair in pairs),
@@ -182,6 +186,7 @@ def train(
         epoch=order.steps_per_epoch,
         ahead=AHEAD,
         workers=threads,
+        ranks=ranks,
     )
     loop.run(resume, overwrite)
     return players.weights, shown
