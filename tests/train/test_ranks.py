@@ -130,6 +130,20 @@ def test_a_command_on_ranks_writes_the_file_of_one(tmp_path: Path, task: str) ->
     assert files[0] == files[1]
 
 
+def test_faces_on_ranks_are_those_of_one(tmp_path: Path) -> None:
+    """With augmentation, and a step with penalties."""
+    save(tmp_path / "pictures", colours(20))
+    words = ["pictures", "--steps", 2, "--batch", 16, "--width", 1, "--statistics", 4]
+    files = []
+    for ranks in (1, 2):
+        output = tmp_path / f"{ranks}.npz"
+        result = facegen(ranks, tmp_path, *words, "-o", output)
+        assert result.returncode == 0, result.stderr
+        assert result.stderr.count("trained 2 steps") == 1
+        files.append(output.read_bytes())
+    assert files[0] == files[1]
+
+
 @pytest.mark.parametrize("task", ["digits", "classifier", "segmentation"])
 def test_a_command_trains_asynchronously(tmp_path: Path, task: str) -> None:
     words = [*write_task(task, tmp_path), "--sync", "async", "--epochs", 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,13 +19,18 @@ if TYPE_CHECKING:
     from facegen.train import Reports
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
+    from facegen.train.ranks import Ranks
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
 
+class _Command(training.OnRanks, options.BareCommand):
+    """Of any number of ranks, which `facegen train` without a task is."""
+
+
 @click.command(
     "faces",
-    cls=options.BareCommand,
+    cls=_Command,
     epilog=options.examples(
         "facegen train pictures/ -o network.bin",
         "facegen train faces.npy -o network.bin --steps 40000 --width 32",
@@ -127,32 +133,77 @@ def command(
     Pictures are turned upright, cut to their middle square and resized; files that are no
     pictures are skipped and counted. Progress goes to standard error; the folder of the run gets
     log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
-    on. The result does not depend on the threads.
+    on. The result does not depend on the threads. Several ranks of mpirun or srun share every
+    batch, on CPUs, 8 pictures or more each, and the result is that of one.
 
     Other networks: `facegen train classifier` (classes of your own), `digits`, `pix2pix`,
     `colorizer` and `segmentation`, each with a --help of its own. A folder of such a name is
     written ./digits.
     """
-    from facegen import FacegenError, weights
-
-    where = training.choose_backend(backend, device)
-    if minutes is not None and (steps is not None or backend == "torch"):
-        other = "--steps" if steps is not None else "--backend torch"
-        raise click.UsageError(f"--minutes finds the number of steps by itself, not with {other}")
-    options.check_output(output, overwrite)
-    weights.check_extension(output)
-
-    from facegen.loading import read_network
+    from facegen import weights
     from facegen.networks import dcgan
     from facegen.train import finished
-    from facegen.train.faces import discriminator
-    from facegen.train.faces.data import read_pictures, side_of
+    from facegen.train import ranks as train_ranks
+    from facegen.train.faces.data import read_pictures
     from facegen.train.faces.settings import FaceSettings
-    from facegen.train.memory import check_run
 
-    first_weights = None
+    # PyTorch's trainer meets its own ranks.
+    joined = training.ranks("tree") if backend == "native" else nullcontext()
+    with joined as ranks:
+        with train_ranks.alike(ranks):
+            if backend == "native":
+                where = training.choose_device_of_players(device, ranks)
+            else:
+                where = training.choose_backend(backend, device)
+            if minutes is not None and (steps is not None or backend == "torch" or ranks):
+                other = "--steps" if steps is not None else "--backend torch"
+                other = "several ranks" if ranks else other
+                raise click.UsageError(
+                    f"--minutes finds the number of steps by itself, not with {other}"
+                )
+            options.check_output(output, overwrite)
+            weights.check_extension(output)
+            side, first_weights = _start(source, start, size, choices["freeze"])
+            _check_size(side, output, backend)
+            if backend == "native":
+                _check_memory(side, choices, where)
+                training.tell_device(where)
+            pictures = read_pictures(source, side)
+        if augment == "auto":
+            augment = "small" if len(pictures) < SMALL_SET else "none"
+        settings = FaceSettings(augmentation=augment, steps=steps or 20_000, **choices)
+        reports = training.reports(output, folder, ranks=ranks, log_every=log_every)
+        if minutes is not None:
+            settings = _within(
+                minutes, pictures, settings, reports, threads, where, resume, overwrite
+            )
+        run = {"sample_every": sample_every, "quality_pictures": measured, "threads": threads}
+        run |= {"resume": resume, "overwrite": overwrite}
+        if backend == "torch":
+            trained = _by_torch(pictures, settings, first_weights, reports, where, run)
+        else:
+            trained = _by_own_kernels(
+                pictures, settings, first_weights, reports, where, run, ranks
+            )
+    if trained is not None:
+        weights.write(output, dcgan.network_of(side), trained)
+        finished(reports)
+        terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
+        training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
+
+
+def _start(
+    source: str, start: str | None, size: int, freeze: int
+) -> tuple[int, Mapping[str, np.ndarray] | None]:
+    """The side of the faces, and the weights to start from."""
+    from facegen import FacegenError
+    from facegen.loading import read_network
+    from facegen.networks import dcgan
+    from facegen.train.faces.data import side_of
+
+    weights = None
     if start is not None:
-        network, first_weights = read_network(start)
+        network, weights = read_network(start)
         known = {dcgan.network_of(each).name: each for each in dcgan.SIDES}
         if known.get(network.name) is None or size not in (0, known[network.name]):
             expected = dcgan.network_of(size).name if size else " or ".join(known)
@@ -160,32 +211,19 @@ def command(
                 f"{start}: holds a {network.name} network, expected a {expected} network"
             )
         size = known[network.name]
-    elif choices["freeze"]:
+    elif freeze:
         raise click.UsageError("--freeze keeps weights of --from, which is not given")
-    side = side_of(source, size or None)
-    _check_size(side, output, backend)
-    if backend == "native":
-        graphs = [dcgan.network_of(side).graph(), discriminator.graph(choices["width"], side=side)]
-        check_run(graphs, choices["batch"], 3 * side * side, where)
-        training.tell_device(where)
-    pictures = read_pictures(source, side)
-    if augment == "auto":
-        augment = "small" if len(pictures) < SMALL_SET else "none"
-    settings = FaceSettings(augmentation=augment, steps=steps or 20_000, **choices)
-    reports = training.reports(output, folder, log_every=log_every)
-    if minutes is not None:
-        settings = _within(minutes, pictures, settings, reports, threads, where, resume, overwrite)
-    run = {"sample_every": sample_every, "quality_pictures": measured, "threads": threads}
-    run |= {"resume": resume, "overwrite": overwrite}
-    if backend == "torch":
-        trained = _by_torch(pictures, settings, first_weights, reports, where, run)
-    else:
-        trained = _by_own_kernels(pictures, settings, first_weights, reports, where, run)
-    if trained is not None:
-        weights.write(output, dcgan.network_of(side), trained)
-        finished(reports)
-        terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
-        training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
+    return side_of(source, size or None), weights
+
+
+def _check_memory(side: int, choices: Mapping[str, Any], device: str) -> None:
+    """Refuse what can never fit."""
+    from facegen.networks import dcgan
+    from facegen.train.faces import discriminator
+    from facegen.train.memory import check_run
+
+    graphs = [dcgan.network_of(side).graph(), discriminator.graph(choices["width"], side=side)]
+    check_run(graphs, choices["batch"], 3 * side * side, device)
 
 
 def _within(
@@ -234,14 +272,21 @@ def _by_own_kernels(
     reports: Reports,
     device: str,
     run: dict[str, Any],
-) -> dict[str, np.ndarray]:
+    ranks: Ranks | None,
+) -> dict[str, np.ndarray] | None:
+    """None in all ranks but the first."""
     from facegen.train.faces.adversaries import Adversaries
     from facegen.train.faces.run import train
 
     _tell(pictures, reports)
     threads = run["threads"]
-    adversaries = Adversaries(pictures.pixels, settings, init, threads, reports.note, device)
-    return train(adversaries, pictures.pixels, settings, reports, device=device, **run)
+    adversaries = Adversaries(
+        pictures.pixels, settings, init, threads, reports.note, device, ranks
+    )
+    trained = train(
+        adversaries, pictures.pixels, settings, reports, device=device, ranks=ranks, **run
+    )
+    return trained if ranks is None or ranks.first else None
 
 
 def _by_torch(

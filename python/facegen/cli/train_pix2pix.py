@@ -116,9 +116,7 @@ def command(
 
     with training.ranks("tree") as ranks:
         with train_ranks.alike(ranks):
-            device = training.choose_device(device, ranks)
-            if ranks is not None and device != "cpu":
-                raise click.UsageError(f"--device {device}: ranks train pix2pix on the CPU")
+            device = training.choose_device_of_players(device, ranks)
             weights = None
             if start is not None:
                 own, weights = WIDTHS.read(start)

@@ -84,9 +84,6 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
     """
     from facegen.train.choose_engine import one_device
 
-    several = ranks is not None or find_place(os.environ).size > 1
-    if several and ranks is None:
-        raise click.UsageError(f"--device {device}: this command shares no batches among ranks")
     if device == "auto" and ranks is not None and (ranks.asynchronous or ranks.by_messages):
         device = "cpu"  # where they can all work, with NCCL or without, whatever GPUs they have
     if ranks is not None and ranks.asynchronous and device != "cpu":
@@ -95,6 +92,17 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
     if ranks is not None and found.kind == "cpu":
         ranks.require_messages()
     return str(found)
+
+
+def choose_device_of_players(device: str, ranks: Ranks | None) -> str:
+    """As `choose_device`, of networks that play against each other: ranks have the CPU alone."""
+    found = choose_device(device, ranks)
+    if ranks is not None and found != "cpu":
+        raise click.UsageError(
+            f"--device {device}: networks that play against each other train on one GPU, or on "
+            "ranks of mpirun or srun on the CPU"
+        )
+    return found
 
 
 def tell_device(device: str) -> None:

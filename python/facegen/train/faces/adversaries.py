@@ -34,6 +34,7 @@ from facegen.train.faces.settings import FaceSettings
 from facegen.train.in_parts import StepInParts
 from facegen.train.order import Batch
 from facegen.train.pieces import Pieces
+from facegen.train.ranks import Ranks
 from facegen.train.statistics import measure_statistics
 from facegen.train.trainer import Trainer
 
@@ -56,8 +57,9 @@ class Adversaries:
         Of the CPU; None: one a processor. The results have the same bits for any number.
     tell
         Called with a line where memory is short.
-    device
-        As for `facegen.train.Trainer`.
+    device, ranks
+        As for `facegen.train.Trainer`. Of ranks each draws and changes all pictures of a batch,
+        which its sums want as those of one process are, and learns from its own.
     """
 
     def __init__(
@@ -68,6 +70,7 @@ class Adversaries:
         threads: int | None = None,
         tell: Callable[[str], None] = lambda line: None,
         device: str = CPU,
+        ranks: Ranks | None = None,
     ) -> None:
         self.pixels, self.settings, self.threads = pixels, settings, threads
         side = pixels.shape[1]
@@ -79,11 +82,13 @@ class Adversaries:
         averaged = replace(optimizer, average=settings.decay)
         self.generator = Trainer(
             graph, Given(), averaged, weights=weights, threads=threads, frozen=frozen,
-            stored_statistics=self.kept_norms, device=device,
+            stored_statistics=self.kept_norms, device=device, ranks=ranks,
         )  # fmt: skip
+        # Of ranks the forward pass is all pictures', and the step is of some of them.
+        self._goes_on = ranks is None
         judge = discriminator.graph(settings.width, side=side)
         self.discriminator = Trainer(
-            judge, RelativisticPairs(), optimizer, threads=threads, device=device,
+            judge, RelativisticPairs(), optimizer, threads=threads, device=device, ranks=ranks,
             weights=discriminator.initial_weights(settings.width, settings.seed, side),
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
@@ -93,7 +98,7 @@ class Adversaries:
             weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
             penalised = Trainer(
                 judge, RelativisticPairs(penalty=weight), optimizer, threads=threads,
-                moments_of=self.discriminator, device=device,
+                moments_of=self.discriminator, device=device, ranks=ranks,
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
@@ -101,7 +106,7 @@ class Adversaries:
         self._judge = Trainer(
             discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
-            device=device,
+            device=device, ranks=ranks,
         )  # fmt: skip
 
     @property
@@ -148,7 +153,7 @@ class Adversaries:
             [changed(made, change), -scores], 1.0, on_device=on_device
         )
         back = self._place.changed_back(gradients["picture"], change)
-        self.generator.step(shown.z, back, predicted=True)
+        self.generator.step(shown.z, back, predicted=self._goes_on)
         return losses
 
     def weights(self, count: int) -> dict[str, np.ndarray]:

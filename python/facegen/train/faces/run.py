@@ -24,6 +24,7 @@ from facegen.train.faces.settings import FaceSettings
 from facegen.train.hooks import Every
 from facegen.train.loop import Loop
 from facegen.train.order import Batch, Order
+from facegen.train.ranks import Ranks
 from facegen.train.reports import LOG, SILENT, Reports
 
 _SAMPLES = 64  # faces of the sample grid, of seeds 0 to 63
@@ -63,6 +64,7 @@ def train(
     device: str = CPU,
     resume: bool = False,
     overwrite: bool = False,
+    ranks: Ranks | None = None,
 ) -> dict[str, np.ndarray]:
     """Train to the last step and return the canonical weights.
 
@@ -78,6 +80,8 @@ def train(
         That generate them, as for `facegen.Generator`.
     reports, resume, overwrite
         As for `facegen.train.Loop`; the checkpoint of a run that has ended stays.
+    ranks
+        Those of the adversaries; all get the weights.
 
     Raises
     ------
@@ -90,7 +94,8 @@ def train(
             adversaries, pixels, settings, reports.folder, quality_pictures, threads, device
         )
         hooks.append(Every(sample_every, samples.draw))
-    loop_of(adversaries, pixels, settings, device, hooks, reports).run(resume, overwrite)
+    loop = loop_of(adversaries, pixels, settings, device, hooks, reports, ranks)
+    loop.run(resume, overwrite)
     return adversaries.weights(settings.statistics)
 
 
@@ -101,6 +106,7 @@ def loop_of(
     device: str = CPU,
     hooks: Sequence[Every] = (),
     reports: Reports = SILENT,
+    ranks: Ranks | None = None,
 ) -> Loop[Any]:
     """The steps alone."""
     order = Order(len(pixels), settings.batch, settings.seed)
@@ -120,6 +126,7 @@ def loop_of(
         # On a CPU the steps have its threads; of a GPU's steps they make ready what is shown.
         ahead=4 if device == CPU else 8,
         workers=1 if device == CPU else None,
+        ranks=ranks,
     )
 
 
