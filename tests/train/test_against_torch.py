@@ -12,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from bench.training.cases import discriminator, generator
 from facegen import nn, train
 from facegen.networks import dcgan, lenet
 from facegen.nn import Shape
@@ -132,35 +133,6 @@ def torch_losses(
         optimizer.step()
         losses.append(float(value.detach()))
     return np.array(losses)
-
-
-def discriminator(width: int) -> nn.Graph:
-    g = nn.Graph("discriminator")
-    x = g.input("image", Shape(64, 64, 3))
-    channels = (3, width, 2 * width, 4 * width, 8 * width)
-    for i in range(4):
-        conv = nn.Conv2d(channels[i], channels[i + 1], 4, stride=2, padding=1, bias=False)
-        x = g.add(f"conv{i}", conv, x)
-        if i:
-            x = g.add(f"norm{i}", nn.BatchNorm(channels[i + 1]), x)
-        x = g.add(f"leaky{i}", nn.LeakyReLU(0.2), x)
-    g.output(g.add("score", nn.Conv2d(8 * width, 1, 4, bias=False), x))
-    return g
-
-
-def generator(width: int) -> nn.Graph:
-    g = nn.Graph("generator")
-    x = g.input("z", Shape(1, 1, 100))
-    channels = (100, 8 * width, 4 * width, 2 * width, width, 3)
-    for i in range(5):
-        first = {"kernel": 4} if i == 0 else {"kernel": 4, "stride": 2, "padding": 1}
-        conv = nn.ConvTranspose2d(channels[i], channels[i + 1], bias=False, **first)
-        x = g.add(f"tconv{i}", conv, x)
-        if i < 4:
-            x = g.add(f"norm{i}", nn.BatchNorm(channels[i + 1]), x)
-            x = g.add(f"relu{i}", nn.ReLU(), x)
-    g.output(g.add("tanh", nn.Tanh(), x))
-    return g
 
 
 def decoder() -> nn.Graph:
