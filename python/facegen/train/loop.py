@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from facegen import processors
-from facegen.errors import DeviceFailure, FacegenError, FormatError
+from facegen.errors import DeviceFailure, FacegenError
 from facegen.pipeline import run_together
-from facegen.train import checkpoint, log
+from facegen.train import log
 from facegen.train.ahead import read_ahead
 from facegen.train.checkpoint import Place, Stateful
 from facegen.train.exchange import Exchange
@@ -39,6 +39,7 @@ from facegen.train.hooks import Enough, Every
 from facegen.train.progress import Progress
 from facegen.train.ranks import Ranks, of_all
 from facegen.train.reports import LOG, SILENT, Reports
+from facegen.train.saving import Saving
 from facegen.train.stepping import Diverged
 from facegen.train.trainer_state import MOST_STEPS
 
@@ -105,7 +106,8 @@ class Loop(Generic[Item]):
         self._stopping = threading.Event()
         self._failed = False
         self._left = False  # the steps, with all other ranks
-        self._saved: int | None = None  # the last checkpoint's step
+        parts = {**self.parts, "log": self._progress.means}
+        self._saving = Saving(self.reports, self.settings, parts)
 
     @property
     def checkpoint(self) -> Path | None:
@@ -136,42 +138,23 @@ class Loop(Generic[Item]):
             And other signals that raise: the state was saved after the step that was running.
         """
         if self.ranks is None or self.ranks.first:
-            self._begin(resume, overwrite)
+            self.place = self._saving.begin(self.steps, resume, overwrite)
+            if self.checkpoint is not None and self.reports.writes:
+                self._progress.open(self.checkpoint.parent / LOG, self.place.step)
         self._tell_place()
         try:
             run_together([self._work], stop=self._stop)
             if self.ranks is not None and not self._is_done():
                 raise KeyboardInterrupt  # the signal came to another rank
         except (KeyboardInterrupt, SystemExit) as error:
-            if self._saved is not None:
-                where = f"{self.checkpoint} has the state after step {self._saved:,}"
+            if self._saving.saved is not None:
+                where = f"{self.checkpoint} has the state after step {self._saving.saved:,}"
                 self.reports.note(f"{where}: --resume goes on from there")
             if self._left:
                 of_all(error)
             raise
         finally:
             self._progress.close()
-
-    def _begin(self, resume: bool, overwrite: bool) -> None:
-        path = self.checkpoint
-        if path is None:
-            if resume:
-                raise FacegenError("there is no folder of a run to resume")
-        elif resume:
-            self.place = checkpoint.read(path, self.settings, self._all_parts())
-            if self.place.step > self.steps:
-                found = f"{self.place.step:,}, of a run of {self.steps:,}"
-                raise FormatError(f"{path}: not a checkpoint of this run: its step is {found}")
-            self._saved = self.place.step
-        elif path.exists() and not overwrite and self.reports.writes:
-            raise FacegenError(
-                f"{path}: exists (--resume goes on from there, --overwrite begins anew)"
-            )
-        if path is not None and self.reports.writes:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not resume:
-                path.unlink(missing_ok=True)
-            self._progress.open(path.parent / LOG, self.place.step)
 
     def _tell_place(self) -> None:
         """All ranks are where rank 0 is."""
@@ -185,9 +168,6 @@ class Loop(Generic[Item]):
 
     def _is_done(self) -> bool:
         return self.place.ended or self.place.step == self.steps
-
-    def _all_parts(self) -> dict[str, Stateful]:
-        return {**self.parts, "log": self._progress.means}
 
     def _stop(self) -> None:
         """Called where a signal came, and where the work itself failed."""
@@ -213,7 +193,8 @@ class Loop(Generic[Item]):
             self._left = True
         except DeviceFailure as error:
             self._failed = True
-            raise DeviceFailure(f"{error}{self._kept('; --resume goes on from there')}") from error
+            kept = self._saving.kept("; --resume goes on from there")
+            raise DeviceFailure(f"{error}{kept}") from error
         except BaseException:
             self._failed = True
             raise
@@ -223,7 +204,7 @@ class Loop(Generic[Item]):
         if not self.place.ended and first < self.steps:
             reports.note(f"{self.steps - first:,} steps of {self.images:,}")
         self._progress.start(first, self.place.seconds)
-        self._save_at = self._progress.pace.seconds + reports.save_seconds
+        self._saving.wait(self._progress.pace.seconds)
         steps = range(self.steps if self.place.ended else first, self.steps)
         workers = processors.count() if self.workers is None else self.workers
         if first == 0:
@@ -238,10 +219,10 @@ class Loop(Generic[Item]):
                     break
                 if self.place.ended:
                     break
-                if self._progress.pace.seconds >= self._save_at and self.place.step < self.steps:
+                if self._saving.is_due(self._progress.pace.seconds) and not self._is_done():
                     self._save()
-                    self._save_at = self._progress.pace.seconds + reports.save_seconds
-        if self._saved != self.place.step:
+                    self._saving.wait(self._progress.pace.seconds)
+        if self._saving.saved != self.place.step:
             self._save()
         if self.exchange is not None:
             self.exchange.end()
@@ -264,16 +245,11 @@ class Loop(Generic[Item]):
             return [self.step(item) for item in items]
         except Diverged as error:
             failure = FacegenError(
-                f"training diverged: {error} (a lower learning rate may help{self._kept()})"
+                f"training diverged: {error} (a lower learning rate may help{self._saving.kept()})"
             )
             if self.exchange is None:
                 of_all(failure)
             raise failure from None
-
-    def _kept(self, more: str = "") -> str:
-        """What is said of the last checkpoint where training fails."""
-        saved = self._saved
-        return "" if saved is None else f"; the state of step {saved:,} is kept{more}"
 
     def _before_the_first(self) -> None:
         entry: dict[str, Any] = {}
@@ -288,7 +264,7 @@ class Loop(Generic[Item]):
     def _next_due(self) -> int:
         """The step up to which nothing is to be done between steps."""
         step = self.place.step
-        if self.several is None or self._progress.pace.seconds >= self._save_at:
+        if self.several is None or self._saving.is_due(self._progress.pace.seconds):
             return step + 1
         dues = [self.reports.log_every, *(hook.steps for hook in self.hooks)]
         return min(self.steps, step + _MOST_TOGETHER, *(step + due - step % due for due in dues))
@@ -323,10 +299,8 @@ class Loop(Generic[Item]):
         self.reports.entry(entry)
 
     def _save(self) -> None:
-        if self.checkpoint is not None and self.reports.writes:
-            with self._going_on():
-                checkpoint.write(self.checkpoint, self.place, self.settings, self._all_parts())
-                self._saved = self.place.step
+        with self._going_on():
+            self._saving.save(self.place)
 
     @contextmanager
     def _going_on(self) -> Iterator[None]:
