@@ -28,6 +28,7 @@ from facegen.errors import MACHINE_ERRORS, DeviceFailure, DownloadFailure
 COMMANDS = {
     "demo": "Draw a picture of faces, and say how fast.",
     "generate": "Make faces from seeds or latent vectors.",
+    "project": "Find the latent vectors of given faces.",
     "interpolate": "Walk from face to face as a GIF, MP4 or raw frames.",
     "colorizer": "The course's programs for colouring grey pictures.",
     "pix2pix": "Make pictures from pictures.",
