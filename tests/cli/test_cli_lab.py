@@ -120,6 +120,14 @@ def test_conv_by_some_algorithms(run: Run) -> None:
     assert [each["algorithm"] for each in layer["results"]] == ["naive", "direct"]
 
 
+def test_precision(run: Run) -> None:
+    words = ["--length", "64,8", "--values", "normal", "--fixed", "4,6"]
+    result = run("lab", "precision", *words, "--json", "a.json", "--plot", "a.png")
+    assert result.code == 0 and result.err == "" and "K = 64" in result.out
+    errors = json.loads(Path("a.json").read_text())["errors"]
+    assert set(errors["fixed <4,6>, stochastic"]) == {"8", "64"} and is_picture("a.png")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -135,6 +143,9 @@ def test_conv_by_some_algorithms(run: Run) -> None:
         (["gemm", "--size", "1000000x1000000x1000000"], "bytes of memory"),
         (["gemm", "--clock", "processor", "--threads", "2"], "expected --threads 1"),
         (["gemm", "--seconds", "nan"], "not a finite number"),
+        (["precision", "--length", "0"], "expected whole numbers from 1 to 131,072"),
+        (["precision", "--fixed", "20,8"], "24 in all"),
+        (["precision", "--fixed", "8"], "expected two numbers"),
         (["threads", "--threads", "1,0"], "expected whole numbers from 1 to 1,024"),
         (["threads", "-n", "vgg"], "expected a file, a stack"),
         (["threads", "--size", "1000000x1000000"], "too large"),

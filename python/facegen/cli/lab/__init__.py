@@ -11,6 +11,7 @@ EXPERIMENTS = {
     "conv": "Measure a convolution by every algorithm.",
     "cost": "Count weights, multiply-adds, maps and receptive fields.",
     "gemm": "Measure products of matrices.",
+    "precision": "Say how far dot products are off, by format.",
     "threads": "Measure how much faster more threads are.",
     "bus": "Find the bottleneck between disk and network.",
 }
