@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,14 +16,15 @@ from facegen._native import CpuTraining, available_isas
 from facegen.networks import lenet
 from facegen.nn import Graph, Shape
 from facegen.nn.grad import differentiate
+from facegen.numbers.rounding import BFloat16, Rounding
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((12, 28, 28, 1), np.float32)
 LABELS = RANDOM.integers(0, 10, 12)
 SEED, STEP = 2**40 + 7, 2**33 + 5
 ROW, OF_CALL = 256, 8  # as csrc/weight_rounding.h has them
-STOCHASTIC = {"weights_as": "bfloat16", "rounding": "stochastic"}
-NEAREST = {"weights_as": "bfloat16", "rounding": "nearest"}
+NEAREST, STOCHASTIC = BFloat16(), BFloat16(stochastic=True)
+WORDS = {NEAREST: "nearest", STOCHASTIC: "stochastic"}  # as steps have them
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.cuda)]
 
 
@@ -35,7 +37,7 @@ def draws(count: int, stream: int, seed: int = SEED, step: int = STEP) -> np.nda
     return of_calls.transpose(0, 2, 1).reshape(-1)[:count].astype(np.uint32)
 
 
-def rounded(weights: np.ndarray, how: dict[str, str], stream: int, **number: int) -> np.ndarray:
+def rounded(weights: np.ndarray, how: BFloat16, stream: int, **number: int) -> np.ndarray:
     """A parameter as bfloat16, by the definition: in float64, whose numbers are exact here."""
     bits = weights.reshape(-1).view(np.uint32)
     below = (bits & np.uint32(0xFFFF0000)).view(np.float32).astype(np.float64)
@@ -43,7 +45,7 @@ def rounded(weights: np.ndarray, how: dict[str, str], stream: int, **number: int
     exponent = np.where(below == 0, -133, np.frexp(below)[1] - 8)
     unit = np.copysign(np.ldexp(1.0, np.maximum(exponent, -133)), weights.reshape(-1))
     share = (weights.reshape(-1).astype(np.float64) - below) / unit
-    if how["rounding"] == "stochastic":
+    if how.stochastic:
         up = share * 2**16 + draws(weights.size, stream, **number) >= 2**16
     else:
         is_odd = np.abs(below / unit) % 2 == 1
@@ -71,7 +73,7 @@ def assert_same(found: np.ndarray, expected: np.ndarray) -> None:
     data_seed=st.integers(0, 2**32 - 1),
 )
 def test_what_a_weight_is_rounded_to(
-    isa: str, how: dict[str, str], size: int, data_seed: int
+    isa: str, how: BFloat16, size: int, data_seed: int
 ) -> None:
     """Of any bits of a float32 that are a finite number but 0, on every instruction set."""
     random = np.random.default_rng(data_seed)
@@ -81,7 +83,9 @@ def test_what_a_weight_is_rounded_to(
     bits[random.random(size) < 0.1] &= 0xFFFF8000  # half way
     weights = bits.view(np.float32)
     weights[~np.isfinite(weights) | (weights == 0)] = 1.0
-    program = differentiate(one_layer(size), "given", train.SGD(rate=0.0, **how))
+    program = differentiate(
+        one_layer(size), "given", train.SGD(rate=0.0), rounding=WORDS[how]
+    )
     arrays = {"fc.weight": weights.reshape(size, 1).copy(), "fc.bias": weights.copy()}
     native = CpuTraining(program, arrays, isa)
     zeros = np.zeros((1, 1, 1, 1), np.float32), np.zeros((1, 1, 1, size), np.float32)
@@ -99,11 +103,12 @@ def test_what_a_weight_is_rounded_to(
     ids=["sgd", "adam", "adamw"],
 )  # fmt: skip
 @pytest.mark.parametrize("how", [NEAREST, STOCHASTIC], ids=["nearest", "stochastic"])
-def test_the_optimizers_number_is_rounded(device, optimizer, how: dict[str, str]) -> None:
+def test_the_optimizers_number_is_rounded(device, optimizer, how: BFloat16) -> None:
     """By two trainers from one state. Moments are not rounded; averages are of rounded weights."""
     plain = train.Trainer(lenet.graph(), "cross_entropy", optimizer, seed=3, device=device)
-    of_bfloat16 = type(optimizer)(**{**vars(optimizer), **how})
-    other = train.Trainer(lenet.graph(), "cross_entropy", of_bfloat16, seed=3, device=device)
+    other = train.Trainer(
+        lenet.graph(), "cross_entropy", optimizer, seed=3, device=device, rounding=how
+    )
     names = other.program.trained
     for step in range(2):
         state = other.state_dict()
@@ -133,8 +138,9 @@ def test_the_mean_is_what_it_was(device: str) -> None:
             "fc.bias": np.full(size, -1 - share * unit, np.float32),
         }
         trainer = train.Trainer(
-            one_layer(size), "l2", train.SGD(rate=0.0, **STOCHASTIC), weights=weights, device=device
-        )
+            one_layer(size), "l2", train.SGD(rate=0.0), weights=weights, device=device,
+            rounding=STOCHASTIC,
+        )  # fmt: skip
         trainer.step(np.zeros((1, 1, 1, 1), np.float32), 0.0)
         for array in trainer.weights.values():
             magnitudes = np.abs(array.astype(np.float64))
@@ -158,20 +164,22 @@ def test_small_rates_move_what_is_rounded_by_chance_alone(device: str) -> None:
         ones = np.ones((size, 1), np.float32)
         weights = {"fc.weight": ones.copy(), "fc.bias": ones[:, 0].copy()}
         trainer = train.Trainer(
-            one_layer(size), "given", train.SGD(rate=change, **how), weights=weights, device=device
-        )
+            one_layer(size), "given", train.SGD(rate=change), weights=weights, device=device,
+            rounding=how,
+        )  # fmt: skip
         held = trainer.hold(ones[:1].reshape(1, 1, 1, 1), -ones.reshape(1, 1, 1, size))
         trainer.run(held, np.zeros((steps, 1), np.int32))
-        moved[how["rounding"]] = trainer.weights["fc.bias"].mean(dtype=np.float64) - 1
-    assert moved["nearest"] == 0
-    assert abs(moved["stochastic"] / (steps * change) - 1) < 0.1
+        moved[how] = trainer.weights["fc.bias"].mean(dtype=np.float64) - 1
+    assert moved[NEAREST] == 0
+    assert abs(moved[STOCHASTIC] / (steps * change) - 1) < 0.1
 
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_stopped_and_resumed_is_the_same_to_the_bit(device: str, tmp_path: Path) -> None:
     def trainer(**options) -> train.Trainer:
-        optimizer = train.Adam(rate=1e-3, average=0.9, **STOCHASTIC)
-        options = {"seed": 7, "dropout": {"relu3": 0.4}, "device": device, **options}
+        optimizer = train.Adam(rate=1e-3, average=0.9)
+        options = {"rounding": STOCHASTIC, "dropout": {"relu3": 0.4}, **options}
+        options = {"seed": 7, "device": device, **options}
         return train.Trainer(lenet.graph(), "cross_entropy", optimizer, **options)
 
     whole, first = trainer(), trainer(threads=1)
@@ -191,7 +199,9 @@ def test_stopped_and_resumed_is_the_same_to_the_bit(device: str, tmp_path: Path)
 
 def test_what_is_applied_is_rounded_as_a_step_is() -> None:
     one, applier = (
-        train.Trainer(lenet.graph(), "cross_entropy", train.SGD(rate=0.1, **STOCHASTIC), seed=5)
+        train.Trainer(
+            lenet.graph(), "cross_entropy", train.SGD(rate=0.1), seed=5, rounding=STOCHASTIC
+        )
         for _ in range(2)
     )
     for _ in range(2):
@@ -204,8 +214,9 @@ def test_what_is_applied_is_rounded_as_a_step_is() -> None:
 
 def test_only_what_is_trained_is_rounded() -> None:
     trainer = train.Trainer(
-        lenet.graph(), "cross_entropy", train.SGD(rate=0.1, **NEAREST), seed=0, frozen=["conv1"]
-    )
+        lenet.graph(), "cross_entropy", train.SGD(rate=0.1), seed=0, frozen=["conv1"],
+        rounding=NEAREST,
+    )  # fmt: skip
     before = trainer.weights["conv1.weight"].copy()
     trainer.step(IMAGES, LABELS)
     assert_same(trainer.weights["conv1.weight"], before)
@@ -214,11 +225,7 @@ def test_only_what_is_trained_is_rounded() -> None:
     assert "sgd, bfloat16 (nearest)" in str(trainer.program)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"weights_as": "float16"}, {"rounding": "up"}, {"rounding": "stochastic"}],
-    ids=["float16", "up", "of float32"],
-)
-def test_what_is_no_rounding_is_refused(options: dict[str, str]) -> None:
-    with pytest.raises(ValueError, match="weights_as|rounding must be nearest or stochastic"):
-        train.SGD(rate=0.1, **options)
+@pytest.mark.parametrize("rounding", ["bfloat16", Rounding()], ids=["word", "another format"])
+def test_what_is_no_rounding_is_refused(rounding: Any) -> None:
+    with pytest.raises(ValueError, match=r"rounding must be BFloat16\(...\) or None, not"):
+        train.Trainer(lenet.graph(), "cross_entropy", train.SGD(rate=0.1), rounding=rounding)

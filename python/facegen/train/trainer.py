@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from facegen.engine.device import CPU
 from facegen.nn import Graph
 from facegen.nn.grad import Losses, Optimizer, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
+from facegen.numbers.rounding import BFloat16, Rounding
 from facegen.train.batch import Reader
 from facegen.train.choose_engine import make_step_engine, one_device
 from facegen.train.ranks import Ranks
@@ -61,6 +63,12 @@ class Trainer(Stepping):
         Another trainer of the same parameters by the same optimizer, such as one with a penalty
         that is added to some steps. Weights, moments and the count of steps are then those of both;
         the state is the other's.
+    rounding
+        What parameters become whenever they have changed: `facegen.numbers.rounding.BFloat16`. To
+        the nearest one every change of less than a 512th is lost, so that small rates change
+        nothing; at random (`stochastic`) it is kept in the mean. What is drawn is a function of the
+        seed, the step, the parameter and the place in it. They stay in float32 arrays, as do
+        moments and averages; what was given to begin with, and what is frozen, stays as it is.
     device
         "cpu", "cuda" (the first GPU), "cuda:1", or "auto". On a GPU the arrays that are changed are
         copies there: see `sync`. Trainers on one GPU that share an array share its copy. Of ranks
@@ -88,8 +96,8 @@ class Trainer(Stepping):
     Raises
     ------
     ValueError
-        For a layer that has no gradient, or no kernel on the device, an unknown loss, and weights
-        that do not fit.
+        For a layer that has no gradient, or no kernel on the device, an unknown loss, weights that
+        do not fit, and roundings to other formats.
     DeviceError
         For a device that is not there, or not usable.
 
@@ -126,6 +134,7 @@ class Trainer(Stepping):
         ranks: Ranks | None = None,
         shares: int = 1,
         device: str = "cpu",
+        rounding: Rounding | None = None,
     ) -> None:
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
         self.threads = _checked(
@@ -144,6 +153,7 @@ class Trainer(Stepping):
             algorithm=algorithm,
             input_gradients=inputs,
             outputs=outputs,
+            rounding=_bfloat16(rounding),
         )
         seed = _checked("seed", seed, 0, 2**64 - 1)
         super().__init__(graph, program, optimizer, weights, seed, moments_of)
@@ -180,6 +190,15 @@ class Trainer(Stepping):
     def memory_bytes(self) -> int:
         """Of values for the largest batch so far, and of gradients."""
         return self._engine.memory_bytes
+
+
+def _bfloat16(rounding: Rounding | None) -> Literal["nearest", "stochastic"] | None:
+    """How parameters are rounded, as the steps of a program say it."""
+    if rounding is None:
+        return None
+    if not isinstance(rounding, BFloat16):
+        raise ValueError(f"rounding must be BFloat16(...) or None, not {rounding!r:.80}")
+    return "stochastic" if rounding.stochastic else "nearest"
 
 
 def _checked(name: str, value: int, least: int, most: int) -> int:

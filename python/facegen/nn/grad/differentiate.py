@@ -18,6 +18,7 @@ from facegen.nn.grad.outputs import losses_by_output, prediction
 from facegen.nn.grad.placement import place
 from facegen.nn.grad.program import TrainingProgram
 from facegen.nn.grad.rules import Rule, Unit, find_rule
+from facegen.nn.grad.steps.ends import Rounding
 from facegen.nn.grad.units import fused, live
 from facegen.nn.grad.updates import update_of
 from facegen.nn.graph import Graph
@@ -38,6 +39,7 @@ def differentiate(
     algorithm: str = "auto",
     input_gradients: Collection[str] = (),
     outputs: Collection[str] = (),
+    rounding: Rounding | None = None,
 ) -> TrainingProgram:
     """The steps by which `graph` is trained.
 
@@ -64,6 +66,8 @@ def differentiate(
         Inputs of the graph whose gradients are computed as well.
     outputs
         Of the graph, whose values can be had after a step.
+    rounding
+        How parameters become bfloat16 when they have changed; None: they stay float32.
 
     Raises
     ------
@@ -105,6 +109,7 @@ def differentiate(
         algorithm == "direct",
         tuple(name for name in inputs if name in input_gradients),
         tuple(name for name in ends if name in outputs),
+        rounding,
     ).program()
 
 
@@ -123,6 +128,7 @@ class _Differentiation:
         direct_only: bool,
         input_gradients: tuple[str, ...],
         outputs: tuple[str, ...],
+        rounding: Rounding | None,
     ) -> None:
         self.graph, self.losses, self.optimizer = graph, losses, optimizer
         self.frozen, self.stored, self.momentum = frozen, stored, momentum
@@ -132,6 +138,7 @@ class _Differentiation:
         self.shares = shares
         self.direct_only = direct_only
         self.input_gradients, self.outputs = input_gradients, outputs
+        self.rounding = rounding
         self.targets: list[str] = []
         self.shapes: dict[str, Shape] = {}
         self.roots: dict[str, str] = {}  # a value of a Reshape -> the one that it is
@@ -299,7 +306,7 @@ class _Differentiation:
             )
         for stream, parameter in enumerate(self.trained(units)):
             floats = math.prod(self.graph.parameters[parameter])
-            self.add(update_of(parameter, floats, self.optimizer, stream))
+            self.add(update_of(parameter, floats, self.optimizer, self.rounding, stream))
 
     def trained(self, units: list[Unit]) -> list[str]:
         """The parameters that have a gradient, in the order of the layers."""

@@ -9,11 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
-
-from facegen.nn.rounding import Rounding, check_rounding
 
 Rate = float | Callable[[int], float]  # a schedule takes the number of the step, from 0
 
@@ -55,14 +53,6 @@ class Optimizer:
         Longest gradient: that of all parameters together is scaled down to it.
     average
         Decay of a moving average of all parameters, near 1, or a schedule of it; None keeps none.
-    weights_as
-        "float32"; or "bfloat16", to which parameters are rounded whenever they have changed. They
-        stay in float32 arrays, as do moments and averages. What was given to begin with, and what
-        is frozen, is left as it is.
-    rounding
-        How. Of bfloat16 "nearest" loses every change of less than a 512th, so that small
-        rates change nothing; "stochastic" keeps it in the mean: Gupta et al. 2015. What is drawn is
-        a function of the trainer's seed, the step, the parameter and the place in it.
     """
 
     kind: ClassVar[str]
@@ -73,8 +63,6 @@ class Optimizer:
     groups: Sequence[Group] = ()
     clip_norm: float | None = None
     average: Rate | None = None
-    weights_as: Literal["float32", "bfloat16"] = "float32"
-    rounding: Rounding = "nearest"
 
     def __post_init__(self) -> None:
         if not callable(self.rate):
@@ -84,12 +72,6 @@ class Optimizer:
             _check("clip_norm", self.clip_norm, self.clip_norm > 0, "more than 0")
         if self.average is not None and not callable(self.average):
             _check_decay("average", self.average)
-        if self.weights_as not in ("float32", "bfloat16"):
-            found = f"{self.weights_as!r:.80}"
-            raise ValueError(f"weights_as must be float32 or bfloat16, not {found}")
-        check_rounding(self.rounding)
-        if self.rounding != "nearest" and self.weights_as == "float32":
-            raise ValueError(f"rounding {self.rounding!r} is of weights_as='bfloat16'")
 
     def rates(self, step: int) -> list[float]:
         """Of each group, of the parameters in none, and the average's decay, at a step.

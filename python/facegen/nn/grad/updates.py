@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from facegen.nn.grad.optimizers import Optimizer
 from facegen.nn.grad.steps import Update
+from facegen.nn.grad.steps.ends import Rounding
 
 
-def update_of(parameter: str, floats: int, optimizer: Optimizer, stream: int) -> Update:
+def update_of(
+    parameter: str, floats: int, optimizer: Optimizer, rounding: Rounding | None, stream: int
+) -> Update:
     """The step by which a parameter of so many floats follows its gradient.
 
-    `stream` is its number among those that are trained.
+    It is then rounded to bfloat16; `stream` is its number among those that are trained.
     """
     group, weight_decay = optimizer.group_of(parameter)
     moments = optimizer.moments if getattr(optimizer, "momentum", 1) else ()
@@ -28,6 +31,6 @@ def update_of(parameter: str, floats: int, optimizer: Optimizer, stream: int) ->
         eps=getattr(optimizer, "eps", 0.0),
         average=None if average is None else f"{parameter}:average",
         decay_group=optimizer.decay_group,
-        rounding=None if optimizer.weights_as == "float32" else optimizer.rounding,
+        rounding=rounding,
         stream=stream,
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from facegen.nn.grad import losses
-from facegen.nn.rounding import Rounding
+
+Rounding = Literal["nearest", "stochastic"]  # to bfloat16
 
 
 @dataclass(frozen=True)
@@ -38,5 +40,5 @@ class Update:
     eps: float = 0.0
     average: str | None = None  # the parameter's moving average
     decay_group: int = 0  # where its decay is among the call's rates
-    rounding: Rounding | None = None  # of the parameter to bfloat16
+    rounding: Rounding | None = None  # of the parameter
     stream: int = 0  # of what is drawn for that
