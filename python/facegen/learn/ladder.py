@@ -68,6 +68,7 @@ def climb(
     problems: Sequence[str] = PROBLEMS,
     *,
     seconds: float = 0.5,
+    threads: int | None = None,
     tiny: bool = False,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Ladder:
@@ -81,6 +82,9 @@ def climb(
         Some of `PROBLEMS`.
     seconds
         For which each rung is timed on each problem.
+    threads
+        Of rungs that use several, and of what they are compared with: all that there are, and one
+        beside it, if None.
     tiny
         On a few pixels, to see that all are right; nothing is compared.
     tell
@@ -95,7 +99,9 @@ def climb(
     for rung in rungs(staircase):
         tell(f"{rung.name}: {rung.title}")
         for problem in problems:
-            found = build_and_run(rung.source, problem=problem, tiny=tiny, seconds=seconds)
+            found = build_and_run(
+                rung.source, problem=problem, tiny=tiny, threads=threads, seconds=seconds
+            )
             results += [(rung.title, result) for result in found]
     panels = []
     for problem in problems:
@@ -104,7 +110,7 @@ def climb(
         ceilings = _ceilings([result for _, result in here])
         if staircase == "cpu" and ceilings and not tiny:
             tell(f"facegen and PyTorch on {problem}")
-            rows += _peer_rows(problem, ceilings, seconds)
+            rows += _peer_rows(problem, ceilings, seconds, threads)
         panels.append(Panel(problem, rows, ceilings))
     return Ladder(
         staircase,
@@ -136,10 +142,12 @@ def _ceilings(results: Sequence[Result]) -> dict[int, float]:
     return dict(sorted(ceilings.items()))
 
 
-def _peer_rows(problem: str, ceilings: dict[int, float], seconds: float) -> list[Row]:
+def _peer_rows(
+    problem: str, ceilings: dict[int, float], seconds: float, threads: int | None
+) -> list[Row]:
     layer, shape = layer_of(problem)
     gflop = layer.flops(shape) * 1e-9
-    threads, peak = next(iter(ceilings.items()))
+    measured, peak = next(iter(ceilings.items()))
     return [
         Row(
             peer.name,
@@ -148,7 +156,7 @@ def _peer_rows(problem: str, ceilings: dict[int, float], seconds: float) -> list
             peer.threads,
             peer.seconds * 1e3,
             gflop / peer.seconds,
-            100 * gflop / peer.seconds / (peak / threads * peer.threads),
+            100 * gflop / peer.seconds / (peak / measured * peer.threads),
         )
-        for peer in peers(problem, seconds)
+        for peer in peers(problem, seconds, threads)
     ]

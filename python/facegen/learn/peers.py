@@ -48,8 +48,8 @@ def layer_of(problem: str) -> tuple[Convolution, Shape]:
     return ConvTranspose2d(256, 128, 5, stride=2, padding=padding, bias=False), Shape(8, 8, 256)
 
 
-def peers(problem: str, seconds: float) -> Iterator[Peer]:
-    """facegen and, where it is installed, PyTorch: by one thread, and by all where there are more.
+def peers(problem: str, seconds: float, threads: int | None = None) -> Iterator[Peer]:
+    """facegen and, where it is installed, PyTorch.
 
     Parameters
     ----------
@@ -57,21 +57,23 @@ def peers(problem: str, seconds: float) -> Iterator[Peer]:
         "conv3x3" or "tconv2": one image.
     seconds
         For which each is timed.
+    threads
+        To use; one, and then all where there are more, if None.
     """
     layer, shape = layer_of(problem)
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, (1, *shape)).astype(np.float32)
     weight = generator.uniform(-1, 1, layer.weight_shape).astype(np.float32)
-    counts = sorted({1, processors.count()})
-    for threads in counts:
+    counts = sorted({1, processors.count()}) if threads is None else [threads]
+    for count in counts:
         for name, algorithm in (("facegen, direct", "direct"), ("facegen", "auto")):
-            runner = _runner(layer, shape, weight, algorithm, threads)
+            runner = _runner(layer, shape, weight, algorithm, count)
             out = runner(x)
-            least = least_seconds(partial(runner, x, out=out), threads, seconds)
-            yield Peer(name, threads, least)
+            least = least_seconds(partial(runner, x, out=out), count, seconds)
+            yield Peer(name, count, least)
     if find_spec("torch") is not None:
-        for threads in counts:
-            yield _pytorch(problem, x, weight, threads, seconds)
+        for count in counts:
+            yield _pytorch(problem, x, weight, count, seconds)
 
 
 def _runner(

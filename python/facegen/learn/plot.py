@@ -57,7 +57,7 @@ def _draw(axes: Any, panel: Panel) -> None:
         label = f"peak, {threads} thread{'s' * (threads > 1)} "
         axes.text(ceiling, -0.75, label, ha="right", va="bottom", fontsize=8, color=_CEILING)
     labels = [
-        row.name + (f", {row.threads} threads" if (row.threads or 1) > 1 else "")
+        row.name + (f", {row.threads} threads" if row.ms and (row.threads or 1) > 1 else "")
         for row in panel.rows
     ]
     axes.set_yticks(places, labels, fontsize=8)

@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     show_default=True,
     help="For which each rung is timed on each layer.",
 )
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 4096),
+    help="Of rungs that use several (cpu): 1 where others use the machine as well.",
+)
 @click.option("--tiny", is_flag=True, help="Verify on a few pixels; compare nothing.")
 @click.option("--plot", metavar="FILE", help="Draw the staircase: a .png, .svg or .pdf.")
 @options.json_report
@@ -44,6 +49,7 @@ def command(
     staircase: str,
     problem: str | None,
     seconds: float,
+    threads: int | None,
     tiny: bool,
     plot: str | None,
     json_: str | None,
@@ -64,6 +70,7 @@ def command(
         staircase,
         (problem,) if problem else PROBLEMS,
         seconds=seconds,
+        threads=threads,
         tiny=tiny,
         tell=terminal.progressed,
     )
