@@ -127,7 +127,7 @@ axis.plot([saved[name] for name in errors], list(errors.values()), "o")
 for name, error in errors.items():
     axis.annotate(name, (saved[name], error), xytext=(6, 4), textcoords="offset points")
 axis.set(
-    xlabel="times fewer products", ylabel="error, of the output's size", yscale="log", xlim=(0.8, 6)
+    xlabel="times fewer products", ylabel="error, of the output's size", yscale="log", xlim=(0.8, 6), ylim=(1e-7, 5e-6)
 )
 
 # %% [markdown]

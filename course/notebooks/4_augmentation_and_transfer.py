@@ -29,8 +29,8 @@ random = np.random.default_rng(1)
 # %% [markdown]
 # ## The kinds
 #
-# Pictures are (n, height, width, 3), -1 to 1; each kind is a function of them and of how much each is changed. Here of
-# one face, which the package's own network makes.
+# Pictures are (n, height, width, 3), -1 to 1; each kind is a function of them and of how much each is changed (angles in degrees).
+# Here of one face, which the package's own network makes.
 
 # %%
 face = facegen.Generator(device="cpu").generate(seeds=[3])
@@ -38,14 +38,14 @@ still = np.zeros(1)
 kinds = {
     "as it is": face,
     "flip": augment.horizontal_flip(face, [True]),
-    "rotation": augment.warp(face, augment.rotation([0.3])),
+    "rotation": augment.warp(face, augment.rotation([15])),
     "translation": augment.warp(face, augment.translation([0.25], still)),
     "stretch": augment.warp(face, augment.stretch([1.3], [1.0])),
-    "shear": augment.warp(face, augment.shear([0.3])),
+    "shear": augment.warp(face, augment.shear([15])),
     "brightness": augment.brightness(face, [0.4]),
     "contrast": augment.contrast(face, [0.5]),
     "saturation": augment.saturation(face, [2.0]),
-    "hue": augment.hue(face, [1.0]),
+    "hue": augment.hue(face, [60]),
     "PCA jitter": augment.pca_jitter(face, [[0.5, -0.3, 0.2]], augment.colour_axes(face)),
     "cutout": augment.cutout(face, [0.5], [0.4], 0.3),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facegen.errors import FacegenError
+from facegen.files.atomic import AtomicFile
 from facegen.learn.course import PROBLEMS, find_rung
 from facegen.learn.emulation import emulated, has_gpu
 from facegen.learn.exercises import Exercise
@@ -60,11 +62,10 @@ def start(exercise: Exercise, place: Path) -> Path:
         It cannot be written.
     """
     path = place / exercise.file
-    try:
-        with path.open("xb") as file:
-            file.write(exercise.source.read_bytes())
-    except FileExistsError:
-        raise FacegenError(f"{path}: exists; to begin anew, move it away") from None
+    if os.path.lexists(path):
+        raise FacegenError(f"{path}: exists; to begin anew, move it away")
+    with AtomicFile(path) as file:
+        file.write(exercise.source.read_bytes())
     return path
 
 

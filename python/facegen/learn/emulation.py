@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import os
 from pathlib import Path
 
+from facegen.errors import FacegenError
 from facegen.hub import cache
 
 _COMMAND = b"//   g++ -std=c++17 -O1 -pthread emulated.cpp -o rung\n"
@@ -26,7 +28,17 @@ def has_gpu() -> bool:
 
 
 def emulated(source: Path) -> Path:
-    """A file of C++ that is nothing but a .cu file, for a compiler that goes by names."""
+    """A file of C++ that is nothing but a .cu file, for a compiler that goes by names.
+
+    Raises
+    ------
+    FacegenError
+        The system has no fibers for a block's threads.
+    """
+    if os.name == "nt":
+        raise FacegenError(
+            f"{source}: without a GPU its threads need ucontext.h, which Windows lacks"
+        )
     source = source.resolve()
     place = cache.folder() / "course" / "emulated"
     place.mkdir(parents=True, exist_ok=True)
