@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facegen.lab.precision import TRIALS, draw, errors, formats
-from facegen.lab.rounding import BFloat16, FixedPoint, Float16
+from facegen.numbers.rounding import BFloat16, FixedPoint, Float16
 
 
 def test_float32_is_a_running_sum() -> None:

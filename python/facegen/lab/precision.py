@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.lab.rounding import BFloat16, FixedPoint, Float16, Rounding
+from facegen.numbers.rounding import BFloat16, FixedPoint, Float16, Rounding
 
 TRIALS = 32
 MOST_LENGTH = 1 << 17

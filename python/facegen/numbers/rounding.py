@@ -9,6 +9,9 @@
 To the nearest, ties to even; or stochastically: up with the probability of the share that is lost
 otherwise, so that the mean is exact (Gupta et al. 2015, "Deep learning with limited numerical
 precision"). The random bits are a function of a seed and a step.
+
+Training rounds parameters to bfloat16 by kernels of its own (csrc/weight_rounding.h), to the same
+neighbours by other random bits; there what is finite stays so.
 """
 
 from __future__ import annotations
