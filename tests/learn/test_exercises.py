@@ -46,7 +46,7 @@ def results_of(exercise: Exercise, source: Path) -> list[Result]:
     if exercise.language == "CUDA":
         source = emulated(source)
     return build_and_run(
-        source, tiny=True, threads=2, seconds=0.001, more_flags=["-O1"], timeout=120
+        source, tiny=True, threads=2, seconds=0.001, more_flags=["-O1"], timeout=300
     )
 
 
