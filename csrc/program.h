@@ -103,6 +103,8 @@ enum class Algorithm : int32_t {
   kNaive,
   kIm2col,
   kWinograd,
+  kFft,
+  kStrassen,
 };
 
 enum class Op : int32_t {

@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,9 @@
 #include "cpu/dispatch.h"
 #include "cpu/executable.h"
 #include "cpu/fma_peak.h"
+#include "cpu/matmul.h"
 #include "cpu/result_pool.h"
+#include "cpu/strassen.h"
 #include "read_program.h"
 #include "threads.h"
 #include "without_gil.h"
@@ -82,6 +85,38 @@ py::array empty_pooled(const std::vector<py::ssize_t>& shape, const py::dtype& d
   return py::array(dtype, shape, memory, owner);
 }
 
+using Matrix = py::array_t<float, py::array::c_style>;
+
+void matmul(const Matrix& a, const Matrix& b, Matrix& out, const std::string& algorithm,
+            const std::optional<std::string>& isa, int64_t threads) {
+  if (a.ndim() != 2 || b.ndim() != 2 || out.ndim() != 2 || a.shape(1) != b.shape(0) ||
+      out.shape(0) != a.shape(0) || out.shape(1) != b.shape(1)) {
+    throw py::value_error("matrices that do not fit together");
+  }
+  for (const Matrix* matrix : {&a, &b, static_cast<const Matrix*>(&out)}) {
+    require_aligned(*matrix, "a matrix");
+  }
+  if (a.shape(1) == 0 || out.size() == 0) throw py::value_error("a matrix without numbers");
+  const cpu::Kernels& chosen = cpu::choose_kernels(isa.value_or(""));
+  const cpu::Kernels& kernels = chosen.vectors != nullptr ? *chosen.vectors() : chosen;
+  if (kernels.products != cpu::Products::kFloat32) {
+    throw py::value_error("matrices are multiplied in float32");
+  }
+  const int some = checked_threads(threads);
+  const cpu::Matmul product = {a.shape(0), a.shape(1), b.shape(1), a.data(), b.data(),
+                               out.mutable_data()};
+  int levels = 0;
+  if (algorithm == "strassen") {
+    levels = std::max(1, cpu::strassen_levels(product.rows, product.depth, product.columns));
+  } else if (algorithm != "naive" && algorithm != "blocked") {
+    throw py::value_error("unknown algorithm " + algorithm);
+  }
+  without_gil([&] {
+    if (algorithm == "naive") return cpu::naive_matmul(product, some);
+    cpu::blocked_matmul(product, levels, kernels, some);
+  });
+}
+
 }  // namespace
 
 void bind_cpu(py::module_& m) {
@@ -100,6 +135,10 @@ void bind_cpu(py::module_& m) {
   m.def("available_isas", &available_isas, py::arg("precision") = "float32",
         "Names of the kernels that run here, best first: instruction sets; strict: those with plain "
         "float32 products; bfloat16: \"amx_bfloat16\".");
+  m.def("matmul", &matmul, py::arg("a").noconvert(), py::arg("b").noconvert(),
+        py::arg("out").noconvert(), py::arg("algorithm"), py::arg("isa") = py::none(),
+        py::arg("threads") = 1,
+        "out = a b, of float32 in C order, by naive, blocked or strassen. Releases the GIL.");
   m.def(
       "choose_isa", [] { return std::string(cpu::choose_kernels("").isa); },
       "The instruction set that FACEGEN_ISA names, or the best. Raises ValueError.");

@@ -50,7 +50,8 @@ constexpr const char* kActivations[] = {
     "none",   "relu", "leaky_relu", "tanh", "prelu",    "clip", "elu", "sigmoid", "hard_sigmoid",
     "hard_swish", "silu", "gelu",   "gelu_tanh", "mish", "softplus", "exp", "log", "abs",
     "sqrt",   "reciprocal"};
-constexpr const char* kAlgorithms[] = {"auto", "direct", "naive", "im2col", "winograd"};
+constexpr const char* kAlgorithms[] = {"auto", "direct", "naive", "im2col", "winograd", "fft",
+                                       "strassen"};
 constexpr const char* kCombines[] = {"add", "multiply", "maximum", "minimum"};
 
 template <typename Enum, std::size_t count>

@@ -1,6 +1,7 @@
 #include "cpu/gemm.h"
 
 #include "cpu/direct_gemm.h"
+#include "cpu/fft.h"
 #include "cpu/indirect_gemm.h"
 #include "cpu/pooled_gemm.h"
 #include "cpu/ranges.h"
@@ -22,11 +23,13 @@ bool is_unfinished(const Step& step, const Kernels&) { return step.finish == nul
 constexpr GemmImplementation kBestFirst[] = {
     {"thin", Algorithm::kDirect, ThinGemm::suits, make<ThinGemm>},
     {"winograd", Algorithm::kWinograd, Winograd::suits, make<Winograd>},
+    {"fft", Algorithm::kFft, Fft::suits, make<Fft>},
     {"pooled", Algorithm::kDirect, PooledGemm::suits, make<PooledGemm>},
     {"direct", Algorithm::kDirect, DirectGemm::suits, make<DirectGemm>},
     {"indirect", Algorithm::kDirect, is_unfinished, make<IndirectGemm>},  // every layer
     // What follows is taken by name alone.
     {"im2col", Algorithm::kIm2col, Im2colGemm::suits, make<Im2colGemm>},
+    {"strassen", Algorithm::kStrassen, Im2colGemm::suits, make<Im2colGemm>},
     {"naive", Algorithm::kNaive, is_unfinished, make<NaiveGemm>},
 };
 
@@ -36,7 +39,10 @@ const char* what_it_takes(Algorithm algorithm) {
     case Algorithm::kWinograd:
       return "filters of 2 to 5 taps on both axes, as each phase of a transposed convolution has "
              "them, or each of the grids that a stride makes of the input";
-    case Algorithm::kIm2col: return "layers whose matrix of an image has at most 1 GiB";
+    case Algorithm::kFft:
+      return "layers of stride 1, or transposed ones, whose windows reach over at most 64 pixels";
+    case Algorithm::kIm2col:
+    case Algorithm::kStrassen: return "layers whose matrix of an image has at most 1 GiB";
     default: return "layers of float32 without anything merged into them";
   }
 }
@@ -64,7 +70,7 @@ const Kernels& kernels_of(const Step& step, const Kernels& chosen) {
   const int64_t length = int64_t{1} * step.kernel_h * step.kernel_w * step.in.c;
   const bool few_products = step.phase_count == 1 && Winograd::tile_outputs(step, vectors) == 4;
   const bool is_short = length < kShortSum && DirectGemm::suits(step, vectors);
-  return few_products || is_short || PooledGemm::suits(step, vectors) ? vectors : chosen;
+  return few_products || is_short || Fft::suits(step, vectors) || PooledGemm::suits(step, vectors) ? vectors : chosen;
 }
 
 const GemmImplementation* find_gemm(const Step& step, const Kernels& kernels) {

@@ -63,8 +63,8 @@ struct GemmImplementation {
 };
 
 // Those of the kernels that were chosen which compute a step: AMX's leave layers to the vectors beside it
-// for which these need far fewer products, or where most time goes into what is around the products. The
-// answer depends on the step alone.
+// for which these need far fewer products (Winograd's, the FFT's), or where most time goes into what is
+// around the products. The answer depends on the step alone.
 const Kernels& kernels_of(const Step& step, const Kernels& chosen);
 
 // The first of the list, best first, that does all that the step asks for; null where none does. The

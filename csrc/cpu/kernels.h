@@ -144,6 +144,31 @@ struct WinogradOutput {
   float* sums;  // out: (outputs, outputs, columns)
 };
 
+// A tile of real numbers, size x size, some channels, transformed to its frequencies: see fft.h and, for
+// their order, isa/fft_ops.h. `panels` has three places for each: re + im, re and im of a map, or, of
+// weights, re, im - re and re + im.
+struct FftForward {
+  int size;                    // 16, 32 or 64
+  const float* const* pixels;  // (size, size): channel 0; null: zero
+  const bool* is_zero_pair;    // (size / 2): of two rows at a time, whether all pixels are null
+  int first_channel, channels;
+  bool weights;
+  float* const* panels;  // out: (frequencies, 3)
+  int64_t offset;        // floats from there to the first channel's
+  float* work;           // (size * size * lanes)
+};
+
+// The products of a tile's frequencies, transformed back: its first rows and the first outputs of these.
+struct FftInverse {
+  int size;
+  const float* products;  // (frequencies, 3), product_stride apart
+  int64_t product_stride;
+  int columns;  // a multiple of the lanes
+  int rows, row_outputs;
+  float* sums;  // out: (rows, row_outputs, columns)
+  float* work;  // (size * size * lanes)
+};
+
 // Windows side by side, a row of outputs of a pool. Each holds at least one pixel of the input.
 struct PoolLine {
   const float* const* rows;  // (row_count): pixel 0 of each row that the windows hold
@@ -218,6 +243,10 @@ struct Kernels {
   void (*winograd_input)(const WinogradInput& input);
   void (*winograd_output)(const WinogradOutput& output);
   void (*winograd_weights)(const WinogradWeights& weights);
+
+  // ---- convolution by the FFT, with multiply_rows; with products of float32 alone
+  void (*fft_forward)(const FftForward& tile);
+  void (*fft_inverse)(const FftInverse& tile);
 
   // ---- layers with 1 to 4 output channels
   int thin_vectors;  // of one tile

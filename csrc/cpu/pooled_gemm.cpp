@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cpu/fft.h"
 #include "cpu/memory.h"
 #include "cpu/thin_gemm.h"
 #include "cpu/winograd.h"
@@ -26,7 +27,7 @@ bool PooledGemm::suits(const Step& step, const Kernels& kernels) {
   }
   const Step gemm = without_finish(step);
   return !ThinGemm::suits(gemm, kernels) && !Winograd::suits(gemm, kernels) &&
-         DirectGemm::suits(gemm, kernels) && DirectGemm::has_lines(gemm);
+         !Fft::suits(gemm, kernels) && DirectGemm::suits(gemm, kernels) && DirectGemm::has_lines(gemm);
 }
 
 PooledGemm::PooledGemm(const Step& step, const Kernels& kernels)

@@ -78,6 +78,14 @@ class CpuTraining:
     @property
     def memory_bytes(self) -> int: ...
 
+def matmul(
+    a: NDArray[np.float32],
+    b: NDArray[np.float32],
+    out: NDArray[np.float32],
+    algorithm: str,
+    isa: str | None = None,
+    threads: int = 1,
+) -> None: ...
 def empty_pooled(shape: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]: ...
 
 class Borrowed:

@@ -15,7 +15,7 @@ from one_layer import ISAS, draw, draw_weights, run_layer
 import tolerance
 from bench import reference
 from facegen import kernels
-from facegen.kernels.algorithms import ALGORITHMS, definition, find
+from facegen.kernels.algorithms import ALGORITHMS, STRASSEN_GROWTH, definition, find
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape, lower
 from facegen.nn.program import ALGORITHMS as NAMES
 
@@ -27,9 +27,11 @@ LAYERS = {
     "5x5, many channels": (Conv2d(70, 33, 5, padding=2), (1, 11, 12, 70), ()),
     "2x4, odd padding": (Conv2d(6, 3, (2, 4), padding=((0, 2), (3, 1))), (2, 8, 9, 6), ()),
     "11x11": (Conv2d(3, 17, 11, padding=5), (2, 13, 20, 3), ("winograd",)),
+    "7x7, two stretches of channels": (Conv2d(300, 5, 7, padding=3), (1, 9, 8, 300), ("winograd",)),
+    "31x31": (Conv2d(2, 3, 31, padding=15), (1, 40, 33, 2), ("winograd",)),
     "11x11 on 4x5": (Conv2d(9, 4, 11, padding=5, bias=False), (1, 4, 5, 9), ("winograd",)),
-    "stride 2": (Conv2d(6, 8, 3, stride=2, padding=1), (1, 11, 12, 6), ()),
-    "strides 3 and 1": (Conv2d(6, 8, (7, 3), stride=(3, 1)), (1, 20, 9, 6), ()),
+    "stride 2": (Conv2d(6, 8, 3, stride=2, padding=1), (1, 11, 12, 6), ("fft",)),
+    "strides 3 and 1": (Conv2d(6, 8, (7, 3), stride=(3, 1)), (1, 20, 9, 6), ("fft",)),
     "dilation": (Conv2d(6, 8, 3, padding=2, dilation=2), (2, 9, 10, 6), ()),
     "groups": (Conv2d(48, 96, 3, padding=1, groups=2), (1, 6, 7, 48), ()),
     "transposed, stride 2": (ConvTranspose2d(9, 6, 5, 2, DCGAN), (2, 5, 6, 9), ()),
@@ -131,6 +133,36 @@ def test_winograd_multiplies_less():
     assert find("winograd").multiplications(layer, x) == 256 * 36 * 64**2
 
 
+def test_the_fft_multiplies_less():
+    layer, x = Conv2d(64, 64, 11, padding=5), Shape(64, 64, 64)
+    # 3 x 3 tiles of 32 x 32 numbers: 514 frequencies, three products each
+    assert find("fft").multiplications(layer, x) == 9 * 3 * 514 * 64**2
+
+
+def test_strassen_multiplies_less():
+    layer, x = Conv2d(64, 64, 1), Shape(32, 32, 64)
+    assert find("strassen").multiplications(layer, x) == 7 * 512 * 32 * 32
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize(
+    ("layer", "side", "fft"),
+    [
+        (Conv2d(64, 64, 11, padding=5), 64, True),
+        (Conv2d(64, 64, 7, padding=3), 64, True),
+        (Conv2d(64, 64, 5, padding=2), 64, False),  # Winograd's
+        (Conv2d(64, 64, 11, padding=5, stride=2), 64, False),
+        (Conv2d(3, 64, 11, padding=5), 64, False),  # few channels to share the transforms
+        (Conv2d(64, 64, 11, padding=5), 4, False),  # few outputs of a tile
+    ],
+    ids=str,
+)
+def test_auto_takes_the_fft_where_it_pays(layer, side, fft, isa):
+    shape = (1, side, side, layer.in_channels)
+    assert (kernels_of("auto", layer, shape, isa) == ("fft",)) == fft
+    assert "fft" not in kernels_of("direct", layer, shape, isa)
+
+
 def test_the_list_is_the_one_that_programs_know():
     assert NAMES[0] == "auto"
     assert sorted(algorithm.name for algorithm in ALGORITHMS) == sorted(NAMES[1:])
@@ -157,6 +189,49 @@ def test_depthwise_convolutions_have_a_kernel_of_their_own():
     assert find("direct").why_not(layer, x) is None
     assert find("direct").multiplications(layer, x) == definition(layer, x)
     assert "depthwise" in (find("naive").why_not(layer, x) or "")
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "naive", "blocked", "strassen"])
+@pytest.mark.parametrize(
+    "sizes", [(1, 1, 1), (5, 7, 3), (33, 300, 65), (130, 64, 31), (64, 1030, 64)], ids=str
+)
+def test_matmul(sizes, algorithm):
+    m, k, n = sizes
+    a, b = draw((m, k)), draw((k, n), 1)
+    got = kernels.matmul(a, b, algorithm=algorithm, threads=1)
+    magnitude = np.abs(a).astype(np.float64) @ np.abs(b)
+    growth = STRASSEN_GROWTH * magnitude.max() if algorithm == "strassen" else magnitude
+    bound = float(np.finfo(np.float32).eps) * (np.sqrt(k) + 2) * growth
+    tolerance.assert_within(got, a.astype(np.float64) @ b, bound)
+    again = kernels.matmul(np.asfortranarray(a), b, algorithm=algorithm, threads=3)
+    np.testing.assert_array_equal(again, got)
+
+
+@pytest.mark.parametrize("strassen", [True, False])
+def test_matmul_takes_strassen_by_the_size(strassen, monkeypatch):
+    monkeypatch.setattr("facegen.kernels.matrices.STRASSEN_SIDE", 64 if strassen else 65)
+    a, b = draw((64, 300)), draw((300, 70), 1)
+    auto = kernels.matmul(a, b)
+    for name in ("strassen", "blocked"):
+        same = np.array_equal(auto, kernels.matmul(a, b, algorithm=name))
+        assert same == ((name == "strassen") == strassen)
+
+
+def test_wrong_matrices():
+    a = draw((3, 4))
+    assert kernels.matmul(a[:0], draw((4, 2))).shape == (0, 2)
+    np.testing.assert_array_equal(kernels.matmul(a[:, :0], draw((0, 2))), np.zeros((3, 2)))
+    for arguments, error, message in (
+        ((a, a), ValueError, "not as many columns"),
+        ((a[0], a), ValueError, "a must be a matrix"),
+        ((a.astype(float), a), TypeError, "a must be float32"),
+    ):
+        with pytest.raises(error, match=message):
+            kernels.matmul(*arguments)
+    with pytest.raises(ValueError, match='one of "auto", "naive", .*not \'fft\''):
+        kernels.matmul(a, a.T, algorithm="fft")
+    with pytest.raises(ValueError, match="threads must be at least 1"):
+        kernels.matmul(a, a.T, threads=0)
 
 
 def test_an_im2col_matrix_too_large_is_refused_before_it_is_made():

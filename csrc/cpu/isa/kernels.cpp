@@ -3,6 +3,7 @@
 
 #include "isa/depthwise.h"
 #include "isa/direct_tile.h"
+#include "isa/fft_ops.h"
 #include "isa/fma_burst.h"
 #ifdef FACEGEN_AMX
 #include "isa/amx_bfloat16.h"
@@ -40,6 +41,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       begin_task, end_task,
       direct_multiply,
       multiply_rows, winograd_input, winograd_output, winograd_weights,
+      fft_forward, fft_inverse,
       kThinVectors, kLanes, thin_multiply, transpose,
       epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum,
       row_moments, centre_and_multiply, response_norm, softmax,

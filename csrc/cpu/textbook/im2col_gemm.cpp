@@ -15,6 +15,13 @@ int64_t depth_of(const Step& step) {
   return int64_t{step.kernel_h} * step.kernel_w * step.in.c;
 }
 
+// Of a product by Strassen's algorithm, at least one.
+int levels_of(const Step& step) {
+  if (step.algorithm != Algorithm::kStrassen) return 0;
+  const int64_t rows = int64_t{step.out.h} * step.out.w;
+  return std::max(1, strassen_levels(rows, depth_of(step), step.out.c));
+}
+
 }  // namespace
 
 bool Im2colGemm::suits(const Step& step, const Kernels& kernels) {
@@ -30,7 +37,7 @@ Im2colGemm::Im2colGemm(const Step& step, const Kernels& kernels)
       kernel_w_(step.kernel_w),
       phases_(step.phases, step.phases + step.phase_count),
       depth_(depth_of(step)),
-      product_(depth_, step.out.c, kernels),
+      product_(depth_, step.out.c, levels_of(step), kernels),
       writer_(step, kernels) {}
 
 void Im2colGemm::pack(const Weights& weights, int threads) {

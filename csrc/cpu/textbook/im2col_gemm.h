@@ -17,6 +17,9 @@
 //
 // Memory: A of one image at a time. Multiplications: OH * OW * KH * KW * C * N, zeros and all.
 // For learning; `auto` never takes it.
+//
+// By the name "strassen" the product is Strassen's (strassen.h), of each image by itself: it halves
+// the rows, and an image's bits may not depend on how many others there are.
 #pragma once
 
 #include <cstdint>

@@ -30,6 +30,7 @@ DeviceError
 from __future__ import annotations
 
 from facegen.kernels.gemm import conv2d, conv_transpose2d, linear
+from facegen.kernels.matrices import matmul
 from facegen.kernels.norm import batch_norm, instance_norm
 from facegen.kernels.pixelwise import argmax, leaky_relu, relu, softmax, tanh
 from facegen.kernels.pool import global_avg_pool2d, max_pool2d
@@ -44,6 +45,7 @@ __all__ = [
     "instance_norm",
     "leaky_relu",
     "linear",
+    "matmul",
     "max_pool2d",
     "relu",
     "softmax",

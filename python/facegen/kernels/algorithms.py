@@ -20,6 +20,8 @@ naive: 1.0 times fewer multiplications
 direct: 1.0 times fewer multiplications
 im2col: 1.0 times fewer multiplications
 winograd: 3.9 times fewer multiplications
+fft: 4.4 times fewer multiplications
+strassen: 1.1 times fewer multiplications
 """
 
 from __future__ import annotations
@@ -51,14 +53,14 @@ class Algorithm:
     growth
         How many times as large as the definition's its errors may be, for a layer.
     spreads
-        Whether the error of an output is relative to the largest outputs of its map, not to its own
-        products: some values that it is computed from are sums over others.
+        Axes of (n, h, w, out) along which the error of an output is relative to the largest sum of
+        magnitudes, not to its own: what it is computed from is summed up with others along them.
     """
 
     name: str
     summary: str
     growth: Callable[[GemmLayer], float] = field(default=lambda layer: 1.0, repr=False)
-    spreads: bool = False
+    spreads: tuple[int, ...] = ()
 
     def why_not(self, layer: GemmLayer, x: Shape, isa: str | None = None) -> str | None:
         """Why this algorithm does not take the layer on an input of shape `x`; None where it does.
@@ -90,7 +92,7 @@ class Algorithm:
         """Of numbers of one image, or sums of them, with weights, or sums of these.
 
         :func:`definition` has the definition's. The multiplications by constants in the transforms
-        of "winograd" are not counted.
+        of "winograd" and "fft" are not counted.
         """
         return sum(products for _, _, products in self._costs(layer, x, isa))
 
@@ -112,12 +114,12 @@ class Algorithm:
         (n, h, w, out)
             eps (sqrt(K) + 2) times the magnitude for sums of K products: rounding errors of random
             sign grow like sqrt(K) (Higham and Mary 2019). Times `growth`, of the largest magnitude
-            of the image and channel where the error `spreads`.
+            along the axes over which the error `spreads`.
         """
         length = float(np.prod(layer.weight_shape[1:]))
         relative = _EPS * (np.sqrt(length) + 2) * self.growth(layer)
         if self.spreads:
-            largest = magnitude.max(axis=(1, 2), keepdims=True)
+            largest = magnitude.max(axis=self.spreads, keepdims=True)
             magnitude = np.broadcast_to(largest, magnitude.shape)
         bound = relative * magnitude
         if self.name == "direct" and (isa or _native.choose_isa()) == "amx":
@@ -153,6 +155,23 @@ def definition(layer: GemmLayer, x: Shape) -> float:
 # (tests/native/tolerance.h). All inputs of a tile take part in each of its outputs.
 _WINOGRAD_GROWTH = 8.0**2
 
+
+def _fft_growth(layer: GemmLayer) -> float:
+    """Of convolution by the FFT, in tiles of up to T = 64 numbers on an axis.
+
+    A transform of T * T numbers rounds log2(T * T) = 12 times. There are two one after another, and
+    the sums between them, twice as large as need be by Gauss's form: sqrt(C) + 24 units. They are
+    of the root of the sum of squares over the tile, which is up to T / R times that of a window.
+    """
+    channels = layer.weight_shape[-1]
+    definition = np.sqrt(np.prod(layer.weight_shape[1:])) + 2
+    return float(max(1.0, 64 / min(layer.kernel_size) * (np.sqrt(channels) + 24) / definition))
+
+
+# Of Strassen's algorithm, 3 a level (Higham 2002, 23.2), of which there are at most two: relative
+# to the largest rows and columns of the matrices.
+STRASSEN_GROWTH = 3.0**2
+
 ALGORITHMS = (
     Algorithm("naive", "the definition, loop by loop: one multiplication after another"),
     Algorithm(
@@ -164,7 +183,19 @@ ALGORITHMS = (
         "winograd",
         "small tiles of outputs as polynomials, known from their values at few points",
         growth=lambda layer: _WINOGRAD_GROWTH,
-        spreads=True,
+        spreads=(1, 2),
+    ),
+    Algorithm(
+        "fft",
+        "tiles of the map as frequencies: one product a frequency for a filter of any size",
+        growth=_fft_growth,
+        spreads=(1, 2),
+    ),
+    Algorithm(
+        "strassen",
+        "im2col's product with 7 products of blocks instead of 8",
+        growth=lambda layer: STRASSEN_GROWTH,
+        spreads=(1, 2, 3),
     ),
 )
 

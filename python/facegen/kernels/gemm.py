@@ -34,8 +34,8 @@ def conv2d(
         That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : str
         "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
-        as the definition does; "naive", "im2col" and "winograd" are computed so, on the CPU, or
-        refused. :mod:`facegen.kernels.algorithms` describes them.
+        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so,
+        on the CPU, or refused. :mod:`facegen.kernels.algorithms` describes them.
 
     Returns
     -------
@@ -92,8 +92,8 @@ def conv_transpose2d(
         That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : str
         "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
-        as the definition does; "naive", "im2col" and "winograd" are computed so, on the CPU, or
-        refused. :mod:`facegen.kernels.algorithms` describes them.
+        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so,
+        on the CPU, or refused. :mod:`facegen.kernels.algorithms` describes them.
 
     Returns
     -------

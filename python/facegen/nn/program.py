@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # By which a Gemm is computed, as facegen.kernels.algorithms describes them; the first may be any.
-ALGORITHMS = ("auto", "direct", "naive", "im2col", "winograd")
+ALGORITHMS = ("auto", "direct", "naive", "im2col", "winograd", "fft", "strassen")
 # Those that multiply as the definition does, zeros between and around the pixels apart.
 DEFINED_ALGORITHMS = ("direct", "naive", "im2col")
 
