@@ -14,6 +14,7 @@ import facegen
 from facegen import DigitClassifier, FacegenError, FormatError, Generator
 from facegen.networks import NETWORKS, dcgan, default
 from facegen.networks.files import resolve
+from facegen.networks.traits import directions
 from facegen.numbers import idx
 from facegen.train.split import split
 from facegen.weights import write
@@ -80,6 +81,16 @@ class TestShipped:
         card = default.card("faces")
         for key in ("data", "command", "seed", "steps", "seconds", "licence", "limits", "sha256"):
             assert card[key] not in (None, "")
+
+    def test_traits_are_this_networks(self) -> None:
+        """And they do what they say: lighter backdrops are lighter."""
+        found = directions()
+        assert {"smile", "glasses", "age", "turn", "skin"} <= set(found.names)
+        generator = Generator(device="cpu")
+        z = generator.latents(range(8))
+        dark, light = (generator(found.move(z, {"backdrop": by})) for by in (-1.5, 1.5))
+        corners = [faces[:, :8, :8].mean() for faces in (dark, light)]
+        assert corners[0] + 0.2 < corners[1]
 
     def test_faces_differ_and_are_no_noise(self) -> None:
         faces = Generator(device="cpu").generate(range(32))

@@ -1,8 +1,8 @@
 """The networks that come with the package, and what is known of each.
 
 NAME.safetensors has the weights, NAME.json how they were made (for programs), NAME.md the same for
-people. Weights are stored as float16, every one of which is a float32 too: all machines decode the
-same values.
+people, NAME.traits.json directions of traits (`facegen.networks.traits`). Weights are stored as
+float16, every one of which is a float32 too: all machines decode the same values.
 """
 
 from __future__ import annotations
