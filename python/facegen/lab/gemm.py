@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,14 @@ from numpy.typing import NDArray
 from facegen.engine import Runner
 from facegen.engine.memory import check_memory
 from facegen.errors import FacegenError
+from facegen.kernels.matrices import MATMUL_ALGORITHMS, matmul
 from facegen.lab.machine import fma_peak
 from facegen.lab.timing import Clock, Times, in_turns
 from facegen.nn import Graph, Linear, Shape, lower
 
 Product = Callable[[], NDArray[np.float32]]
 _VERIFIED_ROWS = 64
+NAIVE_GFLOP = 0.5  # what the three loops do in some half a second; of more they are left out
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,13 @@ def products(a: NDArray[np.float32], b: NDArray[np.float32], threads: int) -> di
     runner = Runner(program, "cpu", threads)  # which packs b, once
     image = a.reshape(1, m, 1, k)
     ours, out = np.empty((1, m, 1, n), np.float32), np.empty((m, n), np.float32)
+    named = {
+        f"matmul {algorithm}": partial(matmul, a, b, algorithm=algorithm, threads=threads)
+        for algorithm in MATMUL_ALGORITHMS
+        if algorithm != "auto" and (algorithm != "naive" or 2e-9 * m * n * k <= NAIVE_GFLOP)
+    }
     return {
-        "facegen": lambda: runner(image, out=ours).reshape(m, n),
+        **named,
+        "linear layer": lambda: runner(image, out=ours).reshape(m, n),
         "NumPy": lambda: np.matmul(a, b, out=out),
     }

@@ -47,9 +47,15 @@ def command(
 ) -> None:  # fmt: skip
     """Measure products of matrices: time, GFLOP/s, share of the peak, error against float64.
 
-    The peak is that of multiply-adds in registers, measured at the same time. "facegen" is the
-    engine's linear layer: its second factor is packed once, before the time is taken, as a
-    network's weights are. NumPy's BLAS gets as many threads, where it is not loaded yet.
+    The peak is that of multiply-adds in registers, measured at the same time.
+
+    \b
+    matmul naive     three loops; left out above 0.5 GFLOP
+    matmul blocked   blocked for caches and registers
+    matmul strassen  7 products of halves instead of 8; GFLOP/s are by the definition's count
+    linear layer     as the engine has it: the second factor is packed once, before the time is
+                     taken, as a network's weights are
+    NumPy            its BLAS gets as many threads, where it is not loaded yet
     """
     from facegen.cli import start
 
