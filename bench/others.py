@@ -65,8 +65,11 @@ def mobilenet_v2() -> Graph:
     """Sandler et al. 2018, table 2: widths times 1, 224x224 to 1,000 scores."""
     graph = Graph("mobilenet_v2")
 
-    def conv(name: str, x: Tensor, channels: int, kernel: int, **more: int) -> Tensor:
-        layer = Conv2d(x.shape.channels, channels, kernel, padding=kernel // 2, bias=False, **more)
+    def conv(
+        name: str, x: Tensor, channels: int, kernel: int, stride: int = 1, groups: int = 1
+    ) -> Tensor:
+        window = kernel, stride, kernel // 2
+        layer = Conv2d(x.shape.channels, channels, *window, bias=False, groups=groups)
         return graph.add(f"{name}.bn", BatchNorm(channels), graph.add(f"{name}.conv", layer, x))
 
     def relu6(name: str, x: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ enum class Activation : int32_t {
   kAbs,
   kSqrt,
   kReciprocal,
+  kSign,         // x < 0 ? -1 : 1
 };
 
 // How an epilogue takes its other operand.
@@ -156,6 +157,7 @@ struct Step {
   const float* weight = nullptr;  // kGemm: (map_of(step).c, kernel_h, kernel_w, in.c)
   const float* bias = nullptr;    // (map_of(step).c) or null
   Algorithm algorithm = Algorithm::kAuto;  // kGemm
+  bool binary = false;  // kGemm: the weights and the input are +1 and -1 alone
   // kMaxPool, without dilation; kDepthwise
   Window window = {};
   // kResample

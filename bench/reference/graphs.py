@@ -58,6 +58,8 @@ def run_layer(
     """One layer of a graph on (n, h, w, c) maps."""
     x = inputs[0]
     parameters = {key: weights[f"{name}.{key}"] for key in layer.parameters()}
+    if isinstance(layer, Conv2d | Linear) and layer.binary:
+        parameters["weight"] = np.where(parameters["weight"] < 0, -1.0, 1.0)
     match layer:
         case Conv2d():
             stride, padding = layer.stride, layer.padding

@@ -26,6 +26,7 @@ from facegen.nn import (
     Reciprocal,
     ReLU,
     Sigmoid,
+    Sign,
     SiLU,
     Softplus,
     Sqrt,
@@ -101,6 +102,8 @@ def activation(layer: Activation, x: Array) -> Doubles:
             return np.sqrt(x)
         case Reciprocal():
             return 1 / x
+        case Sign():
+            return np.where(x < 0, -1.0, np.where(x >= 0, 1.0, x))
     raise AssertionError(f"no definition of {layer}")
 
 

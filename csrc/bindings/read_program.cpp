@@ -49,7 +49,7 @@ Format read_format(const std::string& name) {
 constexpr const char* kActivations[] = {
     "none",   "relu", "leaky_relu", "tanh", "prelu",    "clip", "elu", "sigmoid", "hard_sigmoid",
     "hard_swish", "silu", "gelu",   "gelu_tanh", "mish", "softplus", "exp", "log", "abs",
-    "sqrt",   "reciprocal"};
+    "sqrt",   "reciprocal", "sign"};
 constexpr const char* kAlgorithms[] = {"auto", "direct", "naive", "im2col", "winograd", "fft",
                                        "strassen"};
 constexpr const char* kCombines[] = {"add", "multiply", "maximum", "minimum"};
@@ -192,6 +192,7 @@ void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   s.bias = optional_constant(object.attr("bias"), channels);
   s.algorithm = read_enum<Algorithm>(kAlgorithms, field<std::string>(object, "algorithm"),
                                      "algorithm");
+  s.binary = field<bool>(object, "binary");
   s.softmax_input = field<bool>(object, "softmax_input");
   s.centre_channels = field<int32_t>(object, "centre_channels");
 }

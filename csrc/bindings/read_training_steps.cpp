@@ -62,6 +62,7 @@ const std::map<std::string, Activation> kActivations = {
     {"log", Activation::kLog},
     {"abs", Activation::kAbs},
     {"sqrt", Activation::kSqrt},
+    {"sign", Activation::kSign},
     {"reciprocal", Activation::kReciprocal},
 };
 

@@ -28,7 +28,7 @@ struct Entry {
 // What the processor has, and whether the system saves its wide registers. __builtin_cpu_supports
 // would say so too, but not with every compiler's run-time library: zig's knows of nothing.
 struct Processor {
-  unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
+  unsigned leaf1_ecx = 0, leaf7_ebx = 0, leaf7_ecx = 0, leaf7_edx = 0, leaf7_1_eax = 0;
   unsigned saved = 0;  // XCR0: the registers that the system saves
 
   Processor() {
@@ -36,6 +36,7 @@ struct Processor {
     if (__get_cpuid(1, &a, &b, &c, &d)) leaf1_ecx = c;
     if (__get_cpuid_count(7, 0, &a, &b, &c, &d)) {
       leaf7_ebx = b;
+      leaf7_ecx = c;
       leaf7_edx = d;
       if (a >= 1 && __get_cpuid_count(7, 1, &a, &b, &c, &d)) leaf7_1_eax = a;
     }
@@ -56,6 +57,12 @@ bool has_avx512() {
   constexpr unsigned kF = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31, kZmm = 0xe6;
   const Processor here;
   return has_avx2() && all(here.leaf7_ebx, kF | kDq | kBw | kVl) && all(here.saved, kZmm);
+}
+
+bool has_popcount() {
+  constexpr unsigned kVpopcntdq = 1u << 14;
+  const Processor here;
+  return has_avx512() && all(here.leaf7_ecx, kVpopcntdq);
 }
 
 // AMX with bfloat16 and 8-bit integers. It has 8 KiB of registers, which Linux gives a process only on request.
@@ -102,6 +109,14 @@ std::vector<const Kernels*> those_that_run_here(const Entry (&entries)[Count]) {
 }
 
 }  // namespace
+
+const BinaryKernels& binary_kernels(const Kernels& kernels) {
+#if defined(__x86_64__)
+  static const bool popcount = has_popcount();
+  if (popcount && kernels.isa == std::string("avx512")) return *binary_popcount_kernels();
+#endif
+  return *kernels.binary;
+}
 
 std::vector<const Kernels*> available_kernels() { return those_that_run_here(kBestFirst); }
 

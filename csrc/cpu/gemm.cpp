@@ -1,5 +1,6 @@
 #include "cpu/gemm.h"
 
+#include "cpu/binary_gemm.h"
 #include "cpu/direct_gemm.h"
 #include "cpu/fft.h"
 #include "cpu/indirect_gemm.h"
@@ -21,6 +22,7 @@ std::unique_ptr<Gemm> make(const Step& step, const Kernels& kernels) {
 bool is_unfinished(const Step& step, const Kernels&) { return step.finish == nullptr; }
 
 constexpr GemmImplementation kBestFirst[] = {
+    {"binary", Algorithm::kDirect, BinaryGemm::suits, make<BinaryGemm>},
     {"thin", Algorithm::kDirect, ThinGemm::suits, make<ThinGemm>},
     {"winograd", Algorithm::kWinograd, Winograd::suits, make<Winograd>},
     {"fft", Algorithm::kFft, Fft::suits, make<Fft>},
@@ -67,6 +69,7 @@ const Kernels& kernels_of(const Step& step, const Kernels& chosen) {
   if (step.op != Op::kGemm || chosen.vectors == nullptr) return chosen;
   const Kernels& vectors = *chosen.vectors();
   if (step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect) return vectors;
+  if (BinaryGemm::suits(step, chosen)) return chosen;
   const int64_t length = int64_t{1} * step.kernel_h * step.kernel_w * step.in.c;
   const bool few_products = step.phase_count == 1 && Winograd::tile_outputs(step, vectors) == 4;
   const bool is_short = length < kShortSum && DirectGemm::suits(step, vectors);

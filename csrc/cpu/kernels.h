@@ -6,6 +6,7 @@
 
 #include <cstdint>
 
+#include "cpu/binary_kernels.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -281,6 +282,9 @@ struct Kernels {
 
   // Some multiply-adds in registers, for the benchmark's ceiling; returns how many operations.
   double (*fma_burst)();
+
+  // ---- binary layers; see binary_kernels in dispatch.h
+  const BinaryKernels* binary;
 
   // AMX's: those of the vectors beside it, to which kernels_of leaves some layers; else null.
   const Kernels* (*vectors)();

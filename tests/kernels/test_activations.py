@@ -33,6 +33,7 @@ from facegen.nn import (
     ReLU,
     Shape,
     Sigmoid,
+    Sign,
     SiLU,
     Softplus,
     Sqrt,
@@ -61,6 +62,7 @@ ANY = [
     Softplus(),
     Exp(),
     Abs(),
+    Sign(),
 ]
 POSITIVE = [Log(), Sqrt(), Reciprocal()]
 # Of results, or of x where the result is x times something: what csrc/cpu/isa/activate.h states.
@@ -137,6 +139,7 @@ INF = np.inf
         (Exp(), [0, INF]),
         (Abs(), [INF, INF]),
         (Reciprocal(), [0, 0]),
+        (Sign(), [-1, 1]),
     ],
     ids=str,
 )
@@ -209,9 +212,9 @@ CONVOLUTIONS = [
     (Conv2d(32, 48, 3, padding=1), 12),
     (Conv2d(6, 20, 5, stride=2, padding=2), 12),
 ]
-# Not exp, which multiplies errors without bound.
+# Not exp and sign, which multiply errors without bound.
 BEHIND = [
-    *((layer, None, False) for layer in [*ANY, PReLU(0)] if layer != Exp()),
+    *((layer, None, False) for layer in [*ANY, PReLU(0)] if layer not in (Exp(), Sign())),
     *(
         (activation, combination, last)
         for activation in [ReLU(), SiLU(), PReLU(0)]

@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 
 import facegen
+from engines import ISAS, device_of, run_program
 from facegen import DigitClassifier, FacegenError, FormatError, Generator
-from facegen.networks import NETWORKS, dcgan, default
+from facegen.networks import NETWORKS, binary_lenet, dcgan, default
 from facegen.networks.files import resolve
 from facegen.networks.traits import directions
+from facegen.nn import Graph, Tensor, lower
+from facegen.nn.fit import fit
 from facegen.numbers import idx
 from facegen.train.split import split
 from facegen.weights import write
@@ -135,3 +138,56 @@ class TestDigits:
         right = int((guesses.digits == labels[held_out]).sum())
         # Other instruction sets round otherwise: one image may be a close call.
         assert abs(right - default.card("digits")["evaluation"]["right"]) <= 1 and right >= 990
+
+
+class TestBinary:
+    def test_file_and_card(self) -> None:
+        assert default.path("binary").stat().st_size < 300_000
+        card = default.card("binary")
+        for key in ("data", "command", "seed", "epochs", "licence", "limits", "sha256"):
+            assert card[key] not in (None, "")
+        text = (default._folder() / "binary.md").read_text(encoding="utf-8")
+        assert card["sha256"] in text and f"{card['evaluation']['right']} of the 1,000" in text
+
+    def test_weights_are_signs_and_steps(self) -> None:
+        weights = DigitClassifier("binary", device="cpu").weights
+        for name in ("conv2.weight", "hidden.weight", "score.weight"):
+            assert set(np.unique(weights[name])) == {-1, 1}
+        assert (weights["conv1.weight"] * 256 % 1 == 0).all()
+
+    def test_the_same_bits_on_every_instruction_set(self) -> None:
+        """All that is behind the sums of the last layer is one sum and the softmax."""
+        graph = binary_lenet.graph()
+        scores = Graph("scores")
+        values: dict[str, Tensor] = {}
+        for node in graph.nodes:
+            if node.name == "norm4":
+                break
+            reads = [values[name] for name in node.inputs]
+            values[node.name] = (
+                scores.input(node.name, node.shape)
+                if node.layer is None
+                else scores.add(node.name, node.layer, *reads)
+            )
+        scores.output(values["score"])
+        weights = DigitClassifier("binary", device="cpu").weights
+        program = lower(scores, {name: weights[name] for name in scores.parameters})
+        images = np.random.default_rng(0).integers(0, 256, (20, 28, 28, 1)) / np.float32(255)
+        images = images.astype(np.float32)
+        found = [np.empty((20, 1, 1, 10), np.float32) for _ in ISAS]
+        for isa, scores_of_isa in zip(ISAS, found, strict=True):
+            kernels = fit(program, device_of(isa)).kernels
+            assert list(kernels).count("binary") == 3
+            run_program(program, [images], [scores_of_isa], isa)
+        for other in found[1:]:
+            np.testing.assert_array_equal(other, found[0])
+        assert (found[0] % 2 == 0).all()  # sums of 512 signs
+
+    @pytest.mark.skipif(not MNIST.exists(), reason="../shared/data/mnist is not there")
+    def test_the_thousand_that_it_was_not_trained_on(self) -> None:
+        images = idx.read(MNIST / "t10k-images-idx3-ubyte.gz", dimensions=3)
+        labels = idx.read(MNIST / "t10k-labels-idx1-ubyte.gz", dimensions=1)
+        _, held_out = split(len(images), 1000)
+        guesses = DigitClassifier("binary", device="cpu")(images[held_out])
+        right = int((guesses.digits == labels[held_out]).sum())
+        assert right == default.card("binary")["evaluation"]["right"] >= 985

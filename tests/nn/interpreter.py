@@ -44,6 +44,7 @@ WITHOUT_NUMBERS = (
     nn.Abs(),
     nn.Sqrt(),
     nn.Reciprocal(),
+    nn.Sign(),
 )
 
 COMBINATIONS = {

@@ -25,7 +25,7 @@ from facegen.onnx_files.write import to_model
 from nn.graphs import random_graph
 from random_weights import random_weights
 
-SMALL = ("dcgan", "lenet")
+SMALL = ("dcgan", "lenet", "lenet-binary")
 NAMES = [name if name in SMALL else pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS]
 
 
@@ -39,7 +39,8 @@ def inputs_of(network: GraphNetwork, n: int, low: float = -1, high: float = 1) -
     return [rng.uniform(low, high, (n, *e.shape)).astype(np.float32) for e in network.inputs]
 
 
-@pytest.mark.parametrize("name", NAMES)
+# Of ONNX's Sign, which has 0 of 0, there is no layer here: binary networks are written alone.
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "lenet-binary"])
 def test_our_networks_read_back(tmp_path: Path, name: str) -> None:
     """The same network, found by its graph; the same weights, bit by bit."""
     network = network_of(name)

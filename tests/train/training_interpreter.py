@@ -516,6 +516,7 @@ def _activate(x: np.ndarray, s: Any) -> np.ndarray:
         "abs": lambda: np.abs(x),
         "sqrt": lambda: np.sqrt(x),
         "reciprocal": lambda: 1 / x,
+        "sign": lambda: np.where(x < 0, -1.0, 1.0),
     }
     return functions[s.activation]()
 
@@ -544,6 +545,7 @@ def _before(s: Any, dy: np.ndarray, v: np.ndarray) -> np.ndarray:
         "mish": lambda: _difference(lambda x: x * np.tanh(np.log1p(np.exp(x))), v),
         "log": lambda: 1 / v,
         "abs": lambda: np.sign(v),
+        "sign": lambda: (np.abs(v) <= 1) * 1.0,
     }
     return dy * slopes[s.activation]()
 

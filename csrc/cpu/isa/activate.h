@@ -71,6 +71,8 @@ inline Vec activate(Vec x, float alpha, float beta) {
     case Activation::kAbs: return select(x < 0.0f, -x, x);
     case Activation::kSqrt: return sqrt(x);
     case Activation::kReciprocal: return 1.0f / x;
+    case Activation::kSign:  // NaN by the last
+      return select(x < 0.0f, broadcast(-1.0f), select(x >= 0.0f, broadcast(1.0f), x));
   }
   return x;
 }
@@ -87,7 +89,7 @@ inline void with_plain_activation(const facegen::Epilogue& e, Body body) {
   M(kNone) M(kRelu) M(kLeakyRelu) M(kTanh) M(kClip) M(kElu) \
   M(kSigmoid) M(kHardSigmoid) M(kHardSwish) M(kSilu) M(kGelu) M(kGeluTanh) \
   M(kMish) M(kSoftplus) M(kExp) M(kLog) M(kAbs) M(kSqrt) \
-  M(kReciprocal)
+  M(kReciprocal) M(kSign)
 
 template <typename Body>
 void with_activation(const facegen::Epilogue& e, Body body) {

@@ -56,8 +56,9 @@ inline Vec hard_swish_slope(Vec x, float alpha, float beta) {
   return select(gate > 0.0f, select(gate < 1.0f, inside, broadcast(1.0f)), Vec{});
 }
 
-// dy * activation'. `v` is the activation's output; or its input, from kHardSwish to kAbs. At the corner
-// of ReLU the derivative is 0, of leaky ReLU its slope.
+// dy * activation'. `v` is the activation's output; or its input, from kHardSwish to kAbs and of kSign,
+// which passes dy where |x| <= 1 (the straight-through estimator: Hinton 2012, Bengio et al. 2013). At the
+// corner of ReLU the derivative is 0, of leaky ReLU its slope.
 template <Activation A>
 inline Vec before(Vec dy, Vec v, float alpha, float beta) {
   switch (A) {
@@ -80,6 +81,7 @@ inline Vec before(Vec dy, Vec v, float alpha, float beta) {
     case Activation::kMish: return dy * mish_slope(v);
     case Activation::kLog: return dy / v;
     case Activation::kAbs: return select(v > 0.0f, dy, select(v < 0.0f, -dy, Vec{}));
+    case Activation::kSign: return select(v >= -1.0f, select(v <= 1.0f, dy, Vec{}), Vec{});
     case Activation::kNone:
     case Activation::kPrelu: return dy;
   }

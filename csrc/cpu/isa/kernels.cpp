@@ -1,6 +1,13 @@
 // Compiled once per instruction set: FACEGEN_ISA names the table that this object provides.
 #include "cpu/kernels.h"
 
+#if defined(FACEGEN_AMX)
+#include "isa/binary_amx.h"
+#elif defined(__AVX2__)
+#include "isa/binary_tables.h"
+#else
+#include "isa/binary_words.h"
+#endif
 #include "isa/depthwise.h"
 #include "isa/direct_tile.h"
 #include "isa/fft_ops.h"
@@ -46,6 +53,7 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
       epilogue, depthwise, max_pool, moments, centre_and_scale, weighted_sum,
       row_moments, centre_and_multiply, response_norm, softmax,
       fma_burst,
+      &kBinary,
       kVectors,
   };
   return &kernels;

@@ -219,6 +219,7 @@ __device__ __noinline__ inline float activate_rarely(float x, Activation activat
     case Activation::kAbs: return fabsf(x);
     case Activation::kSqrt: return sqrtf(x);
     case Activation::kReciprocal: return 1.0f / x;
+    case Activation::kSign: return x < 0.0f ? -1.0f : x >= 0.0f ? 1.0f : x;
     default: return x;
   }
 }

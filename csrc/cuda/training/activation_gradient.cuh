@@ -33,8 +33,8 @@ __device__ inline float hard_swish_slope(float x, float alpha, float beta) {
   return gate > 0.0f ? gate < 1.0f ? fmaf(alpha, x, gate) : 1.0f : 0.0f;
 }
 
-// `v` is the activation's output; or its input, from kHardSwish to kAbs. At the corner of ReLU the
-// derivative is 0, of leaky ReLU its slope.
+// `v` is the activation's output; or its input, from kHardSwish to kAbs and of kSign. At the corner of ReLU
+// the derivative is 0, of leaky ReLU its slope.
 __device__ inline float activation_gradient(Activation activation, float alpha, float beta, float v,
                                             float dy) {
   switch (activation) {
@@ -56,6 +56,7 @@ __device__ inline float activation_gradient(Activation activation, float alpha, 
     case Activation::kMish: return dy * mish_slope(v);
     case Activation::kLog: return dy / v;
     case Activation::kAbs: return v > 0.0f ? dy : v < 0.0f ? -dy : 0.0f;
+    case Activation::kSign: return fabsf(v) <= 1.0f ? dy : 0.0f;
     case Activation::kNone:
     case Activation::kPrelu: return dy;
   }

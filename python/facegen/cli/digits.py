@@ -20,6 +20,7 @@ from facegen.files.standard import is_stdout
         "facegen digits seven.png photos/",
         "facegen digits t10k-images-idx3-ubyte.gz",
         "facegen digits t10k-images-idx3-ubyte.gz --labels t10k-labels-idx1-ubyte.gz",
+        "facegen digits seven.png --network binary",
         "facegen digits seven.png --network mine.safetensors --json report.json",
         "facegen digits scans/ -r --shard auto --json 'report-{shard}.json'",
     ),
@@ -27,7 +28,8 @@ from facegen.files.standard import is_stdout
 @click.argument("inputs", metavar="INPUT...", nargs=-1, required=True, type=click.Path())
 @click.option(
     "-n", "--network", type=click.Path(), shell_complete=options.networks,
-    help="File of weights; the package's own digits if not given.",
+    help="File of weights; the package's own digits if not given. \"binary\": the package's own "
+    "network of signs.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @click.option(

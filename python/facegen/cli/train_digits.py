@@ -21,6 +21,7 @@ from facegen.cli.train import check_network_file
         "facegen train digits images.idx labels.idx -o digits.safetensors --device cuda",
         "mpirun -n 4 facegen train digits images.idx labels.idx -o digits.safetensors --threads 1",
         "mpirun -n 3 facegen train digits images.idx labels.idx --threads 1 --sync async",
+        "facegen train digits images.idx labels.idx -o binary.npz --binary",
         "facegen digits seven.png -n digits.safetensors",
     ),
 )
@@ -40,6 +41,10 @@ from facegen.cli.train import check_network_file
 @training.seed
 @click.option(
     "--learning-rate", type=options.FiniteRange(0, min_open=True), default=1e-3, show_default=True
+)
+@click.option(
+    "--binary", is_flag=True,
+    help="A network of signs, a bit a weight (docs/learn/precision.md); on the CPU.",
 )
 @training.threads
 @training.device
@@ -68,7 +73,8 @@ def command(
     reads rightly is printed last, on standard output. The result does not depend on the threads.
     Ctrl-C saves the state in the run's folder, from where --resume goes on. Several ranks of mpirun
     or srun share every batch, and the result is that of one; or they do not: see --sync. With
-    --device cuda each has a GPU, also those of `facegen launch` and torchrun.
+    --device cuda each has a GPU, also those of `facegen launch` and torchrun. With --binary all
+    products but the first layer's are of +1 and -1; as .npz such a network is smallest.
     """
     from facegen import weights
     from facegen.networks import NETWORKS
@@ -77,9 +83,14 @@ def command(
     from facegen.train import ranks as train_ranks
     from facegen.train.digits.train import DigitSettings, check, train
 
+    network = "lenet-binary" if choices["binary"] else "lenet"
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
-            check_network_file(output, "lenet", half, overwrite)
+            check_network_file(output, network, half, overwrite)
+            if choices["binary"]:
+                if ranks is not None or device not in ("auto", "cpu"):
+                    raise click.UsageError("--binary trains on one CPU: no GPU, and no other ranks")
+                device = "cpu"
             device = training.choose_device(device, ranks)
             answers = idx.read(labels, dimensions=1)
             shown = idx.read(images, dimensions=3)
@@ -91,7 +102,7 @@ def command(
         )
     if ranks is not None and not ranks.first:
         return
-    weights.write(output, NETWORKS["lenet"], trained.weights, half)
+    weights.write(output, NETWORKS[network], trained.weights, half)
     finished(reports)
     if not terminal.is_quiet():
         right, count = trained.correct(answers), len(trained.held_out)

@@ -22,6 +22,7 @@ _LISTED = {
     "resnet18": ("Classifier", "resnet.RESNET18"),
     "resnet34": ("Classifier", "resnet.RESNET34"),
     "lenet": ("DigitClassifier", "lenet.LENET"),
+    "lenet-binary": ("DigitClassifier", "binary_lenet.BINARY_LENET"),
 }
 
 

@@ -23,9 +23,10 @@ def resolve(
 ) -> str | os.PathLike[str]:
     """The file of weights that is meant.
 
-    None or "default" is the package's own for `network`; "default:lenet" names the network too. The
-    name of a published network (``facegen fetch``) is its file in the cache, and None too where the
-    package has none of its own. A file of that very name goes first.
+    None or "default" is the package's own for `network`; "default:lenet" names the network too, and
+    "digits" or "binary" is what the package has by that name. The name of a published network
+    (``facegen fetch``) is its file in the cache, and None too where the package has none of its
+    own. A file of that very name goes first.
 
     Raises
     ------
@@ -39,6 +40,8 @@ def resolve(
             return path
         if hub.find(os.fspath(path)):
             return hub.cached(os.fspath(path))
+        if os.fspath(path) in default.FILES.values():
+            return default.path(os.fspath(path))
         if keyword != default.KEYWORD:
             _refuse_name(os.fspath(path))
             return path

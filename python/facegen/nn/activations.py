@@ -195,3 +195,14 @@ class Reciprocal(Activation):
     """``1 / x``."""
 
     kind = "reciprocal"
+
+
+@dataclass(frozen=True)
+class Sign(Activation):
+    """-1 where negative, 1 elsewhere: what binary layers read (Courbariaux et al. 2016).
+
+    In training its derivative is taken to be 1 where ``|x| <= 1``, else 0: the straight-through
+    estimator.
+    """
+
+    kind = "sign"

@@ -13,6 +13,8 @@ from facegen.nn.step_draft import StepDraft
 
 Weights = Mapping[str, np.ndarray]
 
+_FAR = 1e38  # beyond all sums
+
 
 # What is too large, or a variance of 0, makes infinity and NaN, as the layers one by one do.
 @np.errstate(over="ignore", divide="ignore", invalid="ignore")
@@ -21,11 +23,15 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
     constants: dict[str, np.ndarray] = {}
     name, channels = draft.lead.name, draft.lead.shape.channels
     scale, shift = channel_affine(draft.folded, weights, channels)
+    if draft.activation == "sign" and draft.folded:
+        scale, shift = _threshold(scale, shift)
 
     if isinstance(draft.lead.layer, GemmLayer):
         weight = weights[f"{name}.weight"]
         if weight.ndim == 2:  # linear: a 1x1 window
             weight = weight[:, None, None, :]
+        if draft.lead.layer.binary:
+            weight = np.where(weight < 0, np.float32(-1), np.float32(1))
         if draft.shuffled:  # the channels are read as they were before
             shape = *weight.shape[:3], weight.shape[3] // draft.shuffled, draft.shuffled
             weight = weight.reshape(shape).swapaxes(3, 4).reshape(weight.shape)
@@ -64,6 +70,17 @@ def draft_constants(draft: StepDraft, weights: Weights, dtype: np.dtype) -> dict
         constants = {key: value[order] for key, value in constants.items()}
     # "A": not at any byte, as views of other memory may be.
     return {key: np.require(value, dtype, ["C", "A", "E"]) for key, value in constants.items()}
+
+
+def _threshold(scale: np.ndarray, shift: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Another scale and shift before a sign, which is the same with both divided by |scale|.
+
+    The scale is then 1 or -1, and whether ``x + shift`` is negative is found without error:
+    rounding never changes the sign of a sum. So engines that round differently agree.
+    """
+    constant = np.where(shift < 0, -_FAR, _FAR)  # whatever x is
+    signs = np.where(scale < 0, -1.0, 1.0)
+    return signs, np.where(scale == 0, constant, shift / np.abs(scale))
 
 
 def _scaled(weight: np.ndarray, scale: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -9,6 +9,9 @@ that a batch norm may be folded into (DenseNet normalises concatenations), an ac
 norm makes it a depthwise convolution 1x1, whose epilogue has that order. Nothing is fused into a
 value that somebody else reads as well.
 
+A batch norm before a Sign is a threshold (see constants.py). Where it cannot be folded, as behind
+a pool, the two are a step of their own rather than a scale of the pool's that is rounded.
+
 Operands are still named values here; ``placement.py`` gives them places.
 """
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from facegen.nn.activations import Activation
+from facegen.nn.activations import Activation, Sign
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
 from facegen.nn.layer import Shape
@@ -27,7 +30,9 @@ from facegen.nn.layers import (
     Channels,
     ChannelShuffle,
     Combination,
+    Concat,
     DepthToSpace,
+    MaxPool2d,
     Reshape,
 )
 from facegen.nn.rewrite import count_readers
@@ -58,6 +63,7 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
     for node in nodes:
         for name in node.inputs:
             readers_of.setdefault(name, []).append(node)
+    signs = _signs(nodes)
 
     for node in nodes:
         alone = readers[node.name] == 1
@@ -76,15 +82,26 @@ def fuse(nodes: Sequence[Node], outputs: Sequence[str]) -> Fused:
             continue
         exclusive[node.name] = alone
 
-        draft = _fuse_into_producer(node, result, drafts, exclusive)
+        draft = _fuse_into_producer(node, result, drafts, exclusive, readers_of)
         if draft is None:
             draft = _draft(node, result.shapes)
+            draft.on_signs = signs.issuperset(node.inputs)
             _take_shuffle(draft, result, drafts, exclusive)
             _order_for_blocks(draft, result, drafts, exclusive)
             drafts[node.name] = draft
             result.drafts.append(draft)
         result.base[node.name] = draft.lead.name
     return result
+
+
+def _signs(nodes: Sequence[Node]) -> set[str]:
+    """Values that are +1 and -1 alone."""
+    signs: set[str] = set()
+    for node in nodes:
+        moves = isinstance(node.layer, MaxPool2d | Reshape | Channels | ChannelShuffle | Concat)
+        if isinstance(node.layer, Sign) or (moves and signs.issuperset(node.inputs)):
+            signs.add(node.name)
+    return signs
 
 
 def _take_channels(
@@ -170,13 +187,22 @@ def _draft(node: Node, shapes: Mapping[str, Shape]) -> StepDraft:
 
 
 def _fuse_into_producer(
-    node: Node, result: Fused, drafts: dict[str, StepDraft], exclusive: dict[str, bool]
+    node: Node,
+    result: Fused,
+    drafts: dict[str, StepDraft],
+    exclusive: dict[str, bool],
+    readers_of: Mapping[str, Sequence[Node]],
 ) -> StepDraft | None:
     """The draft that `node` was fused into, or None."""
     if not isinstance(node.layer, POINTWISE):
         return None
     if not isinstance(node.layer, Combination):
         draft = drafts.get(result.base[node.inputs[0]])
+        readers = readers_of.get(node.name, ())
+        is_norm = isinstance(node.layer, BatchNorm | Affine)
+        is_threshold = is_norm and any(isinstance(reader.layer, Sign) for reader in readers)
+        if is_threshold and draft is not None and not draft.folds:
+            return None
         fused = draft is not None and exclusive[node.inputs[0]] and draft.absorb(node)
         return draft if fused else None
 

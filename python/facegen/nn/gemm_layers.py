@@ -39,6 +39,7 @@ class GemmLayer(Layer, ABC):
     out_channels: int
     bias: bool
     groups: int = 1
+    binary: bool = False
 
     def __post_init__(self) -> None:
         _positive(
@@ -49,6 +50,8 @@ class GemmLayer(Layer, ABC):
                 f"{self.groups} groups do not divide {self.in_channels} channels in and "
                 f"{self.out_channels} out"
             )
+        if self.binary and self.groups > 1:
+            raise ValueError(f"a binary layer has one group, not {self.groups}")
 
     @property
     def is_depthwise(self) -> bool:
@@ -98,7 +101,8 @@ class GemmLayer(Layer, ABC):
 class Conv2d(GemmLayer):
     """Convolution: output o is ``bias + sum_r weight[r] x[o*stride + r*dilation - pad]``.
 
-    With as many `groups` as channels in and out it is depthwise: each channel by itself.
+    With as many `groups` as channels in and out it is depthwise: each channel by itself. A `binary`
+    one multiplies by the signs of its weights, of which that of 0 is 1: see :class:`Linear`.
     """
 
     in_channels: int
@@ -109,6 +113,7 @@ class Conv2d(GemmLayer):
     dilation: IntOrPair = 1
     bias: bool = True
     groups: int = 1
+    binary: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -169,11 +174,16 @@ class ConvTranspose2d(GemmLayer):
 
 @dataclass(frozen=True)
 class Linear(GemmLayer):
-    """``y = weight @ x + bias`` over the channels of every pixel (usually of one, 1x1)."""
+    """``y = weight @ x + bias`` over the channels of every pixel (usually of one, 1x1).
+
+    A `binary` one multiplies by the signs of its weights. Where it reads signs too (what `Sign`
+    makes), the CPU counts bits instead.
+    """
 
     in_channels: int
     out_channels: int
     bias: bool = True
+    binary: bool = False
 
     @cached_property
     def axes(self) -> tuple[WindowAxis, WindowAxis]:

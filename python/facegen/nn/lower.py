@@ -228,6 +228,7 @@ def _step(draft: StepDraft, placement: Placement, algorithm: str) -> Step:
             bias=f"{lead}.bias" if draft.has_bias else None,
             epilogue=epilogue,
             algorithm=algorithm,
+            binary=layer.binary and draft.on_signs,
         )
     if isinstance(layer, StatisticsNorm):
         gamma, beta = f"{lead}.gamma", f"{lead}.beta"

@@ -122,6 +122,7 @@ class Gemm:
     bias: str | None  # constant (map.channels,)
     epilogue: Epilogue = Epilogue()
     algorithm: str = "auto"  # or another one of ALGORITHMS
+    binary: bool = False  # weights and input are +1 and -1 alone
     # The step that takes the map that this one makes; `output` is that step's, the map is nowhere.
     finish: MaxPool | Softmax | Gemm | None = None
     softmax_input: bool = False  # multiplies the softmax of its input over the channels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from facegen.nn.activations import Activation, PReLU
+from facegen.nn.activations import Activation, PReLU, Sign
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
 from facegen.nn.layer import Shape
@@ -46,6 +46,7 @@ class StepDraft:
     prelu: str | None = None  # the layer that has the slopes
     scaled: list[Node] = field(default_factory=list)
     shuffled: int = 0  # groups of a shuffle of channels before it, which is in its weights
+    on_signs: bool = False  # its input is +1 and -1 alone
     blocks: int = 0  # side of blocks of pixels whose channels it makes one pixel after another
 
     @property
@@ -76,6 +77,17 @@ class StepDraft:
         return isinstance(self.lead.layer, BatchNorm | Affine)
 
     @property
+    def is_binary(self) -> bool:
+        """Whether it multiplies by the signs of its weights."""
+        return isinstance(self.lead.layer, GemmLayer) and self.lead.layer.binary
+
+    @property
+    def folds(self) -> bool:
+        """Whether a norm that follows can become part of its weights."""
+        has_weights = isinstance(self.lead.layer, GemmLayer | StatisticsNorm)
+        return has_weights and self.other is None and self.activation == "none"
+
+    @property
     def has_bias(self) -> bool:
         """Whether the GEMM that this draft becomes adds a bias."""
         assert isinstance(self.lead.layer, GemmLayer)
@@ -91,13 +103,13 @@ class StepDraft:
                 self.lead.shape.channels % node.shape.channels
             ):
                 return False
-            has_weights = isinstance(self.lead.layer, GemmLayer | StatisticsNorm)
-            untouched = self.other is None and self.activation == "none"
-            (self.folded if has_weights and untouched else self.scaled).append(node)
+            (self.folded if self.folds and not self.is_binary else self.scaled).append(node)
         else:
             if not isinstance(node.layer, Activation):
                 return False
-            if self.is_norm and self.activation == "none":
+            # A norm before a sign is a threshold, which leaves the weights signs.
+            is_threshold = self.is_binary and self.folds and isinstance(node.layer, Sign)
+            if (self.is_norm and self.activation == "none") or is_threshold:
                 self.folded, self.scaled = self.scaled, []
             if self.activation != "none" or self.scaled or self.after_activation:
                 return False

@@ -1,93 +1,161 @@
-"""Numbers of few bits, emulated: float32 arrays that hold what another format can hold.
+"""Number formats of few bits, emulated: float32 arrays that hold what the format can hold.
 
-| format | rounded to |
-|---|---|
-| float16 | 11 bits, 2^-24 at least |
-| bfloat16 | 8 bits, the range of float32 |
-| fixed <IL, FL> | multiples of 2^-FL from -2^(IL-1) to 2^(IL-1) - 2^-FL, saturating |
+    FixedPoint(8, 8)(x)                                     to the nearest multiple of 2^-8
+    FixedPoint(8, 8, stochastic=True)(x, seed=0, step=17)   up or down at random, right on average
+    BFloat16()(x), Float16(stochastic=True)(x, seed=3)
 
-To the nearest, ties to even; or stochastically: up with the probability of the share that is lost
-otherwise, so that the mean is exact (Gupta et al. 2015, "Deep learning with limited numerical
-precision"). The random bits are a function of a seed and a step.
+Stochastic rounding (Gupta, Agrawal, Gopalakrishnan and Narayanan 2015, "Deep learning with limited
+numerical precision") takes x, between two neighbours a distance eps apart, to
 
-Training rounds parameters to bfloat16 by kernels of its own (csrc/weight_rounding.h), to the same
-neighbours by other random bits; there what is finite stays so.
+    floor(x)         with probability 1 - (x - floor(x)) / eps
+    floor(x) + eps   with probability     (x - floor(x)) / eps
+
+so that the mean of many roundings is x. The random bits of an element are a function of the seed, the
+step, the stream (which array of a step) and the element's number, by the counter-based generator Philox
+(Salmon et al. 2011): they repeat, and depend on no threads and no order.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-Array = NDArray[np.float32]
-MOST_BITS = 24  # of fixed point: every such number is a float32
+from facegen.numbers.floats import as_float32
+
+Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
+
+MOST_BITS = 24  # of a fixed-point number: every one is a float32
 
 
-@dataclass(frozen=True)
-class Rounding:
-    """A format; called with finite float32, it gives them as the format holds them."""
+def uniform(count: int, seed: int, step: int = 0, stream: int = 0) -> Doubles:
+    """`count` numbers from 0 to below 1, multiples of 2^-53: a function of all four.
 
-    stochastic: bool = False
+    Parameters
+    ----------
+    count
+        Element i is the same for any larger count.
+    seed, step, stream
+        From 0 to below 2^64; different ones give independent numbers.
+    """
+    key, counter = (np.array(n, np.uint64) for n in ([seed, stream], [0, 0, step, 0]))
+    bits = np.random.Philox(key=key, counter=counter).random_raw(count)
+    return (bits >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
-    def __call__(self, x: Array, seed: int = 0, step: int = 0) -> Array:
-        values = x.astype(np.float64)
-        spacing = self.spacing(values)
+
+class Rounding(ABC):
+    """A number format and how numbers come into it."""
+
+    stochastic: bool
+
+    def __call__(self, x: ArrayLike, seed: int = 0, step: int = 0, stream: int = 0) -> Floats:
+        """Numbers as the format holds them.
+
+        Parameters
+        ----------
+        x
+            Real numbers; they are taken as float32. NaN stays NaN.
+        seed, step, stream
+            What the random bits are a function of, with each element's place in memory order; from
+            0. Without stochastic rounding they are of no account.
+
+        Returns
+        -------
+        float32, in the shape of `x`
+            A new array.
+        """
+        values = as_float32(x)
+        doubles = values.astype(np.float64)
+        # What is not finite has no neighbours, and an exact 0 none that are needed.
+        finite = np.where(np.isfinite(doubles), doubles, 0.0)
+        spacing = self.spacing(finite)
+        whole = np.floor(finite / spacing)  # exact: spacings are powers of two
+        rest = finite / spacing - whole
         if self.stochastic:
-            random = np.random.Philox(key=[seed, 0], counter=[0, 0, step, 0]).random_raw(x.size)
-            shares = ((random >> np.uint64(11)) * 2.0**-53).reshape(x.shape)
-            low = np.floor(values / spacing)
-            steps = low + (shares < values / spacing - low)
+            up = uniform(values.size, seed, step, stream).reshape(values.shape) < rest
         else:
-            steps = np.rint(values / spacing)
-        return self.within(steps * spacing).astype(np.float32)
+            up = (rest > 0.5) | ((rest == 0.5) & (whole % 2 == 1))  # ties to even
+        rounded = np.where(np.isfinite(doubles), (whole + up) * spacing, doubles)
+        return as_float32(self.within(rounded))
 
-    def spacing(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    @abstractmethod
+    def spacing(self, x: Doubles) -> Doubles:
         """The distance of the neighbours of each number: powers of two."""
-        raise NotImplementedError
 
-    def within(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """What is beyond the range as the format has it."""
-        return x
-
-
-@dataclass(frozen=True)
-class BFloat16(Rounding):
-    """The upper half of a float32."""
-
-    def spacing(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.ldexp(1.0, np.maximum(np.frexp(x)[1] - 1, -126) - 7)
-
-
-@dataclass(frozen=True)
-class Float16(Rounding):
-    """IEEE 754's binary16."""
-
-    def spacing(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.ldexp(1.0, np.maximum(np.frexp(x)[1] - 1, -14) - 10)
-
-    def within(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.where(np.abs(x) >= 65536, np.copysign(np.inf, x), x)
+    @abstractmethod
+    def within(self, x: Doubles) -> Doubles:
+        """Rounded numbers, those beyond the format's range as it has them."""
 
 
 @dataclass(frozen=True)
 class FixedPoint(Rounding):
-    """So many bits before the point, the sign with them, and behind it."""
+    """``<IL, FL>``: multiples of 2^-FL from -2^(IL-1) to 2^(IL-1) - 2^-FL, saturating.
 
-    whole: int = 8
-    fraction: int = 8
+    Parameters
+    ----------
+    whole, fraction
+        IL, with the sign's bit, at least 1, and FL, from 0; at most 24 in all.
+    stochastic
+        Or to the nearest, ties to even.
+
+    Examples
+    --------
+    >>> FixedPoint(3, 2)([0.3, -0.3, 100, -100]).tolist()
+    [0.25, -0.25, 3.75, -4.0]
+    """
+
+    whole: int
+    fraction: int
+    stochastic: bool = False
 
     def __post_init__(self) -> None:
-        if self.whole < 1 or self.fraction < 0 or self.whole + self.fraction > MOST_BITS:
+        bits = self.whole + self.fraction
+        if self.whole < 1 or self.fraction < 0 or bits > MOST_BITS:
             raise ValueError(
                 f"fixed point takes at least 1 bit before the point and {MOST_BITS} in all, not "
                 f"{self.whole} and {self.fraction}"
             )
 
-    def spacing(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def spacing(self, x: Doubles) -> Doubles:
         return np.full_like(x, 2.0**-self.fraction)
 
-    def within(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+    def within(self, x: Doubles) -> Doubles:
         most = 2.0 ** (self.whole - 1)
         return np.clip(x, -most, most - 2.0**-self.fraction)
+
+
+class _Float(Rounding):
+    """Binary floating point, with subnormal numbers; what is too large becomes infinite."""
+
+    bits: int  # of the significand, with the hidden one
+    least_exponent: int  # of a normal number
+    most_exponent: int
+
+    def spacing(self, x: Doubles) -> Doubles:
+        _, exponents = np.frexp(x)  # x = m 2^e with 0.5 <= |m| < 1
+        return np.ldexp(1.0, np.maximum(exponents - 1, self.least_exponent) - self.bits + 1)
+
+    def within(self, x: Doubles) -> Doubles:
+        return np.where(np.abs(x) >= 2.0 ** (self.most_exponent + 1), np.copysign(np.inf, x), x)
+
+
+@dataclass(frozen=True)
+class Float16(_Float):
+    """IEEE 754's binary16: 11 significant bits, 2^-14 to 65504 (subnormal from 2^-24).
+
+    To the nearest it is ``x.astype(np.float16)``.
+    """
+
+    stochastic: bool = False
+    bits, least_exponent, most_exponent = 11, -14, 15
+
+
+@dataclass(frozen=True)
+class BFloat16(_Float):
+    """bfloat16: the upper half of a float32, 8 significant bits."""
+
+    stochastic: bool = False
+    bits, least_exponent, most_exponent = 8, -126, 127

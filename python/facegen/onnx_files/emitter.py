@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from facegen.nn import Shape
+from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.graph import Node
 
 MAP, VECTOR = "map", "vector"
@@ -90,11 +91,16 @@ class Emitter:
         return name
 
     def weights(self, node: Node, turn: Turn | None = None) -> list[str]:
-        """A layer's parameters as initialisers; `turn` orders the axes of what is no vector."""
+        """A layer's parameters as initialisers; `turn` orders the axes of what is no vector.
+
+        Weights of binary layers are written as the signs that they stand for.
+        """
         assert node.layer is not None
         names = []
         for parameter in node.layer.parameters():
             array = self._weights[f"{node.name}.{parameter}"]
+            if parameter == "weight" and isinstance(node.layer, GemmLayer) and node.layer.binary:
+                array = np.where(array < 0, np.float32(-1), np.float32(1))
             turned = array if turn is None or array.ndim == 1 else turn(array)
             names.append(self.constant(f"{node.name}.{parameter}", turned))
         return names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from facegen.engine.device import CPU, Device
 from facegen.engine.devices import PRECISIONS, parse_device
 from facegen.errors import DeviceError
 from facegen.nn.grad import TrainingProgram
+from facegen.numbers.rounding import Rounding
 from facegen.train.cpu_steps import CpuSteps
 from facegen.train.cuda_steps import CudaSteps
 from facegen.train.ranks import Ranks
+from facegen.train.rounded_steps import RoundedSteps
 from facegen.train.step_engine import StepEngine
 
 
@@ -37,21 +39,30 @@ def make_step_engine(
     precision: str,
     ranks: Ranks | None,
     shares: int = 1,
+    binary: Sequence[str] = (),
+    rounding: Rounding | None = None,
+    seed: int = 0,
 ) -> StepEngine:
     """The engine of a device: "cpu", "cuda", "cuda:1", or "auto".
 
-    `shares` of a batch are what GPUs add up: see `Trainer`.
+    `shares` of a batch are what GPUs add up: see `Trainer`. Of `binary` parameters steps see the
+    signs, and all that are trained are rounded, by bits of the `seed`.
 
     Raises
     ------
     DeviceError
         There is no such device, or it cannot be used, or not by these ranks.
     ValueError
-        The device has not this precision.
+        The device has not this precision, or neither binary layers nor rounding.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}")
     found = one_device(device, ranks)
+    if binary or rounding is not None:
+        if found.kind != CPU or ranks is not None:
+            where = f"on {found}" if found.kind != CPU else "by several ranks"
+            raise ValueError(f"binary layers and rounding train on one CPU, not {where}")
+        return RoundedSteps(program, arrays, threads, precision, binary, rounding, seed)
     if found.kind == CPU:
         if ranks is not None:
             ranks.require_messages()

@@ -10,6 +10,7 @@ import numpy as np
 from facegen import processors
 from facegen.engine.device import CPU
 from facegen.nn import Graph
+from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.grad import Losses, Optimizer, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.numbers.rounding import BFloat16, Rounding
@@ -69,6 +70,8 @@ class Trainer(Stepping):
         nothing; at random (`stochastic`) it is kept in the mean. What is drawn is a function of the
         seed, the step, the parameter and the place in it. They stay in float32 arrays, as do
         moments and averages; what was given to begin with, and what is frozen, stays as it is.
+        Other formats, such as ``FixedPoint(8, 8, stochastic=True)``, are the CPU's, without ranks;
+        what is trained is rounded to them at the beginning too.
     device
         "cpu", "cuda" (the first GPU), "cuda:1", or "auto". On a GPU the arrays that are changed are
         copies there: see `sync`. Trainers on one GPU that share an array share its copy. Of ranks
@@ -97,7 +100,7 @@ class Trainer(Stepping):
     ------
     ValueError
         For a layer that has no gradient, or no kernel on the device, an unknown loss, weights that
-        do not fit, and roundings to other formats.
+        do not fit; for binary layers and roundings to other formats than bfloat16 on a GPU.
     DeviceError
         For a device that is not there, or not usable.
 
@@ -168,7 +171,16 @@ class Trainer(Stepping):
             isinstance(step, BatchNormStep) and not step.stored for step in program.forward
         )
         self._engine = make_step_engine(
-            device, program, self._arrays(), self.threads, precision, self.ranks, shares
+            device,
+            program,
+            self._arrays(),
+            self.threads,
+            precision,
+            self.ranks,
+            shares,
+            _binary_weights(graph),
+            None if isinstance(rounding, BFloat16) else rounding,
+            seed,
         )
         self._reader = Reader(program, self.device)
         if ranks is not None and ranks.asynchronous and self.device != CPU:
@@ -193,12 +205,21 @@ class Trainer(Stepping):
 
 
 def _bfloat16(rounding: Rounding | None) -> Literal["nearest", "stochastic"] | None:
-    """How parameters are rounded, as the steps of a program say it."""
-    if rounding is None:
-        return None
+    """How parameters are rounded, where the steps of a program do it."""
+    if rounding is not None and not isinstance(rounding, Rounding):
+        raise ValueError(f"rounding must be a Rounding or None, not {rounding!r:.80}")
     if not isinstance(rounding, BFloat16):
-        raise ValueError(f"rounding must be BFloat16(...) or None, not {rounding!r:.80}")
+        return None
     return "stochastic" if rounding.stochastic else "nearest"
+
+
+def _binary_weights(graph: Graph) -> list[str]:
+    """The weights of which binary layers see the signs."""
+    return [
+        f"{node.name}.weight"
+        for node in graph.nodes
+        if isinstance(node.layer, GemmLayer) and node.layer.binary
+    ]
 
 
 def _checked(name: str, value: int, least: int, most: int) -> int:

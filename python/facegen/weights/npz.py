@@ -112,12 +112,18 @@ def _read_values(expected: Shape, member: zipfile.ZipInfo, stream: IO[bytes]) ->
 
 
 def write(path: Path, weights: Mapping[str, np.ndarray]) -> None:
-    """Write canonical weights, uncompressed; the file appears only when it is complete."""
+    """Write canonical weights; the file appears only when it is complete.
+
+    Weights that are all +1 and -1, a bit each, are compressed; others would hardly be smaller.
+    """
     import zipfile
 
     with AtomicFile(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, values in weights.items():
-            with archive.open(name + _SUFFIX, "w", force_zip64=True) as stream:
+            member = zipfile.ZipInfo(name + _SUFFIX)
+            if np.all(np.abs(values) == 1):
+                member.compress_type = zipfile.ZIP_DEFLATED
+            with archive.open(member, "w", force_zip64=True) as stream:
                 np.lib.format.write_array(
                     stream, np.ascontiguousarray(values, "<f4"), allow_pickle=False
                 )

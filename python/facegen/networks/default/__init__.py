@@ -1,8 +1,9 @@
 """The networks that come with the package, and what is known of each.
 
-NAME.safetensors has the weights, NAME.json how they were made (for programs), NAME.md the same for
-people, NAME.traits.json directions of traits (`facegen.networks.traits`). Weights are stored as
-float16, every one of which is a float32 too: all machines decode the same values.
+NAME.safetensors has the weights, or the file that the card names; NAME.json is the card, how they
+were made (for programs), NAME.md the same for people, NAME.traits.json directions of traits
+(`facegen.networks.traits`). Weights are stored as float16, every one of which is a float32 too, or
+as signs: all machines decode the same values.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from typing import Any
 from facegen.errors import FacegenError, FormatError
 
 KEYWORD = "default"  # where a network is named, this means the package's own
-FILES = {"dcgan": "faces", "lenet": "digits"}  # network -> NAME of its weights
+# Network -> NAME of its weights.
+FILES = {"dcgan": "faces", "lenet": "digits", "lenet-binary": "binary"}
 
 
 def path(name: str) -> Path:
@@ -29,14 +31,15 @@ def path(name: str) -> Path:
     FormatError
         The file is not the one that the card describes.
     """
-    file = _folder() / f"{name}.safetensors"
     try:
+        facts = card(name)
+        file = _folder() / facts.get("file", f"{name}.safetensors")
         found = hashlib.sha256(file.read_bytes()).hexdigest()
-    except FileNotFoundError:
+    except FileNotFoundError as error:
         raise FacegenError(
-            f"this installation has no default network; name one ({file} is missing)"
+            f"this installation has no default network; name one ({error.filename} is missing)"
         ) from None
-    expected = card(name)["sha256"]
+    expected = facts["sha256"]
     if found != expected:
         raise FormatError(f"{file}: expected SHA-256 {expected}, found {found}: install again")
     return file

@@ -77,6 +77,15 @@ def silu(e: Emitter, node: Node) -> None:
     _gated(e, node, "Sigmoid", factor=node.layer.alpha)
 
 
+def sign(e: Emitter, node: Node) -> None:
+    """ONNX's has 0 of 0: of that and a half, the sign is 1."""
+    form = e.form(node.inputs[0])
+    y = e.emit("Sign", [e.value(node.inputs[0], form)], f"{node.name}.of_three")
+    half = e.constant(f"{node.name}.half", np.array(0.5, np.float32))
+    y = e.emit("Add", [y, half], f"{node.name}.apart")
+    e.know(node.name, form, e.emit("Sign", [y], node.name))
+
+
 def _gated(e: Emitter, node: Node, op: str, factor: float = 1, **attributes: Any) -> None:
     """``x * op(factor * x)``."""
     form = e.form(node.inputs[0])

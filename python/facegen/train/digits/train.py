@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from facegen.engine.device import CPU
 from facegen.errors import FormatError
-from facegen.networks import lenet
+from facegen.networks import binary_lenet, lenet
 from facegen.train import (
     SILENT,
     Adam,
@@ -34,6 +34,7 @@ from facegen.train.memory import AHEAD
 from facegen.train.ranks import Ranks
 from facegen.train.split import split
 
+_BINARY_FACTOR = 10  # of a binary network's learning rate
 _AHEAD_OF_GPU = 128  # batches, as many as one call learns
 
 # Digits stand on black.
@@ -62,6 +63,9 @@ class DigitSettings:
         Half life of the moving average of the weights, in epochs.
     shares
         As for `facegen.train.Trainer`.
+    binary
+        Train `networks.binary_lenet`, without dropout and average: on the CPU, by one rank. Its
+        learning rate is ten times as high: a weight counts only when it changes its sign.
     """
 
     epochs: int = 40
@@ -72,6 +76,11 @@ class DigitSettings:
     dropout: float = 0.4
     average: float = 1.0
     shares: int = 1
+    binary: bool = False
+
+    @property
+    def highest_rate(self) -> float:
+        return self.learning_rate * (_BINARY_FACTOR if self.binary else 1)
 
 
 @dataclass(frozen=True)
@@ -135,14 +144,15 @@ def train(
     x, y = lenet.check_images(images[chosen]), labels[chosen]
     order = Order(len(x), settings.batch, settings.seed)
     steps = settings.epochs * order.steps_per_epoch
+    half_life = settings.average * order.steps_per_epoch
     trainer = Trainer(
-        lenet.graph(),
+        binary_lenet.graph() if settings.binary else lenet.graph(),
         "cross_entropy",
         Adam(
-            rate=one_cycle(settings.learning_rate, steps, rise=0.05),
-            average=0.5 ** (1 / (settings.average * order.steps_per_epoch)),
+            rate=one_cycle(settings.highest_rate, steps, rise=0.05),
+            average=None if settings.binary else 0.5 ** (1 / half_life),
         ),
-        dropout={"relu3": settings.dropout},
+        dropout={} if settings.binary else {"relu3": settings.dropout},
         threads=threads,
         seed=settings.seed,
         ranks=ranks,
@@ -181,6 +191,6 @@ def train(
         exchange=exchange,
     )
     loop.run(resume, overwrite)
-    weights = trainer.averages
+    weights = binary_lenet.stored(trainer.weights) if settings.binary else trainer.averages
     engine = lenet.DigitClassifier(weights, device=trainer.device)
     return Trained(weights, held_out, engine(images[held_out]).digits)

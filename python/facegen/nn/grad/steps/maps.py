@@ -13,7 +13,7 @@ FROM_OUTPUT = (
 )
 
 # Those whose derivative is told from what they read.
-FROM_INPUT = ("hard_swish", "silu", "gelu", "gelu_tanh", "mish", "log", "abs")
+FROM_INPUT = ("hard_swish", "silu", "gelu", "gelu_tanh", "mish", "log", "abs", "sign")
 
 
 @dataclass(frozen=True)
