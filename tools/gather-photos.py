@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Gathers the photos that the small colorizer was trained on out of Debian's packages.
+"""Gathers free photos out of Debian's packages, for a small colorizer to learn from.
 
     tools/gather-photos.py FOLDER [--side 512]
 

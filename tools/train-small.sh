@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Makes the package's small networks of pictures anew: draws what they learn from, trains on our own
-# kernels, and packs. Nothing is fetched; a result that is there is not made again.
+# Makes small networks of pictures: draws what they learn from, trains on our own kernels, and packs.
+# Nothing is fetched; a result that is there is not made again.
 #
 #   tools/train-small.sh FOLDER portraits|parts|photos [--count N] [--epochs N] [--device cuda]
 #                        [--photos FOLDER]
@@ -9,7 +9,7 @@
 # parts:     segmentation, the parts of rendered people's faces, all layers from nothing
 # photos:    the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
-# What belongs into python/facegen/networks/default/ is FOLDER/NAME.safetensors.
+# The result is FOLDER/NAME.safetensors. None of them is in the package so far.
 set -euo pipefail
 python=${PYTHON:-python3}
 folder=$1 name=$2

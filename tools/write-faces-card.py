@@ -10,7 +10,6 @@ nothing is filled in by hand.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
 from datetime import datetime, timezone
@@ -18,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from facegen.files.digest import file_digest
 
 LIMITS = {
     "style": "faces are illustrations, as those of the renderer; they say nothing about how people "
@@ -38,7 +39,7 @@ def known(folder: Path, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "network": "dcgan" if side == 64 else f"dcgan{side}",
-        "sha256": _digest(network),
+        "sha256": file_digest(network),
         "bytes": network.stat().st_size,
         "licence": "MIT",
         "data": {
@@ -46,7 +47,7 @@ def known(folder: Path, name: str) -> dict[str, Any]:
             "(facegen.train.faces.synthetic), no photographs",
             "command": f"python -m facegen.train.faces.synthetic --count {count} --side {side} "
             "--seed 0 -o faces.npy",
-            "sha256": _digest(folder / "faces.npy"),
+            "sha256": file_digest(folder / "faces.npy"),
             "seconds": int((folder / "rendering_seconds.txt").read_text()),
         },
         "command": (folder / "command.txt").read_text().strip(),
@@ -73,11 +74,6 @@ def _traits(path: Path) -> dict[str, Any]:
 def _lines(path: Path) -> list[str]:
     lines = path.read_text().splitlines() if path.exists() else []
     return [line for line in lines if line.strip()]
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def said(card: dict[str, Any]) -> str:

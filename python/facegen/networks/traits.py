@@ -10,7 +10,6 @@ of what the generator makes, and the others as little as can be.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 
 from facegen.errors import FacegenError, FormatError
 from facegen.files.atomic import AtomicFile
+from facegen.files.digest import file_digest
 from facegen.files.json_text import json_text
 from facegen.networks.dcgan import LATENT
 from facegen.networks.files import resolve
@@ -124,7 +124,7 @@ def directions(network: str | os.PathLike[str] | None = None, size: int = LATENT
 
 def digest_of(network: str | os.PathLike[str]) -> str:
     """SHA-256 of a network's file."""
-    return hashlib.sha256(Path(network).read_bytes()).hexdigest()
+    return file_digest(network)
 
 
 def read(path: str | os.PathLike[str]) -> Traits:
