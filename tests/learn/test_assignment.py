@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import subprocess
@@ -82,6 +83,68 @@ def test_points_are_ten_less_a_factor_of_two(faces: Path, monkeypatch: pytest.Mo
     assert [program.points(seconds, 1.0) for seconds in (0.5, 1.0, 2.0, 4.0)] == [100, 100, 90, 80]
     assert program.points(2.0**0.5, 1.0) == pytest.approx(95.0)
     assert program.points(2000.0, 1.0) == 0.0
+
+
+def test_what_is_given_is_a_copy_and_what_collides_is_left_out(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(faces))
+    import grade as program
+
+    given = json.loads((faces / "grade.json").read_text())["given"]
+    odd = submission(faces, "odd")
+    for name in ("network.bin", "rules.mk"):
+        (odd / name).mkdir()
+        (odd / name / "file").write_text("mine")
+    program.put_together(odd, given, tmp_path)
+    network = tmp_path / "network.bin"
+    assert network.is_file() and not any(path.is_symlink() for path in tmp_path.iterdir())
+    assert not list(tmp_path.glob("answer*"))
+    network.write_bytes(b"overwritten")
+    assert (faces / "network.bin").stat().st_size > 1 << 20
+
+
+def test_one_clock_is_believed_and_no_second_one(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(faces))
+    import grade as program
+
+    assert program.seconds_said("words\nElapsed time : 0.250000 sec\n") == 0.25
+    for said, verdict in {
+        "": "no elapsed time",
+        "Elapsed time : 1..2 sec\n": "no elapsed time",
+        "Elapsed time : 9.0 sec\nElapsed time : 0.000001 sec\n": "2 elapsed times",
+    }.items():
+        with pytest.raises(program.Failure, match=verdict):
+            program.seconds_said(said)
+    # A program that claims next to nothing has a share of the wall time all the same.
+    (tmp_path / "Makefile").write_text("x:\n")
+    fake = "#!/bin/sh\nsleep 0.2; echo > out; echo 'Elapsed time : 0.000001 sec'\n"
+    for name, text in {"x": fake, "compare": "#!/bin/sh\n"}.items():
+        (tmp_path / name).write_text(text)
+        (tmp_path / name).chmod(0o755)
+    task = {"program": "x", "runs": [{"arguments": [], "output": "out", "answer": "a"}]}
+    options = argparse.Namespace(limit=60.0, user=None, wall_share=0.5)
+    seconds, wall = program.build_and_run(task, tmp_path, tmp_path / "compare", options)
+    assert seconds == 0.5 * wall >= 0.1
+
+
+def test_an_odd_submission_has_a_verdict(
+    faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(faces))
+    import grade as program
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "facegen.cpp")
+
+    monkeypatch.setattr(program.shutil, "copyfile", refuse)
+    odd = submission(faces, "unreadable")
+    options = argparse.Namespace(user=None)
+    result = program.grade(odd, {"given": []}, tmp_path / "compare", options)
+    assert result["points"] == 0.0
+    assert result["verdict"].startswith("cannot be graded: ") and "facegen.cpp" in result["verdict"]
 
 
 @pytest.mark.slow
