@@ -48,12 +48,22 @@ def test_scaling_of_a_layer() -> None:
     assert graph.outputs[0].shape == (5, 6, 3)
     points = scaling.measure(graph, seeded_weights(graph.parameters, 0), 2, (1, 2), 0.01)
     one, two = points
-    assert one.speed_up == 1 and one.serial_share is None
+    assert one.speed_up == one.efficiency == 1 and one.serial_share is None
+    assert two.efficiency == two.speed_up / 2
     assert two.speed_up == pytest.approx(one.times.median / two.times.median)
     # Amdahl's law with that share gives the speed-up again.
     assert two.serial_share is not None
     law = 1 / (two.serial_share + (1 - two.serial_share) / 2)
     assert law == pytest.approx(two.speed_up)
+
+
+def test_scaling_claims_nothing_of_one_thread_that_was_not_measured() -> None:
+    graph = scaling.layer_graph(5, 6, 3, 4)
+    points = scaling.measure(graph, seeded_weights(graph.parameters, 0), 1, (2, 4), 0.01)
+    two, four = points
+    assert two.speed_up == 1
+    assert four.speed_up == pytest.approx(two.times.median / four.times.median)
+    assert all(point.efficiency is None and point.serial_share is None for point in points)
 
 
 def test_scaling_takes_no_more_than_there_is() -> None:

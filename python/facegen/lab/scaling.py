@@ -18,19 +18,27 @@ from facegen.nn import Conv2d, Graph, Shape, lower
 
 @dataclass(frozen=True)
 class Point:
-    """One number of threads. What the machine itself has to give: `peak_gflops`, `copy_gbs`."""
+    """One number of threads. What the machine itself has to give: `peak_gflops`, `copy_gbs`.
+
+    Attributes
+    ----------
+    speed_up
+        Times as fast as on the first number of threads that was measured, of which it is 1.
+    efficiency
+        Speed-up by threads; None where nothing was measured on one thread.
+    serial_share
+        Karp and Flatt's (1990): what share of the work would have to run on one thread for Amdahl's
+        law to give this speed-up; None on one thread, and where none was measured on one.
+    """
 
     threads: int
     times: Times
     speed_up: float
+    efficiency: float | None
     serial_share: float | None
     gflops: float
     peak_gflops: float
     copy_gbs: float
-
-    @property
-    def efficiency(self) -> float:
-        return self.speed_up / self.threads
 
 
 def layer_graph(height: int, width: int, channels: int, kernel: int) -> Graph:
@@ -55,9 +63,8 @@ def measure(
 ) -> list[Point]:
     """Times of a batch of random images by the number of threads, in turns.
 
-    The speed-up is by the first of `threads`, times its number. The serial share is Karp and
-    Flatt's (1990): what share of the work would have to run on one thread for Amdahl's law to give
-    this speed-up; None on one thread.
+    The speed-up is against the first of `threads`. What it would be against one thread is not
+    known unless that one is 1: then alone there are efficiency and serial share.
 
     Raises
     ------
@@ -71,14 +78,14 @@ def measure(
     program = lower(graph, weights)
     runners = {str(n): Runner(program, "cpu", n) for n in threads}
     times = in_turns({n: partial(runner, *images) for n, runner in runners.items()}, seconds)
-    first = threads[0]
+    first = times[str(threads[0])].median
     points = []
     for n in threads:
         found = times[str(n)]
-        speed_up = first * times[str(first)].median / found.median
-        serial = (1 / speed_up - 1 / n) / (1 - 1 / n) if n > 1 else None
+        speed_up = first / found.median
+        efficiency = speed_up / n if threads[0] == 1 else None
+        serial = (1 / speed_up - 1 / n) / (1 - 1 / n) if threads[0] == 1 and n > 1 else None
         gflops = graph.flops * batch / found.median / 1e9
-        points.append(
-            Point(n, found, speed_up, serial, gflops, fma_peak(n), copy_rate(n, repeats=3))
-        )
+        machine = fma_peak(n), copy_rate(n, repeats=3)
+        points.append(Point(n, found, speed_up, efficiency, serial, gflops, *machine))
     return points

@@ -49,9 +49,10 @@ def command(
     """Measure strong scaling: the same work on more and more threads.
 
     \b
-    speed-up      times as fast as on the first number of threads
-    efficiency    speed-up by threads: 100% if all were of use
-    serial        share of the work that Amdahl's law would put on one thread (Karp and Flatt)
+    speed-up      times as fast as on the least number of threads in the list
+    efficiency    speed-up by threads: 100% if all were of use; only if the list has 1
+    serial        share of the work that Amdahl's law would put on one thread (Karp and Flatt);
+                  only if the list has 1
     peak, copy    what the machine itself gives so many threads: multiply-adds in registers, copies
                   in memory. Where those stop growing, nothing else can go on.
     """
@@ -96,8 +97,8 @@ def command(
                 str(p.threads),
                 *words.time_cells(p.times),
                 f"{p.speed_up:.2f}x",
-                f"{100 * p.efficiency:.0f}%",
-                "-" if p.serial_share is None else f"{100 * p.serial_share:.0f}%",
+                _percent(p.efficiency),
+                _percent(p.serial_share),
                 f"{p.gflops:.1f}",
                 f"{p.peak_gflops:.1f}",
                 f"{p.copy_gbs:.1f}",
@@ -105,6 +106,10 @@ def command(
             for p in points
         ]
         words.say_table(headers, rows, left=0)
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.0f}%"
 
 
 def _report(point: Any) -> dict[str, Any]:

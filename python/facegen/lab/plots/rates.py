@@ -17,11 +17,12 @@ def draw_scaling(measured: Mapping[str, Sequence[Point]], path: str) -> None:
         axes.plot(threads, ups, canvas.MARKERS[i] + "-", color=canvas.COLOURS[i], label=name)
     points = next(iter(measured.values()))
     threads = [p.threads for p in points]
-    peak = [p.peak_gflops / points[0].peak_gflops * threads[0] for p in points]
-    axes.plot(threads, threads, ":", color="#888888", label="ideal")
+    peak = [p.peak_gflops / points[0].peak_gflops for p in points]
+    axes.plot(threads, [n / threads[0] for n in threads], ":", color="#888888", label="ideal")
     axes.plot(threads, peak, "--", color="#444444", label="peak of multiply-adds")
     axes.set_xticks(threads)
-    canvas.plain(axes, "strong scaling", "threads", "times as fast")
+    ylabel = f"times as fast as on {threads[0]}"
+    canvas.plain(axes, "strong scaling", "threads", ylabel)
     axes.legend(frameon=False, fontsize=8)
     canvas.save(figure, path)
 
