@@ -121,11 +121,11 @@ def test_conv_by_some_algorithms(run: Run) -> None:
 
 
 def test_precision(run: Run) -> None:
-    words = ["--length", "64,8", "--values", "normal", "--fixed", "4,6"]
+    words = ["--length", "64,8", "--values", "normal", "--fixed", "4,4"]
     result = run("lab", "precision", *words, "--json", "a.json", "--plot", "a.png")
     assert result.code == 0 and result.err == "" and "K = 64" in result.out
     errors = json.loads(Path("a.json").read_text())["errors"]
-    assert set(errors["fixed <4,6>, stochastic"]) == {"8", "64"} and is_picture("a.png")
+    assert set(errors["fixed <4,4>, stochastic"]) == {"8", "64"} and is_picture("a.png")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,8 @@ def test_precision(run: Run) -> None:
         (["gemm", "--seconds", "nan"], "not a finite number"),
         (["precision", "--length", "0"], "expected whole numbers from 1 to 131,072"),
         (["precision", "--fixed", "20,8"], "24 in all"),
-        (["precision", "--fixed", "8"], "expected two numbers"),
+        (["precision", "--fixed", "8"], "expected 2 numbers"),
+        (["precision", "--length", "8,8"], "different numbers"),
         (["threads", "--threads", "1,0"], "expected whole numbers from 1 to 1,024"),
         (["threads", "-n", "vgg"], "expected a file, a stack"),
         (["threads", "--size", "1000000x1000000"], "too large"),

@@ -35,7 +35,7 @@ from facegen.files.standard import is_stdout
 )
 @click.option(
     "--fixed",
-    type=words.Numbers(0, 24),
+    type=words.Numbers(0, 24, count=2),
     default="16,8",
     show_default=True,
     metavar="IL,FL",
@@ -67,8 +67,6 @@ def command(
     sum may be next to 0, relative to the square root of the length.
     """
     words.check_outputs(json_, plot, overwrite)
-    if len(fixed) != 2:
-        raise click.BadParameter("expected two numbers, as 8,8", param_hint="'--fixed'")
     from facegen import FacegenError
     from facegen.lab import precision
 

@@ -33,24 +33,30 @@ class Size(click.ParamType):
 
 
 class Numbers(click.ParamType):
-    """Whole numbers of at least `least` with commas between, each once: a sweep over them."""
+    """Whole numbers from `least` to `most` with commas between.
+
+    Each once, a sweep over them; or, where `count` is stated, so many, which may be alike.
+    """
 
     name = "numbers"
 
-    def __init__(self, least: int = 1, most: int = 10**9) -> None:
-        self.least, self.most = least, most
+    def __init__(self, least: int = 1, most: int = 10**9, count: int | None = None) -> None:
+        self.least, self.most, self.count = least, most, count
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if isinstance(value, tuple):
             return value
         words = value.split(",")
-        numbers = [int(word) if re.fullmatch(r"\d{1,10}", word) else -1 for word in words]
+        numbers = [int(word) if re.fullmatch(r"[0-9]{1,10}", word) else -1 for word in words]
         if not all(self.least <= number <= self.most for number in numbers):
             self.fail(
                 f"expected whole numbers from {self.least:,} to {self.most:,} as 1,3,5, "
                 f"found {value!r}", param, ctx,
             )  # fmt: skip
-        if len(numbers) > MOST_LISTED or len(set(numbers)) < len(numbers):
+        if self.count is not None:
+            if len(numbers) != self.count:
+                self.fail(f"expected {self.count} numbers, found {value!r}", param, ctx)
+        elif len(numbers) > MOST_LISTED or len(set(numbers)) < len(numbers):
             most = f"up to {MOST_LISTED} different numbers"
             self.fail(f"expected {most}, found {value!r}", param, ctx)
         return tuple(numbers)
