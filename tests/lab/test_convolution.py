@@ -17,6 +17,7 @@ CASES = (
     Case(8, 8, 4, 4, 4, stride=2, padding=1, batch=2),
     Case(6, 6, 8, 8, 1),
     Case(11, 11, 2, 3, 5, padding=0),
+    Case(9, 9, 2, 2, 1, stride=4, padding=1),  # of the first rows alone, all is on the padding
 )
 
 
@@ -76,6 +77,8 @@ def test_scratch_that_is_not_to_be_had_is_not_taken(monkeypatch: pytest.MonkeyPa
 def test_what_cannot_be() -> None:
     with pytest.raises(FacegenError, match="does not fit"):
         check([Case(8, 8, 1, 1, 9, padding=0)])
+    with pytest.raises(FacegenError, match="every window lies on the padding"):
+        check([Case(1, 1, 1, 1, 1, stride=2, padding=1)])
     with pytest.raises(FacegenError, match="too large"):
         check([Case(10**6, 10**6, 1, 1, 3)])
     with pytest.raises(OutOfMemory):
