@@ -63,6 +63,20 @@ def test_depthwise_and_numbers() -> None:
     assert stacks.parse("3x3x128, 1x1x64").own_channels == 64
 
 
+@pytest.mark.parametrize(
+    "text", ["3x3xC s0", "3x3xC d0", "3x3xC g0", "3x3xC x0", "0x3xC", "pool2x2 s0"]
+)
+def test_stacks_of_nothing_are_refused(text: str) -> None:
+    with pytest.raises(FacegenError, match="expected numbers of at least 1"):
+        stacks.parse(text)
+
+
+def test_digits_of_stacks_are_those_of_ascii() -> None:
+    for text in ("\u0663x3xC", "3x3x\u0666", "3x3xC s\u0662"):
+        with pytest.raises(FacegenError, match="expected "):
+            stacks.parse(text)
+
+
 @pytest.mark.parametrize("name", names())
 def test_networks_by_their_graphs(name: str) -> None:
     graph = graph_of(name)

@@ -27,9 +27,11 @@ from facegen.nn.graph import Tensor
 from facegen.nn.window import Padding
 
 MOST_LAYERS = 200
-_STEP = re.compile(r"(pool)?(\d{1,6})x(\d{1,6})(?:x(dw|\d{1,6}|\d{0,6}C(?:/\d{1,6})?))?", re.I)
-_WIDTH = re.compile(r"(\d*)C(?:/(\d+))?", re.I)
-_MORE = re.compile(r"([spdgx])(\d{1,6})")
+_STEP = re.compile(
+    r"(pool)?(\d{1,6})x(\d{1,6})(?:x(dw|\d{1,6}|\d{0,6}C(?:/\d{1,6})?))?", re.I | re.ASCII
+)
+_WIDTH = re.compile(r"(\d*)C(?:/(\d+))?", re.I | re.ASCII)
+_MORE = re.compile(r"([spdgx])(\d{1,6})", re.ASCII)
 EXPECTED = "a stack as '3x3x64 x3' or '1x1xC/4, 3x3xC/4, 1x1xC' (facegen lab cost --help)"
 
 
@@ -180,8 +182,7 @@ def _step(words: list[str], text: str) -> Step:
         if stated is None or stated[1] in more:
             raise FacegenError(f"stack {text!r}: expected s2, p0, d2, g4 or x3, found {word!r}")
         more[stated[1]] = int(stated[2])
-    times = more.get("x", 1)
-    if times < 1 or min(int(height), int(width)) < 1 or more.get("g", 1) < 1:
+    if min(int(height), int(width), *(n for letter, n in more.items() if letter != "p")) < 1:
         raise FacegenError(f"stack {text!r}: expected numbers of at least 1 in {' '.join(words)!r}")
     return Step(
         (int(height), int(width)),
@@ -191,7 +192,7 @@ def _step(words: list[str], text: str) -> Step:
         padding=more.get("p"),
         dilation=more.get("d", 1),
         groups=more.get("g", 1),
-        times=times,
+        times=more.get("x", 1),
     )
 
 
