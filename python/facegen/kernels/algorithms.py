@@ -193,7 +193,7 @@ ALGORITHMS = (
     ),
     Algorithm(
         "strassen",
-        "im2col's product with 7 products of blocks instead of 8",
+        "im2col's product with 7 products of blocks instead of 8; by this name alone",
         growth=lambda layer: STRASSEN_GROWTH,
         spreads=(1, 2, 3),
     ),

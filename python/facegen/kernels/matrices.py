@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 
 from facegen import _native, processors
 from facegen.engine.cpu import choose_isa
 from facegen.engine.memory import check_memory
 from facegen.kernels.one_layer import Array, check
-
-# "auto" takes Strassen's algorithm from here on: below, measurements do not agree that it is faster
-# (docs/learn/algorithms.md).
-STRASSEN_SIDE = 4096
 
 MATMUL_ALGORITHMS = ("auto", "naive", "blocked", "strassen")
 
@@ -25,8 +23,8 @@ def matmul(a: Array, b: Array, *, algorithm: str = "auto", threads: int | None =
     b : (k, n), float32
     algorithm : "auto", "naive", "blocked" or "strassen"
         The definition's three loops; the same products blocked for caches and registers; Strassen's
-        7 products of halves instead of 8 (Strassen 1969), once or twice by the size. "auto" takes
-        "strassen" where m, k and n are 4,096 or more, else "blocked".
+        7 products of halves instead of 8 (Strassen 1969), once or twice by the size. "auto" is
+        "blocked": measurements do not agree yet that Strassen's algorithm is faster, for any size.
     threads : int, optional
         As every op's. The bits of the result do not depend on it.
 
@@ -39,7 +37,8 @@ def matmul(a: Array, b: Array, *, algorithm: str = "auto", threads: int | None =
     TypeError
         A matrix is not of float32.
     ValueError
-        Shapes do not fit together, or there is no such algorithm.
+        Shapes do not fit together, there is no such algorithm, or `threads` is no whole number or
+        below 1.
     OutOfMemory
         The product takes more memory than the machine has.
 
@@ -64,13 +63,13 @@ def matmul(a: Array, b: Array, *, algorithm: str = "auto", threads: int | None =
     if algorithm not in MATMUL_ALGORITHMS:
         names = ", ".join(f'"{name}"' for name in MATMUL_ALGORITHMS)
         raise ValueError(f"algorithm must be one of {names}, not {algorithm!r}")
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads must be at least 1, not {threads}")
+    if threads is not None and not (isinstance(threads, Integral) and threads >= 1):
+        raise ValueError(f"threads must be a whole number, at least 1, not {threads!r}")
     packed = 4 * b.size  # 49 / 16 of two levels, and what fills up vectors
     check_memory(4 * (a.shape[0] * b.shape[1] + packed), f"the product of {a.shape} and {b.shape}")
     out = np.zeros((a.shape[0], b.shape[1]), np.float32)
     if algorithm == "auto":
-        algorithm = "strassen" if min(*a.shape, b.shape[1]) >= STRASSEN_SIDE else "blocked"
+        algorithm = "blocked"
     if a.size and b.size:
         some = threads or processors.count()
         first, second = (np.ascontiguousarray(x, np.float32) for x in (a, b))
