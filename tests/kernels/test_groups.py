@@ -12,6 +12,7 @@ from shapes import few, maps, pads, pair_of
 import tolerance
 from bench import reference
 from engines import ISAS, run_program
+from facegen import kernels
 from facegen.nn import (
     Add,
     BatchNorm,
@@ -149,6 +150,33 @@ def test_what_follows_groups_is_their_epilogue(groups, activation, isa):
     bound = tolerance.gemm(magnitude, length, isa)
     bound += tolerance.winograd(np.full((1, 1, 1, 1), magnitude), length).max()
     tolerance.assert_within(got, want, bound)
+
+
+@pytest.mark.parametrize("op", [kernels.conv2d, kernels.conv_transpose2d])
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (3, "3 groups do not divide 2 channels"),
+        (0, "groups must be a whole number, at least 1, not 0"),
+        (1.5, "at least 1, not 1.5"),
+        ("2", "at least 1, not '2'"),
+    ],
+)
+def test_the_ops_refuse_groups(op, groups, message):
+    x, weight = np.zeros((1, 4, 4, 2), np.float32), np.zeros((3, 3, 3, 1), np.float32)
+    with pytest.raises(ValueError, match=message):
+        op(x, weight, groups=groups)
+
+
+@pytest.mark.parametrize("op", [kernels.conv2d, kernels.conv_transpose2d])
+def test_what_is_not_finite_reaches_the_groups_joined_with_its_own(op):
+    """As their Notes say. Of depthwise convolutions it stays in its channel."""
+    x = np.ones((1, 1, 1, 4), np.float32)
+    x[..., 0] = np.nan
+    two = op(x, np.ones((4, 1, 1, 2), np.float32), groups=2)
+    assert np.isnan(two).all()
+    depthwise = kernels.conv2d(x, np.ones((4, 1, 1, 1), np.float32), groups=4)
+    assert np.isnan(depthwise[0, 0, 0]).tolist() == [True, False, False, False]
 
 
 def test_groups_that_do_not_divide_the_channels():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 from facegen.kernels.one_layer import Array, check, map_shape, run
 from facegen.nn import Conv2d, ConvTranspose2d, Linear
 from facegen.nn.window import IntOrPair, Padding
@@ -46,6 +48,12 @@ def conv2d(
     ------
     TypeError, ValueError, DeviceError
         As every op: `facegen.kernels` says when.
+
+    Notes
+    -----
+    Groups of few channels are joined into one product, with zeros for the weights between them. So
+    a NaN or an infinity in one group reaches the outputs of those it is joined with; a depthwise
+    convolution's channels are never joined.
 
     Examples
     --------
@@ -104,6 +112,11 @@ def conv_transpose2d(
     ------
     TypeError, ValueError, DeviceError
         As every op: `facegen.kernels` says when.
+
+    Notes
+    -----
+    Groups of few channels are joined into one product, with zeros for the weights between them. So
+    a NaN or an infinity in one group reaches the outputs of those it is joined with.
 
     Examples
     --------
@@ -168,8 +181,11 @@ def _kernel(
 ) -> tuple[tuple[int, int], dict[str, Array]]:
     """Kernel size and the parameters of a convolution over `channels` channels."""
     check(weight, "weight")
-    if groups > 1:
-        channels //= groups  # which the layer checks
+    if not (isinstance(groups, Integral) and groups >= 1):
+        raise ValueError(f"groups must be a whole number, at least 1, not {groups!r}")
+    if channels % groups:
+        raise ValueError(f"{groups} groups do not divide {channels} channels")
+    channels //= groups
     if weight.ndim != 4 or 0 in weight.shape or weight.shape[3] != channels:
         raise ValueError(
             f"weight must be (out, kh, kw, in) with in = {channels}, not {weight.shape}"
