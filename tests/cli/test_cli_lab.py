@@ -151,8 +151,10 @@ def test_precision(run: Run) -> None:
         (["threads", "-n", "vgg"], "expected a file, a stack"),
         (["threads", "--size", "1000000x1000000"], "too large"),
         (["bus", "-n", "dcgan"], "expected a network of"),
-        (["bus", "--images", "100000", "--size", "100000x100000"], "bytes of memory"),
-        (["bus", "--folder", "away", "--images", "1", "--size", "8"], "away"),
+        (["bus", "--images", "100000", "--size", "50000x50000"], "bytes of memory"),
+        (["bus", "--size", "65501x1"], "1 x 65,501 pixels: a JPEG has at most 65,500 a side"),
+        # Before anything else is checked or measured.
+        (["bus", "--folder", "away", "--size", "100000x100000"], "away: there is no such folder"),
     ],
 )
 def test_what_is_refused(run: Run, words: list[str], message: str) -> None:

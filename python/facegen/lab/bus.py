@@ -97,11 +97,13 @@ def measure(
 
     Raises
     ------
-    OutOfMemory, DeviceError, OSError
-        The pictures are too many; the device is not there; the folder cannot be written.
+    FormatError, OutOfMemory, DeviceError, OSError
+        The pictures are too large for their format, or too many; the device is not there; the
+        folder cannot be written.
     """
     assert network.prepare is not None, "checked by the caller"
     shape = network.graph().inputs[0].shape
+    encode.check_size(*size, extension)
     check_memory(count * (3 * size[0] * size[1] + 8 * shape.floats), f"{count:,} pictures")
     pictures = [photo_like(*size, seed) for seed in range(min(count, 8))]
     files = [encode.encode(each, f"a{extension}") for each in pictures]

@@ -28,6 +28,15 @@ _WRITERS: dict[str, tuple[str, bool, dict[str, object]]] = {
     ".bmp": ("BMP", False, {}),
 }
 WRITABLE = tuple(_WRITERS)
+_MOST_JPEG_SIDE = 65_500  # libjpeg's own limit, which it says on standard error
+
+
+def check_size(height: int, width: int, extension: str) -> None:
+    """Raise a FormatError for a picture larger than a JPEG can be, if it is to be one."""
+    if _WRITERS[extension][0] == "JPEG" and max(height, width) > _MOST_JPEG_SIDE:
+        raise FormatError(
+            f"{width:,} x {height:,} pixels: a JPEG has at most {_MOST_JPEG_SIDE:,} a side"
+        )
 
 
 def encode(
@@ -58,6 +67,7 @@ def encode(
         extension = ".png"
     if extension not in _WRITERS:
         raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
+    check_size(pixels.shape[0], pixels.shape[1], extension)
     kind, holds_alpha, options = _WRITERS[extension]
     image = Image.fromarray(pixels)
     if alpha is not None and not holds_alpha:
@@ -72,7 +82,7 @@ def encode(
             options = options | metadata_of_files.options(metadata, kind)
         file = io.BytesIO()
         image.save(file, kind, **options)
-    except (OSError, ValueError) as error:  # a JPEG has at most 65,535 rows
+    except (OSError, ValueError) as error:  # a WebP has at most 16,383 pixels a side
         raise FormatError(f"{kind}, {image.width} x {image.height}: {error}") from error
     data = file.getvalue()
     return data if metadata is None or kind != "TIFF" else into_tiff(data, metadata)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from facegen.cli import options, terminal
@@ -9,6 +11,16 @@ from facegen.cli.lab import words
 from facegen.files.standard import is_stdout
 
 _FORMATS = ("jpg", "png", "bmp")
+
+
+def _check_folder(folder: str) -> None:
+    """Refuse, before anything is measured, one that is not there or takes no files."""
+    from facegen import FacegenError
+    from facegen.files.atomic import check_folder
+
+    if not os.path.isdir(folder):
+        raise FacegenError(f"{folder}: there is no such folder")
+    check_folder(folder)
 
 
 @click.command(
@@ -66,6 +78,8 @@ def command(
     Stages of a good program overlap: all of it is then as fast as its slowest stage.
     """
     words.check_outputs(json_, plot, overwrite)
+    if folder is not None:
+        _check_folder(folder)
     chosen = words.thread_count(threads)
     from facegen import FacegenError
     from facegen.lab import bus
