@@ -177,10 +177,11 @@ inline bool solve(const GpuRung& rung, const Problem& problem, double seconds) {
   const std::vector<float> output = outs.back()->get();
   const Verdict verdict = check(problem, Layout::kNhwc, input.data(), weights.data(), output.data(),
                                 arithmetic_of(rung.format));
-  std::printf("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"machine\": \"%s\", "
-              "\"error\": %.3g, \"relative_error\": %.3g",
-              rung.name, problem.name, problem.images, machine_name().c_str(),
-              std::min(verdict.worst, 1e30), std::min(verdict.relative, 1e30));
+  Line line;
+  line.add("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"machine\": \"%s\", "
+           "\"error\": %.3g, \"relative_error\": %.3g",
+           rung.name, problem.name, problem.images, machine_name().c_str(),
+           std::min(verdict.worst, 1e30), std::min(verdict.relative, 1e30));
   // Each launch writes every output, from the same numbers in the same order: the same bits.
   bool right = verdict.right;
   for (std::size_t set = 0; right && set + 1 < outs.size(); ++set) {
@@ -191,14 +192,14 @@ inline bool solve(const GpuRung& rung, const Problem& problem, double seconds) {
     const double ms = median_ms(launches, seconds);
     const double gflops = 2e-6 * static_cast<double>(problem.products()) / ms;
     const double ceiling = ceiling_gflops(rung.format);
-    std::printf(", \"ms\": %.5g, \"gflops\": %.6g, \"peak_gflops\": %.6g, \"percent_of_peak\": %.3g",
-                ms, gflops, ceiling, 100 * gflops / ceiling);
+    line.add(", \"ms\": %.5g, \"gflops\": %.6g, \"peak_gflops\": %.6g, \"percent_of_peak\": %.3g",
+             ms, gflops, ceiling, 100 * gflops / ceiling);
   } else {
-    std::printf(", \"wrong\": \"%s\"", verdict.right ? "another result from the same numbers"
-                                                     : verdict.where.c_str());
+    line.add(", \"wrong\": \"%s\"", verdict.right ? "another result from the same numbers"
+                                                  : verdict.where.c_str());
   }
-  std::printf(", \"verified\": %s}\n", right ? "true" : "false");
-  std::fflush(stdout);
+  line.add(", \"verified\": %s}", right ? "true" : "false");
+  line.print();
   return right;
 }
 

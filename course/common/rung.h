@@ -20,6 +20,7 @@
 
 #include "check.h"
 #include "data.h"
+#include "line.h"
 #include "problem.h"
 #if defined(__CUDACC__)
 #include "machine_gpu.h"
@@ -81,13 +82,14 @@ template <class T>
 bool solve(const Problem& p, const Options& options) {
   const int threads =
       !T::kThreaded ? 1 : options.threads > 0 ? options.threads : machine_threads();
-  std::printf("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"threads\": %d, "
-              "\"machine\": \"%s\"", T::kName, p.name, p.images, threads, machine_name().c_str());
+  Line line;
+  line.add("{\"rung\": \"%s\", \"problem\": \"%s\", \"images\": %d, \"threads\": %d, "
+           "\"machine\": \"%s\"", T::kName, p.name, p.images, threads, machine_name().c_str());
   const char* missing = T::missing();
   const auto end = [&](const char* verified) {
-    if (missing != nullptr) std::printf(", \"not_timed\": \"%s\"", missing);
-    std::printf(", \"verified\": %s}\n", verified);
-    std::fflush(stdout);
+    if (missing != nullptr) line.add(", \"not_timed\": \"%s\"", missing);
+    line.add(", \"verified\": %s}", verified);
+    line.print();
   };
   if (missing != nullptr && !T::kEmulates) return end("null"), true;
 
@@ -100,9 +102,9 @@ bool solve(const Problem& p, const Options& options) {
   const std::vector<float> output = out.get();
   const Verdict verdict =
       check(p, T::kLayout, input.data(), weights.data(), output.data(), T::kArithmetic);
-  std::printf(", \"error\": %.3g", std::min(verdict.worst, 1e30));
+  line.add(", \"error\": %.3g", std::min(verdict.worst, 1e30));
   if (!verdict.right) {
-    std::printf(", \"wrong\": \"%s\"", verdict.where.c_str());
+    line.add(", \"wrong\": \"%s\"", verdict.where.c_str());
     return end("false"), false;
   }
   if (missing == nullptr) {
@@ -115,8 +117,8 @@ bool solve(const Problem& p, const Options& options) {
     }
     const double gflops = 2e-9 * static_cast<double>(p.products()) / least;
     const double peak = T::ceiling_gflops(threads);
-    std::printf(", \"ms\": %.4g, \"gflops\": %.4g, \"peak_gflops\": %.4g, \"percent_of_peak\": %.3g",
-                least * 1e3, gflops, peak, 100 * gflops / peak);
+    line.add(", \"ms\": %.4g, \"gflops\": %.4g, \"peak_gflops\": %.4g, \"percent_of_peak\": %.3g",
+             least * 1e3, gflops, peak, 100 * gflops / peak);
   }
   return end("true"), true;
 }

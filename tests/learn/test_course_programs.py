@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -138,14 +139,49 @@ def test_results_are_read(tmp_path: Path) -> None:
         ("kill -SEGV $$", r"crashed \(signal 11\)"),
         ("echo bad >&2; exit 2", "ended with 2: bad"),
         ("true", "printed no result"),
-        ("echo '{no json'", "expected a line of JSON"),
-        ("echo '{}'", "expected a line of JSON"),
+        ("echo '{}'", "printed no result"),
+        ("echo '{\"rung\" no json'", "expected a line of JSON"),
+        ("echo '{\"rung\": 1}'", "rung: expected a word, found 1"),
+        (f"echo '{LINE}'; echo '{LINE}'", "printed 2 results of tconv2, expected 1"),
+        (f"echo '{LINE.replace('2.0', '0')}'", "ms: expected a number above 0, found 0"),
+        (f"echo '{LINE.replace('2.0', 'NaN')}'", "ms: expected a number above 0, found nan"),
+        (f"echo '{LINE.replace('2.0', '[]')}'", r"ms: expected a number above 0, found \[\]"),
+        (f"echo '{LINE.replace('true', '1')}'", "verified: expected true, false or null, found 1"),
+        (f"echo '{LINE.replace('tconv2', 'x')}'", "problem: expected conv3x3 or tconv2, found 'x'"),
+        ("exec yes", "printed more than 1,048,576 bytes"),
         ("exec sleep 60", "more than 0.5 s"),
     ],
 )
 def test_programs_that_fail(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(FacegenError, match=message):
         run(script(tmp_path / "rung", text), [], timeout=0.5)
+
+
+def test_nothing_outlives_a_program(tmp_path: Path) -> None:
+    child = tmp_path / "child"
+    run(script(tmp_path / "rung", f"sleep 60 & echo $! > {child}; echo '{LINE}'"), [], timeout=30)
+    with pytest.raises(FacegenError, match="more than 0.5 s"):
+        run(script(tmp_path / "slow", f"sleep 60 & echo $! >> {child}; wait"), [], timeout=0.5)
+    for pid in child.read_text().split():
+        for _ in range(100):  # who adopts it takes it away in a moment
+            state = Path(f"/proc/{pid}/stat")
+            if not state.exists() or state.read_text().rsplit(")", 1)[1].split()[0] == "Z":
+                break
+            time.sleep(0.05)
+        else:
+            pytest.fail(f"{pid} is still there")
+
+
+def test_what_run_prints_itself_is_not_in_the_way(tmp_path: Path) -> None:
+    source = (folder() / "cpu" / "01_naive.cpp").read_text(encoding="utf-8")
+    loop = "for (int image"
+    assert source.count(loop) == 1
+    file = tmp_path / "mine.cpp"
+    file.write_text(source.replace(loop, f'std::printf("mine {{");\n{loop}'))
+    (result,) = build_and_run(
+        file, problem="tconv2", tiny=True, seconds=0.001, more_flags=["-O1", "-w"]
+    )
+    assert result.verified is True
 
 
 def test_ones_own_file_meets_the_headers(tmp_path: Path) -> None:

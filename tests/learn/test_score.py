@@ -37,6 +37,13 @@ def test_what_was_reached_stays() -> None:
     assert Entry().checked(False, True, None).points == 0
 
 
+def test_any_ratio_that_is_written_is_read(tmp_path: Path) -> None:
+    for ratio in (1e300, float("inf"), 0.0):
+        score = {"01_a": Entry().checked(True, True, ratio)}
+        write_score(tmp_path, score)
+        assert read_score(tmp_path, KNOWN) == score
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -15,7 +15,8 @@ from facegen.files.atomic import AtomicFile
 from facegen.learn.course import PROBLEMS, find_rung
 from facegen.learn.emulation import emulated, has_gpu
 from facegen.learn.exercises import Exercise
-from facegen.learn.run import Result, build_and_run
+from facegen.learn.process import MOST_BYTES, run_limited
+from facegen.learn.run import Result, build_and_run, is_positive
 
 PYTHON_SECONDS = 300.0  # after which a file of Python is ended
 _GPU_IMAGES = 32
@@ -140,9 +141,12 @@ def _compare(
     for turn in range(_TURNS):
         for source in least:
             tell(f"{source.name}: how fast is it? ({turn + 1} of {_TURNS})")
-            (result,) = build_and_run(
+            results = build_and_run(
                 source, problem=target.problem, seconds=seconds / _TURNS, images=images
             )
+            if len(results) != 1:
+                raise FacegenError(f"{source}: expected 1 result, found {len(results)}")
+            result = results[0]
             if result.verified is False:
                 return Verdict(False, _wrong(result))
             if result.ms is None:
@@ -162,26 +166,27 @@ def _wrong(result: Result) -> str:
 def _check_python(exercise: Exercise, path: Path) -> Verdict:
     command = [sys.executable, "-m", "facegen.learn.python_exercise"]
     try:
-        done = subprocess.run(
-            [*command, str(exercise.check), str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            timeout=PYTHON_SECONDS,
-            check=False,
+        done = run_limited(
+            [*command, str(exercise.check), str(path)], PYTHON_SECONDS, show_errors=True
         )
     except subprocess.TimeoutExpired:
         raise FacegenError(f"{path}: took more than {PYTHON_SECONDS:g} s and was ended") from None
-    lines = done.stdout.decode(errors="replace").strip().splitlines()
+    if done.too_much:
+        raise FacegenError(f"{path}: printed more than {MOST_BYTES:,} bytes and was ended")
     try:
-        report = json.loads(lines[-1])
+        report = json.loads(done.output.strip().splitlines()[-1])
         right, wrong = report["verified"], report["wrong"]
-    except (IndexError, ValueError, KeyError, TypeError):
-        raise FacegenError(f"{path}: ended (exit code {done.returncode}) in the middle") from None
+    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
+        raise FacegenError(f"{path}: ended (exit code {done.code}) in the middle") from None
+    if not isinstance(right, bool):
+        raise FacegenError(f"{path}: verified: expected true or false, found {ascii(right)[:60]}")
     if not right:
         return Verdict(False, str(wrong))
     if exercise.target is None:
         return Verdict(True, fast=True)
-    own, plain = report["seconds"], report["plain_seconds"]
+    own, plain = report.get("seconds"), report.get("plain_seconds")
+    if not (is_positive(own) and is_positive(plain)):
+        raise FacegenError(f"{path}: expected two times above 0, found {ascii((own, plain))[:60]}")
     ratio = plain / own
     fast = ratio >= exercise.target.ratio
     return Verdict(True, ms=own * 1e3, rung_ms=plain * 1e3, ratio=ratio, fast=fast)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from facegen.errors import FacegenError
 from facegen.learn.build import build
+from facegen.learn.course import PROBLEMS
+from facegen.learn.process import MOST_BYTES, run_limited
 
 RUN_SECONDS = 300.0
 
@@ -94,7 +96,7 @@ def build_and_run(
     BuildError
         The file does not compile.
     FacegenError
-        It cannot be built, crashes, takes too long, or prints something else.
+        It cannot be built, crashes, takes too long, prints too much, or something else.
     """
     options: list[str] = ["--tiny"] if tiny else []
     given = {"problem": problem, "images": images, "threads": threads, "seconds": seconds}
@@ -107,31 +109,74 @@ def build_and_run(
 def run(program: Path, options: Sequence[str], timeout: float = RUN_SECONDS) -> list[Result]:
     """The results that a built program prints; for errors see `build_and_run`."""
     try:
-        done = subprocess.run(
-            [str(program), *options],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
-        )
+        done = run_limited([str(program), *options], timeout)
     except subprocess.TimeoutExpired:
         raise FacegenError(f"{program.name}: took more than {timeout:g} s and was ended") from None
-    said = done.stderr.decode(errors="replace").strip()
-    if done.returncode < 0:
-        raise FacegenError(f"{program.name}: crashed (signal {-done.returncode}) {said}".strip())
-    if done.returncode not in (0, 1):
-        raise FacegenError(f"{program.name}: ended with {done.returncode}: {said}")
-    lines = done.stdout.decode(errors="replace").splitlines()
-    results = [_read(program, line) for line in lines if line.startswith("{")]
+    if done.too_much:
+        raise FacegenError(f"{program.name}: printed more than {MOST_BYTES:,} bytes and was ended")
+    said = done.errors.strip()
+    if done.code < 0:
+        raise FacegenError(f"{program.name}: crashed (signal {-done.code}) {said}".strip())
+    if done.code not in (0, 1):
+        raise FacegenError(f"{program.name}: ended with {done.code}: {said}")
+    # What a file's own code prints beside is not looked at.
+    lines = [line for line in done.output.splitlines() if line.startswith('{"rung"')]
+    results = [_read(program, line) for line in lines]
     if not results:
         raise FacegenError(f"{program.name}: printed no result {said}".strip())
+    problems = [result.problem for result in results]
+    for problem in problems:
+        if problems.count(problem) > 1:
+            count = problems.count(problem)
+            raise FacegenError(f"{program.name}: printed {count} results of {problem}, expected 1")
     return results
 
 
 def _read(program: Path, line: str) -> Result:
     try:
         fields = json.loads(line)
-        known = {name: fields[name] for name in Result.__dataclass_fields__ if name in fields}
-        return Result(**known, fields=fields)
-    except (ValueError, TypeError) as error:
-        raise FacegenError(f"{program.name}: expected a line of JSON, found {line!r}") from error
+    except (ValueError, RecursionError):
+        raise FacegenError(
+            f"{program.name}: expected a line of JSON, found {_short(line)}"
+        ) from None
+    known = {}
+    for name, (expected, is_valid) in _VALID.items():
+        if name not in fields and name not in _NEEDED:
+            continue
+        known[name] = fields.get(name, "nothing")
+        if not is_valid(known[name]):
+            found = _short(known[name])
+            raise FacegenError(f"{program.name}: {name}: expected {expected}, found {found}")
+    return Result(**known, fields=fields)
+
+
+def is_positive(value: Any) -> bool:
+    """Whether it is a number above 0, and finite."""
+    return type(value) in (int, float) and 0 < value < 1e300
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 < value < 1 << 31
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+_NEEDED = ("rung", "problem", "verified")
+_VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "rung": ("a word", _is_word),
+    "problem": (" or ".join(PROBLEMS), lambda value: value in PROBLEMS),
+    "verified": ("true, false or null", lambda value: value is None or isinstance(value, bool)),
+    **dict.fromkeys(
+        ("ms", "gflops", "peak_gflops", "percent_of_peak"), ("a number above 0", is_positive)
+    ),
+    **dict.fromkeys(("threads", "images"), ("a count", _is_count)),
+    **dict.fromkeys(("machine", "wrong", "not_timed"), ("words", _is_word)),
+    "error": ("a number from 0", lambda value: value == 0 or is_positive(value)),
+}
+
+
+def _short(value: Any) -> str:
+    text = ascii(value)
+    return text if len(text) <= 200 else text[:197] + "..."

@@ -16,6 +16,7 @@ from facegen.files.json_text import json_text
 NAME = "facegen-score.json"
 _MOST_BYTES = 1 << 20
 _MOST_COUNT = 1_000_000
+_MOST_RATIO = 1e9
 _FORMAT = 1
 
 
@@ -50,6 +51,8 @@ class Entry:
     def checked(self, right: bool, fast: bool, ratio: float | None) -> Entry:
         """After another check; what was reached stays."""
         best = max((r for r in (self.ratio, ratio) if r is not None), default=None)
+        if best is not None:  # a time of next to nothing must not make a score that is refused
+            best = min(best, _MOST_RATIO)
         return replace(
             self,
             right=self.right or right,
@@ -129,7 +132,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _is_ratio(value: Any) -> bool:
-    return value is None or (type(value) in (int, float) and 0 <= value <= 1e9)
+    return value is None or (type(value) in (int, float) and 0 <= value <= _MOST_RATIO)
 
 
 def _is_date(value: Any) -> bool:

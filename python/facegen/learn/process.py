@@ -1,0 +1,108 @@
+"""Runs programs of learners: for so long, with so much output, and nothing outlives them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from threading import Thread
+from typing import IO
+
+MOST_BYTES = 1 << 20  # that are read of an output
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What became of a program.
+
+    Attributes
+    ----------
+    code
+        Its exit code; less than 0 for a signal.
+    output, errors
+        What it wrote to stdout and to stderr; the latter is empty where it was shown.
+    too_much
+        Whether it was ended for an output of more than `MOST_BYTES`.
+    """
+
+    code: int
+    output: str
+    errors: str
+    too_much: bool
+
+
+def run_limited(command: Sequence[str], seconds: float, show_errors: bool = False) -> Ended:
+    """Run a command, which reads nothing, and end all that it has started.
+
+    Parameters
+    ----------
+    command
+        The program and its arguments.
+    seconds
+        After which it is ended.
+    show_errors
+        Let its stderr be this process's.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        It was ended.
+    OSError
+        It cannot be started.
+    """
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=None if show_errors else subprocess.PIPE,
+        start_new_session=True,  # a group of its own, so that its children end with it
+    )
+    readers = [_Reader(process, pipe) for pipe in (process.stdout, process.stderr) if pipe]
+    try:
+        code = process.wait(seconds)
+    finally:  # also where an interrupt ends the wait: the group is not the terminal's
+        _end(process)
+        process.wait()
+        for reader in readers:
+            reader.close()
+    texts = [reader.text() for reader in readers]
+    too_much = any(reader.too_much for reader in readers)
+    return Ended(code, texts[0], "" if show_errors else texts[1], too_much)
+
+
+class _Reader(Thread):
+    """Takes what comes from a pipe, and ends the process where that is too much."""
+
+    def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._process, self._pipe = process, pipe
+        self._data = bytearray()
+        self.too_much = False
+        self.start()
+
+    def run(self) -> None:
+        while chunk := os.read(self._pipe.fileno(), 1 << 16):
+            self._data += chunk
+            if len(self._data) > MOST_BYTES:
+                self.too_much = True
+                _end(self._process)
+                return
+
+    def close(self) -> None:
+        self.join(1.0)  # who has left the group may hold the pipe for ever
+        if not self.is_alive():
+            self._pipe.close()
+
+    def text(self) -> str:
+        return bytes(self._data[:MOST_BYTES]).decode(errors="replace")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    with suppress(OSError):  # none of the group is left
+        if os.name == "nt":
+            process.kill()
+        else:
+            os.killpg(process.pid, signal.SIGKILL)
