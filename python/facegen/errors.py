@@ -18,7 +18,15 @@ MACHINE_ERRORS = {
 
 
 class FacegenError(Exception):
-    """Base of every error that facegen raises on purpose; the message is one clear line."""
+    """Base of every error that facegen raises on purpose; the message is one clear line.
+
+    Attributes
+    ----------
+    several_lines
+        Whether there are more, of another program, below it.
+    """
+
+    several_lines = False
 
 
 class FormatError(FacegenError, ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 
@@ -71,6 +72,11 @@ def test_the_flags_are_those_of_the_file(tmp_path: Path) -> None:
     assert flags_of(file) == ["-O2", "-I.", "-lm"]
     file.write_text("int main() {}\n")
     assert "-std=c++17" in flags_of(file)
+    words = "// g++ doesn't like this\n// g++ isn't happy with -o either\n"
+    file.write_text(words)
+    assert "-std=c++17" in flags_of(file)
+    file.write_text(f"{words}//   g++ -O2 x.cpp -o rung && ./rung\n")
+    assert flags_of(file) == ["-O2"]
 
 
 def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,6 +86,9 @@ def test_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
         find_compiler(Path("a.cpp"))
     monkeypatch.setenv("CXX", "no-such-compiler -m32")
     with pytest.raises(FacegenError, match="CXX names no-such-compiler"):
+        find_compiler(Path("a.cpp"))
+    monkeypatch.setenv("CXX", "it's")
+    with pytest.raises(FacegenError, match="CXX: expected a command, found No closing"):
         find_compiler(Path("a.cpp"))
     with pytest.raises(FacegenError, match=r"a\.txt: expected a file of C\+\+"):
         find_compiler(Path("a.txt"))
@@ -111,6 +120,11 @@ def test_what_was_built_is_kept(
     file.write_text("//   g++ -O3 x.cpp -o rung\n")
     latest = build(file)
     assert latest in (kept := list(own_cache.iterdir())) and len(kept) == 2
+    (own_cache / "emulated").mkdir()
+    os.utime(own_cache / "emulated", (0, 0))  # a folder is no old program
+    file.write_text("//   g++ -O4 x.cpp -o rung\n")
+    build(file)
+    assert (own_cache / "emulated").is_dir() and len(list(own_cache.iterdir())) == 3
 
 
 def test_a_compiler_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

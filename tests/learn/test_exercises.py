@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from facegen.cli.main import main
 from facegen.errors import FacegenError
 from facegen.learn import check as checking
 from facegen.learn.build import BuildError
@@ -150,6 +151,24 @@ def test_a_learner_goes_from_start_to_fast(tmp_path: Path, monkeypatch: pytest.M
     )
     verdict = check(exercise, path, tell=told.append)
     assert not verdict.right and verdict.wrong == "tconv2: image 0: expected 1, found 2"
+
+
+def test_what_a_compiler_says_of_a_kernel_names_the_learners_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    exercise = find_exercise(23)
+    path = start(exercise, tmp_path)
+    path.write_text('int one;\n#error "here\'s one"\n')
+    monkeypatch.setattr(checking, "has_gpu", lambda: True)
+    monkeypatch.setattr(checking, "has_compiler", lambda suffix: False)  # no nvcc: emulated
+    with pytest.raises(BuildError, match=f"^{re.escape(str(path))} does not compile") as caught:
+        check(exercise, path, tell=lambda line: None)
+    assert f"{path}:2:" in caught.value.output
+    monkeypatch.chdir(tmp_path)
+    assert main(["learn", "check", "23"]) == 2
+    lines = capsys.readouterr().err.splitlines()[1:]  # the first says what is at work
+    assert lines[0].startswith("facegen: error: ") and lines[0].endswith(" does not compile:")
+    assert len(lines) > 1 and f"{path}:2:" in lines[1] and "\\n" not in "".join(lines)
 
 
 def test_a_file_of_python_in_a_process_of_its_own(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ def _show_warning(
 
 
 def _report(error: BaseException) -> int:
-    """Print one line on stderr and return the exit code."""
+    """Print one line on stderr, and what a compiler said, and return the exit code."""
     if isinstance(error, SystemExit):
         if error.code == 1:  # click's way out of a broken pipe
             _forget_stdout()
@@ -173,7 +173,8 @@ def _report(error: BaseException) -> int:
         return _end(f"error: {message} (see {where} --help)", 2)
     if isinstance(error, FacegenError):
         failed = isinstance(error, (DeviceFailure, DownloadFailure))
-        return _end(f"error: {error}", 1 if failed else 2)
+        first, *more = str(error).splitlines() if error.several_lines else [str(error)]
+        return _end(f"error: {first}", 1 if failed else 2, more)
     if isinstance(error, BrokenPipeError):
         _forget_stdout()
         return 1
@@ -190,8 +191,8 @@ def _report(error: BaseException) -> int:
     return _end(f"error: {message} (--debug shows where)", 1)
 
 
-def _end(message: str, code: int) -> int:
-    terminal.fail(message)
+def _end(message: str, code: int, more: Sequence[str] = ()) -> int:
+    terminal.fail(message, more)
     return code
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
@@ -146,8 +146,11 @@ def results_are_there() -> None:
         warn(_state.of_results.pop(0))
 
 
-def fail(message: str) -> None:
+def fail(message: str, more: Sequence[str] = ()) -> None:
+    """Say what went wrong; `more` are lines of another program's below it."""
     _to_stderr(f"facegen: {message}")
+    for line in more:
+        _to_stderr(line.expandtabs())
 
 
 def show_traceback() -> None:

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from facegen.errors import FacegenError
@@ -14,6 +15,7 @@ from facegen.files.digest import file_digest
 from facegen.hub import cache
 from facegen.learn.compilers import find_compiler, flags_of
 from facegen.learn.course import folder
+from facegen.learn.process import run_limited
 
 BUILD_SECONDS = 300.0
 _SHOWN_LINES = 12  # of what a compiler says
@@ -30,6 +32,8 @@ class BuildError(FacegenError):
     output
         All that the compiler said.
     """
+
+    several_lines = True
 
     def __init__(self, source: Path, output: str) -> None:
         lines = output.strip().splitlines()
@@ -79,23 +83,16 @@ def build(
     place.mkdir(parents=True, exist_ok=True)
     partial = place / f".{os.getpid()}-{program.name}"
     try:
-        result = subprocess.run(
-            [*command, str(source), "-o", str(partial)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=seconds,
-            check=False,
-        )
-        output = result.stdout.decode(errors="replace")
-        if result.returncode != 0:
-            raise BuildError(source, output or f"{command[0]} ended with {result.returncode}")
+        result = run_limited([*command, str(source), "-o", str(partial)], seconds)
+        output = result.output + result.errors
+        if result.code != 0:
+            raise BuildError(source, output or f"{command[0]} ended with {result.code}")
         os.replace(partial, program)
     except subprocess.TimeoutExpired:
         raise FacegenError(f"{source}: compiling took more than {seconds:g} s") from None
     finally:
         partial.unlink(missing_ok=True)
-    _forget_oldest(place)
+    forget_oldest(place)
     return program
 
 
@@ -103,8 +100,10 @@ def _key(source: Path, headers: Path, command: Sequence[str]) -> str:
     """Of all that a program depends on."""
     parts = ["\0".join(command), platform.machine(), _instructions(), _version(command[0])]
     # Rungs of the GPU include some of the package's own sources.
-    ours = (headers.parent / "csrc" / "cuda").glob("*/parts/*.cuh")
-    included = sorted(ours) if source.suffix == ".cu" else []
+    ours = headers.parent / "csrc" / "cuda"
+    included = [*sorted(ours.glob("*/parts/*.cuh")), *ours.glob("fit/split.h")]
+    if source.suffix != ".cu":
+        included = []
     for file in [source, *sorted((headers / "common").iterdir()), *included]:
         parts.append(f"{file.name} {file_digest(file)}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
@@ -129,9 +128,12 @@ def _version(compiler: str) -> str:
     return result.stdout.decode(errors="replace")
 
 
-def _forget_oldest(place: Path) -> None:
-    """Programs in the cache beyond so many; each is some 50 KB."""
-    programs = [file for file in place.iterdir() if not file.name.startswith(".")]
-    programs.sort(key=lambda file: file.stat().st_mtime, reverse=True)
-    for file in programs[_KEPT:]:
+def forget_oldest(place: Path) -> None:
+    """Remove files in a folder of the cache beyond so many; each is some 50 KB."""
+    times = {}
+    for file in place.iterdir():
+        with suppress(OSError):  # another process may do the same
+            if file.is_file() and not file.name.startswith("."):
+                times[file] = file.stat().st_mtime
+    for file in sorted(times, key=times.__getitem__, reverse=True)[_KEPT:]:
         file.unlink(missing_ok=True)

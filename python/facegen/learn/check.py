@@ -12,6 +12,8 @@ from pathlib import Path
 
 from facegen.errors import FacegenError
 from facegen.files.atomic import AtomicFile
+from facegen.learn.build import BuildError
+from facegen.learn.compilers import has_compiler
 from facegen.learn.course import PROBLEMS, find_rung
 from facegen.learn.emulation import emulated, has_gpu
 from facegen.learn.exercises import Exercise
@@ -97,11 +99,16 @@ def check(
         return _check_python(exercise, path)
     source = path
     note = ""
-    if exercise.language == "CUDA" and not has_gpu():
-        note = "no GPU here: verified on the CPU, thread by thread, and not timed"
+    if exercise.language == "CUDA" and not (has_gpu() and has_compiler(".cu")):
+        lacks = "nvcc" if has_gpu() else "GPU"
+        note = f"no {lacks} here: verified on the CPU, thread by thread, and not timed"
         source = emulated(path)
     tell(f"{path.name}: is it right? (a few pixels)")
-    for result in build_and_run(source, tiny=True, seconds=0.01):
+    try:
+        results = build_and_run(source, tiny=True, seconds=0.01)
+    except BuildError as error:
+        raise BuildError(path, error.output) from None  # of the learner's file, not of a copy
+    for result in results:
         if result.verified is not True:
             return Verdict(False, _wrong(result))
     if note:

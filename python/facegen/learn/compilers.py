@@ -16,7 +16,7 @@ from pathlib import Path
 
 from facegen.errors import FacegenError
 
-_COMMAND = re.compile(r"^//\s+(?:g\+\+|nvcc) (.+?)(?: && .*)?$", re.MULTILINE)
+_COMMAND = re.compile(r"^//[ \t]+(?:g\+\+|nvcc) (.*?-o .+?)(?: && .*)?$", re.MULTILINE)
 _DEFAULT_FLAGS = {
     ".cpp": ["-std=c++17", "-O3", "-march=native", "-pthread"],
     ".cu": ["-std=c++17", "-O3", "-arch=native"],
@@ -45,7 +45,11 @@ def find_compiler(source: Path) -> list[str]:
     if source.suffix not in _COMPILERS:
         raise FacegenError(f"{source}: expected a file of C++ (.cpp) or CUDA (.cu)")
     variable, commands = _COMPILERS[source.suffix]
-    if named := shlex.split(os.environ.get(variable, "")):
+    try:
+        named = shlex.split(os.environ.get(variable, ""))
+    except ValueError as error:  # a quotation mark alone
+        raise FacegenError(f"{variable}: expected a command, found {error}") from None
+    if named:
         if shutil.which(named[0]) is None:
             raise FacegenError(f"{variable} names {named[0]}, which is no command here")
         return named
@@ -58,12 +62,25 @@ def find_compiler(source: Path) -> list[str]:
     )
 
 
+def has_compiler(suffix: str) -> bool:
+    """Whether there is, or is named, a compiler for files of ".cpp" or ".cu"."""
+    variable, commands = _COMPILERS[suffix]
+    return bool(os.environ.get(variable)) or any(map(shutil.which, commands))
+
+
 def flags_of(source: Path) -> list[str]:
     """What a file's own command hands to the compiler, the names of files left out."""
     text = source.read_text(encoding="utf-8", errors="replace")
-    if not (match := _COMMAND.search(text)):
-        return list(_DEFAULT_FLAGS[source.suffix])
-    words = iter(shlex.split(match[1]))
+    for match in _COMMAND.finditer(text):
+        try:
+            return _flags(shlex.split(match[1]))
+        except ValueError:  # a sentence with an apostrophe, which begins as a command does
+            continue
+    return list(_DEFAULT_FLAGS[source.suffix])
+
+
+def _flags(command: list[str]) -> list[str]:
+    words = iter(command)
     flags = []
     for word in words:
         if word == "-o":

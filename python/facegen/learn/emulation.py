@@ -12,6 +12,7 @@ from pathlib import Path
 
 from facegen.errors import FacegenError
 from facegen.hub import cache
+from facegen.learn.build import forget_oldest
 
 _COMMAND = b"//   g++ -std=c++17 -O1 -pthread emulated.cpp -o rung\n"
 
@@ -28,7 +29,7 @@ def has_gpu() -> bool:
 
 
 def emulated(source: Path) -> Path:
-    """A file of C++ that is nothing but a .cu file, for a compiler that goes by names.
+    """A file of C++ that is a .cu file and its name, for a compiler that goes by names.
 
     Raises
     ------
@@ -42,8 +43,10 @@ def emulated(source: Path) -> Path:
     source = source.resolve()
     place = cache.folder() / "course" / "emulated"
     place.mkdir(parents=True, exist_ok=True)
-    text = source.read_bytes()
-    digest = hashlib.sha256(_COMMAND + text).hexdigest()[:16]
-    wrapper = place / f"{source.stem}-{digest}.cpp"
-    wrapper.write_bytes(_COMMAND + text)
+    # The compiler is to name the learner's file, and its lines.
+    name = "".join(f"\\{c}" if c in '\\"' else c for c in str(source) if c.isprintable())
+    text = _COMMAND + f'#line 1 "{name}"\n'.encode(errors="replace") + source.read_bytes()
+    wrapper = place / f"{source.stem}-{hashlib.sha256(text).hexdigest()[:16]}.cpp"
+    wrapper.write_bytes(text)
+    forget_oldest(place)
     return wrapper

@@ -8,6 +8,7 @@ from typing import Any
 
 from facegen import extras
 from facegen.errors import FacegenError
+from facegen.lab.plots import canvas
 from facegen.learn.ladder import Ladder, Panel
 
 _RUNG, _OURS, _OTHERS, _CEILING = "#7ba3b8", "#d1495b", "#22333b", "#444444"
@@ -41,7 +42,7 @@ def plot(ladder: Ladder, path: Path, caption: str) -> None:
     ):
         _draw(axes, panel)
     figure.suptitle(f"The {ladder.staircase.upper()} staircase, {caption}", fontsize=10)
-    figure.savefig(path, dpi=150)
+    canvas.save(figure, str(path))
 
 
 def _draw(axes: Any, panel: Panel) -> None:
