@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facegen import _native
 from facegen.errors import FacegenError, OutOfMemory
 from facegen.kernels.matrices import MATMUL_ALGORITHMS
 from facegen.lab import bus, gemm, machine, scaling
@@ -64,6 +65,13 @@ def test_scaling_claims_nothing_of_one_thread_that_was_not_measured() -> None:
     assert two.speed_up == 1
     assert four.speed_up == pytest.approx(two.times.median / four.times.median)
     assert all(point.efficiency is None and point.serial_share is None for point in points)
+
+
+def test_scaling_measures_no_fewer_threads_than_it_says() -> None:
+    graph = scaling.layer_graph(5, 6, 3, 4)
+    most = _native.most_threads()
+    with pytest.raises(FacegenError, match=f"{most + 1:,} threads: expected up to {most:,} on"):
+        scaling.measure(graph, {}, 1, (1, most + 1), 0.01)
 
 
 def test_scaling_takes_no_more_than_there_is() -> None:

@@ -8,6 +8,7 @@ from functools import partial
 
 import numpy as np
 
+from facegen import _native
 from facegen.engine import Runner
 from facegen.engine.memory import check_memory
 from facegen.errors import FacegenError
@@ -68,9 +69,14 @@ def measure(
 
     Raises
     ------
+    FacegenError
+        More threads than the engine takes on this machine: fewer would be measured.
     OutOfMemory
         It takes more memory than the machine has.
     """
+    most = _native.most_threads()
+    if max(threads) > most:
+        raise FacegenError(f"{max(threads):,} threads: expected up to {most:,} on this machine")
     floats = sum(tensor.shape.floats for tensor in (*graph.inputs, *graph.outputs))
     check_memory(4 * batch * floats, f"{batch:,} images of {graph.name}")
     random = np.random.default_rng(0)
