@@ -34,8 +34,8 @@ from facegen.files.standard import is_stdout
 @click.option(
     "--threads",
     type=words.Numbers(1, 1024),
-    help="A sweep, up to the machine's processors, at least to 16; 1, 2, 4, ... up to those that this "
-    "process may use, if not given.",
+    help="A sweep, up to the machine's processors, at least to 16; 1, 2, 4, ... up to those that "
+    "this process may use, if not given.",
 )
 @words.seconds
 @options.json_report
