@@ -10,9 +10,9 @@ numerical precision") takes x, between two neighbours a distance eps apart, to
     floor(x)         with probability 1 - (x - floor(x)) / eps
     floor(x) + eps   with probability     (x - floor(x)) / eps
 
-so that the mean of many roundings is x. The random bits of an element are a function of the seed, the
-step, the stream (which array of a step) and the element's number, by the counter-based generator Philox
-(Salmon et al. 2011): they repeat, and depend on no threads and no order.
+so that the mean of many roundings is x. The random bits of an element are a function of the seed,
+the step, the stream (which array of a step) and the element's number, by the counter-based
+generator Philox (Salmon et al. 2011): they repeat, and depend on no threads and no order.
 """
 
 from __future__ import annotations
