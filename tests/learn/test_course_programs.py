@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -176,6 +177,13 @@ def test_nothing_outlives_a_program(tmp_path: Path) -> None:
     run(script(tmp_path / "rung", f"sleep 60 & echo $! > {child}; echo '{LINE}'"), [], timeout=30)
     with pytest.raises(FacegenError, match="more than 0.5 s"):
         run(script(tmp_path / "slow", f"sleep 60 & echo $! >> {child}; wait"), [], timeout=0.5)
+    # The terminal is closed while it runs: this process is to end it, and does not end itself.
+    slow = script(
+        tmp_path / "hangup", f"sleep 60 & echo $! >> {child}; sleep 0.2; kill -HUP $PPID; wait"
+    )
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_DFL:  # it is not under nohup
+        with pytest.raises(SystemExit, match=str(128 + signal.SIGHUP)):
+            run(slow, [], timeout=30)
     for pid in child.read_text().split():
         for _ in range(100):  # who adopts it takes it away in a moment
             state = Path(f"/proc/{pid}/stat")

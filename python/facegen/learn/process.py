@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from threading import Thread
+from threading import Thread, current_thread, main_thread
+from types import FrameType
 from typing import IO
 
 MOST_BYTES = 1 << 20  # that are read of an output
@@ -53,24 +54,45 @@ def run_limited(command: Sequence[str], seconds: float, show_errors: bool = Fals
     OSError
         It cannot be started.
     """
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=None if show_errors else subprocess.PIPE,
-        start_new_session=True,  # a group of its own, so that its children end with it
-    )
-    readers = [_Reader(process, pipe) for pipe in (process.stdout, process.stderr) if pipe]
-    try:
-        code = process.wait(seconds)
-    finally:  # also where an interrupt ends the wait: the group is not the terminal's
-        _end(process)
-        process.wait()
-        for reader in readers:
-            reader.close()
+    with _hangup_raises():
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=None if show_errors else subprocess.PIPE,
+            start_new_session=True,  # a group of its own, so that its children end with it
+        )
+        readers: list[_Reader] = []
+        try:
+            readers += [_Reader(process, pipe) for pipe in (process.stdout, process.stderr) if pipe]
+            code = process.wait(seconds)
+        finally:  # also where an interrupt ends the wait: the group is not the terminal's
+            _end(process)
+            process.wait()
+            for reader in readers:
+                reader.close()
     texts = [reader.text() for reader in readers]
     too_much = any(reader.too_much for reader in readers)
     return Ended(code, texts[0], "" if show_errors else texts[1], too_much)
+
+
+@contextmanager
+def _hangup_raises() -> Iterator[None]:
+    """Let the end of the terminal be an exception: a session of its own is not told of it."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    is_main = current_thread() is main_thread()
+    if number is None or not is_main or signal.getsignal(number) != signal.SIG_DFL:
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(number, end)
+    try:
+        yield
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 class _Reader(Thread):
