@@ -121,11 +121,11 @@ def put_together(submission: Path, given: list[str], folder: Path) -> None:
         shutil.copyfile(path, folder / name)
     if not (folder / "Makefile").exists():
         shutil.copyfile(HERE / "Makefile", folder / "Makefile")
-    for name in given:
-        if name.startswith("answer"):  # no program needs to see it
+    for file in given:
+        if file.startswith("answer"):  # no program needs to see it
             continue
         # Never a link: what a program writes there would be the next one's, and shows this folder.
-        shutil.copyfile(HERE / name, folder / name)
+        shutil.copyfile(HERE / file, folder / file)
 
 
 def build_compare(given: list[str], folder: Path, limit: float) -> Path:
