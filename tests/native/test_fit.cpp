@@ -79,7 +79,7 @@ Case make_case(const Layer& layer, int centre_channels) {
     if (k % taps == centre) continue;
     std::fill_n(made.data.weight.begin() + int64_t{k} * layer.in.c, layer.in.c, 0.0f);
   }
-  made.step = step_of(layer, made.data, made.phases, false);
+  made.step = step_of(layer, made.data, made.phases, Algorithm::kAuto);
   made.step.in = layer.in.view(0);
   made.step.out = layer.out.view(1);
   for (View* view : {&made.step.in, &made.step.out}) view->pixel_stride = (view->c + 7) / 8 * 8;

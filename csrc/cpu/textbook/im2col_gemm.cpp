@@ -61,7 +61,7 @@ void Im2colGemm::run(int64_t images, Images in, Images out, Images add, int thre
   for (int64_t image = 0; image < images; ++image) {
     const float* const from = in.data + image * in.image_stride;
     for (const Phase& phase : phases_) {
-      const auto& [y, x] = phase;
+      const auto &y = phase.y, &x = phase.x;  // Clang 14 captures no structured bindings
       parallel_for(y.out, threads, [&](int64_t oy, int) {
         const int64_t first = (y.out_origin + oy * y.out_step) * writer_.out.w + x.out_origin;
         for (int ox = 0; ox < x.out; ++ox) {

@@ -27,7 +27,7 @@ void NaiveGemm::pack(const Weights& weights, int) {
 // A task is a row of outputs of one phase of an image.
 void NaiveGemm::run(int64_t images, Images in, Images out, Images add, int threads) const {
   for (const Phase& phase : phases_) {
-    const auto& [y, x] = phase;
+    const auto &y = phase.y, &x = phase.x;  // Clang 14 captures no structured bindings
     parallel_for(images * y.out, threads, [&](int64_t task, int) {
       static thread_local Scratch scratch;
       float* const sums = scratch.get<float>(writer_.out.c);
