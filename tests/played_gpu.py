@@ -20,6 +20,7 @@ from facegen.engine.device import Kind
 from facegen.errors import DeviceFailure
 from facegen.nn.grad import TrainingProgram
 from facegen.nn.program import Program
+from facegen.numbers.rounding import Rounding
 from facegen.train import choose_engine, trainer
 from facegen.train.augment.places import OnHost
 from facegen.train.cpu_steps import CpuSteps
@@ -75,7 +76,11 @@ class PlayedGpu:
         precision: str,
         ranks: object,
         shares: int = 1,
+        binary: Sequence[str] = (),
+        rounding: Rounding | None = None,
+        seed: int = 0,
     ) -> StepEngine:
+        assert not binary and rounding is None  # GPUs have neither binary layers nor other formats
         if choose_engine.one_device(device).kind == "cpu":
             return CpuSteps(program, arrays, threads, precision, None)
         return PlayedSteps(self, program, arrays, threads)

@@ -36,7 +36,7 @@ def test_what_is_damaged_keeps_its_own_message(tmp_path: Path) -> None:
     weights.pop("conv1.bias")
     npz.write(tmp_path / "a.npz", weights)
     with pytest.raises(FormatError, match=r"a\.npz: tensor 'conv1.bias' is missing"):
-        DigitClassifier(tmp_path / "a.npz")
+        read(tmp_path / "a.npz", [LENET])
     (tmp_path / "a.bin").write_bytes(b"x" * 100)
     with pytest.raises(FormatError, match=r"a\.bin: found 100 bytes, which is no network.bin's"):
         Generator(tmp_path / "a.bin")
@@ -46,7 +46,7 @@ def test_a_checkpoint_where_none_is_read(tmp_path: Path) -> None:
     """Whether PyTorch is there or not, it would not help."""
     path = tmp_path / "x.pth"
     path.write_bytes(pytorch.BARE_MAGIC + b"and no more")
-    message = "x.pth: is a PyTorch checkpoint, expected a lenet network as network.bin, .safet"
+    message = "x.pth: is a PyTorch checkpoint, expected a lenet or a lenet-binary network as network"
     with pytest.raises(FormatError, match=message):
         DigitClassifier(path)
 

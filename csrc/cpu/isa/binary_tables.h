@@ -70,7 +70,8 @@ constexpr int lane_of(int n) { return n < kBytes / 2 ? 2 * n : 2 * n - kBytes + 
 inline Bytes table_at(int offset) {
   const auto* p = reinterpret_cast<const __m128i*>(&kTables.of[0][0] + offset);
 #if defined(__AVX512F__)
-  return reinterpret_cast<Bytes>(_mm512_broadcast_i32x4(_mm_load_si128(p)));
+  // With a mask of all lanes: GCC 12 warns of its own header's _mm512_broadcast_i32x4.
+  return reinterpret_cast<Bytes>(_mm512_maskz_broadcast_i32x4(0xffff, _mm_load_si128(p)));
 #else
   return reinterpret_cast<Bytes>(_mm256_broadcastsi128_si256(_mm_load_si128(p)));
 #endif

@@ -10,11 +10,12 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facegen.cached import cached_property
 from facegen.engine import Runner
 from facegen.engine.memory import check_memory
 from facegen.errors import FacegenError, OutOfMemory
