@@ -46,7 +46,7 @@ def test_a_checkpoint_where_none_is_read(tmp_path: Path) -> None:
     """Whether PyTorch is there or not, it would not help."""
     path = tmp_path / "x.pth"
     path.write_bytes(pytorch.BARE_MAGIC + b"and no more")
-    message = "x.pth: is a PyTorch checkpoint, expected a lenet or a lenet-binary network as network"
+    message = "x.pth: is a PyTorch checkpoint, expected a lenet or a lenet-binary network"
     with pytest.raises(FormatError, match=message):
         DigitClassifier(path)
 
