@@ -6,6 +6,7 @@ disk -> decode -> prepare -> (copy to the device) -> network
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -155,7 +156,7 @@ def _mean(graph: Graph) -> Graph:
 
 def _disk(files: Sequence[bytes], extension: str, folder: str | None) -> Stage:
     """Files read one after another, from the disk itself where the system can be told to."""
-    forget = getattr(os, "posix_fadvise", None)
+    can_forget = sys.platform == "linux"
     with tempfile.TemporaryDirectory(dir=folder) as place:
         paths = [Path(place) / f"{i}{extension}" for i in range(len(files))]
         for path, data in zip(paths, files, strict=True):
@@ -165,13 +166,13 @@ def _disk(files: Sequence[bytes], extension: str, folder: str | None) -> Stage:
                 os.fsync(file.fileno())
         samples = []
         for _ in range(3):
-            if forget is not None:
+            if sys.platform == "linux":
                 for path in paths:
                     with open(path, "rb") as file:
-                        forget(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+                        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
             begin = time.perf_counter()
             for path in paths:
                 photo.read_bytes(path)
             samples.append(time.perf_counter() - begin)
-    note = "1 thread" if forget else "1 thread, from the system's cache"
+    note = "1 thread" if can_forget else "1 thread, from the system's cache"
     return Stage("disk", Times(tuple(samples)), len(files), _bytes(files) / len(files), note)
