@@ -17,6 +17,7 @@ from PIL import Image
 
 from facegen import FacegenError, Generator
 from facegen.cli.seeds import SeedList, Seeds
+from facegen.files.digest import file_digest
 from facegen.media.face_files import FaceFiles
 from facegen.networks import dcgan, traits
 
@@ -325,7 +326,7 @@ def test_traits(run: Run, network_bin: Path, generator: Generator, tmp_path: Pat
     result = run(*arguments, "--trait", "smile=1.5", "-o", "a.npy")
     assert result.code == 2 and "no such file of own.bin's traits" in result.err
     direction = np.random.default_rng(0).standard_normal(100).astype(np.float32)
-    known = traits.Traits(traits.digest_of(network), {"smile": direction})
+    known = traits.Traits(file_digest(network), {"smile": direction})
     traits.write(tmp_path / "own.traits.json", known)
     for words, message in (
         (["--trait", "hat=1"], "trait 'hat': expected smile"),
@@ -343,7 +344,7 @@ def test_resuming_other_traits(run: Run, network_bin: Path, tmp_path: Path) -> N
     """A face of other amounts is another face, which does not take its place unasked."""
     network = tmp_path / "own.bin"
     network.write_bytes(network_bin.read_bytes())
-    known = traits.Traits(traits.digest_of(network), {"smile": np.ones(100, np.float32)})
+    known = traits.Traits(file_digest(network), {"smile": np.ones(100, np.float32)})
     traits.write(tmp_path / "own.traits.json", known)
     arguments = ["generate", "-n", network, "--seeds", "0", "-o", "a.png", "--resume"]
     assert run(*arguments, "--trait", "smile=1").code == 0

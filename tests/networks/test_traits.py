@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from facegen import FacegenError, FormatError
+from facegen.files.digest import file_digest
 from facegen.networks import traits
 from facegen.networks.traits import Traits
 
@@ -48,7 +49,7 @@ def test_directions_are_of_one_network(tmp_path: Path) -> None:
     network.write_bytes(b"some network")
     with pytest.raises(FacegenError, match=r"mine\.traits\.json: there is no such file"):
         traits.directions(network)
-    traits.write(path, known(traits.digest_of(network)))
+    traits.write(path, known(file_digest(network)))
     assert traits.directions(network).names == ["smile", "age"]
     with pytest.raises(FormatError, match="expected directions of 64 numbers, found 100"):
         traits.directions(network, size=64)

@@ -117,14 +117,9 @@ def directions(network: str | os.PathLike[str] | None = None, size: int = LATENT
     found = len(next(iter(traits.directions.values())))
     if found != size:
         raise FormatError(f"{path}: expected directions of {size} numbers, found {found}")
-    if traits.network != digest_of(file):
+    if traits.network != file_digest(file):
         raise FacegenError(f"{path}: is of another network than {file}; fit its traits again")
     return traits
-
-
-def digest_of(network: str | os.PathLike[str]) -> str:
-    """SHA-256 of a network's file."""
-    return file_digest(network)
 
 
 def read(path: str | os.PathLike[str]) -> Traits:

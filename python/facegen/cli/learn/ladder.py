@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         "facegen learn ladder",
         "facegen learn ladder cpu --problem tconv2 --plot tconv2.png",
         "facegen learn ladder gpu --json gpu.json",
-        "facegen learn ladder --tiny   is every rung right? (a few pixels, no times)",
+        "facegen learn ladder --tiny   is every rung right? (a few pixels)",
     ),
 )
 @click.argument("staircase", type=click.Choice(["cpu", "gpu"]), default="cpu")
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 4096),
     help="Of rungs that use several (cpu): 1 where others use the machine as well.",
 )
-@click.option("--tiny", is_flag=True, help="Verify on a few pixels; compare nothing.")
+@click.option(
+    "--tiny", is_flag=True, help="Verify on a few pixels (gpu: a few images); compare nothing."
+)
 @click.option("--plot", metavar="FILE", help="Draw the staircase: a .png, .svg or .pdf.")
 @options.json_report
 @options.overwrite
@@ -58,9 +60,10 @@ def command(
     """Build, verify and time each rung of a staircase, and print what each of them gains.
 
     The first rung is the definition of a convolution in seven loops, the last ones are how facegen
-    computes it. Beside them stand facegen's own kernel, PyTorch where it is installed, and the
-    most that the machine can multiply. The programs are in the folder that the last line names;
-    they need a C++ compiler (cpu) or CUDA's (gpu).
+    computes it. Beside the CPU's stand facegen's own kernel, PyTorch where it is installed, and the
+    most that the machine can multiply; beside the GPU's, whose last rungs need a Hopper GPU, what
+    course/gpu/measure.sh measures. The programs are in the folder that the last line names; they
+    need a C++ compiler (cpu) or CUDA's (gpu).
     """
     from facegen.learn.course import PROBLEMS, folder
     from facegen.learn.ladder import climb

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from facegen.engine import Runner
 from facegen.engine.device import CPU
 from facegen.errors import FacegenError, FormatError
+from facegen.files.digest import file_digest
 from facegen.networks import traits
 from facegen.networks.dcgan import Generator
 from facegen.networks.traits import Traits
@@ -186,7 +187,7 @@ def find(
             "moved_others": round(float(others.max()) if len(others) else 0.0, 3),
             "length": round(float(np.linalg.norm(directions[i])), 3),
         }
-    return Traits(traits.digest_of(network), named, measured)
+    return Traits(file_digest(network), named, measured)
 
 
 def read_labels(path: str | Path, count: int) -> NDArray[np.void]:
