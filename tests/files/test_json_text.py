@@ -5,16 +5,13 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import facegen
 from facegen.cli import options
 from facegen.files.json_text import json_text
 from facegen.pictures.report import Outcome, Report
-
-PACKAGE = Path(facegen.__file__).parent
+from modules import MODULES
 
 
 def strict(text: str) -> object:
@@ -52,7 +49,7 @@ def calls(tree: ast.AST) -> Iterator[str]:
 def test_there_is_one_place_that_writes_json() -> None:
     writers = {
         path.name
-        for path in PACKAGE.rglob("*.py")
+        for path in MODULES
         if {"json.dumps", "json.dump"} & set(calls(ast.parse(path.read_text(encoding="utf-8"))))
     }
     assert writers == {"json_text.py"}
