@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -37,7 +39,7 @@ def test_lightness_of_every_grey_is_from_0_to_100() -> None:
     assert np.all(np.diff(lightness[:, 0]) > 0)
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (3000, 500), (256, 256), (300, 200)])
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (1000, 500), (256, 256), (300, 200)])
 def test_the_pictures_own_lightness_is_kept(size: tuple[int, int]) -> None:
     rgb, ab = picture(*size), colours()
     result = with_colours(rgb, ab, 0.1)
@@ -48,6 +50,41 @@ def test_the_pictures_own_lightness_is_kept(size: tuple[int, int]) -> None:
     ]
     lab = np.stack([rgb_to_lightness(rgb), *(np.float32(0.1) * plane for plane in planes)], -1)
     np.testing.assert_array_equal(result, lab_to_rgb(lab))
+
+
+@pytest.mark.parametrize("size", [(3001, 700), (700, 3001), (2, 1_100_000), (1_100_000, 2)])
+def test_bands_of_a_large_picture_have_no_seams(size: tuple[int, int]) -> None:
+    """Colours are those of planes that are resized whole, but for rounding."""
+    rgb, ab = picture(*size), colours()
+    planes = [
+        np.asarray(Image.fromarray(plane).resize(size[::-1], Image.Resampling.BICUBIC))
+        for plane in ab
+    ]
+    whole = lab_to_rgb(np.stack([rgb_to_lightness(rgb), *planes], -1))
+    difference = np.abs(with_colours(rgb, ab).astype(int) - whole)
+    assert difference.max() <= 1 and difference.mean() < 1e-3
+
+
+def test_a_result_may_take_the_place_of_its_picture() -> None:
+    rgb, ab = picture(1500, 900).copy(), colours()
+    expected = with_colours(rgb, ab)
+    assert with_colours(rgb, ab, out=rgb) is rgb
+    np.testing.assert_array_equal(rgb, expected)
+    with pytest.raises(FormatError, match=r"out: expected uint8 of \(1500, 900, 3\), found float"):
+        with_colours(rgb, ab, out=np.empty((1500, 900, 3), np.float32))
+
+
+def test_what_a_picture_takes_besides_itself_does_not_grow() -> None:
+    """In place, of 16 megapixels: 128 MB of a and b alone if they were resized whole."""
+    rgb, ab = picture(4000, 4000).copy(), colours()
+    tracemalloc.start()
+    try:
+        network_lightness(rgb)
+        with_colours(rgb, ab, out=rgb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 << 20
 
 
 def test_strength() -> None:

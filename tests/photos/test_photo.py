@@ -255,3 +255,12 @@ def test_a_message_of_a_decoder_is_one_line(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Image, "open", fail)
     with pytest.raises(FormatError, match=r"^cannot be decoded: no room$"):
         decode(png())
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+def test_a_large_picture_is_decoded_in_little_more_than_itself(mode: str, tmp_path: Path) -> None:
+    """40 megapixels: Pillow's image of 1 or 4 bytes a pixel, and 3 for what becomes of it."""
+    size = (8000, 5000)
+    Image.new(mode, size).save(tmp_path / "large.png")
+    most = size[0] * size[1] * ((4 if mode == "RGB" else 1) + 3) + (40 << 20)
+    assert outcome_within(most, "facegen.photos.kinds:photo_of", tmp_path / "large.png") == "read"

@@ -273,10 +273,15 @@ class Colorizer(Model):
         return planar(self.ab(np.stack(prepared)))
 
     def finish(
-        self, pixels: np.ndarray, ab: np.ndarray, strength: float, threads: int | None = None
+        self,
+        pixels: np.ndarray,
+        ab: np.ndarray,
+        strength: float,
+        threads: int | None = None,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """A picture with its own lightness in colour: `with_colours`."""
-        return with_colours(pixels, ab, strength, threads)
+        return with_colours(pixels, ab, strength, threads, out)
 
     def _colour(self, pictures: Sequence[Any], strength: float) -> list[Any]:
         results = []

@@ -33,6 +33,7 @@ FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "PNG", "PPM", "TIFF"
 
 MAX_FILE_BYTES = 1 << 30
 _AVIF_HEAD = 1 << 16  # bytes in which the kinds of its items are listed
+_BAND_PIXELS = 1 << 20  # converted at a time
 _PIECE_BYTES = 1 << 20  # read(n) takes memory for n bytes, however few there are
 
 
@@ -169,10 +170,21 @@ def _photo(
     opaque = alpha is None or alpha.getextrema() in ((255, 255), (0, 0) if invisible else ())
     image, profile = profiles.to_srgb(image, info)
     turn = _TURNS.get(turned)
-    image, alpha = image.convert("RGB"), None if opaque else alpha
+    alpha = None if opaque else alpha
     if turn is not None:
         image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
-    return Photo(np.array(image), None if alpha is None else np.array(alpha), profile, metadata)
+    return Photo(_rgb(image), None if alpha is None else np.array(alpha), profile, metadata)
+
+
+def _rgb(image: Image.Image) -> NDArray[np.uint8]:
+    """Pixels (height, width, 3); Pillow's own way would have a large picture in memory 4 times."""
+    pixels = np.empty((image.height, image.width, 3), np.uint8)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        bottom = min(top + rows, image.height)
+        band = image.crop((0, top, image.width, bottom))
+        pixels[top:bottom] = np.asarray(band.convert("RGB"))
+    return pixels
 
 
 _TURNS = {  # by EXIF's orientation

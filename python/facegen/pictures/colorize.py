@@ -30,6 +30,7 @@ def _finish(
     outputs: tuple[str, ...],
 ) -> Made:
     (output,) = outputs
-    pixels = model.finish(photo.pixels, ab, strength, threads=1)  # other pictures have the others
+    # Other pictures have the other threads; and a large one need not be in memory twice.
+    pixels = model.finish(photo.pixels, ab, strength, threads=1, out=photo.pixels)
     metadata = None if strip else photo.metadata
     return Made({output: encode(pixels, output, photo.alpha, photo.profile, metadata)})
