@@ -391,3 +391,24 @@ def test_outputs_that_are_not_written(run: Run, tinter: Tinter) -> None:
     assert os.listdir() == ["a.png"]
     assert run("colorize", "a.png", "-o", "v1.0").code == 0
     assert read("v1.0/a.png").shape == (40, 60, 3)
+
+
+def test_max_pixels(run: Run, tinter: Tinter, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", GREY.size - 1)  # and set back in the end
+    save("large.png")
+    command = ("colorize", "large.png", "-o", "out.png")
+    result = run(*command)
+    assert result.code == 1 and not Path("out.png").exists()
+    assert "large.png: 60 x 40 pixels, more than the limit of 2,399 (--max-pixels; " in result.err
+    assert run(*command, "--max-pixels", "0").code == 2
+    assert run(*command, "--max-pixels", "2400").code == 0
+    assert Image.open("out.png").size == (60, 40)
+
+
+def test_a_picture_larger_than_the_machines_memory_is_not_begun(
+    run: Run, tinter: Tinter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("facegen.system.memory_bytes", lambda: 10_000)
+    save("large.png")
+    result = run("colorize", "large.png", "-o", "out.png")
+    assert result.code == 1 and "large.png: 60 x 40 pixels: takes 16,800 bytes of mem" in result.err

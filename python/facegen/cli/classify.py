@@ -46,6 +46,7 @@ from facegen.files.standard import is_stdout
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a file that is no report by the report.")
+@picture_options.max_pixels
 @picture_options.shard_option
 @options.engine
 @options.common

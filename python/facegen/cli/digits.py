@@ -38,6 +38,7 @@ from facegen.files.standard import is_stdout
 )
 @options.json_report
 @click.option("--overwrite", is_flag=True, help="Replace a file that is no report by the report.")
+@picture_options.max_pixels
 @picture_options.shard_option
 @options.engine
 @options.common

@@ -18,6 +18,24 @@ shard_option = click.option(
     "the name of a report is i.",
 )
 
+
+
+def _set_max_pixels(context: click.Context, option: click.Parameter, value: int | None) -> None:
+    """Of this whole process, as Pillow has it; each rank is given the same command line."""
+    if value is not None:
+        from PIL import Image
+
+        Image.MAX_IMAGE_PIXELS = value
+
+
+max_pixels = click.option(
+    "--max-pixels",
+    type=click.IntRange(1),
+    expose_value=False,
+    callback=_set_max_pixels,
+    help="The largest picture that is read; Pillow's limit, 89,478,485, if not given.",
+)
+
 strip = click.option(
     "--strip",
     is_flag=True,
@@ -32,6 +50,7 @@ def inputs(
     for option in (
         shard_option,
         options.json_report,
+        max_pixels,
         click.option("--overwrite", is_flag=True, help="Do finished pictures anew."),
         click.option(
             "--format",

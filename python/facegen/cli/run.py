@@ -68,6 +68,7 @@ NPY = ".npy"
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.overwrite
 @options.json_report
+@picture_options.max_pixels
 @picture_options.shard_option
 @options.engine
 @options.common

@@ -247,6 +247,8 @@ class _errors:
             return
         if isinstance(error, Image.UnidentifiedImageError):
             raise FormatError("not a picture, or of a format that is not read") from None
+        if isinstance(error, Image.DecompressionBombError):  # which does not say of what size
+            raise FormatError(f"more pixels than twice {_limit()}") from None
         if isinstance(error, Exception):
             raise FormatError(f"cannot be decoded: {first_line(error)}") from error
 
@@ -254,10 +256,13 @@ class _errors:
 def _checked_size(image: Image.Image) -> tuple[int, int]:
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
-        raise FormatError(
-            f"{image.width:,} x {image.height:,} pixels, more than Pillow's limit of {limit:,}"
-        )
+        raise FormatError(f"{image.width:,} x {image.height:,} pixels, more than {_limit()}")
     return image.height, image.width
+
+
+def _limit() -> str:
+    limit = Image.MAX_IMAGE_PIXELS
+    return f"the limit of {limit:,} (--max-pixels; in Python PIL.Image.MAX_IMAGE_PIXELS)"
 
 
 def _to_8_bits(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from facegen.engine import Runner
+from facegen.engine.memory import check_memory
 from facegen.weights import digest
 
 if TYPE_CHECKING:
     from facegen.photos.photo import Photo
+
+_PHOTO_BYTES = 7  # of each pixel: in Pillow's image of four bytes, and as an array
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,8 @@ def _pixels(data: bytes) -> int:
     from facegen.photos import photo as photos  # which loads Pillow: faces are of no photo
 
     height, width = photos.size(data)
+    # Only above Pillow's own limit is there so much to take; what is free now is no promise.
+    check_memory(height * width * _PHOTO_BYTES, f"{width:,} x {height:,} pixels")
     return height * width
 
 
