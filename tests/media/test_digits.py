@@ -158,7 +158,7 @@ def test_what_is_no_digit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         read(grey)
     stroke().save(tmp_path / "large.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(FormatError, match="large.png: .*more pixels than twice the limit of 1,000 "):
+    with pytest.raises(FormatError, match="large.png: .*more pixels than twice the limit"):
         read(tmp_path / "large.png")
     for data in (b"", b"GIF89a", b"\x89PNG\r\n\x1a\n" + bytes(50)):
         grey.write_bytes(data)
