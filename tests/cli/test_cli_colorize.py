@@ -21,9 +21,11 @@ from PIL import Image, ImageCms
 import facegen
 from facegen import Colorizer
 from facegen.cli.main import main
+from facegen.colour.lab import rgb_to_lightness
 from facegen.media import colorization
 from facegen.media.colorization import with_colours
 from facegen.networks import files
+from facegen.photos import png_chunks
 from facegen.photos.photo import decode
 from shared_data import SHARED_DATA
 
@@ -412,3 +414,43 @@ def test_a_picture_larger_than_the_machines_memory_is_not_begun(
     save("large.png")
     result = run("colorize", "large.png", "-o", "out.png")
     assert result.code == 1 and "large.png: 60 x 40 pixels: takes 16,800 bytes of mem" in result.err
+
+
+DEEP = np.add.outer(7 * np.arange(40), 1000 * np.arange(60)).astype(np.uint16)
+
+
+@pytest.mark.parametrize("name", ["out.png", "out.tif"])
+def test_16_bits_stay_16(run: Run, tinter: Tinter, name: str) -> None:
+    """Strength 0 is the picture itself; with colours its lightness stays."""
+    save("deep.tif", DEEP)
+    for strength in (0, 1):
+        command = ("colorize", "deep.tif", "-o", name, "--strength", strength, "--overwrite")
+        assert run(*command).code == 0
+        found = decode(Path(name).read_bytes(), keep_depth=True).deep
+        assert found is not None
+        if strength == 0:
+            assert np.abs(found.astype(int) - DEEP[..., np.newaxis]).max() <= 2
+        else:
+            inside = (found > 0).all(axis=2) & (found < 65_535).all(axis=2)
+            difference = rgb_to_lightness(found) - rgb_to_lightness(np.stack([DEEP] * 3, axis=2))
+            assert inside.mean() > 0.5 and np.abs(difference[inside]).max() < 0.01
+            assert np.ptp(found.astype(int), axis=2).max() > 1000
+
+
+def test_depth(run: Run, tinter: Tinter) -> None:
+    save("deep.png", DEEP)
+    save("flat.png")
+    for options, bits in (((), 16), (("--depth", 8), 8), (("--depth", 16), 16)):
+        command = ("colorize", "deep.png", "-o", "out.png", "--overwrite", *options)
+        assert run(*command).code == 0
+        assert png_chunks.bit_depth(Path("out.png").read_bytes()) == bits
+    assert run("colorize", "flat.png", "-o", "flat").code == 0
+    assert png_chunks.bit_depth(Path("flat/flat.png").read_bytes()) == 8
+    assert run("colorize", "flat.png", "-o", "flat", "--depth", 16).code == 0
+    photo = decode(Path("flat/flat.png").read_bytes(), keep_depth=True)
+    assert photo.deep is not None and len(np.unique(photo.deep[..., 0])) > 256
+    assert run("colorize", "deep.png", "-o", "out.jpg").code == 0  # of 8 bits, as all JPEGs
+    for words in (("-o", "x.jpg"), ("-o", "x", "--format", "webp")):
+        result = run("colorize", "deep.png", *words, "--depth", 16)
+        assert result.code == 2 and "has 8 bits a colour; PNG and TIFF have 16" in result.err
+        assert not Path(words[1]).exists()

@@ -17,6 +17,7 @@ from facegen.cli.shared import SharedCommand
         "facegen colorize old.jpg -o coloured.png",
         "facegen colorize photos -r -o coloured --format same",
         "facegen colorize 'scans/*.tif' -o coloured --network network.bin --strength 0.7",
+        "facegen colorize scan16.tif -o coloured.tif --depth 16 --max-pixels 400000000",
         "facegen colorize - -o - < old.jpg > coloured.png",
     ),
 )
@@ -29,12 +30,21 @@ from facegen.cli.shared import SharedCommand
     show_default=True,
     help="What colours are multiplied by: 0 is grey, 1 as the network has them.",
 )
+@click.option(
+    "--depth",
+    type=click.Choice(["8", "16", "same"]),
+    default="same",
+    show_default=True,
+    help="Bits a colour of results. 16: PNG and TIFF alone; same: 16 for pictures of more than 8 "
+    "where the format holds them.",
+)
 @picture_options.strip
 @options.engine
 @options.common
 def command(
     network: str | None,
     strength: float,
+    depth: str,
     strip: bool,
     engine: dict[str, Any],
     **files: Any,
@@ -50,9 +60,14 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.networks.files import resolve
-    from facegen.pictures.colorize import task
+    from facegen.photos.encode import check_depth, extension_of
+    from facegen.pictures.colorize import SAME, task
 
     network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)
+    if depth == "16":
+        for item in plan.plan.items:
+            check_depth(extension_of(item.outputs[0]))
     model = prepared(Colorizer, network, engine)
-    return picture_run.carry_out(plan, task(model, strength, strip), model.runner)
+    work = task(model, strength, strip, SAME if depth == SAME else int(depth))
+    return picture_run.carry_out(plan, work, model.runner)

@@ -47,12 +47,16 @@ def rgb_profile(primaries: Sequence[float], curve: Curve) -> bytes | None:
     colorants = _colorants(np.asarray(primaries, float).reshape(4, 2))
     if colorants is None:
         return None
-    numbers = b"".join(_fixed(value) for value in curve.parameters)
-    tone = b"para" + bytes(4) + struct.pack(">HH", curve.kind, 0) + numbers
+    tone = _tone(curve)
     tags = {b"wtpt": _xyz(_D50)}
     for name, colorant in zip((b"r", b"g", b"b"), colorants.T, strict=True):
         tags |= {name + b"XYZ": _xyz(colorant), name + b"TRC": tone}
-    return _packed(tags)
+    return _packed(b"RGB ", tags)
+
+
+def grey_profile(curve: Curve) -> bytes:
+    """A profile (ICC version 4) of greys."""
+    return _packed(b"GRAY", {b"wtpt": _xyz(_D50), b"kTRC": _tone(curve)})
 
 
 def _colorants(xy: np.ndarray) -> np.ndarray | None:
@@ -71,6 +75,11 @@ def _colorants(xy: np.ndarray) -> np.ndarray | None:
     return colorants if np.abs(colorants).max() < 100 else None
 
 
+def _tone(curve: Curve) -> bytes:
+    numbers = b"".join(_fixed(value) for value in curve.parameters)
+    return b"para" + bytes(4) + struct.pack(">HH", curve.kind, 0) + numbers
+
+
 def _fixed(value: float) -> bytes:
     return struct.pack(">i", round(value * 65536))
 
@@ -79,7 +88,7 @@ def _xyz(values: np.ndarray) -> bytes:
     return b"XYZ " + bytes(4) + b"".join(_fixed(float(value)) for value in values)
 
 
-def _packed(tags: dict[bytes, bytes]) -> bytes:
+def _packed(space: bytes, tags: dict[bytes, bytes]) -> bytes:
     """Header, table of tags and their contents, which all have whole words."""
     table, content = struct.pack(">I", len(tags)), b""
     for name, tag in tags.items():
@@ -87,5 +96,5 @@ def _packed(tags: dict[bytes, bytes]) -> bytes:
         table += name + struct.pack(">II", place, len(tag))
         content += tag
     size = 128 + len(table) + len(content)
-    header = struct.pack(">I4xI4s4s4s12x4s", size, 0x04300000, b"mntr", b"RGB ", b"XYZ ", b"acsp")
+    header = struct.pack(">I4xI4s4s4s12x4s", size, 0x04300000, b"mntr", space, b"XYZ ", b"acsp")
     return header.ljust(68, b"\0") + _xyz(_D50)[8:] + bytes(48) + table + content

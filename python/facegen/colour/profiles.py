@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from facegen.colour import icc
@@ -68,6 +69,40 @@ def from_srgb(image: Image.Image, profile: bytes) -> Image.Image:
         raise ValueError(f"its colour profile cannot be converted to: {error}") from error
     assert converted is not None  # it is None where converted in place alone
     return converted
+
+
+def deep_to_srgb(
+    values: NDArray[np.uint16], info: Mapping[str, Any]
+) -> NDArray[np.uint16] | None:
+    """Values, grey (height, width) or (height, width, 3), from the profile that `to_srgb` uses.
+
+    None where it is of RGB and not sRGB's: it is converted from in 8 bits alone.
+    """
+    for profile, _ in _described(info):
+        try:
+            source = _opened(profile)
+            space = source.profile.xcolor_space.strip()
+            if space == "RGB":
+                return values if _is_srgb(source) else None
+            if space == "GRAY" and values.ndim == 2:
+                return _greys(values, source)
+        except (ImageCms.PyCMSError, OSError, ValueError):
+            continue
+    return values
+
+
+def _greys(values: NDArray[np.uint16], source: ImageCms.ImageCmsProfile) -> NDArray[np.uint16]:
+    target = _opened(icc.grey_profile(icc.SRGB_CURVE))
+    exact = ImageCms.Flags.NOOPTIMIZE  # else a table of few entries is interpolated
+    convert = ImageCms.buildTransform(source, target, "I;16", "I;16", flags=exact)
+    converted = ImageCms.applyTransform(Image.fromarray(values), convert)
+    assert converted is not None  # it is None where converted in place alone
+    return np.array(converted)
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Whether a profile that `to_srgb` returned changes no colour of sRGB's."""
+    return _is_srgb(_opened(profile))
 
 
 def _described(info: Mapping[str, Any]) -> Iterator[tuple[bytes, bool]]:

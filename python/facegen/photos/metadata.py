@@ -125,28 +125,18 @@ def of_tiff(data: bytes) -> dict[str, Any]:
     }
 
 
-def into_tiff(data: bytes, metadata: Metadata) -> bytes:
-    """A TIFF as Pillow writes it, with entries for what its own writer has no way for.
-
-    The first directory is written anew at the end.
-    """
-    directory, exif = first_directory(data), metadata.exif or b""
-    assert directory is not None
-    order, described = directory.order, first_directory(exif)
-    own = fields(data, directory, order, None, len(data))
-    more = [Field(tag, BYTES, c) for tag, c in ((XMP, metadata.xmp), (IPTC, metadata.iptc)) if c]
+def tiff_fields(metadata: Metadata, order: str) -> list[Field]:
+    """The entries of a TIFF in some byte order that say it, but for the resolution."""
+    exif = metadata.exif or b""
+    described = first_directory(exif)
+    found = [Field(tag, BYTES, c) for tag, c in ((XMP, metadata.xmp), (IPTC, metadata.iptc)) if c]
     if described is not None:
-        more += fields(exif, described, order, _DESCRIPTIVE, MAX_EXIF_BYTES)
-    if not more:
-        return data
-    start = len(data) + len(data) % 2
-    head = data[:4] + struct.pack(order + "I", start)
-    content = packed([*own, *more], start, order)
-    return b"".join([head, memoryview(data)[8:], bytes(start - len(data)), content])
+        found += fields(exif, described, order, _DESCRIPTIVE, MAX_EXIF_BYTES)
+    return found
 
 
 def options(metadata: Metadata, kind: str) -> dict[str, Any]:
-    """What `Image.save` takes to write metadata in a format; TIFF needs `into_tiff` too."""
+    """What `Image.save` takes to write metadata in a format."""
     found = _OPTIONS[kind](metadata) if kind in _OPTIONS else {}
     if metadata.dpi is not None and kind != "WEBP":
         found["dpi"] = metadata.dpi

@@ -22,7 +22,7 @@ from PIL import Image
 from facegen.colour import profiles
 from facegen.errors import FormatError, first_line
 from facegen.files.standard import STANDARD
-from facegen.photos import avif, camera_raw, heif, png_chunks, tiff_pixels
+from facegen.photos import avif, camera_raw, deep, heif, png_chunks, tiff_pixels
 from facegen.photos import metadata as metadata_of_files
 from facegen.photos.metadata import Metadata
 from facegen.photos.tiff_tags import is_tiff
@@ -51,12 +51,17 @@ class Photo:
         The ICC profile that results should get, or None for sRGB. They can be converted to it.
     metadata
         What results should say as the file does; empty for images that others have opened.
+    deep
+        The same picture in 16 bits, (height, width, 3) or grey (height, width), sRGB: where
+        `decode` was asked for it, the file has more than 8 bits, and its colours are sRGB's or a
+        grey profile's. Pillow converts others in 8 bits alone.
     """
 
     pixels: NDArray[np.uint8]
     alpha: NDArray[np.uint8] | None = None
     profile: bytes | None = None
     metadata: Metadata = Metadata()
+    deep: NDArray[np.uint16] | None = None
 
 
 @cache
@@ -109,7 +114,7 @@ def size(data: bytes) -> tuple[int, int]:
         return _checked_size(image)
 
 
-def decode(data: bytes, least_side: int | None = None) -> Photo:
+def decode(data: bytes, least_side: int | None = None, keep_depth: bool = False) -> Photo:
     """A picture file's bytes as a `Photo`; the first frame where there are several.
 
     Parameters
@@ -117,6 +122,8 @@ def decode(data: bytes, least_side: int | None = None) -> Photo:
     least_side
         For those who make pictures small: a JPEG may be decoded to a size below its own, which is
         faster, with at least so many pixels a side.
+    keep_depth
+        Have what the file has of 16 bits too: `Photo.deep`.
 
     Raises
     ------
@@ -130,7 +137,8 @@ def decode(data: bytes, least_side: int | None = None) -> Photo:
             image.draft(None, (least_side, least_side))
         info: dict[Any, Any] = {**image.info, **_described(data)}
         turned, metadata = metadata_of_files.orientation(info), metadata_of_files.read(info)
-        return _photo(image, key_of(image), info, turned, metadata, partial(_open, data))
+        key, reopened = key_of(image), partial(_open, data)
+        return _photo(image, key, info, turned, metadata, reopened, keep_depth)
 
 
 def of_image(image: Image.Image) -> Photo:
@@ -155,25 +163,30 @@ def _photo(
     turned: int,
     metadata: Metadata,
     reopened: Callable[[], Image.Image] | None = None,
+    keep_depth: bool = False,
 ) -> Photo:
     """The `Photo` of an image that Pillow has opened.
 
     `info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`.
     """
     _checked_size(image)
+    colours = reopened if deep.has_deep_colours(image) else None
     image.load()
+    values = deep.in_16_bits(image, info, colours) if keep_depth else None
     invisible = image.format in ("BMP", "DIB")  # a fourth byte that nobody set is no alpha
     if key is not None:
         alpha: Image.Image | None = key_alpha(image, key, reopened)
     else:
-        image, alpha = split_alpha(_to_8_bits(image, info))
+        image, alpha = split_alpha(deep.to_8_bits(image, info))
     opaque = alpha is None or alpha.getextrema() in ((255, 255), (0, 0) if invisible else ())
     image, profile = profiles.to_srgb(image, info)
     turn = _TURNS.get(turned)
     alpha = None if opaque else alpha
     if turn is not None:
         image, alpha = image.transpose(turn), alpha and alpha.transpose(turn)
-    return Photo(_rgb(image), None if alpha is None else np.array(alpha), profile, metadata)
+        values = None if values is None else _turned(values, turn)
+    pixels, alpha_pixels = _rgb(image), None if alpha is None else np.array(alpha)
+    return Photo(pixels, alpha_pixels, profile, metadata, values)
 
 
 def _rgb(image: Image.Image) -> NDArray[np.uint8]:
@@ -265,19 +278,7 @@ def _limit() -> str:
     return f"the limit of {limit:,} (--max-pixels; in Python PIL.Image.MAX_IMAGE_PIXELS)"
 
 
-def _to_8_bits(image: Image.Image, info: Mapping[str, Any]) -> Image.Image:
-    """Greys of 16 bits, which Pillow's own conversions clip, rounded: v / 257."""
-    if image.mode == "F":
-        raise FormatError("floating-point pixels, which have no range; convert to 8 or 16 bits")
-    if image.mode != "I" and not image.mode.startswith("I;16"):
-        return image
-    values = np.asarray(image).astype(np.int64)
-    most = info.get("most", 0xFFFF)
-    if values.min() < 0 or values.max() > most:
-        raise FormatError(f"values of {values.min()} to {values.max()}, expected 0 to {most:,}")
-    light = most - values if info.get("min_is_white") else values
-    grey = Image.fromarray(((light * 255 + most // 2) // most).astype(np.uint8))
-    transparent = image.info.get("transparency")
-    if transparent is not None:
-        grey.putalpha(Image.fromarray(np.where(values == transparent, 0, 255).astype(np.uint8)))
-    return grey
+def _turned(values: NDArray[np.uint16], turn: Image.Transpose) -> NDArray[np.uint16]:
+    planes = [Image.fromarray(plane) for plane in np.moveaxis(np.atleast_3d(values), 2, 0)]
+    turned = np.stack([np.asarray(plane.transpose(turn)) for plane in planes], axis=2)
+    return turned if values.ndim == 3 else turned[..., 0]

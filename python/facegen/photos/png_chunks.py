@@ -39,14 +39,14 @@ def pixels_only(data: bytes) -> bytes:
     Of an animation that is its first picture.
     """
     kept, view = bytearray(SIGNATURE), memoryview(data)
-    for name, start, end in _chunks(data):
+    for name, start, end in chunks(data):
         critical = not name[:1].islower()
         if critical:
             kept += view[start - 8 : end + 4]
         elif name == b"tRNS" and (content := _content(data, name, start, end)) is not None:
             if _is_1_bit_grey(data) and len(content) == 2:
                 content = bytes([0, content[1] & 1])  # Pillow asks whether any bit is set
-            kept += _chunk(name, content)
+            kept += chunk(name, content)
     return bytes(kept)
 
 
@@ -54,7 +54,8 @@ def _is_1_bit_grey(data: bytes) -> bool:
     return data[_BIT_DEPTH_AT : _BIT_DEPTH_AT + 2] == b"\1\0"  # the colour type comes next
 
 
-def _chunk(name: bytes, content: bytes) -> bytes:
+def chunk(name: bytes, content: bytes) -> bytes:
+    """With its length and its checksum."""
     checksum = zlib.crc32(name + content)
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
 
@@ -68,7 +69,7 @@ def describe(data: bytes) -> dict[str, Any]:
     info: dict[str, Any] = {}
     texts: list[tuple[str, str]] = []
     room, seen = MAX_TEXTS_BYTES, Counter[bytes]()
-    for name, start, end in _chunks(data):
+    for name, start, end in chunks(data):
         if name not in _FIELDS and name not in _TEXTS:
             continue
         seen[name] += 1
@@ -102,7 +103,7 @@ def describe(data: bytes) -> dict[str, Any]:
     return info
 
 
-def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+def chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """Name of each chunk, and where its content begins and ends; 4 bytes of checksum follow."""
     at = len(SIGNATURE)
     while at + 8 <= len(data):

@@ -20,7 +20,7 @@ XMP, IPTC, EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY = 700, 33723, 34665, 
 _UNITS = {1: 1, 2: 1, 3: 2, 4: 4, 5: 4, 6: 1, 7: 1, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4}
 _BYTES = {**_UNITS, 5: 8, 10: 8, 16: 8, 18: 8}  # 5 and 10 are fractions, 16 and on of BigTIFF
 _NUMBERS = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
-BYTES, LONG = 1, 4
+BYTES, SHORT, LONG, RATIONAL, UNDEFINED = 1, 3, 4, 5, 7
 _DIRECTORIES = {EXIF_DIRECTORY, GPS_DIRECTORY, INTEROPERABILITY}
 _MAX_ENTRIES = 65_535  # that a TIFF can have; a BigTIFF could announce more
 _UNKNOWN = 65000  # a private tag, which nobody reads
@@ -188,8 +188,11 @@ def _named_fields(
     return fields(data, inner, order, inner.entries.keys() - _DIRECTORIES | deeper, room)
 
 
-def packed(content: Collection[Field], start: int, order: str) -> bytes:
-    """A directory as it stands at `start`, an even place, with its values behind it."""
+def packed(content: Collection[Field], start: int, order: str, following: int = 0) -> bytes:
+    """A directory as it stands at `start`, an even place, with its values behind it.
+
+    `following` is the place of the next one.
+    """
     table, values = bytearray(struct.pack(order + "H", len(content))), bytearray()
     values_at = start + 2 + 12 * len(content) + 4
     for field in sorted(content, key=lambda field: field.tag):
@@ -205,7 +208,7 @@ def packed(content: Collection[Field], start: int, order: str) -> bytes:
         else:
             table += struct.pack(order + "I", place)
             values += field.content + bytes(len(field.content) % 2)
-    return bytes(table + bytes(4) + values)
+    return bytes(table + struct.pack(order + "I", following) + values)
 
 
 def _size(field: Field) -> int:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile
 
+from facegen.photos.deep import low_bytes
+
 _GREY_BITS = {"L;2": 2, "L;4": 4}  # of a PNG's samples, by Pillow's raw modes; else 8
-_RGB_16 = "RGB;16B"  # of which Pillow keeps the upper bytes ...
-_RGB_16_LOW = "RGB;16L"  # ... as which the same bytes are read for the lower ones
+_RGB_16 = "RGB;16B"  # of which Pillow keeps the upper bytes
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def key_alpha(
     if key.bits == 16:
         transparent = _equal(pixels, tuple(sample >> 8 for sample in key.colour))
         if reopened is not None:
-            low = _low_bytes(reopened())
+            low = low_bytes(reopened())
             transparent &= _equal(low, tuple(sample & 0xFF for sample in key.colour))
     elif key.bits == 1:
         transparent = _equal(pixels, tuple(bool(sample) for sample in key.colour))
@@ -78,12 +79,6 @@ def split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
 
 def _equal(pixels: NDArray[np.uint8], colour: tuple[int, ...]) -> NDArray[np.bool_]:
     return (pixels == np.array(colour, pixels.dtype)).all(axis=2)
-
-
-def _low_bytes(image: Image.Image) -> NDArray[np.uint8]:
-    assert isinstance(image, ImageFile.ImageFile)
-    image.tile = [tile._replace(args=_RGB_16_LOW) for tile in image.tile]
-    return np.asarray(image)
 
 
 def on_white(image: Image.Image, alpha: NDArray[np.uint8]) -> Image.Image:

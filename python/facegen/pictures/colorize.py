@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegen.networks.colorizer import Colorizer
-from facegen.photos.encode import encode
-from facegen.photos.photo import Photo
+from facegen.photos.encode import check_depth, encode, extension_of, holds_16_bits
+from facegen.photos.photo import Photo, decode
 from facegen.pictures.task import Made, Task
 
+SAME = "same"  # as a depth: 16 bits for pictures of more than 8, where the format holds them
 
-def task(model: Colorizer, strength: float = 1.0, strip: bool = False) -> Task:
+
+def task(
+    model: Colorizer, strength: float = 1.0, strip: bool = False, depth: str | int = SAME
+) -> Task:
     """Results keep the size, the lightness, the alpha and the profile of their pictures.
 
-    And what their files say besides, unless it is to be stripped.
+    And what their files say besides, unless it is to be stripped. `depth` is 8 or 16 bits a colour,
+    or `SAME`.
     """
-    finish = partial(_finish, model, strength, strip)
-    return Task.of_model("colorize", model, finish, strength=strength, strip=strip)
+    finish = partial(_finish, model, strength, strip, depth)
+    options = {"strength": strength, "strip": strip, "depth": depth}
+    work = Task.of_model("colorize", model, finish, **options)
+    return replace(work, decode=partial(decode, keep_depth=depth != 8))
 
 
 def _finish(
     model: Colorizer,
     strength: float,
     strip: bool,
+    depth: str | int,
     photo: Photo,
     ab: np.ndarray,
     outputs: tuple[str, ...],
 ) -> Made:
     (output,) = outputs
+    grey = _source(photo, depth, extension_of(output))
     # Other pictures have the other threads; and a large one need not be in memory twice.
-    pixels = model.finish(photo.pixels, ab, strength, threads=1, out=photo.pixels)
+    out = grey if grey.ndim == 3 else None
+    pixels = model.finish(grey, ab, strength, threads=1, out=out)
     metadata = None if strip else photo.metadata
     return Made({output: encode(pixels, output, photo.alpha, photo.profile, metadata)})
+
+
+def _source(photo: Photo, depth: str | int, extension: str) -> NDArray[Any]:
+    """What is coloured: the picture in the depth of the result."""
+    if depth == 8 or (depth == SAME and (photo.deep is None or not holds_16_bits(extension))):
+        return photo.pixels
+    check_depth(extension)
+    return photo.pixels.astype(np.uint16) * 257 if photo.deep is None else photo.deep
