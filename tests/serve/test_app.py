@@ -1,120 +1,43 @@
-"""The addresses of the page: what they answer, what they refuse, and to whom."""
+"""The application as a whole, and the addresses of work that is one request."""
 
 from __future__ import annotations
 
 import asyncio
 import io
 import threading
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from PIL import Image
-
-from facegen import Generator
-from facegen.networks.dcgan import latents
 
 pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
 pytest.importorskip("httpx", reason="httpx (the extra [test]) is not installed")
 
-from starlette.testclient import TestClient  # noqa: E402
+from clients import IMAGE, LOCAL, pixels, png
+from PIL import Image, ImageDraw
+from starlette.testclient import TestClient
 
-from facegen.serve import app as serve_app  # noqa: E402
-from facegen.serve import guard  # noqa: E402
-from facegen.serve.app import Models, create_app  # noqa: E402
-from files import odd_picture  # noqa: E402
-
-LOCAL = "http://localhost:8000"
-
-
-@pytest.fixture(scope="module")
-def application(models: Models) -> Any:
-    return create_app(models)
-
-
-@pytest.fixture
-def client(application: Any, monkeypatch: pytest.MonkeyPatch) -> TestClient:
-    monkeypatch.setattr(guard._Bucket, "take", lambda bucket: True)  # tests are quick
-    return TestClient(application, LOCAL, raise_server_exceptions=False)
-
-
-def pixels(response: Any) -> np.ndarray:
-    assert response.status_code == 200, response.text
-    assert response.headers["content-type"] == "image/png"
-    return np.asarray(Image.open(io.BytesIO(response.content)))
-
-
-def png(image: Image.Image) -> bytes:
-    file = io.BytesIO()
-    image.save(file, "PNG")
-    return file.getvalue()
+from facegen import Generator
+from facegen.serve import app as serve_app
+from facegen.serve import one_shot_api
+from facegen.serve.app import create_app
+from facegen.serve.models import Models
+from facegen.serve.places import Places
+from files import odd_picture
 
 
 def test_the_page_and_its_parts(client: TestClient) -> None:
     page = client.get("/")
     assert page.status_code == 200 and "<title>facegen</title>" in page.text
-    for name in ("main.js", "faces.js", "draw.js", "colorize.js", "api.js", "style.css"):
-        assert name in page.text or name.endswith(".js")
-        assert client.get(f"/static/{name}").status_code == 200
+    folder = Path(serve_app.__file__).parent / "static"
+    for file in folder.iterdir():
+        assert client.get(f"/static/{file.name}").status_code == 200
+    for name in ("main.js", "base.css", "faces.css", "paper.css", "photos.css"):
+        assert f"static/{name}" in page.text
     info = client.get("/api/info").json()
-    assert info["faces"] and info["draw"] and info["colorize"] and info["directions"] == 8
-
-
-def test_a_face_is_that_of_its_seed(client: TestClient, generator: Generator) -> None:
-    expected = generator.images(latents([17, 4]))
-    face = pixels(client.get("/api/face.png?seed=17"))
-    # The way to a normal distribution and back costs a few roundings.
-    assert np.abs(face.astype(int) - expected[0]).max() <= 1
-    moved = pixels(client.get("/api/face.png?seed=17&to=4&t=1"))
-    assert np.abs(moved.astype(int) - expected[1]).max() <= 1
-    half = pixels(client.get("/api/face.png?seed=17&to=4&t=0.5"))
-    assert not np.array_equal(half, face) and not np.array_equal(half, moved)
-    assert pixels(client.get("/api/face.png?seed=17&size=512")).shape == (512, 512, 3)
-
-
-def test_directions_push_and_come_back(client: TestClient) -> None:
-    face = pixels(client.get("/api/face.png?seed=3"))
-    np.testing.assert_array_equal(pixels(client.get("/api/face.png?seed=3&d=0,0,0")), face)
-    ends = pixels(client.get("/api/ends.png?seed=3&d=0,0.5"))
-    assert ends.shape == (8 * 64, 2 * 64, 3)
-    # Row 2, right: the third slider at 1, the others where they were.
-    pushed = pixels(client.get("/api/face.png?seed=3&d=0,0.5,1"))
-    np.testing.assert_array_equal(ends[128:192, 64:], pushed)
-    assert np.abs(pushed.astype(int) - face).mean() > 1
-
-
-def test_a_sheet_of_seeds(client: TestClient, generator: Generator) -> None:
-    sheet = pixels(client.get("/api/faces.png?first=10"))
-    assert sheet.shape == (3 * 64, 8 * 64, 3)
-    np.testing.assert_array_equal(sheet[64:128, 128:192], generator.images(latents([20]))[0])
-
-
-@pytest.mark.parametrize(
-    "query",
-    [
-        "seed=-1",
-        "seed=x",
-        "seed=1e3",
-        "seed=9007199254740992",
-        "seed=" + "9" * 5000,
-        "seed=%D9%A3",  # a digit, but not one of ours
-        "to=-1",
-        "t=2",
-        "t=nan",
-        "t=",
-        "size=63",
-        "size=65",
-        "d=1,2",
-        "d=a",
-        "d=inf",
-        "d=" + ",".join(["0"] * 9),
-    ],
-)
-def test_bad_numbers(client: TestClient, query: str) -> None:
-    response = client.get(f"/api/face.png?{query}")
-    assert response.status_code == 400
-    assert response.json()["error"].startswith(query.partition("=")[0])
+    assert all(info[part] for part in ("faces", "draw", "colorize", "segment", "digits"))
+    assert (info["sliders"], info["reach"], info["side"]) == (["smile", "frown"], 3, 64)
+    assert info["hints"] == {"draw": "a better one: ..."}
 
 
 def test_drawings(client: TestClient) -> None:
@@ -126,9 +49,6 @@ def test_drawings(client: TestClient) -> None:
     assert small.shape == (256, 256, 3)
 
 
-IMAGE = {"Content-Type": "image/png"}
-
-
 def test_photos(client: TestClient) -> None:
     photo = png(Image.new("L", (300, 20), 7))
     result = pixels(client.post("/api/colorize?strength=0.5", content=photo, headers=IMAGE))
@@ -137,7 +57,26 @@ def test_photos(client: TestClient) -> None:
     assert response.status_code == 400
 
 
-@pytest.mark.parametrize("address", ["/api/draw", "/api/colorize"])
+def test_digits(client: TestClient) -> None:
+    paper = Image.new("L", (280, 280), 255)
+    ImageDraw.Draw(paper).line([(80, 60), (200, 60), (120, 220)], 0, 20)
+    response = client.post("/api/digit", content=png(paper), headers=IMAGE)
+    found = response.json()
+    assert response.status_code == 200 and found["digit"] == 7
+    assert found["probabilities"] == [0] * 7 + [1, 0, 0]
+    assert len(found["seen"]) == 28 * 28 and max(found["seen"]) == 255
+    blank = client.post("/api/digit", content=png(Image.new("L", (28, 28), 255)), headers=IMAGE)
+    assert blank.status_code == 400 and "expected a digit" in blank.json()["error"]
+
+
+def test_segments(client: TestClient) -> None:
+    response = client.post("/api/segment", content=png(Image.new("L", (40, 16))), headers=IMAGE)
+    classes = Image.open(io.BytesIO(response.content))
+    assert classes.mode == "P" and classes.size == (40, 16)
+    assert (classes.getpixel((0, 0)), classes.getpixel((0, 15))) == (0, 15)
+
+
+@pytest.mark.parametrize("address", ["/api/draw", "/api/colorize", "/api/segment", "/api/digit"])
 def test_what_is_no_picture(client: TestClient, address: str) -> None:
     for content, kind, status, words in (
         (b"hello", "image/png", 400, "not a picture"),
@@ -154,7 +93,7 @@ def test_what_is_no_picture(client: TestClient, address: str) -> None:
 
 
 def test_a_body_that_is_too_large(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve_app, "MAX_DRAWING_BYTES", 1000)
+    monkeypatch.setattr(one_shot_api, "MAX_DRAWING_BYTES", 1000)
     response = client.post("/api/draw", content=bytes(1001), headers=IMAGE)
     assert response.status_code == 413 and response.json() == {"error": "more than 1,000 bytes"}
     # Without an announced length too, and before all of it has come.
@@ -168,77 +107,26 @@ def test_a_body_that_is_too_large(client: TestClient, monkeypatch: pytest.Monkey
     assert client.post("/api/draw", content=endless(), headers=IMAGE).status_code == 413
 
 
-def test_parts_that_are_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parts_that_are_not_offered() -> None:
     client = TestClient(create_app(Models()), LOCAL)
     assert client.get("/").status_code == 200
-    assert client.get("/api/info").json()["faces"] is False
+    info = client.get("/api/info").json()
+    assert not any(info[part] for part in ("faces", "draw", "colorize", "segment", "digits"))
     for response in (
         client.get("/api/face.png"),
         client.post("/api/draw", content=b"", headers=IMAGE),
         client.post("/api/colorize", content=b"", headers=IMAGE),
+        client.post("/api/segment", content=b"", headers=IMAGE),
+        client.post("/api/digit", content=b"", headers=IMAGE),
         client.get("/nothing"),
         client.get("/static/../app.py"),
     ):
         assert response.status_code == 404 and "error" in response.json()
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
-        ({}, 200),
-        ({"Host": "127.0.0.1:9000"}, 200),  # an SSH tunnel
-        ({"Host": "[::1]:8000"}, 200),
-        ({"Origin": LOCAL}, 200),
-        ({"Sec-Fetch-Site": "same-origin"}, 200),
-        ({"Host": "evil.example"}, 403),  # a name that points to this machine
-        ({"Host": "localhost.evil.example:8000"}, 403),
-        ({"Host": "[::1"}, 403),
-        ({"Host": ""}, 403),
-        ({"Origin": "http://evil.example"}, 403),
-        ({"Origin": "http://localhost:3000"}, 403),
-        ({"Origin": "null"}, 403),
-        ({"Sec-Fetch-Site": "cross-site"}, 403),
-        ({"Sec-Fetch-Site": "same-site"}, 403),
-    ],
-)
-def test_who_may_ask(client: TestClient, headers: dict[str, str], status: int) -> None:
-    response = client.get("/api/info", headers=headers)
-    assert response.status_code == status
-    assert ("error" in response.json()) == (status == 403)
-    assert response.headers["cross-origin-resource-policy"] == "same-origin"
-    assert "default-src 'self'" in response.headers["content-security-policy"]
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Time as the guard sees it: it stands still."""
-    clock = SimpleNamespace(now=1000.0)
-    monkeypatch.setattr(guard, "time", SimpleNamespace(monotonic=lambda: clock.now))
-    return clock
-
-
-def test_too_many_requests(clock: SimpleNamespace) -> None:
-    bucket = guard.Guard(create_app(Models()), per_second=10, burst=3)
-    client = TestClient(bucket, LOCAL)
-    assert [client.get("/api/info").status_code for _ in range(4)] == [200, 200, 200, 429]
-    refused = client.get("/api/info")
-    assert "too many requests" in refused.json()["error"] and refused.headers["retry-after"] == "1"
-    clock.now += 0.1
-    assert [client.get("/api/info").status_code for _ in range(2)] == [200, 429]
-
-
-def test_the_bucket_fills_again(clock: SimpleNamespace) -> None:
-    bucket = guard._Bucket(per_second=10, burst=2)
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
-    clock.now += 0.15
-    assert [bucket.take() for _ in range(2)] == [True, False]
-    clock.now += 100
-    assert [bucket.take() for _ in range(3)] == [True, True, False]
-
-
 def test_too_much_work_at_once() -> None:
     """One computes, one waits, the third is sent away; then there is room again."""
-    places = serve_app._Places(at_once=1, waiting=1)
+    places = Places(at_once=1, waiting=1)
     go_on = threading.Event()
 
     async def three() -> list[Any]:

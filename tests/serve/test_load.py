@@ -27,9 +27,10 @@ pytest.importorskip("uvicorn", reason="uvicorn (the extra [serve]) is not instal
 
 import uvicorn  # noqa: E402
 
-from facegen.serve import app as serve_app  # noqa: E402
-from facegen.serve import connection, server, uploads  # noqa: E402
-from facegen.serve.app import Models, create_app  # noqa: E402
+from facegen.serve import connection, incoming, server, uploads  # noqa: E402
+from facegen.serve.app import create_app  # noqa: E402
+from facegen.serve.models import Models  # noqa: E402
+from facegen.serve.places import AT_ONCE  # noqa: E402
 
 WATCHDOG = 60.0
 HALF_HEAD = b"POST /api/draw HTTP/1.1\r\nHost: localhost\r\n"
@@ -193,7 +194,7 @@ def resident_bytes() -> int:
 
 def test_too_many_bytes_of_uploads_are_refused(models: Models) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serve_app, "MAX_UPLOADS_BYTES", 100_000)
+        patch.setattr(incoming, "MAX_UPLOADS_BYTES", 100_000)
         running = Running(models)
     head = (HALF_HEAD, IMAGE, b"Content-Length: 60000\r\n\r\n")
     first = running.connect(*head, bytes(59_999))
@@ -237,21 +238,22 @@ def test_what_nobody_waits_for_any_more_is_not_computed(
     assert HTTPResponse(clients[0]).begin() is None
     while running.app.state.places._taken and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert len(begun) <= serve_app.AT_ONCE
+    assert len(begun) <= AT_ONCE
     clients[0].close()
 
 
 PROGRAM = """
 import sys, time
 from facegen.__main__ import main
-from facegen.cli import serve
+from facegen.cli import serve_models
+from facegen.serve.models import Models
 class Pix2Pix:
     def prepare(self, picture):
         return picture.pixels
     def compute(self, prepared):
         print("computes", flush=True)
         time.sleep(600)
-serve._models = lambda networks, engine: {"pix2pix": Pix2Pix()}
+serve_models.models_of = lambda networks, engine: Models(pix2pix=Pix2Pix())
 sys.argv = ["facegen", "serve", "--port", "0"]
 sys.exit(main())
 """
@@ -329,7 +331,13 @@ def test_large_photos_are_worked_on_one_after_another() -> None:
     most: list[int] = []
 
     class Slow:
-        def __call__(self, pixels: np.ndarray, strength: float) -> np.ndarray:
+        def prepare(self, photo: Any) -> None:
+            return None
+
+        def compute(self, prepared: Any) -> list[None]:
+            return prepared
+
+        def finish(self, pixels: np.ndarray, ab: None, strength: float) -> np.ndarray:
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.2)
@@ -337,7 +345,7 @@ def test_large_photos_are_worked_on_one_after_another() -> None:
             return pixels
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(serve_app, "MAX_PHOTO_PIXELS", 1000)
+        patch.setattr(incoming, "MAX_PHOTO_PIXELS", 1000)
         running = Running(Models(colorizer=Slow()))  # type: ignore[arg-type]
         picture = io.BytesIO()
         Image.new("RGB", (30, 20)).save(picture, "PNG")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
-from socket import SO_REUSEADDR, SOL_SOCKET, socket
 from typing import Any
 
 import click
@@ -14,12 +12,23 @@ from facegen import extras
 from facegen.cli import options, terminal
 
 
+def _checked_token(
+    _context: click.Context, _parameter: click.Parameter, token: str | None
+) -> str | None:
+    import re
+
+    if token is None or re.fullmatch(r"[\w.~-]{16,200}", token, re.ASCII):
+        return token
+    raise click.BadParameter("expected 16 to 200 letters, digits, '.', '_', '~' or '-'")
+
+
 @click.command(
     "serve",
     epilog=options.examples(
-        "facegen serve",
-        "facegen serve --network edges2cats_AtoB.pict",
+        "facegen serve --open",
+        "facegen serve --network edges2cats --network colorizer",
         "facegen serve --network faces.bin --network cats.pict --network colorizer.bin --port 9000",
+        "facegen serve --host 0.0.0.0                  # for a phone in the same network",
     ),
 )
 @click.option(
@@ -29,8 +38,8 @@ from facegen.cli import options, terminal
     multiple=True,
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights (DCGAN, pix2pix or colorizer); may be given once for each kind. Faces "
-    "are the package's own if not given.",
+    help="File of weights, or the name of a fetched network: for faces, drawings, photos, "
+    "segmentation or digits; once for each kind. Others are the package's own, where it has one.",
 )
 @click.option(
     "--port",
@@ -39,25 +48,45 @@ from facegen.cli import options, terminal
     show_default=True,
     help="0 takes a free one.",
 )
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    help="Address to listen at. 0.0.0.0 is reached from other machines, such as a phone, by the "
+    "address with a token that is printed.",
+)
+@click.option(
+    "--token",
+    envvar="FACEGEN_TOKEN",
+    callback=_checked_token,
+    help="What requests must know: for a server behind a reverse proxy. One is made up where "
+    "--host is another than this machine.  [env: FACEGEN_TOKEN]",
+)
+@click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
 @options.engine
 @options.common
 def command(
     networks: tuple[str, ...],
     port: int,
+    host: str,
+    token: str | None,
+    opened: bool,
     engine: dict[str, Any],
 ) -> None:
-    """Show a page to play on: faces to shape, a canvas to draw on, photos to colourise.
+    """Show a page to play on: faces to shape, paper to draw on, photos to colourise.
 
-    Each part works where a network of its kind is given. The server listens on this machine alone
-    (127.0.0.1) and turns away the requests of other web sites; from another machine, use an SSH
-    tunnel. It needs the extra [serve].
+    Each part works where there is a network of its kind, and says how to get one where there is
+    none. The server listens on this machine alone unless --host says otherwise, and turns away the
+    requests of other web sites. It needs the extra [serve].
     """
     from facegen import FacegenError
 
     try:
         import uvicorn
 
-        from facegen.serve.app import Models, create_app
+        from facegen.cli.serve_models import models_of
+        from facegen.serve import listening
+        from facegen.serve.app import create_app
         from facegen.serve.server import settings
     except ImportError as error:
         if error.name not in ("starlette", "uvicorn"):
@@ -66,12 +95,15 @@ def command(
             f"facegen serve needs {error.name}, which is missing: {extras.install('serve')}"
         ) from None
 
-    with _bound(port) as listener:  # first, since networks take seconds to load
-        app = create_app(Models(**_models(networks, engine)))
+    token = token or (None if listening.is_here(host) else listening.new_token())
+    with listening.bound(host, port) as listener:  # first, since networks take seconds to load
+        app = create_app(models_of(networks, engine), token)
         listener.listen()
-        host, number = listener.getsockname()
+        address = listening.address_of(listener, token)
         terminal.results_are_there()
-        terminal.say(f"http://{host}:{number}/ (Ctrl-C ends it)")
+        terminal.say(f"{address} (Ctrl-C ends it)")
+        if opened:
+            listening.open_in_browser(address)
         try:
             uvicorn.Server(settings(app)).run(sockets=[listener])
         except KeyboardInterrupt:  # the way to end it
@@ -87,37 +119,3 @@ def _end_at_once_if(busy: bool, code: Any) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1)
-
-
-def _bound(port: int) -> socket:
-    from facegen import FacegenError
-
-    listener = socket()
-    listener.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-    try:
-        listener.bind(("127.0.0.1", port))
-    except OSError as error:
-        listener.close()
-        raise FacegenError(f"port {port}: {error.strerror} (--port takes another)") from None
-    return listener
-
-
-def _models(networks: Sequence[str], engine: Mapping[str, Any]) -> dict[str, Any]:
-    """The model of each file, by the part of the page that it is for."""
-    from facegen import Colorizer, FacegenError, Generator, Pix2Pix
-    from facegen.cli.models import prepared
-    from facegen.loading import load_known
-
-    fields = {Generator: "generator", Pix2Pix: "pix2pix", Colorizer: "colorizer"}
-    models: dict[str, Any] = {}
-    for path in networks:
-        model = prepared(load_known, path, engine)
-        kind, field = model.network.name, fields.get(type(model))
-        if field is None:
-            raise FacegenError(f"{path}: the page has no use for a {kind} network")
-        if field in models:
-            raise FacegenError(f"{path}: is a second {kind} network, and the page takes one")
-        models[field] = model
-    if "generator" not in models:
-        models["generator"] = Generator(**engine)
-    return models

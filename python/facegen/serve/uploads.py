@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import threading
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from tempfile import SpooledTemporaryFile
 
@@ -16,15 +17,57 @@ IN_MEMORY = 256 << 10  # of one body; drawings stay below
 GRACE_SECONDS = 20.0  # that a body may take beside what LEAST_RATE gives it
 
 
+class Body:
+    """One body: read from any thread, and closed by whoever has it last."""
+
+    def __init__(self, budget: Uploads) -> None:
+        self._budget = budget
+        self._file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed in `close`
+        self._lock = threading.Lock()
+        self.size = 0
+
+    def read(self) -> bytes:
+        """All of it; 404 where it was closed meanwhile."""
+        with self._lock:
+            if self._file.closed:
+                raise HTTPException(404, "this picture is not kept any more; send it again")
+            self._file.seek(0)
+            return self._file.read()
+
+    def append(self, chunk: bytes) -> None:
+        """Take what came next; HTTPException where there are too many others."""
+        if len(chunk) > self._budget.left:
+            busy = {"Retry-After": "5", "Connection": "close"}
+            raise HTTPException(503, "too many uploads; try again in a moment", busy)
+        self._budget.left -= len(chunk)
+        self.size += len(chunk)
+        self._file.write(chunk)
+
+    def close(self) -> None:
+        """Give its room back."""
+        with self._lock:
+            self._file.close()
+        self._budget.left += self.size
+        self.size = 0
+
+
 class Uploads:
     """All bodies that are here at a time; what would be more than `budget` bytes is refused."""
 
     def __init__(self, budget: int) -> None:
-        self._left = budget
+        self.left = budget
 
     @asynccontextmanager
-    async def receive(self, request: Request, limit: int) -> AsyncIterator[Callable[[], bytes]]:
-        """A body of up to `limit` bytes; gives what reads it, from any thread.
+    async def receive(self, request: Request, limit: int) -> AsyncIterator[Body]:
+        """A body of up to `limit` bytes, as long as the context lasts; raises as `take`."""
+        body = await self.take(request, limit)
+        try:
+            yield body
+        finally:
+            body.close()
+
+    async def take(self, request: Request, limit: int) -> Body:
+        """A body of up to `limit` bytes, for the caller to close.
 
         Raises
         ------
@@ -34,32 +77,22 @@ class Uploads:
             It was broken off.
         """
         announced = request.headers.get("content-length", "")
-        size, waited = 0, 0.0
-        with SpooledTemporaryFile(IN_MEMORY) as file:
-
-            def read() -> bytes:
-                file.seek(0)
-                return file.read()
-
-            try:
-                more = True
-                while more:
-                    if size > limit or (announced.isdecimal() and int(announced) > limit):
-                        raise HTTPException(413, f"more than {limit:,} bytes")
-                    start = asyncio.get_running_loop().time()
-                    chunk, more = await _chunk(request, GRACE_SECONDS + size / LEAST_RATE - waited)
-                    waited += asyncio.get_running_loop().time() - start
-                    if len(chunk) > self._left:
-                        busy = {"Retry-After": "5", "Connection": "close"}
-                        raise HTTPException(503, "too many uploads; try again in a moment", busy)
-                    self._left -= len(chunk)
-                    size += len(chunk)
-                    file.write(chunk)
-                if size > limit:
+        body, waited, more = Body(self), 0.0, True
+        try:
+            while more:
+                if body.size > limit or (announced.isdecimal() and int(announced) > limit):
                     raise HTTPException(413, f"more than {limit:,} bytes")
-                yield read
-            finally:
-                self._left += size
+                start = asyncio.get_running_loop().time()
+                seconds = GRACE_SECONDS + body.size / LEAST_RATE - waited
+                chunk, more = await _chunk(request, seconds)
+                waited += asyncio.get_running_loop().time() - start
+                body.append(chunk)
+            if body.size > limit:
+                raise HTTPException(413, f"more than {limit:,} bytes")
+        except BaseException:
+            body.close()
+            raise
+        return body
 
 
 async def _chunk(request: Request, seconds: float) -> tuple[bytes, bool]:

@@ -1,45 +1,49 @@
-// Colourise: a dropped photo is sent, and comes back in colour; a slider shows before and after.
+// Colourise: a photo is sent once; its colours come back at any strength, before and after.
 
 import { newestOnly, picture, show } from "./api.js";
+import { addDrop, download, preview, upload } from "./photo.js";
+import { showError } from "./say.js";
 
 const $ = (id) => document.getElementById(id);
 
 export function startColorize() {
-  let photo = null;
+  let photo = null; // {file, address, width, height}
 
-  const send = newestOnly(async () => {
-    const address = `/api/colorize?strength=${$("strength").value}`;
-    const type = photo.type.startsWith("image/") ? photo.type : "image/unknown";
-    const coloured = await picture(address, {
-      method: "POST",
-      body: photo,
-      headers: { "Content-Type": type },
-    });
-    show($("before"), URL.createObjectURL(photo));
-    show($("after"), coloured);
-    $("save-photo").href = coloured;
-    $("compare").hidden = $("photo-tools").hidden = false;
+  const strength = () => `strength=${$("strength").value}`;
+  const recolour = newestOnly(async () => {
+    show($("after"), await picture(`${photo.address}/colour.jpg?${strength()}`));
   });
-  const take = (files) => {
-    if (files.length === 0) return;
-    photo = files[0];
-    send();
-  };
-
-  const drop = $("drop");
-  drop.addEventListener("dragover", (event) => {
-    event.preventDefault();
-    drop.classList.add("over");
+  const bar = addDrop($("colorize-photo"), "Drop a grey photo here", async (file) => {
+    try {
+      await bar.run(async (tell, signal, job) => {
+        const sent = await upload(file, (done) => tell(0.2 * done, "sending"), signal);
+        $("colorize-tools").hidden = $("compare").hidden = true;
+        const before = preview(sent.address, signal);
+        await job(`${sent.address}/colours`);
+        photo = { file, ...sent };
+        show($("before"), await before);
+        show($("after"), await picture(`${sent.address}/colour.jpg?${strength()}`));
+        $("save-photo").querySelector("span").textContent = `PNG, ${sent.width} \u00d7 ${sent.height}`;
+        $("colorize-tools").hidden = $("compare").hidden = false;
+      });
+    } catch (error) {
+      showError(error);
+    }
+  }, { grey: true });
+  $("strength").addEventListener("input", () => {
+    $("strength-value").textContent = Number($("strength").value).toFixed(1);
+    recolour();
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
-    event.preventDefault();
-    drop.classList.remove("over");
-    take(event.dataTransfer.files);
-  });
-  $("file").addEventListener("change", () => take($("file").files));
-  $("strength").addEventListener("input", () => send());
   $("split").addEventListener("input", () => {
     $("compare").style.setProperty("--split", `${$("split").value}%`);
+  });
+  $("save-photo").addEventListener("click", async () => {
+    try {
+      const done = await bar.run((tell, signal, job) => job(`${photo.address}/colour-file?${strength()}`));
+      const name = (photo.file.name ?? "photo").replace(/\.[^.]*$/, "");
+      if (done) download(`${photo.address}/files/colour.png`, `${name}-colour.png`);
+    } catch (error) {
+      showError(error);
+    }
   });
 }

@@ -1,86 +1,59 @@
-// Draw: the canvas is sent while it is drawn on, and the network's picture appears beside it.
+// Draw: the paper is sent while it is drawn on, and the network's picture appears beside it.
 
 import { newestOnly, picture, show } from "./api.js";
+import { jobBar, upload } from "./photo.js";
+import { addPad } from "./pad.js";
+import { showError } from "./say.js";
+import { STARTERS, drawn } from "./starters.js";
 
 const $ = (id) => document.getElementById(id);
-const TOOLS = {
-  line: { colour: "#000", width: 2 },
-  eraser: { colour: "#fff", width: 16 },
-};
+const SIDE = 256;
 
 export function startDraw() {
-  const paper = $("paper");
-  const context = paper.getContext("2d");
-  let strokes = []; // each {tool, points: [[x, y], ...]}
-  let stroke = null; // the one being drawn
-  let tool = "line";
-
-  const repaint = () => {
-    context.fillStyle = "#fff";
-    context.fillRect(0, 0, paper.width, paper.height);
-    context.lineCap = context.lineJoin = "round";
-    for (const { tool, points } of strokes) {
-      context.strokeStyle = TOOLS[tool].colour;
-      context.lineWidth = TOOLS[tool].width;
-      context.beginPath();
-      context.moveTo(...points[0]);
-      for (const point of points) context.lineTo(...point);
-      context.stroke();
-    }
-  };
   const send = newestOnly(async () => {
-    const drawing = await new Promise((resolve) => paper.toBlob(resolve, "image/png"));
-    const made = await picture("/api/draw", { method: "POST", body: drawing });
-    show($("drawn"), made);
-    $("save-drawn").href = made;
+    const drawing = await pad.png();
+    show($("drawn"), await picture("api/draw", { method: "POST", body: drawing }));
+    $("save-drawn").href = $("drawn").src;
+    const before = $("save-paper").href;
+    $("save-paper").href = URL.createObjectURL(drawing);
+    URL.revokeObjectURL(before);
   });
-  const changed = () => {
-    repaint();
-    $("save-paper").href = paper.toDataURL("image/png");
-    send();
-  };
-  const place = (event) => {
-    const box = paper.getBoundingClientRect();
-    return [
-      ((event.clientX - box.left) * paper.width) / box.width,
-      ((event.clientY - box.top) * paper.height) / box.height,
-    ];
-  };
-  const choose = (name) => {
-    tool = name;
-    for (const each of Object.keys(TOOLS)) {
-      $(each).setAttribute("aria-pressed", each === name);
+  let pad = null; // it calls when it is made
+  const changed = () => { if (pad) send(); };
+  const label = "Paper for the network's drawing";
+  pad = addPad($("draw-pad"), { side: SIDE, width: 2, most: 24, label }, changed);
+
+  Object.entries(STARTERS).forEach(async ([name, lines], i) => {
+    const item = document.createElement("li");
+    const button = document.createElement("button");
+    const canvas = document.createElement("canvas");
+    canvas.width = canvas.height = 168;
+    button.setAttribute("aria-label", `Begin with ${name}`);
+    button.append(canvas);
+    item.append(button);
+    $("starters").append(item);
+    canvas.getContext("2d").drawImage(await drawn(lines, 168), 0, 0);
+    const begin = async () => pad.put({ picture: await drawn(lines, 2 * SIDE) });
+    button.addEventListener("click", begin);
+    if (i === 0) begin(); // there is something to see at once
+  });
+
+  // A picture of any size: long work, which is told of.
+  const bar = jobBar($("draw-job"));
+  $("draw-file").addEventListener("change", async () => {
+    const [file] = $("draw-file").files;
+    if (!file) return;
+    try {
+      await bar.run(async (tell, signal, job) => {
+        const { address } = await upload(file, (done) => tell(0.2 * done, "sending"), signal);
+        const size = $("draw-own").checked ? "own" : "trained";
+        await job(`${address}/drawing?size=${size}`);
+        show($("drawn"), await picture(`${address}/files/drawn.jpg`));
+        $("save-drawn").href = `${address}/files/drawn.png`;
+      });
+    } catch (error) {
+      showError(error);
     }
-  };
-  const undo = () => {
-    strokes.pop();
-    changed();
-  };
-
-  paper.addEventListener("pointerdown", (event) => {
-    paper.setPointerCapture(event.pointerId);
-    stroke = { tool, points: [place(event)] };
-    strokes.push(stroke);
-    changed();
+    $("draw-file").value = ""; // so that the same one can be chosen again
   });
-  paper.addEventListener("pointermove", (event) => {
-    if (!stroke) return;
-    for (const each of event.getCoalescedEvents()) stroke.points.push(place(each));
-    changed();
-  });
-  for (const name of ["pointerup", "pointercancel"]) {
-    paper.addEventListener(name, () => { stroke = null; });
-  }
-  $("line").addEventListener("click", () => choose("line"));
-  $("eraser").addEventListener("click", () => choose("eraser"));
-  $("undo").addEventListener("click", undo);
-  $("clear").addEventListener("click", () => {
-    strokes = [];
-    changed();
-  });
-  document.addEventListener("keydown", (event) => {
-    if ((event.ctrlKey || event.metaKey) && event.key === "z" && !$("draw").hidden) undo();
-  });
-
-  changed();
 }

@@ -1,134 +1,184 @@
-// Faces: a seed, a second one to move to, sliders along directions, and a sheet to choose from.
+// Faces: a portrait that walks from face to face until it is touched, and what shapes it.
 
-import { newestOnly, picture, show, showError } from "./api.js";
+import { bitmap, newestOnly, picture, showBehind } from "./api.js";
+import { anySeed, faceOf, queryOf, readAddress } from "./address.js";
+import { startFavourites } from "./favourites.js";
+import { drawFilm, drawSquare, loadFilm, secondsAt, wayAt } from "./film.js";
+import { copy, say, showError } from "./say.js";
+import { seedField } from "./seedfield.js";
+import { addSliders } from "./sliders.js";
+import { startWall } from "./wall.js";
 
 const $ = (id) => document.getElementById(id);
+const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 export function startFaces(info) {
-  const slots = { a: { seed: 1, button: $("slot-a") }, b: { seed: 2, button: $("slot-b") } };
-  const sliders = addSliders(info.directions);
-  const perSheet = info.sheet.columns * info.sheet.rows;
-  let active = slots.a;
-  let first = 0; // seed of the sheet
+  const sliders = addSliders($("sliders"), info.sliders, info.reach, () => { stop(); draw(); }, remember);
+  const face = { seed: anySeed(), to: anySeed(), t: 0, amounts: sliders.amounts() };
+  let walking = null; // {film, began}, while it walks
 
-  const query = () => {
-    const pushed = sliders.map((slider) => slider.input.value).join(",");
-    return `seed=${slots.a.seed}&to=${slots.b.seed}&t=${$("t").value}&d=${pushed}`;
-  };
+  // What the face is, without the way to another.
+  const at = (seed) => queryOf({ seed, to: null, t: 0, amounts: face.amounts });
+  const query = () => queryOf(face);
 
-  const drawFace = newestOnly(async (point) => {
-    show($("face"), await picture(`/api/face.png?${point}&size=256`));
-    $("save-face").href = `/api/face.png?${point}&size=512`;
+  const drawFace = newestOnly(async () => {
+    const drawn = await bitmap(`api/face.png?size=512&${query()}`);
+    if (walking?.film) return;
+    drawSquare($("face"), drawn, 0, 0, drawn.width, info.side);
   });
-  const drawEnds = newestOnly(async (point) => {
-    const sprite = await picture(`/api/ends.png?${point}`);
-    sliders.forEach((slider, row) => {
-      slider.ends.forEach((end, column) => {
-        end.style.backgroundImage = `url(${sprite})`;
-        end.style.backgroundPosition = `${-48 * column}px ${-48 * row}px`;
-      });
-    });
-    await pause(150); // these are 16 faces, and less urgent
+  const drawEnds = newestOnly(async () => {
+    showBehind(sliders.ends, await picture(`api/ends.png?${query()}`));
+    sliders.place(sliders.ends);
+    await pause(150); // these are many faces, and less urgent
   });
-  const drawSlot = async (slot) => {
-    const face = await picture(`/api/face.png?seed=${slot.seed}`);
-    slot.button.style.backgroundImage = `url(${face})`;
-    slot.button.title = `Seed ${slot.seed}`;
-  };
-  const update = () => {
-    drawFace(query());
-    drawEnds(query());
-  };
-
-  const choose = (slot) => {
-    active = slot;
-    for (const each of Object.values(slots)) {
-      each.button.setAttribute("aria-pressed", each === slot);
+  const drawSlots = newestOnly(async () => {
+    for (const [slot, seed] of [["a", face.seed], ["b", face.to]]) {
+      showBehind([$(`slot-${slot}`)], await picture(`api/face.png?size=128&${at(seed)}`));
+      $(`slot-${slot}`).setAttribute("aria-label", `Go to seed ${seed}`);
     }
-    $("seed").value = slot.seed;
+  });
+
+  const showSeed = {
+    a: seedField($("seed-a"), $("seed-a-wrong"), (seed) => goTo({ seed, t: 0 })),
+    b: seedField($("seed-b"), $("seed-b-wrong"), (to) => goTo({ to, t: 1 })),
   };
-  const setSeed = (seed) => {
-    active.seed = seed;
-    $("seed").value = seed;
-    $("t").value = active === slots.a ? 0 : 1;
-    drawSlot(active).catch(showError);
-    update();
+  const tell = () => {
+    const words = [`No. ${face.seed}`, `half way to No. ${face.to}`, `No. ${face.to}`];
+    const place = face.t === 0 ? 0 : face.t === 1 ? 2 : 1;
+    words[1] = `${Math.round(100 * face.t)}% of the way from No. ${face.seed} to No. ${face.to}`;
+    $("plate").textContent = words[place];
+    $("face").setAttribute("aria-label", `A face: ${words[place]}`);
+    $("t").value = face.t;
+    $("t").setAttribute("aria-valuetext", words[place]);
+    $("save-face").href = `api/face.png?size=512&${query()}`;
+    const ends = new URLSearchParams([["face", at(face.seed)], ["face", at(face.to)]]);
+    $("save-walk").href = `api/walk.gif?${ends}`;
   };
 
-  const drawSheet = newestOnly(async () => {
-    const from = first;
-    const sheet = await picture(`/api/faces.png?first=${from}`);
-    $("gallery-title").textContent = `Seeds ${from} to ${from + perSheet - 1}`;
-    const buttons = [...Array(perSheet).keys()].map((i) => {
-      const button = document.createElement("button");
-      const [column, row] = [i % info.sheet.columns, Math.floor(i / info.sheet.columns)];
-      button.title = `Seed ${from + i}`;
-      button.setAttribute("aria-label", button.title);
-      button.style.backgroundImage = `url(${sheet})`;
-      button.style.backgroundPosition =
-        `${(100 * column) / (info.sheet.columns - 1)}% ${(100 * row) / (info.sheet.rows - 1)}%`;
-      button.addEventListener("click", () => setSeed(from + i));
-      return button;
-    });
-    $("sheet").style.gridTemplateColumns = `repeat(${info.sheet.columns}, 1fr)`;
-    $("sheet").replaceChildren(...buttons);
-  });
-  const turn = (sheets) => {
-    first = Math.max(0, first + sheets * perSheet);
-    drawSheet();
+  // Draw all of it anew, as after each change that is not a step of a walk.
+  function draw() {
+    face.amounts = sliders.amounts();
+    showSeed.a(face.seed);
+    showSeed.b(face.to);
+    tell();
+    if (!walking) drawFace();
+    drawEnds();
+    drawSlots();
+  }
+  // Into the address, so that it can be shared and the browser's Back undoes it.
+  function remember() {
+    const hash = `#faces?${query()}`;
+    if (location.hash !== hash) history.pushState(null, "", hash);
+  }
+  const goTo = (change) => {
+    stop();
+    Object.assign(face, change);
+    draw();
+    remember();
+  };
+  const recall = () => {
+    const { part, query } = readAddress();
+    const found = part === "faces" ? faceOf(query, info.sliders, info.reach) : null;
+    if (found === null) return false;
+    stop();
+    Object.assign(face, found, { to: found.to ?? face.to });
+    sliders.set(face.amounts);
+    draw();
+    return true;
   };
 
-  for (const slot of Object.values(slots)) {
-    slot.button.addEventListener("click", () => {
-      choose(slot);
-      $("t").value = slot === slots.a ? 0 : 1;
-      update();
-    });
-    drawSlot(slot).catch(showError);
+  // Walking.
+  async function walk() {
+    const leg = { film: null, began: 0 };
+    walking = leg;
+    showWalking();
+    try {
+      leg.film = await loadFilm(at(face.seed), at(face.to));
+    } catch (error) {
+      showError(error);
+      return stop();
+    }
+    leg.began = performance.now() - 1000 * secondsAt(face.t);
+    requestAnimationFrame(step);
   }
-  for (const slider of sliders) {
-    slider.input.addEventListener("input", update);
+  function step(now) {
+    if (!walking?.film) return;
+    if (!$("part-faces").hidden) {
+      const t = wayAt((now - walking.began) / 1000);
+      if (t > 1) return nextLeg();
+      face.t = Math.round(1000 * Math.min(t, 1)) / 1000;
+      drawFilm($("face"), walking.film, Math.min(t, 1));
+      tell();
+    }
+    requestAnimationFrame(step);
   }
-  $("t").addEventListener("input", update);
-  $("seed").addEventListener("change", () => {
-    const seed = Math.floor(Number($("seed").value));
-    if (seed >= 0 && seed <= Number.MAX_SAFE_INTEGER) setSeed(seed);
+  function nextLeg() {
+    Object.assign(face, { seed: face.to, to: anySeed(), t: 0 });
+    draw();
+    walk();
+  }
+  function stop() {
+    if (!walking) return;
+    walking = null;
+    showWalking();
+  }
+  function showWalking() {
+    $("walk").setAttribute("aria-pressed", walking !== null);
+    $("walk").querySelector("span").textContent = walking ? "Pause" : "Walk";
+    $("walk").querySelector("use").setAttribute("href", `static/icons.svg#${walking ? "pause" : "play"}`);
+  }
+
+  $("walk").addEventListener("click", () => {
+    if (walking) {
+      stop();
+      draw();
+      remember();
+    } else {
+      if (face.t === 1) Object.assign(face, { seed: face.to, to: anySeed(), t: 0 });
+      draw();
+      walk();
+    }
   });
-  $("random").addEventListener("click", () => setSeed(Math.floor(Math.random() * 1e6)));
+  $("t").addEventListener("input", () => {
+    stop();
+    face.t = Number($("t").value);
+    tell();
+    drawFace();
+  });
+  $("t").addEventListener("change", () => { draw(); remember(); });
+  $("slot-a").addEventListener("click", () => goTo({ t: 0 }));
+  $("slot-b").addEventListener("click", () => goTo({ t: 1 }));
+  $("random").addEventListener("click", () => goTo({ seed: anySeed(), to: anySeed(), t: 0 }));
   $("reset").addEventListener("click", () => {
-    for (const slider of sliders) slider.input.value = 0;
-    update();
+    sliders.set({});
+    goTo({});
   });
-  $("previous").addEventListener("click", () => turn(-1));
-  $("next").addEventListener("click", () => turn(1));
-
-  choose(slots.a);
-  update();
-  drawSheet();
-}
-
-// A slider a direction, with the face at either end; a click on an end goes there.
-function addSliders(count) {
-  return [...Array(count).keys()].map((i) => {
-    const row = document.createElement("div");
-    row.className = "push";
-    const input = document.createElement("input");
-    Object.assign(input, { type: "range", min: -1, max: 1, step: 0.02, value: 0 });
-    input.setAttribute("aria-label", `Direction ${i + 1}`);
-    const ends = [-1, 1].map((value) => {
-      const end = document.createElement("button");
-      end.className = "end";
-      end.setAttribute("aria-label", `Direction ${i + 1} at its ${value < 0 ? "start" : "end"}`);
-      end.addEventListener("click", () => {
-        input.value = value;
-        input.dispatchEvent(new Event("input"));
-      });
-      return end;
-    });
-    row.append(ends[0], input, ends[1]);
-    $("sliders").append(row);
-    return { input, ends };
+  $("link").addEventListener("click", () => {
+    stop();
+    draw();
+    remember();
+    const elsewhere = "The address of this face is in the address bar.";
+    copy(location.href, "The address of this face is copied.", elsewhere);
   });
-}
+  const favourites = startFavourites((query) => {
+    location.hash = `#faces?${query}`;
+  });
+  $("keep").addEventListener("click", () => {
+    stop();
+    draw();
+    say(favourites.add(query()) ? "Kept below, in this browser." : "This face is kept already.");
+  });
+  const wall = startWall($("wall"), $("wall-title"), info.sliders, (seed) => {
+    goTo({ seed, t: 0 });
+    $("face").scrollIntoView({ block: "nearest", behavior: "smooth" });
+  });
+  $("earlier").addEventListener("click", () => wall.turnPage(-1));
+  $("later").addEventListener("click", () => wall.turnPage(1));
+  window.addEventListener("hashchange", recall);
+  window.addEventListener("popstate", recall);
 
-const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
+  const shared = recall();
+  if (!shared) draw();
+  wall.load();
+  if (!shared && !matchMedia("(prefers-reduced-motion: reduce)").matches) walk();
+}

@@ -1,0 +1,67 @@
+"""The networks of ``facegen serve``: those that are named, and the package's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from facegen import Colorizer, DigitClassifier, FacegenError, Generator, Pix2Pix, Segmenter
+from facegen.cli.models import prepared
+from facegen.loading import load_known
+from facegen.networks import default, traits
+from facegen.networks.files import resolve
+from facegen.networks.model import Model
+from facegen.serve.models import Models
+
+# The part of the page, the field of `Models`, the class, the network of the package's own weights.
+_KINDS = (
+    ("faces", "generator", Generator, "dcgan"),
+    ("draw", "pix2pix", Pix2Pix, "pix2pix"),
+    ("colorize", "colorizer", Colorizer, "colorizer"),
+    ("segment", "segmenter", Segmenter, "segmentation"),
+    ("digits", "digits", DigitClassifier, "lenet"),
+)
+# How a network is had where there is none.
+_ABSENT = {
+    "draw": "facegen fetch edges2cats && facegen serve --network edges2cats",
+    "colorize": "facegen fetch colorizer && facegen serve --network colorizer",
+    "segment": "facegen train segmentation --help",
+}
+
+
+def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
+    """The model of each file, the package's own of other kinds, and hints for the rest.
+
+    Raises
+    ------
+    FacegenError, OSError
+        A file is none of a network that the page has a use for, or is a second one of its kind.
+    """
+    models: dict[str, Model] = {}
+    files: dict[str, str | None] = {}
+    for path in networks:
+        model = prepared(load_known, path, engine)
+        field = next((field for _, field, kind, _ in _KINDS if type(model) is kind), None)
+        name = model.network.name
+        if field is None:
+            raise FacegenError(f"{path}: the page has no use for a {name} network")
+        if field in models:
+            raise FacegenError(f"{path}: is a second {name} network, and the page takes one")
+        models[field], files[field] = model, path
+    hints = {}
+    for part, field, kind, network in _KINDS:
+        if field in models:
+            continue
+        if network in default.FILES:
+            models[field] = prepared(kind, None, engine)
+        else:
+            hints[part] = _ABSENT[part]
+    found = _traits(files.get("generator"), models["generator"])
+    return Models(**models, traits=found, hints=hints)  # type: ignore[arg-type]
+
+
+def _traits(path: str | None, generator: Any) -> traits.Traits | None:
+    """Those of the file beside the network, if there is one."""
+    if not traits.path_of(resolve(path)).exists():
+        return None
+    return traits.directions(path, generator.latent_size)
