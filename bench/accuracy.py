@@ -69,8 +69,7 @@ def one_layer(name: str, layer: Layer, size: int, batch: int) -> Case:
     generator = np.random.default_rng(0)
     shapes = layer.parameters()
     channels = shapes["weight"][-1]
-    graph = Graph(name)
-    graph.output(graph.add("layer", layer, graph.input("x", Shape(size, size, channels))))
+    graph = Graph.of_layer(name, layer, Shape(size, size, channels))
     weights = {
         name: generator.standard_normal(shape).astype(np.float32)
         for name, shape in graph.parameters.items()

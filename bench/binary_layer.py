@@ -22,10 +22,9 @@ from facegen.nn.target import find_target
 
 def layer(channels: int, size: int, binary: bool, weights: np.ndarray) -> Program:
     """conv2d 3x3 with a border of zeros, fitted to this processor."""
-    graph = Graph("layer")
-    x = graph.input("x", Shape(size, size, channels))
-    graph.output(graph.add("conv", Conv2d(channels, channels, 3, padding=1, bias=False), x))
-    program = lower(graph, {"conv.weight": weights})
+    conv = Conv2d(channels, channels, 3, padding=1, bias=False)
+    graph = Graph.of_layer("one layer", conv, Shape(size, size, channels))
+    program = lower(graph, {"layer.weight": weights})
     (step,) = program.steps
     assert isinstance(step, Gemm)
     # What lowering says of a layer whose input it knows to be signs.

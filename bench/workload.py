@@ -64,8 +64,8 @@ def layers(whole: Workload) -> list[Workload]:
         if not isinstance(node.layer, Conv2d | ConvTranspose2d | Linear):
             continue
         shape = shapes[node.inputs[0]]
-        graph = Graph(f"{whole.name}.{node.name}")
-        graph.output(graph.add(node.name, node.layer, graph.input("x", shape)))
+        name = f"{whole.name}.{node.name}"
+        graph = Graph.of_layer(name, node.layer, shape, called=node.name)
         weights = {name: whole.weights[name] for name in graph.parameters}
         found.setdefault((node.layer, shape), Workload(graph, weights))
     return list(found.values())

@@ -32,10 +32,9 @@ class Layer:
 
     @property
     def workload(self) -> Workload:
-        graph = Graph(f"vgg_e.{self.name}")
         conv = Conv2d(self.in_channels, self.out_channels, KERNEL, padding=1, bias=False)
-        x = graph.input("x", Shape(self.side, self.side, self.in_channels))
-        graph.output(graph.add("conv", conv, x))
+        shape = Shape(self.side, self.side, self.in_channels)
+        graph = Graph.of_layer(f"vgg_e.{self.name}", conv, shape)
         return Workload(graph, initial_weights(graph, 0))
 
 

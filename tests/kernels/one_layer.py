@@ -57,15 +57,12 @@ def run_layer(
     Inputs lie between NaNs, so that a read outside shows; the output starts as NaN between
     canaries, so that a missing write and one outside show.
     """
-    graph = Graph("one layer")
-    tensors = [graph.input(f"x{i}", Shape(*x.shape[1:])) for i, x in enumerate(inputs)]
-    y = graph.add("layer", layer, *tensors)
-    graph.output(y)
+    graph = Graph.of_layer("one layer", layer, *(Shape(*x.shape[1:]) for x in inputs))
     named = {f"layer.{name}": value for name, value in (weights or {}).items()}
     program = lower(graph, named, algorithm)
 
     padded = [_between(x, np.float32(np.nan)) for x in inputs]
-    shape = (len(inputs[0]), *y.shape)
+    shape = (len(inputs[0]), *graph.outputs[0].shape)
     memory, output = _between(np.full(shape, np.nan, np.float32), CANARY)
     run_program(program, [x for _, x in padded], [output], isa, threads)
     guards = np.concatenate([memory[:GUARD], memory[-GUARD:]])

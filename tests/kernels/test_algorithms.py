@@ -17,7 +17,7 @@ from bench import reference
 from facegen import kernels
 from facegen.kernels.algorithms import ALGORITHMS, STRASSEN_GROWTH, definition, find
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape, lower
-from facegen.nn.program import ALGORITHMS as NAMES
+from facegen.nn.program import ALGORITHM_NAMES
 
 DCGAN = ((1, 2), (1, 2))
 # layer, (n, h, w, in), what does not take it
@@ -57,15 +57,13 @@ EXCLUDED = [
 
 
 def run_definition(layer, x, weights):
-    graph = Graph("definition")
-    graph.output(graph.add("layer", layer, graph.input("x", Shape(*x.shape[1:]))))
+    graph = Graph.of_layer("definition", layer, Shape(*x.shape[1:]))
     named = {f"layer.{name}": value for name, value in weights.items()}
     return reference.run_graph(graph, named, x)[0]
 
 
 def kernels_of(name, layer, shape, isa):
-    graph = Graph("one layer")
-    graph.output(graph.add("layer", layer, graph.input("x", Shape(*shape[1:]))))
+    graph = Graph.of_layer("one layer", layer, Shape(*shape[1:]))
     return lower(graph, None, name, device=f"cpu:{isa}").kernels
 
 
@@ -164,8 +162,8 @@ def test_auto_takes_the_fft_where_it_pays(layer, side, fft, isa):
 
 
 def test_the_list_is_the_one_that_programs_know():
-    assert NAMES[0] == "auto"
-    assert sorted(algorithm.name for algorithm in ALGORITHMS) == sorted(NAMES[1:])
+    assert ALGORITHM_NAMES[0] == "auto"
+    assert sorted(algorithm.name for algorithm in ALGORITHMS) == sorted(ALGORITHM_NAMES[1:])
     with pytest.raises(ValueError, match="one of \"naive\", .*not 'fastest'"):
         find("fastest")
 

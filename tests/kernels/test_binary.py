@@ -119,9 +119,7 @@ def test_thresholds_are_met_exactly():
 
 
 def test_real_inputs_of_binary_weights_are_no_counts_of_bits():
-    graph = Graph("real")
-    y = graph.add("layer", nn.Linear(9, 4, binary=True), graph.input("x", Shape(1, 1, 9)))
-    graph.output(y)
+    graph = Graph.of_layer("real", nn.Linear(9, 4, binary=True), Shape(1, 1, 9))
     weights, x = weights_of(graph), draw((2, 1, 1, 9))
     program = lower(graph, weights)
     assert not any(isinstance(step, Gemm) and step.binary for step in program.steps)

@@ -89,9 +89,7 @@ def test_in_a_network_with_sums_and_concatenations(isa):
 
 
 def test_strict_multiplies_as_the_definition_does():
-    graph = Graph("strict")
-    x = graph.input("x", Shape(10, 10, 32))
-    graph.output(graph.add("conv", Conv2d(32, 32, 3, padding=1), x))
+    graph = Graph.of_layer("strict", Conv2d(32, 32, 3, padding=1), Shape(10, 10, 32))
     weights = random_weights(graph, np.random.default_rng(0))
     batch = draw((2, 10, 10, 32))
     strict = Runner(lower(graph, weights), "cpu", precision="strict")

@@ -32,7 +32,7 @@ from facegen.nn import (
     Tanh,
     lower,
 )
-from facegen.nn.program import ALGORITHMS, Gemm, MaxPool, Pointwise, Rearrange, Resample
+from facegen.nn.program import ALGORITHM_NAMES, Gemm, MaxPool, Pointwise, Rearrange, Resample
 from random_weights import random_weights
 
 
@@ -321,7 +321,7 @@ def test_structure_without_weights():
     assert not structure.constants
 
 
-@pytest.mark.parametrize("algorithm", ALGORITHMS)
+@pytest.mark.parametrize("algorithm", ALGORITHM_NAMES)
 def test_the_algorithm_is_passed_on(algorithm):
     steps = lower(graphs.dcgan_like(), None, algorithm).steps
     assert {step.algorithm for step in steps} == {algorithm}

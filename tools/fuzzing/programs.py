@@ -34,7 +34,7 @@ from facegen.nn import (
 )
 from facegen.nn import program as lowered
 from facegen.nn.fit import fit
-from facegen.nn.program import ALGORITHMS, Copy, Gemm, Program, Step
+from facegen.nn.program import ALGORITHM_NAMES, Copy, Gemm, Program, Step
 from facegen.nn.target import ARCHITECTURES, find_target
 from merged_graphs import BUILDERS
 from random_weights import random_weights
@@ -122,7 +122,7 @@ def grafted(rng: Rng, program: Program) -> Program:
             case 2:
                 steps[at] = replace(step, centre_channels=int(rng.integers(step.map.channels + 1)))
             case _:
-                steps[at] = replace(step, algorithm=str(rng.choice(ALGORITHMS)))
+                steps[at] = replace(step, algorithm=str(rng.choice(ALGORITHM_NAMES)))
     elif isinstance(step, Gemm | lowered.InstanceNorm):
         copy = Copy(steps[other].output, bool(rng.integers(2)))
         steps[at] = replace(step, copy=copy) if rng.integers(2) else replace(step, slices=True)

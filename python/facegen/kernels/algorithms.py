@@ -129,9 +129,7 @@ class Algorithm:
         return bound
 
     def _lower(self, layer: GemmLayer, x: Shape) -> Program:
-        graph = Graph("one layer")
-        graph.output(graph.add("layer", layer, graph.input("x", x)))
-        return lower(graph, None, self.name)
+        return lower(Graph.of_layer("one layer", layer, x), None, self.name)
 
     def _costs(self, layer: GemmLayer, x: Shape, isa: str | None) -> list[tuple[int, int, float]]:
         """Of each step that the layer becomes: one, or more where it has groups."""

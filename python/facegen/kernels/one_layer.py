@@ -22,9 +22,8 @@ def run(
     algorithm: str = "auto",
 ) -> Array:
     """What a layer makes of `x`; `weights` by the layer's own names of its parameters."""
-    graph = Graph("facegen.kernels")
     name = type(layer).__name__
-    graph.output(graph.add(name, layer, graph.input("x", map_shape(x))))
+    graph = Graph.of_layer("facegen.kernels", layer, map_shape(x), called=name)
     named = {f"{name}.{parameter}": value for parameter, value in weights.items()}
     program = lower(graph, named, algorithm)
     return Runner(program, device, threads)(x)

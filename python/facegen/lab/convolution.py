@@ -72,9 +72,7 @@ class Case:
         return layer
 
     def graph_of(self, layer: Conv2d) -> Graph:
-        graph = Graph(str(self))
-        graph.output(graph.add("conv", layer, graph.input("x", self.x)))
-        return graph
+        return Graph.of_layer(str(self), layer, self.x)
 
     @property
     def gflop(self) -> float:
@@ -226,7 +224,9 @@ def measure(
     return Measured(case, peak, tuple(results))
 
 
-def reference(layer: Conv2d, x: Array, weight: Array) -> NDArray[np.float64]:
+def reference(
+    layer: Conv2d, x: NDArray[np.floating], weight: NDArray[np.floating]
+) -> NDArray[np.float64]:
     """The definition in float64, a tap of the window at a time.
 
     Parameters
@@ -252,7 +252,7 @@ def reference(layer: Conv2d, x: Array, weight: Array) -> NDArray[np.float64]:
 
 
 def _lowered(case: Case, layer: Conv2d, weight: Array, algorithm: Algorithm) -> Program:
-    return lower(case.graph_of(layer), {"conv.weight": weight}, algorithm.name)
+    return lower(case.graph_of(layer), {"layer.weight": weight}, algorithm.name)
 
 
 def _too_large(case: Case, algorithm: Algorithm, threads: int) -> str | None:

@@ -109,13 +109,11 @@ def products(a: NDArray[np.float32], b: NDArray[np.float32], threads: int) -> di
     """Ways to compute a (m, k) times b (k, n), by name."""
     m, k = a.shape
     n = b.shape[1]
-    graph = Graph("gemm")
     try:
-        rows = graph.input("a", Shape(m, 1, k))
-        graph.output(graph.add("b", Linear(k, n, bias=False), rows))
+        graph = Graph.of_layer("gemm", Linear(k, n, bias=False), Shape(m, 1, k))
     except ValueError as error:
         raise FacegenError(str(error)) from None
-    program = lower(graph, {"b.weight": np.ascontiguousarray(b.T)})
+    program = lower(graph, {"layer.weight": np.ascontiguousarray(b.T)})
     runner = Runner(program, "cpu", threads)  # which packs b, once
     image = a.reshape(1, m, 1, k)
     ours, out = np.empty((1, m, 1, n), np.float32), np.empty((m, n), np.float32)

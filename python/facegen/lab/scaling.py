@@ -44,15 +44,13 @@ class Point:
 
 def layer_graph(height: int, width: int, channels: int, kernel: int) -> Graph:
     """One convolution that keeps the map's size and channels; FacegenError if too large."""
-    graph = Graph(f"conv {kernel}x{kernel}, {height}x{width}x{channels}")
+    name = f"conv {kernel}x{kernel}, {height}x{width}x{channels}"
     front, back = (kernel - 1) // 2, kernel // 2
     try:
-        x = graph.input("map", Shape(height, width, channels))
         conv = Conv2d(channels, channels, kernel, padding=((front, back), (front, back)))
-        graph.output(graph.add("conv", conv, x))
+        return Graph.of_layer(name, conv, Shape(height, width, channels))
     except ValueError as error:
         raise FacegenError(str(error)) from None
-    return graph
 
 
 def measure(

@@ -49,6 +49,32 @@ class Graph:
         self._nodes: dict[str, Node] = {}
         self._outputs: list[str] = []
 
+    @classmethod
+    def of_layer(cls, name: str, layer: Layer, *shapes: Shape, called: str = "layer") -> Graph:
+        """A graph of one layer alone.
+
+        Parameters
+        ----------
+        name
+            The graph's.
+        layer
+            Whose output is the graph's.
+        shapes
+            Of its inputs, which are ``x`` or, of several, ``x0``, ``x1`` and on.
+        called
+            The layer's name in it, with which those of its parameters begin.
+
+        Raises
+        ------
+        ValueError
+            The shapes do not suit the layer.
+        """
+        graph = cls(name)
+        names = ["x"] if len(shapes) == 1 else [f"x{i}" for i in range(len(shapes))]
+        inputs = [graph.input(*each) for each in zip(names, shapes, strict=True)]
+        graph.output(graph.add(called, layer, *inputs))
+        return graph
+
     def input(self, name: str, shape: Shape) -> Tensor:
         """Declare an input; the order of the declarations is that of the runner's arguments."""
         shape = Shape(*shape)

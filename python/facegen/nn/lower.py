@@ -35,7 +35,7 @@ from facegen.nn.layers import LayerNorm as LayerNormLayer
 from facegen.nn.layers import Softmax as SoftmaxLayer
 from facegen.nn.placement import Placement, place_values
 from facegen.nn.program import (
-    ALGORITHMS,
+    ALGORITHM_NAMES,
     ArgMax,
     Depthwise,
     Epilogue,
@@ -99,8 +99,8 @@ def lower(
         For a graph without outputs, another algorithm, a layer that it does not take, a device that
         there is not, and weights that are missing, unknown or of another shape.
     """
-    if algorithm not in ALGORITHMS:
-        names = ", ".join(f'"{name}"' for name in ALGORITHMS)
+    if algorithm not in ALGORITHM_NAMES:
+        names = ", ".join(f'"{name}"' for name in ALGORITHM_NAMES)
         raise ValueError(f"algorithm must be one of {names}, not {algorithm!r}")
     if not graph.outputs:
         raise ValueError(f"{graph.name} has no output: call graph.output(tensor)")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 # By which a Gemm is computed, as facegen.kernels.algorithms describes them; the first may be any.
-ALGORITHMS = ("auto", "direct", "naive", "im2col", "winograd", "fft", "strassen")
+ALGORITHM_NAMES = ("auto", "direct", "naive", "im2col", "winograd", "fft", "strassen")
 # Those that multiply as the definition does, zeros between and around the pixels apart.
 DEFINED_ALGORITHMS = ("direct", "naive", "im2col")
 
@@ -121,7 +121,7 @@ class Gemm:
     weight: str  # constant (map.channels, *kernel_size, input.channels)
     bias: str | None  # constant (map.channels,)
     epilogue: Epilogue = Epilogue()
-    algorithm: str = "auto"  # or another one of ALGORITHMS
+    algorithm: str = "auto"  # or another one of ALGORITHM_NAMES
     binary: bool = False  # weights and input are +1 and -1 alone
     # The step that takes the map that this one makes; `output` is that step's, the map is nowhere.
     finish: MaxPool | Softmax | Gemm | None = None

@@ -18,7 +18,7 @@ from facegen.nn.grad.outputs import losses_by_output, prediction
 from facegen.nn.grad.placement import place
 from facegen.nn.grad.program import TrainingProgram
 from facegen.nn.grad.rules import Rule, Unit, find_rule
-from facegen.nn.grad.steps.ends import Rounding
+from facegen.nn.grad.steps.ends import RoundingMode
 from facegen.nn.grad.units import fused, live
 from facegen.nn.grad.updates import update_of
 from facegen.nn.graph import Graph
@@ -39,7 +39,7 @@ def differentiate(
     algorithm: str = "auto",
     input_gradients: Collection[str] = (),
     outputs: Collection[str] = (),
-    rounding: Rounding | None = None,
+    rounding: RoundingMode | None = None,
 ) -> TrainingProgram:
     """The steps by which `graph` is trained.
 
@@ -128,7 +128,7 @@ class _Differentiation:
         direct_only: bool,
         input_gradients: tuple[str, ...],
         outputs: tuple[str, ...],
-        rounding: Rounding | None,
+        rounding: RoundingMode | None,
     ) -> None:
         self.graph, self.losses, self.optimizer = graph, losses, optimizer
         self.frozen, self.stored, self.momentum = frozen, stored, momentum

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from facegen.nn.grad.optimizers import Optimizer
 from facegen.nn.grad.steps import Update
-from facegen.nn.grad.steps.ends import Rounding
+from facegen.nn.grad.steps.ends import RoundingMode
 
 
 def update_of(
-    parameter: str, floats: int, optimizer: Optimizer, rounding: Rounding | None, stream: int
+    parameter: str, floats: int, optimizer: Optimizer, rounding: RoundingMode | None, stream: int
 ) -> Update:
     """The step by which a parameter of so many floats follows its gradient.
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from facegen.nn.grad import losses
 
-Rounding = Literal["nearest", "stochastic"]  # to bfloat16
+RoundingMode = Literal["nearest", "stochastic"]  # to bfloat16
 
 
 @dataclass(frozen=True)
@@ -40,5 +40,5 @@ class Update:
     eps: float = 0.0
     average: str | None = None  # the parameter's moving average
     decay_group: int = 0  # where its decay is among the call's rates
-    rounding: Rounding | None = None  # of the parameter
+    rounding: RoundingMode | None = None  # of the parameter
     stream: int = 0  # of what is drawn for that
