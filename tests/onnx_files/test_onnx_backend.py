@@ -67,7 +67,7 @@ REFUSED = {
         min_float16 min_float32 min_float64 min_one_input min_two_inputs mish mul_example
         neg_example pow_bcast_scalar pow_example pow_types_float32_int32 pow_types_float32_int64
         pow_types_float32_uint32 pow_types_float32_uint64 reciprocal_example selu_example
-        sigmoid_example softplus_example softsign_example split_1d_uneven_split_opset18
+        sigmoid_example sign softplus_example softsign_example split_1d_uneven_split_opset18
         split_equal_parts_1d_opset13 split_equal_parts_1d_opset18
         split_equal_parts_default_axis_opset13 split_equal_parts_default_axis_opset18
         split_variable_parts_1d_opset13 split_variable_parts_1d_opset18
@@ -122,7 +122,7 @@ REFUSED = {
         reduce_sum_keepdims_example reduce_sum_keepdims_random
         reduce_sum_negative_axes_keepdims_example reduce_sum_negative_axes_keepdims_random
     """,
-    r"its (constant|slope|exponent) |could not be broadcast": """
+    r"its (constant|slope|exponent|vector C) |could not be broadcast": """
         add_bcast div_bcast gemm_default_matrix_bias mul_bcast pow pow_bcast_array
         prelu_broadcast prelu_example sub_bcast
     """,

@@ -97,6 +97,22 @@ CASES = {
         [op("Resize", "x - - c", "y", mode="linear")], (1, 4, 6, 5), {"c": ints(1, 4, 9, 11)}
     ),
     "Sigmoid": Case([op("Sigmoid", "x", "y")], MAP),
+    "Sign": Case([op("Relu", "x", "r"), op("Sign", "r", "y")], MAP),
+    "Sign of what is never 0": Case(
+        [op("Relu", "x", "r"), op("Sign", "r", "s"), op("Add", "s c", "t"), op("Sign", "t", "y")],
+        MAP,
+        {"c": np.float32(0.25)},
+    ),
+    "Sign of what may be 0": Case(
+        [op("Sign", "x", "s"), op("Add", "s c", "t"), op("Sign", "t", "y")],
+        MAP,
+        {"c": np.float32(1)},
+    ),
+    "Conv of signs": Case(
+        [op("Sign", "x", "s"), op("Conv", "s w", "y")],
+        MAP,
+        {"w": np.where(numbers(5, 4, 3, 3) < 1, np.float32(-1), np.float32(1))},
+    ),
     "Softmax": Case([op("Softmax", "x", "y", axis=1)], MAP),
     "Softmax of vectors": Case([op("Softmax", "x", "y")], PIXEL),
     "Softmax opset 7": Case([op("Softmax", "x", "y", axis=1)], ("n", 9, 1, 1), opset=7),

@@ -28,9 +28,11 @@ from facegen.nn import (
     Reciprocal,
     ReLU,
     Sigmoid,
+    Sign,
     SiLU,
     Softplus,
     Sqrt,
+    Sub,
     Tanh,
     Tensor,
 )
@@ -128,6 +130,38 @@ def softsign(node: Node) -> Value:
     x = node.value()
     size = applied(node, Affine(1.0, 1.0), applied(node, Abs(), x))
     return Value(node.add(Div(), x.tensor, size.tensor), x.shape, x.order)
+
+
+def sign(node: Node) -> Value:
+    """-1, 0 or 1: half of what our signs of x and of -x, which have 1 of 0, are apart.
+
+    Where there cannot be a 0, as behind a sign and a half, it is our sign.
+    """
+    x = node.value()
+    origin = _signed(node, x.tensor)
+    if origin is not None:
+        return Value(node.add(Sign(), origin), x.shape, x.order)
+    signs = [applied(node, Sign(), each) for each in (x, applied(node, Affine(-1.0), x))]
+    apart = node.add(Sub(), *(each.tensor for each in signs))
+    return Value(node.add(Affine(0.5), apart), x.shape, x.order)
+
+
+def _signed(node: Node, tensor: Tensor) -> Tensor | None:
+    """x, where the tensor is ``sign(x) + shift`` as `sign` reads it, and positive for x = 0."""
+    draft = node.draft
+    line = draft.layer(tensor.name)
+    if not isinstance(line, Affine) or line.scale != 0.5 or not 0 < line.shift < 1:
+        return None
+    apart = draft.source(tensor.name)
+    if not isinstance(draft.layer(apart.name), Sub):
+        return None
+    one, other = draft.sources(apart.name)
+    if not all(isinstance(draft.layer(each.name), Sign) for each in (one, other)):
+        return None
+    x, opposite = draft.source(one.name), draft.source(other.name)
+    if draft.layer(opposite.name) != Affine(-1.0) or draft.source(opposite.name) != x:
+        return None
+    return x
 
 
 def gate(node: Node, a: Value, b: Value) -> Value | None:

@@ -27,7 +27,7 @@ from facegen.nn import (
 from facegen.nn.layers import Combination
 from facegen.onnx_files.activations import applied, gate
 from facegen.onnx_files.channels import batch_norm, check_per_channel
-from facegen.onnx_files.node import Node, scalar
+from facegen.onnx_files.node import Node, are_signs, scalar
 from facegen.onnx_files.value import Value
 
 
@@ -67,7 +67,7 @@ def _linear(node: Node, weight: np.ndarray, bias: np.ndarray | None) -> Value:
                 f"{out} outputs"
             )
         weights["bias"] = np.broadcast_to(bias.reshape(-1), (out,))
-    layer = Linear(value.shape[0], out, bias=bias is not None)
+    layer = Linear(value.shape[0], out, bias=bias is not None, binary=are_signs(weight))
     return Value(node.add(layer, tensor, **weights), (out,))
 
 

@@ -68,8 +68,11 @@ class Draft:
 
     def source(self, name: str) -> Tensor:
         """What the layer of that name reads first."""
-        first = self._nodes[name].inputs[0]
-        return Tensor(first, self._nodes[first].shape)
+        return self.sources(name)[0]
+
+    def sources(self, name: str) -> list[Tensor]:
+        """All that the layer of that name reads."""
+        return [Tensor(each, self._nodes[each].shape) for each in self._nodes[name].inputs]
 
     def reshape(self, tensor: Tensor, shape: Shape) -> Tensor:
         if tensor.shape == shape:
@@ -178,7 +181,7 @@ class Draft:
         if tensor.shape.floats == 1:  # for all of a vector
             return tensor
         node = self._nodes[tensor.name]
-        inputs = [Tensor(name, self._nodes[name].shape) for name in node.inputs]
+        inputs = self.sources(tensor.name)
         if isinstance(node.layer, Reshape):
             return self._reordered(inputs[0], order, made)
         vector = tensor.shape[:2] == (1, 1)

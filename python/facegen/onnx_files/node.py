@@ -103,6 +103,11 @@ def real(array: np.ndarray, what: str) -> np.ndarray:
         return array.astype(np.float64)
 
 
+def are_signs(weight: np.ndarray) -> bool:
+    """Whether it has -1 and 1 and no others: then a binary layer multiplies the very same."""
+    return bool((np.abs(weight) == 1).all()) and weight.min() < weight.max()
+
+
 def scalar(array: np.ndarray, what: str, finite: bool = True) -> float:
     """The only number of an array."""
     numbers = real(array, what)

@@ -65,6 +65,7 @@ OPERATORS: Mapping[str, Callable[[Node], Value | list[Value] | np.ndarray]] = {
     "Selu": activations.selu,
     "Shape": forms.shape,
     "Sigmoid": activations.sigmoid,
+    "Sign": activations.sign,
     "Slice": forms.slice_,
     "Softmax": arithmetic.softmax,
     "Softplus": activations.softplus,

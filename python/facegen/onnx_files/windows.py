@@ -17,7 +17,7 @@ from facegen.nn import (
     Pad2d,
     Tensor,
 )
-from facegen.onnx_files.node import Node, map_value, scalar
+from facegen.onnx_files.node import Node, are_signs, map_value, scalar
 from facegen.onnx_files.sliding import Sliding
 from facegen.onnx_files.value import Value
 
@@ -36,6 +36,7 @@ def conv(node: Node) -> Value:
         dilation=window.dilation,
         bias=bool(kernel.bias),
         groups=kernel.groups,
+        binary=kernel.groups == 1 and are_signs(kernel.weight),
     )
     weight = kernel.weight.transpose(0, 2, 3, 1)
     return window.value(node.add(layer, window.x, weight=weight, **kernel.bias))
