@@ -19,7 +19,8 @@ class Own : public course::Rung {
   // Output (image, co, oy, ox): over all input channels ci and taps (ty, tx), the sum of
   //   input (image, ci, iy, ix) * weight (co, ci, ty, tx)
   // with iy = p_.source_y(oy, ty), ix = p_.source_x(ox, tx). Where one of them is -1 the tap falls on
-  // padding and adds nothing. input is (images, in_c, in_h, in_w), weights_ (out_c, in_c, taps).
+  // padding and adds nothing. input is (images, in_c, in_h, in_w), weights_ (out_c, in_c, kernel,
+  // kernel), flat and in this order: the last index is the next number. The sizes are p_.in_c and so on.
   float sum(const float* input, int image, int co, int oy, int ox) const {
     // YOUR CODE: three loops and a sum.
     float sum = 0;

@@ -71,6 +71,9 @@ def test_an_exercise_is_whole(exercise: Exercise) -> None:
         assert target is not None and target.problem in PROBLEMS and 0.5 <= target.ratio <= 1.1
         assert find_rung(target.rung).source.suffix == exercise.source.suffix
         assert f'kName = "{exercise.name}"' in exercise.source.read_text()
+        # What was not measured says so.
+        estimated = "The speed to reach is an estimate" in exercise.text
+        assert estimated == (exercise.language == "CUDA")
     texts = [path.read_text().splitlines() for path in (exercise.source, exercise.solution)]
     begins = [next(i for i, line in enumerate(text) if "YOUR CODE" in line) for text in texts]
     ends = [next(i for i, s in enumerate(t) if s.strip() in ("// END", "# END")) for t in texts]
@@ -123,7 +126,7 @@ def test_a_learner_goes_from_start_to_fast(tmp_path: Path, monkeypatch: pytest.M
     path = start(exercise, tmp_path)
     with pytest.raises(FacegenError, match="exists; to begin anew, move it away"):
         start(exercise, tmp_path)
-    with pytest.raises(FacegenError, match=r"line 24: the hole is as it was .*hint 1"):
+    with pytest.raises(FacegenError, match=r"line 25: the hole is as it was .*hint 1"):
         check(exercise, path)
 
     def played(source: Path, **options: object) -> list[Result]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facegen.cli.main import main
 from facegen.errors import FormatError
+from facegen.learn.exercises import find_exercise
 from facegen.learn.score import NAME, Entry, read_score, write_score
 
 KNOWN = {"01_a", "02_b"}
@@ -120,6 +121,9 @@ def test_the_commands(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["learn", "list"]) == 0
     said = capsys.readouterr().out
     assert "begun" in said and "0 of 56 points" in said
+    file.write_text(find_exercise(12).solution.read_text())
+    assert main(["learn", "check", "12"]) == 0
+    assert "2 of 2 points; next: facegen learn start 13" in capsys.readouterr().out
     (place / NAME).write_text('{"format": 1, "exercises": {"..": {}}}')
     for command in (["list"], ["hint", "12"], ["check", "12"]):
         assert main(["learn", *command]) == 2

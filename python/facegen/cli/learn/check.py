@@ -46,6 +46,10 @@ def command(number: int, seconds: float) -> int:
     score[exercise.name] = entry.checked(verdict.right, verdict.fast, verdict.ratio)
     write_score(place, score)
     _say(exercise, verdict)
+    if verdict.right and (verdict.fast or verdict.note):
+        points = score[exercise.name].points
+        more = f"; next: facegen learn start {number + 1}" if number < len(names) else ""
+        terminal.say(f"{points} of 2 points{more}")
     return 0 if verdict.right and (verdict.fast or verdict.note) else 1
 
 

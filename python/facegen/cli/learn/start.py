@@ -19,6 +19,7 @@ def command(number: int) -> None:
     from pathlib import Path
 
     from facegen.learn.check import start
+    from facegen.learn.course import folder
     from facegen.learn.exercises import find_exercise
 
     exercise = find_exercise(number)
@@ -29,4 +30,6 @@ def command(number: int) -> None:
         of = "the plain way" if target.problem is None else f"{target.rung} on {target.problem}"
         terminal.say(f"Speed to reach: {target.ratio:g} times that of {of}.")
     terminal.say(f"Your file: {path}")
+    if exercise.language != "Python":
+        terminal.say(f"What it includes is in {folder() / 'common'}; facegen finds it by itself.")
     terminal.say(f"Then: facegen learn check {number} (a hint: facegen learn hint {number})")
