@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes what the GPU staircase was predicted and measured to reach into its pages, and draws it.
 
-    bash course/gpu/measure.sh measured.jsonl                  # on the GPU
-    tools/draw-gpu-ladder.py measured.jsonl --date 2026-11-30  # anywhere
+    facegen learn ladder gpu --json measured.json   # on the GPU
+    tools/draw-gpu-ladder.py measured.json          # anywhere
 
 Of docs/learn/ladder/gpu.md, and of the page of each rung beside it, what stands between
 "<!-- measured:begin -->" and "<!-- measured:end -->" is written anew; docs/images/gpu-ladder.png is
@@ -17,7 +17,6 @@ import json
 import re
 import sys
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -54,26 +53,29 @@ def predictions(course: Path) -> dict[str, float]:
     return found
 
 
-def read(path: Path) -> list[Line]:
-    lines = []
-    for number, text in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
-        try:
-            line = json.loads(text)
-            if line["problem"] not in PROBLEMS or not isinstance(line["rung"], str):
-                raise ValueError
-        except (ValueError, KeyError, TypeError):
-            raise SystemExit(
-                f"{path}, line {number}: expected a rung's JSON, found {text!r}"
-            ) from None
-        lines.append(line)
-    return lines
+def read(path: Path) -> tuple[list[Line], str]:
+    """A line for each row of the report, with its problem; and the machine and the date."""
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        lines = [
+            row | {"problem": panel["problem"]}
+            for panel in report["panels"]
+            for row in panel["rows"]
+        ]
+        if report["staircase"] != "gpu" or any(line["problem"] not in PROBLEMS for line in lines):
+            raise ValueError
+        return lines, f"{report['machine'] or 'a GPU'}, {report['date']}"
+    except (ValueError, KeyError, TypeError):
+        raise SystemExit(
+            f"{path}: expected the report of facegen learn ladder gpu --json"
+        ) from None
 
 
 def rows(predicted: dict[str, float], lines: list[Line]) -> list[Row]:
     """Rungs in their order, then what else was measured in its."""
-    names = list(dict.fromkeys([*predicted, *(line["rung"] for line in lines)]))
+    names = list(dict.fromkeys([*predicted, *(line["name"] for line in lines)]))
     return [
-        Row(name, predicted.get(name), {x["problem"]: x for x in lines if x["rung"] == name})
+        Row(name, predicted.get(name), {x["problem"]: x for x in lines if x["name"] == name})
         for name in names
     ]
 
@@ -86,13 +88,13 @@ def cells(line: Line | None) -> list[str]:
     """Milliseconds, TFLOPS and per cent of a line, as cells of a table."""
     if line is None:
         return ["", "", ""]
-    if "ms" not in line or not line["verified"]:
-        return [line.get("wrong", "wrong"), "", ""]
+    if line["note"]:
+        return [line["note"], "", ""]
     return [f"{line['ms']:.3f}", rate(line["gflops"] / 1e3), f"{line['percent_of_peak']:.1f}"]
 
 
 def error(row: Row) -> str:
-    errors = [line["relative_error"] for line in row.measured.values() if "relative_error" in line]
+    errors = [line["relative_error"] for line in row.measured.values() if line["relative_error"]]
     return f"{max(errors):.0e}" if errors else ""
 
 
@@ -122,8 +124,8 @@ def sentence(row: Row, caption: str) -> str:
     parts = []
     for problem in PROBLEMS:
         line = row.measured.get(problem)
-        if line is None or "ms" not in line or not line["verified"]:
-            parts.append(f"{problem} {'not run' if line is None else line.get('wrong', 'wrong')}")
+        if line is None or line["note"]:
+            parts.append(f"{problem} {'not run' if line is None else line['note']}")
             continue
         share = f"{line['percent_of_peak']:.1f}% of {line['peak_gflops'] / 1e3:.0f}"
         parts.append(f"{problem} {rate(line['gflops'] / 1e3)} TFLOPS, {share}")
@@ -147,7 +149,7 @@ def draw(all_rows: list[Row], caption: str, path: Path) -> None:
     height = 0.38
     for place, row in enumerate(all_rows):
         for side, problem in enumerate(PROBLEMS):
-            tflops = row.measured.get(problem, {}).get("gflops", 0) / 1e3
+            tflops = (row.measured.get(problem, {}).get("gflops") or 0) / 1e3
             at = place + (side - 0.5) * height
             if tflops:
                 label = problem if place == 0 else None
@@ -183,14 +185,11 @@ def draw(all_rows: list[Row], caption: str, path: Path) -> None:
 
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("measured", type=Path, nargs="?", help="what course/gpu/measure.sh wrote")
-    parser.add_argument("--date", default=date.today().isoformat(), help="of the measurement")
+    parser.add_argument("measured", type=Path, nargs="?", help="facegen learn ladder gpu --json's")
     parser.add_argument("--root", type=Path, default=ROOT, help="the checkout to write into")
     given = parser.parse_args(arguments)
-    lines = read(given.measured) if given.measured else []
+    lines, caption = read(given.measured) if given.measured else ([], "")
     all_rows = rows(predictions(given.root / "course"), lines)
-    machines = list(dict.fromkeys(line["machine"] for line in lines if "machine" in line))
-    caption = f"{', '.join(machines) or 'a GPU'}, {given.date}" if lines else ""
     pages = given.root / "docs" / "learn" / "ladder"
     written = {pages / "gpu.md": table(all_rows, caption)}
     for row in all_rows:

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
+from facegen.cli.main import main
 from facegen.engine.cuda import cuda_module
+from facegen.errors import FacegenError
+from facegen.learn import ladder
 from facegen.learn.build import build
 from facegen.learn.compilers import flags_of
 from facegen.learn.course import Rung, folder, rungs
+from facegen.learn.ladder import Row
+from facegen.learn.peers import Peer
 from facegen.learn.run import build_and_run
 
 ROOT = Path(__file__).parents[2]
@@ -91,8 +98,10 @@ PLAN = """
 using namespace course;
 
 int main() {
-  for (const Problem& listed : kProblems) {
-    Problem problem = listed;
+  // The second as gpu.cuh's kTinyGpuProblems, which a C++ compiler cannot read.
+  const Problem tiny[] = {{"tiny conv3x3", false, 4, 8, 8, 128, 8, 8, 128, 3, 1, 1},
+                          {"tiny tconv2", true, 4, 8, 8, 128, 16, 16, 128, 5, 2, 1}};
+  for (Problem problem : {kProblems[0], kProblems[1], tiny[0], tiny[1]}) {
     problem.images = 4;
     const Plan p = make_plan(problem);
     std::map<std::tuple<int, int, int>, int> products;  // (output pixel, tap) -> input
@@ -145,7 +154,8 @@ def test_phases_and_tiles_are_the_definition(tmp_path: Path) -> None:
     program = build(source, ["-O1", f"-I{folder() / 'gpu'}"])
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.split("\n")[:2] == ["conv3x3 1 phases", "tconv2 4 phases"]
+    expected = [f"{kind}{name}" for kind in ("", "tiny ") for name in ("conv3x3 1", "tconv2 4")]
+    assert done.stdout.splitlines() == [f"{line} phases" for line in expected]
 
 
 def tool() -> ModuleType:
@@ -160,65 +170,60 @@ def tool() -> ModuleType:
     return module
 
 
-NAIVE = {
-    "rung": "01_naive",
-    "problem": "conv3x3",
+def row(name: str, **figures: Any) -> dict[str, Any]:
+    return asdict(Row(name, "", name[0].isdigit(), **figures))
+
+
+NAIVE = row("01_naive", ms=90.0, gflops=411.0, peak_gflops=67e3, percent_of_peak=0.61,
+            relative_error=7e-6)  # fmt: skip
+PYTORCH = row("PyTorch bf16", ms=0.05, gflops=459e3, peak_gflops=989e3, percent_of_peak=46.4,
+              relative_error=0.01)  # fmt: skip
+HANGS = row("01_naive", note="wrong: took too long")
+REPORT = {
+    "date": "2026-11-30",
+    "staircase": "gpu",
     "machine": "NVIDIA H200",
-    "ms": 90.0,
-    "gflops": 411.0,
-    "peak_gflops": 67e3,
-    "percent_of_peak": 0.61,
-    "relative_error": 7e-6,
-    "verified": True,
+    "panels": [
+        {"problem": "conv3x3", "rows": [NAIVE], "ceilings": {}},
+        {"problem": "tconv2", "rows": [HANGS, PYTORCH], "ceilings": {}},
+    ],
 }
-PYTORCH = {
-    "rung": "PyTorch bf16",
-    "problem": "tconv2",
-    "ms": 0.05,
-    "gflops": 459e3,
-    "peak_gflops": 989e3,
-    "percent_of_peak": 46.4,
-    "relative_error": 0.01,
-    "verified": True,
-}
-HANGS = {"rung": "01_naive", "problem": "tconv2", "wrong": "ended with 137", "verified": False}
-LINES = [NAIVE, HANGS, PYTORCH]
 
 
 def test_pages_are_filled_from_what_was_measured(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed")
-    ladder = tool()
+    draw = tool()
     for kept in ("docs/learn/ladder", "course/gpu"):
         shutil.copytree(ROOT / kept, tmp_path / kept)
     (tmp_path / "docs" / "images").mkdir()
-    measured = tmp_path / "measured.jsonl"
-    measured.write_text("".join(json.dumps(line) + "\n" for line in LINES))
-    ladder.main([str(measured), "--date", "2026-11-30", "--root", str(tmp_path)])
+    measured = tmp_path / "measured.json"
+    measured.write_text(json.dumps(REPORT))
+    draw.main([str(measured), "--root", str(tmp_path)])
     pages = tmp_path / "docs" / "learn" / "ladder"
     table = (pages / "gpu.md").read_text()
     assert "NVIDIA H200, 2026-11-30" in table
-    assert "| 90.000 | 0.41 | 0.6 | ended with 137 |  |  | 7e-06 |" in table
+    assert "| 90.000 | 0.41 | 0.6 | wrong: took too long |  |  | 7e-06 |" in table
     assert "| PyTorch bf16 |  |  |  |  | 0.050 | 459 | 46.4 | 1e-02 |" in table
     widths = {line.count("|") for line in table.splitlines() if line.startswith("| [0")}
     assert widths == {10}
-    assert (
-        "conv3x3 0.41 TFLOPS, 0.6% of 67; tconv2 ended" in (pages / "gpu-01-naive.md").read_text()
-    )
+    page = (pages / "gpu-01-naive.md").read_text()
+    assert "conv3x3 0.41 TFLOPS, 0.6% of 67; tconv2 wrong: took" in page
     assert (tmp_path / "docs" / "images" / "gpu-ladder.png").stat().st_size > 1000
-    ladder.main(["--root", str(tmp_path)])  # and back to predictions alone
+    draw.main(["--root", str(tmp_path)])  # and back to predictions alone
     assert "90.000" not in (pages / "gpu.md").read_text()
     measured.write_text("{}\n")
-    with pytest.raises(SystemExit, match="line 1: expected a rung's JSON"):
-        ladder.main([str(measured), "--root", str(tmp_path)])
+    with pytest.raises(SystemExit, match="expected the report of facegen learn ladder gpu"):
+        draw.main([str(measured), "--root", str(tmp_path)])
 
 
 COMPILER = """#!/bin/sh
-# As nvcc: makes a program of two lines.
+# As nvcc: makes a program that prints the line of the problem that it is asked for.
+[ "$1" = --version ] && exit 0
 while [ $# -gt 1 ]; do [ "$1" = -o ] && program=$2; shift; done
 case $program in
-  */02_*) does='kill -KILL $$' ;;
-  */03_*) echo 'error: x' >&2; exit 1 ;;
-  */04_*) does='line false; exit 1' ;;
+  */.*-02_*) does='kill -KILL $$' ;;
+  */.*-03_*) echo 'a note' >&2; echo 'x.cu(1): error: x' >&2; exit 1 ;;
+  */.*-04_*) does='line false; exit 1' ;;
   *) does='line true' ;;
 esac
 cat > "$program" << END
@@ -226,26 +231,48 @@ cat > "$program" << END
 line() {
   echo "{\\"rung\\": \\"x\\", \\"problem\\": \\"\\$problem\\", \\"verified\\": \\$1}"
 }
-problem=\\$2
+while [ \\$# -gt 1 ]; do [ "\\$1" = --problem ] && problem=\\$2; shift; done
 $does
 END
 chmod +x "$program"
 """
 
 
-@pytest.mark.skipif(shutil.which("timeout") is None, reason="needs coreutils")
-def test_a_rung_that_fails_keeps_none_from_its_line(tmp_path: Path) -> None:
-    compiler, measured = tmp_path / "nvcc", tmp_path / "measured.jsonl"
+@pytest.fixture
+def on_ampere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A played compiler, the driver of a GPU before Hopper, and peers of which one fails."""
+
+    def fails(problem: str) -> Iterator[Peer]:
+        raise FacegenError("built without CUDA")
+
+    compiler = tmp_path / "nvcc"
     compiler.write_text(COMPILER)
     compiler.chmod(0o755)
-    script = folder() / "gpu" / "measure.sh"
-    command = ["bash", str(script), "--no-peers", str(measured)]
-    environment = os.environ | {"NVCC": str(compiler)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 1, done.stderr
-    lines = [json.loads(text) for text in measured.read_text().splitlines()]
-    assert [line["problem"] for line in lines] == ["conv3x3", "tconv2"] * len(RUNGS)
-    assert [line["verified"] for line in lines] == [True] * 2 + [False] * 6 + [True] * 12
-    assert lines[2]["wrong"] == "ended with 137" and lines[2]["rung"] == "02_coalesced"
-    assert lines[5]["wrong"] == "does not compile" and "error: x" in done.stderr
-    assert subprocess.run(["bash", str(script)], capture_output=True, check=False).returncode == 2
+    monkeypatch.setenv("NVCC", str(compiler))
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(ladder, "compute_capability", lambda: (8, 6))
+    monkeypatch.setattr(ladder, "facegen_on_gpu", fails)
+    peer = Peer("PyTorch bf16", 0.05, 459e3, peak_gflops=918e3, relative_error=0.01)
+    monkeypatch.setattr(ladder, "pytorch_on_gpu", lambda problem: [peer])
+
+
+def test_a_rung_that_fails_keeps_none_from_its_line(on_ampere: None, tmp_path: Path) -> None:
+    report = tmp_path / "measured.json"
+    assert main(["learn", "ladder", "gpu", "--json", str(report)]) == 1
+    panels = json.loads(report.read_text())["panels"]
+    assert [panel["problem"] for panel in panels] == ["conv3x3", "tconv2"]
+    for panel in panels:
+        notes = [each["note"] for each in panel["rows"]]
+        assert len(notes) == len(RUNGS) + 2
+        assert notes[0] == "" and notes[4:7] == [""] * 3
+        assert "crashed (signal 9)" in notes[1]
+        assert notes[2] == "wrong: does not compile: x.cu(1): error: x"
+        assert notes[7:10] == ["needs a GPU of compute capability 9.0; this has 8.6"] * 3
+        assert notes[10] == "not timed: built without CUDA"
+        assert panel["rows"][-1]["percent_of_peak"] == pytest.approx(50)
+
+
+def test_there_is_no_gpu(on_ampere: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ladder, "compute_capability", lambda: None)
+    with pytest.raises(FacegenError, match="needs an NVIDIA GPU, and the driver finds none"):
+        ladder.climb("gpu")

@@ -158,6 +158,13 @@ class CudaEngine:
         executable = self._executables[self._device.indices.index(device)]
         return executable.prepare(inputs, outputs, count)
 
+    def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]:
+        """Each step's kernel, and its milliseconds for so many images, on the first GPU."""
+        executable = self._executables[0]
+        chunk = min(images, executable.max_images)
+        steps = executable.time_steps(chunk, repeats)
+        return [(kernel, ms * images / chunk) for kernel, ms in steps]
+
     def run(self, inputs: list[np.ndarray], outputs: list[np.ndarray], count: int) -> None:
         """Compute outputs, float32 or pixels, of inputs that are either, all on the host."""
         from concurrent.futures import wait

@@ -15,8 +15,9 @@ from facegen.files.atomic import AtomicFile
 from facegen.learn.build import BuildError
 from facegen.learn.compilers import has_compiler
 from facegen.learn.course import PROBLEMS, find_rung
-from facegen.learn.emulation import emulated, has_gpu
+from facegen.learn.emulation import emulated
 from facegen.learn.exercises import Exercise
+from facegen.learn.gpu import has_gpu
 from facegen.learn.process import MOST_BYTES, run_limited
 from facegen.learn.run import Result, build_and_run, is_positive
 

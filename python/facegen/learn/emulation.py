@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 from pathlib import Path
@@ -15,17 +14,6 @@ from facegen.hub import cache
 from facegen.learn.build import forget_oldest
 
 _COMMAND = b"//   g++ -std=c++17 -O1 -pthread emulated.cpp -o rung\n"
-
-
-def has_gpu() -> bool:
-    """Whether the driver has a GPU; asked of itself, for facegen may be built without CUDA."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int(0)
-    found = driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0
-    return found and count.value > 0
 
 
 def emulated(source: Path) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from facegen import processors
 from facegen.engine import Runner
+from facegen.lab.timing import in_turns, steady_clock
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Shape, lower
 
 Array = NDArray[np.float32]
@@ -23,21 +22,31 @@ Convolution = Conv2d | ConvTranspose2d
 
 @dataclass(frozen=True)
 class Peer:
-    """The time of one layer by another program.
+    """The time of one of the two problems by another program.
 
     Attributes
     ----------
     name
         "facegen", "facegen, direct" (by as many products as the definition has), "PyTorch 2.9".
+    ms, gflops
+        For its images, and the definition's multiply-adds (2 operations each) by it.
     threads
-        Used.
-    seconds
-        The least of several: processor time where one thread computes, else by the clock.
+        Used; None on a GPU.
+    peak_gflops
+        The ceiling of its arithmetic by the data sheet; None where it is measured by the rungs.
+    relative_error
+        The largest, relative to the outputs' root mean square; None where none was looked for.
+    wrong
+        What is wrong; empty where nothing is.
     """
 
     name: str
-    threads: int
-    seconds: float
+    ms: float
+    gflops: float
+    threads: int | None = None
+    peak_gflops: float | None = None
+    relative_error: float | None = None
+    wrong: str = ""
 
 
 def layer_of(problem: str) -> tuple[Convolution, Shape]:
@@ -48,8 +57,19 @@ def layer_of(problem: str) -> tuple[Convolution, Shape]:
     return ConvTranspose2d(256, 128, 5, stride=2, padding=padding, bias=False), Shape(8, 8, 256)
 
 
-def peers(problem: str, seconds: float, threads: int | None = None) -> Iterator[Peer]:
-    """facegen and, where it is installed, PyTorch.
+def torch_layer(problem: str) -> Callable[[Any, Any], Any]:
+    """The same by PyTorch: of an input and a weight as its own layers have them."""
+    from torch.nn import functional
+
+    if problem == "conv3x3":
+        return partial(functional.conv2d, padding=1)
+    # padding 2 and an output more is 1 and 2 rows cut off, with the kernel's rows turned round: as
+    # many products, which is all that a clock sees.
+    return partial(functional.conv_transpose2d, stride=2, padding=2, output_padding=1)
+
+
+def cpu_peers(problem: str, seconds: float, threads: int | None = None) -> Iterator[Peer]:
+    """facegen and, where it is installed, PyTorch, in turns.
 
     Parameters
     ----------
@@ -64,65 +84,51 @@ def peers(problem: str, seconds: float, threads: int | None = None) -> Iterator[
     generator = np.random.default_rng(0)
     x = generator.uniform(-1, 1, (1, *shape)).astype(np.float32)
     weight = generator.uniform(-1, 1, layer.weight_shape).astype(np.float32)
-    counts = sorted({1, processors.count()}) if threads is None else [threads]
-    for count in counts:
+    graph = Graph.of_layer("layer", layer, shape)
+    gflop = layer.flops(shape) * 1e-9
+    for count in sorted({1, processors.count()}) if threads is None else [threads]:
+        runs: dict[str, Callable[[], object]] = {}
         for name, algorithm in (("facegen, direct", "direct"), ("facegen", "auto")):
-            runner = _runner(layer, shape, weight, algorithm, count)
-            out = runner(x)
-            least = least_seconds(partial(runner, x, out=out), count, seconds)
-            yield Peer(name, count, least)
-    if find_spec("torch") is not None:
-        for count in counts:
-            yield _pytorch(problem, x, weight, count, seconds)
+            program = lower(graph, {"layer.weight": weight}, algorithm)
+            runner = Runner(program, "cpu", count)
+            runs[name] = partial(runner, x, out=runner(x))
+        torch_runs = _pytorch(problem, x, weight, count) if find_spec("torch") else {}
+        times = in_turns(
+            runs | torch_runs, seconds * (len(runs) + 1), clock=steady_clock(count)
+        )
+        least = {name: times[name].least for name in runs}
+        if torch_runs:  # the faster of its layouts of memory
+            least[_torch_name()] = min(times[name].least for name in torch_runs)
+        for name, each in least.items():
+            yield Peer(name, each * 1e3, gflop / each, count)
 
 
-def _runner(
-    layer: Convolution, shape: Shape, weight: Array, algorithm: str, threads: int
-) -> Runner:
-    graph = Graph("layer")
-    graph.output(graph.add("layer", layer, graph.input("x", shape)))
-    return Runner(lower(graph, {"layer.weight": weight}, algorithm), "cpu", threads)
-
-
-def _pytorch(problem: str, x: Array, weight: Array, threads: int, seconds: float) -> Peer:
-    """The faster of its two layouts of memory."""
+def _torch_name() -> str:
     import torch
-    from torch.nn import functional
 
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        image = torch.from_numpy(x).permute(0, 3, 1, 2)
-        kernel = torch.from_numpy(weight).permute(0, 3, 1, 2)
-
-        def convolve(image: Any, kernel: Any) -> Any:
-            if problem == "conv3x3":
-                return functional.conv2d(image, kernel, padding=1)
-            # padding 2 and an output more is 1 and 2 rows cut off, with the kernel's rows turned
-            # round: as many products, which is all that a clock sees.
-            return functional.conv_transpose2d(
-                image, kernel.transpose(0, 1), stride=2, padding=2, output_padding=1
-            )
-
-        with torch.inference_mode():
-            layouts = ((image, kernel), (image.contiguous(), kernel.contiguous()))
-            least = min(
-                least_seconds(partial(convolve, *each), threads, seconds / 2) for each in layouts
-            )
-    finally:
-        torch.set_num_threads(before)
-    return Peer(f"PyTorch {torch.__version__.partition('+')[0]}", threads, least)
+    return f"PyTorch {torch.__version__.partition('+')[0]}"
 
 
-def least_seconds(call: Callable[[], Any], threads: int, seconds: float) -> float:
-    """The least time of several, as the course's own programs take it (course/common)."""
-    clock = time.process_time if threads == 1 and os.name != "nt" else time.perf_counter
-    call()
-    least, end = float("inf"), time.perf_counter() + seconds
-    runs = 0
-    while runs < 3 or time.perf_counter() < end:
-        begin = clock()
-        call()
-        least = min(least, clock() - begin)
-        runs += 1
-    return max(least, 1e-9)
+def _pytorch(
+    problem: str, x: Array, weight: Array, threads: int
+) -> dict[str, Callable[[], object]]:
+    """A run for each of its two layouts of memory."""
+    import torch
+
+    image = torch.from_numpy(x).permute(0, 3, 1, 2)
+    kernel = torch.from_numpy(weight).permute(0, 3, 1, 2)
+    convolve = torch_layer(problem)
+
+    def run(image: Any, kernel: Any) -> None:
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
+        try:
+            with torch.inference_mode():
+                convolve(image, kernel if problem == "conv3x3" else kernel.transpose(0, 1))
+        finally:
+            torch.set_num_threads(before)
+
+    return {
+        "PyTorch, channels last": partial(run, image, kernel),
+        "PyTorch, channels first": partial(run, image.contiguous(), kernel.contiguous()),
+    }

@@ -37,6 +37,8 @@ class Result:
         The processor or the GPU.
     error
         The largest, as a share of what is allowed.
+    relative_error
+        The largest, relative to the outputs' root mean square.
     wrong
         Where it is wrong: the worst output, what was expected and what was found.
     not_timed
@@ -56,6 +58,7 @@ class Result:
     images: int | None = None
     machine: str = ""
     error: float | None = None
+    relative_error: float | None = None
     wrong: str = ""
     not_timed: str = ""
     fields: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -173,7 +176,10 @@ _VALID: dict[str, tuple[str, Callable[[Any], bool]]] = {
     ),
     **dict.fromkeys(("threads", "images"), ("a count", _is_count)),
     **dict.fromkeys(("machine", "wrong", "not_timed"), ("words", _is_word)),
-    "error": ("a number from 0", lambda value: value == 0 or is_positive(value)),
+    **dict.fromkeys(
+        ("error", "relative_error"),
+        ("a number from 0", lambda value: value == 0 or is_positive(value)),
+    ),
 }
 
 

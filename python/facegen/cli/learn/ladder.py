@@ -41,8 +41,9 @@ if TYPE_CHECKING:
     help="Of rungs that use several (cpu): 1 where others use the machine as well.",
 )
 @click.option(
-    "--tiny", is_flag=True, help="Verify on a few pixels (gpu: a few images); compare nothing."
+    "--tiny", is_flag=True, help="Verify on a few pixels; compare nothing."
 )
+@click.option("--no-peers", is_flag=True, help="Time the rungs alone.")
 @click.option("--plot", metavar="FILE", help="Draw the staircase: a .png, .svg or .pdf.")
 @options.json_report
 @options.overwrite
@@ -53,6 +54,7 @@ def command(
     seconds: float,
     threads: int | None,
     tiny: bool,
+    no_peers: bool,
     plot: str | None,
     json_: str | None,
     overwrite: bool,
@@ -60,10 +62,11 @@ def command(
     """Build, verify and time each rung of a staircase, and print what each of them gains.
 
     The first rung is the definition of a convolution in seven loops, the last ones are how facegen
-    computes it. Beside the CPU's stand facegen's own kernel, PyTorch where it is installed, and the
-    most that the machine can multiply; beside the GPU's, whose last rungs need a Hopper GPU, what
-    course/gpu/measure.sh measures. The programs are in the folder that the last line names; they
-    need a C++ compiler (cpu) or CUDA's (gpu).
+    computes it. Beside them stand facegen's own kernels, PyTorch where it is installed, and the
+    most that the machine can multiply: on a CPU as it is measured, on a GPU by the H200's data
+    sheet. The programs are in the folder that the last line names. They need a C++ compiler (cpu),
+    or a GPU and CUDA's (gpu); the last three of the GPU's are made for Hopper alone. One that fails
+    is a line that says why, and the exit code is 1.
     """
     from facegen.learn.course import PROBLEMS, folder
     from facegen.learn.ladder import climb
@@ -75,6 +78,7 @@ def command(
         seconds=seconds,
         threads=threads,
         tiny=tiny,
+        peers=not no_peers,
         tell=terminal.progressed,
     )
     for panel in ladder.panels:
@@ -100,19 +104,21 @@ def _check_outputs(plot: str | None, json_: str | None, overwrite: bool) -> None
 
 
 def _print_panel(panel: Panel) -> None:
+    head = f"{'threads':>8}{'ms':>11}{'GFLOP/s':>11}{'peak':>11}{'% of it':>9}"
     terminal.say("")
-    terminal.say(f"{panel.problem:<26}{'threads':>8}{'ms':>11}{'GFLOP/s':>10}{'% of peak':>11}")
+    terminal.say(f"{panel.problem:<26}{head}")
     for row in panel.rows:
         terminal.say(_line(row))
-    for threads, ceiling in panel.ceilings.items():
-        terminal.say(f"{'the ceiling':<26}{threads:>8}{'':>11}{ceiling:>10.1f}{100:>11.1f}")
 
 
 def _line(row: Row) -> str:
     begin = f"{row.name:<26}{row.threads or '':>8}"
-    if row.ms is None or row.gflops is None or row.percent_of_peak is None:
+    if row.ms is None or row.gflops is None:
         return f"{begin}   {row.note}"
-    return f"{begin}{row.ms:>11.3f}{row.gflops:>10.1f}{row.percent_of_peak:>11.1f}"
+    ceiling = ""
+    if row.peak_gflops is not None and row.percent_of_peak is not None:
+        ceiling = f"{row.peak_gflops:>11.1f}{row.percent_of_peak:>9.1f}"
+    return f"{begin}{row.ms:>11.3f}{row.gflops:>11.1f}{ceiling}   {row.note}".rstrip()
 
 
 def _write(ladder: Ladder, plot: str | None, json_: str | None) -> None:
