@@ -22,14 +22,11 @@ bool BinaryGemm::suits(const Step& step, const Kernels&) {
 }
 
 BinaryGemm::BinaryGemm(const Step& step, const Kernels& kernels)
-    : kernels_(kernels),
-      binary_(binary_kernels(kernels)),
+    : binary_(binary_kernels(kernels)),
       in_(step.in),
-      out_(step.out),
       y_(step.phases[0].y),
       x_(step.phases[0].x),
-      epilogue_(step.epilogue),
-      bias_(step.bias),
+      writer_(step, kernels),
       kernel_w_(step.kernel_w),
       pixel_bytes_(binary_.pixel_bytes(step.in.c)),
       row_bytes_(pixel_bytes_ * taps()),
@@ -45,7 +42,7 @@ void BinaryGemm::pack(const Weights& weights, int threads) {
   parallel_for(panels_, threads, [&](int64_t panel, int) {
     std::vector<uint8_t> codes(static_cast<std::size_t>(columns * row_bytes_));
     std::vector<float> pixel(static_cast<std::size_t>(in_.c));
-    const auto first = static_cast<int>(panel * columns), count = std::min(columns, out_.c - first);
+    const auto first = static_cast<int>(panel * columns), count = std::min(columns, writer_.out.c - first);
     for (int n = 0; n < count; ++n) {
       for (int t = 0; t < taps(); ++t) {
         const int64_t tap = int64_t{1} * (y_.first_tap + t / x_.taps * y_.tap_step) * kernel_w_ +
@@ -89,7 +86,7 @@ void BinaryGemm::run(int64_t images, Images in, Images out, Images add, int thre
     }
   });
 
-  const int64_t rows = images * out_.h * out_.w;
+  const int64_t rows = images * writer_.out.h * writer_.out.w;
   // Where there are few rows, the panels are shared too; only speed depends on it.
   const int64_t blocks = divide_up(rows, binary_.most_rows);
   const int64_t parts =
@@ -129,7 +126,7 @@ void BinaryGemm::run_task(const Task& task, const uint8_t* codes, Images out, Im
 // Rows of A. A tap outside the input counts here as if it read +1 everywhere.
 void BinaryGemm::gather(const Task& task, const uint8_t* codes, uint8_t* rows, int32_t* signs,
                         std::vector<int>& outside) const {
-  const int64_t map = int64_t{1} * out_.h * out_.w;
+  const int64_t map = int64_t{1} * writer_.out.h * writer_.out.w;
   const auto bytes = [&](int pixels) { return static_cast<std::size_t>(pixels * pixel_bytes_); };
   // The taps that are neighbours in the input are copied at once.
   const int run = x_.dir == 1 ? x_.taps : 1;
@@ -137,7 +134,7 @@ void BinaryGemm::gather(const Task& task, const uint8_t* codes, uint8_t* rows, i
   for (int64_t m = task.row_begin; m < task.row_end; ++m) {
     const int64_t image = m / map;
     const auto pixel = static_cast<int>(m % map);
-    const int y = pixel / out_.w * y_.step + y_.base, x = pixel % out_.w * x_.step + x_.base;
+    const int y = pixel / writer_.out.w * y_.step + y_.base, x = pixel % writer_.out.w * x_.step + x_.base;
     const auto r = static_cast<int>(m - task.row_begin);
     for (int ty = 0; ty < y_.taps; ++ty) {
       const int iy = y + ty * y_.dir;
@@ -165,23 +162,13 @@ void BinaryGemm::gather(const Task& task, const uint8_t* codes, uint8_t* rows, i
 }
 
 void BinaryGemm::finish(const Task& task, const float* sums, Images out, Images add) const {
-  const int64_t map = int64_t{1} * out_.h * out_.w;
+  const View& to = writer_.out;
+  const int64_t map = int64_t{1} * to.h * to.w;
   const int first = task.panel_begin * binary_.panel_columns;
-  const int last = std::min(task.panel_end * binary_.panel_columns, out_.c);
+  const int last = std::min(task.panel_end * binary_.panel_columns, to.c);
   const int64_t stride = int64_t{1} * (task.panel_end - task.panel_begin) * binary_.panel_columns;
-  EpilogueRow row = {};
-  row.sum = sums;
-  row.epilogue = &epilogue_;
-  row.first = first;
-  row.bias = row.from_first(bias_);
-  row.columns = last - first;
-  for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {
-    const int64_t image = m / map, pixel = m % map;
-    row.out = out.data + image * out.image_stride + pixel * out_.pixel_stride + first;
-    if (add.data != nullptr) {
-      row.other = add.data + image * add.image_stride + pixel * epilogue_.other.pixel_stride + first;
-    }
-    kernels_.epilogue(row);
+  for (int64_t m = task.row_begin; m < task.row_end; ++m, sums += stride) {
+    writer_.write(sums, out, add, m / map, m % map / to.w, m % to.w, first, last - first);
   }
 }
 

@@ -16,6 +16,7 @@
 #include "cpu/gemm.h"
 #include "cpu/kernels.h"
 #include "cpu/memory.h"
+#include "cpu/pixel_writer.h"
 #include "program.h"
 
 namespace facegen::cpu {
@@ -44,12 +45,10 @@ class BinaryGemm final : public Gemm {
   void finish(const Task& task, const float* sums, Images out, Images add) const;
   int taps() const { return y_.taps * x_.taps; }
 
-  const Kernels& kernels_;
   const BinaryKernels& binary_;
-  View in_, out_;
+  View in_;
   Axis y_, x_;
-  Epilogue epilogue_;
-  const float* bias_;
+  PixelWriter writer_;
   int kernel_w_;
   int64_t pixel_bytes_, row_bytes_;
   int panels_;

@@ -5,6 +5,7 @@
 
 #include "cpu/adjacent_phases.h"
 #include "cpu/pad_rows.h"
+#include "cpu/pixel_writer.h"
 #include "cpu/ranges.h"
 #include "divide_up.h"
 #include "threads.h"
@@ -232,12 +233,8 @@ void IndirectGemm::finish_phase(const Task& task, const Phase& phase, int first,
   const auto& [y, x] = phase;
   const int64_t map = int64_t{1} * group.out_h * group.out_w;
   const int64_t stride = c_stride(task);
-  EpilogueRow row = {};
+  EpilogueRow row = columns_of_pixel(epilogue_, bias_, first, last - first);
   row.sum = sums;
-  row.epilogue = &epilogue_;
-  row.first = first;
-  row.bias = row.from_first(bias_);
-  row.columns = last - first;
   int64_t image = task.row_begin / map;
   int64_t oy = task.row_begin % map / group.out_w, ox = task.row_begin % group.out_w;
   for (int64_t m = task.row_begin; m < task.row_end; ++m, row.sum += stride) {

@@ -129,13 +129,14 @@ FORMATS = [FixedPoint(4, 6), FixedPoint(4, 6, stochastic=True), Float16()]
 def test_parameters_are_what_the_format_holds(rounding):
     graph = perceptron()
     x, y = batch(graph)
-    trainer = trainer_of(graph, rounding=rounding)
+    trainer, plain = trainer_of(graph, rounding=rounding), trainer_of(graph)
+    for name, array in trainer.weights.items():  # what is given stays until it changes
+        np.testing.assert_array_equal(plain.weights[name], array)
+    assert any((rounding(array) != array).any() for array in trainer.weights.values())
     for _ in range(3):
+        trainer.step(x, y)
         for array in trainer.weights.values():
             np.testing.assert_array_equal(rounding(array), array)
-        trainer.step(x, y)
-    plain = trainer_of(graph)
-    assert any((plain.weights[n] != rounding(plain.weights[n])).any() for n in plain.weights)
 
 
 def test_small_updates_are_lost_to_the_nearest_and_not_at_random():
@@ -151,6 +152,7 @@ def test_small_updates_are_lost_to_the_nearest_and_not_at_random():
             seed=1,
             rounding=FixedPoint(4, 4, stochastic=stochastic),
         )
+        trainer.step(x, y)  # after which they are rounded
         before = {name: array.copy() for name, array in trainer.weights.items()}
         losses = [trainer.step(x, y).mean() for _ in range(80)]
         changed = any((array != before[n]).any() for n, array in trainer.weights.items())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import options, terminal, training
+from facegen.cli import face_trainers, options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from facegen.train import Reports
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
-    from facegen.train.ranks import Ranks
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
@@ -180,9 +179,9 @@ def command(
         run = {"sample_every": sample_every, "quality_pictures": measured, "threads": threads}
         run |= {"resume": resume, "overwrite": overwrite}
         if backend == "torch":
-            trained = _by_torch(pictures, settings, first_weights, reports, where, run)
+            trained = face_trainers.by_torch(pictures, settings, first_weights, reports, where, run)
         else:
-            trained = _by_own_kernels(
+            trained = face_trainers.by_own_kernels(
                 pictures, settings, first_weights, reports, where, run, ranks
             )
     if trained is not None:
@@ -263,61 +262,3 @@ def _check_size(side: int, output: str, backend: str) -> None:
         raise click.UsageError(f"{output}: {network.name} is written as {' or '.join(those)}")
     if backend == "torch" and side != dcgan.IMAGE.height:
         raise click.UsageError(f"--backend torch trains faces of 64x64, not {side}x{side}")
-
-
-def _by_own_kernels(
-    pictures: Pictures,
-    settings: FaceSettings,
-    init: Mapping[str, np.ndarray] | None,
-    reports: Reports,
-    device: str,
-    run: dict[str, Any],
-    ranks: Ranks | None,
-) -> dict[str, np.ndarray] | None:
-    """None in all ranks but the first."""
-    from facegen.train.faces.adversaries import Adversaries
-    from facegen.train.faces.run import train
-
-    _tell(pictures, reports)
-    threads = run["threads"]
-    adversaries = Adversaries(
-        pictures.pixels, settings, init, threads, reports.note, device, ranks
-    )
-    trained = train(
-        adversaries, pictures.pixels, settings, reports, device=device, ranks=ranks, **run
-    )
-    return trained if ranks is None or ranks.first else None
-
-
-def _by_torch(
-    pictures: Pictures,
-    settings: FaceSettings,
-    init: Mapping[str, np.ndarray] | None,
-    reports: Reports,
-    device: str,
-    run: dict[str, Any],
-) -> dict[str, np.ndarray] | None:
-    """None in all processes but the first."""
-    from dataclasses import replace
-
-    from facegen.train.faces.pytorch.adversaries import TorchAdversaries
-    from facegen.train.faces.pytorch.ranks import join_ranks
-    from facegen.train.faces.run import train
-
-    with join_ranks(device) as ranks:
-        if not ranks.first:
-            reports = replace(
-                reports, writes=False, entry=lambda entry: None, note=lambda line: None,
-            )  # fmt: skip
-        reports.note(f"trains on {ranks.device}, by PyTorch")
-        _tell(pictures, reports)
-        adversaries = TorchAdversaries(pictures.pixels, settings, ranks, init)
-        trained = train(adversaries, pictures.pixels, settings, reports, **run)
-        return trained if ranks.first else None
-
-
-def _tell(pictures: Pictures, reports: Reports) -> None:
-    for reason in pictures.skipped[:10]:
-        reports.note(f"skipped {reason}")
-    found = counted(len(pictures), "picture")
-    reports.note(f"{found}, {len(pictures.skipped):,} skipped")

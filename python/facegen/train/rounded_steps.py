@@ -4,8 +4,8 @@ Binary layers learn as in Courbariaux et al. 2016: the weights that are kept are
 forward and backward see their signs; the gradient that is found for the signs changes the real
 numbers, which are then clipped to -1 .. 1.
 
-With a rounding every parameter is rounded after every update (Gupta et al. 2015): nothing finer is
-kept of it. Gradients and the optimizer's moments stay float32.
+With a rounding every parameter is rounded after every update (Gupta et al. 2015): from the first on
+nothing finer is kept of it. Gradients and the optimizer's moments stay float32.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class RoundedSteps(CpuSteps):
         self._trained = {name: arrays[name] for name in program.trained}
         self._binary = {name: arrays[name] for name in binary}
         self._rounding, self._seed = rounding, seed
-        self._round(0)
 
     def run(self, steps: Steps) -> Outcome:
         """One step: see `StepEngine`."""

@@ -70,8 +70,7 @@ class Trainer(Stepping):
         nothing; at random (`stochastic`) it is kept in the mean. What is drawn is a function of the
         seed, the step, the parameter and the place in it. They stay in float32 arrays, as do
         moments and averages; what was given to begin with, and what is frozen, stays as it is.
-        Other formats, such as ``FixedPoint(8, 8, stochastic=True)``, are the CPU's, without ranks;
-        what is trained is rounded to them at the beginning too.
+        Other formats, such as ``FixedPoint(8, 8, stochastic=True)``, are the CPU's, without ranks.
     device
         "cpu", "cuda" (the first GPU), "cuda:1", or "auto". On a GPU the arrays that are changed are
         copies there: see `sync`. Trainers on one GPU that share an array share its copy. Of ranks

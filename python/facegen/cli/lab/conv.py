@@ -77,18 +77,11 @@ class Channels(click.ParamType):
     help="Images at once; with commas, a sweep.",
 )
 @click.option("--algorithm", "wanted", metavar="NAME,...", help="Some of them; all if not given.")
-@words.threads
-@words.seconds
-@words.clock
-@options.json_report
-@words.plot
-@options.overwrite
-@options.common
+@words.measuring
 def command(
     size: tuple[int, int], channels: tuple[tuple[int, int], ...], kernels: tuple[int, ...],
     stride: int, padding: int | None, batches: tuple[int, ...], wanted: str | None,
-    threads: int | None, seconds: float, clock: str, json_: str | None, plot: str | None,
-    overwrite: bool,
+    measuring: words.Measuring,
 ) -> None:  # fmt: skip
     """Measure one convolution, or a sweep, by every algorithm in turns.
 
@@ -104,14 +97,8 @@ def command(
     times by what was swept, or, where channels and kernels were, a map of who is first; and a
     roofline.
     """
-    from facegen.cli import start
-
-    chosen = words.thread_count(threads, clock)
-    start.begin("cpu", chosen)
-    words.check_outputs(json_, plot, overwrite)
     from facegen.kernels.algorithms import ALGORITHMS
     from facegen.lab import convolution, machine
-    from facegen.lab.timing import CLOCKS
 
     algorithms = _algorithms(wanted, ALGORITHMS)
     cases = [
@@ -124,16 +111,21 @@ def command(
     found = []
     with words.progress(len(cases), "layer") as advance:
         for case in cases:
-            found.append(convolution.measure(case, chosen, seconds, CLOCKS[clock], algorithms))
+            found.append(
+                convolution.measure(
+                    case, measuring.threads, measuring.seconds, measuring.clock, algorithms
+                )
+            )
             advance(1)
-    copy_gbs = machine.copy_rate(chosen, CLOCKS[clock])
-    described = {**machine.describe(chosen), "clock": clock, "copy_gb_per_s": copy_gbs}
-    options.write_report(json_, {"machine": described, "layers": [_report(m) for m in found]})
-    if plot:
+    copy_gbs = machine.copy_rate(measuring.threads, measuring.clock)
+    described = {**measuring.describe(), "copy_gb_per_s": copy_gbs}
+    layers = [_report(measured) for measured in found]
+    options.write_report(measuring.json, {"machine": described, "layers": layers})
+    if measuring.plot:
         from facegen.lab.plots import convolutions
 
-        convolutions.draw(found, copy_gbs, plot)
-    if is_stdout(json_):
+        convolutions.draw(found, copy_gbs, measuring.plot)
+    if is_stdout(measuring.json):
         return
     words.say_machine(described)
     if len(found) == 1:

@@ -34,17 +34,8 @@ _MOST = 1 << 20
     metavar="N|MxNxK,...",
     help="(m, k) times (k, n), or one number for all three; several are a sweep.",
 )
-@words.threads
-@words.seconds
-@words.clock
-@options.json_report
-@words.plot
-@options.overwrite
-@options.common
-def command(
-    sizes: str, threads: int | None, seconds: float, clock: str, json_: str | None,
-    plot: str | None, overwrite: bool,
-) -> None:  # fmt: skip
+@words.measuring
+def command(sizes: str, measuring: words.Measuring) -> None:
     """Measure products of matrices: time, GFLOP/s, share of the peak, error against float64.
 
     The peak is that of multiply-adds in registers, measured at the same time.
@@ -57,30 +48,23 @@ def command(
                      taken, as a network's weights are
     NumPy            its BLAS gets as many threads, where it is not loaded yet
     """
-    from facegen.cli import start
-
-    chosen = words.thread_count(threads, clock)
-    start.begin("cpu", chosen)  # before anything else imports NumPy
-    words.check_outputs(json_, plot, overwrite)
     from facegen.lab import gemm
-    from facegen.lab.machine import describe
-    from facegen.lab.timing import CLOCKS
 
     wanted = [gemm.Size(*triple) for triple in _triples(sizes)]
     gemm.check(wanted)
     found = []
     with words.progress(len(wanted), "size") as advance:
         for size in wanted:
-            found.append(gemm.measure(size, chosen, seconds, CLOCKS[clock]))
+            found.append(gemm.measure(size, measuring.threads, measuring.seconds, measuring.clock))
             advance(1)
-    machine = {**describe(chosen), "clock": clock}
+    machine = measuring.describe()
     report = {"machine": machine, "sizes": [_report(each) for each in found]}
-    options.write_report(json_, report)
-    if plot:
+    options.write_report(measuring.json, report)
+    if measuring.plot:
         from facegen.lab.plots import products
 
-        products.draw(found, plot)
-    if is_stdout(json_):
+        products.draw(found, measuring.plot)
+    if is_stdout(measuring.json):
         return
     words.say_machine(machine)
     rows = [

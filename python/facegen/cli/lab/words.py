@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,7 +14,7 @@ from facegen.cli import options, terminal
 from facegen.cli.progress import progress
 
 if TYPE_CHECKING:
-    from facegen.lab.timing import Times
+    from facegen.lab.timing import Clock, Times
 
 __all__ = ["progress"]  # which the experiments show too
 MOST_LISTED = 64  # numbers of one option
@@ -80,6 +82,57 @@ clock = click.option(
     help="processor: time that the process was computed for, on 1 thread. It is steadier where "
     "others use the machine too.",
 )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Measuring:
+    """What the options of `measuring` say."""
+
+    threads: int
+    seconds: float
+    clock_name: str
+    json: str | None
+    plot: str | None
+
+    @property
+    def clock(self) -> Clock:
+        from facegen.lab.timing import CLOCKS
+
+        return CLOCKS[self.clock_name]
+
+    def describe(self) -> dict[str, Any]:
+        """The machine, with how it was measured."""
+        from facegen.lab.machine import describe
+
+        return {**describe(self.threads), "clock": self.clock_name}
+
+
+def measuring(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of what computes and is timed, as one keyword: `measuring`; and of all commands."""
+
+    @wraps(command)
+    def gathered(
+        threads: int | None,
+        seconds: float,
+        clock: str,
+        json_: str | None,
+        plot: str | None,
+        overwrite: bool,
+        **others: Any,
+    ) -> Any:
+        from facegen.cli import start
+
+        chosen = thread_count(threads, clock)
+        start.begin("cpu", chosen)  # before anything imports NumPy
+        check_outputs(json_, plot, overwrite)
+        return command(measuring=Measuring(chosen, seconds, clock, json_, plot), **others)
+
+    decorated: Callable[..., Any] = gathered
+    for option in (
+        options.common, options.overwrite, plot, options.json_report, clock, seconds, threads
+    ):  # fmt: skip
+        decorated = option(decorated)
+    return decorated
 
 
 def thread_count(given: int | None, clock: str = "wall") -> int:
