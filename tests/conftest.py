@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import one_blas_thread  # noqa: F401  (before NumPy)
 import skips
 from facegen.engine.cuda import why_no_cuda
 from shared_data import SHARED_DATA

@@ -177,7 +177,8 @@ def _gemm(step, x, constants):
     y = np.full((len(x), out.height, out.width, out.channels), np.nan)
     for phase in step.phases:
         (ys, rows), (xs, columns) = _axis(phase.y), _axis(phase.x)
-        total = np.zeros((len(x), len(ys), len(xs), out.channels))
+        shape = len(x), len(ys), len(xs), out.channels
+        total = np.zeros((len(x) * len(ys) * len(xs), out.channels))  # one product a tap is quick
         for ty in range(phase.y.taps):
             for tx in range(phase.x.taps):
                 tap = weight[
@@ -185,9 +186,10 @@ def _gemm(step, x, constants):
                     phase.y.first_tap + ty * phase.y.tap_step,
                     phase.x.first_tap + tx * phase.x.tap_step,
                 ]
-                total += _gather(x, rows[:, ty], columns[:, tx]) @ tap.T
+                pixels = _gather(x, rows[:, ty], columns[:, tx])
+                total += pixels.reshape(len(total), -1) @ tap.T
         assert np.isnan(y[:, ys[:, None], xs]).all(), "two phases write one output"
-        y[:, ys[:, None], xs] = total
+        y[:, ys[:, None], xs] = total.reshape(shape)
     return y if step.bias is None else y + constants[step.bias]
 
 
