@@ -26,6 +26,7 @@ from facegen.media import colorization
 from facegen.media.colorization import with_colours
 from facegen.networks import files
 from facegen.photos import png_chunks
+from facegen.photos.frames import frames
 from facegen.photos.photo import decode
 from shared_data import SHARED_DATA
 
@@ -454,3 +455,30 @@ def test_depth(run: Run, tinter: Tinter) -> None:
         result = run("colorize", "deep.png", *words, "--depth", 16)
         assert result.code == 2 and "has 8 bits a colour; PNG and TIFF have 16" in result.err
         assert not Path(words[1]).exists()
+
+
+def test_a_document_and_an_animation(run: Run, tinter: Tinter) -> None:
+    pages = [Image.fromarray(GREY[:, : 30 + 10 * i]) for i in range(3)]
+    pages[0].save("scan.tif", save_all=True, append_images=pages[1:])
+    assert run("colorize", "scan.tif", "-o", "out.tif").code == 0
+    found = frames(Path("out.tif").read_bytes())
+    assert found is not None
+    for frame, page in zip(found, pages, strict=True):
+        colours = frame.photo.pixels.astype(int)
+        assert colours.shape[1] == page.width and np.ptp(colours, axis=2).max() > 10
+    assert run("colorize", "scan.tif", "-o", "first.tif", "--frames", "first").code == 0
+    assert frames(Path("first.tif").read_bytes()) is None
+    result = run("colorize", "scan.tif", "-o", "out.jpg")
+    assert result.code == 1 and "3 pages, and a .jpg file holds one: a folder" in result.err
+    assert run("colorize", "scan.tif", "-o", "out").code == 0
+    names = sorted(path.name for path in Path("out").glob("*.png"))
+    assert names == ["scan.png", "scan_page2.png", "scan_page3.png"]
+
+    walk = [Image.fromarray(np.roll(GREY, 5 * i, axis=1)) for i in range(3)]
+    walk[0].save("walk.gif", save_all=True, append_images=walk[1:], duration=[50, 60, 70], loop=0)
+    for name in ("walk.webp", "new.gif", "walk.png"):
+        assert run("colorize", "walk.gif", "-o", name).code == 0
+        found = frames(Path(name).read_bytes())
+        assert found is not None and found.plays == 0
+        assert [frame.milliseconds for frame in found] == [50, 60, 70]
+        assert all(np.ptp(f.photo.pixels.astype(int), axis=2).max() > 10 for f in found)

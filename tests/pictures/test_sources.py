@@ -159,8 +159,8 @@ def test_one_file() -> None:
     assert items([Source("-", "stdin")], "out/", [""])[0].outputs == ("out/stdin.png",)
     with pytest.raises(FacegenError, match="several pictures; name a folder"):
         items(SOURCES, "cat.png", [""])
-    with pytest.raises(FacegenError, match=r"a\.gif: pictures are written as \.png, "):
-        items(SOURCES[:1], "a.gif", [""])
+    with pytest.raises(FacegenError, match=r"a\.jp2: pictures are written as \.png, "):
+        items(SOURCES[:1], "a.jp2", [""])
     with pytest.raises(FacegenError, match="several results"):
         items(SOURCES[:1], "-", ["", "_mask.png"])
 
@@ -186,7 +186,7 @@ def test_collisions_are_refused() -> None:
         ([""], ".png", twice, "--format same keeps them apart"),
         (["_mask.png"], ".png", twice, "use a folder for each"),
         ([""], ".png", [twice[0], Source("c/cat.jpg", "cat.jpg")], "use a folder for each"),
-        ([""], "same", [twice[1], Source("c/cat.gif", "cat.gif")], "use a folder for each"),
+        ([""], "same", [twice[1], Source("c/cat.jp2", "cat.jp2")], "use a folder for each"),
     ):
         with pytest.raises(FacegenError, match=rf"of both .* \({cure}\)"):
             items(sources, "out", suffixes, extension)

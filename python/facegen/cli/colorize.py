@@ -18,6 +18,8 @@ from facegen.cli.shared import SharedCommand
         "facegen colorize photos -r -o coloured --format same",
         "facegen colorize 'scans/*.tif' -o coloured --network network.bin --strength 0.7",
         "facegen colorize scan16.tif -o coloured.tif --depth 16 --max-pixels 400000000",
+        "facegen colorize pages.tif -o coloured.tif",
+        "facegen colorize animation.gif -o coloured.webp",
         "facegen colorize - -o - < old.jpg > coloured.png",
     ),
 )
@@ -38,6 +40,7 @@ from facegen.cli.shared import SharedCommand
     help="Bits a colour of results. 16: PNG and TIFF alone; same: 16 for pictures of more than 8 "
     "where the format holds them.",
 )
+@picture_options.frames
 @picture_options.strip
 @options.engine
 @options.common
@@ -45,6 +48,7 @@ def command(
     network: str | None,
     strength: float,
     depth: str,
+    frames: str,
     strip: bool,
     engine: dict[str, Any],
     **files: Any,
@@ -62,6 +66,8 @@ def command(
     from facegen.networks.files import resolve
     from facegen.photos.encode import check_depth, extension_of
     from facegen.pictures.colorize import SAME, task
+    from facegen.pictures.items import is_folder
+    from facegen.pictures.pages import Pages
 
     network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)
@@ -69,5 +75,6 @@ def command(
         for item in plan.plan.items:
             check_depth(extension_of(item.outputs[0]))
     model = prepared(Colorizer, network, engine)
-    work = task(model, strength, strip, SAME if depth == SAME else int(depth))
+    pages = Pages(frames == "first", is_folder(files["output"]))
+    work = task(model, strength, strip, SAME if depth == SAME else int(depth), pages)
     return picture_run.carry_out(plan, work, model.runner)

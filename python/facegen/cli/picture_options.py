@@ -9,7 +9,10 @@ import click
 
 from facegen.cli import options
 
-EXTENSIONS = {"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"}
+EXTENSIONS = {
+    **{"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"},
+    "gif": ".gif",
+}
 
 shard_option = click.option(
     "--shard",
@@ -34,6 +37,15 @@ max_pixels = click.option(
     expose_value=False,
     callback=_set_max_pixels,
     help="The largest picture that is read; Pillow's limit, 89,478,485, if not given.",
+)
+
+frames = click.option(
+    "--frames",
+    type=click.Choice(["all", "first"]),
+    default="all",
+    show_default=True,
+    help="Of TIFFs of several pages and of animations: all, in one file where the results' format "
+    "holds them, else in a file each; or the first page or frame alone.",
 )
 
 strip = click.option(

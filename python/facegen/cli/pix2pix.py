@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         "facegen pix2pix drawing.png -o cat.png --network edges2cats_AtoB.pict",
         "facegen pix2pix edges2cats_AtoB drawings/ -r -o cats/ --device cpu",
         "facegen pix2pix edges2cats drawing.png -o cat.png --size 512,768",
+        "facegen pix2pix edges2cats sketch.gif -o cat.webp --size original",
     ),
 )
 @partial(picture_options.inputs, output_required=False, metavar="[NETWORK] PICTURE...")
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     help="That pictures are computed at, multiples of 256; original: at 256x256, and resized to "
     "that of the picture; own: at the multiples next to that of the picture, and resized to it.",
 )
+@picture_options.frames
 @picture_options.strip
 @options.resume
 @options.count_upload
@@ -51,6 +53,7 @@ def command(
     output: str | None,
     network: str | None,
     size: str,
+    frames: str,
     strip: bool,
     resume: bool,
     count_upload: bool,
@@ -77,7 +80,8 @@ def command(
         network, pictures = pictures[0], pictures[1:]
     network = str(resolve(network, "pix2pix"))
     if output is None:
-        if len(pictures) != 2 or size != "256" or strip or picture_options.any_given(**files):
+        for_pictures = size != "256" or strip or frames != "all"
+        if len(pictures) != 2 or for_pictures or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
@@ -89,12 +93,15 @@ def command(
     from facegen import Pix2Pix
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
+    from facegen.pictures.items import is_folder
+    from facegen.pictures.pages import Pages
     from facegen.pictures.pix2pix import task
 
     computed = _size(size)
     plan = picture_run.plan([""], pictures, output, **files)
     model = prepared(Pix2Pix, network, engine)
-    work = task(model, size in ("original", "own"), strip, computed)
+    pages = Pages(frames == "first", is_folder(output))
+    work = task(model, size in ("original", "own"), strip, computed, pages)
     return picture_run.carry_out(plan, work, model.runner)
 
 

@@ -42,6 +42,7 @@ from facegen.files.standard import is_stream
     help="That pictures are computed at: what the network was trained at (227x227 or 520x520), or "
     "about their own (up to 1,024 pixels).",
 )
+@picture_options.frames
 @picture_options.strip
 @options.engine
 @options.common
@@ -52,6 +53,7 @@ def command(
     areas: bool,
     legend: bool,
     size: str,
+    frames: str,
     strip: bool,
     engine: dict[str, Any],
     **files: Any,
@@ -70,6 +72,7 @@ def command(
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
     from facegen.pictures.items import is_folder
+    from facegen.pictures.pages import Pages
     from facegen.pictures.segment import Parts, task
 
     output = files["output"]
@@ -87,5 +90,6 @@ def command(
     )
     plan = picture_run.plan(parts.suffixes, **files)
     segmenter = prepared(Segmenter, network, engine)
-    work = task(segmenter, parts, strip, size == "own")
+    pages = Pages(frames == "first", is_folder(output))
+    work = task(segmenter, parts, strip, size == "own", pages)
     return picture_run.carry_out(plan, work, segmenter.runner)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import IO, Any, BinaryIO, cast
 
 from facegen import system
 from facegen.errors import FacegenError
@@ -226,6 +226,16 @@ def open_regular(path: str | os.PathLike[str], follow: bool = False) -> BinaryIO
         os.close(descriptor)
         raise OSError(errno.EINVAL, "is no file", os.fspath(path))
     return os.fdopen(descriptor, "rb")
+
+
+def put(content: bytes | IO[bytes], file: IO[bytes]) -> int:
+    """Write bytes, or all of an open file; gives their number."""
+    if isinstance(content, bytes):
+        file.write(content)
+        return len(content)
+    content.seek(0)
+    shutil.copyfileobj(content, file)
+    return content.tell()
 
 
 def part_of(path: str | os.PathLike[str]) -> Path:

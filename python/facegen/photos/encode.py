@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from PIL import Image
 from facegen.colour import profiles
 from facegen.errors import FormatError
 from facegen.files.standard import is_stream
-from facegen.photos import deep_png, tiff_writer
+from facegen.photos import deep_png, gif, tiff_writer
 from facegen.photos import metadata as metadata_of_files
 from facegen.photos.metadata import Metadata
 from facegen.photos.transparency import on_white
@@ -43,6 +44,7 @@ _FORMATS = {
     ".tif": _Format("TIFF", alpha=True, deep=True),
     ".tiff": _Format("TIFF", alpha=True, deep=True),
     ".bmp": _Format("BMP", alpha=False, deep=False),
+    ".gif": _Format("GIF", alpha=True, deep=False),
 }
 WRITABLE = tuple(_FORMATS)
 _MOST_JPEG_SIDE = 65_500  # libjpeg's own limit, which it says on standard error
@@ -117,19 +119,22 @@ def encode(
     check_size(pixels.shape[0], pixels.shape[1], extension)
     if pixels.dtype == np.uint16:
         check_depth(extension)
-        profile = None if profile is None or not profiles.is_srgb(profile) else profile
     written = _FORMATS[extension]
     try:
         if written.kind == "TIFF":
-            if profile is not None and not profiles.is_srgb(profile):
-                pixels = np.asarray(profiles.from_srgb(Image.fromarray(pixels), profile))
+            pixels, profile = in_profile(pixels, profile)
             page = tiff_writer.page(pixels, alpha, profile, metadata)
             return b"".join([tiff_writer.HEADER, *page])
         if pixels.dtype == np.uint16:
             mode = "RGB" if alpha is None else "RGBA"
+            pixels, profile = in_profile(pixels, profile)
             one = _by_pillow(Image.new(mode, (1, 1)), written, profile, metadata)
             return deep_png.widened(one, pixels, alpha)
         image = Image.fromarray(pixels)
+        if written.kind == "GIF":  # without a profile, sRGB
+            image = gif.indexed(image, alpha)
+            transparent = {} if alpha is None else {"transparency": gif.TRANSPARENT}
+            return _by_pillow(image, replace(written, options=transparent), None, metadata)
         if alpha is not None and not written.alpha:
             image = on_white(image, alpha)
         if profile is not None:
@@ -142,6 +147,17 @@ def encode(
             raise
         height, width = pixels.shape[:2]
         raise FormatError(f"{written.kind}, {width} x {height}: {error}") from error
+
+
+def in_profile(
+    pixels: NDArray[Any], profile: bytes | None
+) -> tuple[NDArray[Any], bytes | None]:
+    """sRGB's pixels as they stand in a file, and the profile that it gets; 16 bits stay sRGB."""
+    if profile is None or profiles.is_srgb(profile):
+        return pixels, profile
+    if pixels.dtype == np.uint16:
+        return pixels, None
+    return np.asarray(profiles.from_srgb(Image.fromarray(pixels), profile)), profile
 
 
 def _by_pillow(

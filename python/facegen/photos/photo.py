@@ -72,12 +72,15 @@ def readable_extensions() -> frozenset[str]:
     return extensions | heif.EXTENSIONS if heif.installed() else extensions
 
 
-def _open(data: bytes) -> Image.Image:
-    """Open a picture without what is no pixel, where Pillow would refuse it for a fault in that."""
+def open_image(data: bytes, animated: bool = False) -> Image.Image:
+    """A file without what is no pixel, where Pillow would refuse it for a fault in that.
+
+    Of an animation all frames if `animated`, else the first.
+    """
     if heif.is_heif(data):
         return heif.opened(data)
     if png_chunks.is_png(data):
-        data = png_chunks.pixels_only(data)
+        data = png_chunks.pixels_only(data, animated)
     elif is_tiff(data):
         camera_raw.refuse(data)
         data = tiff_pixels.pixels_only(data)
@@ -93,8 +96,8 @@ def _open(data: bytes) -> Image.Image:
         return Image.open(io.BytesIO(without), formats=known)
 
 
-def _described(data: bytes) -> dict[str, Any]:
-    """What `_open` keeps from Pillow, as `Image.info` has it."""
+def described(data: bytes) -> dict[str, Any]:
+    """What `open_image` keeps from Pillow, as `Image.info` has it."""
     if png_chunks.is_png(data):
         return png_chunks.describe(data)
     if avif.is_avif(data):
@@ -110,8 +113,8 @@ def size(data: bytes) -> tuple[int, int]:
     FormatError
         As for `decode`.
     """
-    with _errors(), _open(data) as image:
-        return _checked_size(image)
+    with errors(), open_image(data) as image:
+        return checked_size(image)
 
 
 def decode(data: bytes, least_side: int | None = None, keep_depth: bool = False) -> Photo:
@@ -131,14 +134,14 @@ def decode(data: bytes, least_side: int | None = None, keep_depth: bool = False)
         No picture, a damaged or truncated one, one above Pillow's limit of pixels
         (``PIL.Image.MAX_IMAGE_PIXELS``), or one of floating-point values, which have no range.
     """
-    with _errors(), _open(data) as image:
+    with errors(), open_image(data) as image:
         if least_side is not None:
-            _checked_size(image)
+            checked_size(image)
             image.draft(None, (least_side, least_side))
-        info: dict[Any, Any] = {**image.info, **_described(data)}
+        info: dict[Any, Any] = {**image.info, **described(data)}
         turned, metadata = metadata_of_files.orientation(info), metadata_of_files.read(info)
-        key, reopened = key_of(image), partial(_open, data)
-        return _photo(image, key, info, turned, metadata, reopened, keep_depth)
+        key, reopened = key_of(image), partial(open_image, data)
+        return of_opened(image, key, info, turned, metadata, reopened, keep_depth)
 
 
 def of_image(image: Image.Image) -> Photo:
@@ -148,15 +151,16 @@ def of_image(image: Image.Image) -> Photo:
     value is white, or that it has 12 bits. Images that `copy` and the like make of those count as
     16-bit ones whose least value is black.
     """
-    with _errors():
+    with errors():
         info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
-        _checked_size(image)
+        checked_size(image)
         key = key_of(image)
         image.load()  # before its orientation is asked for: TIFFs turn themselves when they load
-        return _photo(image, key, info, metadata_of_files.orientation_of_image(image), Metadata())
+        turned = metadata_of_files.orientation_of_image(image)
+        return of_opened(image, key, info, turned, Metadata())
 
 
-def _photo(
+def of_opened(
     image: Image.Image,
     key: Key | None,
     info: Mapping[str, Any],
@@ -169,7 +173,7 @@ def _photo(
 
     `info` says more than `image.info`, `turned` is EXIF's orientation; else see `key_alpha`.
     """
-    _checked_size(image)
+    checked_size(image)
     colours = reopened if deep.has_deep_colours(image) else None
     image.load()
     values = deep.in_16_bits(image, info, colours) if keep_depth else None
@@ -249,7 +253,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     return b"".join(pieces)
 
 
-class _errors:
+class errors:
     """Whatever a damaged file makes Pillow raise becomes a FormatError."""
 
     def __enter__(self) -> None:
@@ -266,7 +270,7 @@ class _errors:
             raise FormatError(f"cannot be decoded: {first_line(error)}") from error
 
 
-def _checked_size(image: Image.Image) -> tuple[int, int]:
+def checked_size(image: Image.Image) -> tuple[int, int]:
     limit = Image.MAX_IMAGE_PIXELS
     if limit is not None and image.width * image.height > limit:
         raise FormatError(f"{image.width:,} x {image.height:,} pixels, more than {_limit()}")

@@ -21,6 +21,7 @@ MAX_TEXTS_BYTES = 16 << 20  # of all of them
 MAX_TEXTS = 1000  # of each kind of chunk, of other chunks the first: to unpack takes time
 
 _BIT_DEPTH_AT = 24
+_ANIMATION = (b"acTL", b"fcTL", b"fdAT")
 _XMP = "XML:com.adobe.xmp"
 
 
@@ -33,15 +34,25 @@ def bit_depth(data: bytes) -> int:
     return data[_BIT_DEPTH_AT]
 
 
-def pixels_only(data: bytes) -> bytes:
+def is_animated(data: bytes) -> bool:
+    """Whether it is a PNG that says it is an animation, before its first pixels."""
+    if not is_png(data):
+        return False
+    for name, _, _ in chunks(data):
+        if name in (b"acTL", b"IDAT"):
+            return name == b"acTL"
+    return False
+
+
+def pixels_only(data: bytes, animated: bool = False) -> bytes:
     """The same picture without the chunks that say nothing about its pixels.
 
-    Of an animation that is its first picture.
+    Of an animation that is its first picture, or all of them if `animated`.
     """
     kept, view = bytearray(SIGNATURE), memoryview(data)
     for name, start, end in chunks(data):
         critical = not name[:1].islower()
-        if critical:
+        if critical or (animated and name in _ANIMATION):
             kept += view[start - 8 : end + 4]
         elif name == b"tRNS" and (content := _content(data, name, start, end)) is not None:
             if _is_1_bit_grey(data) and len(content) == 2:

@@ -10,43 +10,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facegen.networks.colorizer import Colorizer
-from facegen.photos.encode import check_depth, encode, extension_of, holds_16_bits
+from facegen.photos.encode import check_depth, extension_of, holds_16_bits
+from facegen.photos.joined import Picture
 from facegen.photos.photo import Photo, decode
-from facegen.pictures.task import Made, Task
+from facegen.pictures.pages import ALL, Pages, finish_one
+from facegen.pictures.task import Task
 
 SAME = "same"  # as a depth: 16 bits for pictures of more than 8, where the format holds them
 
 
 def task(
-    model: Colorizer, strength: float = 1.0, strip: bool = False, depth: str | int = SAME
+    model: Colorizer,
+    strength: float = 1.0,
+    strip: bool = False,
+    depth: str | int = SAME,
+    pages: Pages = ALL,
 ) -> Task:
     """Results keep the size, the lightness, the alpha and the profile of their pictures.
 
     And what their files say besides, unless it is to be stripped. `depth` is 8 or 16 bits a colour,
     or `SAME`.
     """
-    finish = partial(_finish, model, strength, strip, depth)
-    options = {"strength": strength, "strip": strip, "depth": depth}
-    work = Task.of_model("colorize", model, finish, **options)
-    return replace(work, decode=partial(decode, keep_depth=depth != 8))
+    picture = partial(_picture, model, strength, strip, depth)
+    options = {"strength": strength, "strip": strip, "depth": depth, **pages.settings}
+    work = Task.of_model("colorize", model, partial(finish_one, picture), **options)
+    work = replace(work, decode=partial(decode, keep_depth=depth != 8), picture=picture)
+    return pages.of_task(work, keep_depth=depth != 8)
 
 
-def _finish(
+def _picture(
     model: Colorizer,
     strength: float,
     strip: bool,
     depth: str | int,
     photo: Photo,
     ab: np.ndarray,
-    outputs: tuple[str, ...],
-) -> Made:
-    (output,) = outputs
+    output: str,
+) -> Picture:
     grey = _source(photo, depth, extension_of(output))
     # Other pictures have the other threads; and a large one need not be in memory twice.
     out = grey if grey.ndim == 3 else None
     pixels = model.finish(grey, ab, strength, threads=1, out=out)
     metadata = None if strip else photo.metadata
-    return Made({output: encode(pixels, output, photo.alpha, photo.profile, metadata)})
+    return Picture(pixels, photo.alpha, photo.profile, metadata)
 
 
 def _source(photo: Photo, depth: str | int, extension: str) -> NDArray[Any]:

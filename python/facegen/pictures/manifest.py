@@ -32,7 +32,7 @@ from typing import Any
 from facegen.cached import cached_property
 from facegen.errors import FacegenError
 from facegen.files import state
-from facegen.files.atomic import AtomicFile, temporary_beside
+from facegen.files.atomic import AtomicFile, put, temporary_beside
 from facegen.launchers import find_place
 from facegen.pictures.record import FOLDER, Input, Record, checked
 from facegen.pictures.task import Made
@@ -150,14 +150,14 @@ class Manifest:
         May be called from several threads at once, for different outputs.
         """
         files: list[AtomicFile] = []
+        sizes: dict[str, int] = {}
         try:
             for path, data in made.files.items():
                 self.check_place(path)
                 os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
                 files.append(AtomicFile(path, replace=True))
-                files[-1].file.write(data)
+                sizes[path] = put(data, files[-1].file)
                 files[-1].file.flush()
-            sizes = {path: len(data) for path, data in made.files.items()}
             self.note(made_of, settings, sizes, made.facts)
             for file in files:
                 file.commit()

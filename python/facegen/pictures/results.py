@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from facegen.errors import FacegenError
-from facegen.files.atomic import AtomicFile
+from facegen.files.atomic import AtomicFile, put
 from facegen.files.standard import is_stream, output_file
 from facegen.pictures.items import Item
 from facegen.pictures.manifest import Manifest
@@ -117,7 +117,7 @@ class OneResult:
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         for path, data in made.files.items():
             with AtomicFile(output_file(path)) as file:
-                file.write(data)
+                put(data, file)
 
     def close(self) -> None:
         pass

@@ -19,18 +19,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from queue import SimpleQueue
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from facegen import parallel, processors
 from facegen.errors import MACHINE_ERRORS, DeviceError, FacegenError
 from facegen.pictures.items import Item
 from facegen.pictures.memory import PixelBudget
+from facegen.pictures.pages import made_of_all
 from facegen.pictures.record import Input, settings_digest
 from facegen.pictures.report import Outcome, Report
 from facegen.pictures.results import Results
-from facegen.pictures.task import Task
+from facegen.pictures.task import Made, Task
 from facegen.pipeline import run_pipeline, starting_threads
 from facegen.shares import chunks
+
+if TYPE_CHECKING:
+    from facegen.photos.frames import Frames
 
 MAX_PIXELS = 100_000_000  # of photos in memory: 300 MB, one picture of Pillow's limit
 MIN_PIXELS = 400_000  # that a photo counts for at least, with what the network takes and gives
@@ -49,6 +53,8 @@ class _Work:
     made_of: Input | None = None
     photo: Any = None
     value: Any = None  # the network's input, then its output
+    frames: Frames | None = None  # of a file of several pictures, in place of the two
+    made: Made | None = None
     error: str | None = None
 
 
@@ -197,12 +203,18 @@ class _Run:
             pixels = max(self._task.pixels(data), self._task.least_pixels, MIN_PIXELS)
             if self._budget.take(pixels):
                 work.pixels = pixels
-                work.photo = self._task.decode(data)
-                work.value = self._task.prepare(work.photo)
+                work.frames = self._task.frames(data)
+                if work.frames is None:
+                    work.photo = self._task.decode(data)
+                    work.value = self._task.prepare(work.photo)
         self._ready.put(work)
 
     def _compute(self, group: list[_Work]) -> list[_Work]:
-        good = [work for work in group if work.error is None]
+        for work in group:
+            if work.error is None and work.frames is not None:
+                with self._guarded(work):
+                    work.made = made_of_all(self._task, work.frames, work.item.outputs)
+        good = [work for work in group if work.error is None and work.frames is None]
         try:
             self._compute_together(good)
         except Exception as error:
@@ -230,7 +242,9 @@ class _Run:
         with self._guarded(work):
             if work.error is None:
                 assert work.made_of is not None
-                made = self._task.finish(work.photo, work.value, work.item.outputs)
+                made = work.made
+                if made is None:
+                    made = self._task.finish(work.photo, work.value, work.item.outputs)
                 if made.files:
                     self._results.write(work.made_of, self._settings, made)
                 outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)

@@ -13,6 +13,7 @@ from facegen.media import voc
 from facegen.networks.segmentation import Segmenter
 from facegen.photos.encode import encode
 from facegen.photos.photo import Photo
+from facegen.pictures.pages import ALL, Pages
 from facegen.pictures.task import Made, Task, settings_of
 
 CLASSES = ".png"
@@ -33,7 +34,13 @@ class Parts:
         return [CLASSES, *filter(None, (self.overlay, self.areas, self.legend))]
 
 
-def task(segmenter: Segmenter, parts: Parts, strip: bool = False, own_size: bool = False) -> Task:
+def task(
+    segmenter: Segmenter,
+    parts: Parts,
+    strip: bool = False,
+    own_size: bool = False,
+    pages: Pages = ALL,
+) -> Task:
     """Class maps in the size of their pictures; the facts are the areas of the classes.
 
     With `own_size` they are computed at about that. Overlays keep what the pictures' files say
@@ -41,9 +48,11 @@ def task(segmenter: Segmenter, parts: Parts, strip: bool = False, own_size: bool
     """
     made = [*parts.suffixes, *(["masks"] if parts.masks else [])]
     finish = partial(_finish, segmenter, parts, strip)
-    settings = settings_of("segment", segmenter, parts=made, strip=strip, own_size=own_size)
+    options = {"parts": made, "strip": strip, "own_size": own_size, **pages.settings}
+    settings = settings_of("segment", segmenter, **options)
     prepare = partial(_prepare, segmenter, own_size)
-    return Task(settings, prepare, segmenter.compute, finish, segmenter.runner.batch)
+    work = Task(settings, prepare, segmenter.compute, finish, segmenter.runner.batch)
+    return pages.of_task(work)
 
 
 def _prepare(segmenter: Segmenter, own_size: bool, photo: Photo) -> np.ndarray:

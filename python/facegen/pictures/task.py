@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import IO, TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -13,6 +13,8 @@ from facegen.engine.memory import check_memory
 from facegen.weights import digest
 
 if TYPE_CHECKING:
+    from facegen.photos.frames import Frames
+    from facegen.photos.joined import Picture
     from facegen.photos.photo import Photo
 
 _PHOTO_BYTES = 7  # of each pixel: in Pillow's image of four bytes, and as an array
@@ -25,14 +27,15 @@ class Made:
     Attributes
     ----------
     files
-        Path -> content: every output of the item. More are allowed, where names depend on what is
-        found in the picture; those of an earlier run go with the outputs where their names begin as
-        an output's without its extension.
+        Path -> content, bytes or an open file, which is read from its beginning: every output of
+        the item. More are allowed, where names depend on what is found in the picture; those of an
+        earlier run go with the outputs where their names begin as an output's without its
+        extension.
     facts
         For the report, as JSON has values.
     """
 
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes | IO[bytes]] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -72,6 +75,10 @@ def _decode(data: bytes) -> Photo:
     return photos.decode(data)
 
 
+def _one(data: bytes) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class Task:
     """What a picture command does.
@@ -95,6 +102,14 @@ class Task:
         A file's content to the pixels that its header announces, and to the photo; a command may
         take files of another kind, and has what it decodes in the place of photos then. Both run
         in several threads at once.
+    frames
+        A file's content to its several pictures, each of which is done; None where it is one, or
+        of a command that takes the first.
+    picture
+        A photo, the network's output for it and an output's path to what is written there: of
+        commands whose pictures can be pages of one file.
+    numbered
+        Pages that a result's format cannot hold become a file each; else they are an error.
     least_pixels
         What any photo counts for in memory, by the network's input and output of it.
 
@@ -111,6 +126,9 @@ class Task:
     batch: int = 8
     pixels: Callable[[bytes], int] = _pixels
     decode: Callable[[bytes], Any] = _decode
+    frames: Callable[[bytes], Frames | None] = _one
+    picture: Callable[[Any, Any, str], Picture] | None = None
+    numbered: bool = False
     least_pixels: int = 0
 
     @classmethod
