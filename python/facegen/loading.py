@@ -18,7 +18,7 @@ from facegen.networks.families import FAMILIES
 from facegen.networks.files import resolve
 from facegen.networks.graph_model import GraphModel
 from facegen.networks.model import Model
-from facegen.networks.recognise import classifier_of, known_of_family, read_any, read_graph
+from facegen.networks.recognise import known_of_family, of_own_classes, read_any, read_graph
 from facegen.nn import Graph
 from facegen.weights import safetensors
 
@@ -109,7 +109,7 @@ def load(
 
 def _model_of(found: GraphNetwork) -> Network | None:
     """What a graph's file says that it is, where there is a model of it."""
-    return classifier_of(found, NETWORKS.values()) or known_of_family(found, FAMILIES)
+    return of_own_classes(found, tuple(NETWORKS.values())) or known_of_family(found, FAMILIES)
 
 
 def at_size(

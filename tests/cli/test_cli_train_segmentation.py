@@ -7,9 +7,12 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from command_line import Run
+from PIL import Image
 
+import facegen
 from facegen.cli import train as cli_train
 from facegen.train.segmentation import shapes
 
@@ -46,6 +49,27 @@ def test_train_and_use(run: Run, data: tuple[str, str], backend: str) -> None:
     assert result.code == 2 and "there is no run to resume" in result.err
 
 
+def test_classes_of_ones_own(run: Run, data: tuple[str, str]) -> None:
+    """Their names are in the file, and `segment` goes by them."""
+    names = ("nothing", *shapes.NAMES)
+    small = ("--epochs", "1", "--device", "cpu", "--classes", ",".join(names), "-q")
+    result = run("train", "segmentation", *data, "--from", "encoder.safetensors", *small)
+    assert result == (0, "", "")
+    segmenter = facegen.load("segmentation.safetensors", device="cpu")
+    assert segmenter.names == names
+    result = run("segment", "pictures", "-n", "segmentation.safetensors", "-o", "out", "--areas")
+    assert result.code == 0
+    classes = np.asarray(Image.open("out/0000.png"))
+    areas = json.loads(Path("out/0000_areas.json").read_text())["classes"]
+    assert {area["name"] for area in areas} == {names[i] for i in np.unique(classes)}
+    # Training goes on from it, with all it knows; with other classes, with its encoder alone.
+    more = ("--from", "segmentation.safetensors", "-o", "more.safetensors", *small)
+    assert run("train", "segmentation", *data, *more).code == 0
+    others = (*more[:2], "-o", "others.safetensors", *small[:-2], ",".join((*names, "other")), "-q")
+    assert run("train", "segmentation", *data, *others).code == 0
+    assert facegen.load("others.safetensors", device="cpu").names == (*names, "other")
+
+
 def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
     init = ("--from", "encoder.safetensors")
     assert run("init", "lenet", "lenet.npz", "-q").code == 0
@@ -56,6 +80,10 @@ def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:
         ([*data, "--from", "missing"], "missing: No such file"),
         (["pictures", "missing", *init], "missing: No such file"),
         ([*data, *init, "--held-out", "3"], "expected at least 1 and fewer than 3"),
+        ([*data, *init, "--classes", "one"], "expected 2 to 254 names, found 1"),
+        ([*data, *init, "--classes", "one,two,one"], "expected names, each once"),
+        ([*data, *init, "--classes", "one,two"], "expected classes 0 to 1 or 255, found"),
+        ([*data, *init, "--classes", "a,b", "-o", "a.npz"], "-o a.npz: expected .safetensors"),
         ([*data, *init, "-o", "a.bin"], "-o a.bin: expected .safetensors"),
         ([*data, *init, "-o", "no/a.npz"], "no/a.npz: there is no folder no"),
         ([*data, *init, "--log", "no/log"], "no/log: there is no folder no"),

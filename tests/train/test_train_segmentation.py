@@ -223,7 +223,7 @@ def test_mean_iou() -> None:
         maps[0, :, 50:100], maps[1, :, 50:] = 3, 7
         return maps
 
-    counts = training.confusion_of_pairs(guess, pairs, np.array([0, 1]))
+    counts = training.confusion_of_pairs(guess, pairs, np.array([0, 1]), 21)
     assert counts.sum() == 227 * (227 + 177)  # what is 255 does not count
     background = 127 / (127 + 50 + 177)  # 50 of class 3 and 177 of the background are wrong
     assert training.mean_iou(counts) == pytest.approx((background + 50 / 100) / 2)

@@ -72,6 +72,15 @@ def check_file_of_width(
     options.check_output(path, overwrite)
 
 
+def check_file_of_classes(path: str, overwrite: bool) -> None:
+    """The same for a network of classes of its own, whose names its file has."""
+    from facegen import weights
+
+    if weights.check_extension(path) != ".safetensors":
+        raise click.UsageError(f"-o {path}: expected .safetensors, which names of classes fit in")
+    options.check_output(path, overwrite)
+
+
 def _check_extension(
     path: str, extension: str, halves: list[str], plain: list[str], half: bool
 ) -> None:

@@ -10,6 +10,7 @@ import click
 
 from facegen.cli import options, terminal, training
 from facegen.cli.terminal import counted
+from facegen.cli.train import check_file_of_classes
 
 if TYPE_CHECKING:
     from facegen.networks import Network
@@ -109,7 +110,7 @@ def command(
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
             device = training.choose_device(device, ranks)
-            _check_output(output, overwrite)
+            check_file_of_classes(output, overwrite)
             training.tell_device(device)
             begin, pictures = _read(start, folder)
         settings = ClassifierSettings(**choices)
@@ -133,14 +134,6 @@ def command(
     epoch = f"best of epoch {trained.epoch:g}"
     terminal.say(f"{output}: {right:,} of {count:,} held out right ({right / count:.1%}), {epoch}")
     training.next_step("facegen classify PICTURE -n FILE", output)
-
-
-def _check_output(output: str, overwrite: bool) -> None:
-    from facegen import weights
-
-    if weights.check_extension(output) != ".safetensors":
-        raise click.UsageError(f"-o {output}: expected .safetensors, which names of classes fit in")
-    options.check_output(output, overwrite)
 
 
 def _read(start: str, folder: str) -> tuple[Start, ClassPictures]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,23 @@ import click
 from facegen.cli import options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
-from facegen.cli.train import check_network_file
+from facegen.cli.train import check_file_of_classes, check_network_file
+
+MOST_CLASSES = 254  # 255 marks pixels of none
+
+
+def _names(
+    context: click.Context, parameter: click.Parameter, value: str | None
+) -> tuple[str, ...] | None:
+    """The names of --classes."""
+    if value is None:
+        return None
+    names = tuple(name.strip() for name in value.split(","))
+    if not 2 <= len(names) <= MOST_CLASSES:
+        raise click.BadParameter(f"expected 2 to {MOST_CLASSES} names, found {len(names)}")
+    if not all(names) or len(set(names)) < len(names):
+        raise click.BadParameter("expected names, each once")
+    return names
 
 
 @click.command(
@@ -22,6 +39,7 @@ from facegen.cli.train import check_network_file
         "facegen train segmentation JPEGImages/ SegmentationClass/ --from squeezenet",
         "facegen train segmentation pictures/ masks/ --from mine.safetensors --epochs 5",
         "facegen train segmentation pictures/ masks/ --from squeezenet --all-layers",
+        "facegen train segmentation pictures/ masks/ --from squeezenet --classes sky,sea,ship",
         "facegen train segmentation pictures/ masks/ --from squeezenet --resume",
         "facegen train segmentation pictures/ masks/ --from squeezenet --device cuda",
         "mpirun -n 2 facegen train segmentation pictures/ masks/ --from squeezenet --threads 1",
@@ -37,8 +55,13 @@ from facegen.cli.train import check_network_file
     "or a segmentation network's.",
 )
 @click.option(
+    "--classes", metavar="NAMES", callback=_names,
+    help="Of the classes, from 0 on, which is the background: NAME,NAME,... [default: VOC's 21]",
+)
+@click.option(
     "-o", "--output", type=click.Path(), default="segmentation.safetensors", show_default=True,
-    cls=DerivedOption, help="The network: {written[segmentation]} by its extension.",
+    cls=DerivedOption,
+    help="The network: {written[segmentation]} by its extension; .safetensors with --classes.",
 )
 @options.half
 @click.option(
@@ -67,6 +90,7 @@ def command(
     pictures: str,
     masks: str,
     start: str,
+    classes: tuple[str, ...] | None,
     output: str,
     half: bool,
     all_layers: bool,
@@ -84,15 +108,17 @@ def command(
     """Fine-tune the segmentation network on a folder of pictures and one of masks.
 
     MASKS holds NAME.png for PICTURES/NAME.jpg (or another format): indexed PNG whose pixels are
-    classes, 0 to 20, and 255 for what belongs to none. The encoder stays as it is in --from, the
-    decoder is trained. The mean IoU of the pairs held out is printed last. Ctrl-C saves the state
-    in the run's folder, from where --resume goes on. Several ranks of mpirun or srun share every
-    batch, and the result is that of one; or see --sync. With --device cuda each has a GPU, also
-    those of `facegen launch` and torchrun.
+    classes, 0 to 20 or as many as --classes names, and 255 for what belongs to none. The encoder
+    stays as it is in --from, the decoder is trained. The mean IoU of the pairs held out is printed
+    last. Ctrl-C saves the state in the run's folder, from where --resume goes on. Several ranks of
+    mpirun or srun share every batch, and the result is that of one; or see --sync. With --device
+    cuda each has a GPU, also those of `facegen launch` and torchrun.
     """
     from facegen import FacegenError, weights
-    from facegen.loading import read_network
-    from facegen.networks import NETWORKS
+    from facegen.graphs import GraphNetwork
+    from facegen.loading import read_network, write_graph
+    from facegen.media import voc
+    from facegen.networks import NETWORKS, segmentation
     from facegen.train import finished
     from facegen.train import ranks as train_ranks
     from facegen.train.segmentation.learner import Learner
@@ -106,20 +132,24 @@ def command(
         train,
     )
 
+    count = len(classes or voc.NAMES)
     with training.ranks(sync) as ranks:
         with train_ranks.alike(ranks):
             where = training.choose_backend(backend, device, ranks)
-            check_network_file(output, "segmentation", half, overwrite)
+            if classes is None:
+                check_network_file(output, "segmentation", half, overwrite)
+            else:
+                check_file_of_classes(output, overwrite)
             if log is not None:
                 options.check_output(log, overwrite)
                 if Path(log).absolute() == Path(output).absolute():
                     raise click.UsageError(f"--log {log}: is the output, too")
             network, tensors = read_network(start)
             try:
-                first = first_weights(network.name, tensors)
+                first = first_weights(network.name, tensors, count)
             except FacegenError as error:
                 raise FacegenError(f"{start}: {error}") from None
-            pairs = read_pairs(pictures, masks)
+            pairs = read_pairs(pictures, masks, count)
             held_out = held_out or max(1, len(pairs) // 10)
             settings = SegmentationSettings(
                 held_out=held_out, freeze_encoder=not all_layers, **choices
@@ -145,15 +175,19 @@ def command(
         return
     if log is not None:
         _write_log(log, reports.log)
-    weights.write(output, NETWORKS["segmentation"], trained, half)
+    if classes is None:
+        weights.write(output, NETWORKS["segmentation"], trained, half)
+    else:
+        graph = GraphNetwork.of(segmentation.graph(count), trained)
+        write_graph(output, replace(graph, classes=classes), half)
     finished(reports)
     if not terminal.is_quiet():
         on = where if backend == "native" else "cpu"
         iou, counts = iou_of_engine(trained, pairs, held_out, on)
         there = int((counts.sum(axis=1) > 0).sum())
-        classes = "1 class" if there == 1 else f"{there} classes"
+        seen = "1 class" if there == 1 else f"{there} classes"
         kept = f"{counted(held_out, 'pair')} held out"
-        terminal.say(f"{output}: mean IoU {iou:.3f} of {classes}, {kept}")
+        terminal.say(f"{output}: mean IoU {iou:.3f} of {seen}, {kept}")
         training.next_step("facegen segment PICTURE -n FILE -o out/ --overlay", output)
 
 

@@ -1,8 +1,9 @@
 """Graphs in files: a .safetensors of the weights, whose metadata has the graph as JSON.
 
 The JSON has `name`, `nodes` and `outputs`, as `facegen.graphs.data` has them, `ends`, and as
-`network` the name of the network of `facegen.networks` that it is, or null. A classifier of its own
-classes has their names as `classes`, and `preparation`: what a picture's pixels become.
+`network` the name of the network of `facegen.networks` that it is, or null. A network of its own
+classes has their names as `classes`, and a classifier has `preparation`: what a picture's pixels
+become.
 
 `ends`: the inputs and the outputs as people have them, each with its name, its shape without the
 batch, channels first, and for outputs that were reshaped the order of their numbers.

@@ -74,7 +74,7 @@ class GraphNetwork:
         The same network for inputs of other shapes, where some of their sizes are free: takes the
         shape of each, without the batch, channels first. None where all are fixed.
     classes
-        Names of what a classifier's scores are of; None of other networks.
+        Names of what its scores are of, one a channel; None of other networks.
     preparation
         What its input is of a picture; None where the file does not say.
     """

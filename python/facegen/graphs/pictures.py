@@ -55,8 +55,8 @@ def from_data(data: object, graph: Graph) -> Preparation:
 
 
 def classes(data: list[object], graph: Graph) -> tuple[str, ...]:
-    """The names of a graph's scores; ValueError where they are none."""
-    if len(graph.outputs) != 1 or graph.outputs[0].shape[:2] != (1, 1):
+    """The names of a graph's scores, of a picture or of each pixel; ValueError where none are."""
+    if len(graph.outputs) != 1:
         raise ValueError("classes: expected one output of scores")
     count = graph.outputs[0].shape.channels
     if len(data) != count or count > MOST_CLASSES:

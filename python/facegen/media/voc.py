@@ -1,6 +1,6 @@
 """Class maps of Pascal VOC as pictures and numbers: the palette, overlays, masks, areas, legends.
 
-A class map is (height, width) uint8, 0 to 20.
+A class map is (height, width) uint8, 0 to 20; or of other classes, which have names of their own.
 """
 
 from __future__ import annotations
@@ -87,12 +87,12 @@ def overlay(pixels: NDArray[np.uint8], classes: Classes, opacity: float = 0.5) -
     return np.where(found, blended, pixels)
 
 
-def areas(classes: Classes) -> list[Area]:
+def areas(classes: Classes, names: Sequence[str] = NAMES) -> list[Area]:
     """The classes that are there, the largest first."""
-    counts = np.bincount(classes.reshape(-1), minlength=len(NAMES))
+    counts = np.bincount(classes.reshape(-1), minlength=len(names))
     order = sorted(np.flatnonzero(counts).tolist(), key=lambda i: (-counts[i], i))
     return [
-        Area(id=i, name=NAMES[i], pixels=count, share=round(count / classes.size, 6))
+        Area(id=i, name=names[i], pixels=count, share=round(count / classes.size, 6))
         for i, count in ((i, int(counts[i])) for i in order)
     ]
 

@@ -47,7 +47,9 @@ class Network:
     prior
         What latent vectors are drawn from, of a generator.
     classes
-        Names of what a classifier's scores are of, where its file has them.
+        Names of what its scores are of, where its file has them.
+    of_classes
+        Its graph for another number of classes; None where there is none.
     preparation
         What `prepare` does, of a network whose file says it.
     """
@@ -64,6 +66,7 @@ class Network:
     adapt: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]] | None = None
     prior: Prior | None = None
     classes: tuple[str, ...] | None = None
+    of_classes: Callable[[int], Graph] | None = None
     preparation: Preparation | None = None
 
     @cached_property

@@ -107,9 +107,39 @@ def known_network(
     return known_of_family(found, families)
 
 
-def classifier_of(found: GraphNetwork, networks: Iterable[Network]) -> Network | None:
-    """The network of a file that says which classes it tells apart, and of which pictures."""
-    if found.classes is None or found.preparation is None:
+def of_own_classes(found: GraphNetwork, networks: Sequence[Network]) -> Network | None:
+    """The network of a file that says which classes it tells apart, of pictures or of pixels."""
+    if found.classes is None:
+        return None
+    return _segmenter_of(found, found.classes, networks) or _classifier_of(found, networks)
+
+
+def _segmenter_of(
+    found: GraphNetwork, classes: tuple[str, ...], networks: Iterable[Network]
+) -> Network | None:
+    """The layers of one of `networks` that are there for any number of classes."""
+    for network in networks:
+        if network.of_classes is None:
+            continue
+        graph = partial(network.of_classes, len(classes))
+        if same_computation(graph(), found.graph):
+            return replace(
+                network,
+                name=found.graph.name,
+                summary=f"class of every pixel: {', '.join(classes):.60}",
+                graph=graph,
+                foreign={},
+                adapt=None,
+                classes=classes,
+            )
+    return None
+
+
+def _classifier_of(found: GraphNetwork, networks: Iterable[Network]) -> Network | None:
+    """Any graph of scores that says what becomes of pictures' pixels."""
+    if found.preparation is None or found.classes is None:
+        return None
+    if found.graph.outputs[0].shape[:2] != (1, 1):
         return None
     like = next((each for each in networks if each.model.__name__ == "Classifier"), None)
     if like is None:
@@ -185,7 +215,7 @@ def _by_graph(
     path: Path, networks: Sequence[Network], families: Iterable[Family], found: GraphNetwork
 ) -> Network:
     """The network itself, or one that has the file's graph in the place of its own."""
-    own_classes = classifier_of(found, networks)
+    own_classes = of_own_classes(found, networks)
     if own_classes is not None:
         return own_classes
     known = known_network(found, networks, families)

@@ -10,7 +10,8 @@
 | conv13, transposed               | 227x227x21   | 11x11/4       |
 
 score_x: a 1x1 convolution of x to one map a class (skips: Long, Shelhamer, Darrell 2015). The
-transposed convolutions have no padding and no bias. 1,348,951 parameters.
+transposed convolutions have no padding and no bias. 1,348,951 parameters. Of other classes than
+VOC's it has as many outputs as there are classes.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 from facegen.cached import cached_property
 from facegen.engine import Runner
 from facegen.graphs import resized_graph
+from facegen.media import voc
 from facegen.networks.foreign import foreign_layout
 from facegen.networks.imagenet import PIXEL_RANGE, from_bgr, prepare
 from facegen.networks.model import Model, on_host
@@ -39,21 +41,23 @@ if TYPE_CHECKING:
     from facegen.photos.kinds import Picture, Several
     from facegen.photos.photo import Photo
 
+NAME = "segmentation"
 CLASSES = 21  # of Pascal VOC; 0 is the background
 MOST_SIDE = 1024  # of a picture that is computed at its own size: some 1 GB of memory
 _STRIDES = {"conv11": 2, "conv12": 2, "conv13": 4}
 
 
-def graph() -> Graph:
-    """(227, 227, 3) -> (227, 227, 21) logits."""
-    g = Graph("segmentation")
+def graph(classes: int = CLASSES) -> Graph:
+    """(227, 227, 3) -> (227, 227, classes) logits."""
+    g = Graph(NAME if classes == CLASSES else f"{NAME} of {classes} classes")
     maps = encoder(g, g.input("image", IMAGE))
     x = conv_relu(g, "conv10", Conv2d(512, 1000, 1), maps.fire9)
-    score = g.add("score", Add(), _score(g, "conv10", x), _score(g, "pool8", maps.pool8))
+    pool8 = _score(g, "pool8", maps.pool8, classes)
+    score = g.add("score", Add(), _score(g, "conv10", x, classes), pool8)
     x = _enlarge(g, "conv11", 3, score)
-    x = g.add("sum4", Add(), x, _score(g, "pool4", maps.pool4))
+    x = g.add("sum4", Add(), x, _score(g, "pool4", maps.pool4, classes))
     x = _enlarge(g, "conv12", 3, x)
-    x = g.add("sum1", Add(), x, _score(g, "pool1", maps.pool1))
+    x = g.add("sum1", Add(), x, _score(g, "pool1", maps.pool1, classes))
     g.output(_enlarge(g, "conv13", 11, x))
     return g
 
@@ -78,12 +82,13 @@ def with_classes(logits: Graph) -> Graph:
     return g
 
 
-def _score(g: Graph, name: str, x: Tensor) -> Tensor:
-    return g.add(f"score_{name}", Conv2d(x.shape.channels, CLASSES, 1), x)
+def _score(g: Graph, name: str, x: Tensor, classes: int) -> Tensor:
+    return g.add(f"score_{name}", Conv2d(x.shape.channels, classes, 1), x)
 
 
 def _enlarge(g: Graph, name: str, kernel: int, x: Tensor) -> Tensor:
-    tconv = ConvTranspose2d(CLASSES, CLASSES, kernel, stride=_STRIDES[name], bias=False)
+    classes = x.shape.channels
+    tconv = ConvTranspose2d(classes, classes, kernel, stride=_STRIDES[name], bias=False)
     return g.add(name, tconv, x)
 
 
@@ -174,8 +179,7 @@ class Segmenter(Model):
 
         Returns
         -------
-        (height, width) uint8, 0 to 20 (`facegen.media.voc.NAMES`); of a list a list, of an array
-        (n, height, width).
+        (height, width) uint8, places in `names`; of a list a list, of an array (n, height, width).
 
         Raises
         ------
@@ -197,6 +201,11 @@ class Segmenter(Model):
         if isinstance(pictures, np.ndarray) and not single:
             return np.stack(maps) if maps else np.empty(pictures.shape[:3], np.uint8)
         return maps[0] if single else maps
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names; 0 is the background."""
+        return self.network.classes or voc.NAMES
 
     def prepare(self, picture: Picture | Photo, own_size: bool = False) -> np.ndarray:
         """The network's input of a picture, (227, 227, 3) float32, or of about its own size."""
@@ -227,7 +236,7 @@ class Segmenter(Model):
 
         Returns
         -------
-        (n, 227, 227) uint8, 0 to 20; of the size of `prepared`.
+        (n, 227, 227) uint8, places in `names`; of the size of `prepared`.
         """
         return self._runner_for(prepared.shape)(prepared)[..., 0].astype(np.uint8)
 
@@ -241,7 +250,7 @@ class Segmenter(Model):
 
         Returns
         -------
-        (n, 227, 227, 21) float32.
+        (n, 227, 227, classes) float32.
         """
         return self._logits_runner(prepared)
 
@@ -301,7 +310,7 @@ def computed_size(
 
 
 SEGMENTATION = SegmentationNetwork(
-    name="segmentation",
+    name=NAME,
     summary="class of every pixel: 227x227 RGB -> 227x227, 21 classes of Pascal VOC",
     graph=graph,
     binary_layout=None,
@@ -311,5 +320,6 @@ SEGMENTATION = SegmentationNetwork(
     foreign={"caffe": foreign_layout(graph(), caffe_name)},
     adapt=from_bgr,
     prepare=prepare,
+    of_classes=graph,
     fitting_side=fitting_side,
 )

@@ -68,7 +68,7 @@ def _finish(
     outputs: tuple[str, ...],
 ) -> Made:
     classes = segmenter.finish(small, photo.pixels.shape[:2])
-    areas = voc.areas(classes)
+    areas = voc.areas(classes, segmenter.names)
     path, *others = outputs
     files = {path: voc.indexed_png(classes)}
     for part, other in zip(parts.suffixes[1:], others, strict=True):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.networks import squeezenet
+from facegen.networks import segmentation, squeezenet
 from facegen.nn import Graph
 from facegen.train.exchange import Exchange
 
@@ -45,6 +47,18 @@ class Learner(Protocol):
     def state_dict(self) -> dict[str, np.ndarray]: ...
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+def classes_of(weights: Mapping[str, np.ndarray]) -> int:
+    """How many classes weights of a segmentation network tell apart."""
+    return len(weights["conv13.weight"])
+
+
+def segmenter(weights: Mapping[str, np.ndarray], **options: Any) -> segmentation.Segmenter:
+    """The model of a network of any number of classes."""
+    graph = partial(segmentation.graph, classes_of(weights))
+    network = replace(segmentation.SEGMENTATION, graph=graph)
+    return segmentation.Segmenter.of(network, dict(weights), **options)
 
 
 def encoder_layers() -> set[str]:

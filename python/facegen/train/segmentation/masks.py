@@ -26,13 +26,15 @@ class Pairs:
 
     names: list[str]
     pixels: NDArray[np.uint8]  # (n, 227, 227, 3), RGB
-    classes: NDArray[np.uint8]  # (n, 227, 227), 0 to 20 or VOID
+    classes: NDArray[np.uint8]  # (n, 227, 227), from 0, or VOID
 
     def __len__(self) -> int:
         return len(self.names)
 
 
-def read_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) -> Pairs:
+def read_pairs(
+    pictures: str | os.PathLike[str], masks: str | os.PathLike[str], known: int = CLASSES
+) -> Pairs:
     """Read every mask, ``masks/NAME.png``, and its picture, ``pictures/NAME.*``.
 
     Masks are PNG files whose pixels are classes: indexed (VOC's palette, or another) or 8-bit grey.
@@ -43,7 +45,7 @@ def read_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
     ------
     FormatError
         There are no masks; a mask has no picture, or is not of its size; a file cannot be read; a
-        pixel's class is not 0 to 20 or 255.
+        pixel's class is not 0 to `known` - 1, nor 255.
     OSError
         A folder or a file cannot be opened.
     """
@@ -61,7 +63,7 @@ def read_pairs(pictures: str | os.PathLike[str], masks: str | os.PathLike[str]) 
     for i, path in enumerate(found):
         if path.stem not in by_name:
             raise FormatError(f"{path}: there is no picture {path.stem} in {pictures}")
-        picture, mask = _read_picture(by_name[path.stem]), _read_mask(path)
+        picture, mask = _read_picture(by_name[path.stem]), _read_mask(path, known)
         if picture.size != mask.size:
             (w, h), (mask_w, mask_h) = picture.size, mask.size
             raise FormatError(f"{path}: {mask_w} x {mask_h} pixels, but its picture has {w} x {h}")
@@ -77,17 +79,17 @@ def _read_picture(path: Path) -> Image.Image:
         raise FormatError(f"{path}: {error}") from error
 
 
-def _read_mask(path: Path) -> Image.Image:
+def _read_mask(path: Path, known: int) -> Image.Image:
     """A mask's classes as a grey picture; of an indexed one, the indices and not their colours."""
     try:
         classes = _decode_mask(photo.read_bytes(path))
     except FormatError as error:
         raise FormatError(f"{path}: {error}") from error
-    wrong = (classes >= CLASSES) & (classes != VOID)
+    wrong = (classes >= known) & (classes != VOID)
     if wrong.any():
         y, x = np.argwhere(wrong)[0]
         raise FormatError(
-            f"{path}: expected classes 0 to {CLASSES - 1} or {VOID}, "
+            f"{path}: expected classes 0 to {known - 1} or {VOID}, "
             f"found {classes[y, x]} at row {y}, column {x}"
         )
     return Image.fromarray(classes)

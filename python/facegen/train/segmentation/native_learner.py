@@ -22,7 +22,7 @@ from facegen.train.in_parts import StepInParts
 from facegen.train.ranks import Ranks
 from facegen.train.reports import Reports
 from facegen.train.schedules import Schedule
-from facegen.train.segmentation.learner import encoder_layers
+from facegen.train.segmentation.learner import classes_of, encoder_layers
 from facegen.train.segmentation.masks import Pairs
 from facegen.train.trainer import Trainer
 
@@ -59,7 +59,8 @@ class NativeLearner:
     ) -> None:
         self._pairs = pairs
         self._weights = {name: np.array(array) for name, array in weights.items()}
-        graph, frozen = segmentation.graph(), encoder_layers() if freeze_encoder else set[str]()
+        graph = segmentation.graph(classes_of(weights))
+        frozen = encoder_layers() if freeze_encoder else set[str]()
         self._features: list[Features] | None = None
         trained = {name.rpartition(".")[0] for name in graph.parameters} - frozen
         parts = cut(graph, trained)

@@ -16,7 +16,7 @@ from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation
 from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
-from facegen.train.segmentation.learner import encoder_layers
+from facegen.train.segmentation.learner import classes_of, encoder_layers, segmenter
 from facegen.train.segmentation.masks import Pairs
 from facegen.train.stepping import Diverged
 
@@ -40,7 +40,7 @@ class TorchLearner:
         device: torch.device,
     ) -> None:
         self._pairs, self._rate, self._device = pairs, rate, device
-        self.network = GraphModule(segmentation.graph())
+        self.network = GraphModule(segmentation.graph(classes_of(weights)))
         self.network.load_canonical(weights)
         if freeze_encoder:
             self.network.freeze(encoder_layers())
@@ -138,7 +138,7 @@ def check_against_engine(
     FacegenError
         It is above 1e-4.
     """
-    engine = segmentation.Segmenter(weights, device="cpu", precision="strict")
+    engine = segmenter(weights, device="cpu", precision="strict")
     prepared = np.stack([engine.prepare(one) for one in pixels])
     on_cpu = copy.deepcopy(network).cpu()
     expected: Any = on_cpu(torch.from_numpy(prepared).permute(0, 3, 1, 2))

@@ -28,7 +28,7 @@ from facegen.train.order import Order
 from facegen.train.ranks import Ranks
 from facegen.train.reports import SILENT, Reports
 from facegen.train.schedules import Schedule, one_cycle
-from facegen.train.segmentation.learner import Learner
+from facegen.train.segmentation.learner import Learner, classes_of, segmenter
 from facegen.train.segmentation.masks import VOID, Pairs
 from facegen.train.segmentation.native_learner import NativeLearner, flipped
 from facegen.train.split import split
@@ -71,8 +71,12 @@ class SegmentationSettings:
         return one_cycle(self.learning_rate, steps, rise=0.05)
 
 
-def first_weights(network: str, weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+def first_weights(
+    network: str, weights: Mapping[str, np.ndarray], classes: int = segmentation.CLASSES
+) -> dict[str, np.ndarray]:
     """What training starts from: a classifier's encoder and conv10, or a network of this kind.
+
+    Scores of another number of classes than `classes` are not taken over.
 
     Parameters
     ----------
@@ -84,11 +88,14 @@ def first_weights(network: str, weights: Mapping[str, np.ndarray]) -> dict[str, 
     FacegenError
         It is another network.
     """
-    if network == "segmentation":
-        return dict(weights)
-    if not network.startswith("squeezenet"):
+    graph = segmentation.graph(classes)
+    if network.startswith(segmentation.NAME):
+        if classes_of(weights) == classes:
+            return dict(weights)
+        shapes = graph.parameters
+        weights = {name: each for name, each in weights.items() if each.shape == shapes[name]}
+    elif not network.startswith("squeezenet"):
         raise FacegenError(f"expected squeezenet or segmentation to start from, found {network}")
-    graph = segmentation.graph()
     shared = {name.replace("classifier.", "conv10."): values for name, values in weights.items()}
     scores = {name: np.zeros(shape, np.float32) for name, shape in graph.parameters.items()}
     enlarging = {
@@ -153,7 +160,7 @@ def train(
     """
     check(pairs, settings)
     chosen, held_out = split(len(pairs), settings.held_out)
-    order = settings.order(pairs)
+    order, classes = settings.order(pairs), classes_of(learner.weights())
 
     def read(number: int) -> tuple[Any, NDArray[np.int32]]:
         batch = order(number)
@@ -166,7 +173,8 @@ def train(
         return {"loss": learner.step(*item)}
 
     def measure(step: int) -> dict[str, float]:
-        return {"iou": round(mean_iou(confusion_of_pairs(learner.classify, pairs, held_out)), 4)}
+        counts = confusion_of_pairs(learner.classify, pairs, held_out, classes)
+        return {"iou": round(mean_iou(counts), 4)}
 
     loop = Loop(
         read,
@@ -195,12 +203,13 @@ def iou_of_engine(
     weights: Mapping[str, np.ndarray], pairs: Pairs, held_out: int, device: str = CPU
 ) -> tuple[float, NDArray[np.int64]]:
     """Mean IoU of the pairs held out as `facegen.Segmenter` finds their classes, and the counts."""
-    segmenter = segmentation.Segmenter(weights, device=device)
+    model = segmenter(weights, device=device)
 
     def classify(samples: NDArray[np.int64]) -> NDArray[Any]:
-        return segmenter.classes(np.stack([segmenter.prepare(pairs.pixels[i]) for i in samples]))
+        return model.classes(np.stack([model.prepare(pairs.pixels[i]) for i in samples]))
 
-    counts = confusion_of_pairs(classify, pairs, split(len(pairs), held_out)[1])
+    chosen = split(len(pairs), held_out)[1]
+    counts = confusion_of_pairs(classify, pairs, chosen, classes_of(weights))
     return mean_iou(counts), counts
 
 
@@ -208,13 +217,13 @@ def confusion_of_pairs(
     classify: Callable[[NDArray[np.int64]], NDArray[Any]],
     pairs: Pairs,
     chosen: NDArray[np.int64],
+    classes: int,
     batch: int = 8,
 ) -> NDArray[np.int64]:
-    """How many pixels of each class (row) were taken for each class (column), (21, 21).
+    """How many pixels of each class (row) were taken for each class (column), square.
 
     `classify` gives class maps (n, 227, 227) of the pairs of these numbers.
     """
-    classes = segmentation.CLASSES
     counts = np.zeros((classes, classes), np.int64)
     for start in range(0, len(chosen), batch):
         part = chosen[start : start + batch]
