@@ -64,8 +64,8 @@ def command(
     """Say what pictures show, of ImageNet's 1,000 classes or a network's own.
 
     PICTURE is a file, a folder or a glob ('-': standard input). For each the most probable classes
-    are printed, best first: probability, number (from 0) and name, where --labels or the network's
-    file gives names.
+    are printed, best first: probability, number (from 0) and name, in English; --labels gives other
+    names.
     The middle square of a picture is looked at. One that cannot be read fails alone.
     """
     from facegen import Classifier

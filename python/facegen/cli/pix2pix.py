@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from functools import partial
+from glob import has_magic
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli import options, picture_options, terminal
+from facegen.cli.first_aid import network_file
 from facegen.cli.shared import SharedCommand
+from facegen.files.standard import is_stream
 
 if TYPE_CHECKING:
     from facegen.networks.pix2pix import Size
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     "pix2pix",
     cls=SharedCommand,
     epilog=options.examples(
+        "facegen pix2pix drawing.png -o portrait.png",
         "facegen pix2pix network.bin input.rgb output.rgb",
         "facegen pix2pix drawing.png -o cat.png --network edges2cats_AtoB.pict",
         "facegen pix2pix edges2cats_AtoB drawings/ -r -o cats/ --device cpu",
@@ -32,7 +36,8 @@ if TYPE_CHECKING:
     "--network",
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights, or name of a fetched network; the first of the names if not given.",
+    help="File of weights, or name of a fetched network; the first of the names if not given and "
+    "that is no picture, else the package's own.",
 )
 @click.option(
     "--size",
@@ -64,7 +69,8 @@ def command(
 
     NETWORK is a file of pix2pix weights (network.bin, .pict, .safetensors or .npz), a generator's
     checkpoint of pytorch-CycleGAN-and-pix2pix (latest_net_G.pth), or the name of a fetched network;
-    --network may name it too.
+    --network may name it too. Where none is named, the package's own small network makes portraits
+    of line drawings.
 
     With -o, PICTURE... are pictures, folders or globs. The network sees them resized to 256x256;
     what is transparent becomes white. Results of --size original say what their pictures say (EXIF
@@ -74,11 +80,9 @@ def command(
     pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
-    from facegen.networks.files import resolve
-
-    if network is None:
+    if network is None and not (output is not None and _is_source(pictures[0])):
         network, pictures = pictures[0], pictures[1:]
-    network = str(resolve(network, "pix2pix"))
+    network = network_file(network, "pix2pix")
     if output is None:
         for_pictures = size != "256" or strip or frames != "all"
         if len(pictures) != 2 or for_pictures or picture_options.any_given(**files):
@@ -116,6 +120,11 @@ def _size(word: str) -> Size:
             f"--size: expected multiples of 256 as HEIGHT,WIDTH, original or own, found {word!r}"
         )
     return numbers[0], numbers[-1]
+
+
+def _is_source(name: str) -> bool:
+    """Whether a name is no network's: a picture, a folder, a glob or standard input."""
+    return _is_picture(name) or os.path.isdir(name) or is_stream(name) or has_magic(name)
 
 
 def _is_picture(name: str) -> bool:

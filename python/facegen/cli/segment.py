@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
+from facegen.cli.first_aid import network_file
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stream
 
@@ -15,6 +16,7 @@ from facegen.files.standard import is_stream
     "segment",
     cls=SharedCommand,
     epilog=options.examples(
+        "facegen segment face.png -o parts/ --overlay --legend",
         "facegen segment street.jpg --network network.safetensors -o classes.png",
         "facegen segment photos/ -r --network network.safetensors -o classes/",
         "facegen segment photos/*.jpg -n network.safetensors -o out/ --overlay --areas --legend",
@@ -25,10 +27,10 @@ from facegen.files.standard import is_stream
 @click.option(
     "-n",
     "--network",
-    required=True,
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights of the segmentation network, or of torchvision's FCNs and DeepLabV3s.",
+    help="File of weights of the segmentation network, or of torchvision's FCNs and DeepLabV3s; the "
+    "package's own if not given, which finds the parts of a face.",
 )
 @click.option("--overlay", is_flag=True, help="Also NAME_overlay: classes' colours on the picture.")
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")
@@ -47,7 +49,7 @@ from facegen.files.standard import is_stream
 @options.engine
 @options.common
 def command(
-    network: str,
+    network: str | None,
     overlay: bool,
     masks: bool,
     areas: bool,
@@ -58,7 +60,7 @@ def command(
     engine: dict[str, Any],
     **files: Any,
 ) -> int:
-    """Find the class of every pixel: Pascal VOC's 20 and background.
+    """Find the class of every pixel: the parts of a face, Pascal VOC's classes, or your own.
 
     PICTURE is a file, a folder or a glob ('-': standard input). The result is a PNG of the
     picture's own size whose pixel values are the classes, with VOC's palette. Pictures that are
@@ -88,6 +90,7 @@ def command(
         legend=f"_legend{pictures}" if legend else None,
         masks=masks,
     )
+    network = network_file(network, "segmentation")
     plan = picture_run.plan(parts.suffixes, **files)
     segmenter = prepared(Segmenter, network, engine)
     pages = Pages(frames == "first", is_folder(output))

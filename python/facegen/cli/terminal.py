@@ -131,6 +131,12 @@ def progressed(line: str) -> None:
         _to_stderr(line)
 
 
+def note(message: str) -> None:
+    """What is worth knowing, and no fault."""
+    if _state.loudness >= Loudness.NORMAL:
+        _to_stderr(f"facegen: {message}")
+
+
 def warn(message: str) -> None:
     if _state.loudness >= Loudness.NORMAL:
         _to_stderr(f"facegen: warning: {message}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from facegen.photos.photo import Photo
 
 CLASSES = 1000  # of ImageNet (ILSVRC 2012)
+
+
+@cache
+def imagenet_names() -> tuple[str, ...]:
+    """Words for ILSVRC 2012's classes: the first that WordNet has, or another where two share it."""
+    text = files("facegen.networks").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
+    return tuple(text.splitlines())
 
 
 class Guess(NamedTuple):
@@ -97,7 +106,9 @@ class Classifier(Model):
 
     @property
     def names(self) -> tuple[str, ...] | None:
-        """The classes' names, where the network's file has them."""
+        """The classes' names: ImageNet's, or those that the network's file has, or None."""
+        if self.network.classes is None and self.classes == CLASSES:
+            return imagenet_names()
         return self.network.classes
 
     def probabilities(self, pictures: Any) -> np.ndarray:

@@ -23,10 +23,10 @@ def resolve(
 ) -> str | os.PathLike[str]:
     """The file of weights that is meant.
 
-    None or "default" is the package's own for `network`; "default:lenet" names the network too, and
+    "default" is the package's own for `network`; "default:lenet" names the network too, and
     "digits" or "binary" is what the package has by that name. The name of a published network
-    (``facegen fetch``) is its file in the cache, and None too where the package has none of its
-    own. A file of that very name goes first.
+    (``facegen fetch``) is its file in the cache. None is the published one of `network` where it
+    was fetched, else the package's own. A file of that very name goes first.
 
     Raises
     ------
@@ -46,6 +46,8 @@ def resolve(
             _refuse_name(os.fspath(path))
             return path
         network = name or network
+    elif network in hub.PUBLISHED and hub.is_cached(hub.PUBLISHED[network]):
+        return hub.cached(network)
     if network in default.FILES:
         return default.path(default.FILES[network])
     if network in hub.PUBLISHED:

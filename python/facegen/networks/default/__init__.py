@@ -18,7 +18,14 @@ from facegen.errors import FacegenError, FormatError
 
 KEYWORD = "default"  # where a network is named, this means the package's own
 # Network -> NAME of its weights.
-FILES = {"dcgan": "faces", "lenet": "digits", "lenet-binary": "binary"}
+FILES = {
+    "dcgan": "faces",
+    "lenet": "digits",
+    "lenet-binary": "binary",
+    "colorizer": "colours",
+    "pix2pix": "portraits",
+    "segmentation": "parts",
+}
 
 
 def path(name: str) -> Path:

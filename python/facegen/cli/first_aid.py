@@ -1,0 +1,46 @@
+"""What computes where a command's network is not named: the package's own, said in a line."""
+
+from __future__ import annotations
+
+from facegen.cli import terminal
+
+# Network -> what the package's own makes, and how to get another.
+_WORDS = {
+    "colorizer": "modest colours, by the package's own small network",
+    "pix2pix": "portraits from line drawings, by the package's own small network",
+    "segmentation": "parts of a face, by the package's own small network",
+}
+_OTHERS = {
+    "colorizer": ("better ones", "colorizer"),
+    "pix2pix": ("cats", "edges2cats"),
+}
+
+
+def network_file(name: str | None, network: str) -> str:
+    """The file of the network that was named, or of what is taken for `network` where none was.
+
+    Raises
+    ------
+    FacegenError
+        Neither the package nor the cache has such weights.
+    """
+    from facegen.networks import default
+    from facegen.networks.files import resolve
+
+    file = resolve(name, network)
+    if name is None and network in _WORDS and file == default.path(default.FILES[network]):
+        terminal.note(f"{_WORDS[network]}{_another(network)}")
+    return str(file)
+
+
+def _another(network: str) -> str:
+    if network not in _OTHERS:
+        return f"; of classes of your own: facegen train {network}"
+    from facegen import hub
+
+    what, name = _OTHERS[network]
+    published = hub.find(name)
+    assert published is not None  # the list has it
+    digest = f", SHA-256 {published.sha256}..." if published.sha256 else ""
+    size = f"{published.about_bytes // 10**6} MB"
+    return f"; {what}: facegen fetch {name} ({published.url}, {size}{digest})"
