@@ -2,14 +2,15 @@
 # Makes small networks of pictures: draws what they learn from, trains on our own kernels, and packs.
 # Nothing is fetched; a result that is there is not made again.
 #
-#   tools/train-small.sh FOLDER portraits|parts|photos [--count N] [--epochs N] [--device cuda]
+#   tools/train-small.sh FOLDER portraits|parts|colours [--count N] [--epochs N] [--device cuda]
 #                        [--photos FOLDER]
 #
 # portraits: pix2pix, from line drawings of rendered people to their pictures
 # parts:     segmentation, the parts of rendered people's faces, all layers from nothing
-# photos:    the colorizer, from rendered people and from the photos of tools/gather-photos.py
+# colours:   the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
-# The result is FOLDER/NAME.safetensors. None of them is in the package so far.
+# The result is FOLDER/NAME.safetensors. With its card, NAME.json and NAME.md, it is the package's own
+# in python/facegen/networks/default.
 set -euo pipefail
 python=${PYTHON:-python3}
 folder=$1 name=$2
@@ -43,16 +44,17 @@ case $name in
       "$python" -m facegen.train.segmentation.portraits -n "${count:-1500}" -o "$folder/parts.part"
       mv "$folder/parts.part" "$folder/parts"
     fi
-    [ -e "$folder/start.safetensors" ] || "$python" -m facegen init segmentation "$folder/start.safetensors"
+    parts=$("$python" -c 'from facegen.train.faces.synthetic.layers import PARTS; print(",".join(PARTS))')
+    [ -e "$folder/start.safetensors" ] || "$python" -m facegen init squeezenet "$folder/start.safetensors"
     [ -e "$out" ] || "$python" -m facegen train segmentation "$folder/parts/pictures" \
       "$folder/parts/masks" --from "$folder/start.safetensors" --all-layers "${how[@]}" \
-      --batch 32 --epochs "${epochs:-60}" --learning-rate 1e-3 ;;
-  photos)
+      --classes "$parts" --batch 32 --epochs "${epochs:-60}" --learning-rate 1e-3 ;;
+  colours)
     if [ ! -e "$folder/people" ]; then
       "$python" -m facegen.train.segmentation.portraits -n "${count:-300}" --seed 1 -o "$folder/people"
     fi
     [ -e "$out" ] || "$python" -m facegen train colorizer ${photos:+"$photos"} \
       "$folder/people/pictures" "${how[@]}" --width 16 --batch 16 --epochs "${epochs:-80}" ;;
-  *) echo "$0: portraits, parts or photos, not $name" >&2; exit 2 ;;
+  *) echo "$0: portraits, parts or colours, not $name" >&2; exit 2 ;;
 esac
 sha256sum "$out"

@@ -29,8 +29,8 @@ from facegen.files.standard import is_stream
     "--network",
     type=click.Path(),
     shell_complete=options.networks,
-    help="File of weights of the segmentation network, or of torchvision's FCNs and DeepLabV3s; the "
-    "package's own if not given, which finds the parts of a face.",
+    help="File of weights of the segmentation network, or of torchvision's FCNs and DeepLabV3s; "
+    "the package's own if not given, which finds the parts of a face.",
 )
 @click.option("--overlay", is_flag=True, help="Also NAME_overlay: classes' colours on the picture.")
 @click.option("--masks", is_flag=True, help="Also NAME_masks/CLASS.png: where each class is.")

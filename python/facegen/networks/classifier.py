@@ -23,7 +23,7 @@ CLASSES = 1000  # of ImageNet (ILSVRC 2012)
 
 @cache
 def imagenet_names() -> tuple[str, ...]:
-    """Words for ILSVRC 2012's classes: the first that WordNet has, or another where two share it."""
+    """Words for ILSVRC 2012's classes: WordNet's first, or another where two share it."""
     text = files("facegen.networks").joinpath("imagenet_classes.txt").read_text(encoding="utf-8")
     return tuple(text.splitlines())
 
