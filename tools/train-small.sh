@@ -9,11 +9,13 @@
 # parts:     segmentation, the parts of rendered people's faces, all layers from nothing
 # colours:   the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
-# The result is FOLDER/NAME.safetensors. With its card, NAME.json and NAME.md, it is the package's own
-# in python/facegen/networks/default.
+# The results are FOLDER/NAME.safetensors and its card, NAME.json and NAME.md: the package's own, once
+# they lie in python/facegen/networks/default.
 set -euo pipefail
 python=${PYTHON:-python3}
+tools=$(cd "$(dirname "$0")" && pwd)
 folder=$1 name=$2
+command="tools/train-small.sh FOLDER ${*:2}"
 shift 2
 count= epochs= device=cuda photos=
 while (($#)); do
@@ -31,30 +33,32 @@ out=$folder/$name.safetensors
 how=(-o "$out" --half --device "$device" --folder "$folder/$name.run")
 if [ -e "$folder/$name.run/checkpoint.safetensors" ]; then how+=(--resume); fi
 
+# draw MODULE COUNT FOLDER [OPTION...]: pictures of people, unless they are there.
+draw() {
+  if [ ! -e "$3" ]; then
+    "$python" -m "$1" -n "$2" "${@:4}" -o "$3.part"
+    mv "$3.part" "$3"
+  fi
+}
+
+train() { "$python" -m facegen train "$@" "${how[@]}" | tee "$folder/$name.result.txt"; }
+
 case $name in
   portraits)
-    if [ ! -e "$folder/pairs" ]; then
-      "$python" -m facegen.train.pix2pix.portraits -n "${count:-1500}" -o "$folder/pairs.part"
-      mv "$folder/pairs.part" "$folder/pairs"
-    fi
-    [ -e "$out" ] || "$python" -m facegen train pix2pix "$folder/pairs" "${how[@]}" --width 16 \
-      --batch 4 --epochs "${epochs:-16}" --sample-every 1000 ;;
+    draw facegen.train.pix2pix.portraits "${count:-1500}" "$folder/pairs"
+    [ -e "$out" ] || train pix2pix "$folder/pairs" --width 16 --batch 4 --epochs "${epochs:-16}" ;;
   parts)
-    if [ ! -e "$folder/parts" ]; then
-      "$python" -m facegen.train.segmentation.portraits -n "${count:-1500}" -o "$folder/parts.part"
-      mv "$folder/parts.part" "$folder/parts"
-    fi
+    draw facegen.train.segmentation.portraits "${count:-1500}" "$folder/parts"
     parts=$("$python" -c 'from facegen.train.faces.synthetic.layers import PARTS; print(",".join(PARTS))')
-    [ -e "$folder/start.safetensors" ] || "$python" -m facegen init squeezenet "$folder/start.safetensors"
-    [ -e "$out" ] || "$python" -m facegen train segmentation "$folder/parts/pictures" \
-      "$folder/parts/masks" --from "$folder/start.safetensors" --all-layers "${how[@]}" \
-      --classes "$parts" --batch 32 --epochs "${epochs:-60}" --learning-rate 1e-3 ;;
+    [ -e "$folder/start.safetensors" ] ||
+      "$python" -m facegen init squeezenet "$folder/start.safetensors"
+    [ -e "$out" ] || train segmentation "$folder/parts/pictures" "$folder/parts/masks" \
+      --from "$folder/start.safetensors" --all-layers --classes "$parts" --batch 32 \
+      --epochs "${epochs:-60}" --learning-rate 1e-3 ;;
   colours)
-    if [ ! -e "$folder/people" ]; then
-      "$python" -m facegen.train.segmentation.portraits -n "${count:-300}" --seed 1 -o "$folder/people"
-    fi
-    [ -e "$out" ] || "$python" -m facegen train colorizer ${photos:+"$photos"} \
-      "$folder/people/pictures" "${how[@]}" --width 16 --batch 16 --epochs "${epochs:-80}" ;;
+    draw facegen.train.segmentation.portraits "${count:-300}" "$folder/people" --seed 1
+    [ -e "$out" ] || train colorizer ${photos:+"$photos"} "$folder/people/pictures" --width 16 \
+      --side 128 --batch 16 --epochs "${epochs:-80}" ;;
   *) echo "$0: portraits, parts or colours, not $name" >&2; exit 2 ;;
 esac
-sha256sum "$out"
+"$python" "$tools/write-small-card.py" "$folder" "$name" "$command"
