@@ -287,7 +287,7 @@ def test_what_is_refused(
 def test_a_network_that_is_not_there(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FACEGEN_CACHE", "cache")
     save("a.png")
-    assert "facegen fetch colorizer" in refused(run, "a.png", "-o", "b.png")
+    assert "facegen fetch colorizer" in refused(run, "a.png", "-o", "b.png", "-n", "colorizer")
     assert "missing.bin: No such file" in refused(run, "a.png", "-o", "b.png", "-n", "missing.bin")
 
 
@@ -379,7 +379,7 @@ def test_the_network_is_asked_for_first(run: Run, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("FACEGEN_CACHE", "none")
     save("photos/a.png")
     save("photos/a.jpg")
-    result = run("colorize", "photos", "-o", "out")
+    result = run("colorize", "photos", "-o", "out", "-n", "colorizer")
     assert result.code == 2 and "get it with facegen fetch colorizer, or" in result.err
     assert run("init", "colorizer", "network.bin").code == 0
     result = run("colorize", "photos", "-o", "out", "-n", "network.bin")

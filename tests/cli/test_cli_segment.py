@@ -95,7 +95,6 @@ def test_overlays_in_another_format(run: Run, network: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["a.png", "-o", "out"], "Missing option '-n' / '--network'"),
         (["a.png", "-o", "x.jpg", "-n", "{network}"], "class maps are PNG"),
         (["a.png", "-o", "x.png", "--areas", "-n", "{network}"], "several results"),
         (["a.png", "-o", "x.png", "--masks", "-n", "{network}"], "--masks makes several"),

@@ -33,7 +33,7 @@ def command(pictures: tuple[str, ...], out: str, network: str, double: bool) -> 
     from facegen.runs.lab_files import write_answers
 
     paths = pictures_of(pictures)
-    network = str(resolve(network, COLORIZER.name))
+    network = str(resolve(network or COLORIZER.name))
     inputs = {f"picture {path}": path for path in [*pictures, *paths]} | {"--network": network}
     options.check_distinct(inputs, {"OUT.bin": out})
     _, tensors = read(network, [COLORIZER])

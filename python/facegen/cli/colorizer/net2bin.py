@@ -29,7 +29,7 @@ def command(checkpoints: tuple[str, ...], out: str) -> None:
 
     if len(checkpoints) > 1:
         raise click.UsageError(f"expected 1 or 2 files, found {len(checkpoints) + 1}")
-    checkpoint = str(resolve(checkpoints[0] if checkpoints else None, COLORIZER.name))
+    checkpoint = str(resolve(checkpoints[0] if checkpoints else COLORIZER.name))
     options.check_distinct({"CHECKPOINT": checkpoint}, {"OUT.bin": out})
     _, tensors = read(checkpoint, [COLORIZER])
     assert COLORIZER.binary_layout is not None

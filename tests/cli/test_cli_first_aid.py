@@ -1,0 +1,75 @@
+"""Commands whose network is not named: the package's own small one, said in a line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command_line import Run
+from PIL import Image, ImageDraw
+
+from facegen import hub
+from facegen.networks import default
+
+OWN = {
+    "colorize": ("colours", "modest colours, by the package's own small network; better ones: "),
+    "pix2pix": ("portraits", "portraits from line drawings, by the package's own small network"),
+    "segment": ("parts", "parts of a face, by the package's own small network"),
+}
+
+
+@pytest.fixture
+def picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A face as a child draws it; nothing was fetched."""
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    image = Image.new("RGB", (256, 256), "white")
+    draw = ImageDraw.Draw(image)
+    draw.ellipse((60, 40, 196, 220), outline="black", width=2)
+    for box in ((95, 105, 115, 118), (141, 105, 161, 118), (105, 165, 151, 185)):
+        draw.ellipse(box, outline="black", width=2)
+    image.save("face.png")
+    return "face.png"
+
+
+@pytest.mark.parametrize("command", OWN)
+def test_the_package_has_one(run: Run, picture: str, command: str) -> None:
+    name, words = OWN[command]
+    result = run(command, picture, "-o", "made.png", "--device", "cpu")
+    assert result.code == 0 and f"facegen: {words}" in result.err
+    made = np.asarray(Image.open("made.png"))
+    assert made.shape[:2] == (256, 256) and made.std() > 0
+    # Named, or asked to be quiet, it needs no words.
+    again = run(command, picture, "-n", name, "-o", "again.png", "--device", "cpu")
+    assert again.code == 0 and words not in again.err
+    np.testing.assert_array_equal(np.asarray(Image.open("again.png")), made)
+    quiet = run(command, picture, "-o", "quiet.png", "-q", "--device", "cpu")
+    assert quiet == (0, "", "")
+
+
+def test_what_was_fetched_is_better(run: Run, picture: str) -> None:
+    """It is taken where it lies in the cache; here it is no network, which is said."""
+    published = hub.PUBLISHED["colorizer"]
+    file = hub.folder() / published.file_name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"no network")
+    result = run("colorize", picture, "-o", "made.png", "--device", "cpu")
+    assert result.code == 2 and str(file) in result.err
+
+
+def test_parts_have_names(run: Run, picture: str) -> None:
+    assert run("segment", picture, "-o", "out", "--areas", "--device", "cpu").code == 0
+    areas = json.loads(Path("out/face_areas.json").read_text())["classes"]
+    names = "background hair skin eyes brows mouth glasses beard clothes".split()
+    assert all(names[area["id"]] == area["name"] for area in areas)
+
+
+@pytest.mark.parametrize("name", default.FILES.values())
+def test_cards(name: str) -> None:
+    """Every network's says how it was made and how good it is, and its file is what it says."""
+    assert default.path(name).stat().st_size < 12_000_000
+    card = default.card(name)
+    for key in ("network", "data", "command", "licence", "limits", "date", "evaluation"):
+        assert card[key] not in (None, "", [], {}), key
+    assert default._folder().joinpath(f"{name}.md").read_text().startswith("# ")
