@@ -61,7 +61,7 @@ def test_what_was_fetched_is_better(run: Run, picture: str) -> None:
 def test_parts_have_names(run: Run, picture: str) -> None:
     assert run("segment", picture, "-o", "out", "--areas", "--device", "cpu").code == 0
     areas = json.loads(Path("out/face_areas.json").read_text())["classes"]
-    names = "background hair skin eyes brows mouth glasses beard clothes".split()
+    names = ["background", "hair", "skin", "eyes", "brows", "mouth", "glasses", "beard", "clothes"]
     assert all(names[area["id"]] == area["name"] for area in areas)
 
 
