@@ -3,7 +3,7 @@
 # Nothing is fetched; a result that is there is not made again.
 #
 #   tools/train-small.sh FOLDER portraits|parts|colours [--count N] [--epochs N] [--device cuda]
-#                        [--photos FOLDER]
+#                        [--photos FOLDER] [-- OPTION...]
 #
 # portraits: pix2pix, from line drawings of rendered people to their pictures
 # parts:     segmentation, the parts of rendered people's faces, all layers from nothing
@@ -24,10 +24,12 @@ while (($#)); do
     --epochs) epochs=$2 ;;
     --device) device=$2 ;;
     --photos) photos=$2 ;;
+    --) shift; break ;;
     *) echo "$0: unknown option $1" >&2; exit 2 ;;
   esac
   shift 2
 done
+more=("$@")  # for facegen train, behind those below
 mkdir -p "$folder"
 out=$folder/$name.safetensors
 how=(-o "$out" --half --device "$device" --folder "$folder/$name.run")
@@ -41,7 +43,7 @@ draw() {
   fi
 }
 
-train() { "$python" -m facegen train "$@" "${how[@]}" | tee "$folder/$name.result.txt"; }
+train() { "$python" -m facegen train "$@" "${how[@]}" "${more[@]}" 2>&1 | tee "$folder/$name.result.txt"; }
 
 case $name in
   portraits)

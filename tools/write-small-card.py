@@ -15,6 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from facegen.files import state
 from facegen.files.digest import file_digest
 
 
@@ -69,7 +70,7 @@ ABOUT = {
 def known(folder: Path, name: str, command: str) -> dict[str, Any]:
     """All that the card says, for programs."""
     about, network = ABOUT[name], folder / f"{name}.safetensors"
-    log = (folder / f"{name}.run" / "log.jsonl").read_text().splitlines()
+    log = state.read_lines(folder / f"{name}.run" / "log.jsonl")
     result = (folder / f"{name}.result.txt").read_text().splitlines()
     said = [line for line in result if "held out" in line]
     machine = [line for line in result if line.startswith("trains on ")]
@@ -82,7 +83,7 @@ def known(folder: Path, name: str, command: str) -> dict[str, Any]:
         "data": {"what": about.data, "rendered": len(list((folder / about.drawn).iterdir()))},
         "command": command,
         "seed": 0,
-        "seconds": round(max(json.loads(line).get("seconds", 0) for line in log)),
+        "seconds": round(max(entry.get("seconds", 0) for entry in log)),
         "device": machine[-1].removeprefix("trains on ") if machine else "the CPU",
         "date": f"{datetime.fromtimestamp(network.stat().st_mtime, timezone.utc):%Y-%m-%d}",
         "evaluation": said[-1].partition(": ")[2],

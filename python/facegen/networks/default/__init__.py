@@ -22,9 +22,7 @@ FILES = {
     "dcgan": "faces",
     "lenet": "digits",
     "lenet-binary": "binary",
-    "colorizer": "colours",
     "pix2pix": "portraits",
-    "segmentation": "parts",
 }
 
 
