@@ -23,6 +23,7 @@ FILES = {
     "lenet": "digits",
     "lenet-binary": "binary",
     "pix2pix": "portraits",
+    "segmentation": "parts",
 }
 
 
