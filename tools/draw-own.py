@@ -3,8 +3,8 @@
 
     tools/draw-own.py [FOLDER]
 
-own-networks.png, segment.png, small-colours.png and tasks.gif. The drawn people are of a seed that
-no network learned from, and come in order; photographs are scikit-image's own.
+own-networks.png, segment.png and tasks.gif. The drawn people are of a seed that no network learned
+from, and come in order.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage import data
 
-from facegen import Colorizer, Generator, Pix2Pix, Segmenter
+from facegen import Generator, Pix2Pix, Segmenter
 from facegen.media import voc
 from facegen.networks.dcgan import latents
 from facegen.train.faces.synthetic.portrait import render
@@ -60,7 +59,6 @@ def main() -> int:
         folder / "own-networks.png", optimize=True
     )
     draw_segment(folder, segmenter, faces[:2], list(render(SEED, range(1), 256)))
-    draw_colours(folder)
     draw_tasks(folder, generator, drawn, made, segmenter)
     return 0
 
@@ -81,25 +79,6 @@ def draw_segment(
     both[:, : sheet.shape[1]] = sheet
     both[: legend.shape[0], sheet.shape[1] + GAP :] = legend
     Image.fromarray(both).save(folder / "segment.png", optimize=True)
-
-
-def draw_colours(folder: Path) -> None:
-    """Grey, coloured, and as they were."""
-    photos = [
-        resized(data.astronaut()),
-        resized(data.coffee()[:, 100:500]),
-        resized(data.chelsea()[:, 75:375]),
-    ]
-    people = [resized(each) for each in render(SEED, range(2), 256)]
-    colorizer = Colorizer(device="cpu")
-    pictures = photos + people
-    grey = [
-        np.repeat(np.asarray(Image.fromarray(p).convert("L"))[..., None], 3, 2) for p in pictures
-    ]
-    coloured = [np.asarray(colorizer(each)) for each in grey]
-    Image.fromarray(table([grey, coloured, pictures])).save(
-        folder / "small-colours.png", optimize=True
-    )
 
 
 def draw_tasks(

@@ -10,7 +10,7 @@
 # colours:   the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
 # The results are FOLDER/NAME.safetensors and its card, NAME.json and NAME.md: the package's own, once
-# they lie in python/facegen/networks/default.
+# they lie in python/facegen/networks/default. No colours lie there yet: docs/own-networks.md says why.
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(cd "$(dirname "$0")" && pwd)

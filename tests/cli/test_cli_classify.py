@@ -10,6 +10,7 @@ from PIL import Image
 
 from facegen import Classifier
 from facegen.cli.main import main
+from facegen.networks.classifier import imagenet_names
 from shared_data import SHARED_DATA
 
 WEIGHTS = SHARED_DATA / "squeezenet" / "squeezenet_v1_0_imagenet.npz"
@@ -57,7 +58,7 @@ def test_a_report_of_a_folder(run: Run, network: Path) -> None:
     assert report["counts"] == {"in": 4, "done": 3, "failed": 1, "skipped": 0, "passed_over": 0}
     items = {item["source"]: item for item in report["items"]}
     classes = items["in/1.png"]["classes"]
-    assert len(classes) == 5 and set(classes[0]) == {"id", "probability"}
+    assert len(classes) == 5 and set(classes[0]) == {"id", "name", "probability"}
     probabilities = [found["probability"] for found in classes]
     assert probabilities == sorted(probabilities, reverse=True)
 
@@ -86,7 +87,8 @@ def test_any_classifier_that_is_listed(run: Run) -> None:
     result = run("classify", "a.png", "-n", "resnet18.safetensors", "--top", 1, "--device", "cpu")
     (guess,) = Classifier("resnet18.safetensors", device="cpu")(pixels, top=1)
     assert result.code == 0
-    assert result.out.splitlines()[1] == f"  {guess.probability:6.1%}  {guess.class_id:3d}"
+    line, name = result.out.splitlines()[1], imagenet_names()[guess.class_id]
+    assert line == f"  {guess.probability:6.1%}  {guess.class_id:3d}  {name}"
     assert run("init", "resnet18", "a.bin").code == 2
     assert run("init", "lenet", "digits.npz", "-q").code == 0
     result = run("classify", "a.png", "-n", "digits.npz")

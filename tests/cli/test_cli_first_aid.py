@@ -10,11 +10,9 @@ import pytest
 from command_line import Run
 from PIL import Image, ImageDraw
 
-from facegen import hub
 from facegen.networks import default
 
 OWN = {
-    "colorize": ("colours", "modest colours, by the package's own small network; better ones: "),
     "pix2pix": ("portraits", "portraits from line drawings, by the package's own small network"),
     "segment": ("parts", "parts of a face, by the package's own small network"),
 }
@@ -46,16 +44,6 @@ def test_the_package_has_one(run: Run, picture: str, command: str) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open("again.png")), made)
     quiet = run(command, picture, "-o", "quiet.png", "-q", "--device", "cpu")
     assert quiet == (0, "", "")
-
-
-def test_what_was_fetched_is_better(run: Run, picture: str) -> None:
-    """It is taken where it lies in the cache; here it is no network, which is said."""
-    published = hub.PUBLISHED["colorizer"]
-    file = hub.folder() / published.file_name
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(b"no network")
-    result = run("colorize", picture, "-o", "made.png", "--device", "cpu")
-    assert result.code == 2 and str(file) in result.err
 
 
 def test_parts_have_names(run: Run, picture: str) -> None:

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
-from facegen.cli.first_aid import network_file
 from facegen.cli.shared import SharedCommand
 
 
@@ -25,7 +24,7 @@ from facegen.cli.shared import SharedCommand
     ),
 )
 @picture_options.inputs
-@options.network_of("what facegen fetch colorizer got, or else the package's own small one,")
+@options.network_of("the one that facegen fetch colorizer got")
 @click.option(
     "--strength",
     type=options.FiniteRange(0, 10),
@@ -64,12 +63,13 @@ def command(
     from facegen import Colorizer
     from facegen.cli import picture_run
     from facegen.cli.models import prepared
+    from facegen.networks.files import resolve
     from facegen.photos.encode import check_depth, extension_of
     from facegen.pictures.colorize import SAME, task
     from facegen.pictures.items import is_folder
     from facegen.pictures.pages import Pages
 
-    network = network_file(network, "colorizer")  # first: without one, nothing else matters
+    network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)
     if depth == "16":
         for item in plan.plan.items:

@@ -6,14 +6,10 @@ from facegen.cli import terminal
 
 # Network -> what the package's own makes, and how to get another.
 _WORDS = {
-    "colorizer": "modest colours, by the package's own small network",
     "pix2pix": "portraits from line drawings, by the package's own small network",
     "segmentation": "parts of a face, by the package's own small network",
 }
-_OTHERS = {
-    "colorizer": ("better ones", "colorizer"),
-    "pix2pix": ("cats", "edges2cats"),
-}
+_OTHERS = {"pix2pix": ("cats", "edges2cats")}
 
 
 def network_file(name: str | None, network: str) -> str:
