@@ -119,6 +119,23 @@ def test_pictures_of_every_kind(
         assert (image.format, image.size) == ("JPEG", (90, 60))
 
 
+def test_an_animation(
+    run: Run, pictures: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stand_in(monkeypatch)
+    frames = [Image.fromarray(each[:60, :90]) for each in pictures[:2]]
+    frames[0].save("walk.png", save_all=True, append_images=frames[1:], duration=70)
+    words = ("pix2pix", "walk.png", "--network", "network.bin", "--device", "cpu")
+    assert run(*words, "-o", "new.png", "--size", "original").code == 0
+    model = Pix2Pix("network.bin", device="cpu")
+    with Image.open("new.png") as image:
+        assert (image.n_frames, image.size, image.info["duration"]) == (2, (90, 60), 70)
+        for index, frame in enumerate(frames):
+            image.seek(index)
+            expected = model.finish(np.asarray(model(frame)), (60, 90))
+            np.testing.assert_array_equal(np.asarray(image.convert("RGB")), expected)
+
+
 @pytest.mark.parametrize(
     ("options", "kept"),
     [(["--size", "original"], True), (["--size", "original", "--strip"], False), ([], False)],

@@ -84,6 +84,26 @@ def test_overlays_say_what_pictures_say(run: Run, network: Path, strip: bool) ->
     assert not Image.open("out/a.png").getexif()  # a map of classes is no picture
 
 
+def test_pages(run: Run, network: Path) -> None:
+    """A class map each, with all that is beside it."""
+    first, second = (Image.fromarray(save(f"{i}.png", 30 + i, seed=9 * i)) for i in range(2))
+    first.save("scan.tif", save_all=True, append_images=[second])
+    words = ("segment", "scan.tif", "-n", network, "--device", "cpu")
+    assert run(*words, "-o", "out", "--areas", "--masks", "--json", "report.json").code == 0
+    for mark, page in (("", first), ("_page2", second)):
+        classes = np.asarray(Image.open(f"out/scan{mark}.png"))
+        np.testing.assert_array_equal(classes, Segmenter(network, device="cpu")(np.asarray(page)))
+        areas = json.loads(Path(f"out/scan{mark}_areas.json").read_text())
+        assert areas["classes"] == voc.areas(classes) and Path(f"out/scan{mark}_masks").is_dir()
+    (item,) = json.loads(Path("report.json").read_text())["items"]
+    assert [len(page["outputs"]) > 2 for page in item["pages"]] == [True, True]
+    assert item["pages"][1]["classes"] == areas["classes"]
+    result = run(*words, "-o", "one.png")
+    assert result.code == 1
+    assert "a folder takes a file each, and --frames first takes the first" in result.err
+    assert run(*words, "-o", "one.png", "--frames", "first").code == 0
+
+
 def test_overlays_in_another_format(run: Run, network: Path) -> None:
     save("a.png")
     options = ["--overlay", "--format", "jpg", "--device", "cpu", "-q"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -68,6 +69,22 @@ def test_groups_are_small_and_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     document(count=5)
     go([one("scan.tif", "out/scan.tif")], replace(work, compute=compute))
     assert sizes == [2, 2, 1]
+
+
+def test_few_pages_are_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pages, "_GROUP_PIXELS", 1)
+    photos: list[weakref.ref[Photo]] = []
+    alive: list[int] = []
+    work = task()
+
+    def prepare(photo: Photo) -> np.ndarray:
+        photos.append(weakref.ref(photo))
+        alive.append(sum(photo() is not None for photo in photos))
+        return photo.pixels
+
+    document(count=12)
+    go([one("scan.tif", "out/scan.tif")], replace(work, prepare=prepare))
+    assert len(alive) == 12 and max(alive) <= 2
 
 
 @pytest.mark.parametrize("extension", [".gif", ".png", ".webp"])

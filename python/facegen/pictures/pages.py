@@ -76,10 +76,10 @@ def made_of_all(task: Task, found: Frames, outputs: tuple[str, ...]) -> Made:
     if task.picture is not None and holds(extension_of(path), found.plays):
         return _joined(task, found, path)
     if not task.numbered:
-        kind = os.path.splitext(path)[1] or "picture"
+        holding = ".tif" if found.plays is None else ".tif, .png, .webp or .gif"
         raise FormatError(
-            f"{found.count} {found.name}s, and a {kind} file holds one: a folder takes a file "
-            f"each, .tif{'' if found.plays is None else ', .png, .webp or .gif'} holds all, and "
+            f"{found.count} {found.name}s, and a {extension_of(path)} file holds one: a folder "
+            f"takes a file each, {'' if task.picture is None else f'{holding} holds all, '}and "
             "--frames first takes the first"
         )
     return _numbered(task, found, outputs)
