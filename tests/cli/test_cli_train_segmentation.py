@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,9 @@ from PIL import Image
 
 import facegen
 from facegen.cli import train as cli_train
+from facegen.graphs import GraphNetwork
+from facegen.loading import write_graph
+from facegen.networks import segmentation
 from facegen.train.segmentation import shapes
 
 needs_torch = pytest.mark.skipif(
@@ -68,6 +72,25 @@ def test_classes_of_ones_own(run: Run, data: tuple[str, str]) -> None:
     others = (*more[:2], "-o", "others.safetensors", *small[:-2], ",".join((*names, "other")), "-q")
     assert run("train", "segmentation", *data, *others).code == 0
     assert facegen.load("others.safetensors", device="cpu").names == (*names, "other")
+
+
+def test_names_of_a_file_lead_nowhere(run: Run, data: tuple[str, str]) -> None:
+    """Masks are named by what a file of weights says; it cannot choose the folder."""
+    names = ("../../escaped", "/tmp/escaped", "Same", "same", "a\\b", ".hidden")
+    weights = segmentation.initial_weights(0)
+    graph = segmentation.graph(len(names))
+    cut = {n: _corner(weights[n], shape) for n, shape in graph.parameters.items()}
+    whole = replace(GraphNetwork.of(graph, cut), classes=names)
+    write_graph("hostile.safetensors", whole)
+    result = run("segment", "pictures", "-n", "hostile.safetensors", "-o", "out", "--masks")
+    assert result.code == 0
+    masks = {path.name for path in Path("out").glob("*_masks/*")}
+    assert masks and masks <= {f"class {i}.png" for i in range(len(names))}
+    assert not list(Path().glob("**/*escaped*")) and not Path("/tmp/escaped.png").exists()
+
+
+def _corner(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    return values[tuple(map(slice, shape))]
 
 
 def test_wrong_arguments(run: Run, data: tuple[str, str]) -> None:

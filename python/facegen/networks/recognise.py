@@ -28,6 +28,8 @@ from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.format import Contents
 from facegen.weights.layout import Layout, file_shapes, layout_of
 
+MOST_CLASSES = 255  # of a map's pixels, which are bytes
+
 
 def read_any(
     path: Path, networks: Iterable[Network], families: Iterable[Family] = ()
@@ -119,7 +121,7 @@ def _segmenter_of(
 ) -> Network | None:
     """The layers of one of `networks` that are there for any number of classes."""
     for network in networks:
-        if network.of_classes is None:
+        if network.of_classes is None or len(classes) > MOST_CLASSES:
             continue
         graph = partial(network.of_classes, len(classes))
         if same_computation(graph(), found.graph):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,6 +19,7 @@ from facegen.pictures.pages import ALL, Pages
 from facegen.pictures.task import Made, Task, settings_of
 
 CLASSES = ".png"
+_FIT = re.compile(r"\w[\w -]{0,99}")
 
 
 @dataclass(frozen=True)
@@ -86,5 +89,12 @@ def _finish(
         folder = f"{path.removesuffix(CLASSES)}_masks"
         for area in areas:
             mask = voc.mask_png(classes, area["id"])
-            files[os.path.join(folder, f"{area['name']}.png")] = mask
+            files[os.path.join(folder, f"{_file_name(area['id'], segmenter.names)}.png")] = mask
     return Made(files, {"classes": areas})
+
+
+def _file_name(class_id: int, names: Sequence[str]) -> str:
+    """A class's name, if it is fit for a file's; a network's file may have put anything there."""
+    name = names[class_id]
+    same = [each for each in names if each.casefold() == name.casefold()]
+    return name if _FIT.fullmatch(name) and len(same) == 1 else f"class {class_id}"
