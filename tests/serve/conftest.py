@@ -38,10 +38,14 @@ class Reddish:
     def compute(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
         return np.full((len(prepared), 2, 256, 256), 100, np.float32)
 
-    def finish(self, pixels: np.ndarray, ab: np.ndarray, strength: float) -> np.ndarray:
-        pixels = pixels.copy()
-        pixels[..., 0] = ab[0, 0, 0] * strength
-        return pixels
+    def finish(
+        self, pixels: np.ndarray, ab: np.ndarray, strength: float, out: np.ndarray | None = None
+    ) -> np.ndarray:
+        if pixels.ndim == 2:
+            pixels = np.stack([pixels] * 3, axis=2)
+        result = pixels.copy() if out is None else out
+        result[..., 0] = ab[0, 0, 0] * strength * (257 if pixels.dtype == np.uint16 else 1)
+        return result
 
 
 class Halves:

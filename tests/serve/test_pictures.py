@@ -80,6 +80,23 @@ def test_the_file_in_colour_has_the_full_size_and_what_the_photo_says(client: Te
     assert dict(Image.open(io.BytesIO(response.content)).getexif()) == {0x010F: "Box Brownie"}
 
 
+def test_greys_of_16_bits_stay_so(client: TestClient) -> None:
+    grey = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100
+    picture = sent(client, png(Image.fromarray(grey), "TIFF"), "image/tiff")
+    lines(client.post(f"{picture}/colours"))
+    lines(client.post(f"{picture}/colour-file"))
+    header = client.get(f"{picture}/files/colour.png").content[:26]
+    assert (header[24], header[25]) == (16, 2)  # bits a colour, RGB
+    assert pixels(client.get(f"{picture}/before.jpg")).shape == (20, 30, 3)
+
+
+def test_what_was_coloured_is_shown_grey_as_before(client: TestClient) -> None:
+    picture = sent(client, png(Image.new("RGB", (30, 20), (7, 7, 7))))
+    lines(client.post(f"{picture}/colours"))
+    lines(client.post(f"{picture}/colour-file"))
+    assert pixels(client.get(f"{picture}/before.jpg")).max() < 12
+
+
 def test_segments(client: TestClient) -> None:
     picture = sent(client, png(Image.new("RGB", (40, 16), (9, 9, 9))))
     result = lines(client.post(f"{picture}/segments"))[-1]["result"]

@@ -27,13 +27,15 @@ class Incoming:
         self._pixels = PixelBudget(MAX_PHOTO_PIXELS)
 
     @contextmanager
-    def decoded(self, read: Callable[[], bytes]) -> Iterator[photos.Photo]:
+    def decoded(
+        self, read: Callable[[], bytes], keep_depth: bool = False
+    ) -> Iterator[photos.Photo]:
         """The picture of a body; waits, in a thread, while too many others are worked on."""
         data = read()
         height, width = checked_size(data)
         self._pixels.take(height * width)
         try:
-            yield photos.decode(data)
+            yield photos.decode(data, keep_depth=keep_depth)
         finally:
             self._pixels.give_back(height * width)
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -18,6 +17,7 @@ from facegen.photos.photo import Photo, opaque
 from facegen.serve.incoming import MAX_DRAWING_BYTES, MAX_PHOTO_BYTES, Incoming, check_kind
 from facegen.serve.models import Models, offered
 from facegen.serve.picture_api import MOST_STRENGTH
+from facegen.serve.picture_work import coloured
 from facegen.serve.places import Places
 from facegen.serve.query import number
 
@@ -67,10 +67,10 @@ class OneShotApi:
 
         def work(photo: Photo) -> bytes:
             (ab,) = model.compute([model.prepare(photo)])
-            pixels: np.ndarray = model.finish(photo.pixels, ab, strength)
+            pixels = coloured(photo, model, ab, strength)
             return encode(pixels, "photo.png", photo.alpha, photo.profile, photo.metadata)
 
-        return _png(await self._run(request, MAX_PHOTO_BYTES, work))
+        return _png(await self._run(request, MAX_PHOTO_BYTES, work, keep_depth=True))
 
     async def segment(self, request: Request) -> Response:
         """A photo in, the class of each pixel out."""
@@ -82,13 +82,19 @@ class OneShotApi:
 
         return _png(await self._run(request, MAX_PHOTO_BYTES, work))
 
-    async def _run(self, request: Request, limit: int, work: Callable[[Photo], object]) -> object:
+    async def _run(
+        self,
+        request: Request,
+        limit: int,
+        work: Callable[[Photo], object],
+        keep_depth: bool = False,
+    ) -> object:
         """What `work` makes of the picture that a body of up to `limit` bytes holds."""
         check_kind(request)
         async with self._incoming.uploads.receive(request, limit) as body:
 
             def whole() -> object:
-                with self._incoming.decoded(body.read) as photo:
+                with self._incoming.decoded(body.read, keep_depth) as photo:
                     return work(photo)
 
             return await self._places.run(whole, request)

@@ -11,6 +11,7 @@ from facegen.networks.colorizer import Colorizer
 from facegen.networks.pix2pix import Pix2Pix, Size
 from facegen.networks.segmentation import Segmenter
 from facegen.photos.encode import encode
+from facegen.photos.photo import Photo
 from facegen.serve.jobs import Tell
 from facegen.serve.shelf import Kept, small
 
@@ -30,13 +31,19 @@ def colour_file(kept: Kept, model: Colorizer, strength: float, tell: Tell) -> di
     """colour.png: the picture in colour at its full size, with what its file says."""
     planes = kept.colours
     tell(0.0, "reading the picture")
-    with kept.decoded() as photo:
+    with kept.decoded(keep_depth=True) as photo:
         tell(0.3, "colouring")
-        pixels = model.finish(photo.pixels, planes, strength)
+        pixels = coloured(photo, model, planes, strength)
         tell(0.6, "writing the file")
         data = encode(pixels, "colour.png", photo.alpha, photo.profile, photo.metadata)
     tell(0.95, "keeping the file")
     return _made(kept, {"colour.png": data})
+
+
+def coloured(photo: Photo, model: Colorizer, ab: np.ndarray, strength: float) -> np.ndarray:
+    """The photo in colour, of 16 bits where it has them; colours are written over."""
+    grey = photo.pixels if photo.deep is None else photo.deep
+    return model.finish(grey, ab, strength, out=grey if grey.ndim == 3 else None)
 
 
 def find_segments(kept: Kept, model: Segmenter, tell: Tell) -> dict[str, Any]:

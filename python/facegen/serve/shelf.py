@@ -39,11 +39,11 @@ class Kept:
         self._files: dict[str, SpooledTemporaryFile[bytes]] = {}
 
     @contextmanager
-    def decoded(self) -> Iterator[Photo]:
-        """The whole picture, for as long as it is worked on."""
-        with self._incoming.decoded(self._body.read) as photo:
+    def decoded(self, keep_depth: bool = False) -> Iterator[Photo]:
+        """The whole picture, for as long as it is worked on; it may be written over."""
+        with self._incoming.decoded(self._body.read, keep_depth) as photo:
             if self._preview is None:
-                self._preview = small(opaque(photo))
+                self._preview = small(opaque(photo)).copy()
             yield photo
 
     def preview(self) -> np.ndarray:
