@@ -87,6 +87,19 @@ def test_what_a_picture_takes_besides_itself_does_not_grow() -> None:
     assert peak < 64 << 20
 
 
+def test_it_tells_of_its_rows_and_can_be_ended() -> None:
+    rgb = np.zeros((3000, 1000, 3), np.uint8)
+    rows: list[int] = []
+    with_colours(rgb, np.zeros((2, 4, 4), np.float32), advance=rows.append)
+    assert len(rows) > 1 and sum(rows) == 3000
+
+    def end(rows: int) -> None:
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        with_colours(rgb, np.zeros((2, 4, 4), np.float32), advance=end)
+
+
 def test_strength() -> None:
     rgb, ab = picture(40, 30), colours()
     assert np.ptp(with_colours(rgb, ab, 0.0).astype(int), axis=2).max() <= 1  # grey

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,14 @@ class Reddish:
         return np.full((len(prepared), 2, 256, 256), 100, np.float32)
 
     def finish(
-        self, pixels: np.ndarray, ab: np.ndarray, strength: float, out: np.ndarray | None = None
+        self,
+        pixels: np.ndarray,
+        ab: np.ndarray,
+        strength: float,
+        out: np.ndarray | None = None,
+        advance: Callable[[int], None] = print,
     ) -> np.ndarray:
+        advance(len(pixels) // 2)
         if pixels.ndim == 2:
             pixels = np.stack([pixels] * 3, axis=2)
         result = pixels.copy() if out is None else out

@@ -337,7 +337,7 @@ def test_large_photos_are_worked_on_one_after_another() -> None:
         def compute(self, prepared: Any) -> list[None]:
             return prepared
 
-        def finish(self, pixels: np.ndarray, ab: None, strength: float, out: Any) -> np.ndarray:
+        def finish(self, pixels: np.ndarray, ab: None, strength: float, **_: Any) -> np.ndarray:
             inside.append(1)
             most.append(len(inside))
             time.sleep(0.2)

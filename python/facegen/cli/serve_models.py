@@ -1,14 +1,22 @@
-"""The networks of ``facegen serve``: those that are named, and the package's own."""
+"""The networks of ``facegen serve``: those that are named, were fetched, or are the package's own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facegen import Colorizer, DigitClassifier, FacegenError, Generator, Pix2Pix, Segmenter
+from facegen import (
+    Colorizer,
+    DigitClassifier,
+    FacegenError,
+    FormatError,
+    Generator,
+    Pix2Pix,
+    Segmenter,
+)
 from facegen.cli.models import prepared
 from facegen.loading import load_known
-from facegen.networks import default, traits
+from facegen.networks import traits
 from facegen.networks.files import resolve
 from facegen.networks.model import Model
 from facegen.serve.models import Models
@@ -52,12 +60,23 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
     for part, field, kind, network in _KINDS:
         if field in models:
             continue
-        if network in default.FILES:
-            models[field] = prepared(kind, None, engine)
-        else:
+        file = _found(network)
+        if file is None:
             hints[part] = _ABSENT[part]
+        else:
+            models[field] = prepared(kind, file, engine)
     found = _traits(files.get("generator"), models["generator"])
     return Models(**models, traits=found, hints=hints)  # type: ignore[arg-type]
+
+
+def _found(network: str) -> str | None:
+    """The file of a kind that was not named: one that was fetched, or the package's own."""
+    try:
+        return str(resolve(None, network))
+    except FormatError:
+        raise  # it is there, and damaged
+    except FacegenError:
+        return None
 
 
 def _traits(path: str | None, generator: Any) -> traits.Traits | None:

@@ -7,7 +7,7 @@ joined with the picture's own L, so that nothing of its sharpness is lost.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,6 +56,7 @@ def with_colours(
     strength: float = 1.0,
     threads: int | None = None,
     out: NDArray[Any] | None = None,
+    advance: Callable[[int], None] = lambda rows: None,
 ) -> NDArray[Any]:
     """The picture's own L with the colours a and b, resized to its size (bicubic, in floats).
 
@@ -73,6 +74,8 @@ def with_colours(
         All that this process may use if None.
     out
         Where the result goes; it may be `rgb` itself, if that has colours.
+    advance
+        Hears how many rows more are done; what it raises ends the work.
 
     Returns
     -------
@@ -108,6 +111,7 @@ def with_colours(
             part = _resized(plane, height, width, band)
             np.multiply(part, np.float32(strength), out=lab[..., channel])
         result[band] = lab_to_rgb(lab, dtype, threads)
+        advance(len(pixels))
     return result
 
 

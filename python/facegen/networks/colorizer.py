@@ -20,7 +20,7 @@ it, but for the two 1x1 ones. Each batch norm (bn) stands after a ReLU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -279,9 +279,10 @@ class Colorizer(Model):
         strength: float,
         threads: int | None = None,
         out: np.ndarray | None = None,
+        advance: Callable[[int], None] = lambda rows: None,
     ) -> np.ndarray:
         """A picture with its own lightness in colour: `with_colours`."""
-        return with_colours(pixels, ab, strength, threads, out)
+        return with_colours(pixels, ab, strength, threads, out, advance)
 
     def _colour(self, pictures: Sequence[Any], strength: float) -> list[Any]:
         results = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -32,18 +33,32 @@ def colour_file(kept: Kept, model: Colorizer, strength: float, tell: Tell) -> di
     planes = kept.colours
     tell(0.0, "reading the picture")
     with kept.decoded(keep_depth=True) as photo:
-        tell(0.3, "colouring")
-        pixels = coloured(photo, model, planes, strength)
+        height, done = len(photo.pixels), 0
+
+        def advance(rows: int) -> None:
+            nonlocal done
+            done += rows
+            tell(0.3 + 0.3 * done / height, "colouring")
+
+        advance(0)
+        pixels = coloured(photo, model, planes, strength, advance)
         tell(0.6, "writing the file")
         data = encode(pixels, "colour.png", photo.alpha, photo.profile, photo.metadata)
     tell(0.95, "keeping the file")
     return _made(kept, {"colour.png": data})
 
 
-def coloured(photo: Photo, model: Colorizer, ab: np.ndarray, strength: float) -> np.ndarray:
-    """The photo in colour, of 16 bits where it has them; colours are written over."""
+def coloured(
+    photo: Photo,
+    model: Colorizer,
+    ab: np.ndarray,
+    strength: float,
+    advance: Callable[[int], None] = lambda rows: None,
+) -> np.ndarray:
+    """The photo in colour, of 16 bits where it has them; its own pixels are written over."""
     grey = photo.pixels if photo.deep is None else photo.deep
-    return model.finish(grey, ab, strength, out=grey if grey.ndim == 3 else None)
+    out = grey if grey.ndim == 3 else None
+    return model.finish(grey, ab, strength, out=out, advance=advance)
 
 
 def find_segments(kept: Kept, model: Segmenter, tell: Tell) -> dict[str, Any]:

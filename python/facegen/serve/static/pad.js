@@ -17,7 +17,7 @@ export function addPad(place, { side, width, most, label }, changed) {
       <label class="brush">Size <input type="range" min="1" step="1"></label>
       <button data-do="undo" aria-label="Undo" title="Undo (Ctrl-Z)">${icon("undo")}</button>
       <button data-do="redo" aria-label="Redo" title="Redo (Ctrl-Shift-Z)">${icon("redo")}</button>
-      <button data-do="clear">${icon("clear")}Clear</button>
+      <button data-do="clear" aria-label="Clear" title="Clear">${icon("clear")}<span>Clear</span></button>
     </div>
     <p class="keys">Keys: arrows move the pen, Space puts it down and lifts it,
       Ctrl-Z takes a line back.</p>`;

@@ -1,37 +1,49 @@
 // Drawings to begin with: outlines that the pen could have drawn, in a square of 256.
 
+const STEPS = 64;
+const along = (pointAt) => [...Array(STEPS + 1).keys()].map((i) => pointAt(i / STEPS));
+
 // Points on an arc of an ellipse, in degrees from the right, clockwise.
 const arc = (x, y, rx, ry, from = 0, to = 360) =>
-  [...Array(37).keys()].map((i) => {
-    const angle = ((from + ((to - from) * i) / 36) * Math.PI) / 180;
+  along((t) => {
+    const angle = ((from + (to - from) * t) * Math.PI) / 180;
     return [x + rx * Math.cos(angle), y + ry * Math.sin(angle)];
   });
+
+// Points on a Bezier curve of four.
+const curve = (a, b, c, d) =>
+  along((t) => [0, 1].map((i) =>
+    a[i] * (1 - t) ** 3 + 3 * b[i] * t * (1 - t) ** 2 + 3 * c[i] * t ** 2 * (1 - t) + d[i] * t ** 3));
 
 const FACE = [
   arc(128, 122, 62, 80),
   arc(103, 112, 12, 6), arc(153, 112, 12, 6), arc(103, 112, 4, 5), arc(153, 112, 4, 5),
   arc(103, 97, 17, 7, 200, 340), arc(153, 97, 17, 7, 200, 340),
-  [[128, 115], [122, 142], [134, 143]],
+  curve([129, 114], [127, 132], [118, 142], [124, 145]), arc(128, 144, 6, 4, 10, 170),
   arc(128, 160, 22, 12, 15, 165),
 ];
-const SHOULDERS = [[[20, 256], [34, 226], [104, 206], [106, 192]], [[236, 256], [222, 226], [152, 206], [150, 192]]];
+const SHOULDERS = [
+  curve([22, 256], [30, 214], [104, 226], [106, 192]),
+  curve([234, 256], [226, 214], [152, 226], [150, 192]),
+];
 
 export const STARTERS = {
   "a face with short hair": [
     ...FACE, ...SHOULDERS,
-    arc(128, 92, 68, 62, 172, 368),
-    [[68, 92], [88, 66], [128, 58], [168, 66], [188, 92]],
+    arc(128, 96, 70, 66, 170, 370),
+    curve([67, 106], [76, 60], [180, 60], [189, 106]),
   ],
   "a face with long hair": [
     ...FACE, ...SHOULDERS,
     arc(128, 104, 78, 84, 180, 360),
-    [[50, 104], [46, 160], [40, 214]], [[206, 104], [210, 160], [216, 214]],
-    [[70, 100], [102, 62], [132, 52], [160, 66], [188, 100]],
+    curve([50, 104], [50, 150], [36, 180], [46, 222]), curve([206, 104], [206, 150], [220, 180], [210, 222]),
+    curve([67, 108], [84, 76], [120, 74], [136, 52]), curve([136, 52], [150, 76], [176, 80], [189, 108]),
   ],
   "a face with glasses": [
     ...FACE, ...SHOULDERS,
     arc(102, 113, 22, 18), arc(154, 113, 22, 18), [[124, 111], [132, 111]],
-    arc(128, 90, 68, 60, 172, 368),
+    arc(128, 92, 69, 62, 170, 370),
+    curve([67, 104], [70, 84], [150, 84], [168, 62]), curve([168, 62], [172, 84], [186, 88], [189, 104]),
   ],
   "a cat": [
     arc(128, 142, 74, 66),
