@@ -1,4 +1,4 @@
-"""The networks of ``facegen serve``: those that are named, were fetched, or are the package's own."""
+"""The networks of ``facegen serve``: named ones, fetched ones, and the package's own."""
 
 from __future__ import annotations
 

@@ -12,6 +12,11 @@ import { startWall } from "./wall.js";
 const $ = (id) => document.getElementById(id);
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+function wordsOf({ seed, to, t }) {
+  if (t === 0 || t === 1) return `No. ${t === 0 ? seed : to}`;
+  return `${Math.round(100 * t)}% of the way from No. ${seed} to No. ${to}`;
+}
+
 export function startFaces(info) {
   const sliders = addSliders($("sliders"), info.sliders, info.reach, () => { stop(); draw(); }, remember);
   const face = { seed: anySeed(), to: anySeed(), t: 0, amounts: sliders.amounts() };
@@ -39,17 +44,15 @@ export function startFaces(info) {
   });
 
   const showSeed = {
-    a: seedField($("seed-a"), $("seed-a-wrong"), (seed) => goTo({ seed, t: 0 })),
-    b: seedField($("seed-b"), $("seed-b-wrong"), (to) => goTo({ to, t: 1 })),
+    a: seedField($("seed-a"), $("seed-a-wrong"), stop, (seed) => goTo({ seed, t: 0 })),
+    b: seedField($("seed-b"), $("seed-b-wrong"), stop, (to) => goTo({ to, t: 1 })),
   };
   const tell = () => {
-    const words = [`No. ${face.seed}`, `half way to No. ${face.to}`, `No. ${face.to}`];
-    const place = face.t === 0 ? 0 : face.t === 1 ? 2 : 1;
-    words[1] = `${Math.round(100 * face.t)}% of the way from No. ${face.seed} to No. ${face.to}`;
-    $("plate").textContent = words[place];
-    $("face").setAttribute("aria-label", `A face: ${words[place]}`);
+    const words = wordsOf(face);
+    $("plate").textContent = words;
+    $("face").setAttribute("aria-label", `A face: ${words}`);
     $("t").value = face.t;
-    $("t").setAttribute("aria-valuetext", words[place]);
+    $("t").setAttribute("aria-valuetext", words);
     $("save-face").href = `api/face.png?size=512&${query()}`;
     const ends = new URLSearchParams([["face", at(face.seed)], ["face", at(face.to)]]);
     $("save-walk").href = `api/walk.gif?${ends}`;
@@ -98,6 +101,7 @@ export function startFaces(info) {
       showError(error);
       return stop();
     }
+    if (walking !== leg) return; // it was stopped, or began anew, meanwhile
     leg.began = performance.now() - 1000 * secondsAt(face.t);
     requestAnimationFrame(step);
   }
@@ -174,7 +178,6 @@ export function startFaces(info) {
   });
   $("earlier").addEventListener("click", () => wall.turnPage(-1));
   $("later").addEventListener("click", () => wall.turnPage(1));
-  window.addEventListener("hashchange", recall);
   window.addEventListener("popstate", recall);
 
   const shared = recall();

@@ -63,6 +63,7 @@ async function start() {
   const info = await (await ask("api/info")).json();
   $("version").textContent = info.version;
   for (const tab of tabs) {
+    if (!info[nameOf(tab)]) tab.setAttribute("aria-controls", "missing");
     tab.addEventListener("click", () => { location.hash = nameOf(tab); });
     tab.addEventListener("keydown", chooseByKey);
   }

@@ -2,8 +2,10 @@
 
 import { MAX_SEED, seedOf } from "./address.js";
 
-export function seedField(input, wrong, take) {
+// `touched` hears that somebody types, `take` gets a seed.
+export function seedField(input, wrong, touched, take) {
   input.addEventListener("input", () => {
+    touched();
     if (seedOf(input.value) !== null) refuse("");
   });
   input.addEventListener("change", () => {
