@@ -10,6 +10,7 @@ import pytest
 from clients import LOCAL
 
 from facegen import Generator, Pix2Pix
+from facegen.media import voc
 from facegen.networks import NETWORKS
 from facegen.networks.lenet import Guesses
 from facegen.networks.traits import Traits
@@ -56,6 +57,8 @@ class Reddish:
 
 class Halves:
     """In place of a segmentation: background above, persons below."""
+
+    names = voc.NAMES
 
     def prepare(self, photo: Any) -> np.ndarray:
         return np.zeros((8, 8, 3), np.float32)

@@ -345,8 +345,11 @@ def test_a_tiff_in_colour(open_page: Callable[..., Any], address: str, tmp_path:
 
 def test_segments(open_page: Callable[..., Any], address: str, tmp_path: Path) -> None:
     page = open_page(f"{address}#segment")
+    page.locator("#legend li").first.wait_for()  # of a face that it takes itself
+    before = page.locator("#whole").get_attribute("src")
     page.locator("#segment-photo button", has_text="Take a face").click()
-    page.locator("#legend li").first.wait_for()
+    until(page, lambda: page.locator("#whole").get_attribute("src") != before)
+    page.wait_for_load_state("networkidle")
     changed = shown(page, "#parts .over")
     page.locator("#opacity").fill("0")
     assert np.abs(shown(page, "#parts .over") - changed).max() > 20

@@ -20,13 +20,22 @@ def network_file(name: str | None, network: str) -> str:
     FacegenError
         Neither the package nor the cache has such weights.
     """
-    from facegen.networks import default
     from facegen.networks.files import resolve
 
-    file = resolve(name, network)
-    if name is None and network in _WORDS and file == default.path(default.FILES[network]):
-        terminal.note(f"{_WORDS[network]}{_another(network)}")
-    return str(file)
+    file = str(resolve(name, network))
+    words = words_of(file, network) if name is None else None
+    if words is not None:
+        terminal.note(words)
+    return file
+
+
+def words_of(file: str, network: str) -> str | None:
+    """What a small network of the package makes, and how to get another; None of other files."""
+    from facegen.networks import default
+
+    if network not in _WORDS or file != str(default.path(default.FILES[network])):
+        return None
+    return f"{_WORDS[network]}{_another(network)}"
 
 
 def _another(network: str) -> str:

@@ -9,14 +9,15 @@ from facegen import (
     Colorizer,
     DigitClassifier,
     FacegenError,
-    FormatError,
     Generator,
     Pix2Pix,
     Segmenter,
+    hub,
 )
+from facegen.cli.first_aid import words_of
 from facegen.cli.models import prepared
 from facegen.loading import load_known
-from facegen.networks import traits
+from facegen.networks import default, traits
 from facegen.networks.files import resolve
 from facegen.networks.model import Model
 from facegen.serve.models import Models
@@ -29,12 +30,8 @@ _KINDS = (
     ("segment", "segmenter", Segmenter, "segmentation"),
     ("digits", "digits", DigitClassifier, "lenet"),
 )
-# How a network is had where there is none.
-_ABSENT = {
-    "draw": "facegen fetch edges2cats && facegen serve --network edges2cats",
-    "colorize": "facegen fetch colorizer && facegen serve --network colorizer",
-    "segment": "facegen train segmentation --help",
-}
+# How a network is had that the package has none of.
+_ABSENT = {"colorize": "facegen fetch colorizer && facegen serve"}
 
 
 def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
@@ -63,20 +60,20 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
         file = _found(network)
         if file is None:
             hints[part] = _ABSENT[part]
-        else:
-            models[field] = prepared(kind, file, engine)
+            continue
+        models[field] = prepared(kind, file, engine)
+        words = words_of(file, network)
+        if words is not None:
+            hints[part] = f"{words[0].upper()}{words[1:]}."
     found = _traits(files.get("generator"), models["generator"])
     return Models(**models, traits=found, hints=hints)  # type: ignore[arg-type]
 
 
 def _found(network: str) -> str | None:
     """The file of a kind that was not named: one that was fetched, or the package's own."""
-    try:
-        return str(resolve(None, network))
-    except FormatError:
-        raise  # it is there, and damaged
-    except FacegenError:
+    if network not in default.FILES and not hub.is_cached(hub.PUBLISHED[network]):
         return None
+    return str(resolve(None, network))
 
 
 def _traits(path: str | None, generator: Any) -> traits.Traits | None:

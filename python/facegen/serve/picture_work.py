@@ -75,7 +75,7 @@ def find_segments(kept: Kept, model: Segmenter, tell: Tell) -> dict[str, Any]:
     files = {"classes.png": voc.indexed_png(classes), "overlay.png": _overlay(shown)}
     areas = [
         {"name": area["name"], "share": area["share"], "colour": voc.palette()[area["id"]].tolist()}
-        for area in voc.areas(classes)
+        for area in voc.areas(classes, model.names)
     ]
     return {**_made(kept, files), "areas": areas}
 

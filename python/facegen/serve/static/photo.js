@@ -69,6 +69,7 @@ export function jobBar(place) {
 }
 
 // A place to drop or choose a photo, or to have any face as one; `take` gets the file.
+// `grey` takes the face's colours away.
 export function addDrop(place, words, take, { grey = false } = {}) {
   place.innerHTML = `
     <label class="drop"><strong></strong>
@@ -99,14 +100,15 @@ export function addDrop(place, words, take, { grey = false } = {}) {
     begin(input.files[0]);
     input.value = "";
   });
-  place.querySelector("button").addEventListener("click", async () => {
+  const takeFace = async () => {
     try {
       begin(await aFace(grey));
     } catch (error) {
       showError(error);
     }
-  });
-  return jobBar(place.querySelector(".bar-place"));
+  };
+  place.querySelector("button").addEventListener("click", takeFace);
+  return { ...jobBar(place.querySelector(".bar-place")), takeFace };
 }
 
 async function aFace(grey) {

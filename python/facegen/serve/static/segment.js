@@ -24,6 +24,7 @@ export function startSegment() {
       showError(error);
     }
   });
+  bar.takeFace(); // there is something to see at once
   $("opacity").addEventListener("input", () => {
     $("overlay").style.opacity = $("opacity").value;
   });
