@@ -49,7 +49,7 @@ def test_commands_and_files(offered) -> None:
         ("fetch colorizer edges2s", ["edges2shoes_AtoB"]),
         ("init ", list(NETWORKS)),
         ("init seg", ["segmentation"]),
-        ("colorize --format ", ["png", "jpg", "webp", "tiff", "bmp", "same"]),
+        ("colorize --format ", ["png", "jpg", "webp", "tiff", "bmp", "gif", "same"]),
     ],
 )
 def test_values(offered, line: str, words: list[str]) -> None:

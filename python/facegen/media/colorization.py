@@ -44,7 +44,9 @@ def network_lightness(rgb: NDArray[Any]) -> NDArray[np.float32]:
     from PIL import Image
 
     rgb = _checked_picture(rgb)
-    small = Image.fromarray(_as_bytes(rgb)).convert("RGB")
+    small = Image.fromarray(_as_bytes(rgb))
+    if small.mode != "RGB":  # to convert what is would copy it
+        small = small.convert("RGB")
     if small.size != (SIDE, SIDE):
         small = small.resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     return rgb_to_lightness(np.asarray(small))
