@@ -83,12 +83,13 @@ def answer(work: Workload) -> list[np.ndarray]:
     return run_graph(work.graph, work.weights, *work.inputs(BATCH, 0))
 
 
-def slow_if_compiled(contender: Contender) -> Any:
-    """PyTorch's compiler takes tens of seconds."""
-    return pytest.param(contender, marks=[pytest.mark.slow] * (contender.variant == "compiled"))
+def slow_variants(contender: Contender) -> Any:
+    """Of PyTorch's one: each imports it for seconds, and a benchmark verifies all that it times."""
+    is_slow = contender.peer == "torch" and contender.variant != "eager"
+    return pytest.param(contender, marks=[pytest.mark.slow] * is_slow)
 
 
-@pytest.mark.parametrize("contender", [slow_if_compiled(c) for c in contenders()], ids=str)
+@pytest.mark.parametrize("contender", [slow_variants(c) for c in contenders()], ids=str)
 def test_contender_agrees_with_reference(
     contender: Contender, work: Workload, answer: list[np.ndarray]
 ) -> None:

@@ -62,7 +62,7 @@ def test_generate(faces: Path, tmp_path: Path) -> None:
 def test_generate_a_file_a_face(faces: Path, tmp_path: Path) -> None:
     """Ranks encode the pictures, rank 0 writes them and goes on where a run has ended."""
     words = ["generate", "-n", str(faces / "network.bin"), "--device", "cpu", "-q", "-o"]
-    one, two, count = tmp_path / "one", tmp_path / "two", 600  # chunks of 256
+    one, two, count = tmp_path / "one", tmp_path / "two", 300  # chunks of 256
     assert main([*words, f"{one}/", "--seeds", f"0-{count - 1}"]) == 0
     assert main([*words, f"{two}/", "--seeds", "3-90"]) == 0
     rest = ["-m", "facegen", *words, two, "--seeds", f"0-{count - 1}", "--resume"]
