@@ -1,7 +1,7 @@
 """Imported before NumPy: its BLAS has one thread, as have those of the programs that tests start.
 
 What tests multiply is small, and the machine is shared: threads that wait for each other cost more
-than they bring. With two on a busy machine one test of tests/nn took ten times as long.
+than they bring.
 """
 
 import os

@@ -95,7 +95,9 @@ class Memory:
     def overlap(self, a, b) -> bool:
         if self.floats(a) is not self.floats(b):
             return False
-        return np.intersect1d(self.indices(a), self.indices(b)).size > 0
+        of_a = np.zeros(self.floats(a).shape[1], bool)  # np.intersect1d takes half a second
+        of_a[self.indices(a)] = True
+        return bool(of_a[self.indices(b)].any())
 
 
 def run_program(program: Program, *inputs: np.ndarray) -> list[np.ndarray]:
