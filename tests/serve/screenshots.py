@@ -17,12 +17,14 @@ from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
 FACE = "#faces?seed=14&to=67&t=0.15&smile=1.5"
-SCREENS: dict[str, dict[str, Any]] = {
-    "serve.png": {"viewport": {"width": 1440, "height": 900}},
-    "serve-phone.png": {
-        "viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True,
-    },
-}  # fmt: skip
+DESKTOP: dict[str, Any] = {"viewport": {"width": 1440, "height": 900}}
+PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
+# Picture -> the page's address, the screen, and what is there when all is.
+SCREENS = {
+    "serve.png": (FACE, DESKTOP, "#wall button:nth-child(24) canvas"),
+    "serve-draw.png": ("#draw", DESKTOP | {"color_scheme": "dark"}, '#drawn[src^="blob:"]'),
+    "serve-phone.png": (FACE, PHONE, "#wall button:nth-child(24) canvas"),
+}
 
 
 def main(folder: Path) -> None:
@@ -35,17 +37,17 @@ def main(folder: Path) -> None:
         chromium = api.chromium.launch(
             executable_path=shutil.which("chromium"), args=["--no-sandbox", "--hide-scrollbars"]
         )
-        for name, screen in SCREENS.items():
-            take(chromium, address + FACE, screen, folder / name)
+        for name, (place, screen, last) in SCREENS.items():
+            take(chromium, address + place, screen, last, folder / name)
         chromium.close()
     server.send_signal(signal.SIGINT)
     server.wait()
 
 
-def take(chromium: Browser, address: str, screen: dict[str, Any], path: Path) -> None:
-    page = chromium.new_page(reduced_motion="reduce", color_scheme="light", **screen)
+def take(chromium: Browser, address: str, screen: dict[str, Any], last: str, path: Path) -> None:
+    page = chromium.new_page(**{"reduced_motion": "reduce", "color_scheme": "light"} | screen)
     page.goto(address)
-    page.locator("#wall canvas").nth(23).wait_for()
+    page.locator(last).wait_for()
     page.wait_for_load_state("networkidle")
     shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     shown.quantize(256).save(path, optimize=True)  # a third of the bytes

@@ -25,7 +25,7 @@ def network_file(name: str | None, network: str) -> str:
     file = str(resolve(name, network))
     words = words_of(file, network) if name is None else None
     if words is not None:
-        terminal.note(words)
+        terminal.note(f"{words}{_details(network)}")
     return file
 
 
@@ -35,17 +35,20 @@ def words_of(file: str, network: str) -> str | None:
 
     if network not in _WORDS or file != str(default.path(default.FILES[network])):
         return None
-    return f"{_WORDS[network]}{_another(network)}"
-
-
-def _another(network: str) -> str:
     if network not in _OTHERS:
-        return f"; of classes of your own: facegen train {network}"
+        return f"{_WORDS[network]}; of classes of your own: facegen train {network}"
+    what, name = _OTHERS[network]
+    return f"{_WORDS[network]}; {what}: facegen fetch {name}"
+
+
+def _details(network: str) -> str:
+    """Of what can be fetched, for those who do so by hand."""
+    if network not in _OTHERS:
+        return ""
     from facegen import hub
 
-    what, name = _OTHERS[network]
-    published = hub.find(name)
+    published = hub.find(_OTHERS[network][1])
     assert published is not None  # the list has it
     digest = f", SHA-256 {published.sha256}..." if published.sha256 else ""
     size = f"{published.about_bytes // 10**6} MB"
-    return f"; {what}: facegen fetch {name} ({published.url}, {size}{digest})"
+    return f" ({published.url}, {size}{digest})"

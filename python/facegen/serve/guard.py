@@ -113,8 +113,9 @@ class Guard:
 
 
 def _is_page(scope: Scope) -> bool:
-    """Whether it is the page itself that is asked for."""
-    return scope["path"] == "/" and scope["method"] in ("GET", "HEAD")
+    """Whether it is the page itself that is asked for, wherever the application is mounted."""
+    path = scope["path"].removeprefix(scope.get("root_path", ""))
+    return path == "/" and scope["method"] in ("GET", "HEAD")
 
 
 def _cookie_name(scope: Scope) -> str:
