@@ -8,8 +8,10 @@ import { bitmap, newestOnly } from "./api.js";
 import { drawSquare } from "./film.js";
 
 const COUNT = 24;
+const COLUMNS = 8; // of the server's sheets, and of the wall on a wide screen
 const STEPS = 7;
 const SMILE = 2.2;
+const SIDE = 160; // pixels of a canvas
 const TURNS_WITHIN = 420; // pixels from a face at which it looks all the way aside
 const EASE = 0.12; // of the way that is left, each frame
 const still = matchMedia("(prefers-reduced-motion: reduce)");
@@ -19,20 +21,21 @@ export function startWall(place, title, names, choose) {
   const smiles = names.includes("smile") && along !== "smile";
   let first = 0;
   let faces = []; // each {button, canvas, turn, smile, wantsSmile, drawn}
-  let sheets = {}; // neutral, smiling
+  let sheets = {}; // ahead, which is there first; turning, smiling
   let pointer = null;
   let running = false;
 
-  const address = (smile) =>
-    `api/wall.png?first=${first}&count=${COUNT}&steps=${STEPS}&along=${along}` +
+  const address = (from, smile) =>
+    `api/wall.png?first=${from}&count=${COUNT}&steps=${STEPS}&along=${along}` +
     (smile ? `&smile=${smile}` : "");
 
   const load = newestOnly(async () => {
     const from = first;
-    const neutral = await bitmap(address(0));
-    sheets = { neutral };
+    sheets = { ahead: await bitmap(`api/faces.png?first=${from}&count=${COUNT}`) };
     hang(from);
-    if (smiles && !still.matches) sheets.smiling = await bitmap(address(SMILE));
+    if (still.matches) return;
+    sheets.turning = await bitmap(address(from, 0));
+    if (smiles) sheets.smiling = await bitmap(address(from, SMILE));
   });
 
   const hang = (from) => {
@@ -40,7 +43,7 @@ export function startWall(place, title, names, choose) {
     faces = [...Array(COUNT).keys()].map((i) => {
       const button = document.createElement("button");
       const canvas = document.createElement("canvas");
-      canvas.width = canvas.height = 192;
+      canvas.width = canvas.height = SIDE;
       button.dataset.seed = `No. ${from + i}`;
       button.setAttribute("aria-label", `Seed ${from + i}`);
       button.append(canvas);
@@ -62,13 +65,19 @@ export function startWall(place, title, names, choose) {
     const key = `${face.turn.toFixed(3)} ${face.smile.toFixed(3)}`;
     if (key === face.drawn) return;
     face.drawn = key;
-    const side = sheets.neutral.height / COUNT;
+    if (!sheets.turning) {
+      const side = sheets.ahead.width / COLUMNS;
+      const [x, y] = [side * (row % COLUMNS), side * Math.floor(row / COLUMNS)];
+      drawSquare(face.canvas, sheets.ahead, x, y, side, side);
+      return;
+    }
+    const side = sheets.turning.height / COUNT;
     const at = ((face.turn + 1) / 2) * (STEPS - 1);
     const step = Math.min(Math.floor(at), STEPS - 2);
     const layer = (sheet, i, share) =>
       drawSquare(face.canvas, sheet, side * i, side * row, side, side, share);
-    layer(sheets.neutral, step, 1);
-    layer(sheets.neutral, step + 1, at - step);
+    layer(sheets.turning, step, 1);
+    layer(sheets.turning, step + 1, at - step);
     if (sheets.smiling && face.smile > 0.01) {
       layer(sheets.smiling, step, face.smile);
       layer(sheets.smiling, step + 1, face.smile * (at - step));
@@ -79,11 +88,14 @@ export function startWall(place, title, names, choose) {
     running = !still.matches && place.offsetParent !== null;
     if (!running) return;
     requestAnimationFrame(move);
-    const boxes = pointer ? faces.map((face) => face.button.getBoundingClientRect()) : null;
+    if (!sheets.turning) return;
+    const boxes = faces.map((face) => face.button.getBoundingClientRect());
     faces.forEach((face, i) => {
-      let goal = 0.75 * Math.sin(time / 1700 + (i % 8) * 0.55 + Math.floor(i / 8) * 0.9);
-      if (boxes) {
-        const aside = (pointer.x - boxes[i].x - boxes[i].width / 2) / TURNS_WITHIN;
+      const box = boxes[i];
+      if (box.bottom < 0 || box.top > innerHeight) return; // nobody sees it
+      let goal = 0.75 * Math.sin(time / 1700 + (i % COLUMNS) * 0.55 + Math.floor(i / COLUMNS) * 0.9);
+      if (pointer) {
+        const aside = (pointer.x - box.x - box.width / 2) / TURNS_WITHIN;
         goal = Math.min(1, Math.max(-1, aside));
       }
       face.turn += EASE * (goal - face.turn);
@@ -98,7 +110,7 @@ export function startWall(place, title, names, choose) {
   });
   document.documentElement.addEventListener("pointerleave", () => { pointer = null; });
   window.addEventListener("hashchange", () => setTimeout(wake));
-  still.addEventListener("change", wake);
+  still.addEventListener("change", () => { load(); wake(); });
   wake();
 
   return {
