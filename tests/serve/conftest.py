@@ -1,7 +1,12 @@
-"""Small stand-ins for networks, so that what is tested is the server."""
+"""Small stand-ins for networks, so that what is tested is the server; and a browser."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -10,6 +15,7 @@ import pytest
 from clients import LOCAL
 
 from facegen import Generator, Pix2Pix
+from facegen.cli.main import main
 from facegen.media import voc
 from facegen.networks import NETWORKS
 from facegen.networks.lenet import Guesses
@@ -119,3 +125,79 @@ def models(generator: Generator, traits: Traits) -> Any:
         generator, Negative(), Reddish(), Halves(), Sevens(), traits,  # type: ignore[arg-type]
         hints={"draw": "a better one: ..."},
     )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def start(chromium: Any) -> Iterator[Callable[..., str]]:
+    """Starts a server with arguments and gives its address."""
+    pytest.importorskip("uvicorn", reason="uvicorn (the extra [serve]) is not installed")
+    processes = []
+
+    def start(*arguments: str) -> str:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "facegen", "serve", "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
+        )
+        processes.append(process)
+        assert process.stdout is not None
+        return process.stdout.readline().split()[0]
+
+    yield start
+    for process in processes:
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0
+
+
+@pytest.fixture(scope="session")
+def address(start: Callable[..., str], tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Of a server with networks of all kinds: seeded ones beside the package's own faces."""
+    folder = tmp_path_factory.mktemp("serve")
+    arguments = []
+    for kind in ("pix2pix", "colorizer", "segmentation"):
+        path = str(folder / f"{kind}.safetensors")
+        assert main(["init", kind, path, "--quiet"]) == 0
+        arguments += ["--network", path]
+    return start(*arguments)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser, if there is one that Playwright drives."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as api:
+        # Containers allow no sandbox; the only site visited is ours.
+        browser = api.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Any) -> Iterator[Callable[..., Any]]:
+    """Opens pages, which complain of nothing but what is expected, with reduced motion."""
+    complaints: list[str] = []
+    contexts = []
+
+    def open_page(address: str, expected: str | None = None, **options: Any) -> Any:
+        def complain(words: str) -> None:
+            if expected is None or expected not in words:
+                complaints.append(words)
+
+        options = {"viewport": {"width": 1440, "height": 900}, "reduced_motion": "reduce"} | options
+        context = chromium.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(120_000)
+        page.on("console", lambda message: complain(message.text))
+        page.on("pageerror", lambda error: complain(str(error)))
+        page.goto(address)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert complaints == []
