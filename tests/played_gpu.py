@@ -18,8 +18,10 @@ from facegen.engine import Device, devices
 from facegen.engine.cpu import CpuEngine
 from facegen.engine.device import Kind
 from facegen.errors import DeviceFailure
+from facegen.nn.fit import fit
 from facegen.nn.grad import TrainingProgram
-from facegen.nn.program import Program
+from facegen.nn.program import Gemm, Program
+from facegen.nn.target import find_target
 from facegen.numbers.rounding import Rounding
 from facegen.train import choose_engine, trainer
 from facegen.train.augment.places import OnHost
@@ -54,11 +56,14 @@ class PlayedGpu:
         The step, over all trainers, in which the GPU is lost; None: it never is.
     programs
         How many were made ready there, beside training.
+    precisions
+        Those of the programs.
     """
 
     lost_at: int | None = None
     steps: int = 0
     programs: int = 0
+    precisions: list[str] = field(default_factory=list)
     copies: dict[int, Copy] = field(default_factory=dict)  # by the place on the host
 
     def copy_of(self, host: np.ndarray) -> Copy:
@@ -88,8 +93,12 @@ class PlayedGpu:
     def make_engine(
         self, program: Program, device: Device, threads: int, precision: str, batch: int | None
     ) -> CpuEngine:
+        fit(program, find_target("cuda", precision))  # refuses what a GPU has no kernel for
         self.programs += 1
-        return CpuEngine(program, Device("cpu"), threads, precision, batch)
+        self.precisions.append(precision)
+        # A GPU's "strict" has Winograd's convolution by its name, the CPU's has not.
+        named = any(isinstance(s, Gemm) and s.algorithm == "winograd" for s in program.steps)
+        return CpuEngine(program, Device("cpu"), threads, "float32" if named else precision, batch)
 
 
 class PlayedSteps(CpuSteps):

@@ -92,9 +92,7 @@ class FitCuda {
 
   std::string why_not(const py::object& object, const py::object& buffers) const {
     ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
-    const Step step = storage.read_step(object);
-    const bool named = step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect;
-    return named ? "GPUs have the algorithms auto and direct" : "";
+    return cuda::why_no_named(storage.read_step(object), target_);
   }
 
   std::string input_format(const py::object& object, const py::object& buffers) const {

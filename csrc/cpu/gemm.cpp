@@ -1,5 +1,6 @@
 #include "cpu/gemm.h"
 
+#include "algorithms.h"
 #include "cpu/binary_gemm.h"
 #include "cpu/direct_gemm.h"
 #include "cpu/fft.h"
@@ -35,20 +36,6 @@ constexpr GemmImplementation kBestFirst[] = {
     {"naive", Algorithm::kNaive, is_unfinished, make<NaiveGemm>},
 };
 
-// Layers that an algorithm takes.
-const char* what_it_takes(Algorithm algorithm) {
-  switch (algorithm) {
-    case Algorithm::kWinograd:
-      return "filters of 2 to 5 taps on both axes, as each phase of a transposed convolution has "
-             "them, or each of the grids that a stride makes of the input";
-    case Algorithm::kFft:
-      return "layers of stride 1, or transposed ones, whose windows reach over at most 64 pixels";
-    case Algorithm::kIm2col:
-    case Algorithm::kStrassen: return "layers whose matrix of an image has at most 1 GiB";
-    default: return "layers of float32 without anything merged into them";
-  }
-}
-
 // Products of one image that read inside the input.
 double defined_products(const Step& step) {
   double pairs = 0;
@@ -68,7 +55,7 @@ constexpr int64_t kShortSum = 256;
 const Kernels& kernels_of(const Step& step, const Kernels& chosen) {
   if (step.op != Op::kGemm || chosen.vectors == nullptr) return chosen;
   const Kernels& vectors = *chosen.vectors();
-  if (step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect) return vectors;
+  if (is_named(step)) return vectors;
   if (BinaryGemm::suits(step, chosen)) return chosen;
   const int64_t length = int64_t{1} * step.kernel_h * step.kernel_w * step.in.c;
   const bool few_products = step.phase_count == 1 && Winograd::tile_outputs(step, vectors) == 4;

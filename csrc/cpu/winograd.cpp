@@ -4,9 +4,9 @@
 
 #include "cpu/adjacent_phases.h"
 #include "cpu/pixel_writer.h"
-#include "cpu/winograd_transform.h"
 #include "divide_up.h"
 #include "threads.h"
+#include "winograd_transform.h"
 
 namespace facegen::cpu {
 namespace {

@@ -104,7 +104,6 @@ class Winograd final : public Gemm {
   struct Position;
   struct Run;
 
-  static bool cuts(const Axis& axis);
   static Tiles cut_axis(const Axis& axis, int outputs);
   static std::vector<Part> lay_out(const Step& step, int outputs);
   int points(const Tiles& tiles) const { return outputs_ + tiles.taps - 1; }

@@ -3,11 +3,12 @@
 #include <cstdlib>
 #include <limits>
 
+#include "algorithms.h"
 #include "cpu/ranges.h"
 #include "cpu/winograd.h"
-#include "cpu/winograd_transform.h"
 #include "divide_up.h"
 #include "threads.h"
+#include "winograd_transform.h"
 
 namespace facegen::cpu {
 namespace {
@@ -32,21 +33,12 @@ constexpr int kFewestChannelsOfMany = 64;  // of as many parts
 
 }  // namespace
 
-// Whether each grid of the axis has at most kWinogradTaps taps, and one more than 1.
-bool Winograd::cuts(const Axis& axis) {
-  if (axis.step != 1 && axis.dir != 1) return false;
-  const int64_t taps = divide_up(axis.taps, axis.step);
-  return axis.dir != 0 && taps >= 2 && taps <= kWinogradTaps;
-}
-
 int Winograd::tile_outputs(const Step& step, const Kernels& kernels) {
   const bool asked = step.algorithm == Algorithm::kWinograd;
   if (!asked && step.algorithm != Algorithm::kAuto) return 0;
   if (kernels.products != Products::kFloat32) return 0;
   if (!asked && (step.in.c < kFewestChannels || step.out.c < kFewestChannels)) return 0;
-  for (int i = 0; i < step.phase_count; ++i) {
-    if (!cuts(step.phases[i].y) || !cuts(step.phases[i].x)) return 0;
-  }
+  if (!winograd_takes(step)) return 0;
   // Costs of one image in products a pair of channels. Speed of 16 tiles of 4 x 4 against 64 of 2 x 2, at
   // batch 1 / 8, on an AMD EPYC, family 26:
   //   4x4 s2 256 -> 512, 32x32      50 MiB of weights    1.11 / 1.27

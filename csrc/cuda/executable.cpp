@@ -40,6 +40,9 @@ std::unique_ptr<Gemm> make_gemm(Kernel kernel, const GemmSpec& spec) {
     case Kernel::kThin: return make_thin_gemm(spec);
     case Kernel::kFma: return make_fma_gemm(spec);
     case Kernel::kMma: return make_mma_gemm(spec);
+    case Kernel::kNaive: return make_naive_gemm(spec);
+    case Kernel::kIm2col: return make_im2col_gemm(spec);
+    case Kernel::kWinograd: return make_winograd_gemm(spec);
     default: return nullptr;  // no GEMM
   }
 }

@@ -33,6 +33,9 @@ std::unique_ptr<Gemm> make_softmax_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_thin_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_fma_gemm(const GemmSpec& spec);
 std::unique_ptr<Gemm> make_mma_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_naive_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_im2col_gemm(const GemmSpec& spec);
+std::unique_ptr<Gemm> make_winograd_gemm(const GemmSpec& spec);
 
 namespace hopper {
 

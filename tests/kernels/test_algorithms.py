@@ -14,10 +14,15 @@ from one_layer import ISAS, draw, draw_weights, run_layer
 
 import tolerance
 from bench import reference
+from engines import device_of
 from facegen import kernels
+from facegen.errors import DeviceError
 from facegen.kernels.algorithms import ALGORITHMS, STRASSEN_GROWTH, definition, find
 from facegen.nn import Conv2d, ConvTranspose2d, Graph, Linear, Shape, lower
+from facegen.nn.fit import fit
 from facegen.nn.program import ALGORITHM_NAMES
+from facegen.nn.target import Target, find_target
+from played_gpu import played_gpu
 
 DCGAN = ((1, 2), (1, 2))
 # layer, (n, h, w, in), what does not take it
@@ -49,6 +54,23 @@ CASES = [
     for layer, (_, _, excluded) in LAYERS.items()
     if algorithm.name not in excluded
 ]
+# A GPU has these, by plain float32 multiply-adds; "direct" is whichever of the two kernels suits.
+GPU = "cuda auto strict"
+GPU_KERNELS = {
+    "naive": {"naive"},
+    "direct": {"thin", "fma"},
+    "im2col": {"im2col"},
+    "winograd": {"winograd"},
+}
+# algorithm, layer, engine: every instruction set, and a GPU
+RUNS = [
+    *(pytest.param(*case.values, isa, id=f"{case.id}, {isa}") for case in CASES for isa in ISAS),
+    *(
+        pytest.param(*case.values, GPU, id=f"{case.id}, {GPU}", marks=pytest.mark.cuda)
+        for case in CASES
+        if case.values[0] in GPU_KERNELS
+    ),
+]
 EXCLUDED = [
     pytest.param(name, layer, id=f"{name}: {layer}")
     for layer, (_, _, excluded) in LAYERS.items()
@@ -62,34 +84,107 @@ def run_definition(layer, x, weights):
     return reference.run_graph(graph, named, x)[0]
 
 
-def kernels_of(name, layer, shape, isa):
+def kernels_of(name, layer, shape, target: Target):
+    """The kernels that run: the very same fit is what an engine is given."""
     graph = Graph.of_layer("one layer", layer, Shape(*shape[1:]))
-    return lower(graph, None, name, device=f"cpu:{isa}").kernels
+    return fit(lower(graph, None, name), target).kernels
 
 
-@pytest.mark.parametrize("isa", ISAS)
-@pytest.mark.parametrize(("name", "layer"), CASES)
-def test_agrees_with_the_definition(name, layer, isa):
+@pytest.mark.parametrize(("name", "layer", "engine"), RUNS)
+def test_agrees_with_the_definition(name, layer, engine):
     layer, shape, _ = LAYERS[layer]
     x, weights = draw(shape), draw_weights(layer)
-    got = run_layer(layer, x, weights=weights, isa=isa, threads=2, algorithm=name)
+    got = run_layer(layer, x, weights=weights, isa=engine, threads=2, algorithm=name)
     sizes = {key: np.abs(value) for key, value in weights.items()}
     magnitude = run_definition(layer, np.abs(x), sizes)
-    bound = find(name).tolerance(layer, magnitude, isa)
+    bound = find(name).tolerance(layer, magnitude, "portable" if engine == GPU else engine)
     tolerance.assert_within(got, run_definition(layer, x, weights), bound)
-    ran = set(kernels_of(name, layer, shape, isa))
-    assert ran <= {"thin", "direct", "indirect"} if name == "direct" else ran == {name}
+    ran = set(kernels_of(name, layer, shape, device_of(engine)))
+    if engine == GPU:
+        assert ran <= GPU_KERNELS[name]
+    else:
+        assert ran <= {"thin", "direct", "indirect"} if name == "direct" else ran == {name}
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "engine"), [run for run in RUNS if run.values[2] in (ISAS[0], GPU)]
+)
+def test_the_same_bits_in_any_batch_and_for_any_threads(name, layer, engine):
+    layer, (_, *shape), _ = LAYERS[layer]
+    weights = draw_weights(layer)
+
+    def run(x, threads=1):
+        return run_layer(layer, x, weights=weights, isa=engine, threads=threads, algorithm=name)
+
+    x = draw((3, *shape))
+    batch = run(x)
+    np.testing.assert_array_equal(run(x, threads=3), batch)
+    alone = [run(x[i : i + 1]) for i in range(3)]
+    np.testing.assert_array_equal(np.concatenate(alone), batch)
+    if engine == GPU:  # scratch memory is for 8 images at a time
+        np.testing.assert_array_equal(run(np.concatenate([x] * 4)), np.concatenate([batch] * 4))
 
 
 @pytest.mark.parametrize(("name", "layer"), CASES)
-def test_the_same_bits_in_any_batch_and_for_any_threads(name, layer):
-    layer, (_, *shape), _ = LAYERS[layer]
-    x, weights = draw((3, *shape)), draw_weights(layer)
-    batch = run_layer(layer, x, weights=weights, algorithm=name)
-    again = run_layer(layer, x, weights=weights, threads=3, algorithm=name)
-    alone = [run_layer(layer, x[i : i + 1], weights=weights, algorithm=name) for i in range(3)]
-    np.testing.assert_array_equal(again, batch)
-    np.testing.assert_array_equal(np.concatenate(alone), batch)
+@pytest.mark.parametrize("device", ["cuda", "cuda:ampere"])
+def test_a_gpu_has_four_in_strict(name, layer, device):
+    layer, shape, _ = LAYERS[layer]
+    x = Shape(*shape[1:])
+    strict = find_target(device, "strict")
+    if name in GPU_KERNELS:
+        assert set(kernels_of(name, layer, shape, strict)) <= GPU_KERNELS[name]
+        assert find(name).why_not(layer, x, device) is None
+        return
+    with pytest.raises(ValueError, match="GPUs have the algorithms auto, direct, naive, im2col"):
+        kernels_of(name, layer, shape, strict)
+    assert "GPUs have the algorithms" in (find(name).why_not(layer, x, device) or "")
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"), [case for case in EXCLUDED if case.values[0] in GPU_KERNELS]
+)
+def test_a_gpu_refuses_what_the_cpu_refuses_in_the_same_words(name, layer):
+    layer, shape, _ = LAYERS[layer]
+    x = Shape(*shape[1:])
+    reason = find(name).why_not(layer, x)
+    assert reason and find(name).why_not(layer, x, "cuda") == reason
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        kernels_of(name, layer, shape, find_target("cuda", "strict"))
+
+
+@pytest.mark.parametrize("precision", ["float32", "tf32", "float16"])
+def test_a_gpu_has_no_algorithm_by_name_in_other_precisions(precision):
+    layer, shape, _ = LAYERS["3x3"]
+    target = find_target("cuda", precision)
+    for name in ("naive", "im2col", "winograd"):
+        with pytest.raises(ValueError, match='in precision "strict" alone'):
+            kernels_of(name, layer, shape, target)
+    assert kernels_of("direct", layer, shape, target) == kernels_of("auto", layer, shape, target)
+
+
+def test_what_a_gpu_takes_by_itself_is_none_of_those_by_name():
+    for layer, shape, _ in LAYERS.values():
+        ran = kernels_of("auto", layer, shape, find_target("cuda", "strict"))
+        assert set(ran) <= GPU_KERNELS["direct"]
+
+
+def test_the_ops_ask_a_gpu_for_strict(monkeypatch):
+    x, weight = draw((1, 9, 9, 4)), draw((5, 3, 3, 4), 1)
+    with played_gpu() as gpu:
+        for name in ("auto", *GPU_KERNELS):
+            got = kernels.conv2d(x, weight, padding=1, device="cuda", algorithm=name)
+            here = kernels.conv2d(x, weight, padding=1, algorithm=name)
+            np.testing.assert_allclose(got, here, rtol=1e-4, atol=1e-4)
+            kernels.conv_transpose2d(x, weight, stride=2, device="cuda:0", algorithm="im2col")
+        assert gpu.precisions == ["float32", "strict"] + ["strict", "strict"] * 4
+        for name in ("fft", "strassen"):
+            with pytest.raises(ValueError, match=f"by algorithm '{name}': GPUs have the algor"):
+                kernels.conv2d(x, weight, device="cuda", algorithm=name)
+        with pytest.raises(ValueError, match="'winograd': it takes filters of 2 to 5 taps"):
+            kernels.conv2d(x, weight[:, :1], device="cuda", algorithm="winograd")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    with pytest.raises(DeviceError, match="CUDA_VISIBLE_DEVICES hides every GPU"):
+        kernels.conv2d(x, weight, device="cuda", algorithm="naive")
 
 
 @pytest.mark.parametrize(("name", "layer"), EXCLUDED)
@@ -157,8 +252,9 @@ def test_strassen_multiplies_less():
 )
 def test_auto_takes_the_fft_where_it_pays(layer, side, fft, isa):
     shape = (1, side, side, layer.in_channels)
-    assert (kernels_of("auto", layer, shape, isa) == ("fft",)) == fft
-    assert "fft" not in kernels_of("direct", layer, shape, isa)
+    target = find_target(f"cpu:{isa}")
+    assert (kernels_of("auto", layer, shape, target) == ("fft",)) == fft
+    assert "fft" not in kernels_of("direct", layer, shape, target)
 
 
 def test_the_list_is_the_one_that_programs_know():
@@ -234,5 +330,6 @@ def test_wrong_matrices():
 
 def test_an_im2col_matrix_too_large_is_refused_before_it_is_made():
     layer, x = Conv2d(64, 8, 11, padding=5), Shape(400, 400, 64)
-    assert "1 GiB" in (find("im2col").why_not(layer, x) or "")
+    for device in ("cpu", "cuda"):
+        assert "1 GiB" in (find("im2col").why_not(layer, x, device) or "")
     assert find("direct").why_not(layer, x) is None

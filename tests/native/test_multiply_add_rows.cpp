@@ -9,9 +9,9 @@
 
 #include "check.h"
 #include "cpu/dispatch.h"
-#include "cpu/winograd_transform.h"
 #include "multiply_add.h"
 #include "one_step.h"
+#include "winograd_transform.h"
 
 using namespace facegen;
 using namespace facegen::test;
@@ -40,7 +40,7 @@ std::vector<float> first_of(const double* row, int count) { return {row, row + c
 
 void test_winograd_input(const Kernels& kernels, std::mt19937& random) {
   bool differs = false;
-  constexpr int kRows = 3, kChannels = 37, kMost = cpu::kWinogradPoints;
+  constexpr int kRows = 3, kChannels = 37, kMost = kWinogradPoints;
   constexpr int kOutputs[] = {0, 0, 0, 2, 2, 4, 4}, kTaps[] = {0, 0, 0, 2, 3, 2, 3};
   for (int points = 3; points <= kMost; ++points) {
     for (int terms = 1; terms <= 4; ++terms) {
@@ -65,7 +65,7 @@ void test_winograd_input(const Kernels& kernels, std::mt19937& random) {
       input.channels = kChannels;
       input.panels = panel.data();
       kernels.winograd_input(input);
-      const auto matrix = cpu::winograd_transform(kOutputs[points], kTaps[points]);
+      const auto matrix = winograd_transform(kOutputs[points], kTaps[points]);
       differs |= check_bits(kernels, panels, [&](MultiplyAdd multiply_add) {
         std::vector<float> expected(panels.size());
         for (int r = 0; r < kRows; ++r) {
@@ -93,7 +93,7 @@ void test_winograd_input(const Kernels& kernels, std::mt19937& random) {
 
 void test_winograd_output(const Kernels& kernels, std::mt19937& random) {
   bool differs = false;
-  constexpr int kMost = cpu::kWinogradPoints;
+  constexpr int kMost = kWinogradPoints;
   const int columns = 3 * kernels.lanes;
   for (const int outputs : {2, 4}) {
     const int most_taps = kMost + 1 - outputs;
@@ -106,8 +106,8 @@ void test_winograd_output(const Kernels& kernels, std::mt19937& random) {
         std::vector<float> sums(index(outputs * outputs * columns));
         kernels.winograd_output(
             {products.data(), columns, outputs, taps_y, taps_x, columns, sums.data()});
-        const auto along_x = cpu::winograd_transform(outputs, taps_x);
-        const auto along_y = cpu::winograd_transform(outputs, taps_y);
+        const auto along_x = winograd_transform(outputs, taps_x);
+        const auto along_y = winograd_transform(outputs, taps_y);
         differs |= check_bits(kernels, sums, [&](MultiplyAdd multiply_add) {
           std::vector<float> expected(sums.size());
           for (int x = 0; x < outputs; ++x) {

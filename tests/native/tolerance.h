@@ -46,7 +46,7 @@ inline Bounded sum_of_products(double value, double magnitude, double largest, i
 // What Winograd's transforms may make of the sum of the products' magnitudes, for values of about
 // equal size: on each of two axes, the largest over the outputs j of
 //   sum over points p of |A[j][p]| sum |G[p]| sum |B[p]|,  over the taps
-// (csrc/cpu/winograd_transform.h): 8/3 for F(2,3), 2 for F(2,2), 5.3 for F(2,4), 6.7 for F(2,5), 7.9
+// (csrc/winograd_transform.h): 8/3 for F(2,3), 2 for F(2,2), 5.3 for F(2,4), 6.7 for F(2,5), 7.9
 // for F(4,3), 7.3 for F(4,2).
 // Every input of a tile takes part, so that the magnitude is the largest of the map, not that of
 // the taps of one output.

@@ -1,23 +1,23 @@
-// The transforms of Winograd's convolution; cpu/winograd_transform.h has the matrices.
+// The transforms of Winograd's convolution; winograd_transform.h has the matrices.
 //
 // Channels are in lanes, so a transform is a few multiply-adds of whole vectors by constants. Zeros
 // of the matrices are left out when this is compiled.
 #pragma once
 
 #include "cpu/kernels.h"
-#include "cpu/winograd_transform.h"
 #include "isa/doubles.h"
 #include "isa/vec.h"
+#include "winograd_transform.h"
 
 namespace {
 
 using facegen::cpu::kMaxDepth;
-using facegen::cpu::kWinogradOutputs;
-using facegen::cpu::kWinogradPoints;
-using facegen::cpu::winograd_transform;
+using facegen::kWinogradOutputs;
+using facegen::kWinogradPoints;
+using facegen::winograd_transform;
 using facegen::cpu::WinogradInput;
 using facegen::cpu::WinogradOutput;
-using facegen::cpu::WinogradTransform;
+using facegen::WinogradTransform;
 
 template <int Outputs, int Taps>
 struct Transform {
@@ -167,12 +167,12 @@ void winograd_output(const WinogradOutput& output) {
   output.outputs == 2 ? winograd_output_taps<2>(output) : winograd_output_taps<4>(output);
 }
 
-static_assert(facegen::cpu::kWinogradTaps == 5, "as WinogradWeights::along_x says");
+static_assert(facegen::kWinogradTaps == 5, "as WinogradWeights::along_x says");
 
 // Some weights of a row of points, in double: each is rounded once.
 template <typename Load, typename Store>
 inline void transform_weights(const facegen::cpu::WinogradWeights& w, int i, Load get, Store put) {
-  VecD along_y[facegen::cpu::kWinogradTaps];  // (taps_x)
+  VecD along_y[facegen::kWinogradTaps];  // (taps_x)
   for (int tx = 0; tx < w.taps_x; ++tx) {
     along_y[tx] = VecD{};
     for (int ty = 0; ty < w.taps_y; ++ty) {

@@ -2,33 +2,24 @@
 
 #include <algorithm>
 
+#include "algorithms.h"
 #include "cpu/memory.h"
 #include "threads.h"
 
 namespace facegen::cpu {
 namespace {
 
-// Of A: what gemm.cpp tells people.
-constexpr int64_t kMostFloats = int64_t{1} << 28;
-
-int64_t depth_of(const Step& step) {
-  return int64_t{step.kernel_h} * step.kernel_w * step.in.c;
-}
-
 // Of a product by Strassen's algorithm, at least one.
 int levels_of(const Step& step) {
   if (step.algorithm != Algorithm::kStrassen) return 0;
   const int64_t rows = int64_t{step.out.h} * step.out.w;
-  return std::max(1, strassen_levels(rows, depth_of(step), step.out.c));
+  return std::max(1, strassen_levels(rows, im2col_depth(step), step.out.c));
 }
 
 }  // namespace
 
 bool Im2colGemm::suits(const Step& step, const Kernels& kernels) {
-  if (step.finish != nullptr || kernels.products != Products::kFloat32) return false;
-  if (step.kernel_w > kMostFloats / step.in.c) return false;
-  if (step.kernel_h > kMostFloats / step.in.c / step.kernel_w) return false;
-  return depth_of(step) <= kMostFloats / (int64_t{step.out.h} * step.out.w);
+  return step.finish == nullptr && kernels.products == Products::kFloat32 && im2col_takes(step);
 }
 
 Im2colGemm::Im2colGemm(const Step& step, const Kernels& kernels)
@@ -36,7 +27,7 @@ Im2colGemm::Im2colGemm(const Step& step, const Kernels& kernels)
       kernel_h_(step.kernel_h),
       kernel_w_(step.kernel_w),
       phases_(step.phases, step.phases + step.phase_count),
-      depth_(depth_of(step)),
+      depth_(im2col_depth(step)),
       product_(depth_, step.out.c, levels_of(step), kernels),
       writer_(step, kernels) {}
 

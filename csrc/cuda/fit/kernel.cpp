@@ -1,5 +1,6 @@
 #include "cuda/fit/kernel.h"
 
+#include "algorithms.h"
 #include "cuda/fit/expand_plan.h"
 #include "cuda/fit/gemm_plan.h"
 #include "cuda/fit/norm.h"
@@ -88,6 +89,9 @@ std::string family_of(Kernel kernel) {
     case Kernel::kThin: return "thin";
     case Kernel::kFma: return "fma";
     case Kernel::kMma: return "mma";
+    case Kernel::kNaive: return "naive";
+    case Kernel::kIm2col: return "im2col";
+    case Kernel::kWinograd: return "winograd";
     case Kernel::kHopperNorm: return "instance norm, one pass";
     case Kernel::kNorm: return "instance norm";
     case Kernel::kMaxPool: return "max pool";
@@ -107,6 +111,19 @@ std::string family_of(Kernel kernel) {
   return "";
 }
 
+// What a step gets that names an algorithm.
+Kernel find_named(const StepFit& fit) {
+  if ((extras_of(fit.step) & ~kAnyEpilogue) || !why_no_named(fit.step, fit.target).empty()) {
+    return Kernel::kNone;
+  }
+  switch (fit.step.algorithm) {
+    case Algorithm::kNaive: return Kernel::kNaive;
+    case Algorithm::kIm2col: return Kernel::kIm2col;
+    case Algorithm::kWinograd: return Kernel::kWinograd;
+    default: return Kernel::kNone;
+  }
+}
+
 // How tensor cores multiply.
 const char* product_of(const Target& target) {
   if (target.half()) return " f16";
@@ -118,9 +135,7 @@ const char* product_of(const Target& target) {
 Kernel find_kernel(const StepFit& fit) {
   const Step& step = fit.step;
   if (step.op == Op::kGemm) {
-    if (step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect) {
-      return Kernel::kNone;  // the CPU's alone
-    }
+    if (is_named(step)) return find_named(fit);
     for (const Entry& entry : kGemms) {
       if (!(extras_of(step) & ~entry.does) && entry.suits(fit)) return entry.kernel;
     }
@@ -128,6 +143,20 @@ Kernel find_kernel(const StepFit& fit) {
   }
   if (!(extras_of(step) & ~(kCopy | kSlices | kActivation)) && hopper::norm_suits(fit)) return Kernel::kHopperNorm;
   return extras_of(step) & ~kAnyEpilogue ? Kernel::kNone : kernel_of(step);
+}
+
+std::string why_no_named(const Step& step, const Target& target) {
+  if (!is_named(step)) return "";
+  if (step.algorithm == Algorithm::kFft || step.algorithm == Algorithm::kStrassen) {
+    return "GPUs have the algorithms auto, direct, naive, im2col and winograd";
+  }
+  if (target.precision != Precision::kStrict) {
+    return "GPUs have naive, im2col and winograd in precision \"strict\" alone";
+  }
+  const bool taken = step.algorithm == Algorithm::kIm2col     ? im2col_takes(step)
+                     : step.algorithm == Algorithm::kWinograd ? winograd_takes(step)
+                                                              : true;
+  return taken ? "" : std::string("it takes ") + what_it_takes(step.algorithm);
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

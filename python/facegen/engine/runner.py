@@ -40,8 +40,9 @@ class Runner:
         "float32": the accuracy of float32, by whatever arithmetic is fastest (on GPUs sums of
         bfloat16 products, on processors with AMX sums of products of 8-bit digits;
         ``docs/accuracy.md`` has the measured errors). "strict": plain float32 multiply-adds, as
-        many as the definition has. One product of operands rounded to a shorter format: "bfloat16"
-        on processors with AMX, "tf32" and "float16" on GPUs.
+        many as the definition has, or, on a GPU, the algorithm that the program names. One product
+        of operands rounded to a shorter format: "bfloat16" on processors with AMX, "tf32" and
+        "float16" on GPUs.
     max_batch
         Most images computed at once; larger batches are cut. None leaves it to the device. The
         results do not depend on it.

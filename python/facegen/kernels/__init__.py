@@ -1,10 +1,10 @@
 """The ops one by one on NumPy arrays: the engine's own kernels, for use and for tests.
 
 Maps are float32 in NHWC order: (images, height, width, channels), any number of images, also 0.
-An array that is not C-contiguous is copied first. Accuracy is the engine's "float32" (see
-:class:`facegen.engine.Runner`). Each call lowers a network of one layer and packs its weights; to
-run the same layers again and again, build a :class:`facegen.nn.Graph` and keep its
-:class:`facegen.engine.Runner`.
+An array that is not C-contiguous is copied first. Accuracy is the engine's "float32", or "strict"
+where a GPU is given an algorithm by name (see :class:`facegen.engine.Runner`). Each call lowers a
+network of one layer and packs its weights; to run the same layers again and again, build a
+:class:`facegen.nn.Graph` and keep its :class:`facegen.engine.Runner`.
 
 Every op takes these keywords:
 

@@ -1,10 +1,10 @@
 """The algorithms of convolution by name: what each does, takes, costs and errs.
 
-:data:`ALGORITHMS` lists them; ``conv2d(..., algorithm=name)`` and its kin run one, on the CPU. Here
-is what can be known without running: which layers an algorithm takes, the memory and the
-multiplications it needs, and how far its results may be from the definition's. The kernels
-themselves answer (``csrc/cpu``), so that this and what runs cannot differ. docs/learn/algorithms.md
-explains each.
+:data:`ALGORITHMS` lists them; ``conv2d(..., algorithm=name)`` and its kin run one, on the CPU or,
+but for "fft" and "strassen", on a GPU. Here is what can be known without running: which layers an
+algorithm takes, the memory and the multiplications it needs on the CPU, and how far its results may
+be from the definition's. The kernels themselves answer (``csrc/cpu``, ``csrc/cuda/fit``), so that
+this and what runs cannot differ. docs/learn/algorithms.md explains each.
 
 A layer is a :class:`facegen.nn.Conv2d`, :class:`~facegen.nn.ConvTranspose2d` or
 :class:`~facegen.nn.Linear`, with the :class:`facegen.nn.Shape` of its input.
@@ -36,6 +36,7 @@ from facegen import _native
 from facegen.nn import Graph, Shape, lower
 from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.program import Depthwise, Gemm, Program
+from facegen.nn.target import find_target
 
 _EPS = float(np.finfo(np.float32).eps)  # twice the rounding unit
 
@@ -62,16 +63,17 @@ class Algorithm:
     growth: Callable[[GemmLayer], float] = field(default=lambda layer: 1.0, repr=False)
     spreads: tuple[int, ...] = ()
 
-    def why_not(self, layer: GemmLayer, x: Shape, isa: str | None = None) -> str | None:
+    def why_not(self, layer: GemmLayer, x: Shape, device: str = "cpu") -> str | None:
         """Why this algorithm does not take the layer on an input of shape `x`; None where it does.
 
-        `isa`: another instruction set of the CPU than the best one.
+        `device`: a kind of device, as :func:`facegen.nn.target.find_target` names it: "cpu",
+        "cuda". It need not be here.
         """
+        target = find_target(device, "strict")
         try:
             program = self._lower(layer, x)
         except ValueError as error:
             return str(error)
-        target = _native.FitCpu(isa or _native.choose_isa())
         for step in program.steps:
             if isinstance(step, Gemm) and (reason := target.why_not(step, program.buffers)):
                 return reason
@@ -80,7 +82,8 @@ class Algorithm:
     def scratch_bytes(self, layer: GemmLayer, x: Shape, isa: str | None = None) -> int:
         """Memory between input and output of one image, on one thread; for this layer alone.
 
-        Raises ValueError where the algorithm does not take the layer (so do the next two).
+        `isa`: another instruction set of the CPU than the best one. Raises ValueError where the
+        algorithm does not take the layer. Both hold for the next two.
         """
         return max(scratch for scratch, _, _ in self._costs(layer, x, isa))
 
@@ -107,7 +110,7 @@ class Algorithm:
         magnitude : (n, h, w, out)
             What the layer makes of the absolute values of input, weight and bias, in float64.
         isa
-            As :meth:`why_not`'s.
+            As :meth:`scratch_bytes`'s; a GPU counts as "portable".
 
         Returns
         -------

@@ -36,8 +36,9 @@ def conv2d(
         That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : str
         "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
-        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so,
-        on the CPU, or refused. :mod:`facegen.kernels.algorithms` describes them.
+        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so
+        or refused. :mod:`facegen.kernels.algorithms` describes them. A GPU has all but the last
+        two, each by plain float32 multiply-adds, in precision "strict".
 
     Returns
     -------
@@ -100,8 +101,9 @@ def conv_transpose2d(
         That channels in and out are divided into; each output reads the inputs of its own alone.
     algorithm : str
         "auto" takes what is fastest for the layer, "direct" what is fastest of those that multiply
-        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so,
-        on the CPU, or refused. :mod:`facegen.kernels.algorithms` describes them.
+        as the definition does; "naive", "im2col", "winograd", "fft" and "strassen" are computed so
+        or refused. :mod:`facegen.kernels.algorithms` describes them. A GPU has all but the last
+        two, each by plain float32 multiply-adds, in precision "strict".
 
     Returns
     -------

@@ -15,7 +15,9 @@
 // coefficients are exact in float32.
 #pragma once
 
-namespace facegen::cpu {
+#include "host_device.h"
+
+namespace facegen {
 
 constexpr int kWinogradPoints = 6;   // on an axis, at most
 constexpr int kWinogradOutputs = 4;  // of a tile on an axis, at most
@@ -29,7 +31,7 @@ struct WinogradTransform {
 };
 
 // Internal linkage: every instruction set has its own copy.
-static constexpr WinogradTransform winograd_transform(int outputs, int taps) {
+FACEGEN_HOST_DEVICE static constexpr WinogradTransform winograd_transform(int outputs, int taps) {
   constexpr double kPoints[kWinogradPoints + 1][kWinogradPoints - 1] = {
       {}, {}, {}, {0, 1}, {0, 1, -1}, {0, 0.5, -1, 1.5}, {0, 0.625, -0.625, 1.5, -1.5}};
   WinogradTransform t{};
@@ -69,4 +71,4 @@ static constexpr WinogradTransform kWinogradTransforms[kWinogradOutputs + 1][kWi
     {{}, {}, winograd_transform(4, 2), winograd_transform(4, 3)},
 };
 
-}  // namespace facegen::cpu
+}  // namespace facegen

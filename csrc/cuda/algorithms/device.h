@@ -1,0 +1,19 @@
+// Code of a GPU's threads that any compiler takes: nvcc for kernels, others for tests without a GPU.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "cuda/fit/divide.h"
+
+#ifdef __CUDACC__
+#define FACEGEN_DEVICE __device__
+#define FACEGEN_DEVICE_UNROLL _Pragma("unroll")
+#else
+#define FACEGEN_DEVICE
+#define FACEGEN_DEVICE_UNROLL
+namespace facegen::cuda::algorithms {
+// divide.h has a GPU's own.
+inline int64_t quotient(int64_t a, int64_t b) { return a / b; }
+}  // namespace facegen::cuda::algorithms
+#endif
