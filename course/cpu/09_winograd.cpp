@@ -26,7 +26,7 @@ using namespace course;
 constexpr int kMostPoints = 6;  // on an axis
 constexpr int kMostPlane = kMostPoints * kMostPoints;
 
-// For m outputs of 3 taps. The points are facegen's (csrc/cpu/winograd_transform.h): 0, some pairs
+// For m outputs of 3 taps. The points are facegen's (csrc/winograd_transform.h): 0, some pairs
 // +-p, and infinity, which stands for the leading coefficient.
 struct Transform {
   int m, n;
