@@ -61,3 +61,12 @@ def test_cards(name: str) -> None:
     for key in ("network", "data", "command", "licence", "limits", "date", "evaluation"):
         assert card[key] not in (None, "", [], {}), key
     assert default._folder().joinpath(f"{name}.md").read_text().startswith("# ")
+
+
+@pytest.mark.parametrize("command", OWN)
+def test_a_folder_of_its_name_is_no_network(run: Run, picture: str, command: str) -> None:
+    """As results that were written to parts/ before."""
+    name, _ = OWN[command]
+    assert run(command, picture, "-n", name, "-o", f"{name}/", "--device", "cpu").code == 0
+    result = run(command, picture, "-n", name, "-o", f"{name}/", "--device", "cpu")
+    assert result.code == 0 and "1 skipped" in result.out

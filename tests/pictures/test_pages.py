@@ -13,6 +13,7 @@ import pytest
 from PIL import Image
 from runs import go, read, statuses
 
+from facegen.cli.main import main
 from facegen.photos.frames import frames
 from facegen.photos.joined import Picture
 from facegen.photos.photo import Photo
@@ -198,3 +199,15 @@ def test_documents_beside_pictures() -> None:
     report = run(items, task(), results)
     results.close()
     assert statuses(report) == "d" * 7
+
+
+def test_a_page_does_not_take_anothers_place(tmp_path: Path) -> None:
+    """scan.tif's second page is scan_page2.png, which a picture of that name is made to as well."""
+    folder = tmp_path / "in"
+    folder.mkdir()
+    pages = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green")]
+    pages[0].save(folder / "scan.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(folder / "scan_page2.png")
+    where = ["segment", str(folder), "-n", "parts", "-o", str(tmp_path / "out")]
+    assert main([*where, "--device", "cpu"]) == 1
+    assert main([*where, "--device", "cpu", "--overwrite"]) == 1

@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from clients import IMAGE, LOCAL, lines, pixels, png
 from PIL import Image
 from starlette.testclient import TestClient
 
-from facegen.serve import incoming, jobs, shelf
+from facegen.serve import incoming, jobs, shelf, uploads
 from facegen.serve.app import create_app
 from facegen.serve.models import Models
 from facegen.serve.places import Places
@@ -29,6 +30,18 @@ def sent(client: TestClient, data: bytes, kind: str = "image/png") -> str:
     response = client.post("/api/pictures", content=data, headers={"Content-Type": kind})
     assert response.status_code == 201, response.text
     return f"/api/pictures/{response.json()['picture']}"
+
+
+def test_a_file_is_read_whole_by_many_at_once() -> None:
+    data = bytes(range(256)) * 8192  # on disk, not in memory
+    room = incoming.Incoming()
+    body = uploads.Body(room.uploads)
+    body.append(png(Image.new("RGB", (4, 4))))
+    kept = shelf.Kept(room, body)
+    kept.put("made.png", data)
+    with ThreadPoolExecutor(8) as pool:
+        assert all(found == data for found in pool.map(kept.get, ["made.png"] * 64))
+    kept.close()
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG", "WEBP"])

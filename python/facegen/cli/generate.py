@@ -105,6 +105,8 @@ def command(
     without --overwrite. With --resume those stay that a run of the same network and options has
     finished, and a .npy that it has begun is gone on with.
     """
+    from facegen.networks.files import resolve
+
     if (seeds is None) == (latents is None):
         raise click.UsageError("name either --seeds or --latents")
     if resume and overwrite:
@@ -116,7 +118,7 @@ def command(
         share, seeds, output, save_latents = _share(shard, seeds, output, save_latents)
         if not seeds:
             return  # fewer seeds than shards
-    inputs = {"--network": network or "default"} | ({"--latents": latents} if latents else {})
+    inputs = {"--network": str(resolve(network))} | ({"--latents": latents} if latents else {})
     outputs = {"--output": output} | ({"--save-latents": save_latents} if save_latents else {})
     options.check_distinct(inputs, outputs)
 

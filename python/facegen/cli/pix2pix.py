@@ -124,6 +124,11 @@ def _size(word: str) -> Size:
 
 def _is_source(name: str) -> bool:
     """Whether a name is no network's: a picture, a folder, a glob or standard input."""
+    from facegen import hub
+    from facegen.networks import default
+
+    if name in default.FILES.values() or hub.find(name):
+        return False
     return _is_picture(name) or os.path.isdir(name) or is_stream(name) or has_magic(name)
 
 

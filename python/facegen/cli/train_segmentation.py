@@ -23,10 +23,14 @@ def _names(
     """The names of --classes."""
     if value is None:
         return None
+    from facegen.graphs.pictures import LONGEST_NAME
+
     names = tuple(name.strip() for name in value.split(","))
     if not 2 <= len(names) <= MOST_CLASSES:
         raise click.BadParameter(f"expected 2 to {MOST_CLASSES} names, found {len(names)}")
-    if not all(names) or len(set(names)) < len(names):
+    if not all(0 < len(name) <= LONGEST_NAME and name.isprintable() for name in names):
+        raise click.BadParameter(f"expected names of 1 to {LONGEST_NAME} printable characters")
+    if len(set(names)) < len(names):
         raise click.BadParameter("expected names, each once")
     return names
 

@@ -36,7 +36,7 @@ def resolve(
     """
     if path is not None:
         keyword, _, name = os.fspath(path).partition(":")
-        if os.path.exists(path):
+        if os.path.exists(path) and not os.path.isdir(path):
             return path
         if hub.find(os.fspath(path)):
             return hub.cached(os.fspath(path))

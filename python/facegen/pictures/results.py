@@ -60,6 +60,7 @@ class FolderResults:
         self._folder, self._overwrite = folder, overwrite
         self._manifest = Manifest(folder, share)
         self._manifest.keep(sources)
+        self._written: dict[str, str] = {}  # in this run: result -> picture
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
         self._manifest.keep(item.source for item in items)
@@ -88,8 +89,11 @@ class FolderResults:
 
     def write(self, made_of: Input, settings: str, made: Made) -> None:
         for path in made.files:  # also of those that were not announced
+            first = self._written.setdefault(path, made_of.source)
             if not self._overwrite and os.path.lexists(path):
-                self._manifest.known(path)
+                first = self._manifest.known(path).input.source
+            if first != made_of.source:
+                raise FacegenError(f"{path}: would be a result of {first} and of {made_of.source}")
         self._manifest.write(made_of, settings, made)
 
     def close(self) -> None:

@@ -19,7 +19,8 @@ from facegen.pictures.pages import ALL, Pages
 from facegen.pictures.task import Made, Task, settings_of
 
 CLASSES = ".png"
-_FIT = re.compile(r"\w[\w -]{0,99}")
+_FIT = re.compile(r"\w[\w -]*")
+_FALLBACK = re.compile(r"class \d+", re.IGNORECASE)  # of classes without a fit name
 
 
 @dataclass(frozen=True)
@@ -97,4 +98,5 @@ def _file_name(class_id: int, names: Sequence[str]) -> str:
     """A class's name, if it is fit for a file's; a network's file may have put anything there."""
     name = names[class_id]
     same = [each for each in names if each.casefold() == name.casefold()]
-    return name if _FIT.fullmatch(name) and len(same) == 1 else f"class {class_id}"
+    fits = _FIT.fullmatch(name) and not _FALLBACK.fullmatch(name) and len(os.fsencode(name)) < 200
+    return name if fits and len(same) == 1 else f"class {class_id}"

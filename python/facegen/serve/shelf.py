@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from tempfile import SpooledTemporaryFile
@@ -37,6 +38,7 @@ class Kept:
         self._incoming, self._body = incoming, body
         self._preview: np.ndarray | None = None
         self._files: dict[str, SpooledTemporaryFile[bytes]] = {}
+        self._lock = threading.Lock()
 
     @contextmanager
     def decoded(self, keep_depth: bool = False) -> Iterator[Photo]:
@@ -69,19 +71,22 @@ class Kept:
         """Keep a file that was made of it, in place of an older one of that name."""
         file = SpooledTemporaryFile(IN_MEMORY)  # noqa: SIM115 - closed with the picture
         file.write(data)
-        self._close_files(name)
-        self._files[name] = file
+        with self._lock:
+            self._close_files(name)
+            self._files[name] = file
 
     def get(self, name: str) -> bytes:
         """A file that was made; 404 if none was."""
-        if name not in self._files:
-            raise HTTPException(404, f"{name}: was not made of this picture yet")
-        self._files[name].seek(0)
-        return self._files[name].read()
+        with self._lock:  # a file has one place that it is read at
+            if name not in self._files:
+                raise HTTPException(404, f"{name}: was not made of this picture yet")
+            self._files[name].seek(0)
+            return self._files[name].read()
 
     def close(self) -> None:
         self._body.close()
-        self._close_files(*self._files)
+        with self._lock:
+            self._close_files(*self._files)
 
     def _close_files(self, *names: str) -> None:
         for name in names:
