@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from facegen.photos.joined import Picture
     from facegen.photos.photo import Photo
 
-_PHOTO_BYTES = 7  # of each pixel: in Pillow's image of four bytes, and as an array
+_PHOTO_BYTES = 10  # of each pixel, as measured (docs/pictures.md); of 16 bits twice that
 
 
 @dataclass(frozen=True)
