@@ -201,13 +201,19 @@ def test_documents_beside_pictures() -> None:
     assert statuses(report) == "d" * 7
 
 
-def test_a_page_does_not_take_anothers_place(tmp_path: Path) -> None:
+def test_a_page_does_not_take_anothers_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """scan.tif's second page is scan_page2.png, which a picture of that name is made to as well."""
     folder = tmp_path / "in"
     folder.mkdir()
     pages = [Image.new("RGB", (32, 32), colour) for colour in ("red", "green")]
     pages[0].save(folder / "scan.tif", save_all=True, append_images=pages[1:])
     pages[0].save(folder / "scan_page2.png")
-    where = ["segment", str(folder), "-n", "parts", "-o", str(tmp_path / "out")]
-    assert main([*where, "--device", "cpu"]) == 1
-    assert main([*where, "--device", "cpu", "--overwrite"]) == 1
+    where = ["segment", str(folder), "-n", "parts", "-o", str(tmp_path / "out"), "--device", "cpu"]
+    assert main(where) == 1
+    first, second = folder / "scan.tif", folder / "scan_page2.png"
+    words = f"scan_page2.png: would be a result of {first} and of {second}"
+    assert words in capsys.readouterr().err
+    assert main([*where, "--overwrite"]) == 1
+    assert words in capsys.readouterr().err

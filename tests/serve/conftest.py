@@ -128,17 +128,24 @@ def models(generator: Generator, traits: Traits) -> Any:
 
 
 @pytest.fixture(scope="session")
-def start(chromium: Any) -> Iterator[Callable[..., str]]:
-    """Starts a server with arguments and gives its address."""
+def start(
+    chromium: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., str]]:
+    """Starts a server with arguments and gives its address; nothing was fetched for it."""
     pytest.importorskip("uvicorn", reason="uvicorn (the extra [serve]) is not installed")
     processes = []
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PYTHONUNBUFFERED": "1",
+        "FACEGEN_CACHE": str(tmp_path_factory.mktemp("cache")),
+    }
 
     def start(*arguments: str) -> str:
         process = subprocess.Popen(
             [sys.executable, "-m", "facegen", "serve", "--port", "0", *arguments],
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONUNBUFFERED": "1"},
+            env=environment,
         )
         processes.append(process)
         assert process.stdout is not None

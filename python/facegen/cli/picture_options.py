@@ -10,9 +10,8 @@ import click
 from facegen.cli import options
 
 EXTENSIONS = {
-    **{"png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp"},
-    "gif": ".gif",
-}
+    "png": ".png", "jpg": ".jpg", "webp": ".webp", "tiff": ".tiff", "bmp": ".bmp", "gif": ".gif",
+}  # fmt: skip
 
 shard_option = click.option(
     "--shard",
@@ -20,7 +19,6 @@ shard_option = click.option(
     help="Do part i, from 0, of n; auto: by the task of a Slurm job array or of srun. {shard} in "
     "the name of a report is i.",
 )
-
 
 
 def _set_max_pixels(context: click.Context, option: click.Parameter, value: int | None) -> None:

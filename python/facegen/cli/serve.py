@@ -73,7 +73,7 @@ def command(
     opened: bool,
     engine: dict[str, Any],
 ) -> None:
-    """Show a page to play on: faces to shape, paper to draw on, photos to colourise.
+    """Show a page to play on: faces to shape, paper to draw and write on, photos to take apart.
 
     Each part works where there is a network of its kind, and says how to get one where there is
     none. The server listens on this machine alone unless --host says otherwise, and turns away the

@@ -6,10 +6,11 @@
 | ``faces.py``, ``handles.py`` | what the face page computes, and what its sliders push |
 | ``face_api.py`` | the addresses of faces |
 | ``picture_api.py``, ``shelf.py`` | pictures that are sent once and asked for many things |
-| ``drawing_api.py`` | drawings and digits, sent while they are drawn |
+| ``one_shot_api.py`` | work that is one request: drawings, digits, and photos for programs |
+| ``picture_work.py``, ``models.py`` | what is computed of a picture, and the networks that do |
 | ``jobs.py``, ``places.py`` | long work, told of line by line, and how much is done at once |
-| ``query.py``, ``uploads.py`` | what comes in: numbers of an address, bodies |
+| ``query.py``, ``uploads.py``, ``incoming.py`` | what comes in: numbers, bodies, pictures |
 | ``guard.py``, ``connection.py`` | who may ask, how often, how long it may take |
-| ``server.py`` | runs it all |
+| ``server.py``, ``listening.py`` | runs it all, at which address |
 | ``static/`` | the page itself, without a build step |
 """

@@ -32,8 +32,9 @@ export function startFavourites(choose) {
     $("kept").hidden = kept.length === 0;
     const items = await Promise.all(kept.map(item));
     $("kept-faces").replaceChildren(...items.filter(Boolean));
-    $("save-kept").hidden = kept.length < 2;
-    $("save-kept").href = `api/walk.gif?${new URLSearchParams(kept.map((q) => ["face", q]))}`;
+    const shown = kept.filter((_, i) => items[i]); // those of another network are no part of a walk
+    $("save-kept").hidden = shown.length < 2;
+    $("save-kept").href = `api/walk.gif?${new URLSearchParams(shown.map((q) => ["face", q]))}`;
   });
 
   const item = async (query) => {
