@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from facegen.cached import cached_property
-from modules import MODULES
+from package_modules import MODULES
 
 FORK = """
 import os, signal, threading

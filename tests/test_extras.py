@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from facegen import extras
-from modules import MODULES
+from package_modules import MODULES
 
 ROOT = Path(__file__).parents[1]
 

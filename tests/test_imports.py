@@ -14,7 +14,7 @@ import pytest
 
 import facegen
 from facegen.networks import NETWORKS
-from modules import MODULES, PACKAGE
+from package_modules import MODULES, PACKAGE
 
 # From the ground up; each may import those before it.
 ORDER = (

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from facegen import processors
-from modules import MODULES
+from package_modules import MODULES
 
 V2 = "30 23 0:26 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate"
 V1 = "33 25 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct"

@@ -103,7 +103,10 @@ def test_a_cat(run: Run) -> None:
     data = pytest.importorskip("skimage.data")
     Image.fromarray(data.chelsea()).save("cat.png")
     result = run("classify", "cat.png", "-n", WEIGHTS, "--top", 1, "--device", "cpu")
-    assert result.code == 0 and result.out.splitlines() == ["cat.png", "   53.2%  285"]
+    assert result.code == 0 and result.out.splitlines() == [
+        "cat.png",
+        "   53.2%  285  Egyptian cat",
+    ]
     converted = run("convert", WEIGHTS, "network.safetensors")
     assert converted.code == 0 and "verified" in converted.out
     again = run("classify", "cat.png", "-n", "network.safetensors", "--top", 1, "--device", "cpu")

@@ -11,7 +11,7 @@ import pytest
 from facegen.cli import options
 from facegen.files.json_text import json_text
 from facegen.pictures.report import Outcome, Report
-from modules import MODULES
+from package_modules import MODULES
 
 
 def strict(text: str) -> object:

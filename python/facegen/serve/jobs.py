@@ -12,7 +12,6 @@ A client that goes away ends it: the work stops where it tells of its progress n
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from facegen.errors import FacegenError
+from facegen.files.json_text import json_text
 from facegen.serve.places import Places
 
 Tell = Callable[[float, str], None]  # how much is done (0 to 1), and what is begun
@@ -84,4 +84,4 @@ def _of_failure(line: dict[str, Any] | Exception) -> dict[str, Any]:
 
 
 def _encoded(line: dict[str, Any]) -> bytes:
-    return json.dumps(line).encode() + b"\n"
+    return json_text(line).encode() + b"\n"
