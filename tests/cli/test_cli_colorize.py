@@ -414,7 +414,7 @@ def test_a_picture_larger_than_the_machines_memory_is_not_begun(
     monkeypatch.setattr("facegen.system.memory_bytes", lambda: 10_000)
     save("large.png")
     result = run("colorize", "large.png", "-o", "out.png")
-    assert result.code == 1 and "large.png: 60 x 40 pixels: takes 16,800 bytes of mem" in result.err
+    assert result.code == 1 and "large.png: 60 x 40 pixels: takes 24,000 bytes of mem" in result.err
 
 
 DEEP = np.add.outer(7 * np.arange(40), 1000 * np.arange(60)).astype(np.uint16)

@@ -60,10 +60,12 @@ class FolderResults:
         self._folder, self._overwrite = folder, overwrite
         self._manifest = Manifest(folder, share)
         self._manifest.keep(sources)
+        self._sources: set[str] = set()  # the pictures of this run
         self._written: dict[str, str] = {}  # in this run: result -> picture
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
         self._manifest.keep(item.source for item in items)
+        self._sources = {os.path.abspath(item.source) for item in items}
         for item in items:
             for path in item.outputs:
                 self._manifest.check_place(path)
@@ -91,7 +93,8 @@ class FolderResults:
         for path in made.files:  # also of those that were not announced
             first = self._written.setdefault(path, made_of.source)
             if not self._overwrite and os.path.lexists(path):
-                first = self._manifest.known(path).input.source
+                before = self._manifest.known(path).input.source
+                first = before if before in self._sources else first
             if first != made_of.source:
                 raise FacegenError(f"{path}: would be a result of {first} and of {made_of.source}")
         self._manifest.write(made_of, settings, made)
