@@ -12,9 +12,9 @@ import pytest
 
 from facegen.cli.main import main
 from facegen.engine import Runner
+from facegen.lab.convolution import reference
 from facegen.learn import ladder, peers
 from facegen.learn.course import PROBLEMS, Rung
-from facegen.learn.gpu_peers import by_definition
 from facegen.learn.peers import Peer, cpu_peers, layer_of
 from facegen.learn.run import Result
 from facegen.nn import Graph, lower
@@ -97,7 +97,7 @@ def test_what_gpu_peers_are_verified_by_is_the_layer(problem: str) -> None:
     x = generator.standard_normal((1, *shape), np.float32)
     weight = generator.standard_normal(layer.weight_shape, np.float32)
     program = lower(Graph.of_layer("layer", layer, shape), {"layer.weight": weight})
-    exact = by_definition(layer, x.astype(np.float64), weight.astype(np.float64))
+    exact = reference(layer, x, weight)
     np.testing.assert_allclose(Runner(program, "cpu")(x), exact, atol=2e-5 * np.abs(exact).max())
 
 

@@ -22,7 +22,7 @@ from facegen.errors import FacegenError, OutOfMemory
 from facegen.kernels.algorithms import ALGORITHMS, Algorithm
 from facegen.lab.machine import fma_peak
 from facegen.lab.timing import Clock, Times, in_turns
-from facegen.nn import Conv2d, Graph, Program, Shape, lower
+from facegen.nn import Conv2d, ConvTranspose2d, Graph, Program, Shape, lower
 from facegen.nn.window import Padding
 
 # What is thought to take longer than this at once is not run.
@@ -225,7 +225,7 @@ def measure(
 
 
 def reference(
-    layer: Conv2d, x: NDArray[np.floating], weight: NDArray[np.floating]
+    layer: Conv2d | ConvTranspose2d, x: NDArray[np.floating], weight: NDArray[np.floating]
 ) -> NDArray[np.float64]:
     """The definition in float64, a tap of the window at a time.
 
@@ -238,6 +238,8 @@ def reference(
     -------
     (n, h', w', out), float64
     """
+    if isinstance(layer, ConvTranspose2d):
+        return _transposed(layer, x, weight)
     vertical, horizontal = layer.axes
     pads = [(axis.pad_front, axis.pad_back) for axis in layer.axes]
     padded = np.pad(x.astype(np.float64), [(0, 0), *pads, (0, 0)])
@@ -249,6 +251,23 @@ def reference(
             columns = slice(tx, tx + (width - 1) * horizontal.stride + 1, horizontal.stride)
             y += padded[:, rows, columns] @ weight[:, ty, tx].astype(np.float64).T
     return y
+
+
+def _transposed(
+    layer: ConvTranspose2d, x: NDArray[np.floating], weight: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """Input i goes to outputs i * stride + tap; the padding is then cut off."""
+    vertical, horizontal = layer.axes
+    n, h, w, _ = x.shape
+    height, width, out = layer.output_shape(Shape(*x.shape[1:]))
+    top, left = vertical.pad_front, horizontal.pad_front
+    full = np.zeros((n, height + top + vertical.pad_back, width + left + horizontal.pad_back, out))
+    for ty in range(vertical.kernel):
+        rows = slice(ty, ty + (h - 1) * vertical.stride + 1, vertical.stride)
+        for tx in range(horizontal.kernel):
+            columns = slice(tx, tx + (w - 1) * horizontal.stride + 1, horizontal.stride)
+            full[:, rows, columns] += x.astype(np.float64) @ weight[:, ty, tx].astype(np.float64).T
+    return full[:, top : top + height, left : left + width]
 
 
 def _lowered(case: Case, layer: Conv2d, weight: Array, algorithm: Algorithm) -> Program:

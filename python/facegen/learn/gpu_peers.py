@@ -15,13 +15,12 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facegen.engine.cuda import CudaEngine
 from facegen.engine.devices import parse_device
 from facegen.lab.convolution import reference
 from facegen.learn.peers import Peer, layer_of, torch_layer
-from facegen.nn import Conv2d, ConvTranspose2d, Graph, lower
+from facegen.nn import Conv2d, Graph, lower
 
 _IMAGES = {"conv3x3": 32, "tconv2": 256}
 _SETS = 3  # of PyTorch's arrays
@@ -52,7 +51,7 @@ def facegen_on_gpu(problem: str) -> Iterator[Peer]:
     out = np.empty((images, *graph.outputs[0].shape), np.float32)
     engine.run([x], [out], images)
     read = x[:_CHECKED].astype(np.float64) @ before.reshape(channels, channels).T
-    exact = by_definition(layer, read, weight.astype(np.float64))
+    exact = reference(layer, read, weight)
     error = np.abs(out[:_CHECKED] - exact).max() / np.sqrt(np.mean(exact**2))
     ms = statistics.median(engine.time_steps(images, 100)[-1][1] for _ in range(7))
     yield _peer("facegen float32", "split", problem, ms, float(error))
@@ -113,27 +112,3 @@ def _median_ms(torch: Any, runs: Sequence[Callable[[], Any]]) -> float:
     group(_SETS)  # cuDNN chooses
     size = int(min(max(10 / group(_SETS), 3), 300))
     return statistics.median(group(size) for _ in range(7))
-
-
-def by_definition(
-    layer: Conv2d | ConvTranspose2d, x: NDArray[np.floating], weight: NDArray[np.floating]
-) -> NDArray[np.float64]:
-    """One of the two layers in float64, a tap of the kernel at a time.
-
-    Parameters
-    ----------
-    x : (n, h, w, in)
-    weight : (out, kernel, kernel, in)
-
-    Returns
-    -------
-    (n, h', w', out)
-    """
-    if isinstance(layer, Conv2d):
-        return reference(layer, x, weight)
-    n, h, width, _ = x.shape
-    out = np.zeros((n, 2 * h + 3, 2 * width + 3, len(weight)))
-    for r in range(5):  # input pixel i goes to 2 i + r
-        for s in range(5):
-            out[:, r : r + 2 * h : 2, s : s + 2 * width : 2] += x @ weight[:, r, s].T
-    return out[:, 1 : 1 + 2 * h, 1 : 1 + 2 * width]  # one row is cut off in front, two behind

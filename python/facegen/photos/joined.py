@@ -6,6 +6,7 @@ GIF, PNG and WebP frames are encoded as pictures by themselves, and what they ho
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import IO, Any, Protocol
 
@@ -74,7 +75,7 @@ class _Tiff:
         pass
 
 
-class _Animation:
+class _Animation(ABC):
     """Frames of one size, all with alpha: whether later ones have any is not known yet."""
 
     def __init__(self, file: IO[bytes], count: int, plays: int) -> None:
@@ -92,11 +93,13 @@ class _Animation:
         whole = replace(picture, alpha=np.full(size, 255, np.uint8)) if opaque else picture
         self._add(whole, opaque, milliseconds, first)
 
+    @abstractmethod
     def _add(self, picture: Picture, opaque: bool, milliseconds: int, first: bool) -> None:
-        raise NotImplementedError
+        """Write a frame, and before the first what the file begins with."""
 
+    @abstractmethod
     def end(self) -> None:
-        raise NotImplementedError
+        """Write what the file ends with."""
 
 
 class _Gif(_Animation):

@@ -10,12 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
-
-from facegen import Classifier, FormatError, load
-from facegen.networks import NETWORKS, imagenet
-from facegen.networks.families import find, resnet, squeezenet, vgg
-from facegen.weights.layout import file_shapes
 from modules import (
     LARGE,
     SMALL,
@@ -29,6 +23,12 @@ from modules import (
     saved,
     torch,
 )
+from PIL import Image
+
+from facegen import Classifier, FormatError, load
+from facegen.networks import NETWORKS, imagenet
+from facegen.networks.families import find, resnet, squeezenet, vgg
+from facegen.weights.layout import file_shapes
 
 # As torchvision counts the parameters of its networks, with 2 running statistics a channel here.
 RESNETS = {

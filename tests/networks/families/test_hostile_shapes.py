@@ -8,10 +8,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_classifiers import MODULES
-from test_image_to_image import UNet
-
-from facegen.networks.families import find
 from modules import (
     LARGE,
     VGG,
@@ -23,6 +19,10 @@ from modules import (
     SqueezeNet,
     nn,
 )
+from test_classifiers import MODULES
+from test_image_to_image import UNet
+
+from facegen.networks.families import find
 
 Shapes = dict[str, tuple[int, ...]]
 

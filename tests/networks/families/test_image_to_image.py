@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from modules import ResnetGenerator, evaluate, filled, nn, saved, torch
 from PIL import Image
 
 from facegen import FormatError, Pix2Pix, load
-from modules import ResnetGenerator, evaluate, filled, nn, saved, torch
 
 
 class Block(nn.Module):

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from modules import ResNetBackbone, Segmentation, evaluate, filled, nn, saved, torch
 from PIL import Image
 
 from facegen import FormatError, Segmenter, load
 from facegen.networks.families import find
 from facegen.weights.layout import file_shapes
-from modules import ResNetBackbone, Segmentation, evaluate, filled, nn, saved, torch
 
 
 def backbone(blocks: tuple[int, ...] = (1, 1, 2, 2)) -> Any:
