@@ -14,8 +14,6 @@ from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 from facegen.cli.train import check_file_of_classes, check_network_file
 
-MOST_CLASSES = 254  # 255 marks pixels of none
-
 
 def _names(
     context: click.Context, parameter: click.Parameter, value: str | None
@@ -24,6 +22,7 @@ def _names(
     if value is None:
         return None
     from facegen.graphs.pictures import LONGEST_NAME
+    from facegen.networks.recognise import MOST_CLASSES
 
     names = tuple(name.strip() for name in value.split(","))
     if not 2 <= len(names) <= MOST_CLASSES:

@@ -28,7 +28,7 @@ from facegen.weights.checks import Path, Shape, file_size
 from facegen.weights.format import Contents
 from facegen.weights.layout import Layout, file_shapes, layout_of
 
-MOST_CLASSES = 255  # of a map's pixels, which are bytes
+MOST_CLASSES = 254  # of a map's pixels, which are bytes; 255 marks those of none
 
 
 def read_any(
