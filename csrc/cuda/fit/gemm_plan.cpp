@@ -165,7 +165,8 @@ void pack(const Step& step, const BlockList& blocks, const std::vector<int>& wei
       if (channel >= step.out.c) continue;
       const float* weight =
           step.weight + channel * out_stride + int64_t{weight_taps[b]} * step.in.c;
-      const double makes_up = 1.0 + kLostAnAddition * additions[b];
+      // Sums of +1 and -1 are exact as they are.
+      const double makes_up = step.binary ? 1.0 : 1.0 + kLostAnAddition * additions[b];
       uint16_t* row = to.data() + start + r * kBlockChannels;
       for (int k = 0; k < std::min(kBlockChannels, step.in.c - c0); ++k) {
         const int at = ((k / 8) ^ (r % 8)) * 8 + k % 8;
