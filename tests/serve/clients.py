@@ -9,6 +9,18 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+
+class Client:
+    """Of a request, as far as work looks at it: one that stays, or has gone."""
+
+    def __init__(self, gone: bool = False) -> None:
+        self.gone = gone
+
+    async def is_disconnected(self) -> bool:
+        return self.gone
+
+
+WHO_STAYS: Any = Client()
 LOCAL = "http://localhost:8000"
 IMAGE = {"Content-Type": "image/png"}
 

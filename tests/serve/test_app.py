@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
 pytest.importorskip("httpx", reason="httpx (the extra [test]) is not installed")
 
-from clients import IMAGE, LOCAL, pixels, png
+from clients import IMAGE, LOCAL, WHO_STAYS, pixels, png
 from PIL import Image, ImageDraw
 from starlette.testclient import TestClient
 
@@ -22,7 +22,7 @@ from facegen.serve import app as serve_app
 from facegen.serve import one_shot_api
 from facegen.serve.app import create_app
 from facegen.serve.models import Models
-from facegen.serve.places import Places
+from facegen.serve.places import Check, Places
 from files import odd_picture
 
 
@@ -129,12 +129,15 @@ def test_too_much_work_at_once() -> None:
     places = Places(at_once=1, waiting=1)
     go_on = threading.Event()
 
+    def work(check: Check) -> bool:
+        return go_on.wait(60)
+
     async def three() -> list[Any]:
-        jobs = [asyncio.create_task(places.run(go_on.wait)) for _ in range(3)]
+        jobs = [asyncio.create_task(places.run(work, WHO_STAYS)) for _ in range(3)]
         await asyncio.sleep(0)
         asyncio.get_running_loop().call_later(0.05, go_on.set)
         results = await asyncio.gather(*jobs, return_exceptions=True)
-        return [*results, await places.run(lambda: "again")]
+        return [*results, await places.run(lambda check: "again", WHO_STAYS)]
 
     first, second, third, again = asyncio.run(three())
     assert (first, second, again) == (True, True, "again")

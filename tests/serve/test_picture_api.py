@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,8 +16,9 @@ import pytest
 pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
 pytest.importorskip("httpx", reason="httpx (the extra [test]) is not installed")
 
-from clients import IMAGE, LOCAL, lines, pixels, png
+from clients import IMAGE, LOCAL, WHO_STAYS, Client, lines, pixels, png
 from PIL import Image
+from starlette.requests import ClientDisconnect
 from starlette.testclient import TestClient
 
 from facegen.serve import incoming, jobs, shelf, uploads
@@ -181,34 +183,31 @@ def test_parts_that_are_not_offered() -> None:
         assert response.status_code == 404 and "without a" in response.json()["error"]
 
 
-class Request:
-    """A client that stays."""
-
-    async def is_disconnected(self) -> bool:
-        return False
-
-
-def test_work_that_nobody_waits_for_stops() -> None:
-    """At the next word of it: the client has gone after the first one."""
-    gone, stopped = threading.Event(), threading.Event()
+@pytest.mark.parametrize("how", ["its client goes", "its answer is closed"])
+def test_work_that_nobody_waits_for_stops(how: str) -> None:
+    """At the next word of it: nobody listens after the first one."""
+    stopped = threading.Event()
+    client: Any = Client()
 
     def work(tell: jobs.Tell) -> dict[str, Any]:
-        tell(0.0, "begun")
-        assert gone.wait(60)
         try:
-            tell(0.5, "half")
-        except jobs.Cancelled:
+            for step in range(6000):
+                tell(step / 6000, "begun")
+                time.sleep(0.01)
+        except ClientDisconnect:
             stopped.set()
             raise
         return {}
 
     async def ask() -> None:
-        response: Any = await jobs.answer(Request(), Places(), work)  # type: ignore[arg-type]
+        response: Any = await jobs.answer(client, Places(), work)
         said = response.body_iterator
         assert json.loads(await anext(said)) == {"done": 0.0, "doing": "begun"}
-        await said.aclose()
-        gone.set()
-        assert await asyncio.to_thread(stopped.wait, 60)
+        if how == "its client goes":
+            client.gone = True
+        else:
+            await said.aclose()
+        assert await asyncio.to_thread(stopped.wait, 30)
 
     asyncio.run(ask())
 
@@ -219,7 +218,7 @@ def test_a_failure_at_work_is_told(caplog: pytest.LogCaptureFixture) -> None:
         return {"result": 1 / 0}
 
     async def ask() -> list[Any]:
-        response: Any = await jobs.answer(Request(), Places(), work)  # type: ignore[arg-type]
+        response: Any = await jobs.answer(WHO_STAYS, Places(), work)
         return [json.loads(line) async for line in response.body_iterator]
 
     assert asyncio.run(ask())[-1] == {"error": "ZeroDivisionError: division by zero"}

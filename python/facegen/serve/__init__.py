@@ -3,7 +3,7 @@
 | file | what it is |
 |---|---|
 | ``app.py`` | the addresses, and the networks behind them |
-| ``faces.py``, ``handles.py`` | what the face page computes, and what its sliders push |
+| ``faces.py``, ``sliders.py`` | what the face page computes, and what its sliders do |
 | ``face_api.py`` | the addresses of faces |
 | ``picture_api.py``, ``shelf.py`` | pictures that are sent once and asked for many things |
 | ``one_shot_api.py`` | work that is one request: drawings, digits, and photos for programs |

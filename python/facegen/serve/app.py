@@ -59,7 +59,7 @@ def create_app(models: Models, token: str | None = None) -> Starlette:
 
 def _info(models: Models, faces: Faces | None) -> dict[str, Any]:
     """What the page has, and says where a network is absent or a better one is to be had."""
-    handles = None if faces is None else faces.handles
+    sliders = None if faces is None else faces.sliders
     return {
         "version": __version__,
         "faces": faces is not None,
@@ -67,8 +67,8 @@ def _info(models: Models, faces: Faces | None) -> dict[str, Any]:
         "colorize": models.colorizer is not None,
         "segment": models.segmenter is not None,
         "digits": models.digits is not None,
-        "sliders": [] if handles is None else handles.names,
-        "reach": 0 if handles is None else handles.reach,
+        "sliders": [] if sliders is None else sliders.names,
+        "reach": 0 if sliders is None else sliders.reach,
         "side": 0 if models.generator is None else models.generator.image_shape.height,
         "hints": dict(models.hints),
     }

@@ -13,42 +13,38 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 
 from facegen.errors import FacegenError
 from facegen.files.json_text import json_text
-from facegen.serve.places import Places
+from facegen.serve.places import Check, Places
 
 Tell = Callable[[float, str], None]  # how much is done (0 to 1), and what is begun
 Work = Callable[[Tell], dict[str, Any]]
 _LOG = logging.getLogger(__name__)
 
 
-class Cancelled(Exception):
-    """Nobody waits for the work any more."""
-
-
 async def answer(request: Request, places: Places, work: Work) -> Response:
     """Run `work` in its turn and tell of it; what fails before it tells of anything is raised."""
     lines: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
-    loop, given_up = asyncio.get_running_loop(), threading.Event()
+    loop = asyncio.get_running_loop()
 
-    def tell(done: float, doing: str) -> None:
-        if given_up.is_set():
-            raise Cancelled
-        loop.call_soon_threadsafe(lines.put_nowait, {"done": round(done, 3), "doing": doing})
+    def carry_out(check: Check) -> dict[str, Any]:
+        def tell(done: float, doing: str) -> None:
+            check()
+            line = {"done": round(done, 3), "doing": doing}
+            loop.call_soon_threadsafe(lines.put_nowait, line)
+
+        return work(tell)
 
     async def run() -> None:
         try:
-            lines.put_nowait({"result": await places.run(lambda: work(tell), request)})
-        except Cancelled:
-            pass
+            lines.put_nowait({"result": await places.run(carry_out, request)})
         except Exception as error:
             lines.put_nowait(error)
 
@@ -64,9 +60,8 @@ async def answer(request: Request, places: Places, work: Work) -> Response:
                 yield _encoded(line)
                 line = await lines.get()
             yield _encoded(line)
-            await running
         finally:
-            given_up.set()
+            running.cancel()
 
     return StreamingResponse(told(), media_type="application/x-ndjson")
 
@@ -76,6 +71,8 @@ def _of_failure(line: dict[str, Any] | Exception) -> dict[str, Any]:
         return {"error": line.detail}
     if isinstance(line, FacegenError):
         return {"error": str(line)}
+    if isinstance(line, ClientDisconnect):
+        return {"error": "it was given up"}  # to nobody
     if isinstance(line, Exception):
         what = f"{type(line).__name__}: {line}"
         _LOG.error("%s", ascii(f"facegen: error: {what}")[1:-1])

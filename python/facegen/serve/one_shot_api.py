@@ -18,7 +18,7 @@ from facegen.serve.incoming import MAX_DRAWING_BYTES, MAX_PHOTO_BYTES, Incoming,
 from facegen.serve.models import Models, offered
 from facegen.serve.picture_api import MOST_STRENGTH
 from facegen.serve.picture_work import coloured
-from facegen.serve.places import Places
+from facegen.serve.places import Check, Places
 from facegen.serve.query import number
 
 
@@ -40,7 +40,7 @@ class OneShotApi:
         """A picture in, the network's picture out."""
         model = offered(self._models.pix2pix, "pix2pix")
 
-        def work(drawing: Photo) -> bytes:
+        def work(drawing: Photo, check: Check) -> bytes:
             return encode(model.compute([model.prepare(drawing)])[0], "drawn.png")
 
         return _png(await self._run(request, MAX_DRAWING_BYTES, work))
@@ -49,7 +49,7 @@ class OneShotApi:
         """A digit in; which it is, the probabilities of all, and what the network saw, out."""
         model = offered(self._models.digits, "digits")
 
-        def work(drawing: Photo) -> dict[str, object]:
+        def work(drawing: Photo, check: Check) -> dict[str, object]:
             image = digits.to_mnist(opaque(drawing))
             guesses = model(image)
             return {
@@ -65,9 +65,9 @@ class OneShotApi:
         model = offered(self._models.colorizer, "colorizer")
         strength = number(request.query_params, "strength", 1.0, 0.0, MOST_STRENGTH)
 
-        def work(photo: Photo) -> bytes:
+        def work(photo: Photo, check: Check) -> bytes:
             (ab,) = model.compute([model.prepare(photo)])
-            pixels = coloured(photo, model, ab, strength)
+            pixels = coloured(photo, model, ab, strength, lambda rows: check())
             return encode(pixels, "photo.png", photo.alpha, photo.profile, photo.metadata)
 
         return _png(await self._run(request, MAX_PHOTO_BYTES, work, keep_depth=True))
@@ -76,8 +76,9 @@ class OneShotApi:
         """A photo in, the class of each pixel out."""
         model = offered(self._models.segmenter, "segmentation")
 
-        def work(photo: Photo) -> bytes:
+        def work(photo: Photo, check: Check) -> bytes:
             (found,) = model.compute([model.prepare(photo)])
+            check()
             return voc.indexed_png(model.finish(found, photo.pixels.shape[:2]))
 
         return _png(await self._run(request, MAX_PHOTO_BYTES, work))
@@ -86,16 +87,17 @@ class OneShotApi:
         self,
         request: Request,
         limit: int,
-        work: Callable[[Photo], object],
+        work: Callable[[Photo, Check], object],
         keep_depth: bool = False,
     ) -> object:
         """What `work` makes of the picture that a body of up to `limit` bytes holds."""
         check_kind(request)
         async with self._incoming.uploads.receive(request, limit) as body:
 
-            def whole() -> object:
+            def whole(check: Check) -> object:
                 with self._incoming.decoded(body.read, keep_depth) as photo:
-                    return work(photo)
+                    check()
+                    return work(photo, check)
 
             return await self._places.run(whole, request)
 

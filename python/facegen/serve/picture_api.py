@@ -21,7 +21,7 @@ from facegen.photos.square import SIDE
 from facegen.serve import jobs, picture_work
 from facegen.serve.incoming import MAX_PHOTO_BYTES, Incoming, check_kind
 from facegen.serve.models import Models, offered
-from facegen.serve.places import Places
+from facegen.serve.places import Check, Places
 from facegen.serve.query import choice, number
 from facegen.serve.shelf import Kept, Shelf
 
@@ -56,7 +56,7 @@ class PictureApi:
         check_kind(request)
         body = await self._incoming.uploads.take(request, MAX_PHOTO_BYTES)
         try:
-            kept = await self._places.run(lambda: Kept(self._incoming, body), request)
+            kept = await self._places.run(lambda check: Kept(self._incoming, body), request)
         except BaseException:
             body.close()
             raise
@@ -70,14 +70,19 @@ class PictureApi:
 
     async def before(self, request: Request) -> Response:
         """The picture itself."""
-        return await self._jpeg(request, self._kept(request).preview)
+        kept = self._kept(request)
+        return await self._jpeg(request, lambda check: kept.preview())
 
     async def coloured(self, request: Request) -> Response:
         """The picture in colour, once its colours were found."""
         kept, strength = self._kept(request), _strength(request)
         model = offered(self._models.colorizer, "colorizer")
         planes = kept.colours
-        return await self._jpeg(request, lambda: model.finish(kept.preview(), planes, strength))
+
+        def work(check: Check) -> np.ndarray:
+            return model.finish(kept.preview(), planes, strength, advance=lambda rows: check())
+
+        return await self._jpeg(request, work)
 
     async def colours(self, request: Request) -> Response:
         """Find its colours."""
@@ -106,7 +111,7 @@ class PictureApi:
     async def file(self, request: Request) -> Response:
         """A file that was made of it."""
         kept, name = self._kept(request), request.path_params["file"]
-        data = await self._places.run(lambda: kept.get(name), request)
+        data = await self._places.run(lambda check: kept.get(name), request)
         return Response(data, media_type=_KINDS[name.rpartition(".")[2]])
 
     def _kept(self, request: Request) -> Kept:
@@ -116,8 +121,8 @@ class PictureApi:
         kept = self._kept(request)
         return await jobs.answer(request, self._places, lambda tell: work(kept, tell=tell))
 
-    async def _jpeg(self, request: Request, work: Callable[[], np.ndarray]) -> Response:
-        data = await self._places.run(lambda: encode(work(), "picture.jpg"), request)
+    async def _jpeg(self, request: Request, work: Callable[[Check], np.ndarray]) -> Response:
+        data = await self._places.run(lambda check: encode(work(check), "picture.jpg"), request)
         return Response(data, media_type=_KINDS["jpg"])
 
 

@@ -203,7 +203,7 @@ def test_grey_pictures(tmp_path: Path) -> None:
 
 def test_the_page_shows_grey_faces(tmp_path: Path) -> None:
     from facegen.serve.faces import Faces, Point
-    from facegen.serve.handles import DIRECTIONS
+    from facegen.serve.sliders import DIRECTIONS
 
     saved(tmp_path / "grey.pth", SIZES["32 pixels, grey"])
     generator = Generator(tmp_path / "grey.pth", device="cpu")

@@ -8,7 +8,7 @@ export function addSliders(place, names, reach, moved, settled) {
     const words = name.replaceAll("_", " ");
     const title = words[0].toUpperCase() + words.slice(1);
     const row = document.createElement("div");
-    row.className = "push";
+    row.className = "slider";
     row.innerHTML = `<button class="end"></button>
       <div><label for="slider-${i}"><span></span><output></output></label>
       <input type="range" id="slider-${i}" step="0.05"></div>

@@ -1,4 +1,4 @@
-"""What the sliders of the face page push: named traits, or directions that nobody has named."""
+"""What the sliders of the face page do: named traits, or directions that nobody has named."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _FIRST_SAMPLE = 1 << 32  # seeds that people do not look at
 Amounts = Mapping[str, float]
 
 
-class Handles(Protocol):
-    """Names of sliders, how far each goes to either side, and what they do to a face."""
+class Sliders(Protocol):
+    """Their names, how far each goes to either side, and what they do to a face."""
 
     @property
     def names(self) -> list[str]: ...
@@ -35,7 +35,7 @@ class Handles(Protocol):
         """The same of normal coordinates (latent size,), where ways from face to face lead."""
 
 
-class Named:
+class TraitSliders:
     """The traits of the file beside a network: amounts are those of ``generate --trait``."""
 
     reach = TRAIT_REACH
@@ -55,7 +55,7 @@ class Named:
         return self._traits.move(self._generator.prior.from_normal(place), amounts)
 
 
-class Nameless:
+class NamelessSliders:
     """Principal components of a generator's own pictures, taken back to latent space.
 
     Each direction says along which latent vector one component of the picture changes most.
