@@ -3,10 +3,11 @@
 # kernels, packs, fits trait directions, evaluates, and says the SHA-256.
 #
 #   tools/train-default.sh FOLDER [--size 64|128] [--count 100000] [--minutes 8 | --steps N]
-#                          [--device cuda] [--seconds S] [--encoder FILE] [--measured 4096]
-#                          [--trait-steps 2000] [-- OPTIONS OF facegen train]
+#                          [--device cuda] [--precision strict] [--seconds S] [--encoder FILE]
+#                          [--measured 4096] [--trait-steps 2000] [-- OPTIONS OF facegen train]
 #
 # --minutes  Of training; the number of steps is found by the pace of some that are tried first.
+# --precision  Of products in training: bfloat16 is quicker on Hopper GPUs.
 # --seconds  Of this whole call. Training is stopped in time, its state kept; the same call again goes
 #            on from there. Whatever else is done is not repeated either.
 # --encoder  SqueezeNet v1.0, for the kernel distance.
@@ -20,7 +21,7 @@ tools=$(dirname "$0")
 folder=$1
 command="tools/train-default.sh FOLDER ${*:2}"
 shift
-size=64 count=100000 minutes=8 steps= device=cuda seconds= encoder= trait_steps=2000 measured=4096
+size=64 count=100000 minutes=8 steps= device=cuda precision=strict seconds= encoder= trait_steps=2000 measured=4096
 while (($#)); do
   case $1 in
     --size) size=$2 ;;
@@ -28,6 +29,7 @@ while (($#)); do
     --minutes) minutes=$2 ;;
     --steps) steps=$2 ;;
     --device) device=$2 ;;
+    --precision) precision=$2 ;;
     --seconds) seconds=$2 ;;
     --encoder) encoder=$2 ;;
     --trait-steps) trait_steps=$2 ;;
@@ -61,8 +63,8 @@ if [ ! -e "$folder/trained.safetensors" ]; then
   fi
   result=0
   "${limit[@]}" "$python" -m facegen train "$folder/faces.npy" -o "$folder/trained.safetensors" \
-    --folder "$folder/run" --device "$device" --batch 256 --width 32 --augment none \
-    --penalty 2 --penalty-end 0.2 --average 300000 --log-every 200 --sample-every 5000 \
+    --folder "$folder/run" --device "$device" --precision "$precision" --batch 256 --width 32 \
+    --augment none --penalty 2 --penalty-end 0.2 --average 300000 --log-every 200 --sample-every 5000 \
     --measured 512 "${how[@]}" "$@" 2> >(tee -a "$folder/train.log" >&2) || result=$?
   if ((result)); then
     took stopped

@@ -114,3 +114,11 @@ def test_without_torch(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
     result = run("train", folder, "--backend", "torch")
     assert result.code == 2 and "pip install 'torch>=" in result.err
+
+
+def test_precisions_that_are_not_there(run: Run, folder: Path) -> None:
+    """Of the device, and of another trainer."""
+    result = run("train", folder, "--precision", "float16", "--device", "cpu")
+    assert result.code == 2 and "precision 'float16' needs a GPU" in result.err
+    result = run("train", folder, "--precision", "float32", "--backend", "torch")
+    assert result.code == 2 and "--precision is of facegen's own kernels" in result.err

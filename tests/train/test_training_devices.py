@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from device_cases import NAMES, Case, Weights, all_cases
+from device_cases import NAMES, Case, Weights, all_cases, random_pixels
 
 from facegen.errors import DeviceError, DeviceFailure
 from facegen.files import state
 from facegen.train import Reports
+from facegen.train.faces.adversaries import Adversaries
+from facegen.train.faces.settings import FaceSettings
+from facegen.train.order import Order
 from played_gpu import DEVICE, LOST, played_gpu
 
 # In which step of all trainers the GPU is lost, from 0; of players, several make one of the loop.
@@ -145,3 +148,23 @@ def test_losses_on_a_gpu_are_near_the_cpus(
     assert LOSSES & near.keys()
     for loss in LOSSES & near.keys():
         assert abs(first[loss] - near[loss]) <= 0.02 * abs(near[loss]), loss
+
+
+@pytest.mark.cuda
+def test_faces_in_sixteen_bits_begin_as_in_float32() -> None:
+    """Steps of both kinds share weights; rounding to bfloat16 moves the first losses by little."""
+    pixels = random_pixels(32, 64, 64, 3)
+    order = Order(32, 16, 0)
+    found = {}
+    for precision in ("float32", "bfloat16"):
+        settings = FaceSettings(batch=16, width=32, penalty_every=2, precision=precision)
+        adversaries = Adversaries(pixels, settings, device="cuda")
+        # Steps 0 and 2 have penalties, which are float32's.
+        losses = [adversaries.step(adversaries.read(order(step))) for step in range(3)]
+        assert all(np.isfinite(each).all() for step in losses for each in step.values())
+        found[precision] = losses
+    exact, rounded = found["float32"], found["bfloat16"]
+    for name in ("generator", "penalised"):
+        near, got = np.mean(exact[0][name]), np.mean(rounded[0][name])
+        assert got != near
+        assert abs(got - near) <= 0.05 * abs(near), name

@@ -96,6 +96,11 @@ class _Command(training.OnRanks, options.BareCommand):
     "--statistics", type=click.IntRange(1, 1_000_000), default=4096, show_default=True,
     help="Latents over which the batch norms of the result are measured.",
 )
+@click.option(
+    "--precision", type=click.Choice(["strict", "float32", "bfloat16", "float16"]),
+    default="strict", show_default=True,
+    help="Of products (docs/training.md); 16 bits are quicker on Hopper GPUs, or by AMX.",
+)
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)
 @click.option(
@@ -160,6 +165,8 @@ def command(
                 raise click.UsageError(
                     f"--minutes finds the number of steps by itself, not with {other}"
                 )
+            if backend == "torch" and choices["precision"] != "strict":
+                raise click.UsageError("--precision is of facegen's own kernels, not of PyTorch's")
             options.check_output(output, overwrite)
             weights.check_extension(output)
             side, first_weights = _start(source, start, size, choices["freeze"])

@@ -80,9 +80,10 @@ class Adversaries:
         weights = generator_weights(graph, settings.seed) if init is None else copies(init)
         optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
         averaged = replace(optimizer, average=settings.decay)
+        precision = settings.precision
         self.generator = Trainer(
             graph, Given(), averaged, weights=weights, threads=threads, frozen=frozen,
-            stored_statistics=self.kept_norms, device=device, ranks=ranks,
+            stored_statistics=self.kept_norms, device=device, ranks=ranks, precision=precision,
         )  # fmt: skip
         # Of ranks the forward pass is all pictures', and the step is of some of them.
         self._goes_on = ranks is None
@@ -90,6 +91,7 @@ class Adversaries:
         self.discriminator = Trainer(
             judge, RelativisticPairs(), optimizer, threads=threads, device=device, ranks=ranks,
             weights=discriminator.initial_weights(settings.width, settings.seed, side),
+            precision=precision,
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
@@ -106,7 +108,7 @@ class Adversaries:
         self._judge = Trainer(
             discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
-            device=device, ranks=ranks,
+            device=device, ranks=ranks, precision=precision,
         )  # fmt: skip
 
     @property

@@ -41,6 +41,9 @@ class FaceSettings:
         Channels of the discriminator's first layer.
     statistics
         Latents over which the batch norms of the averaged generator are measured at the end.
+    precision
+        As for `facegen.train.Trainer`, but for steps with penalties, which are "strict": slopes are
+        told by small differences of scores.
     """
 
     steps: int = 20_000
@@ -56,6 +59,7 @@ class FaceSettings:
     average: int = 100_000
     width: int = 16
     statistics: int = 4096
+    precision: str = "strict"
 
     def __post_init__(self) -> None:
         if self.augmentation not in _AUGMENTATIONS:
