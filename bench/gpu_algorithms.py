@@ -60,8 +60,7 @@ def _times(shape: tuple[int, int, int, int], batch: int, repeats: int) -> list[s
             cells.append("")
             continue
         else:
-            program = lower(graph, weights, name, device="cuda", precision="strict")
-            runner = Runner(program, "cuda", precision="strict")
+            runner = Runner(lower(graph, weights, name), "cuda", precision="strict")
         result = runner(inputs)
         first = result if first is None else first
         error = np.abs(result - first).max()
