@@ -44,6 +44,21 @@ def test_train_and_use(run: Run, photos: Path) -> None:
     assert run("train", "colorizer", photos, *further, "-o", "b.safetensors").code == 0
 
 
+def test_errors_of_folders_apart(run: Run, photos: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for i in range(4):
+        Image.fromarray(pixels(50, 70, seed=9 + i)).save(other / f"{i}.png")
+    held_out = ("--held-out", "6", "--temperature", "1", "--uniform", "1", "--zoom", "2")
+    result = run("train", "colorizer", photos, other, *SMALL, *held_out, "-o", "a.safetensors")
+    assert result.code == 0, result.err
+    whole, *apart = [line for line in result.out.splitlines() if " held out (" in line]
+    assert whole.startswith("a.safetensors: ") and " on 6 photos" in whole
+    names = [line.partition(": a, b off by ")[0] for line in apart]
+    counts = [int(line.split(" on ")[1].split()[0]) for line in apart]
+    assert names == [str(photos), str(other)] and sum(counts) == 6 and min(counts) >= 2
+
+
 def test_wrong_arguments(run: Run, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "grey").mkdir()
@@ -59,6 +74,8 @@ def test_wrong_arguments(run: Run, photos: Path, tmp_path: Path) -> None:
         ([photos, "--from", "pix2pix.npz"], "pix2pix.npz"),
         ([photos, "--side", "60"], "side: expected a multiple of 8, found 60"),
         ([photos, "--learning-rate", "0"], "--learning-rate"),
+        ([photos, "--temperature", "0"], "--temperature"),
+        ([photos, "--zoom", "0.5"], "--zoom"),
         ([photos, "--width", "1", "--side", "32", "--held-out", "4"], "fewer than 4"),
         ([photos, "--width", "1", "--side", "32", "--resume"], "there is no run to resume"),
     ):

@@ -111,6 +111,20 @@ def test_proportions_are_kept() -> None:
     assert shorter_side(pixels.transpose(1, 0, 2), 120).shape == (180, 120, 3)
 
 
+def test_zoomed_parts_show_less_of_a_photo(tmp_path: Path) -> None:
+    """A ramp from black to white: the range of lightness tells how much of it a part has."""
+    path = tmp_path / "ramp.png"
+    ramp = np.linspace(0, 255, 64).astype(np.uint8)
+    Image.fromarray(np.broadcast_to(ramp[None, :, None], (64, 64, 3))).save(path)
+    ranges = {}
+    for zoom in (1.0, 4.0):
+        random = np.random.default_rng(0)
+        sample = PhotoSample([str(path)], 32, zoom=zoom)
+        ranges[zoom] = [float(np.ptp(sample(0, random)[0])) for _ in range(50)]
+    assert np.ptp(ranges[1.0]) < 6
+    assert max(ranges[4.0]) > 70 and min(ranges[4.0]) < 30
+
+
 def test_four_by_four_pixels_share_their_mean_colour() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (8, 12, 3), np.uint8)
     lightness, ab = planes(pixels)
@@ -136,7 +150,7 @@ def test_it_learns_which_colour_is_where(tmp_path: Path, bins: Bins) -> None:
     assert off < 0.7 * grey
 
 
-def test_distances_are_means_over_photos(tmp_path: Path) -> None:
+def test_distances_are_those_of_each_photo(tmp_path: Path) -> None:
     """Of a network that gives all pixels one colour."""
     weights = training.first_weights(SMALL)
     for name in ("conv8_313.weight", "conv8_313.bias"):
@@ -150,9 +164,8 @@ def test_distances_are_means_over_photos(tmp_path: Path) -> None:
         Image.new("RGB", size, (200, 80 + 60 * i, 40)).save(files[-1])
     colours = [rgb_to_lab(np.uint8([200, 80 + 60 * i, 40]))[1:] for i in range(2)]
     off, grey = training.distances(path, files, 1)
-    assert grey == pytest.approx(np.mean([np.linalg.norm(ab) for ab in colours]), rel=1e-4)
-    expected = np.mean([np.linalg.norm(ab - grid()[100]) for ab in colours])
-    assert off == pytest.approx(expected, rel=1e-4)
+    assert grey == pytest.approx([np.linalg.norm(ab) for ab in colours], rel=1e-4)
+    assert off == pytest.approx([np.linalg.norm(ab - grid()[100]) for ab in colours], rel=1e-4)
 
 
 def test_scores_of_a_file_are_annealed() -> None:
@@ -162,9 +175,19 @@ def test_scores_of_a_file_are_annealed() -> None:
         factor = 1 / 0.38 if name.startswith("conv8_313.") else 1
         np.testing.assert_allclose(changed[name], array * factor, rtol=1e-6)
     back = training.annealed(changed, 1 / 0.38)
-    np.testing.assert_allclose(
-        back["conv8_313.weight"], weights["conv8_313.weight"], rtol=1e-6
+    np.testing.assert_allclose(back["conv8_313.weight"], weights["conv8_313.weight"], rtol=1e-6)
+
+
+def test_the_temperature_is_the_files_alone(tmp_path: Path, bins: Bins) -> None:
+    """What is learned does not depend on it, and only the last scores tell of it."""
+    found = survey(photos(tmp_path / "photos", 4), bins)
+    mean, bold = (
+        training.train(found, dataclasses.replace(SMALL, temperature=temperature), 1)[0]
+        for temperature in (1.0, 0.25)
     )
+    for name, array in mean.items():
+        factor = 4 if name.startswith("conv8_313.") else 1
+        np.testing.assert_allclose(bold[name], array * factor, rtol=1e-6)
 
 
 def test_a_network_is_trained_further(tmp_path: Path, bins: Bins) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -59,7 +62,16 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
     "is what comes out.",
 )
 @click.option(
+    "--temperature", type=options.FiniteRange(0, 1, min_open=True), default=0.38, show_default=True,
+    help="Of the file's scores: 1 for the mean of the colours that are likely, which is off by "
+    "least; below, bolder. With --from, that which it was made with.",
+)
+@click.option(
     "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",
+)
+@click.option(
+    "--zoom", type=options.FiniteRange(1, 8), default=1.0, show_default=True,
+    help="Show photos enlarged by up to so much, at random.",
 )
 @click.option(
     "--held-out", type=click.IntRange(1),
@@ -91,9 +103,9 @@ def command(
 
     PHOTOS are folders, with all that is below them, files or globs. Grey photos are left out, and
     what cannot be read is skipped; both are counted. How far a and b of photos held out are off on
-    average is printed last, on standard output, beside how far grey is. The result does not depend
-    on the threads. Several ranks of mpirun or srun share every batch, 8 photos or more each, and
-    the result is that of one.
+    average is printed last, on standard output, beside how far grey is; of several folders, for
+    each as well. The result does not depend on the threads. Several ranks of mpirun or srun share
+    every batch, 8 photos or more each, and the result is that of one.
     """
     from facegen.cli.progress import progress
     from facegen.pictures import sources
@@ -153,8 +165,21 @@ def command(
     finished(reports)
     if not terminal.is_quiet():
         off, grey = distances(output, shown, threads, device)
-        terminal.say(
-            f"{output}: a, b off by {off:.2f} on {counted(len(shown), 'photo')} held out "
-            f"({grey:.2f} in grey)"
-        )
+        for name, of in [(output, [True] * len(shown)), *folders_of(photos, shown)]:
+            terminal.say(
+                f"{name}: a, b off by {off[of].mean():.2f} on {counted(sum(of), 'photo')} held out "
+                f"({grey[of].mean():.2f} in grey)"
+            )
         training.next_step("facegen colorize PHOTO -n FILE -o coloured.png", output)
+
+
+def folders_of(given: Sequence[str], photos: Sequence[str]) -> list[tuple[str, list[bool]]]:
+    """Which photos lie below each folder of several that were given, where any does."""
+    if len(given) < 2:
+        return []
+    found = []
+    for folder in filter(os.path.isdir, given):
+        below = [Path(photo).is_relative_to(folder) for photo in photos]
+        if any(below):
+            found.append((folder, below))
+    return found

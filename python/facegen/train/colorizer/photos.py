@@ -100,14 +100,21 @@ class PhotoSample:
     """Reads a photo as training shows it: a square part, mirrored half of the time.
 
     L (side, side, 1), and a and b (side / 4, side / 4, 2), each the mean of 4x4 pixels.
+
+    Attributes
+    ----------
+    zoom
+        The photo is enlarged by up to so much, all scales between as likely by their logarithm.
     """
 
     photos: Sequence[str]
     side: int
     mirror: bool = True
+    zoom: float = 1.0
 
     def __call__(self, sample: int, random: np.random.Generator) -> tuple[np.ndarray, ...]:
-        least = round(self.side * LARGER)
+        zoom = self.zoom ** random.random() if self.zoom > 1 else 1.0
+        least = round(self.side * LARGER * zoom)
         pixels = shorter_side(_read(self.photos[sample], least), least)
         height, width, _ = pixels.shape
         y, x = (int(random.integers(size - self.side + 1)) for size in (height, width))

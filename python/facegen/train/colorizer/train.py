@@ -46,7 +46,7 @@ WIDTHS = Widths(
     colorizer.WIDTH,
     "conv1_1.weight",
 )
-TEMPERATURE = 0.38  # of the softmax whose mean is the colour: between the mean and the mode
+TEMPERATURE = 0.38  # as published: between the mean and the mode
 BETAS = (0.9, 0.99)
 _SCORES = "conv8_313"
 _MULTIPLE = 8  # of sides: maps are an eighth, and colours a fourth of them
@@ -71,8 +71,14 @@ class ColorizerSettings:
     uniform
         Share of the uniform distribution in what rare colours count more by: see
         `bins.rebalancing`.
+    temperature
+        Of the softmax whose mean is the colour: 1 for the mean itself, which is off by least in the
+        mean square; the nearer to 0, the nearer to the likeliest colour. A network that is trained
+        further had the same.
     mirror
         Half of the photos are shown mirrored.
+    zoom
+        Photos are shown enlarged by up to so much: see `photos.PhotoSample`.
     seed
         Of the first weights and of every random choice, but not of the split.
     """
@@ -84,7 +90,9 @@ class ColorizerSettings:
     learning_rate: float = 1e-3
     weight_decay: float = 1e-3
     uniform: float = UNIFORM
+    temperature: float = TEMPERATURE
     mirror: bool = True
+    zoom: float = 1.0
     seed: int = 0
 
 
@@ -163,7 +171,7 @@ def train(
     chosen, kept = split(len(photos), held_out)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
-    whole = first_weights(s) if weights is None else annealed(weights, 1 / TEMPERATURE)
+    whole = first_weights(s) if weights is None else annealed(weights, 1 / s.temperature)
     points = whole["model_out.weight"]
     bins, rarity = Bins(of_network(points)), rebalancing(survey.distribution, s.uniform)
     trainer = Trainer(
@@ -186,7 +194,7 @@ def train(
         return {"loss": trainer.step(lightness, bins.targets(ab, rarity))}
 
     loop = Loop(
-        read=Reader(PhotoSample([photos[i] for i in chosen], s.side, s.mirror), order),
+        read=Reader(PhotoSample([photos[i] for i in chosen], s.side, s.mirror, s.zoom), order),
         step=step,
         parts={"colorizer": trainer},
         steps=steps,
@@ -204,7 +212,7 @@ def train(
         ranks=ranks,
     )
     loop.run(resume, overwrite)
-    result = annealed({**trainer.weights, "model_out.weight": points}, TEMPERATURE)
+    result = annealed({**trainer.weights, "model_out.weight": points}, s.temperature)
     return result, [photos[i] for i in kept]
 
 
@@ -213,10 +221,10 @@ def distances(
     photos: Sequence[str],
     threads: int | None = None,
     device: str = CPU,
-) -> tuple[float, float]:
-    """How far a and b are off on average, by the network of a file and where all is grey.
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """How far a and b of each photo are off, by the network of a file and where all is grey.
 
-    Each photo counts alike, whole, at the network's 256x256.
+    The mean over its pixels, whole, at the network's 256x256.
     """
     model = Colorizer(network, device=device, threads=threads)
     off, grey = [], []
@@ -225,4 +233,4 @@ def distances(
         (found,) = model.ab(lab[np.newaxis, ..., 0])
         off.append(float(np.linalg.norm(found - lab[..., 1:], axis=2).mean()))
         grey.append(float(np.linalg.norm(lab[..., 1:], axis=2).mean()))
-    return float(np.mean(off)), float(np.mean(grey))
+    return np.array(off), np.array(grey)
