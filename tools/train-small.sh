@@ -60,7 +60,8 @@ case $name in
   colours)
     draw facegen.train.segmentation.portraits "${count:-300}" "$folder/people" --seed 1
     [ -e "$out" ] || train colorizer ${photos:+"$photos"} "$folder/people/pictures" --width 16 \
-      --side 128 --batch 16 --epochs "${epochs:-80}" ;;
+      --side 128 --zoom 2 --batch 16 --epochs "${epochs:-80}" --uniform 1 --temperature 1 \
+      --held-out 60 ;;
   *) echo "$0: portraits, parts or colours, not $name" >&2; exit 2 ;;
 esac
 "$python" "$tools/write-small-card.py" "$folder" "$name" "$command"

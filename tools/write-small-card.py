@@ -57,10 +57,10 @@ ABOUT = {
         "colorizer",
         "Colours: the package's own small colorizer",
         "The lightness of a photo in, its colours out; the published network's layers with a quarter of the channels",
-        "free photos out of Debian's packages (tools/photos.txt) and rendered people",
+        "free photos out of Debian's packages (tools/photos.txt has each one's author and licence) and rendered people",
         "people/pictures",
         (
-            "it has seen few photographs: skin, sky and green are likely, all else is brownish or grey",
+            "it has seen few photographs and gives the mean of the colours that it thinks likely: skin, sky and green are pale, all else is brownish or grey",
             "the published network, facegen fetch colorizer, is far better",
         ),
     ),
@@ -72,7 +72,6 @@ def known(folder: Path, name: str, command: str) -> dict[str, Any]:
     about, network = ABOUT[name], folder / f"{name}.safetensors"
     log = state.read_lines(folder / f"{name}.run" / "log.jsonl")
     result = (folder / f"{name}.result.txt").read_text().splitlines()
-    said = [line for line in result if "held out" in line]
     machine = [line for line in result if line.startswith("trains on ")]
     return {
         "name": name,
@@ -86,9 +85,18 @@ def known(folder: Path, name: str, command: str) -> dict[str, Any]:
         "seconds": round(max(entry.get("seconds", 0) for entry in log)),
         "device": machine[-1].removeprefix("trains on ") if machine else "the CPU",
         "date": f"{datetime.fromtimestamp(network.stat().st_mtime, timezone.utc):%Y-%m-%d}",
-        "evaluation": said[-1].partition(": ")[2],
+        "evaluation": evaluation(result, folder / about.drawn),
         "limits": list(about.limits),
     }
+
+
+def evaluation(result: list[str], drawn: Path) -> str:
+    """What training said of those held out: of all, or of photos and rendered ones apart."""
+    said = [line.partition(": ")[::2] for line in result if " held out" in line]
+    if len(said) == 1:
+        return said[0][1]
+    kinds = [("rendered" if Path(name) == drawn else "photos", text) for name, text in said[1:]]
+    return "; ".join(f"{kind}: {text}" for kind, text in kinds)
 
 
 def said(card: dict[str, Any]) -> str:
