@@ -53,6 +53,12 @@ def test_bad_arguments(run: Run, network_bin: Path) -> None:
             (("--host", "192.0.2.7"), "192.0.2.7, port 8000: "),
             (("--token", "too-short"), "expected 16 to 200 letters, digits"),
             (("--token", "sixteen;and;more;"), "expected 16 to 200 letters, digits"),
+            (("--prefix", "facegen"), "--prefix: expected a path such as /facegen"),
+            (("--prefix", "/a//b"), "--prefix: expected a path such as /facegen"),
+            (("--prefix", "/../b"), "--prefix: expected a path such as /facegen"),
+            (("--prefix", "/"), "--prefix: expected a path such as /facegen"),
+            (("--prefix", "/a?b"), "--prefix: expected a path such as /facegen"),
+            (("--prefix", "/a\n"), "--prefix: expected a path such as /facegen"),
             (("-n", network_bin, "--port", taken.getsockname()[1]), "Address already in use"),
         ):
             result = run("serve", *arguments, "--device", "cpu")
@@ -129,6 +135,16 @@ def test_a_token_of_ones_own(serve: Callable[..., str]) -> None:
     assert address.endswith(f"/?token={token}")
     with pytest.raises(urllib.error.HTTPError, match="401"):
         info_of(address.partition("?")[0])
+
+
+def test_a_page_below_a_prefix(serve: Callable[..., str]) -> None:
+    address = serve("--prefix", "/tools/facegen/", "--token", "a-token-of-the-test").split()[0]
+    found = re.fullmatch(r"(http://127.0.0.1:\d+)/tools/facegen/\?token=(.*)", address)
+    assert found is not None, address
+    bearer = {"Authorization": f"Bearer {found[2]}"}
+    assert info_of(address.partition("?")[0], **bearer)["faces"]
+    with pytest.raises(urllib.error.HTTPError, match="404"):
+        info_of(f"{found[1]}/", **bearer)
 
 
 def test_it_opens_the_page(monkeypatch: pytest.MonkeyPatch) -> None:

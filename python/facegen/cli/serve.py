@@ -62,6 +62,12 @@ def _checked_token(
     help="What requests must know: for a server behind a reverse proxy. One is made up where "
     "--host is another than this machine.  [env: FACEGEN_TOKEN]",
 )
+@click.option(
+    "--prefix",
+    metavar="PATH",
+    help="Path that the page is below, as /facegen: for a reverse proxy that leaves it in the "
+    "requests that it hands on.",
+)
 @click.option("--open", "opened", is_flag=True, help="Open the page in the browser.")
 @options.engine
 @options.common
@@ -70,6 +76,7 @@ def command(
     port: int,
     host: str,
     token: str | None,
+    prefix: str | None,
     opened: bool,
     engine: dict[str, Any],
 ) -> None:
@@ -95,11 +102,12 @@ def command(
             f"facegen serve needs {error.name}, which is missing: {extras.install('serve')}"
         ) from None
 
+    below = "" if prefix is None else listening.checked_prefix(prefix)
     token = token or (None if listening.is_here(host) else listening.new_token())
     with listening.bound(host, port) as listener:  # first, since networks take seconds to load
-        app = create_app(models_of(networks, engine), token)
+        app = create_app(models_of(networks, engine), token, below)
         listener.listen()
-        address = listening.address_of(listener, token)
+        address = listening.address_of(listener, token, below)
         terminal.results_are_there()
         terminal.say(f"{address} (Ctrl-C ends it)")
         if opened:

@@ -11,6 +11,7 @@
 | ``jobs.py``, ``places.py`` | long work, told of line by line, and how much is done at once |
 | ``query.py``, ``uploads.py``, ``incoming.py`` | what comes in: numbers, bodies, pictures |
 | ``guard.py``, ``connection.py`` | who may ask, how often, how long it may take |
+| ``prefix.py`` | the page below a path, for a proxy |
 | ``server.py``, ``listening.py`` | runs it all, at which address |
 | ``static/`` | the page itself, without a build step |
 """

@@ -18,13 +18,15 @@ from facegen.serve.face_api import FaceApi
 from facegen.serve.faces import Faces
 from facegen.serve.guard import Guard
 from facegen.serve.incoming import Incoming
+from facegen.serve.listening import checked_prefix
 from facegen.serve.models import Models
 from facegen.serve.one_shot_api import OneShotApi
 from facegen.serve.picture_api import PictureApi
 from facegen.serve.places import Places
+from facegen.serve.prefix import Prefix
 
 
-def create_app(models: Models, token: str | None = None) -> Starlette:
+def create_app(models: Models, token: str | None = None, prefix: str = "") -> Starlette:
     """The application, ready for any ASGI server.
 
     Parameters
@@ -32,6 +34,13 @@ def create_app(models: Models, token: str | None = None) -> Starlette:
     token
         What every request must know (`facegen.serve.guard`); without one, it answers only to this
         machine's own names.
+    prefix
+        The path that requests have in front of the addresses, "/facegen"; "" where they have none.
+
+    Raises
+    ------
+    FacegenError
+        The prefix is no path (`facegen.serve.listening.checked_prefix`).
     """
     places, incoming = Places(), Incoming()
     faces = None if models.generator is None else Faces(models.generator, models.traits)
@@ -53,6 +62,8 @@ def create_app(models: Models, token: str | None = None) -> Starlette:
         },
     )
     app.add_middleware(Guard, token=token)
+    if prefix:
+        app.add_middleware(Prefix, prefix=checked_prefix(prefix))  # around the guard
     app.state.places = places
     return app
 

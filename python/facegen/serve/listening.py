@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import socket
 import threading
@@ -9,6 +10,10 @@ import webbrowser
 from ipaddress import ip_address
 
 from facegen.errors import FacegenError
+
+# Segments of letters and the like, but for "." and "..", which browsers take as steps.
+_PREFIX = re.compile(r"(?:/(?!\.{1,2}(?:/|$))[\w.~-]+)+", re.ASCII)
+_MOST_PREFIX = 200  # characters
 
 
 def is_here(host: str) -> bool:
@@ -22,6 +27,23 @@ def is_here(host: str) -> bool:
 def new_token() -> str:
     """One that nobody guesses."""
     return secrets.token_urlsafe(24)
+
+
+def checked_prefix(prefix: str) -> str:
+    """The path that the page is below, "/tools/facegen", without a slash at its end.
+
+    Raises
+    ------
+    FacegenError
+        It is none that every browser and proxy leaves as it is.
+    """
+    path = prefix.removesuffix("/")
+    if len(path) > _MOST_PREFIX or not _PREFIX.fullmatch(path):
+        raise FacegenError(
+            "--prefix: expected a path such as /facegen or /tools/facegen, of letters, digits, "
+            f"'.', '_', '~' and '-', found {prefix[:_MOST_PREFIX]!r}"
+        )
+    return path
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -47,13 +69,16 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-def address_of(listener: socket.socket, token: str | None) -> str:
-    """What is opened in a browser; of a server at all addresses, that which others know."""
+def address_of(listener: socket.socket, token: str | None, prefix: str = "") -> str:
+    """What is opened in a browser; of a server at all addresses, that which others know.
+
+    `prefix` is as for `facegen.serve.app.create_app`.
+    """
     host, port = listener.getsockname()[:2]
     if ip_address(host).is_unspecified:
         host = _own_address(listener.family)
     name = f"[{host}]" if ":" in host else host
-    return f"http://{name}:{port}/" + ("" if token is None else f"?token={token}")
+    return f"http://{name}:{port}{prefix}/" + ("" if token is None else f"?token={token}")
 
 
 def open_in_browser(address: str) -> None:
