@@ -16,7 +16,7 @@ from facegen import FormatError
 from facegen.colour import icc
 from facegen.photos.encode import encode
 from facegen.photos.metadata import Metadata
-from facegen.photos.photo import decode
+from facegen.photos.photo import decode, is_deep
 from files import chunk, encoded, raw_png, raw_tiff, srgb_profile, with_chunks
 
 GREYS = np.arange(65_536, dtype=np.uint16).reshape(256, 256)
@@ -191,3 +191,14 @@ def test_a_damaged_byte_is_an_error_or_a_picture(kind: str, place: float, value:
     except FormatError:
         return
     assert photo.deep is None or photo.deep.shape[:2] == photo.pixels.shape[:2]
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_a_header_says_whether_there_are_16(name: str) -> None:
+    deep, alpha = noise(6, 5, 3), np.full((6, 5), 7, np.uint8)
+    for pixels, expected in ((deep, True), ((deep >> 8).astype(np.uint8), False)):
+        for written in (encode(pixels, name), encode(pixels, name, alpha)):
+            assert is_deep(written) is expected
+            assert (deep_of(written) is not None) is expected
+    grey = encoded(Image.fromarray(deep[..., 0]), "PNG" if name == "a.png" else "TIFF")
+    assert is_deep(grey) and deep_of(grey) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Sequence
@@ -255,6 +256,19 @@ def test_truncated(kind: str) -> None:
         if several_pictures is not None and kind != "GIF":  # a GIF has as many as are there
             with pytest.raises(FormatError):
                 list(several_pictures)
+
+
+def test_a_gif_that_is_cut_short_is_refused_in_own_words() -> None:
+    """Wherever that is: between blocks, in one of them, in a palette."""
+    data = several("GIF", [Image.fromarray(pixels(9, 7, seed=seed)) for seed in (1, 2)])
+    damaged = r"(frame \d of \d: )?cannot be decoded: it is damaged, or cut short"
+    for length in range(6, len(data)):
+        try:
+            several_pictures = frames(data[:length])
+            _ = decode(data[:length]) if several_pictures is None else list(several_pictures)
+        except FormatError as error:
+            said = str(error)
+            assert re.fullmatch(damaged, said) or said.startswith("not a picture"), said
 
 
 @settings(max_examples=80, deadline=None)

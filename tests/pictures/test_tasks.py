@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegen.photos.encode import encode
 from facegen.pictures import classify, colorize, digits, pix2pix, segment
+from facegen.pictures import task as task_module
 
 MODEL: Any = SimpleNamespace(
     weights={"a.weight": np.ones(3, np.float32)},
@@ -35,3 +37,19 @@ def test_a_task_is_picklable(name: str) -> None:
     assert copy.batch == task.batch
     for step in ("prepare", "compute", "finish"):
         assert callable(getattr(copy, step))
+
+
+@pytest.mark.parametrize(
+    ("depth", "of_8_bits", "of_16_bits"), [(8, 1, 1), (16, 2, 2), (colorize.SAME, 1, 2)]
+)
+def test_a_picture_counts_by_the_bits_that_are_kept(
+    monkeypatch: pytest.MonkeyPatch, depth: str | int, of_8_bits: int, of_16_bits: int
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(task_module, "check_memory", lambda size, what: asked.append(size))
+    task = colorize.task(MODEL, depth=depth)
+    for kind, times in ((np.uint8, of_8_bits), (np.uint16, of_16_bits)):
+        picture = encode(np.zeros((30, 20, 3), kind), "a.png")
+        assert task.pixels(picture) == 600 * times
+        assert asked.pop() == 6000 * times  # bytes
+        assert TASKS["pix2pix"].pixels(picture) == 600  # which keeps 8

@@ -18,6 +18,7 @@ pytest.importorskip("uvicorn", reason="uvicorn (the extra [serve]) is not instal
 from PIL import Image
 from running import HALF_HEAD, IMAGE, WATCHDOG, Running, answer_of, is_closed
 
+from facegen.photos.encode import encode
 from facegen.serve import connection, incoming, uploads
 from facegen.serve.models import Models
 
@@ -130,3 +131,15 @@ def test_large_photos_are_worked_on_one_after_another() -> None:
             client.close()
         running.stop()
     assert most == [1, 1, 1, 1]
+
+
+def test_what_is_kept_of_16_bits_counts_twice() -> None:
+    room = incoming.Incoming()
+    deep, plain = (encode(np.zeros((30, 20, 3), kind), "a.png") for kind in (np.uint16, np.uint8))
+    for data, keep_depth, pixels in (
+        (deep, True, 1200), (deep, False, 600), (plain, True, 600),
+    ):  # fmt: skip
+        with room.decoded(lambda data=data: data, keep_depth) as photo:
+            assert (photo.deep is not None) == (pixels == 1200)
+            assert room._pixels._taken == pixels
+        assert room._pixels._taken == 0

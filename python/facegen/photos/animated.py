@@ -8,7 +8,8 @@ from typing import Any
 from PIL import Image
 
 from facegen.photos import deep, metadata
-from facegen.photos.photo import Photo, checked_size, described, errors, of_opened, open_image
+from facegen.photos.photo import Photo, described, of_opened, open_image
+from facegen.photos.refused import checked_size, errors
 
 FOR_EVER = 0
 _MOST_MILLISECONDS = 65_535  # that a frame is shown: what all formats can say

@@ -17,6 +17,11 @@ _MOST = 0xFFFF
 _OTHER_BYTE = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}
 
 
+def is_deep(image: Image.Image) -> bool:
+    """Whether `in_16_bits` may have values of it; before it is loaded."""
+    return has_deep_colours(image) or _is_grey(image)
+
+
 def has_deep_colours(image: Image.Image) -> bool:
     """Whether it is one of 16 bits a colour of which Pillow keeps 8; before it is loaded."""
     return (

@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from facegen.colour import profiles
-from facegen.errors import FormatError, first_line
+from facegen.errors import FormatError
 from facegen.files.standard import STANDARD
 from facegen.photos import avif, camera_raw, deep, heif, png_chunks, tiff_pixels
 from facegen.photos import metadata as metadata_of_files
 from facegen.photos.metadata import Metadata
+from facegen.photos.refused import checked_size, errors
 from facegen.photos.tiff_tags import is_tiff
 from facegen.photos.transparency import Key, key_alpha, key_of, on_white, split_alpha
 
@@ -115,6 +116,12 @@ def size(data: bytes) -> tuple[int, int]:
     """
     with errors(), open_image(data) as image:
         return checked_size(image)
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether `decode` can have 16 bits of it, by the file's header; FormatError as there."""
+    with errors(), open_image(data) as image:
+        return deep.is_deep(image)
 
 
 def decode(data: bytes, least_side: int | None = None, keep_depth: bool = False) -> Photo:
@@ -251,35 +258,6 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     if size > MAX_FILE_BYTES:
         raise FormatError(f"more than {MAX_FILE_BYTES:,} bytes, too large for a picture")
     return b"".join(pieces)
-
-
-class errors:
-    """Whatever a damaged file makes Pillow raise becomes a FormatError."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None or isinstance(error, (FormatError, MemoryError)):
-            return
-        if isinstance(error, Image.UnidentifiedImageError):
-            raise FormatError("not a picture, or of a format that is not read") from None
-        if isinstance(error, Image.DecompressionBombError):  # which does not say of what size
-            raise FormatError(f"more pixels than twice {_limit()}") from None
-        if isinstance(error, Exception):
-            raise FormatError(f"cannot be decoded: {first_line(error)}") from error
-
-
-def checked_size(image: Image.Image) -> tuple[int, int]:
-    limit = Image.MAX_IMAGE_PIXELS
-    if limit is not None and image.width * image.height > limit:
-        raise FormatError(f"{image.width:,} x {image.height:,} pixels, more than {_limit()}")
-    return image.height, image.width
-
-
-def _limit() -> str:
-    limit = Image.MAX_IMAGE_PIXELS
-    return f"the limit of {limit:,} (--max-pixels; in Python PIL.Image.MAX_IMAGE_PIXELS)"
 
 
 def _turned(values: NDArray[np.uint16], turn: Image.Transpose) -> NDArray[np.uint16]:

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from facegen.networks.colorizer import Colorizer
 from facegen.photos.encode import check_depth, extension_of, holds_16_bits
 from facegen.photos.joined import Picture
-from facegen.photos.photo import Photo, decode
+from facegen.photos.photo import Photo, decode, is_deep
 from facegen.pictures.pages import ALL, Pages, finish_one
-from facegen.pictures.task import Task
+from facegen.pictures.task import Task, counted_pixels
 
 SAME = "same"  # as a depth: 16 bits for pictures of more than 8, where the format holds them
 
@@ -34,8 +34,14 @@ def task(
     picture = partial(_picture, model, strength, strip, depth)
     options = {"strength": strength, "strip": strip, "depth": depth, **pages.settings}
     work = Task.of_model("colorize", model, partial(finish_one, picture), **options)
-    work = replace(work, decode=partial(decode, keep_depth=depth != 8), picture=picture)
+    decoded = partial(decode, keep_depth=depth != 8)
+    work = replace(work, pixels=partial(_pixels, depth), decode=decoded, picture=picture)
     return pages.of_task(work, keep_depth=depth != 8)
+
+
+def _pixels(depth: str | int, data: bytes) -> int:
+    """What a picture counts for: 16 bits are in memory where they are read or written."""
+    return counted_pixels(data, depth == 16 or (depth == SAME and is_deep(data)))
 
 
 def _picture(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from facegen.photos.joined import Picture
     from facegen.photos.photo import Photo
 
-_PHOTO_BYTES = 10  # of each pixel, as measured (docs/pictures.md); of 16 bits twice that
+_PHOTO_BYTES = 10  # of each pixel, as measured (docs/pictures.md)
+DEEP = 2  # pixels of 8 bits that one counts for of which 16 are kept, as measured there
 
 
 @dataclass(frozen=True)
@@ -60,13 +61,15 @@ def settings_of(command: str, model: Any, **options: Any) -> dict[str, Any]:
     return {"command": command, "network": digest(model.weights), **model.arithmetic, **options}
 
 
-def _pixels(data: bytes) -> int:
+def counted_pixels(data: bytes, deep: bool = False) -> int:
+    """The pixels of 8 bits that a photo counts for in memory; `deep` where 16 bits are kept."""
     from facegen.photos import photo as photos  # which loads Pillow: faces are of no photo
 
     height, width = photos.size(data)
+    pixels = height * width * (DEEP if deep else 1)
     # Only above Pillow's own limit is there so much to take; what is free now is no promise.
-    check_memory(height * width * _PHOTO_BYTES, f"{width:,} x {height:,} pixels")
-    return height * width
+    check_memory(pixels * _PHOTO_BYTES, f"{width:,} x {height:,} pixels")
+    return pixels
 
 
 def _decode(data: bytes) -> Photo:
@@ -99,9 +102,9 @@ class Task:
     batch
         Most inputs computed at once. Results must not depend on it.
     pixels, decode
-        A file's content to the pixels that its header announces, and to the photo; a command may
-        take files of another kind, and has what it decodes in the place of photos then. Both run
-        in several threads at once.
+        A file's content to the pixels of 8 bits that it counts for in memory, by its header, and to
+        the photo; a command may take files of another kind, and has what it decodes in the place of
+        photos then. Both run in several threads at once.
     frames
         A file's content to its several pictures, each of which is done; None where it is one, or
         of a command that takes the first.
@@ -124,7 +127,7 @@ class Task:
     compute: Callable[[list[Any]], Any]
     finish: Callable[[Any, Any, tuple[str, ...]], Made]
     batch: int = 8
-    pixels: Callable[[bytes], int] = _pixels
+    pixels: Callable[[bytes], int] = counted_pixels
     decode: Callable[[bytes], Any] = _decode
     frames: Callable[[bytes], Frames | None] = _one
     picture: Callable[[Any, Any, str], Picture] | None = None

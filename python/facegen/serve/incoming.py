@@ -10,6 +10,7 @@ from starlette.requests import Request
 
 from facegen.photos import photo as photos
 from facegen.pictures.memory import PixelBudget
+from facegen.pictures.task import DEEP
 from facegen.serve.uploads import Uploads
 
 MAX_DRAWING_BYTES = 2 << 20
@@ -33,11 +34,12 @@ class Incoming:
         """The picture of a body; waits, in a thread, while too many others are worked on."""
         data = read()
         height, width = checked_size(data)
-        self._pixels.take(height * width)
+        pixels = height * width * (DEEP if keep_depth and photos.is_deep(data) else 1)
+        self._pixels.take(pixels)
         try:
             yield photos.decode(data, keep_depth=keep_depth)
         finally:
-            self._pixels.give_back(height * width)
+            self._pixels.give_back(pixels)
 
 
 def check_kind(request: Request) -> None:

@@ -1,0 +1,50 @@
+"""What is refused of pictures' files, in a line that says why."""
+
+from __future__ import annotations
+
+import struct
+
+from PIL import Image
+
+from facegen.errors import FormatError, first_line
+
+# What Pillow's readers run into where a file ends too early or says what cannot be: their words
+# are Python's ("index out of range").
+_DAMAGE = (EOFError, IndexError, KeyError, TypeError, struct.error)
+
+
+class errors:
+    """Whatever a damaged file makes Pillow raise becomes a FormatError."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None or isinstance(error, (FormatError, MemoryError)):
+            return
+        if isinstance(error, Image.UnidentifiedImageError):
+            raise FormatError("not a picture, or of a format that is not read") from None
+        if isinstance(error, Image.DecompressionBombError):  # which does not say of what size
+            raise FormatError(f"more pixels than twice {_limit()}") from None
+        if isinstance(error, Exception):
+            raise FormatError(f"cannot be decoded: {_reason(error)}") from error
+
+
+def checked_size(image: Image.Image) -> tuple[int, int]:
+    """(height, width); a FormatError above Pillow's limit of pixels."""
+    limit = Image.MAX_IMAGE_PIXELS
+    if limit is not None and image.width * image.height > limit:
+        raise FormatError(f"{image.width:,} x {image.height:,} pixels, more than {_limit()}")
+    return image.height, image.width
+
+
+def _reason(error: Exception) -> str:
+    words = first_line(error)
+    if isinstance(error, _DAMAGE) or "truncated" in words.lower():
+        return "it is damaged, or cut short"
+    return words
+
+
+def _limit() -> str:
+    limit = Image.MAX_IMAGE_PIXELS
+    return f"the limit of {limit:,} (--max-pixels; in Python PIL.Image.MAX_IMAGE_PIXELS)"
