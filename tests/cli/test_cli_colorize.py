@@ -335,6 +335,21 @@ def test_the_names_of_standard_output(run: Run, tinter: Tinter) -> None:
     assert os.listdir() == ["a.png"]
 
 
+@pytest.mark.parametrize(
+    ("format_", "kind"), [("jpg", "JPEG"), ("webp", "WEBP"), ("gif", "GIF"), ("same", "TIFF")]
+)
+def test_the_format_of_what_has_no_name(
+    run: Run, tinter: Tinter, format_: str, kind: str
+) -> None:
+    save("a.tif")
+    with open("out", "wb") as out:
+        name = f"/dev/fd/{out.fileno()}"
+        result = run("colorize", "a.tif", "-o", name, "--format", format_, "--json", "r.json")
+    assert result.code == 0 and f"{name}: 1 done" in result.err + result.out
+    assert Image.open("out").format == kind
+    assert json.loads(Path("r.json").read_text())["items"][0]["outputs"] == [name]
+
+
 def test_the_network_itself(weights: Path, tmp_path: Path) -> None:
     """From standard input to standard output, in a process of its own."""
     file = io.BytesIO()

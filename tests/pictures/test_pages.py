@@ -145,7 +145,7 @@ def test_the_first_alone() -> None:
 )
 def test_one_file_for_what_it_cannot_hold(name: str, output: str, message: str) -> None:
     document(name)
-    report = run([one(name, output)], task(Pages(numbered=False)), OneResult(overwrite=False))
+    report = run([one(name, output)], task(Pages(numbered=False)), OneResult(output, False))
     error = report.outcomes[0].error
     assert statuses(report) == "f" and error is not None and message in error
     assert not Path(output).exists()
@@ -185,7 +185,7 @@ def test_what_is_larger_than_memory_should_hold_goes_through_a_file(
     assert found is not None
     for frame, values in zip(found, made, strict=True):
         np.testing.assert_array_equal(frame.photo.pixels, 255 - values)
-    assert run([one("scan.tif", "a.tif")], task(), OneResult(overwrite=False)).exit_code == 0
+    assert run([one("scan.tif", "a.tif")], task(), OneResult("a.tif", False)).exit_code == 0
     assert Path("a.tif").read_bytes() == Path("out/scan.tif").read_bytes()
 
 

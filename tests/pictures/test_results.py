@@ -156,12 +156,12 @@ def test_a_finished_picture_that_is_gone_fails_alone() -> None:
 
 def test_one_result(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     Path("a.png").write_bytes(png())
-    run([one("a.png", "b.png")], negative(), OneResult(False))
+    run([one("a.png", "b.png")], negative(), OneResult("b.png", False))
     with pytest.raises(FacegenError, match="b.png: exists"):
-        run([one("a.png", "b.png")], negative(), OneResult(False))
-    run([one("a.png", "b.png")], negative(), OneResult(True))
+        run([one("a.png", "b.png")], negative(), OneResult("b.png", False))
+    run([one("a.png", "b.png")], negative(), OneResult("b.png", True))
     with pytest.raises(FacegenError, match="there is no folder no"):
-        run([one("a.png", "no/b.png")], negative(), OneResult(False))
-    run([one("a.png", "-")], negative(), OneResult(False))
+        run([one("a.png", "no/b.png")], negative(), OneResult("no/b.png", False))
+    run([one("a.png", "-.png")], negative(), OneResult("-", False))
     assert capfdbinary.readouterr().out == Path("b.png").read_bytes()
     assert sorted(os.listdir()) == ["a.png", "b.png"]

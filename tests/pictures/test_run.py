@@ -224,7 +224,7 @@ def test_who_is_told_may_fail() -> None:
 def test_facts_without_results() -> None:
     Path("a.png").write_bytes(png())
     task = Task({}, lambda photo: photo, lambda v: v, lambda p, v, o: Made(facts={"class": 3}))
-    report = run([Item("a.png", ())], task, OneResult(False))
+    report = run([Item("a.png", ())], task, OneResult(None, overwrite=False))
     assert statuses(report) == "d" and report.outcomes[0].facts == {"class": 3}
 
 

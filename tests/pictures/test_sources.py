@@ -155,7 +155,11 @@ def test_names_are_mirrored() -> None:
 
 def test_one_file() -> None:
     assert items(SOURCES[:1], "cat.webp", [""]) == [Item("photos/sub/cat.jpg", ("cat.webp",))]
-    assert items([Source("-", "stdin")], "-", [""]) == [Item("-", ("-",))]
+    stdin = Source("-", "stdin")
+    for extension, output in ((".png", "-.png"), (".webp", "-.webp"), ("same", "-.png")):
+        assert items([stdin], "-", [""], extension) == [Item("-", (output,))]
+    assert items(SOURCES[:1], "/dev/stdout", [""], "same")[0].outputs == ("/dev/stdout.jpg",)
+    assert items(SOURCES[:1], "-", [".npy"], ".webp")[0].outputs == ("-.npy",)
     assert items([Source("-", "stdin")], "out/", [""])[0].outputs == ("out/stdin.png",)
     with pytest.raises(FacegenError, match="several pictures; name a folder"):
         items(SOURCES, "cat.png", [""])

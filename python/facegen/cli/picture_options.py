@@ -68,7 +68,7 @@ def inputs(
             type=click.Choice([*EXTENSIONS, "same"]),
             default="png",
             show_default=True,
-            help="Of results in a folder; same: as their sources.",
+            help="Of results in a folder, and of one for standard output; same: as their sources.",
         ),
         click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them."),
         click.option(

@@ -12,7 +12,7 @@ from click.core import ParameterSource
 from facegen.cli import options, picture_options, run_options, terminal
 from facegen.cli.classes import print_classes
 from facegen.cli.shared import SharedCommand
-from facegen.files.standard import is_stdout
+from facegen.files.standard import is_stdout, is_stream
 
 if TYPE_CHECKING:
     from facegen.graphs import End
@@ -63,7 +63,8 @@ NPY = ".npy"
     "--format",
     "format_",
     type=click.Choice(["npy", *picture_options.EXTENSIONS]),
-    help="Of results in a folder; png where the output is a map of 1 or 3 channels, else npy.",
+    help="Of results in a folder, and of one for standard output; png where the output is a map of "
+    "1 or 3 channels, else npy.",
 )
 @click.option("-r", "--recursive", is_flag=True, help="Take folders with all below them.")
 @options.overwrite
@@ -262,15 +263,14 @@ def _run_pictures(
         return report.exit_code
 
     pictures = len(model.outputs) == 1 and is_picture(model.outputs[0])
-    if format_ not in (None, "npy") or not is_folder(output):
-        if not pictures:
-            found_ends = ", ".join(map(str, model.outputs))
-            raise click.UsageError(
-                f"{output}: pictures are written of one output of 1 or 3 channels, found "
-                f"{found_ends}; a folder, or a {NPY}, takes arrays"
-            )
-    elif format_ == "npy":
+    if format_ == "npy" and (is_folder(output) or is_stream(output)):
         pictures = False
+    elif not pictures and (format_ is not None or not is_folder(output)):
+        found_ends = ", ".join(map(str, model.outputs))
+        raise click.UsageError(
+            f"{output}: pictures are written of one output of 1 or 3 channels, found "
+            f"{found_ends}; a folder, or a {NPY}, takes arrays"
+        )
     if pictures:
         _refuse("are for arrays", "layout")
     names = file_names(model.outputs)

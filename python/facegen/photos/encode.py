@@ -14,7 +14,6 @@ from PIL import Image
 
 from facegen.colour import profiles
 from facegen.errors import FormatError
-from facegen.files.standard import is_stream
 from facegen.photos import deep_png, gif, tiff_writer
 from facegen.photos import metadata as metadata_of_files
 from facegen.photos.metadata import Metadata
@@ -51,7 +50,7 @@ _MOST_JPEG_SIDE = 65_500  # libjpeg's own limit, which it says on standard error
 
 
 def extension_of(path: str) -> str:
-    """That decides on a result's format: its own, ".png" of "-", a device or a pipe without one.
+    """That decides on a result's format.
 
     Raises
     ------
@@ -59,8 +58,6 @@ def extension_of(path: str) -> str:
         None of `WRITABLE`.
     """
     extension = os.path.splitext(path)[1].lower()
-    if extension not in _FORMATS and is_stream(path):
-        return ".png"
     if extension not in _FORMATS:
         raise FormatError(f"no picture format for {extension!r}, expected {', '.join(WRITABLE)}")
     return extension

@@ -34,7 +34,8 @@ class Item:
     source
         The picture's file, or "-".
     outputs
-        Paths of the results, in the order of the task's suffixes; "-" is standard output.
+        Paths of the results, in the order of the task's suffixes. That of standard output, a device
+        or a pipe has the extension of what is written there ("-.jpg").
     """
 
     source: str
@@ -70,8 +71,8 @@ def items(
         What follows a source's name without its extension, one a result; "" is a picture, which
         gets `extension`.
     extension
-        Of pictures: one of `WRITABLE`, or "same" for that of the source (.png where it cannot be
-        written).
+        Of pictures in a folder, and of one for a name that has none (standard output): one of
+        `WRITABLE`, or "same" for that of the source (.png where it cannot be written).
 
     Raises
     ------
@@ -84,12 +85,15 @@ def items(
             Item(source.path, tuple(_name(source, output, s, extension) for s in suffixes))
             for source in sources
         ]
-    elif not is_stream(output) and os.path.splitext(output)[1].lower() not in WRITABLE:
+    elif not is_stream(output) and not _is_writable(output):
         raise FacegenError(
             f"{output}: pictures are written as {', '.join(WRITABLE)}; a folder of this name would "
             f"be {output}/"
         )
     elif len(sources) == 1 and len(suffixes) == 1:
+        if is_stream(output):
+            ending = "" if _is_writable(output) else _ending(sources[0], suffixes[0], extension)
+            return [Item(sources[0].path, (output + ending,))]  # which replaces no file
         named = [Item(sources[0].path, (output,))]
     else:
         what = "several pictures" if len(sources) > 1 else "several results"
@@ -103,13 +107,21 @@ def items(
     return named
 
 
+def _is_writable(path: str) -> bool:
+    return os.path.splitext(path)[1].lower() in WRITABLE
+
+
 def _name(source: Source, folder: str, suffix: str, extension: str) -> str:
-    stem, own = os.path.splitext(source.name)
-    if suffix == "":
-        if extension == SAME:
-            extension = own if own.lower() in WRITABLE else ".png"
-        suffix = extension
-    return os.path.join(folder, stem + suffix)
+    stem = os.path.splitext(source.name)[0]
+    return os.path.join(folder, stem + _ending(source, suffix, extension))
+
+
+def _ending(source: Source, suffix: str, extension: str) -> str:
+    if suffix != "":
+        return suffix
+    if extension == SAME:
+        return os.path.splitext(source.name)[1] if _is_writable(source.name) else ".png"
+    return extension
 
 
 def _check(

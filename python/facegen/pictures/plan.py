@@ -67,7 +67,7 @@ def plan_results(
         For what is wrong with names.
     """
     named = items(found.pictures, output, suffixes, extension)
-    results: Results = OneResult(overwrite)
+    results: Results = OneResult(output, overwrite)
     if is_folder(output):
         results = FolderResults(output, overwrite, part, [item.source for item in named])
     return _share_of(named, found, results, output, part)
@@ -76,7 +76,7 @@ def plan_results(
 def plan_facts(found: Found, part: Share = (0, 1)) -> Plan:
     """Pictures, or a share of them, that are only looked at."""
     named = [Item(source.path, ()) for source in found.pictures]
-    return _share_of(named, found, OneResult(overwrite=False), None, part)
+    return _share_of(named, found, OneResult(None, overwrite=False), None, part)
 
 
 def _share_of(

@@ -28,8 +28,8 @@ class Results(Protocol):
             A file has the name of a result and is none of ours, or a link leads elsewhere.
         """
 
-    def write(self, made_of: Input, settings: str, made: Made) -> None:
-        """Write the files made of one item: all complete, or none."""
+    def write(self, made_of: Input, settings: str, made: Made) -> tuple[str, ...]:
+        """Write the files made of one item, all complete or none; gives the names of all."""
 
     def close(self) -> None:
         """No more results follow."""
@@ -89,7 +89,7 @@ class FolderResults:
         outputs = tuple(os.path.join(self._folder, name) for name in records[0].outputs)
         return Outcome(item.source, "skipped", outputs, facts=records[0].facts)
 
-    def write(self, made_of: Input, settings: str, made: Made) -> None:
+    def write(self, made_of: Input, settings: str, made: Made) -> tuple[str, ...]:
         for path in made.files:  # also of those that were not announced
             first = self._written.setdefault(path, made_of.source)
             if not self._overwrite and os.path.lexists(path):
@@ -98,33 +98,41 @@ class FolderResults:
             if first != made_of.source:
                 raise FacegenError(f"{path}: would be a result of {first} and of {made_of.source}")
         self._manifest.write(made_of, settings, made)
+        return tuple(made.files)
 
     def close(self) -> None:
         self._manifest.close()
 
 
 class OneResult:
-    """A single file, or standard output: replaced with `overwrite` alone, without a manifest."""
+    """A single file, or standard output: replaced with `overwrite` alone, without a manifest.
 
-    def __init__(self, overwrite: bool) -> None:
-        self._overwrite = overwrite
+    Parameters
+    ----------
+    place
+        As it was named, whatever extension its item gives it; None where there is nothing but
+        facts.
+    """
+
+    def __init__(self, place: str | None, overwrite: bool) -> None:
+        self._place, self._overwrite = place, overwrite
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
-        for item in items:
-            for path in item.outputs:
-                if is_stream(path):
-                    continue
-                if os.path.isfile(path) and not self._overwrite:
-                    raise FacegenError(f"{path}: exists (--overwrite replaces it)")
-                folder = os.path.dirname(path) or "."
-                if not os.path.isdir(folder):
-                    raise FacegenError(f"{path}: there is no folder {folder}")
+        if self._place is None or is_stream(self._place):
+            return {}
+        if os.path.isfile(self._place) and not self._overwrite:
+            raise FacegenError(f"{self._place}: exists (--overwrite replaces it)")
+        folder = os.path.dirname(self._place) or "."
+        if not os.path.isdir(folder):
+            raise FacegenError(f"{self._place}: there is no folder {folder}")
         return {}
 
-    def write(self, made_of: Input, settings: str, made: Made) -> None:
-        for path, data in made.files.items():
-            with AtomicFile(output_file(path)) as file:
-                put(data, file)
+    def write(self, made_of: Input, settings: str, made: Made) -> tuple[str, ...]:
+        assert self._place is not None
+        (data,) = made.files.values()
+        with AtomicFile(output_file(self._place)) as file:
+            put(data, file)
+        return (self._place,)
 
     def close(self) -> None:
         pass

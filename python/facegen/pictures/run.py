@@ -245,9 +245,10 @@ class _Run:
                 made = work.made
                 if made is None:
                     made = self._task.finish(work.photo, work.value, work.item.outputs)
+                files: tuple[str, ...] = ()
                 if made.files:
-                    self._results.write(work.made_of, self._settings, made)
-                outcome = Outcome(work.item.source, "done", tuple(made.files), facts=made.facts)
+                    files = self._results.write(work.made_of, self._settings, made)
+                outcome = Outcome(work.item.source, "done", files, facts=made.facts)
         if work.error is not None:
             outcome = Outcome(work.item.source, "failed", error=work.error)
         self._budget.give_back(work.pixels)
