@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from command_line import Run
 from PIL import Image, ImageDraw
 
-from facegen.networks import default
+from facegen.graphs import GraphNetwork
+from facegen.loading import write_graph
+from facegen.networks import colorizer, default
 
 OWN = {
     "pix2pix": ("portraits", "portraits from line drawings, by the package's own small network"),
@@ -44,6 +47,72 @@ def test_the_package_has_one(run: Run, picture: str, command: str) -> None:
     np.testing.assert_array_equal(np.asarray(Image.open("again.png")), made)
     quiet = run(command, picture, "-o", "quiet.png", "-q", "--device", "cpu")
     assert quiet == (0, "", "")
+
+
+def test_what_is_refused_needs_no_introduction(run: Run, picture: str) -> None:
+    """The error is alone, whatever it is of: words, names, files, the device."""
+    Path("there.png").write_bytes(b"")
+    for words in (
+        ("pix2pix", picture, "-o", "made.png", "--size", "257"),
+        ("pix2pix", picture, "-o", "made.heic"),
+        ("pix2pix", "missing.png", "-o", "made.png"),
+        ("pix2pix", picture, "-o", "there.png"),
+        ("pix2pix", picture, "-o", "made.png", "--device", "cuda:9"),
+        ("segment", picture, "-o", "made.jpg"),
+        ("segment", "missing.png", "-o", "made.png"),
+    ):
+        result = run(*words)
+        assert result.code != 0 and "own small network" not in result.err, words
+        assert "error: " in result.err.splitlines()[0] or "failed: " in result.err, result.err
+
+
+@pytest.fixture
+def colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package with a colorizer of its own: a tiny one, of random weights."""
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "default"
+    folder.mkdir()
+    for file in default._folder().iterdir():
+        (folder / file.name).symlink_to(file)
+    monkeypatch.setattr(default, "_folder", lambda: folder)
+    monkeypatch.setitem(default.FILES, "colorizer", "colours")
+    graph, numbers = colorizer.graph(width=2), np.random.default_rng(0)
+    weights = {
+        name: np.abs(numbers.standard_normal(shape, np.float32))
+        for name, shape in graph.parameters.items()
+    }
+    file = folder / "colours.safetensors"
+    write_graph(file, GraphNetwork.of(graph, weights, "colorizer"))
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    (folder / "colours.json").write_text(json.dumps({"sha256": digest}))
+
+
+def test_a_colorizer_of_the_package_is_taken_at_once(
+    run: Run, picture: str, colours: None
+) -> None:
+    words = "colours for grey photos, by the package's own small network"
+    result = run("colorize", picture, "-o", "made.png", "--device", "cpu")
+    assert result.code == 0 and f"facegen: {words}; far better ones: facegen fetch" in result.err
+    named = run("colorize", picture, "-n", "colours", "-o", "named.png", "--device", "cpu")
+    assert named.code == 0 and words not in named.err
+    assert Path("named.png").read_bytes() == Path("made.png").read_bytes()
+
+
+def test_a_colorizer_of_the_package_opens_its_part_of_the_page(colours: None) -> None:
+    pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
+    from facegen.cli.serve_models import models_of
+
+    engine = {"device": "cpu", "threads": 1, "precision": "float32", "algorithm": "auto"}
+    models = models_of([], engine)
+    assert models.colorizer is not None
+    assert models.hints["colorize"].startswith("Colours for grey photos, by the package's own")
+
+
+def test_without_one_it_is_said_how_to_get_one(run: Run, picture: str) -> None:
+    if "colorizer" in default.FILES:
+        pytest.skip("the package has a colorizer")
+    result = run("colorize", picture, "-o", "made.png")
+    assert result.code == 2 and "get it with facegen fetch colorizer" in result.err
 
 
 def test_parts_have_names(run: Run, picture: str) -> None:

@@ -24,7 +24,7 @@ from facegen.cli.shared import SharedCommand
     ),
 )
 @picture_options.inputs
-@options.network_of("the one that facegen fetch colorizer got")
+@options.network_of("the fetched colorizer, else the package's own where it has one,")
 @click.option(
     "--strength",
     type=options.FiniteRange(0, 10),
@@ -62,6 +62,7 @@ def command(
     """
     from facegen import Colorizer
     from facegen.cli import picture_run
+    from facegen.cli.first_aid import introduce
     from facegen.cli.models import prepared
     from facegen.networks.files import resolve
     from facegen.photos.encode import check_depth, extension_of
@@ -69,12 +70,13 @@ def command(
     from facegen.pictures.items import is_folder
     from facegen.pictures.pages import Pages
 
-    network = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
+    file = str(resolve(network, "colorizer"))  # first: without one, nothing else matters
     plan = picture_run.plan([""], **files)
     if depth == "16":
         for item in plan.plan.items:
             check_depth(extension_of(item.outputs[0]))
-    model = prepared(Colorizer, network, engine)
+    model = prepared(Colorizer, file, engine)
+    introduce(network, file, "colorizer")
     pages = Pages(frames == "first", is_folder(files["output"]))
     work = task(model, strength, strip, SAME if depth == SAME else int(depth), pages)
     return picture_run.carry_out(plan, work, model.runner)

@@ -1,39 +1,40 @@
-"""What computes where a command's network is not named: the package's own, said in a line."""
+"""What computes where a command's network is not named: the package's own, said with results."""
 
 from __future__ import annotations
 
 from facegen.cli import terminal
 
-# Network -> what the package's own makes, and how to get another.
+# Network -> what the package's own makes, and how to get another. The colorizer is ready for the
+# day on which there is one of the package's own: until then its words are not said.
 _WORDS = {
     "pix2pix": "portraits from line drawings, by the package's own small network",
     "segmentation": "parts of a face, by the package's own small network",
+    "colorizer": "colours for grey photos, by the package's own small network",
 }
-_OTHERS = {"pix2pix": ("cats", "edges2cats")}
+_OTHERS = {"pix2pix": ("cats", "edges2cats"), "colorizer": ("far better ones", "colorizer")}
 
 
-def network_file(name: str | None, network: str) -> str:
-    """The file of the network that was named, or of what is taken for `network` where none was.
+def introduce(named: str | None, file: str, network: str) -> None:
+    """Say in a line, beside results, what computed them where no network was named.
 
-    Raises
-    ------
-    FacegenError
-        Neither the package nor the cache has such weights.
+    Parameters
+    ----------
+    named
+        As the command line has it.
+    file
+        What was found for that name, or without one.
     """
-    from facegen.networks.files import resolve
-
-    file = str(resolve(name, network))
-    words = words_of(file, network) if name is None else None
+    words = words_of(file, network) if named is None else None
     if words is not None:
-        terminal.note(f"{words}{_details(network)}")
-    return file
+        terminal.note_of_results(f"{words}{_details(network)}")
 
 
 def words_of(file: str, network: str) -> str | None:
     """What a small network of the package makes, and how to get another; None of other files."""
     from facegen.networks import default
 
-    if network not in _WORDS or file != str(default.path(default.FILES[network])):
+    own = default.FILES.get(network)
+    if network not in _WORDS or own is None or file != str(default.path(own)):
         return None
     if network not in _OTHERS:
         return f"{_WORDS[network]}; of classes of your own: facegen train {network}"

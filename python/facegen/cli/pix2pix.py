@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from facegen.cli import options, picture_options, terminal
-from facegen.cli.first_aid import network_file
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stream
 
@@ -80,22 +79,25 @@ def command(
     pictures of 256x256 RGB, 196,608 bytes each, one after another; '-' is standard input or output.
     The elapsed time is that of the computation alone. (Runs with -o resume by themselves.)
     """
+    from facegen.networks.files import resolve
+
     if network is None and not (output is not None and _is_source(pictures[0])):
         network, pictures = pictures[0], pictures[1:]
-    network = network_file(network, "pix2pix")
+    file = str(resolve(network, "pix2pix"))
     if output is None:
         for_pictures = size != "256" or strip or frames != "all"
         if len(pictures) != 2 or for_pictures or picture_options.any_given(**files):
             raise click.UsageError("expected NETWORK INPUT.rgb OUTPUT.rgb, or pictures and -o DIR")
         if _is_picture(pictures[0]):
             raise click.UsageError(f"{pictures[0]}: is named as a picture, whose result takes -o")
-        _run_program(network, *pictures, resume, count_upload, engine)
+        _run_program(file, *pictures, resume, count_upload, engine)
         return 0
-    if _is_picture(network) or not pictures:
-        raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {network}")
+    if _is_picture(file) or not pictures:
+        raise click.UsageError(f"expected NETWORK, or --network, and pictures; found {file}")
 
     from facegen import Pix2Pix
     from facegen.cli import picture_run
+    from facegen.cli.first_aid import introduce
     from facegen.cli.models import prepared
     from facegen.pictures.items import is_folder
     from facegen.pictures.pages import Pages
@@ -103,7 +105,8 @@ def command(
 
     computed = _size(size)
     plan = picture_run.plan([""], pictures, output, **files)
-    model = prepared(Pix2Pix, network, engine)
+    model = prepared(Pix2Pix, file, engine)
+    introduce(network, file, "pix2pix")
     pages = Pages(frames == "first", is_folder(output))
     work = task(model, size in ("original", "own"), strip, computed, pages)
     return picture_run.carry_out(plan, work, model.runner)

@@ -7,7 +7,6 @@ from typing import Any
 import click
 
 from facegen.cli import options, picture_options
-from facegen.cli.first_aid import network_file
 from facegen.cli.shared import SharedCommand
 from facegen.files.standard import is_stream
 
@@ -72,7 +71,9 @@ def command(
     """
     from facegen import FacegenError, Segmenter
     from facegen.cli import picture_run
+    from facegen.cli.first_aid import introduce
     from facegen.cli.models import prepared
+    from facegen.networks.files import resolve
     from facegen.pictures.items import is_folder
     from facegen.pictures.pages import Pages
     from facegen.pictures.segment import Parts, task
@@ -90,9 +91,10 @@ def command(
         legend=f"_legend{pictures}" if legend else None,
         masks=masks,
     )
-    network = network_file(network, "segmentation")
+    file = str(resolve(network, "segmentation"))
     plan = picture_run.plan(parts.suffixes, **files)
-    segmenter = prepared(Segmenter, network, engine)
+    segmenter = prepared(Segmenter, file, engine)
+    introduce(network, file, "segmentation")
     pages = Pages(frames == "first", is_folder(output))
     work = task(segmenter, parts, strip, size == "own", pages)
     return picture_run.carry_out(plan, work, segmenter.runner)

@@ -6,7 +6,8 @@
 | `say` | what was done or found; not with --quiet | stdout, or stderr where an output has it |
 | `detail` | what --verbose adds | stderr |
 | `warn` | warnings; not with --quiet | stderr |
-| `warn_of_results` | the same, at the end, and not where the command fails | stderr |
+| `note_of_results` | what is worth knowing of results, at the end, where there are some | stderr |
+| `warn_of_results` | warnings of results, likewise | stderr |
 | `progressed` | how far long work is; not with --quiet | stderr |
 | `fail`, `show_traceback` | errors | stderr |
 
@@ -131,25 +132,24 @@ def progressed(line: str) -> None:
         _to_stderr(line)
 
 
-def note(message: str) -> None:
-    """What is worth knowing, and no fault."""
-    if _state.loudness >= Loudness.NORMAL:
-        _to_stderr(f"facegen: {message}")
-
-
 def warn(message: str) -> None:
     if _state.loudness >= Loudness.NORMAL:
         _to_stderr(f"facegen: warning: {message}")
 
 
 def warn_of_results(message: str) -> None:
-    """What is to be known of results, said when there are some."""
-    _state.of_results.append(message)
+    """What is to be known of results, said when there are some: not where the command fails."""
+    _state.of_results.append(f"facegen: warning: {message}")
+
+
+def note_of_results(message: str) -> None:
+    """The same, of what is no fault."""
+    _state.of_results.append(f"facegen: {message}")
 
 
 def results_are_there() -> None:
     while _state.of_results:
-        warn(_state.of_results.pop(0))
+        progressed(_state.of_results.pop(0))
 
 
 def fail(message: str, more: Sequence[str] = ()) -> None:
