@@ -54,11 +54,12 @@ void check_axis(const Axis& axis, int kernel, int size, bool one_phase) {
               int64_t{axis.out - 1} * axis.step <= kMostPositions &&
               std::max(axis.taps - 1, 0) * int64_t{axis.dir} <= kMostPositions,
           "an axis reads from too far away");
+  // Also where the axis has one tap or none: kernels divide by the step.
+  require(axis.tap_step >= 1, "an axis whose taps are not apart");
   if (axis.taps == 0) return;
   const int64_t last = axis.first_tap + int64_t{axis.taps - 1} * axis.tap_step;
-  require((axis.tap_step >= 1 || axis.taps == 1) && in_range(axis.first_tap, 0, kernel - 1) &&
-              in_range(last, 0, kernel - 1),
-          "an axis takes a weight tap outside the kernel, or one twice");
+  require(in_range(axis.first_tap, 0, kernel - 1) && in_range(last, 0, kernel - 1),
+          "an axis takes a weight tap outside the kernel");
 }
 
 // The phases write each output once: every pair of origins below the steps is there once.

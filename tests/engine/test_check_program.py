@@ -31,6 +31,8 @@ def program_of(*layers: Any) -> Program:
 
 CONV = program_of(Conv2d(4, 5, 3, padding=1))
 TRANSPOSED = program_of(ConvTranspose2d(4, 5, 4, stride=2, padding=1))
+POINT = program_of(Conv2d(4, 5, 1))
+SPARSE = program_of(ConvTranspose2d(4, 5, 1, stride=2))  # phase 1 has columns without taps
 POOL = program_of(MaxPool2d(3, stride=2, padding=1))
 RELU = program_of(ReLU())
 CHAIN = program_of(Conv2d(4, 5, 3, padding=1), ReLU(), MaxPool2d(2), ReLU())
@@ -71,7 +73,10 @@ def with_buffer(program: Program, number: int, **changes: Any) -> Program:
         (with_axis(CONV, taps=4), "reads from too far away"),
         (with_axis(CONV, first_tap=1), "a weight tap outside the kernel"),
         (with_axis(CONV, tap_step=2**31 - 1), "a weight tap outside the kernel"),
-        (with_axis(CONV, tap_step=0), "or one twice"),
+        (with_axis(CONV, tap_step=0), "taps are not apart"),
+        (with_axis(CONV, tap_step=-1), "taps are not apart"),
+        (with_axis(POINT, tap_step=0), "taps are not apart"),
+        (with_axis(SPARSE, 1, tap_step=0), "taps are not apart"),
         (with_axis(CONV, out=5), "does not write every"),
         (with_axis(CONV, out_origin=1), "does not write every"),
         (with_axis(TRANSPOSED, out_step=3), "does not write every"),
@@ -107,7 +112,7 @@ def test_programs_that_are_refused(program: Program, message: str) -> None:
 
 
 def test_these_programs_are_taken_unchanged() -> None:
-    for program in (CONV, TRANSPOSED, POOL, CHAIN):
+    for program in (CONV, TRANSPOSED, POINT, SPARSE, POOL, CHAIN):
         _native.CpuExecutable(program)
 
 

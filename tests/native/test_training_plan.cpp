@@ -1,11 +1,9 @@
 // How training is cut for GPUs, without one: every row and number is summed once, whatever the batch.
 #include <algorithm>
 #include <cstdint>
-#include <limits>
 #include <vector>
 
 #include "check.h"
-#include "cuda/fit/divide.h"
 #include "cuda/fit/loss_plan.h"
 #include "cuda/fit/training_plan.h"
 
@@ -167,16 +165,6 @@ void test_loss(LossKind kind, int32_t h, int32_t w, int32_t c) {
   CHECK(c > (soft ? 512 : 1024) || plan.staged);
 }
 
-void test_divider(int divisor) {
-  const Divider divider = make_divider(divisor);
-  constexpr int kMost = std::numeric_limits<int>::max();
-  for (const int at : {0, 1, divisor, 1000003, kMost / 2, kMost - divisor, kMost - 2}) {
-    for (int n = std::max(0, at - 2); n < at + 2; ++n) CHECK(divider.divide(n) == n / divisor);
-  }
-  const int last = kMost / divisor * divisor;
-  CHECK(divider.divide(last - 1) == (last - 1) / divisor && divider.divide(last) == kMost / divisor);
-}
-
 }  // namespace
 
 int main() {
@@ -214,10 +202,6 @@ int main() {
     for (const int32_t c : {1, 2, 10, 21, 33, 255, 256, 512, 513, 1000, 1024, 1025, 20000}) {
       for (const int32_t size : {1, 3, 16, 17, 224, 1024}) test_loss(kind, size, size + 1, c);
     }
-  }
-  for (int divisor = 1; divisor < 3000; ++divisor) test_divider(divisor);
-  for (const int divisor : {65535, 65536, 65537, 1 << 30, (1 << 30) + 1, std::numeric_limits<int>::max() - 2}) {
-    test_divider(divisor);
   }
   test_vectors();
   test_taps();

@@ -12,8 +12,4 @@
 #else
 #define FACEGEN_DEVICE
 #define FACEGEN_DEVICE_UNROLL
-namespace facegen::cuda::algorithms {
-// divide.h has a GPU's own.
-inline int64_t quotient(int64_t a, int64_t b) { return a / b; }
-}  // namespace facegen::cuda::algorithms
 #endif

@@ -8,9 +8,14 @@
 
 namespace facegen::cuda {
 
-// a / divisor is the upper half of a * reciprocal(divisor), for a * divisor < 2^32 and divisor > 1.
+// a / divisor is divide(a, reciprocal(divisor)), the upper half of their product, for a * divisor < 2^32 and
+// divisor > 1.
 inline uint32_t reciprocal(int divisor) {
   return static_cast<uint32_t>((uint64_t{1} << 32) / static_cast<uint64_t>(divisor) + 1);
+}
+
+FACEGEN_HOST_DEVICE inline int divide(int a, uint32_t reciprocal) {
+  return static_cast<int>(uint64_t{static_cast<uint32_t>(a)} * reciprocal >> 32);
 }
 
 // For quotients of any number from 0 to 2^31 - 1: n * multiplier >> shift. With 2^s >= divisor the multiplier
@@ -28,15 +33,9 @@ inline Divider make_divider(int divisor) {
   return {static_cast<uint32_t>(((uint64_t{1} << (31 + s)) + by - 1) / by), 31 + s};
 }
 
-#ifdef __CUDACC__
-__device__ inline int divide(int a, uint32_t reciprocal) {
-  return static_cast<int>(__umulhi(static_cast<uint32_t>(a), reciprocal));
-}
-
 // a / b of numbers that are not negative.
-__device__ inline int64_t quotient(int64_t a, int64_t b) {
+FACEGEN_HOST_DEVICE inline int64_t quotient(int64_t a, int64_t b) {
   return (a | b) >> 32 == 0 ? static_cast<uint32_t>(a) / static_cast<uint32_t>(b) : a / b;
 }
-#endif
 
 }  // namespace facegen::cuda
