@@ -126,6 +126,26 @@ def test_an_address_that_is_no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:
             meeting.meet(Place(rank, 2, rank, 2, "torchrun"), where, 60.0)
 
 
+@pytest.mark.parametrize(
+    ("code", "waits"), [(socket.EAI_NONAME, False), (socket.EAI_AGAIN, True)]
+)
+def test_that_a_name_is_unknown_is_final_that_nobody_answers_is_not(
+    monkeypatch: pytest.MonkeyPatch, code: int, waits: bool
+) -> None:
+    asked = []
+
+    def ask(*given: object, **more: object) -> socket.socket:
+        asked.append(given)
+        raise socket.gaierror(code, "no answer")
+
+    monkeypatch.setattr(meeting.socket, "create_connection", ask)
+    monkeypatch.setattr(meeting, "_NAME_SECONDS", 0.2)
+    where = {"MASTER_ADDR": "nobody", "MASTER_PORT": "29500"}
+    with pytest.raises(FacegenError, match="MASTER_ADDR 'nobody' is no host's name or address: no"):
+        meeting.meet(Place(1, 2, 1, 2, "torchrun"), where, 60.0)
+    assert (len(asked) > 1) is waits
+
+
 def test_who_is_waited_for_is_said_once(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

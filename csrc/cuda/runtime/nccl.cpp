@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <cstdlib>
 #include <mutex>
 #include <optional>
 #include <stdexcept>
@@ -21,6 +22,10 @@ void find(void* library, const char* name, const std::string& path, Function& fu
 }
 
 Nccl load(const std::string& path) {
+  // A step's graph has sums of several communicators on two streams. Without an order among them a GPU may begin
+  // with one's kernel and its peer with another's, and both wait. NCCL reads the variable when it is first called;
+  // what the user has set stays.
+  setenv("NCCL_LAUNCH_ORDER_IMPLICIT", "1", /*overwrite=*/0);
   void* const library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     const char* const reason = dlerror();

@@ -20,7 +20,7 @@ from facegen.train.star import Star, frame_of, read_frame
 MEET_SECONDS = 300.0  # within which all ranks must have come
 _HELLO_SECONDS = 5.0  # of one connection, which may be nobody's
 _QUIET_SECONDS = 5.0  # after which it is said who is waited for
-_NAME_SECONDS = 20.0  # within which a host's name must be known: it may be as new as the host
+_NAME_SECONDS = 20.0  # within which a server of names must answer; that there is no such is final
 
 
 def meet(place: Place, environment: Mapping[str, str], seconds: float = MEET_SECONDS) -> Star:
@@ -150,7 +150,9 @@ def _call(address: tuple[str, int], place: Place, meeting: _Meeting) -> socket.s
             break
         except OSError as error:
             said = error.strerror or error
-            if isinstance(error, socket.gaierror) and meeting.passed > _NAME_SECONDS:
+            if isinstance(error, socket.gaierror) and (
+                error.errno != socket.EAI_AGAIN or meeting.passed > _NAME_SECONDS
+            ):
                 raise FacegenError(
                     f"MASTER_ADDR {address[0]!r} is no host's name or address: {said}"
                 ) from None
