@@ -15,14 +15,6 @@
 namespace facegen::cuda {
 namespace {
 
-// A chunk's buffers fill at most this much: enough to fill the GPU, small against its memory.
-constexpr int64_t kChunkBytes = int64_t{4} << 30;
-// So many images a chunk fill the GPU; more where they are small, since every chunk has its launches.
-constexpr int64_t kManyImages = 1024;
-constexpr int64_t kSmallBytes = int64_t{256} << 20;
-// Kernels number the rows of a chunk in 32 bits.
-constexpr int64_t kMaxPixels = int64_t{1} << 30;
-
 std::unique_ptr<Gemm> make_gemm(Kernel kernel, const GemmSpec& spec) {
   switch (kernel) {
     case Kernel::kSoftmaxGemm: return make_softmax_gemm(spec);
@@ -120,10 +112,7 @@ Executable::Executable(const Program& program, const Options& options)
     step.phases = nullptr;
     step.finish = nullptr;
   }
-  const int64_t many = std::max(kManyImages, kSmallBytes / sizes_.bytes(1));
-  const int64_t fitting = std::clamp(kChunkBytes / sizes_.bytes(1), int64_t{1}, many);
-  max_images_ = std::min(options.max_images > 0 ? options.max_images : fitting,
-                         std::max<int64_t>(kMaxPixels / most_pixels, 1));
+  max_images_ = plan_chunk(sizes_, most_pixels, options.max_images);
   contexts_ = std::make_unique<ContextPool>(sizes_, max_images_, options.memory_limit,
                                             options.poison);
 }

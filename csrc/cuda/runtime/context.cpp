@@ -6,13 +6,6 @@
 
 namespace facegen::cuda {
 
-int64_t ContextSizes::bytes(int64_t images) const {
-  int64_t floats = arena * images + scratch * std::min(images, kScratchImages);
-  for (const int64_t input : inputs) floats += static_cast<int64_t>(kSlots) * input * images;
-  for (const int64_t output : outputs) floats += static_cast<int64_t>(kSlots) * output * images;
-  return std::max<int64_t>(4 * floats, 4);
-}
-
 Context::~Context() {
   // Where a run has failed, copies may still be under way.
   for (const Stream* stream : {&in, &compute, &out}) {

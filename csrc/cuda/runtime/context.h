@@ -8,20 +8,10 @@
 #include <mutex>
 #include <vector>
 
+#include "cuda/fit/chunk_plan.h"
 #include "cuda/runtime/memory.h"
-#include "cuda/tensor.h"
 
 namespace facegen::cuda {
-
-constexpr std::size_t kSlots = 3;  // one travels in, one is computed, one travels out
-
-// Sizes of one image's buffers, in floats.
-struct ContextSizes {
-  std::vector<int64_t> inputs, outputs;
-  int64_t arena = 0;
-  int64_t scratch = 0;  // for the first kScratchImages images
-  int64_t bytes(int64_t images) const;  // of all buffers on the device
-};
 
 struct Slot {
   std::vector<DeviceMemory<float>> in, out;
