@@ -8,7 +8,7 @@
 namespace facegen {
 
 // Whether a step asks for one algorithm and no other.
-inline bool is_named(const Step& step) {
+inline bool names_algorithm(const Step& step) {
   return step.algorithm != Algorithm::kAuto && step.algorithm != Algorithm::kDirect;
 }
 

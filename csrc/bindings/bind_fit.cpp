@@ -92,7 +92,7 @@ class FitCuda {
 
   std::string why_not(const py::object& object, const py::object& buffers) const {
     ProgramStorage storage(ProgramStorage::Shapes{}, buffers);
-    return cuda::why_no_named(storage.read_step(object), target_);
+    return cuda::why_not_by_name(storage.read_step(object), target_);
   }
 
   std::string input_format(const py::object& object, const py::object& buffers) const {

@@ -55,7 +55,7 @@ constexpr int64_t kShortSum = 256;
 const Kernels& kernels_of(const Step& step, const Kernels& chosen) {
   if (step.op != Op::kGemm || chosen.vectors == nullptr) return chosen;
   const Kernels& vectors = *chosen.vectors();
-  if (is_named(step)) return vectors;
+  if (names_algorithm(step)) return vectors;
   if (BinaryGemm::suits(step, chosen)) return chosen;
   const int64_t length = int64_t{1} * step.kernel_h * step.kernel_w * step.in.c;
   const bool few_products = step.phase_count == 1 && Winograd::tile_outputs(step, vectors) == 4;

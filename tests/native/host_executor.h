@@ -1,4 +1,4 @@
-// What csrc/cuda/algorithms/launch.cuh does on a GPU, by loops: threads one after another, in order or
+// What csrc/cuda/algorithms/gpu_executor.cuh does on a GPU, by loops: threads one after another, in order or
 // in reverse, so that what depends on their order shows as other bits.
 #pragma once
 

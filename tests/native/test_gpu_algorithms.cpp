@@ -34,16 +34,10 @@ struct StoreSums {
   }
 };
 
-// Scratch memory just as long as asked for, full of NaN: AddressSanitizer sees its ends.
-std::vector<float> scratch_of(int64_t floats, int64_t images) {
-  return std::vector<float>(static_cast<std::size_t>(floats * std::min(images, cuda::kScratchImages)),
-                            kGuard);
-}
-
-// Dense values in, dense sums out. `stretch`: floats of Winograd's; 1 is the fewest tiles at a time.
-std::vector<float> run(const Layer& l, const Step& step, int64_t images, const std::vector<float>& in,
-                       bool reversed, int64_t stretch = gpu::kStretchFloats) {
-  const HostExecutor executor = {reversed};
+// Dense values in, dense sums out.
+template <class Chosen>
+std::vector<float> run(const Chosen& algorithm, const Layer& l, const Step& step, int64_t images,
+                       const std::vector<float>& in, bool reversed) {
   const std::vector<float> buffer = lay_out(l.in, in);
   std::vector<float> out(static_cast<std::size_t>(images * l.out.floats()), kGuard);
   std::vector<int> writes(static_cast<std::size_t>(images * l.out.size()));
@@ -51,32 +45,33 @@ std::vector<float> run(const Layer& l, const Step& step, int64_t images, const s
                          l.in.h, l.in.w, l.in.c};
   const StoreSums store = {out.data() + l.out.front, writes.data(), l.out.floats(),
                            l.out.pixel_stride(), l.out.pixels(), l.out.c};
-  const gpu::Convolution layer(step);
-  if (step.algorithm == Algorithm::kNaive) {
-    gpu::run_naive(executor, layer, gpu::weight_matrix(step).data(), map, images, store);
-  } else if (step.algorithm == Algorithm::kIm2col) {
-    std::vector<float> scratch = scratch_of(gpu::im2col_floats(layer), images);
-    gpu::run_im2col(executor, layer, gpu::weight_matrix(step).data(), map, images, scratch.data(), store);
-  } else {
-    const auto parts = gpu::winograd_parts(layer);
-    const int64_t floats = gpu::winograd_floats(parts, stretch);
-    std::vector<float> scratch = scratch_of(floats, images);
-    gpu::run_winograd(executor, layer, parts, gpu::winograd_weights(step, parts).data(), map, images,
-                      scratch.data(), floats, store);
-  }
+  // Just as long as asked for, full of NaN: AddressSanitizer sees its ends.
+  const int64_t floats = algorithm.scratch_floats() * std::min(images, cuda::kScratchImages);
+  std::vector<float> scratch(static_cast<std::size_t>(floats), kGuard);
+  algorithm.run(HostExecutor{reversed}, algorithm.weights(step).data(), map, images, scratch.data(), store);
   for (const int count : writes) CHECK(count == 1);
   return take_out(l.out, out);
 }
 
-struct Named {
+// By the step's algorithm. `stretch`: floats of Winograd's; 1 is the fewest tiles at a time.
+std::vector<float> run(const Layer& l, const Step& step, int64_t images, const std::vector<float>& in,
+                       bool reversed, int64_t stretch = gpu::kStretchFloats) {
+  switch (step.algorithm) {
+    case Algorithm::kNaive: return run(gpu::Naive(step), l, step, images, in, reversed);
+    case Algorithm::kIm2col: return run(gpu::Im2col(step), l, step, images, in, reversed);
+    default: return run(gpu::Winograd(step, stretch), l, step, images, in, reversed);
+  }
+}
+
+struct NamedAlgorithm {
   Algorithm algorithm;
   const char* name;
 };
-constexpr Named kNamed[] = {{Algorithm::kNaive, "naive"},
-                            {Algorithm::kIm2col, "im2col"},
-                            {Algorithm::kWinograd, "winograd"}};
+constexpr NamedAlgorithm kAlgorithms[] = {{Algorithm::kNaive, "naive"},
+                                          {Algorithm::kIm2col, "im2col"},
+                                          {Algorithm::kWinograd, "winograd"}};
 
-void check_layer(const Layer& l, const Named& named, std::mt19937& random) {
+void check_layer(const Layer& l, const NamedAlgorithm& named, std::mt19937& random) {
   std::printf("%s: %s\n", named.name, describe(l).c_str());
   std::fflush(stdout);
   const Data data = draw_data(l, random);
@@ -197,7 +192,7 @@ int main() {
   std::vector<Layer> all = layers();
   for (int i = 0; i < 150; ++i) all.push_back(draw_layer(random));
   for (const Layer& layer : all) {
-    for (const Named& named : kNamed) check_layer(layer, named, random);
+    for (const NamedAlgorithm& named : kAlgorithms) check_layer(layer, named, random);
   }
   test_stretches();
 }

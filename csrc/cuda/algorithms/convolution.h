@@ -1,15 +1,20 @@
 // What the algorithms share that a step names: the layer, where it reads, and how they are run.
 //
-// Each is a header: its essay, its arithmetic as functions of a thread, and its launches in their order.
+// Each is a header: its essay, its arithmetic as functions of a thread, and a class of a layer:
+//
+//   weights(step)      as its threads read them, made on the host
+//   scratch_floats()   of an image, for the first kScratchImages of a batch
+//   run(executor, weights, in, images, scratch, store)   its launches in their order
+//
 // It knows no CUDA. An executor runs it:
 //
 //   executor.each(count, body)           body(i) for every i < count, a thread each
 //   executor.blocks(count, batch, body)  body(block, i, b) for every i < count and b < batch, by blocks
 //                                        of threads that share memory: product.h says how
 //
-// launch.cuh has the executor that launches kernels; tests/native/host_executor.h has one that walks the
-// threads in loops, so that what a GPU will compute is tested where there is none. The .cu file beside a
-// header is its class for the engine.
+// gpu_executor.cuh has the executor that launches kernels, with which gemms.cu makes the classes the
+// engine's; tests/native/host_executor.h has one that walks the threads in loops, so that what a GPU will
+// compute is tested where there is none.
 //
 // They are for precision "strict" alone, in which all maps are float32. What is done with a sum (bias,
 // activation, its place) is the caller's: store(image, pixel, n, sum), once for every output.

@@ -35,6 +35,7 @@ FACEGEN_DEVICE inline int64_t position_of_tap(const Axis& axis, int64_t o, int32
 
 // A number of A, of a phase's outputs.
 struct Im2colNumber {
+  static constexpr const char* kName = "im2col's matrix";
   Map in;
   float* matrix;  // (images, out_h * out_w, depth)
   Phase phase;
@@ -67,26 +68,33 @@ struct StorePixels {
   }
 };
 
-// Of an image.
-inline int64_t im2col_floats(const Convolution& layer) { return layer.pixels() * layer.depth(); }
+class Im2col {
+ public:
+  explicit Im2col(const Step& step) : layer_(step) {}
 
-// `weights`: (depth, n). `scratch`: im2col_floats of each of the first kScratchImages images.
-template <class Executor, class Store>
-void run_im2col(const Executor& executor, const Convolution& layer, const float* weights,
-                const Map& in, int64_t images, float* scratch, const Store& store) {
-  const int64_t depth = layer.depth(), pixels = layer.pixels();
-  for (int64_t first = 0; first < images; first += kScratchImages) {
-    const int64_t some = std::min(images - first, kScratchImages);
-    for (const Phase& phase : layer.phases) {
-      executor.each(some * phase.y.out * phase.x.out * depth,
-                    Im2colNumber{in, scratch, phase, first, depth, pixels, layer.kernel_w,
-                                 layer.out_w});
+  std::vector<float> weights(const Step& step) const { return weight_matrix(step); }
+  int64_t scratch_floats() const { return layer_.pixels() * layer_.depth(); }
+
+  template <class Executor, class Store>
+  void run(const Executor& executor, const float* weights, const Map& in, int64_t images, float* scratch,
+           const Store& store) const {
+    const int64_t depth = layer_.depth(), pixels = layer_.pixels();
+    for (int64_t first = 0; first < images; first += kScratchImages) {
+      const int64_t some = std::min(images - first, kScratchImages);
+      for (const Phase& phase : layer_.phases) {
+        executor.each(some * phase.y.out * phase.x.out * depth,
+                      Im2colNumber{in, scratch, phase, first, depth, pixels, layer_.kernel_w,
+                                   layer_.out_w});
+      }
+      const StorePixels<Store> put = {store, first, pixels};
+      run_product(executor,
+                  Product<StorePixels<Store>>{scratch, weights, some * pixels, depth, layer_.out_c, put},
+                  1);
     }
-    const StorePixels<Store> put = {store, first, pixels};
-    run_product(executor,
-                Product<StorePixels<Store>>{scratch, weights, some * pixels, depth, layer.out_c, put},
-                1);
   }
-}
+
+ private:
+  Convolution layer_;
+};
 
 }  // namespace facegen::cuda::algorithms

@@ -23,6 +23,7 @@ namespace facegen::cuda::algorithms {
 
 template <class Store>
 struct NaiveOutput {
+  static constexpr const char* kName = "naive";
   Map in;
   const float* weights;  // (kernel_h, kernel_w, c, n)
   Phase phase;
@@ -51,14 +52,25 @@ struct NaiveOutput {
   }
 };
 
-template <class Executor, class Store>
-void run_naive(const Executor& executor, const Convolution& layer, const float* weights,
-               const Map& in, int64_t images, const Store& store) {
-  for (const Phase& phase : layer.phases) {
-    executor.each(images * phase.y.out * phase.x.out * layer.out_c,
-                  NaiveOutput<Store>{in, weights, phase, layer.kernel_w, layer.out_c, layer.out_w,
-                                     store});
+class Naive {
+ public:
+  explicit Naive(const Step& step) : layer_(step) {}
+
+  std::vector<float> weights(const Step& step) const { return weight_matrix(step); }
+  int64_t scratch_floats() const { return 0; }
+
+  template <class Executor, class Store>
+  void run(const Executor& executor, const float* weights, const Map& in, int64_t images, float*,
+           const Store& store) const {
+    for (const Phase& phase : layer_.phases) {
+      executor.each(images * phase.y.out * phase.x.out * layer_.out_c,
+                    NaiveOutput<Store>{in, weights, phase, layer_.kernel_w, layer_.out_c, layer_.out_w,
+                                       store});
+    }
   }
-}
+
+ private:
+  Convolution layer_;
+};
 
 }  // namespace facegen::cuda::algorithms

@@ -15,7 +15,7 @@
 // thread reads 4 of each for its 16 multiply-adds. A lies there by k, so that the 4 rows of a thread are
 // neighbours and one vector, as its 4 columns are. What lies beyond an edge is zero, and is multiplied.
 //
-//   shared memory: 16 x 68 + 16 x 64 floats = 8.3 KiB; registers: 2 x 16 sums a thread
+//   shared memory: 16 x 72 + 16 x 64 floats = 8.5 KiB; registers: 2 x 16 sums a thread
 //
 // A sum is made of chains of 256 fused multiply-adds in the order of k, as igemm_fma.cu's are: its bits
 // depend neither on the tile nor on how many rows there are.
@@ -37,9 +37,13 @@ constexpr int kProductChain = 256;
 
 template <class Store>
 struct Product {
+  static constexpr const char* kName = "a product in tiles";
   static constexpr int kThreads = 256, kSums = 4;  // rows and columns of a thread
-  // A multiple of 4 for vectors; 68 also sets neighbouring k apart by 4 banks.
-  static constexpr int kPitch = kProductTile + 4;
+  static constexpr int kBlocks = 4;  // of a multiprocessor, by 64 registers a thread
+  // The threads of a warp write 4 k of 8 rows at once: neighbouring k are to lie 8 of the 32 banks apart, so
+  // that each thread has a bank of its own. A multiple of 4, for vectors.
+  static constexpr int kPitch = kProductTile + 8;
+  static_assert(kPitch % 32 == 8);
   static_assert(kThreads * kSums * kSums == kProductTile * kProductTile);
   static_assert(kThreads * kSums == kProductTile * kProductDepth, "a thread fetches 4 of A and of B");
 
@@ -97,15 +101,16 @@ struct Product {
   FACEGEN_DEVICE static int first_row(int thread) { return thread / 16 * kSums; }
   FACEGEN_DEVICE static int first_column(int thread) { return thread % 16 * kSums; }
 
-  // 4 threads a row, 4 neighbouring k each.
+  // 4 threads a row, so that neighbours read neighbours.
   FACEGEN_DEVICE void fetch_a(Shared& shared, int thread, int64_t batch, int64_t row0,
                               int64_t k0) const {
-    const int r = thread / 4, k = thread % 4 * 4;
+    const int r = thread / 4;
     const float* line = a + (batch * rows + row0 + r) * depth + k0;
     FACEGEN_DEVICE_UNROLL
     for (int i = 0; i < 4; ++i) {
-      const bool inside = row0 + r < rows && k0 + k + i < depth;
-      shared.a[k + i][r] = inside ? line[k + i] : 0.0f;
+      const int k = thread % 4 + 4 * i;
+      const bool inside = row0 + r < rows && k0 + k < depth;
+      shared.a[k][r] = inside ? line[k] : 0.0f;
     }
   }
 

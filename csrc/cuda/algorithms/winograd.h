@@ -17,10 +17,10 @@
 //   16 products (product.h)             M (points, tiles, N)   =  V[point] * U[point] (C, N)
 //   output, 2 x 2 a tile and channel    y                         a thread: a tile, a channel
 //
-// V and M lie in memory, 16 numbers each for 4 of the map, and are written and read once: some 64 (C + N)
-// bytes each way for a tile's 32 C N operations, which is what bounds the gain where C or N is small. (A
-// kernel that keeps V and M in shared memory avoids that, and is no longer short.) U is made once, on the
-// host, in double.
+// V and M lie in memory, 16 numbers each for 4 of the map. Both are written once; M is read once, V once for
+// every 64 of the N columns, as product.h's tiles do: with up to 64, some 64 (C + N) bytes each way for a
+// tile's 32 C N operations, which is what bounds the gain where C or N is small. (A kernel that keeps V and M
+// in shared memory avoids that, and is no longer short.) U is made once, on the host, in double.
 //
 // A convolution of stride s is a sum of s * s convolutions of stride 1, each over its own grid of the input
 // (winograd_plan.h): they share outputs, so they are more channels of the same products. A transposed one has
@@ -38,64 +38,40 @@
 
 namespace facegen::cuda::algorithms {
 
-// V of one patch: B d B^T. The matrices are known to the compiler, and zeros are left out.
-template <int kY, int kX>
-FACEGEN_DEVICE inline void transform_input(const float (&d)[kY][kX], float (&v)[kY][kX]) {
-  constexpr WinogradTransform along_y = winograd_transform(kTileOutputs, kY - kTileOutputs + 1);
-  constexpr WinogradTransform along_x = winograd_transform(kTileOutputs, kX - kTileOutputs + 1);
-  float lines[kY][kX] = {};
-  FACEGEN_DEVICE_UNROLL
-  for (int i = 0; i < kY; ++i) {
-    FACEGEN_DEVICE_UNROLL
-    for (int q = 0; q < kX; ++q) {
-      FACEGEN_DEVICE_UNROLL
-      for (int j = 0; j < kX; ++j) {
-        const auto factor = static_cast<float>(along_x.input[q][j]);
-        if (factor != 0.0f) lines[i][q] = fmaf(factor, d[i][j], lines[i][q]);
-      }
-    }
-  }
-  FACEGEN_DEVICE_UNROLL
-  for (int p = 0; p < kY; ++p) {
-    FACEGEN_DEVICE_UNROLL
-    for (int q = 0; q < kX; ++q) {
-      v[p][q] = 0.0f;
-      FACEGEN_DEVICE_UNROLL
-      for (int i = 0; i < kY; ++i) {
-        const auto factor = static_cast<float>(along_y.input[p][i]);
-        if (factor != 0.0f) v[p][q] = fmaf(factor, lines[i][q], v[p][q]);
-      }
-    }
-  }
+enum class Transform { kInput, kOutput };
+
+// A number of the matrix of an axis of so many points: of B or A. The compiler knows it, since the loops that
+// ask for it are unrolled, and leaves out zeros.
+template <Transform kOf, int kPoints>
+FACEGEN_DEVICE inline float entry(int i, int j) {
+  constexpr WinogradTransform matrices = winograd_transform(kTileOutputs, kPoints - kTileOutputs + 1);
+  return static_cast<float>(kOf == Transform::kInput ? matrices.input[i][j] : matrices.output[i][j]);
 }
 
-// The outputs of one tile: A m A^T.
-template <int kY, int kX>
-FACEGEN_DEVICE inline void transform_output(const float (&m)[kY][kX],
-                                            float (&y)[kTileOutputs][kTileOutputs]) {
-  constexpr WinogradTransform along_y = winograd_transform(kTileOutputs, kY - kTileOutputs + 1);
-  constexpr WinogradTransform along_x = winograd_transform(kTileOutputs, kX - kTileOutputs + 1);
-  float lines[kTileOutputs][kX] = {};
+// V of one patch, B d B^T, or the outputs of one tile, A m A^T: along y, then along x.
+template <Transform kOf, int kY, int kX, int kMadeY, int kMadeX>
+FACEGEN_DEVICE inline void transform(const float (&from)[kY][kX], float (&made)[kMadeY][kMadeX]) {
+  float lines[kMadeY][kX] = {};
   FACEGEN_DEVICE_UNROLL
-  for (int i = 0; i < kTileOutputs; ++i) {
+  for (int p = 0; p < kMadeY; ++p) {
     FACEGEN_DEVICE_UNROLL
-    for (int q = 0; q < kX; ++q) {
+    for (int j = 0; j < kX; ++j) {
       FACEGEN_DEVICE_UNROLL
-      for (int p = 0; p < kY; ++p) {
-        const auto factor = static_cast<float>(along_y.output[i][p]);
-        if (factor != 0.0f) lines[i][q] = fmaf(factor, m[p][q], lines[i][q]);
+      for (int i = 0; i < kY; ++i) {
+        const float factor = entry<kOf, kY>(p, i);
+        if (factor != 0.0f) lines[p][j] = fmaf(factor, from[i][j], lines[p][j]);
       }
     }
   }
   FACEGEN_DEVICE_UNROLL
-  for (int i = 0; i < kTileOutputs; ++i) {
+  for (int p = 0; p < kMadeY; ++p) {
     FACEGEN_DEVICE_UNROLL
-    for (int j = 0; j < kTileOutputs; ++j) {
-      y[i][j] = 0.0f;
+    for (int q = 0; q < kMadeX; ++q) {
+      made[p][q] = 0.0f;
       FACEGEN_DEVICE_UNROLL
-      for (int q = 0; q < kX; ++q) {
-        const auto factor = static_cast<float>(along_x.output[j][q]);
-        if (factor != 0.0f) y[i][j] = fmaf(factor, lines[i][q], y[i][j]);
+      for (int j = 0; j < kX; ++j) {
+        const float factor = entry<kOf, kX>(q, j);
+        if (factor != 0.0f) made[p][q] = fmaf(factor, lines[p][j], made[p][q]);
       }
     }
   }
@@ -117,6 +93,7 @@ struct WinogradStretch {
 
 template <int kY, int kX>
 struct WinogradInput {
+  static constexpr const char* kName = "Winograd's transform of inputs";
   WinogradStretch at;
   Map in;
   float* v;  // (points, tiles, depth)
@@ -139,7 +116,7 @@ struct WinogradInput {
         d[p][q] = inside ? channel[(iy * in.w + ix) * in.pixel_stride] : 0.0f;
       }
     }
-    transform_input(d, points);
+    transform<Transform::kInput>(d, points);
     FACEGEN_DEVICE_UNROLL
     for (int p = 0; p < kY * kX; ++p) v[p * at.tiles * depth + i] = points[p / kX][p % kX];
   }
@@ -157,6 +134,7 @@ struct StorePoints {
 
 template <int kY, int kX, class Store>
 struct WinogradOutput {
+  static constexpr const char* kName = "Winograd's transform of outputs";
   WinogradStretch at;
   const float* m;  // (points, tiles, n)
   int32_t out_c, out_w;
@@ -168,7 +146,7 @@ struct WinogradOutput {
     float points[kY][kX], sums[kTileOutputs][kTileOutputs];
     FACEGEN_DEVICE_UNROLL
     for (int p = 0; p < kY * kX; ++p) points[p / kX][p % kX] = m[p * at.tiles * out_c + i];
-    transform_output(points, sums);
+    transform<Transform::kOutput>(points, sums);
     FACEGEN_DEVICE_UNROLL
     for (int p = 0; p < kTileOutputs; ++p) {
       FACEGEN_DEVICE_UNROLL
@@ -193,34 +171,50 @@ void with_points(const WinogradPart& part, const Launch& launch) {
   launch(std::integral_constant<int, kY>(), std::integral_constant<int, kX>());
 }
 
-// `weights`: winograd_weights'. `scratch`: `scratch_floats`, which are winograd_floats, of each of the first
-// kScratchImages images.
-template <class Executor, class Store>
-void run_winograd(const Executor& executor, const Convolution& layer,
-                  const std::vector<WinogradPart>& parts, const float* weights, const Map& in,
-                  int64_t images, float* scratch, int64_t scratch_floats, const Store& store) {
-  for (int64_t first = 0; first < images; first += kScratchImages) {
-    const int64_t some = std::min(images - first, kScratchImages);
-    for (const WinogradPart& part : parts) {
-      const int64_t all = some * part.tiles();
-      const int64_t most = some * scratch_floats / part.tile_floats;
-      for (int64_t tile = 0; tile < all; tile += most) {
-        const WinogradStretch at = {part.phase, part.y, part.x, first, tile, std::min(most, all - tile)};
-        float* const v = scratch;
-        float* const m = v + part.points() * at.tiles * part.depth;
-        with_points(part, [&](auto points_y, auto points_x) {
-          constexpr int kY = decltype(points_y)::value, kX = decltype(points_x)::value;
-          executor.each(at.tiles * part.depth, WinogradInput<kY, kX>{at, in, v, part.depth});
-          run_product(executor,
-                      Product<StorePoints>{v, weights + part.weights, at.tiles, part.depth,
-                                           layer.out_c, {m, at.tiles, layer.out_c}},
-                      part.points());
-          executor.each(at.tiles * layer.out_c,
-                        WinogradOutput<kY, kX, Store>{at, m, layer.out_c, layer.out_w, store});
-        });
+class Winograd {
+ public:
+  // `stretch_floats`: of scratch memory, about, for an image.
+  explicit Winograd(const Step& step, int64_t stretch_floats = kStretchFloats)
+      : layer_(step), parts_(winograd_parts(layer_)), scratch_floats_(winograd_floats(parts_, stretch_floats)) {}
+
+  std::vector<float> weights(const Step& step) const { return winograd_weights(step, parts_); }
+  int64_t scratch_floats() const { return scratch_floats_; }
+
+  template <class Executor, class Store>
+  void run(const Executor& executor, const float* weights, const Map& in, int64_t images, float* scratch,
+           const Store& store) const {
+    for (int64_t first = 0; first < images; first += kScratchImages) {
+      const int64_t some = std::min(images - first, kScratchImages);
+      for (const WinogradPart& part : parts_) {
+        const int64_t all = some * part.tiles();
+        const int64_t most = some * scratch_floats_ / part.tile_floats;
+        for (int64_t tile = 0; tile < all; tile += most) {
+          const WinogradStretch at = {part.phase, part.y, part.x, first, tile, std::min(most, all - tile)};
+          run_stretch(executor, part, at, weights + part.weights, in, scratch, store);
+        }
       }
     }
   }
-}
+
+ private:
+  template <class Executor, class Store>
+  void run_stretch(const Executor& executor, const WinogradPart& part, const WinogradStretch& at,
+                   const float* u, const Map& in, float* v, const Store& store) const {
+    float* const m = v + part.points() * at.tiles * part.depth;
+    const int32_t out_c = layer_.out_c;
+    with_points(part, [&](auto points_y, auto points_x) {
+      constexpr int kY = decltype(points_y)::value, kX = decltype(points_x)::value;
+      executor.each(at.tiles * part.depth, WinogradInput<kY, kX>{at, in, v, part.depth});
+      run_product(executor,
+                  Product<StorePoints>{v, u, at.tiles, part.depth, out_c, {m, at.tiles, out_c}},
+                  part.points());
+      executor.each(at.tiles * out_c, WinogradOutput<kY, kX, Store>{at, m, out_c, layer_.out_w, store});
+    });
+  }
+
+  Convolution layer_;
+  std::vector<WinogradPart> parts_;
+  int64_t scratch_floats_;
+};
 
 }  // namespace facegen::cuda::algorithms

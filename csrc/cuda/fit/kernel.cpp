@@ -1,5 +1,7 @@
 #include "cuda/fit/kernel.h"
 
+#include <iterator>
+
 #include "algorithms.h"
 #include "cuda/fit/expand_plan.h"
 #include "cuda/fit/gemm_plan.h"
@@ -51,6 +53,40 @@ constexpr Entry kGemms[] = {
     {Kernel::kMma, mma_suits, kAnyEpilogue},
 };
 
+bool takes_any(const Step&) { return true; }
+
+// What steps that name an algorithm get: these, and no others do.
+struct ByName {
+  Algorithm algorithm;
+  Kernel kernel;
+  const char* name;
+  bool (*takes)(const Step& step);
+};
+
+constexpr ByName kByName[] = {
+    {Algorithm::kNaive, Kernel::kNaive, "naive", takes_any},
+    {Algorithm::kIm2col, Kernel::kIm2col, "im2col", im2col_takes},
+    {Algorithm::kWinograd, Kernel::kWinograd, "winograd", winograd_takes},
+};
+
+// Null where GPUs do not have the algorithm.
+const ByName* find_by_name(Algorithm algorithm) {
+  for (const ByName& entry : kByName) {
+    if (entry.algorithm == algorithm) return &entry;
+  }
+  return nullptr;
+}
+
+// "naive, im2col and winograd"
+std::string names_of_algorithms() {
+  std::string names;
+  const ByName* const last = std::end(kByName) - 1;
+  for (const ByName& entry : kByName) {
+    names += std::string(&entry == kByName ? "" : &entry == last ? " and " : ", ") + entry.name;
+  }
+  return names;
+}
+
 Kernel kernel_of(const Step& step) {
   switch (step.op) {
     case Op::kGemm: break;
@@ -89,9 +125,6 @@ std::string family_of(Kernel kernel) {
     case Kernel::kThin: return "thin";
     case Kernel::kFma: return "fma";
     case Kernel::kMma: return "mma";
-    case Kernel::kNaive: return "naive";
-    case Kernel::kIm2col: return "im2col";
-    case Kernel::kWinograd: return "winograd";
     case Kernel::kHopperNorm: return "instance norm, one pass";
     case Kernel::kNorm: return "instance norm";
     case Kernel::kMaxPool: return "max pool";
@@ -106,22 +139,15 @@ std::string family_of(Kernel kernel) {
     case Kernel::kResponseNorm: return "response norm";
     case Kernel::kShuffle: return "shuffle";
     case Kernel::kRearrange: return "rearrange";
+    case Kernel::kNaive:
+    case Kernel::kIm2col:
+    case Kernel::kWinograd:
     case Kernel::kNone: break;
   }
+  for (const ByName& entry : kByName) {
+    if (entry.kernel == kernel) return entry.name;
+  }
   return "";
-}
-
-// What a step gets that names an algorithm.
-Kernel find_named(const StepFit& fit) {
-  if ((extras_of(fit.step) & ~kAnyEpilogue) || !why_no_named(fit.step, fit.target).empty()) {
-    return Kernel::kNone;
-  }
-  switch (fit.step.algorithm) {
-    case Algorithm::kNaive: return Kernel::kNaive;
-    case Algorithm::kIm2col: return Kernel::kIm2col;
-    case Algorithm::kWinograd: return Kernel::kWinograd;
-    default: return Kernel::kNone;
-  }
 }
 
 // How tensor cores multiply.
@@ -135,7 +161,10 @@ const char* product_of(const Target& target) {
 Kernel find_kernel(const StepFit& fit) {
   const Step& step = fit.step;
   if (step.op == Op::kGemm) {
-    if (is_named(step)) return find_named(fit);
+    if (names_algorithm(step)) {
+      const bool does = !(extras_of(step) & ~kAnyEpilogue) && why_not_by_name(step, fit.target).empty();
+      return does ? find_by_name(step.algorithm)->kernel : Kernel::kNone;
+    }
     for (const Entry& entry : kGemms) {
       if (!(extras_of(step) & ~entry.does) && entry.suits(fit)) return entry.kernel;
     }
@@ -145,18 +174,14 @@ Kernel find_kernel(const StepFit& fit) {
   return extras_of(step) & ~kAnyEpilogue ? Kernel::kNone : kernel_of(step);
 }
 
-std::string why_no_named(const Step& step, const Target& target) {
-  if (!is_named(step)) return "";
-  if (step.algorithm == Algorithm::kFft || step.algorithm == Algorithm::kStrassen) {
-    return "GPUs have the algorithms auto, direct, naive, im2col and winograd";
-  }
+std::string why_not_by_name(const Step& step, const Target& target) {
+  if (!names_algorithm(step)) return "";
+  const ByName* const found = find_by_name(step.algorithm);
+  if (found == nullptr) return "GPUs have the algorithms auto, direct, " + names_of_algorithms();
   if (target.precision != Precision::kStrict) {
-    return "GPUs have naive, im2col and winograd in precision \"strict\" alone";
+    return "GPUs have " + names_of_algorithms() + " in precision \"strict\" alone";
   }
-  const bool taken = step.algorithm == Algorithm::kIm2col     ? im2col_takes(step)
-                     : step.algorithm == Algorithm::kWinograd ? winograd_takes(step)
-                                                              : true;
-  return taken ? "" : std::string("it takes ") + what_it_takes(step.algorithm);
+  return found->takes(step) ? "" : std::string("it takes ") + what_it_takes(step.algorithm);
 }
 
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target) {

@@ -48,7 +48,7 @@ enum class Kernel {
 Kernel find_kernel(const StepFit& fit);
 
 // Why there is none for a step that names an algorithm, for people; empty where there is, and for others.
-std::string why_no_named(const Step& step, const Target& target);
+std::string why_not_by_name(const Step& step, const Target& target);
 
 // For tables: "wgmma expand bf16x3 + max pool".
 std::string kernel_name(Kernel kernel, const Step& step, const Target& target);
