@@ -44,7 +44,9 @@ def test_train_and_use(run: Run, folder: Path, backend: str) -> None:
     assert "3 pictures, 1 skipped\n" in result.err and "broken.png" in result.err
     assert "a.bin: trained 2 steps" in result.err
     assert "facegen generate -n a.bin" in result.err.splitlines()[-1]
-    assert set(os.listdir("a.bin.run")) == {"log.jsonl", "log.png", "samples-000002.png"}
+    left = {"log.jsonl", "log.png", "samples-000002.png"}
+    left |= {"discriminator.safetensors"} if backend == "native" else set()
+    assert set(os.listdir("a.bin.run")) == left
     assert run("generate", "-n", "a.bin", "-s", "0", "-o", "a.png").code == 0
     assert run("train", folder, *choices, "-o", "a.bin").code == 2
     assert run("train", folder, *choices, "-o", "a.bin", "--overwrite", "-q") == (0, "", "")
@@ -114,6 +116,20 @@ def test_without_torch(run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(cli_train, "find_spec", lambda name: None)
     result = run("train", folder, "--backend", "torch")
     assert result.code == 2 and "pip install 'torch>=" in result.err
+
+
+def test_a_run_goes_on_from_both_networks_of_another(run: Run, folder: Path) -> None:
+    assert run("train", folder, *SMALL, "-o", "a.bin", "-q") == (0, "", "")
+    judge = Path("a.bin.run/discriminator.safetensors")
+    start = ("--from", "a.bin", "--discriminator", judge)
+    assert run("train", folder, *SMALL, *start, "-o", "b.bin", "-q") == (0, "", "")
+    assert run("train", folder, *SMALL, *start[:2], "-o", "c.bin", "-q") == (0, "", "")
+    assert Path("b.bin").read_bytes() != Path("c.bin").read_bytes()
+    result = run("train", folder, *SMALL, *start, "--width", "3", "-o", "d.bin")
+    assert result.code == 2 and "expected a discriminator of --width 3 for 64x64" in result.err
+    result = run("train", folder, *SMALL, "--discriminator", "a.bin", "-o", "d.bin")
+    assert result.code == 2 and result.err.splitlines()[-1].startswith("facegen: error: a.bin")
+    assert not Path("d.bin.run/log.jsonl").exists()
 
 
 def test_precisions_that_are_not_there(run: Run, folder: Path) -> None:

@@ -25,28 +25,37 @@ def by_own_kernels(
     device: str,
     run: dict[str, Any],
     ranks: Ranks | None,
+    judge: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray] | None:
     """The trained weights; None in all ranks but the first.
 
+    The folder gets the discriminator.
+
     Parameters
     ----------
-    init
-        Weights to start from.
+    init, judge
+        Weights that the generator and the discriminator start from.
     run
         Further arguments of `facegen.train.faces.run.train`.
     """
+    from facegen.train.faces import discriminator
     from facegen.train.faces.adversaries import Adversaries
     from facegen.train.faces.run import train
 
     _tell(pictures, reports)
     threads = run["threads"]
     adversaries = Adversaries(
-        pictures.pixels, settings, init, threads, reports.note, device, ranks
+        pictures.pixels, settings, init, threads, reports.note, device, ranks, judge
     )
     trained = train(
         adversaries, pictures.pixels, settings, reports, device=device, ranks=ranks, **run
     )
-    return trained if ranks is None or ranks.first else None
+    if ranks is not None and not ranks.first:
+        return None
+    if reports.folder is not None:
+        learned, side = adversaries.discriminator.weights, pictures.pixels.shape[1]
+        discriminator.write(reports.folder / discriminator.FILE, learned, settings.width, side)
+    return trained
 
 
 def by_torch(

@@ -50,6 +50,10 @@ class _Command(training.OnRanks, options.BareCommand):
     help="Weights to start from (transfer learning): a file, or default, the package's own faces.",
 )
 @click.option(
+    "--discriminator", metavar="FILE", type=click.Path(),
+    help="Of an earlier run of this --width, whose folder has it: it goes on with what it knows.",
+)
+@click.option(
     "--freeze", type=click.IntRange(0, 4), default=0, show_default=True,
     help="Layers of the generator, from the first, that stay as they are.",
 )
@@ -117,6 +121,7 @@ def command(
     source: str,
     output: str,
     start: str | None,
+    discriminator: str | None,
     size: int,
     steps: int | None,
     minutes: float | None,
@@ -165,14 +170,15 @@ def command(
                 raise click.UsageError(
                     f"--minutes finds the number of steps by itself, not with {other}"
                 )
-            if backend == "torch" and choices["precision"] != "strict":
-                raise click.UsageError("--precision is of facegen's own kernels, not of PyTorch's")
+            if backend == "torch":
+                _refuse_own(precision=choices["precision"] != "strict", discriminator=discriminator)
             options.check_output(output, overwrite)
             weights.check_extension(output)
             side, first_weights = _start(source, start, size, choices["freeze"])
             _check_size(side, output, backend)
             if backend == "native":
                 _check_memory(side, choices, where)
+                judge = _judge(discriminator, choices["width"], side)
                 training.tell_device(where)
             pictures = read_pictures(source, side)
         if augment == "auto":
@@ -189,7 +195,7 @@ def command(
             trained = face_trainers.by_torch(pictures, settings, first_weights, reports, where, run)
         else:
             trained = face_trainers.by_own_kernels(
-                pictures, settings, first_weights, reports, where, run, ranks
+                pictures, settings, first_weights, reports, where, run, ranks, judge
             )
     if trained is not None:
         weights.write(output, dcgan.network_of(side), trained)
@@ -220,6 +226,19 @@ def _start(
     elif freeze:
         raise click.UsageError("--freeze keeps weights of --from, which is not given")
     return side_of(source, size or None), weights
+
+
+def _refuse_own(**given: object) -> None:
+    """Options that PyTorch's trainer does not have."""
+    for name in [name for name, value in given.items() if value]:
+        raise click.UsageError(f"--{name} is of facegen's own kernels, not of PyTorch's")
+
+
+def _judge(path: str | None, width: int, side: int) -> Mapping[str, np.ndarray] | None:
+    """The discriminator's weights to start from."""
+    from facegen.train.faces import discriminator
+
+    return None if path is None else discriminator.read(path, width, side)
 
 
 def _check_memory(side: int, choices: Mapping[str, Any], device: str) -> None:

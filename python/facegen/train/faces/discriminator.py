@@ -18,11 +18,15 @@ Pictures of twice the side have one block more in front, of half as many channel
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from itertools import pairwise
 from math import prod
 
 import numpy as np
 
+from facegen.errors import FormatError
+from facegen.graphs import GraphNetwork, file
 from facegen.nn import (
     Add,
     AvgPool2d,
@@ -36,6 +40,7 @@ from facegen.nn import (
 from facegen.nn.graph import Tensor
 
 SLOPE = 0.2
+FILE = "discriminator.safetensors"  # in the folder of a run
 _GROWTH = (1, 2, 4, 8, 8)  # times the width: channels of the 64x64, 32x32 ... 4x4 maps
 
 
@@ -88,3 +93,29 @@ def initial_weights(width: int, seed: int, side: int = 64) -> dict[str, np.ndarr
             values = random.normal(0, (gain / prod(shape[1:])) ** 0.5, shape)
         weights[name] = values.astype(np.float32)
     return weights
+
+
+def write(
+    path: str | os.PathLike[str], weights: Mapping[str, np.ndarray], width: int, side: int
+) -> None:
+    """Write what a run has learned, for others that start from it; OSError where that fails."""
+    file.write(path, GraphNetwork.of(graph(width, side=side), weights))
+
+
+def read(path: str | os.PathLike[str], width: int, side: int) -> dict[str, np.ndarray]:
+    """Weights of a file that `write` made.
+
+    Raises
+    ------
+    FormatError
+        It is damaged, or of another width or side, or no discriminator.
+    OSError
+        It cannot be read.
+    """
+    found, expected = file.read(path), graph(width, side=side)
+    if found.graph.parameters != expected.parameters:
+        raise FormatError(
+            f"{path}: expected a discriminator of --width {width} for {side}x{side} pictures, found "
+            f"{found.graph.name} with other weights"
+        )
+    return dict(found.weights)
