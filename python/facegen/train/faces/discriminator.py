@@ -115,7 +115,7 @@ def read(path: str | os.PathLike[str], width: int, side: int) -> dict[str, np.nd
     found, expected = file.read(path), graph(width, side=side)
     if found.graph.parameters != expected.parameters:
         raise FormatError(
-            f"{path}: expected a discriminator of --width {width} for {side}x{side} pictures, found "
+            f"{path}: expected a discriminator of --width {width} for {side}x{side}, found "
             f"{found.graph.name} with other weights"
         )
     return dict(found.weights)
