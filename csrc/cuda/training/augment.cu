@@ -9,7 +9,7 @@
 namespace facegen::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kBlock) mirror_kernel(const uint8_t* mirrored, int32_t h, int32_t w, int32_t c,
+__global__ void __launch_bounds__(kBlockThreads) mirror_kernel(const uint8_t* mirrored, int32_t h, int32_t w, int32_t c,
                                                         const float* in, int64_t count, float* out) {
   for_each_number(count, [&](int64_t i) {
     const int64_t pixel = i / c, row = pixel / w, x = pixel - row * w;
@@ -19,18 +19,18 @@ __global__ void __launch_bounds__(kBlock) mirror_kernel(const uint8_t* mirrored,
 }
 
 // A block has a picture (pixels, 3): its colours' sums, in double and always in the same order, then its pixels.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     recolour_kernel(const double* colours, int64_t pixels, float* pictures) {
-  __shared__ double sums[3][kBlock];
+  __shared__ double sums[3][kBlockThreads];
   __shared__ float matrix[12];
   float* const picture = pictures + blockIdx.x * pixels * 3;
   double mine[3] = {};
-  for (int64_t i = threadIdx.x; i < pixels; i += kBlock) {
+  for (int64_t i = threadIdx.x; i < pixels; i += kBlockThreads) {
     for (int c = 0; c < 3; ++c) mine[c] += static_cast<double>(picture[3 * i + c]);
   }
   for (int c = 0; c < 3; ++c) sums[c][threadIdx.x] = mine[c];
   __syncthreads();
-  for (unsigned half = kBlock / 2; half > 0; half /= 2) {
+  for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
     if (threadIdx.x < half) {
       for (int c = 0; c < 3; ++c) sums[c][threadIdx.x] += sums[c][threadIdx.x + half];
     }
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(kBlock)
     matrix[4 * row + 3] = static_cast<float>(shift + colours[21 * blockIdx.x + 18 + row]);
   }
   __syncthreads();
-  for (int64_t i = threadIdx.x; i < pixels; i += kBlock) {
+  for (int64_t i = threadIdx.x; i < pixels; i += kBlockThreads) {
     float* const p = picture + 3 * i;
     const float r = p[0], g = p[1], b = p[2];
     for (int c = 0; c < 3; ++c) {
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(kBlock)
   }
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     hide_kernel(const int32_t* hidden, int32_t h, int32_t w, int32_t c, int64_t count, float* pictures) {
   for_each_number(count, [&](int64_t i) {
     const int64_t pixel = i / c, row = pixel / w, image = row / h, x = pixel - row * w, y = row - image * h;
@@ -153,13 +153,13 @@ void PictureChanges::recolour_and_hide(const PictureChange& change, const Number
   const int64_t pixels = int64_t{1} * change.h * change.w, count = change.images * floats_of(change);
   const auto recolour = [&] {
     if (change.colours == nullptr) return;
-    recolour_kernel<<<grid(change.images), kBlock, 0, stream_.get()>>>(numbers.colours, pixels, pictures);
+    recolour_kernel<<<grid(change.images), kBlockThreads, 0, stream_.get()>>>(numbers.colours, pixels, pictures);
     FACEGEN_CUDA_CHECK_LAUNCH("colours of pictures");
   };
   if (!change.adjoint) recolour();
   if (change.hidden != nullptr) {
-    hide_kernel<<<grid_of(count), kBlock, 0, stream_.get()>>>(numbers.hidden, change.h, change.w, change.c, count,
-                                                              pictures);
+    hide_kernel<<<grid_of(count), kBlockThreads, 0, stream_.get()>>>(
+        numbers.hidden, change.h, change.w, change.c, count, pictures);
     FACEGEN_CUDA_CHECK_LAUNCH("squares that are hidden");
   }
   if (change.adjoint) recolour();
@@ -169,7 +169,7 @@ void PictureChanges::resample(const PictureChange& change, const Numbers& number
   const int64_t count = change.images * floats_of(change);
   const cudaStream_t stream = stream_.get();
   if (change.mirrored != nullptr) {  // its own adjoint
-    mirror_kernel<<<grid_of(count), kBlock, 0, stream>>>(numbers.mirrored, change.h, change.w, change.c, from,
+    mirror_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(numbers.mirrored, change.h, change.w, change.c, from,
                                                          count, to);
     FACEGEN_CUDA_CHECK_LAUNCH("mirror images");
     return;

@@ -19,12 +19,12 @@ __device__ inline void gather(const void* from, const BeginArguments::Array& arr
   });
 }
 
-__global__ void __launch_bounds__(kBlock) begin_kernel(const __grid_constant__ BeginArguments a) {
+__global__ void __launch_bounds__(kBlockThreads) begin_kernel(const __grid_constant__ BeginArguments a) {
   const char* const entry =
       a.call + a.entries_at + reinterpret_cast<const Cursor*>(a.call)->step * a.entry_bytes;
   const auto* const words = reinterpret_cast<const uint32_t*>(entry);
   if (blockIdx.x == 0) {
-    for (int word = static_cast<int>(threadIdx.x); word < a.words; word += kBlock) {
+    for (int word = static_cast<int>(threadIdx.x); word < a.words; word += kBlockThreads) {
       a.numbers[word] = words[word];
     }
     if (threadIdx.x == 0) *a.state = {};
@@ -51,7 +51,7 @@ void run_begin(const BeginArguments& a, cudaStream_t stream) {
     const int64_t floats = a.arrays[i].floats;
     most = std::max(most, a.arrays[i].images * (floats % 4 == 0 ? floats / 4 : floats));
   }
-  begin_kernel<<<grid_of(most), kBlock, 0, stream>>>(a);
+  begin_kernel<<<grid_of(most), kBlockThreads, 0, stream>>>(a);
   FACEGEN_CUDA_CHECK_LAUNCH("the beginning of a step");
 }
 

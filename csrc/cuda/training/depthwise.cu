@@ -16,7 +16,7 @@ namespace {
 constexpr int kPixels = kDepthwisePixels;  // neighbouring ones of a thread
 
 // to (taps, channels) = weight (channels, taps)
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     turn_weight_kernel(const float* weight, float* to, int channels, int64_t taps) {
   for_each_number(channels * taps, [&](int64_t i) {
     const int64_t tap = quotient(i, channels);
@@ -30,7 +30,7 @@ int64_t taps_of(const Window& w) { return int64_t{1} * w.kernel_h * w.kernel_w; 
 float* turn_weight(const TrainingCall& call, const float* weight, int channels) {
   auto* const turned = reinterpret_cast<float*>(call.scratch);
   const int64_t taps = taps_of(call.step.window);
-  turn_weight_kernel<<<grid_of(channels * taps), kBlock, 0, call.stream>>>(weight, turned, channels, taps);
+  turn_weight_kernel<<<grid_of(channels * taps), kBlockThreads, 0, call.stream>>>(weight, turned, channels, taps);
   FACEGEN_CUDA_CHECK_LAUNCH("weights with channels inside");
   return turned;
 }
@@ -46,7 +46,7 @@ struct Gradient {
 
 // kTaps in a row of dilation 1, and the rest of pad_left by kStride; or any where kTaps is 0.
 template <int kTaps, int kStride, int kRest, int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     depthwise_gradient_kernel(const __grid_constant__ Gradient g, int64_t count) {
   static_assert(kPixels % kStride == 0);
   const int runs = g.channels / kCount, columns = (g.in_w + kPixels - 1) / kPixels;
@@ -250,7 +250,7 @@ void run_depthwise_gradient(const TrainingCall& call, const float* weight) {
   const int64_t count =
       call.images * dx.h * divide_up(dx.w, kPixels) * (fours ? dx.c / 4 : dx.c);
   const GradientKernel kernel = fours ? find_gradient_kernel<4>(w) : find_gradient_kernel<1>(w);
-  kernel<<<grid_of(count), kBlock, 0, call.stream>>>(g, count);
+  kernel<<<grid_of(count), kBlockThreads, 0, call.stream>>>(g, count);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a depthwise convolution");
 }
 

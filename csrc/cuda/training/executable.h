@@ -120,6 +120,7 @@ class TrainingExecutable {
   void put_call(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout);
   int64_t read_results(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout) const;
   void mark_changed();
+  // ---- graphs.cpp
   void launch_all(Kind kind, int64_t count);
   void launch(const Kind& kind);
   GraphExec record(const Kind& kind);

@@ -16,7 +16,7 @@ struct Prelu {
 };
 
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     prelu_kernel(const __grid_constant__ Prelu a, int64_t count) {
   for_each_number(count / kCount, [&](int64_t run) {
     const int64_t i = run * kCount;
@@ -53,7 +53,7 @@ struct Product {
 };
 
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     multiply_kernel(const __grid_constant__ Product a, int64_t count) {
   for_each_number(count / kCount, [&](int64_t run) {
     const int64_t i = run * kCount;
@@ -69,16 +69,11 @@ __global__ void __launch_bounds__(kBlock)
 template <bool kWhereNegative>
 struct ProductSums {
   static constexpr int kSums = 1, kMaps = 2, kTogether = 2, kBlocks = 4;
-  const float *x, *dy;
+  const float* maps[kMaps];  // x, dy
 
   template <int kVector>
-  struct Lane {
-    const ProductSums& all;
-    __device__ Lane(const ProductSums& a, int64_t, int) : all(a) {}
-    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[2]) const {
-      v[0] = load_numbers<kVector>(all.x + i);
-      v[1] = load_numbers<kVector>(all.dy + i);
-    }
+  struct Lane : MapsLane<ProductSums, kVector> {
+    using MapsLane<ProductSums, kVector>::MapsLane;
     __device__ void add(const Numbers<kVector> (&v)[2], double (&sum)[1][kVector]) const {
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
@@ -91,7 +86,7 @@ struct ProductSums {
 
 // Of each pixel, over its channels.
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     row_products_kernel(const __grid_constant__ Rows rows, const float* x, const float* dy, float* dx,
                         bool accumulate) {
   for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
@@ -112,7 +107,7 @@ __global__ void __launch_bounds__(kBlock)
 void launch_prelu(const Prelu& a, int64_t count, cudaStream_t stream) {
   const bool fours = comes_in_fours(a.channels, {a.x, a.from, a.slopes, a.to});
   const auto kernel = fours ? prelu_kernel<4> : prelu_kernel<1>;
-  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, stream>>>(a, count);
+  kernel<<<grid_of(fours ? count / 4 : count), kBlockThreads, 0, stream>>>(a, count);
   FACEGEN_CUDA_CHECK_LAUNCH("a PReLU");
 }
 
@@ -129,7 +124,7 @@ void run_prelu_gradient(const TrainingCall& call, const float* slopes, float* gr
   if (gradient != nullptr) {
     const RowWalk walk =
         plan_column_sums(1, call.images * x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
-    column_sums(walk, ProductSums<true>{call.x.data, call.dy.data}, WriteMean{gradient, x.c, 1.0, false},
+    column_sums(walk, ProductSums<true>{{call.x.data, call.dy.data}}, WriteMean{gradient, x.c, 1.0, false},
                 reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   if (call.dx.data == nullptr) return;
@@ -144,7 +139,7 @@ void run_multiply(const TrainingCall& call) {
   const int64_t count = call.images * x.floats();
   const bool fours = comes_in_fours(x.c, {a.x, a.one_channel ? nullptr : a.other, a.y});
   const auto kernel = fours ? multiply_kernel<4> : multiply_kernel<1>;
-  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, call.stream>>>(a, count);
+  kernel<<<grid_of(fours ? count / 4 : count), kBlockThreads, 0, call.stream>>>(a, count);
   FACEGEN_CUDA_CHECK_LAUNCH("a product of maps");
 }
 
@@ -153,14 +148,14 @@ void run_multiply_sum(const TrainingCall& call) {
   if (call.dx.value->c == x.c) {
     const RowWalk walk =
         plan_column_sums(call.images, x.pixels(), x.c, vector_of(x.c, {&x, call.dy.value}));
-    return column_sums(walk, ProductSums<false>{call.x.data, call.dy.data},
+    return column_sums(walk, ProductSums<false>{{call.x.data, call.dy.data}},
                        WriteMean{call.dx.data, x.c, 1.0, call.step.accumulate},
                        reinterpret_cast<double*>(call.scratch), call.arrivals, call.stream);
   }
   const bool fours = comes_in_fours(x.c, {call.x.data, call.dy.data});
   const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);
   const auto kernel = fours ? row_products_kernel<4> : row_products_kernel<1>;
-  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, call.x.data, call.dy.data, call.dx.data,
+  kernel<<<rows.grid(), kBlockThreads, 0, call.stream>>>(rows, call.x.data, call.dy.data, call.dx.data,
                                                   call.step.accumulate);
   FACEGEN_CUDA_CHECK_LAUNCH("sums of products");
 }

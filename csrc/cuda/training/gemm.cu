@@ -109,7 +109,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   });
 }
 
-__global__ void __launch_bounds__(kBlock) add_parts_kernel(const __grid_constant__ GemmArguments args) {
+__global__ void __launch_bounds__(kBlockThreads) add_parts_kernel(const __grid_constant__ GemmArguments args) {
   const int64_t of_group = args.rows * args.columns, count = args.groups * of_group;
   for_each_number(count, [&](int64_t i) {
     float sum = 0.0f;
@@ -150,7 +150,7 @@ void run_gemm(const TrainingCall& call, const TrainingGroups& groups, const floa
     kernel<<<grid(blocks), kThreads, 0, call.stream>>>(args);
     FACEGEN_CUDA_CHECK_LAUNCH("a product of training");
     if (args.split.splits == 1) continue;
-    add_parts_kernel<<<grid_of(groups.count * rows * columns), kBlock, 0, call.stream>>>(args);
+    add_parts_kernel<<<grid_of(groups.count * rows * columns), kBlockThreads, 0, call.stream>>>(args);
     FACEGEN_CUDA_CHECK_LAUNCH("the sum of a product's parts");
   }
 }

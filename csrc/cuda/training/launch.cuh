@@ -9,7 +9,7 @@
 
 namespace facegen::cuda {
 
-constexpr int kBlock = 256;  // threads
+constexpr int kBlockThreads = 256;
 
 inline unsigned grid(int64_t blocks) {
   if (blocks >= int64_t{1} << 31) {
@@ -23,7 +23,7 @@ inline bool is_vector_aligned(const void* p) { return reinterpret_cast<uintptr_t
 
 // Blocks for so many numbers: threads of more than 2^16 blocks have several.
 inline unsigned grid_of(int64_t numbers) {
-  const int64_t blocks = divide_up(numbers, int64_t{kBlock});
+  const int64_t blocks = divide_up(numbers, int64_t{kBlockThreads});
   return static_cast<unsigned>(blocks < 1 ? 1 : blocks < 65536 ? blocks : 65536);
 }
 

@@ -19,7 +19,7 @@ struct LayerNorm {
 
 // The variance is that of the differences from the mean: a mean far from 0 costs no digits.
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     layer_norm_kernel(const __grid_constant__ Rows rows, const __grid_constant__ LayerNorm a) {
   for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
     const float* const x = a.x + row * rows.channels;
@@ -95,7 +95,7 @@ struct WriteGradients {
 };
 
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     layer_norm_gradient_kernel(const __grid_constant__ Rows rows, const __grid_constant__ LayerNorm a) {
   for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
     const int64_t start = row * rows.channels;
@@ -145,7 +145,7 @@ void run_layer_norm(const TrainingCall& call, const NormMemory& memory) {
   const bool fours = comes_in_fours(x.c, {a.x, a.to, a.gamma, a.beta});
   const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);
   const auto kernel = fours ? layer_norm_kernel<4> : layer_norm_kernel<1>;
-  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, a);
+  kernel<<<rows.grid(), kBlockThreads, 0, call.stream>>>(rows, a);
   FACEGEN_CUDA_CHECK_LAUNCH("a layer norm");
 }
 
@@ -164,7 +164,7 @@ void run_layer_norm_gradient(const TrainingCall& call, const NormMemory& memory)
   const bool fours = comes_in_fours(x.c, {a.x, a.dy, a.to, a.gamma});
   const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);
   const auto kernel = fours ? layer_norm_gradient_kernel<4> : layer_norm_gradient_kernel<1>;
-  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, a);
+  kernel<<<rows.grid(), kBlockThreads, 0, call.stream>>>(rows, a);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a layer norm");
 }
 

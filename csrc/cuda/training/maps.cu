@@ -15,17 +15,16 @@ namespace {
 template <bool kRamp>
 struct Activate {
   static constexpr int kMaps = 1, kTogether = kRamp ? kRunRows : 1, kBlocks = 4;
-  const float* x;
+  const float* maps[kMaps];  // x
   Activation activation;
   float alpha, limit;
   Ramp ramp;
 
   template <int kVector>
-  struct Lane {
-    const Activate& all;
-    __device__ Lane(const Activate& a, int64_t, int) : all(a) {}
-    __device__ void read(int64_t i, Numbers<kVector> (&v)[1]) const { v[0] = load_numbers<kVector>(all.x + i); }
+  struct Lane : MapsLane<Activate, kVector> {
+    using MapsLane<Activate, kVector>::MapsLane;
     __device__ Numbers<kVector> make(const Numbers<kVector> (&v)[1]) const {
+      const Activate& all = this->all;
       Numbers<kVector> y;
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
@@ -37,24 +36,20 @@ struct Activate {
   };
 };
 
-// Reads the activation's output, or input, and its gradient.
+// Maps: the activation's output, or input, and its gradient.
 template <bool kRamp>
 struct ActivateGradient {
   static constexpr int kMaps = 2, kTogether = kRamp ? 2 : 1, kBlocks = 4;
-  const float *v, *dy;
+  const float* maps[kMaps];
   Activation activation;
   float alpha, limit;
   Ramp ramp;
 
   template <int kVector>
-  struct Lane {
-    const ActivateGradient& all;
-    __device__ Lane(const ActivateGradient& a, int64_t, int) : all(a) {}
-    __device__ void read(int64_t i, Numbers<kVector> (&v)[2]) const {
-      v[0] = load_numbers<kVector>(all.v + i);
-      v[1] = load_numbers<kVector>(all.dy + i);
-    }
+  struct Lane : MapsLane<ActivateGradient, kVector> {
+    using MapsLane<ActivateGradient, kVector>::MapsLane;
     __device__ Numbers<kVector> make(const Numbers<kVector> (&v)[2]) const {
+      const ActivateGradient& all = this->all;
       Numbers<kVector> dx;
 #pragma unroll
       for (int e = 0; e < kVector; ++e) {
@@ -93,7 +88,7 @@ template <bool kRamp>
 void activate(const TrainingCall& call) {
   const TrainingStep& s = call.step;
   const Lines lines = lines_of(call, {call.y.value, call.x.value});
-  make_pixels(Activate<kRamp>{call.x.data, s.activation, s.alpha, s.limit, make_ramp(s.activation, s.alpha)},
+  make_pixels(Activate<kRamp>{{call.x.data}, s.activation, s.alpha, s.limit, make_ramp(s.activation, s.alpha)},
               {call.y.data, lines.channels, false, lines.operand}, 1, lines.count, lines.vector, call.stream);
 }
 
@@ -101,13 +96,13 @@ template <bool kRamp>
 void activate_gradient(const TrainingCall& call) {
   const TrainingStep& s = call.step;
   const Lines lines = lines_of(call, {call.dx.value, call.dy.value, call.y.value});
-  make_pixels(ActivateGradient<kRamp>{call.y.data, call.dy.data, s.activation, s.alpha, s.limit,
-                                      make_ramp(s.activation, s.alpha)},
+  make_pixels(ActivateGradient<kRamp>{{call.y.data, call.dy.data}, s.activation, s.alpha, s.limit,
+                                       make_ramp(s.activation, s.alpha)},
               {call.dx.data, lines.channels, s.accumulate, lines.operand}, 1, lines.count, lines.vector,
               call.stream);
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     spread_kernel(const float* dy, float* dx, int64_t count, int64_t image_floats, int channels, float share,
                   bool accumulate) {
   for_each_number(count, [&](int64_t i) {
@@ -127,16 +122,16 @@ struct CopyArguments {
 // kCopyTogether of each thread's.
 constexpr int kCopyTogether = 4;
 template <int kVector, bool kZeros>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     copy_kernel(const __grid_constant__ CopyArguments a, const __grid_constant__ Divider by_pixel, int vectors,
                 int count) {
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kCopyTogether * kBlock +
+  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kCopyTogether * kBlockThreads +
                     static_cast<int>(threadIdx.x);
   Numbers<kVector> v[kCopyTogether];
   int64_t to[kCopyTogether];
 #pragma unroll
   for (int k = 0; k < kCopyTogether; ++k) {
-    const int i = first + k * kBlock;
+    const int i = first + k * kBlockThreads;
     if (i >= count) continue;
     const int pixel = by_pixel.divide(i), at = (i - pixel * vectors) * kVector, c = kZeros ? at - a.first_y : at;
     to[k] = int64_t{pixel} * a.y_c + (kZeros ? at : a.first_y + c);
@@ -150,7 +145,7 @@ __global__ void __launch_bounds__(kBlock)
   }
 #pragma unroll
   for (int k = 0; k < kCopyTogether; ++k) {
-    if (first + k * kBlock < count) put_numbers(a.y + to[k], v[k], a.accumulate);
+    if (first + k * kBlockThreads < count) put_numbers(a.y + to[k], v[k], a.accumulate);
   }
 }
 
@@ -163,7 +158,7 @@ void copy(CopyArguments a, int64_t pixels, bool zero_rest, cudaStream_t stream) 
   const int64_t most = (int64_t{1} << 30) / vectors;
   for (; pixels > 0; pixels -= most, a.x += most * a.x_c, a.y += most * a.y_c) {
     const int64_t count = std::min(pixels, most) * vectors;
-    kernel<<<grid(divide_up(count, int64_t{kCopyTogether} * kBlock)), kBlock, 0, stream>>>(
+    kernel<<<grid(divide_up(count, int64_t{kCopyTogether} * kBlockThreads)), kBlockThreads, 0, stream>>>(
         a, by_pixel, vectors, static_cast<int>(count));
     FACEGEN_CUDA_CHECK_LAUNCH("a copy");
   }
@@ -181,7 +176,7 @@ struct DropoutArguments {
 };
 
 // The draws of numbers 4 i to 4 i + 3 are the words of place i.
-__global__ void __launch_bounds__(kBlock) dropout_kernel(const __grid_constant__ DropoutArguments a) {
+__global__ void __launch_bounds__(kBlockThreads) dropout_kernel(const __grid_constant__ DropoutArguments a) {
   const PhiloxKey key = philox_key(a.numbers->seed, a.stream);
   const uint64_t step = a.numbers->step;
   const int64_t first_four = a.first / 4, before = a.first % 4;  // of the first four
@@ -209,7 +204,7 @@ void run_activate_gradient(const TrainingCall& call) {
 void run_global_avg_pool_gradient(const TrainingCall& call) {
   const TrainingValue& dx = *call.dx.value;
   const int64_t count = call.images * dx.floats();
-  spread_kernel<<<grid_of(count), kBlock, 0, call.stream>>>(
+  spread_kernel<<<grid_of(count), kBlockThreads, 0, call.stream>>>(
       call.dy.data, call.dx.data, count, dx.floats(), dx.c, 1.0f / static_cast<float>(dx.pixels()),
       call.step.accumulate);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a mean");
@@ -242,7 +237,7 @@ void run_dropout(const TrainingCall& call) {
                               static_cast<uint32_t>(share * 4294967296.0),
                               static_cast<float>(1.0 / (1.0 - share)),
                               call.step.accumulate};
-  dropout_kernel<<<grid_of(divide_up(a.first % 4 + a.count, int64_t{4})), kBlock, 0, call.stream>>>(a);
+  dropout_kernel<<<grid_of(divide_up(a.first % 4 + a.count, int64_t{4})), kBlockThreads, 0, call.stream>>>(a);
   FACEGEN_CUDA_CHECK_LAUNCH("dropout");
 }
 

@@ -108,7 +108,7 @@ struct EndSums {
   }
 };
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     group_shares_kernel(const __grid_constant__ Shares shares, const double* totals) {
   for_each_group(shares.norm, [&](int64_t segment, int first) {
     const double* const sums = totals + segment * 2 * shares.norm.channels + first;
@@ -118,7 +118,7 @@ __global__ void __launch_bounds__(kBlock)
 
 // What EndSums makes of the sums of a batch, of nodes (share, 2, channels) in their order. Gradients are 0
 // unless it `writes`.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     join_sums_kernel(const __grid_constant__ EndSums end, const double* nodes, int shares, bool writes) {
   const int channels = end.shares.norm.channels;
   for_each_number(channels, [&](int64_t channel) {
@@ -136,20 +136,20 @@ __global__ void __launch_bounds__(kBlock)
 
 // The sums of all segments, in their order: a block has 32 columns of totals, (segment, width). width = 2
 // channels, beta's gradient and gamma's.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     add_segments_kernel(const double* totals, int64_t segments, int channels, float* beta, float* gamma) {
-  __shared__ double shared[kBlock / 32][32];
+  __shared__ double shared[kBlockThreads / 32][32];
   const int64_t width = int64_t{2} * channels, at = int64_t{blockIdx.x} * 32 + threadIdx.x % 32;
   double sum = 0.0;
   if (at < width) {
-    for (int64_t segment = threadIdx.x / 32; segment < segments; segment += kBlock / 32) {
+    for (int64_t segment = threadIdx.x / 32; segment < segments; segment += kBlockThreads / 32) {
       sum += totals[segment * width + at];
     }
   }
   shared[threadIdx.x / 32][threadIdx.x % 32] = sum;
   __syncthreads();
   if (threadIdx.x >= 32 || at >= width) return;
-  for (int slot = 1; slot < kBlock / 32; ++slot) sum += shared[slot][threadIdx.x];
+  for (int slot = 1; slot < kBlockThreads / 32; ++slot) sum += shared[slot][threadIdx.x];
   if (at < channels) {
     beta[at] = static_cast<float>(sum);
   } else {
@@ -208,11 +208,12 @@ const float* find_sums(const TrainingCall& call, const NormMemory& memory, const
                        batch ? memory.gamma_gradient : nullptr};
   column_sums(walk, GradientSums<kRamp>{gradient}, end, parts, call.arrivals, call.stream);
   if (shared && joined) {
-    group_shares_kernel<<<grid_of(norm.segments * norm.groups), kBlock, 0, call.stream>>>(Shares{norm, shares}, totals);
+    group_shares_kernel<<<grid_of(norm.segments * norm.groups), kBlockThreads, 0, call.stream>>>(
+        Shares{norm, shares}, totals);
     FACEGEN_CUDA_CHECK_LAUNCH("shares of a norm's gradient");
   }
   if (trained && !batch) {
-    add_segments_kernel<<<grid(divide_up(int64_t{2} * norm.channels, int64_t{32})), kBlock, 0, call.stream>>>(
+    add_segments_kernel<<<grid(divide_up(int64_t{2} * norm.channels, int64_t{32})), kBlockThreads, 0, call.stream>>>(
         totals, norm.segments, norm.channels, memory.beta_gradient, memory.gamma_gradient);
     FACEGEN_CUDA_CHECK_LAUNCH("a norm's gradients");
   }
@@ -269,7 +270,7 @@ void join_norm_gradients(const TrainingCall& call, const NormMemory& memory, con
   norm.rows = call.part.whole * call.x.value->pixels();
   const EndSums end = {{norm, call.dx.data == nullptr ? nullptr : shares}, nullptr, memory.beta_gradient,
                        memory.gamma_gradient};
-  join_sums_kernel<<<grid_of(norm.channels), kBlock, 0, call.stream>>>(end, nodes, call.part.shares, writes);
+  join_sums_kernel<<<grid_of(norm.channels), kBlockThreads, 0, call.stream>>>(end, nodes, call.part.shares, writes);
   FACEGEN_CUDA_CHECK_LAUNCH("sums of a batch in shares");
 }
 

@@ -106,7 +106,7 @@ struct EndNode {
 };
 
 // The statistics of a batch from the nodes of its shares, whose images have so many pixels each.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     join_nodes_kernel(const __grid_constant__ Statistics s, const double* nodes, int64_t images, int64_t pixels,
                       int shares) {
   const int channels = s.norm.channels;
@@ -121,7 +121,7 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     group_statistics_kernel(const __grid_constant__ Statistics s, const double* totals) {
   for_each_group(s.norm, [&](int64_t segment, int first) {
     const double* const sums = totals + segment * 2 * s.norm.channels + first;
@@ -129,7 +129,7 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     stored_statistics_kernel(const float* mean, const float* var, float eps, int channels, float* to) {
   for_each_number(channels, [&](int64_t c) {
     to[c] = mean[c];
@@ -177,7 +177,7 @@ void find_statistics(const TrainingCall& call, const Norm& norm) {
   column_sums(walk, Moments{call.x.data, norm.rows, norm.channels}, EndMoments{statistics, totals}, parts,
               call.arrivals, call.stream);
   if (totals == nullptr) return;
-  group_statistics_kernel<<<grid_of(norm.segments * norm.groups), kBlock, 0, call.stream>>>(statistics, totals);
+  group_statistics_kernel<<<grid_of(norm.segments * norm.groups), kBlockThreads, 0, call.stream>>>(statistics, totals);
   FACEGEN_CUDA_CHECK_LAUNCH("statistics of groups");
 }
 
@@ -194,7 +194,7 @@ void normalise(const TrainingCall& call, const Norm& norm) {
   return is_ramp(call.step.activation) ? normalise<true>(call, norm) : normalise<false>(call, norm);
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     update_statistics_kernel(float* mean, float* var, const float* statistics, int channels,
                              double momentum, double unbiased, const StepState* state) {
   if (!state->finite) return;
@@ -212,7 +212,7 @@ __global__ void __launch_bounds__(kBlock)
 void run_batch_norm(const TrainingCall& call, const NormMemory& memory) {
   const Norm norm = batch_norm_of(call, memory);
   if (norm.stored) {
-    stored_statistics_kernel<<<grid_of(norm.channels), kBlock, 0, call.stream>>>(
+    stored_statistics_kernel<<<grid_of(norm.channels), kBlockThreads, 0, call.stream>>>(
         memory.mean, memory.var, call.step.eps, norm.channels, memory.statistics);
     FACEGEN_CUDA_CHECK_LAUNCH("stored statistics");
   } else if (call.part.shares == 1) {
@@ -230,7 +230,7 @@ void find_norm_node(const TrainingCall& call, const NormMemory& memory, double* 
 
 void join_norm(const TrainingCall& call, const NormMemory& memory, const double* nodes) {
   const Statistics statistics = {batch_norm_of(call, memory), call.x.data, call.step.eps};
-  join_nodes_kernel<<<grid_of(statistics.norm.channels), kBlock, 0, call.stream>>>(
+  join_nodes_kernel<<<grid_of(statistics.norm.channels), kBlockThreads, 0, call.stream>>>(
       statistics, nodes, call.part.whole, call.x.value->pixels(), call.part.shares);
   FACEGEN_CUDA_CHECK_LAUNCH("statistics of a batch in shares");
 }
@@ -245,7 +245,7 @@ void run_update_statistics(const TrainingCall& call, const NormMemory& memory, c
   const int channels = call.x.value->c;
   const auto pixels = static_cast<double>(call.images * call.x.value->pixels());
   const double unbiased = pixels / (pixels > 1.0 ? pixels - 1.0 : 1.0);
-  update_statistics_kernel<<<grid_of(channels), kBlock, 0, call.stream>>>(
+  update_statistics_kernel<<<grid_of(channels), kBlockThreads, 0, call.stream>>>(
       memory.mean, memory.var, memory.statistics, channels, static_cast<double>(call.step.momentum),
       unbiased, state);
   FACEGEN_CUDA_CHECK_LAUNCH("running statistics");

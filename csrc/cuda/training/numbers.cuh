@@ -51,6 +51,19 @@ __device__ inline void put_numbers(float* to, const Numbers<kCount>& n, bool acc
   store_numbers(to, sum);
 }
 
+// A lane of the walks over maps (pixels.cuh, column_sums.cuh) that reads its arguments' `maps` as they are.
+template <class Arguments, int kVector>
+struct MapsLane {
+  using Maps = Numbers<kVector>[Arguments::kMaps];
+  const Arguments& all;
+  __device__ MapsLane(const Arguments& a, int64_t, int) : all(a) {}
+  __device__ void read(int64_t i, Maps& v) const {
+#pragma unroll
+    for (int m = 0; m < Arguments::kMaps; ++m) v[m] = load_numbers<kVector>(all.maps[m] + i);
+  }
+  __device__ void read(int64_t, int64_t i, Maps& v) const { read(i, v); }
+};
+
 // The channel of a map's number i.
 __device__ inline int channel_of(int64_t i, int channels) {
   return static_cast<int>(i - quotient(i, channels) * channels);

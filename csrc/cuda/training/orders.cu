@@ -9,7 +9,7 @@ namespace facegen::cuda {
 namespace {
 
 // Channel i * groups + g of y (+)= channel g * (channels / groups) + i of x.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     shuffle_kernel(const float* x, float* y, int channels, int groups, bool accumulate, int64_t count) {
   const int members = channels / groups;
   for_each_number(count, [&](int64_t i) {
@@ -45,7 +45,7 @@ struct Blocks {
 };
 
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     rearrange_kernel(const __grid_constant__ Blocks a, int64_t count) {
   const int64_t image_floats = int64_t{a.out_h} * a.out_w * a.out_c;
   for_each_number(count / kCount, [&](int64_t run) {
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kBlock)
 
 void run_shuffle(const TrainingCall& call) {
   const int64_t count = call.images * call.x.value->floats();
-  shuffle_kernel<<<grid_of(count), kBlock, 0, call.stream>>>(call.x.data, call.y.data, call.x.value->c,
+  shuffle_kernel<<<grid_of(count), kBlockThreads, 0, call.stream>>>(call.x.data, call.y.data, call.x.value->c,
                                                              call.step.groups, call.step.accumulate, count);
   FACEGEN_CUDA_CHECK_LAUNCH("a shuffle of channels");
 }
@@ -75,7 +75,7 @@ void run_rearrange(const TrainingCall& call) {
   // A pixel of a block is a run of channels where the depth is first.
   const bool fours = s.depth_first && comes_in_fours(std::min(x.c, y.c), {a.x, a.y});
   const auto kernel = fours ? rearrange_kernel<4> : rearrange_kernel<1>;
-  kernel<<<grid_of(fours ? count / 4 : count), kBlock, 0, call.stream>>>(a, count);
+  kernel<<<grid_of(fours ? count / 4 : count), kBlockThreads, 0, call.stream>>>(a, count);
   FACEGEN_CUDA_CHECK_LAUNCH("channels that become pixels");
 }
 

@@ -5,7 +5,7 @@
 namespace facegen::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kBlock) add_parts_kernel(const __grid_constant__ PartSums s) {
+__global__ void __launch_bounds__(kBlockThreads) add_parts_kernel(const __grid_constant__ PartSums s) {
   for_each_number(s.floats / 4, [&](int64_t i) {
     const auto* from = reinterpret_cast<const float4*>(s.parts) + i;
     float v[4] = {};
@@ -26,7 +26,7 @@ __global__ void __launch_bounds__(kBlock) add_parts_kernel(const __grid_constant
   });
 }
 
-__global__ void __launch_bounds__(kBlock) add_single_parts_kernel(const __grid_constant__ PartSums s) {
+__global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const __grid_constant__ PartSums s) {
   for_each_number(s.floats, [&](int64_t i) {
     float v = 0.0f;
     for (int part = 0; part < s.splits; ++part) v += s.parts[part * s.floats + i];
@@ -39,13 +39,13 @@ __global__ void __launch_bounds__(kBlock) add_single_parts_kernel(const __grid_c
 constexpr int kSide = 32;
 
 // A block adds up 32 x 32 numbers, 4 a thread, and turns them.
-__global__ void __launch_bounds__(kBlock) add_gradient_parts_kernel(const __grid_constant__ PartGradients s) {
+__global__ void __launch_bounds__(kBlockThreads) add_gradient_parts_kernel(const __grid_constant__ PartGradients s) {
   __shared__ float turned[kSide][kSide + 1];
   const int column_tiles = (s.outputs + kSide - 1) / kSide;
   const int line0 = static_cast<int>(blockIdx.x) / column_tiles * kSide;
   const int output0 = static_cast<int>(blockIdx.x) % column_tiles * kSide;
   const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
-  constexpr int kLines = kBlock / kSide;
+  constexpr int kLines = kBlockThreads / kSide;
 #pragma unroll
   for (int j = 0; j < kSide; j += kLines) {
     const int line = line0 + y + j, output = output0 + x;
@@ -68,16 +68,16 @@ __global__ void __launch_bounds__(kBlock) add_gradient_parts_kernel(const __grid
 
 void add_parts(const PartSums& s, cudaStream_t stream) {
   if (s.floats % 4 == 0 && is_vector_aligned(s.parts) && is_vector_aligned(s.out)) {
-    add_parts_kernel<<<grid_of(s.floats / 4), kBlock, 0, stream>>>(s);
+    add_parts_kernel<<<grid_of(s.floats / 4), kBlockThreads, 0, stream>>>(s);
   } else {
-    add_single_parts_kernel<<<grid_of(s.floats), kBlock, 0, stream>>>(s);
+    add_single_parts_kernel<<<grid_of(s.floats), kBlockThreads, 0, stream>>>(s);
   }
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a product's parts");
 }
 
 void add_gradient_parts(const PartGradients& s, cudaStream_t stream) {
   const int64_t blocks = divide_up(int64_t{s.lines}, kSide) * divide_up(int64_t{s.outputs}, kSide);
-  add_gradient_parts_kernel<<<grid(blocks), kBlock, 0, stream>>>(s);
+  add_gradient_parts_kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(s);
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");
 }
 

@@ -50,7 +50,7 @@ inline PoolWalk plan_pool(int64_t images, int32_t height, int32_t width, int32_t
   const auto rows = static_cast<int32_t>(grid(images * height));
   const int32_t row = width * vectors;
   // Four a thread, if that leaves blocks for all of a large GPU.
-  const int32_t block = (int64_t{rows} * row > 4 * kBlock * 512 ? 4 : 1) * kBlock;
+  const int32_t block = (int64_t{rows} * row > 4 * kBlockThreads * 512 ? 4 : 1) * kBlockThreads;
   return {rows, height, width, vectors, std::max(1, block / row), make_divider(row), make_divider(vectors),
           make_divider(height)};
 }
@@ -61,7 +61,7 @@ template <class Body>
 __device__ inline void for_each_place(const PoolWalk& walk, const Body& body) {
   const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * walk.block_rows;
   const int row_items = walk.width * walk.vectors, items = min(walk.block_rows, walk.rows - first) * row_items;
-  for (int i = static_cast<int>(threadIdx.x); i < items; i += kBlock) {
+  for (int i = static_cast<int>(threadIdx.x); i < items; i += kBlockThreads) {
     const int row = walk.by_row.divide(i), of_row = i - row * row_items, x = walk.by_place.divide(of_row);
     const int image = walk.by_height.divide(first + row);
     body(int64_t{image}, first + row - image * walk.height, x, of_row - x * walk.vectors);

@@ -44,7 +44,7 @@ __device__ inline void put_gradient(const Pool& p, const PoolGradient& g, int64_
 //             a a[b b]b      the windows of the row below begin here too
 //              ...
 template <int kKernel, int kStride, int kVector>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     cells_gradient_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk,
                           const __grid_constant__ PoolGradient g) {
   constexpr int kBefore = (kKernel - 1) / kStride;  // windows of a row that end in the cell
@@ -140,7 +140,7 @@ __device__ inline int last_window(int i, int stride, int pad, int out) {
 }
 
 // Any windows. Each number of x asks those that it is in, in their order, whether it is the first largest there.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     any_gradient_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk,
                         const __grid_constant__ PoolGradient g) {
   for_each_place(walk, [&](int64_t image, int y, int x, int channel) {
@@ -179,7 +179,7 @@ template <int kSize, int kVector>
 void cells_gradient(const TrainingCall& call, const Pool& p, const PoolGradient& g) {
   const PoolWalk walk = plan_pool(call.images, divide_up(p.in_h + p.window.pad_top, 2),
                                   divide_up(p.in_w + p.window.pad_left, 2), columns_of(p, g) / kVector);
-  cells_gradient_kernel<kSize, 2, kVector><<<walk.blocks(), kBlock, 0, call.stream>>>(p, walk, g);
+  cells_gradient_kernel<kSize, 2, kVector><<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, g);
 }
 
 template <int kVector>
@@ -188,7 +188,7 @@ void max_pool_gradient(const TrainingCall& call, const Pool& p, const PoolGradie
   if (stride == 2 && size == 2) return cells_gradient<2, kVector>(call, p, g);
   if (stride == 2 && size == 3) return cells_gradient<3, kVector>(call, p, g);
   const PoolWalk walk = plan_pool(call.images, p.in_h, p.in_w, columns_of(p, g));
-  any_gradient_kernel<<<walk.blocks(), kBlock, 0, call.stream>>>(p, walk, g);
+  any_gradient_kernel<<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, g);
 }
 
 }  // namespace

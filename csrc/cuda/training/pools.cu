@@ -8,7 +8,7 @@ namespace {
 
 // kKernel: of both axes; 0: any.
 template <int kKernel, int kVector>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     max_pool_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk, float* y) {
   for_each_place(walk, [&](int64_t image, int oy, int ox, int vector) {
     const int top = p.top(oy), left = p.left(ox), row = p.in_w * p.channels;
@@ -48,7 +48,7 @@ void max_pool(const TrainingCall& call, const Pool& p) {
   const auto kernel = size == 2   ? max_pool_kernel<2, kVector>
                       : size == 3 ? max_pool_kernel<3, kVector>
                                   : max_pool_kernel<0, kVector>;
-  kernel<<<walk.blocks(), kBlock, 0, call.stream>>>(p, walk, call.y.data);
+  kernel<<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, call.y.data);
 }
 
 }  // namespace

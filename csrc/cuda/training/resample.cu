@@ -19,7 +19,7 @@ __device__ inline int first_term(const DeviceTaps& taps, int o) {
   return taps.start == nullptr ? o * taps.taps : taps.start[o];
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     resample_kernel(const __grid_constant__ Resample r, int64_t count) {
   for_each_number(count, [&](int64_t i) {
     const int64_t pixel = i / r.channels, row = pixel / r.to_w, image = row / r.to_h;
@@ -49,7 +49,7 @@ void run_resample(const TrainingCall& call, const DeviceTaps& rows, const Device
                       to.value->h,    to.value->w,    to.value->c,   rows,
                       columns,        !forward && call.step.accumulate};
   const int64_t count = call.images * to.value->floats();
-  resample_kernel<<<grid_of(count), kBlock, 0, call.stream>>>(r, count);
+  resample_kernel<<<grid_of(count), kBlockThreads, 0, call.stream>>>(r, count);
   FACEGEN_CUDA_CHECK_LAUNCH("a resampling");
 }
 

@@ -53,7 +53,7 @@ __device__ inline void for_each_row(const Rows& rows, const Body& body) {
   const int lane = thread % lanes, first = thread % 32 - lane;
   const uint32_t mask = (lanes == 32 ? ~0u : (1u << lanes) - 1) << first;
   const RowThreads threads = {lane, lanes, mask};
-  const int64_t rows_of_block = kBlock / lanes, step = gridDim.x * rows_of_block;
+  const int64_t rows_of_block = kBlockThreads / lanes, step = gridDim.x * rows_of_block;
   for (int64_t row = blockIdx.x * rows_of_block + thread / lanes; row < rows.count; row += step) {
     body(row, threads);
   }

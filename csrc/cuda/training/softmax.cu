@@ -7,7 +7,7 @@ namespace facegen::cuda {
 namespace {
 
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     softmax_kernel(const __grid_constant__ Rows rows, const float* x, float* y, bool log_of) {
   for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
     const int channels = rows.channels;
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(kBlock)
 
 // dx (+)= y (dy - the sum of dy y), of a logarithm dy - exp(y) times the sum of dy.
 template <int kCount>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     softmax_gradient_kernel(const __grid_constant__ Rows rows, const float* y, const float* dy, float* dx,
                             bool log_of, bool accumulate) {
   for_each_row(rows, [&](int64_t row, const RowThreads& threads) {
@@ -77,7 +77,7 @@ void run_softmax(const TrainingCall& call) {
   const bool fours = comes_in_fours(x.c, {call.x.data, call.y.data});
   const Rows rows = plan_rows(call.images * x.pixels(), x.c, fours);
   const auto kernel = fours ? softmax_kernel<4> : softmax_kernel<1>;
-  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, call.x.data, call.y.data, call.step.log);
+  kernel<<<rows.grid(), kBlockThreads, 0, call.stream>>>(rows, call.x.data, call.y.data, call.step.log);
   FACEGEN_CUDA_CHECK_LAUNCH("a softmax");
 }
 
@@ -86,7 +86,7 @@ void run_softmax_gradient(const TrainingCall& call) {
   const bool fours = comes_in_fours(y.c, {call.y.data, call.dy.data, call.dx.data});
   const Rows rows = plan_rows(call.images * y.pixels(), y.c, fours);
   const auto kernel = fours ? softmax_gradient_kernel<4> : softmax_gradient_kernel<1>;
-  kernel<<<rows.grid(), kBlock, 0, call.stream>>>(rows, call.y.data, call.dy.data, call.dx.data,
+  kernel<<<rows.grid(), kBlockThreads, 0, call.stream>>>(rows, call.y.data, call.dy.data, call.dx.data,
                                                   call.step.log, call.step.accumulate);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a softmax");
 }

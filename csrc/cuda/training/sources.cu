@@ -39,7 +39,7 @@ __device__ inline int64_t as_integer(Element x) {
 }
 
 template <class Element>
-__global__ void __launch_bounds__(kBlock) convert_kernel(const __grid_constant__ ConvertArguments a) {
+__global__ void __launch_bounds__(kBlockThreads) convert_kernel(const __grid_constant__ ConvertArguments a) {
   for_each_number(a.count, [&](int64_t i) {
     const int64_t pixel = i / a.c, row = pixel / a.w, image = row / a.h;
     const Element v = static_cast<const Element*>(
@@ -140,7 +140,7 @@ void convert_source(const Source& source, SourceRule rule, int64_t classes, void
     }
     return convert_kernel<float>;
   }();
-  kernel<<<grid_of(a.count), kBlock, 0, stream>>>(a);
+  kernel<<<grid_of(a.count), kBlockThreads, 0, stream>>>(a);
   FACEGEN_CUDA_CHECK_LAUNCH("a conversion");
 }
 

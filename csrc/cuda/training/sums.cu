@@ -7,13 +7,11 @@ namespace {
 
 struct OwnSums {
   static constexpr int kSums = 1, kMaps = 1, kTogether = 4, kBlocks = 4;
-  const float* x;
+  const float* maps[kMaps];
 
   template <int kVector>
-  struct Lane {
-    const float* x;
-    __device__ Lane(const OwnSums& of, int64_t, int) : x(of.x) {}
-    __device__ void read(int64_t, int64_t i, Numbers<kVector> (&v)[1]) const { v[0] = load_numbers<kVector>(x + i); }
+  struct Lane : MapsLane<OwnSums, kVector> {
+    using MapsLane<OwnSums, kVector>::MapsLane;
     __device__ void add(const Numbers<kVector> (&v)[1], double (&sum)[1][kVector]) const {
 #pragma unroll
       for (int e = 0; e < kVector; ++e) sum[0][e] += static_cast<double>(v[0].v[e]);
@@ -24,7 +22,7 @@ struct OwnSums {
 void find_means(const TrainingCall& call, const TrainingMap& of, int64_t segments, int64_t rows, double divisor,
                 float* to) {
   const int channels = of.value->c;
-  column_sums(plan_column_sums(segments, rows, channels, vector_of(channels, {of.value})), OwnSums{of.data},
+  column_sums(plan_column_sums(segments, rows, channels, vector_of(channels, {of.value})), OwnSums{{of.data}},
               WriteMean{to, channels, divisor, false}, reinterpret_cast<double*>(call.scratch), call.arrivals,
               call.stream);
 }

@@ -12,7 +12,7 @@ using hopper::GatherAxis;
 using hopper::GatherMap;
 
 constexpr int64_t kMostGatherBlocks = 4096;
-static_assert(hopper::kMostGathered / 8 <= kBlock, "a block makes a pixel's columns");
+static_assert(hopper::kMostGathered / 8 <= kBlockThreads, "a block makes a pixel's columns");
 
 struct Gathering {
   GatherMap gather;
@@ -22,9 +22,9 @@ struct Gathering {
 };
 
 // A thread makes the same 8 neighbouring columns of some pixels: what these read is found once.
-__global__ void __launch_bounds__(kBlock) gather_kernel(const __grid_constant__ Gathering g, int64_t pixels) {
+__global__ void __launch_bounds__(kBlockThreads) gather_kernel(const __grid_constant__ Gathering g, int64_t pixels) {
   const GatherAxis &gy = g.gather.y, &gx = g.gather.x;
-  const int taps = gy.taps * gx.taps, runs = g.to.pitch / 8, together = kBlock / runs;
+  const int taps = gy.taps * gx.taps, runs = g.to.pitch / 8, together = kBlockThreads / runs;
   const int run = static_cast<int>(threadIdx.x) % runs, first = static_cast<int>(threadIdx.x) / runs;
   if (first >= together) return;
   int from_y[8], from_x[8], at[8];
@@ -57,7 +57,7 @@ __global__ void __launch_bounds__(kBlock) gather_kernel(const __grid_constant__ 
   }
 }
 
-__global__ void __launch_bounds__(kBlock) scatter_kernel(const __grid_constant__ Scatter s, int64_t count) {
+__global__ void __launch_bounds__(kBlockThreads) scatter_kernel(const __grid_constant__ Scatter s, int64_t count) {
   for_each_number(count, [&](int64_t i) {
     const int64_t pixel = i / s.channels;
     const int channel = static_cast<int>(i - pixel * s.channels);
@@ -96,15 +96,15 @@ void run_gather(const TrainingMap& from, const GatherMap& gather, int64_t images
                 cudaStream_t stream) {
   const TrainingValue& v = *from.value;
   const int64_t pixels = images * gather.y.size * gather.x.size;
-  const int64_t blocks = divide_up(pixels, int64_t{kBlock / (to.pitch / 8)});
-  gather_kernel<<<grid(std::min(blocks, kMostGatherBlocks)), kBlock, 0, stream>>>(
+  const int64_t blocks = divide_up(pixels, int64_t{kBlockThreads / (to.pitch / 8)});
+  gather_kernel<<<grid(std::min(blocks, kMostGatherBlocks)), kBlockThreads, 0, stream>>>(
       {gather, from.data, v.h, v.w, v.c, to}, pixels);
   FACEGEN_CUDA_CHECK_LAUNCH("the taps of a map");
 }
 
 void run_scatter(const Scatter& s, int64_t images, cudaStream_t stream) {
   const int64_t count = images * s.y_h * s.y_w * s.channels;
-  scatter_kernel<<<grid_of(count), kBlock, 0, stream>>>(s, count);
+  scatter_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(s, count);
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a map's taps");
 }
 

@@ -8,13 +8,13 @@ namespace facegen::cuda {
 namespace {
 
 // A thread has the weights of one call's draws.
-static_assert(kBlock == kDrawRow && kUpdateNumbers % kDrawBlock == 0);
+static_assert(kBlockThreads == kDrawRow && kUpdateNumbers % kDrawBlock == 0);
 
 // The sum over a block's threads, in thread 0.
 __device__ inline double block_sum(double sum) {
-  __shared__ double shared[kBlock];
+  __shared__ double shared[kBlockThreads];
   shared[threadIdx.x] = sum;
-  for (unsigned apart = kBlock / 2; apart > 0; apart /= 2) {
+  for (unsigned apart = kBlockThreads / 2; apart > 0; apart /= 2) {
     __syncthreads();
     if (threadIdx.x < apart) shared[threadIdx.x] += shared[threadIdx.x + apart];
   }
@@ -22,11 +22,11 @@ __device__ inline double block_sum(double sum) {
   return shared[0];
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     squares_kernel(const float* x, int64_t count, double* parts) {
   const int64_t first = blockIdx.x * kUpdateNumbers, last = min(count, first + kUpdateNumbers);
   double sum = 0.0;
-  for (int64_t i = first + threadIdx.x; i < last; i += kBlock) {
+  for (int64_t i = first + threadIdx.x; i < last; i += kBlockThreads) {
     const auto v = static_cast<double>(x[i]);
     sum = fma(v, v, sum);
   }
@@ -34,17 +34,17 @@ __global__ void __launch_bounds__(kBlock)
   if (threadIdx.x == 0) parts[blockIdx.x] = sum;
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     state_kernel(const double* parts, int64_t part_count, const double* losses, int64_t loss_count,
                  float clip_norm, StepState* state, const __grid_constant__ StepEnd end) {
   const int64_t step = end.cursor->step;  // which thread 0 changes behind the sums
   char* const result = end.results + step * end.result_bytes;
   auto* const kept_losses = reinterpret_cast<double*>(result + sizeof(StepState));
   double sum = 0.0;
-  for (int64_t i = threadIdx.x; i < part_count; i += kBlock) sum += parts[i];
+  for (int64_t i = threadIdx.x; i < part_count; i += kBlockThreads) sum += parts[i];
   // Infinity and NaN times 0 are NaN, which sums keep.
   double check = 0.0;
-  for (int64_t i = threadIdx.x; i < loss_count; i += kBlock) {
+  for (int64_t i = threadIdx.x; i < loss_count; i += kBlockThreads) {
     const double loss = losses[i];
     kept_losses[i] = loss;
     check += loss * 0.0;
@@ -98,7 +98,7 @@ __device__ inline float rounded(float next, uint32_t addend) {
   return __uint_as_float(rounded_weight(__float_as_uint(next), addend));
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     update_kernel(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                   const StepNumbers* step, const StepState* state) {
   if (!state->finite) return;
@@ -121,25 +121,25 @@ __global__ void __launch_bounds__(kBlock)
     return;
   }
   const bool nearest = a.rounding == WeightRounding::kNearest;
-  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlock) {
+  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlockThreads) {
     update(a, n, scale, i, [&](float next) {
       return nearest ? rounded(next, nearest_addend(__float_as_uint(next))) : next;
     });
   }
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     check_finite_kernel(const float* x, int64_t count, int32_t* not_finite) {
   for_each_number(count, [&](int64_t i) {
     if (!isfinite(x[i])) *not_finite = 1;
   });
 }
 
-__global__ void __launch_bounds__(kBlock) add_kernel(const float* x, float* y, int64_t count) {
+__global__ void __launch_bounds__(kBlockThreads) add_kernel(const float* x, float* y, int64_t count) {
   for_each_number(count, [&](int64_t i) { y[i] += x[i]; });
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     find_not_finite_kernel(const float* x, int64_t count, unsigned long long* place) {
   for_each_number(count, [&](int64_t i) {
     if (!isfinite(x[i])) atomicMin(place, static_cast<unsigned long long>(i));
@@ -151,7 +151,7 @@ __global__ void __launch_bounds__(kBlock)
 void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                  int64_t block_count, const StepNumbers* step, const StepState* state, cudaStream_t stream) {
   if (block_count == 0) return;
-  update_kernel<<<grid(block_count), kBlock, 0, stream>>>(arrays, numbers, blocks, step, state);
+  update_kernel<<<grid(block_count), kBlockThreads, 0, stream>>>(arrays, numbers, blocks, step, state);
   FACEGEN_CUDA_CHECK_LAUNCH("the optimizer");
 }
 
@@ -160,27 +160,27 @@ void find_state(const float* gradients, int64_t floats, double* parts, const dou
                 cudaStream_t stream) {
   const int64_t part_count = divide_up(floats, kUpdateNumbers);
   if (part_count > 0) {
-    squares_kernel<<<grid(part_count), kBlock, 0, stream>>>(gradients, floats, parts);
+    squares_kernel<<<grid(part_count), kBlockThreads, 0, stream>>>(gradients, floats, parts);
     FACEGEN_CUDA_CHECK_LAUNCH("the gradient's squares");
   }
-  state_kernel<<<1, kBlock, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state,
+  state_kernel<<<1, kBlockThreads, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state,
                                        end);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient's length");
 }
 
 void add_numbers(const float* x, float* y, int64_t count, cudaStream_t stream) {
   if (count == 0) return;
-  add_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, y, count);
+  add_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(x, y, count);
   FACEGEN_CUDA_CHECK_LAUNCH("a sum");
 }
 
 void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream) {
-  check_finite_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, count, not_finite);
+  check_finite_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(x, count, not_finite);
   FACEGEN_CUDA_CHECK_LAUNCH("a check");
 }
 
 void find_not_finite(const float* x, int64_t count, unsigned long long* place, cudaStream_t stream) {
-  find_not_finite_kernel<<<grid_of(count), kBlock, 0, stream>>>(x, count, place);
+  find_not_finite_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(x, count, place);
   FACEGEN_CUDA_CHECK_LAUNCH("a search");
 }
 

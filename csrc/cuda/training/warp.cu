@@ -91,7 +91,7 @@ __device__ inline void find_point(const Warps& a, int64_t i, AxisTaps<Taps>& row
 
 // A thread has a pixel of the result.
 template <int Taps>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     warp_kernel(Warps a, const float* in, int64_t pixels, float* out) {
   for_each_number(pixels, [&](int64_t i) {
     AxisTaps<Taps> rows, columns;
@@ -114,13 +114,13 @@ __global__ void __launch_bounds__(kBlock)
 
 // scales[n]: a power of 2 that makes the largest number of a gradient's picture so many bits long that the sum of
 // all that its pixels can take has 62; NaN where that number is not finite. A block has a picture.
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     scale_kernel(const float* gradient, int64_t floats, int32_t spare_bits, double* scales) {
   __shared__ uint32_t largest;
   if (threadIdx.x == 0) largest = 0;
   __syncthreads();
   uint32_t mine = 0;  // the order of floats' bits is theirs, with infinity and NaN above
-  for (int64_t i = threadIdx.x; i < floats; i += kBlock) {
+  for (int64_t i = threadIdx.x; i < floats; i += kBlockThreads) {
     const uint32_t bits = __float_as_uint(fabsf(gradient[blockIdx.x * floats + i]));
     mine = bits > mine ? bits : mine;
   }
@@ -134,7 +134,7 @@ __global__ void __launch_bounds__(kBlock)
 }
 
 template <int Taps>
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     warp_adjoint_kernel(Warps a, const float* gradient, const double* scales, int64_t pixels,
                         int64_t* sums) {
   for_each_number(pixels, [&](int64_t i) {
@@ -158,7 +158,7 @@ __global__ void __launch_bounds__(kBlock)
   });
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     from_sums_kernel(const int64_t* sums, const double* scales, int64_t floats, int64_t count, float* out) {
   for_each_number(count, [&](int64_t i) {
     out[i] = static_cast<float>(static_cast<double>(sums[i]) / scales[i / floats]);
@@ -169,7 +169,7 @@ __global__ void __launch_bounds__(kBlock)
 
 void run_warp(const Warps& a, const float* from, float* to, cudaStream_t stream) {
   const auto kernel = a.cubic ? warp_kernel<4> : warp_kernel<2>;
-  kernel<<<grid_of(a.pixels()), kBlock, 0, stream>>>(a, from, a.pixels(), to);
+  kernel<<<grid_of(a.pixels()), kBlockThreads, 0, stream>>>(a, from, a.pixels(), to);
   FACEGEN_CUDA_CHECK_LAUNCH("pictures resampled");
 }
 
@@ -178,13 +178,13 @@ void run_warp_adjoint(const Warps& a, const float* from, int64_t* sums, double* 
   const int64_t pixels = a.pixels(), count = pixels * a.c, floats = count / a.images;
   int32_t spare_bits = 4;  // 16 taps of each of the result's pixels
   while (int64_t{1} << (spare_bits - 4) < pixels / a.images) ++spare_bits;
-  scale_kernel<<<grid(a.images), kBlock, 0, stream>>>(from, floats, spare_bits, scales);
+  scale_kernel<<<grid(a.images), kBlockThreads, 0, stream>>>(from, floats, spare_bits, scales);
   FACEGEN_CUDA_CHECK_LAUNCH("a gradient's scale");
   FACEGEN_CUDA_CHECK(cudaMemsetAsync(sums, 0, static_cast<std::size_t>(8 * count), stream));
   const auto kernel = a.cubic ? warp_adjoint_kernel<4> : warp_adjoint_kernel<2>;
-  kernel<<<grid_of(pixels), kBlock, 0, stream>>>(a, from, scales, pixels, sums);
+  kernel<<<grid_of(pixels), kBlockThreads, 0, stream>>>(a, from, scales, pixels, sums);
   FACEGEN_CUDA_CHECK_LAUNCH("a gradient on its way back");
-  from_sums_kernel<<<grid_of(count), kBlock, 0, stream>>>(sums, scales, floats, count, to);
+  from_sums_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(sums, scales, floats, count, to);
   FACEGEN_CUDA_CHECK_LAUNCH("a gradient's sums");
 }
 

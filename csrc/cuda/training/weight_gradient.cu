@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kThreads)
   });
 }
 
-__global__ void __launch_bounds__(kBlock)
+__global__ void __launch_bounds__(kBlockThreads)
     add_parts_kernel(const __grid_constant__ WeightGradientArguments args) {
   const int64_t of_group = int64_t{args.outs} * args.columns, count = args.groups * of_group;
   for_each_number(count, [&](int64_t i) {
@@ -127,7 +127,7 @@ void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups,
     kernel<<<grid(blocks), kThreads, 0, call.stream>>>(args);
     FACEGEN_CUDA_CHECK_LAUNCH("a weight gradient");
     if (args.split.splits == 1) continue;
-    add_parts_kernel<<<grid_of(int64_t{groups.count} * groups.outs * columns), kBlock, 0, call.stream>>>(args);
+    add_parts_kernel<<<grid_of(int64_t{groups.count} * groups.outs * columns), kBlockThreads, 0, call.stream>>>(args);
     FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");
   }
 }
