@@ -113,6 +113,40 @@ def test_faces_are_kept_in_the_browser(open_page: Callable[..., Any], address: s
     page.locator("#kept-faces li").nth(1).wait_for(state="detached")
 
 
+COUNT_PICTURES = """
+  window.pictures = new Set();
+  const [make, letGo] = [URL.createObjectURL, URL.revokeObjectURL];
+  URL.createObjectURL = (blob) => {
+    const url = make.call(URL, blob);
+    pictures.add(url);
+    return url;
+  };
+  URL.revokeObjectURL = (url) => {
+    pictures.delete(url);
+    letGo.call(URL, url);
+  };
+"""
+
+
+def test_pictures_of_kept_faces_are_let_go(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page(f"{address}#faces?seed=7")
+    page.add_init_script(COUNT_PICTURES)
+    page.reload()
+    page.locator("#wall canvas").nth(23).wait_for()
+    page.wait_for_load_state("networkidle")
+    before = page.evaluate("pictures.size")
+    for number in range(3):
+        page.locator("#random").click()
+        page.locator("#keep").click()
+        page.locator("#kept-faces li").nth(number).wait_for()
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("pictures.size") == before + 3
+    for left in (2, 1, 0):
+        page.locator("#kept-faces li button:last-child").first.click()
+        page.locator("#kept-faces li").nth(left).wait_for(state="detached")
+    assert page.evaluate("pictures.size") == before
+
+
 def test_downloads_of_a_face(open_page: Callable[..., Any], address: str) -> None:
     page = open_page(f"{address}#faces?seed=7")
     page.wait_for_load_state("networkidle")

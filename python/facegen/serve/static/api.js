@@ -39,14 +39,18 @@ export function show(image, url) {
   if (old.startsWith("blob:")) URL.revokeObjectURL(old);
 }
 
-// The same for what has a picture as its background.
+// The same for elements that have one picture as their background.
 export function showBehind(elements, url) {
-  const old = elements[0].dataset.picture;
+  letGoBehind(elements[0]);
   for (const element of elements) {
     element.dataset.picture = url;
     element.style.backgroundImage = `url(${url})`;
   }
-  if (old) URL.revokeObjectURL(old);
+}
+
+// Let go of the picture behind an element that is not shown any more.
+export function letGoBehind(element) {
+  if (element.dataset.picture) URL.revokeObjectURL(element.dataset.picture);
 }
 
 // Long work (serve/jobs.py): `tell` hears how far it is; gives its result.

@@ -13,7 +13,7 @@ export function startColorize() {
   const recolour = newestOnly(async () => {
     show($("after"), await picture(`${photo.address}/colour.jpg?${strength()}`));
   });
-  const bar = addDrop($("colorize-photo"), "Drop a grey photo here", async (file) => {
+  const bar = addDrop($("colorize-photo"), "A grey photo", async (file) => {
     try {
       await bar.run(async (tell, signal, job) => {
         const sent = await upload(file, (done) => tell(0.2 * done, "sending"), signal);

@@ -4,7 +4,7 @@ import { newestOnly, picture, show } from "./api.js";
 import { jobBar, upload } from "./photo.js";
 import { addPad } from "./pad.js";
 import { showError } from "./say.js";
-import { STARTERS, drawn } from "./starters.js";
+import { STARTERS, WIDTH, loadStarter } from "./starters.js";
 
 const $ = (id) => document.getElementById(id);
 const SIDE = 256;
@@ -21,21 +21,23 @@ export function startDraw() {
   let pad = null; // it calls when it is made
   const changed = () => { if (pad) send(); };
   const label = "Paper for the network's drawing";
-  pad = addPad($("draw-pad"), { side: SIDE, width: 2, most: 24, label }, changed);
+  pad = addPad($("draw-pad"), { side: SIDE, width: WIDTH, most: 24, label }, changed);
 
-  Object.entries(STARTERS).forEach(async ([name, lines], i) => {
+  Object.keys(STARTERS).forEach(async (name, i) => {
     const item = document.createElement("li");
     const button = document.createElement("button");
-    const canvas = document.createElement("canvas");
-    canvas.width = canvas.height = 168;
     button.setAttribute("aria-label", `Begin with ${name}`);
-    button.append(canvas);
     item.append(button);
     $("starters").append(item);
-    canvas.getContext("2d").drawImage(await drawn(lines, 168), 0, 0);
-    const begin = async () => pad.put({ picture: await drawn(lines, 2 * SIDE) });
-    button.addEventListener("click", begin);
-    if (i === 0) begin(); // there is something to see at once
+    try {
+      const drawing = await loadStarter(name);
+      button.append(drawing);
+      const begin = () => pad.put({ picture: drawing });
+      button.addEventListener("click", begin);
+      if (i === 0) begin(); // there is something to see at once
+    } catch (error) {
+      showError(error);
+    }
   });
 
   // A picture of any size: long work, which is told of.

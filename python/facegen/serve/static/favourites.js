@@ -1,6 +1,6 @@
 // Faces that were kept, in this browser alone: the queries of their addresses, the newest first.
 
-import { newestOnly, picture } from "./api.js";
+import { letGoBehind, newestOnly, picture, showBehind } from "./api.js";
 
 const KEY = "facegen.kept";
 const MOST = 12; // as many as a walk takes
@@ -30,8 +30,10 @@ export function startFavourites(choose) {
 
   const show = newestOnly(async () => {
     $("kept").hidden = kept.length === 0;
+    const before = $("kept-faces").querySelectorAll("button:first-child");
     const items = await Promise.all(kept.map(item));
     $("kept-faces").replaceChildren(...items.filter(Boolean));
+    before.forEach(letGoBehind);
     const shown = kept.filter((_, i) => items[i]); // those of another network are no part of a walk
     $("save-kept").hidden = shown.length < 2;
     $("save-kept").href = `api/walk.gif?${new URLSearchParams(shown.map((q) => ["face", q]))}`;
@@ -41,7 +43,7 @@ export function startFavourites(choose) {
     const name = `seed ${new URLSearchParams(query).get("seed")}`;
     const [entry, face, remove] = ["li", "button", "button"].map((tag) => document.createElement(tag));
     try {
-      face.style.backgroundImage = `url(${await picture(`api/face.png?size=128&${query}`)})`;
+      showBehind([face], await picture(`api/face.png?size=128&${query}`));
     } catch {
       return null; // of another network's sliders
     }

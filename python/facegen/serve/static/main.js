@@ -30,6 +30,7 @@ function open(name, info) {
   // No part has its name in the address as its id: the browser would go there, and lose the focus.
   for (const part of Object.keys(PARTS)) $(`part-${part}`).hidden = part !== name || !info[part];
   $("missing").hidden = info[name];
+  $("missing-part").textContent = $(`tab-${name}`).textContent;
   $("missing").setAttribute("aria-labelledby", `tab-${name}`);
   const hint = info.hints[name] ?? "";
   $("command").textContent = hint;

@@ -69,29 +69,31 @@ export function jobBar(place) {
 }
 
 // A place to drop or choose a photo, or to have any face as one; `take` gets the file.
-// `grey` takes the face's colours away.
+// `grey` takes the face's colours away. What is dropped beside the place, in its part, counts too.
 export function addDrop(place, words, take, { grey = false } = {}) {
   place.innerHTML = `
-    <label class="drop"><strong></strong>
-      <small>or click to choose one: JPEG, PNG, TIFF, WebP, HEIC. It stays on the machine that
-        runs facegen.</small>
+    <label class="drop"><svg class="icon" aria-hidden="true"><use href="static/icons.svg#photo"/></svg><strong></strong>
+      <small>Drop it here, or click to choose one: JPEG, PNG, TIFF, WebP, HEIC. It stays on the
+        machine that runs facegen.</small>
       <input class="unseen" type="file" accept="image/*,.heic,.heif,.tif,.tiff,.avif"></label>
-    <div class="row"><button>No photo at hand? Take a face</button></div>
+    <div class="row"><button><span>No photo at hand?</span> Take a face</button></div>
     <div class="bar-place"></div>`;
   const drop = place.querySelector(".drop");
+  const part = place.parentElement;
   const input = place.querySelector("input");
   place.querySelector("strong").textContent = words;
   const begin = (file) => {
     if (!file) return;
     place.classList.add("has-photo");
+    place.querySelector("strong").textContent = "Another photo";
     take(file);
   };
-  drop.addEventListener("dragover", (event) => {
+  part.addEventListener("dragover", (event) => {
     event.preventDefault();
     drop.classList.add("over");
   });
-  drop.addEventListener("dragleave", () => drop.classList.remove("over"));
-  drop.addEventListener("drop", (event) => {
+  part.addEventListener("dragleave", () => drop.classList.remove("over"));
+  part.addEventListener("drop", (event) => {
     event.preventDefault();
     drop.classList.remove("over");
     begin(event.dataTransfer.files[0]);

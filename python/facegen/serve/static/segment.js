@@ -7,7 +7,7 @@ import { showError } from "./say.js";
 const $ = (id) => document.getElementById(id);
 
 export function startSegment() {
-  const bar = addDrop($("segment-photo"), "Drop a picture here", async (file) => {
+  const bar = addDrop($("segment-photo"), "A picture", async (file) => {
     try {
       await bar.run(async (tell, signal, job) => {
         const { address } = await upload(file, (done) => tell(0.2 * done, "sending"), signal);
