@@ -79,5 +79,5 @@ def test_below_a_prefix() -> None:
 def test_the_page_names_no_address_from_the_root() -> None:
     """It would lead past the prefix that a proxy takes away."""
     for file in Path(serve_app.__file__).with_name("static").iterdir():
-        found = re.findall(r"""["'`(]/(?:api|static)""", file.read_text(encoding="utf-8"))
+        found = re.findall(rb"""["'`(]/(?:api|static)""", file.read_bytes())
         assert found == [], file
