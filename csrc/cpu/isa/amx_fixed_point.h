@@ -36,7 +36,6 @@ namespace fixed_point {
 using facegen::cpu::Stretch;
 using facegen::cpu::WeightSource;
 
-constexpr auto kProducts = facegen::cpu::Products::kFixedPoint;
 constexpr int kMostDepth = 256;
 constexpr int kStep = 64;  // channels of one tile product
 constexpr int kDigits = 3;

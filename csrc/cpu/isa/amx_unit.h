@@ -38,7 +38,4 @@ void begin_task() {
 
 void end_task() { _tile_release(); }
 
-// Winograd's transforms would cost more than they save.
-constexpr void (*multiply_rows)(const facegen::cpu::RowsProduct&) = nullptr;
-
 }  // namespace

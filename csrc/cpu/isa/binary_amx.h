@@ -108,7 +108,4 @@ constexpr BinaryKernels kKernels = {
     "bytes", kColumns, kMostRows, pixel_bytes, panel_bytes, scratch_bytes, encode, pack, multiply};
 
 }  // namespace binary_amx
-
-constexpr const BinaryKernels& kBinary = binary_amx::kKernels;
-
 }  // namespace

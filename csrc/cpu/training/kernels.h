@@ -175,13 +175,12 @@ struct TrainingKernels {
 };
 
 struct Kernels;
-// Those of the same instruction set.
+// Those of the same instruction set; AMX has none of its own.
 const TrainingKernels& training_kernels(const Kernels& kernels);
 
 const TrainingKernels* portable_training_kernels();
 const TrainingKernels* avx2_training_kernels();
 const TrainingKernels* avx512_training_kernels();
-const TrainingKernels* amx_training_kernels();
 const TrainingKernels* neon_training_kernels();
 
 }  // namespace facegen::cpu

@@ -117,7 +117,7 @@ const IndirectGemm::Batch& IndirectGemm::batch(int64_t images) const {
   const auto found = batches_.find(images);
   if (found != batches_.end()) return found->second;
   Batch batch;
-  Schedule best;
+  Schedule best{};
   for (const Variant& variant : variants_) {
     if (variant.split && images > kScratchImages) continue;
     Schedule schedule = make_schedule(variant.plan, static_cast<int>(images), multiprocessors_);
