@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import Run, encode_idx
+from command_line import Run, encode_idx, start
 
 SMALL = ("--epochs", "1", "--batch", "10", "--held-out", "10", "--threads", "2")
 SMALL += ("--device", "cpu")
@@ -39,28 +37,23 @@ def test_train_and_use(run: Run, data: tuple[Path, Path]) -> None:
     assert result.code == 2 and "c.npz.run/checkpoint.safetensors: there is no run" in result.err
 
 
-def test_ctrl_c_and_resume(
-    data: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    code = "import sys; from facegen.cli.main import main; sys.exit(main())"
-    words = [sys.executable, "-c", code, "train", "digits", *map(str, data), *SMALL]
-    words += ["--epochs", "30", "--batch", "1", "-o"]  # 900 steps
-    child = subprocess.Popen([*words, "a.npz"], stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_and_resume(run: Run, data: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["train", "digits", *data, *SMALL, "--epochs", "30", "--batch", "1", "-o"]  # 900 steps
+    child = start([*words, "a.npz"], tmp_path)
     assert child.stderr is not None
     for line in child.stderr:
-        if line.startswith("step 100,"):
+        if line.startswith(b"step 100,"):
             child.send_signal(signal.SIGINT)
             break
-    said = child.stderr.read()
+    said = child.stderr.read().decode()
     assert child.wait() == 130 and said.splitlines()[-1] == "facegen: interrupted"
     assert "a.npz.run/checkpoint.safetensors has the state after step" in said
     assert not Path("a.npz").exists()
-    again = subprocess.run([*words, "a.npz"], capture_output=True, text=True)
-    assert again.returncode == 2 and "--resume goes on from there" in again.stderr
+    again = run(*words, "a.npz")
+    assert again.code == 2 and "--resume goes on from there" in again.err
     for name, more in (("a.npz", ["--resume"]), ("b.npz", [])):
-        done = subprocess.run([*words, name, *more], capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
+        done = run(*words, name, *more)
+        assert done.code == 0, done.err
     assert Path("a.npz").read_bytes() == Path("b.npz").read_bytes()
     assert os.listdir("a.npz.run") == ["log.jsonl"]
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 import time
 from pathlib import Path
 
-from test_training_loop import make, states
+from test_training_loop import digest, make
 
 from facegen import train
 from facegen.cli import signals
@@ -34,10 +33,7 @@ def main() -> int:
         loop.run(resume="--resume" in sys.argv)
     except KeyboardInterrupt:
         return 130
-    digest = hashlib.sha256()
-    for name, array in sorted(states(trainers).items()):
-        digest.update(name.encode() + array.tobytes())
-    print(digest.hexdigest())
+    print(digest(trainers))
     return 0
 
 
