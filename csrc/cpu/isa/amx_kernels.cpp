@@ -3,18 +3,14 @@
 #include "isa/amx_bfloat16.h"
 #include "isa/amx_fixed_point.h"
 #include "isa/binary_amx.h"
-
-#define FACEGEN_PASTE_(a, b) a##b
-#define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
-#define FACEGEN_TEXT_(a) #a
-#define FACEGEN_TEXT(a) FACEGEN_TEXT_(a)
+#include "isa/table_names.h"
 
 namespace facegen::cpu {
 
-const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
+const Kernels* FACEGEN_TABLE(_kernels)() {
   static const Kernels kernels = [] {
     Kernels result = *avx512_kernels();
-    result.isa = FACEGEN_TEXT(FACEGEN_ISA);
+    result.isa = FACEGEN_ISA_TEXT;
     result.products = Products::kFixedPoint;
     result.most_depth = fixed_point::kMostDepth;
     result.tile_rows = fixed_point::kTileRows;
@@ -34,10 +30,10 @@ const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
   return &kernels;
 }
 
-const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _bfloat16_kernels)() {
+const Kernels* FACEGEN_TABLE(_bfloat16_kernels)() {
   static const Kernels kernels = [] {
-    Kernels result = *FACEGEN_PASTE(FACEGEN_ISA, _kernels)();
-    result.isa = FACEGEN_TEXT(FACEGEN_ISA) "_bfloat16";
+    Kernels result = *FACEGEN_TABLE(_kernels)();
+    result.isa = FACEGEN_ISA_TEXT "_bfloat16";
     result.products = Products::kBfloat16;
     result.vectors = nullptr;
     result.most_depth = bfloat16::kMostDepth;

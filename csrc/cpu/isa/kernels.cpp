@@ -12,20 +12,16 @@
 #include "isa/fma_burst.h"
 #include "isa/gemm_tile.h"
 #include "isa/row_ops.h"
+#include "isa/table_names.h"
 #include "isa/thin_tile.h"
 #include "isa/transpose.h"
 #include "isa/winograd_ops.h"
 
-#define FACEGEN_PASTE_(a, b) a##b
-#define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
-#define FACEGEN_TEXT_(a) #a
-#define FACEGEN_TEXT(a) FACEGEN_TEXT_(a)
-
 namespace facegen::cpu {
 
-const Kernels* FACEGEN_PASTE(FACEGEN_ISA, _kernels)() {
+const Kernels* FACEGEN_TABLE(_kernels)() {
   static constexpr Kernels kernels = {
-      FACEGEN_TEXT(FACEGEN_ISA), kProducts,
+      FACEGEN_ISA_TEXT, kProducts,
       kMostDepth, kTileRows, kPanelColumns, row_panel_bytes, weight_panel_bytes,
       gather, pack, multiply,
       begin_task, end_task,

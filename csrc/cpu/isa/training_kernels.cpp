@@ -3,17 +3,15 @@
 
 #include "isa/outer_tile.h"
 #include "isa/recolour.h"
+#include "isa/table_names.h"
 #include "isa/training_rows.h"
 #include "isa/training_products.h"
 #include "isa/warp.h"
 #include "isa/weight_rows.h"
 
-#define FACEGEN_PASTE_(a, b) a##b
-#define FACEGEN_PASTE(a, b) FACEGEN_PASTE_(a, b)
-
 namespace facegen::cpu {
 
-const TrainingKernels* FACEGEN_PASTE(FACEGEN_ISA, _training_kernels)() {
+const TrainingKernels* FACEGEN_TABLE(_training_kernels)() {
   static constexpr TrainingKernels kernels = {
       kOuterRows, kLanes, outer_product, channel_sums, activate_gradient, norm_sums, norm_gradient,
       normalise, activate_row, scale_and_shift, add_row, sum_of_squares, sgd, adam, round_weights,
