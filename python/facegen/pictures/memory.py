@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import threading
 
+_DEEP = 2  # times the memory of 8 bits a colour that 16 take, as measured (docs/pictures.md)
+
+
+def pixels_of_8_bits(height: int, width: int, deep: bool) -> int:
+    """The pixels that a photo counts for in memory; `deep` where 16 bits of each are kept."""
+    return height * width * (_DEEP if deep else 1)
+
 
 class PixelBudget:
     """Hands out pixels; who asks for more than is left waits.

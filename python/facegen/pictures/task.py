@@ -10,6 +10,7 @@ import numpy as np
 
 from facegen.engine import Runner
 from facegen.engine.memory import check_memory
+from facegen.pictures.memory import pixels_of_8_bits
 from facegen.weights import digest
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     from facegen.photos.photo import Photo
 
 _PHOTO_BYTES = 10  # of each pixel, as measured (docs/pictures.md)
-DEEP = 2  # pixels of 8 bits that one counts for of which 16 are kept, as measured there
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def counted_pixels(data: bytes, deep: bool = False) -> int:
     from facegen.photos import photo as photos  # which loads Pillow: faces are of no photo
 
     height, width = photos.size(data)
-    pixels = height * width * (DEEP if deep else 1)
+    pixels = pixels_of_8_bits(height, width, deep)
     # Only above Pillow's own limit is there so much to take; what is free now is no promise.
     check_memory(pixels * _PHOTO_BYTES, f"{width:,} x {height:,} pixels")
     return pixels

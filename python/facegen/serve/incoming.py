@@ -9,8 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from facegen.photos import photo as photos
-from facegen.pictures.memory import PixelBudget
-from facegen.pictures.task import DEEP
+from facegen.pictures.memory import PixelBudget, pixels_of_8_bits
 from facegen.serve.uploads import Uploads
 
 MAX_DRAWING_BYTES = 2 << 20
@@ -34,7 +33,7 @@ class Incoming:
         """The picture of a body; waits, in a thread, while too many others are worked on."""
         data = read()
         height, width = checked_size(data)
-        pixels = height * width * (DEEP if keep_depth and photos.is_deep(data) else 1)
+        pixels = pixels_of_8_bits(height, width, keep_depth and photos.is_deep(data))
         self._pixels.take(pixels)
         try:
             yield photos.decode(data, keep_depth=keep_depth)
