@@ -25,7 +25,7 @@ def by_own_kernels(
     device: str,
     run: dict[str, Any],
     ranks: Ranks | None,
-    judge: Mapping[str, np.ndarray] | None = None,
+    discriminator_init: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray] | None:
     """The trained weights; None in all ranks but the first.
 
@@ -33,7 +33,7 @@ def by_own_kernels(
 
     Parameters
     ----------
-    init, judge
+    init, discriminator_init
         Weights that the generator and the discriminator start from.
     run
         Further arguments of `facegen.train.faces.run.train`.
@@ -45,7 +45,7 @@ def by_own_kernels(
     _tell(pictures, reports)
     threads = run["threads"]
     adversaries = Adversaries(
-        pictures.pixels, settings, init, threads, reports.note, device, ranks, judge
+        pictures.pixels, settings, init, threads, reports.note, device, ranks, discriminator_init
     )
     trained = train(
         adversaries, pictures.pixels, settings, reports, device=device, ranks=ranks, **run

@@ -178,7 +178,7 @@ def command(
             _check_size(side, output, backend)
             if backend == "native":
                 _check_memory(side, choices, where)
-                judge = _judge(discriminator, choices["width"], side)
+                discriminator_init = _read_discriminator(discriminator, choices["width"], side)
                 training.tell_device(where)
             pictures = read_pictures(source, side)
         if augment == "auto":
@@ -195,7 +195,7 @@ def command(
             trained = face_trainers.by_torch(pictures, settings, first_weights, reports, where, run)
         else:
             trained = face_trainers.by_own_kernels(
-                pictures, settings, first_weights, reports, where, run, ranks, judge
+                pictures, settings, first_weights, reports, where, run, ranks, discriminator_init
             )
     if trained is not None:
         weights.write(output, dcgan.network_of(side), trained)
@@ -234,8 +234,10 @@ def _refuse_own(**given: object) -> None:
         raise click.UsageError(f"--{name} is of facegen's own kernels, not of PyTorch's")
 
 
-def _judge(path: str | None, width: int, side: int) -> Mapping[str, np.ndarray] | None:
-    """The discriminator's weights to start from."""
+def _read_discriminator(
+    path: str | None, width: int, side: int
+) -> Mapping[str, np.ndarray] | None:
+    """Its weights to start from; None where no file was named."""
     from facegen.train.faces import discriminator
 
     return None if path is None else discriminator.read(path, width, side)

@@ -51,7 +51,7 @@ class Adversaries:
     ----------
     pixels
         (n, side, side, 3) uint8; the side is one of `dcgan.SIDES`
-    init, judge
+    init, discriminator_init
         Canonical weights that the generator and the discriminator start from: transfer learning.
         Random ones of the seed if None.
     threads
@@ -72,7 +72,7 @@ class Adversaries:
         tell: Callable[[str], None] = lambda line: None,
         device: str = CPU,
         ranks: Ranks | None = None,
-        judge: Mapping[str, np.ndarray] | None = None,
+        discriminator_init: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.pixels, self.settings, self.threads = pixels, settings, threads
         side = pixels.shape[1]
@@ -89,12 +89,14 @@ class Adversaries:
         )  # fmt: skip
         # Of ranks the forward pass is all pictures', and the step is of some of them.
         self._goes_on = ranks is None
-        judging = discriminator.graph(settings.width, side=side)
-        if judge is None:
-            judge = discriminator.initial_weights(settings.width, settings.seed, side)
+        scored = discriminator.graph(settings.width, side=side)
+        if discriminator_init is None:
+            first = discriminator.initial_weights(settings.width, settings.seed, side)
+        else:
+            first = copies(discriminator_init)
         self.discriminator = Trainer(
-            judging, RelativisticPairs(), optimizer, threads=threads, device=device, ranks=ranks,
-            weights=copies(judge), precision=precision,
+            scored, RelativisticPairs(), optimizer, threads=threads, device=device, ranks=ranks,
+            weights=first, precision=precision,
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
@@ -102,12 +104,12 @@ class Adversaries:
             # E (s(x + noise) - s(x))^2 is the squared slope times the noise's variance.
             weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
             penalised = Trainer(
-                judging, RelativisticPairs(penalty=weight), optimizer, threads=threads,
+                scored, RelativisticPairs(penalty=weight), optimizer, threads=threads,
                 moments_of=self.discriminator, device=device, ranks=ranks,
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
-        layers = [node.name for node in judging.nodes if node.layer is not None]
+        layers = [node.name for node in scored.nodes if node.layer is not None]
         self._judge = Trainer(
             discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
