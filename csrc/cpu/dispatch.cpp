@@ -118,9 +118,16 @@ const BinaryKernels& binary_kernels(const Kernels& kernels) {
   return *kernels.binary;
 }
 
-std::vector<const Kernels*> available_kernels() { return those_that_run_here(kBestFirst); }
+// The processor is asked once: in a virtual machine each question may take 10 us, and there are 20.
+std::vector<const Kernels*> available_kernels() {
+  static const std::vector<const Kernels*> found = those_that_run_here(kBestFirst);
+  return found;
+}
 
-std::vector<const Kernels*> available_bfloat16_kernels() { return those_that_run_here(kBfloat16); }
+std::vector<const Kernels*> available_bfloat16_kernels() {
+  static const std::vector<const Kernels*> found = those_that_run_here(kBfloat16);
+  return found;
+}
 
 const Kernels& choose_kernels(const std::string& isa) {
   const char* variable = std::getenv("FACEGEN_ISA");
