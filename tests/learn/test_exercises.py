@@ -185,10 +185,52 @@ def test_a_file_of_python_in_a_process_of_its_own(tmp_path: Path) -> None:
     }.items():
         path.write_text(text)
         if "os.close" in text:
-            with pytest.raises(FacegenError, match="in the middle"):
+            with pytest.raises(FacegenError, match="ended with exit code 1 before all of it"):
                 check(exercise, path)
             continue
         verdict = check(exercise, path)
         assert not verdict.right and re.search(wrong, verdict.wrong)
     shutil.copyfile(exercise.solution, path)
     assert check(exercise, path).fast
+
+
+def test_what_a_file_of_python_prints_is_shown_and_crashes_are_named(tmp_path: Path) -> None:
+    exercise = find_exercise(12)
+    path = tmp_path / exercise.file
+    told: list[str] = []
+    path.write_text("import sys\nprint('one', flush=True)\nprint('two', file=sys.stderr)\n")
+    check(exercise, path, tell=told.append)
+    assert told[1:] == ["one", "two"]
+    path.write_text("raise ValueError('x' * 100_000)")
+    wrong = check(exercise, path, tell=told.append).wrong
+    assert wrong.endswith("x...") and len(wrong) < 600
+    path.write_text("\0")
+    assert "line None" not in check(exercise, path, tell=told.append).wrong
+    for text, message in {
+        "import os; os.kill(os.getpid(), 11)": r"py: crashed \(signal 11, Segmentation fault\)$",
+        "import os; os._exit(0)": "ended with exit code 0 before",
+        "import sys\nwhile True: sys.stderr.write('x' * 99 + '\\n')": "printed more than 1,048,576",
+    }.items():
+        path.write_text(text)
+        told.clear()
+        with pytest.raises(FacegenError, match=message):
+            check(exercise, path, tell=told.append)
+        assert len(told) <= 102 and sum(map(len, told)) < 60_000
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FacegenError, match="is no file; move it away"):
+        check(exercise, path, tell=told.append)
+
+
+def test_what_a_program_prints_is_shown_and_its_errors_have_its_name(tmp_path: Path) -> None:
+    source = tmp_path / "01_mine.cpp"
+    result = r"{\"rung\": \"a\", \"problem\": \"tconv2\", \"verified\": true}"
+    told: list[str] = []
+    source.write_text(
+        "#include <cstdio>\n"
+        f'int main() {{ std::puts("one\\n{result}"); std::fputs("two\\n", stderr); }}\n'
+    )
+    assert build_and_run(source, tell=told.append)[0].verified and told == ["one", "two"]
+    source.write_text("#include <cstdlib>\nint main() { std::abort(); }\n")
+    with pytest.raises(FacegenError, match=r"^01_mine.cpp: crashed \(signal 6, Aborted\)$"):
+        build_and_run(source, tell=told.append)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from facegen.cli.main import main
 from facegen.errors import FormatError
+from facegen.learn.check import Verdict
 from facegen.learn.exercises import find_exercise
 from facegen.learn.score import NAME, Entry, read_score, write_score
 
@@ -87,13 +88,13 @@ def test_links_and_pipes_are_not_followed(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_text(text())
     (tmp_path / NAME).symlink_to(elsewhere)
-    with pytest.raises(OSError):
+    with pytest.raises(FormatError, match="found a link, a folder or a pipe"):
         read_score(tmp_path, KNOWN)
     write_score(tmp_path, {})
     assert elsewhere.read_text() == text() and not (tmp_path / NAME).is_symlink()
     (tmp_path / NAME).unlink()
     os.mkfifo(tmp_path / NAME)
-    with pytest.raises(OSError):
+    with pytest.raises(FormatError, match="found a link, a folder or a pipe"):
         read_score(tmp_path, KNOWN)
 
 
@@ -120,7 +121,7 @@ def test_the_commands(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "wrong: conv_size(1, 1, 1, 1, 1): expected 3, found 1" in said
     assert main(["learn", "list"]) == 0
     said = capsys.readouterr().out
-    assert "begun" in said and "0 of 56 points" in said
+    assert "begun" in said and "0 of 56 points" in said and said.endswith("learn start 1\n")
     file.write_text(find_exercise(12).solution.read_text())
     assert main(["learn", "check", "12"]) == 0
     assert "2 of 2 points; next: facegen learn start 13" in capsys.readouterr().out
@@ -129,6 +130,21 @@ def test_the_commands(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["learn", *command]) == 2
         assert f"{NAME}: '..' is no exercise" in capsys.readouterr().err
     assert sorted(path.name for path in place.iterdir()) == [file.name, NAME]
+
+
+def test_another_check_at_the_same_time_keeps_its_points(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = {"01_naive_convolution": Entry().checked(True, True, 1.0)}
+
+    def slow(*given: object) -> Verdict:
+        write_score(place, other)  # as the other one does while this one computes
+        return Verdict(True, fast=True)
+
+    monkeypatch.setattr("facegen.learn.check.check", slow)
+    assert main(["learn", "check", "12"]) == 0
+    score = read_score(place, {*other, "12_output_sizes"})
+    assert [entry.points for entry in score.values()] == [2, 2]
 
 
 def test_numbers_that_are_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,10 +18,11 @@ from facegen.learn.course import PROBLEMS, find_rung
 from facegen.learn.emulation import emulated
 from facegen.learn.exercises import Exercise
 from facegen.learn.gpu import has_gpu
-from facegen.learn.process import MOST_BYTES, run_limited
+from facegen.learn.process import MOST_BYTES, run_limited, tell_lines
 from facegen.learn.run import Result, build_and_run, is_positive
 
 PYTHON_SECONDS = 300.0  # after which a file of Python is ended
+TINY_SECONDS = 60.0  # and a program on a few pixels, which takes well under a second
 _GPU_IMAGES = 32
 _TURNS = 3
 _LONG_MS = 200.0  # of what takes longer, and is run three times a turn, one turn says enough
@@ -87,7 +88,7 @@ def check(
     seconds
         For which each program of C++ and CUDA is timed a turn.
     tell
-        Is told, in a line, what is at work.
+        Is told, in a line, what is at work; and what the file's own code prints.
 
     Raises
     ------
@@ -97,7 +98,7 @@ def check(
     """
     _check_begun(exercise, path)
     if exercise.language == "Python":
-        return _check_python(exercise, path)
+        return _check_python(exercise, path, tell)
     source = path
     note = ""
     if exercise.language == "CUDA" and not (has_gpu() and has_compiler(".cu")):
@@ -106,7 +107,7 @@ def check(
         source = emulated(path)
     tell(f"{path.name}: is it right? (a few pixels)")
     try:
-        results = build_and_run(source, tiny=True, seconds=0.01)
+        results = build_and_run(source, tiny=True, seconds=0.01, timeout=TINY_SECONDS, tell=tell)
     except BuildError as error:
         raise BuildError(path, error.output) from None  # of the learner's file, not of a copy
     for result in results:
@@ -120,6 +121,8 @@ def check(
 
 
 def _check_begun(exercise: Exercise, path: Path) -> None:
+    if not path.is_file() and os.path.lexists(path):
+        raise FacegenError(f"{path}: is no file; move it away, and begin anew")
     if not path.is_file():
         raise FacegenError(
             f"{path}: there is no such file (facegen learn start {exercise.number} writes it)"
@@ -171,21 +174,27 @@ def _wrong(result: Result) -> str:
     return f"{result.problem}: {result.wrong or result.not_timed}"
 
 
-def _check_python(exercise: Exercise, path: Path) -> Verdict:
+def _check_python(exercise: Exercise, path: Path, tell: Callable[[str], None]) -> Verdict:
     command = [sys.executable, "-m", "facegen.learn.python_exercise"]
+    tell(f"{path.name}: is it right?")
     try:
-        done = run_limited(
-            [*command, str(exercise.check), str(path)], PYTHON_SECONDS, show_errors=True
-        )
+        done = run_limited([*command, str(exercise.check), str(path)], PYTHON_SECONDS)
     except subprocess.TimeoutExpired:
         raise FacegenError(f"{path}: took more than {PYTHON_SECONDS:g} s and was ended") from None
+    lines = done.output.splitlines()
+    last = lines.pop() if lines and lines[-1].startswith('{"verified"') else ""
+    tell_lines([line for line in (*lines, *done.errors.splitlines()) if line], tell)
     if done.too_much:
         raise FacegenError(f"{path}: printed more than {MOST_BYTES:,} bytes and was ended")
+    if done.crash:
+        raise FacegenError(f"{path}: {done.crash}")
     try:
-        report = json.loads(done.output.strip().splitlines()[-1])
+        report = json.loads(last)
         right, wrong = report["verified"], report["wrong"]
-    except (IndexError, ValueError, KeyError, TypeError, RecursionError):
-        raise FacegenError(f"{path}: ended (exit code {done.code}) in the middle") from None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise FacegenError(
+            f"{path}: ended with exit code {done.code} before all of it was verified"
+        ) from None
     if not isinstance(right, bool):
         raise FacegenError(f"{path}: verified: expected true or false, found {ascii(right)[:60]}")
     if not right:

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from facegen import extras
-from facegen.errors import FacegenError
 from facegen.lab.plots import canvas
 from facegen.learn.ladder import Ladder, Panel
 
 _RUNG, _OURS, _OTHERS, _CEILING = "#7ba3b8", "#d1495b", "#22333b", "#444444"
-
-
-def require_matplotlib() -> None:
-    """Raises a FacegenError, with what installs it, where matplotlib is missing."""
-    if find_spec("matplotlib") is None:
-        raise FacegenError(f"a plot needs matplotlib, which is missing: {extras.install('plot')}")
 
 
 def plot(ladder: Ladder, path: Path, caption: str) -> None:
@@ -32,7 +23,7 @@ def plot(ladder: Ladder, path: Path, caption: str) -> None:
     caption
         Under the title: the machine and the date.
     """
-    require_matplotlib()
+    canvas.check(str(path))
     from matplotlib.figure import Figure
 
     most = max(len(panel.rows) for panel in ladder.panels)

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread, current_thread, main_thread
@@ -14,6 +14,7 @@ from types import FrameType
 from typing import IO
 
 MOST_BYTES = 1 << 20  # that are read of an output
+_TOLD_LINES, _TOLD_COLUMNS = 100, 500
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Ended:
     code
         Its exit code; less than 0 for a signal.
     output, errors
-        What it wrote to stdout and to stderr; the latter is empty where it was shown.
+        What it wrote to stdout and to stderr.
     too_much
         Whether it was ended for an output of more than `MOST_BYTES`.
     """
@@ -35,8 +36,19 @@ class Ended:
     errors: str
     too_much: bool
 
+    @property
+    def crash(self) -> str:
+        """ "crashed (signal 11, Segmentation fault)"; empty where no signal has ended it."""
+        if self.code >= 0:
+            return ""
+        try:
+            name = signal.strsignal(-self.code)
+        except ValueError:
+            name = None
+        return f"crashed (signal {-self.code}" + (f", {name})" if name else ")")
 
-def run_limited(command: Sequence[str], seconds: float, show_errors: bool = False) -> Ended:
+
+def run_limited(command: Sequence[str], seconds: float) -> Ended:
     """Run a command, which reads nothing, and end all that it has started.
 
     Parameters
@@ -45,8 +57,6 @@ def run_limited(command: Sequence[str], seconds: float, show_errors: bool = Fals
         The program and its arguments.
     seconds
         After which it is ended.
-    show_errors
-        Let its stderr be this process's.
 
     Raises
     ------
@@ -60,7 +70,7 @@ def run_limited(command: Sequence[str], seconds: float, show_errors: bool = Fals
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=None if show_errors else subprocess.PIPE,
+            stderr=subprocess.PIPE,
             start_new_session=True,  # a group of its own, so that its children end with it
         )
         readers: list[_Reader] = []
@@ -72,9 +82,16 @@ def run_limited(command: Sequence[str], seconds: float, show_errors: bool = Fals
             process.wait()
             for reader in readers:
                 reader.close()
-    texts = [reader.text() for reader in readers]
-    too_much = any(reader.too_much for reader in readers)
-    return Ended(code, texts[0], "" if show_errors else texts[1], too_much)
+    output, errors = (reader.text() for reader in readers)
+    return Ended(code, output, errors, any(reader.too_much for reader in readers))
+
+
+def tell_lines(lines: Sequence[str], tell: Callable[[str], None]) -> None:
+    """Tell what a learner's own code has printed, or the beginning of it."""
+    for line in lines[:_TOLD_LINES]:
+        tell(line[:_TOLD_COLUMNS])
+    if len(lines) > _TOLD_LINES:
+        tell(f"... ({len(lines):,} lines in all)")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from typing import Any
 from facegen.files.json_text import json_text
 
 _TURNS = 5
+_SAID = 500  # characters of an error
 
 
 def check(check_file: Path, own_file: Path) -> dict[str, Any]:
@@ -60,8 +61,9 @@ def _told(error: BaseException, own_file: Path) -> str:
     lines = [frame.lineno for frame in frames if frame.filename == str(own_file)]
     if isinstance(error, SyntaxError):
         lines.append(error.lineno)
-    where = f"line {lines[-1]}: " if lines else ""
-    return f"{where}{type(error).__name__}: {error}"
+    where = f"line {lines[-1]}: " if lines and lines[-1] else ""
+    said = str(error)
+    return f"{where}{type(error).__name__}: {said[:_SAID]}{'...' if len(said) > _SAID else ''}"
 
 
 def _timed(work: Callable[[], object], plain: Callable[[], object]) -> dict[str, float]:

@@ -12,9 +12,10 @@ from typing import Any
 from facegen.errors import FacegenError
 from facegen.learn.build import build
 from facegen.learn.course import PROBLEMS
-from facegen.learn.process import MOST_BYTES, run_limited
+from facegen.learn.process import MOST_BYTES, run_limited, tell_lines
 
 RUN_SECONDS = 300.0
+_SHOWN = 500  # characters of what a program says at its end
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,7 @@ def build_and_run(
     seconds: float | None = None,
     more_flags: Sequence[str] = (),
     timeout: float = RUN_SECONDS,
+    tell: Callable[[str], None] | None = None,
 ) -> list[Result]:
     """Builds a file and runs it: a result for each problem.
 
@@ -93,6 +95,8 @@ def build_and_run(
         For the compiler.
     timeout
         Seconds after which the program is ended.
+    tell
+        Is told, line by line, what the program prints beside its results.
 
     Raises
     ------
@@ -106,42 +110,51 @@ def build_and_run(
     for name, value in given.items():
         if value is not None:
             options += [f"--{name}", str(value)]
-    return run(build(source, more_flags), options, timeout)
+    return run(build(source, more_flags), options, timeout, Path(source).name, tell)
 
 
-def run(program: Path, options: Sequence[str], timeout: float = RUN_SECONDS) -> list[Result]:
-    """The results that a built program prints; for errors see `build_and_run`."""
+def run(
+    program: Path,
+    options: Sequence[str],
+    timeout: float = RUN_SECONDS,
+    name: str | None = None,
+    tell: Callable[[str], None] | None = None,
+) -> list[Result]:
+    """The results that a built program prints; errors call it `name`. See `build_and_run`."""
+    name = name or program.name
     try:
         done = run_limited([str(program), *options], timeout)
     except subprocess.TimeoutExpired:
-        raise FacegenError(f"{program.name}: took more than {timeout:g} s and was ended") from None
+        raise FacegenError(f"{name}: took more than {timeout:g} s and was ended") from None
+    said = done.output.splitlines()
+    lines = [line for line in said if line.startswith('{"rung"')]
+    errors = done.errors.strip()
+    if tell is not None:
+        beside = [line for line in said if not line.startswith('{"rung"')]
+        tell_lines([*beside, *errors.splitlines()], tell)
+        errors = ""
     if done.too_much:
-        raise FacegenError(f"{program.name}: printed more than {MOST_BYTES:,} bytes and was ended")
-    said = done.errors.strip()
-    if done.code < 0:
-        raise FacegenError(f"{program.name}: crashed (signal {-done.code}) {said}".strip())
+        raise FacegenError(f"{name}: printed more than {MOST_BYTES:,} bytes and was ended")
+    if done.crash:
+        raise FacegenError(f"{name}: {done.crash} {errors[-_SHOWN:]}".strip())
     if done.code not in (0, 1):
-        raise FacegenError(f"{program.name}: ended with {done.code}: {said}")
-    # What a file's own code prints beside is not looked at.
-    lines = [line for line in done.output.splitlines() if line.startswith('{"rung"')]
-    results = [_read(program, line) for line in lines]
+        raise FacegenError(f"{name}: ended with exit code {done.code} {errors[-_SHOWN:]}".strip())
+    results = [_read(name, line) for line in lines]
     if not results:
-        raise FacegenError(f"{program.name}: printed no result {said}".strip())
+        raise FacegenError(f"{name}: printed no result {errors[-_SHOWN:]}".strip())
     problems = [result.problem for result in results]
     for problem in problems:
         if problems.count(problem) > 1:
             count = problems.count(problem)
-            raise FacegenError(f"{program.name}: printed {count} results of {problem}, expected 1")
+            raise FacegenError(f"{name}: printed {count} results of {problem}, expected 1")
     return results
 
 
-def _read(program: Path, line: str) -> Result:
+def _read(program: str, line: str) -> Result:
     try:
         fields = json.loads(line)
     except (ValueError, RecursionError):
-        raise FacegenError(
-            f"{program.name}: expected a line of JSON, found {_short(line)}"
-        ) from None
+        raise FacegenError(f"{program}: expected a line of JSON, found {_short(line)}") from None
     known = {}
     for name, (expected, is_valid) in _VALID.items():
         if name not in fields and name not in _NEEDED:
@@ -149,7 +162,7 @@ def _read(program: Path, line: str) -> Result:
         known[name] = fields.get(name, "nothing")
         if not is_valid(known[name]):
             found = _short(known[name])
-            raise FacegenError(f"{program.name}: {name}: expected {expected}, found {found}")
+            raise FacegenError(f"{program}: {name}: expected {expected}, found {found}")
     return Result(**known, fields=fields)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Container
+from collections.abc import Callable, Container
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -78,9 +79,10 @@ def read_score(place: Path, known: Container[str]) -> dict[str, Entry]:
     Raises
     ------
     FormatError
-        It is no such file. It is named, with what was expected and found.
+        It is no such file, but another one, a link, a folder, a pipe or a device. It is named, with
+        what was expected and found.
     OSError
-        It cannot be read, or is a link, a pipe or a device.
+        It cannot be read.
     """
     path = place / NAME
     try:
@@ -88,6 +90,10 @@ def read_score(place: Path, known: Container[str]) -> dict[str, Entry]:
             data = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         return {}
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EINVAL):
+            raise
+        raise FormatError(f"{path}: expected a file, found a link, a folder or a pipe") from None
     if len(data) > _MOST_BYTES:
         raise FormatError(f"{path}: expected at most {_MOST_BYTES:,} bytes of a score")
     try:
@@ -111,6 +117,19 @@ def write_score(place: Path, score: dict[str, Entry]) -> None:
     text = json_text({"format": _FORMAT, "exercises": entries}, indent=1)
     with AtomicFile(place / NAME, replace=True) as file:
         file.write(text.encode() + b"\n")
+
+
+def update_score(
+    place: Path, known: Container[str], name: str, change: Callable[[Entry], Entry]
+) -> Entry:
+    """Change one exercise's entry; another check may have changed others in the meantime.
+
+    For parameters and errors see `read_score` and `write_score`.
+    """
+    score = read_score(place, known)
+    score[name] = change(score.get(name, Entry()))
+    write_score(place, score)
+    return score[name]
 
 
 def _entry(path: Path, name: str, fields: Any) -> Entry:

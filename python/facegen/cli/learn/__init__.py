@@ -22,7 +22,13 @@ COMMANDS = {
     cls=LazyGroup,
     package="facegen.cli.learn",
     summaries=COMMANDS,
-    epilog=options.examples("facegen learn ladder cpu", "facegen learn ladder cpu --plot cpu.png"),
+    epilog=options.examples(
+        "facegen learn list",
+        "facegen learn start 1                    writes a file with a hole in it",
+        "facegen learn check 1                    is what you wrote right, and how fast?",
+        "facegen learn ladder cpu --plot cpu.png",
+        "facegen learn assignment facegen -o facegen.tar",
+    ),
 )
 def command() -> None:
     """Learn how such kernels are written, by programs of the folder `course`.

@@ -17,7 +17,7 @@ PROJECTS = ("facegen", "colorizer", "pix2pix")
         "tar xf facegen.tar && cd facegen && make check && make grade",
     ),
 )
-@click.argument("project", metavar="PROJECT", shell_complete=options.one_of(*PROJECTS))
+@click.argument("project", metavar="PROJECT", type=click.Choice(PROJECTS))
 @click.option("-o", "--output", metavar="FILE.tar", type=click.Path(), required=True)
 @click.option(
     "--pictures",

@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from facegen.learn.exercises import Exercise
 
 
-@click.command("check", epilog=options.examples("facegen learn check 1"))
+@click.command(
+    "check",
+    epilog=options.examples(
+        "facegen learn check 1               after each change",
+        "facegen learn check 4 --seconds 5   timed for longer: steadier",
+    ),
+)
 @click.argument("number", metavar="N", type=click.IntRange(1, 99))
 @click.option(
     "--seconds",
@@ -27,29 +33,33 @@ if TYPE_CHECKING:
 def command(number: int, seconds: float) -> int:
     """Build, verify and time your file of exercise N, which is in this folder.
 
-    Its speed is compared with that of a rung of the ladder, in turns on this machine. The score is
-    kept in facegen-score.json. Exit code 0 where the file is right and fast enough, 1 where not.
-    Files of CUDA are verified on the CPU where there is no GPU, and not timed.
+    Its speed is compared with that of a rung of the ladder (cpu/01 is the first program of
+    facegen learn ladder cpu), in turns on this machine. What your file prints is shown while it is
+    verified. The score is kept in facegen-score.json. Exit code 0 where the file is right and fast
+    enough, 1 where not, 2 where it does not compile, crashes or does not end. Files of CUDA are
+    verified on the CPU where there is no GPU, and not timed.
     """
     from pathlib import Path
 
     from facegen.learn.check import check
     from facegen.learn.exercises import exercises, find_exercise
-    from facegen.learn.score import Entry, read_score, write_score
+    from facegen.learn.score import read_score, update_score
 
     exercise = find_exercise(number)
     place = Path.cwd()
     names = {each.name for each in exercises()}
-    score = read_score(place, names)  # a damaged one is said before the work
+    read_score(place, names)  # a damaged one is said before the work
     verdict = check(exercise, Path(exercise.file), seconds, terminal.progressed)
-    entry = score.get(exercise.name, Entry())
-    score[exercise.name] = entry.checked(verdict.right, verdict.fast, verdict.ratio)
-    write_score(place, score)
+    entry = update_score(
+        place,
+        names,
+        exercise.name,
+        lambda entry: entry.checked(verdict.right, verdict.fast, verdict.ratio),
+    )
     _say(exercise, verdict)
     if verdict.right and (verdict.fast or verdict.note):
-        points = score[exercise.name].points
         more = f"; next: facegen learn start {number + 1}" if number < len(names) else ""
-        terminal.say(f"{points} of 2 points{more}")
+        terminal.say(f"{entry.points} of 2 points{more}")
     return 0 if verdict.right and (verdict.fast or verdict.note) else 1
 
 

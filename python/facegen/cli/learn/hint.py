@@ -7,7 +7,7 @@ import click
 from facegen.cli import options, terminal
 
 
-@click.command("hint", epilog=options.examples("facegen learn hint 1"))
+@click.command("hint", epilog=options.examples("facegen learn hint 1   again for the next one"))
 @click.argument("number", metavar="N", type=click.IntRange(1, 99))
 @options.common
 def command(number: int) -> None:
@@ -20,15 +20,16 @@ def command(number: int) -> None:
     from pathlib import Path
 
     from facegen.learn.exercises import exercises, find_exercise
-    from facegen.learn.score import Entry, read_score, write_score
+    from facegen.learn.score import update_score
 
     exercise = find_exercise(number)
-    score = read_score(Path.cwd(), {each.name for each in exercises()})
-    entry = score.get(exercise.name, Entry())
     hints = [*exercise.hints, f"The solution is {exercise.solution}"]
-    shown = min(entry.hints + 1, len(hints))
-    for i, hint in enumerate(hints[:shown], start=1):
+    entry = update_score(
+        Path.cwd(),
+        {each.name for each in exercises()},
+        exercise.name,
+        lambda entry: replace(entry, hints=min(entry.hints + 1, len(hints))),
+    )
+    for i, hint in enumerate(hints[: entry.hints], start=1):
         for line in f"Hint {i} of {len(hints)}: {hint}".splitlines():
             terminal.say(line)
-    score[exercise.name] = replace(entry, hints=shown)
-    write_score(Path.cwd(), score)

@@ -40,9 +40,7 @@ if TYPE_CHECKING:
     type=click.IntRange(1, 4096),
     help="Of rungs that use several (cpu): 1 where others use the machine as well.",
 )
-@click.option(
-    "--tiny", is_flag=True, help="Verify on a few pixels; compare nothing."
-)
+@click.option("--tiny", is_flag=True, help="Verify on a few pixels; compare nothing.")
 @click.option("--no-peers", is_flag=True, help="Time the rungs alone.")
 @click.option("--plot", metavar="FILE", help="Draw the staircase: a .png, .svg or .pdf.")
 @options.json_report
@@ -68,10 +66,11 @@ def command(
     or a GPU and CUDA's (gpu); the last three of the GPU's are made for Hopper alone. One that fails
     is a line that says why, and the exit code is 1.
     """
+    from facegen.cli.lab import words
     from facegen.learn.course import PROBLEMS, folder
     from facegen.learn.ladder import climb
 
-    _check_outputs(plot, json_, overwrite)
+    words.check_outputs(json_, plot, overwrite)
     ladder = climb(
         staircase,
         (problem,) if problem else PROBLEMS,
@@ -88,19 +87,6 @@ def command(
     if not ladder.right:
         terminal.fail("a rung is wrong")
     return 0 if ladder.right else 1
-
-
-def _check_outputs(plot: str | None, json_: str | None, overwrite: bool) -> None:
-    given = {"--plot": plot, "--json": json_}
-    options.check_distinct({}, {label: path for label, path in given.items() if path})
-    options.check_report(json_, overwrite)
-    if plot is not None:
-        from facegen.learn.plot import require_matplotlib
-
-        if not plot.lower().endswith((".png", ".svg", ".pdf")):
-            raise click.UsageError(f"--plot {plot}: expected .png, .svg or .pdf")
-        require_matplotlib()
-        options.check_output(plot, overwrite)
 
 
 def _print_panel(panel: Panel) -> None:

@@ -26,8 +26,11 @@ def command() -> None:
         entry = score.get(exercise.name, Entry())
         state = "right, fast" if entry.points == 2 else "right" if entry.right else ""
         begun = "begun" if Path(exercise.file).exists() else ""
-        terminal.say(
-            f"{exercise.number:>3}  {exercise.language:<7} {exercise.title:<54} {state or begun}"
-        )
+        line = f"{exercise.number:>3}  {exercise.language:<7} {exercise.title:<54} {state or begun}"
+        terminal.say(line.rstrip())
     points = sum(entry.points for entry in score.values())
     terminal.say(f"{points} of {2 * len(all_)} points ({NAME})")
+    left = [each for each in all_ if each.name not in score or not score[each.name].right]
+    if left:
+        verb = "check" if Path(left[0].file).exists() else "start"
+        terminal.say(f"next: facegen learn {verb} {left[0].number}")
