@@ -25,7 +25,9 @@ def test_cpu():
     assert parse_device("cpu") == Device("cpu") and str(Device("cpu")) == "cpu"
 
 
-@pytest.mark.parametrize("text", ["", "gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cpu:0"])
+@pytest.mark.parametrize(
+    "text", ["", "gpu", "cuda:", "cuda:x", "cuda:0,", "cuda:-1", "cpu:0", None, 0]
+)
 def test_other_texts_are_refused(text):
     with pytest.raises(DeviceError, match='device must be "auto", "cpu", "cuda"'):
         parse_device(text)

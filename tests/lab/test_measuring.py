@@ -100,5 +100,5 @@ def test_weights_of_any_name() -> None:
     for name in ("squeezenet", "resnet18", "default:lenet"):
         graph, weights = with_weights(name)
         assert {key: value.shape for key, value in weights.items()} == graph.parameters
-    with pytest.raises(FacegenError, match="expected a file, a stack"):
+    with pytest.raises(FacegenError, match="vgg: expected a file, or a network among alexnet"):
         with_weights("vgg")

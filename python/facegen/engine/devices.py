@@ -62,7 +62,7 @@ def parse_device(text: str) -> Device:
             return _share(found, found.usable())
         reasons = "; ".join(dict.fromkeys(kind.why_unusable() for kind in GPU_KINDS))
         raise DeviceError(f"device {text!r}: {reasons}")
-    name, _, numbers = text.partition(":")
+    name, _, numbers = str(text).partition(":")  # whatever it is, the error below says so
     kind = next((kind for kind in GPU_KINDS if kind.name == name), None)
     if kind is None or not re.fullmatch(rf"{name}(:\d+(,\d+)*)?", text):
         *known, last = (f'"{form}"' for form in forms())

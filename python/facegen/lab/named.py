@@ -36,13 +36,15 @@ def names() -> list[str]:
     return [*LECTURES, *NETWORKS, *(name for name in NAMED if name not in NETWORKS)]
 
 
-def graph_of(name: str) -> Graph:
+def graph_of(name: str, expected: str = "a file") -> Graph:
     """The graph of a network.
 
     Parameters
     ----------
     name
         One of `names()`, or a file of a network in any format that `facegen.load` reads.
+    expected
+        What else the caller takes, for the error.
 
     Raises
     ------
@@ -58,10 +60,7 @@ def graph_of(name: str) -> Graph:
     if name in NAMED:
         return resnet(name, NAMED[name]).graph()
     if not os.path.exists(name) and "." not in name and not name.startswith("default"):
-        raise FacegenError(
-            f"{name}: expected a file, a stack as '3x3x64 x3', or a network among "
-            f"{', '.join(names())}"
-        )
+        raise FacegenError(f"{name}: expected {expected}, or a network among {', '.join(names())}")
     return read_whole(name).graph
 
 

@@ -81,6 +81,7 @@ def command(
     if folder is not None:
         _check_folder(folder)
     chosen = words.thread_count(threads)
+    words.check_threads(chosen)
     from facegen import FacegenError
     from facegen.lab import bus
     from facegen.lab.machine import describe

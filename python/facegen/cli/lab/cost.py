@@ -82,7 +82,7 @@ def command(
     formulas: list[str | None] = []
     for subject in subjects:
         if not stacks.is_stack(subject):
-            costs.append(cost(graph_of(subject)))
+            costs.append(cost(graph_of(subject, "a file, a stack as '3x3x64 x3'")))
             formulas.append(None)
             continue
         stack = stacks.parse(subject)

@@ -124,6 +124,7 @@ def measuring(command: Callable[..., Any]) -> Callable[..., Any]:
 
         chosen = thread_count(threads, clock)
         start.begin("cpu", chosen)  # before anything imports NumPy
+        check_threads(chosen)
         check_outputs(json_, plot, overwrite)
         return command(measuring=Measuring(chosen, seconds, clock, json_, plot), **others)
 
@@ -144,6 +145,14 @@ def thread_count(given: int | None, clock: str = "wall") -> int:
             raise click.UsageError("--clock processor: expected --threads 1")
         return 1
     return given or processors.count()
+
+
+def check_threads(count: int) -> None:
+    """Refuse more threads than the engine takes: fewer would be measured."""
+    from facegen import _native
+
+    if count > (most := _native.most_threads()):
+        raise click.UsageError(f"--threads {count:,}: expected up to {most:,} on this machine")
 
 
 def sweep_of_threads(given: tuple[int, ...] | None) -> tuple[int, ...]:
