@@ -59,7 +59,8 @@ std::vector<float> run(const Layer& l, const Step& step, int64_t images, const s
   switch (step.algorithm) {
     case Algorithm::kNaive: return run(gpu::Naive(step), l, step, images, in, reversed);
     case Algorithm::kIm2col: return run(gpu::Im2col(step), l, step, images, in, reversed);
-    default: return run(gpu::Winograd(step, stretch), l, step, images, in, reversed);
+    case Algorithm::kWinograd: return run(gpu::Winograd(step, stretch), l, step, images, in, reversed);
+    default: CHECK(!"an algorithm that is not among kAlgorithms"); return {};
   }
 }
 
