@@ -9,7 +9,7 @@ from PIL import Image
 
 from facegen.photos import deep, metadata
 from facegen.photos.photo import Photo, described, of_opened, open_image
-from facegen.photos.refused import checked_size, errors
+from facegen.photos.refused import checked_size, refusing_damage
 
 FOR_EVER = 0
 _MOST_MILLISECONDS = 65_535  # that a frame is shown: what all formats can say
@@ -27,7 +27,7 @@ class Animation:
     """
 
     def __init__(self, data: bytes) -> None:
-        with errors():
+        with refusing_damage():
             self._image = open_image(data, animated=True)
             self._info: dict[Any, Any] = {**self._image.info, **described(data)}
             checked_size(self._image)
@@ -46,7 +46,7 @@ class Animation:
         """Each frame, whole, and the milliseconds that it is shown."""
         turned, about = metadata.orientation(self._info), metadata.read(self._info)
         for index in range(self._first, self._first + self.count):
-            with errors():
+            with refusing_damage():
                 self._image.seek(index)
                 self._image.load()
                 shown = self._image.info.get("duration") or 0

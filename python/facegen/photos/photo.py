@@ -25,7 +25,7 @@ from facegen.files.standard import STANDARD
 from facegen.photos import avif, camera_raw, deep, heif, png_chunks, tiff_pixels
 from facegen.photos import metadata as metadata_of_files
 from facegen.photos.metadata import Metadata
-from facegen.photos.refused import checked_size, errors
+from facegen.photos.refused import checked_size, refusing_damage
 from facegen.photos.tiff_tags import is_tiff
 from facegen.photos.transparency import Key, key_alpha, key_of, on_white, split_alpha
 
@@ -114,13 +114,13 @@ def size(data: bytes) -> tuple[int, int]:
     FormatError
         As for `decode`.
     """
-    with errors(), open_image(data) as image:
+    with refusing_damage(), open_image(data) as image:
         return checked_size(image)
 
 
 def is_deep(data: bytes) -> bool:
     """Whether `decode` can have 16 bits of it, by the file's header; FormatError as there."""
-    with errors(), open_image(data) as image:
+    with refusing_damage(), open_image(data) as image:
         return deep.is_deep(image)
 
 
@@ -141,7 +141,7 @@ def decode(data: bytes, least_side: int | None = None, keep_depth: bool = False)
         No picture, a damaged or truncated one, one above Pillow's limit of pixels
         (``PIL.Image.MAX_IMAGE_PIXELS``), or one of floating-point values, which have no range.
     """
-    with errors(), open_image(data) as image:
+    with refusing_damage(), open_image(data) as image:
         if least_side is not None:
             checked_size(image)
             image.draft(None, (least_side, least_side))
@@ -158,7 +158,7 @@ def of_image(image: Image.Image) -> Photo:
     value is white, or that it has 12 bits. Images that `copy` and the like make of those count as
     16-bit ones whose least value is black.
     """
-    with errors():
+    with refusing_damage():
         info: dict[Any, Any] = {**image.info, **tiff_pixels.of_image(image)}
         checked_size(image)
         key = key_of(image)

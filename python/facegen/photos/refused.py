@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from PIL import Image
 
@@ -13,21 +15,19 @@ from facegen.errors import FormatError, first_line
 _DAMAGE = (EOFError, IndexError, KeyError, TypeError, struct.error)
 
 
-class errors:
+@contextmanager
+def refusing_damage() -> Iterator[None]:
     """Whatever a damaged file makes Pillow raise becomes a FormatError."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if error is None or isinstance(error, (FormatError, MemoryError)):
-            return
-        if isinstance(error, Image.UnidentifiedImageError):
-            raise FormatError("not a picture, or of a format that is not read") from None
-        if isinstance(error, Image.DecompressionBombError):  # which does not say of what size
-            raise FormatError(f"more pixels than twice {_limit()}") from None
-        if isinstance(error, Exception):
-            raise FormatError(f"cannot be decoded: {_reason(error)}") from error
+    try:
+        yield
+    except (FormatError, MemoryError):
+        raise
+    except Image.UnidentifiedImageError:
+        raise FormatError("not a picture, or of a format that is not read") from None
+    except Image.DecompressionBombError:  # which does not say of what size
+        raise FormatError(f"more pixels than twice {_limit()}") from None
+    except Exception as error:
+        raise FormatError(f"cannot be decoded: {_reason(error)}") from error
 
 
 def checked_size(image: Image.Image) -> tuple[int, int]:
