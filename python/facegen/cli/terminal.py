@@ -6,8 +6,9 @@
 | `say` | what was done or found; not with --quiet | stdout, or stderr where an output has it |
 | `detail` | what --verbose adds | stderr |
 | `warn` | warnings; not with --quiet | stderr |
-| `note_of_results` | what is worth knowing of results, at the end, where there are some | stderr |
+| `note_of_results` | what is worth knowing of results, once there are some | stderr |
 | `warn_of_results` | warnings of results, likewise | stderr |
+| `results_are_there` | what those two were given; not with --quiet | stderr |
 | `progressed` | how far long work is; not with --quiet | stderr |
 | `fail`, `show_traceback` | errors | stderr |
 
@@ -128,13 +129,11 @@ def detail(line: str) -> None:
 
 
 def progressed(line: str) -> None:
-    if _state.loudness >= Loudness.NORMAL:
-        _to_stderr(line)
+    _unless_quiet(line)
 
 
 def warn(message: str) -> None:
-    if _state.loudness >= Loudness.NORMAL:
-        _to_stderr(f"facegen: warning: {message}")
+    _unless_quiet(f"facegen: warning: {message}")
 
 
 def warn_of_results(message: str) -> None:
@@ -148,8 +147,9 @@ def note_of_results(message: str) -> None:
 
 
 def results_are_there() -> None:
+    """Print what was noted and warned of results, once."""
     while _state.of_results:
-        progressed(_state.of_results.pop(0))
+        _unless_quiet(_state.of_results.pop(0))
 
 
 def fail(message: str, more: Sequence[str] = ()) -> None:
@@ -162,6 +162,11 @@ def fail(message: str, more: Sequence[str] = ()) -> None:
 def show_traceback() -> None:
     """Show the traceback of the exception that is being handled."""
     for line in traceback.format_exc().splitlines():
+        _to_stderr(line)
+
+
+def _unless_quiet(line: str) -> None:
+    if _state.loudness >= Loudness.NORMAL:
         _to_stderr(line)
 
 
