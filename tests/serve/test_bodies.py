@@ -141,5 +141,5 @@ def test_what_is_kept_of_16_bits_counts_twice() -> None:
     ):  # fmt: skip
         with room.decoded(lambda data=data: data, keep_depth) as photo:
             assert (photo.deep is not None) == (pixels == 1200)
-            assert room._pixels._taken == pixels
-        assert room._pixels._taken == 0
+            assert room.pixels == pixels
+        assert room.pixels == 0

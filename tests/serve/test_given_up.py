@@ -37,14 +37,14 @@ def test_what_nobody_waits_for_any_more_is_not_computed(
     request = b"GET /api/face.png HTTP/1.1\r\nHost: localhost\r\n\r\n"
     clients = [running.connect(request) for _ in range(10)]
     deadline = time.monotonic() + WATCHDOG
-    while running.app.state.places._taken < 10 and time.monotonic() < deadline:
+    while running.app.state.places.taken < 10 and time.monotonic() < deadline:
         time.sleep(0.01)
     for client in clients[1:]:
         client.close()
     time.sleep(0.3)  # for the server to see it
     go_on.set()
     assert HTTPResponse(clients[0]).begin() is None
-    while running.app.state.places._taken and time.monotonic() < deadline:
+    while running.app.state.places.taken and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(begun) <= AT_ONCE
     clients[0].close()

@@ -25,6 +25,11 @@ class PixelBudget:
         self._closed = False
         self._changed = threading.Condition()
 
+    @property
+    def taken(self) -> int:
+        """Pixels that are in memory now."""
+        return self._taken
+
     def take(self, pixels: int) -> bool:
         """Wait until there is room; False where the budget was closed meanwhile."""
         with self._changed:

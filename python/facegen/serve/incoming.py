@@ -26,6 +26,11 @@ class Incoming:
         self.uploads = Uploads(MAX_UPLOADS_BYTES)
         self._pixels = PixelBudget(MAX_PHOTO_PIXELS)
 
+    @property
+    def pixels(self) -> int:
+        """How many are decoded now."""
+        return self._pixels.taken
+
     @contextmanager
     def decoded(
         self, read: Callable[[], bytes], keep_depth: bool = False

@@ -39,6 +39,11 @@ class Places:
         self._computing = 0
 
     @property
+    def taken(self) -> int:
+        """Requests that compute or wait now."""
+        return self._taken
+
+    @property
     def busy(self) -> bool:
         """Whether a thread computes now, perhaps for nobody any more."""
         return self._computing > 0
