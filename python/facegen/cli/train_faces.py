@@ -231,7 +231,7 @@ def _start(
 def _refuse_own(**given: object) -> None:
     """Options that PyTorch's trainer does not have."""
     for name in [name for name, value in given.items() if value]:
-        raise click.UsageError(f"--{name} is of facegen's own kernels, not of PyTorch's")
+        raise click.UsageError(f"--{name} is of facegen's own kernels, not of --backend torch")
 
 
 def _read_discriminator(
