@@ -1,7 +1,7 @@
 #include "read_program.h"
 
-#include <pybind11/stl.h>
-
+#include <algorithm>
+#include <iterator>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -14,57 +14,21 @@ namespace py = pybind11;
 namespace facegen {
 namespace {
 
-// The engines trust a Program; here, and in check_program.h, is where a wrong one stops.
-void require(bool fits, const std::string& what) {
-  if (!fits) throw py::value_error("program: " + what);
-}
-
-template <typename T>
-T field(const py::object& object, const char* name) {
-  const py::object value = object.attr(name);
-  try {
-    return value.cast<T>();
-  } catch (const py::cast_error&) {
-    throw py::value_error(std::string("program: ") + name + " cannot be " +
-                          py::repr(value).cast<std::string>());
-  }
-}
-
-Axis read_axis(const py::object& axis) {
-  return {field<int32_t>(axis, "out"),        field<int32_t>(axis, "step"),
-          field<int32_t>(axis, "dir"),        field<int32_t>(axis, "base"),
-          field<int32_t>(axis, "taps"),       field<int32_t>(axis, "first_tap"),
-          field<int32_t>(axis, "tap_step"),   field<int32_t>(axis, "out_origin"),
-          field<int32_t>(axis, "out_step")};
-}
-
-Format read_format(const std::string& name) {
-  if (name == "float32") return Format::kFloat32;
-  if (name == "split") return Format::kSplit;
-  if (name == "half") return Format::kHalf;
-  throw py::value_error("program: unknown format " + name);
-}
+constexpr const char* kSubject = "program";
 
 // Names in the order of the enum's values.
-constexpr const char* kActivations[] = {
+constexpr const char* kActivationNames[] = {
     "none",   "relu", "leaky_relu", "tanh", "prelu",    "clip", "elu", "sigmoid", "hard_sigmoid",
     "hard_swish", "silu", "gelu",   "gelu_tanh", "mish", "softplus", "exp", "log", "abs",
     "sqrt",   "reciprocal", "sign"};
-constexpr const char* kAlgorithms[] = {"auto", "direct", "naive", "im2col", "winograd", "fft",
-                                       "strassen"};
-constexpr const char* kCombines[] = {"add", "multiply", "maximum", "minimum"};
-
-template <typename Enum, std::size_t count>
-Enum read_enum(const char* const (&names)[count], const std::string& name, const char* what) {
-  for (std::size_t i = 0; i < count; ++i) {
-    if (name == names[i]) return static_cast<Enum>(i);
-  }
-  throw py::value_error(std::string("program: unknown ") + what + " " + name);
-}
+constexpr const char* kAlgorithmNames[] = {"auto", "direct", "naive", "im2col", "winograd", "fft",
+                                           "strassen"};
+constexpr const char* kFormatNames[] = {"float32", "split", "half"};
+constexpr const char* kCombineNames[] = {"add", "multiply", "maximum", "minimum"};
 
 }  // namespace
 
-ProgramStorage::ProgramStorage(const py::object& object) {
+ProgramStorage::ProgramStorage(const py::object& object) : FieldReader(kSubject) {
   constants_ = py::dict(object.attr("constants"));
   read_buffers(object.attr("buffers"));
   program_.arena_floats = field<int64_t>(object, "arena_floats");
@@ -79,8 +43,17 @@ ProgramStorage::ProgramStorage(const py::object& object) {
   constants_ = py::dict();
 }
 
-ProgramStorage::ProgramStorage(Shapes, const py::object& buffers) : shapes_alone_(true) {
+ProgramStorage::ProgramStorage(Shapes, const py::object& buffers)
+    : FieldReader(kSubject), shapes_alone_(true) {
   read_buffers(buffers);
+}
+
+template <typename Enum, std::size_t count>
+Enum ProgramStorage::read_enum(const char* const (&names)[count], const std::string& name,
+                               const char* what) const {
+  const auto* found = std::find(std::begin(names), std::end(names), name);
+  require(found != std::end(names), std::string("unknown ") + what + " " + name);
+  return static_cast<Enum>(found - std::begin(names));
 }
 
 void ProgramStorage::read_buffers(const py::object& object) {
@@ -93,7 +66,8 @@ void ProgramStorage::read_buffers(const py::object& object) {
                                            : BufferKind::kArena,
                         field<int32_t>(buffer, "index"), field<int64_t>(buffer, "floats"),
                         field<int64_t>(buffer, "arena_offset"),
-                        read_format(field<std::string>(buffer, "format"))});
+                        read_enum<Format>(kFormatNames, field<std::string>(buffer, "format"),
+                                          "format")});
     require(kind == "arena" || buffers_.back().format == Format::kFloat32,
             "inputs and outputs are float32");
   }
@@ -118,7 +92,7 @@ const float* ProgramStorage::constant(const py::object& name, int64_t size, bool
   require(constants_.contains(name), "constant " + text + " is missing");
   const py::object value = constants_[name];
   if (!py::isinstance<Constant>(value)) {
-    throw py::type_error("program: constant " + text + " must be a C-contiguous float32 array");
+    throw py::type_error(error("constant " + text + " must be a C-contiguous float32 array"));
   }
   const auto array = py::reinterpret_borrow<Constant>(value);
   require(is_aligned(array), "constant " + text + " begins at an odd address");
@@ -142,7 +116,7 @@ View ProgramStorage::view(const py::object& object) const {
 
 Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   Epilogue e;
-  e.activation = read_enum<Activation>(kActivations, field<std::string>(object, "activation"),
+  e.activation = read_enum<Activation>(kActivationNames, field<std::string>(object, "activation"),
                                        "activation");
   e.alpha = field<float>(object, "alpha");
   e.beta = field<float>(object, "beta");
@@ -150,7 +124,8 @@ Epilogue ProgramStorage::epilogue(const py::object& object, int channels) {
   e.scale = optional_constant(object.attr("scale"), channels);
   e.shift = optional_constant(object.attr("shift"), channels);
   if (!object.attr("other").is_none()) e.other = view(object.attr("other"));
-  e.combine = read_enum<Combine>(kCombines, field<std::string>(object, "combine"), "combination");
+  e.combine = read_enum<Combine>(kCombineNames, field<std::string>(object, "combine"),
+                                 "combination");
   e.after_activation = field<bool>(object, "after_activation");
   return e;
 }
@@ -190,7 +165,7 @@ void ProgramStorage::read_gemm(const py::object& object, Step& s) {
   s.weight = constant(object.attr("weight"), product({channels, s.kernel_h, s.kernel_w, s.in.c}),
                       true);
   s.bias = optional_constant(object.attr("bias"), channels);
-  s.algorithm = read_enum<Algorithm>(kAlgorithms, field<std::string>(object, "algorithm"),
+  s.algorithm = read_enum<Algorithm>(kAlgorithmNames, field<std::string>(object, "algorithm"),
                                      "algorithm");
   s.binary = field<bool>(object, "binary");
   s.softmax_input = field<bool>(object, "softmax_input");
@@ -268,7 +243,7 @@ Step ProgramStorage::read_op(const py::object& object, const View& in) {
   } else if (kind == "GlobalAvgPool") {
     s.op = Op::kGlobalAvgPool;
   } else {
-    throw py::type_error("program: unknown step " + kind);
+    throw py::type_error(error("unknown step " + kind));
   }
   if (py::hasattr(object, "epilogue")) s.epilogue = epilogue(object.attr("epilogue"), map_of(s).c);
   if (py::hasattr(object, "slices")) {

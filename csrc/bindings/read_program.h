@@ -5,14 +5,17 @@
 #include <pybind11/pybind11.h>
 
 #include <deque>
+#include <string>
 #include <vector>
 
+#include "field_reader.h"
 #include "program.h"
 
 namespace facegen {
 
-// The structs of a Program and everything that they point to.
-class ProgramStorage {
+// The structs of a Program and everything that they point to. The engines trust a Program: here, and
+// in check_program.h, is where a wrong one stops.
+class ProgramStorage : private FieldReader {
  public:
   // Raises TypeError or ValueError where a field, a constant's dtype or its size does not fit.
   explicit ProgramStorage(const pybind11::object& program);
@@ -31,6 +34,9 @@ class ProgramStorage {
   using Constant = pybind11::array_t<float, pybind11::array::c_style>;
   const float* optional_constant(const pybind11::object& name, int64_t size);
   const float* constant(const pybind11::object& name, int64_t size, bool packed_only);
+  // `names` in the order of the enum's values.
+  template <typename Enum, std::size_t count>
+  Enum read_enum(const char* const (&names)[count], const std::string& name, const char* what) const;
   void read_buffers(const pybind11::object& buffers);
   View view(const pybind11::object& object) const;
   View shape(const pybind11::object& object) const;

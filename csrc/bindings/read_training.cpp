@@ -41,6 +41,7 @@ void TrainingReader::read(const py::object& object, const py::dict& arrays) {
   for (const auto name : object.attr("kept")) {
     program_.kept.push_back(written(py::reinterpret_borrow<py::object>(name)));
   }
+  if (!object.attr("clip_norm").is_none()) program_.clip_norm = field<float>(object, "clip_norm");
 }
 
 // Gradients have room where a parameter is updated.
@@ -178,7 +179,6 @@ void TrainingReader::require_same(int32_t a, int32_t b, const std::string& name)
 
 TrainingStorage::TrainingStorage(const py::object& object, const py::dict& arrays) {
   TrainingReader(*this).read(object, arrays);
-  if (!object.attr("clip_norm").is_none()) program.clip_norm = field<float>(object, "clip_norm");
 }
 
 }  // namespace facegen

@@ -257,7 +257,7 @@ void TrainingReader::read_blocks(const py::object& object, TrainingStep& s) cons
 
 // One pixel, or one channel, for all of a map; or one of its shape.
 void TrainingReader::require_spread(const TrainingValue& other, const TrainingValue& map,
-                           const std::string& name) {
+                                    const std::string& name) const {
   const bool same_pixels = other.h == map.h && other.w == map.w;
   require((other.c == map.c && (same_pixels || other.pixels() == 1)) ||
               (other.c == 1 && same_pixels),

@@ -6,14 +6,8 @@
 #include "training_reader.h"
 
 namespace facegen {
-namespace {
-
-Axis read_axis(const py::object& axis, int kernel, int out) {
-  const Axis a = {field<int32_t>(axis, "out"),        field<int32_t>(axis, "step"),
-                  field<int32_t>(axis, "dir"),        field<int32_t>(axis, "base"),
-                  field<int32_t>(axis, "taps"),       field<int32_t>(axis, "first_tap"),
-                  field<int32_t>(axis, "tap_step"),   field<int32_t>(axis, "out_origin"),
-                  field<int32_t>(axis, "out_step")};
+Axis TrainingReader::read_checked_axis(const py::object& object, int kernel, int out) const {
+  const Axis a = read_axis(object);
   require(in_range(a.out_step, 1, kMostPositions) && in_range(a.out_origin, 0, a.out_step - 1) &&
               in_range(a.out, 0, kMostPositions) &&
               a.out_origin + (int64_t{a.out} - 1) * a.out_step < out,
@@ -30,23 +24,22 @@ Axis read_axis(const py::object& axis, int kernel, int out) {
   return a;
 }
 
-}  // namespace
-
 void TrainingReader::read_phases(const py::object& object, TrainingStep& s, const TrainingValue& map) const {
   std::tie(s.kernel_h, s.kernel_w) = field<std::pair<int32_t, int32_t>>(object, "kernel_size");
   require(in_range(s.kernel_h, 1, kMostPositions) && in_range(s.kernel_w, 1, kMostPositions),
           s.name + ": a kernel without taps");
   for (const auto item : object.attr("phases")) {
     const auto phase = py::reinterpret_borrow<py::object>(item);
-    s.phases.push_back({read_axis(phase.attr("y"), s.kernel_h, map.h),
-                        read_axis(phase.attr("x"), s.kernel_w, map.w)});
+    s.phases.push_back({read_checked_axis(phase.attr("y"), s.kernel_h, map.h),
+                        read_checked_axis(phase.attr("x"), s.kernel_w, map.w)});
   }
   require(!s.phases.empty() && static_cast<int64_t>(s.phases.size()) * map.c <= kMostPositions,
           s.name + ": no phases, or too many columns");
 }
 
 // Returns the number of all the layer's groups.
-int64_t TrainingReader::read_part(const py::object& object, TrainingStep& s, int64_t ins, int64_t outs) {
+int64_t TrainingReader::read_part(const py::object& object, TrainingStep& s, int64_t ins,
+                                  int64_t outs) const {
   GroupPart& p = s.part;
   p = {field<int32_t>(object, "groups"), field<int32_t>(object, "first_in"),
        field<int32_t>(object, "in_channels"), field<int32_t>(object, "first_out"),
@@ -63,7 +56,7 @@ int64_t TrainingReader::read_part(const py::object& object, TrainingStep& s, int
   return ins / in_group;
 }
 
-void TrainingReader::read_window(const py::object& object, Window& p) {
+void TrainingReader::read_window(const py::object& object, Window& p) const {
   using Two = std::pair<int32_t, int32_t>;
   std::tie(p.kernel_h, p.kernel_w) = field<Two>(object, "kernel_size");
   std::tie(p.stride_h, p.stride_w) = field<Two>(object, "stride");
@@ -103,7 +96,8 @@ void TrainingReader::read_pool(const py::object& object, TrainingStep& s) const 
           s.name + ": a pool with a window that holds no pixel");
 }
 
-TrainingTaps TrainingReader::read_taps(const py::object& object, int in, int out, const TrainingStep& s) {
+TrainingTaps TrainingReader::read_taps(const py::object& object, int in, int out,
+                                       const TrainingStep& s) const {
   TrainingTaps taps = {field<int32_t>(object, "taps"),
                        field<std::vector<int32_t>>(object, "positions"),
                        field<std::vector<float>>(object, "weights")};

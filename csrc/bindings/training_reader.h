@@ -3,55 +3,40 @@
 #pragma once
 
 #include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
 
 #include <cstdint>
 #include <map>
 #include <string>
 
 #include "check_program.h"
+#include "field_reader.h"
 #include "read_training.h"
 
 namespace facegen {
 
 namespace py = pybind11;
 
-inline void require(bool fits, const std::string& what) {
-  if (!fits) throw py::value_error("training program: " + what);
-}
-
 inline bool in_range(int64_t value, int64_t first, int64_t last) { return first <= value && value <= last; }
-
-template <typename T>
-T field(const py::object& object, const char* name) {
-  const py::object value = object.attr(name);
-  try {
-    return value.cast<T>();
-  } catch (const py::cast_error&) {
-    throw py::value_error(std::string("training program: ") + name + " cannot be " +
-                          py::repr(value).cast<std::string>());
-  }
-}
 
 inline std::string kind_of(const py::object& step) {
   return py::type::of(step).attr("__name__").cast<std::string>();
 }
 
-template <typename Enum>
-Enum named(const std::map<std::string, Enum>& names, const std::string& name) {
-  const auto found = names.find(name);
-  require(found != names.end(), "unknown " + name);
-  return found->second;
-}
-
-class TrainingReader {
+class TrainingReader : private FieldReader {
  public:
-  explicit TrainingReader(TrainingStorage& storage) : storage_(storage), program_(storage.program) {}
+  explicit TrainingReader(TrainingStorage& storage)
+      : FieldReader("training program"), storage_(storage), program_(storage.program) {}
 
   // read_training.cpp
   void read(const py::object& object, const py::dict& arrays);
 
  private:
+  template <typename Enum>
+  Enum named(const std::map<std::string, Enum>& names, const std::string& name) const {
+    const auto found = names.find(name);
+    require(found != names.end(), "unknown " + name);
+    return found->second;
+  }
   // Gradients have room where a parameter is updated.
   void check_gradients() const;
   void read_values(const py::object& object);
@@ -72,17 +57,18 @@ class TrainingReader {
   void read_groups(const py::object& object, TrainingStep& s) const;
   void read_blocks(const py::object& object, TrainingStep& s) const;
   // One pixel, or one channel, for all of a map; or one of its shape.
-  static void require_spread(const TrainingValue& other, const TrainingValue& map,
-                             const std::string& name);
+  void require_spread(const TrainingValue& other, const TrainingValue& map,
+                      const std::string& name) const;
 
   // read_training_windows.cpp: what reads its input by windows
+  Axis read_checked_axis(const py::object& object, int kernel, int out) const;
   void read_phases(const py::object& object, TrainingStep& s, const TrainingValue& map) const;
   // Returns the number of all the layer's groups.
-  static int64_t read_part(const py::object& object, TrainingStep& s, int64_t ins, int64_t outs);
-  static void read_window(const py::object& object, Window& p);
+  int64_t read_part(const py::object& object, TrainingStep& s, int64_t ins, int64_t outs) const;
+  void read_window(const py::object& object, Window& p) const;
   void read_depthwise(const py::object& object, TrainingStep& s) const;
   void read_pool(const py::object& object, TrainingStep& s) const;
-  static TrainingTaps read_taps(const py::object& object, int in, int out, const TrainingStep& s);
+  TrainingTaps read_taps(const py::object& object, int in, int out, const TrainingStep& s) const;
 
   // read_training_ends.cpp: losses and updates
   void read_loss(const py::object& object, TrainingStep& s) const;
