@@ -66,7 +66,7 @@ def _times(shape: tuple[int, int, int, int], batch: int, repeats: int) -> list[s
         error = np.abs(result - first).max()
         if not error < 1e-4:  # outputs are near 1
             raise SystemExit(f"{name}, {_called(*shape)}: off by {error:g}")
-        steps = runner._engine.time_steps(batch, repeats)  # type: ignore[attr-defined]
+        steps = runner.time_steps(batch, repeats)
         ms = sum(ms for _, ms in steps)
         cells.append(f"{ms:.3f} ({batch * layer.flops(x) / ms / 1e9:.1f})")
     return cells

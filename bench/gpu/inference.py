@@ -83,7 +83,7 @@ def _layers(work: workload.Workload, batch: int, precision: str) -> str:
     program = lower(work.graph, work.weights)
     runner = Runner(program, "cuda:0", precision=precision)
     runner(*work.inputs(batch, 0))
-    steps = runner._engine.time_steps(batch, 20)  # type: ignore[attr-defined]
+    steps = runner.time_steps(batch, 20)
     total = sum(ms for _, ms in steps)
     rows = [[kernel, f"{1e3 * ms:.1f}", f"{100 * ms / total:.0f}%"] for kernel, ms in steps]
     rows.append(["all", f"{1e3 * total:.1f}", ""])

@@ -10,7 +10,7 @@ import pytest
 from facegen import _native, system
 from facegen.engine import Runner
 from facegen.engine.cpu import CHUNK_BYTES
-from facegen.errors import OutOfMemory
+from facegen.errors import DeviceError, OutOfMemory
 from facegen.networks import NETWORKS
 from facegen.nn import AvgPool2d, Graph, MaxPool2d, ReLU, Shape, lower
 from facegen.nn.program import Program
@@ -44,6 +44,26 @@ def test_more_threads_than_processors_are_as_many_as_there_can_be(
     assert runner.threads == _native.most_threads()
     assert 16 <= _native.most_threads() <= max(16, os.cpu_count() or 1)
     np.testing.assert_array_equal(runner(np.full((3, 2, 2, 1), -1, np.float32)), 0)
+
+
+def test_steps_are_not_measured_on_a_cpu(program: Program) -> None:
+    runner = Runner(program, "cpu")
+    with pytest.raises(DeviceError, match="steps are measured on GPUs alone, .* computes on cpu"):
+        runner.time_steps(1, 1)
+
+
+@pytest.mark.parametrize("option", ["images", "repeats"])
+@pytest.mark.parametrize("value", [0, -1, 1.5])
+def test_counts_of_measured_steps(program: Program, option: str, value: object) -> None:
+    counts: dict[str, object] = {"images": 1, "repeats": 1, option: value}
+    with pytest.raises(ValueError, match=f"{option} must be a whole number, at least 1"):
+        Runner(program, "cpu").time_steps(**counts)  # type: ignore[arg-type]
+
+
+@pytest.mark.cuda
+def test_steps_measured_on_a_gpu(program: Program) -> None:
+    steps = Runner(program, "cuda").time_steps(3, 2)
+    assert steps and all(kernel and ms > 0 for kernel, ms in steps)
 
 
 def of_floats(count: int) -> Program:

@@ -95,6 +95,9 @@ class CpuEngine:
     ) -> Call:
         raise AssertionError("the CPU is no GPU: require_gpu has said so")
 
+    def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]:
+        raise DeviceError(f"steps are measured on GPUs alone, and this computes on {self.device}")
+
 
 def _default_batch(program: Program) -> int:
     image_bytes = 4 * max(program.arena_floats, 1)

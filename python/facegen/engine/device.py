@@ -71,6 +71,9 @@ class Engine(Protocol):
     ) -> Call:
         """A call with a batch of arrays in the memory of one of its GPUs."""
 
+    def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]:
+        """Each step's kernel, and its milliseconds for so many images; DeviceError on the CPU."""
+
 
 # Called as ``engine(program, device, threads, precision, max_batch)``.
 MakeEngine = Callable[[Program, Device, int, str, int | None], Engine]

@@ -86,8 +86,8 @@ class Runner:
             hint = ": lower it with its weights first" if isinstance(program, Graph) else ""
             raise TypeError(f"Runner takes a Program, not a {found}{hint}")
         for name, value in (("threads", threads), ("max_batch", max_batch)):
-            if value is not None and not (isinstance(value, Integral) and value >= 1):
-                raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")
+            if value is not None:
+                _check_count(name, value)
         if precision not in PRECISIONS:
             raise DeviceError(
                 f"precision must be one of {', '.join(PRECISIONS)}, not {precision!r}"
@@ -253,5 +253,37 @@ class Runner:
             return out
         return results[0] if len(results) == 1 else tuple(results)
 
+    def time_steps(self, images: int, repeats: int) -> list[tuple[str, float]]:
+        """Measure each step by itself, on the first GPU, on whatever its memory has.
+
+        Parameters
+        ----------
+        images
+            How many the times are for. More than are computed at once are measured as many as are,
+            and the times scaled.
+        repeats
+            Launches of each step, over which its time is the mean.
+
+        Returns
+        -------
+        list of (str, float)
+            Each step's kernel, and its milliseconds on the GPU alone; in their order.
+
+        Raises
+        ------
+        DeviceError
+            The program runs on a CPU, whose steps are not measured.
+        ValueError
+            `images` or `repeats` is no whole number, or below 1.
+        """
+        _check_count("images", images)
+        _check_count("repeats", repeats)
+        return self._engine.time_steps(images, repeats)
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Runner, (self.program, *self._requested, self.precision, self.max_batch)
+
+
+def _check_count(name: str, value: Any) -> None:
+    if not (isinstance(value, Integral) and value >= 1):
+        raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")

@@ -16,8 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from facegen.engine.cuda import CudaEngine
-from facegen.engine.devices import parse_device
+from facegen.engine import Runner
 from facegen.lab.convolution import reference
 from facegen.learn.peers import Peer, layer_of, torch_layer
 from facegen.nn import Conv2d, Graph, lower
@@ -47,13 +46,12 @@ def facegen_on_gpu(problem: str) -> Iterator[Peer]:
     before = generator.uniform(-largest, largest, first.weight_shape).astype(np.float32)
     weight = generator.uniform(-1, 1, layer.weight_shape).astype(np.float32)
     program = lower(graph, {"first.weight": before, "layer.weight": weight})
-    engine = CudaEngine(program, parse_device("cuda:0"), 1, "float32", images)
-    out = np.empty((images, *graph.outputs[0].shape), np.float32)
-    engine.run([x], [out], images)
+    runner = Runner(program, "cuda:0", threads=1, max_batch=images)
+    out = runner(x)
     read = x[:_CHECKED].astype(np.float64) @ before.reshape(channels, channels).T
     exact = reference(layer, read, weight)
     error = np.abs(out[:_CHECKED] - exact).max() / np.sqrt(np.mean(exact**2))
-    ms = statistics.median(engine.time_steps(images, 100)[-1][1] for _ in range(7))
+    ms = statistics.median(runner.time_steps(images, 100)[-1][1] for _ in range(7))
     yield _peer("facegen float32", "split", problem, ms, float(error))
 
 
