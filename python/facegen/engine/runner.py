@@ -285,5 +285,5 @@ class Runner:
 
 
 def _check_count(name: str, value: Any) -> None:
-    if not (isinstance(value, Integral) and value >= 1):
+    if not isinstance(value, Integral) or int(value) < 1:
         raise ValueError(f"{name} must be a whole number, at least 1, not {value!r}")
