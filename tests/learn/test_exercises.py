@@ -204,6 +204,14 @@ def test_what_a_file_of_python_prints_is_shown_and_crashes_are_named(tmp_path: P
     path.write_text("raise ValueError('x' * 100_000)")
     wrong = check(exercise, path, tell=told.append).wrong
     assert wrong.endswith("x...") and len(wrong) < 600
+    path.write_text("")
+    assert check(exercise, path, tell=told.append).wrong == "your file has no conv_size"
+    path.write_text("def conv_size(*a): return [7] * 1_000_000")
+    wrong = check(exercise, path, tell=told.append).wrong
+    assert wrong.startswith("conv_size(1, 1, 1, 0, 1): expected") and len(wrong) < 600
+    path.write_text("class E(Exception):\n  def __str__(self): raise self\nraise E")
+    wrong = check(exercise, path, tell=told.append).wrong
+    assert wrong == "cannot be imported: line 3: own.E: <exception str() failed>"
     path.write_text("\0")
     assert "line None" not in check(exercise, path, tell=told.append).wrong
     for text, message in {
@@ -220,6 +228,26 @@ def test_what_a_file_of_python_prints_is_shown_and_crashes_are_named(tmp_path: P
     path.mkdir()
     with pytest.raises(FacegenError, match="is no file; move it away"):
         check(exercise, path, tell=told.append)
+
+
+def test_a_function_without_a_return(tmp_path: Path) -> None:
+    exercise = find_exercise(14)
+    path = tmp_path / exercise.file
+    path.write_text("def im2col(x, kernel, stride, padding): pass")
+    wrong = check(exercise, path, tell=lambda line: None).wrong
+    assert wrong.startswith("what your function returns does not fit (without a return")
+    assert wrong.endswith("AttributeError: 'NoneType' object has no attribute 'shape'")
+
+
+def test_what_fails_while_it_is_timed_is_wrong(tmp_path: Path) -> None:
+    exercise = find_exercise(14)
+    path = tmp_path / exercise.file
+    solution = exercise.solution.read_text()
+    path.write_text(
+        solution.replace("# YOUR CODE", "assert x.size < 9_999, 'too many'  # YOUR CODE")
+    )
+    verdict = check(exercise, path, tell=lambda line: None)
+    assert (verdict.right, verdict.wrong) == (False, "too many")
 
 
 def test_what_a_program_prints_is_shown_and_its_errors_have_its_name(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ def verify(own):
         Counted.products = 0
         c = own.strassen(a.view(Counted), b.view(Counted), smallest)
         case = f"n = {n}, smallest = {smallest}"
+        assert np.shape(c) == (n, n), f"{case}: expected {(n, n)}, found {np.shape(c)}"
         gap = float(np.abs(np.asarray(c) - a @ b).max())
         # Three levels in float64 multiply the rounding of some 1e-14 by less than 12^3 (Higham).
         assert gap < 1e-10, f"{case}: off by {gap:.3g}"

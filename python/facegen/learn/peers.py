@@ -93,9 +93,7 @@ def cpu_peers(problem: str, seconds: float, threads: int | None = None) -> Itera
             runner = Runner(program, "cpu", count)
             runs[name] = partial(runner, x, out=runner(x))
         torch_runs = _pytorch(problem, x, weight, count) if find_spec("torch") else {}
-        times = in_turns(
-            runs | torch_runs, seconds * (len(runs) + 1), clock=steady_clock(count)
-        )
+        times = in_turns(runs | torch_runs, seconds * (len(runs) + 1), clock=steady_clock(count))
         least = {name: times[name].least for name in runs}
         if torch_runs:  # the faster of its layouts of memory
             least[_torch_name()] = min(times[name].least for name in torch_runs)

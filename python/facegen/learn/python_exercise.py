@@ -25,6 +25,7 @@ from facegen.files.json_text import json_text
 
 _TURNS = 5
 _SAID = 500  # characters of an error
+_UNFIT = "what your function returns does not fit (without a return that is None): "
 
 
 def check(check_file: Path, own_file: Path) -> dict[str, Any]:
@@ -40,11 +41,15 @@ def check(check_file: Path, own_file: Path) -> dict[str, Any]:
         report["verified"] = True
         if hasattr(test, "work"):
             report |= _timed(test.work(own), test.plain())
+        return report
     except AssertionError as error:
-        report["wrong"] = str(error) or "an assertion of your own fails"
+        wrong = _short(str(error)) or "an assertion of your own fails"
     except BaseException as error:
-        report["wrong"] = _told(error, own_file)
-    return report
+        if isinstance(error, AttributeError) and error.obj is own:
+            wrong = f"your file has no {error.name}"
+        else:
+            wrong = _told(error, own_file, _UNFIT)
+    return {"verified": False, "wrong": wrong}
 
 
 def _load(path: Path, name: str) -> ModuleType:
@@ -55,15 +60,22 @@ def _load(path: Path, name: str) -> ModuleType:
     return module
 
 
-def _told(error: BaseException, own_file: Path) -> str:
-    """An error in one line, with the last line of the learner's file that it went through."""
+def _told(error: BaseException, own_file: Path, elsewhere: str = "") -> str:
+    """An error in one line, with the last line of the learner's file that it went through.
+
+    `elsewhere` is said in its place of one that went through none.
+    """
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(own_file)]
     if isinstance(error, SyntaxError):
         lines.append(error.lineno)
-    where = f"line {lines[-1]}: " if lines and lines[-1] else ""
-    said = str(error)
-    return f"{where}{type(error).__name__}: {said[:_SAID]}{'...' if len(said) > _SAID else ''}"
+    where = f"line {lines[-1]}: " if lines and lines[-1] else elsewhere
+    # An error of the learner's own may have a __str__ that fails: this says so.
+    return _short(where + traceback.format_exception_only(error)[-1].strip())
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SAID else text[:_SAID] + "..."
 
 
 def _timed(work: Callable[[], object], plain: Callable[[], object]) -> dict[str, float]:
