@@ -53,7 +53,7 @@ def command(
     speed-up      times as fast as on the least number of threads in the list
     efficiency    speed-up by threads: 100% if all were of use; only if the list has 1
     serial        share of the work that Amdahl's law would put on one thread (Karp and Flatt);
-                  only if the list has 1
+                  over 100% where more threads are slower; only if the list has 1
     peak, copy    what the machine itself gives so many threads: multiply-adds in registers, copies
                   in memory. Where those stop growing, nothing else can go on.
     """
