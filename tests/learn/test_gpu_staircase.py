@@ -265,7 +265,7 @@ def test_a_rung_that_fails_keeps_none_from_its_line(on_ampere: None, tmp_path: P
         notes = [each["note"] for each in panel["rows"]]
         assert len(notes) == len(RUNGS) + 2
         assert notes[0] == "" and notes[4:7] == [""] * 3
-        assert "crashed (signal 9)" in notes[1]
+        assert "crashed (signal 9, Killed)" in notes[1]
         assert notes[2] == "wrong: does not compile: x.cu(1): error: x"
         assert notes[7:10] == ["needs a GPU of compute capability 9.0; this has 8.6"] * 3
         assert notes[10] == "not timed: built without CUDA"
