@@ -79,47 +79,47 @@ def torch_networks(width: int, dropout: float) -> tuple[Any, Any]:
                     x = functional.dropout(x, dropout) if i >= DEPTH - 3 else x
             return torch.tanh(x)
 
-    judge = nn.Sequential()
+    discriminator = nn.Sequential()
     channels = 6
     for i, stride in enumerate(STRIDES):
-        judge.append(nn.Conv2d(channels, width * min(1 << i, 8), 4, stride, 1))
+        discriminator.append(nn.Conv2d(channels, width * min(1 << i, 8), 4, stride, 1))
         channels = width * min(1 << i, 8)
         if i:
-            judge.append(Norm(channels))
-        judge.append(nn.LeakyReLU(SLOPE, inplace=True))
-    judge.append(nn.Conv2d(channels, 1, 4, 1, 1))
-    return Generator(), judge
+            discriminator.append(Norm(channels))
+        discriminator.append(nn.LeakyReLU(SLOPE, inplace=True))
+    discriminator.append(nn.Conv2d(channels, 1, 4, 1, 1))
+    return Generator(), discriminator
 
 
 def torch_step(
-    generator: Any, judge: Any, source: Any, target: Any, fused: bool = True
+    generator: Any, discriminator: Any, source: Any, target: Any, fused: bool = True
 ) -> Callable[[], tuple[float, float, float]]:
-    """A step of both on pictures (1, 3, side, side); gives the losses l1, gan and judge."""
+    """A step of both on pictures (1, 3, side, side); gives the losses l1, gan and discriminator."""
     import torch
     from torch.nn import functional
 
     adams = [
         torch.optim.Adam(network.parameters(), RATE, BETAS, fused=fused)
-        for network in (generator, judge)
+        for network in (generator, discriminator)
     ]
     def score(pictures: Any, real: float) -> Any:
         # One picture at a time: its norms are by its own statistics.
-        scores = judge(torch.cat([source, pictures], 1))
+        scores = discriminator(torch.cat([source, pictures], 1))
         return functional.binary_cross_entropy_with_logits(scores, torch.full_like(scores, real))
 
     def step() -> tuple[float, float, float]:
         made = generator(source)
-        judge.requires_grad_(False)
+        discriminator.requires_grad_(False)
         adams[0].zero_grad()
         gan, l1 = score(made, 1.0), functional.l1_loss(made, target)
         (gan + L1 * l1).backward()
         adams[0].step()
-        judge.requires_grad_(True)
+        discriminator.requires_grad_(True)
         adams[1].zero_grad()
-        judged = 0.5 * (score(target, 1.0) + score(made.detach(), 0.0))
-        judged.backward()
+        loss = 0.5 * (score(target, 1.0) + score(made.detach(), 0.0))
+        loss.backward()
         adams[1].step()
-        return l1.item(), gan.item(), judged.item()
+        return l1.item(), gan.item(), loss.item()
 
     return step
 

@@ -29,7 +29,7 @@ def test_train_and_use(run: Run, pairs: Path) -> None:
     result = run("train", "pix2pix", pairs, *SMALL, "-o", "a.safetensors", "--sample-every", "2")
     assert result.code == 0, result.err
     assert "a.safetensors: off by " in result.out and " of 255 on 1 pair held out (" in result.out
-    assert "step 4, " in result.err and "l1 " in result.err and "judge " in result.err
+    assert "step 4, " in result.err and "l1 " in result.err and "discriminator " in result.err
     assert result.err.count("skipped") == 1 and "broken.png: not a picture" in result.err
     listed = sorted(os.listdir("a.safetensors.run"))
     assert listed == ["log.jsonl", "samples-000002.png", "samples-000004.png"]

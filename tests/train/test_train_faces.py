@@ -185,14 +185,15 @@ def test_the_generator_learns_down_the_gradient() -> None:
     """A small step along the gradient, through augmentation, makes the generator's loss smaller."""
     settings = replace(TINY, penalty=0.0, batch=8)
     adversaries = Adversaries(discs(16), settings, threads=1)
-    generator, judge = adversaries.generator, adversaries._judge
+    generator, frozen = adversaries.generator, adversaries._frozen_discriminator
     random = np.random.default_rng(5)
     z = latents(8, random)
     change = settings.of_generated.draw(8, random)
     scores = adversaries.discriminator.predict(to_values(discs(8)))["score"]
 
     def loss() -> tuple[float, np.ndarray]:
-        losses, gradients = judge.gradients([change(generator.predict(z)["tanh"]), -scores], 1.0)
+        pictures = change(generator.predict(z)["tanh"])
+        losses, gradients = frozen.gradients([pictures, -scores], 1.0)
         return float(losses.mean()), change.adjoint(gradients["picture"])
 
     before, back = loss()
@@ -218,7 +219,7 @@ def test_the_penalty_is_the_squared_slope() -> None:
     zeros = np.zeros((2, 1, 1, 1), np.float32)
     # Of BCE with target 0.5 at a score s: sigmoid(s) - 0.5, divided by the batch.
     lead = score(pictures)["score"].astype(float)
-    _, gradients = adversaries._judge.gradients([pictures, zeros], 0.0)
+    _, gradients = adversaries._frozen_discriminator.gradients([pictures, zeros], 0.0)
     slope = gradients["picture"] * 2 / (1 / (1 + np.exp(-lead)))
     expected = np.square(slope).sum(axis=(1, 2, 3))
     # A chi-squared's mean of 400 draws errs by sqrt(2 / 400) = 7%.

@@ -20,7 +20,7 @@ from played_gpu import DEVICE, LOST, played_gpu
 
 # In which step of all trainers the GPU is lost, from 0; of players, several make one of the loop.
 LOST_AT = dict.fromkeys(NAMES, 2) | {"faces": 7, "pix2pix": 4}
-LOSSES = {"loss", "discriminator", "penalised", "generator", "l1", "gan", "judge"}
+LOSSES = {"loss", "discriminator", "penalised", "generator", "l1", "gan"}
 
 
 @dataclass

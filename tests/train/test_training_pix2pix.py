@@ -51,7 +51,7 @@ def test_the_pictures_that_are_judged_are_those_of_the_step() -> None:
     np.testing.assert_allclose(made, expected, rtol=0, atol=1e-4)
     # Differences of float32 numbers up to 1, their mean in float64.
     np.testing.assert_allclose(losses["l1"], np.abs(made - target).mean(), rtol=1e-5)
-    assert losses["judge"].shape == (2,)
+    assert losses["discriminator"].shape == (2,)
 
 
 def test_steps_are_pytorchs() -> None:
@@ -77,11 +77,11 @@ def test_steps_are_pytorchs() -> None:
         # Adam divides by the root of squares: where a gradient is about 0, so is what is right
         # of it, and the networks part by some rates of 2e-4 a step.
         tolerance = 1e-5 if count < 2 else 2e-2
-        for name, value in zip(("l1", "gan", "judge"), expected, strict=True):
+        for name, value in zip(("l1", "gan", "discriminator"), expected, strict=True):
             assert found[name].mean() == pytest.approx(value, rel=tolerance), (count, name)
 
 
-def named_parameters(generator, judge):
+def named_parameters(generator, discriminator):
     """PyTorch's parameters by our names."""
     for i, conv in enumerate(generator.down, start=1):
         yield f"encoder_{i}.conv.weight", conv.weight
@@ -95,8 +95,8 @@ def named_parameters(generator, judge):
     for i, norm in enumerate(generator.up_norms, start=2):
         yield f"decoder_{i}.norm.gamma", norm.weight
         yield f"decoder_{i}.norm.beta", norm.bias
-    convs = [module for module in judge if hasattr(module, "kernel_size")]
-    norms = [module for module in judge if hasattr(module, "eps")]
+    convs = [module for module in discriminator if hasattr(module, "kernel_size")]
+    norms = [module for module in discriminator if hasattr(module, "eps")]
     names = [*(f"d.conv{i}" for i in range(1, 5)), "score"]
     for name, conv in zip(names, convs, strict=True):
         yield f"{name}.weight", conv.weight
@@ -115,7 +115,7 @@ def test_pictures_that_stay_on_the_gpu_are_those_of_the_host() -> None:
         expected, found = here.step(*pictures(seed, 2)), there.step(*pictures(seed, 2))
         for name, losses in expected.items():
             assert found[name].tobytes() == losses.tobytes(), (seed, name)
-    for player in ("generator", "judge"):
+    for player in ("generator", "discriminator"):
         state = getattr(here, player).state_dict()
         for name, array in getattr(there, player).state_dict().items():
             assert array.tobytes() == state[name].tobytes(), name

@@ -89,14 +89,16 @@ class Adversaries:
         )  # fmt: skip
         # Of ranks the forward pass is all pictures', and the step is of some of them.
         self._goes_on = ranks is None
-        scored = discriminator.graph(settings.width, side=side)
+        discriminator_graph = discriminator.graph(settings.width, side=side)
         if discriminator_init is None:
-            first = discriminator.initial_weights(settings.width, settings.seed, side)
+            discriminator_weights = discriminator.initial_weights(
+                settings.width, settings.seed, side
+            )
         else:
-            first = copies(discriminator_init)
+            discriminator_weights = copies(discriminator_init)
         self.discriminator = Trainer(
-            scored, RelativisticPairs(), optimizer, threads=threads, device=device, ranks=ranks,
-            weights=first, precision=precision,
+            discriminator_graph, RelativisticPairs(), optimizer, threads=threads, device=device,
+            ranks=ranks, weights=discriminator_weights, precision=precision,
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
@@ -104,13 +106,14 @@ class Adversaries:
             # E (s(x + noise) - s(x))^2 is the squared slope times the noise's variance.
             weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
             penalised = Trainer(
-                scored, RelativisticPairs(penalty=weight), optimizer, threads=threads,
-                moments_of=self.discriminator, device=device, ranks=ranks,
+                discriminator_graph, RelativisticPairs(penalty=weight), optimizer,
+                threads=threads, moments_of=self.discriminator, device=device, ranks=ranks,
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
-        layers = [node.name for node in scored.nodes if node.layer is not None]
-        self._judge = Trainer(
+        layers = [node.name for node in discriminator_graph.nodes if node.layer is not None]
+        # What the generator learns by: the same weights, which stay as they are.
+        self._frozen_discriminator = Trainer(
             discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
             device=device, ranks=ranks, precision=precision,
@@ -154,9 +157,9 @@ class Adversaries:
             pairs = Pieces([real, fake], interleaved=True)
             losses["discriminator"] = self._paired(pairs)[::2]
 
-        change = shown.of_judged
+        change = shown.for_generator
         scores = self.discriminator.predict(real)["score"]
-        losses["generator"], gradients = self._judge.gradients(
+        losses["generator"], gradients = self._frozen_discriminator.gradients(
             [changed(made, change), -scores], 1.0, on_device=on_device
         )
         back = self._place.changed_back(gradients["picture"], change)
@@ -201,7 +204,7 @@ class Shown(NamedTuple):
     """What the pictures that are made of them are changed by, for the discriminator ..."""
     noise: list[NDArray[np.float32]] | None
     """Where there are penalties: for real and for generated ones, (n, side, side, 3) each."""
-    of_judged: Change
+    for_generator: Change
     """... and then for the generator."""
 
 

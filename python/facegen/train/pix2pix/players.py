@@ -38,7 +38,7 @@ class Pix2PixSettings:
         Of Adam, for the first half of the steps; then it falls to 0 along a line.
     l1
         Weight of the mean distance to the right picture; that of the score is 1.
-    judge_width
+    discriminator_width
         Channels of the discriminator's first layer; 0: as the generator's.
     dropout
         Share left out behind the norms of the three innermost decoders, in training alone.
@@ -58,7 +58,7 @@ class Pix2PixSettings:
     batch: int = 1
     learning_rate: float = 2e-4
     l1: float = 100.0
-    judge_width: int = 0
+    discriminator_width: int = 0
     dropout: float = 0.5
     jitter: bool = True
     mirror: bool = True
@@ -107,11 +107,11 @@ class Players:
     ) -> None:
         s = settings
         self.graph = generator_graph(s.width, s.side)
-        judge = discriminator.graph(s.side, s.judge_width or s.width)
+        discriminator_graph = discriminator.graph(s.side, s.discriminator_width or s.width)
         own = dict(weights or initial_weights(self.graph, s.seed))
-        judging = initial_weights(judge, s.seed + 1)
+        discriminator_weights = initial_weights(discriminator_graph, s.seed + 1)
         image, picture = self.graph.inputs[0].name, self.graph.outputs[0].name
-        score = judge.outputs[0].name
+        score = discriminator_graph.outputs[0].name
         self._picture, self._score = picture, score
         half = steps / 2
 
@@ -121,14 +121,14 @@ class Players:
         self.generator = Trainer(
             join(
                 self.graph,
-                judge,
+                discriminator_graph,
                 given={discriminator.SOURCE: image, discriminator.PICTURE: picture},
                 outputs=(picture, score),
             ),
             {picture: L1(weight=s.l1), score: BinaryCrossEntropy()},
             Adam(rate=rate, betas=BETAS),
-            weights={**own, **judging},
-            frozen=[node.name for node in judge.nodes if node.layer is not None],
+            weights={**own, **discriminator_weights},
+            frozen=[node.name for node in discriminator_graph.nodes if node.layer is not None],
             dropout=dict.fromkeys(_DROPPED, s.dropout),
             threads=threads,
             seed=s.seed,
@@ -136,11 +136,11 @@ class Players:
             device=device,
             ranks=ranks,
         )
-        self.judge = Trainer(
-            judge,
+        self.discriminator = Trainer(
+            discriminator_graph,
             BinaryCrossEntropy(),
             Adam(rate=rate, betas=BETAS),
-            weights=judging,
+            weights=discriminator_weights,
             threads=threads,
             seed=s.seed,
             device=device,
@@ -161,12 +161,16 @@ class Players:
 
         Returns
         -------
-        Each image's losses: "l1", "gan" (the generator's), "judge" (the discriminator's).
+        Each image's losses: "l1", "gan" (the generator's), "discriminator".
         """
         n = len(source)
         self.generator.step(source, {self._picture: target, self._score: np.ones(n)})
         losses = dict(self.generator.losses)
         made = self.generator.output(self._picture, on_device=self.generator.device != CPU)
         real = np.repeat([1.0, 0.0], n)
-        judged = self.judge.step([Pieces([source, source]), Pieces([target, made])], real)
-        return {"l1": losses[self._picture], "gan": losses[self._score], "judge": judged}
+        pairs = [Pieces([source, source]), Pieces([target, made])]
+        return {
+            "l1": losses[self._picture],
+            "gan": losses[self._score],
+            "discriminator": self.discriminator.step(pairs, real),
+        }

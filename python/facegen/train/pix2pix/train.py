@@ -149,8 +149,10 @@ def train(
         memory.
     """
     s, pairs = settings, found.pairs
-    judge = discriminator.graph(s.side, s.judge_width or s.width)
-    graphs = [generator_graph(s.width, s.side), judge]
+    graphs = [
+        generator_graph(s.width, s.side),
+        discriminator.graph(s.side, s.discriminator_width or s.width),
+    ]
     check_run(graphs, s.batch, 2 * IMAGE.channels * s.side**2, device)
     for path, reason in found.skipped:
         reports.warn(f"skipped {path}: {reason}")
@@ -173,7 +175,7 @@ def train(
     loop = Loop(
         read=Reader(sample, order),
         step=step,
-        parts={"generator": players.generator, "judge": players.judge},
+        parts={"generator": players.generator, "discriminator": players.discriminator},
         steps=steps,
         images=s.batch,
         hooks=[Every(sample_every, show)] if ranks is None or ranks.first else [],
