@@ -64,7 +64,8 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
 @click.option(
     "--temperature", type=options.FiniteRange(0, 1, min_open=True), default=0.38, show_default=True,
     help="Of the file's scores: 1 for the mean of the colours that are likely, which is off by "
-    "least; below, bolder. With --from, that which it was made with.",
+    "least; below, bolder. With --from, name the one that its file was made with (of the published "
+    "one 0.38): no file records it, and another begins with scores too flat or too sharp.",
 )
 @click.option(
     "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",

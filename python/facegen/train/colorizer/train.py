@@ -73,8 +73,9 @@ class ColorizerSettings:
         `bins.rebalancing`.
     temperature
         Of the softmax whose mean is the colour: 1 for the mean itself, which is off by least in the
-        mean square; the nearer to 0, the nearer to the likeliest colour. A network that is trained
-        further had the same.
+        mean square; the nearer to 0, the nearer to the likeliest colour. Of a network that is
+        trained further, the one that it was made with: no file records it, and with another
+        training begins with scores that are too flat or too sharp.
     mirror
         Half of the photos are shown mirrored.
     zoom
