@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Draws the docs' pictures of what the package's own networks make, into docs/images.
 
-    tools/draw-own.py [FOLDER]
+    tools/gather-photos.py photos && tools/draw-own.py photos [FOLDER]
 
-own-networks.png, segment.png and tasks.gif. The drawn people are of a seed that no network learned
-from, and come in order.
+own-networks.png, segment.png, colorizer.png and tasks.gif. The drawn people are of a seed that no
+network learned from, and come in order; the photos are of those that were held out, too, chosen by
+their licences (in the public domain, or BSD's).
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 
-from facegen import Generator, Pix2Pix, Segmenter
+from facegen import Colorizer, Generator, Pix2Pix, Segmenter
 from facegen.media import voc
+from facegen.networks import default
 from facegen.networks.dcgan import latents
 from facegen.train.faces.synthetic.portrait import render
 from facegen.train.pix2pix.portraits import drawings
 
 Pixels = NDArray[np.uint8]
 SEED, SIDE, GAP = 7, 160, 6
+PHOTOS = ("126.jpg", "140.jpg", "098.jpg")  # an igloo, a windmill, a cat
 STEPS = 16  # frames from a face to the next
 
 
@@ -48,7 +51,7 @@ def laid_over(segmenter: Segmenter, pictures: list[Pixels]) -> list[Pixels]:
 
 
 def main() -> int:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images")
+    photos, folder = Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "docs/images")
     generator, segmenter = Generator(device="cpu"), Segmenter(device="cpu")
     drawn = list(drawings(SEED, range(6)))
     made = [np.asarray(each) for each in Pix2Pix(device="cpu")(np.stack(drawn))]
@@ -59,8 +62,20 @@ def main() -> int:
         folder / "own-networks.png", optimize=True
     )
     draw_segment(folder, segmenter, faces[:2], list(render(SEED, range(1), 256)))
+    draw_colorizer(folder, photos)
     draw_tasks(folder, generator, drawn, made, segmenter)
     return 0
+
+
+def draw_colorizer(folder: Path, photos: Path) -> None:
+    """Photos and drawn people in grey, with the colours of the network, and with their own."""
+    pictures = [Image.open(photos / name) for name in PHOTOS]
+    pictures += [Image.fromarray(pixels) for pixels in render(SEED, range(3), 256)]
+    squares = [ImageOps.fit(each.convert("RGB"), (256, 256)) for each in pictures]
+    grey = [each.convert("L").convert("RGB") for each in squares]
+    made = Colorizer(default.path("colours"), device="cpu")(grey)
+    rows = [[resized(np.asarray(each)) for each in row] for row in (grey, made, squares)]
+    Image.fromarray(table(rows)).save(folder / "colorizer.png", optimize=True)
 
 
 def draw_segment(

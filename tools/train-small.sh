@@ -10,7 +10,7 @@
 # colours:   the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
 # The results are FOLDER/NAME.safetensors and its card, NAME.json and NAME.md: the package's own, once
-# they lie in python/facegen/networks/default. No colours lie there yet: docs/own-networks.md says why.
+# they lie in python/facegen/networks/default.
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(cd "$(dirname "$0")" && pwd)
@@ -60,7 +60,7 @@ case $name in
   colours)
     draw facegen.train.segmentation.portraits "${count:-300}" "$folder/people" --seed 1
     [ -e "$out" ] || train colorizer ${photos:+"$photos"} "$folder/people/pictures" --width 16 \
-      --side 128 --zoom 2 --batch 16 --epochs "${epochs:-80}" --uniform 1 --temperature 1 \
+      --side 128 --zoom 2 --batch 16 --epochs "${epochs:-240}" --uniform 1 --temperature 1 \
       --held-out 60 ;;
   *) echo "$0: portraits, parts or colours, not $name" >&2; exit 2 ;;
 esac

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -11,13 +10,12 @@ import pytest
 from command_line import Run
 from PIL import Image, ImageDraw
 
-from facegen.graphs import GraphNetwork
-from facegen.loading import write_graph
-from facegen.networks import colorizer, default
+from facegen.networks import default
 
 OWN = {
     "pix2pix": ("portraits", "portraits from line drawings, by the package's own small network"),
     "segment": ("parts", "parts of a face, by the package's own small network"),
+    "colorize": ("colours", "colours for grey photos, by the package's own small network"),
 }
 
 
@@ -66,39 +64,7 @@ def test_what_is_refused_needs_no_introduction(run: Run, picture: str) -> None:
         assert "error: " in result.err.splitlines()[0] or "failed: " in result.err, result.err
 
 
-@pytest.fixture
-def colours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package with a colorizer of its own: a tiny one, of random weights."""
-    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path / "cache"))
-    folder = tmp_path / "default"
-    folder.mkdir()
-    for file in default._folder().iterdir():
-        (folder / file.name).symlink_to(file)
-    monkeypatch.setattr(default, "_folder", lambda: folder)
-    monkeypatch.setitem(default.FILES, "colorizer", "colours")
-    graph, numbers = colorizer.graph(width=2), np.random.default_rng(0)
-    weights = {
-        name: np.abs(numbers.standard_normal(shape, np.float32))
-        for name, shape in graph.parameters.items()
-    }
-    file = folder / "colours.safetensors"
-    write_graph(file, GraphNetwork.of(graph, weights, "colorizer"))
-    digest = hashlib.sha256(file.read_bytes()).hexdigest()
-    (folder / "colours.json").write_text(json.dumps({"sha256": digest}))
-
-
-def test_a_colorizer_of_the_package_is_taken_at_once(
-    run: Run, picture: str, colours: None
-) -> None:
-    words = "colours for grey photos, by the package's own small network"
-    result = run("colorize", picture, "-o", "made.png", "--device", "cpu")
-    assert result.code == 0 and f"facegen: {words}; far better ones: facegen fetch" in result.err
-    named = run("colorize", picture, "-n", "colours", "-o", "named.png", "--device", "cpu")
-    assert named.code == 0 and words not in named.err
-    assert Path("named.png").read_bytes() == Path("made.png").read_bytes()
-
-
-def test_a_colorizer_of_the_package_opens_its_part_of_the_page(colours: None) -> None:
+def test_a_colorizer_of_the_package_opens_its_part_of_the_page(picture: str) -> None:
     pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
     from facegen.cli.serve_models import models_of
 
@@ -108,9 +74,11 @@ def test_a_colorizer_of_the_package_opens_its_part_of_the_page(colours: None) ->
     assert models.hints["colorize"].startswith("Colours for grey photos, by the package's own")
 
 
-def test_without_one_it_is_said_how_to_get_one(run: Run, picture: str) -> None:
-    if "colorizer" in default.FILES:
-        pytest.skip("the package has a colorizer")
+def test_without_one_it_is_said_how_to_get_one(
+    run: Run, picture: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of an installation that has not got it."""
+    monkeypatch.delitem(default.FILES, "colorizer")
     result = run("colorize", picture, "-o", "made.png")
     assert result.code == 2 and "get it with facegen fetch colorizer" in result.err
 

@@ -15,7 +15,7 @@ from bench.reference import run_graph
 from engines import GEMM_ENGINES, run_program
 from facegen import Colorizer, FormatError
 from facegen.media.colorization import SIDE, network_lightness, with_colours
-from facegen.networks import NETWORKS
+from facegen.networks import NETWORKS, default
 from facegen.networks.colorizer import graph
 from facegen.networks.recognise import read_any
 from facegen.nn import lower
@@ -247,5 +247,6 @@ def test_without_weights_the_way_to_some_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path))
+    monkeypatch.delitem(default.FILES, "colorizer")
     with pytest.raises(facegen.FacegenError, match="get it with facegen fetch colorizer"):
         Colorizer()

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from facegen.cli import terminal
 
-# Network -> what the package's own makes, and how to get another. The colorizer is ready for the
-# day on which there is one of the package's own: until then its words are not said.
+# Network -> what the package's own makes, and how to get another.
 _WORDS = {
     "pix2pix": "portraits from line drawings, by the package's own small network",
     "segmentation": "parts of a face, by the package's own small network",

@@ -19,6 +19,7 @@ from facegen.errors import FacegenError, FormatError
 KEYWORD = "default"  # where a network is named, this means the package's own
 # Network -> NAME of its weights.
 FILES = {
+    "colorizer": "colours",
     "dcgan": "faces",
     "lenet": "digits",
     "lenet-binary": "binary",
