@@ -64,8 +64,11 @@ def test_what_is_refused_needs_no_introduction(run: Run, picture: str) -> None:
         assert "error: " in result.err.splitlines()[0] or "failed: " in result.err, result.err
 
 
-def test_a_colorizer_of_the_package_opens_its_part_of_the_page(picture: str) -> None:
+def test_a_colorizer_of_the_package_opens_its_part_of_the_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("starlette", reason="Starlette (the extra [serve]) is not installed")
+    monkeypatch.setenv("FACEGEN_CACHE", str(tmp_path))  # nothing was fetched
     from facegen.cli.serve_models import models_of
 
     engine = {"device": "cpu", "threads": 1, "precision": "float32", "algorithm": "auto"}
