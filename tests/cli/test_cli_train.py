@@ -132,10 +132,11 @@ def test_a_run_goes_on_from_both_networks_of_another(run: Run, folder: Path) -> 
     assert not Path("d.bin.run/log.jsonl").exists()
 
 
-def test_precisions_that_are_not_there(run: Run, folder: Path) -> None:
-    """Of the device, and of another trainer."""
+def test_options_that_are_not_there(run: Run, folder: Path) -> None:
+    """A precision of the device, and what another trainer lacks."""
     result = run("train", folder, "--precision", "float16", "--device", "cpu")
     assert result.code == 2 and "precision 'float16' needs a GPU" in result.err
-    result = run("train", folder, "--precision", "float32", "--backend", "torch")
-    own = "--precision is of facegen's own kernels, not of --backend torch"
-    assert result.code == 2 and own in result.err
+    for option, value in (("--precision", "float32"), ("--discriminator", "a.safetensors")):
+        result = run("train", folder, option, value, "--backend", "torch")
+        own = f"{option} is of facegen's own kernels, not of --backend torch"
+        assert result.code == 2 and own in result.err

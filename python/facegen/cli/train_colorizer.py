@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from facegen.cli import options, terminal, training
 from facegen.cli.terminal import counted
 from facegen.cli.train import check_file_of_width
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from facegen.train.colorizer.photos import Survey
+    from facegen.train.ranks import Ranks
 
 _RATES = {"from": 3e-5, "nothing": 1e-3}
 
@@ -108,20 +114,9 @@ def command(
     each as well. The result does not depend on the threads. Several ranks of mpirun or srun share
     every batch, 8 photos or more each, and the result is that of one.
     """
-    from facegen.cli.progress import progress
-    from facegen.pictures import sources
     from facegen.train import finished
     from facegen.train import ranks as train_ranks
-    from facegen.train.colorizer.bins import Bins
-    from facegen.train.colorizer.photos import survey
-    from facegen.train.colorizer.train import (
-        WIDTHS,
-        ColorizerSettings,
-        check,
-        distances,
-        points_of,
-        train,
-    )
+    from facegen.train.colorizer.train import WIDTHS, ColorizerSettings, check, train
 
     with training.ranks("tree") as ranks:
         with train_ranks.alike(ranks):
@@ -140,21 +135,7 @@ def command(
                 raise click.UsageError(str(error)) from None
             check_file_of_width(output, WIDTHS, settings.width, half, overwrite)
             training.tell_device(device)
-        with train_ranks.alike(ranks):
-            found = None
-            if ranks is None or ranks.first:
-                paths = [source.path for source in sources.find(photos, recursive=True).pictures]
-                with progress(len(paths), "photos") as advance:
-                    found = survey(paths, Bins(points_of(weights)), advance)
-        if ranks is not None:
-            found = ranks.told(found)
-        assert found is not None
-        for reason in found.unreadable:
-            terminal.warn(f"skipped {reason}")
-        terminal.progressed(
-            f"{counted(len(found.photos), 'photo')} in colour, {found.grey:,} grey, "
-            f"{len(found.unreadable):,} unreadable"
-        )
+        found = _survey(photos, weights, ranks)
         kept = held_out or min(100, max(1, len(found.photos) // 10))
         reports = training.reports(output, folder, ranks=ranks)
         result, shown = train(
@@ -165,13 +146,54 @@ def command(
     WIDTHS.write(output, settings.width, result, half)
     finished(reports)
     if not terminal.is_quiet():
-        off, grey = distances(output, shown, threads, device)
-        for name, of in [(output, [True] * len(shown)), *folders_of(photos, shown)]:
-            terminal.say(
-                f"{name}: a, b off by {off[of].mean():.2f} on {counted(sum(of), 'photo')} held out "
-                f"({grey[of].mean():.2f} in grey)"
-            )
+        _say_distances(output, photos, shown, threads, device)
         training.next_step("facegen colorize PHOTO -n FILE -o coloured.png", output)
+
+
+def _survey(
+    photos: Sequence[str], weights: Mapping[str, np.ndarray] | None, ranks: Ranks | None
+) -> Survey:
+    """What there is of the photos, said; of ranks the first looks, and tells the others.
+
+    `weights`: of the network to train further, whose colours are counted.
+    """
+    from facegen.cli.progress import progress
+    from facegen.pictures import sources
+    from facegen.train import ranks as train_ranks
+    from facegen.train.colorizer.bins import Bins
+    from facegen.train.colorizer.photos import survey
+    from facegen.train.colorizer.train import points_of
+
+    found = None
+    with train_ranks.alike(ranks):
+        if ranks is None or ranks.first:
+            paths = [source.path for source in sources.find(photos, recursive=True).pictures]
+            with progress(len(paths), "photos") as advance:
+                found = survey(paths, Bins(points_of(weights)), advance)
+    if ranks is not None:
+        found = ranks.told(found)
+    assert found is not None
+    for reason in found.unreadable:
+        terminal.warn(f"skipped {reason}")
+    terminal.progressed(
+        f"{counted(len(found.photos), 'photo')} in colour, {found.grey:,} grey, "
+        f"{len(found.unreadable):,} unreadable"
+    )
+    return found
+
+
+def _say_distances(
+    network: str, photos: Sequence[str], shown: Sequence[str], threads: int | None, device: str
+) -> None:
+    """Say how far off a written network is on photos held out, and on those of each folder."""
+    from facegen.train.colorizer.train import distances
+
+    off, grey = distances(network, shown, threads, device)
+    for name, of in [(network, [True] * len(shown)), *folders_of(photos, shown)]:
+        terminal.say(
+            f"{name}: a, b off by {off[of].mean():.2f} on {counted(sum(of), 'photo')} held out "
+            f"({grey[of].mean():.2f} in grey)"
+        )
 
 
 def folders_of(given: Sequence[str], photos: Sequence[str]) -> list[tuple[str, list[bool]]]:

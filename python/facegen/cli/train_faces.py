@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from facegen.cli import face_trainers, options, terminal, training
+from facegen.cli import face_checks, face_trainers, options, terminal, training
 from facegen.cli.derived import DerivedOption
 from facegen.cli.terminal import counted
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facegen.train import Reports
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
+    from facegen.train.ranks import Ranks
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
@@ -160,37 +161,32 @@ def command(
     joined = training.ranks("tree") if backend == "native" else nullcontext()
     with joined as ranks:
         with train_ranks.alike(ranks):
-            if backend == "native":
-                where = training.choose_device_of_players(device, ranks)
-            else:
-                where = training.choose_backend(backend, device)
-            if minutes is not None and (steps is not None or backend == "torch" or ranks):
-                other = "--steps" if steps is not None else "--backend torch"
-                other = "several ranks" if ranks else other
-                raise click.UsageError(
-                    f"--minutes finds the number of steps by itself, not with {other}"
-                )
+            where = _choose_device(backend, device, ranks)
+            if minutes is not None:
+                face_checks.check_minutes(steps, backend, ranks)
             if backend == "torch":
-                _refuse_own(precision=choices["precision"] != "strict", discriminator=discriminator)
+                face_checks.check_torch(choices["precision"], discriminator)
             options.check_output(output, overwrite)
             weights.check_extension(output)
             side, first_weights = _start(source, start, size, choices["freeze"])
-            _check_size(side, output, backend)
+            face_checks.check_size(side, output, backend)
             if backend == "native":
-                _check_memory(side, choices, where)
+                face_checks.check_memory(side, choices, where)
                 discriminator_init = _read_discriminator(discriminator, choices["width"], side)
                 training.tell_device(where)
             pictures = read_pictures(source, side)
-        if augment == "auto":
-            augment = "small" if len(pictures) < SMALL_SET else "none"
-        settings = FaceSettings(augmentation=augment, steps=steps or 20_000, **choices)
+        settings = FaceSettings(
+            augmentation=_augmentation(augment, pictures), steps=steps or 20_000, **choices
+        )
         reports = training.reports(output, folder, ranks=ranks, log_every=log_every)
         if minutes is not None:
             settings = _within(
                 minutes, pictures, settings, reports, threads, where, resume, overwrite
             )
-        run = {"sample_every": sample_every, "quality_pictures": measured, "threads": threads}
-        run |= {"resume": resume, "overwrite": overwrite}
+        run = {
+            "sample_every": sample_every, "quality_pictures": measured, "threads": threads,
+            "resume": resume, "overwrite": overwrite,
+        }  # fmt: skip
         if backend == "torch":
             trained = face_trainers.by_torch(pictures, settings, first_weights, reports, where, run)
         else:
@@ -202,6 +198,20 @@ def command(
         finished(reports)
         terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
         training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
+
+
+def _choose_device(backend: str, device: str, ranks: Ranks | None) -> str:
+    """What --device is here, as the trainer of the backend takes it."""
+    if backend == "native":
+        return training.choose_device_of_players(device, ranks)
+    return training.choose_backend(backend, device)
+
+
+def _augmentation(choice: str, pictures: Pictures) -> str:
+    """What --augment is for so many pictures."""
+    if choice != "auto":
+        return choice
+    return "small" if len(pictures) < SMALL_SET else "none"
 
 
 def _start(
@@ -228,12 +238,6 @@ def _start(
     return side_of(source, size or None), weights
 
 
-def _refuse_own(**given: object) -> None:
-    """Options that PyTorch's trainer does not have."""
-    for name in [name for name, value in given.items() if value]:
-        raise click.UsageError(f"--{name} is of facegen's own kernels, not of --backend torch")
-
-
 def _read_discriminator(
     path: str | None, width: int, side: int
 ) -> Mapping[str, np.ndarray] | None:
@@ -241,16 +245,6 @@ def _read_discriminator(
     from facegen.train.faces import discriminator
 
     return None if path is None else discriminator.read(path, width, side)
-
-
-def _check_memory(side: int, choices: Mapping[str, Any], device: str) -> None:
-    """Refuse what can never fit."""
-    from facegen.networks import dcgan
-    from facegen.train.faces import discriminator
-    from facegen.train.memory import check_run
-
-    graphs = [dcgan.network_of(side).graph(), discriminator.graph(choices["width"], side=side)]
-    check_run(graphs, choices["batch"], 3 * side * side, device)
 
 
 def _within(
@@ -277,16 +271,3 @@ def _within(
     time_limit.keep(reports.folder, steps)
     reports.note(f"{minutes:g} minutes are {counted(steps, 'step')}")
     return replace(settings, steps=steps)
-
-
-def _check_size(side: int, output: str, backend: str) -> None:
-    """Refuse a file that cannot hold the network, and what PyTorch's trainer does not do."""
-    from facegen import weights
-    from facegen.networks import dcgan
-
-    network = dcgan.network_of(side)
-    those = weights.extensions(network)
-    if weights.check_extension(output) not in those:
-        raise click.UsageError(f"{output}: {network.name} is written as {' or '.join(those)}")
-    if backend == "torch" and side != dcgan.IMAGE.height:
-        raise click.UsageError(f"--backend torch trains faces of 64x64, not {side}x{side}")

@@ -172,18 +172,14 @@ def train(
     chosen, kept = split(len(photos), held_out)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
-    whole = first_weights(s) if weights is None else annealed(weights, 1 / s.temperature)
-    points = whole["model_out.weight"]
+    first = first_weights(s) if weights is None else annealed(weights, 1 / s.temperature)
+    points = first["model_out.weight"]
     bins, rarity = Bins(of_network(points)), rebalancing(survey.distribution, s.uniform)
     trainer = Trainer(
         graph,
         SoftCrossEntropy(),
-        Adam(
-            rate=warm_up(cosine(s.learning_rate, steps), max(1, steps // 20)),
-            betas=BETAS,
-            weight_decay=s.weight_decay,
-        ),
-        weights={name: np.array(whole[name], np.float32) for name in graph.parameters},
+        _optimizer(s, steps),
+        weights={name: np.array(first[name], np.float32) for name in graph.parameters},
         threads=threads,
         seed=s.seed,
         device=device,
@@ -204,7 +200,7 @@ def train(
             **asdict(s),
             "photos": digest_of_names(map(os.path.basename, photos)),
             "held_out": held_out,
-            "start": digest_of_weights(whole),
+            "start": digest_of_weights(first),
         },
         reports=reports,
         epoch=order.steps_per_epoch,
@@ -215,6 +211,11 @@ def train(
     loop.run(resume, overwrite)
     result = annealed({**trainer.weights, "model_out.weight": points}, s.temperature)
     return result, [photos[i] for i in kept]
+
+
+def _optimizer(settings: ColorizerSettings, steps: int) -> Adam:
+    rate = warm_up(cosine(settings.learning_rate, steps), max(1, steps // 20))
+    return Adam(rate=rate, betas=BETAS, weight_decay=settings.weight_decay)
 
 
 def distances(
