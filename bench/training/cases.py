@@ -49,7 +49,7 @@ class Gan:
     """
 
     generator: Graph
-    judge: Graph
+    discriminator: Graph
     z: np.ndarray  # (n, 1, 1, 100) float32
     real: np.ndarray  # (n, 64, 64, 3) float32
 
@@ -119,10 +119,10 @@ def _discriminator(n: int, width: int) -> Case:
 
 def _generator(n: int, width: int) -> Case:
     """Through a discriminator that stays as it is."""
-    judge, scores = discriminator(width), np.ones((n, 1, 1, 1), np.float32)
-    graph = train.join(generator(width), judge)
+    frozen, scores = discriminator(width), np.ones((n, 1, 1, 1), np.float32)
+    graph = train.join(generator(width), frozen)
     z = np.random.default_rng(0).standard_normal((n, 1, 1, 100), np.float32)
-    return Case(graph, "binary_cross_entropy", z, scores, layers(judge))
+    return Case(graph, "binary_cross_entropy", z, scores, layers(frozen))
 
 
 def _dcgan(n: int, width: int) -> Gan:

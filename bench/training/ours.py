@@ -55,26 +55,26 @@ class OwnLearner:
         return lambda: [trainer.step(made.x, made.y)], run, [trainer]
 
     def _of_gan(self, made: Gan) -> tuple[Step, Run, list[Trainer]]:
-        (image,), (score,) = made.generator.outputs, made.judge.outputs
-        joined = train.join(made.generator, made.judge, outputs=(image.name, score.name))
-        judging = initial_weights(made.judge, 0)
+        (image,), (score,) = made.generator.outputs, made.discriminator.outputs
+        joined = train.join(made.generator, made.discriminator, outputs=(image.name, score.name))
+        weights = initial_weights(made.discriminator, 0)
         generator = self._new(
             joined,
             {score.name: "binary_cross_entropy"},
             optimizer("adam"),
-            weights={**initial_weights(made.generator, 0), **judging},
-            frozen=layers(made.judge),
+            weights={**initial_weights(made.generator, 0), **weights},
+            frozen=layers(made.discriminator),
             outputs=(image.name,),
         )
-        judge = self._new(
-            made.judge, "binary_cross_entropy", optimizer("adam"), weights=judging
+        discriminator = self._new(
+            made.discriminator, "binary_cross_entropy", optimizer("adam"), weights=weights
         )
 
         def step() -> list[np.ndarray]:
             fooled = generator.step(made.z, 1.0)
             there = generator.device != CPU
             shown = train.Pieces([made.real, generator.output(image.name, on_device=there)])
-            return [fooled, judge.step(shown, made.real_or_made)]
+            return [fooled, discriminator.step(shown, made.real_or_made)]
 
         there: list[Any] = []
 
@@ -92,9 +92,9 @@ class OwnLearner:
             for _ in range(count):
                 generator.step(z, 1.0)
                 images = generator.output(image.name, on_device=True)
-                judge.step(train.Pieces([real, images]), made.real_or_made)
+                discriminator.step(train.Pieces([real, images]), made.real_or_made)
 
-        return step, run, [generator, judge]
+        return step, run, [generator, discriminator]
 
     def warm_up(self) -> None:
         """What first steps do beside computing."""

@@ -222,28 +222,29 @@ class TorchLearner:
         return lambda mark, x, y: half.step(mark, x, y)[0].reshape(1)
 
     def _of_gan(self, made: Gan) -> Callable[..., Tensor]:
-        generator, judge = (
-            self._network(each, "binary_cross_entropy") for each in (made.generator, made.judge)
+        generator, discriminator = (
+            self._network(each, "binary_cross_entropy")
+            for each in (made.generator, made.discriminator)
         )
         loss_of = LOSSES["binary_cross_entropy"]
 
         def fooled(z: Tensor) -> tuple[Tensor, Tensor]:
             (images,) = generator(z)
-            score = judge(images)[0].flatten()
+            score = discriminator(images)[0].flatten()
             return loss_of(score, torch.ones_like(score)), images
 
-        def judged(real: Tensor, images: Tensor, right: Tensor) -> tuple[Tensor, None]:
-            score = judge(torch.cat([real, images.to(real.dtype)]))[0].flatten()
+        def told_apart(real: Tensor, images: Tensor, right: Tensor) -> tuple[Tensor, None]:
+            score = discriminator(torch.cat([real, images.to(real.dtype)]))[0].flatten()
             return loss_of(score, right.to(score.dtype)), None
 
-        halves = Half(fooled, [generator], self), Half(judged, [judge], self)
+        halves = Half(fooled, [generator], self), Half(told_apart, [discriminator], self)
         right = self._pinned(torch.from_numpy(made.real_or_made))
         self._host = [self._maps(made.z), self._maps(made.real), right]
 
         def step(mark: Mark, z: Tensor, real: Tensor, right: Tensor) -> Tensor:
-            judge.requires_grad_(False)
+            discriminator.requires_grad_(False)
             first, images = halves[0].step(mark, z)
-            judge.requires_grad_(True)
+            discriminator.requires_grad_(True)
             assert images is not None
             second, _ = halves[1].step(mark, real, images.detach(), right)
             return torch.stack([first.float(), second.float()])

@@ -21,7 +21,7 @@ SLOW = ["segmentation-1", "alexnet-2", "googlenet-1"]
 def test_cases_by_name() -> None:
     gan = case("dcgan8-3")
     assert isinstance(gan, Gan) and gan.images == 3 and gan.real.shape == (3, 64, 64, 3)
-    assert set(layers(gan.generator)).isdisjoint(layers(gan.judge))
+    assert set(layers(gan.generator)).isdisjoint(layers(gan.discriminator))
     for kind in KINDS:
         assert case(f"{kind}8-1").images == 1
     for wrong in ("lenet", "lenet-0", "other-4", "dcgan-x"):
