@@ -42,7 +42,8 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
 @options.half
 @click.option(
     "--from", "start", metavar="NETWORK",
-    help="A network to train further, of any width: a file, or colorizer, which facegen fetch got.",
+    help="A network to train further, of any width: a file, default, the package's own, or "
+    "colorizer, which facegen fetch got.",
 )
 @click.option(
     "--width", type=click.IntRange(1, 256),
@@ -70,8 +71,8 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
 @click.option(
     "--temperature", type=options.FiniteRange(0, 1, min_open=True), default=0.38, show_default=True,
     help="Of the file's scores: 1 for the mean of the colours that are likely, which is off by "
-    "least; below, bolder. With --from, name the one that its file was made with (of the published "
-    "one 0.38): no file records it, and another begins with scores too flat or too sharp.",
+    "least; below, bolder. With --from, name the one that its file was made with (0.38: colorizer; "
+    "1: default): no file records it, and another begins with scores too flat or too sharp.",
 )
 @click.option(
     "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",
