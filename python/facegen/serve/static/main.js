@@ -61,12 +61,15 @@ function chooseByKey(event) {
 
 async function start() {
   if (location.search) history.replaceState(null, "", location.pathname + location.hash); // a token
+  // Tabs are chosen from the first moment on: the address keeps which, until it is known what there is.
+  for (const tab of tabs) {
+    tab.addEventListener("click", () => { location.hash = nameOf(tab); });
+    tab.addEventListener("keydown", chooseByKey);
+  }
   const info = await (await ask("api/info")).json();
   $("version").textContent = info.version;
   for (const tab of tabs) {
     if (!info[nameOf(tab)]) tab.setAttribute("aria-controls", "missing");
-    tab.addEventListener("click", () => { location.hash = nameOf(tab); });
-    tab.addEventListener("keydown", chooseByKey);
   }
   $("copy-command").addEventListener("click", async () => {
     await copy($("command").textContent, "Copied.", "This browser copies from https pages alone.");
