@@ -151,8 +151,8 @@ def test_results_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("kill -SEGV $$", r"crashed \(signal 11\)"),
-        ("echo bad >&2; exit 2", "ended with 2: bad"),
+        ("kill -SEGV $$", r"crashed \(signal 11, Segmentation fault\)"),
+        ("echo bad >&2; exit 2", "ended with exit code 2: bad"),
         ("true", "printed no result"),
         ("echo '{}'", "printed no result"),
         ("echo '{\"rung\" no json'", "expected a line of JSON"),

@@ -175,7 +175,8 @@ def _wrong(result: Result) -> str:
 
 
 def _check_python(exercise: Exercise, path: Path, tell: Callable[[str], None]) -> Verdict:
-    command = [sys.executable, "-m", "facegen.learn.python_exercise"]
+    # -B: nothing but the file and the score lies in the learner's folder.
+    command = [sys.executable, "-B", "-m", "facegen.learn.python_exercise"]
     tell(f"{path.name}: is it right?")
     try:
         done = run_limited([*command, str(exercise.check), str(path)], PYTHON_SECONDS)

@@ -136,18 +136,23 @@ def run(
     if done.too_much:
         raise FacegenError(f"{name}: printed more than {MOST_BYTES:,} bytes and was ended")
     if done.crash:
-        raise FacegenError(f"{name}: {done.crash} {errors[-_SHOWN:]}".strip())
+        raise FacegenError(_with(f"{name}: {done.crash}", errors))
     if done.code not in (0, 1):
-        raise FacegenError(f"{name}: ended with exit code {done.code} {errors[-_SHOWN:]}".strip())
+        raise FacegenError(_with(f"{name}: ended with exit code {done.code}", errors))
     results = [_read(name, line) for line in lines]
     if not results:
-        raise FacegenError(f"{name}: printed no result {errors[-_SHOWN:]}".strip())
+        raise FacegenError(_with(f"{name}: printed no result", errors))
     problems = [result.problem for result in results]
     for problem in problems:
         if problems.count(problem) > 1:
             count = problems.count(problem)
             raise FacegenError(f"{name}: printed {count} results of {problem}, expected 1")
     return results
+
+
+def _with(message: str, errors: str) -> str:
+    """A message, and the end of what the program wrote to its standard error."""
+    return f"{message}: {errors[-_SHOWN:]}" if errors else message
 
 
 def _read(program: str, line: str) -> Result:
