@@ -50,6 +50,7 @@ def test_cost_of_networks(run: Run) -> None:
         (["3x3x64", "--plot", "cost.gif"], f"expected a name with {', '.join(FORMATS)}"),
         (["3x3x64", "--plot", "away/cost.png"], "there is no folder away"),
         (["3x3x64", "--plot", "-"], "expected a name with"),
+        (["vgg16", "--size", "8x8"], "--size: expected a stack to give it to"),
     ],
 )
 def test_cost_refuses(run: Run, words: list[str], message: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from facegen.cli import options, terminal
 from facegen.cli.lab import words
@@ -77,6 +78,8 @@ def command(
     from facegen.lab.cost import cost
     from facegen.lab.named import graph_of
 
+    if not any(stacks.is_stack(subject) for subject in subjects):
+        _refuse_of_stacks("size", "channels")
     words.check_outputs(json_, plot, overwrite)
     costs: list[Cost] = []
     formulas: list[str | None] = []
@@ -103,6 +106,15 @@ def command(
             _say_layers(each)
             terminal.say("")
     _say_totals(costs, formulas)
+
+
+def _refuse_of_stacks(*names: str) -> None:
+    """Options that are given though networks, whose inputs are their own, are all there is."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            expected = "a stack to give it to; networks have inputs of their own"
+            raise click.UsageError(f"--{name}: expected {expected}")
 
 
 def _say_layers(each: Cost) -> None:
