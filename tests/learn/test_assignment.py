@@ -183,6 +183,11 @@ def test_the_large_projects(name: str, tmp_path: Path) -> None:
     assert "same: " in done.stdout
 
 
+def test_a_project_is_a_tar(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["learn", "assignment", "facegen", "-o", str(tmp_path / "x.zip")]) == 2
+    assert "x.zip: a project is a tar" in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
 def test_what_is_asked_for_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(FacegenError, match="no assignment 'dcgan'; there is facegen, colorizer"):
         write_assignment("dcgan", tmp_path / "a.tar")

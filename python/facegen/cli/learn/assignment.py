@@ -41,6 +41,8 @@ def command(project: str, output: str, pictures: int | None, seed: int, overwrit
     says of one submission or of a whole class's what is right and how fast, and gives points.
     Students need a C++ compiler, make and Python, and nothing of facegen's.
     """
+    if not output.lower().endswith(".tar"):
+        raise click.UsageError(f"{output}: a project is a tar: expected a name with .tar")
     options.check_output(output, overwrite)
 
     from facegen.learn.assignment import write_assignment
