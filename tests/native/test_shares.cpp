@@ -99,7 +99,7 @@ void test_buckets() {
   int64_t covered = 0;
   for (const Bucket& bucket : buckets) covered += bucket.floats;
   CHECK(covered == floats);
-  CHECK(plan_buckets(program, {-1, -1}, 0).empty());
+  CHECK(plan_buckets(program, std::vector<int64_t>(at.size(), -1), 0).empty());
 }
 
 }  // namespace
