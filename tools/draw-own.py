@@ -3,7 +3,8 @@
 
     tools/gather-photos.py photos && tools/draw-own.py photos [FOLDER]
 
-own-networks.png, segment.png, colorizer.png and tasks.gif. The drawn people are of a seed that no
+own-networks.png, segment.png, colorizer.png and tasks.gif; and the page's drawings to begin with,
+whose papers it says. The drawn people are of a seed that no
 network learned from, and come in order; the photos are of those that were held out, too, chosen by
 their licences (in the public domain, or BSD's).
 """
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+import facegen
 from facegen import Colorizer, Generator, Pix2Pix, Segmenter
 from facegen.media import voc
 from facegen.networks import default
@@ -26,6 +28,8 @@ from facegen.train.pix2pix.portraits import drawings
 
 Pixels = NDArray[np.uint8]
 SEED, SIDE, GAP = 7, 160, 6
+STATIC = Path(facegen.__file__).parent / "serve" / "static"
+STARTERS = (0, 3, 5, 8)  # of seed 0
 PHOTOS = ("126.jpg", "140.jpg", "098.jpg")  # an igloo, a windmill, a cat
 STEPS = 16  # frames from a face to the next
 
@@ -53,7 +57,7 @@ def laid_over(segmenter: Segmenter, pictures: list[Pixels]) -> list[Pixels]:
 def main() -> int:
     photos, folder = Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "docs/images")
     generator, segmenter = Generator(device="cpu"), Segmenter(device="cpu")
-    drawn = list(drawings(SEED, range(6)))
+    drawn = list(drawings(SEED, range(6), coloured=True))
     made = [np.asarray(each) for each in Pix2Pix(device="cpu")(np.stack(drawn))]
     faces = [resized(each, 256) for each in generator.images(latents(range(6)))]
     parts = laid_over(segmenter, faces)
@@ -63,8 +67,22 @@ def main() -> int:
     )
     draw_segment(folder, segmenter, faces[:2], list(render(SEED, range(1), 256)))
     draw_colorizer(folder, photos)
+    draw_starters()
     draw_tasks(folder, generator, drawn, made, segmenter)
     return 0
+
+
+def draw_starters() -> None:
+    """Lines in coloured pencils on nothing, as starters.js of the page names them."""
+    for person in STARTERS:
+        (black,), (coloured,) = (drawings(0, [person], coloured=each) for each in (False, True))
+        alpha, paper = 255 - black[..., :1], coloured[0, 0].astype(np.float64)
+        share = alpha / 255.0
+        ink = (coloured - (1.0 - share) * paper) / np.where(share > 0, share, 1.0)
+        lines = np.where(share > 0, np.clip(np.rint(ink), 0, 255), 0).astype(np.uint8)
+        picture = Image.fromarray(np.concatenate([lines, alpha], axis=2))
+        picture.save(STATIC / f"person-{person}.png", optimize=True)
+        print(f"person-{person}.png: paper #{bytes(coloured[0, 0]).hex()}")
 
 
 def draw_colorizer(folder: Path, photos: Path) -> None:

@@ -48,7 +48,8 @@ train() { "$python" -m facegen train "$@" "${how[@]}" "${more[@]}" 2>&1 | tee "$
 case $name in
   portraits)
     draw facegen.train.pix2pix.portraits "${count:-1500}" "$folder/pairs"
-    [ -e "$out" ] || train pix2pix "$folder/pairs" --width 16 --batch 4 --epochs "${epochs:-16}" ;;
+    [ -e "$out" ] || train pix2pix "$folder/pairs" --width 16 --batch 4 --epochs "${epochs:-24}" \
+      --learning-rate 4e-4 --l1 400 --dropout 0 ;;
   parts)
     draw facegen.train.segmentation.portraits "${count:-1500}" "$folder/parts"
     parts=$("$python" -c 'from facegen.train.faces.synthetic.layers import PARTS; print(",".join(PARTS))')

@@ -35,11 +35,11 @@ ABOUT = {
         "pix2pix",
         "Portraits: the package's own pix2pix",
         "A line drawing of 256x256 in, a portrait out; a U-Net of 16 channels in its first layer",
-        "line drawings and portraits of rendered people (facegen.train.pix2pix.portraits); no photographs",
+        "line drawings, half of them in coloured pencils, and portraits of rendered people (facegen.train.pix2pix.portraits); no photographs",
         "pairs",
         (
-            "it knows faces seen from the front in drawings of thin dark lines on white; other drawings become blotches",
-            "colours, light and background are its own guesses, and near to the average",
+            "it knows faces seen from the front in drawings of thin lines, black on white or in coloured pencils on tinted paper; other drawings become blotches",
+            "light is its own guess, and of black lines colours and background are, too, and near to the average",
         ),
     ),
     "parts": About(

@@ -46,15 +46,48 @@ def test_drawing(open_page: Callable[..., Any], address: str, tmp_path: Path) ->
     assert drawn(page, paper) == one
     thin = (shown(page, paper) < 128).sum()
     page.get_by_role("button", name="Undo").click()
-    page.locator("#draw-pad input").fill("20")
+    page.locator("#draw-pad [type=range]").fill("20")
     stroke(100)
     assert (shown(page, paper) < 128).sum() > 4 * thin
     page.get_by_role("button", name="Eraser").click()
-    page.locator("#draw-pad input").fill("24")
+    page.locator("#draw-pad [type=range]").fill("24")
     stroke(100)
     assert (shown(page, paper)[2:-2, 2:-2] < 128).sum() == 0
     changes(page, "#drawn", lambda: page.locator("#starters button").nth(4).click())  # a cat
     page.screenshot(path=tmp_path / "draw.png")
+
+
+def test_pencils_and_papers_have_colours(open_page: Callable[..., Any], address: str) -> None:
+    page = open_page(f"{address}#draw")
+    sheet = "#draw-pad canvas"
+    page.locator('#drawn[src^="blob:"]').wait_for()  # of a starter
+    page.get_by_role("button", name="Clear").click()
+    assert page.get_by_label("white").is_checked()
+    box = page.locator(sheet).bounding_box()
+
+    def stroke() -> None:
+        page.mouse.move(box["x"] + 50, box["y"] + 100)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 200, box["y"] + 100, steps=5)
+        page.mouse.up()
+
+    def pixels(colour: tuple[int, int, int]) -> int:
+        return int((np.abs(shown(page, sheet) - colour).max(axis=2) < 8).sum())
+
+    red, sky = (0xA3, 0x52, 0x2E), (0xDF, 0xE8, 0xF0)
+    page.get_by_title("red hair").click()
+    page.locator("#draw-pad [type=range]").fill("12")
+    changes(page, "#drawn", stroke)
+    assert pixels(red) > 1000
+    changes(page, "#drawn", lambda: page.get_by_title("sky").click())
+    assert pixels(red) > 1000 and pixels(sky) > 10_000
+    page.get_by_role("button", name="Eraser").click()
+    page.locator("#draw-pad [type=range]").fill("24")
+    stroke()
+    assert pixels(red) == 0 and pixels((255, 255, 255)) < 1000
+    for _ in range(2):
+        page.get_by_role("button", name="Undo").click()
+    assert pixels(red) > 1000 and page.get_by_label("white").is_checked()
 
 
 def test_drawing_by_keys(open_page: Callable[..., Any], address: str) -> None:

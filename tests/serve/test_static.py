@@ -40,11 +40,13 @@ def test_colours_differ_enough_to_be_read(theme: int) -> None:
 
 
 def test_drawings_to_begin_with_are_such_as_the_network_learned_from() -> None:
-    names = re.findall(r'"([\w-]+\.\w+)"', (STATIC / "starters.js").read_text())
-    assert all((STATIC / name).is_file() for name in names)
-    first = re.fullmatch(r"person-(\d+)\.png", names[0])
+    text = (STATIC / "starters.js").read_text()
+    starters = re.findall(r'file: "([\w-]+\.\w+)", paper: "(#\w{6})"', text)
+    assert len(starters) == 5 and all((STATIC / name).is_file() for name, _ in starters)
+    first = re.fullmatch(r"person-(\d+)\.png", starters[0][0])
     assert first is not None
-    drawn = np.asarray(Image.open(STATIC / first[0]))
-    expected = drawings(0, [int(first[1])])[0, ..., 0]
+    sheet = Image.new("RGBA", (256, 256), starters[0][1])
+    sheet.alpha_composite(Image.open(STATIC / first[0]))
+    expected = drawings(0, [int(first[1])], coloured=True)[0]
     # Other processors round some edges otherwise.
-    assert np.abs(drawn.astype(int) - expected).mean() < 1
+    assert np.abs(np.asarray(sheet)[..., :3].astype(int) - expected).mean() < 1

@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from facegen.train.faces.synthetic import render
+from facegen.train.faces.synthetic.layers import part_masks
 from facegen.train.pix2pix import pairs
 from facegen.train.pix2pix.portraits import drawings, main
 from facegen.train.pix2pix.portraits import pairs as draw
@@ -26,6 +27,22 @@ def test_a_drawing_depends_on_its_seed_and_index_alone() -> None:
     many = drawings(5, [0, 7, 4], SIDE)
     np.testing.assert_array_equal(many[1:2], drawings(5, [7], SIDE))
     assert (drawings(6, [7], SIDE) != many[1:2]).any()
+
+
+def test_coloured_pencils_tell_colours() -> None:
+    """Those of odd people in pairs; lines where the black ones are, paper as the background is."""
+    both = draw(3, range(4), SIDE)
+    black, coloured = (drawings(3, range(4), SIDE, coloured=each) for each in (False, True))
+    np.testing.assert_array_equal(both[::2, :, :SIDE], black[::2])
+    np.testing.assert_array_equal(both[1::2, :, :SIDE], coloured[1::2])
+    portraits = both[:, :, SIDE:].astype(np.float64)
+    behind = part_masks(3, range(4), SIDE) == 0
+    everyone = zip(coloured.astype(int), black, portraits, behind, strict=True)
+    for drawn, dark, portrait, background in everyone:
+        paper, blank = drawn[0, 0], (dark == 255).all(axis=2)
+        assert np.abs(drawn[blank] - paper).max() <= 1  # black rounds to white there
+        assert np.abs(255 - paper - 0.3 * (255 - portrait[background].mean(axis=0))).max() < 3
+        assert np.abs(drawn[~blank] - paper).max() > 60
 
 
 def test_lines_lie_where_the_portrait_changes() -> None:

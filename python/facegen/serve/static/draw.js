@@ -4,7 +4,7 @@ import { newestOnly, picture, show } from "./api.js";
 import { jobBar, upload } from "./photo.js";
 import { addPad } from "./pad.js";
 import { showError } from "./say.js";
-import { STARTERS, WIDTH, loadStarter } from "./starters.js";
+import { INKS, PAPERS, STARTERS, WIDTH, loadStarter } from "./starters.js";
 
 const $ = (id) => document.getElementById(id);
 const SIDE = 256;
@@ -21,7 +21,8 @@ export function startDraw() {
   let pad = null; // it calls when it is made
   const changed = () => { if (pad) send(); };
   const label = "Paper for the network's drawing";
-  pad = addPad($("draw-pad"), { side: SIDE, width: WIDTH, most: 24, label }, changed);
+  const colours = { inks: INKS, papers: PAPERS };
+  pad = addPad($("draw-pad"), { side: SIDE, width: WIDTH, most: 24, label, ...colours }, changed);
 
   Object.keys(STARTERS).forEach(async (name, i) => {
     const item = document.createElement("li");
@@ -32,7 +33,9 @@ export function startDraw() {
     try {
       const drawing = await loadStarter(name);
       button.append(drawing);
-      const begin = () => pad.put({ picture: drawing });
+      const { paper } = STARTERS[name];
+      button.style.background = paper;
+      const begin = () => pad.put({ picture: drawing, paper });
       button.addEventListener("click", begin);
       if (i === 0) begin(); // there is something to see at once
     } catch (error) {

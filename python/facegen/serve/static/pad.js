@@ -1,13 +1,26 @@
-// A sheet of paper: pen, eraser, brush size, undo and redo; by mouse, finger, pen, or keys.
+// A sheet of paper: pen, eraser, brush size, undo and redo; by mouse, finger, pen, or keys. Where
+// there are colours, pencils and papers of each.
 
-const WHITE = "#fff";
+const BLACK = "#000000";
+const WHITE = "#ffffff";
 const SHARPER = 2; // pixels shown for one that is sent
 const STEP = 6; // of the pen that arrow keys move
 
 const icon = (name) => `<svg class="icon"><use href="static/icons.svg#${name}"/></svg>`;
 
-// `side` is what is sent, `width` the pen's at first, `most` the largest brush.
-export function addPad(place, { side, width, most, label }, changed) {
+// A row of colours to choose one of, {name: colour}, the first at the beginning.
+function swatches(group, title, colours) {
+  const each = ([name, colour], i) => `
+    <label class="swatch" title="${name}">
+      <input class="unseen" type="radio" name="${group}" value="${colour}" aria-label="${name}"
+        ${i === 0 ? "checked" : ""}></label>`;
+  return `<fieldset class="swatches"><legend>${title}</legend>
+    ${Object.entries(colours).map(each).join("")}</fieldset>`;
+}
+
+// `side` is what is sent, `width` the pen's at first, `most` the largest brush; `inks` and `papers`
+// are colours to choose from, {name: colour}: black on white if not given.
+export function addPad(place, { side, width, most, label, inks, papers }, changed) {
   place.innerHTML = `
     <div class="pad"><canvas tabindex="0" role="application"></canvas>
       <span class="pen-place" hidden></span></div>
@@ -19,11 +32,16 @@ export function addPad(place, { side, width, most, label }, changed) {
       <button data-do="redo" aria-label="Redo" title="Redo (Ctrl-Shift-Z)">${icon("redo")}</button>
       <button data-do="clear" aria-label="Clear" title="Clear">${icon("clear")}<span>Clear</span></button>
     </div>
+    ${inks ? swatches("ink", "Pencil", inks) + swatches("paper", "Paper", papers) : ""}
     <p class="keys">Keys: arrows move the pen, Space puts it down and lifts it,
       Ctrl-Z takes a line back.</p>`;
+  for (const each of place.querySelectorAll(".swatch")) {
+    each.style.background = each.firstElementChild.value;
+  }
   const canvas = place.querySelector("canvas");
   const pen = place.querySelector(".pen-place");
-  const size = place.querySelector("input");
+  const size = place.querySelector("[type=range]");
+  const chosen = (group) => place.querySelector(`[name=${group}]:checked`)?.value;
   const button = (name) => place.querySelector(`[data-do=${name}]`);
   canvas.width = canvas.height = side * SHARPER;
   canvas.setAttribute("aria-label", label);
@@ -32,7 +50,8 @@ export function addPad(place, { side, width, most, label }, changed) {
   const sizes = { pen: width, eraser: Math.min(most, 8 * width) };
 
   let tool = "pen";
-  let done = []; // each {tool, width, points}, or {picture}, or {clear: true}
+  // Each {tool, ink, width, points}, or {picture, paper}, or {paper}, or {clear: true}.
+  let done = [];
   let undone = [];
   let line = null; // the one being drawn
   let spot = [side / 2, side / 2]; // of the pen that keys move
@@ -40,16 +59,22 @@ export function addPad(place, { side, width, most, label }, changed) {
   const paint = (context, scale) => {
     context.setTransform(scale, 0, 0, scale, 0, 0);
     context.lineCap = context.lineJoin = "round";
-    const blank = () => { context.fillStyle = WHITE; context.fillRect(0, 0, side, side); };
+    const paper = paperNow();
+    const blank = () => { context.fillStyle = paper; context.fillRect(0, 0, side, side); };
     blank();
     for (const each of done) {
       if (each.clear) blank();
       else if (each.picture) context.drawImage(each.picture, 0, 0, side, side);
-      else stroke(context, each);
+      else if (each.points) stroke(context, each, each.tool === "pen" ? each.ink : paper);
     }
   };
-  const stroke = (context, { tool, width, points }) => {
-    context.strokeStyle = tool === "pen" ? "#000" : WHITE;
+  // What was put last lies under everything; a cleared sheet is a new one.
+  const paperNow = () => {
+    const last = done.findLast((each) => each.clear || each.paper);
+    return last?.paper ?? WHITE;
+  };
+  const stroke = (context, { width, points }, colour) => {
+    context.strokeStyle = colour;
     context.lineWidth = width;
     context.beginPath();
     context.moveTo(...points[0]);
@@ -61,6 +86,7 @@ export function addPad(place, { side, width, most, label }, changed) {
     paint(canvas.getContext("2d"), SHARPER);
     button("undo").disabled = done.length === 0;
     button("redo").disabled = undone.length === 0;
+    for (const each of place.querySelectorAll("[name=paper]")) each.checked = each.value === paperNow();
     changed(isBlank());
   };
   const isBlank = () => done.length === 0 || done.at(-1).clear === true;
@@ -70,7 +96,8 @@ export function addPad(place, { side, width, most, label }, changed) {
     update();
   };
   const begin = (point) => {
-    line = { tool, width: Number(size.value), points: [point] };
+    const ink = chosen("ink") ?? BLACK;
+    line = { tool, ink, width: Number(size.value), points: [point] };
     add(line);
   };
   const end = () => { line = null; };
@@ -137,6 +164,10 @@ export function addPad(place, { side, width, most, label }, changed) {
     actions[key === "y" || event.shiftKey ? "redo" : "undo"]();
   });
   for (const [name, act] of Object.entries(actions)) button(name).addEventListener("click", act);
+  place.addEventListener("change", ({ target }) => {
+    if (target.name === "ink") choose("pen");
+    if (target.name === "paper") add({ paper: target.value });
+  });
   update();
 
   return {
@@ -146,7 +177,7 @@ export function addPad(place, { side, width, most, label }, changed) {
       paint(paper.getContext("2d"), 1);
       return paper.convertToBlob({ type: "image/png" });
     },
-    // A picture, or lines [{width, points}], as one step that can be undone.
+    // A picture on a paper, as one step that can be undone.
     put: (item) => add(item),
   };
 }

@@ -27,23 +27,71 @@ from facegen.train.faces.synthetic.person import Person
 from facegen.train.faces.synthetic.portrait import render
 
 SIDE = 256
+TINT = 0.3  # of the background's colour in tinted paper
+LIGHTEST = 0.7  # of inks, as shares of red, green and blue in what is seen
 
 
 def pairs(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uint8]:
-    """Drawings beside their portraits: uint8 (len(indices), side, 2 side, 3)."""
-    drawn = drawings(seed, indices, side)
-    return np.concatenate([drawn, render(seed, indices, side)], axis=2)
+    """Drawings beside their portraits: uint8 (len(indices), side, 2 side, 3).
+
+    Those of even indices are in black.
+    """
+    portraits = render(seed, indices, side)
+    drawn = _drawn(seed, indices, portraits)
+    black = np.array([index % 2 == 0 for index in indices])[:, np.newaxis, np.newaxis, np.newaxis]
+    return np.concatenate([np.where(black, *drawn), portraits], axis=2)
 
 
-def drawings(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uint8]:
+def drawings(
+    seed: int, indices: Sequence[int], side: int = SIDE, coloured: bool = False
+) -> NDArray[np.uint8]:
     """The lines of the people that `render` draws: uint8 (len(indices), side, side, 3)."""
+    return _drawn(seed, indices, render(seed, indices, side))[coloured]
+
+
+def _drawn(
+    seed: int, indices: Sequence[int], portraits: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Drawings in black, and in colours."""
+    side = portraits.shape[1]
     _, shares = seen(Person.draw(Draws(seed, indices)), OVERSAMPLING * side)
     dx, dy = slope(shares, 1.0)
-    change = np.sqrt((dx * dx + dy * dy).sum(axis=1, keepdims=True))
-    line = smoothstep(0.06, 0.22, change)
-    paper = 1.0 - line.reshape(len(indices), side, OVERSAMPLING, side, OVERSAMPLING).mean((2, 4))
-    grey = np.rint(paper * 255.0).astype(np.uint8)
-    return np.repeat(grey[..., np.newaxis], 3, axis=3)
+    change = np.sqrt((dx * dx + dy * dy).sum(axis=1))
+    paper = 1.0 - _smaller(smoothstep(0.06, 0.22, change))[..., np.newaxis]
+    inks, behind = _colours(_smaller(shares), portraits / 255.0)
+    tinted = 1.0 - TINT * (1.0 - behind[:, np.newaxis, np.newaxis])
+    black, coloured = (np.rint(255.0 * x) for x in (paper, paper * tinted + (1.0 - paper) * inks))
+    return np.repeat(black, 3, axis=3).astype(np.uint8), coloured.astype(np.uint8)
+
+
+def _smaller(fields: NDArray[np.floating]) -> NDArray[np.floating]:
+    """(..., side, side) of fields that are oversampled."""
+    *others, height, width = fields.shape
+    blocks = (height // OVERSAMPLING, OVERSAMPLING, width // OVERSAMPLING, OVERSAMPLING)
+    mean: NDArray[np.floating] = fields.reshape(*others, *blocks).mean((-3, -1))
+    return mean
+
+
+def _colours(
+    shares: NDArray[np.floating], portraits: NDArray[np.floating]
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Of lines, (n, side, side, 3), and of what is behind the people, (n, 3), 0 to 1.
+
+    A line has the mean colour of the frontmost layer that is seen at the pixel or beside it, dark
+    enough for pale paper.
+    """
+    whole = (shares > 0.95).astype(np.float64)
+    sums = np.einsum("nkyx,nyxc->nkc", whole, portraits)
+    means = sums / np.maximum(whole.sum(axis=(2, 3))[..., np.newaxis], 1.0)
+    behind = means[:, 0].copy()
+    lightness = means @ (0.2126, 0.7152, 0.0722)
+    means *= np.minimum(1.0, LIGHTEST / np.maximum(lightness, 1e-6))[..., np.newaxis]
+    around = np.pad(shares, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    near = np.lib.stride_tricks.sliding_window_view(around, (3, 3), axis=(2, 3)).max((-2, -1))
+    layers = shares.shape[1]
+    front = layers - 1 - (near[:, ::-1] > 0.1).argmax(axis=1)
+    inks: NDArray[np.floating] = means[np.arange(len(means))[:, np.newaxis, np.newaxis], front]
+    return inks, behind
 
 
 @click.command()
