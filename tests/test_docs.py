@@ -46,7 +46,7 @@ def test_what_a_page_shows_runs(page: Path, tmp_path: Path) -> None:
     for language, text in MARKED.findall(page.read_text(encoding="utf-8")):
         assert language in ("sh", "python")
         if language == "sh":
-            run = ["bash", "-euo", "pipefail", "-c", text.replace("pip install . && ", "")]
+            run = ["bash", "-euo", "pipefail", "-c", text.replace("pip install '.[serve]' && ", "")]
         else:
             run = [sys.executable, "-c", text]
         result = subprocess.run(
