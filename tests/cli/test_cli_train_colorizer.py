@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -57,6 +58,20 @@ def test_errors_of_folders_apart(run: Run, photos: Path, tmp_path: Path) -> None
     names = [line.partition(": a, b off by ")[0] for line in apart]
     counts = [int(line.split(" on ")[1].split()[0]) for line in apart]
     assert names == [str(photos), str(other)] and sum(counts) == 6 and min(counts) >= 2
+
+
+def test_the_temperature_of_the_packages_own_is_known(run: Run, photos: Path) -> None:
+    """Its scores are what they were when its training ended, as their loss tells."""
+
+    def loss(*words: str) -> float:
+        further = ("--from", "default", "--side", "32", "--epochs", "1", "--held-out", "1", *words)
+        more = ("--learning-rate", "1e-9", "--device", "cpu", "--overwrite", "-q")
+        result = run("train", "colorizer", photos, *further, *more, "-o", "a.safetensors")
+        assert result.code == 0, result.err
+        last = Path("a.safetensors.run/log.jsonl").read_text().splitlines()[-1]
+        return float(json.loads(last)["loss"])
+
+    assert loss() == loss("--temperature", "1") != loss("--temperature", "0.38")
 
 
 def test_wrong_arguments(run: Run, photos: Path, tmp_path: Path) -> None:

@@ -69,10 +69,11 @@ _RATES = {"from": 3e-5, "nothing": 1e-3}
     "is what comes out.",
 )
 @click.option(
-    "--temperature", type=options.FiniteRange(0, 1, min_open=True), default=0.38, show_default=True,
+    "--temperature", type=options.FiniteRange(0, 1, min_open=True),
+    show_default="0.38; 1 with --from default",
     help="Of the file's scores: 1 for the mean of the colours that are likely, which is off by "
-    "least; below, bolder. With --from, name the one that its file was made with (0.38: colorizer; "
-    "1: default): no file records it, and another begins with scores too flat or too sharp.",
+    "least; below, bolder. With --from, name the one that its file was made with: no file records "
+    "it, and another begins with scores too flat or too sharp.",
 )
 @click.option(
     "--mirror/--no-mirror", default=True, show_default=True, help="Show half of them mirrored.",
@@ -99,6 +100,7 @@ def command(
     start: str | None,
     width: int | None,
     learning_rate: float | None,
+    temperature: float | None,
     held_out: int | None,
     threads: int | None,
     device: str,
@@ -128,8 +130,9 @@ def command(
                 width = own if width is None else width
             rate = learning_rate or _RATES["nothing" if start is None else "from"]
             settings = ColorizerSettings(
-                width=width or WIDTHS.width, learning_rate=rate, **choices
-            )
+                width=width or WIDTHS.width, learning_rate=rate,
+                temperature=temperature or _temperature(start), **choices,
+            )  # fmt: skip
             try:
                 check(settings, own)
             except ValueError as error:
@@ -149,6 +152,16 @@ def command(
     if not terminal.is_quiet():
         _say_distances(output, photos, shown, threads, device)
         training.next_step("facegen colorize PHOTO -n FILE -o coloured.png", output)
+
+
+def _temperature(start: str | None) -> float:
+    """That of the network to train further, as far as it is known; else the published one."""
+    from facegen.networks import default
+    from facegen.networks.files import resolve
+    from facegen.train.colorizer.train import TEMPERATURE
+
+    own = default.path(default.FILES["colorizer"])
+    return 1.0 if start is not None and resolve(start, "colorizer") == own else TEMPERATURE
 
 
 def _survey(
