@@ -193,9 +193,21 @@ def test_who_does_not_come_is_named() -> None:
         meeting.meet(Place(1, 3, 1, 3, "torchrun"), variables(port), 0.1)
 
 
+def listening_below_a_free_port() -> socket.socket:
+    """Other tests listen somewhere, too."""
+    while True:
+        server = socket.create_server(("127.0.0.1", 0))
+        try:
+            socket.create_server(("127.0.0.1", server.getsockname()[1] + 1)).close()
+        except (OSError, OverflowError):
+            server.close()
+        else:
+            return server
+
+
 def test_a_port_that_is_taken() -> None:
     """torchrun's own agent has the port that it announces: the next one is taken then."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with listening_below_a_free_port() as server:
         port = server.getsockname()[1]
         with pytest.raises(FacegenError, match=f"rank 0 cannot listen at 127.0.0.1:{port}: "):
             meeting.meet(Place(0, 2, 0, 2, "torchrun"), variables(port), 0.1)
