@@ -24,7 +24,7 @@ from facegen.cli.shared import SharedCommand
     ),
 )
 @picture_options.inputs
-@options.network_of("the fetched colorizer, else the package's own where it has one,")
+@options.network_of("the fetched colorizer, else the package's own,")
 @click.option(
     "--strength",
     type=options.FiniteRange(0, 10),

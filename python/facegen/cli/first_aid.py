@@ -32,8 +32,7 @@ def words_of(file: str, network: str) -> str | None:
     """What a small network of the package makes, and how to get another; None of other files."""
     from facegen.networks import default
 
-    own = default.FILES.get(network)
-    if network not in _WORDS or own is None or file != str(default.path(own)):
+    if network not in _WORDS or file != str(default.path(default.FILES[network])):
         return None
     if network not in _OTHERS:
         return f"{_WORDS[network]}; of classes of your own: facegen train {network}"

@@ -39,7 +39,8 @@ def _checked_token(
     type=click.Path(),
     shell_complete=options.networks,
     help="File of weights, or the name of a fetched network: for faces, drawings, photos, "
-    "segmentation or digits; once for each kind. Others are the package's own, where it has one.",
+    "segmentation or digits; once for each kind. Others are fetched ones, "
+    "or the package's own.",
 )
 @click.option(
     "--port",

@@ -5,19 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from facegen import (
-    Colorizer,
-    DigitClassifier,
-    FacegenError,
-    Generator,
-    Pix2Pix,
-    Segmenter,
-    hub,
-)
+from facegen import Colorizer, DigitClassifier, FacegenError, Generator, Pix2Pix, Segmenter
 from facegen.cli.first_aid import words_of
 from facegen.cli.models import prepared
 from facegen.loading import load_known
-from facegen.networks import default, traits
+from facegen.networks import traits
 from facegen.networks.files import resolve
 from facegen.networks.model import Model
 from facegen.serve.models import Models
@@ -30,12 +22,10 @@ _KINDS = (
     ("segment", "segmenter", Segmenter, "segmentation"),
     ("digits", "digits", DigitClassifier, "lenet"),
 )
-# How a network is had that the package has none of.
-_ABSENT = {"colorize": "facegen fetch colorizer && facegen serve"}
 
 
 def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
-    """The model of each file, the package's own of other kinds, and hints for the rest.
+    """The model of each file, the package's own of other kinds, and hints of what those are.
 
     Raises
     ------
@@ -57,23 +47,13 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
     for part, field, kind, network in _KINDS:
         if field in models:
             continue
-        file = _found(network)
-        if file is None:
-            hints[part] = _ABSENT[part]
-            continue
+        file = str(resolve(None, network))  # a fetched one, or the package's own
         models[field] = prepared(kind, file, engine)
         words = words_of(file, network)
         if words is not None:
             hints[part] = f"{words[0].upper()}{words[1:]}."
     found = _traits(files.get("generator"), models["generator"])
     return Models(**models, traits=found, hints=hints)  # type: ignore[arg-type]
-
-
-def _found(network: str) -> str | None:
-    """The file of a kind that was not named: one that was fetched, or the package's own."""
-    if network not in default.FILES and not hub.is_cached(hub.PUBLISHED[network]):
-        return None
-    return str(resolve(None, network))
 
 
 def _traits(path: str | None, generator: Any) -> traits.Traits | None:

@@ -160,8 +160,10 @@ def _temperature(start: str | None) -> float:
     from facegen.networks.files import resolve
     from facegen.train.colorizer.train import TEMPERATURE
 
+    if start is None:
+        return TEMPERATURE
     own = default.path(default.FILES["colorizer"])
-    return 1.0 if start is not None and resolve(start, "colorizer") == own else TEMPERATURE
+    return 1.0 if resolve(start, "colorizer") == own else TEMPERATURE
 
 
 def _survey(

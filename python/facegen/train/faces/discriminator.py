@@ -26,7 +26,7 @@ from math import prod
 import numpy as np
 
 from facegen.errors import FormatError
-from facegen.graphs import GraphNetwork, file
+from facegen.graphs import GraphNetwork, file, same_computation
 from facegen.nn import (
     Add,
     AvgPool2d,
@@ -113,9 +113,9 @@ def read(path: str | os.PathLike[str], width: int, side: int) -> dict[str, np.nd
         It cannot be read.
     """
     found, expected = file.read(path), graph(width, side=side)
-    if found.graph.parameters != expected.parameters:
+    if not same_computation(found.graph, expected):
         raise FormatError(
             f"{path}: expected a discriminator of --width {width} for {side}x{side}, found "
-            f"{found.graph.name} with other weights"
+            f"{found.graph.name} of other layers"
         )
     return dict(found.weights)

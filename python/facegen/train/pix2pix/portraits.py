@@ -37,31 +37,42 @@ def pairs(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uin
     Those of even indices are in black.
     """
     portraits = render(seed, indices, side)
-    drawn = _drawn(seed, indices, portraits)
+    paper, shares = _lines(seed, indices, side)
     black = np.array([index % 2 == 0 for index in indices])[:, np.newaxis, np.newaxis, np.newaxis]
-    return np.concatenate([np.where(black, *drawn), portraits], axis=2)
+    drawn = np.where(black, _in_black(paper), _in_colours(paper, shares, portraits))
+    return np.concatenate([drawn, portraits], axis=2)
 
 
 def drawings(
     seed: int, indices: Sequence[int], side: int = SIDE, coloured: bool = False
 ) -> NDArray[np.uint8]:
     """The lines of the people that `render` draws: uint8 (len(indices), side, side, 3)."""
-    return _drawn(seed, indices, render(seed, indices, side))[coloured]
+    paper, shares = _lines(seed, indices, side)
+    if not coloured:
+        return _in_black(paper)
+    return _in_colours(paper, shares, render(seed, indices, side))
 
 
-def _drawn(
-    seed: int, indices: Sequence[int], portraits: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Drawings in black, and in colours."""
-    side = portraits.shape[1]
+def _lines(
+    seed: int, indices: Sequence[int], side: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """How much of each pixel is paper, (n, side, side, 1); and what `seen` gives, oversampled."""
     _, shares = seen(Person.draw(Draws(seed, indices)), OVERSAMPLING * side)
     dx, dy = slope(shares, 1.0)
     change = np.sqrt((dx * dx + dy * dy).sum(axis=1))
-    paper = 1.0 - _smaller(smoothstep(0.06, 0.22, change))[..., np.newaxis]
+    return 1.0 - _smaller(smoothstep(0.06, 0.22, change))[..., np.newaxis], shares
+
+
+def _in_black(paper: NDArray[np.floating]) -> NDArray[np.uint8]:
+    return np.repeat(np.rint(255.0 * paper), 3, axis=3).astype(np.uint8)
+
+
+def _in_colours(
+    paper: NDArray[np.floating], shares: NDArray[np.floating], portraits: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
     inks, behind = _colours(_smaller(shares), portraits / 255.0)
     tinted = 1.0 - TINT * (1.0 - behind[:, np.newaxis, np.newaxis])
-    black, coloured = (np.rint(255.0 * x) for x in (paper, paper * tinted + (1.0 - paper) * inks))
-    return np.repeat(black, 3, axis=3).astype(np.uint8), coloured.astype(np.uint8)
+    return np.rint(255.0 * (paper * tinted + (1.0 - paper) * inks)).astype(np.uint8)
 
 
 def _smaller(fields: NDArray[np.floating]) -> NDArray[np.floating]:
