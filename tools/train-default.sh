@@ -63,7 +63,7 @@ if [ ! -e "$folder/trained.safetensors" ]; then
   fi
   result=0
   "${limit[@]}" "$python" -m facegen train "$folder/faces.npy" -o "$folder/trained.safetensors" \
-    --folder "$folder/run" --device "$device" --precision "$precision" --batch 256 --width 32 \
+    --folder "$folder/run" --device "$device" --precision "$precision" --batch 256 --width 64 \
     --augment none --penalty 2 --penalty-end 0.2 --average 300000 --log-every 200 --sample-every 5000 \
     --measured 512 "${how[@]}" "$@" 2> >(tee -a "$folder/train.log" >&2) || result=$?
   if ((result)); then

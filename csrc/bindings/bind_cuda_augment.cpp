@@ -67,13 +67,18 @@ class CudaPictures {
     record(to);
   }
 
-  void add(const py::object& x, const py::object& y, DeviceArray& to) {
-    const cuda::PictureChange shape = of_shape(to);
+  void either_side(const py::object& x, const py::object& y, DeviceArray& less, DeviceArray& more) {
+    const cuda::PictureChange shape = of_shape(less), other = of_shape(more);
+    if (other.images != shape.images || other.h != shape.h || other.w != shape.w || other.c != shape.c) {
+      throw py::value_error("expected two results of one shape");
+    }
     const cuda::Source a = read_pictures(x, shape.images, shape.h, shape.w, shape.c);
     const cuda::Source b = read_pictures(y, shape.images, shape.h, shape.w, shape.c);
-    float* const out = reinterpret_cast<float*>(to.pointer());
-    alone([&] { changes_->add(a, b, int64_t{shape.h} * shape.w * shape.c, out); });
-    record(to);
+    float* const low = reinterpret_cast<float*>(less.pointer());
+    float* const high = reinterpret_cast<float*>(more.pointer());
+    alone([&] { changes_->either_side(a, b, int64_t{shape.h} * shape.w * shape.c, low, high); });
+    record(less);
+    record(more);
   }
 
  private:
@@ -137,8 +142,8 @@ void bind_cuda_augment(py::module_& m) {
            "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
            "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
            "way. Releases the GIL.")
-      .def("add", &CudaPictures::add, py::arg("x"), py::arg("y"), py::arg("to"),
-           "x + y into a DeviceArray (n, h, w, c). Releases the GIL.");
+      .def("either_side", &CudaPictures::either_side, py::arg("x"), py::arg("y"), py::arg("less"), py::arg("more"),
+           "x - y and x + y into DeviceArrays (n, h, w, c). Releases the GIL.");
 }
 
 }  // namespace facegen

@@ -34,7 +34,9 @@ def test_the_place_of_the_cpu_is_the_host() -> None:
     assert isinstance(place, OnHost) and not place.on_device
     np.testing.assert_array_equal(place.changed(x, change), change(x))
     np.testing.assert_array_equal(place.changed_back(x, change), change.adjoint(x))
-    np.testing.assert_array_equal(place.added(x, x), x + x)
+    less, more = place.either_side(x, x / 2)
+    np.testing.assert_array_equal(less, x / 2)
+    np.testing.assert_array_equal(more, x + x / 2)
 
 
 @pytest.mark.cuda
@@ -99,12 +101,14 @@ def test_mirrored_and_warped_at_once() -> None:
 
 
 @pytest.mark.cuda
-def test_sums_are_numpys() -> None:
+def test_sums_and_differences_are_numpys() -> None:
     x, y = pictures(1, 2, 5, 7), pictures(2, 2, 5, 7)
     place = OnGpu(0)
-    there = place.added(x, y)
-    assert there.numpy().tobytes() == (x + y).tobytes()
-    assert place.added(there, x).numpy().tobytes() == (x + y + x).tobytes()
+    less, more = place.either_side(x, y)
+    assert less.numpy().tobytes() == (x - y).tobytes()
+    assert more.numpy().tobytes() == (x + y).tobytes()
+    again, _ = place.either_side(more, less)
+    assert again.numpy().tobytes() == (x + y - (x - y)).tobytes()
 
 
 @pytest.mark.cuda

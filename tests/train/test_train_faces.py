@@ -213,8 +213,8 @@ def test_the_penalty_is_the_squared_slope() -> None:
     score = adversaries.discriminator.predict
     random = np.random.default_rng(0)
     noisy = [
-        np.square(score(pictures + NOISE * e)["score"] - score(pictures)["score"]) / NOISE**2
-        for e in random.standard_normal((400, *pictures.shape), np.float32)
+        np.square(score(pictures + e)["score"] - score(pictures - e)["score"]) / NOISE**2
+        for e in NOISE / 2 * random.standard_normal((400, *pictures.shape), np.float32)
     ]
     zeros = np.zeros((2, 1, 1, 1), np.float32)
     # Of BCE with target 0.5 at a score s: sigmoid(s) - 0.5, divided by the batch.
@@ -276,8 +276,10 @@ def test_a_penalty_that_falls() -> None:
     last = replace(TINY, steps=3, penalty_end=TINY.penalty / 4)
     kept, fallen = (Adversaries(PIXELS, each, threads=1).read(order(2)) for each in (TINY, last))
     share = last.penalty_share(2)
-    assert 0.25 < share < 0.75 and kept.noise is not None and fallen.noise is not None
-    np.testing.assert_allclose(fallen.noise, np.sqrt(share) * np.array(kept.noise), rtol=1e-6)
+    assert 0.25 < share < 0.75
+    np.testing.assert_allclose(fallen.noise, np.sqrt(share) * kept.noise, rtol=1e-6)
+    of_real = [shown.real_sides[1] - shown.real for shown in (kept, fallen)]
+    np.testing.assert_allclose(of_real[1], np.sqrt(share) * of_real[0], atol=1e-6)
     np.testing.assert_array_equal(fallen.z, kept.z)
 
 
@@ -307,7 +309,7 @@ def test_pictures_that_stay_on_the_gpu_are_those_of_the_host() -> None:
             steps=4, batch=4, width=2, penalty_every=2, augmentation=augmentation, flip=True
         )
         here, there = (Adversaries(PIXELS, settings, None, 1, device="cuda") for _ in range(2))
-        here._place = OnHost(1)
+        here._place = here._ahead = OnHost(1)
         for step in range(3):
             expected, found = (
                 each.step(each.read(Batch(7, step, 0, step, np.arange(4) + step)))

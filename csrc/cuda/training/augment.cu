@@ -2,7 +2,6 @@
 
 #include "cuda/runtime/device.h"
 #include "cuda/training/launch.cuh"
-#include "cuda/training/update.h"
 #include "cuda/training/warp.h"
 #include "divide_up.h"
 
@@ -15,6 +14,15 @@ __global__ void __launch_bounds__(kBlockThreads) mirror_kernel(const uint8_t* mi
     const int64_t pixel = i / c, row = pixel / w, x = pixel - row * w;
     const int64_t from = mirrored[row / h] ? row * w + w - 1 - x : pixel;
     out[i] = in[from * c + (i - pixel * c)];
+  });
+}
+
+// Pictures in `less` and numbers in `more`: their difference and their sum.
+__global__ void __launch_bounds__(kBlockThreads) either_side_kernel(float* less, float* more, int64_t count) {
+  for_each_number(count, [&](int64_t i) {
+    const float picture = less[i], number = more[i];
+    less[i] = picture - number;
+    more[i] = picture + number;
   });
 }
 
@@ -138,14 +146,15 @@ void PictureChanges::change(const PictureChange& change, const Source& from, flo
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
-void PictureChanges::add(const Source& x, const Source& y, int64_t floats, float* to) {
+void PictureChanges::either_side(const Source& x, const Source& y, int64_t floats, float* less, float* more) {
   if (x.images == 0) return;
   const DeviceScope scope(device_);
   const Settled settled = {stream_.get()};
-  float* const other = grown(other_, x.images * floats);
-  intake_.take(x, floats, SourceRule::kNumbers, 0, to, nullptr, stream_.get());
-  intake_.take(y, floats, SourceRule::kNumbers, 0, other, nullptr, stream_.get());
-  add_numbers(other, to, x.images * floats, stream_.get());
+  intake_.take(x, floats, SourceRule::kNumbers, 0, less, nullptr, stream_.get());
+  intake_.take(y, floats, SourceRule::kNumbers, 0, more, nullptr, stream_.get());
+  const int64_t count = x.images * floats;
+  either_side_kernel<<<grid_of(count), kBlockThreads, 0, stream_.get()>>>(less, more, count);
+  FACEGEN_CUDA_CHECK_LAUNCH("both sides of pictures");
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 

@@ -38,8 +38,8 @@ class PictureChanges {
 
   // to (images, h, w, c) on this GPU; there when the call returns.
   void change(const PictureChange& change, const Source& from, float* to);
-  // to = x + y, of pictures of so many numbers.
-  void add(const Source& x, const Source& y, int64_t floats, float* to);
+  // less = x - y and more = x + y, of pictures of so many numbers.
+  void either_side(const Source& x, const Source& y, int64_t floats, float* less, float* more);
   int device() const { return device_; }
   cudaStream_t stream() const { return stream_.get(); }
 

@@ -33,7 +33,7 @@ class _Command(training.OnRanks, options.BareCommand):
     cls=_Command,
     epilog=options.examples(
         "facegen train pictures/ -o network.bin",
-        "facegen train faces.npy -o network.bin --steps 40000 --width 32",
+        "facegen train faces.npy -o network.bin --steps 40000 --width 64",
         "facegen train mine/ -o mine.bin --from network.bin --freeze 2 --steps 2000",
         "facegen train pictures/ -o network.bin --resume",
         "facegen train faces.npy -o network.bin --device cuda --batch 256 --width 64",
@@ -94,7 +94,7 @@ class _Command(training.OnRanks, options.BareCommand):
     help="Half life of the weights' moving average, in pictures.",
 )
 @click.option(
-    "--width", type=click.IntRange(1, 100_000), default=16, show_default=True,
+    "--width", type=click.IntRange(1, 100_000), default=32, show_default=True,
     help="Channels of the discriminator's first layer: 64 sees more and takes six times as long.",
 )
 @click.option(

@@ -31,8 +31,8 @@ class Place(Protocol):
     def changed_back(self, gradient: Any, change: Change) -> Any:
         """As `change.adjoint(gradient)`."""
 
-    def added(self, pictures: Any, numbers: Any) -> Any:
-        """The sum of both."""
+    def either_side(self, pictures: Any, numbers: Any) -> tuple[Any, Any]:
+        """Pictures less the numbers, and with them."""
 
 
 def place_of(device: str, threads: int | None) -> Place:
@@ -56,10 +56,9 @@ class OnHost:
         """See `Place`."""
         return change.adjoint(gradient, self._threads)
 
-    def added(self, pictures: Any, numbers: Any) -> np.ndarray:
+    def either_side(self, pictures: Any, numbers: Any) -> tuple[np.ndarray, np.ndarray]:
         """See `Place`."""
-        result: np.ndarray = pictures + numbers
-        return result
+        return pictures - numbers, pictures + numbers
 
 
 class OnGpu:
@@ -83,11 +82,11 @@ class OnGpu:
         """See `Place`."""
         return self._run(gradient, change, adjoint=True)
 
-    def added(self, pictures: Any, numbers: Any) -> DeviceArray:
+    def either_side(self, pictures: Any, numbers: Any) -> tuple[DeviceArray, DeviceArray]:
         """See `Place`."""
-        to = self._empty(pictures)
-        self._native.add(self._source(pictures), self._source(numbers), to)
-        return to
+        less, more = self._empty(pictures), self._empty(pictures)
+        self._native.either_side(self._source(pictures), self._source(numbers), less, more)
+        return less, more
 
     def _run(self, pictures: Any, change: Change, *, adjoint: bool) -> DeviceArray:
         shape = np.shape(pictures)

@@ -3,13 +3,13 @@
 The discriminator learns which of two pictures is the real one, the generator to make it wrong
 (relativistic pairs: Jolicoeur-Martineau 2019), both held back by zero-centred gradient penalties on
 real and on generated pictures (R1: Mescheder et al. 2018; both, and less of them towards the end:
-Huang et al. 2024), by differences of scores (Lin et al. 2025). The result is a moving average of
-the generator's weights.
+Huang et al. 2024), by differences of scores (Lin et al. 2025; here of either side). The result is a
+moving average of the generator's weights.
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
-On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host,
-made ready while the steps before run (`Adversaries.read`).
+On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host, and
+go up while the steps before run (`Adversaries.read`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,10 @@ from facegen.train.ranks import Ranks
 from facegen.train.statistics import measure_statistics
 from facegen.train.trainer import Trainer
 
-# Deviation of the noise by which slopes are told: little beside what pictures differ by, and a
-# hundred thousand times what scores are rounded by.
+# Deviation of what two pictures differ by, of whose scores a slope is told: little beside what
+# pictures differ by among themselves, and a hundred thousand times what scores are rounded by. The
+# two lie at either side of a picture. Were one the picture itself, a score that falls by any noise,
+# n and -n alike, would be taken for steep, and no discriminator could learn that grain is wrong.
 NOISE = 0.01
 _CHUNK = 256  # latents at once, where statistics are measured
 
@@ -103,7 +105,7 @@ class Adversaries:
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
         if settings.penalty:
-            # E (s(x + noise) - s(x))^2 is the squared slope times the noise's variance.
+            # E (s(x + n / 2) - s(x - n / 2))^2 is the squared slope times the variance of n.
             weight = settings.penalty / 2 * settings.penalty_every / NOISE**2
             penalised = Trainer(
                 discriminator_graph, RelativisticPairs(penalty=weight), optimizer,
@@ -111,6 +113,8 @@ class Adversaries:
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
+        # One of its own, since calls of a place wait for each other.
+        self._ahead = place_of(self.generator.device, threads)
         layers = [node.name for node in discriminator_graph.nodes if node.layer is not None]
         # What the generator learns by: the same weights, which stay as they are.
         self._frozen_discriminator = Trainer(
@@ -127,15 +131,20 @@ class Adversaries:
     def read(self, batch: Batch) -> Shown:
         """What a step takes that no weights decide."""
         settings, n, random = self.settings, len(batch.samples), batch.random
-        real = to_values(self.pixels[batch.samples])
+        pictures = to_values(self.pixels[batch.samples])
         of_real, z = settings.of_real.draw(n, random), latents(n, random)
         of_made = settings.of_generated.draw(n, random)
-        noise = None
+        real, real_sides, noise = self._ahead.changed(pictures, of_real), None, None
         if self._penalised is not None and batch.step % settings.penalty_every == 0:
             # The penalty is as the noise's variance.
-            size = np.float32(NOISE * math.sqrt(settings.penalty_share(batch.step)))
-            noise = [size * random.standard_normal(real.shape, np.float32) for _ in range(2)]
-        return Shown(real, of_real, z, of_made, noise, settings.of_generated.draw(n, random))
+            size = np.float32(NOISE / 2 * math.sqrt(settings.penalty_share(batch.step)))
+            of_real_sides, of_made_sides = (
+                size * random.standard_normal(pictures.shape, np.float32) for _ in range(2)
+            )
+            real_sides = self._ahead.either_side(real, of_real_sides)
+            noise = self._ahead.changed(of_made_sides, Change())
+        for_generator = settings.of_generated.draw(n, random)
+        return Shown(real, real_sides, z, of_made, noise, for_generator)
 
     def step(self, shown: Shown) -> dict[str, np.ndarray]:
         """Change both networks by what `read` gave; the losses of each pair.
@@ -143,15 +152,14 @@ class Adversaries:
         "discriminator", or "penalised" in a step with penalties, which are added to it; and
         "generator".
         """
-        changed, on_device = self._place.changed, self._place.on_device
-        real = changed(shown.real, shown.of_real)
+        changed, on_device, real = self._place.changed, self._place.on_device, shown.real
         made = self.generator.predict(shown.z, on_device=on_device)["tanh"]
         fake = changed(made, shown.of_made)
         losses = {}
-        if self._penalised is not None and shown.noise is not None:
-            of_real, of_fake = shown.noise
-            noisy = [self._place.added(real, of_real), self._place.added(fake, of_fake)]
-            fours = Pieces([real, fake, *noisy], interleaved=True)
+        if self._penalised is not None and shown.real_sides is not None:
+            real_less, real_more = shown.real_sides
+            fake_less, fake_more = self._place.either_side(fake, shown.noise)
+            fours = Pieces([real_less, fake_less, real_more, fake_more], interleaved=True)
             losses["penalised"] = self._penalised(fours)[::4]
         else:
             pairs = Pieces([real, fake], interleaved=True)
@@ -194,16 +202,16 @@ def copies(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 class Shown(NamedTuple):
     """What a step of `Adversaries` shows."""
 
-    real: NDArray[np.float32]
-    """(n, side, side, 3), -1 to 1."""
-    of_real: Change
-    """What it is changed by."""
+    real: Any
+    """(n, side, side, 3) about -1 to 1, where the networks are."""
+    real_sides: tuple[Any, Any] | None
+    """Where there are penalties: `real` less some noise, and with it."""
     z: NDArray[np.float32]
     """(n, 1, 1, 100)."""
     of_made: Change
     """What the pictures that are made of them are changed by, for the discriminator ..."""
-    noise: list[NDArray[np.float32]] | None
-    """Where there are penalties: for real and for generated ones, (n, side, side, 3) each."""
+    noise: Any
+    """(Where there are penalties: the noise at whose sides they are shown.)"""
     for_generator: Change
     """... and then for the generator."""
 

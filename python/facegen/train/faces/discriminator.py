@@ -2,18 +2,19 @@
 
 | step                | output (HWC)   |
 |---------------------|----------------|
-| first, leaky ReLU   | 64x64x w       |
-| block1              | 32x32x 2 w     |
-| block2              | 16x16x 4 w     |
-| block3              | 8x8x 8 w       |
-| block4              | 4x4x 8 w       |
-| mix, leaky ReLU     | 4x4x 8 w       |
-| hidden, leaky ReLU  | 8 w            |
+| first, leaky ReLU   | 32x32x w       |
+| block1              | 16x16x 2 w     |
+| block2              | 8x8x 4 w       |
+| block3              | 4x4x 4 w       |
+| mix, leaky ReLU     | 4x4x 4 w       |
+| hidden, leaky ReLU  | 4 w            |
 | score               | 1              |
 
-A block is residual and halves the side: 3x3, then 4x4 with stride 2, both with leaky ReLU; beside
-it the mean of 2x2 pixels and 1x1. There is no normalisation: a gradient penalty keeps it in check.
-Pictures of twice the side have one block more in front, of half as many channels: 128x128x w/2.
+The first layer is 4x4 with stride 2: of the 12 numbers of 2x2 pixels it makes w, which loses
+nothing. No map has the side of the picture: such maps took half of a step. A block is residual and
+halves the side: 3x3, then 4x4 with stride 2, both with leaky ReLU; beside it the mean of 2x2 pixels
+and 1x1. There is no normalisation: a gradient penalty keeps it in check. Pictures of twice the side
+have one block more in front, of half as many channels: 64x64x w/2.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from facegen.nn.graph import Tensor
 
 SLOPE = 0.2
 FILE = "discriminator.safetensors"  # in the folder of a run
-_GROWTH = (1, 2, 4, 8, 8)  # times the width: channels of the 64x64, 32x32 ... 4x4 maps
+_GROWTH = (1, 2, 4, 4)  # times the width: channels of the 32x32, 16x16, 8x8 and 4x4 maps
 
 
 def graph(width: int, against: bool = False, side: int = 64) -> Graph:
@@ -58,7 +59,7 @@ def graph(width: int, against: bool = False, side: int = 64) -> Graph:
         return g.add(f"{name}.leaky", LeakyReLU(SLOPE), x)
 
     x = g.input("picture", Shape(side, side, 3))
-    x = leaky("first", g.add("first", Conv2d(3, channels[0], 3, padding=1), x))
+    x = leaky("first", g.add("first", Conv2d(3, channels[0], 4, stride=2, padding=1), x))
     for i, (before, after) in enumerate(pairwise(channels)):
         n = f"block{i + 1}"
         keep = leaky(f"{n}.keep", g.add(f"{n}.keep", Conv2d(before, before, 3, padding=1), x))

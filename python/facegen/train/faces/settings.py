@@ -57,7 +57,7 @@ class FaceSettings:
     penalty_end: float | None = None
     penalty_every: int = 8
     average: int = 100_000
-    width: int = 16
+    width: int = 32
     statistics: int = 4096
     precision: str = "strict"
 

@@ -97,18 +97,18 @@ def _to_canonical(name: str, tensor: Tensor) -> np.ndarray:
 class Discriminator(nn.Module):
     """Pictures (n, 3, 64, 64) -> how real each looks, (n,).
 
-    Residual blocks that halve the side four times, without normalisation (the gradient penalty
-    keeps it in check). The last map also sees how much the pictures of the batch differ (Karras et
-    al. 2018), so a generator that makes one face gives itself away.
+    A layer and three residual blocks that halve the side each, without normalisation (the gradient
+    penalty keeps it in check). The last map also sees how much the pictures of the batch differ
+    (Karras et al. 2018), so a generator that makes one face gives itself away.
     """
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
-        channels = [width, 2 * width, 4 * width, 8 * width, 8 * width]
-        self.first = nn.Conv2d(3, width, 3, padding=1)
+        channels = [width, 2 * width, 4 * width, 4 * width]
+        self.first = nn.Conv2d(3, width, 4, stride=2, padding=1)
         self.blocks = nn.Sequential(
-            *(Halve(channels[i], channels[i + 1]) for i in range(4))
-        )  # (n, 8 width, 4, 4)
+            *(Halve(channels[i], channels[i + 1]) for i in range(3))
+        )  # (n, 4 width, 4, 4)
         self.mix = nn.Conv2d(channels[-1] + 1, channels[-1], 3, padding=1)
         self.hidden = nn.Linear(4 * 4 * channels[-1], channels[-1])
         self.score = nn.Linear(channels[-1], 1)
