@@ -119,7 +119,7 @@ def to_values(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     The inverse of ``(int)((x + 1) / 2 * 255)``, which cuts: a byte becomes the middle of the values
     that give it, so that pictures are neither darkened nor brightened.
     """
-    return _VALUES[pixels]
+    return _VALUES.take(pixels)
 
 
 _VALUES = np.minimum((2 * np.arange(256, dtype=np.float32) + 1) / 255 - 1, np.float32(1))
