@@ -67,16 +67,17 @@ class CudaPictures {
     record(to);
   }
 
-  void either_side(const py::object& x, const py::object& y, DeviceArray& less, DeviceArray& more) {
+  void either_side(const py::object& pictures, const py::object& directions, double apart, DeviceArray& less,
+                   DeviceArray& more) {
     const cuda::PictureChange shape = of_shape(less), other = of_shape(more);
     if (other.images != shape.images || other.h != shape.h || other.w != shape.w || other.c != shape.c) {
       throw py::value_error("expected two results of one shape");
     }
-    const cuda::Source a = read_pictures(x, shape.images, shape.h, shape.w, shape.c);
-    const cuda::Source b = read_pictures(y, shape.images, shape.h, shape.w, shape.c);
+    const cuda::Source from = read_pictures(pictures, shape.images, shape.h, shape.w, shape.c);
+    const cuda::Source along = read_pictures(directions, shape.images, shape.h, shape.w, shape.c);
     float* const low = reinterpret_cast<float*>(less.pointer());
     float* const high = reinterpret_cast<float*>(more.pointer());
-    alone([&] { changes_->either_side(a, b, int64_t{shape.h} * shape.w * shape.c, low, high); });
+    alone([&] { changes_->either_side(from, along, int64_t{shape.h} * shape.w * shape.c, apart, low, high); });
     record(less);
     record(more);
   }
@@ -142,8 +143,10 @@ void bind_cuda_augment(py::module_& m) {
            "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
            "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
            "way. Releases the GIL.")
-      .def("either_side", &CudaPictures::either_side, py::arg("x"), py::arg("y"), py::arg("less"), py::arg("more"),
-           "x - y and x + y into DeviceArrays (n, h, w, c). Releases the GIL.");
+      .def("either_side", &CudaPictures::either_side, py::arg("pictures"), py::arg("directions"), py::arg("apart"),
+           py::arg("less"), py::arg("more"),
+           "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c) that are so far "
+           "apart. Releases the GIL.");
 }
 
 }  // namespace facegen

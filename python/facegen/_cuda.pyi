@@ -157,7 +157,9 @@ class CudaPictures:
         adjoint: bool,
         to: DeviceArray,
     ) -> None: ...
-    def either_side(self, x: Any, y: Any, less: DeviceArray, more: DeviceArray) -> None: ...
+    def either_side(
+        self, pictures: Any, directions: Any, apart: float, less: DeviceArray, more: DeviceArray
+    ) -> None: ...
 
 class Call:
     """A call with arrays on a GPU."""

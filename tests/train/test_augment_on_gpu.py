@@ -34,9 +34,13 @@ def test_the_place_of_the_cpu_is_the_host() -> None:
     assert isinstance(place, OnHost) and not place.on_device
     np.testing.assert_array_equal(place.changed(x, change), change(x))
     np.testing.assert_array_equal(place.changed_back(x, change), change.adjoint(x))
-    less, more = place.either_side(x, x / 2)
-    np.testing.assert_array_equal(less, x / 2)
-    np.testing.assert_array_equal(more, x + x / 2)
+    directions = pictures(1, 3, 8, 8)
+    directions[1] = 0
+    less, more = place.either_side(x, directions, 0.5)
+    lengths = np.sqrt(np.square(directions).sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose((more - less)[0] / 0.5, directions[0] / lengths[0], atol=1e-6)
+    np.testing.assert_allclose((more + less) / 2, x, atol=1e-6)
+    np.testing.assert_array_equal(less[1], x[1])
 
 
 @pytest.mark.cuda
@@ -101,14 +105,17 @@ def test_mirrored_and_warped_at_once() -> None:
 
 
 @pytest.mark.cuda
-def test_sums_and_differences_are_numpys() -> None:
-    x, y = pictures(1, 2, 5, 7), pictures(2, 2, 5, 7)
-    place = OnGpu(0)
-    less, more = place.either_side(x, y)
-    assert less.numpy().tobytes() == (x - y).tobytes()
-    assert more.numpy().tobytes() == (x + y).tobytes()
-    again, _ = place.either_side(more, less)
-    assert again.numpy().tobytes() == (x + y - (x - y)).tobytes()
+def test_sides_are_the_hosts() -> None:
+    """But for the last bit of a direction's length."""
+    x, directions = pictures(1, 3, 5, 7), pictures(2, 3, 5, 7)
+    directions[2] = 0
+    place, host = OnGpu(0), OnHost(1)
+    there = place.either_side(x, directions, 0.3)
+    for found, expected in zip(there, host.either_side(x, directions, 0.3), strict=True):
+        np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6, atol=1e-7)
+    again, _ = place.either_side(there[1], there[0], 0.3)  # of what is there already
+    expected, _ = host.either_side(there[1].numpy(), there[0].numpy(), 0.3)
+    np.testing.assert_allclose(again.numpy(), expected, rtol=1e-6, atol=1e-7)
 
 
 @pytest.mark.cuda

@@ -17,31 +17,46 @@ __global__ void __launch_bounds__(kBlockThreads) mirror_kernel(const uint8_t* mi
   });
 }
 
-// Pictures in `less` and numbers in `more`: their difference and their sum.
-__global__ void __launch_bounds__(kBlockThreads) either_side_kernel(float* less, float* more, int64_t count) {
-  for_each_number(count, [&](int64_t i) {
-    const float picture = less[i], number = more[i];
-    less[i] = picture - number;
-    more[i] = picture + number;
-  });
+// The sum of a block's numbers, in a thread's order and then in pairs; for every thread.
+__device__ double block_sum(double mine) {
+  __shared__ double sums[kBlockThreads];
+  sums[threadIdx.x] = mine;
+  __syncthreads();
+  for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
+    if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
+    __syncthreads();
+  }
+  return sums[0];
+}
+
+// A block has a picture, in `less`, and its direction, in `more`: what is moved against it and along it.
+__global__ void __launch_bounds__(kBlockThreads)
+    either_side_kernel(float* less, float* more, int64_t floats, double apart) {
+  float *const low = less + blockIdx.x * floats, *const high = more + blockIdx.x * floats;
+  double squares = 0.0;
+  for (int64_t i = threadIdx.x; i < floats; i += kBlockThreads) {
+    squares += static_cast<double>(high[i]) * static_cast<double>(high[i]);
+  }
+  squares = block_sum(squares);
+  const float scale = squares > 0.0 ? static_cast<float>(apart / 2 / sqrt(squares)) : 0.0f;
+  for (int64_t i = threadIdx.x; i < floats; i += kBlockThreads) {
+    const float picture = low[i], move = __fmul_rn(high[i], scale);
+    low[i] = picture - move;
+    high[i] = picture + move;
+  }
 }
 
 // A block has a picture (pixels, 3): its colours' sums, in double and always in the same order, then its pixels.
 __global__ void __launch_bounds__(kBlockThreads)
     recolour_kernel(const double* colours, int64_t pixels, float* pictures) {
-  __shared__ double sums[3][kBlockThreads];
   __shared__ float matrix[12];
   float* const picture = pictures + blockIdx.x * pixels * 3;
   double mine[3] = {};
   for (int64_t i = threadIdx.x; i < pixels; i += kBlockThreads) {
     for (int c = 0; c < 3; ++c) mine[c] += static_cast<double>(picture[3 * i + c]);
   }
-  for (int c = 0; c < 3; ++c) sums[c][threadIdx.x] = mine[c];
-  __syncthreads();
-  for (unsigned half = kBlockThreads / 2; half > 0; half /= 2) {
-    if (threadIdx.x < half) {
-      for (int c = 0; c < 3; ++c) sums[c][threadIdx.x] += sums[c][threadIdx.x + half];
-    }
+  for (double& sum : mine) {
+    sum = block_sum(sum);
     __syncthreads();
   }
   if (threadIdx.x < 3) {
@@ -50,7 +65,7 @@ __global__ void __launch_bounds__(kBlockThreads)
     double shift = 0.0;
     for (int c = 0; c < 3; ++c) {
       matrix[4 * row + c] = static_cast<float>(a[c]);
-      shift += a[9 + c] * (sums[c][0] / static_cast<double>(pixels));
+      shift += a[9 + c] * (mine[c] / static_cast<double>(pixels));
     }
     matrix[4 * row + 3] = static_cast<float>(shift + colours[21 * blockIdx.x + 18 + row]);
   }
@@ -146,14 +161,14 @@ void PictureChanges::change(const PictureChange& change, const Source& from, flo
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
-void PictureChanges::either_side(const Source& x, const Source& y, int64_t floats, float* less, float* more) {
-  if (x.images == 0) return;
+void PictureChanges::either_side(const Source& pictures, const Source& directions, int64_t floats, double apart,
+                                 float* less, float* more) {
+  if (pictures.images == 0) return;
   const DeviceScope scope(device_);
   const Settled settled = {stream_.get()};
-  intake_.take(x, floats, SourceRule::kNumbers, 0, less, nullptr, stream_.get());
-  intake_.take(y, floats, SourceRule::kNumbers, 0, more, nullptr, stream_.get());
-  const int64_t count = x.images * floats;
-  either_side_kernel<<<grid_of(count), kBlockThreads, 0, stream_.get()>>>(less, more, count);
+  intake_.take(pictures, floats, SourceRule::kNumbers, 0, less, nullptr, stream_.get());
+  intake_.take(directions, floats, SourceRule::kNumbers, 0, more, nullptr, stream_.get());
+  either_side_kernel<<<grid(pictures.images), kBlockThreads, 0, stream_.get()>>>(less, more, floats, apart);
   FACEGEN_CUDA_CHECK_LAUNCH("both sides of pictures");
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }

@@ -38,8 +38,10 @@ class PictureChanges {
 
   // to (images, h, w, c) on this GPU; there when the call returns.
   void change(const PictureChange& change, const Source& from, float* to);
-  // less = x - y and more = x + y, of pictures of so many numbers.
-  void either_side(const Source& x, const Source& y, int64_t floats, float* less, float* more);
+  // Pictures of so many numbers, each moved against its direction and along it, so that the two are so far
+  // apart. One whose direction is zeros stays.
+  void either_side(const Source& pictures, const Source& directions, int64_t floats, double apart, float* less,
+                   float* more);
   int device() const { return device_; }
   cudaStream_t stream() const { return stream_.get(); }
 

@@ -105,12 +105,11 @@ class RelativisticPairs(Loss):
     Attributes
     ----------
     penalty
-        Where it is more than 0, images come in fours: real, generated, and both again, moved by
-        some noise. ``penalty * ((s_real - s_real_moved)^2 + (s_generated -
-        s_generated_moved)^2)`` is added: R1 and R2 by differences (Lin et al. 2025), which keeps
-        the score's slope small where the images are. Best the first have half of the noise less
-        and the others half of it more: what a score loses by noise of any sign then counts for
-        nothing, as it is no slope.
+        Where it is more than 0, images come in fours: real, generated, and both again, moved a
+        little. ``penalty * ((s_real - s_real_moved)^2 + (s_generated - s_generated_moved)^2)`` is
+        added: R1 and R2 by differences, which keeps the score's slope small where the images are.
+        Moved along the score's slope it is the squared slope times the move's; by noise (Lin et
+        al. 2025) so on average, times the noise's variance.
     generator
         The other side's loss, ``softplus(s_real - s_generated)``, of which real images get no
         gradient.

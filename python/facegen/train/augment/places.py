@@ -31,8 +31,11 @@ class Place(Protocol):
     def changed_back(self, gradient: Any, change: Change) -> Any:
         """As `change.adjoint(gradient)`."""
 
-    def either_side(self, pictures: Any, numbers: Any) -> tuple[Any, Any]:
-        """Pictures less the numbers, and with them."""
+    def either_side(self, pictures: Any, directions: Any, apart: float) -> tuple[Any, Any]:
+        """Each picture moved against its direction and along it: the two are so far apart.
+
+        (n, h, w, c) all; in lengths of the differences. What has no direction stays.
+        """
 
 
 def place_of(device: str, threads: int | None) -> Place:
@@ -56,9 +59,14 @@ class OnHost:
         """See `Place`."""
         return change.adjoint(gradient, self._threads)
 
-    def either_side(self, pictures: Any, numbers: Any) -> tuple[np.ndarray, np.ndarray]:
+    def either_side(
+        self, pictures: Any, directions: Any, apart: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See `Place`."""
-        return pictures - numbers, pictures + numbers
+        squares = np.square(directions, dtype=np.float64).sum(axis=(1, 2, 3), keepdims=True)
+        lengths = np.sqrt(np.where(squares > 0, squares, np.inf))
+        move = directions * (apart / 2 / lengths).astype(np.float32)
+        return pictures - move, pictures + move
 
 
 class OnGpu:
@@ -82,10 +90,14 @@ class OnGpu:
         """See `Place`."""
         return self._run(gradient, change, adjoint=True)
 
-    def either_side(self, pictures: Any, numbers: Any) -> tuple[DeviceArray, DeviceArray]:
+    def either_side(
+        self, pictures: Any, directions: Any, apart: float
+    ) -> tuple[DeviceArray, DeviceArray]:
         """See `Place`."""
         less, more = self._empty(pictures), self._empty(pictures)
-        self._native.either_side(self._source(pictures), self._source(numbers), less, more)
+        self._native.either_side(
+            self._source(pictures), self._source(directions), apart, less, more
+        )
         return less, more
 
     def _run(self, pictures: Any, change: Change, *, adjoint: bool) -> DeviceArray:
