@@ -13,8 +13,8 @@
 # --encoder  SqueezeNet v1.0, for the kernel distance.
 # --measured, --trait-steps  Faces that are measured; steps of the network that learns the labels.
 #
-# What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors,
-# faces.traits.json, and for the card faces.json and faces.md. No network is needed.
+# What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors (of 128:
+# faces128), faces.traits.json, and for the card faces.json and faces.md. No network is needed.
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(dirname "$0")
@@ -39,6 +39,9 @@ while (($#)); do
   esac
   shift 2
 done
+name=faces
+if ((size != 64)); then name=faces$size; fi
+network=$folder/$name.safetensors
 mkdir -p "$folder"
 if [ ! -e "$folder/command.txt" ]; then echo "$command" > "$folder/command.txt"; fi
 took() { echo "$1 $SECONDS s after the start" | tee -a "$folder/times.txt" >&2; }
@@ -73,18 +76,18 @@ if [ ! -e "$folder/trained.safetensors" ]; then
   took trained
 fi
 
-if [ ! -e "$folder/faces.safetensors" ]; then
-  "$python" -m facegen convert "$folder/trained.safetensors" "$folder/faces.safetensors" --half
+if [ ! -e "$network" ]; then
+  "$python" -m facegen convert "$folder/trained.safetensors" "$network" --half
 fi
-if [ ! -e "$folder/faces.traits.json" ]; then
-  "$python" -m facegen.train.faces.traits "$folder/faces.safetensors" "$folder/faces.npy" \
-    "$folder/labels.npy" --steps "$trait_steps" --device "$device" -o "$folder/faces.traits.json"
+if [ ! -e "$folder/$name.traits.json" ]; then
+  "$python" -m facegen.train.faces.traits "$network" "$folder/faces.npy" \
+    "$folder/labels.npy" --steps "$trait_steps" --device "$device" -o "$folder/$name.traits.json"
   took "traits fitted"
 fi
 measure=()
 if [ -n "$encoder" ]; then measure=(--encoder "$encoder"); fi
-"$python" -m facegen.train.faces.evaluate "$folder/faces.safetensors" "$folder/faces.npy" \
+"$python" -m facegen.train.faces.evaluate "$network" "$folder/faces.npy" \
   --count "$measured" --device "$device" "${measure[@]}" -o "$folder"
 took evaluated
-"$python" "$tools/write-faces-card.py" "$folder"
-sha256sum "$folder/faces.safetensors"
+"$python" "$tools/write-faces-card.py" "$folder" "$name"
+sha256sum "$network"

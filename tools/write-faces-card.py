@@ -89,7 +89,7 @@ def said(card: dict[str, Any]) -> str:
             f"{e['kernel_distance']:.2f}; of two sets of pictures {e['kernel_distance_real']:.2f}."
         )
     flaws = "\n".join(f"- {limit[0].upper()}{limit[1:]}." for limit in card["limits"])
-    return f"""# Faces: the package's own network
+    return f"""# Faces of {side}x{side}: the package's own network
 
 A generator ({card["network"]}): 100 numbers, uniform in -1 to 1, in; a face of {side}x{side} RGB out.
 `{card["name"]}.json` has all of this for programs.

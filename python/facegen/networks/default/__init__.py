@@ -21,6 +21,7 @@ KEYWORD = "default"  # where a network is named, this means the package's own
 FILES = {
     "colorizer": "colours",
     "dcgan": "faces",
+    "dcgan128": "faces128",
     "lenet": "digits",
     "lenet-binary": "binary",
     "pix2pix": "portraits",
