@@ -14,29 +14,35 @@ from command_line import Run, latent_text
 from PIL import Image
 
 from facegen import Generator
-from facegen.networks import NETWORKS, dcgan, default
+from facegen.networks import dcgan, default
 from facegen.weights import write
 
 
 @pytest.fixture
 def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Generator:
-    """The package's own network for this test: seeded weights."""
+    """The package's own networks of faces for this test, seeded weights; that of 64x64."""
     folder = tmp_path_factory.mktemp("default")
-    file = folder / "faces.safetensors"
-    write(file, NETWORKS["dcgan"], dcgan.initial_weights(3), half=True)
-    card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
-    (folder / "faces.json").write_text(json.dumps(card))
+    for name, network, weights in (
+        ("faces", dcgan.DCGAN, dcgan.initial_weights(3)),
+        (default.LARGE_FACES, dcgan.DCGAN_128, dcgan.initial_weights_of_128(3)),
+    ):
+        file = folder / f"{name}.safetensors"
+        write(file, network, weights, half=True)
+        card = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+        (folder / f"{name}.json").write_text(json.dumps(card))
     monkeypatch.setattr(default, "_folder", lambda: folder)
-    return Generator(file, device="cpu")
+    return Generator("faces", device="cpu")
 
 
 def test_demo(run: Run, own: Generator) -> None:
+    """Faces of 128x128 where no network is named."""
     result = run("demo")
     assert result.code == 0 and result.err == ""
     assert re.match(r"faces.png: 64 faces in [\d.]+ ms, [\d,]+ faces/s on cpu \(", result.out)
     picture = np.asarray(Image.open("faces.png"))
-    assert picture.shape == (512, 512, 3)
-    np.testing.assert_array_equal(picture[64:128, :64], own.images(dcgan.latents([8]))[0])
+    assert picture.shape == (1024, 1024, 3)
+    large = Generator(default.LARGE_FACES, device="cpu")
+    np.testing.assert_array_equal(picture[128:256, :128], large.images(dcgan.latents([8]))[0])
 
 
 def test_demo_with_options(run: Run, own: Generator, network_bin: Path) -> None:
@@ -72,7 +78,8 @@ def test_demo_takes_seeds_as_generate_does(run: Run, own: Generator) -> None:
         ("b.png", ["-s", "7-9,3", "--grid", "2x2"]),
     ):
         assert run("demo", name, *options, "-q") == (0, "", "")
-        assert run("generate", "-o", f"of-{name}", *options, "-q") == (0, "", "")
+        large = ("-n", default.LARGE_FACES, "-q")
+        assert run("generate", "-o", f"of-{name}", *options, *large) == (0, "", "")
         assert Path(name).read_bytes() == Path(f"of-{name}").read_bytes()
     assert run("demo", "c.png", "--seed", "5", "--grid", "2x1").code == 0  # as it once was called
     assert run("demo", "d.png", "--seeds", "5,6", "--grid", "2x1").code == 0

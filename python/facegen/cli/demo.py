@@ -41,6 +41,9 @@ def command(
 ) -> None:
     """Draw a grid of faces to a picture (faces.png if not named) and say how fast that was.
 
+    They are of 128x128 pixels, by the package's own faces128, unless --network names another;
+    facegen generate draws the course's 64x64.
+
     A file that exists is not replaced without --overwrite, unless it is this very picture.
     """
     from time import perf_counter
@@ -49,6 +52,7 @@ def command(
     from facegen.cli.models import prepared
     from facegen.media import pictures
     from facegen.media.face_files import FaceFiles
+    from facegen.networks.default import LARGE_FACES
 
     if seeds is None:
         grid = grid or (8, 8)
@@ -59,7 +63,7 @@ def command(
     if os.path.splitext(out)[1].lower() not in (".png", ".bmp"):
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
     count = len(seeds)
-    generator = prepared(Generator, network, engine)
+    generator = prepared(Generator, network or LARGE_FACES, engine)
     files = FaceFiles.plan(out, seeds, count, grid, generator.image_shape)
     assert files.grid is not None  # a picture of all
     columns, rows = files.grid

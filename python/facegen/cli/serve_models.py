@@ -16,7 +16,7 @@ from facegen.serve.models import Models
 
 # The part of the page, the field of `Models`, the class, the network of the package's own weights.
 _KINDS = (
-    ("faces", "generator", Generator, "dcgan"),
+    ("faces", "generator", Generator, "dcgan128"),
     ("draw", "pix2pix", Pix2Pix, "pix2pix"),
     ("colorize", "colorizer", Colorizer, "colorizer"),
     ("segment", "segmenter", Segmenter, "segmentation"),
@@ -33,7 +33,7 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
         A file is none of a network that the page has a use for, or is a second one of its kind.
     """
     models: dict[str, Model] = {}
-    files: dict[str, str | None] = {}
+    files: dict[str, str] = {}
     for path in networks:
         model = prepared(load_known, path, engine)
         field = next((field for _, field, kind, _ in _KINDS if type(model) is kind), None)
@@ -48,15 +48,15 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
         if field in models:
             continue
         file = str(resolve(None, network))  # a fetched one, or the package's own
-        models[field] = prepared(kind, file, engine)
+        models[field], files[field] = prepared(kind, file, engine), file
         words = words_of(file, network)
         if words is not None:
             hints[part] = f"{words[0].upper()}{words[1:]}."
-    found = _traits(files.get("generator"), models["generator"])
+    found = _traits(files["generator"], models["generator"])
     return Models(**models, traits=found, hints=hints)  # type: ignore[arg-type]
 
 
-def _traits(path: str | None, generator: Any) -> traits.Traits | None:
+def _traits(path: str, generator: Any) -> traits.Traits | None:
     """Those of the file beside the network, if there is one."""
     if not traits.path_of(resolve(path)).exists():
         return None

@@ -5,11 +5,11 @@ The discriminator learns which of two pictures is the real one, the generator to
 real and on generated pictures (R1: Mescheder et al. 2018; both, and less of them towards the end:
 Huang et al. 2024). The result is a moving average of the generator's weights.
 
-A slope is the difference of two scores, of a picture moved a little down its slope and up: its
-gradient in the discriminator's weights is that of the squared slope (the direction itself is one
-of no consequence: the slope is the largest there), and nothing has to be derived twice. By random
-directions instead (Lin et al. 2025) it is right but on average, and its noise, eight times in
-every eighth step, was most of what the discriminator learned.
+A slope is the difference of two scores, of a picture moved a little down its slope and up. Its
+gradient in the discriminator's weights is the slope's own: the direction depends on them too, but
+it is the steepest, where turning it changes nothing. So nothing has to be derived twice. Noise on
+one side instead (Lin et al. 2025) also punishes scores that fall by any noise, which is what a
+discriminator needs to see grain; docs/training.md has figures.
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
