@@ -1,6 +1,6 @@
 """A step of training faces, generator and discriminator, beside PyTorch's: processor time.
 
-python -m bench.faces_training [--widths 64,16] [--batch 64] [--turns 2]
+python -m bench.faces_training [--widths 64,32] [--batch 64] [--turns 2]
 
 Pictures a second of one thread; the engines are processes of their own and take turns. PyTorch runs
 eagerly in channels_last, and derives its gradient penalty twice. One step in eight has a penalty:
@@ -84,7 +84,7 @@ def measure(settings: FaceSettings, turns: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--widths", default="64,16")
+    parser.add_argument("--widths", default="64,32")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--turns", type=int, default=2)
     arguments = parser.parse_args()

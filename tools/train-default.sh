@@ -13,8 +13,9 @@
 # --encoder  SqueezeNet v1.0, for the kernel distance.
 # --measured, --trait-steps  Faces that are measured; steps of the network that learns the labels.
 #
-# What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors (of 128:
-# faces128), faces.traits.json, and for the card faces.json and faces.md. No network is needed.
+# What belongs into python/facegen/networks/default/ is then in FOLDER: faces.safetensors,
+# faces.traits.json, and for the card faces.json and faces.md; of 128 faces128 in the place of faces.
+# No network is needed.
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(dirname "$0")
@@ -78,6 +79,7 @@ fi
 
 if [ ! -e "$network" ]; then
   "$python" -m facegen convert "$folder/trained.safetensors" "$network" --half
+  "$python" "$tools/shorten-weights.py" "$network"
 fi
 if [ ! -e "$folder/$name.traits.json" ]; then
   "$python" -m facegen.train.faces.traits "$network" "$folder/faces.npy" \

@@ -99,7 +99,7 @@ A generator ({card["network"]}): 100 numbers, uniform in -1 to 1, in; a face of 
 | licence | {card["licence"]}, as the package |
 | data | {data["what"]}, seed 0, drawn in {data["seconds"]} s; no real people |
 | training | {card["steps"]:,} steps of {card["batch"]} pictures, seed 0, {card["seconds"]} s on {card["device"]}, by the package's own kernels, {card["date"]} |
-| weights | moving average, batch norms measured over 4,096 latents; float16 for layers, float32 for biases and batch norms; {card["bytes"] / 1e6:.1f} MB |
+| weights | moving average, batch norms measured over 4,096 latents; layers rounded to 8 significant bits, as float16 (wheels pack them smaller), float32 for biases and batch norms; {card["bytes"] / 1e6:.1f} MB |
 | again | `{card["command"]}` |
 
 ## How good it is

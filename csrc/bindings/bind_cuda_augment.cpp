@@ -145,8 +145,8 @@ void bind_cuda_augment(py::module_& m) {
            "way. Releases the GIL.")
       .def("either_side", &CudaPictures::either_side, py::arg("pictures"), py::arg("directions"), py::arg("apart"),
            py::arg("less"), py::arg("more"),
-           "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c) that are so far "
-           "apart. Releases the GIL.");
+           "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c); apart is the "
+           "Euclidean length of their difference. Releases the GIL.");
 }
 
 }  // namespace facegen

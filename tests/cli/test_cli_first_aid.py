@@ -11,6 +11,7 @@ from command_line import Run
 from PIL import Image, ImageDraw
 
 from facegen.networks import default
+from facegen.networks.traits import directions
 
 OWN = {
     "pix2pix": ("portraits", "portraits from line drawings, by the package's own small network"),
@@ -73,6 +74,10 @@ def test_a_colorizer_of_the_package_opens_its_part_of_the_page(
 
     engine = {"device": "cpu", "threads": 1, "precision": "float32", "algorithm": "auto"}
     models = models_of([], engine)
+    assert models.generator is not None and models.generator.network.name == "dcgan128"
+    assert models.traits is not None
+    smile = directions(default.LARGE_FACES).directions["smile"]
+    np.testing.assert_array_equal(models.traits.directions["smile"], smile)
     assert models.colorizer is not None
     assert models.hints["colorize"].startswith("Colours for grey photos, by the package's own")
 

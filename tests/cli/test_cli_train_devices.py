@@ -98,6 +98,7 @@ def test_what_trains_is_said_first(run: Run, task: str) -> None:
 @pytest.mark.usefixtures("data")
 def test_a_gpu_is_lost(run: Run, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line and exit code 1; the checkpoint is there, from where --resume goes on."""
+    # Calls of a GPU: of faces the first step, with its penalties, has more than the second.
     lost_at = {"faces": 8, "pix2pix": 4}.get(task, 2)
     monkeypatch.setattr(training, "reports", partial(training.reports, save_seconds=0.0))
     with played_gpu(lost_at):

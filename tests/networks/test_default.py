@@ -24,7 +24,6 @@ from facegen.weights import write
 from shared_data import SHARED_DATA
 
 MNIST = SHARED_DATA / "mnist"
-SHIPPED = default._folder() / "faces.safetensors"
 
 
 @pytest.fixture
@@ -76,38 +75,38 @@ def test_an_installation_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         Generator()
 
 
+@pytest.mark.parametrize("name", ["faces", default.LARGE_FACES])
 class TestShipped:
-    def test_size(self) -> None:
-        assert SHIPPED.stat().st_size <= 11_000_000
-
-    def test_card(self) -> None:
-        card = default.card("faces")
+    def test_card(self, name: str) -> None:
+        card = default.card(name)
+        assert card["name"] == name
         for key in ("data", "command", "seed", "steps", "seconds", "licence", "limits", "sha256"):
             assert card[key] not in (None, "")
 
-    def test_traits_are_this_networks(self) -> None:
+    def test_traits_are_this_networks(self, name: str) -> None:
         """And they do what they say: lighter backdrops are lighter."""
-        found = directions()
+        found = directions(name)
         assert {"smile", "glasses", "age", "turn", "skin"} <= set(found.names)
-        generator = Generator(device="cpu")
+        generator = Generator(name, device="cpu")
         z = generator.latents(range(8))
         dark, light = (generator(found.move(z, {"backdrop": by})) for by in (-1.5, 1.5))
         corners = [faces[:, :8, :8].mean() for faces in (dark, light)]
         assert corners[0] + 0.2 < corners[1]
 
-    def test_faces_differ_and_are_no_noise(self) -> None:
-        faces = Generator(device="cpu").generate(range(32))
-        small = faces.reshape(32, 16, 4, 16, 4, 3).mean(axis=(2, 4)).reshape(32, -1)
+    def test_faces_differ_and_are_no_noise(self, name: str) -> None:
+        faces = Generator(name, device="cpu").generate(range(32))
+        by = faces.shape[1] // 16
+        small = faces.reshape(32, 16, by, 16, by, 3).mean(axis=(2, 4)).reshape(32, -1)
         distances = np.linalg.norm(small[:, None] - small, axis=2)
         assert distances[~np.eye(32, dtype=bool)].min() > 1.0
         # Neighbouring pixels of a picture are alike.
         rough = np.abs(np.diff(faces, axis=2)).mean(axis=(1, 2, 3)) / faces.std(axis=(1, 2, 3))
         assert rough.max() < 0.5
 
-    def test_a_small_step_is_a_small_change(self) -> None:
+    def test_a_small_step_is_a_small_change(self, name: str) -> None:
         a, b = dcgan.latents([1, 2])
         path = np.linspace(a, b, 33).astype(np.float32)
-        faces = Generator(device="cpu")(path)
+        faces = Generator(name, device="cpu")(path)
         steps = np.abs(np.diff(faces, axis=0)).mean(axis=(1, 2, 3))
         assert steps.max() < 0.25 * np.abs(faces[-1] - faces[0]).mean()
 

@@ -28,22 +28,24 @@ def test_all_figures_are_those_of_the_files(
     (tmp_path / "run" / "log.jsonl").write_text('\n{"step": 2, "seconds": 1}\n'
                                                 '{"step": 1234, "seconds": 479.6}\n')  # fmt: skip
     np.save(tmp_path / "faces.npy", np.zeros((3, 128, 128, 3), np.uint8))
-    (tmp_path / "faces.safetensors").write_bytes(b"weights")
+    (tmp_path / "faces128.safetensors").write_bytes(b"weights")
     (tmp_path / "train.log").write_text("trains on cuda:0 (a GPU)\nstep 2\n")
     (tmp_path / "rendering_seconds.txt").write_text("80\n")
     (tmp_path / "command.txt").write_text("tools/train-default.sh FOLDER --minutes 8\n")
     (tmp_path / "evaluation.json").write_text(json.dumps(MEASURED))
-    (tmp_path / "faces.traits.json").write_text(json.dumps({"traits": {"smile": SMILE}}))
-    monkeypatch.setattr(sys, "argv", [str(TOOL), str(tmp_path)])
+    (tmp_path / "faces128.traits.json").write_text(json.dumps({"traits": {"smile": SMILE}}))
+    monkeypatch.setattr(sys, "argv", [str(TOOL), str(tmp_path), "faces128"])
     runpy.run_path(str(TOOL), run_name="__main__")
 
-    card = json.loads((tmp_path / "faces.json").read_text())
-    assert card["network"] == "dcgan128" and card["steps"] == 1234 and card["seconds"] == 480
+    card = json.loads((tmp_path / "faces128.json").read_text())
+    assert card["name"] == "faces128" and card["network"] == "dcgan128"
+    assert card["steps"] == 1234 and card["seconds"] == 480
     assert card["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert card["device"] == "cuda:0 (a GPU)" and card["evaluation"] == MEASURED
     assert "direction" not in card["traits"]["smile"]
-    text = (tmp_path / "faces.md").read_text()
+    text = (tmp_path / "faces128.md").read_text()
     for part in (
+        "# Faces of 128x128: the package's own network\n", "`faces128.json`",
         "a face of 128x128 RGB", "3 synthetic faces of 128x128", "drawn in 80 s",
         "1,234 steps of 256 pictures, seed 0, 480 s on cuda:0 (a GPU)", "| 0.988 | 1 |",
         "| 2.25 | 2.50 |", "1.9 (3.0, 2.0, 1.5, 1.0 at 128, 64, 32, 16 pixels)", "5.12",

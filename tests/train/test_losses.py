@@ -155,7 +155,7 @@ def test_a_picture_is_projected_to_what_makes_it() -> None:
 
 
 def test_pairs() -> None:
-    """Scores of real images rise above those of generated ones; their noise changes little."""
+    """Real images come to score above generated ones; moved a little, they score alike."""
     graph = nn.Graph("judge")
     y = graph.add("a", nn.Conv2d(1, 8, 3), graph.input("image", Shape(4, 4, 1)))
     y = graph.add("b", nn.Conv2d(8, 1, 2), graph.add("leaky", nn.LeakyReLU(0.2), y))

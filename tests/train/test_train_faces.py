@@ -14,11 +14,11 @@ from facegen.engine import Runner
 from facegen.files import state
 from facegen.networks import dcgan
 from facegen.nn import lower
-from facegen.train import Reports
+from facegen.train import SGD, Pieces, RelativisticPairs, Reports, Trainer
 from facegen.train.augment.places import OnHost
 from facegen.train.checkpoint import write as write_checkpoint
 from facegen.train.faces import discriminator, quality
-from facegen.train.faces.adversaries import APART, Adversaries, latents
+from facegen.train.faces.adversaries import APART, Adversaries, copies, latents
 from facegen.train.faces.data import to_values
 from facegen.train.faces.run import train
 from facegen.train.faces.settings import FaceSettings
@@ -213,15 +213,54 @@ def test_the_penalty_is_the_squared_slope() -> None:
     score = adversaries.discriminator.predict
     less, more = adversaries._sides(pictures, APART)
     np.testing.assert_allclose(np.square(more - less).sum(axis=(1, 2, 3)), APART**2, rtol=1e-3)
-    found = np.square((score(more)["score"] - score(less)["score"]).astype(float) / APART)
-    zeros = np.zeros((2, 1, 1, 1), np.float32)
-    # Of BCE with target 0.5 at a score s: sigmoid(s) - 0.5, divided by the batch.
-    lead = score(pictures)["score"].astype(float)
-    _, gradients = adversaries._frozen_discriminator.gradients([pictures, zeros], 0.0)
-    slope = gradients["picture"] * 2 / (1 / (1 + np.exp(-lead)))
-    expected = np.square(slope).sum(axis=(1, 2, 3))
+    rise = (score(more)["score"] - score(less)["score"]).astype(float) / APART
+    assert (rise > 0).all()
     # Scores of about 1 are rounded by 1e-7, of 0.01 and more that they differ by; some ReLUs turn.
-    np.testing.assert_allclose(found.ravel(), expected, rtol=0.02)
+    np.testing.assert_allclose(rise.ravel() ** 2, squared_slopes(adversaries, pictures), rtol=0.02)
+
+
+def squared_slopes(adversaries: Adversaries, pictures: np.ndarray) -> np.ndarray:
+    """By the gradient in the pictures of BCE with target 0 at a score s: sigmoid(s) slope / n."""
+    n = len(pictures)
+    lead = adversaries.discriminator.predict(pictures)["score"].astype(float)
+    zeros = np.zeros((n, 1, 1, 1), np.float32)
+    _, gradients = adversaries._frozen_discriminator.gradients([pictures, zeros], 0.0)
+    slopes = gradients["picture"] * n * (1 + np.exp(-lead))
+    squares: np.ndarray = np.square(slopes).sum(axis=(1, 2, 3))
+    return squares
+
+
+def test_the_penalty_teaches_the_squared_slope() -> None:
+    """Its gradient in the weights, of both kinds of pictures, where the slope's is known."""
+    settings = replace(TINY, width=4, penalty=3.0, penalty_every=2)
+    adversaries = Adversaries(PIXELS, settings, threads=1)
+    real = to_values(discs(4))
+    fake = np.random.default_rng(0).uniform(-1, 1, real.shape).astype(np.float32)
+    (less, more), (fake_less, fake_more) = (adversaries._sides(x, APART) for x in (real, fake))
+    weights = adversaries.discriminator.weights
+
+    def gradient(loss: RelativisticPairs, pieces: Pieces) -> dict[str, np.ndarray]:
+        rate = 1e-4
+        trainer = Trainer(
+            discriminator.graph(4), loss, SGD(rate=rate), weights=copies(weights), threads=1
+        )
+        trainer.step(pieces)
+        return {k: (weights[k].astype(float) - trainer.weights[k]) / rate for k in weights}
+
+    shown = Pieces([less, fake_less, more, fake_more], interleaved=True)
+    loss = RelativisticPairs(penalty=3.0 / 2 * 2 / APART**2)
+    alone = Trainer(discriminator.graph(4), loss, SGD(rate=0), weights=weights, threads=1)
+    assert adversaries._penalised is not None
+    losses, _ = adversaries._penalised.trainer.find(shown)
+    np.testing.assert_array_equal(losses, alone.find(shown)[0])
+    fours = gradient(loss, shown)
+    pairs = gradient(RelativisticPairs(), Pieces([less, fake_less], interleaved=True))
+    found = {name: fours[name] - pairs[name] for name in weights}
+    slopes = squared_slopes(adversaries, real).mean() + squared_slopes(adversaries, fake).mean()
+    for layer in ("first", "mix", "hidden", "score"):
+        # Twice the layer's weights are twice the slope, as leaky ReLUs and biases of 0 have it.
+        along = (found[f"{layer}.weight"] * weights[f"{layer}.weight"]).sum()
+        assert along == pytest.approx(2 * 3.0 / 2 * 2 * slopes, rel=0.05), layer
 
 
 def test_statistics_are_those_of_the_maps() -> None:
@@ -277,6 +316,7 @@ def test_a_penalty_that_falls() -> None:
     assert 0.25 < share < 0.75
     assert fallen.apart == pytest.approx(np.sqrt(share) * APART) and kept.apart == APART
     np.testing.assert_array_equal(fallen.z, kept.z)
+    np.testing.assert_array_equal(fallen.real, kept.real)
 
 
 def test_faces_of_128() -> None:

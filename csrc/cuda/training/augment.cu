@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(kBlockThreads) mirror_kernel(const uint8_t* mi
   });
 }
 
-// The sum of a block's numbers, in a thread's order and then in pairs; for every thread.
+// The sum of a block's numbers, a thread's each, in pairs; for every thread.
 __device__ double block_sum(double mine) {
   __shared__ double sums[kBlockThreads];
   sums[threadIdx.x] = mine;
@@ -26,7 +26,9 @@ __device__ double block_sum(double mine) {
     if (threadIdx.x < half) sums[threadIdx.x] += sums[threadIdx.x + half];
     __syncthreads();
   }
-  return sums[0];
+  const double sum = sums[0];
+  __syncthreads();  // before another sum is begun
+  return sum;
 }
 
 // A block has a picture, in `less`, and its direction, in `more`: what is moved against it and along it.
@@ -55,10 +57,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   for (int64_t i = threadIdx.x; i < pixels; i += kBlockThreads) {
     for (int c = 0; c < 3; ++c) mine[c] += static_cast<double>(picture[3 * i + c]);
   }
-  for (double& sum : mine) {
-    sum = block_sum(sum);
-    __syncthreads();
-  }
+  for (double& sum : mine) sum = block_sum(sum);
   if (threadIdx.x < 3) {
     const unsigned row = threadIdx.x;
     const double* const a = colours + 21 * blockIdx.x + 3 * row;

@@ -38,8 +38,8 @@ class PictureChanges {
 
   // to (images, h, w, c) on this GPU; there when the call returns.
   void change(const PictureChange& change, const Source& from, float* to);
-  // Pictures of so many numbers, each moved against its direction and along it, so that the two are so far
-  // apart. One whose direction is zeros stays.
+  // Pictures of so many numbers, each moved against its direction and along it: `apart` is the Euclidean length
+  // of their difference. One whose direction is zeros stays.
   void either_side(const Source& pictures, const Source& directions, int64_t floats, double apart, float* less,
                    float* more);
   int device() const { return device_; }

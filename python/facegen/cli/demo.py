@@ -26,7 +26,7 @@ ROUNDS = 5  # the fastest of so many runs is reported: the first ones warm up
 )
 @click.option("--seed", "first", type=click.IntRange(0, 10**18), hidden=True)  # with those after it
 @click.option("--grid", type=Grid(), help="COLUMNSxROWS; 8x8, or square with --seeds.")
-@options.network
+@options.network_of("the package's own faces128")
 @options.overwrite
 @options.engine
 @options.common
@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Draw a grid of faces to a picture (faces.png if not named) and say how fast that was.
 
-    They are of 128x128 pixels, by the package's own faces128, unless --network names another;
-    facegen generate draws the course's 64x64.
+    They are of 128x128 pixels; facegen generate draws the course's 64x64 unless it is told -n
+    faces128.
 
     A file that exists is not replaced without --overwrite, unless it is this very picture.
     """
@@ -52,7 +52,7 @@ def command(
     from facegen.cli.models import prepared
     from facegen.media import pictures
     from facegen.media.face_files import FaceFiles
-    from facegen.networks.default import LARGE_FACES
+    from facegen.networks.files import resolve
 
     if seeds is None:
         grid = grid or (8, 8)
@@ -63,7 +63,7 @@ def command(
     if os.path.splitext(out)[1].lower() not in (".png", ".bmp"):
         raise FacegenError(f"{out}: expected a name in .png or .bmp")
     count = len(seeds)
-    generator = prepared(Generator, network or LARGE_FACES, engine)
+    generator = prepared(Generator, network or str(resolve(None, "dcgan128")), engine)
     files = FaceFiles.plan(out, seeds, count, grid, generator.image_shape)
     assert files.grid is not None  # a picture of all
     columns, rows = files.grid

@@ -95,7 +95,7 @@ class _Command(training.OnRanks, options.BareCommand):
 )
 @click.option(
     "--width", type=click.IntRange(1, 100_000), default=32, show_default=True,
-    help="Channels of the discriminator's first layer: 64 sees more and takes six times as long.",
+    help="Channels of the discriminator's 32x32 maps: 64 sees more and takes twice as long.",
 )
 @click.option(
     "--statistics", type=click.IntRange(1, 1_000_000), default=4096, show_default=True,

@@ -108,8 +108,8 @@ class RelativisticPairs(Loss):
         Where it is more than 0, images come in fours: real, generated, and both again, moved a
         little. ``penalty * ((s_real - s_real_moved)^2 + (s_generated - s_generated_moved)^2)`` is
         added: R1 and R2 by differences, which keeps the score's slope small where the images are.
-        Moved along the score's slope it is the squared slope times the move's; by noise (Lin et
-        al. 2025) so on average, times the noise's variance.
+        Moved along the slope by a length d, it is the squared slope times d^2; by noise of a
+        variance v (Lin et al. 2025) times v, on average, and more where the score is no plane.
     generator
         The other side's loss, ``softplus(s_real - s_generated)``, of which real images get no
         gradient.

@@ -34,7 +34,8 @@ class Place(Protocol):
     def either_side(self, pictures: Any, directions: Any, apart: float) -> tuple[Any, Any]:
         """Each picture moved against its direction and along it: the two are so far apart.
 
-        (n, h, w, c) all; in lengths of the differences. What has no direction stays.
+        (n, h, w, c) all. `apart` is the Euclidean length of their difference; a picture whose
+        direction is zeros stays.
         """
 
 
@@ -72,8 +73,8 @@ class OnHost:
 class OnGpu:
     """See `Place`. What comes from the host goes up; the amounts that are drawn come from there.
 
-    Pictures are the host's to the bit, but for their colours' last ones; gradients are within
-    float32 rounding, and the same in every run.
+    Pictures are the host's to the bit, but for the last ones of colours and of sides; gradients are
+    within float32 rounding, and the same in every run.
     """
 
     on_device = True

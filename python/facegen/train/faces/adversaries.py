@@ -6,10 +6,10 @@ real and on generated pictures (R1: Mescheder et al. 2018; both, and less of the
 Huang et al. 2024). The result is a moving average of the generator's weights.
 
 A slope is the difference of two scores, of a picture moved a little down its slope and up. Its
-gradient in the discriminator's weights is the slope's own: the direction depends on them too, but
-it is the steepest, where turning it changes nothing. So nothing has to be derived twice. Noise on
-one side instead (Lin et al. 2025) also punishes scores that fall by any noise, which is what a
-discriminator needs to see grain; docs/training.md has figures.
+gradient in the discriminator's weights is that of the slope, as far as a short move tells: the
+direction depends on them too, but it is the steepest, where turning it changes nothing. So nothing
+has to be derived twice. Noise on one side instead (Lin et al. 2025) also punishes scores that fall
+by any noise, which is what a discriminator needs to see grain; docs/training.md has figures.
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
@@ -45,6 +45,8 @@ from facegen.train.trainer import Trainer
 
 # How far two pictures are apart of whose scores a slope is told, as the length of their difference:
 # little beside what pictures differ by among themselves, and far more than scores are rounded by.
+# The closer they are, the fewer ReLUs turn between them: half as far apart, the penalties' gradient
+# is turned by 10 degrees.
 APART = 0.1
 _CHUNK = 256  # latents at once, where statistics are measured
 
@@ -115,8 +117,8 @@ class Adversaries:
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
-        # One of its own, since calls of a place wait for each other.
-        self._ahead = place_of(self.generator.device, threads)
+        # One of its own, since calls of a place wait for each other; the step has the threads.
+        self._ahead = place_of(self.generator.device, 1)
         layers = [node.name for node in discriminator_graph.nodes if node.layer is not None]
         # What the generator learns by: the same weights, which stay as they are.
         self._frozen_discriminator = Trainer(
@@ -140,8 +142,8 @@ class Adversaries:
         if self._penalised is not None and batch.step % settings.penalty_every == 0:
             # The penalty is as the square of how far pictures are apart.
             apart = APART * math.sqrt(settings.penalty_share(batch.step))
-        real, for_generator = self._ahead.changed(pictures, of_real), settings.of_generated
-        return Shown(real, z, of_made, apart, for_generator.draw(n, random))
+        real = self._ahead.changed(pictures, of_real)
+        return Shown(real, z, of_made, settings.of_generated.draw(n, random), apart)
 
     def step(self, shown: Shown) -> dict[str, np.ndarray]:
         """Change both networks by what `read` gave; the losses of each pair.
@@ -156,6 +158,7 @@ class Adversaries:
         if self._penalised is not None and shown.apart is not None:
             real_less, real_more = self._sides(real, shown.apart)
             fake_less, fake_more = self._sides(fake, shown.apart)
+            # Which is the real one is told of moved pictures too, whose scores differ little.
             fours = Pieces([real_less, fake_less, real_more, fake_more], interleaved=True)
             losses["penalised"] = self._penalised(fours)[::4]
         else:
@@ -174,9 +177,9 @@ class Adversaries:
     def _sides(self, pictures: Any, apart: float) -> tuple[Any, Any]:
         """Each picture moved down its score's slope and up, the two so far apart."""
         scores = self.discriminator.predict(pictures)["score"]
-        # At a lead of 0 the loss has a slope for every picture.
+        # At a lead of 0 the loss of a picture that is none rises with its score.
         _, gradients = self._frozen_discriminator.gradients(
-            [pictures, -scores], 1.0, on_device=self._place.on_device
+            [pictures, -scores], 0.0, on_device=self._place.on_device
         )
         return self._place.either_side(pictures, gradients["picture"], apart)
 
@@ -214,10 +217,10 @@ class Shown(NamedTuple):
     """(n, 1, 1, 100)."""
     of_made: Change
     """What the pictures that are made of them are changed by, for the discriminator ..."""
-    apart: float | None
-    """(Where there are penalties: how far pictures are apart by whose scores slopes are told.)"""
     for_generator: Change
     """... and then for the generator."""
+    apart: float | None
+    """How far pictures are apart by whose scores slopes are told; None without penalties."""
 
 
 def frozen_layers(count: int) -> set[str]:

@@ -10,11 +10,12 @@
 | hidden, leaky ReLU  | 4 w            |
 | score               | 1              |
 
-The first layer is 4x4 with stride 2: of the 12 numbers of 2x2 pixels it makes w, which loses
-nothing. No map has the side of the picture: such maps took half of a step. A block is residual and
-halves the side: 3x3, then 4x4 with stride 2, both with leaky ReLU; beside it the mean of 2x2 pixels
-and 1x1. There is no normalisation: a gradient penalty keeps it in check. Pictures of twice the side
-have one block more in front, of half as many channels: 64x64x w/2.
+The first layer is 4x4 with stride 2: of the 12 numbers of 2x2 pixels it makes w, which from 12 on
+loses nothing. No map has the side of the picture: of few channels such maps keep memory busy, and
+tensor cores idle. A block is residual and halves the side: 3x3, then 4x4 with stride 2, both with
+leaky ReLU; beside it the mean of 2x2 pixels and 1x1. There is no normalisation: a gradient penalty
+keeps it in check. Pictures of twice the side have one block more in front, of half as many
+channels: 64x64x w/2.
 """
 
 from __future__ import annotations

@@ -38,12 +38,12 @@ class FaceSettings:
     average
         Half life of the moving average, in pictures.
     width
-        Channels of the discriminator's first layer.
+        Channels of the discriminator's 32x32 maps.
     statistics
         Latents over which the batch norms of the averaged generator are measured at the end.
     precision
-        As for `facegen.train.Trainer`, but for steps with penalties, which are "strict": slopes are
-        told by small differences of scores.
+        As for `facegen.train.Trainer`, but for scores with penalties, which are "strict": slopes
+        are told by their small differences.
     """
 
     steps: int = 20_000
