@@ -49,8 +49,7 @@ def take(chromium: Browser, address: str, screen: dict[str, Any], last: str, pat
     page.goto(address)
     page.locator(last).wait_for()
     page.wait_for_load_state("networkidle")
-    shown = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    shown.quantize(256).save(path, optimize=True)  # a third of the bytes
+    Image.open(io.BytesIO(page.screenshot())).convert("RGB").save(path, optimize=True)
     page.close()
 
 
