@@ -29,8 +29,6 @@ from facegen.train.faces.synthetic.portrait import render
 SIDE = 256
 TINT = 0.3  # of the background's colour in tinted paper
 LIGHTEST = 0.7  # of inks, as shares of red, green and blue in what is seen
-MOST_STROKES = 40  # of colour, between the lines
-ALIKE = 0.12  # a stroke stays where what is seen is so near to its colour
 
 
 def pairs(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uint8]:
@@ -42,9 +40,6 @@ def pairs(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uin
     paper, shares = _lines(seed, indices, side)
     black = np.array([index % 2 == 0 for index in indices])[:, np.newaxis, np.newaxis, np.newaxis]
     drawn = np.where(black, _in_black(paper), _in_colours(paper, shares, portraits))
-    for i, index in enumerate(indices):
-        if index % 2:
-            drawn[i] = with_strokes(drawn[i], portraits[i], np.random.default_rng([seed, index]))
     return np.concatenate([drawn, portraits], axis=2)
 
 
@@ -78,30 +73,6 @@ def _in_colours(
     inks, behind = _colours(_smaller(shares), portraits / 255.0)
     tinted = 1.0 - TINT * (1.0 - behind[:, np.newaxis, np.newaxis])
     return np.rint(255.0 * (paper * tinted + (1.0 - paper) * inks)).astype(np.uint8)
-
-
-def with_strokes(
-    drawn: NDArray[np.uint8], portrait: NDArray[np.uint8], random: np.random.Generator
-) -> NDArray[np.uint8]:
-    """A drawing with up to `MOST_STROKES` strokes of a pencil: (side, side, 3), as `portrait`.
-
-    Each has the colour that is seen at its middle, and ends where another begins.
-    """
-    side = len(drawn)
-    seen_colours, result = portrait / 255.0, drawn.copy()
-    rows, columns = np.mgrid[:side, :side]
-    for _ in range(random.integers(MOST_STROKES + 1)):
-        y, x = random.integers(4, side - 4, 2)
-        angle, half = random.uniform(0.7, 1.3), side * random.uniform(0.03, 0.11)
-        across = (columns - x) * np.sin(angle) + (rows - y) * np.cos(angle)
-        along = (columns - x) * np.cos(angle) - (rows - y) * np.sin(angle)
-        # To and fro, as a hand does.
-        wave = np.abs((along / (0.035 * side)) % 2 - 1) - 0.5
-        stroke = (np.abs(along) < half) & (np.abs(across - 0.07 * side * wave) < 0.008 * side)
-        colour = seen_colours[y - 2 : y + 3, x - 2 : x + 3].mean((0, 1))
-        alike = np.abs(seen_colours - colour).max(axis=2) < ALIKE
-        result[stroke & alike] = np.rint(255.0 * colour)
-    return result
 
 
 def _smaller(fields: NDArray[np.floating]) -> NDArray[np.floating]:
