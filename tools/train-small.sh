@@ -45,11 +45,23 @@ draw() {
 
 train() { "$python" -m facegen train "$@" "${how[@]}" "${more[@]}" 2>&1 | tee "$folder/$name.result.txt"; }
 
+# stage NUMBER OPTION...: portraits-NUMBER, unless it is there.
+stage() {
+  local made=$folder/portraits-$1.safetensors run=$folder/portraits-$1.run again=()
+  if [ -e "$made" ]; then return; fi
+  if [ -e "$run/checkpoint.safetensors" ]; then again=(--resume); fi
+  "$python" -m facegen train pix2pix "$folder/pairs" -o "$made" --half --device "$device" \
+    --folder "$run" --dropout 0 "${@:2}" "${again[@]}" "${more[@]}"
+}
+
 case $name in
   portraits)
     draw facegen.train.pix2pix.portraits "${count:-1500}" "$folder/pairs"
-    [ -e "$out" ] || train pix2pix "$folder/pairs" --width 16 --batch 4 --epochs "${epochs:-24}" \
-      --learning-rate 4e-4 --l1 400 --dropout 0 ;;
+    # In fours, which is quicker, and at last one by one: what is normalised in use is one picture.
+    stage 1 --width 16 --batch 4 --epochs 24 --learning-rate 4e-4 --l1 400
+    stage 2 --from "$folder/portraits-1.safetensors" --batch 4 --epochs 10 --l1 2000
+    [ -e "$out" ] || train pix2pix "$folder/pairs" --from "$folder/portraits-2.safetensors" \
+      --batch 1 --epochs "${epochs:-20}" --learning-rate 3e-4 --l1 800 --dropout 0 ;;
   parts)
     draw facegen.train.segmentation.portraits "${count:-1500}" "$folder/parts"
     parts=$("$python" -c 'from facegen.train.faces.synthetic.layers import PARTS; print(",".join(PARTS))')

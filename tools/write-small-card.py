@@ -40,6 +40,7 @@ ABOUT = {
         (
             "it knows faces seen from the front in drawings of thin lines, black on white or in coloured pencils on tinted paper; other drawings become blotches",
             "light is its own guess, and of black lines colours and background are, too, and near to the average",
+            "what all of a picture has, such as the paper's tint, is lost where a layer normalises by the picture: backgrounds are paler than meant",
         ),
     ),
     "parts": About(
@@ -70,7 +71,7 @@ ABOUT = {
 def known(folder: Path, name: str, command: str) -> dict[str, Any]:
     """All that the card says, for programs."""
     about, network = ABOUT[name], folder / f"{name}.safetensors"
-    log = state.read_lines(folder / f"{name}.run" / "log.jsonl")
+    logs = [state.read_lines(path) for path in folder.glob(f"{name}*.run/log.jsonl")]
     result = (folder / f"{name}.result.txt").read_text().splitlines()
     machine = [line for line in result if line.startswith("trains on ")]
     return {
@@ -82,7 +83,7 @@ def known(folder: Path, name: str, command: str) -> dict[str, Any]:
         "data": {"what": about.data, "rendered": len(list((folder / about.drawn).iterdir()))},
         "command": command,
         "seed": 0,
-        "seconds": round(max(entry.get("seconds", 0) for entry in log)),
+        "seconds": round(sum(max(entry.get("seconds", 0) for entry in log) for log in logs)),
         "device": machine[-1].removeprefix("trains on ") if machine else "the CPU",
         "date": f"{datetime.fromtimestamp(network.stat().st_mtime, timezone.utc):%Y-%m-%d}",
         "evaluation": evaluation(result, folder / about.drawn),
