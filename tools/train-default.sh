@@ -19,11 +19,14 @@
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(dirname "$0")
+refuse() { echo "$0: $1" >&2; exit 2; }
+if (($# == 0)) || [ -z "$1" ]; then refuse "expected a FOLDER first"; fi
 folder=$1
 command="tools/train-default.sh FOLDER ${*:2}"
 shift
 size=64 count=100000 minutes=8 steps= device=cuda precision=strict seconds= encoder= trait_steps=2000 measured=4096
 while (($#)); do
+  if [ "$1" != -- ] && (($# == 1)); then refuse "$1: expected a value behind it"; fi
   case $1 in
     --size) size=$2 ;;
     --count) count=$2 ;;
@@ -36,22 +39,28 @@ while (($#)); do
     --trait-steps) trait_steps=$2 ;;
     --measured) measured=$2 ;;
     --) shift; break ;;
-    *) echo "$0: unknown option $1" >&2; exit 2 ;;
+    *) refuse "unknown option $1" ;;
   esac
   shift 2
 done
-name=faces
-if ((size != 64)); then name=faces$size; fi
+case $size in
+  64) name=faces other=faces128 ;;
+  128) name=faces128 other=faces ;;
+  *) refuse "--size: expected 64 or 128, found $size" ;;
+esac
 network=$folder/$name.safetensors
 mkdir -p "$folder"
+if [ -e "$folder/$other.begun" ]; then refuse "$folder: holds a run of another --size"; fi
+touch "$folder/$name.begun"
 if [ ! -e "$folder/command.txt" ]; then echo "$command" > "$folder/command.txt"; fi
 took() { echo "$1 $SECONDS s after the start" | tee -a "$folder/times.txt" >&2; }
 
 if [ ! -e "$folder/faces.npy" ]; then
   began=$SECONDS
   "$python" -m facegen.train.faces.synthetic --count "$count" --side "$size" --seed 0 \
-    -o "$folder/faces.npy" --labels "$folder/labels.npy"
+    -o "$folder/rendered.npy" --labels "$folder/labels.npy"
   echo "$((SECONDS - began))" > "$folder/rendering_seconds.txt"
+  mv "$folder/rendered.npy" "$folder/faces.npy"
   took rendered
 fi
 
@@ -78,8 +87,9 @@ if [ ! -e "$folder/trained.safetensors" ]; then
 fi
 
 if [ ! -e "$network" ]; then
-  "$python" -m facegen convert "$folder/trained.safetensors" "$network" --half
-  "$python" "$tools/shorten-weights.py" "$network"
+  "$python" -m facegen convert "$folder/trained.safetensors" "$folder/packed.safetensors" --half --overwrite
+  "$python" "$tools/shorten-weights.py" "$folder/packed.safetensors"
+  mv "$folder/packed.safetensors" "$network"
 fi
 if [ ! -e "$folder/$name.traits.json" ]; then
   "$python" -m facegen.train.faces.traits "$network" "$folder/faces.npy" \

@@ -100,7 +100,7 @@ def test_without_a_default(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(default, "_folder", lambda: tmp_path)
     for arguments in (["demo"], ["generate", "-s", "0", "-o", "a.png"], ["a", "b", "c"]):
         result = run(*arguments)
-        assert result.code == 2 and "no default network; name one" in result.err
+        assert result.code == 2 and "; name another" in result.err
 
 
 def test_generate(run: Run, own: Generator) -> None:

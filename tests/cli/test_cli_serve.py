@@ -49,7 +49,7 @@ def test_bad_arguments(run: Run, network_bin: Path) -> None:
         for arguments, words in (
             (("--network", "missing.bin"), "missing.bin: No such file"),
             (("-n", "squeezenet.safetensors"), "the page has no use for a squeezenet network"),
-            (("-n", network_bin, "-n", network_bin), "is a second dcgan network"),
+            (("-n", network_bin, "-n", network_bin), "is a second network of the part faces"),
             (("--port", "70000"), "70000 is not in the range"),
             (("--host", "no such host"), "--host no such host: expected an address of this"),
             (("--host", "192.0.2.7"), "192.0.2.7, port 8000: "),

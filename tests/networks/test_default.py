@@ -69,9 +69,16 @@ def test_a_damaged_file_is_refused(folder: Path) -> None:
         Generator()
 
 
+@pytest.mark.parametrize("card", [b"{", b"{}", b"[]", b"\xff", b'{"sha256": 1}', b'{"file": 2}'])
+def test_a_damaged_card_is_refused(folder: Path, card: bytes) -> None:
+    (folder / "faces.json").write_bytes(card)
+    with pytest.raises(FormatError, match="install again"):
+        Generator()
+
+
 def test_an_installation_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(default, "_folder", lambda: tmp_path)
-    with pytest.raises(FacegenError, match="no default network; name one"):
+    with pytest.raises(FacegenError, match="no default network 'faces'; name another"):
         Generator()
 
 

@@ -306,13 +306,15 @@ def test_the_result_is_the_average() -> None:
 def test_a_penalty_that_falls() -> None:
     """Pictures by which slopes are told are less apart then, and nothing else changes."""
     falling = FaceSettings(steps=100, penalty=2.0, penalty_end=0.5)
-    shares = [falling.penalty_share(step) for step in (0, 50, 100)]
-    np.testing.assert_allclose(shares, [1, 0.625, 0.25])
-    assert FaceSettings(steps=100).penalty_share(50) == 1
+    weights = [falling.penalty_at(step) for step in (0, 50, 100)]
+    np.testing.assert_allclose(weights, [2, 1.25, 0.5])
+    assert FaceSettings(steps=100, penalty=3.0).penalty_at(50) == 3
+    rising = FaceSettings(steps=100, penalty=0.0, penalty_end=4.0)
+    assert rising.most_penalty == rising.penalty_at(100) == 4 and rising.penalty_at(0) == 0
     order = Order(len(PIXELS), TINY.batch, TINY.seed)
     last = replace(TINY, steps=3, penalty_end=TINY.penalty / 4)
     kept, fallen = (Adversaries(PIXELS, each, threads=1).read(order(2)) for each in (TINY, last))
-    share = last.penalty_share(2)
+    share = last.penalty_at(2) / last.penalty
     assert 0.25 < share < 0.75
     assert fallen.apart == pytest.approx(np.sqrt(share) * APART) and kept.apart == APART
     np.testing.assert_array_equal(fallen.z, kept.z)

@@ -36,12 +36,13 @@ def models_of(networks: Sequence[str], engine: Mapping[str, Any]) -> Models:
     files: dict[str, str] = {}
     for path in networks:
         model = prepared(load_known, path, engine)
-        field = next((field for _, field, kind, _ in _KINDS if type(model) is kind), None)
-        name = model.network.name
+        known = ((part, field) for part, field, kind, _ in _KINDS if type(model) is kind)
+        part, field = next(known, (None, None))
         if field is None:
+            name = model.network.name
             raise FacegenError(f"{path}: the page has no use for a {name} network")
         if field in models:
-            raise FacegenError(f"{path}: is a second {name} network, and the page takes one")
+            raise FacegenError(f"{path}: is a second network of the part {part}, which takes one")
         models[field], files[field] = model, path
     hints = {}
     for part, field, kind, network in _KINDS:

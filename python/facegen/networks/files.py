@@ -47,6 +47,8 @@ def resolve(
         if keyword != default.KEYWORD:
             _refuse_name(os.fspath(path))
             return path
+        if name in default.FILES.values():
+            return default.path(name)
         network = name or network
     elif network in hub.PUBLISHED and hub.is_cached(hub.PUBLISHED[network]):
         return hub.cached(network)

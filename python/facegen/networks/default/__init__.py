@@ -43,12 +43,18 @@ def path(name: str) -> Path:
     try:
         facts = card(name)
         file = _folder() / facts.get("file", f"{name}.safetensors")
+        expected = facts["sha256"]
         found = hashlib.sha256(file.read_bytes()).hexdigest()
     except FileNotFoundError as error:
         raise FacegenError(
-            f"this installation has no default network; name one ({error.filename} is missing)"
+            f"this installation has no default network {name!r}; name another ({error.filename} "
+            "is missing)"
         ) from None
-    expected = facts["sha256"]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise FormatError(
+            f"{_folder() / f'{name}.json'}: expected the card of a network, with its SHA-256: "
+            "install again"
+        ) from None
     if found != expected:
         raise FormatError(f"{file}: expected SHA-256 {expected}, found {found}: install again")
     return file

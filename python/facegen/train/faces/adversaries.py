@@ -109,8 +109,8 @@ class Adversaries:
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
-        if settings.penalty:
-            weight = settings.penalty / 2 * settings.penalty_every / APART**2
+        if settings.most_penalty:
+            weight = settings.most_penalty / 2 * settings.penalty_every / APART**2
             penalised = Trainer(
                 discriminator_graph, RelativisticPairs(penalty=weight), optimizer,
                 threads=threads, moments_of=self.discriminator, device=device, ranks=ranks,
@@ -141,7 +141,8 @@ class Adversaries:
         apart = None
         if self._penalised is not None and batch.step % settings.penalty_every == 0:
             # The penalty is as the square of how far pictures are apart.
-            apart = APART * math.sqrt(settings.penalty_share(batch.step))
+            share = settings.penalty_at(batch.step) / settings.most_penalty
+            apart = APART * math.sqrt(share)
         real = self._ahead.changed(pictures, of_real)
         return Shown(real, z, of_made, settings.of_generated.draw(n, random), apart)
 

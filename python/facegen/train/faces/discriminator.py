@@ -118,6 +118,6 @@ def read(path: str | os.PathLike[str], width: int, side: int) -> dict[str, np.nd
     if not same_computation(found.graph, expected):
         raise FormatError(
             f"{path}: expected a discriminator of --width {width} for {side}x{side}, found "
-            f"{found.graph.name} of other layers"
+            f"{found.graph.name} of other layers (another width or side, or an earlier version)"
         )
     return dict(found.weights)

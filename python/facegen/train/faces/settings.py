@@ -76,12 +76,17 @@ class FaceSettings:
         """The same for real ones, which are mirrored too."""
         return replace(self.of_generated, flip=0.5 if self.flip else 0.0)
 
-    def penalty_share(self, step: int) -> float:
-        """Of the weight of the penalties at the start, how much there is at a step."""
-        if self.penalty_end is None or not self.penalty:
-            return 1.0
-        fallen = 0.5 - 0.5 * math.cos(math.pi * step / self.steps)
-        return 1.0 + fallen * (self.penalty_end / self.penalty - 1.0)
+    @property
+    def most_penalty(self) -> float:
+        """The largest weight of the penalties; 0 if there are none."""
+        return max(self.penalty, self.penalty_end or 0.0)
+
+    def penalty_at(self, step: int) -> float:
+        """Their weight in a step."""
+        if self.penalty_end is None:
+            return self.penalty
+        gone = 0.5 - 0.5 * math.cos(math.pi * step / self.steps)
+        return (1.0 - gone) * self.penalty + gone * self.penalty_end
 
     def rate(self, step: int) -> float:
         """The learning rate: constant for half of the run, then straight down to a tenth."""

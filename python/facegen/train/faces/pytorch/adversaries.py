@@ -138,9 +138,9 @@ class TorchAdversaries:
             advantage = self.discriminator(real).float() - self.discriminator(fake).float()
         losses["discriminator"] = functional.softplus(-advantage).mean()
         total = losses["discriminator"]
-        if settings.penalty and batch.step % settings.penalty_every == 0:
+        if settings.most_penalty and batch.step % settings.penalty_every == 0:
             losses["penalty"] = self._slope(real) + self._slope(fake)
-            penalty = settings.penalty * settings.penalty_share(batch.step)
+            penalty = settings.penalty_at(batch.step)
             total = total + penalty / 2 * settings.penalty_every * losses["penalty"]
         optimise_discriminator.zero_grad()
         total.backward()
