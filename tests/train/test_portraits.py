@@ -30,12 +30,9 @@ def test_a_drawing_depends_on_its_seed_and_index_alone() -> None:
 
 
 def test_coloured_pencils_tell_colours() -> None:
-    """Those of odd people in pairs; lines where the black ones are, paper as the background is."""
-    both = draw(3, range(4), SIDE)
+    """Lines where the black ones are, paper as the background is."""
     black, coloured = (drawings(3, range(4), SIDE, coloured=each) for each in (False, True))
-    np.testing.assert_array_equal(both[::2, :, :SIDE], black[::2])
-    np.testing.assert_array_equal(both[1::2, :, :SIDE], coloured[1::2])
-    portraits = both[:, :, SIDE:].astype(np.float64)
+    portraits = render(3, range(4), SIDE).astype(np.float64)
     behind = part_masks(3, range(4), SIDE) == 0
     everyone = zip(coloured.astype(int), black, portraits, behind, strict=True)
     for drawn, dark, portrait, background in everyone:
@@ -43,6 +40,22 @@ def test_coloured_pencils_tell_colours() -> None:
         assert np.abs(drawn[blank] - paper).max() <= 1  # black rounds to white there
         assert np.abs(255 - paper - 0.3 * (255 - portrait[background].mean(axis=0))).max() < 3
         assert np.abs(drawn[~blank] - paper).max() > 60
+
+
+def test_pairs_are_drawn_by_hand() -> None:
+    """Even ones in black; lines of some widths, near to those of `drawings`, a few left out."""
+    drawn = draw(3, range(12), 128)[:, :, :128].astype(int)
+    np.testing.assert_array_equal(draw(3, [5], 128)[:, :, :128], drawn[5:6])
+    coloured = np.abs(drawn - drawn[..., :1]).max(axis=(1, 2, 3)) > 8
+    assert coloured.tolist() == [False, True] * 6
+    inked = drawn[::2, ..., 0] < 128
+    clean = drawings(3, range(0, 12, 2), 128)[..., 0] < 128
+    shares = inked.mean(axis=(1, 2)) / clean.mean(axis=(1, 2))
+    assert shares.min() < 1.2 and shares.max() > 2  # thin and thick
+    grown = np.lib.stride_tricks.sliding_window_view(
+        np.pad(clean, ((0, 0), (4, 4), (4, 4))), (9, 9), axis=(1, 2)
+    ).any(axis=(-2, -1))
+    assert not (inked & ~grown).any(axis=(1, 2)).all() and (inked & ~grown).mean() < 1e-3
 
 
 def test_lines_lie_where_the_portrait_changes() -> None:

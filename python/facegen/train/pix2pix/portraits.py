@@ -2,8 +2,9 @@
 
 ``python -m facegen.train.pix2pix.portraits -n 500 -o pairs/`` writes pairs/0000.png and so on,
 each 256 pixels high: the drawing on the left, the portrait on the right. The lines are where one
-layer of the renderer ends in the picture: head, hair, eyes, brows, mouth, beard, glasses, clothes.
-Colours, light and what lies within the lines are for the network to invent.
+layer of the renderer ends in the picture: head, hair, eyes, brows, mouth, beard, glasses, clothes;
+of pairs they are as people draw them, thin or thick, a little off, with gaps, and some eyes are
+empty. Colours, light and what lies within the lines are for the network to invent.
 """
 
 from __future__ import annotations
@@ -29,17 +30,24 @@ from facegen.train.faces.synthetic.portrait import render
 SIDE = 256
 TINT = 0.3  # of the background's colour in tinted paper
 LIGHTEST = 0.7  # of inks, as shares of red, green and blue in what is seen
+EMPTY_EYES = 0.4  # of drawings by hand
+WIDEST = 3  # pixels, of their lines
+UNSTEADY = 3.0  # pixels by which a line is off
+MOST_GAPS = 6
 
 
 def pairs(seed: int, indices: Sequence[int], side: int = SIDE) -> NDArray[np.uint8]:
-    """Drawings beside their portraits: uint8 (len(indices), side, 2 side, 3).
+    """Drawings by hand beside their portraits: uint8 (len(indices), side, 2 side, 3).
 
     Those of even indices are in black.
     """
     portraits = render(seed, indices, side)
-    paper, shares = _lines(seed, indices, side)
+    hands = [np.random.default_rng([seed, index]) for index in indices]
+    empty = np.array([hand.random() < EMPTY_EYES for hand in hands])
+    paper, shares = _lines(seed, indices, side, empty)
+    by_hand = np.stack([_by_hand(one, hand) for one, hand in zip(paper, hands, strict=True)])
     black = np.array([index % 2 == 0 for index in indices])[:, np.newaxis, np.newaxis, np.newaxis]
-    drawn = np.where(black, _in_black(paper), _in_colours(paper, shares, portraits))
+    drawn = np.where(black, _in_black(by_hand), _in_colours(by_hand, shares, portraits))
     return np.concatenate([drawn, portraits], axis=2)
 
 
@@ -54,13 +62,41 @@ def drawings(
 
 
 def _lines(
-    seed: int, indices: Sequence[int], side: int
+    seed: int, indices: Sequence[int], side: int, empty: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """How much of each pixel is paper, (n, side, side, 1); and what `seen` gives, oversampled."""
-    _, shares = seen(Person.draw(Draws(seed, indices)), OVERSAMPLING * side)
+    """How much of each pixel is paper, (n, side, side, 1); and what `seen` gives, oversampled.
+
+    Where it is `empty` an eye has no iris.
+    """
+    parts, shares = seen(Person.draw(Draws(seed, indices)), OVERSAMPLING * side)
+    if empty is not None:
+        ball, iris = (layer for layer, part in enumerate(parts) if part == "eyes")
+        shares[empty, ball] += shares[empty, iris]
+        shares[empty, iris] = 0.0
     dx, dy = slope(shares, 1.0)
     change = np.sqrt((dx * dx + dy * dy).sum(axis=1))
     return 1.0 - _smaller(smoothstep(0.06, 0.22, change))[..., np.newaxis], shares
+
+
+def _by_hand(paper: NDArray[np.floating], hand: np.random.Generator) -> NDArray[np.floating]:
+    """Lines as people draw them: of some width, a little off, with gaps; (side, side, 1)."""
+    side, thick = len(paper), int(hand.integers(1, WIDEST + 1))
+    spread = np.pad(paper[..., 0], ((thick // 2, (thick - 1) // 2),) * 2, mode="edge")
+    lines = np.lib.stride_tricks.sliding_window_view(spread, (thick, thick)).min((-2, -1))
+    rows, columns = np.mgrid[:side, :side]
+    for _ in range(hand.integers(MOST_GAPS + 1)):
+        y, x, radius = *hand.integers(0, side, 2), hand.uniform(0.01, 0.035) * side
+        lines = np.where((rows - y) ** 2 + (columns - x) ** 2 < radius**2, 1.0, lines)
+    # Waves of some lengths: each line is off by what its place says.
+    off = hand.uniform(0, UNSTEADY * side / SIDE / 2)
+    waves = [
+        off * np.sin(2 * np.pi * (a * rows + b * columns) / side + phase)
+        for a, b, phase in hand.uniform((-4, -4, 0), (4, 4, 6.3), (4, 3))
+    ]
+    y = np.clip(np.rint(rows + waves[0] + waves[1]), 0, side - 1).astype(np.int64)
+    x = np.clip(np.rint(columns + waves[2] + waves[3]), 0, side - 1).astype(np.int64)
+    moved: NDArray[np.floating] = lines[y, x, np.newaxis]
+    return moved
 
 
 def _in_black(paper: NDArray[np.floating]) -> NDArray[np.uint8]:

@@ -101,17 +101,22 @@ def eye_shape(eyes: Eyes, form: Form, at: Surface, soft: float) -> EyeShape:
     return EyeShape(along, y, top, bottom, shown)
 
 
+def from_iris(eyes: Eyes, form: Form, shape: EyeShape, at: Surface) -> tuple[Array, Array]:
+    """Distance from the middle of an iris, 1 at its rim, and how far below it, in faces."""
+    ix = np.abs(at.u) - form.eye - np.sign(at.u) * eyes.gaze_x
+    iy = shape.y - eyes.gaze_y + 0.012
+    return np.sqrt(ix * ix + iy * iy) / eyes.radius, iy
+
+
 def paint_eyes(albedo: Array, eyes: Eyes, form: Form, shape: EyeShape, at: Surface) -> Array:
     """Lids, lashes, eyeball and iris over the skin's albedo."""
-    x = np.abs(at.u) - form.eye
     near = bump(shape.along / 1.05)
     # Shadow paint, and the lid's crease above it.
     over = shape.y - shape.top
     albedo = mix(albedo, eyes.makeup_colour, bump((over + 0.03) / 0.035) * near * eyes.makeup)
     albedo = albedo * (1.0 - 0.28 * bump((over + 0.052) / 0.013) * near)
 
-    ix, iy = x - np.sign(at.u) * eyes.gaze_x, shape.y - eyes.gaze_y + 0.012
-    r = np.sqrt(ix * ix + iy * iy) / eyes.radius
+    r, iy = from_iris(eyes, form, shape, at)
     shade = 1.0 - 0.40 * bump((over - 0.005) / 0.035)  # of the upper lid
     # An iris is lit from above and glows opposite; its rim is dark, its pupil darker.
     tone = eyes.iris * (0.7 + 0.8 * smoothstep(-0.05, 0.06, iy))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facegen.train.faces.synthetic.beard import beard_cover
 from facegen.train.faces.synthetic.draws import Draws
-from facegen.train.faces.synthetic.eyes import eye_shape, paint_brows
+from facegen.train.faces.synthetic.eyes import eye_shape, from_iris, paint_brows
 from facegen.train.faces.synthetic.fields import Array, mix, smoothstep
 from facegen.train.faces.synthetic.form import relief
 from facegen.train.faces.synthetic.glasses import paint_glasses
@@ -78,7 +78,9 @@ def _covers(person: Person, size: int) -> Iterator[tuple[str, Array]]:
     yield "skin", _edge(relief(p.form, at).hollow) * inside
     yield "mouth", mouth.lips * inside
     yield "mouth", mouth.inside * inside
-    yield "eyes", eye_shape(p.eyes, p.form, at, soft).open * inside
+    eye = eye_shape(p.eyes, p.form, at, soft)
+    yield "eyes", eye.open * inside
+    yield "eyes", smoothstep(1.06, 0.94, from_iris(p.eyes, p.form, eye, at)[0]) * eye.open * inside
     brows = _cover_of(lambda canvas: paint_brows(canvas, p.eyes, at, none), none)
     yield "brows", _edge(brows) * inside
     rims = _cover_of(lambda canvas: paint_glasses(canvas, p.glasses, p.form, at), none)
