@@ -35,10 +35,10 @@ ABOUT = {
         "pix2pix",
         "Portraits: the package's own pix2pix",
         "A line drawing of 256x256 in, a portrait out; a U-Net of 16 channels in its first layer",
-        "line drawings, half of them in coloured pencils, and portraits of rendered people (facegen.train.pix2pix.portraits); no photographs",
+        "line drawings as by hand, half of them in coloured pencils, and portraits of rendered people (facegen.train.pix2pix.portraits); no photographs",
         "pairs",
         (
-            "it knows faces seen from the front in drawings of thin lines, black on white or in coloured pencils on tinted paper; other drawings become blotches",
+            "it knows faces seen from the front in drawings of lines, black on white or in coloured pencils on tinted paper; other drawings become blotches",
             "light is its own guess, and of black lines colours and background are, too, and near to the average",
             "what all of a picture has, such as the paper's tint, is lost where a layer normalises by the picture: backgrounds are paler than meant",
         ),
