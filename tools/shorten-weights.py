@@ -3,8 +3,9 @@
 
     tools/shorten-weights.py NETWORK [TRAITS]
 
-The file stays one of float16 and of its size, and a wheel packs it smaller by a sixth; pictures
-change by less than a 255th. TRAITS, which belong to the file by its digest, get the new one.
+The file stays one of float16 and of its size, and a wheel packs it smaller by a sixth; pictures of
+the shipped networks change by 0.06 of 255 on average and by 6 at most. TRAITS, which belong to the
+file by its digest, get the new one.
 """
 
 from __future__ import annotations

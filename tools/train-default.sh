@@ -50,7 +50,9 @@ case $size in
 esac
 network=$folder/$name.safetensors
 mkdir -p "$folder"
-if [ -e "$folder/$other.begun" ]; then refuse "$folder: holds a run of another --size"; fi
+if [ -e "$folder/$other.begun" ] || [ -e "$folder/$other.safetensors" ]; then
+  refuse "$folder: holds a run of another --size"
+fi
 touch "$folder/$name.begun"
 if [ ! -e "$folder/command.txt" ]; then echo "$command" > "$folder/command.txt"; fi
 took() { echo "$1 $SECONDS s after the start" | tee -a "$folder/times.txt" >&2; }

@@ -9,23 +9,29 @@
 # parts:     segmentation, the parts of rendered people's faces, all layers from nothing
 # colours:   the colorizer, from rendered people and from the photos of tools/gather-photos.py
 #
+# --epochs is of the last stage of portraits, which have three; OPTIONs of facegen train are of each, so
+# that none may be --from, -o or --folder.
+#
 # The results are FOLDER/NAME.safetensors and its card, NAME.json and NAME.md: the package's own, once
 # they lie in python/facegen/networks/default.
 set -euo pipefail
 python=${PYTHON:-python3}
 tools=$(cd "$(dirname "$0")" && pwd)
+refuse() { echo "$0: $1" >&2; exit 2; }
+if (($# < 2)); then refuse "expected a FOLDER and portraits, parts or colours"; fi
 folder=$1 name=$2
 command="tools/train-small.sh FOLDER ${*:2}"
 shift 2
 count= epochs= device=cuda photos=
 while (($#)); do
+  if [ "$1" != -- ] && (($# == 1)); then refuse "$1: expected a value behind it"; fi
   case $1 in
     --count) count=$2 ;;
     --epochs) epochs=$2 ;;
     --device) device=$2 ;;
     --photos) photos=$2 ;;
     --) shift; break ;;
-    *) echo "$0: unknown option $1" >&2; exit 2 ;;
+    *) refuse "unknown option $1" ;;
   esac
   shift 2
 done
@@ -58,10 +64,12 @@ case $name in
   portraits)
     draw facegen.train.pix2pix.portraits "${count:-1500}" "$folder/pairs"
     # In fours, which is quicker, and at last one by one: what is normalised in use is one picture.
-    stage 1 --width 16 --batch 4 --epochs 24 --learning-rate 4e-4 --l1 400
-    stage 2 --from "$folder/portraits-1.safetensors" --batch 4 --epochs 10 --l1 2000
-    [ -e "$out" ] || train pix2pix "$folder/pairs" --from "$folder/portraits-2.safetensors" \
-      --batch 1 --epochs "${epochs:-20}" --learning-rate 3e-4 --l1 800 --dropout 0 ;;
+    if [ ! -e "$out" ]; then
+      stage 1 --width 16 --batch 4 --epochs 24 --learning-rate 4e-4 --l1 400
+      stage 2 --from "$folder/portraits-1.safetensors" --batch 4 --epochs 10 --l1 2000
+      train pix2pix "$folder/pairs" --from "$folder/portraits-2.safetensors" \
+        --batch 1 --epochs "${epochs:-20}" --learning-rate 3e-4 --l1 800 --dropout 0
+    fi ;;
   parts)
     draw facegen.train.segmentation.portraits "${count:-1500}" "$folder/parts"
     parts=$("$python" -c 'from facegen.train.faces.synthetic.layers import PARTS; print(",".join(PARTS))')
@@ -75,6 +83,6 @@ case $name in
     [ -e "$out" ] || train colorizer ${photos:+"$photos"} "$folder/people/pictures" --width 16 \
       --side 128 --zoom 2 --batch 16 --epochs "${epochs:-240}" --uniform 1 --temperature 1 \
       --held-out 60 ;;
-  *) echo "$0: portraits, parts or colours, not $name" >&2; exit 2 ;;
+  *) refuse "expected portraits, parts or colours, found $name" ;;
 esac
 "$python" "$tools/write-small-card.py" "$folder" "$name" "$command"

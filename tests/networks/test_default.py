@@ -54,6 +54,7 @@ def test_a_file_of_that_name_goes_first(
 
 def test_networks_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve(None) == resolve("default:dcgan") == folder / "faces.safetensors"
+    assert resolve("default:faces") == folder / "faces.safetensors"
     assert resolve("faces.bin") == "faces.bin"
     for path, network in (("default:vgg", "dcgan"), ("default", "vgg")):
         with pytest.raises(FacegenError, match="no weights of vgg come with the package"):
@@ -89,6 +90,13 @@ class TestShipped:
         assert card["name"] == name
         for key in ("data", "command", "seed", "steps", "seconds", "licence", "limits", "sha256"):
             assert card[key] not in (None, "")
+
+    def test_layers_have_8_significant_bits(self, name: str) -> None:
+        """Which is why wheels pack them small."""
+        for key, values in Generator(name, device="cpu").weights.items():
+            if key.endswith(".weight"):
+                halves = values.astype(np.float16)
+                assert not (halves.view(np.uint16)[np.abs(halves) >= 2.0**-14] & 7).any(), key
 
     def test_traits_are_this_networks(self, name: str) -> None:
         """And they do what they say: lighter backdrops are lighter."""

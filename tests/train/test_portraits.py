@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from facegen.train.faces.synthetic import render
-from facegen.train.faces.synthetic.layers import part_masks
+from facegen.train.faces.synthetic.layers import PARTS, part_masks
 from facegen.train.pix2pix import pairs
-from facegen.train.pix2pix.portraits import drawings, main
+from facegen.train.pix2pix.portraits import _by_hand, _lines, drawings, main
 from facegen.train.pix2pix.portraits import pairs as draw
 
 SIDE = 64
@@ -52,10 +52,26 @@ def test_pairs_are_drawn_by_hand() -> None:
     clean = drawings(3, range(0, 12, 2), 128)[..., 0] < 128
     shares = inked.mean(axis=(1, 2)) / clean.mean(axis=(1, 2))
     assert shares.min() < 1.2 and shares.max() > 2  # thin and thick
-    grown = np.lib.stride_tricks.sliding_window_view(
-        np.pad(clean, ((0, 0), (4, 4), (4, 4))), (9, 9), axis=(1, 2)
+    assert not (inked & ~grown(clean)).any()
+    ink = np.zeros((64, 64, 1))
+    assert any(_by_hand(ink, np.random.default_rng(seed)).any() for seed in range(9))  # gaps
+
+
+def grown(lines: np.ndarray) -> np.ndarray:
+    """What is no more than 4 pixels off in either direction."""
+    padded = np.pad(lines, ((0, 0), (4, 4), (4, 4)))
+    found: np.ndarray = np.lib.stride_tricks.sliding_window_view(
+        padded, (9, 9), axis=(1, 2)
     ).any(axis=(-2, -1))
-    assert not (inked & ~grown).any(axis=(1, 2)).all() and (inked & ~grown).mean() < 1e-3
+    return found
+
+
+def test_an_eye_may_be_empty() -> None:
+    empty, drawn = (_lines(3, range(2), 128, np.full(2, each)) for each in (True, False))
+    eyes = part_masks(3, range(2), 128) == PARTS.index("eyes")
+    np.testing.assert_allclose(empty[1].sum(axis=1), 1, atol=1e-5)
+    more = (empty[0] - drawn[0])[..., 0] > 0.5
+    assert more.any(axis=(1, 2)).all() and not (more & ~grown(eyes)).any()
 
 
 def test_lines_lie_where_the_portrait_changes() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 
@@ -10,6 +11,18 @@ import pytest
 TOOL = Path(__file__).resolve().parents[2] / "tools" / "write-small-card.py"
 
 pytestmark = pytest.mark.skipif(not TOOL.exists(), reason="needs a checkout")
+
+
+def test_stages_of_a_network_are_added_up(tmp_path: Path) -> None:
+    for stage, seconds in (("portraits-1", (3, 5)), ("portraits", (2, 7.4)), ("parts", (100,))):
+        (tmp_path / f"{stage}.run").mkdir()
+        entries = [json.dumps({"step": i, "seconds": each}) for i, each in enumerate(seconds)]
+        (tmp_path / f"{stage}.run" / "log.jsonl").write_text("\n".join(entries) + "\n")
+    (tmp_path / "portraits.safetensors").write_bytes(b"weights")
+    (tmp_path / "portraits.result.txt").write_text("trains on the CPU\na: off by 2 on 3 held out\n")
+    (tmp_path / "pairs").mkdir()
+    card = runpy.run_path(str(TOOL))["known"](tmp_path, "portraits", "a command")
+    assert card["seconds"] == 12 and card["evaluation"] == "off by 2 on 3 held out"
 
 
 @pytest.mark.parametrize(

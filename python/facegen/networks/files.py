@@ -25,10 +25,9 @@ def resolve(
 
     "default" is the package's own for `network`; "default:lenet" names the network too, and
     "faces", "faces128", "portraits", "parts", "colours", "digits" or "binary" is what the package
-    has by that name. The
-    name of a published network (``facegen fetch``) is its file in the cache. None is the published
-    one of `network` where it was fetched, else the package's own. A file of that very name goes
-    first.
+    has by that name. The name of a published network (``facegen fetch``) is its file in the cache.
+    None is the published one of `network` where it was fetched, else the package's own. A file of
+    that very name goes first.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 // Drawings to begin with, 256 pixels a side, lines on nothing: people as the package's own network
-// learned from them (static/person-N.png is person N of facegen.train.pix2pix.portraits, seed 0, in
-// coloured pencils), each with its paper, and a cat. Pencils and papers are of such colours, too.
+// learned from, but for an unsteady hand (static/person-N.png is what `drawings` of
+// facegen.train.pix2pix.portraits makes of person N, seed 0, in coloured pencils), each with its paper, and a cat. Pencils and papers are of such colours, too.
 
 export const STARTERS = {
   "a face with a bun": { file: "person-3.png", paper: "#f5efd7" },

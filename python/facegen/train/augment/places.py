@@ -73,8 +73,8 @@ class OnHost:
 class OnGpu:
     """See `Place`. What comes from the host goes up; the amounts that are drawn come from there.
 
-    Pictures are the host's to the bit, but for the last ones of colours and of sides; gradients are
-    within float32 rounding, and the same in every run.
+    Pictures are the host's to the bit, but for the last bits where colours change and of
+    `either_side`; gradients are within float32 rounding, and the same in every run.
     """
 
     on_device = True

@@ -159,7 +159,7 @@ class Adversaries:
         if self._penalised is not None and shown.apart is not None:
             real_less, real_more = self._sides(real, shown.apart)
             fake_less, fake_more = self._sides(fake, shown.apart)
-            # Which is the real one is told of moved pictures too, whose scores differ little.
+            # The pairs' own loss is told of the first two, whose scores are nearly those unmoved.
             fours = Pieces([real_less, fake_less, real_more, fake_more], interleaved=True)
             losses["penalised"] = self._penalised(fours)[::4]
         else:
@@ -178,7 +178,7 @@ class Adversaries:
     def _sides(self, pictures: Any, apart: float) -> tuple[Any, Any]:
         """Each picture moved down its score's slope and up, the two so far apart."""
         scores = self.discriminator.predict(pictures)["score"]
-        # At a lead of 0 the loss of a picture that is none rises with its score.
+        # At a lead of 0 the loss of target 0 rises with the score: its gradient points upwards.
         _, gradients = self._frozen_discriminator.gradients(
             [pictures, -scores], 0.0, on_device=self._place.on_device
         )

@@ -42,8 +42,8 @@ class FaceSettings:
     statistics
         Latents over which the batch norms of the averaged generator are measured at the end.
     precision
-        As for `facegen.train.Trainer`, but for scores with penalties, which are "strict": slopes
-        are told by their small differences.
+        As for `facegen.train.Trainer`, but for scores whose small differences tell slopes, which
+        are "strict".
     """
 
     steps: int = 20_000

@@ -31,8 +31,8 @@ SIDE = 256
 TINT = 0.3  # of the background's colour in tinted paper
 LIGHTEST = 0.7  # of inks, as shares of red, green and blue in what is seen
 EMPTY_EYES = 0.4  # of drawings by hand
-WIDEST = 3  # pixels, of their lines
-UNSTEADY = 3.0  # pixels by which a line is off
+WIDEST = 3  # pixels of the square that widens their lines; 1 leaves them
+UNSTEADY = 3.0  # pixels of 256, at most, by which a line is off in each direction
 MOST_GAPS = 6
 
 
@@ -125,7 +125,7 @@ def _colours(
     """Of lines, (n, side, side, 3), and of what is behind the people, (n, 3), 0 to 1.
 
     A line has the mean colour of the frontmost layer that is seen at the pixel or beside it, dark
-    enough for pale paper.
+    enough for pale paper. One that a hand moved off its layer has that of what lies there.
     """
     whole = (shares > 0.95).astype(np.float64)
     sums = np.einsum("nkyx,nyxc->nkc", whole, portraits)
