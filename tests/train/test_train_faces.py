@@ -363,7 +363,7 @@ def test_training_learns(tmp_path: Path) -> None:
     """On 2,000 rendered faces, in some minutes of two processors: a larger run fell to a third."""
     pixels = render(1, range(2000))
     settings = FaceSettings(
-        steps=600, batch=16, width=8, augmentation="none", statistics=256, average=2000,
+        steps=600, batch=16, width=16, augmentation="none", statistics=256, average=2000,
         learning_rate=4e-4,
     )  # fmt: skip
     run(settings, tmp_path, 2, pixels, sample_every=200, quality_pictures=500)
