@@ -206,6 +206,17 @@ def test_the_generator_learns_down_the_gradient() -> None:
     assert before - loss()[0] == pytest.approx(1e-3 * before, rel=0.1)
 
 
+def test_a_run_goes_on_from_its_own_start_alone(tmp_path: Path) -> None:
+    run(TINY, tmp_path)
+    with pytest.raises(FormatError, match="was trained with start None, not"):
+        run(TINY, tmp_path, init=dcgan.initial_weights(3), resume=True)
+    learned = discriminator.initial_weights(TINY.width, 5)
+    other = Adversaries(PIXELS, TINY, threads=1, discriminator_init=learned)
+    assert other.begun_from.keys() == {"discriminator"}
+    with pytest.raises(FormatError, match="was trained with discriminator None, not"):
+        train(other, PIXELS, TINY, Reports(tmp_path), threads=1, resume=True)
+
+
 def test_the_penalty_is_the_squared_slope() -> None:
     """The slope itself by gradients in the pictures, at another lead."""
     adversaries = Adversaries(PIXELS, replace(TINY, width=4), threads=1)

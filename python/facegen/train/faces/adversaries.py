@@ -42,6 +42,7 @@ from facegen.train.pieces import Pieces
 from facegen.train.ranks import Ranks
 from facegen.train.statistics import measure_statistics
 from facegen.train.trainer import Trainer
+from facegen.weights import digest
 
 # How far two pictures are apart of whose scores a slope is told, as the length of their difference:
 # little beside what pictures differ by among themselves, and far more than scores are rounded by.
@@ -82,6 +83,8 @@ class Adversaries:
         discriminator_init: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         self.pixels, self.settings, self.threads = pixels, settings, threads
+        given = {"start": init, "discriminator": discriminator_init}
+        self.begun_from = {name: digest(each)[:12] for name, each in given.items() if each}
         side = pixels.shape[1]
         graph = dcgan.network_of(side).graph()
         frozen = frozen_layers(settings.freeze)

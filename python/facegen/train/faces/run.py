@@ -44,6 +44,10 @@ class Player(Protocol):
     @property
     def parts(self) -> Mapping[str, Stateful]: ...
 
+    @property
+    def begun_from(self) -> Mapping[str, str]:
+        """Digests of the weights that it was told to start from: part of what a run is."""
+
     def read(self, batch: Batch) -> Any:
         """What `step` takes of a batch; may be called ahead of it, by several threads."""
 
@@ -112,7 +116,8 @@ def loop_of(
     order = Order(len(pixels), settings.batch, settings.seed)
     known: dict[str, Any] = {}
     if reports.folder is not None:  # what a checkpoint is told by
-        known = {**asdict(settings), "data": crc32(np.ascontiguousarray(pixels).data)}
+        data = crc32(np.ascontiguousarray(pixels).data)
+        known = {**asdict(settings), "data": data, **adversaries.begun_from}
     return Loop(
         lambda step: adversaries.read(order(step)),
         adversaries.step,

@@ -28,6 +28,7 @@ from facegen.train.faces.pytorch.state import ModuleState, OptimizerState
 from facegen.train.faces.settings import FaceSettings
 from facegen.train.order import Batch
 from facegen.train.stepping import Diverged
+from facegen.weights import digest
 
 _FLUSH = 16  # steps between looks at the losses: each waits for the GPU
 
@@ -55,6 +56,7 @@ class TorchAdversaries:
                 f"batch: expected a multiple of the {ranks.count} ranks, found {settings.batch}"
             )
         self.settings, self.ranks, self.device = settings, ranks, ranks.device
+        self.begun_from = {} if init is None else {"start": digest(init)[:12]}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.generator = Generator()
