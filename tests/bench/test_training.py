@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -57,8 +58,15 @@ def test_a_worker_says_what_failed() -> None:
     try:
         with pytest.raises(WorkerError, match="precision 'tf32' needs a GPU"):
             process.ask("build", "lenet-2")
+    finally:
+        process.close()
+
+
+def test_a_worker_that_is_late_is_ended() -> None:
+    process = Process(Event)
+    try:
         with pytest.raises(Late, match="no answer within 0 s"):
-            process.ask("build", "lenet-2", timeout=0.0)
+            process.ask("wait", timeout=0.0)  # for what nobody sets
         assert not process.alive
     finally:
         process.close()
