@@ -10,7 +10,6 @@ import numpy as np
 from facegen import Generator
 from facegen.media import pictures
 from facegen.networks.dcgan import latents
-from facegen.networks.default import LARGE_FACES
 from facegen.networks.paths import walk
 
 COLUMNS, ROWS = 8, 4
@@ -18,7 +17,7 @@ GAP = 8  # pixels between the faces and the walk
 
 
 def main(path: str) -> None:
-    generator = Generator(LARGE_FACES, device="cpu")
+    generator = Generator("faces128", device="cpu")
     faces = generator.images(latents(range(COLUMNS * ROWS)))
     frames = generator.images(walk(latents([3, 26]), COLUMNS, closed=False))
     grid, strip = pictures.grid(faces, ROWS, COLUMNS), pictures.grid(frames, 1, COLUMNS)

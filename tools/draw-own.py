@@ -56,7 +56,7 @@ def laid_over(segmenter: Segmenter, pictures: list[Pixels]) -> list[Pixels]:
 
 def main() -> int:
     photos, folder = Path(sys.argv[1]), Path(sys.argv[2] if len(sys.argv) > 2 else "docs/images")
-    generator, segmenter = Generator(default.LARGE_FACES, device="cpu"), Segmenter(device="cpu")
+    generator, segmenter = Generator("faces128", device="cpu"), Segmenter(device="cpu")
     drawn = list(drawings(SEED, range(6), coloured=True))
     made = [np.asarray(each) for each in Pix2Pix(device="cpu")(np.stack(drawn))]
     faces = [resized(each, 256) for each in generator.images(latents(range(6)))]

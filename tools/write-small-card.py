@@ -83,7 +83,9 @@ def known(folder: Path, name: str, command: str) -> dict[str, Any]:
         "data": {"what": about.data, "rendered": len(list((folder / about.drawn).iterdir()))},
         "command": command,
         "seed": 0,
-        "seconds": round(sum(max(entry.get("seconds", 0) for entry in log) for log in logs)),
+        "seconds": round(
+            sum(max((entry.get("seconds", 0) for entry in log), default=0) for log in logs)
+        ),
         "device": machine[-1].removeprefix("trains on ") if machine else "the CPU",
         "date": f"{datetime.fromtimestamp(network.stat().st_mtime, timezone.utc):%Y-%m-%d}",
         "evaluation": evaluation(result, folder / about.drawn),

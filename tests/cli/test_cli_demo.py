@@ -24,7 +24,7 @@ def own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatc
     folder = tmp_path_factory.mktemp("default")
     for name, network, weights in (
         ("faces", dcgan.DCGAN, dcgan.initial_weights(3)),
-        (default.LARGE_FACES, dcgan.DCGAN_128, dcgan.initial_weights_of_128(3)),
+        ("faces128", dcgan.DCGAN_128, dcgan.initial_weights_of_128(3)),
     ):
         file = folder / f"{name}.safetensors"
         write(file, network, weights, half=True)
@@ -41,7 +41,7 @@ def test_demo(run: Run, own: Generator) -> None:
     assert re.match(r"faces.png: 64 faces in [\d.]+ ms, [\d,]+ faces/s on cpu \(", result.out)
     picture = np.asarray(Image.open("faces.png"))
     assert picture.shape == (1024, 1024, 3)
-    large = Generator(default.LARGE_FACES, device="cpu")
+    large = Generator("faces128", device="cpu")
     np.testing.assert_array_equal(picture[128:256, :128], large.images(dcgan.latents([8]))[0])
 
 
@@ -78,7 +78,7 @@ def test_demo_takes_seeds_as_generate_does(run: Run, own: Generator) -> None:
         ("b.png", ["-s", "7-9,3", "--grid", "2x2"]),
     ):
         assert run("demo", name, *options, "-q") == (0, "", "")
-        large = ("-n", default.LARGE_FACES, "-q")
+        large = ("-n", "faces128", "-q")
         assert run("generate", "-o", f"of-{name}", *options, *large) == (0, "", "")
         assert Path(name).read_bytes() == Path(f"of-{name}").read_bytes()
     assert run("demo", "c.png", "--seed", "5", "--grid", "2x1").code == 0  # as it once was called

@@ -76,7 +76,7 @@ def test_a_colorizer_of_the_package_opens_its_part_of_the_page(
     models = models_of([], engine)
     assert models.generator is not None and models.generator.network.name == "dcgan128"
     assert models.traits is not None
-    smile = directions(default.LARGE_FACES).directions["smile"]
+    smile = directions("faces128").directions["smile"]
     np.testing.assert_array_equal(models.traits.directions["smile"], smile)
     assert models.colorizer is not None
     assert models.hints["colorize"].startswith("Colours for grey photos, by the package's own")

@@ -83,7 +83,7 @@ def test_an_installation_without_it(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         Generator()
 
 
-@pytest.mark.parametrize("name", ["faces", default.LARGE_FACES])
+@pytest.mark.parametrize("name", ["faces", "faces128"])
 class TestShipped:
     def test_card(self, name: str) -> None:
         card = default.card(name)

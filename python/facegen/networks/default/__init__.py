@@ -17,12 +17,11 @@ from typing import Any
 from facegen.errors import FacegenError, FormatError
 
 KEYWORD = "default"  # where a network is named, this means the package's own
-LARGE_FACES = "faces128"  # NAME of what is shown where nobody asks for the course's 64x64
 # Network -> NAME of its weights.
 FILES = {
     "colorizer": "colours",
     "dcgan": "faces",
-    "dcgan128": LARGE_FACES,
+    "dcgan128": "faces128",
     "lenet": "digits",
     "lenet-binary": "binary",
     "pix2pix": "portraits",
