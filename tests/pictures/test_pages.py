@@ -213,7 +213,7 @@ def test_a_page_does_not_take_anothers_place(
     where = ["segment", str(folder), "-n", "parts", "-o", str(tmp_path / "out"), "--device", "cpu"]
     assert main(where) == 1
     first, second = folder / "scan.tif", folder / "scan_page2.png"
-    words = f"scan_page2.png: would be a result of {first} and of {second}"
+    words = f"scan_page2.png: would be a result of {second} and of {first}"
     assert words in capsys.readouterr().err
     assert main([*where, "--overwrite"]) == 1
     assert words in capsys.readouterr().err

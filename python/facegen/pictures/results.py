@@ -61,7 +61,7 @@ class FolderResults:
         self._manifest = Manifest(folder, share)
         self._manifest.keep(sources)
         self._sources: set[str] = set()  # the pictures of this run
-        self._written: dict[str, str] = {}  # in this run: result -> picture
+        self._places: dict[str, str] = {}  # in this run: result -> the picture that has it
 
     def finished(self, items: Sequence[Item], settings: str) -> dict[Item, Outcome]:
         self._manifest.keep(item.source for item in items)
@@ -69,6 +69,8 @@ class FolderResults:
         for item in items:
             for path in item.outputs:
                 self._manifest.check_place(path)
+                # What is announced has its place, whichever picture is ready first.
+                self._places.setdefault(path, os.path.abspath(item.source))
         found = {} if self._overwrite else {i: self._finished(i, settings) for i in items}
         return {item: outcome for item, outcome in found.items() if outcome is not None}
 
@@ -91,7 +93,7 @@ class FolderResults:
 
     def write(self, made_of: Input, settings: str, made: Made) -> tuple[str, ...]:
         for path in made.files:  # also of those that were not announced
-            first = self._written.setdefault(path, made_of.source)
+            first = self._places.setdefault(path, made_of.source)
             if not self._overwrite and os.path.lexists(path):
                 before = self._manifest.known(path).input.source
                 first = before if before in self._sources else first
