@@ -12,7 +12,7 @@
 // float32 operands are split, x = hi + lo, both bfloat16:  C += A_hi B_hi + A_lo B_hi + A_hi B_lo. Those of
 // bfloat16 or float16 have one plane, and one product.
 //
-//   shared memory: a ring of 7 slots of 32 KiB, each with a `full` and an `empty` barrier; of narrow tiles
+//   shared memory: a ring of 6 slots of 32 KiB, each with a `full` and an `empty` barrier; of narrow tiles
 //   of forward and input, whose sums are short in layers of few channels, 3 slots, and two CTAs a multiprocessor
 //     A   128 rows x 64, hi | lo; tall and narrow tiles: two of them a step
 //     B   wide: 256 columns x 64, hi in one slot, lo in the next; else up to 128 columns, hi | lo
@@ -27,18 +27,16 @@
 
 #include <algorithm>
 
-#include "cuda/generic/element.cuh"
-#include "cuda/generic/operand_scale.cuh"
 #include "cuda/hopper/parts/launch.h"
 #include "cuda/hopper/training/product_ring.cuh"
+#include "cuda/hopper/training/product_store.cuh"
 
 namespace facegen::cuda::hopper {
 namespace {
 
 using namespace product;
 
-constexpr int kConsumers = 256, kThreads = 384;
-constexpr float kLostAnAddition = 1.5e-8f;  // see cuda/fit/gemm_plan.cpp
+constexpr int kThreads = kConsumers + 128;
 
 // sums += a (64 x 64) b (columns x 64)^T
 template <class P>
@@ -53,9 +51,6 @@ __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
                                                    of_b + (kB ? 128 : 2) * k);
   }
 }
-
-template <class P>
-using Sums = float[P::kBoxes][P::kColumns / 2];
 
 template <class P>
 __device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, Consumer<P>& ring) {
@@ -110,127 +105,6 @@ __device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, Consu
   if (second >= 0) ring.release(second);
 }
 
-// Of four lanes that have two neighbouring columns of each of four blocks of 8, each gets a whole block.
-__device__ __forceinline__ void gather_block(const float* sums, int quad, float (&v)[8]) {
-  float half[2][4];  // of blocks 2 * i + quad % 2, by i: columns of lane 2 * (quad / 2) and of the next
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int e = 0; e < 2; ++e) {
-      const float even = sums[8 * i + e], odd = sums[8 * i + 4 + e];
-      const float kept = quad % 2 == 0 ? even : odd;
-      const float other = __shfl_xor_sync(0xFFFFFFFFu, quad % 2 == 0 ? odd : even, 1);
-      half[i][e] = quad % 2 == 0 ? kept : other;
-      half[i][2 + e] = quad % 2 == 0 ? other : kept;
-    }
-  }
-#pragma unroll
-  for (int e = 0; e < 4; ++e) {
-    const float kept = quad < 2 ? half[0][e] : half[1][e];
-    const float other = __shfl_xor_sync(0xFFFFFFFFu, quad < 2 ? half[1][e] : half[0][e], 2);
-    v[e] = quad < 2 ? kept : other;
-    v[4 + e] = quad < 2 ? other : kept;
-  }
-}
-
-// Eight neighbouring numbers, of which `columns` exist; `whole`: all, and to is a multiple of 16 bytes.
-__device__ __forceinline__ void store_block(float* to, const float (&v)[8], int columns, bool whole) {
-  if (whole) {
-    reinterpret_cast<float4*>(to)[0] = make_float4(v[0], v[1], v[2], v[3]);
-    reinterpret_cast<float4*>(to)[1] = make_float4(v[4], v[5], v[6], v[7]);
-    return;
-  }
-#pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    if (e < columns) to[e] = v[e];
-  }
-}
-
-// What sums of a row become, from `column` on.
-__device__ __forceinline__ void finish_block(const ProductArguments& args, float* to, int column, float (&v)[8],
-                                             bool whole) {
-  const int columns = args.columns - column;
-#pragma unroll
-  for (int e = 0; e < 8; ++e) {
-    if (!whole && e >= columns) continue;
-    if (args.bias != nullptr) v[e] += args.bias[column + e];
-    if (args.accumulate) v[e] += to[e];
-    v[e] = activate(v[e], args.activation, args.alpha);
-  }
-  store_block(to, v, columns, whole);
-  if (args.operand.to == nullptr) return;  // else columns are whole blocks
-  const int64_t at = to - args.out;
-  uint32_t hi[4], lo[4];
-#pragma unroll
-  for (int i = 0; i < 4; ++i) split_pair<false>(v[2 * i], v[2 * i + 1], hi[i], lo[i]);
-  store16(args.operand.to + at, hi);
-  if (args.operand.format == OperandFormat::kSplit) store16(args.operand.to + args.operand.plane + at, lo);
-}
-
-// Where row `row` (of 128) of a box lies in the map that is made; null: nowhere.
-__device__ inline float* find_row(const ProductArguments& args, const TrainingPhase& phase, int box, int row) {
-  const Box& shape = args.plan.box;
-  const Position at = find_box(args.plan, box);
-  const int x = at.x + (row & ((1 << shape.log2_w) - 1));
-  const int y = at.y + (row >> shape.log2_w & ((1 << shape.log2_h) - 1));
-  const int n = at.n + (row >> (shape.log2_w + shape.log2_h));
-  if (n >= args.images || y >= phase.y.out || x >= phase.x.out) return nullptr;
-  return args.out + n * args.out_image_floats + phase.output_pixel(y, x) * args.out_pitch;
-}
-
-// Where row `row` (of 64) of block `block` of rows of the weight's gradient lies in a part's sums.
-__device__ inline float* find_line(const ProductArguments& args, const TrainingPhase& phase, int block, int row) {
-  const int tap = block / args.plan.channel_blocks;
-  const int channel = block % args.plan.channel_blocks * kBlockChannels + row;
-  if (tap >= phase.taps() || channel >= args.channels) return nullptr;
-  return args.out + (int64_t{phase.weight_tap(tap)} * args.channels + channel) * args.out_pitch;
-}
-
-template <class P>
-__device__ void store_tile(const ProductArguments& args, const Tile& tile, int warpgroup, Sums<P>& sums,
-                           int steps) {
-  const TrainingPhase& phase = args.phases[tile.phase];
-  const int lane = static_cast<int>(threadIdx.x) % 32;
-  const int row = static_cast<int>(threadIdx.x) / 32 % 4 * 16 + lane / 4;
-  float makes_up = 1.0f + kLostAnAddition * (P::kPlanes == 2 ? 12.0f : 4.0f) * static_cast<float>(steps);
-  if (args.largest != nullptr) makes_up /= operand_scale(*args.largest);
-#pragma unroll
-  for (int m = 0; m < P::kBoxes; ++m) {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      const int r = row + 8 * half;
-      float* line;
-      if constexpr (P::kWeight) {
-        line = find_line(args, phase, (tile.row * 2 + warpgroup) * P::kBoxes + m, r);
-      } else if constexpr (P::kBoxes == 1) {
-        line = find_row(args, phase, tile.row, warpgroup * 64 + r);
-      } else {
-        line = find_row(args, phase, tile.row * 2 + warpgroup, m * 64 + r);
-      }
-      const bool exists = line != nullptr;
-      if (exists) line += tile.split * args.part_floats;
-#pragma unroll
-      for (int group = 0; group < P::kColumns / 32; ++group) {
-        float of_half[16], v[8];
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          of_half[4 * j] = sums[m][16 * group + 4 * j + 2 * half] * makes_up;
-          of_half[4 * j + 1] = sums[m][16 * group + 4 * j + 2 * half + 1] * makes_up;
-        }
-        gather_block(of_half, lane % 4, v);
-        const int column = tile.column * P::kColumns + 32 * group + 8 * (lane % 4);
-        if (!exists || column >= args.columns) continue;
-        const bool whole = column + 8 <= args.columns && reinterpret_cast<uintptr_t>(line) % 16 == 0;
-        if (!P::kWeight && args.finishes) {
-          finish_block(args, line + column, column, v, whole);
-        } else {
-          store_block(line + column, v, args.columns - column, whole);
-        }
-      }
-    }
-  }
-}
-
 template <class P>
 __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
@@ -248,7 +122,7 @@ __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
       consume_step<P>(sums, warpgroup, ring);
       ++steps;
     });
-    store_tile<P>(args, tile, warpgroup, sums, steps);
+    store_tile<P>(args, tile, warpgroup, shared.stages[threadIdx.x / 32], sums, steps);
   }
 }
 
