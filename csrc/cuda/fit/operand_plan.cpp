@@ -21,19 +21,76 @@ class Planner {
     for (std::size_t i = 0; i < steps; ++i) {
       if (const auto found = steps_.find(i); found != steps_.end()) add_product(i, found->second);
       const int32_t written = written_value(program_.steps[i]);
-      if (written < 0) continue;
+      if (written < 0 || is_gate(i)) continue;
       writers_[written] = i;
       newest_.erase(newest_.lower_bound({written, -1}), newest_.lower_bound({written + 1, -1}));
     }
+    for (OperandMap& map : made_.maps) map.alone = map.by_writer && !is_read(map);
     place();
     return made_;
   }
 
  private:
+  bool is_gate(std::size_t step) const { return step > 0 && made_.gates.count(step - 1) > 0; }
+
+  // Whether the step behind a product multiplies what it has made by a ramp's slope, where that is.
+  bool has_gate(std::size_t step, const ProductPlan& plan) const {
+    const TrainingStep &s = program_.steps[step], &next = program_.steps[step + 1];
+    return plan.finishes && s.activation == Activation::kNone && next.op == TrainingOp::kActivateGradient &&
+           next.activation <= Activation::kLeakyRelu && !next.accumulate && next.dy == s.y && next.dx == s.y;
+  }
+
+  const TrainingValue& value(int32_t index) const { return program_.values[static_cast<std::size_t>(index)]; }
+
+  // Whether they share memory: a value by another name, such as a reshaped one, or one that lives when the other
+  // no longer does.
+  bool overlap(int32_t one, int32_t other) const {
+    if (one < 0 || other < 0) return false;
+    const TrainingValue &a = value(one), &b = value(other);
+    if (a.kind != ValueKind::kArena || b.kind != ValueKind::kArena) return one == other;
+    return a.offset < b.offset + b.floats() && b.offset < a.offset + a.floats();
+  }
+
+  // Whether a step reads the value of a map that its writer makes, before that is written anew.
+  bool is_read(const OperandMap& map) const {
+    const auto& kept = program_.kept;
+    if (std::any_of(kept.begin(), kept.end(), [&](int32_t of) { return overlap(of, map.value); })) return true;
+    const auto steps = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
+    for (std::size_t i = map.first + 1; i < steps; ++i) {
+      const TrainingStep& s = program_.steps[i];
+      if (reads(s, i, map)) return true;
+      const int32_t written = written_value(s);
+      if (is_gate(i) || !overlap(written, map.value)) continue;
+      // Others may write some of it alone.
+      const bool whole = made_.products.count(i) > 0 || writes_operand(s);
+      if (whole || value(written).offset != value(map.value).offset) return false;
+    }
+    return false;
+  }
+
+  bool reads(const TrainingStep& s, std::size_t step, const OperandMap& map) const {
+    const int32_t written = written_value(s);
+    if (s.accumulate && overlap(written, map.value)) return true;
+    if (is_gate(step)) return overlap(s.y, map.value);
+    if (const auto found = made_.products.find(step); found != made_.products.end()) {
+      const PlannedProduct& product = found->second;
+      const auto is_other = [&](std::size_t of) {
+        return &made_.maps[of] != &map && overlap(made_.maps[of].value, map.value);
+      };
+      return is_other(product.a) || (product.plan.kind == ProductKind::kWeight && is_other(product.b));
+    }
+    // The kernel of a norm's gradient tells a ramp's slope from what the norm read.
+    const bool is_norm = s.op == TrainingOp::kBatchNormGradient || s.op == TrainingOp::kInstanceNormGradient;
+    const bool reads_y = written != s.y && !(is_norm && s.activation <= Activation::kLeakyRelu);
+    return overlap(s.x, map.value) || overlap(s.other, map.value) || overlap(s.dy, map.value) ||
+           (reads_y && overlap(s.y, map.value));
+  }
+
   void add_product(std::size_t step, const ProductStep& product) {
     const auto plan = plan_product(product, images_, format_, always_);
     if (!plan) return;
     const TrainingStep& s = program_.steps[step];
+    if (has_gate(step, *plan)) made_.gates[step] = step + 1;
     PlannedProduct& operands = made_.products[step];
     operands.plan = *plan;
     const bool gathers = product.gather.has_value();
@@ -58,7 +115,7 @@ class Planner {
 
   OperandMap make_map(int32_t value, bool is_gradient, const std::optional<GatherMap>& gather,
                       std::size_t step) {
-    const TrainingValue& v = program_.values[static_cast<std::size_t>(value)];
+    const TrainingValue& v = this->value(value);
     OperandMap map = {value, is_gradient, gather, v.h, v.w, v.c, step, step};
     if (gather) {
       map.h = gather->y.size, map.w = gather->x.size, map.c = gather->channels(v.c);
@@ -77,8 +134,7 @@ class Planner {
     const TrainingStep& s = program_.steps[step];
     if (s.op != TrainingOp::kGemm) return writes_operand(s);
     const auto found = made_.products.find(step);
-    return found != made_.products.end() && found->second.plan.splits == 1 && map.c % 8 == 0 &&
-           !steps_.at(step).scatters;
+    return found != made_.products.end() && found->second.plan.finishes && map.c % 8 == 0;
   }
 
   int64_t elements(const OperandMap& map) const { return operand_elements(format_, map.plane()); }
@@ -147,7 +203,7 @@ int64_t product_scratch_floats(const TrainingProgram& program, const ProductStep
     } else if (product.scatters) {
       const Phase& phase = product.step.phases[0];
       floats = images * phase.y.out * phase.x.out * product_channels(product).columns;
-    } else if (planned.plan.splits > 1) {
+    } else if (!planned.plan.finishes) {
       floats = images * program.values[static_cast<std::size_t>(product.step.y)].floats();
     }
     most = std::max(most, planned.plan.splits * floats);

@@ -33,6 +33,7 @@ struct OperandMap {
   int32_t h, w, c;
   std::size_t first, last;
   bool by_writer = false;  // the step that writes the value makes it, in the same kernel
+  bool alone = false;      // nothing reads the value itself, which that kernel need not write
   int64_t offset = 0;      // elements of an image, with all maps before it
 
   int32_t pitch() const { return operand_pitch(c); }
@@ -52,6 +53,8 @@ struct PlannedProduct {
 struct OperandPlan {
   std::map<std::size_t, PlannedProduct> products;  // by step
   std::map<std::size_t, std::size_t> made_by;      // step -> map
+  // Steps that multiply a gradient by an activation's slope, by the product before them that does it on the way.
+  std::map<std::size_t, std::size_t> gates;
   std::vector<OperandMap> maps;
   int64_t elements = 0;             // of an image
   std::set<OperandWeight> weights;  // that these products read

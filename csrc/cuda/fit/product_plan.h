@@ -43,6 +43,7 @@ struct ProductPlan {
   int32_t channel_blocks;                // of 64, of a tap of A
   int32_t phases, row_tiles, column_tiles;  // tiles of a phase
   int32_t splits, part_steps;            // parts of the sum, each of so many steps of 64; the last may have less
+  bool finishes;                         // with bias, activation and what is added to: else another kernel does
 
   FACEGEN_HOST_DEVICE int64_t tiles() const { return int64_t{1} * phases * row_tiles * column_tiles * splits; }
 };

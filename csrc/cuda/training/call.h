@@ -49,6 +49,7 @@ struct OperandTarget {
   int32_t pitch = 0;
   hopper::OperandFormat format = hopper::OperandFormat::kSplit;  // others have one plane
   const float* largest = nullptr;  // see operand_scale; null: 1
+  bool alone = false;              // the output itself is not read, and need not be written
 };
 
 struct TrainingCall {
@@ -61,6 +62,10 @@ struct TrainingCall {
   cudaStream_t stream;
   Part part;
   OperandTarget operand = {};
+  // The step behind a product that multiplies its output by the slope of a ramp, and the map that tells it; null:
+  // there is none.
+  const TrainingStep* gate = nullptr;
+  TrainingMap gate_map = {};
 };
 
 // Parameters of a norm, as NormArrays of the CPU.

@@ -37,6 +37,11 @@ Outcome TrainingExecutable::explain_step(const Kind& kind, int64_t step) {
 // Does the steps once more, and looks at what each has written: as cpu::TrainingExecutable::explain. Ranks do
 // all of them, as each waits for the others'.
 TrainingExecutable::Found TrainingExecutable::explain(const Kind& kind) {
+  struct WritesAll {
+    Products& products;
+    ~WritesAll() { products.write_all(false); }
+  } const scope = {products_};
+  products_.write_all(true);
   Found first = explain_given(parts_of(kind)[0]);
   for (const std::vector<Part>& parts : parts_of(kind)) {
     if (!first.what.empty() && !sharing_.peers) break;

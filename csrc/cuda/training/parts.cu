@@ -37,30 +37,36 @@ __global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const _
 }
 
 constexpr int kSide = 32;
+constexpr int kMostTogether = 8;  // warps of a block
 
-// A block adds up 32 x 32 numbers, 4 a thread, and turns them.
-__global__ void __launch_bounds__(kBlockThreads) add_gradient_parts_kernel(const __grid_constant__ PartGradients s) {
-  __shared__ float turned[kSide][kSide + 1];
-  const int column_tiles = (s.outputs + kSide - 1) / kSide;
-  const int line0 = static_cast<int>(blockIdx.x) / column_tiles * kSide;
+// A block adds up the parts of 32 outputs of some lines, and turns them. Where there are many parts there are few
+// numbers: `together` warps add parts of the same, every together-th each, and their sums are added in order.
+__global__ void __launch_bounds__(kBlockThreads)
+    add_gradient_parts_kernel(const __grid_constant__ PartGradients s, int together) {
+  __shared__ float sums[kSide][kSide + 1];  // (of which parts, line; output)
+  const int lines = kSide / together, column_tiles = (s.outputs + kSide - 1) / kSide;
+  const int line0 = static_cast<int>(blockIdx.x) / column_tiles * lines;
   const int output0 = static_cast<int>(blockIdx.x) % column_tiles * kSide;
-  const int x = static_cast<int>(threadIdx.x) % kSide, y = static_cast<int>(threadIdx.x) / kSide;
-  constexpr int kLines = kBlockThreads / kSide;
+  const int x = static_cast<int>(threadIdx.x) % kSide, warp = static_cast<int>(threadIdx.x) / kSide;
+  constexpr int kWarps = kBlockThreads / kSide;
 #pragma unroll
-  for (int j = 0; j < kSide; j += kLines) {
-    const int line = line0 + y + j, output = output0 + x;
+  for (int row = 0; row < kSide; row += kWarps) {
+    const int at = row + warp, line = line0 + at % lines, output = output0 + x;
     float sum = 0.0f;
     if (line < s.lines && output < s.outputs) {
-      const float* from = s.parts + int64_t{line} * s.pitch + output;
-      for (int part = 0; part < s.splits; ++part) sum += from[int64_t{part} * s.lines * s.pitch];
+      const float* const from = s.parts + int64_t{line} * s.pitch + output;
+#pragma unroll 8
+      for (int part = at / lines; part < s.splits; part += together) sum += from[int64_t{part} * s.lines * s.pitch];
     }
-    turned[y + j][x] = sum;
+    sums[at][x] = sum;
   }
   __syncthreads();
-#pragma unroll
-  for (int j = 0; j < kSide; j += kLines) {
-    const int line = line0 + x, output = output0 + y + j;
-    if (line < s.lines && output < s.outputs) s.gradient[int64_t{output} * s.lines + line] = turned[x][y + j];
+  for (int i = static_cast<int>(threadIdx.x); i < lines * kSide; i += kBlockThreads) {
+    const int line = i % lines, output = i / lines;
+    if (line0 + line >= s.lines || output0 + output >= s.outputs) continue;
+    float sum = sums[line][output];
+    for (int of = 1; of < together; ++of) sum += sums[of * lines + line][output];
+    s.gradient[int64_t{output0 + output} * s.lines + line0 + line] = sum;
   }
 }
 
@@ -76,8 +82,10 @@ void add_parts(const PartSums& s, cudaStream_t stream) {
 }
 
 void add_gradient_parts(const PartGradients& s, cudaStream_t stream) {
-  const int64_t blocks = divide_up(int64_t{s.lines}, kSide) * divide_up(int64_t{s.outputs}, kSide);
-  add_gradient_parts_kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(s);
+  int together = 1;
+  while (together < kMostTogether && 2 * together <= s.splits) together *= 2;
+  const int64_t blocks = divide_up(int64_t{s.lines}, kSide / together) * divide_up(int64_t{s.outputs}, kSide);
+  add_gradient_parts_kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(s, together);
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");
 }
 

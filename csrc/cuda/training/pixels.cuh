@@ -84,7 +84,7 @@ __global__ void __launch_bounds__(kWalkThreads, Arguments::kBlocks)
       }
 #pragma unroll
       for (int r = 0; r < kTogether; ++r) {
-        if (r * step < rows) store_numbers(map.to + i + r * step * map.channels, v[r]);
+        if (r * step < rows && !map.operand.alone) store_numbers(map.to + i + r * step * map.channels, v[r]);
       }
       if (map.operand.to == nullptr) continue;
       const int64_t to = (begin + first) * map.operand.pitch + at.channel;

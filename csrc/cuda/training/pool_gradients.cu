@@ -31,7 +31,7 @@ __device__ inline void put_gradient(const Pool& p, const PoolGradient& g, int64_
 #pragma unroll
       for (int e = 0; e < kVector; ++e) sum.v[e] = g.ramp.gradient(x.v[e], sum.v[e]);
     }
-    store_numbers(g.dx + i, sum);
+    if (!g.operand.alone) store_numbers(g.dx + i, sum);
   }
   if (g.operand.to != nullptr) write_operand(g.operand, pixel * g.operand.pitch + channel, sum);
 }

@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "cuda/hopper/parts/map.h"
-#include "cuda/hopper/training/product.h"
+#include "cuda/hopper/training/product_boxes.h"
 #include "cuda/runtime/device.h"
 #include "cuda/training/parts.h"
 #include "cuda/training/thin_maps.h"
@@ -76,7 +76,18 @@ OperandTarget Products::operand_target(std::size_t step, int64_t images) const {
   const hopper::OperandPlan& plan = of_batch->second.plan;
   const auto found = plan.made_by.find(step);
   if (found == plan.made_by.end()) return {};
-  return target_of(plan.maps[found->second], images);
+  const OperandMap& map = plan.maps[found->second];
+  OperandTarget target = target_of(map, images);
+  target.alone = map.alone && !writes_all_;
+  return target;
+}
+
+const TrainingStep* Products::gate_of(std::size_t product, int64_t images) const {
+  const auto of_batch = batches_.find(images);
+  if (of_batch == batches_.end()) return nullptr;
+  const hopper::OperandPlan& plan = of_batch->second.plan;
+  const auto found = plan.gates.find(product);
+  return found == plan.gates.end() ? nullptr : &program_->steps[found->second];
 }
 
 const Products::Batch& Products::batch(int64_t images) {
@@ -234,6 +245,7 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
     const int32_t lines = hopper::taps_of(s) * groups.ins, pitch = hopper::operand_pitch(groups.outs);
     args.out_pitch = pitch;
     args.part_floats = int64_t{lines} * pitch;
+    args.stores_boxes = see_boxes(args);
     launch_product(args, multiprocessors_, call.stream);
     add_gradient_parts({parts, plan.splits, lines, groups.outs, pitch, target}, call.stream);
     return true;
@@ -242,23 +254,30 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
     args.out_pitch = args.columns;
     args.out_image_floats = int64_t{1} * y.out * x.out * args.columns;
     args.part_floats = call.images * args.out_image_floats;
+    args.stores_boxes = see_boxes(args);
     launch_product(args, multiprocessors_, call.stream);
     scatter(product, call, plan, bias);
     return true;
   }
   const TrainingValue& made = *call.y.value;
-  args.finishes = plan.splits == 1;
-  if (args.finishes) args.out = call.y.data;
   args.out_pitch = made.c;
   args.out_image_floats = made.floats();
   args.part_floats = call.images * made.floats();
-  args.bias = bias;
-  args.activation = s.activation;
-  args.alpha = s.alpha;
-  args.accumulate = s.accumulate;
-  args.operand = call.operand;
+  if (plan.finishes) {
+    args.out = call.y.data;
+    args.bias = bias;
+    args.activation = s.activation;
+    args.alpha = s.alpha;
+    args.accumulate = s.accumulate;
+    args.operand = call.operand;
+    if (call.gate != nullptr) args.gate = call.gate_map.data;
+    if (call.gate != nullptr) args.gate_slope = call.gate->activation == Activation::kRelu ? 0.0f : call.gate->alpha;
+  }
+  const bool plain = args.bias == nullptr && args.activation == Activation::kNone && !args.accumulate &&
+                     args.operand.to == nullptr && args.gate == nullptr;
+  args.stores_boxes = plain && see_boxes(args);
   launch_product(args, multiprocessors_, call.stream);
-  if (args.finishes) return true;
+  if (plan.finishes) return true;
   add_parts({parts, plan.splits, args.part_floats, call.y.data, made.c, bias, s.activation, s.alpha,
              s.accumulate},
             call.stream);

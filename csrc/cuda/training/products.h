@@ -46,6 +46,11 @@ class Products {
   const char* name() const;  // of their kernel
   // Where a step's output goes besides: its kernel makes a map that is read later.
   OperandTarget operand_target(std::size_t step, int64_t images) const;
+  // Whether a product does the step on the way, and the step that a product does so.
+  bool is_gate(std::size_t step, int64_t images) const { return step > 0 && gate_of(step - 1, images) != nullptr; }
+  const TrainingStep* gate_of(std::size_t product, int64_t images) const;
+  // From now on all steps write their values, or those that are read alone.
+  void write_all(bool all) { writes_all_ = all; }
   // Enqueues a step's product, unless the generic kernel has to. `target`: of the weight's gradient.
   bool enqueue(std::size_t step, const TrainingCall& call, const float* bias, float* target) const;
   bool does(std::size_t step, int64_t images) const;
@@ -79,7 +84,7 @@ class Products {
   }
 
   const TrainingProgram* program_ = nullptr;
-  bool on_ = false, always_ = false;
+  bool on_ = false, always_ = false, writes_all_ = false;
   hopper::OperandFormat format_ = hopper::OperandFormat::kSplit;
   int multiprocessors_ = 0;
   int32_t place_ = 0;

@@ -51,6 +51,9 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   products_.choose_place(part.place);
   TrainingCall c = call(s, part);
   c.operand = products_.operand_target(i, part.images);
+  if (products_.is_gate(i, part.images)) return;
+  c.gate = products_.gate_of(i, part.images);
+  if (c.gate != nullptr) c.gate_map = locate(c.gate->y, part);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);

@@ -57,37 +57,49 @@ __global__ void __launch_bounds__(kBlockThreads) gather_kernel(const __grid_cons
   }
 }
 
-__global__ void __launch_bounds__(kBlockThreads) scatter_kernel(const __grid_constant__ Scatter s, int64_t count) {
-  for_each_number(count, [&](int64_t i) {
-    const int64_t pixel = i / s.channels;
-    const int channel = static_cast<int>(i - pixel * s.channels);
-    const int64_t row = pixel / s.y_w, image = row / s.y_h;
-    const int qx = static_cast<int>(pixel - row * s.y_w), qy = static_cast<int>(row - image * s.y_h);
-    const float* const of_image = s.parts + image * s.h * s.w * s.columns;
-    float sum = 0.0f;
-    const int ry = qy % s.step_y, rx = qx % s.step_x;
-    const int p = s.phase_at[ry][rx];
-    if (p >= 0) {
-      const TrainingPhase& phase = s.phases[p];
-      const int oy = qy / s.step_y, ox = qx / s.step_x;
-      const int across = phase.x.taps;
-      int iy = phase.input_y(oy, 0);
-      for (int ty = 0; ty < phase.y.taps; ++ty, iy += phase.y.dir) {
-        if (iy < 0 || iy >= s.h) continue;
-        int ix = phase.input_x(ox, 0);
-        for (int tx = 0; tx < across; ++tx, ix += phase.x.dir) {
-          if (ix < 0 || ix >= s.w) continue;
-          const int tap = phase.weight_tap(ty * across + tx);
-          const int column = s.channel_first ? channel * s.taps + tap : tap * s.channels + channel;
-          const float* from = of_image + int64_t{iy * s.w + ix} * s.columns + column;
-          for (int part = 0; part < s.splits; ++part, from += s.part_floats) sum += *from;
-        }
+// Taps of an axis of a phase, for its output o, that read inside a map of so many.
+struct TapRange {
+  int first, last, at;  // before `last`; at: where the first reads
+  __device__ TapRange(const Axis& axis, int o, int size) {
+    const int begin = o * axis.step + axis.base, apart = abs(axis.dir);
+    const int outside = axis.dir > 0 ? -begin : begin - size + 1;  // pixels before the map, on the way
+    const int room = axis.dir > 0 ? size - 1 - begin : begin;      // to its last
+    first = outside <= 0 ? 0 : apart == 1 ? outside : (outside + apart - 1) / apart;
+    last = min(axis.taps, room < 0 ? 0 : (apart == 1 ? room : room / apart) + 1);
+    at = begin + first * axis.dir;
+  }
+};
+
+// A block has neighbouring numbers of an image.
+__global__ void __launch_bounds__(kBlockThreads) scatter_kernel(const __grid_constant__ Scatter s, int blocks_an_image) {
+  const int image = static_cast<int>(blockIdx.x) / blocks_an_image;
+  const int i = static_cast<int>(blockIdx.x) % blocks_an_image * kBlockThreads + static_cast<int>(threadIdx.x);
+  const int pixel = i / s.channels, channel = i - pixel * s.channels;
+  const int qy = pixel / s.y_w, qx = pixel - qy * s.y_w;
+  if (qy >= s.y_h) return;
+  const int oy = qy / s.step_y, ox = qx / s.step_x;
+  float sum = 0.0f;
+  if (const int p = s.phase_at[qy - oy * s.step_y][qx - ox * s.step_x]; p >= 0) {
+    const TrainingPhase& phase = s.phases[p];
+    const TapRange y(phase.y, oy, s.h), x(phase.x, ox, s.w);
+    const int pitch = s.channel_first ? 1 : s.channels;  // from a tap's number of the channel to the next's
+    const int to_row = phase.y.dir * s.w * s.columns + phase.y.tap_step * phase.kernel_w * pitch;
+    const int to_tap = phase.x.dir * s.columns + phase.x.tap_step * pitch;
+    const int tap = (phase.y.first_tap + y.first * phase.y.tap_step) * phase.kernel_w + phase.x.first_tap +
+                    x.first * phase.x.tap_step;
+    const float* row = s.parts + (int64_t{image} * s.h * s.w + y.at * s.w + x.at) * s.columns + tap * pitch +
+                       (s.channel_first ? channel * s.taps : channel);
+    for (int ty = y.first; ty < y.last; ++ty, row += to_row) {
+      const float* from = row;
+      for (int tx = x.first; tx < x.last; ++tx, from += to_tap) {
+        for (int part = 0; part < s.splits; ++part) sum += from[part * s.part_floats];
       }
     }
-    if (s.bias != nullptr) sum += s.bias[channel];
-    if (s.accumulate) sum += s.y[i];
-    s.y[i] = activate(sum, s.activation, s.alpha);
-  });
+  }
+  if (s.bias != nullptr) sum += s.bias[channel];
+  float& to = s.y[int64_t{image} * s.y_h * s.y_w * s.channels + i];
+  if (s.accumulate) sum += to;
+  to = activate(sum, s.activation, s.alpha);
 }
 
 }  // namespace
@@ -103,8 +115,8 @@ void run_gather(const TrainingMap& from, const GatherMap& gather, int64_t images
 }
 
 void run_scatter(const Scatter& s, int64_t images, cudaStream_t stream) {
-  const int64_t count = images * s.y_h * s.y_w * s.channels;
-  scatter_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(s, count);
+  const int64_t of_image = divide_up(int64_t{s.y_h} * s.y_w * s.channels, int64_t{kBlockThreads});
+  scatter_kernel<<<grid(images * of_image), kBlockThreads, 0, stream>>>(s, static_cast<int>(of_image));
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a map's taps");
 }
 

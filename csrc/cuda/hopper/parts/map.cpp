@@ -27,11 +27,20 @@ PFN_cuTensorMapEncodeTiled_v12000 encode_function() {
   return reinterpret_cast<PFN_cuTensorMapEncodeTiled_v12000>(function);
 }
 
+PFN_cuTensorMapEncodeTiled_v12000 encode_map() {
+  static const PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
+  return encode;
+}
+
+void check(CUresult result) {
+  if (result == CUDA_SUCCESS) return;
+  throw Error(cudaErrorInvalidValue, "cuTensorMapEncodeTiled: " + std::to_string(static_cast<int>(result)));
+}
+
 // Boxes of `lengths` (c, x, y, n) at every `steps`-th position.
 CUtensorMap make_map(const View& view, const Images& in, int64_t images,
                      const std::array<int, 4>& lengths, const std::array<int, 4>& steps,
                      CUtensorMapSwizzle swizzle) {
-  static const PFN_cuTensorMapEncodeTiled_v12000 encode = encode_function();
   const bool half = in.format == Format::kHalf;
   const cuuint64_t planes = half ? 1 : 2;
   const auto stride = [](int64_t elements) { return static_cast<cuuint64_t>(2 * elements); };
@@ -45,14 +54,10 @@ CUtensorMap make_map(const View& view, const Images& in, int64_t images,
   std::copy(lengths.begin(), lengths.end(), box);
   std::copy(steps.begin(), steps.end(), positions);
   CUtensorMap map;
-  const CUresult result = encode(
+  check(encode_map()(
       &map, half ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 5, in.data,
       sizes, strides, box, positions, CU_TENSOR_MAP_INTERLEAVE_NONE, swizzle,
-      CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
-  if (result != CUDA_SUCCESS) {
-    throw Error(cudaErrorInvalidValue, "cuTensorMapEncodeTiled: " +
-                                           std::to_string(static_cast<int>(result)));
-  }
+      CU_TENSOR_MAP_L2_PROMOTION_L2_128B, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
   return map;
 }
 
@@ -74,6 +79,18 @@ CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int ch
 
 CUtensorMap weight_map(const View& weight, const Images& in, int rows) {
   return make_map(weight, in, 1, {kBlockChannels, 1, rows, 1}, {1, 1, 1, 1}, CU_TENSOR_MAP_SWIZZLE_128B);
+}
+
+CUtensorMap float_map(const FloatTensor& tensor, const std::array<uint32_t, 5>& box) {
+  cuuint64_t sizes[5], strides[4];
+  std::copy_n(tensor.sizes, 5, sizes);
+  std::transform(tensor.strides, tensor.strides + 4, strides, [](int64_t floats) { return static_cast<cuuint64_t>(4 * floats); });
+  const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
+  CUtensorMap map;
+  check(encode_map()(&map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 5, tensor.data, sizes, strides, box.data(), steps,
+                     CU_TENSOR_MAP_INTERLEAVE_NONE, CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_NONE,
+                     CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE));
+  return map;
 }
 
 }  // namespace facegen::cuda::hopper

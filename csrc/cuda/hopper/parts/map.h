@@ -3,6 +3,9 @@
 
 #include <cuda.h>
 
+#include <array>
+#include <cstdint>
+
 #include "cuda/fit/box.h"
 #include "cuda/tensor.h"
 #include "program.h"
@@ -22,5 +25,13 @@ CUtensorMap patch_map(const View& view, const Images& in, int64_t images, int ch
 // Of a weight (plane, output channel, tap, input channel): boxes of 64 input channels of a tap, of `rows`
 // output channels, with 128-byte swizzle. The coordinates are (plane, 0, output channel, tap, input channel).
 CUtensorMap weight_map(const View& weight, const Images& in, int rows);
+
+// Float32 numbers as a tensor of five axes, the first of neighbours; strides, in floats, are those of the others.
+struct FloatTensor {
+  float* data;
+  int64_t sizes[5], strides[4];
+};
+// Boxes of 32 neighbours, with 128-byte swizzle. Strides and addresses must be multiples of 16 bytes.
+CUtensorMap float_map(const FloatTensor& tensor, const std::array<uint32_t, 5>& box);
 
 }  // namespace facegen::cuda::hopper

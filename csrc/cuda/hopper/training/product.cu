@@ -109,6 +109,7 @@ template <class P>
 __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
   const int warpgroup = static_cast<int>(threadIdx.x) / 128;
   Consumer<P> ring{shared, threadIdx.x % 32 == 0};
+  Stages<P> stages{shared.stages[threadIdx.x / 32]};
   for (int64_t index = blockIdx.x; index < args.plan.tiles(); index += gridDim.x) {
     const Tile tile = find_tile(args, static_cast<int>(index));
     Sums<P> sums;
@@ -122,8 +123,9 @@ __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
       consume_step<P>(sums, warpgroup, ring);
       ++steps;
     });
-    store_tile<P>(args, tile, warpgroup, shared.stages[threadIdx.x / 32], sums, steps);
+    store_tile<P>(args, tile, warpgroup, stages, sums, steps);
   }
+  if (threadIdx.x % 32 == 0) ptx::wait_for_reads_of_copies();
 }
 
 template <ProductKind kKind, ProductShape kShape, OperandFormat kFormat>

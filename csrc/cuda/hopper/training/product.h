@@ -4,10 +4,16 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
+#include <cstddef>
+#include <cstdint>
+
 #include "cuda/fit/product_plan.h"
 #include "cuda/training/call.h"
 
 namespace facegen::cuda::hopper {
+
+// Phases of a map that the copy engine can store.
+constexpr std::size_t kMostStoredPhases = 4;
 
 // The kernel's argument.
 struct ProductArguments {
@@ -22,12 +28,17 @@ struct ProductArguments {
   float* out;
   int64_t out_image_floats, part_floats;
   int32_t out_pitch;  // floats from a pixel, or line, to the next
-  bool finishes;      // there are no parts: with what follows
   const float* largest;  // null, or of an operand that was scaled by it: see operand_scale
   const float* bias;
-  Activation activation;  // at most kTanh
+  Activation activation;  // at most kLeakyRelu
   float alpha;
   bool accumulate;
+  const float* gate;  // null, or of the made map's layout: where it is not above 0 the gradient is that times
+  float gate_slope;   // a slope
+  // Whether the copy engine stores plain sums, as 16 rows of 32 columns: (column, x, y, image, part) of each phase,
+  // or of a weight's gradient (column, channel, tap, 0, part). Nothing follows then; else plan.finishes.
+  bool stores_boxes;
+  CUtensorMap boxes[kMostStoredPhases];
   OperandTarget operand;  // where the map that is made goes besides; of whole vectors of channels
 };
 

@@ -8,12 +8,13 @@
 namespace facegen::cuda::hopper::product {
 
 constexpr int kConsumers = 256;  // threads
+constexpr int kStageFloats = 16 * 32;
 constexpr int kSlotBytes = 32 << 10, kPlaneBytes = 16 << 10, kBlockBytes = 8 << 10;
 
 template <class P>
 struct Shared {
   char slots[P::kSlots][kSlotBytes];
-  float stages[kConsumers / 32][16 * P::kStageColumns];  // see product_store.cuh
+  float stages[kConsumers / 32][P::kStages][kStageFloats];  // of warps: see product_store.cuh
   uint64_t full[P::kSlots], empty[P::kSlots];
 };
 

@@ -16,7 +16,7 @@ struct Product {
   static constexpr int kColumns = product_columns(kShape);
   static constexpr bool kWide = kShape == ProductShape::kWide;
   static constexpr int kCtas = product_ctas(kKind, kShape), kSlots = kCtas == 1 ? 6 : 3;
-  static constexpr int kStageColumns = kCtas == 1 ? 64 : 32;  // of a warp's stage on the way out
+  static constexpr int kStages = kCtas == 1 ? 2 : 1;  // of each warp, on the way out
   static constexpr auto kTransposed = kWeight                             ? ptx::Transposed::kBoth
                                       : kKind == ProductKind::kInput ? ptx::Transposed::kB
                                                                      : ptx::Transposed::kNone;
