@@ -23,9 +23,10 @@ struct TrainingPhase {
   FACEGEN_HOST_DEVICE int taps() const { return y.taps * x.taps; }
   FACEGEN_HOST_DEVICE int outputs() const { return y.out * x.out; }
   // The weight's tap that a tap of the phase is, and what it reads for an output.
-  FACEGEN_HOST_DEVICE int weight_tap(int tap) const {
-    return (y.first_tap + tap / x.taps * y.tap_step) * kernel_w + x.first_tap + tap % x.taps * x.tap_step;
+  FACEGEN_HOST_DEVICE int weight_tap(int ty, int tx) const {
+    return (y.first_tap + ty * y.tap_step) * kernel_w + x.first_tap + tx * x.tap_step;
   }
+  FACEGEN_HOST_DEVICE int weight_tap(int tap) const { return weight_tap(tap / x.taps, tap % x.taps); }
   FACEGEN_HOST_DEVICE int input_y(int oy, int tap) const {
     return oy * y.step + tap / x.taps * y.dir + y.base;
   }

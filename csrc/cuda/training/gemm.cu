@@ -14,6 +14,9 @@
 #include "cuda/training/gather.cuh"
 #include "cuda/training/launch.cuh"
 #include "cuda/training/mma_tile.cuh"
+#include "cuda/training/numbers.cuh"
+#include "cuda/training/part_sums.cuh"
+#include "cuda/training/ramp.cuh"
 
 namespace facegen::cuda {
 namespace {
@@ -24,98 +27,153 @@ struct GemmArguments {
   Gather in;
   const float* weight;  // of the first group
   int32_t outs, ins, weight_taps;
-  int64_t rows;
-  int32_t columns, depth, groups;
+  int32_t rows, columns, depth;
+  Tiles tiles;
+  bool fours_x, fours_weight, fours_to;  // whether they are read and written four numbers at a time
   float* y;  // the first group's first channel of the first image
   int64_t y_image_floats;
   int32_t y_c;
   const float* bias;  // of the first group's first channel, or null
   Activation activation;
   float alpha, beta;
-  bool accumulate;
+  bool accumulate, is_ramp;
+  Ramp ramp;
   DepthSplit split;
   float* parts;  // (split, group, row, column), where there are several
 };
 
-__device__ inline void finish(const GemmArguments& args, int group, int64_t row, int column, float sum) {
-  const Position at = find_position(args.in.phase, row);
-  const int channel = group * args.columns + column;
-  float* const to = args.y + at.image * args.y_image_floats +
-                    args.in.phase.output_pixel(at.oy, at.ox) * args.y_c + channel;
-  if (args.bias != nullptr) sum += args.bias[channel];
-  if (args.accumulate) sum += *to;
-  *to = activate_one(sum, args.activation, args.alpha, args.beta);
+__device__ inline float* find_row(const GemmArguments& args, int row) {
+  const Position at = find_position(args.in, row);
+  return args.y + at.image * args.y_image_floats + args.in.phase.output_pixel(at.oy, at.ox) * args.y_c;
 }
 
-template <bool kTransposed, bool kVector>
-__global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ GemmArguments args) {
-  const int column_tiles = (args.columns + kTile - 1) / kTile;
-  const auto row_tiles = static_cast<uint32_t>((args.rows + kTile - 1) / kTile);
-  uint32_t block = blockIdx.x;
-  const int column0 = static_cast<int>(block % static_cast<uint32_t>(column_tiles)) * kTile;
-  block /= static_cast<uint32_t>(column_tiles);
-  const int64_t row0 = int64_t{block % row_tiles} * kTile;
-  block /= row_tiles;
-  const int group = static_cast<int>(block % static_cast<uint32_t>(args.groups));
-  const int part = static_cast<int>(block / static_cast<uint32_t>(args.groups));
+// The others' code is long, and seldom run.
+__device__ __noinline__ float activate_apart(float x, Activation activation, float alpha, float beta) {
+  return activate_one(x, activation, alpha, beta);
+}
 
+template <int kCount>
+__device__ inline void activate(const GemmArguments& args, float (&v)[kCount]) {
+  if (args.is_ramp) {
+#pragma unroll
+    for (float& x : v) x = args.ramp.apply(x);
+  } else {
+#pragma unroll
+    for (float& x : v) x = activate_apart(x, args.activation, args.alpha, args.beta);
+  }
+}
+
+// Four numbers, or `count` of them one by one.
+__device__ inline void add_four(float (&v)[4], const float* from, bool at_once, int count) {
+  if (at_once) {
+    const Numbers<4> n = load_numbers<4>(from);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) v[e] += n.v[e];
+    return;
+  }
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    if (e < count) v[e] += from[e];
+  }
+}
+__device__ inline void store_four(float* to, const float (&v)[4], bool at_once, int count) {
+  if (at_once) return store_numbers<4>(to, {{v[0], v[1], v[2], v[3]}});
+#pragma unroll
+  for (int e = 0; e < 4; ++e) {
+    if (e < count) to[e] = v[e];
+  }
+}
+
+// Threads side by side have four columns each of a row's sums.
+__device__ inline void store_tile(const GemmArguments& args, const Tiles::Place& at, const float* tile) {
+  const int thread = static_cast<int>(threadIdx.x), log2_lanes = args.columns > kTile / 2 ? 4 : 3;
+  const int first = 4 * (thread & ((1 << log2_lanes) - 1)), column = at.column + first;
+  const int count = args.columns - column, rows = min(kTile, args.rows - at.row);
+  if (count <= 0) return;
+  const bool finishes = args.split.splits == 1;
+  const int channel = at.group * args.columns + column;
+  float bias[4] = {};
+  if (finishes && args.bias != nullptr) add_four(bias, args.bias + channel, false, count);
+  const int64_t before = (int64_t{at.part} * args.tiles.group_count + at.group) * args.rows;
+#pragma unroll 1
+  for (int r = thread >> log2_lanes; r < rows; r += kThreads >> log2_lanes) {
+    const int row = at.row + r;
+    float v[4] = {};
+    add_four(v, tile + r * kSumPitch + first, true, 4);
+    float* to;
+    if (finishes) {
+      to = find_row(args, row) + channel;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) v[e] += bias[e];
+      if (args.accumulate) add_four(v, to, args.fours_to, count);
+      activate(args, v);
+    } else {
+      to = args.parts + (before + row) * args.columns + column;
+    }
+    store_four(to, v, args.fours_to, count);
+  }
+}
+
+constexpr int kTapChunks = kThreads / kChunk;  // whose taps are found at once
+
+template <bool kTransposed>
+__global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ GemmArguments args) {
+  extern __shared__ __align__(16) char shared[];
+  __shared__ __align__(16) Tap taps[kThreads];
+  const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const int thread = static_cast<int>(threadIdx.x);
   const Gather& in = args.in;
-  const Place place = find_place(in, group, row0 + line_of<false>(thread), args.rows);
-  const float* const weight =
-      args.weight + int64_t{group} * args.outs * args.weight_taps * args.ins;
+  // Rows behind the last are the last again, whose sums are not stored.
+  const int row = min(at.row + line_of<false>(thread), args.rows - 1);
+  const Place place = find_place(in, find_position(in, row), at.group);
+  const float* weight = args.weight + int64_t{at.group} * args.outs * args.weight_taps * args.ins;
+  // Columns of the weight that a thread copies.
+  const int columns = args.columns - at.column, line = line_of<kTransposed>(thread);
+  weight += kTransposed ? at.column : int64_t{at.column + line} * args.weight_taps * args.ins;
+  const int numbers = kTransposed ? min(kTile, columns) : line < columns ? kChunk : 0;
 
-  const auto fetch_a = [&](int64_t chunk, float(&v)[kFetch]) {
-    fetch_runs<kVector>(static_cast<int>(chunk) * kChunk + first_of<false>(thread), in.channels,
-                        [&](int tap) { return find_pixel(in, place, tap); }, v);
-  };
-  const auto fetch_b = [&](int64_t chunk, float(&v)[kFetch]) {
-    if constexpr (kTransposed) {
-      const int k = static_cast<int>(chunk) * kChunk + line_of<true>(thread);
-      const int first = column0 + first_of<true>(thread);
-      const int tap = k / args.outs, out = k - tap * args.outs;
-      const bool exists = k < args.depth;
-      const float* const from =
-          exists ? weight + (int64_t{out} * args.weight_taps + in.phase.weight_tap(tap)) * args.ins + first
-                 : weight;
-      fetch_line<kVector>(from, exists ? args.ins - first : 0, v);
-    } else {
-      const int column = column0 + line_of<false>(thread);
-      const float* const of_column = weight + int64_t{column} * args.weight_taps * args.ins;
-      fetch_runs<kVector>(
-          static_cast<int>(chunk) * kChunk + first_of<false>(thread), args.ins,
-          [&](int tap) -> const float* {
-            if (column >= args.columns || tap >= in.phase.taps()) return nullptr;
-            return of_column + int64_t{in.phase.weight_tap(tap)} * args.ins;
-          },
-          v);
+  const auto copy = [&](int chunk, uint32_t to) {
+    const int of_taps = (chunk - at.first) % kTapChunks;
+    if (of_taps == 0) {
+      __syncthreads();
+      taps[thread] = find_tap(in, chunk * kChunk + thread, args.depth, kTransposed ? 1 : args.ins,
+                              kTransposed ? args.weight_taps : 1);
+      __syncthreads();
     }
+    const Tap* const of_chunk = taps + of_taps * kChunk;
+    copy_line<false>(to, kChunk, args.fours_x, [&](int number) -> Source {
+      const Tap tap = of_chunk[number];
+      return {place.from + tap.offset, reaches(in, place, tap)};
+    });
+    const int weight_line = of_chunk[line % kChunk].weight;
+    copy_line<kTransposed>(to + kOperandBytes, numbers, args.fours_weight, [&](int number) -> Source {
+      if constexpr (kTransposed) {
+        return {weight + int64_t{weight_line} * args.ins + number, weight_line >= 0};
+      } else {
+        const int offset = of_chunk[number].weight;
+        return {weight + offset, offset >= 0};
+      }
+    });
   };
-
-  const int64_t chunks = (args.depth + kChunk - 1) / kChunk, part_chunks = args.split.part / kChunk;
+  const int warp = thread / 32;
+  const bool used = warp % 2 * kPart < args.rows - at.row && warp / 2 * kPart < columns;
   Sums sums;
-  accumulate<false, kTransposed>(sums, part * part_chunks, min(chunks, (part + 1) * part_chunks),
-                                 fetch_a, fetch_b);
-  for_each_sum(sums, [&](int r, int c, float sum) {
-    const int64_t row = row0 + r;
-    const int column = column0 + c;
-    if (row >= args.rows || column >= args.columns) return;
-    if (args.split.splits == 1) {
-      finish(args, group, row, column, sum);
-    } else {
-      const int64_t before = int64_t{part} * args.groups + group;
-      args.parts[(before * args.rows + row) * args.columns + column] = sum;
-    }
-  });
+  accumulate<false, kTransposed>(sums, shared, at.first, at.last, kQuads, used, copy);
+  store_tile(args, at, share_sums(sums, shared));
 }
 
-__global__ void __launch_bounds__(kBlockThreads) add_parts_kernel(const __grid_constant__ GemmArguments args) {
-  const int64_t of_group = args.rows * args.columns, count = args.groups * of_group;
-  for_each_number(count, [&](int64_t i) {
-    float sum = 0.0f;
-    for (int part = 0; part < args.split.splits; ++part) sum += args.parts[part * count + i];
-    const int64_t at = i % of_group;
-    finish(args, static_cast<int>(i / of_group), at / args.columns, static_cast<int>(at % args.columns), sum);
+__global__ void __launch_bounds__(kBlockThreads)
+    add_parts_kernel(const __grid_constant__ GemmArguments args, const __grid_constant__ PartsOfProduct parts,
+                     const __grid_constant__ Divider by_rows, const __grid_constant__ Divider by_columns) {
+  add_parts(parts, [&](int i, float sum) {
+    const int line = by_columns.divide(i), group = by_rows.divide(line);
+    const int channel = group * args.columns + i - line * args.columns;
+    float* const to = find_row(args, line - group * args.rows) + channel;
+    float v[1] = {sum};
+    if (args.bias != nullptr) v[0] += args.bias[channel];
+    if (args.accumulate) v[0] += *to;
+    activate(args, v);
+    *to = v[0];
   });
 }
 
@@ -136,21 +194,23 @@ void run_gemm(const TrainingCall& call, const TrainingGroups& groups, const floa
     const int64_t rows = call.images * p.outputs();
     if (rows == 0) continue;
     const int depth = p.taps() * channels;
+    const DepthSplit split = split_depth(rows, columns, depth, groups.count);
+    const bool fours_y = is_vector_aligned(call.y.data + first_y) && y.c % 4 == 0;
+    const Gather in = make_gather(call.x, p, first_x, channels);
     const GemmArguments args = {
-        make_gather(call.x, p, first_x, channels), of_groups, groups.outs, groups.ins, taps, rows, columns,
-        depth, groups.count, call.y.data + first_y, y.floats(), y.c,
+        in, of_groups, groups.outs, groups.ins, taps,
+        static_cast<int32_t>(rows), columns, depth, make_tiles(rows, columns, depth, groups.count, split),
+        is_vector(in), is_vector_aligned(of_groups) && groups.ins % 4 == 0,
+        columns % 4 == 0 && (split.splits > 1 || fours_y), call.y.data + first_y, y.floats(), y.c,
         bias == nullptr ? nullptr : bias + first_y, s.activation, s.alpha, s.limit, s.accumulate,
-        split_depth(rows, columns, depth, groups.count), reinterpret_cast<float*>(call.scratch)};
-    const bool vector =
-        is_vector(args.in) && is_vector_aligned(of_groups) && groups.ins % 4 == 0;
-    const auto kernel = s.transposed ? vector ? gemm_kernel<true, true> : gemm_kernel<true, false>
-                                     : vector ? gemm_kernel<false, true> : gemm_kernel<false, false>;
-    const int64_t blocks = args.split.splits * groups.count * divide_up(rows, int64_t{kTile}) *
-                           divide_up(int64_t{columns}, int64_t{kTile});
-    kernel<<<grid(blocks), kThreads, 0, call.stream>>>(args);
+        is_ramp(s.activation), make_ramp(s.activation, s.alpha), split,
+        reinterpret_cast<float*>(call.scratch)};
+    launch_tiles(s.transposed ? gemm_kernel<true> : gemm_kernel<false>, args, call.stream);
     FACEGEN_CUDA_CHECK_LAUNCH("a product of training");
-    if (args.split.splits == 1) continue;
-    add_parts_kernel<<<grid_of(groups.count * rows * columns), kBlockThreads, 0, call.stream>>>(args);
+    if (split.splits == 1) continue;
+    const PartsOfProduct parts = plan_parts(args.parts, split.splits, groups.count * rows * columns);
+    add_parts_kernel<<<parts.blocks(), kBlockThreads, 0, call.stream>>>(args, parts, make_divider(args.rows),
+                                                                        make_divider(columns));
     FACEGEN_CUDA_CHECK_LAUNCH("the sum of a product's parts");
   }
 }

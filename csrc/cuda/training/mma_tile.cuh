@@ -5,62 +5,112 @@
 // below 2^-16 of it, is left out). Tensor cores add with truncation: every kPromote chunks (512 of k)
 // their accumulators are added to float32 sums.
 //
-// A chunk of an operand is two planes (hi, lo) in shared memory, in one of two layouts, as its numbers
-// come from memory; ldmatrix transposes the second:
+// A chunk comes by asynchronous copies, kStages chunks ahead, to slots that only the thread that copied them
+// reads. It splits them into two planes (hi, lo), in one of two layouts, as the operand's numbers come from
+// memory; ldmatrix transposes the second:
 //
-//   rows:   (64 rows or columns, 32 of k)   64 bytes a row at a pitch of 80
-//   depth:  (32 of k, 64 rows or columns)  128 bytes a k   at a pitch of 144
+//   rows:   64 lines, a row or column, of 32 of k     64 bytes a line at a pitch of 80
+//   depth:  32 lines, one of k, of 64 rows or columns 128 bytes a line at a pitch of 144
 //
-// Eight neighbouring lines start in different groups of 4 banks in both. Of either a thread stores 16
-// numbers that follow one another: 64 x 2 or 32 x 4 threads.
+// Eight neighbouring lines start in different groups of 4 banks in both. Of either a thread has four quads
+// (of numbers) of one line; 2 or 4 threads of a line have its quads in turn.
+//
+// A small product is one pass through this code, whose instructions come from memory at some ten cycles each:
+// loops are rolled.
 #pragma once
 
 #include <cstdint>
 
+#include "cuda/fit/divide.h"
 #include "cuda/fit/training_plan.h"
 #include "cuda/generic/element.cuh"
+#include "cuda/runtime/error.h"
+#include "cuda/training/launch.cuh"
+#include "divide_up.h"
 
 namespace facegen::cuda::mma_tile {
 
 constexpr int kTile = kTrainingTile, kChunk = kTrainingChunk, kThreads = 128;
 constexpr int kPart = 32;  // rows and columns of a warp
 constexpr int kPromote = 512 / kChunk;
+constexpr int kStages = 2;
+constexpr int kQuads = 4;
 static_assert(kThreads / 32 * kPart * kPart == kTile * kTile);
-static_assert(kThreads * 16 == kTile * kChunk, "a thread stores 16 numbers of a chunk");
+static_assert(kThreads * kQuads * 4 == kTile * kChunk);
 
 template <bool kDepth>
 struct Layout {
   static constexpr int kPitch = kDepth ? 144 : 80;
-  static constexpr int kPlane = (kDepth ? kChunk : kTile) * kPitch;
+  static constexpr int kLines = kDepth ? kChunk : kTile;
+  static constexpr int kPlane = kLines * kPitch;
   static constexpr int kBytes = 2 * kPlane;
-  static constexpr int kThreadsOfLine = kDepth ? 4 : 2;
+  static constexpr int kThreadsOfLine = kThreads / kLines;
   static constexpr int kStep = kDepth ? 16 * kPitch : 32;  // bytes from 16 of k to the next
   static constexpr int kSixteenRows = kDepth ? 32 : 16 * kPitch;  // bytes from 16 rows to the next
 };
 
-// The line that a thread stores to, and where in it its 16 numbers begin.
+// Shared memory: slots (stage, operand, quad, thread), in which the sums lie in the end, and planes.
+constexpr int kSlotStep = 16 * kThreads;  // from a thread's slot to its next
+constexpr int kOperandBytes = kQuads * kSlotStep, kStageBytes = 2 * kOperandBytes;
+constexpr int kSumPitch = kTile + 8;  // floats
+constexpr int kSharedBytes = kStages * kStageBytes + 2 * Layout<false>::kBytes;
+static_assert(Layout<true>::kBytes <= Layout<false>::kBytes && kTile * kSumPitch * 4 <= kStages * kStageBytes);
+
+// The line that a thread has quads of.
 template <bool kDepth>
 __device__ inline int line_of(int thread) {
   return thread / Layout<kDepth>::kThreadsOfLine;
 }
 template <bool kDepth>
 __device__ inline int first_of(int thread) {
-  return thread % Layout<kDepth>::kThreadsOfLine * 16;
+  return thread % Layout<kDepth>::kThreadsOfLine * 4;
 }
 
-template <bool kDepth>
-__device__ inline void store(char* chunk, int thread, const float (&v)[16]) {
-  using L = Layout<kDepth>;
-  __align__(16) uint32_t hi[8], lo[8];
-#pragma unroll
-  for (int i = 0; i < 8; ++i) split_pair<false>(v[2 * i], v[2 * i + 1], hi[i], lo[i]);
-  char* const to = chunk + line_of<kDepth>(thread) * L::kPitch + first_of<kDepth>(thread) * 2;
-#pragma unroll
-  for (int half = 0; half < 2; ++half) {
-    *reinterpret_cast<uint4*>(to + 16 * half) = *reinterpret_cast<const uint4*>(hi + 4 * half);
-    *reinterpret_cast<uint4*>(to + L::kPlane + 16 * half) =
-        *reinterpret_cast<const uint4*>(lo + 4 * half);
+// Zeros where nothing exists.
+template <int kBytes>
+__device__ inline void copy(uint32_t to, const float* from, bool exists) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to), "l"(from), "n"(kBytes),
+               "r"(exists ? kBytes : 0)
+               : "memory");
+}
+
+// Begins to copy a thread's quads of a line of so many numbers to its slots. What is behind them is left as it
+// was: it may not be of k. source(number): where a number lies; of quads, the first of one.
+struct Source {
+  const float* from;
+  bool exists;
+};
+template <bool kDepth, class Find>
+__device__ inline void copy_line(uint32_t to, int numbers, bool quads, const Find& source) {
+  constexpr int kNext = 4 * Layout<kDepth>::kThreadsOfLine;
+  int number = first_of<kDepth>(static_cast<int>(threadIdx.x));
+  if (quads) {
+#pragma unroll 1
+    for (; number < numbers; number += kNext, to += kSlotStep) {
+      const Source s = source(number);
+      copy<16>(to, s.from, s.exists);
+    }
+    return;
   }
+#pragma unroll 1
+  for (; number < numbers; number += kNext, to += kSlotStep) {
+#pragma unroll
+    for (int e = 0; e < 4; ++e) {
+      const Source s = source(number + e);
+      copy<4>(to + 4 * e, s.from, s.exists && number + e < numbers);
+    }
+  }
+}
+
+// Splits a quad in its slot; `to`: its place in the plane of hi.
+template <bool kDepth>
+__device__ inline void split_quad(const char* slot, char* to) {
+  const float4 v = *reinterpret_cast<const float4*>(slot);
+  uint2 hi, lo;
+  split_pair<false>(v.x, v.y, hi.x, lo.x);
+  split_pair<false>(v.z, v.w, hi.y, lo.y);
+  *reinterpret_cast<uint2*>(to) = hi;
+  *reinterpret_cast<uint2*>(to + Layout<kDepth>::kPlane) = lo;
 }
 
 __device__ inline uint32_t shared_address(const void* p) {
@@ -138,17 +188,17 @@ struct Sums {
   __device__ inline void add_chunk(uint32_t a, uint32_t b) {
     using A = Layout<kDepthA>;
     using B = Layout<kDepthB>;
-#pragma unroll
-    for (int step = 0; step < kChunk / 16; ++step) {
+#pragma unroll 1
+    for (int step = 0; step < kChunk / 16; ++step, a += A::kStep, b += B::kStep) {
       uint32_t a_matrices[2][2][4], b_matrices[2][2][4];
 #pragma unroll
       for (int plane = 0; plane < 2; ++plane) {
 #pragma unroll
         for (int i = 0; i < 2; ++i) {
           load_matrices<kDepthA>(a_matrices[plane][i],
-                                 a + plane * A::kPlane + i * A::kSixteenRows + step * A::kStep);
+                                 a + plane * A::kPlane + i * A::kSixteenRows);
           load_matrices<kDepthB>(b_matrices[plane][i],
-                                 b + plane * B::kPlane + i * B::kSixteenRows + step * B::kStep);
+                                 b + plane * B::kPlane + i * B::kSixteenRows);
         }
       }
       const auto add = [&](int a_plane, int b_plane) {
@@ -168,58 +218,102 @@ struct Sums {
   }
 };
 
-// The tile's C from chunk `first` to before `last`: fetch_a(chunk, v) and fetch_b give what the thread
-// stores. While a chunk is multiplied, the next is on its way.
-template <bool kDepthA, bool kDepthB, class FetchA, class FetchB>
-__device__ inline void accumulate(Sums& sums, int64_t first, int64_t last, const FetchA& fetch_a,
-                                  const FetchB& fetch_b) {
-  constexpr int kStage = Layout<kDepthA>::kBytes + Layout<kDepthB>::kBytes;
-  __shared__ __align__(16) char shared[2 * kStage];
+// The tile's C from chunk `first` to before `last`. copy(chunk, to) begins to copy a thread's quads: A's to `to`
+// and the slots behind, B's to kOperandBytes behind these. `quads`: so many of them, an even number, are in use;
+// `used`: whether this warp's part of C is.
+template <bool kDepthA, bool kDepthB, class Copy>
+__device__ inline void accumulate(Sums& sums, char* shared, int first, int last, int quads, bool used,
+                                  const Copy& copy) {
+  using A = Layout<kDepthA>;
+  using B = Layout<kDepthB>;
   const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
-  const uint32_t a = shared_address(shared) + a_lane<kDepthA>(warp % 2 * kPart, lane);
-  const uint32_t b = shared_address(shared) + Layout<kDepthA>::kBytes +
-                     b_lane<kDepthB>(warp / 2 * kPart, lane);
-  float a_next[16], b_next[16];
-  const auto put = [&](int stage) {
-    char* const to = shared + stage * kStage;
-    store<kDepthA>(to, thread, a_next);
-    store<kDepthB>(to + Layout<kDepthA>::kBytes, thread, b_next);
-  };
-  if (first < last) {
-    fetch_a(first, a_next);
-    fetch_b(first, b_next);
-    put(0);
-  }
-  __syncthreads();
-  for (int64_t chunk = first; chunk < last; ++chunk) {
-    const int done = static_cast<int>(chunk - first), stage = done % 2;
-    const bool more = chunk + 1 < last;
-    if (more) {
-      fetch_a(chunk + 1, a_next);
-      fetch_b(chunk + 1, b_next);
+  char* const slots = shared + 16 * thread;
+  char* const planes = shared + kStages * kStageBytes;
+  char* const a_line = planes + line_of<kDepthA>(thread) * A::kPitch + first_of<kDepthA>(thread) * 2;
+  char* const b_line =
+      planes + A::kBytes + line_of<kDepthB>(thread) * B::kPitch + first_of<kDepthB>(thread) * 2;
+  const uint32_t a = shared_address(planes) + a_lane<kDepthA>(warp % 2 * kPart, lane);
+  const uint32_t b = shared_address(planes) + A::kBytes + b_lane<kDepthB>(warp / 2 * kPart, lane);
+#pragma unroll 1
+  for (int chunk = first - kStages; chunk < last; ++chunk) {
+    char* const stage = slots + static_cast<unsigned>(chunk + kStages) % kStages * kStageBytes;
+    if (chunk >= first) {
+      asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
+#pragma unroll 1
+      for (int i = 0; i < quads; i += 2) {
+#pragma unroll
+        for (int j = i; j < i + 2; ++j) {
+          split_quad<kDepthA>(stage + j * kSlotStep, a_line + j * 8 * A::kThreadsOfLine);
+          split_quad<kDepthB>(stage + kOperandBytes + j * kSlotStep, b_line + j * 8 * B::kThreadsOfLine);
+        }
+      }
     }
-    sums.add_chunk<kDepthA, kDepthB>(a + stage * kStage, b + stage * kStage);
-    if (done % kPromote == kPromote - 1) sums.promote();
-    if (more) put(1 - stage);
+    if (chunk + kStages < last) copy(chunk + kStages, shared_address(stage));
+    asm volatile("cp.async.commit_group;" ::: "memory");
+    if (chunk < first) continue;
+    __syncthreads();
+    if (used) sums.add_chunk<kDepthA, kDepthB>(a, b);
+    if ((chunk - first) % kPromote == kPromote - 1 || chunk + 1 == last) sums.promote();
     __syncthreads();
   }
-  sums.promote();
 }
 
-// body(row, column, sum) for each number of C that this thread has.
-template <class Body>
-__device__ inline void for_each_sum(const Sums& sums, const Body& body) {
+// C as (row, column) at a pitch of kSumPitch, for all threads.
+__device__ inline const float* share_sums(const Sums& sums, char* shared) {
+  auto* const tile = reinterpret_cast<float*>(shared);
   const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  float* const to = tile + (warp % 2 * kPart + lane / 4) * kSumPitch + warp / 2 * kPart + lane % 4 * 2;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {
-    const int row = warp % 2 * kPart + i * 8 + lane / 4;
 #pragma unroll
     for (int j = 0; j < 4; ++j) {
-      const int column = warp / 2 * kPart + j * 8 + lane % 4 * 2;
-      body(row, column, sums.sum[i / 2][j][i % 2 * 2]);
-      body(row, column + 1, sums.sum[i / 2][j][i % 2 * 2 + 1]);
+      const float* const pair = sums.sum[i / 2][j] + i % 2 * 2;
+      *reinterpret_cast<float2*>(to + i * 8 * kSumPitch + j * 8) = make_float2(pair[0], pair[1]);
     }
   }
+  __syncthreads();
+  return tile;
+}
+
+// The tiles of a product, a block each: columns side by side, then rows, groups, parts of the depth.
+struct Tiles {
+  Divider columns, rows, groups;
+  int32_t column_tiles, row_tiles, group_count;
+  int32_t part_chunks, chunks;  // of a part, of all
+
+  struct Place {
+    int32_t row, column;  // the first
+    int32_t group, part;
+    int32_t first, last;  // chunks
+  };
+  __device__ Place place(int block) const {
+    int next = columns.divide(block);
+    const int column = block - next * column_tiles;
+    block = next, next = rows.divide(block);
+    const int row = block - next * row_tiles;
+    block = next, next = groups.divide(block);
+    const int first = next * part_chunks;
+    return {row * kTile, column * kTile, block - next * group_count, next, first,
+            min(chunks, first + part_chunks)};
+  }
+  int64_t blocks(const DepthSplit& split) const {
+    return int64_t{split.splits} * group_count * row_tiles * column_tiles;
+  }
+};
+inline Tiles make_tiles(int64_t rows, int64_t columns, int64_t depth, int32_t groups, const DepthSplit& split) {
+  const auto row_tiles = static_cast<int32_t>(divide_up(rows, int64_t{kTile}));
+  const auto column_tiles = static_cast<int32_t>(divide_up(columns, int64_t{kTile}));
+  return {make_divider(column_tiles), make_divider(row_tiles), make_divider(groups), column_tiles, row_tiles,
+          groups, static_cast<int32_t>(split.part / kChunk),
+          static_cast<int32_t>(divide_up(depth, int64_t{kChunk}))};
+}
+
+// More shared memory than 48 KiB must be asked for, on every device anew.
+template <class Arguments>
+void launch_tiles(void (*kernel)(Arguments), const Arguments& args, cudaStream_t stream) {
+  FACEGEN_CUDA_CHECK(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
+  kernel<<<grid(args.tiles.blocks(args.split)), kThreads, kSharedBytes, stream>>>(args);
 }
 
 }  // namespace facegen::cuda::mma_tile

@@ -10,6 +10,7 @@
 #include "cuda/training/gather.cuh"
 #include "cuda/training/launch.cuh"
 #include "cuda/training/mma_tile.cuh"
+#include "cuda/training/part_sums.cuh"
 
 namespace facegen::cuda {
 namespace {
@@ -21,84 +22,65 @@ struct WeightGradientArguments {
   const float* dy;  // the first group's first channel of the first image
   int64_t dy_image_floats;
   int32_t dy_c;
-  int64_t rows;
-  int32_t outs, columns, groups, weight_taps;
+  int32_t rows, outs, columns, weight_taps;
+  Tiles tiles;
+  bool fours_x, fours_dy;  // whether they are read four numbers at a time
   DepthSplit split;
   float* parts;     // (split, group, out, column), where there are several
   float* gradient;  // of the first group
 };
 
-// Where a number of the phase lies in the parameter.
-__device__ inline float& gradient_at(const WeightGradientArguments& args, int group, int out, int column) {
-  const int ins = args.in.channels, tap = column / ins;
-  const int64_t line = (int64_t{group} * args.outs + out) * args.weight_taps + args.in.phase.weight_tap(tap);
-  return args.gradient[line * ins + column - tap * ins];
-}
-
-template <bool kVector>
 __global__ void __launch_bounds__(kThreads)
     weight_gradient_kernel(const __grid_constant__ WeightGradientArguments args) {
-  const auto column_tiles = static_cast<uint32_t>((args.columns + kTile - 1) / kTile);
-  const auto out_tiles = static_cast<uint32_t>((args.outs + kTile - 1) / kTile);
-  uint32_t block = blockIdx.x;
-  const int column0 = static_cast<int>(block % column_tiles) * kTile;
-  block /= column_tiles;
-  const int out0 = static_cast<int>(block % out_tiles) * kTile;
-  block /= out_tiles;
-  const int group = static_cast<int>(block % static_cast<uint32_t>(args.groups));
-  const int part = static_cast<int>(block / static_cast<uint32_t>(args.groups));
-
+  extern __shared__ __align__(16) char shared[];
+  __shared__ __align__(16) Tap taps[kTile];
+  const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const int thread = static_cast<int>(threadIdx.x);
   const Gather& in = args.in;
-  const int out = out0 + first_of<true>(thread), column = column0 + first_of<true>(thread);
-  const auto fetch_dy = [&](int64_t chunk, float(&v)[kFetch]) {
-    const int64_t row = chunk * kChunk + line_of<true>(thread);
-    const float* from = args.dy;
-    int count = 0;
-    if (row < args.rows) {
-      const Position at = find_position(in.phase, row);
-      from += at.image * args.dy_image_floats + in.phase.output_pixel(at.oy, at.ox) * args.dy_c +
-              group * args.outs + out;
-      count = args.outs - out;
-    }
-    fetch_line<kVector>(from, count, v);
-  };
-  const auto fetch_x = [&](int64_t chunk, float(&v)[kFetch]) {
-    const Place place = find_place(in, group, chunk * kChunk + line_of<true>(thread), args.rows);
-    fetch_runs<kVector>(column, in.channels, [&](int tap) { return find_pixel(in, place, tap); }, v);
-  };
+  if (thread < kTile) taps[thread] = find_tap(in, at.column + thread, args.columns, in.channels, 1);
+  __syncthreads();
+  const int outs = min(kTile, args.outs - at.row), columns = min(kTile, args.columns - at.column);
 
-  const int64_t chunks = (args.rows + kChunk - 1) / kChunk, part_chunks = args.split.part / kChunk;
+  const auto copy = [&](int chunk, uint32_t to) {
+    const int row = chunk * kChunk + line_of<true>(thread);
+    const bool exists = row < args.rows;
+    const Position position = find_position(in, exists ? row : 0);
+    const float* const dy = args.dy + position.image * args.dy_image_floats +
+                            in.phase.output_pixel(position.oy, position.ox) * args.dy_c +
+                            at.group * args.outs + at.row;
+    copy_line<true>(to, outs, args.fours_dy, [&](int number) -> Source { return {dy + number, exists}; });
+    const Place place = find_place(in, position, at.group);
+    copy_line<true>(to + kOperandBytes, columns, args.fours_x, [&](int number) -> Source {
+      const Tap tap = taps[number];
+      return {place.from + tap.offset, exists && reaches(in, place, tap)};
+    });
+  };
+  const int warp = thread / 32, quads = max(outs, columns) > kTile / 2 ? kQuads : kQuads / 2;
   Sums sums;
-  accumulate<true, true>(sums, part * part_chunks, min(chunks, (part + 1) * part_chunks), fetch_dy,
-                         fetch_x);
-  for_each_sum(sums, [&](int r, int c, float sum) {
-    const int o = out0 + r, n = column0 + c;
-    if (o >= args.outs || n >= args.columns) return;
-    if (args.split.splits == 1) {
-      gradient_at(args, group, o, n) = sum;
-    } else {
-      const int64_t before = int64_t{part} * args.groups + group;
-      args.parts[(before * args.outs + o) * args.columns + n] = sum;
-    }
-  });
+  accumulate<true, true>(sums, shared, at.first, at.last, quads,
+                         warp % 2 * kPart < outs && warp / 2 * kPart < columns, copy);
+  const float* const tile = share_sums(sums, shared);
+
+  const int column = thread % kTile;
+  if (column >= columns) return;
+  const int64_t before = (int64_t{at.part} * args.tiles.group_count + at.group) * args.outs + at.row;
+  int64_t pitch = args.columns;
+  float* to = args.parts + before * pitch + at.column + column;
+  if (args.split.splits == 1) {
+    pitch = int64_t{args.weight_taps} * in.channels;
+    to = args.gradient + before * pitch + taps[column].weight;
+  }
+#pragma unroll 4
+  for (int r = thread / kTile; r < outs; r += kThreads / kTile) to[r * pitch] = tile[r * kSumPitch + column];
 }
 
 __global__ void __launch_bounds__(kBlockThreads)
-    add_parts_kernel(const __grid_constant__ WeightGradientArguments args) {
-  const int64_t of_group = int64_t{args.outs} * args.columns, count = args.groups * of_group;
-  for_each_number(count, [&](int64_t i) {
-    // Four sums at once: their loads wait for nothing.
-    float sum[4] = {};
-    int part = 0;
-    for (; part + 4 <= args.split.splits; part += 4) {
-#pragma unroll
-      for (int j = 0; j < 4; ++j) sum[j] += args.parts[(part + j) * count + i];
-    }
-    for (; part < args.split.splits; ++part) sum[0] += args.parts[part * count + i];
-    const int64_t at = i % of_group;
-    gradient_at(args, static_cast<int>(i / of_group), static_cast<int>(at / args.columns),
-                static_cast<int>(at % args.columns)) = (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    add_parts_kernel(const __grid_constant__ WeightGradientArguments args,
+                     const __grid_constant__ PartsOfProduct parts, const __grid_constant__ Divider by_columns) {
+  add_parts(parts, [&](int i, float sum) {
+    const int line = by_columns.divide(i), ins = args.in.channels;
+    const Tap tap = find_tap(args.in, i - line * args.columns, args.columns, ins, 1);
+    args.gradient[int64_t{line} * args.weight_taps * ins + tap.weight] = sum;
   });
 }
 
@@ -113,21 +95,20 @@ void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups,
     const int64_t rows = call.images * p.outputs();
     const int columns = p.taps() * groups.ins;
     if (rows == 0 || columns == 0) continue;
+    const DepthSplit split = split_depth(groups.outs, columns, rows, groups.count);
+    const Gather in = make_gather(call.x, p, groups.first_in, groups.ins);
+    const float* const of_groups = call.dy.data + groups.first_out;
     const WeightGradientArguments args = {
-        make_gather(call.x, p, groups.first_in, groups.ins), call.dy.data + groups.first_out,
-        dy.floats(), dy.c, rows, groups.outs, columns, groups.count, taps,
-        split_depth(groups.outs, columns, rows, groups.count),
-        reinterpret_cast<float*>(call.scratch),
-        gradient + int64_t{groups.first_out} * taps * groups.ins};
-    const bool vector = is_vector(args.in) && is_vector_aligned(args.dy) && dy.c % 4 == 0 &&
-                        groups.outs % 4 == 0;
-    const auto kernel = vector ? weight_gradient_kernel<true> : weight_gradient_kernel<false>;
-    const int64_t blocks = args.split.splits * groups.count * divide_up(int64_t{groups.outs}, int64_t{kTile}) *
-                           divide_up(int64_t{columns}, int64_t{kTile});
-    kernel<<<grid(blocks), kThreads, 0, call.stream>>>(args);
+        in, of_groups, dy.floats(), dy.c, static_cast<int32_t>(rows), groups.outs, columns, taps,
+        make_tiles(groups.outs, columns, rows, groups.count, split), is_vector(in),
+        is_vector_aligned(of_groups) && dy.c % 4 == 0 && groups.outs % 4 == 0, split,
+        reinterpret_cast<float*>(call.scratch), gradient + int64_t{groups.first_out} * taps * groups.ins};
+    launch_tiles(weight_gradient_kernel, args, call.stream);
     FACEGEN_CUDA_CHECK_LAUNCH("a weight gradient");
-    if (args.split.splits == 1) continue;
-    add_parts_kernel<<<grid_of(int64_t{groups.count} * groups.outs * columns), kBlockThreads, 0, call.stream>>>(args);
+    if (split.splits == 1) continue;
+    const PartsOfProduct parts =
+        plan_parts(args.parts, split.splits, int64_t{groups.count} * groups.outs * columns);
+    add_parts_kernel<<<parts.blocks(), kBlockThreads, 0, call.stream>>>(args, parts, make_divider(columns));
     FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");
   }
 }
