@@ -38,15 +38,18 @@ struct Place {
 };
 __device__ inline Place find_place(const Gather& g, const Position& at, int group) {
   const int y = at.oy * g.phase.y.step, x = at.ox * g.phase.x.step;
-  return {g.x + at.image * g.image_floats + (int64_t{y} * g.w + x) * g.c + int64_t{group} * g.channels, y, x};
+  const float* from =
+      g.x + at.image * g.image_floats + (int64_t{y} * g.w + x) * g.c + int64_t{group} * g.channels;
+  asm("" : "+l"(from));  // else every tap's address is a sum of the map's and two offsets
+  return {from, y, x};
 }
 
 // A column: a tap and a channel.
-struct Tap {
+struct alignas(16) Tap {
   int32_t y, x, offset;  // from a row's place
   int32_t weight;        // where it lies in the weight; below 0: there are not so many columns
 };
-constexpr int kNowhere = -(1 << 30);
+constexpr int kNowhere = -(1 << 30);  // twice it is an int too
 
 __device__ inline Tap find_tap(const Gather& g, int column, int columns, int tap_step, int channel_step) {
   if (column >= columns) return {kNowhere, kNowhere, 0, -1};
@@ -58,8 +61,9 @@ __device__ inline Tap find_tap(const Gather& g, int column, int columns, int tap
 
 // Whether the map has what a row reads with a tap: else it is padding.
 __device__ inline bool reaches(const Gather& g, const Place& place, const Tap& tap) {
-  return static_cast<unsigned>(place.y + tap.y) < static_cast<unsigned>(g.h) &&
-         static_cast<unsigned>(place.x + tap.x) < static_cast<unsigned>(g.w);
+  const bool y = static_cast<unsigned>(place.y + tap.y) < static_cast<unsigned>(g.h);
+  const bool x = static_cast<unsigned>(place.x + tap.x) < static_cast<unsigned>(g.w);
+  return y & x;  // without a branch
 }
 
 inline Gather make_gather(const TrainingMap& x, const TrainingPhase& phase, int first_channel,

@@ -86,7 +86,8 @@ __device__ inline void store_four(float* to, const float (&v)[4], bool at_once, 
 
 // Threads side by side have four columns each of a row's sums.
 __device__ inline void store_tile(const GemmArguments& args, const Tiles::Place& at, const float* tile) {
-  const int thread = static_cast<int>(threadIdx.x), log2_lanes = args.columns > kTile / 2 ? 4 : 3;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int log2_lanes = args.columns > kTile / 2 ? 4 : 3;
   const int first = 4 * (thread & ((1 << log2_lanes) - 1)), column = at.column + first;
   const int count = args.columns - column, rows = min(kTile, args.rows - at.row);
   if (count <= 0) return;
@@ -121,7 +122,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   extern __shared__ __align__(16) char shared[];
   __shared__ __align__(16) Tap taps[kThreads];
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
-  const int thread = static_cast<int>(threadIdx.x);
+  const unsigned thread = threadIdx.x;
   const Gather& in = args.in;
   // Rows behind the last are the last again, whose sums are not stored.
   const int row = min(at.row + line_of<false>(thread), args.rows - 1);
@@ -133,10 +134,10 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   const int numbers = kTransposed ? min(kTile, columns) : line < columns ? kChunk : 0;
 
   const auto copy = [&](int chunk, uint32_t to) {
-    const int of_taps = (chunk - at.first) % kTapChunks;
+    const int of_taps = static_cast<int>(static_cast<unsigned>(chunk - at.first) % kTapChunks);
     if (of_taps == 0) {
       __syncthreads();
-      taps[thread] = find_tap(in, chunk * kChunk + thread, args.depth, kTransposed ? 1 : args.ins,
+      taps[thread] = find_tap(in, chunk * kChunk + static_cast<int>(thread), args.depth, kTransposed ? 1 : args.ins,
                               kTransposed ? args.weight_taps : 1);
       __syncthreads();
     }
@@ -145,17 +146,18 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
       const Tap tap = of_chunk[number];
       return {place.from + tap.offset, reaches(in, place, tap)};
     });
-    const int weight_line = of_chunk[line % kChunk].weight;
+    const int weight_line = of_chunk[kTransposed ? line : 0].weight;  // where lines are of k
+    const float* const of_line = weight + int64_t{weight_line} * args.ins;
     copy_line<kTransposed>(to + kOperandBytes, numbers, args.fours_weight, [&](int number) -> Source {
       if constexpr (kTransposed) {
-        return {weight + int64_t{weight_line} * args.ins + number, weight_line >= 0};
+        return {of_line + number, weight_line >= 0 && number < numbers};
       } else {
         const int offset = of_chunk[number].weight;
         return {weight + offset, offset >= 0};
       }
     });
   };
-  const int warp = thread / 32;
+  const int warp = static_cast<int>(thread / 32);
   const bool used = warp % 2 * kPart < args.rows - at.row && warp / 2 * kPart < columns;
   Sums sums;
   accumulate<false, kTransposed>(sums, shared, at.first, at.last, kQuads, used, copy);

@@ -44,7 +44,7 @@ struct Layout {
   static constexpr int kLines = kDepth ? kChunk : kTile;
   static constexpr int kPlane = kLines * kPitch;
   static constexpr int kBytes = 2 * kPlane;
-  static constexpr int kThreadsOfLine = kThreads / kLines;
+  static constexpr unsigned kThreadsOfLine = kThreads / kLines;
   static constexpr int kStep = kDepth ? 16 * kPitch : 32;  // bytes from 16 of k to the next
   static constexpr int kSixteenRows = kDepth ? 32 : 16 * kPitch;  // bytes from 16 rows to the next
 };
@@ -58,12 +58,12 @@ static_assert(Layout<true>::kBytes <= Layout<false>::kBytes && kTile * kSumPitch
 
 // The line that a thread has quads of.
 template <bool kDepth>
-__device__ inline int line_of(int thread) {
-  return thread / Layout<kDepth>::kThreadsOfLine;
+__device__ inline int line_of(unsigned thread) {
+  return static_cast<int>(thread / Layout<kDepth>::kThreadsOfLine);
 }
 template <bool kDepth>
-__device__ inline int first_of(int thread) {
-  return thread % Layout<kDepth>::kThreadsOfLine * 4;
+__device__ inline int first_of(unsigned thread) {
+  return static_cast<int>(thread % Layout<kDepth>::kThreadsOfLine * 4);
 }
 
 // Zeros where nothing exists.
@@ -75,15 +75,16 @@ __device__ inline void copy(uint32_t to, const float* from, bool exists) {
 }
 
 // Begins to copy a thread's quads of a line of so many numbers to its slots. What is behind them is left as it
-// was: it may not be of k. source(number): where a number lies; of quads, the first of one.
+// was: it may not be of k. source(number): where a number lies; of quads, the first of one. Of the last quad it is
+// asked for numbers that the line does not have.
 struct Source {
   const float* from;
   bool exists;
 };
 template <bool kDepth, class Find>
 __device__ inline void copy_line(uint32_t to, int numbers, bool quads, const Find& source) {
-  constexpr int kNext = 4 * Layout<kDepth>::kThreadsOfLine;
-  int number = first_of<kDepth>(static_cast<int>(threadIdx.x));
+  constexpr int kNext = 4 * int{Layout<kDepth>::kThreadsOfLine};
+  int number = first_of<kDepth>(threadIdx.x);
   if (quads) {
 #pragma unroll 1
     for (; number < numbers; number += kNext, to += kSlotStep) {
@@ -97,15 +98,14 @@ __device__ inline void copy_line(uint32_t to, int numbers, bool quads, const Fin
 #pragma unroll
     for (int e = 0; e < 4; ++e) {
       const Source s = source(number + e);
-      copy<4>(to + 4 * e, s.from, s.exists && number + e < numbers);
+      copy<4>(to + 4 * e, s.from, s.exists);
     }
   }
 }
 
-// Splits a quad in its slot; `to`: its place in the plane of hi.
+// Splits a quad; `to`: its place in the plane of hi.
 template <bool kDepth>
-__device__ inline void split_quad(const char* slot, char* to) {
-  const float4 v = *reinterpret_cast<const float4*>(slot);
+__device__ inline void split_quad(const float4& v, char* to) {
   uint2 hi, lo;
   split_pair<false>(v.x, v.y, hi.x, lo.x);
   split_pair<false>(v.z, v.w, hi.y, lo.y);
@@ -226,7 +226,8 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
                                   const Copy& copy) {
   using A = Layout<kDepthA>;
   using B = Layout<kDepthB>;
-  const int thread = static_cast<int>(threadIdx.x), lane = thread % 32, warp = thread / 32;
+  const unsigned thread = threadIdx.x;
+  const int lane = static_cast<int>(thread % 32), warp = static_cast<int>(thread / 32);
   char* const slots = shared + 16 * thread;
   char* const planes = shared + kStages * kStageBytes;
   char* const a_line = planes + line_of<kDepthA>(thread) * A::kPitch + first_of<kDepthA>(thread) * 2;
@@ -241,10 +242,17 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
       asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
 #pragma unroll 1
       for (int i = 0; i < quads; i += 2) {
+        const char* const from = stage + i * kSlotStep;
+        float4 v[2][2];
 #pragma unroll
-        for (int j = i; j < i + 2; ++j) {
-          split_quad<kDepthA>(stage + j * kSlotStep, a_line + j * 8 * A::kThreadsOfLine);
-          split_quad<kDepthB>(stage + kOperandBytes + j * kSlotStep, b_line + j * 8 * B::kThreadsOfLine);
+        for (int j = 0; j < 4; ++j) {
+          v[j / 2][j % 2] =
+              *reinterpret_cast<const float4*>(from + j / 2 * kOperandBytes + j % 2 * kSlotStep);
+        }
+#pragma unroll
+        for (int j = 0; j < 2; ++j) {
+          split_quad<kDepthA>(v[0][j], a_line + (i + j) * 8 * int{A::kThreadsOfLine});
+          split_quad<kDepthB>(v[1][j], b_line + (i + j) * 8 * int{B::kThreadsOfLine});
         }
       }
     }
@@ -261,7 +269,7 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
 // C as (row, column) at a pitch of kSumPitch, for all threads.
 __device__ inline const float* share_sums(const Sums& sums, char* shared) {
   auto* const tile = reinterpret_cast<float*>(shared);
-  const int lane = static_cast<int>(threadIdx.x) % 32, warp = static_cast<int>(threadIdx.x) / 32;
+  const int lane = static_cast<int>(threadIdx.x % 32), warp = static_cast<int>(threadIdx.x / 32);
   float* const to = tile + (warp % 2 * kPart + lane / 4) * kSumPitch + warp / 2 * kPart + lane % 4 * 2;
 #pragma unroll
   for (int i = 0; i < 4; ++i) {

@@ -35,9 +35,9 @@ __global__ void __launch_bounds__(kThreads)
   extern __shared__ __align__(16) char shared[];
   __shared__ __align__(16) Tap taps[kTile];
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
-  const int thread = static_cast<int>(threadIdx.x);
+  const unsigned thread = threadIdx.x;
   const Gather& in = args.in;
-  if (thread < kTile) taps[thread] = find_tap(in, at.column + thread, args.columns, in.channels, 1);
+  if (thread < kTile) taps[thread] = find_tap(in, at.column + static_cast<int>(thread), args.columns, in.channels, 1);
   __syncthreads();
   const int outs = min(kTile, args.outs - at.row), columns = min(kTile, args.columns - at.column);
 
@@ -48,20 +48,23 @@ __global__ void __launch_bounds__(kThreads)
     const float* const dy = args.dy + position.image * args.dy_image_floats +
                             in.phase.output_pixel(position.oy, position.ox) * args.dy_c +
                             at.group * args.outs + at.row;
-    copy_line<true>(to, outs, args.fours_dy, [&](int number) -> Source { return {dy + number, exists}; });
-    const Place place = find_place(in, position, at.group);
+    copy_line<true>(to, outs, args.fours_dy, [&](int number) -> Source {
+      return {dy + number, exists && number < outs};
+    });
+    Place place = find_place(in, position, at.group);
+    if (!exists) place.y = kNowhere;
     copy_line<true>(to + kOperandBytes, columns, args.fours_x, [&](int number) -> Source {
       const Tap tap = taps[number];
-      return {place.from + tap.offset, exists && reaches(in, place, tap)};
+      return {place.from + tap.offset, reaches(in, place, tap)};
     });
   };
-  const int warp = thread / 32, quads = max(outs, columns) > kTile / 2 ? kQuads : kQuads / 2;
+  const int warp = static_cast<int>(thread / 32), quads = max(outs, columns) > kTile / 2 ? kQuads : kQuads / 2;
   Sums sums;
   accumulate<true, true>(sums, shared, at.first, at.last, quads,
                          warp % 2 * kPart < outs && warp / 2 * kPart < columns, copy);
   const float* const tile = share_sums(sums, shared);
 
-  const int column = thread % kTile;
+  const int column = static_cast<int>(thread % kTile);
   if (column >= columns) return;
   const int64_t before = (int64_t{at.part} * args.tiles.group_count + at.group) * args.outs + at.row;
   int64_t pitch = args.columns;
@@ -71,7 +74,7 @@ __global__ void __launch_bounds__(kThreads)
     to = args.gradient + before * pitch + taps[column].weight;
   }
 #pragma unroll 4
-  for (int r = thread / kTile; r < outs; r += kThreads / kTile) to[r * pitch] = tile[r * kSumPitch + column];
+  for (int r = static_cast<int>(thread / kTile); r < outs; r += kThreads / kTile) to[r * pitch] = tile[r * kSumPitch + column];
 }
 
 __global__ void __launch_bounds__(kBlockThreads)
