@@ -206,6 +206,8 @@ int main() {
   test_vectors();
   test_taps();
   test_groups();
+  CHECK(split_depth(128, 256, 1024, 1).splits == 16 && split_depth(128, 10, 256, 1).splits == 1);  // few tiles
+  CHECK(split_depth(4096, 4096, 1024, 1).splits == 1 && split_depth(32, 25, 73728, 1).splits == 288);
   // kernel, stride, padding, dilation: height and width
   test_depthwise({3, 3, 2, 2, 1, 1, 2, 1}, DepthwiseTaps::kThreeByThree, 9);
   test_depthwise({3, 3, 1, 1, 1, 1, 1, 2}, DepthwiseTaps::kOne, 1);

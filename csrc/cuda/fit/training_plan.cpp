@@ -21,6 +21,10 @@ constexpr int64_t kBlocks = 512;
 // Parts of the depth below this are more work to add up than to compute.
 constexpr int64_t kLeastDepth = 8 * kTrainingChunk;
 
+// But a deep product of few tiles takes longer than that: the chunks of so few blocks are waited for one after
+// another. Two are on their way at once.
+constexpr int64_t kFewBlocks = 128, kLeastOfFew = 2 * kTrainingChunk;
+
 int64_t gemm_bytes(const TrainingProgram& program, const TrainingStep& s, int64_t images) {
   const TrainingGroups groups = groups_of(s, program);
   const bool gradient = s.op == TrainingOp::kWeightGradient;
@@ -131,7 +135,8 @@ TrainingGroups groups_of(const TrainingStep& s, const TrainingProgram& program) 
 DepthSplit split_depth(int64_t rows, int64_t columns, int64_t depth, int64_t groups) {
   const int64_t tiles = std::max<int64_t>(
       1, groups * divide_up(rows, int64_t{kTrainingTile}) * divide_up(columns, int64_t{kTrainingTile}));
-  const int64_t wanted = std::min(kBlocks / tiles, depth / kLeastDepth);
+  int64_t wanted = std::min(kBlocks / tiles, depth / kLeastDepth);
+  if (depth > kLeastDepth) wanted = std::max(wanted, std::min(kFewBlocks / tiles, depth / kLeastOfFew));
   const int64_t splits = std::max<int64_t>(1, wanted);
   const int64_t chunk = kTrainingChunk;
   const int64_t part = std::max<int64_t>(1, divide_up(divide_up(depth, splits), chunk)) * chunk;

@@ -132,7 +132,7 @@ struct TransposedTaps {
 TransposedTaps transpose_taps(const TrainingTaps& taps, int32_t in);
 
 // Numbers of a block of the optimizer, and of one of the gradient's sum of squares.
-constexpr int64_t kUpdateNumbers = 4096;
+constexpr int64_t kUpdateNumbers = 2048;
 
 // Bytes that a step needs while it runs, of a batch.
 int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images);

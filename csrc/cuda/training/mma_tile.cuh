@@ -86,10 +86,11 @@ __device__ inline void copy_line(uint32_t to, int numbers, bool quads, const Fin
   constexpr int kNext = 4 * int{Layout<kDepth>::kThreadsOfLine};
   int number = first_of<kDepth>(threadIdx.x);
   if (quads) {
-#pragma unroll 1
-    for (; number < numbers; number += kNext, to += kSlotStep) {
-      const Source s = source(number);
-      copy<16>(to, s.from, s.exists);
+#pragma unroll
+    for (int i = 0; i < kQuads; ++i) {
+      if (number + i * kNext >= numbers) break;
+      const Source s = source(number + i * kNext);
+      copy<16>(to + i * kSlotStep, s.from, s.exists);
     }
     return;
   }

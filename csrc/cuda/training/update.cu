@@ -8,7 +8,7 @@ namespace facegen::cuda {
 namespace {
 
 // A thread has the weights of one call's draws.
-static_assert(kBlockThreads == kDrawRow && kUpdateNumbers % kDrawBlock == 0);
+static_assert(kBlockThreads == kDrawRow && kUpdateNumbers % kDrawBlock == 0 && kDrawsOfCall == 8);
 
 // The sum over a block's threads, in thread 0.
 __device__ inline double block_sum(double sum) {
@@ -62,41 +62,49 @@ __global__ void __launch_bounds__(kBlockThreads)
   *end.cursor = {step + 1, state->finite == 0, 0};
 }
 
-__device__ inline float sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
-  const float p = a.parameter[i];
-  float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
+// What a parameter's update reads.
+struct Held {
+  float parameter, gradient, first, second, average;
+};
+
+__device__ inline Held read(const UpdatedArray& a, int64_t i) {
+  Held h = {a.parameter[i], a.gradient[i], 0.0f, 0.0f, 0.0f};
+  if (a.first != nullptr) h.first = a.first[i];
+  if (a.second != nullptr) h.second = a.second[i];
+  if (a.average != nullptr) h.average = a.average[i];
+  return h;
+}
+
+__device__ inline float sgd(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i,
+                            const Held& h) {
+  const float p = h.parameter;
+  float g = fmaf(a.weight_decay, p, h.gradient * scale);
   if (a.first != nullptr) {
-    const float v = n.starts ? g : fmaf(a.momentum, a.first[i], g);
+    const float v = n.starts ? g : fmaf(a.momentum, h.first, g);
     a.first[i] = v;
     g = a.nesterov ? fmaf(a.momentum, v, g) : v;
   }
   return fmaf(-n.rate, g, p);
 }
 
-__device__ inline float adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i) {
-  float p = a.parameter[i];
-  const float g = fmaf(a.weight_decay, p, a.gradient[i] * scale);
+__device__ inline float adam(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i,
+                             const Held& h) {
+  float p = h.parameter;
+  const float g = fmaf(a.weight_decay, p, h.gradient * scale);
   p *= n.shrink;
-  const float old = a.first[i];
-  const float m = fmaf(a.rest1, g - old, old);
-  const float v = fmaf(a.rest2 * g, g, a.second[i] * a.beta2);
+  const float m = fmaf(a.rest1, g - h.first, h.first);
+  const float v = fmaf(a.rest2 * g, g, h.second * a.beta2);
   a.first[i] = m;
   a.second[i] = v;
   return p - n.step_size * (m / (sqrtf(v) / n.root_correction2 + a.eps));
 }
 
-// Parameter i, which `rounded` makes of the optimizer's number, and its average.
-template <class Rounded>
-__device__ inline void update(const UpdatedArray& a, const OptimizerNumbers& n, float scale, int64_t i,
-                              const Rounded& rounded) {
-  const float next = rounded(a.sgd ? sgd(a, n, scale, i) : adam(a, n, scale, i));
-  a.parameter[i] = next;
-  if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - a.average[i], a.average[i]);
-}
-
 __device__ inline float rounded(float next, uint32_t addend) {
   return __uint_as_float(rounded_weight(__float_as_uint(next), addend));
 }
+
+// Numbers of a thread that are read before any of them is written: the others would wait for each.
+constexpr int kTogether = 4;
 
 __global__ void __launch_bounds__(kBlockThreads)
     update_kernel(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
@@ -107,24 +115,33 @@ __global__ void __launch_bounds__(kBlockThreads)
   const OptimizerNumbers n = numbers[block.array];
   const int64_t last = min(a.floats, block.first + kUpdateNumbers);
   const float scale = state->scale;
-  if (a.rounding == WeightRounding::kStochastic) {
-    const PhiloxKey key = philox_key(step->seed, a.stream);
-    for (int64_t first = block.first + threadIdx.x; first < last; first += kDrawBlock) {
-      uint32_t words[4];
-      philox(static_cast<uint64_t>((first - threadIdx.x) / kDrawsOfCall + threadIdx.x), step->step, key, words);
-#pragma unroll
-      for (int k = 0; k < kDrawsOfCall; ++k) {
-        const int64_t i = first + k * kDrawRow;
-        if (i < last) update(a, n, scale, i, [&](float next) { return rounded(next, rounding_draw(words, k)); });
-      }
+#pragma unroll 1
+  for (int64_t draws = block.first; draws < last; draws += kDrawBlock) {
+    uint32_t words[4] = {};
+    if (a.rounding == WeightRounding::kStochastic) {
+      const auto place = static_cast<uint64_t>(draws / kDrawsOfCall + threadIdx.x);
+      philox(place, step->step, philox_key(step->seed, a.stream), words);
     }
-    return;
-  }
-  const bool nearest = a.rounding == WeightRounding::kNearest;
-  for (int64_t i = block.first + threadIdx.x; i < last; i += kBlockThreads) {
-    update(a, n, scale, i, [&](float next) {
-      return nearest ? rounded(next, nearest_addend(__float_as_uint(next))) : next;
-    });
+#pragma unroll 1
+    for (int k = 0; k < kDrawsOfCall; k += kTogether) {
+      const int64_t first = draws + k * kDrawRow + threadIdx.x;
+      Held held[kTogether] = {};
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j) {
+        if (first + j * kDrawRow < last) held[j] = read(a, first + j * kDrawRow);
+      }
+#pragma unroll
+      for (int j = 0; j < kTogether; ++j) {
+        const int64_t i = first + j * kDrawRow;
+        if (i >= last) break;
+        float next = a.sgd ? sgd(a, n, scale, i, held[j]) : adam(a, n, scale, i, held[j]);
+        if (a.rounding == WeightRounding::kNearest) next = rounded(next, nearest_addend(__float_as_uint(next)));
+        if (a.rounding == WeightRounding::kStochastic) next = rounded(next, rounding_draw(words, j));
+        a.parameter[i] = next;
+        if (a.average != nullptr) a.average[i] = fmaf(n.average_rest, next - held[j].average, held[j].average);
+      }
+      words[0] = words[2], words[1] = words[3];
+    }
   }
 }
 
