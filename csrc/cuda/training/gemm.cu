@@ -42,8 +42,7 @@ struct GemmArguments {
   float* parts;  // (split, group, row, column), where there are several
 };
 
-__device__ inline float* find_row(const GemmArguments& args, int row) {
-  const Position at = find_position(args.in, row);
+__device__ inline float* find_row(const GemmArguments& args, const Position& at) {
   return args.y + at.image * args.y_image_floats + args.in.phase.output_pixel(at.oy, at.ox) * args.y_c;
 }
 
@@ -84,8 +83,9 @@ __device__ inline void store_four(float* to, const float (&v)[4], bool at_once, 
   }
 }
 
-// Threads side by side have four columns each of a row's sums.
-__device__ inline void store_tile(const GemmArguments& args, const Tiles::Place& at, const float* tile) {
+// Threads side by side have four columns each of a row's sums. `to`: where the rows' columns, or groups, begin.
+__device__ inline void store_tile(const GemmArguments& args, const Tiles::Place& at, const float* tile,
+                                  float* const* to) {
   const int thread = static_cast<int>(threadIdx.x);
   const int log2_lanes = args.columns > kTile / 2 ? 4 : 3;
   const int first = 4 * (thread & ((1 << log2_lanes) - 1)), column = at.column + first;
@@ -95,23 +95,18 @@ __device__ inline void store_tile(const GemmArguments& args, const Tiles::Place&
   const int channel = at.group * args.columns + column;
   float bias[4] = {};
   if (finishes && args.bias != nullptr) add_four(bias, args.bias + channel, false, count);
-  const int64_t before = (int64_t{at.part} * args.tiles.group_count + at.group) * args.rows;
+  const int offset = finishes ? channel : column;
 #pragma unroll 1
   for (int r = thread >> log2_lanes; r < rows; r += kThreads >> log2_lanes) {
-    const int row = at.row + r;
-    float v[4] = {};
-    add_four(v, tile + r * kSumPitch + first, true, 4);
-    float* to;
+    Numbers<4> n = load_numbers<4>(tile + r * kSumPitch + first);
+    float* const numbers = to[r] + offset;
     if (finishes) {
-      to = find_row(args, row) + channel;
 #pragma unroll
-      for (int e = 0; e < 4; ++e) v[e] += bias[e];
-      if (args.accumulate) add_four(v, to, args.fours_to, count);
-      activate(args, v);
-    } else {
-      to = args.parts + (before + row) * args.columns + column;
+      for (int e = 0; e < 4; ++e) n.v[e] += bias[e];
+      if (args.accumulate) add_four(n.v, numbers, args.fours_to, count);
+      activate(args, n.v);
     }
-    store_four(to, v, args.fours_to, count);
+    store_four(numbers, n.v, args.fours_to, count);
   }
 }
 
@@ -121,12 +116,17 @@ template <bool kTransposed>
 __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ GemmArguments args) {
   extern __shared__ __align__(16) char shared[];
   __shared__ __align__(16) Tap taps[kThreads];
+  __shared__ float* to_rows[kTile];
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const unsigned thread = threadIdx.x;
   const Gather& in = args.in;
   // Rows behind the last are the last again, whose sums are not stored.
   const int row = min(at.row + line_of<false>(thread), args.rows - 1);
-  const Place place = find_place(in, find_position(in, row), at.group);
+  const Position position = find_position(in, row);
+  const Place place = find_place(in, position, at.group);
+  const int64_t part_row = (int64_t{at.part} * args.tiles.group_count + at.group) * args.rows + row;
+  to_rows[line_of<false>(thread)] =
+      args.split.splits == 1 ? find_row(args, position) : args.parts + part_row * args.columns;
   const float* weight = args.weight + int64_t{at.group} * args.outs * args.weight_taps * args.ins;
   // Columns of the weight that a thread copies.
   const int columns = args.columns - at.column, line = line_of<kTransposed>(thread);
@@ -161,7 +161,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   const bool used = warp % 2 * kPart < args.rows - at.row && warp / 2 * kPart < columns;
   Sums sums;
   accumulate<false, kTransposed>(sums, shared, at.first, at.last, kQuads, used, copy);
-  store_tile(args, at, share_sums(sums, shared));
+  store_tile(args, at, share_sums(sums, shared), to_rows);
 }
 
 __global__ void __launch_bounds__(kBlockThreads)
@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   add_parts(parts, [&](int i, float sum) {
     const int line = by_columns.divide(i), group = by_rows.divide(line);
     const int channel = group * args.columns + i - line * args.columns;
-    float* const to = find_row(args, line - group * args.rows) + channel;
+    float* const to = find_row(args, find_position(args.in, line - group * args.rows)) + channel;
     float v[1] = {sum};
     if (args.bias != nullptr) v[0] += args.bias[channel];
     if (args.accumulate) v[0] += *to;

@@ -12,7 +12,7 @@
 namespace facegen::cuda {
 
 struct PartsOfProduct {
-  const float* parts;  // (splits, count)
+  const float* parts;  // (splits, count), below 2^31 numbers: see split_depth
   int32_t splits, count;
   int32_t log2_slices;
 
@@ -45,7 +45,7 @@ __device__ inline void add_parts(const PartsOfProduct& all, const Body& body) {
 #pragma unroll
       for (int j = 0; j < kPartsAtOnce; ++j) {
         const int part = first + j * slices;
-        v[j] = part < all.splits ? all.parts[int64_t{part} * all.count + i] : 0.0f;
+        v[j] = part < all.splits ? all.parts[part * all.count + i] : 0.0f;
       }
 #pragma unroll
       for (const float of_part : v) sum += of_part;
