@@ -31,6 +31,12 @@ __device__ inline Position find_position(const Gather& g, int row) {
   return {image, oy, pixel - oy * g.phase.x.out};
 }
 
+// An address as it is: else the compiler makes that of every number next to it of all its terms anew.
+__device__ inline const float* made(const float* address) {
+  asm volatile("" : "+l"(address));
+  return address;
+}
+
 // Where a row reads, before a tap moves it.
 struct Place {
   const float* from;
@@ -40,8 +46,7 @@ __device__ inline Place find_place(const Gather& g, const Position& at, int grou
   const int y = at.oy * g.phase.y.step, x = at.ox * g.phase.x.step;
   const float* from =
       g.x + at.image * g.image_floats + (int64_t{y} * g.w + x) * g.c + int64_t{group} * g.channels;
-  asm("" : "+l"(from));  // else every tap's address is a sum of the map's and two offsets
-  return {from, y, x};
+  return {made(from), y, x};
 }
 
 // A column: a tap and a channel.

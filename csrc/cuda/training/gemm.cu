@@ -17,6 +17,7 @@
 #include "cuda/training/numbers.cuh"
 #include "cuda/training/part_sums.cuh"
 #include "cuda/training/ramp.cuh"
+#include "cuda/training/tiles.cuh"
 
 namespace facegen::cuda {
 namespace {
@@ -131,14 +132,16 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   // Columns of the weight that a thread copies.
   const int columns = args.columns - at.column, line = line_of<kTransposed>(thread);
   weight += kTransposed ? at.column : int64_t{at.column + line} * args.weight_taps * args.ins;
+  weight = made(weight);
   const int numbers = kTransposed ? min(kTile, columns) : line < columns ? kChunk : 0;
 
   const auto copy = [&](int chunk, uint32_t to) {
     const int of_taps = static_cast<int>(static_cast<unsigned>(chunk - at.first) % kTapChunks);
     if (of_taps == 0) {
       __syncthreads();
-      taps[thread] = find_tap(in, chunk * kChunk + static_cast<int>(thread), args.depth, kTransposed ? 1 : args.ins,
-                              kTransposed ? args.weight_taps : 1);
+      const int k = chunk * kChunk + static_cast<int>(thread);
+      taps[thread] = kTransposed ? find_tap(in, k, args.depth, 1, args.weight_taps)
+                                 : find_tap(in, k, args.depth, args.ins, 1);
       __syncthreads();
     }
     const Tap* const of_chunk = taps + of_taps * kChunk;
@@ -147,7 +150,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
       return {place.from + tap.offset, reaches(in, place, tap)};
     });
     const int weight_line = of_chunk[kTransposed ? line : 0].weight;  // where lines are of k
-    const float* const of_line = weight + int64_t{weight_line} * args.ins;
+    const float* const of_line = made(weight + int64_t{weight_line} * args.ins);
     copy_line<kTransposed>(to + kOperandBytes, numbers, args.fours_weight, [&](int number) -> Source {
       if constexpr (kTransposed) {
         return {of_line + number, weight_line >= 0 && number < numbers};

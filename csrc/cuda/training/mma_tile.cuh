@@ -21,12 +21,8 @@
 
 #include <cstdint>
 
-#include "cuda/fit/divide.h"
 #include "cuda/fit/training_plan.h"
 #include "cuda/generic/element.cuh"
-#include "cuda/runtime/error.h"
-#include "cuda/training/launch.cuh"
-#include "divide_up.h"
 
 namespace facegen::cuda::mma_tile {
 
@@ -75,8 +71,8 @@ __device__ inline void copy(uint32_t to, const float* from, bool exists) {
 }
 
 // Begins to copy a thread's quads of a line of so many numbers to its slots. What is behind them is left as it
-// was: it may not be of k. source(number): where a number lies; of quads, the first of one. Of the last quad it is
-// asked for numbers that the line does not have.
+// was: it may not be of k. source(number): where a number lies; of quads, the first of one. It is asked for
+// numbers of a tile that the line does not have, too.
 struct Source {
   const float* from;
   bool exists;
@@ -85,22 +81,22 @@ template <bool kDepth, class Find>
 __device__ inline void copy_line(uint32_t to, int numbers, bool quads, const Find& source) {
   constexpr int kNext = 4 * int{Layout<kDepth>::kThreadsOfLine};
   int number = first_of<kDepth>(threadIdx.x);
+  Source s[4];  // found before the first copy: behind it the table of taps would be waited for each time
   if (quads) {
 #pragma unroll
+    for (int i = 0; i < kQuads; ++i) s[i] = source(number + i * kNext);
+#pragma unroll
     for (int i = 0; i < kQuads; ++i) {
-      if (number + i * kNext >= numbers) break;
-      const Source s = source(number + i * kNext);
-      copy<16>(to + i * kSlotStep, s.from, s.exists);
+      if (number + i * kNext < numbers) copy<16>(to + i * kSlotStep, s[i].from, s[i].exists);
     }
     return;
   }
 #pragma unroll 1
   for (; number < numbers; number += kNext, to += kSlotStep) {
 #pragma unroll
-    for (int e = 0; e < 4; ++e) {
-      const Source s = source(number + e);
-      copy<4>(to + 4 * e, s.from, s.exists);
-    }
+    for (int e = 0; e < 4; ++e) s[e] = source(number + e);
+#pragma unroll
+    for (int e = 0; e < 4; ++e) copy<4>(to + 4 * e, s[e].from, s[e].exists);
   }
 }
 
@@ -282,47 +278,6 @@ __device__ inline const float* share_sums(const Sums& sums, char* shared) {
   }
   __syncthreads();
   return tile;
-}
-
-// The tiles of a product, a block each: columns side by side, then rows, groups, parts of the depth.
-struct Tiles {
-  Divider columns, rows, groups;
-  int32_t column_tiles, row_tiles, group_count;
-  int32_t part_chunks, chunks;  // of a part, of all
-
-  struct Place {
-    int32_t row, column;  // the first
-    int32_t group, part;
-    int32_t first, last;  // chunks
-  };
-  __device__ Place place(int block) const {
-    int next = columns.divide(block);
-    const int column = block - next * column_tiles;
-    block = next, next = rows.divide(block);
-    const int row = block - next * row_tiles;
-    block = next, next = groups.divide(block);
-    const int first = next * part_chunks;
-    return {row * kTile, column * kTile, block - next * group_count, next, first,
-            min(chunks, first + part_chunks)};
-  }
-  int64_t blocks(const DepthSplit& split) const {
-    return int64_t{split.splits} * group_count * row_tiles * column_tiles;
-  }
-};
-inline Tiles make_tiles(int64_t rows, int64_t columns, int64_t depth, int32_t groups, const DepthSplit& split) {
-  const auto row_tiles = static_cast<int32_t>(divide_up(rows, int64_t{kTile}));
-  const auto column_tiles = static_cast<int32_t>(divide_up(columns, int64_t{kTile}));
-  return {make_divider(column_tiles), make_divider(row_tiles), make_divider(groups), column_tiles, row_tiles,
-          groups, static_cast<int32_t>(split.part / kChunk),
-          static_cast<int32_t>(divide_up(depth, int64_t{kChunk}))};
-}
-
-// More shared memory than 48 KiB must be asked for, on every device anew.
-template <class Arguments>
-void launch_tiles(void (*kernel)(Arguments), const Arguments& args, cudaStream_t stream) {
-  FACEGEN_CUDA_CHECK(
-      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, kSharedBytes));
-  kernel<<<grid(args.tiles.blocks(args.split)), kThreads, kSharedBytes, stream>>>(args);
 }
 
 }  // namespace facegen::cuda::mma_tile

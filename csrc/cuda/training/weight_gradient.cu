@@ -11,6 +11,7 @@
 #include "cuda/training/launch.cuh"
 #include "cuda/training/mma_tile.cuh"
 #include "cuda/training/part_sums.cuh"
+#include "cuda/training/tiles.cuh"
 
 namespace facegen::cuda {
 namespace {
@@ -37,7 +38,9 @@ __global__ void __launch_bounds__(kThreads)
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const unsigned thread = threadIdx.x;
   const Gather& in = args.in;
-  if (thread < kTile) taps[thread] = find_tap(in, at.column + static_cast<int>(thread), args.columns, in.channels, 1);
+  if (thread < kTile) {
+    taps[thread] = find_tap(in, at.column + static_cast<int>(thread), args.columns, in.channels, 1);
+  }
   __syncthreads();
   const int outs = min(kTile, args.outs - at.row), columns = min(kTile, args.columns - at.column);
 
@@ -45,9 +48,9 @@ __global__ void __launch_bounds__(kThreads)
     const int row = chunk * kChunk + line_of<true>(thread);
     const bool exists = row < args.rows;
     const Position position = find_position(in, exists ? row : 0);
-    const float* const dy = args.dy + position.image * args.dy_image_floats +
-                            in.phase.output_pixel(position.oy, position.ox) * args.dy_c +
-                            at.group * args.outs + at.row;
+    const float* const dy = made(args.dy + position.image * args.dy_image_floats +
+                                 in.phase.output_pixel(position.oy, position.ox) * args.dy_c +
+                                 at.group * args.outs + at.row);
     copy_line<true>(to, outs, args.fours_dy, [&](int number) -> Source {
       return {dy + number, exists && number < outs};
     });
@@ -74,7 +77,9 @@ __global__ void __launch_bounds__(kThreads)
     to = args.gradient + before * pitch + taps[column].weight;
   }
 #pragma unroll 4
-  for (int r = static_cast<int>(thread / kTile); r < outs; r += kThreads / kTile) to[r * pitch] = tile[r * kSumPitch + column];
+  for (int r = static_cast<int>(thread / kTile); r < outs; r += kThreads / kTile) {
+    to[r * pitch] = tile[r * kSumPitch + column];
+  }
 }
 
 __global__ void __launch_bounds__(kBlockThreads)
