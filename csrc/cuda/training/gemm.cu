@@ -170,7 +170,7 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
 __global__ void __launch_bounds__(kBlockThreads)
     add_parts_kernel(const __grid_constant__ GemmArguments args, const __grid_constant__ PartsOfProduct parts,
                      const __grid_constant__ Divider by_rows, const __grid_constant__ Divider by_columns) {
-  add_parts(parts, [&](int i, float sum) {
+  sum_parts(parts, [&](int i, float sum) {
     const int line = by_columns.divide(i), group = by_rows.divide(line);
     const int channel = group * args.columns + i - line * args.columns;
     float* const to = find_row(args, find_position(args.in, line - group * args.rows)) + channel;

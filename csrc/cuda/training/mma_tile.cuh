@@ -226,6 +226,8 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
   const unsigned thread = threadIdx.x;
   const int lane = static_cast<int>(thread % 32), warp = static_cast<int>(thread / 32);
   char* const slots = shared + 16 * thread;
+  uint32_t to = shared_address(slots);
+  asm volatile("" : "+r"(to));  // else every copy finds out where shared memory begins
   char* const planes = shared + kStages * kStageBytes;
   char* const a_line = planes + line_of<kDepthA>(thread) * A::kPitch + first_of<kDepthA>(thread) * 2;
   char* const b_line =
@@ -234,12 +236,12 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
   const uint32_t b = shared_address(planes) + A::kBytes + b_lane<kDepthB>(warp / 2 * kPart, lane);
 #pragma unroll 1
   for (int chunk = first - kStages; chunk < last; ++chunk) {
-    char* const stage = slots + static_cast<unsigned>(chunk + kStages) % kStages * kStageBytes;
+    const unsigned stage = static_cast<unsigned>(chunk + kStages) % kStages * kStageBytes;
     if (chunk >= first) {
       asm volatile("cp.async.wait_group %0;" ::"n"(kStages - 1) : "memory");
 #pragma unroll 1
       for (int i = 0; i < quads; i += 2) {
-        const char* const from = stage + i * kSlotStep;
+        const char* const from = slots + stage + i * kSlotStep;
         float4 v[2][2];
 #pragma unroll
         for (int j = 0; j < 4; ++j) {
@@ -253,7 +255,7 @@ __device__ inline void accumulate(Sums& sums, char* shared, int first, int last,
         }
       }
     }
-    if (chunk + kStages < last) copy(chunk + kStages, shared_address(stage));
+    if (chunk + kStages < last) copy(chunk + kStages, to + stage);
     asm volatile("cp.async.commit_group;" ::: "memory");
     if (chunk < first) continue;
     __syncthreads();

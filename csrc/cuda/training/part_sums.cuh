@@ -32,7 +32,7 @@ inline PartsOfProduct plan_parts(const float* parts, int32_t splits, int64_t cou
 #ifdef __CUDACC__
 // body(number, sum), by the threads of the first slice.
 template <class Body>
-__device__ inline void add_parts(const PartsOfProduct& all, const Body& body) {
+__device__ inline void sum_parts(const PartsOfProduct& all, const Body& body) {
   __shared__ float sums[kBlockThreads];
   const int thread = static_cast<int>(threadIdx.x), numbers = kBlockThreads >> all.log2_slices;
   const int i = static_cast<int>(blockIdx.x) * numbers + (thread & (numbers - 1));

@@ -85,7 +85,7 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kBlockThreads)
     add_parts_kernel(const __grid_constant__ WeightGradientArguments args,
                      const __grid_constant__ PartsOfProduct parts, const __grid_constant__ Divider by_columns) {
-  add_parts(parts, [&](int i, float sum) {
+  sum_parts(parts, [&](int i, float sum) {
     const int line = by_columns.divide(i), ins = args.in.channels;
     const Tap tap = find_tap(args.in, i - line * args.columns, args.columns, ins, 1);
     args.gradient[int64_t{line} * args.weight_taps * ins + tap.weight] = sum;
