@@ -37,10 +37,11 @@ __global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const _
 }
 
 constexpr int kSide = 32;
-constexpr int kMostTogether = 8;  // warps of a block
+constexpr int kMostTogether = 8;      // warps of a block
+constexpr int64_t kFewBlocks = 256;  // leave multiprocessors idle
 
-// A block adds up the parts of 32 outputs of some lines, and turns them. Where there are many parts there are few
-// numbers: `together` warps add parts of the same, every together-th each, and their sums are added in order.
+// A block adds up the parts of 32 outputs of some lines, and turns them. Where these are few blocks,
+// `together` warps add parts of the same, every together-th each, and their sums are added in order.
 __global__ void __launch_bounds__(kBlockThreads)
     add_gradient_parts_kernel(const __grid_constant__ PartGradients s, int together) {
   __shared__ float sums[kSide][kSide + 1];  // (of which parts, line; output)
@@ -82,9 +83,12 @@ void add_parts(const PartSums& s, cudaStream_t stream) {
 }
 
 void add_gradient_parts(const PartGradients& s, cudaStream_t stream) {
+  const auto blocks_of = [&](int together) {
+    return divide_up(int64_t{s.lines}, int64_t{kSide / together}) * divide_up(int64_t{s.outputs}, int64_t{kSide});
+  };
   int together = 1;
-  while (together < kMostTogether && 2 * together <= s.splits) together *= 2;
-  const int64_t blocks = divide_up(int64_t{s.lines}, kSide / together) * divide_up(int64_t{s.outputs}, kSide);
+  while (together < kMostTogether && 2 * together <= s.splits && blocks_of(together) < kFewBlocks) together *= 2;
+  const int64_t blocks = blocks_of(together);
   add_gradient_parts_kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(s, together);
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");
 }
