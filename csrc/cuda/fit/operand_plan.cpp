@@ -199,12 +199,13 @@ int64_t product_scratch_floats(const TrainingProgram& program, const ProductStep
     const TrainingGroups& groups = product.groups;
     int64_t floats = 0;  // of a part
     if (planned.plan.kind == ProductKind::kWeight) {
-      floats = int64_t{taps_of(product.step)} * groups.ins * operand_pitch(groups.outs);
+      floats = int64_t{taps_of(product.step)} * groups.ins * part_pitch(groups.outs);
     } else if (product.scatters) {
       const Phase& phase = product.step.phases[0];
-      floats = images * phase.y.out * phase.x.out * product_channels(product).columns;
+      floats = images * phase.y.out * phase.x.out * part_pitch(product_channels(product).columns);
     } else if (!planned.plan.finishes) {
-      floats = images * program.values[static_cast<std::size_t>(product.step.y)].floats();
+      const TrainingValue& y = program.values[static_cast<std::size_t>(product.step.y)];
+      floats = images * y.pixels() * part_pitch(y.c);
     }
     most = std::max(most, planned.plan.splits * floats);
   }

@@ -134,7 +134,8 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
     }
   }
   if (best == 0.0 || plan.tiles() >= int64_t{1} << 30) return {};
-  plan.finishes = !weight && !product.scatters && plan.splits == 1 && s.activation <= Activation::kLeakyRelu;
+  plan.finishes = !weight && !product.scatters && plan.splits == 1 && channels.columns % 4 == 0 &&
+                  s.activation <= Activation::kLeakyRelu;
   return plan;
 }
 

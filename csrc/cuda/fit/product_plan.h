@@ -55,6 +55,9 @@ struct ProductChannels {
 };
 ProductChannels product_channels(const ProductStep& step);
 
+// Floats from a line of a part's sums to the next: whole vectors.
+inline int64_t part_pitch(int32_t columns) { return (columns + 3) / 4 * 4; }
+
 // None where the kernel does not do the step, or, unless `always`, where that takes longer than the generic
 // kernel.
 std::optional<ProductPlan> plan_product(const ProductStep& step, int64_t images, OperandFormat format,

@@ -27,10 +27,13 @@ __global__ void __launch_bounds__(kBlockThreads) add_parts_kernel(const __grid_c
 }
 
 __global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const __grid_constant__ PartSums s) {
-  for_each_number(s.floats, [&](int64_t i) {
+  for_each_number(s.floats / s.pitch * s.channels, [&](int64_t i) {
+    const int64_t pixel = i / s.channels;
+    const int channel = static_cast<int>(i - pixel * s.channels);
+    const float* from = s.parts + pixel * s.pitch + channel;
     float v = 0.0f;
-    for (int part = 0; part < s.splits; ++part) v += s.parts[part * s.floats + i];
-    if (s.bias != nullptr) v += s.bias[i % s.channels];
+    for (int part = 0; part < s.splits; ++part) v += from[part * s.floats];
+    if (s.bias != nullptr) v += s.bias[channel];
     if (s.accumulate) v += s.out[i];
     s.out[i] = activate(v, s.activation, s.alpha);
   });
@@ -74,10 +77,10 @@ __global__ void __launch_bounds__(kBlockThreads)
 }  // namespace
 
 void add_parts(const PartSums& s, cudaStream_t stream) {
-  if (s.floats % 4 == 0 && is_vector_aligned(s.parts) && is_vector_aligned(s.out)) {
+  if (s.pitch == s.channels && s.floats % 4 == 0 && is_vector_aligned(s.parts) && is_vector_aligned(s.out)) {
     add_parts_kernel<<<grid_of(s.floats / 4), kBlockThreads, 0, stream>>>(s);
   } else {
-    add_single_parts_kernel<<<grid_of(s.floats), kBlockThreads, 0, stream>>>(s);
+    add_single_parts_kernel<<<grid_of(s.floats / s.pitch * s.channels), kBlockThreads, 0, stream>>>(s);
   }
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a product's parts");
 }

@@ -10,9 +10,10 @@
 namespace facegen::cuda {
 
 struct PartSums {
-  const float* parts;  // (splits, as the output)
+  const float* parts;  // (splits, pixels, pitch)
   int32_t splits;
   int64_t floats;      // of a part
+  int32_t pitch;       // from a pixel of a part to its next
   float* out;
   int32_t channels;
   const float* bias;

@@ -186,7 +186,7 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
   all.parts = reinterpret_cast<const float*>(call.scratch);
   all.splits = plan.splits;
   all.h = x.h, all.w = x.w;
-  all.columns = hopper::product_channels(product).columns;
+  all.columns = static_cast<int32_t>(hopper::part_pitch(hopper::product_channels(product).columns));
   all.part_floats = call.images * x.pixels() * all.columns;
   all.channel_first = plan.kind == ProductKind::kForward;
   all.step_y = s.phases[0].y.out_step, all.step_x = s.phases[0].x.out_step;
@@ -239,30 +239,29 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
   args.images = static_cast<int32_t>(call.images);
   args.columns = hopper::product_channels(product).columns;
   args.channels = groups.ins;
+  args.out_pitch = static_cast<int32_t>(hopper::part_pitch(args.columns));
   auto* const parts = reinterpret_cast<float*>(call.scratch);
   args.out = parts;
   if (weight) {
-    const int32_t lines = hopper::taps_of(s) * groups.ins, pitch = hopper::operand_pitch(groups.outs);
-    args.out_pitch = pitch;
-    args.part_floats = int64_t{lines} * pitch;
-    args.stores_boxes = see_boxes(args);
+    const int32_t lines = hopper::taps_of(s) * groups.ins;
+    args.part_floats = int64_t{lines} * args.out_pitch;
+    see_boxes(args);
     launch_product(args, multiprocessors_, call.stream);
-    add_gradient_parts({parts, plan.splits, lines, groups.outs, pitch, target}, call.stream);
+    add_gradient_parts({parts, plan.splits, lines, groups.outs, args.out_pitch, target}, call.stream);
     return true;
   }
   if (product.scatters) {
-    args.out_pitch = args.columns;
-    args.out_image_floats = int64_t{1} * y.out * x.out * args.columns;
+    args.is_plain = true;
+    args.out_image_floats = int64_t{1} * y.out * x.out * args.out_pitch;
     args.part_floats = call.images * args.out_image_floats;
-    args.stores_boxes = see_boxes(args);
+    see_boxes(args);
     launch_product(args, multiprocessors_, call.stream);
     scatter(product, call, plan, bias);
     return true;
   }
   const TrainingValue& made = *call.y.value;
-  args.out_pitch = made.c;
-  args.out_image_floats = made.floats();
-  args.part_floats = call.images * made.floats();
+  args.out_image_floats = made.pixels() * args.out_pitch;
+  args.part_floats = call.images * args.out_image_floats;
   if (plan.finishes) {
     args.out = call.y.data;
     args.bias = bias;
@@ -273,12 +272,12 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
     if (call.gate != nullptr) args.gate = call.gate_map.data;
     if (call.gate != nullptr) args.gate_slope = call.gate->activation == Activation::kRelu ? 0.0f : call.gate->alpha;
   }
-  const bool plain = args.bias == nullptr && args.activation == Activation::kNone && !args.accumulate &&
-                     args.operand.to == nullptr && args.gate == nullptr;
-  args.stores_boxes = plain && see_boxes(args);
+  args.is_plain = args.bias == nullptr && args.activation == Activation::kNone && !args.accumulate &&
+                  args.gate == nullptr && args.operand.to == nullptr;
+  see_boxes(args);
   launch_product(args, multiprocessors_, call.stream);
   if (plan.finishes) return true;
-  add_parts({parts, plan.splits, args.part_floats, call.y.data, made.c, bias, s.activation, s.alpha,
+  add_parts({parts, plan.splits, args.part_floats, args.out_pitch, call.y.data, made.c, bias, s.activation, s.alpha,
              s.accumulate},
             call.stream);
   return true;

@@ -18,7 +18,7 @@ struct Scatter {
   const float* parts;   // (splits, images, h, w, columns)
   int32_t splits;
   int64_t part_floats;
-  int32_t h, w, columns;
+  int32_t h, w, columns;  // of a pixel, with what is behind them
   bool channel_first;   // of columns
   TrainingPhase phases[hopper::kMostPhases];
   // Phases lie at every step_y-th row and step_x-th column; which of them has the residues, or -1.

@@ -128,16 +128,19 @@ __device__ inline void copy_out(void* to, uint32_t from, uint32_t bytes) {
       : "memory");
 }
 
-// A box of a tensor of five axes, from shared memory; what lies outside the tensor is not stored.
+// A box of a tensor of five axes, from shared memory; what lies outside the tensor is not stored. One of the
+// copies that the next commit_copies makes a group.
 __device__ inline void copy_box_out(const CUtensorMap* map, uint32_t from, const int (&at)[5]) {
   asm volatile(
-      "cp.async.bulk.tensor.5d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5, %6}], [%1];\n"
-      "cp.async.bulk.commit_group;" ::"l"(map),
+      "cp.async.bulk.tensor.5d.global.shared::cta.tile.bulk_group [%0, {%2, %3, %4, %5, %6}], [%1];" ::"l"(map),
       "r"(from), "r"(at[0]), "r"(at[1]), "r"(at[2]), "r"(at[3]), "r"(at[4])
       : "memory");
 }
 
-// Until no more than the last kLeft of this thread's copies may still read.
+// A group may have no copies.
+__device__ inline void commit_copies() { asm volatile("cp.async.bulk.commit_group;" ::: "memory"); }
+
+// Until no more than the last kLeft groups of this thread's copies may still read.
 template <int kLeft = 0>
 __device__ inline void wait_for_reads_of_copies() {
   asm volatile("cp.async.bulk.wait_group.read %0;" ::"n"(kLeft) : "memory");

@@ -4,16 +4,12 @@
 #include <cuda.h>
 #include <cuda_runtime_api.h>
 
-#include <cstddef>
 #include <cstdint>
 
 #include "cuda/fit/product_plan.h"
 #include "cuda/training/call.h"
 
 namespace facegen::cuda::hopper {
-
-// Phases of a map that the copy engine can store.
-constexpr std::size_t kMostStoredPhases = 4;
 
 // The kernel's argument.
 struct ProductArguments {
@@ -27,18 +23,20 @@ struct ProductArguments {
   // sums, (tap, input channel, output channel at a pitch).
   float* out;
   int64_t out_image_floats, part_floats;
-  int32_t out_pitch;  // floats from a pixel, or line, to the next
+  int32_t out_pitch;  // floats from a pixel, or line, to the next; a multiple of 4, as all these
   const float* largest;  // null, or of an operand that was scaled by it: see operand_scale
+  // Whether nothing of what follows is there. It is where plan.finishes: columns then are whole vectors of 4, and
+  // of 8 of an operand.
+  bool is_plain;
   const float* bias;
   Activation activation;  // at most kLeakyRelu
   float alpha;
   bool accumulate;
   const float* gate;  // null, or of the made map's layout: where it is not above 0 the gradient is that times
   float gate_slope;   // a slope
-  // Whether the copy engine stores plain sums, as 16 rows of 32 columns: (column, x, y, image, part) of each phase,
-  // or of a weight's gradient (column, channel, tap, 0, part). Nothing follows then; else plan.finishes.
-  bool stores_boxes;
-  CUtensorMap boxes[kMostStoredPhases];
+  // What is stored, as 16 rows of 32 columns: (column, x, y, image, part) of each phase, or of a weight's gradient
+  // (column, channel, tap, 0, part).
+  CUtensorMap boxes[kMostPhases];
   OperandTarget operand;  // where the map that is made goes besides; of whole vectors of channels
 };
 

@@ -30,7 +30,7 @@ CUtensorMap see_gradient(const ProductArguments& args, const Lengths& box) {
 CUtensorMap see_phase(const ProductArguments& args, const TrainingPhase& phase, const Lengths& box) {
   const int64_t pixel = args.out_pitch;
   return float_map({args.out + phase.output_pixel(0, 0) * pixel,
-                    {args.columns, phase.x.out, phase.y.out, args.images, args.plan.splits},
+                    {args.columns, std::max(1, phase.x.out), std::max(1, phase.y.out), args.images, args.plan.splits},
                     {phase.x.out_step * pixel, int64_t{phase.y.out_step} * phase.map_w * pixel, args.out_image_floats,
                      args.part_floats}},
                    box);
@@ -38,20 +38,14 @@ CUtensorMap see_phase(const ProductArguments& args, const TrainingPhase& phase, 
 
 }  // namespace
 
-bool see_boxes(ProductArguments& args) {
-  const bool gradient = args.plan.kind == ProductKind::kWeight;
+void see_boxes(ProductArguments& args) {
   const Box shape = stored_box(args.plan);
   const Lengths box = {32, 1u << shape.log2_w, 1u << shape.log2_h, 1u << shape.log2_n, 1};
-  if (gradient) {
+  if (args.plan.kind == ProductKind::kWeight) {
     args.boxes[0] = see_gradient(args, box);
-    return true;
+    return;
   }
-  const auto phases = static_cast<std::size_t>(args.plan.phases);
-  if (phases > kMostStoredPhases || args.out_pitch % 4 != 0 || reinterpret_cast<uintptr_t>(args.out) % 16 != 0) return false;
-  const auto is_empty = [](const TrainingPhase& phase) { return phase.outputs() == 0; };
-  if (std::any_of(args.phases, args.phases + phases, is_empty)) return false;
-  for (std::size_t p = 0; p < phases; ++p) args.boxes[p] = see_phase(args, args.phases[p], box);
-  return true;
+  for (int32_t p = 0; p < args.plan.phases; ++p) args.boxes[p] = see_phase(args, args.phases[p], box);
 }
 
 }  // namespace facegen::cuda::hopper

@@ -5,7 +5,7 @@
 
 namespace facegen::cuda::hopper {
 
-// Boxes of the sums at args.out; of a map false, unless it can be stored so.
-bool see_boxes(ProductArguments& args);
+// Sets args.boxes, of what is at args.out.
+void see_boxes(ProductArguments& args);
 
 }  // namespace facegen::cuda::hopper

@@ -1,8 +1,8 @@
-// The end of a tile of a product: its sums leave the registers through shared memory, 16 rows of 32 columns at a
-// time, of which each warp has stages of its own. From there the copy engine stores plain sums, while the next
-// tile's products go on; what has a bias, an activation or more to it a loop of few instructions finishes.
-// (Each sum finished in its register took 8,000 instructions a tile, which came from the L2 cache: 55 us a tile
-// of 128 x 256, three times its products.)
+// The end of a tile of a product. Its sums are finished in registers, where bias, activation and more are wanted,
+// and leave through shared memory, 16 rows of 32 columns at a time, of which each warp has stages of its own. From
+// there the copy engine stores them while the next tile's products go on, and the warp stores them as an operand.
+// (Sums stored from registers took 8,000 instructions a tile, which came from the L2 cache: 55 us a tile of
+// 128 x 256, three times its products.)
 //
 // A stage's row is 128 bytes, and its units of 16 bytes lie in the order  unit ^ row % 8,  as the copy engine
 // expects them: neither side has bank conflicts to speak of.
@@ -29,15 +29,16 @@ struct MapRows {
     return {box.x + (row & ((1 << shape.log2_w) - 1)), box.y + (row >> shape.log2_w & ((1 << shape.log2_h) - 1)),
             box.n + (row >> (shape.log2_w + shape.log2_h))};
   }
-  // Null: nowhere.
-  __device__ float* find(int row) const {
+  // Where it begins, in floats from the first of the map that is made; below 0: nowhere.
+  __device__ int64_t offset(int row) const {
     const Position at = position(first + row);
-    if (at.n >= args.images || at.y >= phase.y.out || at.x >= phase.x.out) return nullptr;
-    return args.out + split * args.part_floats + at.n * args.out_image_floats +
-           phase.output_pixel(at.y, at.x) * args.out_pitch;
+    if (at.n >= args.images || at.y >= phase.y.out || at.x >= phase.x.out) return -1;
+    return at.n * args.out_image_floats + phase.output_pixel(at.y, at.x) * args.out_pitch;
   }
   __device__ void store(uint32_t stage, int column) const {
     const Position at = position(first);
+    // A phase may have nothing there, or nowhere.
+    if (at.y >= phase.y.out || at.x >= phase.x.out) return;
     ptx::copy_box_out(&args.boxes[phase_number], stage, {column, at.x, at.y, at.n, split});
   }
 };
@@ -68,8 +69,38 @@ __device__ auto find_rows(const ProductArguments& args, const Tile& tile, int wa
   }
 }
 
-// Sums of 32 columns. A thread has, of each 8 of them, two neighbouring ones of rows lane / 4 and lane / 4 + 8.
-__device__ __forceinline__ void stage_columns(float* stage, const float (&v)[16]) {
+// What a thread has of 16 rows of 32 columns: of each 8 columns two neighbouring ones, of rows lane / 4 and
+// lane / 4 + 8.
+using Fragment = float[16];  // (block of 8, row, column)
+// A thread's two rows of a map that lies as the one that is made, from its first column in the tile on.
+struct FragmentRows {
+  int64_t offset[2];  // floats from the map's first; below 0: nowhere
+  int columns;        // that exist from there on
+
+  FragmentRows() = default;
+  __device__ FragmentRows(const MapRows& rows, int column) {
+    column += static_cast<int>(threadIdx.x) % 4 * 2;
+    columns = rows.args.columns - column;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+      offset[i] = rows.offset(static_cast<int>(threadIdx.x) % 32 / 4 + 8 * i);
+      if (offset[i] >= 0) offset[i] += column;
+    }
+  }
+  // Of 32 columns from the tile's column kFirst on; zeros where there is nothing.
+  template <int kFirst>
+  __device__ __forceinline__ void read(const float* map, Fragment& v) const {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int column = kFirst + i / 2 * 8;
+      const bool exists = offset[i % 2] >= 0 && column < columns;
+      const float2 pair = exists ? *reinterpret_cast<const float2*>(map + offset[i % 2] + column) : make_float2(0.0f, 0.0f);
+      v[2 * i] = pair.x, v[2 * i + 1] = pair.y;
+    }
+  }
+};
+
+__device__ __forceinline__ void stage_fragment(float* stage, const Fragment& v) {
   const int lane = static_cast<int>(threadIdx.x) % 32, row = lane / 4;
 #pragma unroll
   for (int block = 0; block < 4; ++block) {
@@ -79,78 +110,58 @@ __device__ __forceinline__ void stage_columns(float* stage, const float (&v)[16]
   }
 }
 
-// Four neighbouring numbers, of which `columns` exist; `vectors`: all, and `to` is a multiple of 16 bytes.
-__device__ __forceinline__ void load_columns(const float* from, int columns, bool vectors, float (&v)[4]) {
-  if (vectors) {
-    const float4 all = *reinterpret_cast<const float4*>(from);
-    v[0] = all.x, v[1] = all.y, v[2] = all.z, v[3] = all.w;
-    return;
-  }
+__device__ __forceinline__ void add_bias(const ProductArguments& args, int column, Fragment& v) {
+  column += static_cast<int>(threadIdx.x) % 4 * 2;
 #pragma unroll
-  for (int e = 0; e < 4; ++e) v[e] = e < columns ? from[e] : 0.0f;
-}
-__device__ __forceinline__ void store_columns(float* to, const float (&v)[4], int columns, bool vectors) {
-  if (vectors) {
-    *reinterpret_cast<float4*>(to) = make_float4(v[0], v[1], v[2], v[3]);
-    return;
+  for (int i = 0; i < 4; ++i) {
+    if (column + 8 * i >= args.columns) continue;
+    const float2 bias = *reinterpret_cast<const float2*>(args.bias + column + 8 * i);
+    v[4 * i] += bias.x, v[4 * i + 1] += bias.y, v[4 * i + 2] += bias.x, v[4 * i + 3] += bias.y;
   }
+}
+
+// What becomes of sums of 32 columns, from the tile's column kFirst on, where the map is finished.
+template <int kFirst>
+__device__ __forceinline__ void finish_fragment(const ProductArguments& args, const FragmentRows& own, int column,
+                                                Fragment& v) {
+  if (args.bias != nullptr) add_bias(args, column, v);
+  if (args.accumulate) {
+    Fragment held;
+    own.read<kFirst>(args.out, held);
 #pragma unroll
-  for (int e = 0; e < 4; ++e) {
-    if (e < columns) to[e] = v[e];
+    for (int i = 0; i < 16; ++i) v[i] += held[i];
+  }
+  if (args.activation != Activation::kNone) {
+    const float slope = args.activation == Activation::kRelu ? 0.0f : args.alpha;
+#pragma unroll
+    for (float& x : v) x = x < 0.0f ? slope == 0.0f ? 0.0f : x * slope : x;
+  }
+  if (args.gate == nullptr) return;
+  Fragment passes;
+  own.read<kFirst>(args.gate, passes);
+#pragma unroll
+  for (int i = 0; i < 16; ++i) {
+    v[i] = passes[i] > 0.0f ? v[i] : args.gate_slope == 0.0f ? 0.0f : v[i] * args.gate_slope;
   }
 }
 
-// None, ReLU or leaky ReLU, without a branch.
-__device__ __forceinline__ float activate_quickly(float x, Activation activation, float slope) {
-  const float below = activation == Activation::kRelu ? 0.0f : x * slope;
-  return x < 0.0f && activation != Activation::kNone ? below : x;
-}
-
-// The map that is made, as an operand too: its columns are whole vectors.
-__device__ __forceinline__ void store_operand(const ProductArguments& args, int64_t at, const float (&v)[4]) {
-  uint2 hi, lo;
-  split_pair<false>(v[0], v[1], hi.x, lo.x);
-  split_pair<false>(v[2], v[3], hi.y, lo.y);
-  *reinterpret_cast<uint2*>(args.operand.to + at) = hi;
-  if (args.operand.format != OperandFormat::kSplit) return;
-  *reinterpret_cast<uint2*>(args.operand.to + args.operand.plane + at) = lo;
-}
-
-// The stage's 32 columns, from `column` on.
-__device__ __forceinline__ void finish_rows(const ProductArguments& args, const MapRows& rows, const float* stage,
-                                            int column, bool vectors) {
+// The stage's columns, from `column` on, of the map that is made as an operand.
+__device__ __forceinline__ void store_operand(const ProductArguments& args, const MapRows& rows, const float* stage,
+                                              int column) {
   const int lane = static_cast<int>(threadIdx.x) % 32, unit = lane % 8;
   column += unit * 4;
-  const int columns = args.columns - column;
-  if (columns <= 0) return;
-  float bias[4] = {};
-  if (args.bias != nullptr) load_columns(args.bias + column, columns, false, bias);
-#pragma unroll 1  // there are eight of this loop
+  if (column >= args.columns) return;
+#pragma unroll 1
   for (int row = lane / 8; row < 16; row += 4) {
-    float* to = rows.find(row);
-    if (to == nullptr) continue;
-    to += column;
-    float v[4];
-    load_columns(stage + row * 32 + (unit ^ row % 8) * 4, 4, true, v);
-#pragma unroll
-    for (int e = 0; e < 4; ++e) v[e] += bias[e];
-    if (args.accumulate) {
-      float before[4];
-      load_columns(to, columns, vectors, before);
-#pragma unroll
-      for (int e = 0; e < 4; ++e) v[e] += before[e];
-    }
-#pragma unroll
-    for (float& x : v) x = activate_quickly(x, args.activation, args.alpha);
-    if (args.gate != nullptr) {
-      float gate[4];
-      load_columns(args.gate + (to - args.out), columns, vectors, gate);
-#pragma unroll
-      for (int e = 0; e < 4; ++e) v[e] = gate[e] > 0.0f ? v[e] : args.gate_slope == 0.0f ? 0.0f : v[e] * args.gate_slope;
-    }
-    if (args.operand.to != nullptr) store_operand(args, to - args.out, v);
-    if (args.operand.alone) continue;
-    store_columns(to, v, columns, vectors);
+    const int64_t at = rows.offset(row);
+    if (at < 0) continue;
+    const float4 v = *reinterpret_cast<const float4*>(stage + row * 32 + (unit ^ row % 8) * 4);
+    uint2 hi, lo;
+    split_pair<false>(v.x, v.y, hi.x, lo.x);
+    split_pair<false>(v.z, v.w, hi.y, lo.y);
+    uint16_t* const to = args.operand.to + at + column;
+    *reinterpret_cast<uint2*>(to) = hi;
+    if (args.operand.format == OperandFormat::kSplit) *reinterpret_cast<uint2*>(to + args.operand.plane) = lo;
   }
 }
 
@@ -165,42 +176,59 @@ struct Stages {
 template <class P>
 using Sums = float[P::kBoxes][P::kColumns / 2];
 
+// 32 columns of a row tile of 64, from the tile's column kFirst on; and those behind them.
+template <class P, bool kFinishes, int kFirst, class Rows>
+__device__ __forceinline__ void store_columns(const ProductArguments& args, const Rows& rows, const FragmentRows& own,
+                                              int column, Stages<P>& stages, const float* sums, float makes_up) {
+  if (column + kFirst >= args.columns) return;
+  const bool leader = threadIdx.x % 32 == 0;
+  Fragment v;
+#pragma unroll
+  for (int i = 0; i < 16; ++i) v[i] = sums[kFirst / 2 + i] * makes_up;
+  if constexpr (kFinishes) finish_fragment<kFirst>(args, own, column + kFirst, v);
+  float* const stage = stages.next();
+  if (leader) ptx::wait_for_reads_of_copies<P::kStages - 1>();
+  __syncwarp();
+  stage_fragment(stage, v);
+  ptx::fence_async_proxy();
+  __syncwarp();
+  if (leader) {
+    if (!args.operand.alone) rows.store(ptx::shared_address(stage), column + kFirst);
+    ptx::commit_copies();  // also of nothing: stages and groups take turns alike
+  }
+  if constexpr (kFinishes) {
+    if (args.operand.to != nullptr) store_operand(args, rows, stage, column + kFirst);
+  }
+  if constexpr (kFirst + 32 < P::kColumns) {
+    store_columns<P, kFinishes, kFirst + 32>(args, rows, own, column, stages, sums, makes_up);
+  }
+}
+
+template <class P, bool kFinishes>
+__device__ __forceinline__ void store_tile(const ProductArguments& args, const Tile& tile, int warpgroup,
+                                           Stages<P>& stages, const Sums<P>& sums, float makes_up) {
+  const int column = tile.column * P::kColumns;
+#pragma unroll
+  for (int m = 0; m < P::kBoxes; ++m) {
+    const auto rows = find_rows<P>(args, tile, warpgroup, m);
+    if constexpr (kFinishes) {
+      store_columns<P, true, 0>(args, rows, FragmentRows(rows, column), column, stages, sums[m], makes_up);
+    } else {
+      store_columns<P, false, 0>(args, rows, {}, column, stages, sums[m], makes_up);
+    }
+  }
+}
+
 template <class P>
 __device__ void store_tile(const ProductArguments& args, const Tile& tile, int warpgroup, Stages<P>& stages,
                            const Sums<P>& sums, int steps) {
   // Tensor cores round towards zero: see product.cu.
   float makes_up = 1.0f + kLostAnAddition * (P::kPlanes == 2 ? 12.0f : 4.0f) * static_cast<float>(steps);
   if (args.largest != nullptr) makes_up /= operand_scale(*args.largest);
-  const bool vectors =
-      args.columns % 4 == 0 && args.out_pitch % 4 == 0 &&
-      (reinterpret_cast<uintptr_t>(args.out) | reinterpret_cast<uintptr_t>(args.gate)) % 16 == 0;
-  const bool leader = threadIdx.x % 32 == 0;
-#pragma unroll
-  for (int m = 0; m < P::kBoxes; ++m) {
-    const auto rows = find_rows<P>(args, tile, warpgroup, m);
-#pragma unroll
-    for (int first = 0; first < P::kColumns; first += 32) {
-      const int column = tile.column * P::kColumns + first;
-      if (column >= args.columns) continue;
-      float* const stage = stages.next();
-      float v[16];
-#pragma unroll
-      for (int i = 0; i < 16; ++i) v[i] = sums[m][first / 2 + i] * makes_up;
-      if (P::kWeight || args.stores_boxes) {
-        if (leader) ptx::wait_for_reads_of_copies<P::kStages - 1>();
-        __syncwarp();
-        stage_columns(stage, v);
-        ptx::fence_async_proxy();
-        __syncwarp();
-        if (leader) rows.store(ptx::shared_address(stage), column);
-      } else if constexpr (!P::kWeight) {
-        __syncwarp();
-        stage_columns(stage, v);
-        __syncwarp();
-        finish_rows(args, rows, stage, column, vectors);
-      }
-    }
+  if constexpr (!P::kWeight) {
+    if (!args.is_plain) return store_tile<P, true>(args, tile, warpgroup, stages, sums, makes_up);
   }
+  store_tile<P, false>(args, tile, warpgroup, stages, sums, makes_up);
 }
 
 }  // namespace facegen::cuda::hopper::product
