@@ -30,8 +30,10 @@ int power_of_two(int64_t least) {
   return log2;
 }
 
-double step_cycles(ProductShape shape, OperandFormat format) {
-  const double rows = product_rows(shape), columns = product_columns(shape);
+// `blocks` of 64 rows, which exist.
+double step_cycles(ProductShape shape, OperandFormat format, int64_t blocks) {
+  const double rows = std::min<double>(product_rows(shape), 64.0 * static_cast<double>(blocks));
+  const double columns = product_columns(shape);
   const double products = products_of(format) * rows / 64.0 * 4.0 * columns / 2.0;
   return std::max(products, (rows + columns) * 64.0 * 2.0 * planes_of(format) / kBytesACycle);
 }
@@ -106,9 +108,10 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
   plan.boxes_n = static_cast<int32_t>(boxes_n);
   const int64_t blocks = int64_t{1} * taps * plan.channel_blocks;
   const int64_t steps = weight ? boxes : blocks;
+  const int64_t row_blocks = weight ? blocks : 2 * boxes;
   double best = 0.0;
   for (const ProductShape shape : {ProductShape::kWide, ProductShape::kTall, ProductShape::kNarrow}) {
-    const int64_t row_tiles = divide_up(weight ? 64 * blocks : 128 * boxes, product_rows(shape));
+    const int64_t row_tiles = divide_up(64 * row_blocks, product_rows(shape));
     const int64_t column_tiles = divide_up(channels.columns, product_columns(shape));
     const int64_t tiles = plan.phases * row_tiles * column_tiles;
     const double tile_bytes = 4.0 * product_rows(shape) * product_columns(shape);
@@ -119,7 +122,7 @@ std::optional<ProductPlan> plan_product(const ProductStep& product, int64_t imag
       // Of two tiles at once on a multiprocessor one waits while the other multiplies.
       const int64_t together = product_ctas(kind, shape);
       const double waves = double(divide_up(tiles * splits, kMultiprocessors * together));
-      double cycles = waves * (double(together * part) * step_cycles(shape, format) + kTileStart +
+      double cycles = waves * (double(together * part) * step_cycles(shape, format, row_blocks) + kTileStart +
                                double(together) * tile_bytes / kStoredBytesACycle);
       if (splits > 1 || weight) {
         cycles += kAddParts + double(tiles * (splits + 1)) * tile_bytes / kAddedBytesACycle;

@@ -52,8 +52,9 @@ __device__ __forceinline__ void multiply(float* sums, uint32_t a, uint32_t b) {
   }
 }
 
+// `has_rows`: of the warpgroup; else, of a tile that is not wide, it only gives the step's slots back.
 template <class P>
-__device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, Consumer<P>& ring) {
+__device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, bool has_rows, Consumer<P>& ring) {
   const int first = ring.at.slot;
   uint32_t a = ring.wait();
   int second = -1;
@@ -70,6 +71,12 @@ __device__ __forceinline__ void consume_step(Sums<P>& sums, int warpgroup, Consu
   const uint32_t b = ring.wait();
   const int b_slot = ring.at.slot;
   ring.at.advance();
+  if (!P::kWide && !has_rows) {
+    ring.release(b_slot);
+    ring.release(first);
+    if (second >= 0) ring.release(second);
+    return;
+  }
   ptx::wgmma_fence();
   if constexpr (P::kPlanes == 1) {
 #pragma unroll
@@ -119,8 +126,10 @@ __device__ void consume(const ProductArguments& args, Shared<P>& shared) {
       for (float& sum : part) sum = 0.0f;
     }
     int steps = 0;
+    const int first_block = (tile.row * 2 + warpgroup) * P::kBoxes;
+    const bool has_rows = !P::kWeight || gradient_blocks(args, args.phases[tile.phase], first_block, 1) > 0;
     for_each_step<P>(args, tile, [&](int) {
-      consume_step<P>(sums, warpgroup, ring);
+      consume_step<P>(sums, warpgroup, has_rows, ring);
       ++steps;
     });
     store_tile<P>(args, tile, warpgroup, stages, sums, steps);

@@ -74,17 +74,18 @@ __device__ inline void copy_rows(const ProductArguments& args, const Tile& tile,
 }
 
 // A and B of a step of the weight's gradient: a box of positions. A's blocks of 64 rows are taps and
-// channels of x.
+// channels of x; those that the phase does not have are left as they were, as nothing is stored of them.
 template <class P>
 __device__ inline void copy_positions(const ProductArguments& args, const Tile& tile, int step,
                                       Producer<P>& ring) {
   const TrainingPhase& phase = args.phases[tile.phase];
   const Position at = find_box(args.plan, step);
   for (int b = 0; b < P::kBoxes; ++b) {
-    ring.acquire(P::kPlanes * kPlaneBytes);
-    for (int i = 0; i < 2; ++i) {
-      const int rows = (tile.row * P::kBoxes + b) * 2 + i;
-      // Rows too many read another tap's, and are not stored.
+    const int first = (tile.row * P::kBoxes + b) * 2;
+    const int blocks = gradient_blocks(args, phase, first, 2);
+    ring.acquire(static_cast<uint32_t>(blocks * P::kPlanes * kBlockBytes));
+    for (int i = 0; i < blocks; ++i) {
+      const int rows = first + i;
       const int tap = rows / args.plan.channel_blocks, block = rows % args.plan.channel_blocks;
       for (int plane = 0; plane < P::kPlanes; ++plane) {
         ptx::copy_box(ring.slot + plane * kPlaneBytes + i * kBlockBytes, &args.a, ring.full,

@@ -43,6 +43,11 @@ __device__ inline Tile find_tile(const ProductArguments& args, int index) {
   return tile;
 }
 
+// Of `most` blocks of 64 rows of the weight's gradient, from block `first` on, how many a phase has.
+__device__ inline int gradient_blocks(const ProductArguments& args, const TrainingPhase& phase, int first, int most) {
+  return min(most, max(0, phase.taps() * args.plan.channel_blocks - first));
+}
+
 // The first position of a box.
 struct Position {
   int x, y, n;
