@@ -17,10 +17,9 @@ class Planner {
       : program_(program), steps_(steps), images_(images), format_(format), always_(always) {}
 
   OperandPlan plan() {
-    const auto steps = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
-    for (std::size_t i = 0; i < steps; ++i) {
+    for (std::size_t i = 0; i < steps(); ++i) {
       if (const auto found = steps_.find(i); found != steps_.end()) add_product(i, found->second);
-      const int32_t written = written_value(program_.steps[i]);
+      const int32_t written = written_value(program_.steps[made_.gates.count(i) > 0 ? i + 1 : i]);
       if (written < 0 || is_gate(i)) continue;
       writers_[written] = i;
       newest_.erase(newest_.lower_bound({written, -1}), newest_.lower_bound({written + 1, -1}));
@@ -31,13 +30,31 @@ class Planner {
   }
 
  private:
+  std::size_t steps() const { return static_cast<std::size_t>(program_.forward_steps + program_.backward_steps); }
   bool is_gate(std::size_t step) const { return step > 0 && made_.gates.count(step - 1) > 0; }
 
-  // Whether the step behind a product multiplies what it has made by a ramp's slope, where that is.
+  // Whether the step behind a product multiplies what it has made, which nothing else reads, by a ramp's slope.
   bool has_gate(std::size_t step, const ProductPlan& plan) const {
+    if (step + 1 >= steps()) return false;
     const TrainingStep &s = program_.steps[step], &next = program_.steps[step + 1];
     return plan.finishes && s.activation == Activation::kNone && next.op == TrainingOp::kActivateGradient &&
-           next.activation <= Activation::kLeakyRelu && !next.accumulate && next.dy == s.y && next.dx == s.y;
+           next.activation <= Activation::kLeakyRelu && !next.accumulate && next.dy == s.y &&
+           (next.dx == s.y || (!s.accumulate && !is_used(s.y, step + 2)));
+  }
+
+  // Whether anything from a step on may read a value that was made before.
+  bool is_used(int32_t of, std::size_t from) const {
+    const auto& kept = program_.kept;
+    if (std::any_of(kept.begin(), kept.end(), [&](int32_t one) { return overlap(one, of); })) return true;
+    for (std::size_t i = from; i < steps(); ++i) {
+      const TrainingStep& s = program_.steps[i];
+      const int32_t written = written_value(s);
+      for (const int32_t read : {s.x, s.other, s.y, s.dy}) {
+        if (overlap(read, of) && (read != written || s.accumulate)) return true;
+      }
+      if (overlap(written, of)) return false;
+    }
+    return false;
   }
 
   const TrainingValue& value(int32_t index) const { return program_.values[static_cast<std::size_t>(index)]; }
@@ -55,8 +72,7 @@ class Planner {
   bool is_read(const OperandMap& map) const {
     const auto& kept = program_.kept;
     if (std::any_of(kept.begin(), kept.end(), [&](int32_t of) { return overlap(of, map.value); })) return true;
-    const auto steps = static_cast<std::size_t>(program_.forward_steps + program_.backward_steps);
-    for (std::size_t i = map.first + 1; i < steps; ++i) {
+    for (std::size_t i = map.first + 1; i < steps(); ++i) {
       const TrainingStep& s = program_.steps[i];
       if (reads(s, i, map)) return true;
       const int32_t written = written_value(s);

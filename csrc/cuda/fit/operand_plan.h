@@ -53,7 +53,8 @@ struct PlannedProduct {
 struct OperandPlan {
   std::map<std::size_t, PlannedProduct> products;  // by step
   std::map<std::size_t, std::size_t> made_by;      // step -> map
-  // Steps that multiply a gradient by an activation's slope, by the product before them that does it on the way.
+  // Steps that multiply a gradient by an activation's slope, by the product before them that does it on the way:
+  // it writes what they would.
   std::map<std::size_t, std::size_t> gates;
   std::vector<OperandMap> maps;
   int64_t elements = 0;             // of an image

@@ -112,7 +112,8 @@ std::string TrainingExecutable::explain_result(std::size_t i, const Part& part) 
     }
   }
   // Gradients have a place of their own; all other steps write y.
-  const int32_t index = written_value(step);
+  const TrainingStep* const gate = products_.gate_of(i, part.images);
+  const int32_t index = written_value(gate == nullptr ? step : *gate);
   if (index >= 0) {
     const TrainingMap map = locate(index, part);
     const int64_t found = first_not_finite(map.data, part.images * map.value->floats());

@@ -96,6 +96,8 @@ void TrainingExecutable::enqueue_steps(const std::vector<Part>& parts, std::size
       for (const Part& part : parts) enqueue_aside(i, part);
     } else {
       aside_.wait_before(i, stream_.get());
+      const auto has_gate = [&](const Part& part) { return products_.gate_of(i, part.images) != nullptr; };
+      if (std::any_of(parts.begin(), parts.end(), has_gate)) aside_.wait_before(i + 1, stream_.get());
       enqueue_all(i, parts);
     }
     if (is_shared()) enqueue_totals(i, parts);

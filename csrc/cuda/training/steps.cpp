@@ -53,7 +53,7 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   c.operand = products_.operand_target(i, part.images);
   if (products_.is_gate(i, part.images)) return;
   c.gate = products_.gate_of(i, part.images);
-  if (c.gate != nullptr) c.gate_map = locate(c.gate->y, part);
+  if (c.gate != nullptr) c.gate_map = locate(c.gate->y, part), c.y = locate(c.gate->dx, part);
   switch (s.op) {
     case TrainingOp::kGemm: {
       const float* const bias = s.bias < 0 ? nullptr : array(s.bias);
