@@ -40,37 +40,38 @@ __global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const _
 }
 
 constexpr int kSide = 32;
-constexpr int kMostTogether = 8;      // warps of a block
+constexpr int kMostTogether = 8;
 constexpr int64_t kFewBlocks = 256;  // leave multiprocessors idle
 
-// A block adds up the parts of 32 outputs of some lines, and turns them. Where these are few blocks,
-// `together` warps add parts of the same, every together-th each, and their sums are added in order.
+// A block adds up the parts of 32 outputs of some lines, and turns them. Where these are few blocks, `together`
+// threads add parts of the same, every together-th each, and their sums are added in order.
 __global__ void __launch_bounds__(kBlockThreads)
     add_gradient_parts_kernel(const __grid_constant__ PartGradients s, int together) {
   __shared__ float sums[kSide][kSide + 1];  // (of which parts, line; output)
   const int lines = kSide / together, column_tiles = (s.outputs + kSide - 1) / kSide;
   const int line0 = static_cast<int>(blockIdx.x) / column_tiles * lines;
   const int output0 = static_cast<int>(blockIdx.x) % column_tiles * kSide;
-  const int x = static_cast<int>(threadIdx.x) % kSide, warp = static_cast<int>(threadIdx.x) / kSide;
-  constexpr int kWarps = kBlockThreads / kSide;
-#pragma unroll
-  for (int row = 0; row < kSide; row += kWarps) {
-    const int at = row + warp, line = line0 + at % lines, output = output0 + x;
-    float sum = 0.0f;
-    if (line < s.lines && output < s.outputs) {
-      const float* const from = s.parts + int64_t{line} * s.pitch + output;
+  static_assert(kBlockThreads == kSide * kSide / 4, "a thread has four outputs of a line");
+  const int row = static_cast<int>(threadIdx.x) / (kSide / 4), x = static_cast<int>(threadIdx.x) % (kSide / 4) * 4;
+  const int of_row = line0 + row % lines;
+  float4 sum = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+  if (of_row < s.lines && output0 + x < s.outputs) {  // outputs behind the last have room, and are not written
+    const float* const from = s.parts + int64_t{of_row} * s.pitch + output0 + x;
+    const int64_t part_floats = int64_t{s.lines} * s.pitch;
 #pragma unroll 8
-      for (int part = at / lines; part < s.splits; part += together) sum += from[int64_t{part} * s.lines * s.pitch];
+    for (int part = row / lines; part < s.splits; part += together) {
+      const float4 v = *reinterpret_cast<const float4*>(from + part * part_floats);
+      sum.x += v.x, sum.y += v.y, sum.z += v.z, sum.w += v.w;
     }
-    sums[at][x] = sum;
   }
+  sums[row][x] = sum.x, sums[row][x + 1] = sum.y, sums[row][x + 2] = sum.z, sums[row][x + 3] = sum.w;
   __syncthreads();
   for (int i = static_cast<int>(threadIdx.x); i < lines * kSide; i += kBlockThreads) {
     const int line = i % lines, output = i / lines;
     if (line0 + line >= s.lines || output0 + output >= s.outputs) continue;
-    float sum = sums[line][output];
-    for (int of = 1; of < together; ++of) sum += sums[of * lines + line][output];
-    s.gradient[int64_t{output0 + output} * s.lines + line0 + line] = sum;
+    float all = sums[line][output];
+    for (int of = 1; of < together; ++of) all += sums[of * lines + line][output];
+    s.gradient[int64_t{output0 + output} * s.lines + line0 + line] = all;
   }
 }
 

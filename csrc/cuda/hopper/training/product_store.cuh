@@ -131,17 +131,16 @@ __device__ __forceinline__ void finish_fragment(const ProductArguments& args, co
 #pragma unroll
     for (int i = 0; i < 16; ++i) v[i] += held[i];
   }
-  if (args.activation != Activation::kNone) {
-    const float slope = args.activation == Activation::kRelu ? 0.0f : args.alpha;
+  if (args.activation == Activation::kNone) return;
+  const float slope = args.activation == Activation::kRelu ? 0.0f : args.alpha;
 #pragma unroll
-    for (float& x : v) x = x < 0.0f ? slope == 0.0f ? 0.0f : x * slope : x;
-  }
-  if (args.gate == nullptr) return;
-  Fragment passes;
-  own.read<kFirst>(args.gate, passes);
+  for (float& x : v) x = x < 0.0f ? slope == 0.0f ? 0.0f : x * slope : x;
+}
+
+__device__ __forceinline__ void pass_gate(const ProductArguments& args, const Fragment& gate, Fragment& v) {
 #pragma unroll
   for (int i = 0; i < 16; ++i) {
-    v[i] = passes[i] > 0.0f ? v[i] : args.gate_slope == 0.0f ? 0.0f : v[i] * args.gate_slope;
+    v[i] = gate[i] > 0.0f ? v[i] : args.gate_slope == 0.0f ? 0.0f : v[i] * args.gate_slope;
   }
 }
 
@@ -176,16 +175,51 @@ struct Stages {
 template <class P>
 using Sums = float[P::kBoxes][P::kColumns / 2];
 
+// What a gate says of the next columns, read two times 32 ahead where a multiprocessor has one CTA, and nothing
+// else to do meanwhile.
+template <class P>
+struct Gates {
+  static constexpr int kAhead = P::kCtas == 1 ? 2 : 0;
+  Fragment ahead[kAhead == 0 ? 1 : kAhead];
+
+  template <int kFirst>
+  __device__ __forceinline__ void read(const ProductArguments& args, const FragmentRows& own) {
+    if constexpr (kFirst < P::kColumns) own.template read<kFirst>(args.gate, ahead[kFirst / 32 % kAhead]);
+  }
+  __device__ __forceinline__ void begin(const ProductArguments& args, const FragmentRows& own) {
+    if constexpr (kAhead > 0) {
+      read<0>(args, own);
+      read<32>(args, own);
+    }
+  }
+  // Columns from kFirst on.
+  template <int kFirst>
+  __device__ __forceinline__ void pass(const ProductArguments& args, const FragmentRows& own, Fragment& v) {
+    if constexpr (kAhead == 0) {
+      Fragment gate;
+      own.template read<kFirst>(args.gate, gate);
+      pass_gate(args, gate, v);
+    } else {
+      pass_gate(args, ahead[kFirst / 32 % kAhead], v);
+      read<kFirst + 32 * kAhead>(args, own);
+    }
+  }
+};
+
 // 32 columns of a row tile of 64, from the tile's column kFirst on; and those behind them.
 template <class P, bool kFinishes, int kFirst, class Rows>
 __device__ __forceinline__ void store_columns(const ProductArguments& args, const Rows& rows, const FragmentRows& own,
-                                              int column, Stages<P>& stages, const float* sums, float makes_up) {
+                                              Gates<P>& gates, int column, Stages<P>& stages, const float* sums,
+                                              float makes_up) {
   if (column + kFirst >= args.columns) return;
   const bool leader = threadIdx.x % 32 == 0;
   Fragment v;
 #pragma unroll
   for (int i = 0; i < 16; ++i) v[i] = sums[kFirst / 2 + i] * makes_up;
-  if constexpr (kFinishes) finish_fragment<kFirst>(args, own, column + kFirst, v);
+  if constexpr (kFinishes) {
+    finish_fragment<kFirst>(args, own, column + kFirst, v);
+    if (args.gate != nullptr) gates.template pass<kFirst>(args, own, v);
+  }
   float* const stage = stages.next();
   if (leader) ptx::wait_for_reads_of_copies<P::kStages - 1>();
   __syncwarp();
@@ -200,7 +234,7 @@ __device__ __forceinline__ void store_columns(const ProductArguments& args, cons
     if (args.operand.to != nullptr) store_operand(args, rows, stage, column + kFirst);
   }
   if constexpr (kFirst + 32 < P::kColumns) {
-    store_columns<P, kFinishes, kFirst + 32>(args, rows, own, column, stages, sums, makes_up);
+    store_columns<P, kFinishes, kFirst + 32>(args, rows, own, gates, column, stages, sums, makes_up);
   }
 }
 
@@ -208,13 +242,16 @@ template <class P, bool kFinishes>
 __device__ __forceinline__ void store_tile(const ProductArguments& args, const Tile& tile, int warpgroup,
                                            Stages<P>& stages, const Sums<P>& sums, float makes_up) {
   const int column = tile.column * P::kColumns;
+  Gates<P> gates;
 #pragma unroll
   for (int m = 0; m < P::kBoxes; ++m) {
     const auto rows = find_rows<P>(args, tile, warpgroup, m);
     if constexpr (kFinishes) {
-      store_columns<P, true, 0>(args, rows, FragmentRows(rows, column), column, stages, sums[m], makes_up);
+      const FragmentRows own(rows, column);
+      if (args.gate != nullptr) gates.begin(args, own);
+      store_columns<P, true, 0>(args, rows, own, gates, column, stages, sums[m], makes_up);
     } else {
-      store_columns<P, false, 0>(args, rows, {}, column, stages, sums[m], makes_up);
+      store_columns<P, false, 0>(args, rows, {}, gates, column, stages, sums[m], makes_up);
     }
   }
 }
