@@ -84,7 +84,7 @@ CUtensorMap weight_map(const View& weight, const Images& in, int rows) {
 CUtensorMap float_map(const FloatTensor& tensor, const std::array<uint32_t, 5>& box) {
   cuuint64_t sizes[5], strides[4];
   std::copy_n(tensor.sizes, 5, sizes);
-  std::transform(tensor.strides, tensor.strides + 4, strides, [](int64_t floats) { return static_cast<cuuint64_t>(4 * floats); });
+  for (int i = 0; i < 4; ++i) strides[i] = static_cast<cuuint64_t>(4 * tensor.strides[i]);
   const cuuint32_t steps[5] = {1, 1, 1, 1, 1};
   CUtensorMap map;
   check(encode_map()(&map, CU_TENSOR_MAP_DATA_TYPE_FLOAT32, 5, tensor.data, sizes, strides, box.data(), steps,
