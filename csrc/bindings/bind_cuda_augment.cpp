@@ -63,7 +63,10 @@ class CudaPictures {
     }
     if (change.colours != nullptr && change.c != 3) throw py::value_error("pictures must have three colours");
     float* const out = reinterpret_cast<float*>(to.pointer());
-    alone([&] { changes_->change(change, source, out); });
+    alone([&] {
+      to.block().wait_unused(changes_->stream());
+      changes_->change(change, source, out);
+    });
     record(to);
   }
 
@@ -77,7 +80,10 @@ class CudaPictures {
     const cuda::Source along = read_pictures(directions, shape.images, shape.h, shape.w, shape.c);
     float* const low = reinterpret_cast<float*>(less.pointer());
     float* const high = reinterpret_cast<float*>(more.pointer());
-    alone([&] { changes_->either_side(from, along, int64_t{shape.h} * shape.w * shape.c, apart, low, high); });
+    alone([&] {
+      for (const DeviceArray* array : {&less, &more}) array->block().wait_unused(changes_->stream());
+      changes_->either_side(from, along, int64_t{shape.h} * shape.w * shape.c, apart, low, high);
+    });
     record(less);
     record(more);
   }
@@ -118,7 +124,12 @@ class CudaPictures {
     cuda::require_not_forked();
     without_gil([&] {
       const std::lock_guard lock(mutex_);
-      body();
+      try {
+        body();
+      } catch (...) {
+        changes_->settle();  // what was to be written is given to others
+        throw;
+      }
     });
   }
 

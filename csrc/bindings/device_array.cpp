@@ -34,27 +34,40 @@ struct Lent {
 }  // namespace
 
 DeviceArray::Memory::~Memory() {
-  bytes = {};  // waits for the device
+  if (is_lent) {
+    block.reset();
+  } else {
+    try {
+      if (made_of && !made_of.is_none()) block->wait_written();
+    } catch (const cuda::Error&) {
+      block.reset();  // after a fault on the device nothing is done any more
+    }
+    cuda::give_back(std::move(block));
+  }
   const py::gil_scoped_acquire gil;  // whoever took a capsule may call its deleter from any thread
   made_of = {};
 }
 
-DeviceArray::DeviceArray(std::vector<int64_t> shape, const std::string& dtype, int device)
-    : shape_(std::move(shape)), dtype_(dtype), device_(device) {
-  const int64_t bytes = checked_bytes(shape_, type_of(dtype).bits / 8);
+DeviceArray::DeviceArray(std::vector<int64_t> shape, const std::string& dtype, int device, bool ordered)
+    : shape_(std::move(shape)),
+      dtype_(dtype),
+      device_(device),
+      bytes_(checked_bytes(shape_, type_of(dtype).bits / 8)) {
   cuda::require_not_forked();
-  without_gil([&] {
-    const cuda::DeviceScope scope(device);
-    memory_ = std::make_shared<Memory>();
-    memory_->bytes = cuda::allocate_device<char>(bytes);
-    ready_ = std::make_shared<cuda::Event>(cuda::make_event());
-  });
+  memory_ = std::make_shared<Memory>();
+  without_gil([&] { memory_->block = cuda::take_block(device, bytes_, !ordered); });
+}
+
+std::vector<int64_t> DeviceArray::strides() const {
+  std::vector<int64_t> strides(shape_.size(), 1);
+  for (std::size_t d = shape_.size(); d-- > 1;) strides[d - 1] = strides[d] * shape_[d];
+  return strides;
 }
 
 void DeviceArray::record(intptr_t stream, py::object made_of) {
   memory_->made_of = std::move(made_of);
   const cuda::DeviceScope scope(device_);
-  FACEGEN_CUDA_CHECK(cudaEventRecord(ready_->get(), reinterpret_cast<cudaStream_t>(stream)));
+  block().written(reinterpret_cast<cudaStream_t>(stream));
 }
 
 py::capsule DeviceArray::to_capsule(const py::object& stream) const {
@@ -67,13 +80,13 @@ py::capsule DeviceArray::to_capsule(const py::object& stream) const {
   }
   if (number != -1) {
     const cuda::DeviceScope scope(device_);
-    FACEGEN_CUDA_CHECK(
-        cudaStreamWaitEvent(reinterpret_cast<cudaStream_t>(number), ready_->get(), 0));
+    block().wait_written(reinterpret_cast<cudaStream_t>(number));
   }
+  memory_->is_lent = true;
   auto lent = std::make_unique<Lent>();
   lent->shape = shape_;
   lent->memory = memory_;
-  lent->managed.tensor = {memory_->bytes.get(), {dlpack::kCuda, device_},
+  lent->managed.tensor = {block().get(), {dlpack::kCuda, device_},
                           static_cast<int32_t>(shape_.size()), type_of(dtype_),
                           lent->shape.data(), nullptr, 0};
   lent->managed.context = lent.get();
@@ -98,11 +111,10 @@ py::array DeviceArray::to_numpy() const {
   void* to = result.mutable_data();
   without_gil([&] {
     const cuda::DeviceScope scope(device_);
-    FACEGEN_CUDA_CHECK(cudaEventSynchronize(ready_->get()));
-    const auto& bytes = memory_->bytes;
-    if (bytes.count() == 0) return;
-    FACEGEN_CUDA_CHECK(cudaMemcpy(to, bytes.get(), static_cast<std::size_t>(bytes.count()),
-                                  cudaMemcpyDeviceToHost));
+    block().wait_written();
+    if (bytes_ == 0) return;
+    FACEGEN_CUDA_CHECK(
+        cudaMemcpy(to, block().get(), static_cast<std::size_t>(bytes_), cudaMemcpyDeviceToHost));
   });
   return result;
 }
@@ -116,14 +128,18 @@ void bind_device_array(py::module_& m) {
   };
   py::class_<DeviceArray, std::unique_ptr<DeviceArray, Delete>>(
       m, "DeviceArray", "Results in a GPU's memory, for whoever speaks DLPack.")
-      .def(py::init([](std::vector<int64_t> shape, const std::string& dtype, int device) {
+      .def(py::init([](std::vector<int64_t> shape, const std::string& dtype, int device, bool ordered) {
              return std::unique_ptr<DeviceArray, Delete>(
-                 new DeviceArray(std::move(shape), dtype, device));
+                 new DeviceArray(std::move(shape), dtype, device, ordered));
            }),
-           py::arg("shape"), py::arg("dtype"), py::arg("device"))
+           py::arg("shape"), py::arg("dtype"), py::arg("device"), py::arg("ordered") = false,
+           "With `ordered` only calls that are given the array may write it: they wait, on the GPU, for those who "
+           "had its memory before. Otherwise this one may wait.")
       .def_property_readonly("pointer", &DeviceArray::pointer, "Address of the first element.")
       .def_property_readonly("shape",
                              [](const DeviceArray& array) { return py::tuple(py::cast(array.shape())); })
+      .def_property_readonly("strides",
+                             [](const DeviceArray& array) { return py::tuple(py::cast(array.strides())); })
       .def_property_readonly("dtype", &DeviceArray::dtype)
       .def_property_readonly("device", &DeviceArray::device, "Index of the GPU.")
       .def("record", &DeviceArray::record, py::arg("stream"), py::arg("made_of"),

@@ -8,24 +8,30 @@
 #include <string>
 #include <vector>
 
-#include "cuda/runtime/memory.h"
+#include "cuda/runtime/blocks.h"
 
 namespace facegen {
 
 class DeviceArray {
  public:
-  // Freed when the last of those who share it is gone, which waits until the device is done with it.
+  // Given back when the last of those who share it is gone. What others have had by DLPack is freed, which waits
+  // for the device: nobody knows on which streams they use it.
   struct Memory {
-    cuda::DeviceMemory<char> bytes;
+    std::unique_ptr<cuda::Block> block;
+    bool is_lent = false;
     pybind11::object made_of;  // arrays that must stay until the work that reads them is done
     ~Memory();
   };
-  DeviceArray(std::vector<int64_t> shape, const std::string& dtype, int device);
+  // With `ordered` only what waits for block() to be unused may write.
+  DeviceArray(std::vector<int64_t> shape, const std::string& dtype, int device, bool ordered);
 
-  intptr_t pointer() const { return reinterpret_cast<intptr_t>(memory_->bytes.get()); }
+  intptr_t pointer() const { return reinterpret_cast<intptr_t>(memory_->block->get()); }
   const std::vector<int64_t>& shape() const { return shape_; }
   const std::string& dtype() const { return dtype_; }
   int device() const { return device_; }
+  int64_t bytes() const { return bytes_; }
+  std::vector<int64_t> strides() const;  // elements
+  cuda::Block& block() const { return *memory_->block; }
 
   // The values are there behind the work that is on `stream` now, which reads `made_of`.
   void record(intptr_t stream, pybind11::object made_of);
@@ -38,8 +44,8 @@ class DeviceArray {
   std::vector<int64_t> shape_;
   std::string dtype_;
   int device_;
+  int64_t bytes_;
   std::shared_ptr<Memory> memory_;
-  std::shared_ptr<cuda::Event> ready_;
 };
 
 void bind_device_array(pybind11::module_& m);

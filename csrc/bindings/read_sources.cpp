@@ -8,6 +8,7 @@
 #include <tuple>
 #include <utility>
 
+#include "device_array.h"
 #include "read_training_batch.h"
 
 namespace py = pybind11;
@@ -16,7 +17,7 @@ namespace facegen {
 namespace {
 
 using Tuple = std::tuple<std::string, intptr_t, std::string, std::array<int64_t, 3>, std::array<int64_t, 4>,
-                         intptr_t>;
+                         py::object>;
 
 cuda::SourceElement read_element(const std::string& name) {
   static constexpr std::pair<const char*, cuda::SourceElement> kElements[] = {
@@ -32,7 +33,7 @@ cuda::SourceElement read_element(const std::string& name) {
 }
 
 cuda::Source on_device(const py::object& object, const TrainingValue& value) {
-  const auto [name, pointer, element, shape, strides, stream] = object.cast<Tuple>();
+  const auto [name, pointer, element, shape, strides, behind] = object.cast<Tuple>();
   if (shape != std::array<int64_t, 3>{value.h, value.w, value.c}) {
     throw py::value_error(name + ": another shape than the program's");
   }
@@ -43,7 +44,11 @@ cuda::Source on_device(const py::object& object, const TrainingValue& value) {
   source.element = read_element(element);
   source.shape = shape;
   source.strides = strides;
-  source.stream = reinterpret_cast<cudaStream_t>(stream);
+  if (py::isinstance<DeviceArray>(behind)) {
+    source.block = &behind.cast<const DeviceArray&>().block();
+  } else {
+    source.stream = reinterpret_cast<cudaStream_t>(behind.cast<intptr_t>());
+  }
   return source;
 }
 

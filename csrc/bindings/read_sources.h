@@ -16,8 +16,9 @@ struct Sources {
 };
 
 // Each is a NumPy array, as a step on the CPU takes it; or a tuple of an array on the GPU: its name for
-// messages, pointer, element ("float32"), (h, w, c), strides of (n, h, w, c) in elements, and the stream behind
-// whose work its numbers are there; or one of pieces: whether they are interleaved, and [(images, piece), ...].
+// messages, pointer, element ("float32"), (h, w, c), strides of (n, h, w, c) in elements, and the DeviceArray that
+// it is, or the stream behind whose work its numbers are there; or one of pieces: whether they are interleaved, and
+// [(images, piece), ...].
 // Raises TypeError or ValueError where one does not fit the program. The arrays must outlive the sources.
 Sources read_sources(const TrainingProgram& program, const std::vector<pybind11::object>& inputs,
                      const std::vector<pybind11::object>& targets, int64_t images);

@@ -70,11 +70,16 @@ using DeviceMemory = Memory<T, cudaFree>;
 template <typename T>
 using PinnedMemory = Memory<T, cudaFreeHost>;
 
+// ---- blocks.cpp: of the current device
+// Frees what is kept for arrays that may come; whether there was something.
+bool free_unused_blocks();
+// By cudaMalloc, for which unused blocks are freed where it fails.
+void* allocate_bytes(int64_t bytes);
+
 // Throws Error with cudaErrorMemoryAllocation where there is not enough.
 template <typename T>
 DeviceMemory<T> allocate_device(int64_t count) {
-  void* memory = nullptr;
-  if (count > 0) FACEGEN_CUDA_CHECK(cudaMalloc(&memory, static_cast<std::size_t>(count) * sizeof(T)));
+  void* const memory = count > 0 ? allocate_bytes(count * static_cast<int64_t>(sizeof(T))) : nullptr;
   return {memory, count};
 }
 

@@ -89,21 +89,6 @@ __global__ void __launch_bounds__(kBlockThreads)
   });
 }
 
-template <typename T>
-T* grown(DeviceMemory<T>& memory, int64_t count) {
-  if (memory.count() < count) {
-    memory = {};
-    memory = allocate_device<T>(count);
-  }
-  return memory.get();
-}
-
-// Nothing is under way when a call returns.
-struct Settled {
-  cudaStream_t stream;
-  ~Settled() { cudaStreamSynchronize(stream); }
-};
-
 int64_t floats_of(const PictureChange& change) { return int64_t{1} * change.h * change.w * change.c; }
 
 }  // namespace
@@ -119,6 +104,29 @@ PictureChanges::PictureChanges(int device) : device_(device) {
   find_device(device);
   const DeviceScope scope(device);
   stream_ = make_stream();
+}
+
+PictureChanges::~PictureChanges() { settle(); }
+
+void PictureChanges::settle() const noexcept {
+  if (stream_) cudaStreamSynchronize(stream_.get());
+}
+
+// What is too small may be in use.
+template <typename T>
+T* PictureChanges::grown(DeviceMemory<T>& memory, int64_t count) {
+  if (memory.count() < count) {
+    FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+    memory = {};
+    memory = allocate_device<T>(count);
+  }
+  return memory.get();
+}
+
+// Of another library's array nobody knows how long it lives.
+void PictureChanges::take(const Source& source, int64_t floats, float* to) {
+  intake_.take(source, floats, SourceRule::kNumbers, 0, to, nullptr, stream_.get());
+  if (source.on_device && source.block == nullptr) FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
 PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
@@ -144,12 +152,11 @@ PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
 void PictureChanges::change(const PictureChange& change, const Source& from, float* to) {
   if (change.images == 0) return;
   const DeviceScope scope(device_);
-  const Settled settled = {stream_.get()};
   const bool moved = change.mirrored != nullptr || change.matrices != nullptr;
   const int64_t floats = floats_of(change);
   float* const first = moved ? grown(other_, change.images * floats) : to;
   const Numbers numbers = send(change);
-  intake_.take(from, floats, SourceRule::kNumbers, 0, first, nullptr, stream_.get());
+  take(from, floats, first);
   if (change.adjoint) {
     recolour_and_hide(change, numbers, first);
     if (moved) resample(change, numbers, first, to);
@@ -157,19 +164,16 @@ void PictureChanges::change(const PictureChange& change, const Source& from, flo
     if (moved) resample(change, numbers, first, to);
     recolour_and_hide(change, numbers, to);
   }
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
 void PictureChanges::either_side(const Source& pictures, const Source& directions, int64_t floats, double apart,
                                  float* less, float* more) {
   if (pictures.images == 0) return;
   const DeviceScope scope(device_);
-  const Settled settled = {stream_.get()};
-  intake_.take(pictures, floats, SourceRule::kNumbers, 0, less, nullptr, stream_.get());
-  intake_.take(directions, floats, SourceRule::kNumbers, 0, more, nullptr, stream_.get());
+  take(pictures, floats, less);
+  take(directions, floats, more);
   either_side_kernel<<<grid(pictures.images), kBlockThreads, 0, stream_.get()>>>(less, more, floats, apart);
   FACEGEN_CUDA_CHECK_LAUNCH("both sides of pictures");
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
 void PictureChanges::recolour_and_hide(const PictureChange& change, const Numbers& numbers, float* pictures) {

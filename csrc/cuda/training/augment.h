@@ -35,18 +35,25 @@ constexpr int64_t kMostPictureSide = 1 << 20;
 class PictureChanges {
  public:
   explicit PictureChanges(int device);
+  ~PictureChanges();
 
-  // to (images, h, w, c) on this GPU; there when the call returns.
+  // to (images, h, w, c) on this GPU; there behind what is on stream() when the call returns. Arrays of the host
+  // have been read then, and those of other libraries.
   void change(const PictureChange& change, const Source& from, float* to);
   // Pictures of so many numbers, each moved against its direction and along it: `apart` is the Euclidean length
   // of their difference. One whose direction is zeros stays.
   void either_side(const Source& pictures, const Source& directions, int64_t floats, double apart, float* less,
                    float* more);
+  // Nothing is under way any more.
+  void settle() const noexcept;
   int device() const { return device_; }
   cudaStream_t stream() const { return stream_.get(); }
 
  private:
   struct Numbers;
+  template <typename T>
+  T* grown(DeviceMemory<T>& memory, int64_t count);
+  void take(const Source& source, int64_t floats, float* to);
   Numbers send(const PictureChange& change);
   void recolour_and_hide(const PictureChange& change, const Numbers& numbers, float* pictures);
   void resample(const PictureChange& change, const Numbers& numbers, const float* from, float* to);

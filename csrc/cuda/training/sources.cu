@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "cuda/runtime/error.h"
 #include "cuda/training/copies.h"
@@ -11,6 +12,8 @@ namespace facegen::cuda {
 namespace {
 
 constexpr int64_t kBlockBytes = 1 << 20;  // some 100 us of copying on the host, beside 5 us of a launch
+// Of a few steps that are not waited for, of small batches; larger ones wait for the copies of those before.
+constexpr std::size_t kMostBlocks = 16;
 
 struct ConvertArguments {
   const void* from;
@@ -63,19 +66,31 @@ __global__ void __launch_bounds__(kBlockThreads) convert_kernel(const __grid_con
 
 }  // namespace
 
+// The one that was filled first, or a new one while there are few.
+PinnedCopies::Staging PinnedCopies::next() {
+  if (!blocks_.empty()) {
+    const bool more = blocks_.size() < kMostBlocks;
+    const cudaError_t over = more ? cudaEventQuery(blocks_.front().done.get()) : cudaSuccess;
+    if (over == cudaErrorNotReady) {
+      cudaGetLastError();  // which must not be blamed on the next launch
+    } else {
+      FACEGEN_CUDA_CHECK(over);
+      FACEGEN_CUDA_CHECK(cudaEventSynchronize(blocks_.front().done.get()));
+      Staging block = std::move(blocks_.front());
+      blocks_.pop_front();
+      return block;
+    }
+  }
+  return {allocate_pinned<char>(kBlockBytes), make_event()};
+}
+
 template <typename Send>
 void PinnedCopies::pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send) {
-  Block& block = blocks_[next_];
-  next_ = 1 - next_;
-  if (block.memory.count() == 0) {
-    block.memory = allocate_pinned<char>(kBlockBytes);
-    block.done = make_event();
-  } else {
-    FACEGEN_CUDA_CHECK(cudaEventSynchronize(block.done.get()));
-  }
+  Staging block = next();
   std::memcpy(block.memory.get(), from, static_cast<std::size_t>(bytes));
   send(block.memory.get());
   FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+  blocks_.push_back(std::move(block));
 }
 
 void PinnedCopies::copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
@@ -116,10 +131,19 @@ void Intake::take(const Source& source, int64_t floats, SourceRule rule, int64_t
     return copies_.copy_images_up(to + source.first * floats, 4 * source.every * floats, source.data, 4 * floats,
                                   source.images, stream);
   }
+  if (source.block != nullptr) {
+    source.block->wait_written(stream);
+    convert_source(source, rule, classes, to, place, stream);
+    source.block->read(stream);
+    return;
+  }
   if (!given_) given_ = make_event();
+  if (!taken_) taken_ = make_event();
   FACEGEN_CUDA_CHECK(cudaEventRecord(given_.get(), source.stream));
   FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream, given_.get(), 0));
   convert_source(source, rule, classes, to, place, stream);
+  FACEGEN_CUDA_CHECK(cudaEventRecord(taken_.get(), stream));
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(source.stream, taken_.get(), 0));
 }
 
 void convert_source(const Source& source, SourceRule rule, int64_t classes, void* to,

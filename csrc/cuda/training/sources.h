@@ -6,10 +6,11 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <string>
 #include <vector>
 
-#include "cuda/runtime/memory.h"
+#include "cuda/runtime/blocks.h"
 
 namespace facegen::cuda {
 
@@ -29,7 +30,8 @@ struct Source {
   SourceElement element = SourceElement::kFloat32;
   std::array<int64_t, 3> shape = {};    // of an image
   std::array<int64_t, 4> strides = {};  // elements, 0 where a number spreads
-  cudaStream_t stream = nullptr;        // behind whose work the numbers are there
+  Block* block = nullptr;               // whose memory it is; null: another library's, and
+  cudaStream_t stream = nullptr;        // behind this one's work the numbers are there
 
   // Those of its images, of so many numbers each, that are images of the batch from `begin` on and before `end`.
   Source within(int64_t begin, int64_t end, int64_t floats) const;
@@ -38,7 +40,8 @@ struct Source {
 // What an input or a target is made of, each image by one of them.
 using Pieces = std::vector<Source>;
 
-// Copies from pageable memory by way of pinned memory: one block is filled while the other is on its way.
+// Copies from pageable memory by way of pinned memory: one block is filled while others are on their way, behind
+// work that was enqueued before.
 class PinnedCopies {
  public:
   void copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream);
@@ -47,29 +50,30 @@ class PinnedCopies {
                       cudaStream_t stream);
 
  private:
-  struct Block {
+  struct Staging {
     PinnedMemory<char> memory;
     Event done;
   };
+  Staging next();
   // Fills the next block and has send(block) enqueue its copies.
   template <typename Send>
   void pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send);
 
-  Block blocks_[2];
-  int next_ = 0;
+  std::deque<Staging> blocks_;  // the next one first
 };
 
 class Intake {
  public:
-  // The source's images of the batch `to`, (images, h, w, c), on the stream: a copy from the host, or a
-  // conversion on the GPU behind the work that makes the numbers; see convert_source.
+  // The source's images of the batch `to`, (images, h, w, c), on the stream: a copy from the host, which has been
+  // read when this returns, or a conversion on the GPU behind the work that makes the numbers; see
+  // convert_source. What the source's stream does from then on, or whoever is given the block, is behind it.
   void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to,
             unsigned long long* place, cudaStream_t stream);
   PinnedCopies& copies() { return copies_; }
 
  private:
   PinnedCopies copies_;
-  Event given_;  // numbers of other libraries are there
+  Event given_, taken_;  // numbers of other libraries are there, and have been read
 };
 
 // The source's images of the batch `to`, (images, h, w, c), become its numbers as float32; labels int32, all

@@ -250,6 +250,17 @@ def _library_of(kind: Hashable) -> Library | None:
     return None
 
 
+def is_own(x: Any) -> bool:
+    """Whether an array is a `facegen._cuda.DeviceArray`, which knows who uses it."""
+    cuda = sys.modules.get("facegen._cuda")
+    return cuda is not None and isinstance(x, cuda.DeviceArray)
+
+
+def find_own(x: Any) -> OnDevice:
+    """Where such an array is; behind whose work, it knows itself."""
+    return OnDevice(x.pointer, x.device, x.dtype, x.shape, x.strides, False, 0, x)
+
+
 def library_of(x: Any) -> Library | None:
     """Whose array that is; None for NumPy's, and for what is no array of a library."""
     library = _library_of(cast(Hashable, type(x)))

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from facegen.engine.device import CPU
-from facegen.engine.foreign import OnDevice, locate, values_of
+from facegen.engine.foreign import OnDevice, find_own, is_own, locate, values_of
 from facegen.nn.grad import TrainingProgram, steps
 from facegen.train.pieces import Pieces, length_of
 
@@ -30,11 +30,11 @@ class OnGpu:
     native
         As `facegen._cuda.CudaTraining` takes it.
     owner
-        Keeps the memory.
+        Keeps the memory; None: what uses it is known to the memory itself.
     """
 
     images: int
-    native: tuple[str, int, str, tuple[int, ...], tuple[int, ...], int]
+    native: tuple[str, int, str, tuple[int, ...], tuple[int, ...], Any]
     owner: Any
 
     def __len__(self) -> int:
@@ -78,6 +78,15 @@ class Arrays(NamedTuple):
 
     inputs: list[Values]
     targets: list[Values]
+
+    @property
+    def owners(self) -> list[Any]:
+        """Of memory on a GPU that is other libraries'."""
+        found: list[Any] = []
+        for values in (*self.inputs, *self.targets):
+            pieces = values.pieces if isinstance(values, Joined) else [values]
+            found += [piece.owner for piece in pieces if isinstance(piece, OnGpu)]
+        return found
 
 
 class Reader:
@@ -247,10 +256,13 @@ class Reader:
 
     def _find(self, name: str, array: Any) -> np.ndarray | OnDevice:
         """An array on the host, or where it is on this device."""
-        library, found = locate([array], [name])
-        if not found:
-            return np.asarray(array) if library is None else values_of(library, [array])[0]
-        (there,) = found
+        if is_own(array):
+            there = find_own(array)
+        else:
+            library, found = locate([array], [name])
+            if not found:
+                return np.asarray(array) if library is None else values_of(library, [array])[0]
+            (there,) = found
         if self._device == CPU:
             raise ValueError(
                 f"{name} is on GPU {there.device}, and this trains on the CPU; choose another "
@@ -278,8 +290,10 @@ def _on_gpu(name: str, found: OnDevice, shape: tuple[int, ...]) -> OnGpu:
     )
     if any(size not in (1, wanted) for size, wanted in zip(its_shape, shape, strict=True)):
         raise _no_spread(name, found.shape, shape)
-    native = (name, found.pointer, found.element, shape[1:], strides, found.stream)
-    return OnGpu(shape[0], native, found.owner)
+    own = is_own(found.owner)
+    behind = found.owner if own else found.stream
+    native = (name, found.pointer, found.element, shape[1:], strides, behind)
+    return OnGpu(shape[0], native, None if own else found.owner)
 
 
 def _no_spread(name: str, found: tuple[int, ...], shape: tuple[int, ...]) -> ValueError:

@@ -9,7 +9,7 @@ import numpy as np
 from facegen.engine.cuda import cuda_module
 from facegen.engine.device import CPU
 from facegen.engine.devices import parse_device
-from facegen.engine.foreign import locate
+from facegen.engine.foreign import find_own, is_own, locate
 from facegen.train.augment.arrays import check_amounts
 from facegen.train.augment.change import Change
 from facegen.train.augment.colour import parts_of
@@ -132,19 +132,22 @@ class OnGpu:
         return to
 
     def _empty(self, like: Any) -> DeviceArray:
-        array: DeviceArray = self._cuda.DeviceArray(np.shape(like), "float32", self._index)
+        array: DeviceArray = self._cuda.DeviceArray(
+            np.shape(like), "float32", self._index, ordered=True
+        )
         return array
 
     def _source(self, pictures: Any) -> Any:
         """As `CudaPictures` takes an array."""
-        _, found = locate([pictures], ["pictures"])
+        own = is_own(pictures)
+        found = [find_own(pictures)] if own else locate([pictures], ["pictures"])[1]
         if not found:
             return np.ascontiguousarray(pictures, np.float32)
         (there,) = found
         if there.device != self._index:
             raise ValueError(f"pictures are on cuda:{there.device}, not on cuda:{self._index}")
-        shape, strides = there.shape[1:], there.strides
-        return "pictures", there.pointer, there.element, shape, strides, there.stream
+        behind = pictures if own else there.stream
+        return "pictures", there.pointer, there.element, there.shape[1:], there.strides, behind
 
 
 def _colours(matrix: np.ndarray, n: int, adjoint: bool) -> np.ndarray:
