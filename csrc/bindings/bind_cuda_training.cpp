@@ -1,5 +1,6 @@
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -95,6 +96,39 @@ class CudaTraining {
     return run_steps(steps);
   }
 
+  bool begin(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
+             const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
+             uint64_t number, bool update, int64_t part_images, bool predicted) {
+    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
+    if (steps.count != 1) throw py::value_error("a batch is one step's");
+    Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
+    steps.inputs = std::move(sources.inputs);
+    steps.targets = std::move(sources.targets);
+    steps.seed = seed;
+    steps.first = number;
+    steps.update = update;
+    steps.predicted = predicted;
+    return alone([&] { return executable_->begin(steps); });
+  }
+
+  Result finish(const py::array_t<double, py::array::c_style>& losses,
+                const py::array_t<double, py::array::c_style>& lengths) {
+    const int64_t count = executable_->loss_count();
+    if (losses.ndim() != 3 || losses.shape(0) != 1 || losses.shape(1) != count || lengths.size() != 1 ||
+        !losses.writeable() || !lengths.writeable()) {
+      throw py::type_error("losses and lengths must be those of the step");
+    }
+    const int64_t images = losses.shape(2);
+    auto* const to = static_cast<double*>(const_cast<void*>(static_cast<const py::array&>(losses).data()));
+    auto* const length = static_cast<double*>(const_cast<void*>(static_cast<const py::array&>(lengths).data()));
+    const cuda::Outcome outcome = alone([&] {
+      if (executable_->begun_images() != images) throw std::invalid_argument("the oldest step has other images");
+      return executable_->finish(to, length);
+    });
+    not_finite_at_ = outcome.where;
+    return {outcome.steps, outcome.not_finite};
+  }
+
   Result run(const CudaHeld& held, const py::array& rows, const py::array& losses, const py::array& lengths,
              const py::array& rates, uint64_t seed, uint64_t number, int64_t part_images) {
     cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
@@ -119,12 +153,12 @@ class CudaTraining {
                                           uint64_t seed, uint64_t number) {
     std::vector<float*> memory;
     std::vector<py::array_t<float>> outputs = empty_predictions(storage_.program, images, memory);
-    run_forward(inputs, images, seed, number, memory);
+    if (!run_forward(inputs, images, seed, number, memory, {})) throw std::logic_error("steps are not finished");
     return outputs;
   }
 
   // As predict(), gradient() and kept(), to arrays on this GPU.
-  void put_predictions(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
+  bool put_predictions(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
                        const std::vector<DeviceArray*>& to) {
     std::vector<float*> memory;
     for (const TrainingStep& step : storage_.program.steps) {
@@ -133,13 +167,15 @@ class CudaTraining {
       if (i == to.size()) throw py::value_error("expected an array for each loss");
       memory.push_back(floats_of(*to[i], images * storage_.program.values[std::size_t(step.x)].floats()));
     }
-    run_forward(inputs, images, seed, number, memory);
+    if (!run_forward(inputs, images, seed, number, memory, to)) return false;
     for (DeviceArray* array : to) record(*array);
+    return true;
   }
   void put_gradient(const std::string& name, DeviceArray& to) {
     const std::size_t i = trained(name);
     put(to, storage_.program.arrays[i].floats, [&](float* data) { executable_->copy_gradient(i, data); });
   }
+  // Behind a step that was not waited for this waits for nothing.
   void put_kept(std::size_t number, DeviceArray& to) {
     const int64_t images = last_images();
     put(to, images * kept_value(number).floats(),
@@ -156,6 +192,7 @@ class CudaTraining {
     float* const data = copy.mutable_data();
     alone([&] {
       executable_->copy_gradient(i, data);
+      executable_->wait();
       return 0;
     });
     return copy;
@@ -169,6 +206,7 @@ class CudaTraining {
     float* const data = copy.mutable_data();
     alone([&] {
       executable_->copy_kept(number, images, data);
+      executable_->wait();
       return 0;
     });
     return copy;
@@ -220,16 +258,24 @@ class CudaTraining {
     return program.values[std::size_t(program.kept[number])];
   }
 
-  void run_forward(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
-                   const std::vector<float*>& outputs) const {
+  // Waited for where there are no DeviceArrays, and where an input is another library's array, of which nobody knows
+  // how long it lives.
+  bool run_forward(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
+                   const std::vector<float*>& outputs, const std::vector<DeviceArray*>& to) const {
     cuda::Steps steps;
     steps.inputs = read_input_sources(storage_.program, inputs, images);
     steps.images = images;
     steps.seed = seed;
     steps.first = number;
-    alone([&] {
-      executable_->predict(steps, outputs);
-      return 0;
+    const auto is_others = [](const cuda::Source& piece) { return piece.on_device && piece.block == nullptr; };
+    const bool waits = to.empty() || std::any_of(steps.inputs.begin(), steps.inputs.end(), [&](const auto& pieces) {
+      return std::any_of(pieces.begin(), pieces.end(), is_others);
+    });
+    return alone([&] {
+      for (const DeviceArray* array : to) array->block().wait_unused(executable_->stream());
+      const bool done = executable_->predict(steps, outputs);
+      if (done && waits) executable_->wait();
+      return done;
     });
   }
 
@@ -249,6 +295,7 @@ class CudaTraining {
   void put(DeviceArray& to, int64_t floats, const Copy& copy) const {
     float* const data = floats_of(to, floats);
     alone([&] {
+      to.block().wait_unused(executable_->stream());
       copy(data);
       return 0;
     });
@@ -297,7 +344,7 @@ void bind_cuda_training(py::module_& m) {
            py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1)
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
-           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream; or tuples of pieces: whether "
+           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream or the DeviceArray that it is; or tuples of pieces: whether "
            "they are interleaved, and [(images, piece), ...].")
       .def("step", &CudaTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
@@ -305,6 +352,19 @@ void bind_cuda_training(py::module_& m) {
            "One step on a batch of such arrays; fills losses (1, losses, images) and lengths (1,), float64. "
            "Gives how many steps are done, and in words where the next one's numbers were not finite. Releases "
            "the GIL; calls of several threads wait for each other.")
+      .def("begin", &CudaTraining::begin, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
+           py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
+           py::arg("part_images"), py::arg("predicted"),
+           "Enqueues a step that finish() ends, given losses and lengths of these shapes. Arrays of the host have "
+           "been read when it returns; those on the GPU are read in the order of their streams, and their owners "
+           "have to live until then. False where steps have to be finished first, of which there are at most "
+           "most_begun.")
+      .def("finish", &CudaTraining::finish, py::arg("losses").noconvert(), py::arg("lengths").noconvert(),
+           "Waits for the oldest step that was begun; fills and gives what step does. One whose numbers are not "
+           "finite ends those behind it: they have changed nothing.")
+      .def_property_readonly_static(
+          "most_begun", [](const py::object&) { return cuda::TrainingExecutable::kMostBegun; },
+          "How many steps may be under way.")
       .def("run", &CudaTraining::run, py::arg("held"), py::arg("rows"), py::arg("losses"),
            py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("part_images"),
            "Steps on rows (steps, images) of a data set; as step.")
@@ -312,7 +372,8 @@ void bind_cuda_training(py::module_& m) {
            py::arg("number"),
            "What each loss is of, by the forward pass alone; changes nothing. Releases the GIL.")
       .def("put_predictions", &CudaTraining::put_predictions, py::arg("inputs"), py::arg("images"),
-           py::arg("seed"), py::arg("number"), py::arg("to"), "As predict, to DeviceArrays.")
+           py::arg("seed"), py::arg("number"), py::arg("to"),
+           "As predict, to DeviceArrays, and behind steps that are not finished; False as of begin.")
       .def("gradient", &CudaTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("kept", &CudaTraining::kept, py::arg("number"),

@@ -1,5 +1,5 @@
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,23 @@ class CudaTraining:
         part_images: int,
         predicted: bool,
     ) -> tuple[int, str]: ...
+    def begin(
+        self,
+        inputs: Sequence[Any],
+        targets: Sequence[Any],
+        losses: NDArray[np.float64],
+        lengths: NDArray[np.float64],
+        rates: NDArray[np.float64],
+        seed: int,
+        number: int,
+        update: bool,
+        part_images: int,
+        predicted: bool,
+    ) -> bool: ...
+    def finish(
+        self, losses: NDArray[np.float64], lengths: NDArray[np.float64]
+    ) -> tuple[int, str]: ...
+    most_begun: ClassVar[int]
     def run(
         self,
         held: CudaHeld,
@@ -125,7 +142,7 @@ class CudaTraining:
         seed: int,
         number: int,
         to: Sequence[DeviceArray],
-    ) -> None: ...
+    ) -> bool: ...
     def gradient(self, parameter: str) -> NDArray[np.float32]: ...
     def kept(self, number: int) -> NDArray[np.float32]: ...
     def put_gradient(self, parameter: str, to: DeviceArray) -> None: ...
@@ -169,11 +186,15 @@ class Call:
 class DeviceArray:
     """Results in a GPU's memory, for whoever speaks DLPack."""
 
-    def __init__(self, shape: Sequence[int], dtype: str, device: int) -> None: ...
+    def __init__(
+        self, shape: Sequence[int], dtype: str, device: int, ordered: bool = False
+    ) -> None: ...
     @property
     def pointer(self) -> int: ...
     @property
     def shape(self) -> tuple[int, ...]: ...
+    @property
+    def strides(self) -> tuple[int, ...]: ...
     @property
     def dtype(self) -> str: ...
     @property

@@ -3,6 +3,7 @@
 #include <map>
 #include <mutex>
 #include <tuple>
+#include <utility>
 
 #include "cuda/runtime/device.h"
 
@@ -13,10 +14,25 @@ SharedArray::SharedArray(int device, float* host, int64_t floats) : device_(devi
   memory_ = allocate_device<float>(floats);
 }
 
+std::shared_ptr<const Event> SharedArray::last_use() const {
+  const std::lock_guard lock(mutex_);
+  return last_use_;
+}
+
+void SharedArray::used(std::shared_ptr<const Event> behind) {
+  const std::lock_guard lock(mutex_);
+  last_use_ = std::move(behind);
+}
+
+void SharedArray::wait_unused() const {
+  if (const auto use = last_use()) FACEGEN_CUDA_CHECK(cudaEventSynchronize(use->get()));
+}
+
 void SharedArray::upload() {
   newer_ = false;
   if (memory_.count() == 0) return;
   const DeviceScope scope(device_);
+  wait_unused();
   FACEGEN_CUDA_CHECK(cudaMemcpy(memory_.get(), host_, static_cast<std::size_t>(memory_.bytes()),
                                 cudaMemcpyHostToDevice));
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(cudaStreamLegacy));  // as upload() of memory.h
@@ -25,6 +41,7 @@ void SharedArray::upload() {
 void SharedArray::download() {
   if (!newer_) return;
   const DeviceScope scope(device_);
+  wait_unused();
   FACEGEN_CUDA_CHECK(cudaMemcpy(host_, memory_.get(), static_cast<std::size_t>(memory_.bytes()),
                                 cudaMemcpyDeviceToHost));
   newer_ = false;

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 
 #include "cuda/runtime/memory.h"
 
@@ -19,13 +20,21 @@ class SharedArray {
   // Makes the host's numbers the array's, where a step has changed these.
   void download();
   void changed() { newer_ = true; }
+  // Trainers use the array one after another, in the order in which they enqueue what they do: each first waits for
+  // the last use, an event, and then leaves its own. So does the host, before it copies.
+  std::shared_ptr<const Event> last_use() const;
+  void used(std::shared_ptr<const Event> behind);
   bool is_newer() const { return newer_; }
 
  private:
+  void wait_unused() const;
+
   int device_;
   float* host_;
   DeviceMemory<float> memory_;
   bool newer_ = false;  // than what the host has
+  std::shared_ptr<const Event> last_use_;
+  mutable std::mutex mutex_;  // of last_use_
 };
 
 // The array of this place on the host, whose numbers it has unless steps have changed them since. The

@@ -8,8 +8,8 @@
 
 namespace facegen::cuda {
 
-// Arrays of other libraries are read behind the work that makes them. A caller may change them as soon as
-// the call has returned, which waits for the stream.
+// Arrays of other libraries are read behind the work that makes them, and in front of what their stream does from
+// then on.
 void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes,
                               float* to) {
   const bool checked = source.on_device && rule != SourceRule::kNumbers;
@@ -51,6 +51,13 @@ void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, Device
       take(piece, target_floats_[target], rule, classes, to[target].get());
     }
   }
+}
+
+// The batch of a step; of inputs those images that this rank needs.
+void TrainingExecutable::take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets) {
+  const OwnShares own = sharing_.own(steps.images);
+  take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs);
+  take_targets(steps.targets, targets);
 }
 
 std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const std::vector<Pieces>& inputs,

@@ -20,6 +20,8 @@ __device__ inline void gather(const void* from, const BeginArguments::Array& arr
 }
 
 __global__ void __launch_bounds__(kBlockThreads) begin_kernel(const __grid_constant__ BeginArguments a) {
+  if (blockIdx.x == 0 && threadIdx.x == 0) *a.state = {};
+  if (*a.stopped != 0) return;
   const char* const entry =
       a.call + a.entries_at + reinterpret_cast<const Cursor*>(a.call)->step * a.entry_bytes;
   const auto* const words = reinterpret_cast<const uint32_t*>(entry);
@@ -27,7 +29,6 @@ __global__ void __launch_bounds__(kBlockThreads) begin_kernel(const __grid_const
     for (int word = static_cast<int>(threadIdx.x); word < a.words; word += kBlockThreads) {
       a.numbers[word] = words[word];
     }
-    if (threadIdx.x == 0) *a.state = {};
   }
   const auto* const rows = reinterpret_cast<const int32_t*>(words + a.words);
   const auto* const sources = reinterpret_cast<const void* const*>(a.call + sizeof(Cursor));

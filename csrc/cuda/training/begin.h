@@ -4,6 +4,10 @@
 // kernel of a step reads its entry, the last one moves the cursor on, so that steps are launched one behind
 // the other and the host waits for none.
 //
+// Where a number is not finite a word on the GPU stops the steps behind, of this call and of others, until the
+// host has read which one it was and clears it. They change nothing, nor that step's batch and numbers, of which
+// the host finds out where it began.
+//
 //   call:    Cursor | addresses of held arrays | entry | entry | ...
 //   entry:   StepNumbers | OptimizerNumbers of each updated array | rows (images) int32
 //   results: StepState | losses (losses, images) float64, of each step
@@ -18,9 +22,7 @@
 namespace facegen::cuda {
 
 struct Cursor {
-  int64_t step;     // of the call
-  int32_t stopped;  // a number was not finite: from there on nothing changes
-  int32_t unused;
+  int64_t step;  // of the call
 };
 
 struct CallLayout {
@@ -33,6 +35,7 @@ constexpr int kMostGathered = 8;  // arrays of one launch
 
 struct BeginArguments {
   const char* call;
+  const int32_t* stopped;           // not 0: nothing is read, and the state alone is written
   int64_t entries_at, entry_bytes;
   int32_t words;                    // of an entry's numbers, of 4 bytes
   uint32_t* numbers;                // out: those of the step
@@ -50,6 +53,7 @@ void run_begin(const BeginArguments& arguments, cudaStream_t stream);
 // Where a step's end leaves what the host reads.
 struct StepEnd {
   Cursor* cursor;
+  int32_t* stopped;
   char* results;
   int64_t result_bytes;  // of a step
 };

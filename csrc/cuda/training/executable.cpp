@@ -63,6 +63,8 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   arrivals_ = zeros<uint32_t>(kArrivals);
   aside_arrivals_ = zeros<uint32_t>(kArrivals);
   place_ = allocate_device<unsigned long long>(1);
+  stopped_ = zeros<int32_t>(1);
+  used_ = std::make_shared<Event>(make_event());
   for (const TrainingValue& value : program_.values) {
     if (value.kind == ValueKind::kArena) continue;
     auto& floats = value.kind == ValueKind::kInput ? input_floats_ : target_floats_;
@@ -100,16 +102,12 @@ void TrainingExecutable::plan_taps() {
 }
 
 TrainingExecutable::~TrainingExecutable() {
-  // Where a step has failed, work may still be under way.
-  for (const Stream* stream : {&stream_, &totals_stream_}) {
-    if (*stream) cudaStreamSynchronize(stream->get());
-  }
+  settle();  // steps that were begun, or what one that has failed has left
 }
 
 void TrainingExecutable::copy_gradient(std::size_t i, float* to) const {
   const DeviceScope scope(device_);
   copy_out(to, gradients_.get() + gradient_at_[i], 4 * program_.arrays[i].floats, stream_.get());
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
 void TrainingExecutable::copy_kept(std::size_t number, int64_t images, float* to) const {
@@ -117,6 +115,10 @@ void TrainingExecutable::copy_kept(std::size_t number, int64_t images, float* to
   const DeviceScope scope(device_);
   const TrainingMap map = locate(program_.kept[number], whole(last_images_));
   copy_out(to, map.data, 4 * last_images_ * map.value->floats(), stream_.get());
+}
+
+void TrainingExecutable::wait() const {
+  const DeviceScope scope(device_);
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
 }
 
@@ -139,6 +141,7 @@ std::vector<double> TrainingExecutable::time_steps() {
   predicted_images_ = 0;
   std::vector<double> seconds(program_.steps.size(), 0.0);
   if (batch == 0) return seconds;
+  follow_arrays();
   const OwnShares own = sharing_.own(batch);
   const Event first = make_event(true), last = make_event(true);
   for (std::size_t i = 0; i < std::size_t(program_.forward_steps + program_.backward_steps); ++i) {

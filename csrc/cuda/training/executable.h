@@ -4,9 +4,14 @@
 // many takes rows of a data set that is there. The numbers of all its steps, such as rates, are copied up
 // at once, each step is a part of a graph (recorded once a batch size) that reads its own from memory, and
 // losses and lengths of gradients are copied down at the end: see begin.h.
+//
+// Steps that begin() enqueues are not waited for, nor is what follows them. Their batches arrive beside the batch
+// of the step under way, and the first kernel of each fetches its own, unless a step before had a number that is
+// not finite: then all is as that one had it when finish() comes to it.
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -49,20 +54,31 @@ class TrainingExecutable {
   // target on the GPU that breaks its rule, and a batch that cannot be shared; then nothing is done. Of inputs
   // a rank needs its own images alone.
   Outcome run(const Steps& steps);
+  // Enqueues one step, whose `losses` and `lengths` are not used. Throws as run() does, and for steps of several
+  // GPUs. False where steps have to be finished first: there are kMostBegun, or this one takes more memory. Until
+  // all are finished there are only more of them, forward passes, copies, and what the host does with arrays.
+  bool begin(const Steps& steps);
+  // Waits for the oldest of these; fills its losses (losses, images) and the length of its gradient. Where a number
+  // was not finite those behind it are over, too, and have changed nothing.
+  Outcome finish(double* losses, double* length);
+  static constexpr std::size_t kMostBegun = 8;
+  int64_t begun_images() const { return begun_.empty() ? 0 : begun_.front().kind.images; }
   // The forward pass of a step, of its images, inputs, seed and first; changes nothing. `outputs`, by losses,
-  // get what each is of: (images, height, width, channels).
-  void predict(const Steps& steps, const std::vector<float*>& outputs);
+  // get what each is of, (images, height, width, channels): it is there behind what is on the stream then. False
+  // as of begin().
+  bool predict(const Steps& steps, const std::vector<float*>& outputs);
   // A data set that run() takes rows of; throws as run() does.
   std::shared_ptr<const HeldArrays> hold(int64_t images, const std::vector<Pieces>& inputs,
                                          const std::vector<Pieces>& targets);
 
   bool takes(const HeldArrays& held) const;
 
-  // What is copied goes to the host or to this GPU's memory, and is there when the call returns.
+  // What is copied goes to the host or to this GPU's memory, and is there behind what is on the stream then.
   bool has_gradient(std::size_t array) const { return gradient_at_[array] >= 0; }
   void copy_gradient(std::size_t array, float* to) const;
   // Of a batch of so many images, which the last one must have been.
   void copy_kept(std::size_t number, int64_t images, float* to) const;
+  void wait() const;
   // 0 where its values are not all there: none is left of a batch in parts.
   int64_t last_images() const { return last_images_; }
   int64_t loss_count() const { return loss_count_; }
@@ -106,21 +122,36 @@ class TrainingExecutable {
   void plan_taps();
   // ---- memory.cpp
   static void require_free(int64_t bytes);
+  bool has_room(int64_t images, const Sizes& sizes);
   void reserve(int64_t images, const Sizes& sizes, bool gathered);
   void reserve_batch(int64_t images, const Sizes& sizes);
   void reserve_values(int64_t images, int64_t part_images);
   void release_values();
+  void reserve_staged(int64_t images);
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp
   void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, DeviceMemory<float>* to);
   void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to);
+  void take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets);
   void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to);
   // ---- run.cpp
+  Kind kind_of(const Steps& steps, bool gathered) const;
+  void check_steps(const Steps& steps) const;
+  int64_t put_step(const Steps& steps, bool gathered, char* call) const;
+  static void put_addresses(const std::vector<DeviceMemory<float>>& arrays, char* call);
+  void put_entry(const Steps& steps, int64_t step, const int32_t* rows, char* entry) const;
   void put_call(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout);
   int64_t read_results(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout) const;
+  void enqueue_forward(const Steps& steps, const std::vector<float*>& outputs);
   void mark_changed();
+  void follow_arrays() const;
+  void use_arrays() const;
+  void settle() const noexcept;
+  // ---- begun.cpp
+  void enqueue_begun(const Steps& steps, const Kind& kind);
   // ---- graphs.cpp
+  void forget_graphs();
   void launch_all(Kind kind, int64_t count);
   void launch(const Kind& kind);
   GraphExec record(const Kind& kind);
@@ -188,6 +219,17 @@ class TrainingExecutable {
   DeviceMemory<char> numbers_;  // of the step under way: see begin.h
   DeviceMemory<char> call_, results_;
   PinnedMemory<char> host_call_, host_results_;
+  DeviceMemory<int32_t> stopped_;  // see begin.h
+  // A step that is not waited for: what goes up and comes down.
+  struct Begun {
+    Kind kind = {};
+    PinnedMemory<char> call, result;
+    Event done;
+  };
+  std::deque<Begun> begun_;                  // the oldest first
+  std::vector<Begun> spare_;                 // whose memory the next ones have
+  std::vector<DeviceMemory<float>> staged_;  // inputs and targets
+  int64_t staged_images_ = 0;
   std::vector<const TrainingStep*> updates_;
   DeviceMemory<UpdatedArray> updated_;
   DeviceMemory<UpdateBlock> blocks_;
@@ -205,6 +247,7 @@ class TrainingExecutable {
   DeviceMemory<float> norm_shares_;
   Stream stream_, totals_stream_;  // on which gradients are added up
   Event ready_, total_;
+  std::shared_ptr<Event> used_;  // by steps that are not waited for: the arrays
   bool adding_ = false;  // something runs on totals_stream_
   Intake intake_;
   std::map<Kind, GraphExec> graphs_;  // null: such a batch came once

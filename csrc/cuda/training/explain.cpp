@@ -1,6 +1,5 @@
 // Where a number of a step was not finite.
 #include <cmath>
-#include <cstring>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -23,14 +22,15 @@ int64_t TrainingExecutable::read_place(int64_t count) {
   return place < static_cast<unsigned long long>(count) ? static_cast<int64_t>(place) : -1;
 }
 
-// Of a call's step, whose batch and numbers are still there and behind which nothing was changed. The count of
-// steps is that of the call.
+// Of a call's step, whose batch and numbers are still there and behind which nothing was changed, but for arrays
+// that other trainers change too: where these have gone on, it may not be found again. The count of steps is that
+// of the call. Steps may follow.
 Outcome TrainingExecutable::explain_step(const Kind& kind, int64_t step) {
-  const Cursor cursor = {step, 0, 0};
-  std::memcpy(host_call_.get(), &cursor, sizeof cursor);
-  copy_up(call_.get(), host_call_.get(), sizeof cursor, stream_.get());
+  follow_arrays();
   enqueue_begin(kind);
   const Found found = explain(kind);
+  FACEGEN_CUDA_CHECK(cudaMemsetAsync(stopped_.get(), 0, sizeof(int32_t), stream_.get()));
+  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   return {step, found.what, found.where};
 }
 

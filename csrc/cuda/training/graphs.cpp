@@ -30,7 +30,7 @@ void TrainingExecutable::launch_all(Kind kind, int64_t count) {
 void TrainingExecutable::launch(const Kind& kind) {
   const auto found = graphs_.find(kind);
   if (found == graphs_.end()) {
-    if (graphs_.size() >= kMostGraphs) graphs_.clear();
+    if (graphs_.size() >= kMostGraphs) forget_graphs();
     if (kind.steps == 1) {
       enqueue(kind);
       graphs_[kind];
@@ -40,6 +40,12 @@ void TrainingExecutable::launch(const Kind& kind) {
   GraphExec& exec = graphs_[kind];
   if (!exec) exec = record(kind);
   FACEGEN_CUDA_CHECK(cudaGraphLaunch(exec.get(), stream_.get()));
+}
+
+// They may be under way, and what they use may go next.
+void TrainingExecutable::forget_graphs() {
+  settle();
+  graphs_.clear();
 }
 
 GraphExec TrainingExecutable::record(const Kind& kind) {
@@ -120,6 +126,7 @@ void TrainingExecutable::enqueue_begin(const Kind& kind) {
   const CallLayout layout = layout_of(kind.images, kind.gathered);
   BeginArguments a = {};
   a.call = call_.get();
+  a.stopped = stopped_.get();
   a.entries_at = layout.entries_at;
   a.entry_bytes = layout.entry_bytes;
   a.words = static_cast<int32_t>(numbers_.bytes() / 4);
@@ -168,7 +175,8 @@ void TrainingExecutable::enqueue_end(const Kind& kind) {
   const CallLayout layout = layout_of(kind.images, kind.gathered);
   find_state(gradients_.get(), gradient_floats_, squares_.get(), losses_.get(), loss_count_ * kind.images,
              program_.clip_norm, state_.get(),
-             {reinterpret_cast<Cursor*>(call_.get()), results_.get(), layout.result_bytes}, stream_.get());
+             {reinterpret_cast<Cursor*>(call_.get()), stopped_.get(), results_.get(), layout.result_bytes},
+             stream_.get());
 }
 
 }  // namespace facegen::cuda

@@ -20,9 +20,25 @@ constexpr int64_t kCallBytes = 1 << 20;
 void TrainingExecutable::require_free(int64_t bytes) {
   std::size_t free = 0, total = 0;
   FACEGEN_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  if (bytes > static_cast<int64_t>(free) && free_unused_blocks()) {
+    FACEGEN_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  }
   if (bytes <= static_cast<int64_t>(free)) return;
   throw Error(cudaErrorMemoryAllocation, std::to_string(bytes) + " bytes are needed, and " +
                                              std::to_string(free) + " are free");
+}
+
+// Whether nothing of it has to be made anew, which steps under way use.
+bool TrainingExecutable::has_room(int64_t images, const Sizes& sizes) {
+  const CallLayout one = layout_of(images, true);
+  if (images > capacity_ || sizes.at_once > part_capacity_ || images > staged_images_ ||
+      (sizes.in_parts && sum_.count() == 0) || one.most_steps < 1) {
+    return false;
+  }
+  return std::all_of(sizes.of_calls.begin(), sizes.of_calls.end(), [&](int64_t count) {
+    return products_.missing_bytes(count, sizes.places) == 0 &&
+           std::max(training_scratch_bytes(program_, count), products_.scratch_bytes(count)) <= scratch_.bytes();
+  });
 }
 
 // Where there is too little, all that a batch takes is given back: a smaller part may fit then.
@@ -52,7 +68,7 @@ void TrainingExecutable::reserve_batch(int64_t images, const Sizes& sizes) {
   int64_t scratch = 0;
   for (const int64_t count : sizes.of_calls) {
     if (const int64_t bytes = products_.missing_bytes(count, sizes.places); bytes > 0) {
-      graphs_.clear();
+      forget_graphs();
       products_.release();
       require_free(bytes);
       products_.reserve(count, sizes.places);
@@ -60,7 +76,7 @@ void TrainingExecutable::reserve_batch(int64_t images, const Sizes& sizes) {
     scratch = std::max({scratch, training_scratch_bytes(program_, count), products_.scratch_bytes(count)});
   }
   if (scratch <= scratch_.bytes()) return;
-  graphs_.clear();
+  forget_graphs();
   scratch_ = {};
   aside_scratch_ = {};
   require_free(2 * scratch);
@@ -94,13 +110,32 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
 }
 
 void TrainingExecutable::release_values() {
-  graphs_.clear();
+  forget_graphs();
   capacity_ = part_capacity_ = 0;
+  staged_.clear();
+  staged_images_ = 0;
   arena_ = {};
   losses_ = {};
   for (auto* memory : {&inputs_, &targets_}) {
     for (auto& array : *memory) array = {};
   }
+}
+
+// Where the batches of steps that are not waited for arrive.
+void TrainingExecutable::reserve_staged(int64_t images) {
+  if (images <= staged_images_) return;
+  settle();
+  staged_.clear();
+  staged_images_ = 0;
+  int64_t of_image = 0;
+  for (const auto* floats : {&input_floats_, &target_floats_}) {
+    for (const int64_t count : *floats) of_image += count;
+  }
+  require_free(4 * images * of_image);
+  for (const auto* floats : {&input_floats_, &target_floats_}) {
+    for (const int64_t count : *floats) staged_.push_back(allocate_device<float>(images * count));
+  }
+  staged_images_ = images;
 }
 
 CallLayout TrainingExecutable::layout_of(int64_t images, bool gathered) const {
@@ -120,7 +155,7 @@ void TrainingExecutable::reserve_call(int64_t images, bool gathered) {
   const auto reserve = [&](DeviceMemory<char>& memory, PinnedMemory<char>& on_host, int64_t needed) {
     const int64_t bytes = std::max(needed, kCallBytes);
     if (bytes <= memory.bytes()) return;
-    graphs_.clear();
+    forget_graphs();
     memory = {};
     on_host = {};
     require_free(bytes);

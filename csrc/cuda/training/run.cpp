@@ -1,7 +1,11 @@
 // A call's steps: their numbers go up, their graphs are launched (graphs.cpp), their results come down.
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "cuda/runtime/device.h"
 #include "cuda/training/copies.h"
@@ -11,34 +15,65 @@ namespace facegen::cuda {
 namespace {
 
 // Whatever happens, nothing is under way when a call returns: pinned memory and the caller's are free.
+template <typename Settle>
 struct Settled {
-  cudaStream_t streams[3];
-  ~Settled() {
-    for (const cudaStream_t stream : streams) {
-      if (stream != nullptr) cudaStreamSynchronize(stream);  // null would be all of the process's
-    }
-  }
+  Settle settle;
+  ~Settled() { settle(); }
 };
+template <typename Settle>
+Settled(Settle) -> Settled<Settle>;
+
+template <typename T>
+void put(char* place, const T& value) {
+  std::memcpy(place, &value, sizeof value);
+}
 
 }  // namespace
 
-Outcome TrainingExecutable::run(const Steps& steps) {
-  const DeviceScope scope(device_);
-  const bool gathered = steps.held != nullptr;
+void TrainingExecutable::settle() const noexcept {
+  for (const cudaStream_t stream : {stream_.get(), aside_.stream(), totals_stream_.get()}) {
+    if (stream != nullptr) cudaStreamSynchronize(stream);  // null would be all of the process's
+  }
+}
+
+TrainingExecutable::Kind TrainingExecutable::kind_of(const Steps& steps, bool gathered) const {
+  return {steps.images, std::min(steps.images, steps.part_images), steps.update, steps.predicted, gathered, 1};
+}
+
+void TrainingExecutable::check_steps(const Steps& steps) const {
   if (steps.predicted &&
       (is_shared() || predicted_images_ != steps.images || steps.part_images < steps.images)) {
     throw std::invalid_argument("there is no forward pass of this batch");
   }
   check_shares(steps.images);
-  const Kind kind = {steps.images, std::min(steps.images, steps.part_images),
-                     steps.update, steps.predicted, gathered, 1};
-  const OwnShares own = sharing_.own(steps.images);
-  const Settled settled = {{stream_.get(), aside_.stream(), totals_stream_.get()}};
-  reserve(steps.images, sizes_of(kind), gathered);
-  if (!gathered) {
-    take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs_.data());
-    take_targets(steps.targets, targets_.data());
+}
+
+// What others do with them is behind what is on the stream now.
+void TrainingExecutable::use_arrays() const {
+  FACEGEN_CUDA_CHECK(cudaEventRecord(used_->get(), stream_.get()));
+  for (const auto& array : arrays_) array->used(used_);
+}
+
+// What others do with arrays that are shared is over when the stream goes on.
+void TrainingExecutable::follow_arrays() const {
+  std::vector<std::shared_ptr<const Event>> followed = {used_};
+  for (const auto& array : arrays_) {
+    auto use = array->last_use();
+    if (use == nullptr || std::find(followed.begin(), followed.end(), use) != followed.end()) continue;
+    FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), use->get(), 0));
+    followed.push_back(std::move(use));
   }
+}
+
+Outcome TrainingExecutable::run(const Steps& steps) {
+  const DeviceScope scope(device_);
+  const bool gathered = steps.held != nullptr;
+  check_steps(steps);
+  const Kind kind = kind_of(steps, gathered);
+  const Settled settled = {[this] { settle(); }};
+  reserve(steps.images, sizes_of(kind), gathered);
+  if (!gathered) take_batch(steps, inputs_.data(), targets_.data());
+  follow_arrays();
   const CallLayout layout = layout_of(steps.images, gathered);
   for (int64_t first = 0; first < steps.count;) {
     const int64_t count = std::min(steps.count - first, layout.most_steps);
@@ -56,18 +91,35 @@ Outcome TrainingExecutable::run(const Steps& steps) {
     }
     first += count;
   }
-  last_part_images_ = kind.in_parts() ? kind.part_images : own.images;
+  last_part_images_ = kind.in_parts() ? kind.part_images : sharing_.own(steps.images).images;
   if (!kind.in_parts()) last_images_ = steps.images;
   return {steps.count, ""};
 }
 
-void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& outputs) {
+bool TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& outputs) {
   const DeviceScope scope(device_);
-  const Settled settled = {{stream_.get(), aside_.stream(), totals_stream_.get()}};
-  reserve(steps.images, {steps.images, {steps.images}, 1, false}, false);
-  take_inputs(steps.inputs, 0, steps.images, inputs_.data());
-  put_call(steps, 0, 1, layout_of(steps.images, false));
-  enqueue_begin({steps.images, steps.images, false, false, false, 1});
+  const Sizes sizes = {steps.images, {steps.images}, 1, false};
+  if (!begun_.empty() && !has_room(steps.images, sizes)) return false;
+  try {
+    reserve(steps.images, sizes, false);
+    enqueue_forward(steps, outputs);
+  } catch (...) {
+    settle();
+    throw;
+  }
+  predicted_images_ = steps.images;
+  return true;
+}
+
+// Behind steps that were begun the batch arrives as theirs.
+void TrainingExecutable::enqueue_forward(const Steps& steps, const std::vector<float*>& outputs) {
+  const bool gathered = !begun_.empty();
+  take_inputs(steps.inputs, 0, steps.images, gathered ? staged_.data() : inputs_.data());
+  const CallLayout layout = layout_of(steps.images, gathered);
+  std::vector<char> call(static_cast<std::size_t>(layout.entries_at + layout.entry_bytes));
+  intake_.copies().copy_up(call_.get(), call.data(), put_step(steps, gathered, call.data()), stream_.get());
+  follow_arrays();
+  enqueue_begin({steps.images, steps.images, false, false, gathered, 1});
   products_.enqueue_weights(steps.images, stream_.get());
   // Losses end the forward pass; what they read lives until then.
   const std::size_t losses = losses_begin();
@@ -77,35 +129,51 @@ void TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& 
     const TrainingMap map = locate(program_.steps[losses + i].x, part);
     copy_out(outputs[i], map.data, 4 * steps.images * map.value->floats(), stream_.get());
   }
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
-  predicted_images_ = steps.images;
+  use_arrays();
+}
+
+// The call of one step, whose batch is staged or there already; how many bytes it has.
+int64_t TrainingExecutable::put_step(const Steps& steps, bool gathered, char* call) const {
+  const CallLayout layout = layout_of(steps.images, gathered);
+  put(call, Cursor{});
+  std::vector<int32_t> rows;
+  if (gathered) {
+    put_addresses(staged_, call);
+    rows.resize(static_cast<std::size_t>(steps.images));
+    std::iota(rows.begin(), rows.end(), 0);
+  }
+  put_entry(steps, 0, gathered ? rows.data() : nullptr, call + layout.entries_at);
+  return layout.entries_at + layout.entry_bytes;
+}
+
+void TrainingExecutable::put_addresses(const std::vector<DeviceMemory<float>>& arrays, char* call) {
+  char* place = call + sizeof(Cursor);
+  for (const DeviceMemory<float>& array : arrays) {
+    put(place, static_cast<const void*>(array.get()));
+    place += sizeof(void*);
+  }
+}
+
+// Of a step of the call, and of the rows of its batch in arrays that are gathered; null: of none.
+void TrainingExecutable::put_entry(const Steps& steps, int64_t step, const int32_t* rows, char* entry) const {
+  const uint64_t number = steps.first + static_cast<uint64_t>(step);
+  put(entry, StepNumbers{steps.seed, number});
+  // A forward pass has no rates.
+  const double* const rates = steps.rates == nullptr ? nullptr : steps.rates + step * steps.rates_a_step;
+  put_updates(entry + sizeof(StepNumbers), rates, number);
+  if (rows == nullptr) return;
+  std::memcpy(entry + numbers_.bytes(), rows, sizeof(int32_t) * static_cast<std::size_t>(steps.images));
 }
 
 void TrainingExecutable::put_call(const Steps& steps, int64_t first, int64_t count,
                                   const CallLayout& layout) {
   char* const to = host_call_.get();
-  const auto put = [](char* place, const auto& value) { std::memcpy(place, &value, sizeof value); };
   put(to, Cursor{});
-  if (steps.held != nullptr) {
-    char* place = to + sizeof(Cursor);
-    for (const DeviceMemory<float>& array : steps.held->arrays) {
-      put(place, static_cast<const void*>(array.get()));
-      place += sizeof(void*);
-    }
-  }
+  if (steps.held != nullptr) put_addresses(steps.held->arrays, to);
   for (int64_t i = 0; i < count; ++i) {
     const int64_t step = first + i;
-    char* entry = to + layout.entries_at + i * layout.entry_bytes;
-    const uint64_t number = steps.first + static_cast<uint64_t>(step);
-    put(entry, StepNumbers{steps.seed, number});
-    // A forward pass has no rates.
-    const double* const rates =
-        steps.rates == nullptr ? nullptr : steps.rates + step * steps.rates_a_step;
-    put_updates(entry + sizeof(StepNumbers), rates, number);
-    if (steps.held != nullptr) {
-      std::memcpy(entry + numbers_.bytes(), steps.rows + step * steps.images,
-                  sizeof(int32_t) * static_cast<std::size_t>(steps.images));
-    }
+    const int32_t* const rows = steps.held == nullptr ? nullptr : steps.rows + step * steps.images;
+    put_entry(steps, step, rows, to + layout.entries_at + i * layout.entry_bytes);
   }
   copy_up(call_.get(), to, layout.entries_at + count * layout.entry_bytes, stream_.get());
 }

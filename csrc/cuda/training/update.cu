@@ -57,9 +57,10 @@ __global__ void __launch_bounds__(kBlockThreads)
   state->length = length;
   state->scale = longest > 0.0 ? static_cast<float>(fmin(1.0, longest / (length + 1e-6))) : 1.0f;
   state->finite =
-      end.cursor->stopped == 0 && isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
+      *end.stopped == 0 && isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
   *reinterpret_cast<StepState*>(result) = *state;
-  *end.cursor = {step + 1, state->finite == 0, 0};
+  if (state->finite == 0) *end.stopped = 1;
+  *end.cursor = {step + 1};
 }
 
 // What a parameter's update reads.

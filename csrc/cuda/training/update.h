@@ -35,7 +35,7 @@ void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, co
                  int64_t block_count, const StepNumbers* step, const StepState* state, cudaStream_t stream);
 
 // *state: the gradient's length, its scale, and whether all is finite, losses and kept values (check_finite)
-// among it, in this step of the call and in those before. The end's results are it and the losses, and its
+// among it, in this step and in those before, since the last that was not. The end's results are it and the losses, and its
 // cursor moves on. `parts` holds a double for every kUpdateNumbers floats.
 void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
                 int64_t loss_count, float clip_norm, StepState* state, const StepEnd& end,

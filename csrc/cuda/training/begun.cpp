@@ -1,0 +1,81 @@
+// Steps that the host does not wait for.
+//
+// All of them are on one stream, so that memory of the GPU is theirs in turn; what the host fills and reads is in
+// a ring, a place a step. With other trainers of the same arrays they are ordered by events: see SharedArray.
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "cuda/runtime/device.h"
+#include "cuda/training/copies.h"
+#include "cuda/training/executable.h"
+
+namespace facegen::cuda {
+
+bool TrainingExecutable::begin(const Steps& steps) {
+  if (sharing_.peers) throw std::invalid_argument("steps of several GPUs are waited for");
+  const DeviceScope scope(device_);
+  check_steps(steps);
+  const Kind kind = kind_of(steps, true);
+  const bool waits = begun_.size() == kMostBegun || !has_room(kind.images, sizes_of(kind));
+  if (!begun_.empty() && waits) return false;
+  try {
+    enqueue_begun(steps, kind);
+  } catch (...) {
+    settle();
+    throw;
+  }
+  return true;
+}
+
+void TrainingExecutable::enqueue_begun(const Steps& steps, const Kind& kind) {
+  reserve(kind.images, sizes_of(kind), true);
+  reserve_staged(kind.images);
+  take_batch(steps, staged_.data(), staged_.data() + inputs_.size());
+  const CallLayout layout = layout_of(kind.images, true);
+  Begun begun;
+  if (!spare_.empty()) {
+    begun = std::move(spare_.back());
+    spare_.pop_back();
+  }
+  const int64_t call_bytes = layout.entries_at + layout.entry_bytes;
+  if (begun.call.bytes() < call_bytes) begun.call = allocate_pinned<char>(call_bytes);
+  if (begun.result.bytes() < layout.result_bytes) begun.result = allocate_pinned<char>(layout.result_bytes);
+  if (!begun.done) begun.done = make_event();
+  begun.kind = kind;
+  copy_up(call_.get(), begun.call.get(), put_step(steps, true, begun.call.get()), stream_.get());
+  follow_arrays();
+  launch(kind);
+  copy_down(begun.result.get(), results_.get(), layout.result_bytes, stream_.get());
+  FACEGEN_CUDA_CHECK(cudaEventRecord(begun.done.get(), stream_.get()));
+  use_arrays();
+  if (kind.update) mark_changed();
+  last_part_images_ = kind.in_parts() ? kind.part_images : sharing_.own(kind.images).images;
+  if (!kind.in_parts()) last_images_ = kind.images;
+  begun_.push_back(std::move(begun));
+}
+
+Outcome TrainingExecutable::finish(double* losses, double* length) {
+  if (begun_.empty()) throw std::logic_error("no step was begun");
+  const DeviceScope scope(device_);
+  FACEGEN_CUDA_CHECK(cudaEventSynchronize(begun_.front().done.get()));
+  Begun begun = std::move(begun_.front());
+  begun_.pop_front();
+  const Kind kind = begun.kind;
+  StepState state;
+  std::memcpy(&state, begun.result.get(), sizeof state);
+  *length = state.length;
+  std::memcpy(losses, begun.result.get() + sizeof state,
+              sizeof(double) * static_cast<std::size_t>(loss_count_ * kind.images));
+  spare_.push_back(std::move(begun));
+  if (state.finite) return {1, ""};
+  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+  while (!begun_.empty()) {
+    spare_.push_back(std::move(begun_.front()));
+    begun_.pop_front();
+  }
+  last_images_ = predicted_images_ = 0;
+  return explain_step(kind, 0);
+}
+
+}  // namespace facegen::cuda
