@@ -32,8 +32,8 @@ from facegen.train.order import Batch, Order
 from facegen.train.pieces import Pieces
 from facegen.train.readers import Loaded, Reader
 from facegen.train.reports import SILENT, Reports, finished
+from facegen.train.running import Diverged
 from facegen.train.schedules import cosine, one_cycle, steps, warm_up
-from facegen.train.stepping import Diverged
 from facegen.train.trainer import Trainer
 
 __all__ = [

@@ -62,6 +62,16 @@ class CpuSteps:
             self._ranks.gather(losses, axis=1)
         return Outcome([length] if not_finite is None else [], not_finite)
 
+    most_begun = 0
+
+    def begin(self, steps: Steps) -> bool:
+        """None: a step is done when `run` returns."""
+        raise NotImplementedError
+
+    def finish(self, steps: Steps) -> Outcome:
+        """As `begin`."""
+        raise NotImplementedError
+
     def predict(
         self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
     ) -> Sequence[np.ndarray]:

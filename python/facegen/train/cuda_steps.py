@@ -50,6 +50,8 @@ class CudaSteps:
             what = f"weights, moments and gradients of {program.name} in training"
             raise OutOfMemory(f"{what} on {self.device}: {error}") from None
         self.download, self.upload = self._native.download, self._native.upload
+        # Ranks wait: whose graphs share connections have to run in the same order everywhere.
+        self.most_begun = 0 if ranks is not None else self._native.most_begun
 
     def hold(self, data: Arrays) -> CudaHeld:
         """See `StepEngine`."""
@@ -79,9 +81,24 @@ class CudaSteps:
             not_finite = min(found, key=lambda each: each[0])[1]  # what came first
         return Outcome(lengths[:done].tolist(), not_finite or None)
 
+    def begin(self, steps: Steps) -> bool:
+        """See `StepEngine`."""
+        s = steps
+        with self._memory_for(min(s.images, s.part_images)):
+            return self._native.begin(
+                _natives(s.data.inputs), _natives(s.data.targets), s.losses, np.empty(1), s.rates,
+                s.seed, s.number, s.update, s.part_images, s.predicted,
+            )  # fmt: skip
+
+    def finish(self, steps: Steps) -> Outcome:
+        """See `StepEngine`."""
+        length = np.empty(1)
+        done, not_finite = self._native.finish(steps.losses, length)
+        return Outcome(length[:done].tolist(), not_finite or None)
+
     def predict(
         self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
-    ) -> Sequence[np.ndarray | DeviceArray]:
+    ) -> Sequence[np.ndarray | DeviceArray] | None:
         """See `StepEngine`."""
         arrays, images = _natives(inputs), len(inputs[0])
         with self._memory_for(images):
@@ -92,8 +109,7 @@ class CudaSteps:
                 self._empty((images, *values[loss.prediction].shape))
                 for loss in self._program.losses
             ]
-            self._native.put_predictions(arrays, images, seed, number, to)
-            return to
+            return to if self._native.put_predictions(arrays, images, seed, number, to) else None
 
     def gradient(self, parameter: str, on_device: bool = False) -> np.ndarray | DeviceArray:
         """See `StepEngine`."""
@@ -117,7 +133,9 @@ class CudaSteps:
         return next(gpu["capability"][0] for gpu in gpus if gpu["index"] == self._index)
 
     def _empty(self, shape: Sequence[int]) -> DeviceArray:
-        array: DeviceArray = self._cuda.DeviceArray(shape, "float32", self._index)
+        array: DeviceArray = self._cuda.DeviceArray(
+            shape, "float32", self._index, ordered=True
+        )
         return array
 
     def found(self) -> np.ndarray:

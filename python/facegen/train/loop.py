@@ -39,8 +39,8 @@ from facegen.train.hooks import Enough, Every
 from facegen.train.progress import Progress
 from facegen.train.ranks import Ranks, of_all
 from facegen.train.reports import LOG, SILENT, Reports
+from facegen.train.running import Diverged
 from facegen.train.saving import Saving
-from facegen.train.stepping import Diverged
 from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")

@@ -98,10 +98,32 @@ class StepEngine(Protocol):
         MemoryError where there is too little.
         """
 
+    @property
+    def most_begun(self) -> int:
+        """How many steps may be under way; 0 where `begin` would do them."""
+
+    def begin(self, steps: Steps) -> bool:
+        """Enqueue one step on a batch, which is read where it is: others own it until `finish`.
+
+        False where steps that were begun have to be finished first. Until all are, the only other
+        calls are those with `on_device`, `download` and `upload`. MemoryError where there is too
+        little.
+        """
+
+    def finish(self, steps: Steps) -> Outcome:
+        """Wait for the oldest step that was begun, which is this one, and fill its losses.
+
+        Where a number is not finite, those behind it have changed nothing, and are over.
+        """
+
     def predict(
         self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
-    ) -> Sequence[Any]:
-        """What each loss is of, with `on_device` where it is; MemoryError for too little."""
+    ) -> Sequence[Any] | None:
+        """What each loss is of; MemoryError for too little.
+
+        With `on_device` where it is, and not waited for; None where steps that were begun have to
+        be finished first.
+        """
 
     def gradient(self, parameter: str, on_device: bool = False) -> Any:
         """A copy of the last step's; with `on_device` where it is."""

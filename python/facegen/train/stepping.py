@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-from operator import index
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
-from facegen._native import CHUNK_IMAGES
 from facegen.engine.device import CPU
-from facegen.errors import FacegenError
-from facegen.train.batch import Reader, check_rows
+from facegen.train.batch import check_rows
 from facegen.train.held import Held
-from facegen.train.ranks import Ranks
-from facegen.train.step_engine import Steps
-from facegen.train.trained_arrays import TrainedArrays
+from facegen.train.running import Diverged, Running
 
 _MOST_ROWS = 2**31 - 1  # row numbers are int32
 
 
-class Diverged(FacegenError):
-    """A number of training is not finite; says in which step, and where it began."""
+class Stepping(Running):
+    """The part of a `Trainer` that computes."""
 
-    of_all_ranks = True  # each raises the same
-
-
-class Stepping(TrainedArrays):
-    """The part of a `Trainer` that computes; it sets what is named here."""
-
-    ranks: Ranks | None
-    shares: int
-    gradient_length: float
-    losses: dict[str, np.ndarray]
-    _reader: Reader
-    _needs_whole_batch: bool
-
-    @property
-    def device(self) -> str:
-        """Where the steps run: "cpu" or "cuda:0"."""
-        return self._engine.device
-
+    @overload
     def step(
         self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False
-    ) -> np.ndarray:
+    ) -> np.ndarray: ...
+    @overload
+    def step(
+        self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False, wait: bool
+    ) -> np.ndarray | None: ...
+    def step(
+        self, x: Any, y: Any = None, parts: int = 1, *, predicted: bool = False, wait: bool = True
+    ) -> np.ndarray | None:
         """Change the weights by one batch.
 
         Parameters
@@ -62,12 +47,19 @@ class Stepping(TrainedArrays):
             parts, as sums are cut by how many images are computed at once.
         predicted
             `predict` was the last call, of this very `x`: its forward pass is not done again.
+        wait
+            Or not: on a GPU the step is enqueued alone, and its losses are what `self.wait` gives
+            later. Arrays may be changed as soon as this returns: those on the host have been read,
+            and those on the GPU are in the order of their stream, for which their owners are kept.
+            Other calls wait first, but for those with `on_device` or without `wait`; eight steps
+            may be under way, and the next one waits for the oldest. On the CPU, and with `ranks`,
+            it is done when this returns.
 
         Returns
         -------
         (n,) float64
             Each image's loss, before the change; `losses` then has its parts by their outputs,
-            without their weights.
+            without their weights. None without `wait`.
 
         Raises
         ------
@@ -76,10 +68,12 @@ class Stepping(TrainedArrays):
         MemoryError
             There is none for the batch, or for a part of it. The weights are as they were.
         Diverged
-            A number is not finite: says where that began. The weights are then as they were.
+            A number is not finite: says where that began. The weights are then as they were. Of
+            a step that was not waited for it is raised by the next call that waits; steps behind
+            it have changed nothing, and `steps` does not count them.
         """
         with self._lock:
-            return self._one_step(x, y, parts=parts, predicted=predicted)
+            return self._take_step(x, y, wait, parts=parts, predicted=predicted)
 
     def hold(self, x: Any, y: Any = None) -> Held:
         """A data set for `run`: on a GPU a copy there, on the CPU the arrays as they are.
@@ -97,6 +91,7 @@ class Stepping(TrainedArrays):
             There is none for it on the GPU.
         """
         with self._lock:
+            self._settle()
             arrays = self._reader.arrays(x, y)
             images = len(arrays.inputs[0])
             if images > _MOST_ROWS:
@@ -141,31 +136,30 @@ class Stepping(TrainedArrays):
         with self._lock:
             return self._run(held.data, numbers, len(numbers), numbers.shape[1], parts=parts)
 
-    def most_parts(self, images: int) -> int:
-        """Into how many parts a batch can be cut.
-
-        1 where a batch norm takes its statistics of the batch, and where values are kept: those
-        need all images at once. Ranks share a batch instead, and of `shares` the bits are those
-        of whole batches.
-        """
-        whole = self._needs_whole_batch or self.ranks or self.shares > 1
-        return 1 if whole else -(-images // CHUNK_IMAGES)
-
     def images_of(self, x: Any) -> int:
         """How many images a batch of a step has; ValueError where it does not fit the graph."""
         return len(self._reader.inputs(x)[0])
 
+    @overload
     def gradients(
         self, x: Any, y: Any = None, *, on_device: bool = False
-    ) -> tuple[np.ndarray, dict[str, Any]]:
+    ) -> tuple[np.ndarray, dict[str, Any]]: ...
+    @overload
+    def gradients(
+        self, x: Any, y: Any = None, *, on_device: bool = False, wait: bool
+    ) -> tuple[np.ndarray | None, dict[str, Any]]: ...
+    def gradients(
+        self, x: Any, y: Any = None, *, on_device: bool = False, wait: bool = True
+    ) -> tuple[np.ndarray | None, dict[str, Any]]:
         """Each image's loss, and the gradients of their mean; changes nothing.
 
         By parameter, and by the `inputs` that were asked for: (n, height, width, channels). With
-        `on_device` they are arrays on the GPU, as of `output`.
+        `on_device` they are arrays on the GPU, as of `output`. Without `wait` the losses are what
+        `self.wait` gives later, as those of steps.
         """
         self._check_on_device(on_device)
         with self._lock:
-            losses = self._one_step(x, y, update=False)
+            losses = self._take_step(x, y, wait, update=False)
             names = self.program.trained
             gradients = {name: self._engine.gradient(name, on_device) for name in names}
             for i, name in enumerate(self.program.input_gradients):
@@ -201,6 +195,7 @@ class Stepping(TrainedArrays):
             A number is not finite. The weights are then as they were.
         """
         with self._lock:
+            self._settle()
             rates = self.optimizer.rates(self.steps)
             try:
                 self.gradient_length = self._engine.apply(
@@ -208,7 +203,7 @@ class Stepping(TrainedArrays):
                 )
             except FloatingPointError as error:
                 raise Diverged(f"step {self.steps} of {self.graph.name}: {error}") from None
-            self.steps += 1
+            self._counter.steps += 1
 
     def predict(self, x: Any, *, on_device: bool = False) -> dict[str, Any]:
         """What the losses are of, by the outputs' names; changes nothing.
@@ -219,8 +214,14 @@ class Stepping(TrainedArrays):
         """
         self._check_on_device(on_device)
         with self._lock:
+            if not on_device:
+                self._settle()
             inputs = self._reader.inputs(x)
             found = self._engine.predict(inputs, self.seed, self.steps, on_device)
+            if found is None:
+                self._finish_all()
+                found = self._engine.predict(inputs, self.seed, self.steps, on_device)
+                assert found is not None
             return dict(zip((end.output for end in self.program.losses), found, strict=True))
 
     def output(self, name: str, *, on_device: bool = False) -> Any:
@@ -228,82 +229,16 @@ class Stepping(TrainedArrays):
 
         As it was computed for that step, before the change, with what dropout left out. With
         `on_device` a copy on the GPU, a `facegen._cuda.DeviceArray`: other trainers there take it,
-        and libraries that speak DLPack.
+        and libraries that speak DLPack. Nothing is waited for then: who takes it is behind it.
         """
         self._check_on_device(on_device)
         if name not in self.program.outputs:
             raise ValueError(f"{name!r} is not among the outputs that were asked for")
         with self._lock:
+            if not on_device:
+                self._settle()
             return self._engine.kept(self.program.kept.index(name), on_device)
 
     def _check_on_device(self, on_device: bool) -> None:
         if on_device and self.device == CPU:
             raise ValueError("a trainer on the CPU has its arrays on the host")
-
-    def _one_step(
-        self, x: Any, y: Any, *, update: bool = True, parts: int = 1, predicted: bool = False
-    ) -> np.ndarray:
-        """A step on a batch: each image's loss."""
-        arrays = self._reader.arrays(x, y)
-        images = len(arrays.inputs[0])
-        losses = self._run(
-            arrays, None, 1, images, update=update, parts=parts, predicted=predicted
-        )
-        return losses[0]
-
-    def _run(
-        self,
-        data: Any,
-        rows: np.ndarray | None,
-        count: int,
-        images: int,
-        *,
-        update: bool = True,
-        parts: int = 1,
-        predicted: bool = False,
-    ) -> np.ndarray:
-        """So many steps on a batch, or on rows of a data set: (steps, images) of losses."""
-        self._reader.check_groups(images)
-        if (self.ranks or self.shares > 1) and predicted:
-            raise ValueError("predict is of a whole batch, and a step here of parts")
-        most, parts = self.most_parts(images), whole_number("parts", parts)
-        if not 1 <= parts <= most:
-            raise ValueError(f"parts must be 1 to {most} for {images} images, not {parts}")
-        if self.ranks is not None and self.device == CPU:
-            part = self.ranks.part_images(images)
-        else:
-            part = _part_images(images, parts)
-        ends = self.program.losses
-        losses = np.empty((count, len(ends), images))
-        first = self.steps
-        rates = np.array([self.optimizer.rates(first + i) for i in range(count)], np.float64)
-        steps = Steps(data, rows, losses, rates, self.seed, first, update, part, predicted)
-        while len(steps):
-            outcome = self._engine.run(steps)
-            done = len(outcome.lengths)
-            if update:
-                self.steps += done
-            if outcome.not_finite is not None:
-                raise Diverged(f"step {self.steps} of {self.graph.name}: {outcome.not_finite}")
-            self.gradient_length = outcome.lengths[-1]
-            steps = steps.after(done)
-        if count:
-            self.losses = {end.output: part for end, part in zip(ends, losses[-1], strict=True)}
-        weights = np.array([end.loss.weight for end in ends])
-        return (weights[:, np.newaxis] * losses).sum(axis=1)
-
-
-def whole_number(name: str, value: Any) -> int:
-    """An int, of whatever kind; ValueError for what is none, as 1.5."""
-    try:
-        return index(value)
-    except TypeError:
-        raise ValueError(f"{name} must be a whole number, not {value!r:.80}") from None
-
-
-def _part_images(images: int, parts: int) -> int:
-    """The smallest part, of those whose gradients are nodes of the batch's sum, that is enough."""
-    size = CHUNK_IMAGES
-    while -(-images // size) > parts:
-        size *= 2
-    return images if parts == 1 else size

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,10 @@ from facegen.train.step_engine import StepEngine
 
 @dataclass
 class _Counter:
+    """Steps, and the trainers that count here and have some under way."""
+
     steps: int = 0
+    ahead: list[TrainedArrays] = field(default_factory=list)
 
 
 class TrainedArrays:
@@ -46,7 +49,8 @@ class TrainedArrays:
         self.graph, self.program, self.optimizer, self.seed = graph, program, optimizer, seed
         # A step and its number, and gradients and their batch, belong together. A rate's schedule,
         # which is called meanwhile, may ask for the state.
-        self._lock = threading.RLock()
+        # Trainers that count the same steps are one here.
+        self._lock: threading.RLock = threading.RLock() if moments_of is None else moments_of._lock
         self._counter: _Counter = _Counter() if moments_of is None else moments_of._counter
         if weights is None:
             weights = initial_weights(graph, seed) if moments_of is None else moments_of.weights
@@ -74,16 +78,22 @@ class TrainedArrays:
         Reading `weights`, `averages` or the state does so too. On the CPU there is nothing to copy.
         """
         with self._lock:
+            self._settle()
             self._engine.download()
 
     @property
     def steps(self) -> int:
-        """How many there have been."""
+        """How many there have been, those that are not waited for among them.
+
+        After `Diverged` those that were done.
+        """
         return self._counter.steps
 
     @steps.setter
     def steps(self, steps: int) -> None:
-        self._counter.steps = steps
+        with self._lock:
+            self._settle()
+            self._counter.steps = steps
 
     @property
     def averages(self) -> dict[str, np.ndarray]:
@@ -120,11 +130,12 @@ class TrainedArrays:
         """
         trainer_state.check(self.graph, self._arrays(), state)
         with self._lock:
+            self._settle()
             self._engine.download()  # what no state has, of arrays that trainers share, stays
             for name, array in self._arrays().items():
                 array[...] = state[name]
             self._engine.upload()
-            self.seed, self.steps = int(state[":seed"]), int(state[":steps"])
+            self.seed, self._counter.steps = int(state[":seed"]), int(state[":steps"])
 
     def save(self, path: str | Path) -> None:
         """Write the state to a safetensors file, whole or not at all."""
@@ -137,6 +148,14 @@ class TrainedArrays:
             self.load_state_dict(found)
         except ValueError as error:
             raise FormatError(f"{path}: {error}") from None
+
+    def _settle(self) -> None:
+        """Wait for the steps that were begun, this trainer's or those that count the same."""
+        while self._counter.ahead:
+            self._counter.ahead[0]._finish_all()
+
+    def _finish_all(self) -> None:
+        """Wait for this trainer's, which is then ahead no more."""
 
     def _arrays(self) -> dict[str, np.ndarray]:
         """All that changes, by its name in a state."""

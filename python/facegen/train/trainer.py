@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping
 from typing import Literal
 
@@ -17,7 +18,8 @@ from facegen.numbers.rounding import BFloat16, Rounding
 from facegen.train.batch import Reader
 from facegen.train.choose_engine import make_step_engine, one_device
 from facegen.train.ranks import Ranks
-from facegen.train.stepping import Stepping, whole_number
+from facegen.train.running import whole_number
+from facegen.train.stepping import Stepping
 
 
 class Trainer(Stepping):
@@ -91,7 +93,7 @@ class Trainer(Stepping):
     program
         All that a step computes.
     losses
-        Of the last batch: each image's, by the outputs, before their weights.
+        Of the last batch that was waited for: each image's, by the outputs, before their weights.
     gradient_length
         Of the last batch.
 
@@ -144,6 +146,7 @@ class Trainer(Stepping):
         )
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
+        self._begun, self._unread = deque(), []
         program = differentiate(
             graph,
             loss,
@@ -195,7 +198,9 @@ class Trainer(Stepping):
     @property
     def step_seconds(self) -> list[float]:
         """What each step of the program took in the last batch."""
-        return self._engine.step_seconds
+        with self._lock:
+            self._settle()
+            return self._engine.step_seconds
 
     @property
     def memory_bytes(self) -> int:

@@ -16,9 +16,9 @@ from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation
 from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
+from facegen.train.running import Diverged
 from facegen.train.segmentation.learner import classes_of, encoder_layers, segmenter
 from facegen.train.segmentation.masks import Pairs
-from facegen.train.stepping import Diverged
 
 # PyTorch and the engine add the same products in another order, up to 4,608 in a layer and some 20
 # layers deep; relative to the largest logit.
