@@ -71,10 +71,11 @@ class OwnLearner:
         )
 
         def step() -> list[np.ndarray]:
-            fooled = generator.step(made.z, 1.0)
+            generator.step(made.z, 1.0, wait=False)
             there = generator.device != CPU
             shown = train.Pieces([made.real, generator.output(image.name, on_device=there)])
-            return [fooled, discriminator.step(shown, made.real_or_made)]
+            discriminator.step(shown, made.real_or_made, wait=False)
+            return [trainer.wait()[-1] for trainer in (generator, discriminator)]
 
         there: list[Any] = []
 
@@ -90,9 +91,11 @@ class OwnLearner:
                 there.extend(torch.from_numpy(x).to(generator.device) for x in (made.z, made.real))
             z, real = there
             for _ in range(count):
-                generator.step(z, 1.0)
+                generator.step(z, 1.0, wait=False)
                 images = generator.output(image.name, on_device=True)
-                discriminator.step(train.Pieces([real, images]), made.real_or_made)
+                discriminator.step(train.Pieces([real, images]), made.real_or_made, wait=False)
+            for trainer in (generator, discriminator):
+                trainer.wait()
 
         return step, run, [generator, discriminator]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from facegen.train.exchange import Exchange
 from facegen.train.pieces import Pieces
 from facegen.train.trainer import Trainer
+
+Result = TypeVar("Result")
 
 
 class StepInParts:
@@ -38,16 +40,29 @@ class StepInParts:
 
     def __call__(self, x: Any, y: Any = None) -> np.ndarray:
         """As `Trainer.step`."""
-        images = self.trainer.images_of(x)
-        most = self.trainer.most_parts(images)
+        return self._in_parts(x, lambda parts: self._step(x, y, parts=parts))
+
+    def begin(self, x: Any, y: Any = None) -> None:
+        """As `Trainer.step` without `wait`."""
+        self._in_parts(x, lambda parts: self.trainer.step(x, y, parts=parts, wait=False))
+
+    def _in_parts(self, x: Any, step: Callable[[int], Result]) -> Result:
+        """What a step gives in as many parts as memory takes."""
+        parts = self.parts
         while True:
             try:
-                return self._step(x, y, parts=min(self.parts, most))
+                return step(parts if parts == 1 else min(parts, self._most(x)[1]))
             except MemoryError:
+                images, most = self._most(x)
                 if self.parts >= most:
                     raise
-                self.parts *= 2
+                self.parts = parts = 2 * self.parts
                 self._tell(f"memory is short: batches of {images:,} in {self.parts} parts")
+
+    def _most(self, x: Any) -> tuple[int, int]:
+        """Images of a batch, and the most parts of it."""
+        images = self.trainer.images_of(x)
+        return images, self.trainer.most_parts(images)
 
     def several(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
         """The losses of each of some batches (x, y) that follow one another.

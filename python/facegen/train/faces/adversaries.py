@@ -13,8 +13,9 @@ by any noise, which is what a discriminator needs to see grain; docs/training.md
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
-On a GPU all of them stay there; pictures that are real, and what is drawn, come from the host, and
-go up while the steps before run (`Adversaries.read`).
+On a GPU all of them stay there, and scores; pictures that are real, and what is drawn, come from
+the host, and go up while the steps before run (`Adversaries.read`). What one network does is
+enqueued behind what the other does: the host waits once, at the end of a step of both.
 """
 
 from __future__ import annotations
@@ -158,32 +159,37 @@ class Adversaries:
         changed, on_device, real = self._place.changed, self._place.on_device, shown.real
         made = self.generator.predict(shown.z, on_device=on_device)["tanh"]
         fake = changed(made, shown.of_made)
-        losses = {}
         if self._penalised is not None and shown.apart is not None:
             real_less, real_more = self._sides(real, shown.apart)
             fake_less, fake_more = self._sides(fake, shown.apart)
             # The pairs' own loss is told of the first two, whose scores are nearly those unmoved.
             fours = Pieces([real_less, fake_less, real_more, fake_more], interleaved=True)
-            losses["penalised"] = self._penalised(fours)[::4]
+            name, every, learns = "penalised", 4, self._penalised
+            learns.begin(fours)
         else:
-            pairs = Pieces([real, fake], interleaved=True)
-            losses["discriminator"] = self._paired(pairs)[::2]
+            name, every, learns = "discriminator", 2, self._paired
+            learns.begin(Pieces([real, fake], interleaved=True))
 
         change = shown.for_generator
-        scores = self.discriminator.predict(real)["score"]
-        losses["generator"], gradients = self._frozen_discriminator.gradients(
-            [changed(made, change), -scores], 1.0, on_device=on_device
+        scores = self.discriminator.predict(real, on_device=on_device)["score"]
+        _, gradients = self._frozen_discriminator.gradients(
+            [changed(made, change), scores], 1.0, on_device=on_device, wait=False
         )
         back = self._place.changed_back(gradients["picture"], change)
-        self.generator.step(shown.z, back, predicted=self._goes_on)
+        self.generator.step(shown.z, back, predicted=self._goes_on, wait=False)
+        # In this order a number that is not finite is named where it began.
+        losses = {name: learns.trainer.wait()[-1][::every]}
+        losses["generator"] = self._frozen_discriminator.wait()[-1]
+        self.generator.wait()
         return losses
 
     def _sides(self, pictures: Any, apart: float) -> tuple[Any, Any]:
         """Each picture moved down its score's slope and up, the two so far apart."""
-        scores = self.discriminator.predict(pictures)["score"]
+        on_device = self._place.on_device
+        scores = self.discriminator.predict(pictures, on_device=on_device)["score"]
         # At a lead of 0 the loss of target 0 rises with the score: its gradient points upwards.
         _, gradients = self._frozen_discriminator.gradients(
-            [pictures, -scores], 0.0, on_device=self._place.on_device
+            [pictures, scores], 0.0, on_device=on_device, wait=False
         )
         return self._place.either_side(pictures, gradients["picture"], apart)
 

@@ -38,6 +38,7 @@ from facegen.nn import (
     Linear,
     Reshape,
     Shape,
+    Sub,
 )
 from facegen.nn.graph import Tensor
 
@@ -49,7 +50,7 @@ _GROWTH = (1, 2, 4, 4)  # times the width: channels of the 32x32, 16x16, 8x8 and
 def graph(width: int, against: bool = False, side: int = 64) -> Graph:
     """Pictures of a side, 64 times a power of 2, the input "picture", to the output "score".
 
-    With `against`, the output "lead" is the score plus the input "others": less that of others.
+    With `against`, the output "lead" is the score less the input "others": that of others.
     """
     channels = [width * growth for growth in _GROWTH]
     for halvings in range(1, (side // 64).bit_length()):
@@ -75,7 +76,7 @@ def graph(width: int, against: bool = False, side: int = 64) -> Graph:
     x = leaky("hidden", g.add("hidden", Linear(16 * last, last), x))
     x = g.add("score", Linear(last, 1, bias=False), x)
     if against:
-        x = g.add("lead", Add(), x, g.input("others", Shape(1, 1, 1)))
+        x = g.add("lead", Sub(), x, g.input("others", Shape(1, 1, 1)))
     g.output(x)
     return g
 

@@ -157,20 +157,22 @@ class Players:
         """Change both networks by a batch; (n, side, side, 3) float32 each, -1 to 1.
 
         The discriminator sees what the generator made for its own step, before that changed it: so
-        nothing is computed twice, and on a GPU it is read there.
+        nothing is computed twice, and on a GPU it is read there, without waiting for the losses.
 
         Returns
         -------
         Each image's losses: "l1", "gan" (the generator's), "discriminator".
         """
         n = len(source)
-        self.generator.step(source, {self._picture: target, self._score: np.ones(n)})
-        losses = dict(self.generator.losses)
+        ones = np.ones(n)
+        self.generator.step(source, {self._picture: target, self._score: ones}, wait=False)
         made = self.generator.output(self._picture, on_device=self.generator.device != CPU)
-        real = np.repeat([1.0, 0.0], n)
         pairs = [Pieces([source, source]), Pieces([target, made])]
+        self.discriminator.step(pairs, np.repeat([1.0, 0.0], n), wait=False)
+        self.generator.wait()
+        losses = self.generator.losses
         return {
             "l1": losses[self._picture],
             "gan": losses[self._score],
-            "discriminator": self.discriminator.step(pairs, real),
+            "discriminator": self.discriminator.wait()[-1],
         }

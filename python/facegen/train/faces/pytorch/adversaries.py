@@ -27,7 +27,7 @@ from facegen.train.faces.pytorch.ranks import Ranks
 from facegen.train.faces.pytorch.state import ModuleState, OptimizerState
 from facegen.train.faces.settings import FaceSettings
 from facegen.train.order import Batch
-from facegen.train.stepping import Diverged
+from facegen.train.running import Diverged
 from facegen.weights import digest
 
 _FLUSH = 16  # steps between looks at the losses: each waits for the GPU
