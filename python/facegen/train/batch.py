@@ -217,7 +217,9 @@ class Reader:
         if numbers.shape == (images,):  # a number an image
             numbers = numbers.reshape(images, 1, 1, 1)
         try:
-            target = np.ascontiguousarray(np.broadcast_to(numbers, shape), np.float32)
+            if numbers.shape != shape:
+                numbers = np.broadcast_to(numbers, shape)
+            target = np.ascontiguousarray(numbers, np.float32)
         except ValueError:
             raise _no_spread(name, numbers.shape, shape) from None
         if loss.loss.target == "shares" and (target < 0).any():

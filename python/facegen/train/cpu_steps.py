@@ -68,7 +68,7 @@ class CpuSteps:
         """None: a step is done when `run` returns."""
         raise NotImplementedError
 
-    def finish(self, steps: Steps) -> Outcome:
+    def finish(self, losses: np.ndarray) -> Outcome:
         """As `begin`."""
         raise NotImplementedError
 

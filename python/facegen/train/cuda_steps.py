@@ -90,10 +90,10 @@ class CudaSteps:
                 s.seed, s.number, s.update, s.part_images, s.predicted,
             )  # fmt: skip
 
-    def finish(self, steps: Steps) -> Outcome:
+    def finish(self, losses: np.ndarray) -> Outcome:
         """See `StepEngine`."""
         length = np.empty(1)
-        done, not_finite = self._native.finish(steps.losses, length)
+        done, not_finite = self._native.finish(losses, length)
         return Outcome(length[:done].tolist(), not_finite or None)
 
     def predict(

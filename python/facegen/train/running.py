@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import replace
 from operator import index
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +23,16 @@ class Diverged(FacegenError):
     of_all_ranks = True  # each raises the same
 
 
+class Begun(NamedTuple):
+    """A step that was not waited for."""
+
+    number: int
+    losses: np.ndarray
+    """(1, losses, images), once it is finished."""
+    owners: list[Any]
+    """Of what it reads."""
+
+
 class Running(TrainedArrays):
     """The part of a `Trainer` that runs steps; it sets what is named here."""
 
@@ -33,7 +42,9 @@ class Running(TrainedArrays):
     _needs_whole_batch: bool
     gradient_length: float
     losses: dict[str, np.ndarray]
-    _begun: deque[tuple[Steps, list[Any]]]  # and who owns what they read
+    _outputs: list[str]  # with losses
+    _loss_weights: np.ndarray  # (losses, 1)
+    _begun: deque[Begun]
     _unread: list[np.ndarray]  # losses of steps that were not waited for
 
     @property
@@ -103,6 +114,8 @@ class Running(TrainedArrays):
                 self._counter.steps += done
             self._check_finite(outcome)
             self.gradient_length = outcome.lengths[-1]
+            if done == len(steps):
+                break
             steps = steps.after(done)
         if count:
             self._keep_losses(losses[-1])
@@ -149,7 +162,7 @@ class Running(TrainedArrays):
             part = self.ranks.part_images(images)
         else:
             part = _part_images(images, parts)
-        losses = np.empty((count, len(self.program.losses), images))
+        losses = np.empty((count, len(self._outputs), images))
         first = self.steps
         rates = np.array([self.optimizer.rates(first + i) for i in range(count)], np.float64)
         return Steps(data, rows, losses, rates, self.seed, first, update, part, predicted)
@@ -160,7 +173,7 @@ class Running(TrainedArrays):
             self._finish_oldest()
         if not self._begun:
             self._counter.ahead.append(self)
-        self._begun.append((replace(steps, data=None), owners))
+        self._begun.append(Begun(steps.number, steps.losses, owners))
         self._counter.steps += steps.update
 
     def _finish_all(self) -> None:
@@ -169,19 +182,19 @@ class Running(TrainedArrays):
 
     def _finish_oldest(self) -> None:
         """Wait for it; Diverged where a number is not finite, and then none is begun."""
-        steps, _ = self._begun[0]
-        outcome = self._engine.finish(steps)
+        step = self._begun[0]
+        outcome = self._engine.finish(step.losses)
         if outcome.not_finite is None:
             self._begun.popleft()
         else:
             self._begun.clear()
-            self._counter.steps = steps.number
+            self._counter.steps = step.number
         if not self._begun:
             self._counter.ahead.remove(self)
         self._check_finite(outcome)
         self.gradient_length = outcome.lengths[-1]
-        self._keep_losses(steps.losses[0])
-        self._unread.append(self._weighted(steps.losses)[0])
+        self._keep_losses(step.losses[0])
+        self._unread.append(self._weighted(step.losses)[0])
 
     def _check_finite(self, outcome: Outcome) -> None:
         if outcome.not_finite is not None:
@@ -189,13 +202,11 @@ class Running(TrainedArrays):
 
     def _keep_losses(self, losses: np.ndarray) -> None:
         """Of a step, (losses, images)."""
-        ends = self.program.losses
-        self.losses = {end.output: part for end, part in zip(ends, losses, strict=True)}
+        self.losses = dict(zip(self._outputs, losses, strict=True))
 
     def _weighted(self, losses: np.ndarray) -> np.ndarray:
         """(steps, images): the sums of (steps, losses, images)."""
-        weights = np.array([end.loss.weight for end in self.program.losses])
-        sums: np.ndarray = (weights[:, np.newaxis] * losses).sum(axis=1)
+        sums: np.ndarray = (self._loss_weights * losses).sum(axis=1)
         return sums
 
 

@@ -110,8 +110,8 @@ class StepEngine(Protocol):
         little.
         """
 
-    def finish(self, steps: Steps) -> Outcome:
-        """Wait for the oldest step that was begun, which is this one, and fill its losses.
+    def finish(self, losses: np.ndarray) -> Outcome:
+        """Wait for the oldest step that was begun, and fill its losses, (1, losses, images).
 
         Where a number is not finite, those behind it have changed nothing, and are over.
         """

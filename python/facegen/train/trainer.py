@@ -146,7 +146,6 @@ class Trainer(Stepping):
         )
         self.gradient_length = 0.0
         self.losses: dict[str, np.ndarray] = {}
-        self._begun, self._unread = deque(), []
         program = differentiate(
             graph,
             loss,
@@ -160,6 +159,10 @@ class Trainer(Stepping):
             outputs=outputs,
             rounding=_bfloat16(rounding),
         )
+        self._begun, self._unread = deque(), []
+        ends = program.losses
+        self._outputs = [end.output for end in ends]
+        self._loss_weights = np.array([[end.loss.weight] for end in ends]).reshape(-1, 1)
         seed = _checked("seed", seed, 0, 2**64 - 1)
         super().__init__(graph, program, optimizer, weights, seed, moments_of)
         if self.ranks is not None and program.kept and one_device(device, ranks).kind != CPU:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from facegen.nn.grad import steps
 from facegen.nn.layer import Shape
@@ -65,7 +66,7 @@ class TrainingProgram:
         """The values that stay as they are after a step: those gradients, and the outputs."""
         return (*(f"d({name})" for name in self.input_gradients), *self.outputs)
 
-    @property
+    @cached_property
     def losses(self) -> tuple[steps.Loss, ...]:
         """The ends of the forward pass, in the order of their targets."""
         return tuple(step for step in self.forward if isinstance(step, steps.Loss))

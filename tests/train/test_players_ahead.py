@@ -1,0 +1,113 @@
+"""Two networks that play against each other, whose steps are not waited for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from places_ahead import PLACES, device_of
+
+from facegen import nn, train
+from facegen.engine.device import CPU
+from facegen.nn import Graph, Shape
+
+STEPS = 20  # more than may be under way
+
+
+@pytest.fixture(params=PLACES)
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    return device_of(request.param, monkeypatch)
+
+
+def assert_same(one: train.Trainer, other: train.Trainer) -> None:
+    state, expected = one.state_dict(), other.state_dict()
+    assert state.keys() == expected.keys()
+    for name, array in state.items():
+        assert array.tobytes() == expected[name].tobytes(), name
+
+
+def assert_losses(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert [losses.shape for losses in found] == [losses.shape for losses in expected]
+    for step, (losses, those) in enumerate(zip(found, expected, strict=True)):
+        assert losses.tobytes() == those.tobytes(), step
+
+
+def maker() -> Graph:
+    g = Graph("maker")
+    x = g.add("up", nn.ConvTranspose2d(8, 16, 6), g.input("z", Shape(1, 1, 8)))
+    x = g.add("relu", nn.ReLU(), g.add("norm", nn.BatchNorm(16), x))
+    g.output(g.add("picture", nn.Tanh(), g.add("out", nn.Conv2d(16, 3, 3, padding=1), x)))
+    return g
+
+
+def judge() -> Graph:
+    g = Graph("judge")
+    x = g.add("conv", nn.Conv2d(3, 8, 3, stride=2), g.input("shown", Shape(6, 6, 3)))
+    x = g.add("mean", nn.GlobalAvgPool2d(), g.add("leaky", nn.LeakyReLU(0.2), x))
+    g.output(g.add("score", nn.Linear(8, 1), x))
+    return g
+
+
+class Game:
+    """Two players, as docs/training.md has them."""
+
+    def __init__(self, device: str) -> None:
+        made, shown = maker(), judge()
+        own, others = (train.Trainer(g, "l2", train.SGD(rate=0.0), seed=i).weights
+                       for i, g in enumerate((made, shown)))  # fmt: skip
+        options: dict[str, Any] = {"threads": 1, "device": device}
+        self.generator = train.Trainer(
+            train.join(made, shown, outputs=("picture", "score")),
+            {"score": "binary_cross_entropy"}, train.Adam(rate=1e-3), weights={**own, **others},
+            frozen=[node.name for node in shown.nodes if node.layer is not None],
+            outputs=["picture"], **options,
+        )  # fmt: skip
+        self.discriminator = train.Trainer(
+            shown, "binary_cross_entropy", train.Adam(rate=1e-3), weights=others, **options
+        )
+
+    def step(self, z: np.ndarray, real: np.ndarray, wait: bool) -> list[np.ndarray | None]:
+        there = self.generator.device != CPU
+        targets = np.repeat(np.float32([1, 0]), len(z))
+        fooled = self.generator.step(z, 1.0, wait=wait)
+        picture = self.generator.output("picture", on_device=there)
+        pieces = train.Pieces([real, picture])
+        return [fooled, self.discriminator.step(pieces, targets, wait=wait)]
+
+
+def test_two_players(device: str) -> None:
+    """Each reads the other's weights, and what the other has made."""
+    waits, ahead = Game(device), Game(device)
+    expected = []
+    for i in range(STEPS):
+        random = np.random.default_rng(i)
+        z = random.standard_normal((16, 1, 1, 8), np.float32)
+        real = random.uniform(-1, 1, (16, 6, 6, 3)).astype(np.float32)
+        expected.append(waits.step(z, real, wait=True))
+        assert ahead.step(z, real, wait=False) == [None, None]
+    for name in ("generator", "discriminator"):
+        assert_same(getattr(ahead, name), getattr(waits, name))
+    losses = zip(ahead.generator.wait(), ahead.discriminator.wait(), strict=True)
+    for found, those in zip(losses, expected, strict=True):
+        assert_losses([*found], [loss for loss in those if loss is not None])
+
+
+def test_a_player_that_stops(device: str) -> None:
+    """The other one goes on, with what there is; weights that both have are as it left them."""
+    waits, ahead = Game(device), Game(device)
+    z, real = np.ones((4, 1, 1, 8), np.float32), np.ones((4, 6, 6, 3), np.float32)
+    for _ in range(3):
+        waits.step(z, real, wait=True)
+        ahead.step(z, real, wait=False)
+    broken = np.full_like(z, np.inf)
+    with pytest.raises(train.Diverged, match="step 3 of maker.judge: input 0 "):
+        ahead.generator.step(broken, 1.0, wait=False)
+        ahead.generator.step(z, 1.0, wait=False)
+        ahead.generator.wait()
+    assert_same(ahead.discriminator, waits.discriminator)
+    assert_same(ahead.generator, waits.generator)
+    waits.step(z, real, wait=True)
+    ahead.step(z, real, wait=False)
+    assert_same(ahead.generator, waits.generator)
+    assert_same(ahead.discriminator, waits.discriminator)
