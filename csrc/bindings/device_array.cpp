@@ -142,6 +142,8 @@ void bind_device_array(py::module_& m) {
                              [](const DeviceArray& array) { return py::tuple(py::cast(array.strides())); })
       .def_property_readonly("dtype", &DeviceArray::dtype)
       .def_property_readonly("device", &DeviceArray::device, "Index of the GPU.")
+      .def_property_readonly("is_lent", &DeviceArray::is_lent,
+                             "Whether others have had it by DLPack, who may have changed it.")
       .def("record", &DeviceArray::record, py::arg("stream"), py::arg("made_of"),
            "The values are there behind what is on this stream now, which reads `made_of`.")
       .def(

@@ -31,6 +31,7 @@ class DeviceArray {
   int device() const { return device_; }
   int64_t bytes() const { return bytes_; }
   std::vector<int64_t> strides() const;  // elements
+  bool is_lent() const { return memory_->is_lent; }
   cuda::Block& block() const { return *memory_->block; }
 
   // The values are there behind the work that is on `stream` now, which reads `made_of`.

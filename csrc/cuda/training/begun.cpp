@@ -17,9 +17,17 @@ bool TrainingExecutable::begin(const Steps& steps) {
   const DeviceScope scope(device_);
   check_steps(steps);
   const Kind kind = kind_of(steps, true);
-  const bool waits = begun_.size() == kMostBegun || !has_room(kind.images, sizes_of(kind));
-  if (!begun_.empty() && waits) return false;
+  if (begun_.size() == kMostBegun) return false;
+  const bool again = !begun_.empty() && begun_.back().kind.images == kind.images &&
+                     begun_.back().kind.part_images == kind.part_images;
+  if (!begun_.empty() && !again && !has_room(kind.images, sizes_of(kind))) return false;
   try {
+    if (again) {
+      last_images_ = predicted_images_ = 0;
+    } else {
+      reserve(kind.images, sizes_of(kind), true);
+      reserve_staged(kind.images);
+    }
     enqueue_begun(steps, kind);
   } catch (...) {
     settle();
@@ -29,8 +37,6 @@ bool TrainingExecutable::begin(const Steps& steps) {
 }
 
 void TrainingExecutable::enqueue_begun(const Steps& steps, const Kind& kind) {
-  reserve(kind.images, sizes_of(kind), true);
-  reserve_staged(kind.images);
   take_batch(steps, staged_.data(), staged_.data() + inputs_.size());
   const CallLayout layout = layout_of(kind.images, true);
   Begun begun;

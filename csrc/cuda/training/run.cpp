@@ -66,6 +66,7 @@ void TrainingExecutable::follow_arrays() const {
 }
 
 Outcome TrainingExecutable::run(const Steps& steps) {
+  if (!begun_.empty()) throw std::logic_error("steps that were begun have to be finished first");
   const DeviceScope scope(device_);
   const bool gathered = steps.held != nullptr;
   check_steps(steps);

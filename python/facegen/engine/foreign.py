@@ -251,9 +251,9 @@ def _library_of(kind: Hashable) -> Library | None:
 
 
 def is_own(x: Any) -> bool:
-    """Whether an array is a `facegen._cuda.DeviceArray`, which knows who uses it."""
+    """Whether an array is a `facegen._cuda.DeviceArray` that knows who uses it."""
     cuda = sys.modules.get("facegen._cuda")
-    return cuda is not None and isinstance(x, cuda.DeviceArray)
+    return cuda is not None and isinstance(x, cuda.DeviceArray) and not x.is_lent
 
 
 def find_own(x: Any) -> OnDevice:
