@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 
+from facegen.cached import cached_property
 from facegen.nn.grad import steps
 from facegen.nn.layer import Shape
 from facegen.nn.table import quantity, text_table
