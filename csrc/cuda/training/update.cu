@@ -1,7 +1,10 @@
 #include "cuda/training/update.h"
 
+#include <algorithm>
+
 #include "cuda/runtime/error.h"
 #include "cuda/training/launch.cuh"
+#include "cuda/training/numbers.cuh"
 #include "weight_rounding.h"
 
 namespace facegen::cuda {
@@ -146,11 +149,26 @@ __global__ void __launch_bounds__(kBlockThreads)
   }
 }
 
+// A thread reads kTogether vectors before it looks at any.
+constexpr int64_t kMostCheckBlocks = 1024;
+template <int kVector>
 __global__ void __launch_bounds__(kBlockThreads)
     check_finite_kernel(const float* x, int64_t count, int32_t* not_finite) {
-  for_each_number(count, [&](int64_t i) {
-    if (!isfinite(x[i])) *not_finite = 1;
-  });
+  const int64_t vectors = count / kVector, step = int64_t{gridDim.x} * kBlockThreads;
+  bool finite = true;
+  for (int64_t first = int64_t{blockIdx.x} * kBlockThreads + threadIdx.x; first < vectors; first += kTogether * step) {
+    Numbers<kVector> v[kTogether] = {};
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+      if (first + k * step < vectors) v[k] = load_numbers<kVector>(x + (first + k * step) * kVector);
+    }
+#pragma unroll
+    for (int k = 0; k < kTogether; ++k) {
+#pragma unroll
+      for (int e = 0; e < kVector; ++e) finite = finite && isfinite(v[k].v[e]);
+    }
+  }
+  if (!finite) *not_finite = 1;
 }
 
 __global__ void __launch_bounds__(kBlockThreads) add_kernel(const float* x, float* y, int64_t count) {
@@ -193,7 +211,11 @@ void add_numbers(const float* x, float* y, int64_t count, cudaStream_t stream) {
 }
 
 void check_finite(const float* x, int64_t count, int32_t* not_finite, cudaStream_t stream) {
-  check_finite_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(x, count, not_finite);
+  const bool fours = comes_in_fours(count, {x});
+  const int64_t threads = divide_up(fours ? count / 4 : count, int64_t{kTogether});
+  const int64_t blocks = std::clamp<int64_t>(divide_up(threads, int64_t{kBlockThreads}), 1, kMostCheckBlocks);
+  const auto kernel = fours ? check_finite_kernel<4> : check_finite_kernel<1>;
+  kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(x, count, not_finite);
   FACEGEN_CUDA_CHECK_LAUNCH("a check");
 }
 
