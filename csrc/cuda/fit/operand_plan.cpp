@@ -78,7 +78,7 @@ class Planner {
       const int32_t written = written_value(s);
       if (is_gate(i) || !overlap(written, map.value)) continue;
       // Others may write some of it alone.
-      const bool whole = made_.products.count(i) > 0 || writes_operand(s);
+      const bool whole = made_.products.count(i) > 0 || writes_operand(s, program_);
       if (whole || value(written).offset != value(map.value).offset) return false;
     }
     return false;
@@ -148,7 +148,7 @@ class Planner {
   bool can_make(std::size_t step, const OperandMap& map) const {
     if (format_ == OperandFormat::kFloat16) return false;
     const TrainingStep& s = program_.steps[step];
-    if (s.op != TrainingOp::kGemm) return writes_operand(s);
+    if (s.op != TrainingOp::kGemm) return writes_operand(s, program_);
     const auto found = made_.products.find(step);
     return found != made_.products.end() && found->second.plan.finishes && map.c % 8 == 0;
   }

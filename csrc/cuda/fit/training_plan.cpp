@@ -205,8 +205,10 @@ int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images) {
   return most;
 }
 
-bool writes_operand(const TrainingStep& step) {
+bool writes_operand(const TrainingStep& step, const TrainingProgram& program) {
   switch (step.op) {
+    // A softmax whose pixels have a place in shared memory, where their gradients are left.
+    case TrainingOp::kLoss: return !step.accumulate && plan_loss(step, at(program, step.x)).staged;
     case TrainingOp::kActivate:
     case TrainingOp::kActivateGradient:
     case TrainingOp::kMaxPoolGradient:

@@ -138,7 +138,7 @@ constexpr int64_t kUpdateNumbers = 2048;
 int64_t training_scratch_bytes(const TrainingProgram& program, int64_t images);
 
 // Whether the kernel of a step writes its output as an operand too, where it is asked to.
-bool writes_operand(const TrainingStep& step);
+bool writes_operand(const TrainingStep& step, const TrainingProgram& program);
 
 // Whether all rows and numbers of a batch can be counted as the kernels count them.
 bool is_countable(const TrainingProgram& program, int64_t images);

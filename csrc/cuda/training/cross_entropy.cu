@@ -6,6 +6,7 @@
 // where it is.
 #include "cuda/fit/divide.h"
 #include "cuda/training/loss.cuh"
+#include "cuda/training/pixels.cuh"
 #include "cuda/training/rows.cuh"
 
 namespace facegen::cuda {
@@ -19,22 +20,27 @@ struct PixelSoftmax {
   __device__ float softmax(float x) const { return expf(x - largest) * inverse; }
 };
 
-// By all threads of the pixel together; each gets it.
-__device__ inline PixelSoftmax find_softmax(const float* x, int channels, const RowThreads& threads) {
+// By all threads of the pixel together; each gets it. kKeep: exp(x - largest) takes the place of x.
+template <bool kKeep, class Float>
+__device__ inline PixelSoftmax find_softmax(Float* x, int channels, const RowThreads& threads) {
   float most = -CUDART_INF_F;
   int place = channels;
-  threads.for_each_run<1>(channels, [&](int c) {
+#pragma unroll 4
+  for (int c = threads.lane; c < channels; c += threads.lanes) {
     if (x[c] > most) most = x[c], place = c;
-  });
+  }
   for (int apart = threads.lanes / 2; apart > 0; apart /= 2) {
     const float other = __shfl_xor_sync(threads.mask, most, apart);
     const int at = __shfl_xor_sync(threads.mask, place, apart);
     if (other > most || (other == most && at < place)) most = other, place = at;
   }
   double others = 0.0;  // a NaN, which is not the largest, is among them
-  threads.for_each_run<1>(channels, [&](int c) {
-    if (c != place) others += static_cast<double>(expf(x[c] - most));
-  });
+#pragma unroll 4
+  for (int c = threads.lane; c < channels; c += threads.lanes) {
+    const float e = expf(x[c] - most);
+    if constexpr (kKeep) x[c] = e;
+    others += c == place ? 0.0 : static_cast<double>(e);
+  }
   others = threads.sum(others);
   return {most, 1.0f / static_cast<float>(1.0 + others), log1p(others)};
 }
@@ -72,6 +78,7 @@ __device__ inline double counted(const LabelCount& labels) {
 struct Stage {
   int32_t channels, pitch;
   uint32_t reciprocal;  // of the channels
+  Divider by_fours;     // of an operand's pixel
   __device__ int place(int i) const { return pitch == channels ? i : i + divide(i, reciprocal); }
 
   static constexpr int kTogether = 8;
@@ -92,11 +99,24 @@ struct Stage {
 #pragma unroll 4
     for (int i = static_cast<int>(threadIdx.x); i < count; i += kLossThreads) put(to[i], tile[place(i)], accumulate);
   }
+  // To an operand, from its pixel `first` on.
+  __device__ void copy_operand(const float* tile, int pixels, const OperandTarget& to, int64_t first) const {
+    const int fours = to.pitch / 4;
+#pragma unroll 2
+    for (int i = static_cast<int>(threadIdx.x); i < pixels * fours; i += kLossThreads) {
+      const int pixel = by_fours.divide(i), channel = 4 * (i - pixel * fours);
+      const float* const from = tile + pixel * pitch + channel;
+      Numbers<4> n;
+#pragma unroll
+      for (int e = 0; e < 4; ++e) n.v[e] = channel + e < channels ? from[e] : 0.0f;
+      write_operand(to, (first + pixel) * to.pitch + channel, n);
+    }
+  }
 };
 
 // `target` is labels, or of kSoft a share for each class.
 template <bool kSoft, bool kStaged>
-__global__ void __launch_bounds__(kLossThreads)
+__global__ void __launch_bounds__(kLossThreads, 5)
     cross_entropy_kernel(const __grid_constant__ LossArguments a, const __grid_constant__ Stage stage,
                          const __grid_constant__ LabelCount labels) {
   __shared__ float staged[kStaged ? kStagedFloats : 1];
@@ -126,13 +146,14 @@ __global__ void __launch_bounds__(kLossThreads)
       __syncthreads();
     }
     if (own < pixels) {
-      const float* const x = kStaged ? staged + own * stage.pitch : a.x + begin + own * a.channels;
-      float* const dx = kStaged ? staged + own * stage.pitch : a.dx + begin + own * a.channels;
+      float* const of_stage = staged + own * stage.pitch;
+      const float* const x = kStaged ? of_stage : a.x + begin + own * a.channels;
+      float* const dx = kStaged ? of_stage : a.dx + begin + own * a.channels;
       const bool accumulate = !kStaged && a.accumulate;
       // A thread reads and writes its own channels alone.
       if constexpr (kSoft) {
         const float* const t = kStaged ? targets + own * stage.pitch : shares + own * a.channels;
-        const PixelSoftmax s = find_softmax(x, a.channels, threads);
+        const PixelSoftmax s = find_softmax<false>(x, a.channels, threads);
         double sum = 0.0;
         threads.for_each_run<1>(a.channels, [&](int c) {
           const auto of_class = static_cast<double>(t[c]);
@@ -149,20 +170,27 @@ __global__ void __launch_bounds__(kLossThreads)
           threads.for_each_run<1>(a.channels, [&](int c) { put(dx[c], 0.0f, accumulate); });
           if (label >= 0) loss = CUDART_NAN;
         } else {
-          const PixelSoftmax s = find_softmax(x, a.channels, threads);
-          threads.for_each_run<1>(a.channels, [&](int c) {
-            const float of_class = x[c], softmax = s.softmax(of_class);
-            if (c == label) {
-              loss += static_cast<double>(s.largest) - static_cast<double>(of_class) + s.log_sum;
-            }
+          const bool has_label = label % lanes == lane;
+          const float of_label = has_label ? x[label] : 0.0f;
+          PixelSoftmax s;
+          if constexpr (kStaged) {
+            s = find_softmax<true>(of_stage, a.channels, threads);
+          } else {
+            s = find_softmax<false>(x, a.channels, threads);
+          }
+          if (has_label) loss += static_cast<double>(s.largest) - static_cast<double>(of_label) + s.log_sum;
+#pragma unroll 4
+          for (int c = lane; c < a.channels; c += lanes) {
+            const float softmax = kStaged ? x[c] * s.inverse : s.softmax(x[c]);
             put(dx[c], (c == label ? softmax - 1.0f : softmax) * scale, accumulate);
-          });
+          }
         }
       }
     }
     if constexpr (kStaged) {
       __syncthreads();
-      stage.copy_out(staged, pixels * a.channels, a.dx + begin, a.accumulate);
+      if (!a.operand.alone) stage.copy_out(staged, pixels * a.channels, a.dx + begin, a.accumulate);
+      if (a.operand.to != nullptr) stage.copy_operand(staged, pixels, a.operand, block.image * a.pixels + first);
     }
   }
   finish_loss(a, block, loss, kSoft ? share : share * static_cast<double>(a.images));
@@ -173,7 +201,8 @@ void launch(const TrainingCall& call, const LossArguments& arguments, const Labe
   const auto kernel =
       arguments.plan.staged ? cross_entropy_kernel<kSoft, true> : cross_entropy_kernel<kSoft, false>;
   const int32_t channels = arguments.channels;
-  const Stage stage = {channels, arguments.plan.pitch, channels > 1 ? reciprocal(channels) : 0};
+  const int32_t fours = arguments.operand.to == nullptr ? 1 : arguments.operand.pitch / 4;
+  const Stage stage = {channels, arguments.plan.pitch, channels > 1 ? reciprocal(channels) : 0, make_divider(fours)};
   launch_loss(arguments, call.images, [&](const LossArguments& a, unsigned blocks) {
     kernel<<<blocks, kLossThreads, 0, call.stream>>>(a, stage, labels);
   });

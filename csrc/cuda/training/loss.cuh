@@ -24,6 +24,7 @@ struct LossArguments {
   double* sums;  // (images of the launch, splits)
   uint32_t* arrivals;
   int32_t first;  // image of the launch
+  OperandTarget operand;
   __device__ int64_t floats() const { return pixels * channels; }
 };
 

@@ -154,7 +154,8 @@ void run_loss(const TrainingCall& call, const void* target, double* losses) {
                            plan_loss(s, x),
                            reinterpret_cast<double*>(call.scratch) + kCountBlocks,
                            call.arrivals,
-                           0};
+                           0,
+                           call.operand};
   const double share = 1.0 / static_cast<double>(x.floats());
   switch (s.loss) {
     case LossKind::kCrossEntropy: return run_cross_entropy(call, a);
