@@ -146,6 +146,54 @@ void test_formats() {
   check_places(scaled, OperandFormat::kFloat16);
 }
 
+// What nothing but products reads is an operand alone.
+void test_maps_that_are_operands_alone() {
+  TrainingProgram program = two_layers();
+  const OperandPlan made = plan(program);
+  CHECK(map_of(made, kFirstGradient).alone);
+  // A gradient's step reads what the activation has made, and what a call leaves is read behind the step.
+  CHECK(!map_of(made, kActivated).alone);
+  program.kept = {kFirstGradient};
+  CHECK(!map_of(plan(program), kFirstGradient).alone);
+  program.kept.clear();
+  // Nor is what another step adds to.
+  program.steps[7] = step_of(TrainingOp::kActivate, kFirst, kFirstGradient);
+  program.steps[7].accumulate = true;
+  program.steps.push_back(weight_gradient(kInput, kFirstGradient, 0));
+  program.steps[6].dx = kFirstGradient;
+  ++program.backward_steps;
+  for (const OperandMap& map : plan(program).maps) CHECK(map.value != kFirstGradient || map.first == 7);
+}
+
+// A product multiplies the gradient that it makes by the slope of a ramp behind it, where that is.
+void test_gates_of_products() {
+  TrainingProgram program = two_layers();
+  CHECK(plan(program).gates.empty());
+  program.steps[6].dx = kActivatedGradient;
+  program.steps[6].activation = Activation::kRelu;
+  program.steps[7].dy = kActivatedGradient;
+  const OperandPlan made = plan(program);
+  const bool finishes = made.products.at(5).plan.finishes;
+  CHECK(made.gates.count(5) == (finishes ? 1 : 0) && made.is_done(6) == finishes && !made.is_done(5));
+  if (finishes) {
+    const OperandMap& map = map_of(made, kActivatedGradient);
+    CHECK(map.by_writer && map.first == 5 && map.alone);
+  }
+  program.steps[6].activation = Activation::kTanh;
+  CHECK(plan(program).gates.empty());
+}
+
+// The gradient of a softmax whose pixels lie in shared memory becomes an operand there.
+void test_losses() {
+  TrainingProgram program = two_layers();
+  program.steps[3].loss = LossKind::kCrossEntropy;
+  const OperandPlan made = plan(program);
+  const OperandMap& end = map_of(made, kSecondGradient);
+  CHECK(end.by_writer && end.first == 3 && end.alone);
+  program.steps[3].accumulate = true;
+  CHECK(!map_of(plan(program), kSecondGradient).by_writer);
+}
+
 void test_weights() {
   using Weights = std::set<OperandWeight>;
   const OperandWeight first = {0, kChannels}, second = {1, kChannels};
@@ -184,6 +232,9 @@ int main() {
   test_maps();
   test_a_value_that_changes();
   test_formats();
+  test_maps_that_are_operands_alone();
+  test_gates_of_products();
+  test_losses();
   test_weights();
   test_scratch();
   return 0;

@@ -14,14 +14,16 @@ class Planner {
  public:
   Planner(const TrainingProgram& program, const ProductSteps& steps, int64_t images, OperandFormat format,
           bool always)
-      : program_(program), steps_(steps), images_(images), format_(format), always_(always) {}
+      : program_(program), steps_(steps), images_(images), format_(format), always_(always) {
+    made_.copies = plan_copies(program);
+  }
 
   OperandPlan plan() {
     for (std::size_t i = 0; i < steps(); ++i) {
       if (const auto found = steps_.find(i); found != steps_.end()) add_product(i, found->second);
       const int32_t written = written_value(program_.steps[made_.gates.count(i) > 0 ? i + 1 : i]);
-      if (written < 0 || is_gate(i)) continue;
-      writers_[written] = i;
+      if (written < 0 || made_.is_done(i)) continue;
+      add_writer(i, written);
       newest_.erase(newest_.lower_bound({written, -1}), newest_.lower_bound({written + 1, -1}));
     }
     for (OperandMap& map : made_.maps) map.alone = map.by_writer && !is_read(map);
@@ -31,7 +33,21 @@ class Planner {
 
  private:
   std::size_t steps() const { return static_cast<std::size_t>(program_.forward_steps + program_.backward_steps); }
-  bool is_gate(std::size_t step) const { return step > 0 && made_.gates.count(step - 1) > 0; }
+  bool is_part(std::size_t step) const { return cuda::is_part(program_.steps[step], program_); }
+  bool overlap(int32_t one, int32_t other) const { return cuda::overlap(program_, one, other); }
+
+  // Copies that write some channels each, of a map of which they write no channel twice, are writers together.
+  void add_writer(std::size_t step, int32_t written) {
+    std::vector<std::size_t>& writers = writers_[written];
+    const TrainingStep& s = program_.steps[step];
+    const bool joins = is_part(step) && std::all_of(writers.begin(), writers.end(), [&](std::size_t i) {
+      const TrainingStep& other = program_.steps[i];
+      const bool apart = other.first_y + other.channels <= s.first_y || s.first_y + s.channels <= other.first_y;
+      return is_part(i) && apart;
+    });
+    if (!joins) writers.clear();
+    writers.push_back(step);
+  }
 
   // Whether the step behind a product multiplies what it has made, which nothing else reads, by a ramp's slope.
   bool has_gate(std::size_t step, const ProductPlan& plan) const {
@@ -59,15 +75,6 @@ class Planner {
 
   const TrainingValue& value(int32_t index) const { return program_.values[static_cast<std::size_t>(index)]; }
 
-  // Whether they share memory: a value by another name, such as a reshaped one, or one that lives when the other
-  // no longer does.
-  bool overlap(int32_t one, int32_t other) const {
-    if (one < 0 || other < 0) return false;
-    const TrainingValue &a = value(one), &b = value(other);
-    if (a.kind != ValueKind::kArena || b.kind != ValueKind::kArena) return one == other;
-    return a.offset < b.offset + b.floats() && b.offset < a.offset + a.floats();
-  }
-
   // Whether a step reads the value of a map that its writer makes, before that is written anew.
   bool is_read(const OperandMap& map) const {
     const auto& kept = program_.kept;
@@ -76,9 +83,9 @@ class Planner {
       const TrainingStep& s = program_.steps[i];
       if (reads(s, i, map)) return true;
       const int32_t written = written_value(s);
-      if (is_gate(i) || !overlap(written, map.value)) continue;
+      if (made_.is_done(i) || !overlap(written, map.value)) continue;
       // Others may write some of it alone.
-      const bool whole = made_.products.count(i) > 0 || writes_operand(s, program_);
+      const bool whole = made_.products.count(i) > 0 || (writes_operand(s, program_) && !is_part(i));
       if (whole || value(written).offset != value(map.value).offset) return false;
     }
     return false;
@@ -86,8 +93,12 @@ class Planner {
 
   bool reads(const TrainingStep& s, std::size_t step, const OperandMap& map) const {
     const int32_t written = written_value(s);
+    if (made_.copies.done.count(step) > 0) return false;
     if (s.accumulate && overlap(written, map.value)) return true;
-    if (is_gate(step)) return overlap(s.y, map.value);
+    if (made_.is_done(step)) return overlap(s.y, map.value);
+    if (const auto gate = made_.copies.gates.find(step); gate != made_.copies.gates.end()) {
+      if (overlap(program_.steps[gate->second].y, map.value)) return true;
+    }
     if (const auto found = made_.products.find(step); found != made_.products.end()) {
       const PlannedProduct& product = found->second;
       const auto is_other = [&](std::size_t of) {
@@ -136,21 +147,38 @@ class Planner {
     if (gather) {
       map.h = gather->y.size, map.w = gather->x.size, map.c = gather->channels(v.c);
     } else if (const auto writer = writers_.find(value);
-               writer != writers_.end() && can_make(writer->second, map)) {
+               writer != writers_.end() && can_make(writer->second, map, step)) {
       map.by_writer = true;
-      map.first = writer->second;
-      made_.made_by[map.first] = made_.maps.size();
+      map.first = writer->second.front();
+      for (const std::size_t i : writer->second) made_.made_by[i] = made_.maps.size();
     }
     return map;
   }
 
-  // Whether a step's kernel can write its output as an operand too.
-  bool can_make(std::size_t step, const OperandMap& map) const {
+  // Whether the kernels of steps that write a value, which is read at a step, can write it as an operand too.
+  bool can_make(const std::vector<std::size_t>& writers, const OperandMap& map, std::size_t read) const {
     if (format_ == OperandFormat::kFloat16) return false;
-    const TrainingStep& s = program_.steps[step];
+    const TrainingStep& s = program_.steps[writers[0]];
+    if (is_part(writers[0])) return fill(writers, map, read);
     if (s.op != TrainingOp::kGemm) return writes_operand(s, program_);
-    const auto found = made_.products.find(step);
+    const auto found = made_.products.find(writers[0]);
     return found != made_.products.end() && found->second.plan.finishes && map.c % 8 == 0;
+  }
+
+  // Whether parts make up all channels, and nothing else writes there.
+  bool fill(const std::vector<std::size_t>& parts, const OperandMap& map, std::size_t read) const {
+    int32_t channels = 0;
+    for (const std::size_t i : parts) {
+      const TrainingStep& s = program_.steps[i];
+      if (s.accumulate || !writes_operand(s, program_)) return false;
+      channels += s.channels;
+    }
+    if (channels != map.c) return false;
+    for (std::size_t i = parts.front(); i < read; ++i) {
+      const bool is_own = std::find(parts.begin(), parts.end(), i) != parts.end();
+      if (!is_own && !made_.is_done(i) && overlap(written_value(program_.steps[i]), map.value)) return false;
+    }
+    return true;
   }
 
   int64_t elements(const OperandMap& map) const { return operand_elements(format_, map.plane()); }
@@ -181,7 +209,7 @@ class Planner {
   OperandFormat format_;
   bool always_;
   OperandPlan made_;
-  std::map<int32_t, std::size_t> writers_;  // by value: the last step that wrote it
+  std::map<int32_t, std::vector<std::size_t>> writers_;  // by value: the last steps that wrote it
   // By value, and by the weight whose taps are gathered or -1: the map of what the value now is.
   std::map<std::pair<int32_t, int32_t>, std::size_t> newest_;
 };

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "cuda/fit/copy_plan.h"
 #include "cuda/fit/product_plan.h"
 
 namespace facegen::cuda::hopper {
@@ -32,8 +33,8 @@ struct OperandMap {
   std::optional<GatherMap> gather;
   int32_t h, w, c;
   std::size_t first, last;
-  bool by_writer = false;  // the step that writes the value makes it, in the same kernel
-  bool alone = false;      // nothing reads the value itself, which that kernel need not write
+  bool by_writer = false;  // the steps that write the value make it, in the same kernels
+  bool alone = false;      // nothing reads the value itself, which these need not write
   int64_t offset = 0;      // elements of an image, with all maps before it
 
   int32_t pitch() const { return operand_pitch(c); }
@@ -56,7 +57,13 @@ struct OperandPlan {
   // Steps that multiply a gradient by an activation's slope, by the product before them that does it on the way:
   // it writes what they would.
   std::map<std::size_t, std::size_t> gates;
+  CopyPlan copies;
   std::vector<OperandMap> maps;
+
+  // Whether another step does this one on the way.
+  bool is_done(std::size_t step) const {
+    return copies.done.count(step) > 0 || (step > 0 && gates.count(step - 1) > 0);
+  }
   int64_t elements = 0;             // of an image
   std::set<OperandWeight> weights;  // that these products read
 };

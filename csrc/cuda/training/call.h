@@ -62,10 +62,11 @@ struct TrainingCall {
   cudaStream_t stream;
   Part part;
   OperandTarget operand = {};
-  // The step behind a product that multiplies its output by the slope of a ramp, and the map that tells it; null:
-  // there is none.
+  // The step behind a product or a copy that multiplies its output by the slope of a ramp, and the map that tells
+  // it; null: there is none.
   const TrainingStep* gate = nullptr;
   TrainingMap gate_map = {};
+  float* bias_gradient = nullptr;  // where the sum over pixels of what a copy has so made goes; null: nowhere
 };
 
 // Parameters of a norm, as NormArrays of the CPU.
@@ -126,8 +127,9 @@ void run_update_statistics(const TrainingCall& call, const NormMemory& memory,
 void run_activate(const TrainingCall& call);
 void run_activate_gradient(const TrainingCall& call);
 void run_global_avg_pool_gradient(const TrainingCall& call);
-void run_copy(const TrainingCall& call);
 void run_dropout(const TrainingCall& call);
+// ---- channel_copies.cu
+void run_copy(const TrainingCall& call);
 // ---- pools.cu
 void run_max_pool(const TrainingCall& call);
 void run_max_pool_gradient(const TrainingCall& call);

@@ -91,9 +91,32 @@ __device__ inline void add_splits(const double* parts, double* shared, int split
   }
 }
 
+// Ends a block, whose threads have these sums: finish(segment, channel, sums) takes the totals. `shared`: kSums *
+// kWalkThreads.
+template <int kSums, int kVector, class Finish>
+__device__ inline void finish_sums(const RowWalk& walk, const RowWalk::Place& at, double (&sum)[kSums][kVector],
+                                   double* shared, const Finish& finish, double* parts, uint32_t* arrivals) {
+  static_assert(kWalkWarps * kMostColumns <= kWalkThreads);
+  const int thread = static_cast<int>(threadIdx.x), columns = walk.block_channels();
+  double total[kSums] = {};
+  add_threads(sum, shared, walk.lanes, total);
+  if (walk.splits > 1) {
+    const int64_t line = int64_t{at.segment} * walk.groups + at.group;
+    double* const splits = parts + line * walk.splits * kSums * columns;
+    if (thread < columns) {
+#pragma unroll
+      for (int s = 0; s < kSums; ++s) splits[(at.split * kSums + s) * columns + thread] = total[s];
+    }
+    if (!arrives_last(arrivals + line, static_cast<uint32_t>(walk.splits))) return;
+    add_splits(splits, shared, walk.splits, columns, total);
+  }
+  const int channel = at.group * columns + thread;
+  if (thread < columns && channel < walk.channels) finish(at.segment, channel, total);
+}
+
 // Row::Lane, a thread's channels: read(row, i, numbers), of kMaps maps from number i on, which is where row
 // begins; and add(numbers, sums). A thread reads kTogether rows at a time, and kBlocks of a multiprocessor's
-// blocks fit its registers. finish(segment, channel, sums) takes the totals.
+// blocks fit its registers.
 template <class Row, int kVector, class Finish>
 __global__ void __launch_bounds__(kWalkThreads, Row::kBlocks)
     column_sums_kernel(const __grid_constant__ RowWalk walk, const __grid_constant__ Row row,
@@ -101,7 +124,6 @@ __global__ void __launch_bounds__(kWalkThreads, Row::kBlocks)
   constexpr int kSums = Row::kSums, kTogether = Row::kTogether;
   static_assert(kRunRows % kTogether == 0);
   __shared__ double shared[kSums * kWalkThreads];
-  static_assert(kWalkWarps * kMostColumns <= kWalkThreads);
   const RowWalk::Place at = walk.place(blockIdx.x, threadIdx.x);
   double sum[kSums][kVector] = {};
   if (at.channel < walk.channels) {
@@ -125,21 +147,7 @@ __global__ void __launch_bounds__(kWalkThreads, Row::kBlocks)
       }
     }
   }
-  const int thread = static_cast<int>(threadIdx.x), columns = walk.block_channels();
-  double total[kSums] = {};
-  add_threads(sum, shared, walk.lanes, total);
-  if (walk.splits > 1) {
-    const int64_t line = int64_t{at.segment} * walk.groups + at.group;
-    double* const splits = parts + line * walk.splits * kSums * columns;
-    if (thread < columns) {
-#pragma unroll
-      for (int s = 0; s < kSums; ++s) splits[(at.split * kSums + s) * columns + thread] = total[s];
-    }
-    if (!arrives_last(arrivals + line, static_cast<uint32_t>(walk.splits))) return;
-    add_splits(splits, shared, walk.splits, columns, total);
-  }
-  const int channel = at.group * columns + thread;
-  if (thread < columns && channel < walk.channels) finish(at.segment, channel, total);
+  finish_sums(walk, at, sum, shared, finish, parts, arrivals);
 }
 
 // parts: room for walk.split_doubles. kMost: of the walk's vectors.

@@ -98,7 +98,8 @@ void TrainingExecutable::enqueue_steps(const std::vector<Part>& parts, std::size
   aside_.clear();
   adding_ = false;
   for (std::size_t i = first; i < last; ++i) {
-    if (aside_.can(i) && !products_.does(i, parts[0].images)) {
+    const int64_t images = parts[0].images;
+    if (aside_.can(i) && !products_.does(i, images) && !products_.is_done(i, images)) {
       for (const Part& part : parts) enqueue_aside(i, part);
     } else {
       aside_.wait_before(i, stream_.get());

@@ -1,4 +1,4 @@
-// What is done number by number: activations, copies, dropout.
+// What is done number by number: activations, dropout.
 #include <algorithm>
 #include <cstdint>
 
@@ -110,60 +110,6 @@ __global__ void __launch_bounds__(kBlockThreads)
   });
 }
 
-struct CopyArguments {
-  const float* x;
-  float* y;
-  int32_t x_c, y_c, channels, first_x, first_y;
-  float scale, shift;
-  bool accumulate;
-};
-
-// Of vectors of pixels; kZeros: of all of y's channels, which are 0 but for those that are copied. A block has
-// kCopyTogether of each thread's.
-constexpr int kCopyTogether = 4;
-template <int kVector, bool kZeros>
-__global__ void __launch_bounds__(kBlockThreads)
-    copy_kernel(const __grid_constant__ CopyArguments a, const __grid_constant__ Divider by_pixel, int vectors,
-                int count) {
-  const int first = static_cast<int>(gridDim.x - 1 - blockIdx.x) * kCopyTogether * kBlockThreads +
-                    static_cast<int>(threadIdx.x);
-  Numbers<kVector> v[kCopyTogether];
-  int64_t to[kCopyTogether];
-#pragma unroll
-  for (int k = 0; k < kCopyTogether; ++k) {
-    const int i = first + k * kBlockThreads;
-    if (i >= count) continue;
-    const int pixel = by_pixel.divide(i), at = (i - pixel * vectors) * kVector, c = kZeros ? at - a.first_y : at;
-    to[k] = int64_t{pixel} * a.y_c + (kZeros ? at : a.first_y + c);
-    if (kZeros && (c < 0 || c >= a.channels)) {
-      v[k] = {};
-      continue;
-    }
-    v[k] = load_numbers<kVector>(a.x + int64_t{pixel} * a.x_c + a.first_x + c);
-#pragma unroll
-    for (int e = 0; e < kVector; ++e) v[k].v[e] = fmaf(a.scale, v[k].v[e], a.shift);
-  }
-#pragma unroll
-  for (int k = 0; k < kCopyTogether; ++k) {
-    if (first + k * kBlockThreads < count) put_numbers(a.y + to[k], v[k], a.accumulate);
-  }
-}
-
-template <int kVector>
-void copy(CopyArguments a, int64_t pixels, bool zero_rest, cudaStream_t stream) {
-  const int32_t vectors = (zero_rest ? a.y_c : a.channels) / kVector;
-  const Divider by_pixel = make_divider(vectors);
-  const auto kernel = zero_rest ? copy_kernel<kVector, true> : copy_kernel<kVector, false>;
-  // As many pixels at once as 31 bits count.
-  const int64_t most = (int64_t{1} << 30) / vectors;
-  for (; pixels > 0; pixels -= most, a.x += most * a.x_c, a.y += most * a.y_c) {
-    const int64_t count = std::min(pixels, most) * vectors;
-    kernel<<<grid(divide_up(count, int64_t{kCopyTogether} * kBlockThreads)), kBlockThreads, 0, stream>>>(
-        a, by_pixel, vectors, static_cast<int>(count));
-    FACEGEN_CUDA_CHECK_LAUNCH("a copy");
-  }
-}
-
 struct DropoutArguments {
   const float* x;
   float* y;
@@ -208,22 +154,6 @@ void run_global_avg_pool_gradient(const TrainingCall& call) {
       call.dy.data, call.dx.data, count, dx.floats(), dx.c, 1.0f / static_cast<float>(dx.pixels()),
       call.step.accumulate);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a mean");
-}
-
-void run_copy(const TrainingCall& call) {
-  const TrainingStep& s = call.step;
-  CopyArguments a = {call.x.data, call.y.data, call.x.value->c, call.y.value->c, s.channels,
-                     s.first_x,   s.first_y,   s.scale,         s.shift,         s.accumulate};
-  int64_t pixels = call.images * call.y.value->pixels();
-  // A whole map is numbers without pixels: as many together as can be read at once.
-  if (a.channels == a.x_c && a.channels == a.y_c) {
-    const int32_t together = pixels * a.channels % 4 == 0 ? 4 : 1;
-    pixels = pixels * a.channels / together;
-    a.channels = a.x_c = a.y_c = together;
-  }
-  const int64_t parts = a.channels | a.x_c | a.y_c | a.first_x | a.first_y;  // of 4 each
-  comes_in_fours(parts, {a.x, a.y}) ? copy<4>(a, pixels, s.zero_rest, call.stream)
-                                    : copy<1>(a, pixels, s.zero_rest, call.stream);
 }
 
 void run_dropout(const TrainingCall& call) {

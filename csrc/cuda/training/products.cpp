@@ -70,24 +70,41 @@ OperandTarget Products::target_of(const OperandMap& map, int64_t images) const {
   return {place(map, images), images * map.plane(), map.pitch(), format_};
 }
 
+const hopper::OperandPlan* Products::plan_of(int64_t images) const {
+  const auto found = batches_.find(images);
+  return found == batches_.end() ? nullptr : &found->second.plan;
+}
+
 OperandTarget Products::operand_target(std::size_t step, int64_t images) const {
-  const auto of_batch = batches_.find(images);
-  if (of_batch == batches_.end()) return {};
-  const hopper::OperandPlan& plan = of_batch->second.plan;
-  const auto found = plan.made_by.find(step);
-  if (found == plan.made_by.end()) return {};
-  const OperandMap& map = plan.maps[found->second];
+  const hopper::OperandPlan* const plan = plan_of(images);
+  if (plan == nullptr) return {};
+  const auto found = plan->made_by.find(step);
+  if (found == plan->made_by.end()) return {};
+  const OperandMap& map = plan->maps[found->second];
   OperandTarget target = target_of(map, images);
   target.alone = map.alone && !writes_all_;
   return target;
 }
 
-const TrainingStep* Products::gate_of(std::size_t product, int64_t images) const {
-  const auto of_batch = batches_.find(images);
-  if (of_batch == batches_.end()) return nullptr;
-  const hopper::OperandPlan& plan = of_batch->second.plan;
-  const auto found = plan.gates.find(product);
-  return found == plan.gates.end() ? nullptr : &program_->steps[found->second];
+bool Products::is_done(std::size_t step, int64_t images) const {
+  const hopper::OperandPlan* const plan = plan_of(images);
+  return plan != nullptr && plan->is_done(step);
+}
+
+const TrainingStep* Products::gate_of(std::size_t step, int64_t images) const {
+  const hopper::OperandPlan* const plan = plan_of(images);
+  if (plan == nullptr) return nullptr;
+  for (const auto* gates : {&plan->gates, &plan->copies.gates}) {
+    if (const auto found = gates->find(step); found != gates->end()) return &program_->steps[found->second];
+  }
+  return nullptr;
+}
+
+const TrainingStep* Products::sum_of(std::size_t step, int64_t images) const {
+  const hopper::OperandPlan* const plan = plan_of(images);
+  if (plan == nullptr) return nullptr;
+  const auto found = plan->copies.sums.find(step);
+  return found == plan->copies.sums.end() ? nullptr : &program_->steps[found->second];
 }
 
 const Products::Batch& Products::batch(int64_t images) {
@@ -141,8 +158,8 @@ const char* Products::name() const {
 }
 
 bool Products::does(std::size_t step, int64_t images) const {
-  const auto found = batches_.find(images);
-  return found != batches_.end() && found->second.plan.products.count(step) > 0;
+  const hopper::OperandPlan* const plan = plan_of(images);
+  return plan != nullptr && plan->products.count(step) > 0;
 }
 
 // The map, which the first step that reads it makes, unless the one that writes it has.

@@ -46,9 +46,11 @@ class Products {
   const char* name() const;  // of their kernel
   // Where a step's output goes besides: its kernel makes a map that is read later.
   OperandTarget operand_target(std::size_t step, int64_t images) const;
-  // Whether a product does the step on the way, and the step that a product does so.
-  bool is_gate(std::size_t step, int64_t images) const { return step > 0 && gate_of(step - 1, images) != nullptr; }
-  const TrainingStep* gate_of(std::size_t product, int64_t images) const;
+  // Whether another step does this one on the way; and which a product or a copy does so: the gradient of a ramp,
+  // and that of a bias. Null: none.
+  bool is_done(std::size_t step, int64_t images) const;
+  const TrainingStep* gate_of(std::size_t step, int64_t images) const;
+  const TrainingStep* sum_of(std::size_t step, int64_t images) const;
   // From now on all steps write their values, or those that are read alone.
   void write_all(bool all) { writes_all_ = all; }
   // Enqueues a step's product, unless the generic kernel has to. `target`: of the weight's gradient.
@@ -62,6 +64,7 @@ class Products {
     DeviceMemory<OperandBlock> weight_blocks;  // of the weights that it reads
   };
 
+  const hopper::OperandPlan* plan_of(int64_t images) const;  // null: there was no such batch
   int64_t map_elements(int64_t images, int32_t places);
   int64_t largest_count(int32_t places) const;
   OperandTarget target_of(const OperandMap& map, int64_t images) const;
