@@ -165,9 +165,29 @@ void test_loss(LossKind kind, int32_t h, int32_t w, int32_t c) {
   CHECK(c > (soft ? 512 : 1024) || plan.staged);
 }
 
+// Which kernels make an operand of what they write.
+void test_operands() {
+  TrainingProgram program;
+  for (const int32_t channels : {21, 24}) program.values.push_back({ValueKind::kArena, 0, 9, 9, channels, 0});
+  TrainingStep step = {};
+  step.x = step.y = step.dx = 0;
+  const auto writes = [&](TrainingOp op) {
+    step.op = op;
+    return writes_operand(step, program);
+  };
+  CHECK(writes(TrainingOp::kActivate) && !writes(TrainingOp::kDropout) && !writes(TrainingOp::kCopy));
+  step.loss = LossKind::kCrossEntropy;
+  CHECK(writes(TrainingOp::kLoss));
+  step.loss = LossKind::kL1;
+  CHECK(!writes(TrainingOp::kLoss));
+  step.y = 1;
+  CHECK(writes(TrainingOp::kCopy));
+}
+
 }  // namespace
 
 int main() {
+  test_operands();
   // out, step, dir, base, taps, first_tap, tap_step, out_origin, out_step
   test_phase({5, 2, 1, -1, 3, 0, 1, 0, 1}, {4, 1, 2, -2, 3, 0, 1, 0, 1}, 3, 4);
   test_phase({3, 1, -1, 1, 2, 1, 2, 1, 2}, {4, 1, -1, 0, 2, 0, 2, 0, 2}, 4, 8);

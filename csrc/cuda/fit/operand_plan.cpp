@@ -15,7 +15,7 @@ class Planner {
   Planner(const TrainingProgram& program, const ProductSteps& steps, int64_t images, OperandFormat format,
           bool always)
       : program_(program), steps_(steps), images_(images), format_(format), always_(always) {
-    made_.copies = plan_copies(program);
+    made_.fused = plan_fused(program);
   }
 
   OperandPlan plan() {
@@ -93,10 +93,10 @@ class Planner {
 
   bool reads(const TrainingStep& s, std::size_t step, const OperandMap& map) const {
     const int32_t written = written_value(s);
-    if (made_.copies.done.count(step) > 0) return false;
+    if (made_.fused.done.count(step) > 0) return false;
     if (s.accumulate && overlap(written, map.value)) return true;
     if (made_.is_done(step)) return overlap(s.y, map.value);
-    if (const auto gate = made_.copies.gates.find(step); gate != made_.copies.gates.end()) {
+    if (const auto gate = made_.fused.gates.find(step); gate != made_.fused.gates.end()) {
       if (overlap(program_.steps[gate->second].y, map.value)) return true;
     }
     if (const auto found = made_.products.find(step); found != made_.products.end()) {

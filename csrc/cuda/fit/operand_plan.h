@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/fit/copy_plan.h"
+#include "cuda/fit/fused_plan.h"
 #include "cuda/fit/product_plan.h"
 
 namespace facegen::cuda::hopper {
@@ -57,12 +57,19 @@ struct OperandPlan {
   // Steps that multiply a gradient by an activation's slope, by the product before them that does it on the way:
   // it writes what they would.
   std::map<std::size_t, std::size_t> gates;
-  CopyPlan copies;
+  FusedPlan fused;
   std::vector<OperandMap> maps;
 
   // Whether another step does this one on the way.
   bool is_done(std::size_t step) const {
-    return copies.done.count(step) > 0 || (step > 0 && gates.count(step - 1) > 0);
+    return fused.done.count(step) > 0 || (step > 0 && gates.count(step - 1) > 0);
+  }
+  // The step that a product or a copy so does: the gradient of a ramp.
+  std::optional<std::size_t> gate_of(std::size_t step) const {
+    for (const auto* all : {&gates, &fused.gates}) {
+      if (const auto found = all->find(step); found != all->end()) return found->second;
+    }
+    return {};
   }
   int64_t elements = 0;             // of an image
   std::set<OperandWeight> weights;  // that these products read

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "cuda/fit/loss_plan.h"
+#include "cuda/fit/pool_plan.h"
 #include "divide_up.h"
 
 namespace facegen::cuda {
@@ -98,6 +99,7 @@ int64_t step_bytes(const TrainingProgram& program, const TrainingStep& s, int64_
       const TrainingValue& x = at(program, s.x);
       return sums(images, x.pixels(), {&x, &at(program, s.y), &at(program, s.dy)}, 2);
     }
+    case TrainingOp::kMaxPoolGradient: return 8 * pool_sum_doubles(s.window, at(program, s.x), images);
     case TrainingOp::kDepthwise: return weight_bytes(at(program, s.x));
     case TrainingOp::kDepthwiseGradient: return weight_bytes(at(program, s.dx));
     case TrainingOp::kDepthwiseWeightGradient: {

@@ -66,7 +66,7 @@ struct TrainingCall {
   // it; null: there is none.
   const TrainingStep* gate = nullptr;
   TrainingMap gate_map = {};
-  float* bias_gradient = nullptr;  // where the sum over pixels of what a copy has so made goes; null: nowhere
+  float* bias_gradient = nullptr;  // where the sum over pixels of what the step has so made goes; null: nowhere
 };
 
 // Parameters of a norm, as NormArrays of the CPU.

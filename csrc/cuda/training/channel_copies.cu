@@ -1,5 +1,5 @@
 // Copies of some channels of a map to some of another, as concatenations and their gradients are, with what they
-// do on the way: see cuda/fit/copy_plan.h.
+// do on the way: see cuda/fit/fused_plan.h.
 #include <algorithm>
 #include <cstdint>
 

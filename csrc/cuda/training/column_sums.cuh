@@ -91,6 +91,22 @@ __device__ inline void add_splits(const double* parts, double* shared, int split
   }
 }
 
+// Thread t < columns has in total[s] its block's sum of a column, and gets that of all splits in the last block to
+// arrive: whether this is it. parts (splits, kSums, columns).
+template <int kSums>
+__device__ inline bool join_splits(double (&total)[kSums], double* shared, int split, int splits, int columns,
+                                   double* parts, uint32_t* arrivals) {
+  const int thread = static_cast<int>(threadIdx.x);
+  if (splits == 1) return true;
+  if (thread < columns) {
+#pragma unroll
+    for (int s = 0; s < kSums; ++s) parts[(split * kSums + s) * columns + thread] = total[s];
+  }
+  if (!arrives_last(arrivals, static_cast<uint32_t>(splits))) return false;
+  add_splits(parts, shared, splits, columns, total);
+  return true;
+}
+
 // Ends a block, whose threads have these sums: finish(segment, channel, sums) takes the totals. `shared`: kSums *
 // kWalkThreads.
 template <int kSums, int kVector, class Finish>
@@ -98,17 +114,12 @@ __device__ inline void finish_sums(const RowWalk& walk, const RowWalk::Place& at
                                    double* shared, const Finish& finish, double* parts, uint32_t* arrivals) {
   static_assert(kWalkWarps * kMostColumns <= kWalkThreads);
   const int thread = static_cast<int>(threadIdx.x), columns = walk.block_channels();
+  const int64_t line = int64_t{at.segment} * walk.groups + at.group;
   double total[kSums] = {};
   add_threads(sum, shared, walk.lanes, total);
-  if (walk.splits > 1) {
-    const int64_t line = int64_t{at.segment} * walk.groups + at.group;
-    double* const splits = parts + line * walk.splits * kSums * columns;
-    if (thread < columns) {
-#pragma unroll
-      for (int s = 0; s < kSums; ++s) splits[(at.split * kSums + s) * columns + thread] = total[s];
-    }
-    if (!arrives_last(arrivals + line, static_cast<uint32_t>(walk.splits))) return;
-    add_splits(splits, shared, walk.splits, columns, total);
+  if (!join_splits(total, shared, at.split, walk.splits, columns, parts + line * walk.splits * kSums * columns,
+                   arrivals + line)) {
+    return;
   }
   const int channel = at.group * columns + thread;
   if (thread < columns && channel < walk.channels) finish(at.segment, channel, total);

@@ -15,29 +15,6 @@
 namespace facegen::cuda {
 namespace {
 
-struct StripWalk {
-  int32_t lanes, columns;         // a block's threads: `lanes` side by side, of columns of cells, one before its own
-  int32_t groups, tiles, strips;  // of so many lanes, columns and rows
-  int32_t rows;                   // of a strip
-  int32_t height;                 // cells
-
-  int64_t blocks(int64_t images) const { return images * strips * tiles * groups; }
-  unsigned threads() const { return static_cast<unsigned>(divide_up(lanes * columns, 32) * 32); }
-};
-StripWalk plan_strips(int64_t images, int32_t height, int32_t width, int32_t vectors, int32_t most_lanes) {
-  StripWalk walk = {};
-  walk.groups = divide_up(vectors, most_lanes);
-  walk.lanes = divide_up(vectors, walk.groups);
-  walk.tiles = divide_up(width, kBlockThreads / walk.lanes - 1);
-  walk.columns = divide_up(width, walk.tiles) + 1;
-  walk.height = height;
-  // The row before a strip is computed twice; but all of a large GPU should have strips.
-  for (walk.rows = 16;; walk.rows /= 2) {
-    walk.strips = divide_up(height, walk.rows);
-    if (walk.rows == 2 || walk.blocks(images) >= 1024) return walk;
-  }
-}
-
 constexpr int kStripBlocks = 3;  // of a multiprocessor
 
 // Bits 0 to 8: which of a window's pixels is the first largest, of those that are `valid`.
@@ -71,7 +48,8 @@ __device__ inline void find_first(const Numbers<kVector> (&x)[3][3], const Numbe
 constexpr uint32_t kRightBits = 1u << 2 | 1u << 5 | 1u << 8;
 __device__ constexpr int shift_of(int e) { return e % 2 + 9 * (e / 2); }
 
-template <int kVector>
+// kSums: of four channels.
+template <int kVector, bool kSums>
 __global__ void __launch_bounds__(kBlockThreads, kStripBlocks)
     overlapping_gradient_kernel(const __grid_constant__ Pool p, const __grid_constant__ StripWalk walk,
                                 const __grid_constant__ PoolGradient g) {
@@ -86,6 +64,7 @@ __global__ void __launch_bounds__(kBlockThreads, kStripBlocks)
   };
   const int group = take(walk.groups), tile = take(walk.tiles), strip = take(walk.strips);
   const int64_t image = block;
+  [[maybe_unused]] double own[4] = {};
   const int thread = static_cast<int>(threadIdx.x), column = thread / walk.lanes;
   const int channel = (group * walk.lanes + thread - column * walk.lanes) * kVector;
   const int cell_x = tile * (walk.columns - 1) + column - 1, left = p.left(cell_x);
@@ -155,8 +134,13 @@ __global__ void __launch_bounds__(kBlockThreads, kStripBlocks)
           if (r == 2) {
             carried[c] = sum[c];
           } else if (cell_y >= begin && in_map(top + r) && in_row[c]) {
-            put_gradient(g, at + r * row_floats + c * p.channels, to + r * row_columns + c * g.operand.pitch, is_there,
-                         x[r][c], sum[c]);
+            const Vector made =
+                put_gradient(g, at + r * row_floats + c * p.channels, to + r * row_columns + c * g.operand.pitch,
+                             is_there, x[r][c], sum[c]);
+            if constexpr (kSums) {
+#pragma unroll
+              for (int e = 0; e < kVector; ++e) own[e] += static_cast<double>(made.v[e]);
+            }
           }
         }
       }
@@ -167,20 +151,33 @@ __global__ void __launch_bounds__(kBlockThreads, kStripBlocks)
     to += 2 * row_columns;
     out += p.out_w * p.channels;
   }
+  if constexpr (kSums) {
+    const int split = (static_cast<int>(image) * walk.strips + strip) * walk.tiles + tile;
+    const int splits = static_cast<int>(gridDim.x) / walk.groups;
+    finish_bias(g, own, walk.lanes * walk.columns, walk.lanes, 4 * group * walk.lanes, p.channels, split, splits,
+                group);
+  }
 }
 
 template <int kVector>
 void launch(const TrainingCall& call, const Pool& p, const PoolGradient& g) {
+  const int32_t height = cells_of(p.in_h, p.window.pad_top), width = cells_of(p.in_w, p.window.pad_left);
   const StripWalk walk =
-      plan_strips(call.images, divide_up(p.in_h + p.window.pad_top, 2), divide_up(p.in_w + p.window.pad_left, 2),
-                  columns_of(p, g) / kVector, kVector == 4 ? 8 : 16);
-  overlapping_gradient_kernel<kVector>
-      <<<grid(walk.blocks(call.images)), walk.threads(), 0, call.stream>>>(p, walk, g);
+      plan_strips(call.images, height, width, columns_of(p, g) / kVector, kVector == 4 ? kStripLanes : 16);
+  const auto threads = static_cast<unsigned>(divide_up(walk.lanes * walk.columns, 32) * 32);
+  overlapping_gradient_kernel<kVector, false>
+      <<<grid(walk.blocks(call.images)), threads, 0, call.stream>>>(p, walk, g);
 }
 
 }  // namespace
 
 void run_overlapping_pool_gradient(const TrainingCall& call, const Pool& p, const PoolGradient& g, int vector) {
+  if (g.bias != nullptr) {
+    const StripWalk walk = plan_summed_strips(p.window, *call.x.value, call.images);
+    overlapping_gradient_kernel<4, true>
+        <<<grid(walk.blocks(call.images)), kBlockThreads, 0, call.stream>>>(p, walk, g);
+    return;
+  }
   vector == 4 ? launch<4>(call, p, g) : launch<1>(call, p, g);
 }
 

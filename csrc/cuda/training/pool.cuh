@@ -1,9 +1,7 @@
 // What max pools and their gradients share: windows, and how blocks walk maps.
 #pragma once
 
-#include <algorithm>
-
-#include "cuda/fit/divide.h"
+#include "cuda/fit/pool_plan.h"
 #include "cuda/training/call.h"
 #include "cuda/training/numbers.cuh"
 
@@ -37,23 +35,7 @@ struct Pool {
 #endif
 };
 
-// How blocks walk places (pixels of y or x, or cells) row by row, the last first.
-struct PoolWalk {
-  int32_t rows;  // of all images
-  int32_t height, width, vectors;  // of a place
-  int32_t block_rows;
-  Divider by_row, by_place, by_height;
-
-  unsigned blocks() const { return grid(divide_up(rows, block_rows)); }
-};
-inline PoolWalk plan_pool(int64_t images, int32_t height, int32_t width, int32_t vectors) {
-  const auto rows = static_cast<int32_t>(grid(images * height));
-  const int32_t row = width * vectors;
-  // Four a thread, if that leaves blocks for all of a large GPU.
-  const int32_t block = (int64_t{rows} * row > 4 * kBlockThreads * 512 ? 4 : 1) * kBlockThreads;
-  return {rows, height, width, vectors, std::max(1, block / row), make_divider(row), make_divider(vectors),
-          make_divider(height)};
-}
+static_assert(kPoolThreads == kBlockThreads);
 
 #ifdef __CUDACC__
 // body(image, y, x, vector) for each of a block's.
@@ -87,8 +69,5 @@ inline Pool make_pool(const TrainingCall& call) {
   const TrainingValue &x = *call.x.value, &y = *call.y.value;
   return {call.x.data, x.h, x.w, y.h, y.w, x.c, call.step.window};
 }
-
-// Of both axes; 0: they differ.
-inline int both(int a, int b) { return a == b ? a : 0; }
 
 }  // namespace facegen::cuda

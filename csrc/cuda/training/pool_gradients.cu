@@ -6,11 +6,13 @@
 namespace facegen::cuda {
 namespace {
 
-// Windows of 2x2 in steps of 2: a pixel is in one.
-template <int kVector>
+// Windows of 2x2 in steps of 2: a pixel is in one. kSums: of four channels, which are the same of all of a
+// thread's pixels.
+template <int kVector, bool kSums>
 __global__ void __launch_bounds__(kBlockThreads, 3)
     apart_gradient_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk,
                           const __grid_constant__ PoolGradient g) {
+  [[maybe_unused]] double own[4] = {};
   for_each_place(walk, [&](int64_t image, int oy, int ox, int vector) {
     const int top = p.top(oy), left = p.left(ox), channel = vector * kVector;
     const bool is_there = channel < p.channels;
@@ -40,9 +42,18 @@ __global__ void __launch_bounds__(kBlockThreads, 3)
         if (here) sum[t].v[e] += dy.v[e];
         open[e] = open[e] && !here;
       }
-      put_pixel(p, g, p.pixel(image, top + t / 2, left + t % 2), channel, x[t], sum[t]);
+      const Numbers<kVector> made =
+          put_pixel(p, g, p.pixel(image, top + t / 2, left + t % 2), channel, x[t], sum[t]);
+      if constexpr (kSums) {
+#pragma unroll
+        for (int e = 0; e < kVector; ++e) own[e] += static_cast<double>(made.v[e]);
+      }
     }
   });
+  if constexpr (kSums) {
+    finish_bias(g, own, kBlockThreads, walk.vectors, 0, p.channels, static_cast<int>(blockIdx.x),
+                static_cast<int>(gridDim.x), 0);
+  }
 }
 
 // Windows from the first that holds position i to before the last: o * stride - pad <= i < that + kernel.
@@ -60,7 +71,10 @@ __global__ void __launch_bounds__(kBlockThreads)
                         const __grid_constant__ PoolGradient g) {
   for_each_place(walk, [&](int64_t image, int y, int x, int channel) {
     const int64_t pixel = p.pixel(image, y, x);
-    if (channel >= p.channels) return put_pixel<1>(p, g, pixel, channel, {}, {});
+    if (channel >= p.channels) {
+      put_pixel<1>(p, g, pixel, channel, {}, {});
+      return;
+    }
     const float* const all = p.x + channel;
     const int64_t i = pixel * p.channels + channel;
     const float own = p.x[i];
@@ -89,16 +103,20 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 template <int kVector>
 void max_pool_gradient(const TrainingCall& call, const Pool& p, const PoolGradient& g) {
-  const int size = both(p.window.kernel_h, p.window.kernel_w), stride = both(p.window.stride_h, p.window.stride_w);
-  if (stride == 2 && size == 3) return run_overlapping_pool_gradient(call, p, g, kVector);
-  if (stride == 2 && size == 2) {
-    const PoolWalk walk = plan_pool(call.images, divide_up(p.in_h + p.window.pad_top, 2),
-                                    divide_up(p.in_w + p.window.pad_left, 2), columns_of(p, g) / kVector);
-    apart_gradient_kernel<kVector><<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, g);
+  if (has_windows(p.window, 3)) return run_overlapping_pool_gradient(call, p, g, kVector);
+  if (has_windows(p.window, 2) && g.bias != nullptr) {
+    const PoolWalk walk = plan_summed_pool(p.window, *call.x.value, call.images);
+    apart_gradient_kernel<4, true><<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, g);
+    return;
+  }
+  if (has_windows(p.window, 2)) {
+    const int32_t height = cells_of(p.in_h, p.window.pad_top), width = cells_of(p.in_w, p.window.pad_left);
+    const PoolWalk walk = plan_pool(call.images, height, width, columns_of(p, g) / kVector);
+    apart_gradient_kernel<kVector, false><<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, g);
     return;
   }
   const PoolWalk walk = plan_pool(call.images, p.in_h, p.in_w, columns_of(p, g));
-  any_gradient_kernel<<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, g);
+  any_gradient_kernel<<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, g);
 }
 
 }  // namespace
@@ -107,7 +125,7 @@ void run_max_pool_gradient(const TrainingCall& call) {
   const TrainingStep& s = call.step;
   const Pool p = make_pool(call);
   const PoolGradient g = {call.y.data, call.dy.data, call.dx.data, s.accumulate, make_ramp(s.activation, s.alpha),
-                          call.operand};
+                          call.operand,  call.bias_gradient, reinterpret_cast<double*>(call.scratch), call.arrivals};
   comes_in_fours(p.channels, {p.x, g.y, g.dy, g.dx}) ? max_pool_gradient<4>(call, p, g)
                                                      : max_pool_gradient<1>(call, p, g);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient of a max pool");

@@ -48,7 +48,7 @@ void max_pool(const TrainingCall& call, const Pool& p) {
   const auto kernel = size == 2   ? max_pool_kernel<2, kVector>
                       : size == 3 ? max_pool_kernel<3, kVector>
                                   : max_pool_kernel<0, kVector>;
-  kernel<<<walk.blocks(), kBlockThreads, 0, call.stream>>>(p, walk, call.y.data);
+  kernel<<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, call.y.data);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 #include <utility>
 
 #include "cuda/hopper/parts/map.h"
@@ -77,10 +78,8 @@ const hopper::OperandPlan* Products::plan_of(int64_t images) const {
 
 OperandTarget Products::operand_target(std::size_t step, int64_t images) const {
   const hopper::OperandPlan* const plan = plan_of(images);
-  if (plan == nullptr) return {};
-  const auto found = plan->made_by.find(step);
-  if (found == plan->made_by.end()) return {};
-  const OperandMap& map = plan->maps[found->second];
+  if (plan == nullptr || plan->made_by.count(step) == 0) return {};
+  const OperandMap& map = plan->maps[plan->made_by.at(step)];
   OperandTarget target = target_of(map, images);
   target.alone = map.alone && !writes_all_;
   return target;
@@ -93,18 +92,14 @@ bool Products::is_done(std::size_t step, int64_t images) const {
 
 const TrainingStep* Products::gate_of(std::size_t step, int64_t images) const {
   const hopper::OperandPlan* const plan = plan_of(images);
-  if (plan == nullptr) return nullptr;
-  for (const auto* gates : {&plan->gates, &plan->copies.gates}) {
-    if (const auto found = gates->find(step); found != gates->end()) return &program_->steps[found->second];
-  }
-  return nullptr;
+  const auto gate = plan == nullptr ? std::nullopt : plan->gate_of(step);
+  return gate ? &program_->steps[*gate] : nullptr;
 }
 
 const TrainingStep* Products::sum_of(std::size_t step, int64_t images) const {
   const hopper::OperandPlan* const plan = plan_of(images);
-  if (plan == nullptr) return nullptr;
-  const auto found = plan->copies.sums.find(step);
-  return found == plan->copies.sums.end() ? nullptr : &program_->steps[found->second];
+  if (plan == nullptr || plan->fused.sums.count(step) == 0) return nullptr;
+  return &program_->steps[plan->fused.sums.at(step)];
 }
 
 const Products::Batch& Products::batch(int64_t images) {

@@ -46,8 +46,8 @@ class Products {
   const char* name() const;  // of their kernel
   // Where a step's output goes besides: its kernel makes a map that is read later.
   OperandTarget operand_target(std::size_t step, int64_t images) const;
-  // Whether another step does this one on the way; and which a product or a copy does so: the gradient of a ramp,
-  // and that of a bias. Null: none.
+  // Whether another step does this one on the way; and which this one does so: the gradient of a ramp, and that of
+  // a bias. Null: none.
   bool is_done(std::size_t step, int64_t images) const;
   const TrainingStep* gate_of(std::size_t step, int64_t images) const;
   const TrainingStep* sum_of(std::size_t step, int64_t images) const;

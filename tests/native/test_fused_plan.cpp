@@ -1,10 +1,14 @@
-// What copies of a training program do on the way, and which of them make an operand together.
+// Which steps of a training program others do on the way, and which copies make an operand together.
 #include <cstddef>
 #include <cstdint>
+#include <map>
+#include <set>
+#include <utility>
 
 #include "check.h"
-#include "cuda/fit/copy_plan.h"
+#include "cuda/fit/fused_plan.h"
 #include "cuda/fit/operand_plan.h"
+#include "cuda/fit/pool_plan.h"
 
 using namespace facegen;
 using namespace facegen::cuda;
@@ -15,7 +19,18 @@ namespace {
 constexpr int32_t kSide = 16, kHalf = 64;
 constexpr int64_t kImages = 8;
 
-enum Value : int32_t { kInput, kLeft, kRight, kBoth, kEnd, kEndGradient, kBothGradient, kLeftGradient, kRightGradient, kValues };
+enum Value : int32_t {
+  kInput,
+  kLeft,
+  kRight,
+  kBoth,
+  kEnd,
+  kEndGradient,
+  kBothGradient,
+  kLeftGradient,
+  kRightGradient,
+  kValues
+};
 
 TrainingStep step_of(TrainingOp op, int32_t x, int32_t y) {
   TrainingStep step = {};
@@ -73,7 +88,7 @@ TrainingProgram concatenation() {
     program.values.push_back({i == kInput ? ValueKind::kInput : ValueKind::kArena, 0, kSide, kSide, channels, offset});
     if (i != kInput) offset += int64_t{kSide} * kSide * channels;
   }
-  program.arrays = {{"left", nullptr, kHalf * kHalf}, {"right", nullptr, kHalf * kHalf}, {"end", nullptr, 2 * kHalf * kHalf}};
+  for (const char* name : {"left", "right", "end"}) program.arrays.push_back({name, nullptr, 2 * kHalf * kHalf});
   TrainingStep loss = step_of(TrainingOp::kLoss, kEnd, -1);
   loss.dx = kEndGradient;
   program.steps = {
@@ -113,7 +128,7 @@ const OperandMap& map_of(const OperandPlan& plan, int32_t value) {
 
 void test_gates_and_sums() {
   using Steps = std::map<std::size_t, std::size_t>;
-  const CopyPlan made = plan_copies(concatenation());
+  const FusedPlan made = plan_fused(concatenation());
   CHECK((made.gates == Steps{{8, 13}, {9, 10}}) && (made.sums == Steps{{8, 15}, {9, 12}}));
   CHECK((made.done == std::set<std::size_t>{10, 12, 13, 15}));
 }
@@ -123,24 +138,75 @@ void test_copies_without() {
   // What a copy has made is read as it is, or the gradient of its bias is of something else.
   program.steps[10].activation = Activation::kTanh;
   program.steps[15].dy = kRightGradient;
-  const CopyPlan made = plan_copies(program);
+  const FusedPlan made = plan_fused(program);
   CHECK(made.gates.size() == 1 && made.gates.at(8) == 13 && made.sums.empty());
   program = concatenation();
   program.steps[11] = weight_gradient(kInput, kLeftGradient, 1);
-  CHECK(plan_copies(program).gates.count(8) == 0);
+  CHECK(plan_fused(program).gates.count(8) == 0);
   // Copies that add or scale do nothing else.
   program = concatenation();
   program.steps[8].scale = 2.0f;
   program.steps[9].accumulate = true;
-  CHECK(plan_copies(program).gates.empty());
+  CHECK(plan_fused(program).gates.empty());
   // The map of the ramp is another by then.
   program = concatenation();
   program.steps[11] = step_of(TrainingOp::kActivate, kInput, kLeft);
-  CHECK(plan_copies(program).gates.count(8) == 0);
+  CHECK(plan_fused(program).gates.count(8) == 0);
   // Channels that are no fours: the kernel that sums does not read them.
   program = concatenation();
   program.steps[9].first_x = kHalf - 1;
-  CHECK(plan_copies(program).gates.count(9) == 1 && plan_copies(program).sums.count(9) == 0);
+  CHECK(plan_fused(program).gates.count(9) == 1 && plan_fused(program).sums.count(9) == 0);
+}
+
+// The gradient of a max pool is summed where it is made, if its kernel sums four channels at a time.
+void test_pools() {
+  TrainingProgram program = concatenation();
+  TrainingStep pool = step_of(TrainingOp::kMaxPoolGradient, kLeft, kRight);
+  pool.dy = kRightGradient;
+  pool.dx = kLeftGradient;
+  pool.window.kernel_h = pool.window.kernel_w = 3;
+  pool.window.stride_h = pool.window.stride_w = 2;
+  program.steps[13] = pool;
+  const FusedPlan made = plan_fused(program);
+  CHECK(made.sums.at(13) == 15 && made.done.count(15) == 1 && made.gates.count(8) == 0);
+  CHECK(map_of(plan(program), kLeftGradient).alone);
+  CHECK(training_scratch_bytes(program, kImages) >=
+        8 * pool_sum_doubles(pool.window, program.values[kLeft], kImages));
+  program.steps[13].window.stride_h = 1;
+  CHECK(plan_fused(program).sums.count(13) == 0);
+  CHECK(!map_of(plan(program), kLeftGradient).alone);
+  program.steps[13] = pool;
+  program.values[kLeft].offset += 2;
+  CHECK(plan_fused(program).sums.count(13) == 0);
+}
+
+// Blocks have all cells, and the sums of as many channels as there are.
+void test_summed_pools() {
+  Window window = {};
+  window.stride_h = window.stride_w = 2;
+  for (const int32_t size : {2, 3}) {
+    window.kernel_h = window.kernel_w = size;
+    for (const int32_t channels : {8, 24, 72, 128, 512}) {
+      for (const int32_t side : {3, 24, 111}) {
+        const TrainingValue x = {ValueKind::kArena, 0, side, side + 2, channels, 0};
+        if (!can_sum_pool(window, x)) {
+          CHECK(size == 2 && pool_sum_doubles(window, x, kImages) == 0);
+          continue;
+        }
+        if (size == 2) {
+          const PoolWalk walk = plan_summed_pool(window, x, kImages);
+          CHECK(walk.blocks() * walk.block_rows >= kImages * cells_of(side, 0) && kPoolThreads % walk.vectors == 0);
+          CHECK(pool_sum_doubles(window, x, kImages) == walk.blocks() * channels);
+        } else {
+          const StripWalk walk = plan_summed_strips(window, x, kImages);
+          CHECK(walk.lanes * walk.columns <= kPoolThreads && walk.lanes * walk.groups * 4 >= channels);
+          CHECK((walk.columns - 1) * walk.tiles >= cells_of(side + 2, 0));
+          CHECK(walk.rows * walk.strips >= cells_of(side, 0));
+          CHECK(pool_sum_doubles(window, x, kImages) >= walk.splits(kImages) * channels);
+        }
+      }
+    }
+  }
 }
 
 void test_operands() {
@@ -187,6 +253,8 @@ void test_parts() {
 int main() {
   test_gates_and_sums();
   test_copies_without();
+  test_pools();
+  test_summed_pools();
   test_operands();
   test_parts();
   return 0;

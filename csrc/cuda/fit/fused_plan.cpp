@@ -1,7 +1,8 @@
-#include "cuda/fit/copy_plan.h"
+#include "cuda/fit/fused_plan.h"
 
 #include <algorithm>
 
+#include "cuda/fit/pool_plan.h"
 #include "cuda/fit/training_plan.h"
 
 namespace facegen::cuda {
@@ -56,14 +57,25 @@ bool is_part(const TrainingStep& s, const TrainingProgram& program) {
   return s.op == TrainingOp::kCopy && !s.zero_rest && s.channels != at(program, s.y).c;
 }
 
-CopyPlan plan_copies(const TrainingProgram& program) {
-  CopyPlan plan;
+FusedPlan plan_fused(const TrainingProgram& program) {
+  FusedPlan plan;
   const auto last = static_cast<std::size_t>(program.forward_steps + program.backward_steps);
+  const auto add_sum = [&](std::size_t step, std::size_t behind, int32_t value) {
+    const std::size_t sum = find_sum(program, behind, last, value);
+    if (sum == last) return;
+    plan.sums[step] = sum;
+    plan.done.insert(sum);
+  };
   for (std::size_t i = 0; i < last; ++i) {
-    const TrainingStep& copy = program.steps[i];
-    if (!is_slice(copy, program)) continue;
-    const std::size_t gate = find_use(program, i, last, copy.y);
-    if (gate == last || !is_gate(program.steps[gate], copy.y)) continue;
+    const TrainingStep& s = program.steps[i];
+    if (s.op == TrainingOp::kMaxPoolGradient) {
+      const TrainingValue &x = at(program, s.x), &dx = at(program, s.dx);
+      const bool fours = vector_of(x.c, {&x, &dx, &at(program, s.y), &at(program, s.dy)}) == 4;
+      if (fours && can_sum_pool(s.window, x)) add_sum(i, i, s.dx);
+    }
+    if (!is_slice(s, program)) continue;
+    const std::size_t gate = find_use(program, i, last, s.y);
+    if (gate == last || !is_gate(program.steps[gate], s.y)) continue;
     const int32_t map = program.steps[gate].y;
     bool changes = false;  // between the copy and the step that reads it
     for (std::size_t j = i; j < gate; ++j) changes = changes || overlap(program, written_value(program.steps[j]), map);
@@ -71,12 +83,9 @@ CopyPlan plan_copies(const TrainingProgram& program) {
     plan.gates[i] = gate;
     plan.done.insert(gate);
     // The kernel that sums reads four channels at a time.
-    const TrainingValue &x = at(program, copy.x), &y = at(program, copy.y);
-    const bool fours = x.c % 4 == 0 && copy.first_x % 4 == 0 && vector_of(y.c, {&x, &y, &at(program, map)}) == 4;
-    const std::size_t sum = fours ? find_sum(program, gate, last, copy.y) : last;
-    if (sum == last) continue;
-    plan.sums[i] = sum;
-    plan.done.insert(sum);
+    const TrainingValue &x = at(program, s.x), &y = at(program, s.y);
+    const bool fours = x.c % 4 == 0 && s.first_x % 4 == 0 && vector_of(y.c, {&x, &y, &at(program, map)}) == 4;
+    if (fours) add_sum(i, gate, s.y);
   }
   return plan;
 }
