@@ -172,6 +172,14 @@ void test_pools() {
   CHECK(map_of(plan(program), kLeftGradient).alone);
   CHECK(training_scratch_bytes(program, kImages) >=
         8 * pool_sum_doubles(pool.window, program.values[kLeft], kImages));
+  // Of windows apart it does not read the pool's output, but that is an operand alone where nothing else does.
+  program.steps[1].op = TrainingOp::kMaxPool;
+  program.steps[1].x = kLeft;
+  program.steps[3] = gemm(kRight, kEnd, 1, false);
+  program.steps[10].y = kLeft;
+  CHECK(map_of(plan(program), kRight).by_writer && !map_of(plan(program), kRight).alone);
+  program.steps[13].window.kernel_h = program.steps[13].window.kernel_w = 2;
+  CHECK(map_of(plan(program), kRight).alone);
   program.steps[13].window.stride_h = 1;
   CHECK(plan_fused(program).sums.count(13) == 0);
   CHECK(!map_of(plan(program), kLeftGradient).alone);

@@ -175,13 +175,14 @@ void test_operands() {
     step.op = op;
     return writes_operand(step, program);
   };
-  CHECK(writes(TrainingOp::kActivate) && !writes(TrainingOp::kDropout) && !writes(TrainingOp::kCopy));
+  CHECK(writes(TrainingOp::kActivate) && !writes(TrainingOp::kDropout));
+  CHECK(!writes(TrainingOp::kCopy) && !writes(TrainingOp::kMaxPool));
   step.loss = LossKind::kCrossEntropy;
   CHECK(writes(TrainingOp::kLoss));
   step.loss = LossKind::kL1;
   CHECK(!writes(TrainingOp::kLoss));
   step.y = 1;
-  CHECK(writes(TrainingOp::kCopy));
+  CHECK(writes(TrainingOp::kCopy) && writes(TrainingOp::kMaxPool));
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "cuda/fit/pool_plan.h"
 #include "divide_up.h"
 
 namespace facegen::cuda::hopper {
@@ -106,9 +107,11 @@ class Planner {
       };
       return is_other(product.a) || (product.plan.kind == ProductKind::kWeight && is_other(product.b));
     }
-    // The kernel of a norm's gradient tells a ramp's slope from what the norm read.
+    // The kernel of a norm's gradient tells a ramp's slope from what the norm read, and that of a pool whose
+    // windows are apart finds their largest anew.
     const bool is_norm = s.op == TrainingOp::kBatchNormGradient || s.op == TrainingOp::kInstanceNormGradient;
-    const bool reads_y = written != s.y && !(is_norm && s.activation <= Activation::kLeakyRelu);
+    const bool is_apart = s.op == TrainingOp::kMaxPoolGradient && has_windows(s.window, 2);
+    const bool reads_y = written != s.y && !(is_norm && s.activation <= Activation::kLeakyRelu) && !is_apart;
     return overlap(s.x, map.value) || overlap(s.other, map.value) || overlap(s.dy, map.value) ||
            (reads_y && overlap(s.y, map.value));
   }

@@ -211,7 +211,8 @@ bool writes_operand(const TrainingStep& step, const TrainingProgram& program) {
   switch (step.op) {
     // A softmax whose pixels have a place in shared memory, where their gradients are left.
     case TrainingOp::kLoss: return !step.accumulate && plan_loss(step, at(program, step.x)).staged;
-    // Copies have no zeros for what an operand has behind the channels.
+    // These have no zeros for what an operand has behind the channels.
+    case TrainingOp::kMaxPool:
     case TrainingOp::kCopy: return at(program, step.y).c % 8 == 0;
     case TrainingOp::kActivate:
     case TrainingOp::kActivateGradient:

@@ -1,15 +1,17 @@
 // Max pools: a thread has neighbouring channels of a pixel of y. Windows of 2x2 and of 3x3 have loops whose
 // ends are known, so that their readings are under way together.
 #include "cuda/runtime/error.h"
+#include "cuda/training/pixels.cuh"
 #include "cuda/training/pool.cuh"
 
 namespace facegen::cuda {
 namespace {
 
-// kKernel: of both axes; 0: any.
+// kKernel: of both axes; 0: any. An operand of y has nothing behind its channels.
 template <int kKernel, int kVector>
 __global__ void __launch_bounds__(kBlockThreads)
-    max_pool_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk, float* y) {
+    max_pool_kernel(const __grid_constant__ Pool p, const __grid_constant__ PoolWalk walk, float* y,
+                    const __grid_constant__ OperandTarget operand) {
   for_each_place(walk, [&](int64_t image, int oy, int ox, int vector) {
     const int top = p.top(oy), left = p.left(ox), row = p.in_w * p.channels;
     const float* const x = p.x + p.in(image, top, left) + vector * kVector;
@@ -37,7 +39,9 @@ __global__ void __launch_bounds__(kBlockThreads)
         }
       }
     }
-    store_numbers(y + p.out(image, oy, ox) + vector * kVector, most);
+    const int64_t i = p.out(image, oy, ox) + vector * kVector;
+    if (!operand.alone) store_numbers(y + i, most);
+    if (operand.to != nullptr) write_operand(operand, i, most);
   });
 }
 
@@ -48,7 +52,7 @@ void max_pool(const TrainingCall& call, const Pool& p) {
   const auto kernel = size == 2   ? max_pool_kernel<2, kVector>
                       : size == 3 ? max_pool_kernel<3, kVector>
                                   : max_pool_kernel<0, kVector>;
-  kernel<<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, call.y.data);
+  kernel<<<grid(walk.blocks()), kBlockThreads, 0, call.stream>>>(p, walk, call.y.data, call.operand);
 }
 
 }  // namespace
