@@ -123,22 +123,21 @@ class Planner {
     if (has_gate(step, *plan)) made_.gates[step] = step + 1;
     PlannedProduct& operands = made_.products[step];
     operands.plan = *plan;
-    const bool gathers = product.gather.has_value();
     const bool of_gradient = plan->kind == ProductKind::kInput;
-    operands.a = find_map(s.x, of_gradient, product, gathers && !product.gathers_dy, step);
+    operands.a = find_map(s.x, of_gradient, product, product.gather, step);
     if (plan->kind == ProductKind::kWeight) {
-      operands.b = find_map(s.dy, true, product, gathers && product.gathers_dy, step);
+      operands.b = find_map(s.dy, true, product, product.gather_dy, step);
     } else {
       made_.weights.insert(weight_of(product));
     }
   }
 
   // The map of what a value is at a step that reads it, gathered or as it lies.
-  std::size_t find_map(int32_t value, bool is_gradient, const ProductStep& product, bool gathers,
-                       std::size_t step) {
+  std::size_t find_map(int32_t value, bool is_gradient, const ProductStep& product,
+                       const std::optional<GatherMap>& gather, std::size_t step) {
     const auto [found, is_new] =
-        newest_.emplace(std::pair{value, gathers ? product.step.weight : -1}, made_.maps.size());
-    if (is_new) made_.maps.push_back(make_map(value, is_gradient, gathers ? product.gather : std::nullopt, step));
+        newest_.emplace(std::pair{value, gather ? product.step.weight : -1}, made_.maps.size());
+    if (is_new) made_.maps.push_back(make_map(value, is_gradient, gather, step));
     made_.maps[found->second].last = step;
     return found->second;
   }

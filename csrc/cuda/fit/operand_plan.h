@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -42,8 +43,18 @@ struct OperandMap {
 };
 
 // A weight as an operand, by its array and the channels of its lines: see product_step.h.
-using OperandWeight = std::pair<int32_t, int32_t>;
-inline OperandWeight weight_of(const ProductStep& product) { return {product.step.weight, product.groups.ins}; }
+struct OperandWeight {
+  int32_t array, channels;
+  bool of_phases = false;  // see product_phases.h
+
+  bool operator==(const OperandWeight& o) const { return !(*this < o) && !(o < *this); }
+  bool operator<(const OperandWeight& o) const {
+    return std::tie(array, channels, of_phases) < std::tie(o.array, o.channels, o.of_phases);
+  }
+};
+inline OperandWeight weight_of(const ProductStep& product) {
+  return {product.step.weight, product.groups.ins, product.phases.has_value()};
+}
 
 struct PlannedProduct {
   ProductPlan plan;

@@ -50,12 +50,53 @@ std::optional<GatherMap> map_of(std::optional<GatherAxis> y, std::optional<Gathe
   return GatherMap{*y, *x, channel_first};
 }
 
+// The pixels of windows, and the phases of outputs.
+GatherAxis window_axis(const PhaseAxis& axis) {
+  GatherAxis gathered = no_taps(axis.positions, axis.window, 1);
+  for (int32_t u = 0; u < axis.window; ++u) gathered.offsets[u] = axis.first + u;
+  return gathered;
+}
+GatherAxis phase_axis(const PhaseAxis& axis) {
+  GatherAxis gathered = no_taps(axis.positions, axis.stride, axis.stride);
+  for (int32_t r = 0; r < axis.stride; ++r) gathered.offsets[r] = r;
+  return gathered;
+}
+
+// To a product of one tap.
+void make_plain(TrainingStep& step, int32_t height, int32_t width) {
+  step.phases = {{same_axis(height), same_axis(width)}};
+  step.kernel_h = step.kernel_w = 1;
+}
+// To one that something else finishes.
+void leave_sums(TrainingStep& step) {
+  step.bias = -1;
+  step.activation = Activation::kNone;
+  step.accumulate = false;
+}
+
+ProductStep lower_phases(const TrainingStep& s, const PhaseChannels& phases) {
+  ProductStep lowered = {s, {1, phases.columns(), phases.lines(), 0, 0}, {}, {}, phases};
+  const GatherMap windows = {window_axis(phases.y), window_axis(phases.x), false};
+  const GatherMap outputs = {phase_axis(phases.y), phase_axis(phases.x), false};
+  const ProductKind kind = product_kind(s);
+  lowered.gather = kind == ProductKind::kInput ? outputs : windows;
+  if (kind == ProductKind::kWeight) lowered.gather_dy = outputs;
+  lowered.scatters = kind != ProductKind::kWeight;
+  if (lowered.scatters) leave_sums(lowered.step);
+  make_plain(lowered.step, phases.y.positions, phases.x.positions);
+  return lowered;
+}
+
 }  // namespace
 
 ProductStep lower_product(const TrainingStep& s, const TrainingProgram& program) {
-  ProductStep plain = {s, groups_of(s, program), {}};
+  ProductStep plain = {s, groups_of(s, program), {}, {}, {}};
   const TrainingGroups& groups = plain.groups;
   const int32_t taps = s.kernel_h * s.kernel_w;
+  const bool few_inputs = are_few(groups.ins, taps), few_outputs = are_few(groups.outs, taps);
+  if (!few_outputs || few_inputs) {
+    if (const auto phases = find_phases(s, program)) return lower_phases(s, *phases);
+  }
   if (groups.count != 1 || s.part.groups != 0 || s.phases.empty()) return plain;
   if (s.phases.size() > kMostPhases || s.activation > Activation::kTanh) return plain;
   for (const Phase& phase : s.phases) {
@@ -68,7 +109,6 @@ ProductStep lower_product(const TrainingStep& s, const TrainingProgram& program)
   };
   const TrainingValue& x = value(s.x);  // of input dy
   const ProductKind kind = product_kind(s);
-  const bool few_inputs = are_few(groups.ins, taps), few_outputs = are_few(groups.outs, taps);
   ProductStep lowered = plain;
   if (few_inputs) {
     lowered.groups.ins *= taps;
@@ -92,18 +132,14 @@ ProductStep lower_product(const TrainingStep& s, const TrainingProgram& program)
         y_axes.push_back(phase.y);
         x_axes.push_back(phase.x);
       }
-      lowered.gather = map_of(written_axis(y_axes, s.kernel_h, height),
-                              written_axis(x_axes, s.kernel_w, width), true);
-      lowered.gathers_dy = true;
+      lowered.gather_dy = map_of(written_axis(y_axes, s.kernel_h, height),
+                                 written_axis(x_axes, s.kernel_w, width), true);
     }
-    if (!lowered.gather) return plain;
+    if (!lowered.gather && !lowered.gather_dy) return plain;
   } else {
-    lowered.step.bias = -1;
-    lowered.step.activation = Activation::kNone;
-    lowered.step.accumulate = false;
+    leave_sums(lowered.step);
   }
-  lowered.step.phases = {{same_axis(height), same_axis(width)}};
-  lowered.step.kernel_h = lowered.step.kernel_w = 1;
+  make_plain(lowered.step, height, width);
   return lowered;
 }
 

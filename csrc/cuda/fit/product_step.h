@@ -9,11 +9,14 @@
 //   input          makes (dy pixel; tap, channel),         gathers dy: (x pixel; channel, tap)
 //                  scatters it to dx
 //   weight         gathers x                               gathers dy
+//
+// Transposed convolutions of few channels on both sides have their phases as channels: see product_phases.h.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
+#include "cuda/fit/product_phases.h"
 #include "cuda/fit/training_plan.h"
 
 namespace facegen::cuda::hopper {
@@ -55,9 +58,9 @@ struct GatherMap {
 struct ProductStep {
   TrainingStep step;      // phases and kernel of the product
   TrainingGroups groups;  // and its channels
-  std::optional<GatherMap> gather;
-  bool gathers_dy = false;  // of the weight's gradient: else x
-  bool scatters = false;    // the original step's phases say where to
+  std::optional<GatherMap> gather, gather_dy;  // of x; of the weight's gradient's dy
+  std::optional<PhaseChannels> phases;
+  bool scatters = false;  // where to, `phases` say or the original step's
 };
 
 ProductStep lower_product(const TrainingStep& step, const TrainingProgram& program);

@@ -9,6 +9,7 @@
 #include "cuda/hopper/training/product_boxes.h"
 #include "cuda/runtime/device.h"
 #include "cuda/training/parts.h"
+#include "cuda/training/phase_maps.h"
 #include "cuda/training/thin_maps.h"
 
 namespace facegen::cuda {
@@ -52,8 +53,9 @@ Products::Products(const TrainingProgram& program, const std::vector<float*>& ar
     if (product.step.op != TrainingOp::kGemm || groups.count != 1 || operand_weights_.count(weight)) continue;
     const int32_t pitch = hopper::operand_pitch(groups.ins);
     const int64_t lines = int64_t{groups.outs} * hopper::taps_of(product.step);
-    operand_weights_[weight] = {arrays[static_cast<std::size_t>(weight.first)],
+    operand_weights_[weight] = {arrays[static_cast<std::size_t>(weight.array)],
                                 {nullptr, lines * pitch, pitch, format_}, lines, groups.ins};
+    if (product.phases) phases_[weight] = *product.phases;
     elements += hopper::operand_elements(format_, lines * pitch);
   }
   weights_ = allocate_device<uint16_t>(elements);
@@ -108,7 +110,8 @@ const Products::Batch& Products::batch(int64_t images) {
   std::vector<OperandBlock> blocks;
   int32_t number = 0;
   for (const auto& [key, of_weight] : operand_weights_) {
-    const int64_t runs = made.plan.weights.count(key) > 0 ? of_weight.to.plane / 8 : 0;
+    const bool as_it_lies = made.plan.weights.count(key) > 0 && !key.of_phases;
+    const int64_t runs = as_it_lies ? of_weight.to.plane / 8 : 0;
     for (int64_t run = 0; run < runs; run += kOperandRuns) blocks.push_back({number, run});
     ++number;
   }
@@ -139,8 +142,13 @@ int64_t Products::scratch_bytes(int64_t images) {
 }
 
 void Products::enqueue_weights(int64_t images, cudaStream_t stream) const {
-  const DeviceMemory<OperandBlock>& blocks = batches_.at(images).weight_blocks;
-  make_operands(lines_.get(), blocks.get(), blocks.count(), stream);
+  const Batch& batch = batches_.at(images);
+  make_operands(lines_.get(), batch.weight_blocks.get(), batch.weight_blocks.count(), stream);
+  for (const auto& [key, phases] : phases_) {
+    if (batch.plan.weights.count(key) == 0) continue;
+    const OperandLines& of_weight = operand_weights_.at(key);
+    make_phase_weight(phases, of_weight.from, of_weight.to, stream);
+  }
 }
 
 const char* Products::name() const {
@@ -192,6 +200,7 @@ CUtensorMap Products::see_weight(const ProductStep& product, const ProductPlan& 
 
 void Products::scatter(const ProductStep& product, const TrainingCall& call, const ProductPlan& plan,
                        const float* bias) const {
+  if (product.phases) return finish_phases(product, call, plan, bias);
   const TrainingStep& s = call.step;
   const TrainingValue &x = *call.x.value, &y = *call.y.value;
   Scatter all = {};
@@ -259,7 +268,11 @@ bool Products::enqueue(std::size_t step, const TrainingCall& call, const float* 
     args.part_floats = int64_t{lines} * args.out_pitch;
     see_boxes(args);
     launch_product(args, multiprocessors_, call.stream);
-    add_gradient_parts({parts, plan.splits, lines, groups.outs, args.out_pitch, target}, call.stream);
+    if (product.phases) {
+      add_phase_gradient_parts({*product.phases, parts, plan.splits, args.out_pitch, target}, call.stream);
+    } else {
+      add_gradient_parts({parts, plan.splits, lines, groups.outs, args.out_pitch, target}, call.stream);
+    }
     return true;
   }
   if (product.scatters) {

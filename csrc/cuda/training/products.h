@@ -75,6 +75,8 @@ class Products {
   CUtensorMap see_weight(const hopper::ProductStep& product, const hopper::ProductPlan& plan) const;
   void scatter(const hopper::ProductStep& product, const TrainingCall& call, const hopper::ProductPlan& plan,
                const float* bias) const;
+  void finish_phases(const hopper::ProductStep& product, const TrainingCall& call, const hopper::ProductPlan& plan,
+                     const float* bias) const;
   uint16_t* place(const OperandMap& map, int64_t images) const {
     return maps_.get() + images * (place_ * batches_.at(images).plan.elements + map.offset);
   }
@@ -97,6 +99,7 @@ class Products {
   DeviceMemory<float> largest_;  // by place and value
   std::map<hopper::OperandWeight, OperandLines> operand_weights_;
   DeviceMemory<OperandLines> lines_;  // in their order
+  std::map<hopper::OperandWeight, hopper::PhaseChannels> phases_;  // of those that are not as they lie
 };
 
 }  // namespace facegen::cuda
