@@ -31,6 +31,16 @@ LAYERS = {
     "few outputs, dilated": (nn.Conv2d(64, 2, 3, padding=2, dilation=2), (9, 9), 3),
     "few outputs, transposed": (nn.ConvTranspose2d(64, 3, 4, stride=2, padding=1), (16, 16), 9),
     "few outputs, stride 2": (nn.Conv2d(64, 5, 4, stride=2, padding=1), (14, 16), 4),
+    "phases as channels": (nn.ConvTranspose2d(21, 21, 11, stride=4), (12, 13), 3),
+    "phases as channels, padded": (nn.ConvTranspose2d(24, 20, 4, stride=2, padding=1), (9, 14), 5),
+    "phases as channels, cropped": (
+        nn.ConvTranspose2d(21, 24, 3, stride=2, padding=1, output_padding=1, bias=False), (8, 7), 4,
+    ),
+    "phases as channels, few inputs": (
+        nn.ConvTranspose2d(12, 30, 5, stride=3, padding=2), (6, 11), 3,
+    ),
+    "phases as channels, many": (nn.ConvTranspose2d(21, 21, 16, stride=8, padding=4), (5, 6), 2),
+    "phases as channels, many pixels": (nn.ConvTranspose2d(21, 21, 11, stride=4), (40, 40), 8),
     "to a pixel": (nn.Conv2d(512, 1, 4), (4, 4), 70),
     "many pixels": (nn.Conv2d(64, 64, 3, padding=1), (64, 64), 16),
     "linear": (nn.Linear(600, 333), (1, 1), 150),
