@@ -42,30 +42,31 @@ __global__ void __launch_bounds__(kBlockThreads)
   const int row_floats = s.y_w * s.channels, run_floats = s.stride_x * s.channels, floats = s.y_h * row_floats;
   const float* const parts = s.parts + int64_t{image} * s.h * s.w * s.pitch;
   float* const y = s.y + int64_t{image} * floats;
-  int from[kOutputs], channel[kOutputs];
-  float sums[kOutputs] = {}, held[kOutputs] = {};
+  int from[kOutputs];
+  float sums[kOutputs] = {}, biases[kOutputs] = {}, held[kOutputs] = {};
 #pragma unroll
   for (int e = 0; e < kOutputs; ++e) {
     const int i = first + e * kBlockThreads;
     const int row = by.row.divide(i), in_row = i - row * row_floats;
     const int position_y = by.stride.divide(row), position_x = by.run.divide(in_row);
     const int in_run = in_row - position_x * run_floats;
-    from[e] = (position_y * s.w + position_x) * s.pitch + (row - position_y * s.stride_y) * run_floats + in_run;
-    channel[e] = in_run - by.channels.divide(in_run) * s.channels;
+    // Behind the last, what is read is there too, and goes nowhere.
+    from[e] = i < floats ? (position_y * s.w + position_x) * s.pitch +
+                               (row - position_y * s.stride_y) * run_floats + in_run
+                         : 0;
+    if (s.bias != nullptr) biases[e] = s.bias[in_run - by.channels.divide(in_run) * s.channels];
     if (s.accumulate && i < floats) held[e] = y[i];
   }
+#pragma unroll 1
   for (int part = 0; part < s.splits; ++part) {
 #pragma unroll
-    for (int e = 0; e < kOutputs; ++e) {
-      if (first + e * kBlockThreads < floats) sums[e] += parts[part * s.part_floats + from[e]];
-    }
+    for (int e = 0; e < kOutputs; ++e) sums[e] += parts[part * s.part_floats + from[e]];
   }
 #pragma unroll
   for (int e = 0; e < kOutputs; ++e) {
     const int i = first + e * kBlockThreads;
     if (i >= floats) return;
-    if (s.bias != nullptr) sums[e] += s.bias[channel[e]];
-    y[i] = activate(sums[e] + held[e], s.activation, s.alpha);
+    y[i] = activate(sums[e] + biases[e] + held[e], s.activation, s.alpha);
   }
 }
 
