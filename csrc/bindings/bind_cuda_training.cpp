@@ -175,7 +175,7 @@ class CudaTraining {
     const std::size_t i = trained(name);
     put(to, storage_.program.arrays[i].floats, [&](float* data) { executable_->copy_gradient(i, data); });
   }
-  // Behind a step that was not waited for this waits for nothing.
+  // Behind a step that was not waited for this waits for nothing; ranks wait for each other.
   void put_kept(std::size_t number, DeviceArray& to) {
     const int64_t images = last_images();
     put(to, images * kept_value(number).floats(),
@@ -377,7 +377,8 @@ void bind_cuda_training(py::module_& m) {
       .def("gradient", &CudaTraining::gradient, py::arg("parameter"),
            "A copy of the last step's gradient in a parameter; KeyError where it has none.")
       .def("kept", &CudaTraining::kept, py::arg("number"),
-           "A copy of a value of the last step, of those that the program keeps.")
+           "A copy of a value of the last step, of those that the program keeps. Ranks, which all ask alike, get that "
+           "of the whole batch.")
       .def("put_gradient", &CudaTraining::put_gradient, py::arg("parameter"), py::arg("to"),
            "As gradient, to a DeviceArray.")
       .def("put_kept", &CudaTraining::put_kept, py::arg("number"), py::arg("to"),

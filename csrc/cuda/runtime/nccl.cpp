@@ -40,6 +40,7 @@ Nccl load(const std::string& path) {
   find(library, "ncclCommGetAsyncError", path, n.comm_get_async_error);
   find(library, "ncclAllReduce", path, n.all_reduce);
   find(library, "ncclAllGather", path, n.all_gather);
+  find(library, "ncclBroadcast", path, n.broadcast);
   find(library, "ncclGetErrorString", path, n.get_error_string);
   find(library, "ncclGetLastError", path, n.get_last_error);
   int version = 0;

@@ -16,7 +16,7 @@ struct NcclId {
 
 struct NcclComm;  // NCCL's own
 
-enum class NcclType : int { kFloat32 = 7, kFloat64 = 8 };
+enum class NcclType : int { kInt32 = 2, kFloat32 = 7, kFloat64 = 8 };
 constexpr int kNcclSum = 0;
 
 struct Nccl {
@@ -28,6 +28,7 @@ struct Nccl {
   int (*comm_get_async_error)(NcclComm*, int*);
   int (*all_reduce)(const void* from, void* to, std::size_t count, NcclType, int op, NcclComm*, cudaStream_t);
   int (*all_gather)(const void* from, void* to, std::size_t count_of_a_rank, NcclType, NcclComm*, cudaStream_t);
+  int (*broadcast)(const void* from, void* to, std::size_t count, NcclType, int root, NcclComm*, cudaStream_t);
   const char* (*get_error_string)(int);
   const char* (*get_last_error)(NcclComm*);
 

@@ -37,7 +37,6 @@ struct StepState {
   double length;  // of the gradient
   float scale;    // of the gradient, for its length
   int32_t finite;
-  int32_t kept_not_finite;
 };
 
 // Where a step's output goes besides, for a product that reads it: (pixels, pitch), of a split one hi, and lo

@@ -64,6 +64,7 @@ TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, Prod
   aside_arrivals_ = zeros<uint32_t>(kArrivals);
   place_ = allocate_device<unsigned long long>(1);
   stopped_ = zeros<int32_t>(1);
+  kept_not_finite_ = zeros<int32_t>(sharing_.ranks());
   used_ = std::make_shared<Event>(make_event());
   for (const TrainingValue& value : program_.values) {
     if (value.kind == ValueKind::kArena) continue;
@@ -110,13 +111,6 @@ void TrainingExecutable::copy_gradient(std::size_t i, float* to) const {
   copy_out(to, gradients_.get() + gradient_at_[i], 4 * program_.arrays[i].floats, stream_.get());
 }
 
-void TrainingExecutable::copy_kept(std::size_t number, int64_t images, float* to) const {
-  if (last_images_ != images) throw std::runtime_error("another thread has begun a step meanwhile");
-  const DeviceScope scope(device_);
-  const TrainingMap map = locate(program_.kept[number], whole(last_images_));
-  copy_out(to, map.data, 4 * last_images_ * map.value->floats(), stream_.get());
-}
-
 void TrainingExecutable::wait() const {
   const DeviceScope scope(device_);
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
@@ -131,7 +125,8 @@ void TrainingExecutable::upload() {
 }
 
 int64_t TrainingExecutable::memory_bytes() const {
-  return arena_.bytes() + gradients_.bytes() + sum_.bytes() + scratch_.bytes() + aside_scratch_.bytes() + products_.memory_bytes();
+  return arena_.bytes() + gradients_.bytes() + sum_.bytes() + kept_.bytes() + scratch_.bytes() +
+         aside_scratch_.bytes() + products_.memory_bytes();
 }
 
 std::vector<double> TrainingExecutable::time_steps() {

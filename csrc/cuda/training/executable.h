@@ -32,15 +32,15 @@
 
 namespace facegen::cuda {
 
-// How each batch is shared: by several GPUs, or in shares whose sums are those of several. Then the program
-// keeps no values.
+// How each batch is shared: by several GPUs, or in shares whose sums are those of several.
 struct Sharing {
   std::shared_ptr<const Peers> peers;  // null: there is one GPU
   int shares = 1;                      // a power of 2, see OwnShares
 
   int rank() const { return peers ? peers->rank() : 0; }
   int ranks() const { return peers ? peers->size() : 1; }
-  OwnShares own(int64_t images) const { return own_shares(images, rank(), ranks(), shares); }
+  OwnShares own(int64_t images) const { return of(images, rank()); }
+  OwnShares of(int64_t images, int rank) const { return own_shares(images, rank, ranks(), shares); }
 };
 
 class TrainingExecutable {
@@ -76,8 +76,9 @@ class TrainingExecutable {
   // What is copied goes to the host or to this GPU's memory, and is there behind what is on the stream then.
   bool has_gradient(std::size_t array) const { return gradient_at_[array] >= 0; }
   void copy_gradient(std::size_t array, float* to) const;
-  // Of a batch of so many images, which the last one must have been.
-  void copy_kept(std::size_t number, int64_t images, float* to) const;
+  // Of a batch of so many images, which the last one must have been. Of several GPUs each gets those of all, which
+  // all ask for alike; it is there then.
+  void copy_kept(std::size_t number, int64_t images, float* to);
   void wait() const;
   // 0 where its values are not all there: none is left of a batch in parts.
   int64_t last_images() const { return last_images_; }
@@ -171,6 +172,7 @@ class TrainingExecutable {
   void enqueue_joined(std::size_t step, const std::vector<Part>& parts);
   void enqueue_totals(std::size_t step, const std::vector<Part>& parts);
   void join_totals();
+  KeptFlags enqueue_kept_flags(int64_t images);
   // ---- steps.cpp
   std::size_t losses_begin() const {
     return static_cast<std::size_t>(program_.forward_steps - loss_count_);
@@ -220,6 +222,8 @@ class TrainingExecutable {
   DeviceMemory<char> call_, results_;
   PinnedMemory<char> host_call_, host_results_;
   DeviceMemory<int32_t> stopped_;  // see begin.h
+  DeviceMemory<int32_t> kept_not_finite_;  // see KeptFlags
+  DeviceMemory<float> kept_;  // a value of all ranks, on its way out
   // A step that is not waited for: what goes up and comes down.
   struct Begun {
     Kind kind = {};

@@ -169,12 +169,9 @@ void TrainingExecutable::enqueue_sum(const Part& part) {
 }
 
 void TrainingExecutable::enqueue_end(const Kind& kind) {
-  for (const int32_t kept : program_.kept) {
-    const TrainingMap map = locate(kept, whole(kind.images));
-    check_finite(map.data, kind.images * map.value->floats(), &state_.get()->kept_not_finite, stream_.get());
-  }
+  const KeptFlags flags = enqueue_kept_flags(kind.images);
   const CallLayout layout = layout_of(kind.images, kind.gathered);
-  find_state(gradients_.get(), gradient_floats_, squares_.get(), losses_.get(), loss_count_ * kind.images,
+  find_state(gradients_.get(), gradient_floats_, squares_.get(), losses_.get(), loss_count_ * kind.images, flags,
              program_.clip_norm, state_.get(),
              {reinterpret_cast<Cursor*>(call_.get()), stopped_.get(), results_.get(), layout.result_bytes},
              stream_.get());

@@ -94,9 +94,13 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
   for (const auto* floats : {&input_floats_, &target_floats_}) {
     for (const int64_t count : *floats) of_image += count;
   }
-  if (of_image > kMostFloats / images) throw std::bad_alloc();
+  int64_t kept = 0;  // which is gathered when a step is over: there must be room then, on every rank
+  for (const int32_t value : program_.kept) {
+    if (sharing_.peers) kept = std::max(kept, program_.values[static_cast<std::size_t>(value)].floats());
+  }
+  if (of_image + kept > kMostFloats / images) throw std::bad_alloc();
   release_values();
-  require_free(4 * (part_images * program_.arena_floats + images * of_image));
+  require_free(4 * (part_images * program_.arena_floats + images * (of_image + kept)));
   arena_ = allocate_device<float>(part_images * program_.arena_floats);
   for (std::size_t i = 0; i < inputs_.size(); ++i) {
     inputs_[i] = allocate_device<float>(images * input_floats_[i]);
@@ -104,6 +108,7 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
   for (std::size_t i = 0; i < targets_.size(); ++i) {
     targets_[i] = allocate_device<float>(images * target_floats_[i]);
   }
+  kept_ = allocate_device<float>(images * kept);
   losses_ = allocate_device<double>(loss_count_ * images);
   capacity_ = images;
   part_capacity_ = part_images;
@@ -115,6 +120,7 @@ void TrainingExecutable::release_values() {
   staged_.clear();
   staged_images_ = 0;
   arena_ = {};
+  kept_ = {};
   losses_ = {};
   for (auto* memory : {&inputs_, &targets_}) {
     for (auto& array : *memory) array = {};

@@ -25,9 +25,22 @@ Peers::Peers(const std::string& library, const NcclId& id, int rank, int size, i
 }
 
 void Peers::gather(double* all, int64_t count, cudaStream_t stream) const {
-  nccl_.check(nccl_.all_gather(all + rank_ * count, all, static_cast<std::size_t>(count), NcclType::kFloat64,
-                               gathering_, stream),
+  gather(all + rank_ * count, all, count, NcclType::kFloat64, stream);
+}
+
+void Peers::gather(int32_t* all, int64_t count, cudaStream_t stream) const {
+  gather(all + rank_ * count, all, count, NcclType::kInt32, stream);
+}
+
+void Peers::gather(void* own, void* all, int64_t count, NcclType type, cudaStream_t stream) const {
+  nccl_.check(nccl_.all_gather(own, all, static_cast<std::size_t>(count), type, gathering_, stream),
               "ncclAllGather", gathering_);
+}
+
+void Peers::broadcast(float* data, int64_t count, int from, cudaStream_t stream) const {
+  nccl_.check(nccl_.broadcast(data, data, static_cast<std::size_t>(count), NcclType::kFloat32, from, gathering_,
+                              stream),
+              "ncclBroadcast", gathering_);
 }
 
 void Peers::add_up(float* data, int64_t count, cudaStream_t stream) const {

@@ -1,6 +1,9 @@
 // GPUs of several processes, one each, that add up what they have. All call the same functions in the same
 // order; what they enqueue may be recorded in a graph.
 //
+// Trainers of a process have the connections in turns: a call of one ends when all is done that it has enqueued here.
+// So what is ordered is within a trainer: gather() and broadcast() are on one of its streams, add_up() on another.
+//
 // Of a number of ranks that is a power of 2, sums are a binary tree: neighbours add up, then pairs of
 // neighbours, and so on, each step a sum of two numbers, which has the same bits in either order. Of other
 // numbers NCCL chooses.
@@ -31,6 +34,9 @@ class Peers {
 
   // all (size, count): each rank's numbers, of which this one's are there.
   void gather(double* all, int64_t count, cudaStream_t stream) const;
+  void gather(int32_t* all, int64_t count, cudaStream_t stream) const;
+  // data becomes that of a rank, with its bits.
+  void broadcast(float* data, int64_t count, int from, cudaStream_t stream) const;
   // data becomes the sum over the ranks. Runs beside what gather() has enqueued on another stream.
   void add_up(float* data, int64_t count, cudaStream_t stream) const;
   void add_up(double* data, int64_t count, cudaStream_t stream) const;
@@ -42,6 +48,7 @@ class Peers {
   void close();
 
  private:
+  void gather(void* own, void* all, int64_t count, NcclType type, cudaStream_t stream) const;
   void add_up(void* data, int64_t count, NcclType type, cudaStream_t stream) const;
 
   const Nccl& nccl_;

@@ -2,11 +2,14 @@
 // those of other ranks.
 //
 // Each share's values lie in a place of their own, and so do the gradients that it gives. As soon as those of
-// a bucket are there, a stream of its own adds them up, while the backward pass goes on.
+// a bucket are there, a stream of its own adds them up, while the backward pass goes on. Values that the program
+// keeps stay in their places until they are asked for.
 #include <algorithm>
 #include <stdexcept>
 #include <string>
 
+#include "cuda/runtime/device.h"
+#include "cuda/training/copies.h"
 #include "cuda/training/executable.h"
 #include "divide_up.h"
 
@@ -22,9 +25,6 @@ bool is_joined(const TrainingStep& s) {
 
 void TrainingExecutable::plan_shares() {
   if (!is_shared()) return;
-  if (!program_.kept.empty()) {
-    throw std::invalid_argument("a batch in shares leaves no outputs and no gradients in inputs");
-  }
   totals_stream_ = make_stream();
   ready_ = make_event();
   total_ = make_event();
@@ -139,6 +139,40 @@ void TrainingExecutable::join_totals() {
   if (!adding_) return;
   FACEGEN_CUDA_CHECK(cudaEventRecord(total_.get(), totals_stream_.get()));
   FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), total_.get(), 0));
+}
+
+// Whether what is kept is finite, of all ranks: a step is done by all or by none. Behind all else of the step.
+KeptFlags TrainingExecutable::enqueue_kept_flags(int64_t images) {
+  const KeptFlags flags = {kept_not_finite_.get(), sharing_.ranks()};
+  for (const int32_t kept : program_.kept) {
+    for (const Part& part : shares_of(images)) {
+      const TrainingMap map = locate(kept, part);
+      check_finite(map.data, part.images * map.value->floats(), flags.not_finite + sharing_.rank(), stream_.get());
+    }
+  }
+  if (sharing_.peers && !program_.kept.empty()) sharing_.peers->gather(flags.not_finite, 1, stream_.get());
+  return flags;
+}
+
+// Of ranks that have one image more than others, too. It is waited for where there are peers, whose connections
+// another trainer may use next: see Peers.
+void TrainingExecutable::copy_kept(std::size_t number, int64_t images, float* to) {
+  if (last_images_ != images) throw std::runtime_error("another thread has begun a step meanwhile");
+  const DeviceScope scope(device_);
+  const int32_t value = program_.kept[number];
+  const int64_t floats = program_.values[static_cast<std::size_t>(value)].floats();
+  float* const batch = sharing_.peers ? kept_.get() : to;
+  for (const Part& part : shares_of(images)) {
+    copy_out(batch + part.first * floats, locate(value, part).data, 4 * part.images * floats, stream_.get());
+  }
+  if (!sharing_.peers) return;
+  for (int rank = 0; rank < sharing_.ranks(); ++rank) {
+    const OwnShares own = sharing_.of(images, rank);
+    sharing_.peers->broadcast(batch + own.first * floats, own.own_images() * floats, rank, stream_.get());
+  }
+  copy_out(to, batch, 4 * images * floats, stream_.get());
+  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+  sharing_.peers->check();
 }
 
 }  // namespace facegen::cuda

@@ -39,7 +39,7 @@ __global__ void __launch_bounds__(kBlockThreads)
 
 __global__ void __launch_bounds__(kBlockThreads)
     state_kernel(const double* parts, int64_t part_count, const double* losses, int64_t loss_count,
-                 float clip_norm, StepState* state, const __grid_constant__ StepEnd end) {
+                 KeptFlags kept, float clip_norm, StepState* state, const __grid_constant__ StepEnd end) {
   const int64_t step = end.cursor->step;  // which thread 0 changes behind the sums
   char* const result = end.results + step * end.result_bytes;
   auto* const kept_losses = reinterpret_cast<double*>(result + sizeof(StepState));
@@ -59,8 +59,12 @@ __global__ void __launch_bounds__(kBlockThreads)
   const auto longest = static_cast<double>(clip_norm);
   state->length = length;
   state->scale = longest > 0.0 ? static_cast<float>(fmin(1.0, longest / (length + 1e-6))) : 1.0f;
-  state->finite =
-      *end.stopped == 0 && isfinite(length) && check == 0.0 && state->kept_not_finite == 0;
+  bool finite = *end.stopped == 0 && isfinite(length) && check == 0.0;
+  for (int32_t rank = 0; rank < kept.count; ++rank) {
+    if (kept.not_finite[rank] != 0) finite = false;
+    kept.not_finite[rank] = 0;
+  }
+  state->finite = finite;
   *reinterpret_cast<StepState*>(result) = *state;
   if (state->finite == 0) *end.stopped = 1;
   *end.cursor = {step + 1};
@@ -192,14 +196,14 @@ void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, co
 }
 
 void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
-                int64_t loss_count, float clip_norm, StepState* state, const StepEnd& end,
+                int64_t loss_count, const KeptFlags& kept, float clip_norm, StepState* state, const StepEnd& end,
                 cudaStream_t stream) {
   const int64_t part_count = divide_up(floats, kUpdateNumbers);
   if (part_count > 0) {
     squares_kernel<<<grid(part_count), kBlockThreads, 0, stream>>>(gradients, floats, parts);
     FACEGEN_CUDA_CHECK_LAUNCH("the gradient's squares");
   }
-  state_kernel<<<1, kBlockThreads, 0, stream>>>(parts, part_count, losses, loss_count, clip_norm, state,
+  state_kernel<<<1, kBlockThreads, 0, stream>>>(parts, part_count, losses, loss_count, kept, clip_norm, state,
                                        end);
   FACEGEN_CUDA_CHECK_LAUNCH("the gradient's length");
 }

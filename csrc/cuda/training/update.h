@@ -34,11 +34,17 @@ struct UpdateBlock {
 void run_updates(const UpdatedArray* arrays, const OptimizerNumbers* numbers, const UpdateBlock* blocks,
                  int64_t block_count, const StepNumbers* step, const StepState* state, cudaStream_t stream);
 
-// *state: the gradient's length, its scale, and whether all is finite, losses and kept values (check_finite)
-// among it, in this step and in those before, since the last that was not. The end's results are it and the losses, and its
-// cursor moves on. `parts` holds a double for every kUpdateNumbers floats.
+// By ranks: not 0 where one has a kept value that is not finite. Zeros between steps.
+struct KeptFlags {
+  int32_t* not_finite;
+  int32_t count;
+};
+
+// *state: the gradient's length, its scale, and whether all is finite, losses and kept values among it, in this
+// step and in those before, since the last that was not. The end's results are it and the losses, and its cursor
+// moves on. `parts` holds a double for every kUpdateNumbers floats. Flags become zeros again.
 void find_state(const float* gradients, int64_t floats, double* parts, const double* losses,
-                int64_t loss_count, float clip_norm, StepState* state, const StepEnd& end,
+                int64_t loss_count, const KeptFlags& kept, float clip_norm, StepState* state, const StepEnd& end,
                 cudaStream_t stream);
 
 // y += x
