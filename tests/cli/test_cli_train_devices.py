@@ -159,17 +159,6 @@ def test_where_nothing_is_said_ranks_of_mpi_train_on_the_cpu() -> None:
         assert training.choose_device("cuda", cast(Any, by_messages)) == "cuda:0"
 
 
-def test_ranks_of_players_have_the_cpu() -> None:
-    ranks: Any = SimpleNamespace(
-        rank=0, asynchronous=False, by_messages=True, require_messages=lambda: None
-    )
-    assert training.choose_device_of_players("auto", ranks) == "cpu"
-    with played_gpu():
-        assert training.choose_device_of_players("cuda", None) == "cuda:0"
-        with pytest.raises(click.UsageError, match="--device cuda: networks that play against"):
-            training.choose_device_of_players("cuda", ranks)
-
-
 @pytest.mark.cuda
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.usefixtures("data")

@@ -12,14 +12,12 @@ import pytest
 from PIL import Image
 from test_train_classifier import colours, save, small
 
-from facegen import train
 from facegen.loading import write_graph
-from facegen.networks import lenet, squeezenet
+from facegen.networks import squeezenet
 from facegen.train.ranks import Ranks
 from facegen.train.segmentation import shapes
 from facegen.weights import safetensors
 from parallel.launchers import WHY_NO_MPI, run_ranks
-from played_gpu import played_gpu
 
 JOB = Path(__file__).parent / "ranks_job.py"
 pytestmark = pytest.mark.skipif(bool(WHY_NO_MPI), reason=WHY_NO_MPI)
@@ -183,12 +181,3 @@ def test_every_image_is_some_ranks() -> None:
             owned = [Ranks(Alone(rank, size)).own(images) for rank in range(size)]
             numbers = [number for own in owned for number in range(images)[own]]
             assert numbers == list(range(images))
-
-
-def test_what_ranks_do_not_have() -> None:
-    ranks = Ranks(Alone(0, 2))
-    with played_gpu(), pytest.raises(ValueError, match="ranks with GPUs have no outputs and no"):
-        train.Trainer(
-            lenet.graph(), "cross_entropy", train.Adam(), inputs=["image"], ranks=ranks,
-            device="cuda",
-        )  # fmt: skip

@@ -24,11 +24,16 @@ def check_minutes(steps: int | None, backend: str, ranks: Ranks | None) -> None:
     raise click.UsageError(f"--minutes finds the number of steps by itself, not with {other}")
 
 
-def check_torch(precision: str, discriminator: str | None) -> None:
+def check_torch(precision: str, discriminator: str | None, shares: int) -> None:
     """Refuse options that PyTorch's trainer does not have."""
-    if precision == "strict" and discriminator is None:
+    given = {
+        "--precision": precision != "strict",
+        "--discriminator": discriminator is not None,
+        "--shares": shares > 1,
+    }
+    name = next((name for name, found in given.items() if found), None)
+    if name is None:
         return
-    name = "--discriminator" if precision == "strict" else "--precision"
     raise click.UsageError(f"{name} is of facegen's own kernels, not of --backend torch")
 
 

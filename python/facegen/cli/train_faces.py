@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from facegen.train import Reports
     from facegen.train.faces.data import Pictures
     from facegen.train.faces.settings import FaceSettings
-    from facegen.train.ranks import Ranks
 
 SMALL_SET = 10_000  # pictures; sets below are augmented unless --augment says otherwise
 
@@ -114,6 +113,7 @@ class _Command(training.OnRanks, options.BareCommand):
 )
 @training.threads
 @training.backend
+@training.shares
 @training.folder
 @training.resume
 @options.overwrite
@@ -144,7 +144,8 @@ def command(
     pictures are skipped and counted. Progress goes to standard error; the folder of the run gets
     log.jsonl with its plot and sample grids. Ctrl-C saves the state there, from where --resume goes
     on. The result does not depend on the threads. Several ranks of mpirun or srun share every
-    batch, on CPUs, 8 pictures or more each, and the result is that of one.
+    batch, 8 pictures or more each, and the result is that of one. With --device cuda each has a
+    GPU, also those of `facegen launch` and torchrun, and any share of a batch; see --shares.
 
     Other networks: `facegen train classifier` (classes of your own), `digits`, `pix2pix`,
     `colorizer` and `segmentation`, each with a --help of its own. A folder of such a name is
@@ -161,11 +162,11 @@ def command(
     joined = training.ranks("tree") if backend == "native" else nullcontext()
     with joined as ranks:
         with train_ranks.alike(ranks):
-            where = _choose_device(backend, device, ranks)
+            where = training.choose_backend(backend, device, ranks)
             if minutes is not None:
                 face_checks.check_minutes(steps, backend, ranks)
             if backend == "torch":
-                face_checks.check_torch(choices["precision"], discriminator)
+                face_checks.check_torch(choices["precision"], discriminator, choices["shares"])
             options.check_output(output, overwrite)
             weights.check_extension(output)
             side, first_weights = _start(source, start, size, choices["freeze"])
@@ -198,13 +199,6 @@ def command(
         finished(reports)
         terminal.progressed(f"{output}: trained {counted(settings.steps, 'step')}")
         training.next_step("facegen generate -n FILE --seeds 0-63 -o faces.png", output)
-
-
-def _choose_device(backend: str, device: str, ranks: Ranks | None) -> str:
-    """What --device is here, as the trainer of the backend takes it."""
-    if backend == "native":
-        return training.choose_device_of_players(device, ranks)
-    return training.choose_backend(backend, device)
 
 
 def _augmentation(choice: str, pictures: Pictures) -> str:

@@ -78,6 +78,7 @@ from facegen.cli.train import check_file_of_width
 )
 @training.threads
 @training.device
+@training.shares
 @training.folder
 @training.resume
 @options.overwrite
@@ -105,8 +106,9 @@ def command(
 
     Pictures of pairs held out, of what the network makes of them and of what is right lie in the
     folder OUTPUT.run; how far it is off is printed last, on standard output. The result does not
-    depend on the threads. Several ranks of mpirun or srun share every batch, on CPUs, 8 pairs or
-    more each, and the result is that of one.
+    depend on the threads. Several ranks of mpirun or srun share every batch, 8 pairs or more each,
+    and the result is that of one. With --device cuda each has a GPU, also those of `facegen launch`
+    and torchrun, and any share of a batch; see --shares.
     """
     from facegen.train import finished
     from facegen.train import ranks as train_ranks
@@ -116,7 +118,7 @@ def command(
 
     with training.ranks("tree") as ranks:
         with train_ranks.alike(ranks):
-            device = training.choose_device_of_players(device, ranks)
+            device = training.choose_device(device, ranks)
             weights = None
             if start is not None:
                 own, weights = WIDTHS.read(start)

@@ -94,17 +94,6 @@ def choose_device(device: str, ranks: Ranks | None = None) -> str:
     return str(found)
 
 
-def choose_device_of_players(device: str, ranks: Ranks | None) -> str:
-    """As `choose_device`, of networks that play against each other: ranks have the CPU alone."""
-    found = choose_device(device, ranks)
-    if ranks is not None and found != "cpu":
-        raise click.UsageError(
-            f"--device {device}: networks that play against each other train on one GPU, or on "
-            "ranks of mpirun or srun on the CPU"
-        )
-    return found
-
-
 def tell_device(device: str) -> None:
     """Say what computes, before anything else is said; `device` as from `choose_device`."""
     from facegen.engine.devices import describe, parse_device

@@ -229,7 +229,8 @@ class Stepping(Running):
 
         As it was computed for that step, before the change, with what dropout left out. With
         `on_device` a copy on the GPU, a `facegen._cuda.DeviceArray`: other trainers there take it,
-        and libraries that speak DLPack. Nothing is waited for then: who takes it is behind it.
+        and libraries that speak DLPack. Nothing is waited for then, but other `ranks`: who takes it
+        is behind it.
         """
         self._check_on_device(on_device)
         if name not in self.program.outputs:

@@ -16,7 +16,7 @@ from facegen.nn.grad import Losses, Optimizer, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.numbers.rounding import BFloat16, Rounding
 from facegen.train.batch import Reader
-from facegen.train.choose_engine import make_step_engine, one_device
+from facegen.train.choose_engine import make_step_engine
 from facegen.train.ranks import Ranks
 from facegen.train.running import whole_number
 from facegen.train.stepping import Stepping
@@ -80,8 +80,8 @@ class Trainer(Stepping):
     ranks
         Processes that share every batch (`facegen.train.ranks`): all call the same steps, each
         with the whole batch's targets and at least its own images, and all get the same weights.
-        What `output`, `gradients` and `predict` give is the whole batch's, which all ask for alike;
-        of `predict` each computes all, and needs all images.
+        What `output`, `gradients` and `predict` give is the whole batch's, which all ask for alike,
+        in the same order; of `predict` each computes all, and needs all images.
         Those that are asynchronous share none: see `facegen.train.exchange`. On the CPU alone.
     shares
         On GPUs: so many equal parts of a batch, a power of 2, have sums of their own, which are
@@ -165,13 +165,9 @@ class Trainer(Stepping):
         self._loss_weights = np.array([[end.loss.weight] for end in ends]).reshape(-1, 1)
         seed = _checked("seed", seed, 0, 2**64 - 1)
         super().__init__(graph, program, optimizer, weights, seed, moments_of)
-        if self.ranks is not None and program.kept and one_device(device, ranks).kind != CPU:
-            raise ValueError("ranks with GPUs have no outputs and no gradients in inputs")
         self.shares = _checked("shares", shares, 1, 1024)
         if shares & (shares - 1):
             raise ValueError(f"shares must be a power of 2, not {shares}")
-        if shares > 1 and program.kept:
-            raise ValueError("a batch in shares has no outputs and no gradients in inputs")
         self._needs_whole_batch = bool(program.kept) or any(
             isinstance(step, BatchNormStep) and not step.stored for step in program.forward
         )

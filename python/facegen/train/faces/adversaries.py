@@ -68,7 +68,7 @@ class Adversaries:
     tell
         Called with a line where memory is short.
     device, ranks
-        As for `facegen.train.Trainer`. Of ranks each draws and changes all pictures of a batch,
+        As for `facegen.train.Trainer`. Of ranks each makes and changes all pictures of a batch,
         which its sums want as those of one process are, and learns from its own.
     """
 
@@ -93,13 +93,14 @@ class Adversaries:
         weights = generator_weights(graph, settings.seed) if init is None else copies(init)
         optimizer = Adam(rate=settings.rate, betas=(0.0, 0.99))
         averaged = replace(optimizer, average=settings.decay)
-        precision = settings.precision
+        precision, shares = settings.precision, settings.shares
         self.generator = Trainer(
             graph, Given(), averaged, weights=weights, threads=threads, frozen=frozen,
             stored_statistics=self.kept_norms, device=device, ranks=ranks, precision=precision,
+            shares=shares,
         )  # fmt: skip
-        # Of ranks the forward pass is all pictures', and the step is of some of them.
-        self._goes_on = ranks is None
+        # Of ranks and shares the forward pass is all pictures', and the step is of some of them.
+        self._goes_on = ranks is None and shares == 1
         discriminator_graph = discriminator.graph(settings.width, side=side)
         if discriminator_init is None:
             discriminator_weights = discriminator.initial_weights(
@@ -109,7 +110,7 @@ class Adversaries:
             discriminator_weights = copies(discriminator_init)
         self.discriminator = Trainer(
             discriminator_graph, RelativisticPairs(), optimizer, threads=threads, device=device,
-            ranks=ranks, weights=discriminator_weights, precision=precision,
+            ranks=ranks, weights=discriminator_weights, precision=precision, shares=shares,
         )  # fmt: skip
         self._paired = StepInParts(self.discriminator, tell)
         self._penalised = None
@@ -118,6 +119,7 @@ class Adversaries:
             penalised = Trainer(
                 discriminator_graph, RelativisticPairs(penalty=weight), optimizer,
                 threads=threads, moments_of=self.discriminator, device=device, ranks=ranks,
+                shares=shares,
             )  # fmt: skip
             self._penalised = StepInParts(penalised, tell)
         self._place = place_of(self.generator.device, threads)
@@ -128,7 +130,7 @@ class Adversaries:
         self._frozen_discriminator = Trainer(
             discriminator.graph(settings.width, True, side), BinaryCrossEntropy(), optimizer,
             weights=self.discriminator.weights, threads=threads, frozen=layers, inputs=["picture"],
-            device=device, ranks=ranks, precision=precision,
+            device=device, ranks=ranks, precision=precision, shares=shares,
         )  # fmt: skip
 
     @property

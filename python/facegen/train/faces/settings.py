@@ -44,6 +44,8 @@ class FaceSettings:
     precision
         As for `facegen.train.Trainer`, but for scores whose small differences tell slopes, which
         are "strict".
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     steps: int = 20_000
@@ -60,6 +62,7 @@ class FaceSettings:
     width: int = 32
     statistics: int = 4096
     precision: str = "strict"
+    shares: int = 1
 
     def __post_init__(self) -> None:
         if self.augmentation not in _AUGMENTATIONS:

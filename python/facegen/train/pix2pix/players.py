@@ -50,6 +50,8 @@ class Pix2PixSettings:
         "AtoB" or "BtoA".
     seed
         Of the first weights and of every random choice, but not of the split.
+    shares
+        As for `facegen.train.Trainer`.
     """
 
     width: int = pix2pix.WIDTH
@@ -64,6 +66,7 @@ class Pix2PixSettings:
     mirror: bool = True
     direction: str = "AtoB"
     seed: int = 0
+    shares: int = 1
 
 
 def generator_graph(width: int, side: int) -> Graph:
@@ -135,6 +138,7 @@ class Players:
             outputs=(picture,),
             device=device,
             ranks=ranks,
+            shares=s.shares,
         )
         self.discriminator = Trainer(
             discriminator_graph,
@@ -145,6 +149,7 @@ class Players:
             seed=s.seed,
             device=device,
             ranks=ranks,
+            shares=s.shares,
         )
 
     @property
