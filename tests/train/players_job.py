@@ -3,11 +3,13 @@
 Rank 0 writes to STATE.npz what the players have learned, what is kept of the last step, and
 gradients in an input; every rank prints a digest of its own. Modes: "plain"; "alone", this process
 is a rank of one; "large", in step 2 a number is not finite of a kept value, and of nothing else.
+With FAKE_NCCL, a library's path, ranks share a GPU.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,6 +21,7 @@ from games import Game, judge
 
 from facegen import nn, train
 from facegen.nn import Graph, Shape
+from facegen.train import gpu_ranks
 from facegen.train import ranks as train_ranks
 from facegen.train.ranks import Ranks
 
@@ -96,6 +99,10 @@ def find_large(images: int, device: str, **more: Any) -> Mapping[str, np.ndarray
 
 def main() -> None:
     images, mode, path, device, shares = sys.argv[1:]
+    fake = os.environ.get("FAKE_NCCL")
+    if fake is not None:  # whose ranks share a GPU
+        gpu_ranks.find_library = lambda: fake
+        gpu_ranks._check_apart = lambda ranks, index: None
     with rank_of_one() if mode == "alone" else train_ranks.join() as ranks:
         do = find_large if mode == "large" else play
         found = do(int(images), device, ranks=ranks, shares=int(shares))

@@ -11,9 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from games import maker
 from test_ranks import Alone, write_task
-from test_train_classifier import colours, save
 
 from facegen import _native, train
 from facegen.engine.cuda import cuda_module, usable_gpus
@@ -24,7 +22,6 @@ from facegen.train.ranks import Ranks
 from parallel.launchers import run_as_torchrun, run_ranks
 
 JOB = Path(__file__).parent / "ranks_job.py"
-PLAYERS_JOB = Path(__file__).parent / "players_job.py"
 on_gpus = pytest.mark.cuda
 
 
@@ -129,94 +126,6 @@ def test_a_command_on_gpus(tmp_path: Path, task: str) -> None:
         assert result.stdout.count("held out") == 1 and "trains on cuda:0, " in result.stderr
 
 
-def play(
-    ranks: int, images: int, mode: str, folder: Path, shares: int
-) -> subprocess.CompletedProcess[str]:
-    command = [PLAYERS_JOB, images, mode, folder / "state.npz", "cuda", shares]
-    return run_ranks("launch", ranks, command, folder)
-
-
-@on_gpus
-@pytest.mark.parametrize("gpus", [2, 4])
-def test_two_players_have_the_bits_of_one_gpu(tmp_path: Path, gpus: int) -> None:
-    """What one makes and the other takes, and gradients in inputs, are whole on every rank."""
-    need(gpus)
-    states = []
-    for ranks in (1, gpus):
-        result = play(ranks, 16, "plain", tmp_path, shares=gpus)
-        assert result.returncode == 0, result.stderr
-        digests = re.findall("[0-9a-f]{64}", result.stdout)
-        assert len(digests) == ranks and len(set(digests)) == 1
-        states.append(state_of(tmp_path))
-    for name, array in states[0].items():
-        assert states[1][name].tobytes() == array.tobytes(), name
-
-
-@on_gpus
-def test_players_whose_parts_differ_are_near_one(tmp_path: Path) -> None:
-    need(2)
-    states = []
-    for ranks in (1, 2, 2):
-        result = play(ranks, 13, "plain", tmp_path, shares=1)
-        assert result.returncode == 0, result.stderr
-        assert len(set(re.findall("[0-9a-f]{64}", result.stdout))) == 1
-        states.append(state_of(tmp_path))
-    one, two, again = states
-    for name, array in two.items():
-        assert array.shape == one[name].shape and again[name].tobytes() == array.tobytes(), name
-    for name in ("picture", "losses of generator", "losses of pictures"):
-        np.testing.assert_allclose(two[name], one[name], rtol=1e-2, atol=1e-3)
-
-
-@on_gpus
-@pytest.mark.parametrize("shares", [1, 2])
-def test_players_of_a_rank_of_one(tmp_path: Path, shares: int) -> None:
-    """NCCL, which one GPU has too: the bits of a process without."""
-    need(1)
-    states = []
-    for mode in ("plain", "alone"):
-        result = play(1, 16, mode, tmp_path, shares)
-        if "takes NCCL" in result.stderr:
-            pytest.skip("no NCCL")
-        assert result.returncode == 0, result.stderr
-        states.append(state_of(tmp_path))
-    for name, array in states[0].items():
-        assert states[1][name].tobytes() == array.tobytes(), name
-
-
-@on_gpus
-@pytest.mark.parametrize(("gpus", "shares"), [(1, 1), (1, 2), (2, 1), (2, 2)])
-def test_a_kept_value_that_is_not_finite_ends_all(tmp_path: Path, gpus: int, shares: int) -> None:
-    """It is of an image that one rank alone computes, whose losses and gradients are finite."""
-    need(gpus)
-    result = play(gpus, 8, "large", tmp_path, shares)
-    assert result.returncode != 0
-    said = r"step 2 of ends: the result of large \(step \d+\) for image 5 is not finite"
-    assert len(re.findall(said, result.stderr)) == 1, result.stderr
-    assert not (tmp_path / "state.npz").exists()
-
-
-@on_gpus
-@pytest.mark.parametrize("task", ["faces", "pix2pix"])
-def test_players_of_a_command_write_the_file_of_one_gpu(tmp_path: Path, task: str) -> None:
-    """Of faces with augmentation, and a step with penalties."""
-    need(2)
-    if task == "faces":
-        save(tmp_path / "pictures", colours(20))
-        words: list[object] = ["pictures", "--steps", 2, "--batch", 16, "--statistics", 4]
-        words += ["--augment", "small", "--width", 4]
-        extension = "npz"
-    else:
-        words, extension = [*write_task(task, tmp_path), "--epochs", 2], "safetensors"
-    words = ["-m", "facegen", "train", task, *words, "--device", "cuda", "--shares", 2, "-o"]
-    files = []
-    for ranks in (1, 2):
-        result = run_ranks("launch", ranks, [*words, f"{ranks}.{extension}"], tmp_path)
-        assert result.returncode == 0, result.stderr
-        files.append((tmp_path / f"{ranks}.{extension}").read_bytes())
-    assert files[0] == files[1]
-
-
 @on_gpus
 @pytest.mark.parametrize("gpus", [2, 4])
 def test_a_command_in_shares_writes_the_file_of_one_gpu(tmp_path: Path, gpus: int) -> None:
@@ -254,31 +163,6 @@ def test_shares_of_one_gpu_are_near_the_whole() -> None:
     trainer.predict(x)
     with pytest.raises(ValueError, match="predict is of a whole batch"):
         trainer.step(x, y, predicted=True)
-
-
-@on_gpus
-@pytest.mark.parametrize("shares", [2, 4])
-def test_what_is_kept_of_shares_is_near_the_whole(shares: int) -> None:
-    """Values and gradients in inputs, of equal weights; with the same bits every time."""
-    x = np.random.default_rng(0).standard_normal((16, 1, 1, 8)).astype(np.float32)
-    found = []
-    for count in (1, shares, shares):
-        trainer = train.Trainer(
-            maker(), "l2", train.SGD(rate=0.01), seed=1, inputs=["z"], outputs=["picture"],
-            shares=count, device="cuda",
-        )  # fmt: skip
-        _, gradients = trainer.gradients(x, 0.5)
-        later = trainer.gradients(x, 0.5, on_device=True, wait=False)[1]["z"]
-        there = trainer.output("picture", on_device=True)
-        made = trainer.output("picture")
-        trainer.wait()
-        assert np.asarray(later).tobytes() == gradients["z"].tobytes()
-        assert np.asarray(there).tobytes() == made.tobytes()
-        found.append((made, gradients["z"]))
-    for one, other, again in zip(*found, strict=True):
-        scale = np.abs(one).max()
-        np.testing.assert_allclose(other, one, rtol=0, atol=1e-3 * scale)
-        assert other.tobytes() == again.tobytes()
 
 
 def test_what_shares_do_not_have() -> None:
