@@ -1,6 +1,7 @@
 #include "cuda/fit/operand_plan.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "cuda/fit/pool_plan.h"
 #include "divide_up.h"
@@ -22,10 +23,11 @@ class Planner {
   OperandPlan plan() {
     for (std::size_t i = 0; i < steps(); ++i) {
       if (const auto found = steps_.find(i); found != steps_.end()) add_product(i, found->second);
+      // A product that does the gate behind it writes what that would.
       const int32_t written = written_value(program_.steps[made_.gates.count(i) > 0 ? i + 1 : i]);
       if (written < 0 || made_.is_done(i)) continue;
       add_writer(i, written);
-      newest_.erase(newest_.lower_bound({written, -1}), newest_.lower_bound({written + 1, -1}));
+      forget_maps(written);
     }
     for (OperandMap& map : made_.maps) map.alone = map.by_writer && !is_read(map);
     place();
@@ -36,6 +38,16 @@ class Planner {
   std::size_t steps() const { return static_cast<std::size_t>(program_.forward_steps + program_.backward_steps); }
   bool is_part(std::size_t step) const { return cuda::is_part(program_.steps[step], program_); }
   bool overlap(int32_t one, int32_t other) const { return cuda::overlap(program_, one, other); }
+
+  // Of what lay where a value is written.
+  void forget_maps(int32_t written) {
+    for (auto it = newest_.begin(); it != newest_.end();) {
+      it = overlap(it->first.first, written) ? newest_.erase(it) : std::next(it);
+    }
+    for (auto it = writers_.begin(); it != writers_.end();) {
+      it = it->first != written && overlap(it->first, written) ? writers_.erase(it) : std::next(it);
+    }
+  }
 
   // Copies that write some channels each, of a map of which they write no channel twice, are writers together.
   void add_writer(std::size_t step, int32_t written) {
@@ -92,6 +104,9 @@ class Planner {
     return false;
   }
 
+  // What a step reads of values: one that a copy or a pool does nothing more; one that a product does the ramp's y;
+  // a copy with a gate x and the ramp's y; a product no value, unless of another map of it; a norm's gradient with a
+  // ramp not y; all others x, other, dy and y.
   bool reads(const TrainingStep& s, std::size_t step, const OperandMap& map) const {
     const int32_t written = written_value(s);
     if (made_.fused.done.count(step) > 0) return false;

@@ -70,6 +70,8 @@ struct OperandPlan {
   std::map<std::size_t, std::size_t> gates;
   FusedPlan fused;
   std::vector<OperandMap> maps;
+  int64_t elements = 0;             // of an image
+  std::set<OperandWeight> weights;  // that these products read
 
   // Whether another step does this one on the way.
   bool is_done(std::size_t step) const {
@@ -82,8 +84,6 @@ struct OperandPlan {
     }
     return {};
   }
-  int64_t elements = 0;             // of an image
-  std::set<OperandWeight> weights;  // that these products read
 };
 
 // By step.

@@ -41,7 +41,7 @@ __global__ void __launch_bounds__(kBlockThreads) add_single_parts_kernel(const _
 
 constexpr int kSide = 32;
 constexpr int kMostTogether = 8;
-constexpr int64_t kFewBlocks = 256;  // leave multiprocessors idle
+constexpr int64_t kEnoughBlocks = 256;  // fewer leave multiprocessors idle
 
 // A block adds up the parts of 32 outputs of some lines, and turns them. Where these are few blocks, `together`
 // threads add parts of the same, every together-th each, and their sums are added in order.
@@ -91,7 +91,7 @@ void add_gradient_parts(const PartGradients& s, cudaStream_t stream) {
     return divide_up(int64_t{s.lines}, int64_t{kSide / together}) * divide_up(int64_t{s.outputs}, int64_t{kSide});
   };
   int together = 1;
-  while (together < kMostTogether && 2 * together <= s.splits && blocks_of(together) < kFewBlocks) together *= 2;
+  while (together < kMostTogether && 2 * together <= s.splits && blocks_of(together) < kEnoughBlocks) together *= 2;
   const int64_t blocks = blocks_of(together);
   add_gradient_parts_kernel<<<grid(blocks), kBlockThreads, 0, stream>>>(s, together);
   FACEGEN_CUDA_CHECK_LAUNCH("the sum of a weight gradient's parts");

@@ -50,10 +50,13 @@ void TrainingExecutable::enqueue_step(std::size_t i, const Part& part) {
   const TrainingStep& s = program_.steps[i];
   products_.choose_place(part.place);
   TrainingCall c = call(s, part);
-  c.operand = products_.operand_target(i, part.images);
   if (products_.is_done(i, part.images)) return;
+  c.operand = products_.operand_target(i, part.images);
   c.gate = products_.gate_of(i, part.images);
-  if (c.gate != nullptr) c.gate_map = locate(c.gate->y, part), c.y = locate(c.gate->dx, part);
+  if (c.gate != nullptr) {  // the step writes what the gate would
+    c.gate_map = locate(c.gate->y, part);
+    c.y = locate(c.gate->dx, part);
+  }
   const TrainingStep* const sum = products_.sum_of(i, part.images);
   if (sum != nullptr) c.bias_gradient = gradient_of(sum->bias, part.place);
   switch (s.op) {

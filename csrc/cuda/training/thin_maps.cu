@@ -97,7 +97,8 @@ struct TapRange {
     const int outside = axis.dir > 0 ? -begin : begin - size + 1;  // pixels before the map, on the way
     const int room = axis.dir > 0 ? size - 1 - begin : begin;      // to its last
     first = outside <= 0 ? 0 : apart == 1 ? outside : (outside + apart - 1) / apart;
-    last = min(axis.taps, room < 0 ? 0 : (apart == 1 ? room : room / apart) + 1);
+    const int inside = room < 0 ? 0 : (apart == 1 ? room : room / apart) + 1;
+    last = max(first, min(axis.taps, inside));  // far outside there are none
     at = begin + first * axis.dir;
   }
 };
