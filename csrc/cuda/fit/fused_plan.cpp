@@ -1,6 +1,5 @@
 #include "cuda/fit/fused_plan.h"
 
-
 #include "cuda/fit/pool_plan.h"
 #include "cuda/fit/training_plan.h"
 
