@@ -34,15 +34,23 @@ struct Lent {
 }  // namespace
 
 DeviceArray::Memory::~Memory() {
-  if (is_lent) {
-    block.reset();
-  } else {
+  const auto drop = [this] {
+    if (is_lent) {
+      block.reset();
+      return;
+    }
     try {
       if (made_of && !made_of.is_none()) block->wait_written();
     } catch (const cuda::Error&) {
       block.reset();  // after a fault on the device nothing is done any more
     }
     cuda::give_back(std::move(block));
+  };
+  // What waits for the device, freeing among it, does not keep other threads from Python.
+  if (PyGILState_Check()) {
+    without_gil(drop);
+  } else {
+    drop();
   }
   const py::gil_scoped_acquire gil;  // whoever took a capsule may call its deleter from any thread
   made_of = {};

@@ -49,9 +49,7 @@ Block::Block(int device, int64_t bytes)
 void Block::wait_unused(cudaStream_t stream) const {
   const std::lock_guard lock(mutex_);
   wait(stream, written_);
-  for (const auto& [other, event] : reads_) {
-    if (other != stream) wait(stream, event);
-  }
+  for (const auto& read : reads_) wait(stream, read.second);
 }
 
 bool Block::is_unused() const {

@@ -2,7 +2,8 @@
 // waits for the whole device.
 //
 // A block knows who uses it: an event behind the work that writes it, and one of each stream with work that reads
-// it. So it may be given back while that is still under way, and whoever is handed it next writes behind it.
+// it. So it may be given back while that is still under way, and whoever is handed it next writes behind it. A stream
+// that is made may have the handle of one that is gone: whoever destroys a stream first waits for what is on it.
 #pragma once
 
 #include <cstdint>
