@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -96,7 +97,8 @@ class CudaTraining {
     return run_steps(steps);
   }
 
-  bool begin(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
+  // None where the step has to be waited for.
+  std::optional<bool> begin(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
              const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
              uint64_t number, bool update, int64_t part_images, bool predicted) {
     cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
@@ -108,7 +110,14 @@ class CudaTraining {
     steps.first = number;
     steps.update = update;
     steps.predicted = predicted;
-    return alone([&] { return executable_->begin(steps); });
+    using Beginning = cuda::TrainingExecutable::Beginning;
+    const Beginning beginning = alone([&] { return executable_->begin(steps); });
+    if (beginning == Beginning::kRun) return std::nullopt;
+    return beginning == Beginning::kBegun;
+  }
+
+  std::size_t begun() const {
+    return alone([&] { return executable_->begun(); });
   }
 
   Result finish(const py::array_t<double, py::array::c_style>& losses,
@@ -358,10 +367,11 @@ void bind_cuda_training(py::module_& m) {
            "Enqueues a step that finish() ends, given losses and lengths of these shapes. Arrays of the host have "
            "been read when it returns; those on the GPU are read in the order of their streams, and their owners "
            "have to live until then. False where steps have to be finished first, of which there are at most "
-           "most_begun.")
+           "most_begun; None where none is under way, and there is too little memory but for step, maybe.")
       .def("finish", &CudaTraining::finish, py::arg("losses").noconvert(), py::arg("lengths").noconvert(),
            "Waits for the oldest step that was begun; fills and gives what step does. One whose numbers are not "
-           "finite ends those behind it: they have changed nothing.")
+           "finite ends those behind it: they have changed nothing, and the first of its losses is NaN.")
+      .def_property_readonly("begun", &CudaTraining::begun, "How many steps were begun and not finished.")
       .def_property_readonly_static(
           "most_begun", [](const py::object&) { return cuda::TrainingExecutable::kMostBegun; },
           "How many steps may be under way.")

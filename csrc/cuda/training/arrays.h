@@ -21,7 +21,9 @@ class SharedArray {
   void download();
   void changed() { newer_ = true; }
   // Trainers use the array one after another, in the order in which they enqueue what they do: each first waits for
-  // the last use, an event, and then leaves its own. So does the host, before it copies.
+  // the last use, an event, and then leaves its own. So does the host, before it copies. Between the waiting and the
+  // leaving nobody else may enqueue: trainers that share arrays without a common counter of steps, and its lock, must
+  // not be called from two threads at once.
   std::shared_ptr<const Event> last_use() const;
   void used(std::shared_ptr<const Event> behind);
   bool is_newer() const { return newer_; }

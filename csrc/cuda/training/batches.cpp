@@ -5,6 +5,7 @@
 #include "cuda/runtime/device.h"
 #include "cuda/training/copies.h"
 #include "cuda/training/executable.h"
+#include "cuda/training/settled.h"
 
 namespace facegen::cuda {
 
@@ -73,6 +74,7 @@ std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const
       bytes += 4 * images * floats;
     }
   }
+  const Settled settled = {[this] { settle(); }};  // before the arrays are freed
   require_free(bytes);
   for (const int64_t floats : held->floats) {
     held->arrays.push_back(allocate_device<float>(images * floats));

@@ -3,6 +3,7 @@
 // All of them are on one stream, so that memory of the GPU is theirs in turn; what the host fills and reads is in
 // a ring, a place a step. With other trainers of the same arrays they are ordered by events: see SharedArray.
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 
@@ -12,15 +13,31 @@
 
 namespace facegen::cuda {
 
-bool TrainingExecutable::begin(const Steps& steps) {
+TrainingExecutable::Beginning TrainingExecutable::begin(const Steps& steps) {
   if (sharing_.peers) throw std::invalid_argument("steps of several GPUs are waited for");
   const DeviceScope scope(device_);
   check_steps(steps);
   const Kind kind = kind_of(steps, true);
-  if (begun_.size() == kMostBegun) return false;
+  if (begun_.size() == kMostBegun) return Beginning::kFinishFirst;
   const bool again = !begun_.empty() && begun_.back().kind.images == kind.images &&
                      begun_.back().kind.part_images == kind.part_images;
-  if (!begun_.empty() && !again && !has_room(kind.images, sizes_of(kind))) return false;
+  if (!begun_.empty() && !again && !has_room(kind.images, sizes_of(kind))) return Beginning::kFinishFirst;
+  Begun begun;  // until nothing copies from it, whatever is thrown
+  try {
+    if (!prepare_begun(kind, again, begun)) {
+      return begun_.empty() ? Beginning::kRun : Beginning::kFinishFirst;
+    }
+    enqueue_begun(steps, begun);
+    begun_.push_back(std::move(begun));
+  } catch (...) {
+    settle();
+    throw;
+  }
+  return Beginning::kBegun;
+}
+
+// Memory of the step; whether there is enough.
+bool TrainingExecutable::prepare_begun(const Kind& kind, bool again, Begun& begun) {
   try {
     if (again) {
       last_images_ = predicted_images_ = 0;
@@ -28,37 +45,40 @@ bool TrainingExecutable::begin(const Steps& steps) {
       reserve(kind.images, sizes_of(kind), true);
       reserve_staged(kind.images);
     }
-    enqueue_begun(steps, kind);
-  } catch (...) {
-    settle();
-    throw;
+    if (!spare_.empty()) {
+      begun = std::move(spare_.back());
+      spare_.pop_back();
+    }
+    const CallLayout layout = layout_of(kind.images, true);
+    const int64_t call_bytes = layout.entries_at + layout.entry_bytes;
+    if (begun.call.bytes() < call_bytes) begun.call = allocate_pinned<char>(call_bytes);
+    if (begun.result.bytes() < layout.result_bytes) begun.result = allocate_pinned<char>(layout.result_bytes);
+    if (!begun.done) begun.done = make_event();
+  } catch (const Error& error) {
+    if (error.code != cudaErrorMemoryAllocation) throw;
+    if (begun_.empty()) {
+      settle();
+      staged_.clear();  // what there is of it may be what is missing
+      staged_images_ = 0;
+    }
+    return false;
   }
+  begun.kind = kind;
   return true;
 }
 
-void TrainingExecutable::enqueue_begun(const Steps& steps, const Kind& kind) {
+void TrainingExecutable::enqueue_begun(const Steps& steps, Begun& begun) {
+  const Kind& kind = begun.kind;
   take_batch(steps, staged_.data(), staged_.data() + inputs_.size());
-  const CallLayout layout = layout_of(kind.images, true);
-  Begun begun;
-  if (!spare_.empty()) {
-    begun = std::move(spare_.back());
-    spare_.pop_back();
-  }
-  const int64_t call_bytes = layout.entries_at + layout.entry_bytes;
-  if (begun.call.bytes() < call_bytes) begun.call = allocate_pinned<char>(call_bytes);
-  if (begun.result.bytes() < layout.result_bytes) begun.result = allocate_pinned<char>(layout.result_bytes);
-  if (!begun.done) begun.done = make_event();
-  begun.kind = kind;
   copy_up(call_.get(), begun.call.get(), put_step(steps, true, begun.call.get()), stream_.get());
   follow_arrays();
   launch(kind);
-  copy_down(begun.result.get(), results_.get(), layout.result_bytes, stream_.get());
+  copy_down(begun.result.get(), results_.get(), layout_of(kind.images, true).result_bytes, stream_.get());
   FACEGEN_CUDA_CHECK(cudaEventRecord(begun.done.get(), stream_.get()));
   use_arrays();
   if (kind.update) mark_changed();
   last_part_images_ = kind.in_parts() ? kind.part_images : sharing_.own(kind.images).images;
   if (!kind.in_parts()) last_images_ = kind.images;
-  begun_.push_back(std::move(begun));
 }
 
 Outcome TrainingExecutable::finish(double* losses, double* length) {
@@ -75,13 +95,14 @@ Outcome TrainingExecutable::finish(double* losses, double* length) {
               sizeof(double) * static_cast<std::size_t>(loss_count_ * kind.images));
   spare_.push_back(std::move(begun));
   if (state.finite) return {1, ""};
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+  if (kind.images > 0) losses[0] = std::numeric_limits<double>::quiet_NaN();
+  settle();
   while (!begun_.empty()) {
     spare_.push_back(std::move(begun_.front()));
     begun_.pop_front();
   }
   last_images_ = predicted_images_ = 0;
-  return explain_step(kind, 0);
+  return explain_stopped(kind, 0);
 }
 
 }  // namespace facegen::cuda

@@ -54,18 +54,26 @@ class TrainingExecutable {
   // target on the GPU that breaks its rule, and a batch that cannot be shared; then nothing is done. Of inputs
   // a rank needs its own images alone.
   Outcome run(const Steps& steps);
+  // What became of a step that is not to be waited for.
+  enum class Beginning {
+    kBegun,
+    kFinishFirst,  // there are kMostBegun, or this one takes more memory
+    kRun,          // none is under way, and there is no memory for what waiting saves: run() may have enough
+  };
   // Enqueues one step, whose `losses` and `lengths` are not used. Throws as run() does, and for steps of several
-  // GPUs. False where steps have to be finished first: there are kMostBegun, or this one takes more memory. Until
-  // all are finished there are only more of them, forward passes, copies, and what the host does with arrays.
-  bool begin(const Steps& steps);
+  // GPUs. Until all are finished there are only more of them, forward passes, copies, and what the host does with
+  // arrays.
+  Beginning begin(const Steps& steps);
   // Waits for the oldest of these; fills its losses (losses, images) and the length of its gradient. Where a number
-  // was not finite those behind it are over, too, and have changed nothing.
+  // was not finite those behind it are over, too, and have changed nothing; its first loss is NaN then, for callers
+  // who never hear of the outcome.
   Outcome finish(double* losses, double* length);
   static constexpr std::size_t kMostBegun = 8;
+  std::size_t begun() const { return begun_.size(); }
   int64_t begun_images() const { return begun_.empty() ? 0 : begun_.front().kind.images; }
   // The forward pass of a step, of its images, inputs, seed and first; changes nothing. `outputs`, by losses,
   // get what each is of, (images, height, width, channels): it is there behind what is on the stream then. False
-  // as of begin().
+  // where steps have to be finished first.
   bool predict(const Steps& steps, const std::vector<float*>& outputs);
   // A data set that run() takes rows of; throws as run() does.
   std::shared_ptr<const HeldArrays> hold(int64_t images, const std::vector<Pieces>& inputs,
@@ -149,8 +157,11 @@ class TrainingExecutable {
   void follow_arrays() const;
   void use_arrays() const;
   void settle() const noexcept;
+  Outcome explain_stopped(const Kind& kind, int64_t step);
   // ---- begun.cpp
-  void enqueue_begun(const Steps& steps, const Kind& kind);
+  struct Begun;
+  bool prepare_begun(const Kind& kind, bool again, Begun& begun);
+  void enqueue_begun(const Steps& steps, Begun& begun);
   // ---- graphs.cpp
   void forget_graphs();
   void launch_all(Kind kind, int64_t count);

@@ -10,18 +10,10 @@
 #include "cuda/runtime/device.h"
 #include "cuda/training/copies.h"
 #include "cuda/training/executable.h"
+#include "cuda/training/settled.h"
 
 namespace facegen::cuda {
 namespace {
-
-// Whatever happens, nothing is under way when a call returns: pinned memory and the caller's are free.
-template <typename Settle>
-struct Settled {
-  Settle settle;
-  ~Settled() { settle(); }
-};
-template <typename Settle>
-Settled(Settle) -> Settled<Settle>;
 
 template <typename T>
 void put(char* place, const T& value) {
@@ -65,6 +57,17 @@ void TrainingExecutable::follow_arrays() const {
   }
 }
 
+// explain_step(), behind which steps go on even where it throws, as for too little memory.
+Outcome TrainingExecutable::explain_stopped(const Kind& kind, int64_t step) {
+  try {
+    return explain_step(kind, step);
+  } catch (...) {
+    cudaMemsetAsync(stopped_.get(), 0, sizeof(int32_t), stream_.get());
+    settle();
+    throw;
+  }
+}
+
 Outcome TrainingExecutable::run(const Steps& steps) {
   if (!begun_.empty()) throw std::logic_error("steps that were begun have to be finished first");
   const DeviceScope scope(device_);
@@ -80,13 +83,14 @@ Outcome TrainingExecutable::run(const Steps& steps) {
     const int64_t count = std::min(steps.count - first, layout.most_steps);
     put_call(steps, first, count, layout);
     launch_all(kind, count);
+    use_arrays();
     copy_down(host_results_.get(), results_.get(), count * layout.result_bytes, stream_.get());
     FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
     if (sharing_.peers) sharing_.peers->check();
     const int64_t done = read_results(steps, first, count, layout);
     if (steps.update && done > 0) mark_changed();
     if (done < count) {
-      Outcome outcome = explain_step(kind, done);
+      Outcome outcome = explain_stopped(kind, done);
       outcome.steps += first;
       return outcome;
     }

@@ -86,11 +86,11 @@ PinnedCopies::Staging PinnedCopies::next() {
 
 template <typename Send>
 void PinnedCopies::pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send) {
-  Staging block = next();
+  blocks_.push_back(next());  // where it stays if this throws: callers then wait before anything is copied again
+  const Staging& block = blocks_.back();
   std::memcpy(block.memory.get(), from, static_cast<std::size_t>(bytes));
   send(block.memory.get());
   FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
-  blocks_.push_back(std::move(block));
 }
 
 void PinnedCopies::copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
