@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import places_ahead
 import pytest
-from places_ahead import PLACES, device_of
+from places_ahead import PLACES, PLAYED, AheadSteps, device_of
 
 from facegen import train
 from facegen.networks import lenet
+from facegen.train.step_engine import Outcome, Steps
 
 RANDOM = np.random.default_rng(0)
 IMAGES = RANDOM.random((40, 28, 28, 1), np.float32)
@@ -208,5 +210,116 @@ def test_steps_in_parts_are_begun(device: str) -> None:
     expected = [step(IMAGES, LABELS) for _ in range(3)]
     for _ in range(3):
         begin.begin(IMAGES, LABELS)
+    assert_losses(ahead.wait(), expected)
+    assert_same(ahead, waits)
+
+
+class Interrupted(AheadSteps):
+    """Ctrl-C arrives when a call has been done, but before its caller knows."""
+
+    by: str | None = None  # the call
+    no_memory = False  # for steps that are not waited for
+
+    @property
+    def begun(self) -> int:
+        return len(self._ahead)
+
+    def begin(self, steps: Steps) -> bool | None:
+        if self.no_memory:
+            return False if self._ahead else None
+        begun = super().begin(steps)
+        self._interrupt("begin")
+        return begun
+
+    def finish(self, losses: np.ndarray) -> Outcome:
+        outcome = super().finish(losses)
+        self._interrupt("finish")
+        return outcome
+
+    def _interrupt(self, by: str) -> None:
+        if self.by == by:
+            self.by = None
+            raise KeyboardInterrupt
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> tuple[train.Trainer, train.Trainer, Any]:
+    """A trainer that waits, one that does not, and the engine of the latter."""
+    monkeypatch.setattr(places_ahead, "AheadSteps", Interrupted)
+    device = device_of(PLAYED, monkeypatch)
+    ahead = lenet_trainer(device)
+    return lenet_trainer(device), ahead, ahead._engine
+
+
+@pytest.mark.parametrize("after", [0, 2, 8])
+def test_begin_may_be_interrupted(played: Any, after: int) -> None:
+    """The step has been begun, or not where others have to be finished first."""
+    waits, ahead, engine = played
+    batches = [(IMAGES[i : i + 6], LABELS[i : i + 6]) for i in range(12)]
+    for batch in batches[:after]:
+        ahead.step(*batch, wait=False)
+    engine.by = "begin"
+    with pytest.raises(KeyboardInterrupt):
+        ahead.step(*batches[after], wait=False)
+    done = min(after + 1, 8)
+    assert ahead.steps == done == engine.begun
+    expected = [waits.step(*batch) for batch in batches[:done]]
+    assert_losses(ahead.wait(), expected)
+    assert_same(ahead, waits)
+    for trainer in (waits, ahead):
+        trainer.step(*batches[9], wait=False)
+    assert_losses(ahead.wait(), waits.wait())
+    assert_same(ahead, waits)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_finish_may_be_interrupted(played: Any, steps: int) -> None:
+    waits, ahead, engine = played
+    expected = []
+    for i in range(steps):
+        batch = IMAGES[i : i + 6], LABELS[i : i + 6]
+        expected.append(waits.step(*batch))
+        ahead.step(*batch, wait=False)
+    engine.by = "finish"
+    with pytest.raises(KeyboardInterrupt):
+        ahead.wait()
+    assert ahead.steps == steps and engine.begun == steps - 1
+    assert_same(ahead, waits)
+    assert_losses(ahead.wait(), expected)
+    for name, losses in waits.losses.items():
+        assert ahead.losses[name].tobytes() == losses.tobytes()
+    for trainer in (waits, ahead):
+        trainer.step(IMAGES, LABELS, wait=False)
+    assert_losses(ahead.wait(), waits.wait())
+    assert_same(ahead, waits)
+
+
+@pytest.mark.parametrize("behind", [0, 2])
+def test_a_step_that_is_not_finite_is_told_after_an_interrupt(played: Any, behind: int) -> None:
+    waits, ahead, engine = played
+    broken = IMAGES[:6].copy()
+    broken[2] = np.nan
+    for _ in range(1 + behind):
+        ahead.step(broken, LABELS[:6], wait=False)
+    engine.by = "finish"
+    with pytest.raises(KeyboardInterrupt):
+        ahead.wait()
+    assert ahead.steps == 0
+    with pytest.raises(train.Diverged, match="step 0 of lenet: a number is not finite"):
+        ahead.wait()
+    assert ahead.wait() == []
+    assert_same(ahead, waits)
+
+
+def test_without_the_memory_a_step_is_waited_for(played: Any) -> None:
+    waits, ahead, engine = played
+    expected = []
+    for i in range(6):
+        engine.no_memory = i in (2, 3)
+        batch = IMAGES[i : i + 6], LABELS[i : i + 6]
+        expected.append(waits.step(*batch))
+        assert ahead.step(*batch, wait=False) is None
+        assert engine.begun == [1, 2, 0, 0, 1, 2][i]
+    assert ahead.steps == 6
     assert_losses(ahead.wait(), expected)
     assert_same(ahead, waits)

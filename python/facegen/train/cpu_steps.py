@@ -63,8 +63,9 @@ class CpuSteps:
         return Outcome([length] if not_finite is None else [], not_finite)
 
     most_begun = 0
+    begun = 0
 
-    def begin(self, steps: Steps) -> bool:
+    def begin(self, steps: Steps) -> bool | None:
         """None: a step is done when `run` returns."""
         raise NotImplementedError
 

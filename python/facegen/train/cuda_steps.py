@@ -81,7 +81,12 @@ class CudaSteps:
             not_finite = min(found, key=lambda each: each[0])[1]  # what came first
         return Outcome(lengths[:done].tolist(), not_finite or None)
 
-    def begin(self, steps: Steps) -> bool:
+    @property
+    def begun(self) -> int:
+        """See `StepEngine`."""
+        return self._native.begun
+
+    def begin(self, steps: Steps) -> bool | None:
         """See `StepEngine`."""
         s = steps
         with self._memory_for(min(s.images, s.part_images)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from operator import index
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class Begun(NamedTuple):
     """(1, losses, images), once it is finished."""
     owners: list[Any]
     """Of what it reads."""
+    found: np.ndarray
+    """(images,), what `wait` gives, once it is finished."""
 
 
 class Running(TrainedArrays):
@@ -46,6 +48,10 @@ class Running(TrainedArrays):
     _loss_weights: np.ndarray  # (losses, 1)
     _begun: deque[Begun]
     _unread: list[np.ndarray]  # losses of steps that were not waited for
+    # What is being done to the queue of steps. Where that was interrupted, as by Ctrl-C, the queue
+    # may not be the engine's: see `_match`.
+    _doing: Literal["begin", "finish"] | None = None
+    _diverged: Diverged | None = None  # and not raised yet
 
     @property
     def device(self) -> str:
@@ -132,13 +138,15 @@ class Running(TrainedArrays):
                 return losses
             self._unread.append(losses)
             return None
+        self._match()
         if self._counter.ahead != [self]:
             self._settle()  # steps that others have begun count, too
         arrays = self._reader.arrays(x, y)
         images = len(arrays.inputs[0])
-        self._begin(
-            self._steps_of(arrays, None, 1, images, update, parts, predicted), arrays.owners
-        )
+        steps = self._steps_of(arrays, None, 1, images, update, parts, predicted)
+        if not self._begin(steps, arrays.owners):
+            losses = self._run(arrays, None, 1, images, update=update, parts=parts)
+            self._unread.append(losses[0])
         return None
 
     def _steps_of(
@@ -167,38 +175,99 @@ class Running(TrainedArrays):
         rates = np.array([self.optimizer.rates(first + i) for i in range(count)], np.float64)
         return Steps(data, rows, losses, rates, self.seed, first, update, part, predicted)
 
-    def _begin(self, steps: Steps, owners: list[Any]) -> None:
-        """Enqueue a step on a batch, of memory with these owners."""
-        while not self._engine.begin(steps):
+    def _begin(self, steps: Steps, owners: list[Any]) -> bool:
+        """Enqueue a step on a batch, of memory with these owners; or it has to be waited for."""
+        step = Begun(steps.number, steps.losses, owners, np.empty(steps.images))
+        while (begun := self._try_to_begin(step, steps)) is False:
             self._finish_oldest()
-        if not self._begun:
-            self._counter.ahead.append(self)
-        self._begun.append(Begun(steps.number, steps.losses, owners))
-        self._counter.steps += steps.update
+        return begun is not None
+
+    def _try_to_begin(self, step: Begun, steps: Steps) -> bool | None:
+        """What the engine says; the step is in the queue before it is in the engine's."""
+        self._doing = "begin"
+        try:
+            if self not in self._counter.ahead:
+                self._counter.ahead.append(self)
+            self._begun.append(step)
+            self._counter.steps = steps.number + steps.update
+            begun = self._engine.begin(steps)
+            if begun:
+                self._doing = None
+            return begun
+        finally:
+            self._match()
+
+    def _settle(self) -> None:
+        self._match()
+        super()._settle()
+        self._raise_diverged()
 
     def _finish_all(self) -> None:
+        self._match()
         while self._begun:
             self._finish_oldest()
 
     def _finish_oldest(self) -> None:
         """Wait for it; Diverged where a number is not finite, and then none is begun."""
         step = self._begun[0]
-        outcome = self._engine.finish(step.losses)
-        if outcome.not_finite is None:
-            self._begun.popleft()
-        else:
-            self._begun.clear()
-            self._counter.steps = step.number
-        if not self._begun:
+        self._doing = "finish"
+        try:
+            outcome = self._engine.finish(step.losses)
+            if outcome.not_finite is None:
+                self.gradient_length = outcome.lengths[-1]
+                self._take_oldest()
+            else:
+                self._drop_all(outcome.not_finite)
+            self._doing = None
+        finally:
+            self._match()
+        self._raise_diverged()
+
+    def _match(self) -> None:
+        """Make the queue the engine's, where it may not be; only one of both has gone on then.
+
+        Interrupted itself, it is done again by the next call. Of a step whose end was interrupted
+        nobody knows the gradient's length any more, nor where a number was not finite.
+        """
+        more = self._doing is not None and len(self._begun) > self._engine.begun
+        if more and self._doing == "begin":
+            self._counter.steps = self._begun[-1].number
+            self._begun.pop()
+        elif more and np.isfinite(self._begun[0].losses).all():
+            self._take_oldest()
+        elif more:
+            self._drop_all("a number is not finite; the call that looked where was interrupted")
+        self._doing = None
+        if not self._begun and self in self._counter.ahead:
             self._counter.ahead.remove(self)
-        self._check_finite(outcome)
-        self.gradient_length = outcome.lengths[-1]
+
+    def _take_oldest(self) -> None:
+        """Of the queue, when it is finished: its losses, once also where this is done again."""
+        step = self._begun[0]
         self._keep_losses(step.losses[0])
-        self._unread.append(self._weighted(step.losses)[0])
+        step.found[...] = self._weighted(step.losses)[0]
+        if not self._unread or self._unread[-1] is not step.found:
+            self._unread.append(step.found)
+        self._begun.popleft()
+
+    def _drop_all(self, not_finite: str) -> None:
+        """Of the queue, whose oldest step was the last."""
+        number = self._begun[0].number
+        self._diverged = self._not_finite(number, not_finite)
+        self._counter.steps = number
+        self._begun.clear()
+
+    def _raise_diverged(self) -> None:
+        diverged, self._diverged = self._diverged, None
+        if diverged is not None:
+            raise diverged
 
     def _check_finite(self, outcome: Outcome) -> None:
         if outcome.not_finite is not None:
-            raise Diverged(f"step {self.steps} of {self.graph.name}: {outcome.not_finite}")
+            raise self._not_finite(self.steps, outcome.not_finite)
+
+    def _not_finite(self, step: int, words: str) -> Diverged:
+        return Diverged(f"step {step} of {self.graph.name}: {words}")
 
     def _keep_losses(self, losses: np.ndarray) -> None:
         """Of a step, (losses, images)."""

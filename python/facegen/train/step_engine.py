@@ -102,18 +102,23 @@ class StepEngine(Protocol):
     def most_begun(self) -> int:
         """How many steps may be under way; 0 where `begin` would do them."""
 
-    def begin(self, steps: Steps) -> bool:
+    @property
+    def begun(self) -> int:
+        """How many steps are under way: right, too, where a call was interrupted."""
+
+    def begin(self, steps: Steps) -> bool | None:
         """Enqueue one step on a batch, which is read where it is: others own it until `finish`.
 
         False where steps that were begun have to be finished first. Until all are, the only other
-        calls are those with `on_device`, `download` and `upload`. MemoryError where there is too
-        little.
+        calls are those with `on_device`, `download` and `upload`. None where none is under way, and
+        there is too little memory for what `run` does without; nothing of `predict` is left then.
         """
 
     def finish(self, losses: np.ndarray) -> Outcome:
         """Wait for the oldest step that was begun, and fill its losses, (1, losses, images).
 
-        Where a number is not finite, those behind it have changed nothing, and are over.
+        Where a number is not finite, those behind it have changed nothing, and are over; one of the
+        losses is not finite then.
         """
 
     def predict(
