@@ -104,6 +104,8 @@ class CudaTraining:
         part_images: int,
         predicted: bool,
     ) -> tuple[int, str]: ...
+    @property
+    def begun(self) -> int: ...
     def begin(
         self,
         inputs: Sequence[Any],
@@ -116,7 +118,7 @@ class CudaTraining:
         update: bool,
         part_images: int,
         predicted: bool,
-    ) -> bool: ...
+    ) -> bool | None: ...
     def finish(
         self, losses: NDArray[np.float64], lengths: NDArray[np.float64]
     ) -> tuple[int, str]: ...
