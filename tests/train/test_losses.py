@@ -13,7 +13,7 @@ from facegen import nn, train
 from facegen.engine import Runner
 from facegen.errors import FacegenError
 from facegen.networks import lenet
-from facegen.nn import Shape
+from facegen.nn import Graph, Shape
 
 RANDOM = np.random.default_rng(0)
 
@@ -201,3 +201,41 @@ def test_distributions() -> None:
     np.testing.assert_array_equal(twice, 2 * losses)
     with pytest.raises(ValueError, match=r"targets: expected 0 or more, found -0.5"):
         soft.step(x, one_hot - 0.5)
+
+
+def two_ends(kind: str) -> Graph:
+    """A linear layer, with a head that has a loss and a branch that has none."""
+    g = Graph("two")
+    x = g.add("fc", nn.Linear(4, 3), g.input("image", Shape(1, 1, 4)))
+    if kind == "softmax":
+        g.output(g.add("end", nn.Softmax(), x))
+        return g
+    g.output(g.add("a", nn.Linear(3, 2), x))
+    y = g.add("branch", nn.Linear(3, 2), x)
+    g.output(g.add("end", nn.Tanh(), y) if kind == "tanh" else g.add("end", nn.Linear(2, 2), y))
+    return g
+
+
+@pytest.mark.parametrize("kind", ["softmax", "tanh", "linear"])
+def test_an_output_that_no_loss_depends_on_has_no_gradient(kind: str) -> None:
+    """It is shown alone: gradients are as without it, and its layers stay as they are."""
+    random = np.random.default_rng(0)
+    x = random.random((9, 1, 1, 4), np.float32)
+    loss, y = {"a": "l2"}, np.ones((9, 1, 1, 2), np.float32)
+    if kind == "softmax":
+        loss, y = {"end": "cross_entropy"}, np.arange(9) % 3
+    adam = train.Adam(rate=0.1, average=0.9)
+    plain, shown = (
+        train.Trainer(two_ends(kind), loss, adam, threads=1, seed=1, outputs=outputs)
+        for outputs in ((), ("end",))
+    )
+    expected, found = (trainer.gradients(x, y)[1] for trainer in (plain, shown))
+    assert found.keys() == expected.keys()
+    for name, gradient in expected.items():
+        np.testing.assert_array_equal(found[name], gradient)
+    before = {name: array.copy() for name, array in shown.weights.items()}
+    shown.step(x, y)
+    assert shown.output("end").shape[0] == 9
+    for name, array in shown.weights.items():
+        stays = name.startswith(("branch", "end"))
+        assert np.array_equal(array, before[name]) == stays, name

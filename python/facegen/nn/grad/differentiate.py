@@ -65,7 +65,8 @@ def differentiate(
     input_gradients
         Inputs of the graph whose gradients are computed as well.
     outputs
-        Of the graph, whose values can be had after a step.
+        Of the graph, whose values can be had after a step. Layers that no loss depends on stay as
+        they are.
     rounding
         How parameters become bfloat16 when they have changed; None: they stay float32.
 
@@ -145,6 +146,7 @@ class _Differentiation:
         self.dropped: dict[str, str] = {}  # layer -> the value with some of its output left out
         self.statistics_floats: dict[str, int] = {}
         self.written: set[str] = set()  # gradients
+        self.reached: set[str] = set()  # layers that a loss depends on
         self.needed: set[str] = set(input_gradients)
         self.parts: dict[str, list[steps.TrainingStep]] = {}
         self.part: list[steps.TrainingStep] = []
@@ -272,8 +274,9 @@ class _Differentiation:
         for unit in reversed(units):
             inputs = tuple(self.dropped.get(name, name) for name in unit.node.inputs)
             unit = Unit(unit.node._replace(inputs=inputs), unit.activation)
-            if not self.needs(unit.output):
+            if not self.needs(unit.output) or not self._is_reached(unit.output):
                 continue
+            self.reached.add(unit.node.name)
             if unit.output in self.dropped:
                 stream = list(self.dropped).index(unit.output)
                 source = self.gradient(self.dropped[unit.output])
@@ -284,6 +287,10 @@ class _Differentiation:
                 self.written.add(self._root(self.gradient(inputs[0])))
                 continue
             self._rule(unit).backward(self, unit)
+
+    def _is_reached(self, value: str) -> bool:
+        """Whether a loss depends on it: what is merely shown, as of `outputs`, has no gradient."""
+        return f"d({self._root(self.dropped.get(value, value))})" in self.written
 
     def _rule(self, unit: Unit) -> Rule:
         try:
@@ -314,6 +321,7 @@ class _Differentiation:
             f"{unit.node.name}.{parameter}"
             for unit in units
             if self.trains(unit.node.name) and unit.node.layer is not None
+            and unit.node.name in self.reached
             for parameter in unit.node.layer.parameters()
             if parameter not in ("mean", "var")
         ]
