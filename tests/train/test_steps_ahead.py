@@ -323,3 +323,23 @@ def test_without_the_memory_a_step_is_waited_for(played: Any) -> None:
     assert ahead.steps == 6
     assert_losses(ahead.wait(), expected)
     assert_same(ahead, waits)
+
+
+def test_an_interrupted_step_that_is_waited_for_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The interrupt comes when the engine has changed the weights."""
+    trainer, other = lenet_trainer("cpu"), lenet_trainer("cpu")
+    run = trainer._engine.run
+
+    def interrupted(steps: Any) -> Outcome:
+        run(steps)
+        raise KeyboardInterrupt
+
+    trainer.step(IMAGES, LABELS)
+    with monkeypatch.context() as patch:
+        patch.setattr(trainer._engine, "run", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.step(IMAGES, LABELS)
+    assert trainer.steps == 2
+    for _ in range(2):
+        other.step(IMAGES, LABELS)
+    assert_same(trainer, other)

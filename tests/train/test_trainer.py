@@ -520,3 +520,13 @@ def test_targets_by_name_and_one_for_all_in_parts(monkeypatch: pytest.MonkeyPatc
         in_parts = train.StepInParts(trainer)
         assert in_parts(images, targets).shape == (32,)
         assert in_parts.parts == 4
+
+
+@pytest.mark.parametrize("steps", [-1, 1.5, "a", None, 2**63, True * 2.0])
+def test_steps_that_are_no_count(steps: Any) -> None:
+    trainer = lenet_trainer()
+    with pytest.raises(ValueError, match="steps must be a whole number from 0 to"):
+        trainer.steps = steps
+    assert trainer.steps == 0
+    trainer.steps = np.int64(3)
+    assert trainer.state_dict()[":steps"] == 3

@@ -114,10 +114,8 @@ class Running(TrainedArrays):
         steps = self._steps_of(data, rows, count, images, update, parts, predicted)
         losses = steps.losses
         while len(steps):
-            outcome = self._engine.run(steps)
+            outcome = self._run_counted(steps)
             done = len(outcome.lengths)
-            if update:
-                self._counter.steps += done
             self._check_finite(outcome)
             self.gradient_length = outcome.lengths[-1]
             if done == len(steps):
@@ -126,6 +124,19 @@ class Running(TrainedArrays):
         if count:
             self._keep_losses(losses[-1])
         return self._weighted(losses)
+
+    def _run_counted(self, steps: Steps) -> Outcome:
+        """What the engine does of these steps; they count where Ctrl-C comes as it returns, too."""
+        done: int | None = None
+        try:
+            outcome = self._engine.run(steps)
+            done = len(outcome.lengths)
+            return outcome
+        finally:
+            if done is None:  # a step that was done has written its losses
+                done = int(np.isfinite(steps.losses).all(axis=(1, 2)).sum())
+            if steps.update:
+                self._counter.steps += done
 
     def _take_step(
         self, x: Any, y: Any, wait: bool, *, update: bool = True, parts: int = 1,
@@ -170,7 +181,7 @@ class Running(TrainedArrays):
             part = self.ranks.part_images(images)
         else:
             part = _part_images(images, parts)
-        losses = np.empty((count, len(self._outputs), images))
+        losses = np.full((count, len(self._outputs), images), np.nan)  # of steps not done yet
         first = self.steps
         rates = np.array([self.optimizer.rates(first + i) for i in range(count)], np.float64)
         return Steps(data, rows, losses, rates, self.seed, first, update, part, predicted)

@@ -85,15 +85,18 @@ class TrainedArrays:
     def steps(self) -> int:
         """How many there have been, those that are not waited for among them.
 
-        After `Diverged` those that were done.
+        After `Diverged` those that were done. ValueError where it is set to what is no count.
         """
         return self._counter.steps
 
     @steps.setter
     def steps(self, steps: int) -> None:
+        most = trainer_state.MOST_STEPS
+        if not isinstance(steps, int | np.integer) or not 0 <= steps <= most:
+            raise ValueError(f"steps must be a whole number from 0 to {most:,}, not {steps!r:.80}")
         with self._lock:
             self._settle()
-            self._counter.steps = steps
+            self._counter.steps = int(steps)
 
     @property
     def averages(self) -> dict[str, np.ndarray]:

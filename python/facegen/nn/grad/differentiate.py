@@ -303,7 +303,8 @@ class _Differentiation:
         for unit in units:
             node = unit.node
             n = node.name
-            if not isinstance(node.layer, BatchNorm) or n in self.frozen or n in self.stored:
+            stays = n in self.frozen or n in self.stored or n not in self.reached
+            if not isinstance(node.layer, BatchNorm) or stays:
                 continue
             x = self.dropped.get(node.inputs[0], node.inputs[0])
             self.add(
