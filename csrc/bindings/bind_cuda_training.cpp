@@ -85,31 +85,16 @@ class CudaTraining {
   Result step(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
               const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
               uint64_t number, bool update, int64_t part_images, bool predicted) {
-    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
-    if (steps.count != 1) throw py::value_error("a batch is one step's");
-    Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
-    steps.inputs = std::move(sources.inputs);
-    steps.targets = std::move(sources.targets);
-    steps.seed = seed;
-    steps.first = number;
-    steps.update = update;
-    steps.predicted = predicted;
-    return run_steps(steps);
+    return run_steps(
+        read_batch(inputs, targets, losses, lengths, rates, seed, number, update, part_images, predicted));
   }
 
   // None where the step has to be waited for.
   std::optional<bool> begin(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
-             const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
-             uint64_t number, bool update, int64_t part_images, bool predicted) {
-    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
-    if (steps.count != 1) throw py::value_error("a batch is one step's");
-    Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
-    steps.inputs = std::move(sources.inputs);
-    steps.targets = std::move(sources.targets);
-    steps.seed = seed;
-    steps.first = number;
-    steps.update = update;
-    steps.predicted = predicted;
+                            const py::array& losses, const py::array& lengths, const py::array& rates,
+                            uint64_t seed, uint64_t number, bool update, int64_t part_images, bool predicted) {
+    const cuda::Steps steps =
+        read_batch(inputs, targets, losses, lengths, rates, seed, number, update, part_images, predicted);
     using Beginning = cuda::TrainingExecutable::Beginning;
     const Beginning beginning = alone([&] { return executable_->begin(steps); });
     if (beginning == Beginning::kRun) return std::nullopt;
@@ -267,6 +252,21 @@ class CudaTraining {
     return program.values[std::size_t(program.kept[number])];
   }
 
+  cuda::Steps read_batch(const std::vector<py::object>& inputs, const std::vector<py::object>& targets,
+                         const py::array& losses, const py::array& lengths, const py::array& rates, uint64_t seed,
+                         uint64_t number, bool update, int64_t part_images, bool predicted) const {
+    cuda::Steps steps = read_steps(storage_.program, losses, lengths, rates, part_images);
+    if (steps.count != 1) throw py::value_error("a batch is one step's");
+    Sources sources = read_sources(storage_.program, inputs, targets, steps.images);
+    steps.inputs = std::move(sources.inputs);
+    steps.targets = std::move(sources.targets);
+    steps.seed = seed;
+    steps.first = number;
+    steps.update = update;
+    steps.predicted = predicted;
+    return steps;
+  }
+
   // Waited for where there are no DeviceArrays, and where an input is another library's array, of which nobody knows
   // how long it lives.
   bool run_forward(const std::vector<py::object>& inputs, int64_t images, uint64_t seed, uint64_t number,
@@ -353,8 +353,8 @@ void bind_cuda_training(py::module_& m) {
            py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1)
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
-           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream or the DeviceArray that it is; or tuples of pieces: whether "
-           "they are interleaved, and [(images, piece), ...].")
+           "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream or the DeviceArray that it is; "
+           "or tuples of pieces: whether they are interleaved, and [(images, piece), ...].")
       .def("step", &CudaTraining::step, py::arg("inputs"), py::arg("targets"), py::arg("losses"),
            py::arg("lengths"), py::arg("rates"), py::arg("seed"), py::arg("number"), py::arg("update"),
            py::arg("part_images"), py::arg("predicted"),

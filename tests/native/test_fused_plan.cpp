@@ -9,10 +9,12 @@
 #include "cuda/fit/fused_plan.h"
 #include "cuda/fit/operand_plan.h"
 #include "cuda/fit/pool_plan.h"
+#include "training_step.h"
 
 using namespace facegen;
 using namespace facegen::cuda;
 using namespace facegen::cuda::hopper;
+using facegen::test::step_of;
 
 namespace {
 
@@ -31,14 +33,6 @@ enum Value : int32_t {
   kRightGradient,
   kValues
 };
-
-TrainingStep step_of(TrainingOp op, int32_t x, int32_t y) {
-  TrainingStep step = {};
-  step.op = op;
-  step.x = x;
-  step.y = y;
-  return step;
-}
 
 TrainingStep gemm(int32_t x, int32_t y, int32_t weight, bool transposed) {
   TrainingStep step = step_of(TrainingOp::kGemm, x, y);

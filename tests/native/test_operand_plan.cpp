@@ -7,9 +7,11 @@
 
 #include "check.h"
 #include "cuda/fit/operand_plan.h"
+#include "training_step.h"
 
 using namespace facegen;
 using namespace facegen::cuda::hopper;
+using facegen::test::step_of;
 
 namespace {
 
@@ -22,14 +24,6 @@ enum Value : int32_t { kInput, kFirst, kActivated, kSecond, kSecondGradient, kAc
 Phase same_size() {
   const Axis axis = {kSide, 1, 1, -1, kTaps, 0, 1, 0, 1};
   return {axis, axis};
-}
-
-TrainingStep step_of(TrainingOp op, int32_t x, int32_t y) {
-  TrainingStep step = {};
-  step.op = op;
-  step.x = x;
-  step.y = y;
-  return step;
 }
 
 TrainingStep gemm(int32_t x, int32_t y, int32_t weight, bool transposed) {

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from facegen import train
 from facegen.engine.device import CPU
 from facegen.train import trainer
 from facegen.train.cpu_steps import CpuSteps
@@ -64,3 +65,16 @@ def device_of(place: str, monkeypatch: pytest.MonkeyPatch) -> str:
         return place
     monkeypatch.setattr(trainer, "make_step_engine", make)
     return CPU
+
+
+def assert_same(one: train.Trainer, other: train.Trainer) -> None:
+    state, expected = one.state_dict(), other.state_dict()
+    assert state.keys() == expected.keys()
+    for name, array in state.items():
+        assert array.tobytes() == expected[name].tobytes(), name
+
+
+def assert_losses(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
+    assert [losses.shape for losses in found] == [losses.shape for losses in expected]
+    for step, (losses, those) in enumerate(zip(found, expected, strict=True)):
+        assert losses.tobytes() == those.tobytes(), step

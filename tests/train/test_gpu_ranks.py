@@ -47,6 +47,13 @@ def run(
     return run_as_torchrun(ranks, command, folder)
 
 
+def assert_alike(result: subprocess.CompletedProcess[str], ranks: int) -> None:
+    """All ranks say that they have the same."""
+    assert result.returncode == 0, result.stderr
+    digests = re.findall("[0-9a-f]{64}", result.stdout)
+    assert len(digests) == ranks and len(set(digests)) == 1
+
+
 def state_of(folder: Path) -> dict[str, np.ndarray]:
     return dict(np.load(folder / "state.npz"))
 
@@ -62,9 +69,7 @@ def test_any_number_of_gpus_gives_the_same_bits(
     states = []
     for ranks in (1, gpus):
         result = run(ranks, network, 32, mode, tmp_path)
-        assert result.returncode == 0, result.stderr
-        digests = re.findall("[0-9a-f]{64}", result.stdout)
-        assert len(digests) == ranks and len(set(digests)) == 1
+        assert_alike(result, ranks)
         states.append(state_of(tmp_path))
     for name, array in states[0].items():
         assert states[1][name].tobytes() == array.tobytes(), name

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from games import Game
-from places_ahead import PLACES, device_of
+from places_ahead import PLACES, assert_losses, assert_same, device_of
 
 from facegen import train
 
@@ -15,19 +15,6 @@ STEPS = 20  # more than may be under way
 @pytest.fixture(params=PLACES)
 def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     return device_of(request.param, monkeypatch)
-
-
-def assert_same(one: train.Trainer, other: train.Trainer) -> None:
-    state, expected = one.state_dict(), other.state_dict()
-    assert state.keys() == expected.keys()
-    for name, array in state.items():
-        assert array.tobytes() == expected[name].tobytes(), name
-
-
-def assert_losses(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    assert [losses.shape for losses in found] == [losses.shape for losses in expected]
-    for step, (losses, those) in enumerate(zip(found, expected, strict=True)):
-        assert losses.tobytes() == those.tobytes(), step
 
 
 def test_two_players(device: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import places_ahead
 import pytest
-from places_ahead import PLACES, PLAYED, AheadSteps, device_of
+from places_ahead import PLACES, PLAYED, AheadSteps, assert_losses, assert_same, device_of
 
 from facegen import train
 from facegen.networks import lenet
@@ -34,19 +34,6 @@ def lenet_trainer(device: str, **options: Any) -> train.Trainer:
         **options,
     }
     return train.Trainer(lenet.graph(), device=device, **choices)
-
-
-def assert_same(one: train.Trainer, other: train.Trainer) -> None:
-    state, expected = one.state_dict(), other.state_dict()
-    assert state.keys() == expected.keys()
-    for name, array in state.items():
-        assert array.tobytes() == expected[name].tobytes(), name
-
-
-def assert_losses(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    assert [losses.shape for losses in found] == [losses.shape for losses in expected]
-    for step, (losses, those) in enumerate(zip(found, expected, strict=True)):
-        assert losses.tobytes() == those.tobytes(), step
 
 
 @pytest.mark.parametrize("parts", [1, 2])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from places_ahead import assert_losses, assert_same
 
 from facegen import nn, train
 from facegen.nn import Graph, Shape
@@ -34,16 +35,6 @@ def network() -> Graph:
 def trainer(**options: Any) -> train.Trainer:
     choices: dict[str, Any] = {"outputs": ["shown"], "seed": 3, "device": "cuda", **options}
     return train.Trainer(network(), {"score": "l2"}, train.Adam(rate=1e-3), **choices)
-
-
-def assert_same(one: train.Trainer, other: train.Trainer) -> None:
-    state, expected = one.state_dict(), other.state_dict()
-    for name, array in expected.items():
-        assert array.tobytes() == state[name].tobytes(), name
-
-
-def assert_losses(found: list[np.ndarray], expected: list[np.ndarray]) -> None:
-    assert [losses.tobytes() for losses in found] == [losses.tobytes() for losses in expected]
 
 
 @contextmanager

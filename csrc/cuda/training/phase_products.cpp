@@ -22,7 +22,7 @@ void Products::finish_phases(const hopper::ProductStep& product, const TrainingC
                       call.images, call.stream);
     return;
   }
-  Scatter all = {};
+  Scatter all = scatter_to(call, bias);
   all.parts = parts;
   all.splits = plan.splits;
   all.part_floats = part_floats;
@@ -30,12 +30,6 @@ void Products::finish_phases(const hopper::ProductStep& product, const TrainingC
   all.phases[0] = {window_sums(phases.y, y.h), window_sums(phases.x, y.w), phases.x.window, y.w};
   all.step_y = all.step_x = 1;  // and phase_at is 0
   all.taps = phases.pixels();
-  all.y = call.y.data;
-  all.y_h = y.h, all.y_w = y.w, all.channels = y.c;
-  all.bias = bias;
-  all.activation = s.activation;
-  all.alpha = s.alpha;
-  all.accumulate = s.accumulate;
   run_scatter(all, call.images, call.stream);
 }
 

@@ -203,7 +203,7 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
   if (product.phases) return finish_phases(product, call, plan, bias);
   const TrainingStep& s = call.step;
   const TrainingValue &x = *call.x.value, &y = *call.y.value;
-  Scatter all = {};
+  Scatter all = scatter_to(call, bias);
   all.parts = reinterpret_cast<const float*>(call.scratch);
   all.splits = plan.splits;
   all.h = x.h, all.w = x.w;
@@ -218,12 +218,6 @@ void Products::scatter(const ProductStep& product, const TrainingCall& call, con
     all.phase_at[phase.y.out_origin][phase.x.out_origin] = static_cast<int8_t>(p);
   }
   all.taps = hopper::taps_of(s);
-  all.y = call.y.data;
-  all.y_h = y.h, all.y_w = y.w, all.channels = y.c;
-  all.bias = bias;
-  all.activation = s.activation;
-  all.alpha = s.alpha;
-  all.accumulate = s.accumulate;
   run_scatter(all, call.images, call.stream);
 }
 

@@ -32,6 +32,19 @@ struct Scatter {
   float alpha;
   bool accumulate;
 };
+// To the output of a step, with all that it does to it: the rest is left to be said.
+inline Scatter scatter_to(const TrainingCall& call, const float* bias) {
+  const TrainingStep& s = call.step;
+  const TrainingValue& y = *call.y.value;
+  Scatter all = {};
+  all.y = call.y.data;
+  all.y_h = y.h, all.y_w = y.w, all.channels = y.c;
+  all.bias = bias;
+  all.activation = s.activation;
+  all.alpha = s.alpha;
+  all.accumulate = s.accumulate;
+  return all;
+}
 void run_scatter(const Scatter& scatter, int64_t images, cudaStream_t stream);
 
 }  // namespace facegen::cuda

@@ -62,16 +62,16 @@ class CpuSteps:
             self._ranks.gather(losses, axis=1)
         return Outcome([length] if not_finite is None else [], not_finite)
 
-    most_begun = 0
+    most_begun = 0  # a step is done when `run` returns: nobody begins one
     begun = 0
 
     def begin(self, steps: Steps) -> bool | None:
-        """None: a step is done when `run` returns."""
-        raise NotImplementedError
+        """See `StepEngine`: it is not called, as `most_begun` is 0."""
+        raise AssertionError("a step on the CPU is run")
 
     def finish(self, losses: np.ndarray) -> Outcome:
         """As `begin`."""
-        raise NotImplementedError
+        raise AssertionError("a step on the CPU is run")
 
     def predict(
         self, inputs: Sequence[Values], seed: int, number: int, on_device: bool = False
