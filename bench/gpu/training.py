@@ -40,7 +40,7 @@ PRECISIONS = ("fp32", "tf32", "bf16")
 COMPILED_WEIGHT = 2.5  # times the share of the budget that other cases have
 BUILD_SHARE = 0.7  # of a case's time, before contenders that are not ready are given up
 PATIENCE = 10.0  # seconds that a request may take beyond its case's time
-THREADS = 2  # of a process on a GPU: they launch
+THREADS = 8  # of a process on a GPU: they copy batches of the host
 
 
 @dataclass(frozen=True)

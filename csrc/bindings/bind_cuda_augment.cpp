@@ -38,9 +38,10 @@ const T* numbers_of(const Given<T>& array, const char* name, int64_t images, int
 // Changes pictures on a GPU. Calls of several threads wait for each other.
 class CudaPictures {
  public:
-  explicit CudaPictures(int device) {
+  CudaPictures(int device, int64_t threads) {
     cuda::require_not_forked();
-    changes_.reset(without_gil([&] { return new cuda::PictureChanges(device); }));
+    const int copiers = checked_threads(threads);
+    changes_.reset(without_gil([&] { return new cuda::PictureChanges(device, copiers); }));
   }
 
   void change(const py::object& pictures, const Given<uint8_t>& mirrored, const Given<float>& matrices,
@@ -145,7 +146,7 @@ class CudaPictures {
 
 void bind_cuda_augment(py::module_& m) {
   py::class_<CudaPictures>(m, "CudaPictures", "Changes pictures on a GPU.")
-      .def(py::init<int>(), py::arg("device"))
+      .def(py::init<int, int64_t>(), py::arg("device"), py::arg("threads"))
       .def("change", &CudaPictures::change, py::arg("pictures"), py::arg("mirrored").noconvert(),
            py::arg("matrices").noconvert(), py::arg("lenses").noconvert(), py::arg("cubic"), py::arg("folded"),
            py::arg("colours").noconvert(), py::arg("hidden").noconvert(), py::arg("adjoint"), py::arg("to"),

@@ -50,7 +50,7 @@ struct Delete {
 class CudaTraining {
  public:
   CudaTraining(const py::object& program, const py::dict& arrays, int device, const std::string& kernels,
-               const std::string& precision, const CudaPeers* peers, int shares)
+               const std::string& precision, const CudaPeers* peers, int shares, int64_t threads)
       : storage_(program, arrays) {
     using cuda::ProductKernels, cuda::ProductPrecision;
     const std::map<std::string, ProductKernels> known = {
@@ -66,9 +66,10 @@ class CudaTraining {
     }
     if (shares < 1 || (shares & (shares - 1)) != 0) throw py::value_error("shares must be a power of 2");
     const cuda::Sharing sharing = {peers == nullptr ? nullptr : peers->get(), shares};
+    const int copiers = checked_threads(threads);
     executable_.reset(in_words([&] {
       return new cuda::TrainingExecutable(storage_.program, device, chosen->second, of_products->second,
-                                          sharing);
+                                          sharing, copiers);
     }));
   }
 
@@ -348,9 +349,10 @@ void bind_cuda_training(py::module_& m) {
   bind_cuda_peers(m);
   py::class_<CudaTraining>(m, "CudaTraining", "A training program on a GPU.")
       .def(py::init<const py::object&, const py::dict&, int, const std::string&, const std::string&,
-                    const CudaPeers*, int>(),
+                    const CudaPeers*, int, int64_t>(),
            py::arg("program"), py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto",
-           py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1)
+           py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1,
+           py::arg("threads") = 1)
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
            "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream or the DeviceArray that it is; "

@@ -12,5 +12,6 @@ void bind_fit(pybind11::module_& m);
 void bind_dlpack(pybind11::module_& m);
 void bind_training(pybind11::module_& m);
 void bind_augment(pybind11::module_& m);
+void bind_labels(pybind11::module_& m);
 
 }  // namespace facegen

@@ -11,6 +11,7 @@ PYBIND11_MODULE(_native, m, pybind11::mod_gil_not_used()) {
   facegen::bind_dlpack(m);
   facegen::bind_training(m);
   facegen::bind_augment(m);
+  facegen::bind_labels(m);
   // Limits that layers are checked for when they are made: whoever reads a program asks the same.
   m.attr("MOST_POSITIONS") = facegen::kMostPositions;
   m.attr("MOST_PIXELS") = facegen::kMostPixels;

@@ -24,12 +24,15 @@ void check(const py::array& array, const std::string& name, int64_t values, bool
 }
 
 void check_labels(const py::array& target, int32_t classes) {
-  const auto* labels = static_cast<const int32_t*>(target.data());
-  for (py::ssize_t i = 0; i < target.size(); ++i) {
-    if (labels[i] < classes) continue;
-    throw py::value_error("labels must be below " + std::to_string(classes) + ", found " +
-                          std::to_string(labels[i]) + " at " + std::to_string(i));
-  }
+  const auto* const labels = static_cast<const int32_t*>(target.data());
+  const py::ssize_t count = target.size();
+  // The largest first, which is found many at a time: there may be one a pixel.
+  int32_t most = -1;
+  for (py::ssize_t i = 0; i < count; ++i) most = std::max(most, labels[i]);
+  if (most < classes) return;
+  const auto* const place = std::find_if(labels, labels + count, [&](int32_t label) { return label >= classes; });
+  throw py::value_error("labels must be below " + std::to_string(classes) + ", found " + std::to_string(*place) +
+                        " at " + std::to_string(place - labels));
 }
 
 int32_t input_count(const TrainingProgram& program) {

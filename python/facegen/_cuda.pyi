@@ -85,6 +85,7 @@ class CudaTraining:
         precision: str = "float32",
         peers: CudaPeers | None = None,
         shares: int = 1,
+        threads: int = 1,
     ) -> None: ...
     @property
     def not_finite_at(self) -> int: ...
@@ -162,7 +163,7 @@ class CudaTraining:
 class CudaPictures:
     """Changes pictures on a GPU."""
 
-    def __init__(self, device: int) -> None: ...
+    def __init__(self, device: int, threads: int) -> None: ...
     def change(
         self,
         pictures: Any,

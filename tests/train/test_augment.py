@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 from facegen import _native
 from facegen.train import augment
 from facegen.train.augment import Augmentation
+from facegen.train.augment.change import joined
 from facegen.train.augment.colour import colour_axes
 
 KINDS = {
@@ -320,3 +323,14 @@ def test_colours_on_every_instruction_set(isa: str, side: int) -> None:
     _native.recolour(pictures, matrices, result, 2, isa)
     expected = np.einsum("nij,nhwj->nhwi", matrices[:, :, :3], pictures.astype(float))
     close(result, expected + matrices[:, None, None, :, 3], 4e-6)
+
+
+@pytest.mark.parametrize(
+    "policy", [augment.SMALL_SET, replace(augment.NONE, flip=0.5), augment.NONE]
+)
+def test_changes_of_batches_are_joined(policy: augment.Augmentation) -> None:
+    x = np.random.default_rng(0).uniform(-1, 1, (5, 8, 8, 3)).astype(np.float32)
+    changes = [policy.draw(n, np.random.default_rng(n)) for n in (2, 3)]
+    both = joined(changes)(x)
+    parts = [changes[0](x[:2]), changes[1](x[2:])]
+    assert both.tobytes() == np.concatenate(parts).tobytes()

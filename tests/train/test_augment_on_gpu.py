@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facegen.train import augment
+from facegen.train.augment.change import Change
 from facegen.train.augment.places import OnGpu, OnHost, place_of
 
 ALL = augment.Augmentation(
@@ -62,6 +63,17 @@ def test_geometry_is_the_cpus_to_the_bit(
     expected = change.adjoint(x)
     near = 2.0**-24 * 16 * 16 * height * width * max(1.0, np.abs(expected).max())
     np.testing.assert_allclose(place.changed_back(x, change).numpy(), expected, atol=near)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("threads", [1, 3, 8])
+@pytest.mark.parametrize("images", [1, 15, 40])
+def test_what_goes_up_in_many_blocks(images: int, threads: int) -> None:
+    x = pictures(1, images, 353, 351)  # 1.5 MB each: blocks of 1 MB, filled eight at a time
+    place = OnGpu(0, threads)
+    for _ in range(3):  # blocks are filled again while they may be on their way
+        x = x[::-1].copy()
+        assert place.changed(x, Change()).numpy().tobytes() == x.tobytes()
 
 
 @pytest.mark.cuda

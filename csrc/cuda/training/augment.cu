@@ -100,7 +100,7 @@ struct PictureChanges::Numbers {
   const int32_t* hidden;
 };
 
-PictureChanges::PictureChanges(int device) : device_(device) {
+PictureChanges::PictureChanges(int device, int threads) : device_(device), intake_(threads) {
   find_device(device);
   const DeviceScope scope(device);
   stream_ = make_stream();

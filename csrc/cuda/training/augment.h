@@ -34,7 +34,8 @@ constexpr int64_t kMostPictureSide = 1 << 20;
 
 class PictureChanges {
  public:
-  explicit PictureChanges(int device);
+  // So many threads copy pictures of the host.
+  PictureChanges(int device, int threads);
   ~PictureChanges();
 
   // to (images, h, w, c) on this GPU; there behind what is on stream() when the call returns. Arrays of the host

@@ -28,8 +28,8 @@ DeviceMemory<T> zeros(int64_t count) {
 }  // namespace
 
 TrainingExecutable::TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels,
-                                       ProductPrecision precision, Sharing sharing)
-    : program_(std::move(program)), device_(device), sharing_(std::move(sharing)) {
+                                       ProductPrecision precision, Sharing sharing, int threads)
+    : program_(std::move(program)), device_(device), sharing_(std::move(sharing)), intake_(threads) {
   find_device(device);  // throws where there is none
   const DeviceScope scope(device_);
   stream_ = make_stream();

@@ -45,9 +45,9 @@ struct Sharing {
 
 class TrainingExecutable {
  public:
-  // The program's arrays on the host must outlive it.
+  // The program's arrays on the host must outlive it. So many threads copy batches that are there.
   TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels, ProductPrecision precision,
-                     Sharing sharing);
+                     Sharing sharing, int threads);
   ~TrainingExecutable();
 
   // Does the steps, up to the first whose numbers are not all finite. Throws std::invalid_argument for a

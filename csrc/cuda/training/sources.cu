@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <cstring>
 #include <utility>
+#include <vector>
 
 #include "cuda/runtime/error.h"
 #include "cuda/training/copies.h"
 #include "cuda/training/launch.cuh"
+#include "divide_up.h"
+#include "threads.h"
 
 namespace facegen::cuda {
 namespace {
@@ -14,6 +17,10 @@ namespace {
 constexpr int64_t kBlockBytes = 1 << 20;  // some 100 us of copying on the host, beside 5 us of a launch
 // Of a few steps that are not waited for, of small batches; larger ones wait for the copies of those before.
 constexpr std::size_t kMostBlocks = 16;
+// Of blocks that are filled at once, while as many others are on their way.
+constexpr int64_t kFilledAtOnce = 8;
+constexpr int kMostCopiers = 8;  // threads, of which more read memory no faster
+constexpr int64_t kPieceBytes = 1 << 18;  // that a thread copies at a time
 
 struct ConvertArguments {
   const void* from;
@@ -66,10 +73,12 @@ __global__ void __launch_bounds__(kBlockThreads) convert_kernel(const __grid_con
 
 }  // namespace
 
-// The one that was filled first, or a new one while there are few.
-PinnedCopies::Staging PinnedCopies::next() {
+PinnedCopies::PinnedCopies(int threads) : threads_(std::min(threads, kMostCopiers)) {}
+
+// The one that was filled first, or a new one while there are few, where `taken` are not among them.
+PinnedCopies::Staging PinnedCopies::next(std::size_t taken) {
   if (!blocks_.empty()) {
-    const bool more = blocks_.size() < kMostBlocks;
+    const bool more = blocks_.size() + taken < kMostBlocks;
     const cudaError_t over = more ? cudaEventQuery(blocks_.front().done.get()) : cudaSuccess;
     if (over == cudaErrorNotReady) {
       cudaGetLastError();  // which must not be blamed on the next launch
@@ -85,21 +94,37 @@ PinnedCopies::Staging PinnedCopies::next() {
 }
 
 template <typename Send>
-void PinnedCopies::pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send) {
-  blocks_.push_back(next());  // where it stays if this throws: callers then wait before anything is copied again
-  const Staging& block = blocks_.back();
-  std::memcpy(block.memory.get(), from, static_cast<std::size_t>(bytes));
-  send(block.memory.get());
-  FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+void PinnedCopies::pass(const char* from, int64_t bytes, int64_t block_bytes, cudaStream_t stream,
+                        const Send& send) {
+  for (int64_t first = 0; first < bytes; first += kFilledAtOnce * block_bytes) {
+    const int64_t count = std::min(kFilledAtOnce, divide_up(bytes - first, block_bytes));
+    const auto begin_of = [&](int64_t block) { return first + block * block_bytes; };
+    const auto bytes_of = [&](int64_t block) { return std::min(block_bytes, bytes - begin_of(block)); };
+    std::vector<Staging> taken;
+    while (static_cast<int64_t>(taken.size()) < count) taken.push_back(next(taken.size()));
+    const int64_t pieces = divide_up(block_bytes, kPieceBytes);
+    parallel_for(count * pieces, threads_, [&](int64_t task, int) {
+      const int64_t block = task / pieces, at = task % pieces * kPieceBytes;
+      const int64_t piece = std::min(kPieceBytes, bytes_of(block) - at);
+      if (piece <= 0) return;
+      std::memcpy(taken[static_cast<std::size_t>(block)].memory.get() + at, from + begin_of(block) + at,
+                  static_cast<std::size_t>(piece));
+    });
+    for (int64_t i = 0; i < count; ++i) {
+      // Where it stays if this throws: callers then wait before anything is copied again.
+      blocks_.push_back(std::move(taken[static_cast<std::size_t>(i)]));
+      const Staging& block = blocks_.back();
+      send(block.memory.get(), begin_of(i), bytes_of(i));
+      FACEGEN_CUDA_CHECK(cudaEventRecord(block.done.get(), stream));
+    }
+  }
 }
 
 void PinnedCopies::copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream) {
-  for (int64_t first = 0; first < bytes; first += kBlockBytes) {
-    const int64_t count = std::min(kBlockBytes, bytes - first);
-    pass(static_cast<const char*>(from) + first, count, stream, [&](const char* block) {
-      facegen::cuda::copy_up(static_cast<char*>(to) + first, block, count, stream);
-    });
-  }
+  pass(static_cast<const char*>(from), bytes, kBlockBytes, stream,
+       [&](const char* block, int64_t first, int64_t count) {
+         facegen::cuda::copy_up(static_cast<char*>(to) + first, block, count, stream);
+       });
 }
 
 void PinnedCopies::copy_images_up(void* to, int64_t stride, const void* from, int64_t image_bytes,
@@ -107,22 +132,21 @@ void PinnedCopies::copy_images_up(void* to, int64_t stride, const void* from, in
   if (stride == image_bytes) return copy_up(to, from, images * image_bytes, stream);
   // Blocks of whole images, or images of several blocks; a 2D copy's rows are at most 2^31 bytes apart.
   const int64_t rows = stride < INT32_MAX ? std::min(images, kBlockBytes / image_bytes) : 0;
-  for (int64_t first = 0; first < images;) {
-    char* const place = static_cast<char*>(to) + first * stride;
-    const char* const image = static_cast<const char*>(from) + first * image_bytes;
-    if (rows == 0) {
-      copy_up(place, image, image_bytes, stream);
-      ++first;
-      continue;
+  const char* const source = static_cast<const char*>(from);
+  if (rows == 0) {
+    for (int64_t i = 0; i < images; ++i) {
+      copy_up(static_cast<char*>(to) + i * stride, source + i * image_bytes, image_bytes, stream);
     }
-    const int64_t count = std::min(rows, images - first);
-    pass(image, count * image_bytes, stream, [&](const char* block) {
-      const auto width = static_cast<std::size_t>(image_bytes);
-      FACEGEN_CUDA_CHECK(cudaMemcpy2DAsync(place, static_cast<std::size_t>(stride), block, width, width,
-                                           static_cast<std::size_t>(count), cudaMemcpyHostToDevice, stream));
-    });
-    first += count;
+    return;
   }
+  pass(source, images * image_bytes, rows * image_bytes, stream,
+       [&](const char* block, int64_t first, int64_t bytes) {
+         const auto width = static_cast<std::size_t>(image_bytes);
+         FACEGEN_CUDA_CHECK(cudaMemcpy2DAsync(static_cast<char*>(to) + first / image_bytes * stride,
+                                              static_cast<std::size_t>(stride), block, width, width,
+                                              static_cast<std::size_t>(bytes / image_bytes),
+                                              cudaMemcpyHostToDevice, stream));
+       });
 }
 
 void Intake::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to,

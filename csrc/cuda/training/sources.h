@@ -40,10 +40,11 @@ struct Source {
 // What an input or a target is made of, each image by one of them.
 using Pieces = std::vector<Source>;
 
-// Copies from pageable memory by way of pinned memory: one block is filled while others are on their way, behind
-// work that was enqueued before.
+// Copies from pageable memory by way of pinned memory: blocks are filled while others are on their way, behind
+// work that was enqueued before. Several threads fill them: one reads memory at a fraction of what it gives.
 class PinnedCopies {
  public:
+  explicit PinnedCopies(int threads);
   void copy_up(void* to, const void* from, int64_t bytes, cudaStream_t stream);
   // Images of so many bytes, side by side, to places that are `stride` bytes apart.
   void copy_images_up(void* to, int64_t stride, const void* from, int64_t image_bytes, int64_t images,
@@ -54,16 +55,20 @@ class PinnedCopies {
     PinnedMemory<char> memory;
     Event done;
   };
-  Staging next();
-  // Fills the next block and has send(block) enqueue its copies.
+  Staging next(std::size_t taken);
+  // Fills blocks of `block_bytes`, the last one maybe less, and has send(block, first, bytes) enqueue the copies of
+  // each, of those from byte `first` on.
   template <typename Send>
-  void pass(const char* from, int64_t bytes, cudaStream_t stream, const Send& send);
+  void pass(const char* from, int64_t bytes, int64_t block_bytes, cudaStream_t stream, const Send& send);
 
+  int threads_;
   std::deque<Staging> blocks_;  // the next one first
 };
 
 class Intake {
  public:
+  // So many threads copy on the host.
+  explicit Intake(int threads) : copies_(threads) {}
   // The source's images of the batch `to`, (images, h, w, c), on the stream: a copy from the host, which has been
   // read when this returns, or a conversion on the GPU behind the work that makes the numbers; see
   // convert_source. What the source's stream does from then on, or whoever is given the block, is behind it.

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from facegen._native import narrow_labels
 from facegen.engine.device import CPU
 from facegen.engine.foreign import OnDevice, find_own, is_own, locate, values_of
 from facegen.nn.grad import TrainingProgram, steps
@@ -92,8 +93,8 @@ class Arrays(NamedTuple):
 class Reader:
     """Makes what a caller passes the arrays of a program's steps on a device."""
 
-    def __init__(self, program: TrainingProgram, device: str) -> None:
-        self._program, self._device = program, device
+    def __init__(self, program: TrainingProgram, device: str, threads: int) -> None:
+        self._program, self._device, self._threads = program, device, threads
 
     @property
     def signature(self) -> Any:
@@ -245,16 +246,16 @@ class Reader:
         if isinstance(labels, OnDevice):  # whose numbers are checked there
             strides = labels.strides + (0,) * (4 - len(labels.shape))
             return _on_gpu(name, labels._replace(shape=shape, strides=strides), shape)
-        if labels.size and labels.max() >= classes:
+        labels = np.require(labels, labels.dtype.newbyteorder("="), "CA")
+        narrow = np.empty(labels.shape, np.int32)
+        if not narrow_labels(labels, classes, narrow, self._threads):
             place = np.unravel_index(labels.argmax(), labels.shape)
             where = ", ".join(map(str, place))
             raise ValueError(
                 f"{name}: expected 0 to {classes - 1}, or below 0 for no class, found "
                 f"{labels[place]} at [{where}]"
             )
-        return np.ascontiguousarray(
-            np.maximum(labels, -1) if labels.dtype.kind == "i" else labels, np.int32
-        )
+        return narrow
 
     def _find(self, name: str, array: Any) -> np.ndarray | OnDevice:
         """An array on the host, or where it is on this device."""

@@ -67,4 +67,4 @@ def make_step_engine(
         if ranks is not None:
             ranks.require_messages()
         return CpuSteps(program, arrays, threads, precision, ranks)
-    return CudaSteps(program, arrays, found, precision, ranks, shares)
+    return CudaSteps(program, arrays, found, precision, ranks, shares, threads)

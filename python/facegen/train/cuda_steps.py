@@ -32,6 +32,7 @@ class CudaSteps:
         precision: str,
         ranks: Ranks | None = None,
         shares: int = 1,
+        threads: int = 1,
     ) -> None:
         self._program, self._arrays, self._index = program, arrays, device.indices[0]
         self._cuda, self._ranks = cuda_module(), ranks
@@ -45,6 +46,7 @@ class CudaSteps:
                 precision=_of_products(precision, self._capability()),
                 peers=peers,
                 shares=shares,
+                threads=threads,
             )
         except MemoryError as error:
             what = f"weights, moments and gradients of {program.name} in training"

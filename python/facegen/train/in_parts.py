@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import groupby
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
 
 from facegen.train.exchange import Exchange
-from facegen.train.pieces import Pieces
 from facegen.train.trainer import Trainer
 
 Result = TypeVar("Result")
@@ -64,24 +62,17 @@ class StepInParts:
         images = self.trainer.images_of(x)
         return images, self.trainer.most_parts(images)
 
-    def several(self, batches: Sequence[tuple[np.ndarray, np.ndarray]]) -> list[np.ndarray]:
-        """The losses of each of some batches (x, y) that follow one another.
+    def several(self, x: Any, y: np.ndarray, size: int) -> list[np.ndarray]:
+        """The losses of steps on so many images each, one behind the other in x and y.
 
-        Those of one size are one call of `Trainer.run`, to the bits of single steps.
+        One call of `Trainer.run`, to the bits of single steps. Images may be on the GPU.
         """
-        found: list[np.ndarray] = []
-        for size, group in groupby(batches, lambda batch: len(batch[0])):
-            some = list(group)
-            if any(not isinstance(y, np.ndarray) or len(y) != size for _, y in some):
-                found += [self(*batch) for batch in some]  # which says what does not fit
-                continue
-            x, y = (Pieces(arrays) for arrays in zip(*some, strict=True))
-            rows = np.arange(len(x)).reshape(len(some), size)
-            try:
-                parts = min(self.parts, self.trainer.most_parts(size))
-                found += list(self.trainer.run(self.trainer.hold(x, y), rows, parts))
-            except MemoryError:  # before any step: both ask for all that they take
-                if self.trainer.ranks is not None:
-                    raise  # which others may have done
-                found += [self(*batch) for batch in some]
-        return found
+        rows = np.arange(len(y)).reshape(-1, size)
+        try:
+            parts = min(self.parts, self.trainer.most_parts(size))
+            return list(self.trainer.run(self.trainer.hold(x, y), rows, parts))
+        except MemoryError:  # before any step: both ask for all that they take
+            if self.trainer.ranks is not None:
+                raise  # which others may have done
+        there = x if isinstance(x, np.ndarray) else x.numpy()
+        return [self(there[some], y[some]) for some in rows]

@@ -38,7 +38,8 @@ class Trainer(Stepping):
         Arrays by the graph's parameters, which are changed at their places, so that trainers can
         share them; float32, C-contiguous. None: drawn from the seed.
     threads
-        Of the CPU; None: one a processor. The results have the same bits for any number.
+        Of the CPU, which copies a GPU's batches too; None: one a processor. The results have the
+        same bits for any number.
     seed
         Of weights that are drawn, and of dropout.
     frozen
@@ -183,7 +184,7 @@ class Trainer(Stepping):
             None if isinstance(rounding, BFloat16) else rounding,
             seed,
         )
-        self._reader = Reader(program, self.device)
+        self._reader = Reader(program, self.device, self.threads)
         if ranks is not None and ranks.asynchronous and self.device != CPU:
             raise ValueError(f"asynchronous ranks train on the CPU, not on {self.device}")
         if moments_of is not None and moments_of.device != self.device:

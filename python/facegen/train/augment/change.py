@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,16 @@ class Change:
         if self.mirrored is not None:
             gradient = horizontal_flip(gradient, self.mirrored)
         return gradient
+
+
+def joined(changes: Sequence[Change]) -> Change:
+    """Those of batches one behind the other, all drawn by one `Augmentation`."""
+    parts = {
+        name: np.concatenate([getattr(change, name) for change in changes], axis=axis)
+        for name, axis in _AXES.items()
+        if getattr(changes[0], name) is not None
+    }
+    return replace(changes[0], **parts)
+
+
+_AXES = {"mirrored": 0, "matrix": 0, "lens": 0, "colour": 0, "hidden": 1}  # of pictures

@@ -52,8 +52,12 @@ def mirror(which: Any) -> np.ndarray:
 
 
 def _matrix(rows: list[list[Any]]) -> np.ndarray:
-    numbers = np.broadcast_arrays(*rows[0], *rows[1], 0, 0, 1)
-    return np.stack(numbers, axis=-1).astype(np.float64).reshape(*numbers[0].shape, 3, 3)
+    numbers = [np.asarray(number) for number in (*rows[0], *rows[1])]
+    matrix = np.zeros((*np.broadcast(*numbers).shape, 3, 3))
+    for i, number in enumerate(numbers):
+        matrix[..., i // 3, i % 3] = number
+    matrix[..., 2, 2] = 1
+    return matrix
 
 
 def warp(

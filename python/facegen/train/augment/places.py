@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from facegen import processors
 from facegen.engine.cuda import cuda_module
 from facegen.engine.device import CPU
 from facegen.engine.devices import parse_device
@@ -40,8 +41,10 @@ class Place(Protocol):
 
 
 def place_of(device: str, threads: int | None) -> Place:
-    """That of a trainer on "cpu" or "cuda:0"; the threads are the CPU's."""
-    return OnHost(threads) if device == CPU else OnGpu(parse_device(device).indices[0])
+    """That of a trainer on "cpu" or "cuda:0"; the threads are the CPU's, None: one a processor."""
+    if device == CPU:
+        return OnHost(threads)
+    return OnGpu(parse_device(device).indices[0], threads)
 
 
 class OnHost:
@@ -79,9 +82,10 @@ class OnGpu:
 
     on_device = True
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, index: int, threads: int | None = None) -> None:
         self._cuda, self._index = cuda_module(), index
-        self._native = self._cuda.CudaPictures(index)
+        copiers = processors.count() if threads is None else threads
+        self._native = self._cuda.CudaPictures(index, copiers)
 
     def changed(self, pictures: Any, change: Change) -> DeviceArray:
         """See `Place`."""

@@ -117,9 +117,10 @@ class Augmentation:
             ratio = np.sqrt(_factor(self.stretch, ways[5]))
             matrices.append(geometry.stretch(ratio, 1 / ratio))
         lens = self.lens * ways[6] if self.lens else None
-        if not matrices and lens is None:
-            return None, None
-        return reduce(np.matmul, matrices, np.tile(np.eye(3), (draws.shape[1], 1, 1))), lens
+        if not matrices:
+            unmoved = np.tile(np.eye(3), (draws.shape[1], 1, 1))
+            return (None, None) if lens is None else (unmoved, lens)
+        return reduce(np.matmul, matrices), lens
 
     def _colour(self, draws: np.ndarray, axes: np.ndarray | None) -> np.ndarray | None:
         ways = 2 * draws - 1

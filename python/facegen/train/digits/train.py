@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from zlib import crc32
 
 import numpy as np
@@ -29,6 +30,8 @@ from facegen.train import (
     one_cycle,
 )
 from facegen.train.augment import Augmentation
+from facegen.train.augment.change import Change, joined
+from facegen.train.augment.places import place_of
 from facegen.train.exchange import Exchange
 from facegen.train.memory import AHEAD
 from facegen.train.ranks import Ranks
@@ -36,6 +39,7 @@ from facegen.train.split import split
 
 _BINARY_FACTOR = 10  # of a binary network's learning rate
 _AHEAD_OF_GPU = 128  # batches, as many as one call learns
+_DRAWING = 2  # threads that draw what distorts them: more wait for Python's lock
 
 # Digits stand on black.
 DISTORTION = Augmentation(
@@ -170,20 +174,32 @@ def train(
         batch, shown = item
         return {"loss": step(shown, y[batch.samples])}
 
-    def learn_several(items: Sequence[tuple[Batch, np.ndarray]]) -> list[dict[str, np.ndarray]]:
-        """The same on a GPU: what was distorted here goes there for many steps at once."""
-        found = step.several([(shown, y[batch.samples]) for batch, shown in items])
+    place = place_of(trainer.device, trainer.threads)
+
+    def draw(number: int) -> tuple[Batch, Change]:
+        batch = order(number)
+        return batch, DISTORTION.draw(len(batch.samples), batch.random)
+
+    def learn_several(items: Sequence[tuple[Batch, Change]]) -> list[dict[str, np.ndarray]]:
+        """The same on a GPU, which distorts the images of many steps at once."""
+        found: list[np.ndarray] = []
+        for size, group in groupby(items, lambda item: len(item[0].samples)):
+            batches, changes = zip(*group, strict=True)
+            samples = np.concatenate([batch.samples for batch in batches])
+            shown = place.changed(x[samples], joined(changes))
+            found += step.several(shown, y[samples], size)
         return [{"loss": losses} for losses in found]
 
     on_gpu = trainer.device != CPU
     loop = Loop(
-        read,
+        draw if on_gpu else read,
         learn,
         {"network": trainer},
         steps,
         settings.batch,
         several=learn_several if on_gpu else None,
         ahead=_AHEAD_OF_GPU if on_gpu else AHEAD,
+        workers=_DRAWING if on_gpu else None,
         settings={**asdict(settings), "data": crc32(images.tobytes() + labels.tobytes())},
         reports=reports,
         epoch=order.steps_per_epoch,
