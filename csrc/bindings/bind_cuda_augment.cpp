@@ -3,6 +3,7 @@
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -46,10 +47,11 @@ class CudaPictures {
 
   void change(const py::object& pictures, const Given<uint8_t>& mirrored, const Given<float>& matrices,
               const Given<float>& lenses, bool cubic, bool folded, const Given<double>& colours,
-              const Given<int32_t>& hidden, bool adjoint, DeviceArray& to) {
+              const Given<int32_t>& hidden, bool adjoint, DeviceArray& to,
+              const Given<int32_t>& chosen, int64_t among) {
     cuda::PictureChange change = of_shape(to);
     const int64_t n = change.images;
-    const cuda::Source source = read_pictures(pictures, n, change.h, change.w, change.c);
+    const cuda::Source source = read_pictures(pictures, chosen ? among : n, change.h, change.w, change.c);
     change.mirrored = numbers_of(mirrored, "mirrored", n, 1);
     change.matrices = numbers_of(matrices, "matrices", n, 9);
     change.lenses = numbers_of(lenses, "lenses", n, 1);
@@ -58,6 +60,14 @@ class CudaPictures {
     change.colours = numbers_of(colours, "colours", n, 21);
     change.hidden = numbers_of(hidden, "hidden", n, 4);
     change.adjoint = adjoint;
+    change.chosen = numbers_of(chosen, "chosen", n, 1);
+    if (change.chosen != nullptr) {
+      if (change.matrices == nullptr || adjoint) throw py::value_error("chosen pictures are resampled");
+      const auto is_there = [&](int32_t which) { return which >= 0 && which < among; };
+      if (!std::all_of(change.chosen, change.chosen + n, is_there)) {
+        throw py::value_error("expected pictures 0 to " + std::to_string(among - 1));
+      }
+    }
     if ((change.matrices == nullptr) != (change.lenses == nullptr) ||
         (change.matrices != nullptr && change.mirrored != nullptr)) {
       throw py::value_error("expected matrices with lenses, or mirrored");
@@ -150,11 +160,12 @@ void bind_cuda_augment(py::module_& m) {
       .def("change", &CudaPictures::change, py::arg("pictures"), py::arg("mirrored").noconvert(),
            py::arg("matrices").noconvert(), py::arg("lenses").noconvert(), py::arg("cubic"), py::arg("folded"),
            py::arg("colours").noconvert(), py::arg("hidden").noconvert(), py::arg("adjoint"), py::arg("to"),
+           py::arg("chosen").noconvert() = py::none(), py::arg("among") = 0,
            "Pictures, an array as CudaTraining takes it, into a DeviceArray (n, h, w, c). None leaves a part out: "
            "mirrored (n,) uint8; matrices (n, 3, 3) and lenses (n,) float32 of warp, cubic or not, with what lies "
            "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
            "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
-           "way. Releases the GIL.")
+           "way. Those resampled may be `chosen` (n,) int32 `among` so many. Releases the GIL.")
       .def("either_side", &CudaPictures::either_side, py::arg("pictures"), py::arg("directions"), py::arg("apart"),
            py::arg("less"), py::arg("more"),
            "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c); apart is the "

@@ -176,6 +176,8 @@ class CudaPictures:
         hidden: NDArray[np.int32] | None,
         adjoint: bool,
         to: DeviceArray,
+        chosen: NDArray[np.int32] | None = None,
+        among: int = 0,
     ) -> None: ...
     def either_side(
         self, pictures: Any, directions: Any, apart: float, less: DeviceArray, more: DeviceArray

@@ -191,6 +191,15 @@ def test_stretch_and_shear_leave_one_direction() -> None:
     assert top < columns[0, 4, 16, 0]
 
 
+def test_affine_is_the_product() -> None:
+    x, y, turn, lean, wide, high = np.random.default_rng(0).uniform(0.2, 1.5, (6, 9))
+    product = (
+        augment.translation(x, y) @ augment.rotation(turn) @ augment.shear(lean)
+        @ augment.stretch(wide, high)
+    )  # fmt: skip
+    np.testing.assert_allclose(augment.affine(x, y, turn, lean, wide, high), product, atol=1e-14)
+
+
 def test_a_lens_keeps_the_centre_and_moves_the_edge() -> None:
     line = np.linspace(-1, 1, 32, dtype=np.float32)
     columns = np.tile(line[None, None, :, None], (6, 32, 1, 3))

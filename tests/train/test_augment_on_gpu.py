@@ -66,6 +66,20 @@ def test_geometry_is_the_cpus_to_the_bit(
 
 
 @pytest.mark.cuda
+@pytest.mark.parametrize("policy", [GREY, replace(augment.NONE, flip=0.5), augment.NONE])
+def test_pictures_that_are_chosen(policy: augment.Augmentation) -> None:
+    x, which = pictures(1, 7, 20, 24), np.array([6, 0, 0, 3])
+    change, place = policy.draw(4, np.random.default_rng(2)), OnGpu(0)
+    there = place.changed(x, Change())
+    for given_ in (x, there):
+        made = place.changed(given_, change, which).numpy()
+        assert made.tobytes() == change(x[which]).tobytes()
+    for wrong in ([0, 7, 0, 0], [-1, 0, 0, 0]):
+        with pytest.raises(ValueError, match="expected pictures 0 to 6"):
+            place.changed(x, change, np.array(wrong))
+
+
+@pytest.mark.cuda
 @pytest.mark.parametrize("threads", [1, 3, 8])
 @pytest.mark.parametrize("images", [1, 15, 40])
 def test_what_goes_up_in_many_blocks(images: int, threads: int) -> None:

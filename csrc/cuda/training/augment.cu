@@ -97,7 +97,7 @@ struct PictureChanges::Numbers {
   const uint8_t* mirrored;
   const float *matrices, *lenses;
   const double* colours;
-  const int32_t* hidden;
+  const int32_t *hidden, *chosen;
 };
 
 PictureChanges::PictureChanges(int device, int threads) : device_(device), intake_(threads) {
@@ -132,7 +132,7 @@ void PictureChanges::take(const Source& source, int64_t floats, float* to) {
 PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
   const int64_t n = change.images;
   const auto round = [](int64_t bytes) { return divide_up(bytes, int64_t{16}) * 16; };
-  char* to = grown(numbers_, round(n) + round(36 * n) + round(4 * n) + round(168 * n) + round(16 * n));
+  char* to = grown(numbers_, round(n) + round(36 * n) + 2 * round(4 * n) + round(168 * n) + round(16 * n));
   const auto put = [&](auto* from, int64_t count) {
     const int64_t bytes = count * static_cast<int64_t>(sizeof *from);
     char* const place = to;
@@ -146,6 +146,7 @@ PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
   numbers.lenses = put(change.lenses, n);
   numbers.colours = put(change.colours, 21 * n);
   numbers.hidden = put(change.hidden, 4 * n);
+  if (change.chosen != nullptr) numbers.chosen = put(change.chosen, n);
   return numbers;
 }
 
@@ -154,7 +155,7 @@ void PictureChanges::change(const PictureChange& change, const Source& from, flo
   const DeviceScope scope(device_);
   const bool moved = change.mirrored != nullptr || change.matrices != nullptr;
   const int64_t floats = floats_of(change);
-  float* const first = moved ? grown(other_, change.images * floats) : to;
+  float* const first = moved ? grown(other_, from.images * floats) : to;
   const Numbers numbers = send(change);
   take(from, floats, first);
   if (change.adjoint) {
@@ -201,7 +202,7 @@ void PictureChanges::resample(const PictureChange& change, const Numbers& number
     FACEGEN_CUDA_CHECK_LAUNCH("mirror images");
     return;
   }
-  const Warps warps = {numbers.matrices, numbers.lenses, change.images, change.h, change.w, change.c,
+  const Warps warps = {numbers.matrices, numbers.lenses, numbers.chosen, change.images, change.h, change.w, change.c,
                        change.folded, change.cubic};
   if (change.adjoint) {
     int64_t* const sums = grown(sums_, count);

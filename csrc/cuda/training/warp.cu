@@ -96,7 +96,9 @@ __global__ void __launch_bounds__(kBlockThreads)
   for_each_number(pixels, [&](int64_t i) {
     AxisTaps<Taps> rows, columns;
     find_point(a, i, rows, columns);
-    const float* const picture = in + i / (int64_t{a.h} * a.w) * a.h * a.w * a.c;
+    const int64_t image = i / (int64_t{a.h} * a.w);
+    const int64_t of = a.chosen == nullptr ? image : a.chosen[image];
+    const float* const picture = in + of * a.h * a.w * a.c;
     for (int c = 0; c < a.c; ++c) {
       float sum = 0.0f;
       for (int r = 0; r < Taps; ++r) {

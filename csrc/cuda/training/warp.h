@@ -9,6 +9,7 @@ namespace facegen::cuda {
 
 struct Warps {
   const float *matrices, *lenses;  // (images, 3, 3), (images)
+  const int32_t* chosen;           // (images): which picture each is of; null: they are in order
   int64_t images;
   int32_t h, w, c;  // of pictures, and of results
   bool folded;      // what lies outside is mirrored in, else black

@@ -246,7 +246,7 @@ class Reader:
         if isinstance(labels, OnDevice):  # whose numbers are checked there
             strides = labels.strides + (0,) * (4 - len(labels.shape))
             return _on_gpu(name, labels._replace(shape=shape, strides=strides), shape)
-        labels = np.require(labels, labels.dtype.newbyteorder("="), "CA")
+        labels = np.require(labels, labels.dtype.newbyteorder("="), ["C", "A"])
         narrow = np.empty(labels.shape, np.int32)
         if not narrow_labels(labels, classes, narrow, self._threads):
             place = np.unravel_index(labels.argmax(), labels.shape)

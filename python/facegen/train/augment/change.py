@@ -77,7 +77,7 @@ class Change:
 
 def joined(changes: Sequence[Change]) -> Change:
     """Those of batches one behind the other, all drawn by one `Augmentation`."""
-    parts = {
+    parts: dict[str, Any] = {
         name: np.concatenate([getattr(change, name) for change in changes], axis=axis)
         for name, axis in _AXES.items()
         if getattr(changes[0], name) is not None

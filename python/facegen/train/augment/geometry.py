@@ -46,6 +46,21 @@ def shear(angle: Any) -> np.ndarray:
     return _matrix([[1, np.tan(np.radians(angle)), 0], [0, 1, 0]])
 
 
+def affine(
+    x: Any = 0.0, y: Any = 0.0, turn: Any = 0.0, lean: Any = 0.0, wide: Any = 1.0, high: Any = 1.0
+) -> np.ndarray:
+    """``translation(x, y) @ rotation(turn) @ shear(lean) @ stretch(wide, high)`` in one."""
+    angle, lean = np.radians(turn), np.tan(np.radians(lean))
+    cos, sin = np.cos(angle), np.sin(angle)
+    wide, high = 1 / np.asarray(wide, float), 1 / np.asarray(high, float)
+    return _matrix(
+        [
+            [cos * wide, (cos * lean + sin) * high, -2 * np.asarray(x)],
+            [-sin * wide, (cos - sin * lean) * high, -2 * np.asarray(y)],
+        ]
+    )
+
+
 def mirror(which: Any) -> np.ndarray:
     """Mirror images where `which`, (n,) bool, is set."""
     return _matrix([[np.where(which, -1.0, 1.0), 0, 0], [0, 1, 0]])

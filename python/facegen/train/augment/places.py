@@ -26,8 +26,8 @@ class Place(Protocol):
 
     on_device: bool
 
-    def changed(self, pictures: Any, change: Change) -> Any:
-        """As `change(pictures)`."""
+    def changed(self, pictures: Any, change: Change, which: np.ndarray | None = None) -> Any:
+        """As `change(pictures[which])`; None: of all of them."""
 
     def changed_back(self, gradient: Any, change: Change) -> Any:
         """As `change.adjoint(gradient)`."""
@@ -55,9 +55,11 @@ class OnHost:
     def __init__(self, threads: int | None) -> None:
         self._threads = threads
 
-    def changed(self, pictures: Any, change: Change) -> np.ndarray:
+    def changed(
+        self, pictures: Any, change: Change, which: np.ndarray | None = None
+    ) -> np.ndarray:
         """See `Place`."""
-        return change(pictures, self._threads)
+        return change(pictures if which is None else pictures[which], self._threads)
 
     def changed_back(self, gradient: Any, change: Change) -> np.ndarray:
         """See `Place`."""
@@ -87,9 +89,11 @@ class OnGpu:
         copiers = processors.count() if threads is None else threads
         self._native = self._cuda.CudaPictures(index, copiers)
 
-    def changed(self, pictures: Any, change: Change) -> DeviceArray:
+    def changed(
+        self, pictures: Any, change: Change, which: np.ndarray | None = None
+    ) -> DeviceArray:
         """See `Place`."""
-        return self._run(pictures, change, adjoint=False)
+        return self._run(pictures, change, which, adjoint=False)
 
     def changed_back(self, gradient: Any, change: Change) -> DeviceArray:
         """See `Place`."""
@@ -99,19 +103,24 @@ class OnGpu:
         self, pictures: Any, directions: Any, apart: float
     ) -> tuple[DeviceArray, DeviceArray]:
         """See `Place`."""
-        less, more = self._empty(pictures), self._empty(pictures)
+        less, more = (self._empty(np.shape(pictures)) for _ in range(2))
         self._native.either_side(
             self._source(pictures), self._source(directions), apart, less, more
         )
         return less, more
 
-    def _run(self, pictures: Any, change: Change, *, adjoint: bool) -> DeviceArray:
+    def _run(
+        self, pictures: Any, change: Change, which: np.ndarray | None = None, *, adjoint: bool
+    ) -> DeviceArray:
         shape = np.shape(pictures)
         if len(shape) != 4 or 0 in shape[1:]:
             raise ValueError(f"pictures: expected shape (n, h, w, c), found {shape}")
-        to = self._empty(pictures)
-        n, height, width, _ = to.shape
+        n = shape[0] if which is None else len(which)
+        to = self._empty((n, *shape[1:]))
+        _, height, width, _ = shape
         mirrored, matrix, lens = change.mirrored, change.matrix, change.lens
+        if which is not None and matrix is None:  # whose resampling finds them
+            matrix = np.tile(np.eye(3), (n, 1, 1))
         if mirrored is not None and matrix is not None:  # one resampling does both
             mirrored, matrix = None, mirror(mirrored) @ matrix
         if matrix is not None:
@@ -132,13 +141,13 @@ class OnGpu:
             hidden,
             adjoint,
             to,
+            None if which is None else np.ascontiguousarray(which, np.int32),
+            shape[0],
         )
         return to
 
-    def _empty(self, like: Any) -> DeviceArray:
-        array: DeviceArray = self._cuda.DeviceArray(
-            np.shape(like), "float32", self._index, ordered=True
-        )
+    def _empty(self, shape: tuple[int, ...]) -> DeviceArray:
+        array: DeviceArray = self._cuda.DeviceArray(shape, "float32", self._index, ordered=True)
         return array
 
     def _source(self, pictures: Any) -> Any:

@@ -103,24 +103,16 @@ class Augmentation:
 
     def _geometry(self, draws: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         ways = 2 * draws - 1
-        matrices = []
-        if self.translate:
-            shifts = self.translate * ways[:2]
-            matrices.append(geometry.translation(shifts[0], shifts[1]))
-        if self.rotate:
-            matrices.append(geometry.rotation(self.rotate * ways[2]))
-        if self.shear:
-            matrices.append(geometry.shear(self.shear * ways[3]))
-        if self.scale:
-            matrices.append(geometry.scaling(_factor(self.scale, ways[4])))
-        if self.stretch:
-            ratio = np.sqrt(_factor(self.stretch, ways[5]))
-            matrices.append(geometry.stretch(ratio, 1 / ratio))
         lens = self.lens * ways[6] if self.lens else None
-        if not matrices:
-            unmoved = np.tile(np.eye(3), (draws.shape[1], 1, 1))
-            return (None, None) if lens is None else (unmoved, lens)
-        return reduce(np.matmul, matrices), lens
+        kinds = (self.translate, self.rotate, self.shear, self.scale, self.stretch, self.lens)
+        if not any(kinds):
+            return None, None
+        zoom, ratio = _factor(self.scale, ways[4]), np.sqrt(_factor(self.stretch, ways[5]))
+        matrix = geometry.affine(
+            *(self.translate * ways[:2]), self.rotate * ways[2], self.shear * ways[3],
+            zoom * ratio, zoom / ratio,
+        )  # fmt: skip
+        return matrix, lens
 
     def _colour(self, draws: np.ndarray, axes: np.ndarray | None) -> np.ndarray | None:
         ways = 2 * draws - 1

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from typing import Any
 from zlib import crc32
 
 import numpy as np
@@ -166,31 +167,32 @@ def train(
     exchange = Exchange.of(ranks, trainer)
     step = StepInParts(trainer, reports.note, exchange)
 
-    def read(number: int) -> tuple[Batch, np.ndarray]:
+    def read(number: int) -> tuple[Batch, Any]:
         batch = order(number)
         return batch, DISTORTION(x[batch.samples], batch.random, threads=1)
 
-    def learn(item: tuple[Batch, np.ndarray]) -> dict[str, np.ndarray]:
+    def learn(item: tuple[Batch, Any]) -> dict[str, np.ndarray]:
         batch, shown = item
         return {"loss": step(shown, y[batch.samples])}
 
+    on_gpu = trainer.device != CPU
     place = place_of(trainer.device, trainer.threads)
+    there = place.changed(x, Change()) if on_gpu else x
 
-    def draw(number: int) -> tuple[Batch, Change]:
+    def draw(number: int) -> tuple[Batch, Any]:
         batch = order(number)
         return batch, DISTORTION.draw(len(batch.samples), batch.random)
 
-    def learn_several(items: Sequence[tuple[Batch, Change]]) -> list[dict[str, np.ndarray]]:
+    def learn_several(items: Sequence[tuple[Batch, Any]]) -> list[dict[str, np.ndarray]]:
         """The same on a GPU, which distorts the images of many steps at once."""
         found: list[np.ndarray] = []
         for size, group in groupby(items, lambda item: len(item[0].samples)):
             batches, changes = zip(*group, strict=True)
             samples = np.concatenate([batch.samples for batch in batches])
-            shown = place.changed(x[samples], joined(changes))
+            shown = place.changed(there, joined(changes), samples)
             found += step.several(shown, y[samples], size)
         return [{"loss": losses} for losses in found]
 
-    on_gpu = trainer.device != CPU
     loop = Loop(
         draw if on_gpu else read,
         learn,
