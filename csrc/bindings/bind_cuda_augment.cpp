@@ -62,7 +62,9 @@ class CudaPictures {
     change.adjoint = adjoint;
     change.chosen = numbers_of(chosen, "chosen", n, 1);
     if (change.chosen != nullptr) {
-      if (change.matrices == nullptr || adjoint) throw py::value_error("chosen pictures are resampled");
+      if ((change.matrices == nullptr && change.mirrored == nullptr) || adjoint) {
+        throw py::value_error("chosen pictures are resampled, or mirrored");
+      }
       const auto is_there = [&](int32_t which) { return which >= 0 && which < among; };
       if (!std::all_of(change.chosen, change.chosen + n, is_there)) {
         throw py::value_error("expected pictures 0 to " + std::to_string(among - 1));
@@ -165,7 +167,7 @@ void bind_cuda_augment(py::module_& m) {
            "mirrored (n,) uint8; matrices (n, 3, 3) and lenses (n,) float32 of warp, cubic or not, with what lies "
            "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
            "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
-           "way. Those resampled may be `chosen` (n,) int32 `among` so many. Releases the GIL.")
+           "way. Those moved may be `chosen` (n,) int32 `among` so many. Releases the GIL.")
       .def("either_side", &CudaPictures::either_side, py::arg("pictures"), py::arg("directions"), py::arg("apart"),
            py::arg("less"), py::arg("more"),
            "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c); apart is the "

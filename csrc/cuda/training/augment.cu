@@ -8,11 +8,14 @@
 namespace facegen::cuda {
 namespace {
 
-__global__ void __launch_bounds__(kBlockThreads) mirror_kernel(const uint8_t* mirrored, int32_t h, int32_t w, int32_t c,
-                                                        const float* in, int64_t count, float* out) {
+// `chosen`: as of Warps.
+__global__ void __launch_bounds__(kBlockThreads)
+    mirror_kernel(const uint8_t* mirrored, const int32_t* chosen, int32_t h, int32_t w, int32_t c, const float* in,
+                  int64_t count, float* out) {
   for_each_number(count, [&](int64_t i) {
-    const int64_t pixel = i / c, row = pixel / w, x = pixel - row * w;
-    const int64_t from = mirrored[row / h] ? row * w + w - 1 - x : pixel;
+    const int64_t pixel = i / c, row = pixel / w, image = row / h, x = pixel - row * w;
+    const int64_t of = chosen == nullptr ? image : chosen[image];
+    const int64_t from = (of * h + row - image * h) * w + (mirrored[image] ? w - 1 - x : x);
     out[i] = in[from * c + (i - pixel * c)];
   });
 }
@@ -197,8 +200,8 @@ void PictureChanges::resample(const PictureChange& change, const Numbers& number
   const int64_t count = change.images * floats_of(change);
   const cudaStream_t stream = stream_.get();
   if (change.mirrored != nullptr) {  // its own adjoint
-    mirror_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(numbers.mirrored, change.h, change.w, change.c, from,
-                                                         count, to);
+    mirror_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(numbers.mirrored, numbers.chosen, change.h, change.w,
+                                                                change.c, from, count, to);
     FACEGEN_CUDA_CHECK_LAUNCH("mirror images");
     return;
   }

@@ -27,7 +27,7 @@ struct PictureChange {
   const double* colours;    // (n, 21): y = A x + C mean + b; A and C are (3, 3), by rows
   const int32_t* hidden;    // (n, 4): rows and columns that become 0, from and to
   bool adjoint;             // all of it the other way round; colours are those of the way back
-  const int32_t* chosen;    // (n): which of the pictures each is of, where they are resampled; null: in order
+  const int32_t* chosen;    // (n): which of the pictures each is of, where they are moved; null: in order
 };
 
 // Of pixels on a side, as on the CPU.

@@ -11,15 +11,15 @@ namespace facegen::cuda {
 
 // Arrays of other libraries are read behind the work that makes them, and in front of what their stream does from
 // then on.
-void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes,
-                              float* to) {
+void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to,
+                              cudaStream_t stream) {
   const bool checked = source.on_device && rule != SourceRule::kNumbers;
   if (checked) {
-    FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream_.get()));
+    FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream));
   }
-  intake_.take(source, floats, rule, classes, to, place_.get(), stream_.get());
+  intake_.take(source, floats, rule, classes, to, place_.get(), stream);
   if (!checked) return;
-  const int64_t place = read_place(source.images * floats);
+  const int64_t place = read_place(source.images * floats, stream);
   if (place < 0) return;
   const std::string expected = rule == SourceRule::kShares
                                    ? "0 or more"
@@ -30,16 +30,17 @@ void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule r
 
 // Of images from `begin` on and before `end`, where `to` has the whole batch.
 void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end,
-                                     DeviceMemory<float>* to) {
+                                     DeviceMemory<float>* to, cudaStream_t stream) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     for (const Source& piece : inputs[i]) {
       const Source some = piece.within(begin, end, input_floats_[i]);
-      if (some.images > 0) take(some, input_floats_[i], SourceRule::kNumbers, 0, to[i].get());
+      if (some.images > 0) take(some, input_floats_[i], SourceRule::kNumbers, 0, to[i].get(), stream);
     }
   }
 }
 
-void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to) {
+void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to,
+                                      cudaStream_t stream) {
   for (std::size_t i = losses_begin(); i < static_cast<std::size_t>(program_.forward_steps); ++i) {
     const TrainingStep& loss = program_.steps[i];
     if (loss.y < 0) continue;
@@ -49,16 +50,17 @@ void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, Device
                                                                        : SourceRule::kNumbers;
     const int64_t classes = program_.values[std::size_t(loss.x)].c;
     for (const Source& piece : targets[target]) {
-      take(piece, target_floats_[target], rule, classes, to[target].get());
+      take(piece, target_floats_[target], rule, classes, to[target].get(), stream);
     }
   }
 }
 
 // The batch of a step; of inputs those images that this rank needs.
-void TrainingExecutable::take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets) {
+void TrainingExecutable::take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets,
+                                    cudaStream_t stream) {
   const OwnShares own = sharing_.own(steps.images);
-  take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs);
-  take_targets(steps.targets, targets);
+  take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs, stream);
+  take_targets(steps.targets, targets, stream);
 }
 
 std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const std::vector<Pieces>& inputs,
@@ -79,8 +81,8 @@ std::shared_ptr<const HeldArrays> TrainingExecutable::hold(int64_t images, const
   for (const int64_t floats : held->floats) {
     held->arrays.push_back(allocate_device<float>(images * floats));
   }
-  take_inputs(inputs, 0, images, held->arrays.data());
-  take_targets(targets, held->arrays.data() + inputs.size());
+  take_inputs(inputs, 0, images, held->arrays.data(), stream_.get());
+  take_targets(targets, held->arrays.data() + inputs.size(), stream_.get());
   FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
   return held;
 }

@@ -58,8 +58,7 @@ bool TrainingExecutable::prepare_begun(const Kind& kind, bool again, Begun& begu
     if (error.code != cudaErrorMemoryAllocation) throw;
     if (begun_.empty()) {
       settle();
-      staged_.clear();  // what there is of it may be what is missing
-      staged_images_ = 0;
+      release_staged();  // what there is of it may be what is missing
     }
     return false;
   }
@@ -67,12 +66,28 @@ bool TrainingExecutable::prepare_begun(const Kind& kind, bool again, Begun& begu
   return true;
 }
 
+// Whose batch of before has been read when arrivals_stream_ goes on.
+TrainingExecutable::Staged& TrainingExecutable::begin_staging() {
+  Staged& staged = staged_[staged_next_++ % staged_.size()];
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(arrivals_stream_.get(), staged.read.get(), 0));
+  return staged;
+}
+
+void TrainingExecutable::end_staging(const Staged& staged) const {
+  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.there.get(), arrivals_stream_.get()));
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), staged.there.get(), 0));
+}
+
 void TrainingExecutable::enqueue_begun(const Steps& steps, Begun& begun) {
   const Kind& kind = begun.kind;
-  take_batch(steps, staged_.data(), staged_.data() + inputs_.size());
-  copy_up(call_.get(), begun.call.get(), put_step(steps, true, begun.call.get()), stream_.get());
+  Staged& staged = begin_staging();
+  DeviceMemory<float>* const arrays = staged.arrays.data();
+  take_batch(steps, arrays, arrays + inputs_.size(), arrivals_stream_.get());
+  end_staging(staged);
+  copy_up(call_.get(), begun.call.get(), put_step(steps, &staged, begun.call.get()), stream_.get());
   follow_arrays();
   launch(kind);
+  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.read.get(), stream_.get()));
   copy_down(begun.result.get(), results_.get(), layout_of(kind.images, true).result_bytes, stream_.get());
   FACEGEN_CUDA_CHECK(cudaEventRecord(begun.done.get(), stream_.get()));
   use_arrays();

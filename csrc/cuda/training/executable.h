@@ -5,11 +5,12 @@
 // at once, each step is a part of a graph (recorded once a batch size) that reads its own from memory, and
 // losses and lengths of gradients are copied down at the end: see begin.h.
 //
-// Steps that begin() enqueues are not waited for, nor is what follows them. Their batches arrive beside the batch
-// of the step under way, and the first kernel of each fetches its own, unless a step before had a number that is
+// Steps that begin() enqueues are not waited for, nor is what follows them. Their batches arrive, on a stream of
+// their own, while the step before is under way, and the first kernel of each fetches its own, unless a step before had a number that is
 // not finite: then all is as that one had it when finish() comes to it.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -137,17 +138,20 @@ class TrainingExecutable {
   void reserve_values(int64_t images, int64_t part_images);
   void release_values();
   void reserve_staged(int64_t images);
+  void release_staged();
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp
-  void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, DeviceMemory<float>* to);
-  void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to);
-  void take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets);
-  void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to);
+  void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, DeviceMemory<float>* to,
+                   cudaStream_t stream);
+  void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to, cudaStream_t stream);
+  void take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets, cudaStream_t stream);
+  void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to, cudaStream_t stream);
   // ---- run.cpp
   Kind kind_of(const Steps& steps, bool gathered) const;
   void check_steps(const Steps& steps) const;
-  int64_t put_step(const Steps& steps, bool gathered, char* call) const;
+  struct Staged;
+  int64_t put_step(const Steps& steps, const Staged* staged, char* call) const;
   static void put_addresses(const std::vector<DeviceMemory<float>>& arrays, char* call);
   void put_entry(const Steps& steps, int64_t step, const int32_t* rows, char* entry) const;
   void put_call(const Steps& steps, int64_t first, int64_t count, const CallLayout& layout);
@@ -162,6 +166,8 @@ class TrainingExecutable {
   struct Begun;
   bool prepare_begun(const Kind& kind, bool again, Begun& begun);
   void enqueue_begun(const Steps& steps, Begun& begun);
+  Staged& begin_staging();
+  void end_staging(const Staged& staged) const;
   // ---- graphs.cpp
   void forget_graphs();
   void launch_all(Kind kind, int64_t count);
@@ -204,7 +210,7 @@ class TrainingExecutable {
   Found explain_steps(const std::vector<Part>& parts);
   std::string explain_result(std::size_t step, const Part& part);
   int64_t first_not_finite(const float* numbers, int64_t count);
-  int64_t read_place(int64_t count);
+  int64_t read_place(int64_t count, cudaStream_t stream);
   float* array(int32_t index) const { return arrays_[static_cast<std::size_t>(index)]->get(); }
   float* gradient_of(int32_t index, int32_t place = 0) const {
     return gradients_.get() + place * gradient_floats_ + gradient_at_[static_cast<std::size_t>(index)];
@@ -243,7 +249,13 @@ class TrainingExecutable {
   };
   std::deque<Begun> begun_;                  // the oldest first
   std::vector<Begun> spare_;                 // whose memory the next ones have
-  std::vector<DeviceMemory<float>> staged_;  // inputs and targets
+  // Where batches arrive, in turn: one is filled while the step before reads the other.
+  struct Staged {
+    std::vector<DeviceMemory<float>> arrays;  // inputs and targets
+    Event there, read;
+  };
+  std::array<Staged, 2> staged_;
+  std::size_t staged_next_ = 0;
   int64_t staged_images_ = 0;
   std::vector<const TrainingStep*> updates_;
   DeviceMemory<UpdatedArray> updated_;
@@ -261,6 +273,7 @@ class TrainingExecutable {
   DeviceMemory<double> nodes_;  // of a batch norm, by shares
   DeviceMemory<float> norm_shares_;
   Stream stream_, totals_stream_;  // on which gradients are added up
+  Stream arrivals_stream_;         // of batches that are staged
   Event ready_, total_;
   std::shared_ptr<Event> used_;  // by steps that are not waited for: the arrays
   bool adding_ = false;  // something runs on totals_stream_

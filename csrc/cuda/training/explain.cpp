@@ -12,13 +12,13 @@ namespace facegen::cuda {
 int64_t TrainingExecutable::first_not_finite(const float* numbers, int64_t count) {
   FACEGEN_CUDA_CHECK(cudaMemsetAsync(place_.get(), 0xff, sizeof(unsigned long long), stream_.get()));
   find_not_finite(numbers, count, place_.get(), stream_.get());
-  return read_place(count);
+  return read_place(count, stream_.get());
 }
 
-int64_t TrainingExecutable::read_place(int64_t count) {
+int64_t TrainingExecutable::read_place(int64_t count, cudaStream_t stream) {
   unsigned long long place = 0;
-  copy_down(&place, place_.get(), sizeof place, stream_.get());
-  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream_.get()));
+  copy_down(&place, place_.get(), sizeof place, stream);
+  FACEGEN_CUDA_CHECK(cudaStreamSynchronize(stream));
   return place < static_cast<unsigned long long>(count) ? static_cast<int64_t>(place) : -1;
 }
 

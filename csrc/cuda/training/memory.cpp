@@ -117,8 +117,7 @@ void TrainingExecutable::reserve_values(int64_t images, int64_t part_images) {
 void TrainingExecutable::release_values() {
   forget_graphs();
   capacity_ = part_capacity_ = 0;
-  staged_.clear();
-  staged_images_ = 0;
+  release_staged();
   arena_ = {};
   kept_ = {};
   losses_ = {};
@@ -127,19 +126,29 @@ void TrainingExecutable::release_values() {
   }
 }
 
+void TrainingExecutable::release_staged() {
+  for (Staged& staged : staged_) staged.arrays.clear();
+  staged_images_ = 0;
+}
+
 // Where the batches of steps that are not waited for arrive.
 void TrainingExecutable::reserve_staged(int64_t images) {
   if (images <= staged_images_) return;
   settle();
-  staged_.clear();
-  staged_images_ = 0;
+  release_staged();
   int64_t of_image = 0;
   for (const auto* floats : {&input_floats_, &target_floats_}) {
     for (const int64_t count : *floats) of_image += count;
   }
-  require_free(4 * images * of_image);
-  for (const auto* floats : {&input_floats_, &target_floats_}) {
-    for (const int64_t count : *floats) staged_.push_back(allocate_device<float>(images * count));
+  require_free(4 * images * of_image * static_cast<int64_t>(staged_.size()));
+  if (!arrivals_stream_) arrivals_stream_ = make_stream();
+  for (Staged& staged : staged_) {
+    for (Event* event : {&staged.there, &staged.read}) {
+      if (!*event) *event = make_event();
+    }
+    for (const auto* floats : {&input_floats_, &target_floats_}) {
+      for (const int64_t count : *floats) staged.arrays.push_back(allocate_device<float>(images * count));
+    }
   }
   staged_images_ = images;
 }

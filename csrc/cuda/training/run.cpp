@@ -23,7 +23,8 @@ void put(char* place, const T& value) {
 }  // namespace
 
 void TrainingExecutable::settle() const noexcept {
-  for (const cudaStream_t stream : {stream_.get(), aside_.stream(), totals_stream_.get()}) {
+  for (const cudaStream_t stream :
+       {stream_.get(), aside_.stream(), totals_stream_.get(), arrivals_stream_.get()}) {
     if (stream != nullptr) cudaStreamSynchronize(stream);  // null would be all of the process's
   }
 }
@@ -76,7 +77,7 @@ Outcome TrainingExecutable::run(const Steps& steps) {
   const Kind kind = kind_of(steps, gathered);
   const Settled settled = {[this] { settle(); }};
   reserve(steps.images, sizes_of(kind), gathered);
-  if (!gathered) take_batch(steps, inputs_.data(), targets_.data());
+  if (!gathered) take_batch(steps, inputs_.data(), targets_.data(), stream_.get());
   follow_arrays();
   const CallLayout layout = layout_of(steps.images, gathered);
   for (int64_t first = 0; first < steps.count;) {
@@ -119,12 +120,19 @@ bool TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& 
 // Behind steps that were begun the batch arrives as theirs.
 void TrainingExecutable::enqueue_forward(const Steps& steps, const std::vector<float*>& outputs) {
   const bool gathered = !begun_.empty();
-  take_inputs(steps.inputs, 0, steps.images, gathered ? staged_.data() : inputs_.data());
+  Staged* const staged = gathered ? &begin_staging() : nullptr;
+  if (gathered) {
+    take_inputs(steps.inputs, 0, steps.images, staged->arrays.data(), arrivals_stream_.get());
+    end_staging(*staged);
+  } else {
+    take_inputs(steps.inputs, 0, steps.images, inputs_.data(), stream_.get());
+  }
   const CallLayout layout = layout_of(steps.images, gathered);
   std::vector<char> call(static_cast<std::size_t>(layout.entries_at + layout.entry_bytes));
-  intake_.copies().copy_up(call_.get(), call.data(), put_step(steps, gathered, call.data()), stream_.get());
+  intake_.copies().copy_up(call_.get(), call.data(), put_step(steps, staged, call.data()), stream_.get());
   follow_arrays();
   enqueue_begin({steps.images, steps.images, false, false, gathered, 1});
+  if (gathered) FACEGEN_CUDA_CHECK(cudaEventRecord(staged->read.get(), stream_.get()));
   products_.enqueue_weights(steps.images, stream_.get());
   // Losses end the forward pass; what they read lives until then.
   const std::size_t losses = losses_begin();
@@ -137,13 +145,14 @@ void TrainingExecutable::enqueue_forward(const Steps& steps, const std::vector<f
   use_arrays();
 }
 
-// The call of one step, whose batch is staged or there already; how many bytes it has.
-int64_t TrainingExecutable::put_step(const Steps& steps, bool gathered, char* call) const {
+// The call of one step, whose batch is staged or (null) there already; how many bytes it has.
+int64_t TrainingExecutable::put_step(const Steps& steps, const Staged* staged, char* call) const {
+  const bool gathered = staged != nullptr;
   const CallLayout layout = layout_of(steps.images, gathered);
   put(call, Cursor{});
   std::vector<int32_t> rows;
   if (gathered) {
-    put_addresses(staged_, call);
+    put_addresses(staged->arrays, call);
     rows.resize(static_cast<std::size_t>(steps.images));
     std::iota(rows.begin(), rows.end(), 0);
   }
