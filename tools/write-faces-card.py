@@ -104,7 +104,7 @@ A generator ({card["network"]}): 100 numbers, uniform in -1 to 1, in; a face of 
 
 ## How good it is
 
-Of {e["count"]:,} samples, by the [measures of training](../../../../docs/training.md#how-good-is-it):
+Of {e["count"]:,} samples, by the [measures of training](../../../../docs/training-faces.md#how-good-is-it):
 
 | | samples | pictures |
 |---|---:|---:|

@@ -203,4 +203,4 @@ print(
 )
 
 # %% [markdown]
-# To go on: `facegen train classifier` does this with pictures of your own (docs/training.md).
+# To go on: `facegen train classifier` does this with pictures of your own (docs/training-classes.md).

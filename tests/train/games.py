@@ -28,7 +28,7 @@ def judge() -> Graph:
 
 
 class Game:
-    """Two players, as docs/training.md has them; `more` is for both trainers."""
+    """Two players, as docs/training-gpu.md has them; `more` is for both trainers."""
 
     def __init__(self, device: str, **more: Any) -> None:
         made, shown = maker(), judge()

@@ -103,7 +103,7 @@ class _Command(training.OnRanks, options.BareCommand):
 @click.option(
     "--precision", type=click.Choice(["strict", "float32", "bfloat16", "float16"]),
     default="strict", show_default=True,
-    help="Of products (docs/training.md); 16 bits are quicker on Hopper GPUs, or by AMX.",
+    help="Of products (docs/training-gpu.md); 16 bits are quicker on Hopper GPUs, or by AMX.",
 )
 @click.option("--log-every", type=click.IntRange(1), default=100, show_default=True)
 @click.option("--sample-every", type=click.IntRange(1), default=1000, show_default=True)

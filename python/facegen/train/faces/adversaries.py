@@ -9,7 +9,7 @@ A slope is the difference of two scores, of a picture moved a little down its sl
 gradient in the discriminator's weights is that of the slope, as far as a short move tells: the
 direction depends on them too, but it is the steepest, where turning it changes nothing. So nothing
 has to be derived twice. Noise on one side instead (Lin et al. 2025) also punishes scores that fall
-by any noise, which is what a discriminator needs to see grain; docs/training.md has figures.
+by any noise, which is what a discriminator needs to see grain; docs/training-faces.md has figures.
 
 A picture goes from the generator through augmentation to the discriminator, and a gradient the same
 way back: the discriminator's in its input, by the adjoint of the augmentation, into the generator.
