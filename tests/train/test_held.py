@@ -249,15 +249,16 @@ def test_features_that_are_kept(device: str) -> None:
     for each, array in zip(features, arrays, strict=True):
         each.arrays = [np.ascontiguousarray(array)]
     single, many, short = (lenet_trainer(device) for _ in range(3))
+    labels = [LABELS, (LABELS + 1) % 10]  # of mirror images
     kept, without = (
-        KeptSteps(train.StepInParts(trainer), features, LABELS) for trainer in (many, short)
+        KeptSteps(train.StepInParts(trainer), features, labels) for trainer in (many, short)
     )
     random, batches, expected = np.random.default_rng(3), [], []
     for size in (5, 5, 3):
         samples, mirrored = random.integers(0, 40, size), random.random(size) < 0.5
         batches.append(kept.rows(samples, mirrored))
         x = np.where(mirrored[:, None, None, None], arrays[1][samples], arrays[0][samples])
-        expected.append(single.step(x, LABELS[samples]))
+        expected.append(single.step(x, np.where(mirrored, labels[1][samples], LABELS[samples])))
 
     def no_memory(*_: Any) -> np.ndarray:
         raise MemoryError

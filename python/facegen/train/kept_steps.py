@@ -24,19 +24,20 @@ class KeptSteps:
     features
         Of the pictures, and of their mirror images.
     labels
-        Of the pictures, (n,): those of mirror images are the same.
+        Of the pictures, (n, ...), and of their mirror images.
     """
 
     def __init__(
-        self, step: StepInParts, features: Sequence[Features], labels: NDArray[np.int64]
+        self, step: StepInParts, features: Sequence[Features], labels: Sequence[np.ndarray]
     ) -> None:
         self._step, self._features, self._labels = step, features, labels
+        self._pictures = len(labels[0])
         both = [Pieces(pair) for pair in zip(*(each.arrays for each in features), strict=True)]
-        self._held = step.trainer.hold(_alone(both), Pieces([labels, labels]))
+        self._held = step.trainer.hold(_alone(both), Pieces(labels))
 
     def rows(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> NDArray[np.int64]:
         """Of the data set that is held: a batch, as `several` takes it."""
-        return samples + len(self._labels) * mirrored
+        return samples + self._pictures * mirrored
 
     def several(self, batches: Sequence[NDArray[np.int64]]) -> list[np.ndarray]:
         """The losses of each of some batches that follow one another."""
@@ -51,9 +52,10 @@ class KeptSteps:
         return found
 
     def _on_the_host(self, rows: NDArray[np.int64]) -> np.ndarray:
-        mirrored, samples = np.divmod(rows, len(self._labels))
+        mirrored, samples = np.divmod(rows, self._pictures)
         x = pick(self._features, samples, mirrored.astype(bool))
-        return self._step(x, self._labels[samples])
+        which = zip(mirrored, samples, strict=True)
+        return self._step(x, np.stack([self._labels[mirror][sample] for mirror, sample in which]))
 
 
 def pick(

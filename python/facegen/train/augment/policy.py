@@ -108,10 +108,9 @@ class Augmentation:
         if not any(kinds):
             return None, None
         zoom, ratio = _factor(self.scale, ways[4]), np.sqrt(_factor(self.stretch, ways[5]))
-        matrix = geometry.affine(
-            *(self.translate * ways[:2]), self.rotate * ways[2], self.shear * ways[3],
-            zoom * ratio, zoom / ratio,
-        )  # fmt: skip
+        right, down = self.translate * ways[:2]
+        turn, lean = self.rotate * ways[2], self.shear * ways[3]
+        matrix = geometry.affine(right, down, turn, lean, zoom * ratio, zoom / ratio)
         return matrix, lens
 
     def _colour(self, draws: np.ndarray, axes: np.ndarray | None) -> np.ndarray | None:

@@ -69,7 +69,7 @@ class Shown:
         if self._features is None:
             return None
         try:
-            return KeptSteps(step, self._features, self._pictures.labels)
+            return KeptSteps(step, self._features, 2 * [self._pictures.labels])
         except MemoryError:
             return None
 

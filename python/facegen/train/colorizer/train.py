@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from facegen.train.colorizer.photos import PhotoSample, Survey
 from facegen.train.folders import digest_of_names
 from facegen.train.initial_weights import digest as digest_of_weights
 from facegen.train.initial_weights import initial_weights
-from facegen.train.memory import AHEAD, check_run
+from facegen.train.memory import batches_ahead, check_run
 from facegen.train.network_files import Widths
 from facegen.train.ranks import Ranks
 from facegen.train.readers import read_rgb
@@ -168,7 +168,8 @@ def train(
     """
     s, photos = settings, survey.photos
     graph = colorizer.score_graph(s.side, s.width)
-    check_run([graph], s.batch, s.side**2 + 2 * graph.outputs[0].shape.floats, device)
+    photo_floats = s.side**2 + 2 * graph.outputs[0].shape.floats
+    check_run([graph], s.batch, photo_floats, device)
     chosen, kept = split(len(photos), held_out)
     order = Order(len(chosen), s.batch, s.seed)
     steps = s.epochs * order.steps_per_epoch
@@ -186,12 +187,19 @@ def train(
         ranks=ranks,
     )
 
-    def step(loaded: Loaded) -> dict[str, Any]:
+    reader = Reader(PhotoSample([photos[i] for i in chosen], s.side, s.mirror, s.zoom), order)
+
+    def read(number: int) -> Loaded:
+        loaded = reader(number)
         lightness, ab = loaded.arrays
-        return {"loss": trainer.step(lightness, bins.targets(ab, rarity))}
+        return replace(loaded, arrays=(lightness, bins.targets(ab, rarity)))
+
+    def step(loaded: Loaded) -> dict[str, Any]:
+        lightness, targets = loaded.arrays
+        return {"loss": trainer.step(lightness, targets)}
 
     loop = Loop(
-        read=Reader(PhotoSample([photos[i] for i in chosen], s.side, s.mirror, s.zoom), order),
+        read=read,
         step=step,
         parts={"colorizer": trainer},
         steps=steps,
@@ -204,7 +212,7 @@ def train(
         },
         reports=reports,
         epoch=order.steps_per_epoch,
-        ahead=AHEAD,
+        ahead=batches_ahead(trainer.device, threads, s.batch * photo_floats),
         workers=threads,
         ranks=ranks,
     )

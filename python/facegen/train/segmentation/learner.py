@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facegen.networks import segmentation, squeezenet
 from facegen.nn import Graph
 from facegen.train.exchange import Exchange
+from facegen.train.segmentation.masks import VOID, Pairs
 
 
 class Learner(Protocol):
@@ -22,17 +23,23 @@ class Learner(Protocol):
     ----------
     exchange
         With other ranks, where they are asynchronous.
+    together
+        Whether many batches a call of `steps` are learned faster than one.
     """
 
     exchange: Exchange | None
+    together: bool
 
-    def prepare(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
-        """What `step` takes of some pairs' pictures; called by other threads, ahead of the step."""
+    def ahead(self, batch: int) -> int:
+        """Batches of so many pairs that are read before they are needed."""
 
-    def step(self, prepared: Any, labels: NDArray[np.int32]) -> np.ndarray:
-        """Learn from a batch; each image's loss, whose mean is that over the pixels with a class.
+    def read(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
+        """A batch of some pairs, some of them mirrored; by other threads, ahead of its step."""
 
-        `labels` (n, 227, 227): a class, or -1.
+    def steps(self, batches: Sequence[Any]) -> list[np.ndarray]:
+        """Learn from batches, one behind the other.
+
+        Of each its images' losses, whose mean is that over the pixels with a class.
         """
 
     def classify(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -47,6 +54,20 @@ class Learner(Protocol):
     def state_dict(self) -> dict[str, np.ndarray]: ...
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None: ...
+
+
+def labels_of(
+    pairs: Pairs, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]
+) -> NDArray[np.int16]:
+    """Of pixels (n, 227, 227): a class, or -1."""
+    labels = flipped(pairs.classes[samples].astype(np.int16), mirrored)
+    return np.where(labels == VOID, np.int16(-1), labels)
+
+
+def flipped(maps: np.ndarray, mirrored: NDArray[np.bool_]) -> np.ndarray:
+    """Maps (n, height, width, ...), those that are chosen as their mirror images."""
+    choose = mirrored.reshape(-1, *[1] * (maps.ndim - 1))
+    return np.where(choose, maps[:, :, ::-1], maps)
 
 
 def classes_of(weights: Mapping[str, np.ndarray]) -> int:

@@ -7,7 +7,7 @@ run in every step.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,17 @@ from facegen.nn.grad import Adam
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.in_parts import StepInParts
+from facegen.train.kept_steps import KeptSteps, pick
+from facegen.train.memory import batches_ahead
 from facegen.train.ranks import Ranks
 from facegen.train.reports import Reports
 from facegen.train.schedules import Schedule
-from facegen.train.segmentation.learner import classes_of, encoder_layers
+from facegen.train.segmentation.learner import (
+    classes_of,
+    encoder_layers,
+    flipped,
+    labels_of,
+)
 from facegen.train.segmentation.masks import Pairs
 from facegen.train.trainer import Trainer
 
@@ -88,6 +95,9 @@ class NativeLearner:
         )
         self.exchange = Exchange.of(ranks, self.trainer)
         self._step = StepInParts(self.trainer, reports.note, self.exchange)
+        self._inputs, self._threads = graph.inputs, threads
+        self._kept = self._hold()
+        self.together = self._kept is not None
 
     def _reader(self, mirrored: bool) -> Any:
         def read(samples: NDArray[np.int64]) -> np.ndarray:
@@ -99,21 +109,45 @@ class NativeLearner:
         pixels = flipped(self._pairs.pixels[samples], mirrored)
         return pixels - np.array(imagenet.MEAN, np.float32)
 
-    def prepare(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
+    def _hold(self) -> KeptSteps | None:
+        """Features that a GPU holds; None where there are none, no room, or other ranks."""
+        if self._features is None or self.trainer.device == CPU or self.trainer.ranks is not None:
+            return None
+        every = np.arange(len(self._pairs))
+        labels = [labels_of(self._pairs, every, np.full(len(every), m)) for m in (False, True)]
+        try:
+            return KeptSteps(self._step, self._features, labels)
+        except MemoryError:
+            return None
+
+    def ahead(self, batch: int) -> int:
+        """See `Learner`."""
+        floats = sum(tensor.shape.floats for tensor in self._inputs)
+        return batches_ahead(self.trainer.device, self._threads, batch * floats)
+
+    def read(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
+        """See `Learner`."""
+        if self._kept is not None:
+            return self._kept.rows(samples, mirrored)
+        return self._shown(samples, mirrored), labels_of(self._pairs, samples, mirrored)
+
+    def _shown(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Any:
+        """As the trainer takes pictures."""
         if self._features is None:
             return self._pixels(samples, mirrored)
-        plain, mirror = (features[samples] for features in self._features)
-        choose = mirrored[:, None, None, None]
-        return [np.where(choose, b, a) for a, b in zip(plain, mirror, strict=True)]
+        return pick(self._features, samples, mirrored)
 
-    def step(self, prepared: Any, labels: NDArray[np.int32]) -> np.ndarray:
-        return self._step(prepared, labels)
+    def steps(self, batches: Sequence[Any]) -> list[np.ndarray]:
+        """See `Learner`."""
+        if self._kept is not None:
+            return self._kept.several(batches)
+        return [self._step(*batch) for batch in batches]
 
     def classify(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         maps = []
         for first in range(0, len(samples), _BATCH):
             part = samples[first : first + _BATCH]
-            shown = self.prepare(part, np.zeros(len(part), bool))
+            shown = self._shown(part, np.zeros(len(part), bool))
             (logits,) = self.trainer.predict(shown).values()
             maps.append(logits.argmax(axis=3))
         return np.concatenate(maps)
@@ -131,8 +165,3 @@ class NativeLearner:
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.trainer.load_state_dict(state)
 
-
-def flipped(maps: np.ndarray, mirrored: NDArray[np.bool_]) -> np.ndarray:
-    """Maps (n, height, width, ...), those that are chosen as their mirror images."""
-    choose = mirrored.reshape(-1, *[1] * (maps.ndim - 1))
-    return np.where(choose, maps[:, :, ::-1], maps)

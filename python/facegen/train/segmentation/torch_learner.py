@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation
 from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
+from facegen.train.memory import AHEAD
 from facegen.train.running import Diverged
-from facegen.train.segmentation.learner import classes_of, encoder_layers, segmenter
+from facegen.train.segmentation.learner import classes_of, encoder_layers, labels_of, segmenter
 from facegen.train.segmentation.masks import Pairs
 
 # PyTorch and the engine add the same products in another order, up to 4,608 in a layer and some 20
@@ -30,6 +31,7 @@ class TorchLearner:
     """A `Learner` on a device of PyTorch's."""
 
     exchange: Exchange | None = None
+    together = False
 
     def __init__(
         self,
@@ -50,11 +52,23 @@ class TorchLearner:
         self._adam = torch.optim.Adam(self._trained.values())
         self._steps = 0
 
-    def prepare(self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]) -> Tensor:
-        x = _input(self._pairs.pixels[samples])
-        return torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), x.flip(3), x)
+    def ahead(self, batch: int) -> int:
+        """See `Learner`."""
+        return AHEAD
 
-    def step(self, prepared: Tensor, labels: NDArray[np.int32]) -> np.ndarray:
+    def read(
+        self, samples: NDArray[np.int64], mirrored: NDArray[np.bool_]
+    ) -> tuple[Tensor, NDArray[np.int16]]:
+        """See `Learner`."""
+        x = _input(self._pairs.pixels[samples])
+        shown = torch.where(torch.from_numpy(mirrored).view(-1, 1, 1, 1), x.flip(3), x)
+        return shown, labels_of(self._pairs, samples, mirrored)
+
+    def steps(self, batches: Sequence[tuple[Tensor, NDArray[np.int16]]]) -> list[np.ndarray]:
+        """See `Learner`."""
+        return [self._step(*batch) for batch in batches]
+
+    def _step(self, prepared: Tensor, labels: NDArray[np.int16]) -> np.ndarray:
         for group in self._adam.param_groups:
             group["lr"] = self._rate(self._steps)
         y = torch.from_numpy(labels).to(self._device).long()

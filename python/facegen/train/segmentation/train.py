@@ -8,7 +8,7 @@ it could not be learned. The decoder starts as an untrained FCN does (Long, Shel
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 from zlib import crc32
@@ -30,7 +30,7 @@ from facegen.train.reports import SILENT, Reports
 from facegen.train.schedules import Schedule, one_cycle
 from facegen.train.segmentation.learner import Learner, classes_of, segmenter
 from facegen.train.segmentation.masks import VOID, Pairs
-from facegen.train.segmentation.native_learner import NativeLearner, flipped
+from facegen.train.segmentation.native_learner import NativeLearner
 from facegen.train.split import split
 
 
@@ -162,15 +162,13 @@ def train(
     chosen, held_out = split(len(pairs), settings.held_out)
     order, classes = settings.order(pairs), classes_of(learner.weights())
 
-    def read(number: int) -> tuple[Any, NDArray[np.int32]]:
+    def read(number: int) -> Any:
         batch = order(number)
-        samples = chosen[batch.samples]
-        mirrored = batch.random.random(len(samples)) < 0.5
-        labels = flipped(pairs.classes[samples].astype(np.int32), mirrored)
-        return learner.prepare(samples, mirrored), np.where(labels == VOID, -1, labels)
+        mirrored = batch.random.random(len(batch.samples)) < 0.5
+        return learner.read(chosen[batch.samples], mirrored)
 
-    def step(item: tuple[Any, NDArray[np.int32]]) -> dict[str, np.ndarray]:
-        return {"loss": learner.step(*item)}
+    def learn(batches: Sequence[Any]) -> list[dict[str, np.ndarray]]:
+        return [{"loss": losses} for losses in learner.steps(batches)]
 
     def measure(step: int) -> dict[str, float]:
         counts = confusion_of_pairs(learner.classify, pairs, held_out, classes)
@@ -178,7 +176,7 @@ def train(
 
     loop = Loop(
         read,
-        step,
+        lambda batch: learn([batch])[0],
         {"network": learner},
         settings.epochs * order.steps_per_epoch,
         settings.batch,
@@ -190,7 +188,8 @@ def train(
         },
         reports=reports,
         epoch=order.steps_per_epoch,
-        ahead=2,
+        ahead=learner.ahead(settings.batch),
+        several=learn if learner.together else None,
         ranks=ranks,
         exchange=learner.exchange,
     )
