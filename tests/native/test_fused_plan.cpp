@@ -182,35 +182,6 @@ void test_pools() {
   CHECK(plan_fused(program).sums.count(13) == 0);
 }
 
-// Blocks have all cells, and the sums of as many channels as there are.
-void test_summed_pools() {
-  Window window = {};
-  window.stride_h = window.stride_w = 2;
-  for (const int32_t size : {2, 3}) {
-    window.kernel_h = window.kernel_w = size;
-    for (const int32_t channels : {8, 24, 72, 128, 512}) {
-      for (const int32_t side : {3, 24, 111}) {
-        const TrainingValue x = {ValueKind::kArena, 0, side, side + 2, channels, 0};
-        if (!can_sum_pool(window, x)) {
-          CHECK(size == 2 && pool_sum_doubles(window, x, kImages) == 0);
-          continue;
-        }
-        if (size == 2) {
-          const PoolWalk walk = plan_summed_pool(window, x, kImages);
-          CHECK(walk.blocks() * walk.block_rows >= kImages * cells_of(side, 0) && kPoolThreads % walk.vectors == 0);
-          CHECK(pool_sum_doubles(window, x, kImages) == walk.blocks() * channels);
-        } else {
-          const StripWalk walk = plan_summed_strips(window, x, kImages);
-          CHECK(walk.lanes * walk.columns <= kPoolThreads && walk.lanes * walk.groups * 4 >= channels);
-          CHECK((walk.columns - 1) * walk.tiles >= cells_of(side + 2, 0));
-          CHECK(walk.rows * walk.strips >= cells_of(side, 0));
-          CHECK(pool_sum_doubles(window, x, kImages) >= walk.splits(kImages) * channels);
-        }
-      }
-    }
-  }
-}
-
 void test_operands() {
   const OperandPlan made = plan(concatenation());
   const OperandMap& both = map_of(made, kBoth);
@@ -256,7 +227,6 @@ int main() {
   test_gates_and_sums();
   test_copies_without();
   test_pools();
-  test_summed_pools();
   test_operands();
   test_parts();
   return 0;
