@@ -28,7 +28,7 @@ def run(ranks: int, mode: str, folder: Path) -> subprocess.CompletedProcess[str]
 
 
 def entries(folder: Path) -> list[dict]:
-    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines() if line]
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
 
 
 @pytest.mark.parametrize("network", ["lenet", "discriminator"])

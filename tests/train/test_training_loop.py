@@ -87,7 +87,7 @@ def assert_same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarr
 
 def lines(folder: Path) -> list[dict]:
     """The log, without what depends on time."""
-    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines() if line]
+    entries = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     timing = {"seconds", "images_per_second", "left"}
     return [{k: v for k, v in entry.items() if k not in timing} for entry in entries]
 

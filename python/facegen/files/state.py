@@ -107,10 +107,10 @@ class LineFile:
         self._path = Path(path)
         if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
             raise FacegenError(f"{path}: expected a file of an earlier run, found no file")
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | system.PLAIN | system.NO_FOLLOW
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | system.PLAIN | system.NO_FOLLOW
         with naming(path):
             self._descriptor = os.open(path, flags, 0o666)
-        self._half = True  # a run that was killed may have left half a line
+            self._half = self._ends_in_half_a_line()  # as a run that was killed may have left it
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line."""
@@ -123,6 +123,12 @@ class LineFile:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    def _ends_in_half_a_line(self) -> bool:
+        if os.lseek(self._descriptor, 0, os.SEEK_END) == 0:
+            return False
+        os.lseek(self._descriptor, -1, os.SEEK_END)
+        return os.read(self._descriptor, 1) != b"\n"
 
 
 def whole(value: object) -> int:

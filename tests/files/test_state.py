@@ -1,0 +1,35 @@
+"""Files of entries that grow: their bytes. What a full disk makes of them is in tests/pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from facegen.files.state import LineFile, read_lines
+
+
+def append(path: Path, *numbers: int) -> None:
+    file = LineFile(path)
+    for number in numbers:
+        file.append({"a": number})
+    file.close()
+
+
+def test_a_file_has_no_empty_line(tmp_path: Path) -> None:
+    """Neither a new one at its beginning, nor where one that is there goes on."""
+    path = tmp_path / "lines.jsonl"
+    append(path, 1)
+    append(path)
+    append(path, 2, 3)
+    assert path.read_bytes() == b'{"a": 1}\n{"a": 2}\n{"a": 3}\n'
+
+
+@pytest.mark.parametrize("end", [b"\n", b'{"a": 2', b'{"a": 2}'])
+def test_what_follows_half_a_line_is_whole(tmp_path: Path, end: bytes) -> None:
+    path = tmp_path / "lines.jsonl"
+    append(path, 1)
+    path.write_bytes(path.read_bytes() + end)
+    append(path, 3)
+    kept = [{"a": 2}] if end.endswith(b"}") else []
+    assert [*read_lines(path)] == [{"a": 1}, *kept, {"a": 3}]
