@@ -31,7 +31,7 @@ struct CallLayout {
   int64_t most_steps;               // that there is memory for
 };
 
-constexpr int kMostGathered = 8;  // arrays of one launch
+constexpr int kMostArrays = 8;  // arrays of one launch
 
 struct BeginArguments {
   const char* call;
@@ -45,7 +45,7 @@ struct BeginArguments {
     int64_t floats;  // or labels
     int32_t number;  // of its address
     int64_t first, images;  // of the batch that are needed
-  } arrays[kMostGathered];
+  } arrays[kMostArrays];
   int32_t array_count;
 };
 void run_begin(const BeginArguments& arguments, cudaStream_t stream);

@@ -3,19 +3,19 @@
 //   y (row, column) = activation(sum over taps and channels of x(row; tap, channel) w(column; tap, channel)
 //                                + bias + what y holds, where it adds)
 //
-// A phase is one launch. Its x is gathered (gather.cuh); the weights are read as the parameter lies, (output
-// channel, tap, input channel): they change with each step. For the gradient in x, whose columns are input
-// channels, they come with columns side by side, and ldmatrix transposes them (mma_tile.cuh).
+// A phase is one launch. Its x is read where it lies (phase_input.cuh); so are the weights, (output channel, tap,
+// input channel): they change with each step. For the gradient in x, whose columns are input channels, they come
+// with columns side by side, and ldmatrix transposes them (mma_tile.cuh).
 //
 // Where C has few tiles, blocks take parts of the depth, whose sums a second kernel adds in order.
 #include "cuda/generic/element.cuh"
 #include "cuda/runtime/error.h"
 #include "cuda/training/call.h"
-#include "cuda/training/gather.cuh"
 #include "cuda/training/launch.cuh"
 #include "cuda/training/mma_tile.cuh"
 #include "cuda/training/numbers.cuh"
 #include "cuda/training/part_sums.cuh"
+#include "cuda/training/phase_input.cuh"
 #include "cuda/training/ramp.cuh"
 #include "cuda/training/tiles.cuh"
 
@@ -25,7 +25,7 @@ namespace {
 using namespace mma_tile;
 
 struct GemmArguments {
-  Gather in;
+  PhaseInput in;
   const float* weight;  // of the first group
   int32_t outs, ins, weight_taps;
   int32_t rows, columns, depth;
@@ -43,7 +43,7 @@ struct GemmArguments {
   float* parts;  // (split, group, row, column), where there are several
 };
 
-__device__ inline float* find_row(const GemmArguments& args, const Position& at) {
+__device__ inline float* find_row(const GemmArguments& args, const OutputPixel& at) {
   return args.y + at.image * args.y_image_floats + args.in.phase.output_pixel(at.oy, at.ox) * args.y_c;
 }
 
@@ -120,14 +120,14 @@ __global__ void __launch_bounds__(kThreads) gemm_kernel(const __grid_constant__ 
   __shared__ float* to_rows[kTile];
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const unsigned thread = threadIdx.x;
-  const Gather& in = args.in;
+  const PhaseInput& in = args.in;
   // Rows behind the last are the last again, whose sums are not stored.
   const int row = min(at.row + line_of<false>(thread), args.rows - 1);
-  const Position position = find_position(in, row);
-  const Place place = find_place(in, position, at.group);
+  const OutputPixel pixel = find_pixel(in, row);
+  const Place place = find_place(in, pixel, at.group);
   const int64_t part_row = (int64_t{at.part} * args.tiles.group_count + at.group) * args.rows + row;
   to_rows[line_of<false>(thread)] =
-      args.split.splits == 1 ? find_row(args, position) : args.parts + part_row * args.columns;
+      args.split.splits == 1 ? find_row(args, pixel) : args.parts + part_row * args.columns;
   const float* weight = args.weight + int64_t{at.group} * args.outs * args.weight_taps * args.ins;
   // Columns of the weight that a thread copies.
   const int columns = args.columns - at.column, line = line_of<kTransposed>(thread);
@@ -173,7 +173,7 @@ __global__ void __launch_bounds__(kBlockThreads)
   sum_parts(parts, [&](int i, float sum) {
     const int line = by_columns.divide(i), group = by_rows.divide(line);
     const int channel = group * args.columns + i - line * args.columns;
-    float* const to = find_row(args, find_position(args.in, line - group * args.rows)) + channel;
+    float* const to = find_row(args, find_pixel(args.in, line - group * args.rows)) + channel;
     float v[1] = {sum};
     if (args.bias != nullptr) v[0] += args.bias[channel];
     if (args.accumulate) v[0] += *to;
@@ -201,7 +201,7 @@ void run_gemm(const TrainingCall& call, const TrainingGroups& groups, const floa
     const int depth = p.taps() * channels;
     const DepthSplit split = split_depth(rows, columns, depth, groups.count);
     const bool fours_y = is_vector_aligned(call.y.data + first_y) && y.c % 4 == 0;
-    const Gather in = make_gather(call.x, p, first_x, channels);
+    const PhaseInput in = make_phase_input(call.x, p, first_x, channels);
     const GemmArguments args = {
         in, of_groups, groups.outs, groups.ins, taps,
         static_cast<int32_t>(rows), columns, depth, make_tiles(rows, columns, depth, groups.count, split),

@@ -138,7 +138,7 @@ void TrainingExecutable::enqueue_begin(const Kind& kind) {
   const auto gather = [&](const std::vector<DeviceMemory<float>>& to, const std::vector<int64_t>& floats,
                           int64_t first, int64_t images) {
     for (std::size_t i = 0; i < to.size(); ++i) {
-      if (a.array_count == kMostGathered) {
+      if (a.array_count == kMostArrays) {
         run_begin(a, stream_.get());
         a.array_count = 0;
       }

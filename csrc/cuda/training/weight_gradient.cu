@@ -7,10 +7,10 @@
 // layer and the batch alone; a second kernel adds the parts' sums in order.
 #include "cuda/runtime/error.h"
 #include "cuda/training/call.h"
-#include "cuda/training/gather.cuh"
 #include "cuda/training/launch.cuh"
 #include "cuda/training/mma_tile.cuh"
 #include "cuda/training/part_sums.cuh"
+#include "cuda/training/phase_input.cuh"
 #include "cuda/training/tiles.cuh"
 
 namespace facegen::cuda {
@@ -19,7 +19,7 @@ namespace {
 using namespace mma_tile;
 
 struct WeightGradientArguments {
-  Gather in;
+  PhaseInput in;
   const float* dy;  // the first group's first channel of the first image
   int64_t dy_image_floats;
   int32_t dy_c;
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(kThreads)
   __shared__ __align__(16) Tap taps[kTile];
   const Tiles::Place at = args.tiles.place(static_cast<int>(blockIdx.x));
   const unsigned thread = threadIdx.x;
-  const Gather& in = args.in;
+  const PhaseInput& in = args.in;
   if (thread < kTile) {
     taps[thread] = find_tap(in, at.column + static_cast<int>(thread), args.columns, in.channels, 1);
   }
@@ -47,15 +47,15 @@ __global__ void __launch_bounds__(kThreads)
   const auto copy = [&](int chunk, uint32_t to) {
     const int row = chunk * kChunk + line_of<true>(thread);
     const bool exists = row < args.rows;
-    const Position position = find_position(in, exists ? row : 0);
-    const float* const dy = made(args.dy + position.image * args.dy_image_floats +
-                                 in.phase.output_pixel(position.oy, position.ox) * args.dy_c +
+    const OutputPixel pixel = find_pixel(in, exists ? row : 0);
+    const float* const dy = made(args.dy + pixel.image * args.dy_image_floats +
+                                 in.phase.output_pixel(pixel.oy, pixel.ox) * args.dy_c +
                                  at.group * args.outs + at.row);
     copy_line<true>(to, outs, args.fours_dy, [&](int number) -> Source {
       return {dy + number, exists && number < outs};
     });
-    Place place = find_place(in, position, at.group);
-    if (!exists) place.y = kNowhere;
+    Place place = find_place(in, pixel, at.group);
+    if (!exists) place.y = kOutside;
     copy_line<true>(to + kOperandBytes, columns, args.fours_x, [&](int number) -> Source {
       const Tap tap = taps[number];
       return {place.from + tap.offset, reaches(in, place, tap)};
@@ -104,7 +104,7 @@ void run_weight_gradient(const TrainingCall& call, const TrainingGroups& groups,
     const int columns = p.taps() * groups.ins;
     if (rows == 0 || columns == 0) continue;
     const DepthSplit split = split_depth(groups.outs, columns, rows, groups.count);
-    const Gather in = make_gather(call.x, p, groups.first_in, groups.ins);
+    const PhaseInput in = make_phase_input(call.x, p, groups.first_in, groups.ins);
     const float* const of_groups = call.dy.data + groups.first_out;
     const WeightGradientArguments args = {
         in, of_groups, dy.floats(), dy.c, static_cast<int32_t>(rows), groups.outs, columns, taps,

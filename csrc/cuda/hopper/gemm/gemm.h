@@ -9,7 +9,8 @@
 
 namespace facegen::cuda::hopper {
 
-struct Position {
+// From a box to another, of input positions.
+struct BoxOffset {
   int32_t x, y, n;
 };
 
@@ -26,7 +27,7 @@ struct Arguments {
   int32_t in_h, in_w, step_y, step_x;
   Box box;
   int32_t copied_bytes;  // of a plane of a copied box: fewer rows where there are few images
-  Position second_box;  // input position of a tall tile's second half, relative to its first
+  BoxOffset second_box;  // from a tall tile's first half to its second
   int32_t images;
   Activation activation;
   float alpha, beta;

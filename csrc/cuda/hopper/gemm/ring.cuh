@@ -119,7 +119,7 @@ struct Producer {
     at.advance();
   }
   // A box of A, the tile's own or a tall tile's second one.
-  __device__ void copy_boxes(const Tile& tile, const Tap& tap, int block, Position moved) {
+  __device__ void copy_boxes(const Tile& tile, const Tap& tap, int block, BoxOffset moved) {
     const int x = tile.x * args.step_x + tap.dx + moved.x;
     const int y = tile.y * args.step_y + tap.dy + moved.y;
     for (int plane = 0; plane < V::kPlanes; ++plane) {
@@ -175,7 +175,7 @@ __device__ void produce(const Arguments& args, Shared<V>& shared) {
       } else {
         ring.slot += V::kPlaneBytes;
       }
-      ring.copy_boxes(tile, tap, block, box == 0 ? Position{} : args.second_box);
+      ring.copy_boxes(tile, tap, block, box == 0 ? BoxOffset{} : args.second_box);
     }
     for (int left = tap.blocks * V::kPlanes * kBlockChannels * 128; left > 0; left -= kSlotBytes) {
       const int bytes = min(left, kSlotBytes);
