@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple
@@ -117,7 +117,7 @@ class Reader:
     def inputs(self, x: Any) -> list[Values]:
         """Images alone; ValueError where they do not fit."""
         names, values = self._program.inputs, self._program.values
-        given = [x] if len(names) == 1 or isinstance(x, Pieces) else list(x)
+        given = [x] if len(names) == 1 or isinstance(x, Pieces) else _in_turn("inputs", x, names)
         if len(given) != len(names):
             raise ValueError(f"{self._program.name} takes {len(names)} inputs, not {len(given)}")
         inputs = [
@@ -173,13 +173,17 @@ class Reader:
                 raise ValueError(f"{self._program.name} is trained without targets, but found some")
             return []
         names = [loss.output for loss in losses]
+        if y is None:
+            raise ValueError(f"targets: expected those of {', '.join(names)}, found none")
         if isinstance(y, Mapping):
             if y.keys() != set(names):
                 found = ", ".join(map(str, y))
                 raise ValueError(f"targets: expected those of {', '.join(names)}, found {found}")
             given = [y[name] for name in names]
         else:
-            given = [y] if len(losses) == 1 or isinstance(y, Pieces) else list(y)
+            given = [y]
+            if len(losses) > 1 and not isinstance(y, Pieces):
+                given = _in_turn("targets", y, names)
             if len(given) != len(losses):
                 raise ValueError(
                     f"targets: expected {len(losses)} ({', '.join(names)}), found {len(given)}"
@@ -259,12 +263,16 @@ class Reader:
 
     def _find(self, name: str, array: Any) -> np.ndarray | OnDevice:
         """An array on the host, or where it is on this device."""
+        if array is None:
+            raise ValueError(f"{name}: expected an array, found none")
         if is_own(array):
             there = find_own(array)
         else:
             library, found = locate([array], [name])
             if not found:
-                return np.asarray(array) if library is None else values_of(library, [array])[0]
+                if library is None:
+                    return _of_numpy(name, array)
+                return values_of(library, [array])[0]
             (there,) = found
         if self._device == CPU:
             raise ValueError(
@@ -274,6 +282,25 @@ class Reader:
         if self._device != f"cuda:{there.device}":
             raise ValueError(f"{name} is on cuda:{there.device}, and this trains on {self._device}")
         return there._replace(element=there.element.removeprefix("torch."))
+
+
+def _in_turn(name: str, given: Any, names: Sequence[str]) -> list[Any]:
+    """Arrays of these names, one after another; ValueError for what is one alone."""
+    try:
+        return list(given)
+    except TypeError:
+        found = "none" if given is None else type(given).__name__
+        raise ValueError(
+            f"{name}: expected {len(names)} arrays ({', '.join(names)}), found {found}"
+        ) from None
+
+
+def _of_numpy(name: str, values: Any) -> np.ndarray:
+    """An array of what is one, or lists of numbers; ValueError where their lengths differ."""
+    try:
+        return np.asarray(values)
+    except ValueError as error:
+        raise ValueError(f"{name}: expected an array, found {values!r:.80}") from error
 
 
 def _on_gpu(name: str, found: OnDevice, shape: tuple[int, ...]) -> OnGpu:
@@ -311,7 +338,7 @@ def check_rows(rows: Any, images: int) -> np.ndarray:
     ValueError
         They are of another kind, or not all from 0 to `images` - 1.
     """
-    array = np.asarray(rows)
+    array = _of_numpy("rows", rows)
     if array.dtype.kind not in "iu" or array.ndim != 2 or prod(array.shape[1:]) == 0:
         raise ValueError(
             f"rows: expected integers (steps, batch), found {array.dtype} of shape {array.shape}"

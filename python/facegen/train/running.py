@@ -84,6 +84,7 @@ class Running(TrainedArrays):
         need all images at once. Ranks share a batch instead, and of `shares` the bits are those
         of whole batches.
         """
+        images = whole_number("images", images)
         whole = self._needs_whole_batch or self.ranks or self.shares > 1
         return 1 if whole else -(-images // CHUNK_IMAGES)
 

@@ -7,9 +7,10 @@ from typing import Any, overload
 import numpy as np
 
 from facegen.engine.device import CPU
+from facegen.train.arguments import check_flag, check_kind
 from facegen.train.batch import check_rows
 from facegen.train.held import Held
-from facegen.train.running import Diverged, Running
+from facegen.train.running import Diverged, Running, whole_number
 
 _MOST_ROWS = 2**31 - 1  # row numbers are int32
 
@@ -72,8 +73,10 @@ class Stepping(Running):
             a step that was not waited for it is raised by the next call that waits; steps behind
             it have changed nothing, and `steps` does not count them.
         """
+        check_flag("wait", wait)
+        check_flag("predicted", predicted)
         with self._lock:
-            return self._take_step(x, y, wait, parts=parts, predicted=predicted)
+            return self._take_step(x, y, wait, parts=parts, predicted=bool(predicted))
 
     def hold(self, x: Any, y: Any = None) -> Held:
         """A data set for `run`: on a GPU a copy there, on the CPU the arrays as they are.
@@ -123,10 +126,12 @@ class Stepping(Running):
         Raises
         ------
         ValueError
-            For rows out of range, and a data set of another network; nothing is done then.
+            For rows out of range, a data set of another network, and what is no data set; nothing
+            is done then.
         MemoryError, Diverged
             As for `step`. `steps` counts those that were done.
         """
+        check_kind("the data set", held, Held, "what hold gave")
         if held.device != self.device or held.network != self._reader.signature:
             raise ValueError(
                 f"the data set is for another network on {held.device}, not for {self.graph.name} "
@@ -157,6 +162,7 @@ class Stepping(Running):
         `on_device` they are arrays on the GPU, as of `output`. Without `wait` the losses are what
         `self.wait` gives later, as those of steps.
         """
+        check_flag("wait", wait)
         self._check_on_device(on_device)
         with self._lock:
             losses = self._take_step(x, y, wait, update=False)
@@ -190,10 +196,12 @@ class Stepping(Running):
         Raises
         ------
         ValueError
-            `found` is of another network.
+            `found` is of another network, or is no array; there was no such batch.
         Diverged
             A number is not finite. The weights are then as they were.
         """
+        check_kind("found", found, np.ndarray, "what find gave")
+        images = whole_number("images", images)
         with self._lock:
             self._settle()
             rates = self.optimizer.rates(self.steps)
@@ -241,5 +249,6 @@ class Stepping(Running):
             return self._engine.kept(self.program.kept.index(name), on_device)
 
     def _check_on_device(self, on_device: bool) -> None:
+        check_flag("on_device", on_device)
         if on_device and self.device == CPU:
             raise ValueError("a trainer on the CPU has its arrays on the host")

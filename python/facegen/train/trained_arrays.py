@@ -14,6 +14,7 @@ from facegen.nn import Graph
 from facegen.nn.grad import Optimizer, TrainingProgram
 from facegen.nn.lower import check_weights
 from facegen.train import trainer_state
+from facegen.train.arguments import check_arrays
 from facegen.train.initial_weights import initial_weights
 from facegen.train.step_engine import StepEngine
 
@@ -129,8 +130,9 @@ class TrainedArrays:
         ------
         ValueError
             An array is missing, unknown, of another shape or type, not finite, or a variance below
-            0. The trainer is then as it was.
+            0; or the state is none. The trainer is then as it was.
         """
+        check_arrays("the state", state)
         trainer_state.check(self.graph, self._arrays(), state)
         with self._lock:
             self._settle()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Mapping
+from numbers import Real
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from facegen.nn.gemm_layers import GemmLayer
 from facegen.nn.grad import Losses, Optimizer, differentiate
 from facegen.nn.grad.steps import BatchNorm as BatchNormStep
 from facegen.numbers.rounding import BFloat16, Rounding
+from facegen.train.arguments import check_arrays, check_kind, check_names, check_numbers
 from facegen.train.batch import Reader
 from facegen.train.choose_engine import make_step_engine
 from facegen.train.ranks import Ranks
@@ -102,7 +104,8 @@ class Trainer(Stepping):
     ------
     ValueError
         For a layer that has no gradient, or no kernel on the device, an unknown loss, weights that
-        do not fit; for binary layers and roundings to other formats than bfloat16 on a GPU.
+        do not fit; for binary layers and roundings to other formats than bfloat16 on a GPU; for an
+        argument of another kind.
     DeviceError
         For a device that is not there, or not usable.
 
@@ -141,6 +144,22 @@ class Trainer(Stepping):
         device: str = "cpu",
         rounding: Rounding | None = None,
     ) -> None:
+        check_kind("graph", graph, Graph, "a Graph")
+        check_kind("optimizer", optimizer, Optimizer, "an optimizer, such as SGD(rate=0.1)")
+        check_kind("momentum", momentum, Real, "a number")
+        for name, names in (
+            ("frozen", frozen),
+            ("stored_statistics", stored_statistics),
+            ("inputs", inputs),
+            ("outputs", outputs),
+        ):
+            check_names(name, names)
+        if weights is not None:
+            check_arrays("the weights", weights)
+        if dropout is not None:
+            check_numbers("dropout", dropout)
+        if moments_of is not None:
+            check_kind("moments_of", moments_of, Trainer, "a Trainer")
         self.ranks = None if ranks is None or ranks.asynchronous else ranks
         self.threads = _checked(
             "threads", processors.count() if threads is None else threads, 1, 2**31 - 1

@@ -152,6 +152,6 @@ def find_loss(loss: Loss | str) -> Loss:
     """A loss by itself or by its kind; ValueError for another."""
     if isinstance(loss, Loss):
         return loss
-    if loss not in LOSSES:
+    if not isinstance(loss, str) or loss not in LOSSES:
         raise ValueError(f"unknown loss {loss!r}; expected one of: {', '.join(LOSSES)}")
     return LOSSES[loss]
