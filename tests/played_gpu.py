@@ -26,6 +26,7 @@ from facegen.numbers.rounding import Rounding
 from facegen.train import choose_engine, trainer
 from facegen.train.augment.places import OnHost
 from facegen.train.cpu_steps import CpuSteps
+from facegen.train.digits import train as digits
 from facegen.train.faces import adversaries
 from facegen.train.step_engine import Outcome, StepEngine, Steps
 
@@ -157,5 +158,6 @@ def played_gpu(lost_at: int | None = None, gpus: int = 1) -> Iterator[PlayedGpu]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "GPU_KINDS", (kind,))
         patch.setattr(trainer, "make_step_engine", gpu.make_steps)
-        patch.setattr(adversaries, "place_of", lambda device, threads: OnHost(threads))
+        for module in (adversaries, digits):
+            patch.setattr(module, "place_of", lambda device, threads: OnHost(threads))
         yield gpu
