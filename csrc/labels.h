@@ -11,11 +11,11 @@
 
 namespace facegen {
 
-// Whether all are below `classes`; else `to` is not to be used. One reading of what may be some MB: the class of each
-// pixel of a batch.
+// Whether all are below `classes`; else `to` is not to be used. Both are found in one reading, by several threads: a
+// batch may have a label a pixel, some MB.
 template <typename Integer>
 bool narrow_labels(const Integer* from, int64_t count, int32_t classes, int32_t* to, int threads) {
-  constexpr int64_t kTaskLabels = int64_t{1} << 15;
+  constexpr int64_t kTaskLabels = int64_t{1} << 15;  // some 10 us
   std::atomic<bool> fit{true};
   parallel_for(divide_up(count, kTaskLabels), threads, [&](int64_t task, int) {
     const int64_t end = std::min(count, (task + 1) * kTaskLabels);

@@ -24,10 +24,9 @@ from facegen.nn.program import Gemm, Program
 from facegen.nn.target import find_target
 from facegen.numbers.rounding import Rounding
 from facegen.train import choose_engine, trainer
+from facegen.train.augment import places
 from facegen.train.augment.places import OnHost
 from facegen.train.cpu_steps import CpuSteps
-from facegen.train.digits import train as digits
-from facegen.train.faces import adversaries
 from facegen.train.step_engine import Outcome, StepEngine, Steps
 
 DEVICE = "cuda:0"
@@ -158,6 +157,5 @@ def played_gpu(lost_at: int | None = None, gpus: int = 1) -> Iterator[PlayedGpu]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(devices, "GPU_KINDS", (kind,))
         patch.setattr(trainer, "make_step_engine", gpu.make_steps)
-        for module in (adversaries, digits):
-            patch.setattr(module, "place_of", lambda device, threads: OnHost(threads))
+        patch.setattr(places, "OnGpu", lambda index, threads: OnHost(threads))
         yield gpu

@@ -62,12 +62,13 @@ class CudaPictures {
     change.adjoint = adjoint;
     change.chosen = numbers_of(chosen, "chosen", n, 1);
     if (change.chosen != nullptr) {
-      if ((change.matrices == nullptr && change.mirrored == nullptr) || adjoint) {
-        throw py::value_error("chosen pictures are resampled, or mirrored");
-      }
-      const auto is_there = [&](int32_t which) { return which >= 0 && which < among; };
-      if (!std::all_of(change.chosen, change.chosen + n, is_there)) {
-        throw py::value_error("expected pictures 0 to " + std::to_string(among - 1));
+      if (adjoint) throw py::value_error("chosen: expected none, of a gradient");
+      const auto* const place = std::find_if(change.chosen, change.chosen + n, [&](int32_t which) {
+        return which < 0 || which >= among;
+      });
+      if (place != change.chosen + n) {
+        throw py::value_error("chosen: expected 0 and more, below " + std::to_string(among) + ", found " +
+                              std::to_string(*place) + " at " + std::to_string(place - change.chosen));
       }
     }
     if ((change.matrices == nullptr) != (change.lenses == nullptr) ||
@@ -162,12 +163,12 @@ void bind_cuda_augment(py::module_& m) {
       .def("change", &CudaPictures::change, py::arg("pictures"), py::arg("mirrored").noconvert(),
            py::arg("matrices").noconvert(), py::arg("lenses").noconvert(), py::arg("cubic"), py::arg("folded"),
            py::arg("colours").noconvert(), py::arg("hidden").noconvert(), py::arg("adjoint"), py::arg("to"),
-           py::arg("chosen").noconvert() = py::none(), py::arg("among") = 0,
+           py::arg("chosen").noconvert(), py::arg("among"),
            "Pictures, an array as CudaTraining takes it, into a DeviceArray (n, h, w, c). None leaves a part out: "
            "mirrored (n,) uint8; matrices (n, 3, 3) and lenses (n,) float32 of warp, cubic or not, with what lies "
            "outside folded in or black; colours (n, 21) float64, A, C and b of y = A x + C mean + b; hidden (n, 4) "
            "int32, rows and columns from and to. With adjoint a gradient goes the other way, by colours of that "
-           "way. Those moved may be `chosen` (n,) int32 `among` so many. Releases the GIL.")
+           "way. chosen (n,) int32: picture i is made of number chosen[i] of `among` given ones. Releases the GIL.")
       .def("either_side", &CudaPictures::either_side, py::arg("pictures"), py::arg("directions"), py::arg("apart"),
            py::arg("less"), py::arg("more"),
            "Each picture moved against its direction and along it, into DeviceArrays (n, h, w, c); apart is the "

@@ -1,6 +1,7 @@
 #include <pybind11/numpy.h>
 
 #include <cstdint>
+#include <string>
 
 #include "arguments.h"
 #include "bindings.h"
@@ -23,25 +24,28 @@ bool narrow(const py::array& labels, int32_t classes, Narrow& to, int threads) {
 }
 
 bool narrow_any(const py::array& labels, int32_t classes, Narrow& to, int64_t threads) {
-  const int copiers = checked_threads(threads);
+  const int some = checked_threads(threads);
   require_aligned(labels, "labels");
-  if (to.size() != labels.size() || (labels.flags() & py::array::c_style) == 0) {
-    throw py::value_error("labels must be contiguous, and as many as there are places");
+  require_aligned(to, "to");
+  if ((labels.flags() & py::array::c_style) == 0) throw py::value_error("labels must be C-contiguous");
+  if (to.size() != labels.size()) {
+    throw py::value_error("to must have " + std::to_string(labels.size()) + " places, found " +
+                          std::to_string(to.size()));
   }
   const py::dtype type = labels.dtype();
   const bool is_signed = type.kind() == 'i';
   if ((!is_signed && type.kind() != 'u') || type.byteorder() == '>') {
     throw py::type_error("labels must be integers of this machine's byte order");
   }
-  const auto by_sign = [&](auto with, auto without) {
-    return is_signed ? narrow<decltype(with)>(labels, classes, to, copiers)
-                     : narrow<decltype(without)>(labels, classes, to, copiers);
+  const auto as = [&](auto of_signed, auto of_unsigned) {
+    return is_signed ? narrow<decltype(of_signed)>(labels, classes, to, some)
+                     : narrow<decltype(of_unsigned)>(labels, classes, to, some);
   };
   switch (type.itemsize()) {
-    case 1: return by_sign(int8_t{}, uint8_t{});
-    case 2: return by_sign(int16_t{}, uint16_t{});
-    case 4: return by_sign(int32_t{}, uint32_t{});
-    default: return by_sign(int64_t{}, uint64_t{});
+    case 1: return as(int8_t{}, uint8_t{});
+    case 2: return as(int16_t{}, uint16_t{});
+    case 4: return as(int32_t{}, uint32_t{});
+    default: return as(int64_t{}, uint64_t{});
   }
 }
 

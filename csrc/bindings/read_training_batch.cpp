@@ -26,7 +26,7 @@ void check(const py::array& array, const std::string& name, int64_t values, bool
 void check_labels(const py::array& target, int32_t classes) {
   const auto* const labels = static_cast<const int32_t*>(target.data());
   const py::ssize_t count = target.size();
-  // The largest first, which is found many at a time: there may be one a pixel.
+  // The largest is found first, since that loop is vectorised: a batch may have a label a pixel.
   int32_t most = -1;
   for (py::ssize_t i = 0; i < count; ++i) most = std::max(most, labels[i]);
   if (most < classes) return;

@@ -176,8 +176,8 @@ class CudaPictures:
         hidden: NDArray[np.int32] | None,
         adjoint: bool,
         to: DeviceArray,
-        chosen: NDArray[np.int32] | None = None,
-        among: int = 0,
+        chosen: NDArray[np.int32] | None,
+        among: int,
     ) -> None: ...
     def either_side(
         self, pictures: Any, directions: Any, apart: float, less: DeviceArray, more: DeviceArray

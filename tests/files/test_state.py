@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -33,3 +35,18 @@ def test_what_follows_half_a_line_is_whole(tmp_path: Path, end: bytes) -> None:
     append(path, 3)
     kept = [{"a": 2}] if end.endswith(b"}") else []
     assert [*read_lines(path)] == [{"a": 1}, *kept, {"a": 3}]
+
+
+def test_a_line_of_which_nothing_was_written_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, data: memoryview) -> int:
+        raise OSError(errno.ENOSPC, "no space left")
+
+    file = LineFile(tmp_path / "log.jsonl")
+    file.append({"a": 1})
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space left"):
+        patch.setattr(os, "write", full)
+        file.append({"a": 2})
+    file.append({"a": 3})
+    assert (tmp_path / "log.jsonl").read_bytes() == b'{"a": 1}\n{"a": 3}\n'

@@ -11,6 +11,7 @@ import pytest
 
 from facegen import nn, train
 from facegen.nn import Graph, Shape
+from facegen.train.arguments import check_names
 
 SIZES = (3, 2, 2, 3)
 X = np.zeros(SIZES, np.float32)
@@ -131,3 +132,15 @@ def test_flags_of_numpy() -> None:
     one.predict(X)
     one.step(X, LABELS, predicted=np.True_, wait=np.True_)
     assert one.steps == 1
+
+
+@pytest.mark.parametrize("names", [b"conv", np.array("conv"), [1], [[1]], 3])
+def test_names_that_are_none(names: object) -> None:
+    with pytest.raises(ValueError, match="frozen must be a collection of names"):
+        check_names("frozen", names)
+    check_names("frozen", ["conv"])
+
+
+def test_pieces_of_nothing() -> None:
+    with pytest.raises(ValueError, match="pieces: expected a list of arrays, found int"):
+        train.Pieces(5)  # type: ignore[arg-type]

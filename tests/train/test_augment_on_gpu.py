@@ -75,7 +75,7 @@ def test_pictures_that_are_chosen(policy: augment.Augmentation) -> None:
         made = place.changed(given_, change, which).numpy()
         assert made.tobytes() == change(x[which]).tobytes()
     for wrong in ([0, 7, 0, 0], [-1, 0, 0, 0]):
-        with pytest.raises(ValueError, match="expected pictures 0 to 6"):
+        with pytest.raises(ValueError, match="chosen: expected 0 and more, below 7, found"):
             place.changed(x, change, np.array(wrong))
 
 

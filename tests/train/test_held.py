@@ -15,8 +15,6 @@ from facegen.engine.foreign import OnDevice
 from facegen.networks import lenet
 from facegen.nn import Graph, Shape
 from facegen.train import batch
-from facegen.train.augment.change import Change
-from facegen.train.augment.places import place_of
 from facegen.train.cut import Features
 from facegen.train.kept_steps import KeptSteps
 
@@ -222,23 +220,6 @@ def test_arrays_elsewhere_are_refused(reader: batch.Reader) -> None:
         reader.inputs([array, z])
     with pytest.raises(ValueError, match="a trainer on the CPU has its arrays on the host"):
         lenet_trainer(outputs=["softmax"]).output("softmax", on_device=True)
-
-
-@pytest.mark.parametrize("device", DEVICES)
-def test_batches_side_by_side(device: str) -> None:
-    single, many, short = (lenet_trainer(device) for _ in range(3))
-    expected = [single.step(IMAGES[i : i + 5], LABELS[i : i + 5]) for i in (0, 5, 10)]
-
-    def no_memory(*_: Any) -> np.ndarray:
-        raise MemoryError
-
-    short.run = no_memory  # type: ignore[method-assign]
-    images = IMAGES[:15]
-    there = images if device == "cpu" else place_of(device, 1).changed(images, Change())
-    for trainer, x in ((many, there), (short, there), (lenet_trainer(device), images)):
-        losses = train.StepInParts(trainer).several(x, LABELS[:15], 5)
-        assert [some.tobytes() for some in losses] == [some.tobytes() for some in expected]
-        assert_same(trainer, single)
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -44,7 +44,7 @@ def test_what_is_no_label_is_refused() -> None:
         narrow_labels(np.zeros(3), 2, to, 1)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="byte order"):
         narrow_labels(np.zeros(3, ">i4"), 2, to, 1)
-    with pytest.raises(ValueError, match="as many"):
+    with pytest.raises(ValueError, match="to must have 4 places, found 3"):
         narrow_labels(np.zeros(4, np.int64), 2, to, 1)
     with pytest.raises(ValueError, match="contiguous"):
         narrow_labels(np.zeros(6, np.int64)[::2], 2, to, 1)

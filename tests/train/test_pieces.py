@@ -14,7 +14,8 @@ from facegen import nn, train
 from facegen.nn import Graph, Shape
 
 RANDOM = np.random.default_rng(0)
-LARGE = 600  # pixels on a side: three times as many bytes as go up at once
+LARGE = 600  # pixels on a side: an image is more than a block of what goes up, of 1 MB
+MANY = 400  # several images are, and 20 of them more than the 8 blocks that are filled at once
 
 
 def two_ends(side: int = 5) -> Graph:
@@ -85,6 +86,15 @@ def test_images_larger_than_what_goes_up_at_once(device: str, interleaved: bool)
     x, z, y, labels = batch(4, LARGE)
     expected = whole.step([x, z], [y, labels])
     found = other.step([cut(x, 2, interleaved), z], [y, labels])
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_interleaved_images_of_many_blocks(device: str) -> None:
+    whole, other = trainer(device, MANY), trainer(device, MANY)
+    x, z, y, labels = batch(40, MANY)
+    expected = whole.step([x, z], [y, labels])
+    found = other.step([cut(x, 2, True), z], [y, labels])
     assert found.tobytes() == expected.tobytes()
 
 

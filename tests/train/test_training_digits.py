@@ -11,6 +11,7 @@ import pytest
 from facegen import DigitClassifier, FacegenError, FormatError
 from facegen.train import Reports
 from facegen.train.digits import train as digits
+from facegen.train.digits.distorted import DISTORTION
 from facegen.train.split import split
 
 
@@ -53,8 +54,8 @@ def test_a_seed_gives_the_same_weights() -> None:
 def test_distortions() -> None:
     random = np.random.default_rng(0)
     images = 0.5 + 0.5 * random.random((5, 28, 28, 1), np.float32)
-    some = digits.DISTORTION(images, np.random.default_rng(1))
-    np.testing.assert_array_equal(some, digits.DISTORTION(images, np.random.default_rng(1)))
+    some = DISTORTION(images, np.random.default_rng(1))
+    np.testing.assert_array_equal(some, DISTORTION(images, np.random.default_rng(1)))
     assert some.min() == 0 and some.max() <= 1  # what comes from outside is black
     assert some[:, 10:18, 10:18].min() > 0.4
 

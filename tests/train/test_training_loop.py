@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -290,7 +291,8 @@ def test_several_steps_a_call_are_the_same_run(tmp_path: Path) -> None:
             found: list[np.ndarray] = []
             for size, group in itertools.groupby(items, len):
                 x = np.concatenate(list(group))
-                found += step.several(x, np.ones((len(x), 1, 1, 2)), size)
+                held = partial(step.trainer.hold, x, np.ones((len(x), 1, 1, 2)))
+                found += step.several(held, np.arange(len(x)).reshape(-1, size), lambda i: 1 / 0)
             return [{"a": losses} for losses in found]
 
         if name == "several":
@@ -319,9 +321,13 @@ def test_several_steps_where_memory_is_short() -> None:
         return run(held, rows, parts)
 
     short.run = refused  # type: ignore[method-assign]
-    for i, losses in enumerate(train.StepInParts(short).several(x, y, 4)):
-        some = slice(4 * i, 4 * i + 4)
+    rows, step = np.arange(12).reshape(3, 4), train.StepInParts(short)
+    found = step.several(lambda: short.hold(x, y), rows, lambda i: step(x[rows[i]], y[rows[i]]))
+    for some, losses in zip(rows, found, strict=True):
         np.testing.assert_array_equal(losses, whole.step(x[some], y[some]))
+    short.ranks = object()  # which may have had the memory
+    with pytest.raises(MemoryError):
+        step.several(lambda: short.hold(x, y), rows, lambda i: 1 / 0)
 
 
 def test_a_hook_ends_the_run(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-// How the gradients of max pools are cut for a GPU: pure functions of windows, maps and the batch.
+// How max pools and their gradients are cut for a GPU: pure functions of windows, maps and the batch.
 #pragma once
 
 #include <cstdint>

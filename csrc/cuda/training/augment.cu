@@ -8,14 +8,14 @@
 namespace facegen::cuda {
 namespace {
 
-// `chosen`: as of Warps.
+// Null `mirrored`: none is. `chosen`: as of Warps.
 __global__ void __launch_bounds__(kBlockThreads)
     mirror_kernel(const uint8_t* mirrored, const int32_t* chosen, int32_t h, int32_t w, int32_t c, const float* in,
                   int64_t count, float* out) {
   for_each_number(count, [&](int64_t i) {
     const int64_t pixel = i / c, row = pixel / w, image = row / h, x = pixel - row * w;
     const int64_t of = chosen == nullptr ? image : chosen[image];
-    const int64_t from = (of * h + row - image * h) * w + (mirrored[image] ? w - 1 - x : x);
+    const int64_t from = (of * h + row - image * h) * w + (mirrored != nullptr && mirrored[image] ? w - 1 - x : x);
     out[i] = in[from * c + (i - pixel * c)];
   });
 }
@@ -135,11 +135,12 @@ void PictureChanges::take(const Source& source, int64_t floats, float* to) {
 PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
   const int64_t n = change.images;
   const auto round = [](int64_t bytes) { return divide_up(bytes, int64_t{16}) * 16; };
-  char* to = grown(numbers_, round(n) + round(36 * n) + 2 * round(4 * n) + round(168 * n) + round(16 * n));
-  const auto put = [&](auto* from, int64_t count) {
+  char* to = grown(numbers_, round(n) + round(36 * n) + round(4 * n) + round(168 * n) + round(16 * n) + round(4 * n));
+  const auto put = [&](auto* from, int64_t count) -> decltype(from) {
+    if (from == nullptr) return nullptr;
     const int64_t bytes = count * static_cast<int64_t>(sizeof *from);
     char* const place = to;
-    if (from != nullptr) intake_.copies().copy_up(place, from, bytes, stream_.get());
+    intake_.copies().copy_up(place, from, bytes, stream_.get());
     to += round(bytes);
     return reinterpret_cast<decltype(from)>(place);
   };
@@ -149,14 +150,14 @@ PictureChanges::Numbers PictureChanges::send(const PictureChange& change) {
   numbers.lenses = put(change.lenses, n);
   numbers.colours = put(change.colours, 21 * n);
   numbers.hidden = put(change.hidden, 4 * n);
-  if (change.chosen != nullptr) numbers.chosen = put(change.chosen, n);
+  numbers.chosen = put(change.chosen, n);
   return numbers;
 }
 
 void PictureChanges::change(const PictureChange& change, const Source& from, float* to) {
   if (change.images == 0) return;
   const DeviceScope scope(device_);
-  const bool moved = change.mirrored != nullptr || change.matrices != nullptr;
+  const bool moved = change.mirrored != nullptr || change.matrices != nullptr || change.chosen != nullptr;
   const int64_t floats = floats_of(change);
   float* const first = moved ? grown(other_, from.images * floats) : to;
   const Numbers numbers = send(change);
@@ -199,7 +200,7 @@ void PictureChanges::recolour_and_hide(const PictureChange& change, const Number
 void PictureChanges::resample(const PictureChange& change, const Numbers& numbers, const float* from, float* to) {
   const int64_t count = change.images * floats_of(change);
   const cudaStream_t stream = stream_.get();
-  if (change.mirrored != nullptr) {  // its own adjoint
+  if (change.matrices == nullptr) {  // a mirror image is its own adjoint
     mirror_kernel<<<grid_of(count), kBlockThreads, 0, stream>>>(numbers.mirrored, numbers.chosen, change.h, change.w,
                                                                 change.c, from, count, to);
     FACEGEN_CUDA_CHECK_LAUNCH("mirror images");

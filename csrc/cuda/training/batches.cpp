@@ -30,7 +30,7 @@ void TrainingExecutable::take(const Source& source, int64_t floats, SourceRule r
 
 // Of images from `begin` on and before `end`, where `to` has the whole batch.
 void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end,
-                                     DeviceMemory<float>* to, cudaStream_t stream) {
+                                     const DeviceMemory<float>* to, cudaStream_t stream) {
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     for (const Source& piece : inputs[i]) {
       const Source some = piece.within(begin, end, input_floats_[i]);
@@ -39,7 +39,7 @@ void TrainingExecutable::take_inputs(const std::vector<Pieces>& inputs, int64_t 
   }
 }
 
-void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to,
+void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, const DeviceMemory<float>* to,
                                       cudaStream_t stream) {
   for (std::size_t i = losses_begin(); i < static_cast<std::size_t>(program_.forward_steps); ++i) {
     const TrainingStep& loss = program_.steps[i];
@@ -56,8 +56,8 @@ void TrainingExecutable::take_targets(const std::vector<Pieces>& targets, Device
 }
 
 // The batch of a step; of inputs those images that this rank needs.
-void TrainingExecutable::take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets,
-                                    cudaStream_t stream) {
+void TrainingExecutable::take_batch(const Steps& steps, const DeviceMemory<float>* inputs,
+                                    const DeviceMemory<float>* targets, cudaStream_t stream) {
   const OwnShares own = sharing_.own(steps.images);
   take_inputs(steps.inputs, own.first, own.first + own.own_images(), inputs, stream);
   take_targets(steps.targets, targets, stream);

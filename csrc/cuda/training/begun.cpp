@@ -66,28 +66,30 @@ bool TrainingExecutable::prepare_begun(const Kind& kind, bool again, Begun& begu
   return true;
 }
 
-// Whose batch of before has been read when arrivals_stream_ goes on.
-TrainingExecutable::Staged& TrainingExecutable::begin_staging() {
+// The place whose turn it is. arrivals_stream_ goes on when the batch that was there has been fetched.
+TrainingExecutable::Staged& TrainingExecutable::next_staged() {
   Staged& staged = staged_[staged_next_++ % staged_.size()];
-  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(arrivals_stream_.get(), staged.read.get(), 0));
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(arrivals_stream_.get(), staged.fetched.get(), 0));
   return staged;
 }
 
-void TrainingExecutable::end_staging(const Staged& staged) const {
-  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.there.get(), arrivals_stream_.get()));
-  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), staged.there.get(), 0));
+// stream_ goes on when the batch is there.
+void TrainingExecutable::mark_arrived(const Staged& staged) const {
+  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.arrived.get(), arrivals_stream_.get()));
+  FACEGEN_CUDA_CHECK(cudaStreamWaitEvent(stream_.get(), staged.arrived.get(), 0));
 }
 
 void TrainingExecutable::enqueue_begun(const Steps& steps, Begun& begun) {
   const Kind& kind = begun.kind;
-  Staged& staged = begin_staging();
-  DeviceMemory<float>* const arrays = staged.arrays.data();
+  const Staged& staged = next_staged();
+  const DeviceMemory<float>* const arrays = staged.arrays.data();
   take_batch(steps, arrays, arrays + inputs_.size(), arrivals_stream_.get());
-  end_staging(staged);
+  mark_arrived(staged);
   copy_up(call_.get(), begun.call.get(), put_step(steps, &staged, begun.call.get()), stream_.get());
   follow_arrays();
   launch(kind);
-  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.read.get(), stream_.get()));
+  // Behind the whole step, of which the host launches one graph. The place's turn comes again two steps later.
+  FACEGEN_CUDA_CHECK(cudaEventRecord(staged.fetched.get(), stream_.get()));
   copy_down(begun.result.get(), results_.get(), layout_of(kind.images, true).result_bytes, stream_.get());
   FACEGEN_CUDA_CHECK(cudaEventRecord(begun.done.get(), stream_.get()));
   use_arrays();

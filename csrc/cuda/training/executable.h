@@ -6,8 +6,8 @@
 // losses and lengths of gradients are copied down at the end: see begin.h.
 //
 // Steps that begin() enqueues are not waited for, nor is what follows them. Their batches arrive, on a stream of
-// their own, while the step before is under way, and the first kernel of each fetches its own, unless a step before had a number that is
-// not finite: then all is as that one had it when finish() comes to it.
+// their own, while the step before is under way, and the first kernel of each fetches its own, unless a step before
+// had a number that is not finite: then all is as that one had it when finish() comes to it.
 #pragma once
 
 #include <array>
@@ -46,7 +46,7 @@ struct Sharing {
 
 class TrainingExecutable {
  public:
-  // The program's arrays on the host must outlive it. So many threads copy batches that are there.
+  // The program's arrays on the host must outlive it. `threads` copy batches of the host to pinned memory.
   TrainingExecutable(TrainingProgram program, int device, ProductKernels kernels, ProductPrecision precision,
                      Sharing sharing, int threads);
   ~TrainingExecutable();
@@ -142,10 +142,11 @@ class TrainingExecutable {
   void reserve_call(int64_t images, bool gathered);
   CallLayout layout_of(int64_t images, bool gathered) const;
   // ---- batches.cpp
-  void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, DeviceMemory<float>* to,
+  void take_inputs(const std::vector<Pieces>& inputs, int64_t begin, int64_t end, const DeviceMemory<float>* to,
                    cudaStream_t stream);
-  void take_targets(const std::vector<Pieces>& targets, DeviceMemory<float>* to, cudaStream_t stream);
-  void take_batch(const Steps& steps, DeviceMemory<float>* inputs, DeviceMemory<float>* targets, cudaStream_t stream);
+  void take_targets(const std::vector<Pieces>& targets, const DeviceMemory<float>* to, cudaStream_t stream);
+  void take_batch(const Steps& steps, const DeviceMemory<float>* inputs, const DeviceMemory<float>* targets,
+                  cudaStream_t stream);
   void take(const Source& source, int64_t floats, SourceRule rule, int64_t classes, float* to, cudaStream_t stream);
   // ---- run.cpp
   Kind kind_of(const Steps& steps, bool gathered) const;
@@ -166,8 +167,8 @@ class TrainingExecutable {
   struct Begun;
   bool prepare_begun(const Kind& kind, bool again, Begun& begun);
   void enqueue_begun(const Steps& steps, Begun& begun);
-  Staged& begin_staging();
-  void end_staging(const Staged& staged) const;
+  Staged& next_staged();
+  void mark_arrived(const Staged& staged) const;
   // ---- graphs.cpp
   void forget_graphs();
   void launch_all(Kind kind, int64_t count);
@@ -252,7 +253,7 @@ class TrainingExecutable {
   // Where batches arrive, in turn: one is filled while the step before reads the other.
   struct Staged {
     std::vector<DeviceMemory<float>> arrays;  // inputs and targets
-    Event there, read;
+    Event arrived, fetched;
   };
   std::array<Staged, 2> staged_;
   std::size_t staged_next_ = 0;

@@ -143,7 +143,7 @@ void TrainingExecutable::reserve_staged(int64_t images) {
   require_free(4 * images * of_image * static_cast<int64_t>(staged_.size()));
   if (!arrivals_stream_) arrivals_stream_ = make_stream();
   for (Staged& staged : staged_) {
-    for (Event* event : {&staged.there, &staged.read}) {
+    for (Event* event : {&staged.arrived, &staged.fetched}) {
       if (!*event) *event = make_event();
     }
     for (const auto* floats : {&input_floats_, &target_floats_}) {

@@ -119,20 +119,17 @@ bool TrainingExecutable::predict(const Steps& steps, const std::vector<float*>& 
 
 // Behind steps that were begun the batch arrives as theirs.
 void TrainingExecutable::enqueue_forward(const Steps& steps, const std::vector<float*>& outputs) {
-  const bool gathered = !begun_.empty();
-  Staged* const staged = gathered ? &begin_staging() : nullptr;
-  if (gathered) {
-    take_inputs(steps.inputs, 0, steps.images, staged->arrays.data(), arrivals_stream_.get());
-    end_staging(*staged);
-  } else {
-    take_inputs(steps.inputs, 0, steps.images, inputs_.data(), stream_.get());
-  }
+  const Staged* const staged = begun_.empty() ? nullptr : &next_staged();
+  const bool gathered = staged != nullptr;
+  take_inputs(steps.inputs, 0, steps.images, gathered ? staged->arrays.data() : inputs_.data(),
+              gathered ? arrivals_stream_.get() : stream_.get());
+  if (gathered) mark_arrived(*staged);
   const CallLayout layout = layout_of(steps.images, gathered);
   std::vector<char> call(static_cast<std::size_t>(layout.entries_at + layout.entry_bytes));
   intake_.copies().copy_up(call_.get(), call.data(), put_step(steps, staged, call.data()), stream_.get());
   follow_arrays();
   enqueue_begin({steps.images, steps.images, false, false, gathered, 1});
-  if (gathered) FACEGEN_CUDA_CHECK(cudaEventRecord(staged->read.get(), stream_.get()));
+  if (gathered) FACEGEN_CUDA_CHECK(cudaEventRecord(staged->fetched.get(), stream_.get()));
   products_.enqueue_weights(steps.images, stream_.get());
   // Losses end the forward pass; what they read lives until then.
   const std::size_t losses = losses_begin();

@@ -14,13 +14,15 @@
 namespace facegen::cuda {
 namespace {
 
-constexpr int64_t kBlockBytes = 1 << 20;  // some 100 us of copying on the host, beside 5 us of a launch
-// Of a few steps that are not waited for, of small batches; larger ones wait for the copies of those before.
-constexpr std::size_t kMostBlocks = 16;
-// Of blocks that are filled at once, while as many others are on their way.
+constexpr int64_t kBlockBytes = 1 << 20;  // some 100 us of copying by one thread, beside 5 us of a launch
+// A few steps of small batches that are not waited for fill no more; larger ones wait for the copies before them.
+constexpr int64_t kMostBlocks = 16;
+// Blocks that are filled at once, while as many others are on their way.
 constexpr int64_t kFilledAtOnce = 8;
-constexpr int kMostCopiers = 8;  // threads, of which more read memory no faster
-constexpr int64_t kPieceBytes = 1 << 18;  // that a thread copies at a time
+static_assert(2 * kFilledAtOnce <= kMostBlocks);
+// One thread reads memory at 5 to 11 GB/s, eight at 45: docs/training-gpu.md.
+constexpr int kMostCopiers = 8;
+constexpr int64_t kPieceBytes = kBlockBytes / 4;  // a thread's at a time, so that few blocks are shared evenly too
 
 struct ConvertArguments {
   const void* from;
@@ -75,10 +77,11 @@ __global__ void __launch_bounds__(kBlockThreads) convert_kernel(const __grid_con
 
 PinnedCopies::PinnedCopies(int threads) : threads_(std::min(threads, kMostCopiers)) {}
 
-// The one that was filled first, or a new one while there are few, where `taken` are not among them.
+// The block that was filled first, if its copy is over or there are kMostBlocks; else a new one. The caller holds
+// `taken` more of them.
 PinnedCopies::Staging PinnedCopies::next(std::size_t taken) {
   if (!blocks_.empty()) {
-    const bool more = blocks_.size() + taken < kMostBlocks;
+    const bool more = static_cast<int64_t>(blocks_.size() + taken) < kMostBlocks;
     const cudaError_t over = more ? cudaEventQuery(blocks_.front().done.get()) : cudaSuccess;
     if (over == cudaErrorNotReady) {
       cudaGetLastError();  // which must not be blamed on the next launch
@@ -102,7 +105,7 @@ void PinnedCopies::pass(const char* from, int64_t bytes, int64_t block_bytes, cu
     const auto bytes_of = [&](int64_t block) { return std::min(block_bytes, bytes - begin_of(block)); };
     std::vector<Staging> taken;
     while (static_cast<int64_t>(taken.size()) < count) taken.push_back(next(taken.size()));
-    const int64_t pieces = divide_up(block_bytes, kPieceBytes);
+    const int64_t pieces = divide_up(std::min(block_bytes, bytes - first), kPieceBytes);  // of a block
     parallel_for(count * pieces, threads_, [&](int64_t task, int) {
       const int64_t block = task / pieces, at = task % pieces * kPieceBytes;
       const int64_t piece = std::min(kPieceBytes, bytes_of(block) - at);

@@ -41,7 +41,8 @@ struct Source {
 using Pieces = std::vector<Source>;
 
 // Copies from pageable memory by way of pinned memory: blocks are filled while others are on their way, behind
-// work that was enqueued before. Several threads fill them: one reads memory at a fraction of what it gives.
+// work that was enqueued before. Several threads fill them, since one reads at a fraction of the memory's bandwidth.
+// (runtime/host_staging.cpp copies whole batches; blocks are apart.)
 class PinnedCopies {
  public:
   explicit PinnedCopies(int threads);

@@ -66,6 +66,15 @@ def why_no_cuda() -> str:
         return str(error)
 
 
+def memory_of(index: int) -> int | None:
+    """Bytes of a GPU's memory; None where they cannot be told."""
+    try:
+        found = {gpu["index"]: gpu["memory_bytes"] for gpu in cuda_module().devices()}
+    except DeviceError:
+        return None
+    return found.get(index)
+
+
 def _describe(index: int) -> str:
     (gpu,) = (gpu for gpu in cuda_module().devices() if gpu["index"] == index)
     major, minor = gpu["capability"]

@@ -110,16 +110,19 @@ class LineFile:
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | system.PLAIN | system.NO_FOLLOW
         with naming(path):
             self._descriptor = os.open(path, flags, 0o666)
-            self._half = self._ends_in_half_a_line()  # as a run that was killed may have left it
+            try:  # a run that was killed may have left half a line
+                self._half = self._ends_in_half_a_line()
+            except BaseException:
+                self.close()
+                raise
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Add a line."""
         data = memoryview(b"\n" * self._half + json_text(entry).encode() + b"\n")
-        self._half = True
         with naming(self._path):
             while data:  # a disk that is nearly full takes a part, and then says so
                 data = data[os.write(self._descriptor, data) :]
-        self._half = False
+                self._half = bool(data)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -8,9 +8,7 @@ from numbers import Real
 import numpy as np
 
 
-def check_kind(
-    name: str, value: object, kind: type | tuple[type, ...], expected: str
-) -> None:
+def check_kind(name: str, value: object, kind: type | tuple[type, ...], expected: str) -> None:
     """ValueError where a value is of another kind; `expected` is that in words."""
     if not isinstance(value, kind):
         found = "None" if value is None else type(value).__name__
@@ -24,8 +22,9 @@ def check_flag(name: str, value: object) -> None:
 
 
 def check_names(name: str, value: object) -> None:
-    """ValueError for what are no names; a word alone would be those of its letters."""
-    if isinstance(value, str) or not isinstance(value, Collection):
+    """ValueError for what is no collection of names; a word alone would be one of its letters."""
+    alone = isinstance(value, str | bytes | np.ndarray)  # an array may be a number
+    if alone or not isinstance(value, Collection) or not all(isinstance(e, str) for e in value):
         raise ValueError(f"{name} must be a collection of names, not {value!r:.80}")
 
 

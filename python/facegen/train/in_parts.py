@@ -6,8 +6,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facegen.train.exchange import Exchange
+from facegen.train.held import Held
 from facegen.train.trainer import Trainer
 
 Result = TypeVar("Result")
@@ -62,17 +64,29 @@ class StepInParts:
         images = self.trainer.images_of(x)
         return images, self.trainer.most_parts(images)
 
-    def several(self, x: Any, y: np.ndarray, size: int) -> list[np.ndarray]:
-        """The losses of steps on so many images each, one behind the other in x and y.
+    def several(
+        self, hold: Callable[[], Held], rows: NDArray[np.int64], alone: Callable[[int], np.ndarray]
+    ) -> list[np.ndarray]:
+        """The losses of many steps: one call of `Trainer.run`, to the bits of single ones.
 
-        One call of `Trainer.run`, to the bits of single steps. Images may be on the GPU.
+        Parameters
+        ----------
+        hold
+            Gives the data set.
+        rows
+            Of it, (steps, size).
+        alone
+            What a step gives, by its number, where memory is short for both.
+
+        Raises
+        ------
+        MemoryError
+            Of several ranks, the others of which may have had it.
         """
-        rows = np.arange(len(y)).reshape(-1, size)
         try:
-            parts = min(self.parts, self.trainer.most_parts(size))
-            return list(self.trainer.run(self.trainer.hold(x, y), rows, parts))
+            parts = min(self.parts, self.trainer.most_parts(rows.shape[1]))
+            return list(self.trainer.run(hold(), rows, parts))
         except MemoryError:  # before any step: both ask for all that they take
             if self.trainer.ranks is not None:
-                raise  # which others may have done
-        there = x if isinstance(x, np.ndarray) else x.numpy()
-        return [self(there[some], y[some]) for some in rows]
+                raise
+        return [alone(i) for i in range(len(rows))]

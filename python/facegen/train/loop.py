@@ -32,7 +32,7 @@ from facegen import processors
 from facegen.errors import DeviceFailure, FacegenError
 from facegen.pipeline import run_together
 from facegen.train import log
-from facegen.train.ahead import read_ahead
+from facegen.train.ahead import AHEAD, read_ahead
 from facegen.train.checkpoint import Place, Stateful
 from facegen.train.exchange import Exchange
 from facegen.train.hooks import Enough, Every
@@ -45,7 +45,7 @@ from facegen.train.trainer_state import MOST_STEPS
 
 Item = TypeVar("Item")
 
-_MOST_TOGETHER = 128  # steps of one call, for whose end a signal waits
+MOST_TOGETHER = 128  # steps of one call, for whose end a signal waits
 
 
 @dataclass
@@ -59,6 +59,7 @@ class Loop(Generic[Item]):
         what calls one. Called ahead of the step, by several threads.
     step
         Changes the networks by a batch; returns losses by name, numbers or arrays of one an image.
+        None where there is `several`.
     parts
         What learns, by name: trainers, and whatever else must go on where it was.
     steps, images
@@ -83,7 +84,7 @@ class Loop(Generic[Item]):
     """
 
     read: Callable[[int], Item]
-    step: Callable[[Item], log.Losses]
+    step: Callable[[Item], log.Losses] | None
     parts: Mapping[str, Stateful]
     steps: int
     images: int
@@ -91,7 +92,7 @@ class Loop(Generic[Item]):
     settings: Mapping[str, Any] = field(default_factory=dict)
     reports: Reports = SILENT
     epoch: int | None = None
-    ahead: int = 4
+    ahead: int = AHEAD
     workers: int | None = None
     processes: bool = False
     ranks: Ranks | None = None
@@ -101,6 +102,8 @@ class Loop(Generic[Item]):
     def __post_init__(self) -> None:
         if self.steps > MOST_STEPS:
             raise FacegenError(f"expected at most {MOST_STEPS:,} steps, not {self.steps:,}")
+        if self.step is None and self.several is None:
+            raise ValueError("step: expected a function, found None, and no several")
         self.place = Place()
         self._progress = Progress(self.reports, self.steps, self.images, self.epoch)
         self._stopping = threading.Event()
@@ -242,6 +245,7 @@ class Loop(Generic[Item]):
             self._progress.read(items)
             if self.several is not None:
                 return self.several(items)
+            assert self.step is not None
             return [self.step(item) for item in items]
         except Diverged as error:
             failure = FacegenError(
@@ -267,7 +271,7 @@ class Loop(Generic[Item]):
         if self.several is None or self._saving.is_due(self._progress.pace.seconds):
             return step + 1
         dues = [self.reports.log_every, *(hook.steps for hook in self.hooks)]
-        return min(self.steps, step + _MOST_TOGETHER, *(step + due - step % due for due in dues))
+        return min(self.steps, step + MOST_TOGETHER, *(step + due - step % due for due in dues))
 
     def _learn_all(self, items: Sequence[Any]) -> None:
         """The steps of these batches, and what is due after the last."""

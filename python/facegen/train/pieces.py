@@ -31,6 +31,11 @@ class Pieces:
     arrays: Sequence[Any]
     interleaved: bool = False
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.arrays, Sequence):
+            found = type(self.arrays).__name__
+            raise ValueError(f"pieces: expected a list of arrays, found {found}")
+
     def __len__(self) -> int:
         return sum(length_of("a piece", array) for array in self.arrays)
 

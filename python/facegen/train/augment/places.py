@@ -119,8 +119,6 @@ class OnGpu:
         to = self._empty((n, *shape[1:]))
         _, height, width, _ = shape
         mirrored, matrix, lens = change.mirrored, change.matrix, change.lens
-        if which is not None and mirrored is None and matrix is None:
-            mirrored = np.zeros(n, np.uint8)  # what moves pictures finds them
         if mirrored is not None and matrix is not None:  # one resampling does both
             mirrored, matrix = None, mirror(mirrored) @ matrix
         if matrix is not None:

@@ -65,13 +65,8 @@ class Shown:
         return pick(self._features, samples, np.zeros(len(samples), bool))
 
     def hold(self, step: StepInParts) -> KeptSteps | None:
-        """Features that are kept, where the trainer is; None where there are none, or no room."""
-        if self._features is None:
-            return None
-        try:
-            return KeptSteps(step, self._features, 2 * [self._pictures.labels])
-        except MemoryError:
-            return None
+        """Features that are kept, where the trainer is."""
+        return KeptSteps.of(step, self._features, lambda: 2 * [self._pictures.labels])
 
     def changed(self, batch: Batch, samples: NDArray[np.int64]) -> Any:
         """As training sees them: changed at random, or mirrored where features are kept."""

@@ -16,6 +16,7 @@ from facegen.errors import FacegenError
 from facegen.graphs import GraphNetwork
 from facegen.nn import BatchNorm, Graph, lower
 from facegen.nn.grad import Adam, Group
+from facegen.train.ahead import batches_ahead
 from facegen.train.best import Best
 from facegen.train.classifier import regimes
 from facegen.train.classifier.network import Start, head_of
@@ -143,7 +144,8 @@ def train(
     exchange = Exchange.of(ranks, trainer)
     step = StepInParts(trainer, reports.note, exchange)
     best = Best(lambda: trainer.weights, settings.patience)
-    kept = shown.hold(step) if trainer.device != CPU and ranks is None else None
+    kept = shown.hold(step)
+    floats = sum(tensor.shape.floats for tensor in shown.graph.inputs)
 
     def read(number: int) -> tuple[Any, NDArray[np.int64]]:
         batch = order(number)
@@ -153,7 +155,7 @@ def train(
         return shown.changed(batch, samples), pictures.labels[samples]
 
     def learn(item: tuple[Any, NDArray[np.int64]]) -> dict[str, np.ndarray]:
-        return {"loss": step(*item)} if kept is None else learn_several([item])[0]
+        return {"loss": step(*item)}
 
     def learn_several(
         items: Sequence[tuple[Any, NDArray[np.int64]]],
@@ -181,12 +183,13 @@ def train(
 
     loop = Loop(
         read,
-        learn,
+        learn if kept is None else None,
         {"network": trainer, "best": best},
         steps,
         settings.batch,
         hooks=[Every(order.steps_per_epoch, measure)],
         several=None if kept is None else learn_several,
+        ahead=batches_ahead(trainer.device, threads, settings.batch * floats),
         settings={
             **asdict(settings),
             "classes": list(pictures.names),

@@ -29,12 +29,13 @@ from facegen.train import (
     cosine,
     warm_up,
 )
+from facegen.train.ahead import batches_ahead
 from facegen.train.colorizer.bins import UNIFORM, Bins, grid, of_network, rebalancing, to_network
 from facegen.train.colorizer.photos import PhotoSample, Survey
 from facegen.train.folders import digest_of_names
 from facegen.train.initial_weights import digest as digest_of_weights
 from facegen.train.initial_weights import initial_weights
-from facegen.train.memory import batches_ahead, check_run
+from facegen.train.memory import check_run
 from facegen.train.network_files import Widths
 from facegen.train.ranks import Ranks
 from facegen.train.readers import read_rgb

@@ -9,20 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any
 from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facegen.engine.device import CPU
 from facegen.errors import FormatError
 from facegen.networks import binary_lenet, lenet
 from facegen.train import (
     SILENT,
     Adam,
-    Batch,
     Loop,
     Order,
     Reports,
@@ -30,22 +27,12 @@ from facegen.train import (
     Trainer,
     one_cycle,
 )
-from facegen.train.augment import Augmentation
-from facegen.train.augment.change import Change, joined
-from facegen.train.augment.places import place_of
+from facegen.train.digits.distorted import distorted
 from facegen.train.exchange import Exchange
-from facegen.train.memory import AHEAD
 from facegen.train.ranks import Ranks
 from facegen.train.split import split
 
 _BINARY_FACTOR = 10  # of a binary network's learning rate
-_AHEAD_OF_GPU = 128  # batches, as many as one call learns
-_DRAWING = 2  # threads that draw what distorts them: more wait for Python's lock
-
-# Digits stand on black.
-DISTORTION = Augmentation(
-    translate=0.08, rotate=12.0, shear=8.0, scale=0.12, stretch=0.1, border="black"
-)
 
 
 @dataclass(frozen=True)
@@ -167,41 +154,20 @@ def train(
     exchange = Exchange.of(ranks, trainer)
     step = StepInParts(trainer, reports.note, exchange)
 
-    def read(number: int) -> tuple[Batch, Any]:
-        batch = order(number)
-        return batch, DISTORTION(x[batch.samples], batch.random, threads=1)
+    shown = distorted(step, order, x, y)
 
-    def learn(item: tuple[Batch, Any]) -> dict[str, np.ndarray]:
-        batch, shown = item
-        return {"loss": step(shown, y[batch.samples])}
-
-    on_gpu = trainer.device != CPU
-    place = place_of(trainer.device, trainer.threads)
-    there = place.changed(x, Change()) if on_gpu else x
-
-    def draw(number: int) -> tuple[Batch, Any]:
-        batch = order(number)
-        return batch, DISTORTION.draw(len(batch.samples), batch.random)
-
-    def learn_several(items: Sequence[tuple[Batch, Any]]) -> list[dict[str, np.ndarray]]:
-        """The same on a GPU, which distorts the images of many steps at once."""
-        found: list[np.ndarray] = []
-        for size, group in groupby(items, lambda item: len(item[0].samples)):
-            batches, changes = zip(*group, strict=True)
-            samples = np.concatenate([batch.samples for batch in batches])
-            shown = place.changed(there, joined(changes), samples)
-            found += step.several(shown, y[samples], size)
-        return [{"loss": losses} for losses in found]
+    def learn(batches: Sequence[Any]) -> list[dict[str, np.ndarray]]:
+        return [{"loss": losses} for losses in shown.steps(batches)]
 
     loop = Loop(
-        draw if on_gpu else read,
-        learn,
+        shown.read,
+        None if shown.together else lambda batch: learn([batch])[0],
         {"network": trainer},
         steps,
         settings.batch,
-        several=learn_several if on_gpu else None,
-        ahead=_AHEAD_OF_GPU if on_gpu else AHEAD,
-        workers=_DRAWING if on_gpu else None,
+        several=learn if shown.together else None,
+        ahead=shown.ahead,
+        workers=shown.workers,
         settings={**asdict(settings), "data": crc32(images.tobytes() + labels.tobytes())},
         reports=reports,
         epoch=order.steps_per_epoch,

@@ -19,7 +19,7 @@ from facegen.networks.pix2pix import IMAGE
 from facegen.nn import lower
 from facegen.train import SILENT, Every, Loaded, Loop, Order, Reader, Reports
 from facegen.train.folders import digest_of_names
-from facegen.train.memory import batches_ahead, check_run
+from facegen.train.memory import check_run
 from facegen.train.network_files import Widths
 from facegen.train.pix2pix import discriminator
 from facegen.train.pix2pix.jitter import LARGER, jittered, values
@@ -153,8 +153,7 @@ def train(
         generator_graph(s.width, s.side),
         discriminator.graph(s.side, s.discriminator_width or s.width),
     ]
-    pair_floats = 2 * IMAGE.channels * s.side**2
-    check_run(graphs, s.batch, pair_floats, device)
+    check_run(graphs, s.batch, 2 * IMAGE.channels * s.side**2, device)
     for path, reason in found.skipped:
         reports.warn(f"skipped {path}: {reason}")
     chosen, kept = split(len(pairs), held_out)
@@ -187,7 +186,6 @@ def train(
         },
         reports=reports,
         epoch=order.steps_per_epoch,
-        ahead=batches_ahead(players.generator.device, threads, s.batch * pair_floats),
         workers=threads,
         ranks=ranks,
     )

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from facegen.networks import segmentation, squeezenet
 from facegen.nn import Graph
 from facegen.train.exchange import Exchange
+from facegen.train.kept_steps import either
 from facegen.train.segmentation.masks import VOID, Pairs
 
 
@@ -66,8 +67,7 @@ def labels_of(
 
 def flipped(maps: np.ndarray, mirrored: NDArray[np.bool_]) -> np.ndarray:
     """Maps (n, height, width, ...), those that are chosen as their mirror images."""
-    choose = mirrored.reshape(-1, *[1] * (maps.ndim - 1))
-    return np.where(choose, maps[:, :, ::-1], maps)
+    return either(maps, maps[:, :, ::-1], mirrored)
 
 
 def classes_of(weights: Mapping[str, np.ndarray]) -> int:

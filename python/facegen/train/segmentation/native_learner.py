@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from facegen.engine.device import CPU
 from facegen.networks import imagenet, segmentation
 from facegen.nn.grad import Adam
+from facegen.train.ahead import AHEAD, batches_ahead
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.in_parts import StepInParts
 from facegen.train.kept_steps import KeptSteps, pick
-from facegen.train.memory import batches_ahead
 from facegen.train.ranks import Ranks
 from facegen.train.reports import Reports
 from facegen.train.schedules import Schedule
@@ -96,7 +96,7 @@ class NativeLearner:
         self.exchange = Exchange.of(ranks, self.trainer)
         self._step = StepInParts(self.trainer, reports.note, self.exchange)
         self._inputs, self._threads = graph.inputs, threads
-        self._kept = self._hold()
+        self._kept = KeptSteps.of(self._step, self._features, self._labels)
         self.together = self._kept is not None
 
     def _reader(self, mirrored: bool) -> Any:
@@ -109,19 +109,15 @@ class NativeLearner:
         pixels = flipped(self._pairs.pixels[samples], mirrored)
         return pixels - np.array(imagenet.MEAN, np.float32)
 
-    def _hold(self) -> KeptSteps | None:
-        """Features that a GPU holds; None where there are none, no room, or other ranks."""
-        if self._features is None or self.trainer.device == CPU or self.trainer.ranks is not None:
-            return None
+    def _labels(self) -> list[np.ndarray]:
+        """Of all pairs' pictures, and of their mirror images."""
         every = np.arange(len(self._pairs))
-        labels = [labels_of(self._pairs, every, np.full(len(every), m)) for m in (False, True)]
-        try:
-            return KeptSteps(self._step, self._features, labels)
-        except MemoryError:
-            return None
+        return [labels_of(self._pairs, every, np.full(len(every), m)) for m in (False, True)]
 
     def ahead(self, batch: int) -> int:
         """See `Learner`."""
+        if self._kept is not None:
+            return AHEAD  # of numbers of rows
         floats = sum(tensor.shape.floats for tensor in self._inputs)
         return batches_ahead(self.trainer.device, self._threads, batch * floats)
 
@@ -164,4 +160,3 @@ class NativeLearner:
 
     def load_state_dict(self, state: Mapping[str, np.ndarray]) -> None:
         self.trainer.load_state_dict(state)
-

@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from facegen.errors import FacegenError
 from facegen.networks import imagenet, segmentation
+from facegen.train.ahead import AHEAD
 from facegen.train.exchange import Exchange
 from facegen.train.graph_module import GraphModule
-from facegen.train.memory import AHEAD
 from facegen.train.running import Diverged
 from facegen.train.segmentation.learner import classes_of, encoder_layers, labels_of, segmenter
 from facegen.train.segmentation.masks import Pairs

@@ -176,7 +176,7 @@ def train(
 
     loop = Loop(
         read,
-        lambda batch: learn([batch])[0],
+        None if learner.together else lambda batch: learn([batch])[0],
         {"network": learner},
         settings.epochs * order.steps_per_epoch,
         settings.batch,
