@@ -351,8 +351,8 @@ void bind_cuda_training(py::module_& m) {
       .def(py::init<const py::object&, const py::dict&, int, const std::string&, const std::string&,
                     const CudaPeers*, int, int64_t>(),
            py::arg("program"), py::arg("arrays"), py::arg("device") = 0, py::arg("kernels") = "auto",
-           py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1,
-           py::arg("threads") = 1)
+           py::arg("precision") = "float32", py::arg("peers") = py::none(), py::arg("shares") = 1, py::kw_only(),
+           py::arg("threads"))
       .def("hold", &CudaTraining::hold, py::arg("inputs"), py::arg("targets"), py::arg("images"),
            "Copies a data set to the GPU, for run. Arrays are NumPy's, or tuples of what is on the GPU: name, "
            "pointer, element, (h, w, c), strides of (n, h, w, c) in elements, stream or the DeviceArray that it is; "

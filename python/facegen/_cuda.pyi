@@ -85,7 +85,8 @@ class CudaTraining:
         precision: str = "float32",
         peers: CudaPeers | None = None,
         shares: int = 1,
-        threads: int = 1,
+        *,
+        threads: int,
     ) -> None: ...
     @property
     def not_finite_at(self) -> int: ...

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from facegen import _native
 from facegen.train import augment
 from facegen.train.augment import Augmentation
-from facegen.train.augment.change import joined
+from facegen.train.augment.change import _AXES, Change, joined
 from facegen.train.augment.colour import colour_axes
+from facegen.train.augment.geometry import affine
 
 KINDS = {
     "flip": 0.5,
@@ -197,7 +198,7 @@ def test_affine_is_the_product() -> None:
         augment.translation(x, y) @ augment.rotation(turn) @ augment.shear(lean)
         @ augment.stretch(wide, high)
     )  # fmt: skip
-    np.testing.assert_allclose(augment.affine(x, y, turn, lean, wide, high), product, atol=1e-14)
+    np.testing.assert_allclose(affine(x, y, turn, lean, wide, high), product, atol=1e-14)
 
 
 def test_a_lens_keeps_the_centre_and_moves_the_edge() -> None:
@@ -340,6 +341,7 @@ def test_colours_on_every_instruction_set(isa: str, side: int) -> None:
 def test_changes_of_batches_are_joined(policy: augment.Augmentation) -> None:
     x = np.random.default_rng(0).uniform(-1, 1, (5, 8, 8, 3)).astype(np.float32)
     changes = [policy.draw(n, np.random.default_rng(n)) for n in (2, 3)]
+    assert set(_AXES) == {field.name for field in fields(Change) if "ndarray" in str(field.type)}
     both = joined(changes)(x)
     parts = [changes[0](x[:2]), changes[1](x[2:])]
     assert both.tobytes() == np.concatenate(parts).tobytes()

@@ -46,7 +46,7 @@ class GpuTraining:
         precision: str = "float32",
     ) -> None:
         self._native = cuda_module().CudaTraining(
-            program, arrays, kernels=kernels, precision=precision
+            program, arrays, kernels=kernels, precision=precision, threads=1
         )
         self.gradient, self.kept = self._native.gradient, self._native.kept
 

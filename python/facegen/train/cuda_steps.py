@@ -30,9 +30,9 @@ class CudaSteps:
         arrays: Mapping[str, np.ndarray],
         device: Device,
         precision: str,
-        ranks: Ranks | None = None,
-        shares: int = 1,
-        threads: int = 1,
+        ranks: Ranks | None,
+        shares: int,
+        threads: int,
     ) -> None:
         self._program, self._arrays, self._index = program, arrays, device.indices[0]
         self._cuda, self._ranks = cuda_module(), ranks

@@ -40,8 +40,8 @@ class Trainer(Stepping):
         Arrays by the graph's parameters, which are changed at their places, so that trainers can
         share them; float32, C-contiguous. None: drawn from the seed.
     threads
-        Of the CPU, which copies a GPU's batches too; None: one a processor. The results have the
-        same bits for any number.
+        Of the CPU; up to eight of them copy batches of the host to a GPU. None: one a processor.
+        The results have the same bits for any number.
     seed
         Of weights that are drawn, and of dropout.
     frozen

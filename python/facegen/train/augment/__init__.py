@@ -19,7 +19,6 @@ from facegen.train.augment.crops import average_over_crops, multi_crop, random_r
 from facegen.train.augment.cutout import cutout
 from facegen.train.augment.draws import generators
 from facegen.train.augment.geometry import (
-    affine,
     horizontal_flip,
     rotation,
     scaling,
@@ -36,7 +35,6 @@ __all__ = [
     "SMALL_SET",
     "Augmentation",
     "Change",
-    "affine",
     "average_over_crops",
     "brightness",
     "colour_axes",

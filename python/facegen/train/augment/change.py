@@ -75,14 +75,18 @@ class Change:
         return gradient
 
 
+# Of the arrays of a change, the axis of pictures.
+_AXES = {"mirrored": 0, "matrix": 0, "lens": 0, "colour": 0, "hidden": 1}
+
+
 def joined(changes: Sequence[Change]) -> Change:
-    """Those of batches one behind the other, all drawn by one `Augmentation`."""
+    """One change of the pictures of several batches, one batch behind the other.
+
+    All of them were drawn by one `Augmentation`.
+    """
     parts: dict[str, Any] = {
         name: np.concatenate([getattr(change, name) for change in changes], axis=axis)
         for name, axis in _AXES.items()
         if getattr(changes[0], name) is not None
     }
     return replace(changes[0], **parts)
-
-
-_AXES = {"mirrored": 0, "matrix": 0, "lens": 0, "colour": 0, "hidden": 1}  # of pictures

@@ -46,17 +46,18 @@ def shear(angle: Any) -> np.ndarray:
     return _matrix([[1, np.tan(np.radians(angle)), 0], [0, 1, 0]])
 
 
-def affine(
-    x: Any = 0.0, y: Any = 0.0, turn: Any = 0.0, lean: Any = 0.0, wide: Any = 1.0, high: Any = 1.0
-) -> np.ndarray:
-    """``translation(x, y) @ rotation(turn) @ shear(lean) @ stretch(wide, high)`` in one."""
-    angle, lean = np.radians(turn), np.tan(np.radians(lean))
+def affine(x: Any, y: Any, turn: Any, lean: Any, wide: Any, high: Any) -> np.ndarray:
+    """``translation(x, y) @ rotation(turn) @ shear(lean) @ stretch(wide, high)``, in degrees.
+
+    All four at once: drawing a batch's changes took four times as long by products of matrices.
+    """
+    angle, slope = np.radians(turn), np.tan(np.radians(lean))
     cos, sin = np.cos(angle), np.sin(angle)
-    wide, high = 1 / np.asarray(wide, float), 1 / np.asarray(high, float)
+    per_x, per_y = 1 / np.asarray(wide, float), 1 / np.asarray(high, float)
     return _matrix(
         [
-            [cos * wide, (cos * lean + sin) * high, -2 * np.asarray(x)],
-            [-sin * wide, (cos - sin * lean) * high, -2 * np.asarray(y)],
+            [cos * per_x, (cos * slope + sin) * per_y, -2 * np.asarray(x)],
+            [-sin * per_x, (cos - sin * slope) * per_y, -2 * np.asarray(y)],
         ]
     )
 

@@ -104,8 +104,8 @@ class Augmentation:
     def _geometry(self, draws: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         ways = 2 * draws - 1
         lens = self.lens * ways[6] if self.lens else None
-        kinds = (self.translate, self.rotate, self.shear, self.scale, self.stretch, self.lens)
-        if not any(kinds):
+        strengths = (self.translate, self.rotate, self.shear, self.scale, self.stretch, self.lens)
+        if not any(strengths):
             return None, None
         zoom, ratio = _factor(self.scale, ways[4]), np.sqrt(_factor(self.stretch, ways[5]))
         right, down = self.translate * ways[:2]
