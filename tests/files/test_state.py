@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from facegen import FacegenError
 from facegen.files.state import LineFile, read_lines
+from facegen.train import log
 
 
 def append(path: Path, *numbers: int) -> None:
@@ -50,3 +52,16 @@ def test_a_line_of_which_nothing_was_written_leaves_none(
         file.append({"a": 2})
     file.append({"a": 3})
     assert (tmp_path / "log.jsonl").read_bytes() == b'{"a": 1}\n{"a": 3}\n'
+
+
+def test_a_log_that_is_a_link_is_not_written_through(tmp_path: Path) -> None:
+    other, path = tmp_path / "other", tmp_path / "log.jsonl"
+    other.write_bytes(b"precious\n")
+    path.symlink_to(other)
+    with pytest.raises(FacegenError, match="expected a file of an earlier run, found a link"):
+        log.begin(path, 0)
+    assert other.read_bytes() == b"precious\n"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FacegenError, match="expected a file of an earlier run, found no file"):
+        log.begin(path, 0)

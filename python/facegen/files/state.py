@@ -87,6 +87,13 @@ def read_lines(path: str | os.PathLike[str], follow: bool = False) -> Iterator[d
                 yield parse(line)
 
 
+def require_own(path: str | os.PathLike[str]) -> None:
+    """FacegenError for what has the name of a run's file and is none, such as a link or a pipe."""
+    if os.path.lexists(path) and not stat.S_ISREG(mode := os.lstat(path).st_mode):
+        found = "a link" if stat.S_ISLNK(mode) else "no file"
+        raise FacegenError(f"{path}: expected a file of an earlier run, found {found}")
+
+
 class LineFile:
     """A file of entries that grows: every line is whole in it, or `append` raises.
 
@@ -105,8 +112,7 @@ class LineFile:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._path = Path(path)
-        if os.path.lexists(path) and not stat.S_ISREG(os.lstat(path).st_mode):
-            raise FacegenError(f"{path}: expected a file of an earlier run, found no file")
+        require_own(path)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | system.PLAIN | system.NO_FOLLOW
         with naming(path):
             self._descriptor = os.open(path, flags, 0o666)

@@ -16,7 +16,11 @@ Losses = Mapping[str, Any]  # by name: a number, or one an image
 
 
 def begin(path: Path, step: int) -> state.LineFile:
-    """The log from a step on: lines after it, which will be written anew, go, and damaged ones."""
+    """The log from a step on: lines after it, which will be written anew, go, and damaged ones.
+
+    FacegenError where what has its name is no file; that is not touched.
+    """
+    state.require_own(path)
     entries = state.read_lines(path, follow=True) if step > 0 else ()
     kept = [e for e in entries if type(e.get("step")) is int and e["step"] <= step]
     with AtomicFile(path) as file:
