@@ -28,10 +28,9 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
-from training_engines import FLOAT_EPS, HOPPER, unit
+from training_engines import FLOAT_EPS, HOPPER, skip_without_hopper, unit
 
 from facegen import nn, train
-from facegen.engine.cuda import cuda_module
 from facegen.nn import Shape
 from facegen.nn.grad.steps import Gemm, WeightGradient
 
@@ -216,11 +215,6 @@ def test_errors_of_products_decide_nothing(name: str) -> None:
     for name, array in found.weights.items():
         array += before[name] - start[name]
     assert_near(found, expected, before)
-
-
-def skip_without_hopper() -> None:
-    if cuda_module().devices()[0]["capability"][0] != 9:
-        pytest.skip("no GPU of Hopper's generation")
 
 
 @pytest.mark.cuda

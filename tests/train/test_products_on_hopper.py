@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training_engines import HOPPER, GpuTraining, make, unit
+from training_engines import HOPPER, GpuTraining, make, skip_without_hopper, unit
 
 from facegen import nn
 from facegen._native import available_isas
-from facegen.engine.cuda import cuda_module
 from facegen.nn.grad import L2, SGD, differentiate
 from facegen.nn.grad.steps import Gemm, WeightGradient
 
@@ -60,8 +59,7 @@ KERNELS = {"float32": "wgmma bf16x3", "bfloat16": "wgmma bf16", "float16": "wgmm
 @pytest.mark.parametrize("name", LAYERS)
 def test_layers(name: str, precision: str) -> None:
     """Against plain float32; of float16 with gradients that are far below its range."""
-    if cuda_module().devices()[0]["capability"][0] != 9:
-        pytest.skip("no GPU of Hopper's generation")
+    skip_without_hopper()
     layer, (height, width), images = LAYERS[name]
     graph = nn.Graph("layer")
     channels = layer.in_channels

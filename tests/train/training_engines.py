@@ -78,6 +78,12 @@ class GpuTraining:
         return float(length[0])
 
 
+def skip_without_hopper() -> None:
+    """Other GPUs have not the kernels of wgmma and TMA, which a test asserts to have run."""
+    if cuda_module().devices()[0]["capability"][0] != 9:
+        pytest.skip("no GPU of Hopper's generation")
+
+
 def make(program: TrainingProgram, arrays: Mapping[str, Any], engine: str | None) -> Any:
     """The engine: one of `GPUS`, an instruction set, or None for the best one."""
     if engine in GPUS:

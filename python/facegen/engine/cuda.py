@@ -67,12 +67,12 @@ def why_no_cuda() -> str:
 
 
 def memory_of(index: int) -> int | None:
-    """Bytes of a GPU's memory; None where they cannot be told."""
+    """Bytes of a GPU's memory; None where there is no such GPU."""
     try:
-        found = {gpu["index"]: gpu["memory_bytes"] for gpu in cuda_module().devices()}
+        gpus = cuda_module().devices()
     except DeviceError:
         return None
-    return found.get(index)
+    return next((gpu["memory_bytes"] for gpu in gpus if gpu["index"] == index), None)
 
 
 def _describe(index: int) -> str:

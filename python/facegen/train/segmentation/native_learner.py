@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from facegen.engine.device import CPU
 from facegen.networks import imagenet, segmentation
 from facegen.nn.grad import Adam
-from facegen.train.ahead import AHEAD, batches_ahead
+from facegen.train.ahead import batches_ahead
 from facegen.train.cut import Features, cut, may_be_kept, own_weights
 from facegen.train.exchange import Exchange
 from facegen.train.in_parts import StepInParts
@@ -116,8 +116,6 @@ class NativeLearner:
 
     def ahead(self, batch: int) -> int:
         """See `Learner`."""
-        if self._kept is not None:
-            return AHEAD  # of numbers of rows
         floats = sum(tensor.shape.floats for tensor in self._inputs)
         return batches_ahead(self.trainer.device, self._threads, batch * floats)
 
